@@ -1,0 +1,229 @@
+"""All settings, from the environment or a `.env` file in the working directory. Nothing is read at import.
+
+Secrets are `SecretStr`: they are shown as stars wherever a settings object is printed. Everything works
+without credentials except calls of SMA's services, which begin with `require_credentials()`.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.errors import ConfigurationError
+
+ENV_FILE = Path(".env")
+
+
+class Hosts(NamedTuple):
+    """Where one environment's services live: everything before `/v1` or `/oauth2`."""
+
+    auth: str
+    consent: str
+    monitoring: str
+    live: str
+    gridcontrol: str
+
+
+HOSTS: dict[str, Hosts] = {
+    "sandbox": Hosts(
+        auth="https://sandbox-auth.smaapis.de",
+        consent="https://sandbox.smaapis.de",
+        monitoring="https://sandbox.smaapis.de/monitoring",
+        live="https://sandbox.smaapis.de/live",
+        gridcontrol="https://sandbox.smaapis.de/gridcontrol",
+    ),
+    "production": Hosts(
+        auth="https://auth.smaapis.de",
+        consent="https://async-auth.smaapis.de",
+        monitoring="https://monitoring.smaapis.de",
+        live="https://live.smaapis.de",
+        gridcontrol="https://gridcontrol.smaapis.de",
+    ),
+}
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine (`localhost`, 127.0.0.0/8, ::1)."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _invalid(cure: str) -> PydanticCustomError:
+    """A rejected value. `cure` is a clause that follows the variable and its value in the message."""
+    return PydanticCustomError("setting", "{cure}", {"cure": cure})
+
+
+def _base_url(value: str) -> str:
+    """Accept https, or http to this machine, and cut the trailing slash."""
+    try:
+        parts = urlsplit(value)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError as fault:
+        raise _invalid("is not a URL; write it as https://host[:port][/prefix]") from fault
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
+        raise _invalid("is not a URL; write it as https://host[:port][/prefix]")
+    if parts.username is not None or parts.password is not None:
+        raise _invalid("must not hold a user name or password; use SMA_CLIENT_ID and SMA_CLIENT_SECRET")
+    if parts.query or parts.fragment:
+        raise _invalid("must end before any ? or #; it is the part before /v1 or /oauth2")
+    if parts.scheme == "http" and not is_loopback(value):
+        raise _invalid("would send secrets unencrypted; use https (plain http is for this machine only)")
+    return value.rstrip("/")
+
+
+def _absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+def _lake(value: str) -> str:
+    """An absolute folder, or an s3 address as it is (without a trailing slash)."""
+    if "://" not in value:
+        return str(_absolute(Path(value)))
+    parts = urlsplit(value)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise _invalid("is neither a folder nor s3://bucket/prefix")
+    return value.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+def _sma(name: str, description: str, **kwargs: Any) -> Any:
+    """A field read from SMA_... as it is: the alias keeps the SUNLEDGER_ prefix away."""
+    return Field(validation_alias=name, description=description, **kwargs)
+
+
+def _host(role: str, description: str) -> Any:
+    """A service's base URL, by default that of the chosen environment."""
+    return _sma(
+        f"sma_{role}_url",
+        f"{description}. Default: set by SMA_ENVIRONMENT.",
+        default_factory=lambda data: getattr(HOSTS[data["sma_environment"]], role),
+    )
+
+
+class Settings(BaseSettings):
+    """Every setting of sunledger. `variable_name` gives the environment variable of a field."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_prefix="SUNLEDGER_",
+        env_ignore_empty=True,
+        env_file_encoding="utf-8",
+        hide_input_in_errors=True,
+        validate_default=True,
+        str_strip_whitespace=True,
+    )
+
+    sma_client_id: str = _sma(
+        "sma_client_id", "Client id from SMA's developer portal. Default: none.", default=""
+    )
+    sma_client_secret: SecretStr = _sma(
+        "sma_client_secret",
+        "Client secret from SMA's developer portal. Default: none.",
+        default=SecretStr(""),
+    )
+    sma_flow: Literal["custom", "code"] = _sma(
+        "sma_flow",
+        "Way of access: custom (owners consent by e-mail) or code (one user logs in). Default: custom.",
+        default="custom",
+    )
+    sma_refresh_token: SecretStr = _sma(
+        "sma_refresh_token", "Refresh token of the code flow. Default: none.", default=SecretStr("")
+    )
+    sma_environment: Literal["sandbox", "production"] = _sma(
+        "sma_environment",
+        "Which of SMA's environments fills the URLs below. Default: sandbox.",
+        default="sandbox",
+    )
+    sma_auth_url: BaseUrl = _host("auth", "Token and login service, the part before /oauth2")
+    sma_consent_url: BaseUrl = _host("consent", "Owner consent service, the part before /oauth2")
+    sma_monitoring_url: BaseUrl = _host("monitoring", "Monitoring API, the part before /v1")
+    sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1")
+    sma_gridcontrol_url: BaseUrl = _host("gridcontrol", "GridControl API, the part before /v1")
+    sma_time_basis: Literal["utc", "plant_local"] = _sma(
+        "sma_time_basis",
+        "What the times without offset in SMA's answers mean: utc (SMA's FAQ) or plant_local. Default: utc.",
+        default="utc",
+    )
+    sma_requests_per_5_min: int | None = _sma(
+        "sma_requests_per_5_min",
+        "Request budget of the credentials in any 5 minutes. Default: none, only SMA's 429 slows it.",
+        default=None,
+        ge=1,
+    )
+    sma_max_connections: int = _sma(
+        "sma_max_connections", "Connections to SMA open at once. Default: 16.", default=16, ge=1, le=256
+    )
+    home: AbsolutePath = Field(default=Path("data"), description="Folder of all state. Default: ./data.")
+    lake: Annotated[str, AfterValidator(_lake)] = Field(
+        default_factory=lambda data: str(data["home"] / "lake"),
+        description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
+    )
+    warehouse: AbsolutePath = Field(
+        default_factory=lambda data: data["home"] / "sunledger.duckdb",
+        description="The published DuckDB file. Default: $SUNLEDGER_HOME/sunledger.duckdb.",
+    )
+    prices: AbsolutePath | None = Field(
+        default=None,
+        description="Price list (TOML). Default: none, the price list that comes with sunledger.",
+    )
+
+    def require_credentials(self) -> None:
+        """Raise ConfigurationError naming every credential that the chosen flow still lacks."""
+        needed = {
+            "SMA_CLIENT_ID": self.sma_client_id,
+            "SMA_CLIENT_SECRET": self.sma_client_secret.get_secret_value(),
+        }
+        if self.sma_flow == "code":
+            needed["SMA_REFRESH_TOKEN"] = self.sma_refresh_token.get_secret_value()
+        missing = [name for name, value in needed.items() if not value]
+        if missing:
+            raise ConfigurationError(
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: put the values from "
+                f"SMA's developer portal into the environment or into {ENV_FILE} (flow: {self.sma_flow})."
+            )
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field: `home` is SUNLEDGER_HOME, `sma_flow` is SMA_FLOW."""
+    return field.upper() if field.startswith("sma_") else f"SUNLEDGER_{field.upper()}"
+
+
+def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Settings:
+    """Settings from `overrides` (field names), then the environment, then `env_file` (None: no file).
+
+    Raises ConfigurationError with one sentence: the variable, its value unless that is a secret, the cure.
+    """
+    unknown = sorted(set(overrides) - set(Settings.model_fields))
+    if unknown:
+        raise ConfigurationError(
+            f"There is no setting {unknown[0]!r}: choose from {', '.join(Settings.model_fields)}."
+        )
+    try:
+        return Settings(**{"_env_file": env_file, **overrides})
+    except ValidationError as fault:
+        # A default that depends on a wrong setting is reported too, after the cause: tell the cause.
+        raise ConfigurationError(_sentence(fault.errors(include_url=False)[0])) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    field = str(error["loc"][0]).removeprefix("SUNLEDGER_").lower()
+    value = error.get("input")
+    # Never repeat a secret, nor a URL that may carry a password in its user part.
+    hidden = Settings.model_fields[field].annotation is SecretStr or "@" in str(value)
+    shown = "" if hidden else f"={value}"
+    message = error["msg"]
+    clause = message if error["type"] == "setting" else f"is wrong: {message.replace('Input', 'it', 1)}"
+    return f"{variable_name(field)}{shown} {clause}."

@@ -1,0 +1,154 @@
+"""What is asked of the Monitoring API, and what comes back: plain values, no network.
+
+A `Request` knows its own path and query and can be compared, sorted and hashed. An `Answer` holds the body exactly
+as received; decoding it is somebody else's work.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal, Self
+from urllib.parse import quote, urlencode
+
+from pipeline.errors import SmaError, UsageError
+
+Endpoint = Literal["plants", "devices", "sets", "measurements", "logs"]
+
+DAY = "Day"
+
+_PLANT_LIST_PARAMS = (("WithStatus", "true"), ("WithInstallation", "true"), ("WithLocation", "true"))
+_DEVICE_LIST_PARAMS = (("WithDeactivatedDevices", "true"),)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Request:
+    """One GET of the Monitoring API. Build it with the constructors below; unused parts stay empty strings.
+
+    `period` is the API's word (`Day`, `Month`, ...), `date` its `Date` parameter (`YYYY-MM-DD` for a day). An
+    empty `device_id` means the plant itself.
+    """
+
+    endpoint: Endpoint
+    plant_id: str = ""
+    device_id: str = ""
+    set_type: str = ""
+    period: str = ""
+    date: str = ""
+
+    @classmethod
+    def plants(cls) -> Self:
+        """All plants the credentials may see, with status, installation and location."""
+        return cls("plants")
+
+    @classmethod
+    def devices(cls, plant_id: str) -> Self:
+        """The plant's devices, the deactivated ones too (lean form: no plant, no time zone)."""
+        return cls("devices", plant_id)
+
+    @classmethod
+    def plant_sets(cls, plant_id: str) -> Self:
+        """Which measurement sets the plant itself has."""
+        return cls("sets", plant_id)
+
+    @classmethod
+    def device_sets(cls, plant_id: str, device_id: str) -> Self:
+        """Which measurement sets a device has."""
+        return cls("sets", plant_id, device_id)
+
+    @classmethod
+    def plant_day(cls, plant_id: str, set_type: str, day: dt.date | str) -> Self:
+        """One day of a plant-level set in the highest resolution: mean power in W per interval."""
+        return cls("measurements", plant_id, "", set_type, DAY, _iso_day(day))
+
+    @classmethod
+    def device_day(cls, plant_id: str, device_id: str, set_type: str, day: dt.date | str) -> Self:
+        """One day of a device-level set in the highest resolution: mean power in W per interval."""
+        return cls("measurements", plant_id, device_id, set_type, DAY, _iso_day(day))
+
+    @classmethod
+    def logs(cls, plant_id: str, day: dt.date | str) -> Self:
+        """The plant's log entries of one day."""
+        return cls("logs", plant_id, "", "", DAY, _iso_day(day))
+
+    @property
+    def path(self) -> str:
+        """The path after the Monitoring base, ids percent-encoded: `/v1/plants/13/devices/lean`.
+
+        Raises UsageError for an id that cannot be one segment of a path.
+        """
+        if self.endpoint == "plants":
+            return "/v1/plants"
+        plant = f"/v1/plants/{_segment('plant', self.plant_id)}"
+        if self.endpoint == "devices":
+            return f"{plant}/devices/lean"
+        if self.endpoint == "logs":
+            return f"{plant}/logs"
+        owner = f"/v1/devices/{_segment('device', self.device_id)}" if self.device_id else plant
+        if self.endpoint == "sets":
+            return f"{owner}/measurements/sets"
+        return f"{owner}/measurements/sets/{_segment('set', self.set_type)}/{_segment('period', self.period)}"
+
+    @property
+    def params(self) -> tuple[tuple[str, str], ...]:
+        """The query, in the order it is sent."""
+        if self.endpoint == "plants":
+            return _PLANT_LIST_PARAMS
+        if self.endpoint == "devices":
+            return _DEVICE_LIST_PARAMS
+        if self.endpoint == "logs":
+            return (("From", self.date), ("To", self.date))
+        return (("Date", self.date),) if self.date else ()
+
+    @property
+    def target(self) -> str:
+        """Path and query without the host, as it is sent and stored."""
+        query = urlencode(self.params)
+        return f"{self.path}?{query}" if query else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer as received.
+
+    `target` is the path and query that answered (after a redirect: the new one), `fetched_at` the UTC time at
+    which the body was complete, `elapsed_ms` the time from the first try to then, waits included, `attempts` the
+    number of tries.
+    """
+
+    request: Request
+    target: str
+    status: int
+    fetched_at: dt.datetime
+    elapsed_ms: float
+    attempts: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that got no usable answer, and why. `attempts` is 0 when it was never sent."""
+
+    request: Request
+    error: SmaError
+    attempts: int
+
+
+def _segment(kind: str, value: str) -> str:
+    """Quote a vendor's id as one path segment. Empty and dot segments would address something else."""
+    if value in {"", ".", ".."}:
+        raise UsageError(f"{value!r} cannot be a {kind} in an SMA path: check the list it comes from.")
+    return quote(value, safe="")
+
+
+def _iso_day(day: dt.date | str) -> str:
+    """`YYYY-MM-DD` of a date or of text in that form. Raises UsageError."""
+    if isinstance(day, dt.datetime):
+        raise UsageError(f"A day is a calendar date, not the moment {day.isoformat()}: pass its local date.")
+    if isinstance(day, dt.date):
+        return day.isoformat()
+    try:
+        parsed = dt.date.fromisoformat(day)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.isoformat() != day:
+        raise UsageError(f"{day!r} is not a day: write it as YYYY-MM-DD.")
+    return day
