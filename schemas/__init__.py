@@ -1,0 +1,73 @@
+"""One pandera model per table: the contract of storage, documentation and user interfaces."""
+
+from schemas.base import Column, Storage, Table, columns, comment, polars_schema, storage
+from schemas.core import (
+    Devices,
+    EnergyBalanceIntervals,
+    Logs,
+    MeasurementSets,
+    Plants,
+    PvIntervals,
+    Quarantine,
+)
+from schemas.raw import (
+    RawAnswers,
+    RawDevices,
+    RawEnergyBalance,
+    RawLogs,
+    RawMeasurementSets,
+    RawPlants,
+    RawPv,
+)
+from schemas.report import DeviceEnergyDaily, EnergyDaily, EnergyMonthly
+
+RAW: tuple[type[RawAnswers], ...] = (
+    RawPlants,
+    RawDevices,
+    RawMeasurementSets,
+    RawEnergyBalance,
+    RawPv,
+    RawLogs,
+)
+TABLES: tuple[type[Table], ...] = (
+    *RAW,
+    Plants,
+    Devices,
+    MeasurementSets,
+    EnergyBalanceIntervals,
+    PvIntervals,
+    Logs,
+    Quarantine,
+    EnergyDaily,
+    DeviceEnergyDaily,
+    EnergyMonthly,
+)
+
+__all__ = [
+    "RAW",
+    "TABLES",
+    "Column",
+    "DeviceEnergyDaily",
+    "Devices",
+    "EnergyBalanceIntervals",
+    "EnergyDaily",
+    "EnergyMonthly",
+    "Logs",
+    "MeasurementSets",
+    "Plants",
+    "PvIntervals",
+    "Quarantine",
+    "RawAnswers",
+    "RawDevices",
+    "RawEnergyBalance",
+    "RawLogs",
+    "RawMeasurementSets",
+    "RawPlants",
+    "RawPv",
+    "Storage",
+    "Table",
+    "columns",
+    "comment",
+    "polars_schema",
+    "storage",
+]

@@ -1,0 +1,159 @@
+"""What every table has in common: the model class, field helpers, and what is derived from a model.
+
+A model is the only source for a table's Parquet schema, DuckDB DDL and comments, Dagster column metadata and
+the data dictionary. No logic about energy, plants or storage lives here.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+
+import pandera.polars as pa
+import polars as pl
+
+Utc: TypeAlias = Annotated[pl.Datetime, "us", "UTC"]
+LocalTime: TypeAlias = Annotated[pl.Datetime, "us", None]
+Layer: TypeAlias = Literal["raw", "core", "report"]
+
+# More than any plant on earth makes in an interval or month; its real purpose is to refuse NaN and infinity,
+# which pass every "at least" check.
+FINITE = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How a table is kept; set by the keywords of the model's class statement and inherited like columns."""
+
+    table: str = ""
+    layer: Layer = "core"
+    # Rows are stored sorted by the key, and no two rows share one. Empty: rows have no identity.
+    key: tuple[str, ...] = ()
+    # The columns whose values name one replaceable part of the table. Empty: the table is replaced whole.
+    partition: tuple[str, ...] = ("local_date",)
+    # Columns that may differ between two readings of the same facts, so they don't count as a change.
+    volatile: tuple[str, ...] = ()
+    # Rows in a Parquet row group: the unit of reading, so of memory.
+    row_group: int = 30_000
+    # How the published DuckDB file holds the table: copied, as a view on the lake's files, or not at all.
+    published: Literal["native", "view", "no"] = "native"
+
+
+class Table(pa.DataFrameModel):
+    """One table of the warehouse; a subclass's docstring is the table's published comment."""
+
+    # pandera takes every public name of a model for a column, so these facts hide behind a dunder.
+    __storage__: ClassVar[Storage] = Storage()
+
+    def __init_subclass__(cls, **facts: Any) -> None:
+        """Take the table's facts from the class statement: `class Plants(Table, table="plants", ...)`."""
+        super().__init_subclass__()  # type: ignore[no-untyped-call]
+        cls.__storage__ = replace(cls.__storage__, **facts)
+
+    class Config:
+        strict = True
+        ordered = True
+        coerce = False
+
+
+def storage(model: type[Table]) -> Storage:
+    """How the model's table is kept."""
+    return model.__storage__
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column as people see it: DuckDB type, unit, meaning, and what null means (empty: never null)."""
+
+    name: str
+    dtype: pl.DataType
+    duckdb_type: str
+    nullable: bool
+    unit: str
+    description: str
+    null: str
+    rules: tuple[str, ...]
+
+    @property
+    def comment(self) -> str:
+        """The description with unit and meaning of null, as one text for COMMENT and Dagster."""
+        unit = f" Unit: {self.unit}." if self.unit else ""
+        null = f" Null: {self.null}." if self.null else ""
+        return f"{self.description}{unit}{null}"
+
+
+def column(description: str, *, unit: str = "", null: str = "", **checks: Any) -> Any:
+    """A column: what it says, its unit, and what null means there. Without `null` it is never null."""
+    return pa.Field(
+        description=description, nullable=bool(null), metadata={"unit": unit, "null": null}, **checks
+    )
+
+
+def power(meaning: str) -> Any:
+    """A mean power in W over the row's own interval."""
+    return column(
+        f"{meaning}: mean power over the interval.",
+        unit="W",
+        null="not reported for this interval, or set aside as implausible",
+        ge=0,
+        le=FINITE,
+    )
+
+
+def energy(meaning: str) -> Any:
+    """An energy in kWh; null where nothing was measured, which is not zero."""
+    return column(
+        f"{meaning}: energy.", unit="kWh", null="nothing measured (not the same as zero)", ge=0, le=FINITE
+    )
+
+
+def ratio(meaning: str, null: str = "not reported") -> Any:
+    """A dimensionless figure from 0 to 1."""
+    return column(meaning, unit="1", null=null, ge=0, le=1)
+
+
+_DUCKDB_TYPES: dict[Any, str] = {
+    pl.String: "VARCHAR",
+    pl.Binary: "BLOB",
+    pl.Boolean: "BOOLEAN",
+    pl.Int32: "INTEGER",
+    pl.Int64: "BIGINT",
+    pl.Float64: "DOUBLE",
+    pl.Date: "DATE",
+}
+
+
+def _duckdb_type(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return "TIMESTAMPTZ" if dtype.time_zone else "TIMESTAMP"
+    return _DUCKDB_TYPES[dtype.base_type()]
+
+
+def columns(model: type[Table]) -> tuple[Column, ...]:
+    """The model's columns in table order."""
+    found = []
+    for name, declared in model.to_schema().columns.items():
+        dtype = cast("pl.DataType", declared.dtype.type)
+        metadata = declared.metadata or {}
+        rules = tuple(str(check.error or check.name) for check in declared.checks)
+        found.append(
+            Column(
+                name=name,
+                dtype=dtype,
+                duckdb_type=_duckdb_type(dtype),
+                nullable=declared.nullable,
+                unit=metadata.get("unit", ""),
+                description=declared.description or "",
+                null=metadata.get("null", ""),
+                rules=rules,
+            )
+        )
+    return tuple(found)
+
+
+def polars_schema(model: type[Table]) -> pl.Schema:
+    """Column names and polars types in table order."""
+    return pl.Schema({column.name: column.dtype for column in columns(model)})
+
+
+def comment(model: type[Table]) -> str:
+    """The table's purpose in one paragraph."""
+    return " ".join((model.__doc__ or "").split())

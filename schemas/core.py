@@ -1,0 +1,151 @@
+"""Core tables: plants, devices, sets, intervals, logs, and what was set aside."""
+
+import polars as pl
+
+from schemas.base import LocalTime, Table, Utc, column, energy, power
+from schemas.quantities import BalanceEnergies, BalancePowers, BalanceStates
+
+PLANT_ID = "Plant's id: digits on ennexOS, a GUID on Sunny Portal Classic."
+DEVICE_ID = "Device's id."
+LOCAL_DATE = "Calendar day in the plant's own time zone."
+
+
+class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=()):
+    """Every plant that the credentials have ever shown, with its place, its power and its time zone."""
+
+    plant_id: str = column(PLANT_ID)
+    name: str = column("Name that the owner gave.")
+    backend: str = column("Portal that holds the plant.", isin=["classic", "ennexos"])
+    timezone: str = column("IANA time zone; it decides where the plant's days begin.")
+    latitude: float = column(
+        "Latitude, north positive.", unit="°", null="not given by the API", ge=-90, le=90
+    )
+    longitude: float = column(
+        "Longitude, east positive.", unit="°", null="not given by the API", ge=-180, le=180
+    )
+    country: str = column("Country as the API gives it.", null="not given by the API")
+    peak_power_kw: float = column("DC peak power.", unit="kW", null="not given, or given as 0", ge=0)
+    ac_power_kw: float = column(
+        "AC power: the nominal one, or the calculated one where that is 0.", unit="kW", null="not given", ge=0
+    )
+    capacity_class: str = column(
+        "Class of AC power by which SMA charges.",
+        null="AC power not given",
+        isin=["1-19", "20-99", "100-499", "500-999", "1000+"],
+    )
+    co2_factor_g_per_kwh: float = column("CO2 avoided per kWh.", unit="g/kWh", null="not given", ge=0)
+    start_up: Utc = column("Start of operation; days before it are not expected.", null="not given")
+    migrated_from: str = column("The id on Sunny Portal Classic that this plant had.", null="never migrated")
+    first_seen: pl.Date = column("First day (UTC) on which the API listed the plant.")
+    last_seen: pl.Date = column("Latest day (UTC) on which the API listed the plant.")
+
+
+class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"), partition=()):
+    """Every device of every plant, deactivated ones too."""
+
+    plant_id: str = column(PLANT_ID)
+    device_id: str = column(DEVICE_ID)
+    name: str = column("Name that the owner gave.", null="not given")
+    type: str = column("Type as the API names it, for instance 'Solar Inverters'.", null="not given")
+    product: str = column("Product name.", null="not given")
+    product_id: pl.Int64 = column("SMA's number of the product.", null="not given")
+    vendor: str = column("Maker.", null="not given")
+    serial: str = column("Serial number.", null="the device has none, or it is not given")
+    generator_power_w: float = column("Rated AC power.", unit="W", null="not an inverter, or not given", ge=0)
+    generator_power_dc_w: float = column("Rated DC power.", unit="W", null="not given", ge=0)
+    is_active: bool = column("False once the device was deactivated.", null="not given")
+    deactivated_at: LocalTime = column("When it was deactivated, plant-local.", null="active, or not given")
+    first_seen: pl.Date = column("First day (UTC) on which the API listed the device.")
+    last_seen: pl.Date = column("Latest day (UTC) on which the API listed the device.")
+
+
+class MeasurementSets(
+    Table, table="measurement_sets", layer="core", key=("plant_id", "device_id", "set_type"), partition=()
+):
+    """Which measurement sets the API offers for each plant and device."""
+
+    plant_id: str = column(PLANT_ID)
+    device_id: str = column(DEVICE_ID, null="the set belongs to the plant as a whole")
+    set_type: str = column("Measurement set as the API names it.")
+
+
+class PlantKey(Table):
+    """The plant that a row belongs to."""
+
+    plant_id: str = column(PLANT_ID)
+
+
+class DeviceKey(PlantKey):
+    """The device that a row belongs to."""
+
+    device_id: str = column(DEVICE_ID)
+
+
+class Interval(Table, layer="core", published="view"):
+    """The interval that a row of means is taken over."""
+
+    local_date: pl.Date = column(LOCAL_DATE)
+    interval_start: Utc = column("Start of the interval that the row's means are taken over.")
+    interval_end: Utc = column("End of the interval: the row's own time.")
+    interval_basis: str = column(
+        "How the start was found: the row before, local midnight, or one declared resolution "
+        "(the day's first row, or the first after a gap).",
+        isin=["previous_row", "midnight", "resolution"],
+    )
+    flagged: bool = column("True where a value of this row was set aside; quarantine says which and why.")
+
+
+class EnergyBalanceIntervals(
+    BalanceStates,
+    BalanceEnergies,
+    BalancePowers,
+    Interval,
+    PlantKey,
+    table="energy_balance_intervals",
+    key=("plant_id", "interval_end"),
+):
+    """Power and energy of each plant in the intervals that the API reports (set EnergyBalance)."""
+
+
+class PvPower(Table):
+    """Power and energy of the EnergyAndPowerPv set."""
+
+    pv_generation_w: float = power("PV generation")
+    pv_generation_kwh: float = energy("PV generation")
+
+
+class PvIntervals(
+    PvPower, Interval, DeviceKey, table="pv_intervals", key=("plant_id", "device_id", "interval_end")
+):
+    """PV power and energy of each inverter in the intervals that the API reports (set EnergyAndPowerPv)."""
+
+
+class Logs(Table, table="logs", layer="core", partition=("local_date",)):
+    """Events of plants and devices."""
+
+    plant_id: str = column(PLANT_ID)
+    local_date: pl.Date = column("Calendar day of the log that the API was asked for.")
+    logged_at: Utc = column("When it happened.", null="the API's time could not be read; see raw_time")
+    raw_time: str = column("The time as the API wrote it.", null="not given")
+    device_id: str = column(DEVICE_ID, null="the event belongs to the plant")
+    level: str = column("Info, Warning or Error, as the API writes it.", null="not given")
+    message_tag_id: pl.Int64 = column("SMA's number of the message text.", null="not given")
+    log_id: pl.Int64 = column("Event id.", null="Sunny Portal Classic keeps none")
+    message: str = column("Message text.", null="not given")
+    occurrence: str = column("Unsolved, Solved or Ongoing, as the API writes it.", null="not given")
+    counter: pl.Int64 = column("How often it occurred.", null="not given")
+
+
+class Quarantine(Table, table="quarantine", layer="core", partition=("local_date", "source")):
+    """Everything that was set aside, with the reason: whole answers, rows, and single values of a row."""
+
+    local_date: pl.Date = column(LOCAL_DATE)
+    source: str = column("The table that it would have gone to.")
+    plant_id: str = column(PLANT_ID)
+    device_id: str = column(DEVICE_ID, null="the plant as a whole")
+    scope: str = column("What was set aside.", isin=["answer", "row", "value"])
+    reason: str = column("The rule that it broke; docs/quality.md explains each.")
+    raw_time: str = column("The row's time as the API wrote it.", null="a whole answer, or no time given")
+    field: str = column("The field of the value, as the API names it.", null="a whole answer or row")
+    value: float = column("The value that was set aside.", null="a whole answer or row, or not a number")
+    detail: str = column("What else is known.", null="nothing more to say")

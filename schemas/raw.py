@@ -1,0 +1,56 @@
+"""The raw lake: the vendor's answers as received. One model for every kind of answer, one table a kind."""
+
+import polars as pl
+
+from schemas.base import Table, Utc, column
+
+# A plant's day is about 75 kB of JSON: 256 of them are some 20 MB in memory.
+RAW_ROW_GROUP = 256
+
+
+class RawAnswers(
+    Table,
+    layer="raw",
+    published="no",
+    key=("set_type", "plant_id", "device_id", "request_date"),
+    volatile=("fetched_at", "elapsed_ms", "attempts"),
+    row_group=RAW_ROW_GROUP,
+):
+    """Answers of SMA's API as received, with the request that each of them answers."""
+
+    set_type: str = column("Measurement set as the API names it; empty where the request has none.")
+    plant_id: str = column("Plant asked for; empty for the list of plants.")
+    device_id: str = column("Device asked for; empty where a plant was asked for.")
+    request_date: str = column("The request's date as sent; empty where it has none.")
+    local_date: pl.Date = column("Partition: the plant-local day asked for, or the day of asking.")
+    target: str = column("Path and query of the request, without host.")
+    status: pl.Int32 = column("HTTP status of the answer.", ge=100, le=599)
+    fetched_at: Utc = column("When the answer had arrived.")
+    elapsed_ms: float = column("Time from sending the request to the end of the answer.", unit="ms", ge=0)
+    attempts: pl.Int32 = column("Tries that it took.", ge=1)
+    final: bool = column("False while the day could still grow when it was read.")
+    body: pl.Binary = column("The answer's body, byte for byte.")
+
+
+class RawPlants(RawAnswers, table="raw_plants"):
+    """Answers to the list of plants, one day of asking a partition."""
+
+
+class RawDevices(RawAnswers, table="raw_devices"):
+    """Answers to the devices of each plant, one day of asking a partition."""
+
+
+class RawMeasurementSets(RawAnswers, table="raw_measurement_sets"):
+    """Answers to which measurement sets each plant and device has, one day of asking a partition."""
+
+
+class RawEnergyBalance(RawAnswers, table="raw_energy_balance"):
+    """Answers to each plant's EnergyBalance, one plant-local day a partition."""
+
+
+class RawPv(RawAnswers, table="raw_pv"):
+    """Answers to each device's EnergyAndPowerPv, one plant-local day a partition."""
+
+
+class RawLogs(RawAnswers, table="raw_logs"):
+    """Answers to each plant's log, one day a partition."""

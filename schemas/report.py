@@ -1,0 +1,91 @@
+"""Report tables: energy per day and month, with its coverage."""
+
+import polars as pl
+
+from schemas.base import Table, column, energy, ratio
+from schemas.core import LOCAL_DATE, DeviceKey, PlantKey
+from schemas.quantities import FULL_MONTH_H, BalanceCovered, BalanceEnergies, covered
+
+STATUSES = ["complete", "partial", "missing", "provisional"]
+
+
+class Coverage(Table):
+    """How complete a figure is."""
+
+    covered_h: float = column(
+        "Part of the expected time that rows with a value cover.", unit="h", ge=0, le=FULL_MONTH_H
+    )
+    expected_h: float = column(
+        "Time that rows were expected for: the whole day, or sunrise to sunset for inverters that sleep.",
+        unit="h",
+        ge=0,
+        le=FULL_MONTH_H,
+    )
+    coverage: float = ratio("covered_h divided by expected_h.", null="nothing was expected")
+    largest_gap_min: float = column("Longest expected time without a row.", unit="min", ge=0)
+    n_rows: pl.Int64 = column("Rows stored.", unit="count", ge=0)
+    n_flagged: pl.Int64 = column("Rows with a value that was set aside.", unit="count", ge=0)
+    status: str = column(
+        "complete: no gap. partial: rows are missing. missing: no row at all. provisional: may still change.",
+        isin=STATUSES,
+    )
+
+
+class Day(Table):
+    """The day that a row is for."""
+
+    local_date: pl.Date = column(LOCAL_DATE)
+
+
+class Month(Table):
+    """The month that a row is for."""
+
+    month: pl.Date = column("First day of the calendar month.")
+    n_days: pl.Int64 = column("Days of the month that the warehouse holds.", unit="count", ge=0, le=31)
+    n_days_missing: pl.Int64 = column("Days of these with no row at all.", unit="count", ge=0, le=31)
+
+
+class PvEnergy(Table):
+    """PV energy and the time that it covers."""
+
+    pv_generation_kwh: float = energy("PV generation")
+    pv_generation_covered_h: float = covered("PV generation")
+
+
+class EnergyDaily(
+    Coverage,
+    BalanceCovered,
+    BalanceEnergies,
+    Day,
+    PlantKey,
+    table="energy_daily",
+    layer="report",
+    key=("plant_id", "local_date"),
+):
+    """Energy of each plant and day, and how complete it is. A silent plant is a row with status missing."""
+
+
+class DeviceEnergyDaily(
+    Coverage,
+    PvEnergy,
+    Day,
+    DeviceKey,
+    table="device_energy_daily",
+    layer="report",
+    key=("plant_id", "device_id", "local_date"),
+):
+    """Energy of each inverter and day, and how complete it is."""
+
+
+class EnergyMonthly(
+    Coverage,
+    BalanceCovered,
+    BalanceEnergies,
+    Month,
+    PlantKey,
+    table="energy_monthly",
+    layer="report",
+    key=("plant_id", "month"),
+    partition=("month",),
+):
+    """Energy of each plant and month: the sum of its days, and how complete it is."""
