@@ -191,7 +191,7 @@ class Settings(BaseSettings):
         missing = [name for name, value in needed.items() if not value]
         if missing:
             raise ConfigurationError(
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: put the values from "
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: put the values of "
                 f"SMA's developer portal into the environment or into {ENV_FILE} (flow: {self.sma_flow})."
             )
 

@@ -1,7 +1,7 @@
 """What is asked of the Monitoring API, and what comes back: plain values, no network.
 
-A `Request` knows its own path and query and can be compared, sorted and hashed. An `Answer` holds the body exactly
-as received; decoding it is somebody else's work.
+A `Request` knows its own path and query and can be compared, sorted and hashed. An `Answer` holds the body as
+received; decoding it is somebody else's work.
 """
 
 import datetime as dt
@@ -110,8 +110,8 @@ class Answer:
     """A successful answer as received.
 
     `target` is the path and query that answered (after a redirect: the new one), `fetched_at` the UTC time at
-    which the body was complete, `elapsed_ms` the time from the first try to then, waits included, `attempts` the
-    number of tries.
+    which the body was complete, `elapsed_ms` the time from the first try to then, waits included, `attempts`
+    the number of tries.
     """
 
     request: Request

@@ -1,0 +1,177 @@
+"""The client of SMA's Monitoring API: tokens, retries, redirects and order; bodies are not decoded here."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+from pipeline.errors import PermanentError, SmaError, UsageError
+from pipeline.settings import Settings
+from pipeline.sma.clock import Clock
+from pipeline.sma.limiter import Limiter, SharedPause
+from pipeline.sma.problems import Call, Reply, refusal, stray_redirect
+from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.sma.retry import is_transient
+from pipeline.sma.stream import MAX_BACKLOG_BYTES, OrderedStream
+from pipeline.sma.tokens import TokenSource
+from pipeline.sma.transport import origin
+from pipeline.sma.wire import Counters, Limits, Wire
+
+MAX_REDIRECTS = 3
+
+_UNAUTHORIZED = 401
+# A plant that moved to the new portal answers 308; 307 asks for the same: the same GET at another address.
+_FOLLOWED = frozenset({307, 308})
+
+
+class SmaClient:
+    """Asks the Monitoring API. Use it as an async context manager, inside one event loop.
+
+    Raises ConfigurationError at once when credentials are missing. The first request connects.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        limiter: Limiter | None = None,
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.limiter = limiter or SharedPause(self.clock)
+        self.wire = Wire(settings, limits or Limits(), self.clock)
+        self.tokens = TokenSource(settings, self.wire)
+        self.base = settings.sma_monitoring_url
+        self.host = urlsplit(self.base).netloc
+        self._window = settings.sma_max_connections
+        self._max_backlog_bytes = max_backlog_bytes
+
+    @property
+    def counters(self) -> Counters:
+        """Requests, bytes and retries up to now."""
+        return replace(self.wire.counters)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection. Streams must have been closed before."""
+        await self.wire.aclose()
+
+    async def send(self, request: Request) -> Answer:
+        """The answer to one request. Raises a PermanentError, or a TransientError after the last try."""
+        return await _Exchange(self, request).run()
+
+    async def fetch(self, request: Request) -> Answer | Failure:
+        """Like `send`, with the error as a value."""
+        exchange = _Exchange(self, request)
+        try:
+            return await exchange.run()
+        except SmaError as error:
+            return Failure(request, error, exchange.attempts)
+
+    def ordered(self, requests: Iterable[Request]) -> OrderedStream:
+        """The machinery below `stream`, for a caller who takes results in batches and closes it himself."""
+        return OrderedStream(requests, self.fetch, self._window, self._max_backlog_bytes)
+
+    async def stream(self, requests: Iterable[Request]) -> AsyncIterator[Answer | Failure]:
+        """Results in the order of `requests`, which is pulled lazily, `SMA_MAX_CONNECTIONS` at once.
+
+        Wrap it in `contextlib.aclosing` when leaving early, so that what is in flight ends at once.
+        """
+        stream = self.ordered(requests)
+        try:
+            while batch := await stream.take():
+                for result in batch:
+                    yield result
+        finally:
+            await stream.aclose()
+
+
+class _Exchange:
+    """One request on its way through tries, token renewals and redirects."""
+
+    def __init__(self, client: SmaClient, request: Request) -> None:
+        self._client = client
+        self._request = request
+        self._hops = 0
+        self._renewed = False
+        self.attempts = 0  # data requests sent
+
+    async def run(self) -> Answer:
+        client = self._client
+        call, url = self._address()
+        clock, wire = client.clock, client.wire
+        started = clock.monotonic()
+        failures = 0
+        while True:
+            await client.limiter.admit()
+            token = await client.tokens.get()
+            self.attempts += 1
+            outcome = await wire.try_once(call, wire.get(url, f"Bearer {token}"))
+            if isinstance(outcome, Reply):
+                if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
+                    return self._answer(url, outcome, started)
+                if outcome.status == _UNAUTHORIZED and not self._renewed:
+                    self._renewed = True
+                    client.tokens.discard(token)
+                    continue
+                if outcome.status in _FOLLOWED:
+                    url = self._next_url(call, url, outcome)
+                    continue
+                if not is_transient(outcome.status):
+                    raise refusal(call, outcome)
+            failures += 1
+            await wire.back_off(call, outcome, failures, client.limiter)
+
+    def _address(self) -> tuple[Call, str]:
+        """How to name the request, and its URL. An id that fits no path comes from the vendor's own lists."""
+        try:
+            path, target = self._request.path, self._request.target
+        except UsageError as fault:
+            raise PermanentError(str(fault), path=self._request.endpoint) from None
+        client = self._client
+        return Call("GET", path, client.host, "SMA_MONITORING_URL"), f"{client.base}{target}"
+
+    def _next_url(self, call: Call, url: str, reply: Reply) -> str:
+        """Where a redirect leads, when that is below the same base. Anywhere else the token must not go."""
+        self._hops += 1
+        location = reply.headers.get("location", "")
+        base = self._client.base
+        try:
+            following = urljoin(url, location)
+            inside = origin(following) == origin(base)
+        except ValueError:  # not a URL
+            inside = False
+        path = urlsplit(following).path if inside else ""
+        inside = inside and path.startswith(f"{urlsplit(base).path}/v1/") and ".." not in path.split("/")
+        if not location or not inside or self._hops > MAX_REDIRECTS:
+            raise stray_redirect(call, reply.status)
+        return f"{base}{_target(base, following)}"
+
+    def _answer(self, url: str, reply: Reply, started: float) -> Answer:
+        clock = self._client.clock
+        return Answer(
+            request=self._request,
+            target=_target(self._client.base, url),
+            status=reply.status,
+            fetched_at=clock.now(),
+            elapsed_ms=(clock.monotonic() - started) * 1000.0,
+            attempts=self.attempts,
+            body=reply.body,
+        )
+
+
+def _target(base: str, url: str) -> str:
+    """Path and query below the base."""
+    parts = urlsplit(url)
+    path = parts.path.removeprefix(urlsplit(base).path)
+    return f"{path}?{parts.query}" if parts.query else path

@@ -1,0 +1,122 @@
+"""Many requests at once, answers in the order of the requests, memory bounded in number and in bytes."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+from pipeline.sma.requests import Answer, Failure, Request
+
+Result = Answer | Failure
+
+# Answers that wait for an earlier, slower one: more of them keep the connections busy, fewer save memory.
+BACKLOG_PER_WORKER = 4
+MAX_BACKLOG_BYTES = 64 * 1024 * 1024
+
+
+class OrderedStream:
+    """`window` workers pull requests lazily; `take()` hands out their results in the order of the requests.
+
+    No new request begins while the results not yet given up by the taker number `BACKLOG_PER_WORKER *
+    window` or hold `max_backlog_bytes`; bodies in flight then add at most `window` more. Belongs to one
+    event loop; must be closed.
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[Request],
+        fetch: Callable[[Request], Awaitable[Result]],
+        window: int,
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
+    ) -> None:
+        self._requests: Iterator[Request] = iter(requests)
+        self._fetch = fetch
+        self._window = window
+        self._max_slots = window * BACKLOG_PER_WORKER
+        self._max_bytes = max_backlog_bytes
+        self._slots: deque[asyncio.Future[Result]] = deque()
+        self._backlog_bytes = 0
+        self._handed_out_bytes = 0
+        self._exhausted = False
+        self._room = asyncio.Event()
+        self._pulled = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+
+    async def take(self) -> list[Result]:
+        """The next results, at least one, as many as are ready in order; an empty list at the end.
+
+        The results of the call before no longer count as backlog. An error that is not of SMA's (a bug in the
+        iterable, say) is raised at its place in the order.
+        """
+        if not self._workers and not self._exhausted:
+            self._workers = [asyncio.create_task(self._work()) for _ in range(self._window)]
+        self._backlog_bytes -= self._handed_out_bytes
+        self._handed_out_bytes = 0
+        self._room.set()
+        while not self._slots:
+            if self._exhausted:
+                return []
+            self._pulled.clear()
+            await self._pulled.wait()
+        await asyncio.wait((self._slots[0],))
+        ready: list[Result] = []
+        while self._slots and self._slots[0].done():
+            if self._slots[0].exception() is not None and ready:
+                break
+            result = self._slots.popleft().result()
+            self._handed_out_bytes += _size(result)
+            ready.append(result)
+        return ready
+
+    async def aclose(self) -> None:
+        """Cancel what is in flight and wait until it is gone."""
+        self._exhausted = True
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        self._workers.clear()
+        while self._slots:
+            slot = self._slots.popleft()
+            if slot.done() and not slot.cancelled():
+                slot.exception()  # marks it as seen: nobody is left to take it
+            slot.cancel()
+
+    async def _work(self) -> None:
+        while not self._exhausted:
+            if self._is_full():
+                self._room.clear()
+                await self._room.wait()
+                continue
+            slot: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+            try:
+                request = next(self._requests)
+            except StopIteration:
+                self._end()
+                return
+            except Exception as fault:  # the iterable's own fault goes to the taker, in its place
+                slot.set_exception(fault)
+                self._slots.append(slot)
+                self._end()
+                return
+            self._slots.append(slot)
+            self._pulled.set()
+            try:
+                result = await self._fetch(request)
+            except Exception as fault:  # a bug goes to the taker, in its place
+                slot.set_exception(fault)
+                self._end()
+                return
+            self._backlog_bytes += _size(result)
+            slot.set_result(result)
+
+    def _is_full(self) -> bool:
+        return len(self._slots) >= self._max_slots or self._backlog_bytes >= self._max_bytes
+
+    def _end(self) -> None:
+        """No more requests: let everyone who waits look again."""
+        self._exhausted = True
+        self._pulled.set()
+        self._room.set()
+
+
+def _size(result: Result) -> int:
+    return len(result.body) if isinstance(result, Answer) else 0
