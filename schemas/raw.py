@@ -12,15 +12,15 @@ class RawAnswers(
     Table,
     layer="raw",
     published="no",
-    key=("set_type", "plant_id", "device_id", "request_date"),
+    key=("plant_id", "device_id", "set_type", "request_date"),
     volatile=("fetched_at", "elapsed_ms", "attempts"),
     row_group=RAW_ROW_GROUP,
 ):
     """Answers of SMA's API as received, with the request that each of them answers."""
 
-    set_type: str = column("Measurement set as the API names it; empty where the request has none.")
     plant_id: str = column("Plant asked for; empty for the list of plants.")
     device_id: str = column("Device asked for; empty where a plant was asked for.")
+    set_type: str = column("Measurement set as the API names it; empty where the request has none.")
     request_date: str = column("The request's date as sent; empty where it has none.")
     local_date: pl.Date = column("Partition: the plant-local day asked for, or the day of asking.")
     target: str = column("Path and query of the request, without host.")

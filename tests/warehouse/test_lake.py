@@ -1,0 +1,224 @@
+"""The lake replaces a part whole or not at all, and commits nothing for equal rows."""
+
+import datetime as dt
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from schemas import MeasurementSets, Quarantine, RawPv, polars_schema
+from schemas.core import PvIntervals
+from warehouse.frames import BadFrameError
+from warehouse.lake import EmptyPartError, Lake
+
+DAY = dt.date(2021, 10, 5)
+PART = {"local_date": DAY}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"), tmp_path / "scratch")
+
+
+def pv(*, plants: str = "ab", rows: int = 3, watts: float = 1000.0, day: dt.date = DAY) -> pl.DataFrame:
+    """A good frame of `pv_intervals`: 5-minute rows from 10:00 UTC."""
+    start = dt.datetime(day.year, day.month, day.day, 10, tzinfo=dt.UTC)
+    step = dt.timedelta(minutes=5)
+    return pl.DataFrame(
+        [
+            {
+                "plant_id": plant,
+                "device_id": "1",
+                "local_date": day,
+                "interval_start": start + i * step,
+                "interval_end": start + (i + 1) * step,
+                "interval_basis": "previous_row",
+                "flagged": False,
+                "pv_generation_w": watts,
+                "pv_generation_kwh": watts / 12000,
+            }
+            for plant in plants
+            for i in range(rows)
+        ],
+        schema=polars_schema(PvIntervals),
+    )
+
+
+def stored(lake: Lake) -> pl.DataFrame:
+    return lake.scan(PvIntervals).collect()
+
+
+def test_a_part_is_stored_and_read_back_in_order(lake: Lake) -> None:
+    frame = pv()
+    written = lake.replace(PvIntervals, PART, [frame.reverse()])
+    assert (written.rows, written.changed) == (6, True)
+    assert stored(lake).equals(frame)
+    assert pl.concat(lake.batches(PvIntervals, PART)).equals(frame)
+    assert lake.parts(PvIntervals) == [{"local_date": "2021-10-05"}]
+
+
+def test_equal_rows_commit_nothing(lake: Lake) -> None:
+    first = lake.replace(PvIntervals, PART, [pv()])
+    again = lake.replace(PvIntervals, PART, [pv(plants="a"), pv(plants="b")])
+    assert not again.changed
+    assert again.version == first.version
+
+
+def test_a_changed_part_replaces_itself_alone(lake: Lake) -> None:
+    other = DAY + dt.timedelta(days=1)
+    lake.replace(PvIntervals, PART, [pv()])
+    lake.replace(PvIntervals, {"local_date": other}, [pv(day=other)])
+    files = lake.snapshot(PvIntervals, {"local_date": other}).files
+    assert lake.replace(PvIntervals, PART, [pv(watts=1.0)]).changed
+    assert lake.snapshot(PvIntervals, {"local_date": other}).files == files
+    assert stored(lake).filter(pl.col("local_date") == DAY).equals(pv(watts=1.0))
+
+
+def test_plants_in_scope_are_replaced_and_the_others_stay(lake: Lake) -> None:
+    lake.replace(PvIntervals, PART, [pv(plants="abcd")])
+    chunks = [pv(plants="b", watts=5.0), pv(plants="d", watts=6.0)]
+    assert lake.replace(PvIntervals, PART, chunks, plants={"b", "d"}).changed
+    expected = pl.concat(
+        [pv(plants="a"), pv(plants="b", watts=5.0), pv(plants="c"), pv(plants="d", watts=6.0)]
+    )
+    assert stored(lake).equals(expected)
+    assert not lake.replace(PvIntervals, PART, chunks, plants={"b", "d"}).changed
+
+
+def test_a_plant_in_scope_without_rows_loses_its_rows_only_if_asked(lake: Lake) -> None:
+    lake.replace(PvIntervals, PART, [pv(plants="ab")])
+    with pytest.raises(EmptyPartError, match="3 rows are stored"):
+        lake.replace(PvIntervals, PART, [], plants={"b"})
+    assert lake.replace(PvIntervals, PART, [], plants={"b"}, empty=True).changed
+    assert stored(lake).equals(pv(plants="a"))
+
+
+def test_an_empty_frame_never_replaces_rows_unless_asked(lake: Lake) -> None:
+    lake.replace(PvIntervals, PART, [pv()])
+    with pytest.raises(EmptyPartError, match=r"pv_intervals 2021-10-05.*6 rows are stored"):
+        lake.replace(PvIntervals, PART, [pv().clear()])
+    assert stored(lake).equals(pv())
+    lake.replace(PvIntervals, PART, [], empty=True)
+    assert stored(lake).is_empty()
+
+
+BAD_FRAMES = {
+    "wrong dtype": (
+        pv().with_columns(pl.col("pv_generation_w").cast(pl.Float32)),
+        "pv_generation_w.*Float32",
+    ),
+    "negative energy": (
+        pv().with_columns(pv_generation_kwh=pl.lit(-0.001)),
+        r"pv_generation_kwh.*greater_than_or_equal_to\(0\).*-0.001",
+    ),
+    "not a number": (pv(watts=float("nan")), "pv_generation_w.*NaN"),
+    "missing column": (pv().drop("flagged"), "flagged"),
+    "unknown column": (pv().with_columns(extra=1), "extra"),
+    "null where none may be": (pv().with_columns(flagged=pl.lit(None, pl.Boolean)), "flagged.*not_nullable"),
+    "duplicate key": (pl.concat([pv(), pv(plants="b", rows=1)]), r"1 rows repeat the key.*'b', '1'"),
+    "another day": (pv(day=DAY + dt.timedelta(days=1)), "6 rows belong elsewhere.*2021, 10, 6"),
+    "unknown word": (pv().with_columns(interval_basis=pl.lit("guess")), "interval_basis.*guess"),
+}
+
+
+@pytest.mark.parametrize(("frame", "says"), BAD_FRAMES.values(), ids=BAD_FRAMES.keys())
+@pytest.mark.parametrize("good_before", [0, 1])
+def test_a_bad_frame_leaves_the_last_good_part(
+    lake: Lake, frame: pl.DataFrame, says: str, good_before: int
+) -> None:
+    lake.replace(PvIntervals, PART, [pv(watts=7.0)])
+    before = lake.snapshot(PvIntervals)
+    chunks = [pv(plants="A")] * good_before + [frame]
+    with pytest.raises(BadFrameError, match=f"pv_intervals 2021-10-05.*{says}") as caught:
+        lake.replace(PvIntervals, PART, chunks)
+    assert "Nothing was written" in str(caught.value)
+    assert lake.snapshot(PvIntervals) == before
+    assert stored(lake).equals(pv(watts=7.0))
+
+
+def test_a_key_that_returns_in_a_later_chunk_is_refused(lake: Lake) -> None:
+    with pytest.raises(BadFrameError, match="repeat the key"):
+        lake.replace(PvIntervals, PART, [pv(plants="a"), pv(plants="a", rows=3).tail(1)])
+
+
+def test_a_fault_while_rows_arrive_leaves_the_last_good_part(lake: Lake) -> None:
+    def torn() -> Iterator[pl.DataFrame]:
+        yield pv(plants="a")
+        raise ConnectionError("the line went dead")
+
+    lake.replace(PvIntervals, PART, [pv()])
+    with pytest.raises(ConnectionError):
+        lake.replace(PvIntervals, PART, torn())
+    assert stored(lake).equals(pv())
+
+
+def test_volatile_columns_are_not_a_change(lake: Lake) -> None:
+    def answer(elapsed: float, body: bytes) -> pl.DataFrame:
+        at = dt.datetime(2021, 10, 6, tzinfo=dt.UTC)
+        row = ("a", "1", "EnergyAndPowerPv", "2021-10-05", DAY, "/v1/x", 200, at, elapsed, 1, True, body)
+        return pl.DataFrame([row], schema=polars_schema(RawPv), orient="row")
+
+    lake.replace(RawPv, PART, [answer(1.0, b"{}")])
+    assert not lake.replace(RawPv, PART, [answer(99.0, b"{}")]).changed
+    assert lake.replace(RawPv, PART, [answer(99.0, b"[]")]).changed
+
+
+def note(source: str) -> pl.DataFrame:
+    row = (DAY, source, "it's", None, "row", "duplicate", "x", None, None, None)
+    return pl.DataFrame([row], schema=polars_schema(Quarantine), orient="row")
+
+
+def test_a_part_of_two_columns_is_replaced_alone(lake: Lake) -> None:
+    for source in ("logs", "pv_intervals"):
+        lake.replace(Quarantine, {"local_date": DAY, "source": source}, [note(source)])
+    lake.replace(Quarantine, {"local_date": DAY, "source": "logs"}, [], empty=True)
+    assert lake.scan(Quarantine).collect().equals(note("pv_intervals"))
+
+
+def test_a_part_must_be_a_plain_word(lake: Lake) -> None:
+    with pytest.raises(ValueError, match="cannot name a part"):
+        lake.replace(Quarantine, {"local_date": DAY, "source": "../x"}, [note("../x")])
+
+
+def test_a_table_without_parts_is_replaced_whole(lake: Lake) -> None:
+    def sets(*names: str) -> pl.DataFrame:
+        rows = [("1", None, name) for name in names]
+        return pl.DataFrame(rows, schema=polars_schema(MeasurementSets), orient="row")
+
+    lake.replace(MeasurementSets, {}, [sets("EnergyBalance", "PowerAc")])
+    assert not lake.replace(MeasurementSets, {}, [sets("PowerAc", "EnergyBalance")]).changed
+    lake.replace(MeasurementSets, {}, [sets("EnergyBalance")])
+    assert lake.scan(MeasurementSets).collect().equals(sets("EnergyBalance"))
+
+
+def test_racing_writers_leave_one_copy_of_each_day(lake: Lake) -> None:
+    """Eight writers, first writes included: the same day twice and different days at once."""
+    days = [DAY + dt.timedelta(days=i % 4) for i in range(8)]
+
+    def write(i: int) -> None:
+        lake.replace(PvIntervals, {"local_date": days[i]}, [pv(day=days[i], watts=float(i))])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert len(lake.snapshot(PvIntervals).files) == 4
+    kept = stored(lake).group_by("local_date").agg(pl.len(), pl.col("pv_generation_w").n_unique())
+    assert kept.select("len", "pv_generation_w").unique().rows() == [(6, 1)]
+
+
+def test_row_groups_follow_the_model_and_the_order_of_the_key(lake: Lake) -> None:
+    chunks = [pv(plants=chr(97 + i), rows=288) for i in range(26)]
+    lake.replace(PvIntervals, PART, [*chunks, *[pv(plants=chr(300 + i), rows=288) for i in range(100)]])
+    (file,) = lake.snapshot(PvIntervals).files
+    meta = pq.ParquetFile(file).metadata
+    assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [30_000, 6_288]
+    assert stored(lake).select(pl.col("plant_id").is_sorted()).item()
+
+
+def test_a_table_that_was_never_written_is_empty(lake: Lake) -> None:
+    assert stored(lake).schema == polars_schema(PvIntervals)
+    assert list(lake.batches(PvIntervals, PART)) == []
+    assert lake.snapshot(PvIntervals).files == ()
+    assert lake.parts(PvIntervals) == []

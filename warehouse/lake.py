@@ -1,0 +1,379 @@
+"""The lake: one Delta table per model, and the only way to write one: replace a part, whole or not at all.
+
+A part is what the model's partition columns name, usually a plant-local day. Its new rows are validated,
+sorted, spooled and compared with what is stored; equal rows commit nothing; different ones become one Delta
+commit, so a reader, a kill or a full disk sees the old part or the new one and nothing between. Rows flow
+through in chunks, so memory follows the chunk and not the part.
+
+Business rules stay out: this module knows models, parts and files.
+"""
+
+import datetime as dt
+import json
+import random
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction
+
+from pipeline.errors import SunledgerError
+from schemas import Table, polars_schema, storage
+from warehouse.frames import Digest, place, sort, validate
+
+Part: TypeAlias = Mapping[str, dt.date | str]
+
+# Level 3 is the measured best point of zstd: 9 costs three times the CPU for 7 % of the bytes.
+ZSTD_LEVEL = 3
+# A part that is larger waits on disk instead of in memory for its comparison.
+SPOOL_BYTES = 64 * 2**20
+# A commit is refused whenever another run committed to the same table in between, and is cheap to try again.
+ATTEMPTS = 100
+LONGEST_PAUSE_S = 0.1
+PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+ARROW_TYPES = {pl.String: pa.string(), pl.Binary: pa.binary()}
+
+
+class EmptyPartError(SunledgerError):
+    """An empty frame would have replaced rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a part: rows it holds now of those written, and whether anything was committed."""
+
+    rows: int
+    changed: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The active files of one version of a table: absolute paths, or s3 addresses."""
+
+    version: int
+    files: tuple[str, ...]
+
+
+class Lake:
+    """The tables below one folder or s3 prefix; parts wait for their commit in the local folder `scratch`."""
+
+    def __init__(self, root: str, scratch: Path, storage_options: Mapping[str, str] | None = None) -> None:
+        self.root = root.rstrip("/")
+        self.scratch = scratch
+        self.storage_options = dict(storage_options or {})
+
+    def uri(self, model: type[Table]) -> str:
+        """Where the model's table is."""
+        return f"{self.root}/{storage(model).table}"
+
+    def replace(
+        self,
+        model: type[Table],
+        part: Part,
+        chunks: Iterable[pl.DataFrame],
+        *,
+        plants: Collection[str] | None = None,
+        empty: bool = False,
+    ) -> Written:
+        """Make the part hold exactly the rows of `chunks`.
+
+        With `plants`, only those plants' rows are replaced and the others' stay (they are held in memory).
+        Each chunk is an eager frame in the model's columns; chunks follow each other in the order of the key.
+        Raises BadFrameError if a row breaks the model, and EmptyPartError if there are no rows, stored ones
+        would be lost and `empty` was not set. In both cases, and in any other failure, the stored part stays.
+        """
+        with self._spool() as file:
+            digest, schema = _write_spool(model, part, chunks, file)
+            attempt = _Attempt(self, model, part, plants, digest, empty=empty)
+            for _ in range(ATTEMPTS):
+                try:
+                    return attempt.commit(lambda: _read_spool(file, schema))
+                except CommitFailedError:
+                    time.sleep(random.uniform(0, LONGEST_PAUSE_S))  # noqa: S311 - spreads writers, guards nothing
+        raise SunledgerError(
+            f"{place(model, part)}: other runs kept writing to this table, {ATTEMPTS} commits were refused. "
+            f"Nothing was written; run it again when they are done."
+        )
+
+    def batches(
+        self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The stored rows of a part in the order of the key, about a row group at a time."""
+        table = self.open(model)
+        if table is not None:
+            yield from _batches(table, model, part or {}, columns)
+
+    def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
+        """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest)."""
+        schema = polars_schema(model)
+        chosen = snapshot or self.snapshot(model)
+        if not chosen.files:
+            return pl.LazyFrame(schema=schema)
+        partition = storage(model).partition
+        return pl.scan_parquet(
+            list(chosen.files),
+            hive_partitioning=bool(partition),
+            hive_schema={name: schema[name] for name in partition} or None,
+            missing_columns="insert",
+            schema={name: dtype for name, dtype in schema.items() if name not in partition},
+            storage_options=self.storage_options or None,
+        ).select(schema.names())
+
+    def snapshot(self, model: type[Table], part: Part | None = None) -> Snapshot:
+        """The newest version and its active files, of one part or of the whole table."""
+        table = self.open(model)
+        if table is None:
+            return Snapshot(-1, ())
+        uris = table.file_uris(file_pruning_predicate=_predicate(part) if part else None)
+        return Snapshot(table.version(), tuple(sorted(uris)))
+
+    def parts(self, model: type[Table]) -> list[dict[str, str]]:
+        """The parts that hold rows, as text values of the partition columns, sorted."""
+        table = self.open(model)
+        found: list[dict[str, str]] = [] if table is None else table.partitions()
+        return sorted(found, key=lambda part: tuple(part.values()))
+
+    def open(self, model: type[Table]) -> DeltaTable | None:
+        """The model's table at its newest version; None if it was never written."""
+        try:
+            return DeltaTable(self.uri(model), storage_options=self.storage_options or None)
+        except TableNotFoundError:
+            return None
+
+    def open_or_create(self, model: type[Table]) -> DeltaTable:
+        """The model's table at its newest version, created empty if need be."""
+        table = self.open(model)
+        if table is not None:
+            return table
+        # Created first and separately: of two racing first writers that create by writing, one fails.
+        if "://" not in self.root:
+            Path(self.uri(model)).mkdir(parents=True, exist_ok=True)
+        return DeltaTable.create(
+            self.uri(model),
+            arrow_schema(model),
+            mode="ignore",
+            partition_by=list(storage(model).partition),
+            storage_options=self.storage_options or None,
+        )
+
+    def files(self, model: type[Table]) -> pafs.FileSystem:
+        """The file system that paths inside the model's table belong to."""
+        if "://" not in self.root:
+            return pafs.SubTreeFileSystem(self.uri(model), pafs.LocalFileSystem())
+        handler = DeltaStorageHandler(self.uri(model), options=self.storage_options or None)
+        return pafs.PyFileSystem(handler)
+
+    def _spool(self) -> "tempfile.SpooledTemporaryFile[bytes]":
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        return tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, dir=str(self.scratch))
+
+
+class _Attempt:
+    """One replacement on its way to the log: compare, write one file, commit at exactly the next version.
+
+    delta-rs may rebase a commit on another that it finds no conflict with, and so accepts two first writes of
+    one day. A commit here is a compare-and-swap instead: it is refused when anything was committed since the
+    table was read, and tried again. The file is written anew only if somebody else wrote this very part.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        model: type[Table],
+        part: Part,
+        plants: Collection[str] | None,
+        digest: Digest,
+        *,
+        empty: bool,
+    ) -> None:
+        self.lake, self.model, self.part, self.plants = lake, model, part, plants
+        self.digest, self.empty = digest, empty
+        self.seen: list[str] | None = None
+        self.equal = False
+        self.action: AddAction | None = None
+
+    def commit(self, spooled: Callable[[], Iterator[pa.RecordBatch]]) -> Written:
+        """Commit, or find that nothing changed. Raises CommitFailedError when somebody was faster."""
+        table = self.lake.open_or_create(self.model)
+        files = sorted(table.file_uris(file_pruning_predicate=_predicate(self.part)))
+        if files != self.seen:
+            self._prepare(table, spooled)
+            self.seen = files
+        if self.equal:
+            return Written(self.digest.rows, changed=False, version=table.version())
+        table.create_write_transaction(
+            [self.action] if self.action else [],
+            mode="overwrite",
+            schema=arrow_schema(self.model),
+            partition_by=list(self.part) or None,
+            partition_filters=[(name, "=", str(value)) for name, value in self.part.items()] or None,
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
+        return Written(self.digest.rows, changed=True, version=table.version() + 1)
+
+    def _prepare(self, table: DeltaTable, spooled: Callable[[], Iterator[pa.RecordBatch]]) -> None:
+        """Compare with what is stored now, and write the file that would replace it."""
+        stored, kept = self._stored(table)
+        self.equal = stored == self.digest
+        if self.equal:
+            return
+        if not self.digest.rows and not self.empty:
+            raise EmptyPartError(
+                f"{place(self.model, self.part)}: the new data is empty, but {stored.rows} rows are stored. "
+                f"They were kept; nothing was written."
+            )
+        if self.digest.rows or kept.height:
+            self.action = self._write(_merge(self.model, spooled(), kept))
+
+    def _stored(self, table: DeltaTable) -> tuple[Digest, pl.DataFrame]:
+        """The digest of the rows that would be replaced, and the rows of the part that stay."""
+        digest = Digest.of(self.model)
+        kept = [pl.DataFrame(schema=polars_schema(self.model))]
+        for frame in _batches(table, self.model, self.part):
+            if self.plants is None:
+                digest.add(frame)
+                continue
+            mine = pl.col("plant_id").is_in(list(self.plants))
+            digest.add(frame.filter(mine))
+            kept.append(frame.filter(~mine))
+        return digest, pl.concat(kept)
+
+    def _write(self, batches: Iterator[pa.RecordBatch]) -> AddAction:
+        """Write the part as one Parquet file that no reader sees until it is committed.
+
+        delta-rs's own writer shuffles the batches of a stream, and the order is what makes reading fast.
+        """
+        folder = "/".join(f"{name}={value}" for name, value in self.part.items())
+        path = f"{folder}/part-{uuid.uuid4()}.parquet".removeprefix("/")
+        whole = arrow_schema(self.model)
+        schema = pa.schema([field for field in whole if field.name not in self.part])
+        files = self.lake.files(self.model)
+        files.create_dir(folder or ".", recursive=True)
+        rows = 0
+        with files.open_output_stream(path) as sink:
+            with pq.ParquetWriter(
+                sink,
+                schema,
+                compression="zstd",
+                compression_level=ZSTD_LEVEL,
+                use_dictionary=[field.name for field in schema if not pa.types.is_binary(field.type)],
+            ) as writer:
+                for group in _row_groups(batches, storage(self.model).row_group):
+                    writer.write_table(group.select(schema.names))
+                    rows += group.num_rows
+            size = sink.tell()
+        values = {name: str(value) for name, value in self.part.items()}
+        return AddAction(path, size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows}))
+
+
+def _row_groups(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """The same rows cut into tables of `rows`, the last one shorter."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        while sum(b.num_rows for b in held) >= rows:
+            table = pa.Table.from_batches(held)
+            yield table.slice(0, rows)
+            held = table.slice(rows).to_batches()
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def arrow_schema(model: type[Table]) -> pa.Schema:
+    """The model's columns as Delta stores them."""
+    fields = []
+    for name, dtype in polars_schema(model).items():
+        plain = ARROW_TYPES.get(dtype.base_type())
+        fields.append(pa.field(name, plain or pl.Series([], dtype=dtype).to_arrow().type))
+    return pa.schema(fields)
+
+
+def _write_spool(
+    model: type[Table],
+    part: Part,
+    chunks: Iterable[pl.DataFrame],
+    file: "tempfile.SpooledTemporaryFile[bytes]",
+) -> tuple[Digest, pa.Schema]:
+    digest, schema = Digest.of(model), arrow_schema(model)
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    last: pl.DataFrame | None = None
+    with pa.ipc.new_stream(file, schema, options=options) as writer:
+        for chunk in chunks:
+            validate(model, chunk, part)
+            frame = sort(model, chunk, part)
+            if not frame.height:
+                continue
+            if last is not None:
+                sort(model, pl.concat([last, frame.head(1)]), part)
+            last = frame.tail(1)
+            digest.add(frame)
+            writer.write_table(_arrow(frame, schema))
+    return digest, schema
+
+
+def _read_spool(file: "tempfile.SpooledTemporaryFile[bytes]", schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    file.seek(0)
+    reader = pa.ipc.open_stream(file)
+    assert reader.schema == schema  # noqa: S101 - our own file, written a moment ago
+    yield from reader
+
+
+def _merge(
+    model: type[Table], spooled: Iterator[pa.RecordBatch], kept: pl.DataFrame
+) -> Iterator[pa.RecordBatch]:
+    """New rows and kept rows in one order. Both are sorted and no plant is in both."""
+    if not kept.height:
+        yield from spooled
+        return
+    schema = arrow_schema(model)
+    for batch in spooled:
+        frame = cast("pl.DataFrame", pl.from_arrow(batch))
+        before = pl.col("plant_id") <= frame["plant_id"].max()
+        mixed = pl.concat([frame, kept.filter(before)]).sort(storage(model).key or ["plant_id"])
+        kept = kept.filter(~before)
+        yield from _arrow(mixed, schema).to_batches()
+    yield from _arrow(kept, schema).to_batches()
+
+
+def _arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+
+
+def _batches(
+    table: DeltaTable, model: type[Table], part: Part, columns: Collection[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    predicate = _predicate(part) if part else None
+    dataset = table.to_pyarrow_dataset(file_pruning_predicate=predicate)
+    schema = polars_schema(model)
+    names = [name for name in schema if columns is None or name in columns]
+    # Row groups are the unit of memory: read one ahead at most.
+    scanner = dataset.scanner(
+        columns=names, batch_size=storage(model).row_group, batch_readahead=1, fragment_readahead=1
+    )
+    for batch in scanner.to_batches():
+        if batch.num_rows:
+            yield cast("pl.DataFrame", pl.from_arrow(batch)).cast({n: schema[n] for n in names})
+
+
+def _predicate(part: Part) -> str | None:
+    """The part as SQL; None for a table that is replaced whole.
+
+    Values stand in SQL and in paths, so they are plain words: our own dates and table names.
+    """
+    for name, value in part.items():
+        if not PLAIN.fullmatch(str(value)):
+            raise ValueError(f"{name}={value!r} cannot name a part: use letters, digits, '_' and '-'.")
+    return " AND ".join(f"{name} = '{value}'" for name, value in part.items()) or None
