@@ -1,0 +1,157 @@
+"""What a time without offset means, and where a plant's calendar day begins and ends.
+
+The API writes wall-clock labels without offset. `utc` (the FAQ) and `plant_local` (every recorded answer) are
+both supported; the data shows which is true. Everything here happens in UTC arithmetic on a few numbers per
+zone and day, so that no row goes through a time zone library.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+TimeBasis: TypeAlias = Literal["utc", "plant_local"]
+UTC_US = pl.Datetime("us", "UTC")
+
+ONE_DAY = dt.timedelta(days=1)
+ONE_SECOND = dt.timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDay:
+    """One calendar day of one zone: [start, end) in UTC, and the change of clocks in it or at its end.
+
+    `before` and `after` are the zone's offsets from UTC on either side of `change`; without a change they are equal.
+    """
+
+    timezone: str
+    start: dt.datetime
+    end: dt.datetime
+    change: dt.datetime | None
+    before: dt.timedelta
+    after: dt.timedelta
+
+    @property
+    def hours(self) -> float:
+        """Length of the day: 24, or 23 and 25 where the clocks change."""
+        return (self.end - self.start) / dt.timedelta(hours=1)
+
+
+@lru_cache(maxsize=4096)
+def local_day(day: dt.date, timezone: str) -> LocalDay:
+    """The calendar day `day` in `timezone`. Raises ZoneInfoNotFoundError for an unknown zone."""
+    zone = ZoneInfo(timezone)
+    start, end = _midnight(day, zone), _midnight(day + ONE_DAY, zone)
+    # A change at the very midnight that ends the day counts too: it decides the label of the last row.
+    before, after = _offset(start, zone), _offset(end, zone)
+    change = _change(start, end, zone) if before != after else None
+    return LocalDay(timezone, start, end, change, before, after)
+
+
+def days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
+    """One row a zone: timezone, day_start, day_end, change (UTC; null without one), before, after (durations)."""
+    found = [local_day(day, zone) for zone in sorted(set(timezones))]
+    return pl.DataFrame(
+        {
+            "timezone": [d.timezone for d in found],
+            "day_start": [d.start for d in found],
+            "day_end": [d.end for d in found],
+            "change": [d.change for d in found],
+            "before": [d.before for d in found],
+            "after": [d.after for d in found],
+        },
+        schema={
+            "timezone": pl.String,
+            "day_start": UTC_US,
+            "day_end": UTC_US,
+            "change": UTC_US,
+            "before": pl.Duration("us"),
+            "after": pl.Duration("us"),
+        },
+    )
+
+
+def request_dates(day: dt.date, timezone: str, basis: TimeBasis) -> tuple[dt.date, ...]:
+    """The `Date` values to ask for, so that the answers hold the whole plant-local day.
+
+    Under `plant_local` the API's day is the plant's. Under `utc` it is not known whether the API's day is the plant's
+    or UTC's, so the UTC days that the local day touches are all asked for: one or the other reading then finds
+    every row, and rows of neighbouring days are left to their own partitions.
+    """
+    if basis == "plant_local":
+        return (day,)
+    bounds = local_day(day, timezone)
+    dates = {day, bounds.start.date(), (bounds.end - ONE_SECOND).date()}
+    return tuple(sorted(dates))
+
+
+def parse_label(raw: pl.Expr) -> pl.Expr:
+    """A label's text as a naive time in microseconds; null where it is not `YYYY-MM-DDTHH:MM:SS[.fraction]`.
+
+    An offset is not expected and would change the meaning, so a label that has one is not read either.
+    """
+    return raw.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+
+
+def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tuple[pl.Expr, pl.Expr]:
+    """The UTC instant of each label, and whether the label is one of a merged repeated hour.
+
+    For frames with `label` (naive) and the columns of `days_frame`, in the order of the answer. `changes` says whether
+    any zone of the frame changes its clocks on that day. The two expressions are called `interval_end` (null: no such
+    local time) and `merged`.
+
+    A label of the repeated hour stands for two instants. The rows of one series are in the order of time, so the
+    first row of that label is the first pass and the second the second; where the vendor merged both into one row,
+    there is only one, and it is taken for the first pass and marked. In the skipped hour only the moment of the
+    change itself has a label, in the old time.
+    """
+    label = pl.col("label").dt.replace_time_zone("UTC")
+    never = pl.lit(value=False).alias("merged")
+    if basis == "utc":
+        return label.alias("interval_end"), never
+    first, second, change = label - pl.col("before"), label - pl.col("after"), pl.col("change")
+    if not changes:
+        return first.alias("interval_end"), never
+    is_first, is_second = first < change, second >= change
+    # The first pass of a repeated midnight closes the day before: only the second pass is of this day.
+    both = is_first & is_second & (first > pl.col("day_start"))
+    turn = pl.int_range(pl.len()).over(series, "label")
+    end = (
+        pl.when(change.is_null())
+        .then(first)
+        .when(both)
+        .then(pl.when(turn == 0).then(first).otherwise(second))
+        .when(is_second)
+        .then(second)
+        .when(is_first | (first == change))
+        .then(first)
+    )
+    alone = pl.len().over(series, "label") == 1
+    return end.alias("interval_end"), (both & alone).fill_null(value=False).alias("merged")
+
+
+def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    """The first instant of the day, also where midnight is skipped or happens twice."""
+    return dt.datetime.combine(day, dt.time(), tzinfo=zone).astimezone(dt.UTC)
+
+
+def _offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
+    offset = instant.astimezone(zone).utcoffset()
+    assert offset is not None  # noqa: S101 - zones of ZoneInfo always have one
+    return offset
+
+
+def _change(low: dt.datetime, high: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    """The first instant with the new offset, by bisection to the second."""
+    old = _offset(low, zone)
+    while high - low > ONE_SECOND:
+        middle = low + dt.timedelta(seconds=(high - low) // ONE_SECOND // 2)
+        if _offset(middle, zone) == old:
+            low = middle
+        else:
+            high = middle
+    return high
