@@ -1,0 +1,79 @@
+"""SQL text made from the models: tables, views over Parquet files, and comments.
+
+Everything that is not a keyword goes through `identifier` or `literal`, so names and paths may hold any sign.
+Nothing here touches a database.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from schemas import Column, Table, columns, comment, storage
+
+
+def identifier(name: str) -> str:
+    """A name as SQL reads it, whatever signs it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL reads it, whatever signs it holds."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def create_table(model: type[Table]) -> str:
+    """CREATE TABLE with the model's types and NOT NULL.
+
+    There is no PRIMARY KEY: its index costs more than the load. The lake has checked the key before.
+    """
+    parts = ", ".join(
+        f"{identifier(c.name)} {c.duckdb_type}{'' if c.nullable else ' NOT NULL'}" for c in columns(model)
+    )
+    return f"CREATE TABLE {identifier(storage(model).table)} ({parts})"
+
+
+def create_file_view(model: type[Table], groups: Iterable[Sequence[str]]) -> str:
+    """CREATE VIEW over Parquet files in groups; all files of a group have the same columns.
+
+    A column that a group lacks is null there; with no files the view is empty. Columns and their types are
+    the model's own in any case: an empty select that spells them out leads the union. Groups serve in place
+    of `union_by_name`, which opens every file for every query (0.2 s for 1,500 files, against 0.02 s).
+    """
+    parts = [_empty(columns(model)), *(_read(model, files) for files in groups)]
+    union = " UNION ALL BY NAME ".join(parts)
+    names = ", ".join(identifier(c.name) for c in columns(model))
+    return f"CREATE VIEW {identifier(storage(model).table)} AS SELECT {names} FROM ({union})"  # noqa: S608
+
+
+def comments(model: type[Table], kind: str) -> list[str]:
+    """COMMENT ON the table (`kind` TABLE) or view (`kind` VIEW) and on each of its columns."""
+    kept = storage(model)
+    text = comment(model)
+    if kept.key:
+        text += f" Key: {', '.join(kept.key)}."
+    return comment_on(kind, kept.table, text, {c.name: c.comment for c in columns(model)})
+
+
+def comment_on(kind: str, name: str, text: str, of_columns: dict[str, str]) -> list[str]:
+    """COMMENT ON a table or view, and on the given columns of it."""
+    owner = identifier(name)
+    return [
+        f"COMMENT ON {kind} {owner} IS {literal(text)}",
+        *(
+            f"COMMENT ON COLUMN {owner}.{identifier(column)} IS {literal(meaning)}"
+            for column, meaning in of_columns.items()
+        ),
+    ]
+
+
+def _empty(shape: Iterable[Column]) -> str:
+    nulls = ", ".join(f"NULL::{c.duckdb_type} AS {identifier(c.name)}" for c in shape)
+    return f"(SELECT {nulls} WHERE false)"
+
+
+def _read(model: type[Table], files: Sequence[str]) -> str:
+    partition = [c for c in columns(model) if c.name in storage(model).partition]
+    options = ""
+    if partition:
+        types = ", ".join(f"{literal(c.name)}: {c.duckdb_type}" for c in partition)
+        options = f", hive_partitioning = true, hive_types = {{{types}}}"
+    paths = ", ".join(literal(file) for file in files)
+    return f"(SELECT * FROM read_parquet([{paths}]{options}))"  # noqa: S608

@@ -1,0 +1,39 @@
+"""What a published file says about itself: the one-row table `_meta`."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import polars as pl
+
+from schemas import Table, columns, comment, storage
+from schemas.base import Utc, column
+
+
+class Meta(Table, table="_meta", layer="report", partition=()):
+    """Where this file comes from: one row, written with the publication."""
+
+    product_version: str = column("Version of sunledger that published the file.")
+    published_at: Utc = column("When the publication began: later changes of the lake are not in this file.")
+    schema_hash: str = column(
+        "Digest of every table's definition; it changes when a column or its meaning does."
+    )
+    source_versions: str = column(
+        "JSON object: each published table and the version of the lake's table it shows; -1: none yet."
+    )
+    first_day: pl.Date = column("First day in energy_daily.", null="no day yet")
+    last_day: pl.Date = column("Last day in energy_daily.", null="no day yet")
+
+
+def schema_hash(models: Iterable[type[Table]]) -> str:
+    """SHA-256 over tables, columns, types, units and meanings, as 64 hex digits."""
+    facts = [
+        [
+            storage(model).table,
+            comment(model),
+            storage(model).key,
+            [[c.name, c.duckdb_type, c.nullable, c.comment, c.rules] for c in columns(model)],
+        ]
+        for model in models
+    ]
+    return hashlib.sha256(json.dumps(facts, ensure_ascii=False).encode()).hexdigest()

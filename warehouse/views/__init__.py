@@ -1,0 +1,47 @@
+"""The curated views: one `.sql` file each, the answer to a question that analysts ask first.
+
+A file begins with a comment: a paragraph that says what the view shows, an empty comment line, then one line
+`-- column: meaning` for every column. Both become comments of the published view. The query follows.
+"""
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+
+_COLUMN = re.compile(r"(\w+): (.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class CuratedView:
+    """A view: its name, what it shows, the meaning of each column in order, and its query."""
+
+    name: str
+    comment: str
+    columns: dict[str, str]
+    query: str
+
+
+def curated_views() -> tuple[CuratedView, ...]:
+    """All curated views, by name."""
+    found = sorted((f for f in files(__name__).iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple(parse(f.name.removesuffix(".sql"), f.read_text("utf-8")) for f in found)
+
+
+def parse(name: str, text: str) -> CuratedView:
+    """A view from its file's text. Raises ValueError when the leading comment is not as described above."""
+    lines = text.splitlines()
+    length = next((i for i, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    head = [line.removeprefix("--").strip() for line in lines[:length]]
+    if "" not in head:
+        raise ValueError(f"View {name}: begin with a comment, an empty comment line, and a line per column.")
+    middle = head.index("")
+    meanings = [_COLUMN.fullmatch(line) for line in head[middle + 1 :]]
+    if not all(meanings):
+        wrong = head[middle + 1 + meanings.index(None)]
+        raise ValueError(f"View {name}: {wrong!r} is not 'column: meaning'.")
+    return CuratedView(
+        name=name,
+        comment=" ".join(head[:middle]),
+        columns={found[1]: found[2] for found in meanings if found},
+        query="\n".join(lines[length:]).strip().removesuffix(";"),
+    )

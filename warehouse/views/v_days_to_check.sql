@@ -1,0 +1,35 @@
+-- Days that are not simply fine: partial, missing or provisional ones, and those with values set aside. Newest first.
+--
+-- local_date: Calendar day in the plant's own time zone.
+-- plant_id: Plant's id.
+-- plant_name: Name that the owner gave.
+-- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
+-- missing_h: Expected time that no row with a value covers. Unit: h.
+-- largest_gap_min: Longest expected time without a row. Unit: min.
+-- coverage: Share of the expected time that is covered. Unit: 1. Null: nothing was expected.
+-- n_rows: Rows stored. Unit: count.
+-- n_flagged: Rows with a value that was set aside. Unit: count.
+-- reasons: Why something of the plant or its devices was set aside that day. Null: nothing was.
+-- pv_generation_kwh: PV generation that is left. Unit: kWh. Null: nothing measured.
+WITH set_aside AS (
+    SELECT plant_id, local_date, string_agg(DISTINCT reason, ', ' ORDER BY reason) AS reasons
+    FROM quarantine
+    GROUP BY plant_id, local_date
+)
+SELECT
+    energy.local_date,
+    energy.plant_id,
+    plants.name AS plant_name,
+    energy.status,
+    greatest(energy.expected_h - energy.covered_h, 0) AS missing_h,
+    energy.largest_gap_min,
+    energy.coverage,
+    energy.n_rows,
+    energy.n_flagged,
+    set_aside.reasons,
+    energy.pv_generation_kwh
+FROM energy_daily AS energy
+LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN set_aside ON set_aside.plant_id = energy.plant_id AND set_aside.local_date = energy.local_date
+WHERE energy.status <> 'complete' OR energy.n_flagged > 0 OR set_aside.reasons IS NOT NULL
+ORDER BY energy.local_date DESC, plant_name, energy.plant_id

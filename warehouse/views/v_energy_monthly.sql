@@ -1,0 +1,35 @@
+-- Energy of each plant and month with the plant's name and its yield per installed power: the month's sheet.
+--
+-- plant_id: Plant's id.
+-- plant_name: Name that the owner gave.
+-- month: First day of the calendar month.
+-- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
+-- n_days: Days of the month that the warehouse holds. Unit: count.
+-- n_days_missing: Days of these with no row at all. Unit: count.
+-- coverage: Share of the expected time that rows with a value cover. Unit: 1. Null: nothing was expected.
+-- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
+-- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
+-- self_consumption_kwh: Own generation used on site. Unit: kWh. Null: nothing measured.
+-- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
+-- grid_consumption_kwh: Consumption from the grid. Unit: kWh. Null: nothing measured.
+-- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
+-- battery_charging_kwh: Battery charging. Unit: kWh. Null: no battery, or nothing measured.
+-- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: no battery, or nothing measured.
+SELECT
+    energy.plant_id,
+    plants.name AS plant_name,
+    energy.month,
+    energy.status,
+    energy.n_days,
+    energy.n_days_missing,
+    energy.coverage,
+    energy.pv_generation_kwh,
+    energy.pv_generation_kwh / nullif(plants.peak_power_kw, 0) AS specific_yield_kwh_per_kw,
+    energy.self_consumption_kwh,
+    energy.grid_feed_in_kwh,
+    energy.grid_consumption_kwh,
+    energy.total_consumption_kwh,
+    energy.battery_charging_kwh,
+    energy.battery_discharging_kwh
+FROM energy_monthly AS energy
+LEFT JOIN plants ON plants.plant_id = energy.plant_id

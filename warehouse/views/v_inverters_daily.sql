@@ -1,0 +1,36 @@
+-- Energy of each inverter and day beside the other inverters of its plant: a low relative_yield points to a fault, shade or a wrong rating.
+--
+-- plant_id: Plant's id.
+-- plant_name: Name that the owner gave.
+-- device_id: Device's id.
+-- device_name: Name that the owner gave. Null: not given.
+-- product: Product name. Null: not given.
+-- local_date: Calendar day in the plant's own time zone.
+-- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
+-- coverage: Share of the expected time that rows with a value cover. Unit: 1. Null: nothing was expected.
+-- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
+-- specific_yield_kwh_per_kw: PV generation per kW of rated AC power. Unit: kWh/kW. Null: nothing measured, or rating not known.
+-- relative_yield: Specific yield divided by the plant's median inverter of that day. Unit: 1. Null: the inverter is the only one, or a yield is not known.
+WITH yields AS (
+    SELECT
+        energy.plant_id,
+        plants.name AS plant_name,
+        energy.device_id,
+        devices.name AS device_name,
+        devices.product,
+        energy.local_date,
+        energy.status,
+        energy.coverage,
+        energy.pv_generation_kwh,
+        1000 * energy.pv_generation_kwh / nullif(devices.generator_power_w, 0) AS specific_yield_kwh_per_kw
+    FROM device_energy_daily AS energy
+    LEFT JOIN plants ON plants.plant_id = energy.plant_id
+    LEFT JOIN devices ON devices.plant_id = energy.plant_id AND devices.device_id = energy.device_id
+)
+SELECT
+    *,
+    CASE WHEN count(specific_yield_kwh_per_kw) OVER siblings > 1
+        THEN specific_yield_kwh_per_kw / nullif(median(specific_yield_kwh_per_kw) OVER siblings, 0)
+    END AS relative_yield
+FROM yields
+WINDOW siblings AS (PARTITION BY plant_id, local_date)

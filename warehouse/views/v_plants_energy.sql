@@ -1,0 +1,35 @@
+-- Each plant on one line: how long the warehouse has its days, how good they are, and what it made in all. Plants without a single day are listed too.
+--
+-- plant_id: Plant's id.
+-- plant_name: Name that the owner gave.
+-- timezone: IANA time zone.
+-- peak_power_kw: DC peak power. Unit: kW. Null: not known.
+-- first_day: First day in the warehouse. Null: no day yet.
+-- last_day: Latest day in the warehouse. Null: no day yet.
+-- last_day_with_data: Latest day with at least one row. Null: no such day; ask the owner for consent, or SMA for the plant.
+-- n_days: Days in the warehouse. Unit: count.
+-- n_days_complete: Days of these without a gap. Unit: count.
+-- n_days_missing: Days of these with no row at all. Unit: count.
+-- coverage: Covered time divided by expected time, over all days. Unit: 1. Null: nothing was expected.
+-- pv_generation_kwh: PV generation over all days. Unit: kWh. Null: nothing measured.
+-- grid_feed_in_kwh: Feed-in to the grid over all days. Unit: kWh. Null: nothing measured.
+-- grid_consumption_kwh: Consumption from the grid over all days. Unit: kWh. Null: nothing measured.
+SELECT
+    plants.plant_id,
+    plants.name AS plant_name,
+    plants.timezone,
+    plants.peak_power_kw,
+    min(energy.local_date) AS first_day,
+    max(energy.local_date) AS last_day,
+    max(energy.local_date) FILTER (WHERE energy.n_rows > 0) AS last_day_with_data,
+    count(energy.local_date) AS n_days,
+    count(*) FILTER (WHERE energy.status = 'complete') AS n_days_complete,
+    count(*) FILTER (WHERE energy.status = 'missing') AS n_days_missing,
+    sum(energy.covered_h) / nullif(sum(energy.expected_h), 0) AS coverage,
+    sum(energy.pv_generation_kwh) AS pv_generation_kwh,
+    sum(energy.grid_feed_in_kwh) AS grid_feed_in_kwh,
+    sum(energy.grid_consumption_kwh) AS grid_consumption_kwh
+FROM plants
+LEFT JOIN energy_daily AS energy ON energy.plant_id = plants.plant_id
+GROUP BY ALL
+ORDER BY plant_name, plants.plant_id
