@@ -75,7 +75,7 @@ def refusal(call: Call, reply: Reply) -> SmaError:
     """The error for an answer that asking again will not change."""
     cure = _CURES.get(reply.status, "this is not an answer of SMA's API; check {setting}")
     said = vendor_message(reply.body)
-    text = f"{call} answered {_status(reply.status)}{f' ({said})' if said else ''}"
+    text = f"{call} answered {status_text(reply.status)}{f' ({said})' if said else ''}"
     return PermanentError(
         f"{text}: {cure.format(setting=call.setting)}.",
         method=call.method,
@@ -89,7 +89,7 @@ def exhausted(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
     if isinstance(outcome, Reply):
         said = vendor_message(outcome.body)
         cure = _CURES.get(outcome.status, "SMA's service has a fault; run it again later")
-        what = f"{call} answered {_status(outcome.status)}{f' ({said})' if said else ''}"
+        what = f"{call} answered {status_text(outcome.status)}{f' ({said})' if said else ''}"
         return TransientError(
             f"{what}, the last of {_tries(tries)}: {cure}.",
             method=call.method,
@@ -128,7 +128,7 @@ def too_large(call: Call, status: int, limit_bytes: int) -> SmaError:
 def stray_redirect(call: Call, status: int) -> SmaError:
     """The error for a redirect that credentials must not follow."""
     return PermanentError(
-        f"{call} answered {_status(status)} and points outside {call.setting}, where credentials "
+        f"{call} answered {status_text(status)} and points outside {call.setting}, where credentials "
         "are never sent: check that setting.",
         method=call.method,
         path=call.path,
@@ -180,7 +180,8 @@ def _chain(fault: BaseException | None) -> Iterator[BaseException]:
         fault = fault.__cause__
 
 
-def _status(status: int) -> str:
+def status_text(status: int) -> str:
+    """`404 Not Found`."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

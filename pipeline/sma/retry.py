@@ -43,12 +43,11 @@ class RetryPolicy:
         limited = status == TOO_MANY_REQUESTS
         if tries_done >= (self.limited_tries if limited else self.tries):
             return None
-        base = self.limited_base_s if limited else self.base_s
-        step = min(base * 2.0 ** (tries_done - 1), self.longest_wait_s)
-        jittered = step * (0.5 + 0.5 * clock.chance())
-        if retry_after_s is None:
-            return jittered
-        return min(retry_after_s + self.base_s * clock.chance(), self.longest_wait_s)
+        # A server that names a time is asked then; one that always says "now" still meets a growing wait.
+        base = self.limited_base_s if limited and retry_after_s is None else self.base_s
+        step = base * 2.0 ** (tries_done - 1) * (0.5 + 0.5 * clock.chance())
+        asked = 0.0 if retry_after_s is None else retry_after_s + self.base_s * clock.chance()
+        return min(max(step, asked), self.longest_wait_s)
 
 
 def retry_after_s(headers: Mapping[str, str], clock: Clock) -> float | None:

@@ -16,9 +16,9 @@ MAX_BACKLOG_BYTES = 64 * 1024 * 1024
 class OrderedStream:
     """`window` workers pull requests lazily; `take()` hands out their results in the order of the requests.
 
-    No new request begins while the results not yet given up by the taker number `BACKLOG_PER_WORKER *
-    window` or hold `max_backlog_bytes`; bodies in flight then add at most `window` more. Belongs to one
-    event loop; must be closed.
+    The backlog is what is in flight, what is ready, and the batch last handed out. No new request begins
+    while it numbers `BACKLOG_PER_WORKER * window` or its bodies hold `max_backlog_bytes`; bodies then in flight
+    add at most `window` more. Belongs to one event loop and one taker; must be closed.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class OrderedStream:
         self._max_bytes = max_backlog_bytes
         self._slots: deque[asyncio.Future[Result]] = deque()
         self._backlog_bytes = 0
+        self._handed_out = 0
         self._handed_out_bytes = 0
         self._exhausted = False
         self._room = asyncio.Event()
@@ -50,7 +51,7 @@ class OrderedStream:
         if not self._workers and not self._exhausted:
             self._workers = [asyncio.create_task(self._work()) for _ in range(self._window)]
         self._backlog_bytes -= self._handed_out_bytes
-        self._handed_out_bytes = 0
+        self._handed_out = self._handed_out_bytes = 0
         self._room.set()
         while not self._slots:
             if self._exhausted:
@@ -63,6 +64,7 @@ class OrderedStream:
             if self._slots[0].exception() is not None and ready:
                 break
             result = self._slots.popleft().result()
+            self._handed_out += 1
             self._handed_out_bytes += _size(result)
             ready.append(result)
         return ready
@@ -109,7 +111,8 @@ class OrderedStream:
             slot.set_result(result)
 
     def _is_full(self) -> bool:
-        return len(self._slots) >= self._max_slots or self._backlog_bytes >= self._max_bytes
+        waiting = len(self._slots) + self._handed_out
+        return waiting >= self._max_slots or self._backlog_bytes >= self._max_bytes
 
     def _end(self) -> None:
         """No more requests: let everyone who waits look again."""

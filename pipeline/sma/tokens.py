@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigurationError, CredentialsError, PermanentError, SmaError
 from pipeline.settings import Settings
-from pipeline.sma.problems import Call, Reply, error_fields, refusal
+from pipeline.sma.problems import Call, Reply, error_fields, status_text
 from pipeline.sma.retry import is_transient
 from pipeline.sma.text import clean
 from pipeline.sma.wire import Wire
@@ -103,13 +103,11 @@ class TokenSource:
         if reply.status in {400, 401}:
             self._refused = self._why(reply)
             raise self._credentials_error(self._refused, reply.status)
-        if reply.status != _OK:
-            raise refusal(self._call, reply)
-        fields = error_fields(reply.body)
+        fields = error_fields(reply.body) if reply.status == _OK else {}
         value = fields.get("access_token")
         if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
             raise PermanentError(
-                f"{self._call} answered without a token: check SMA_AUTH_URL, "
+                f"{self._call} answered {status_text(reply.status)} without a token: check SMA_AUTH_URL, "
                 f"{self._call.host} may not be SMA's.",
                 method=self._call.method,
                 path=self._call.path,

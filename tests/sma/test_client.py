@@ -1,0 +1,458 @@
+"""The client against a scripted server: what is tried again, what is not, and what the user reads."""
+
+import asyncio
+import gzip
+import json
+import logging
+import socket
+from dataclasses import replace
+
+import pytest
+
+from pipeline.errors import ConfigurationError, CredentialsError, PermanentError, SmaError, TransientError
+from pipeline.settings import load_settings
+from pipeline.sma.client import SmaClient
+from pipeline.sma.requests import Answer, Request
+from pipeline.sma.transport import Timeouts, proxy_for
+from pipeline.sma.wire import Limits
+
+PLANTS = "/monitoring/v1/plants"
+DEVICES = "/monitoring/v1/plants/13/devices/lean"
+FAST = Limits(timeouts=Timeouts(connect=0.5, read=0.15, pool=0.5, whole_try=2.0))
+
+
+def ask(settings, time, request=None, limits=FAST, times=1):
+    """Send a request through a client of its own; with `times`, one after the other."""
+
+    async def run() -> Answer:
+        async with SmaClient(settings, clock=time.clock, limits=limits) as client:
+            for _ in range(times - 1):
+                await client.send(request or Request.plants())
+            return await client.send(request or Request.plants())
+
+    return asyncio.run(run())
+
+
+def fails(settings, time, kind, request=None, limits=FAST) -> SmaError:
+    with pytest.raises(kind) as caught:
+        ask(settings, time, request, limits)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    # No link of the chain may carry the library's own fault, which quotes headers.
+    assert caught.value.__cause__ is None
+    return caught.value
+
+
+def test_an_answer_comes_as_received(server, settings, time) -> None:
+    body = b'{"plants": [ {"plantId":"13"} ]}\n'
+    server.on(PLANTS).reply(200, body)
+    answer = ask(settings, time)
+    assert (answer.body, answer.status, answer.attempts) == (body, 200, 1)
+    assert answer.target == "/v1/plants?WithStatus=true&WithInstallation=true&WithLocation=true"
+    assert answer.fetched_at == time.clock.now()
+    token, data = server.seen
+    assert (token.method, token.body) == ("POST", "grant_type=client_credentials")
+    assert token.headers["authorization"].startswith("Basic ")
+    assert data.headers["authorization"] == "Bearer tok-9b1c"
+    assert (data.method, data.target) == ("GET", f"/monitoring{answer.target}")
+
+
+def test_compressed_bodies_are_unpacked(server, settings, time) -> None:
+    server.on(PLANTS).reply(200, gzip.compress(b"[1]"), headers={"Content-Encoding": "gzip"})
+    assert ask(settings, time).body == b"[1]"
+    assert "gzip" in server.seen[-1].headers["accept-encoding"]
+
+
+def test_a_strange_id_reaches_the_server_as_one_segment(server, settings, time) -> None:
+    server.on("/monitoring/v1/plants/a%2F..%2Fb%20%3F/devices/lean").reply(200, b"[]")
+    assert ask(settings, time, Request.devices("a/../b ?")).body == b"[]"
+
+
+def test_connection_and_token_are_reused(server, settings, time) -> None:
+    server.on(PLANTS).reply()
+    ask(settings, time, times=5)
+    assert (server.connections, server.count("/oauth2/token"), server.count(PLANTS)) == (1, 1, 5)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_transient_status_is_tried_again(status, server, settings, time) -> None:
+    server.on(PLANTS).reply(status, "<html>busy</html>").reply(200, b"[]")
+    answer = ask(settings, time)
+    assert (answer.body, answer.attempts) == (b"[]", 2)
+    assert time.sleeps == [5.0 if status == 429 else 0.5]
+    assert answer.elapsed_ms == 1000.0 * time.sleeps[0]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"hang_up": True},
+        {"silent": True},
+        {"cut_at": 10},
+        {"raw": b"\x00\x01 no HTTP at all\r\n\r\n"},
+        {"raw": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"},
+        {"headers": {"Content-Encoding": "gzip"}},
+    ],
+    ids=["hang-up", "silence", "cut", "no-http", "cut-chunk", "damaged-gzip"],
+)
+def test_a_transport_fault_is_tried_again(how, server, settings, time) -> None:
+    server.on(PLANTS).reply(200, b'{"plants":[1,2,3]}', **how).reply(200, b"[]")
+    assert ask(settings, time).body == b"[]"
+    assert server.count(PLANTS) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "waited"), [("7", 7.5), ("Wed, 01 Jan 2025 00:00:20 GMT", 20.5), ("3600", 300.0), ("x", 5.0)]
+)
+def test_retry_after_is_honoured_up_to_five_minutes(header, waited, server, settings, time) -> None:
+    headers = {"Retry-After": header, "Date": "Wed, 01 Jan 2025 00:00:00 GMT"}
+    server.on(PLANTS).reply(429, headers=headers).reply(200, b"[]")
+    ask(settings, time)
+    assert time.sleeps == [waited]
+
+
+def test_tries_are_bounded_and_the_error_says_so(server, settings, time) -> None:
+    server.on(PLANTS).reply(504, "<html><h1>Gateway Time-out</h1></html>")
+    error = fails(settings, time, TransientError)
+    assert str(error) == (
+        "GET /v1/plants answered 504 Gateway Timeout, the last of 6 tries: SMA's service has a fault; "
+        "run it again later."
+    )
+    assert (error.method, error.path, error.status, error.transient) == ("GET", "/v1/plants", 504, True)
+    assert server.count(PLANTS) == 6
+
+
+def test_rate_refusals_are_bounded_too(server, settings, time) -> None:
+    server.on(PLANTS).reply(429, json.dumps({"message": "Too many requests", "code": "429"}))
+    error = fails(settings, time, TransientError)
+    assert "429 Too Many Requests (Too many requests), the last of 8 tries" in str(error)
+    assert "SMA_REQUESTS_PER_5_MIN" in str(error)
+    assert sum(time.sleeps) > 300
+
+
+@pytest.mark.parametrize(
+    ("status", "cure"), [(400, "check the id"), (403, "consent"), (404, "list of plants")]
+)
+def test_a_permanent_status_fails_at_once_with_the_vendors_words(
+    status, cure, server, settings, time
+) -> None:
+    said = "No\x00 such\r\nplant for jane@example.com " + "x" * 500
+    server.on(DEVICES).reply(status, json.dumps({"message": said, "code": str(status)}))
+    error = fails(settings, time, PermanentError, Request.devices("13"))
+    assert str(error).startswith(f"GET /v1/plants/13/devices/lean answered {status} ")
+    assert "(No such plant for [e-mail] xxx" in str(error)
+    assert cure in str(error)
+    assert len(str(error)) < 450
+    assert (error.status, error.transient, time.sleeps) == (status, False, [])
+    assert server.count(DEVICES) == 1
+
+
+def test_model_binding_faults_are_readable(server, settings, time) -> None:
+    body = {"title": "One or more validation errors", "errors": {"Date": ["The value 'x' is not valid."]}}
+    server.on(PLANTS).reply(400, json.dumps(body))
+    assert "The value 'x' is not valid." in str(fails(settings, time, PermanentError))
+
+
+def test_a_body_beyond_the_limit_names_the_limit(server, settings, time) -> None:
+    server.on(PLANTS).reply(200, b"x" * 2001)
+    limits = replace(FAST, max_body_bytes=2000)
+    assert "more than the 2,000 bytes allowed" in str(fails(settings, time, PermanentError, limits=limits))
+    assert server.count(PLANTS) == 1
+    server.on(PLANTS, afresh=True).reply(200, b"x" * 2000)
+    assert len(ask(settings, time, limits=limits).body) == 2000
+
+
+def test_a_small_answer_that_unpacks_to_a_huge_one_is_stopped(server, settings, time) -> None:
+    server.on(PLANTS).reply(200, gzip.compress(b"0" * 30_000_000), headers={"Content-Encoding": "gzip"})
+    fails(settings, time, PermanentError, limits=replace(FAST, max_body_bytes=1_000_000))
+
+
+def test_a_moved_plant_is_followed_on_the_same_base(server, settings, time) -> None:
+    request = Request.plant_day("13", "EnergyBalance", "2025-07-01")
+    old, new = f"/monitoring{request.path}", f"/monitoring{request.path}".replace("13", "99")
+    server.on(old).reply(308, b"", headers={"Location": f"{new}?Date=2025-07-01"})
+    server.on(new).reply(200, b"[]")
+    answer = ask(settings, time, request)
+    assert answer.target == request.target.replace("/13/", "/99/")
+    assert answer.request == request
+    assert server.seen[-1].headers["authorization"] == "Bearer tok-9b1c"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://evil.example/monitoring/v1/plants",
+        "//evil.example/monitoring/v1/plants",
+        "http://127.0.0.1:9/monitoring/v1/plants",
+        "/elsewhere",
+        "/monitoring/v1/../../elsewhere",
+        "http://[",
+        "",
+    ],
+)
+@pytest.mark.parametrize("status", [308, 307])
+def test_credentials_never_leave_the_base(status, location, server, settings, time) -> None:
+    server.on(PLANTS).reply(status, b"", headers={"Location": location})
+    server.on("/elsewhere").reply()
+    error = fails(settings, time, PermanentError)
+    assert "never sent" in str(error)
+    assert [seen.target.split("?")[0] for seen in server.seen] == ["/oauth2/token", PLANTS]
+
+
+def test_redirects_end(server, settings, time) -> None:
+    server.on(PLANTS).reply(308, b"", headers={"Location": PLANTS})
+    fails(settings, time, PermanentError)
+    assert server.count(PLANTS) == 4
+
+
+def test_other_redirects_are_errors(server, settings, time) -> None:
+    server.on(PLANTS).reply(302, b"", headers={"Location": "/monitoring/v1/login"})
+    assert fails(settings, time, PermanentError).status == 302
+
+
+def test_a_refused_token_is_renewed_once(server, settings, time) -> None:
+    server.on(PLANTS).reply(401).reply(200, b"[]")
+    answer = ask(settings, time)
+    assert (answer.attempts, server.count("/oauth2/token"), time.sleeps) == (2, 2, [])
+
+
+def test_a_token_refused_again_is_an_error(server, settings, time) -> None:
+    server.on(PLANTS).reply(401, json.dumps({"message": "Unauthorized", "code": "401"}))
+    error = fails(settings, time, PermanentError)
+    assert "401 Unauthorized (Unauthorized)" in str(error)
+    assert (server.count(PLANTS), server.count("/oauth2/token")) == (2, 2)
+
+
+@pytest.mark.parametrize(("after_s", "renewals"), [(0.0, 1), (269.0, 1), (270.0, 2), (400.0, 2)])
+def test_a_token_is_renewed_before_its_end(after_s, renewals, server, settings, time) -> None:
+    server.on(PLANTS).reply()
+
+    async def run() -> None:
+        async with SmaClient(settings, clock=time.clock) as client:
+            await client.send(Request.plants())
+            time.seconds += after_s
+            await client.send(Request.plants())
+
+    asyncio.run(run())
+    assert server.count("/oauth2/token") == renewals
+
+
+def test_however_many_wait_one_renewal_is_made(server, settings, time) -> None:
+    server.on("/oauth2/token", afresh=True).reply(503).reply(200, '{"access_token":"t"}', pause_s=0.05)
+    server.on(PLANTS).reply()
+
+    async def run() -> None:
+        async with SmaClient(settings, clock=time.clock) as client:
+            await asyncio.gather(*(client.send(Request.plants()) for _ in range(20)))
+
+    asyncio.run(run())
+    assert (server.count("/oauth2/token"), server.count(PLANTS)) == (2, 20)
+
+
+def test_many_refused_at_once_renew_once(server, settings, time) -> None:
+    server.on("/oauth2/token", afresh=True).reply(200, '{"access_token":"t1"}').reply(
+        200, '{"access_token":"t2"}'
+    )
+    server.on(PLANTS).reply()
+    server.dead_tokens = {"t1"}
+
+    async def run() -> None:
+        async with SmaClient(settings, clock=time.clock) as client:
+            await asyncio.gather(*(client.send(Request.plants()) for _ in range(4)))
+
+    asyncio.run(run())
+    assert server.count("/oauth2/token") == 2
+
+
+def test_a_cancelled_waiter_leaves_the_renewal_to_the_others(server, settings, time) -> None:
+    server.on("/oauth2/token", afresh=True).reply(200, '{"access_token":"t"}', pause_s=0.1)
+    server.on(PLANTS).reply()
+
+    async def run() -> int:
+        async with SmaClient(settings, clock=time.clock) as client:
+            first, second = (asyncio.create_task(client.send(Request.plants())) for _ in range(2))
+            await asyncio.sleep(0.02)
+            first.cancel()
+            answer = await second
+            assert first.cancelled()
+            return answer.status
+
+    assert asyncio.run(run()) == 200
+    assert server.count("/oauth2/token") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "cure"),
+    [
+        (401, "invalid_client", "check SMA_CLIENT_ID and SMA_CLIENT_SECRET"),
+        (401, "unauthorized_client", "use one of the custom flow"),
+        (400, "invalid_request", "SMA_AUTH_URL"),
+    ],
+)
+def test_refused_credentials_say_the_cure_and_are_not_tried_again(  # noqa: PLR0917 - case and fixtures
+    status, error, cure, server, settings, time, secrets
+) -> None:
+    said = {"error": error, "error_description": f"bad secret {secrets[0]}"}
+    server.on("/oauth2/token", afresh=True).reply(status, json.dumps(said))
+
+    async def run() -> list[BaseException | Answer]:
+        async with SmaClient(settings, clock=time.clock) as client:
+            first = await asyncio.gather(client.send(Request.plants()), return_exceptions=True)
+            return first + await asyncio.gather(client.send(Request.plants()), return_exceptions=True)
+
+    outcomes = asyncio.run(run())
+    assert [type(outcome) for outcome in outcomes] == [CredentialsError] * 2
+    assert all(cure in str(outcome) and error in str(outcome) for outcome in outcomes)
+    assert not any(secret in str(outcome) for outcome in outcomes for secret in secrets)
+    assert (server.count("/oauth2/token"), server.count(PLANTS)) == (1, 0)
+
+
+@pytest.mark.parametrize("body", ["<html>login</html>", "[]", "{}", '{"access_token":"a\\r\\nX: y"}'])
+def test_an_answer_that_is_no_token(body, server, settings, time) -> None:
+    server.on("/oauth2/token", afresh=True).reply(200, body)
+    assert "without a token: check SMA_AUTH_URL" in str(fails(settings, time, PermanentError))
+
+
+def test_a_missing_token_service_is_no_wrong_secret(server, settings, time) -> None:
+    server.on("/oauth2/token", afresh=True).reply(404, "nothing here")
+    error = fails(settings, time, PermanentError)
+    assert not isinstance(error, CredentialsError)
+    assert "SMA_AUTH_URL" in str(error)
+
+
+def test_missing_credentials_fail_before_any_request(server, time) -> None:
+    settings = load_settings(env_file=None, sma_auth_url=server.url, sma_monitoring_url=server.url)
+    with pytest.raises(ConfigurationError, match="SMA_CLIENT_ID and SMA_CLIENT_SECRET"):
+        ask(settings, time)
+    assert server.seen == []
+
+
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("url", "clause"),
+    [
+        ("http://127.0.0.1:{port}", "127.0.0.1:{port} refused the connection"),
+        ("https://sma.invalid", "the host name sma.invalid is not known"),
+    ],
+)
+def test_an_unreachable_host_is_one_sentence(url, clause, settings, time) -> None:
+    port = closed_port()
+    lost = settings.model_copy(update={"sma_auth_url": url.format(port=port)})
+    error = fails(lost, time, TransientError)
+    assert str(error) == (
+        f"POST /oauth2/token got no answer, 6 tries: {clause.format(port=port)}; "
+        "check the network and SMA_AUTH_URL, then run it again."
+    )
+    assert error.status is None
+
+
+def test_a_server_without_tls_is_told_apart(server, settings, time) -> None:
+    secure = settings.model_copy(update={"sma_auth_url": server.url.replace("http:", "https:")})
+    assert "no TLS connection" in str(fails(secure, time, TransientError))
+
+
+def test_an_untrusted_certificate_is_refused_at_once(untrusted_server, settings, time) -> None:
+    lost = settings.model_copy(update={"sma_auth_url": untrusted_server.url})
+    error = fails(lost, time, PermanentError)
+    assert "is not trusted: check SMA_AUTH_URL, or point SSL_CERT_FILE at" in str(error)
+    assert (untrusted_server.seen, time.sleeps) == ([], [])
+
+
+def test_silence_is_a_time_out(server, settings, time) -> None:
+    server.on(PLANTS).reply(silent=True)
+    assert "did not answer in time; check the network" in str(fails(settings, time, TransientError))
+
+
+def test_an_answer_that_trickles_for_ever_ends(server, settings, time) -> None:
+    server.on(PLANTS).reply(200, pause_s=0.5)
+    limits = Limits(timeouts=Timeouts(whole_try=0.05))
+    assert "did not answer in time" in str(fails(settings, time, TransientError, limits=limits))
+
+
+def test_one_refusal_for_the_rate_holds_back_the_others(server, settings, time) -> None:
+    server.on(PLANTS).reply(429, headers={"Retry-After": "100"}).reply(200)
+    server.on(DEVICES).reply(200)
+
+    async def run() -> float:
+        async with SmaClient(settings, clock=time.clock) as client:
+            refused = asyncio.create_task(client.send(Request.plants()))
+            while server.count(PLANTS) == 0 or not time.sleeps:
+                await asyncio.sleep(0.001)
+            started = 1000.0
+            await client.send(Request.devices("13"))
+            await refused
+            return time.seconds - started
+
+    assert asyncio.run(run()) >= 100.0
+    targets = [seen.target.split("?")[0] for seen in server.seen]
+    assert targets[:2] == ["/oauth2/token", PLANTS]
+
+
+def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> None:
+    class Recorder:
+        admitted = 0
+        refusals: list[float] = []  # noqa: RUF012 - lives for one test
+
+        async def admit(self) -> None:
+            self.admitted += 1
+
+        def refused(self, wait_s: float) -> None:
+            self.refusals.append(wait_s)
+
+    limiter = Recorder()
+    server.on(PLANTS).reply(429).reply(401).reply(503).reply(200)
+
+    async def run() -> None:
+        async with SmaClient(settings, clock=time.clock, limiter=limiter) as client:
+            await client.send(Request.plants())
+
+    asyncio.run(run())
+    assert (limiter.admitted, limiter.refusals) == (4, [5.0])
+
+
+def test_an_impossible_id_is_a_failure_of_its_request_alone(settings, time) -> None:
+    assert "cannot be a plant" in str(fails(settings, time, PermanentError, Request.devices("..")))
+
+
+def test_the_code_flow_is_refused_clearly(settings) -> None:
+    code = settings.model_copy(update={"sma_flow": "code"})
+    with pytest.raises(ConfigurationError, match="set SMA_FLOW=custom"):
+        SmaClient(code)
+
+
+def test_nothing_printed_or_logged_holds_a_secret(server, settings, time, secrets, caplog) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.on(PLANTS).reply(503).reply(401).reply(200, b"[]")
+    server.on(DEVICES).reply(404, json.dumps({"message": f"Bearer {secrets[1]} may not"}))
+    shown: list[str] = []
+
+    async def run() -> None:
+        async with SmaClient(settings, clock=time.clock) as client:
+            answer = await client.send(Request.plants())
+            failure = await client.fetch(Request.devices("13"))
+            parts = (client, client.wire, client.tokens, client.counters, settings, answer, failure)
+            shown.extend(repr(part) for part in parts)
+            shown.extend(repr(value) for part in parts[:3] for value in vars(part).values())
+            shown.append(str(failure.error))
+
+    asyncio.run(run())
+    text = "\n".join([*shown, caplog.text])
+    assert "GET /v1/plants/13/devices/lean" in text
+    assert not [secret for secret in secrets if secret in text]
+
+
+def test_proxies_come_from_the_environment_but_never_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    proxy = proxy_for("https://monitoring.smaapis.de")
+    assert proxy is not None
+    assert str(proxy.url) == "http://proxy.example:3128"
+    assert proxy_for("https://inside.example") is None
+    assert proxy_for("http://127.0.0.1:8080") is None
