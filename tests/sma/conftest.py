@@ -71,6 +71,8 @@ class ScriptedServer:
         self.in_flight = 0
         self.peak_in_flight = 0
         self.url = ""
+        # Kept here, since a task that waits for what nobody holds is collected as garbage.
+        self._never = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.on(TOKEN_PATH).reply(200, f'{{"access_token":"{TOKEN}","expires_in":300}}')
@@ -149,7 +151,7 @@ class ScriptedServer:
         if step.hang_up:
             return False
         if step.silent:
-            await asyncio.Event().wait()
+            await self._never.wait()
         if step.raw is not None:
             writer.write(step.raw)
             await writer.drain()
