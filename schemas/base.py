@@ -4,8 +4,8 @@ A model is the only source for a table's Parquet schema, DuckDB DDL and comments
 the data dictionary. No logic about energy, plants or storage lives here.
 """
 
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import pandera.polars as pa
 import polars as pl
@@ -41,12 +41,18 @@ class Table(pa.DataFrameModel):
     """One table of the warehouse; a subclass's docstring is the table's published comment."""
 
     # pandera takes every public name of a model for a column, so these facts hide behind a dunder.
+    __facts__: ClassVar[dict[str, Any]] = {}
     __storage__: ClassVar[Storage] = Storage()
 
     def __init_subclass__(cls, **facts: Any) -> None:
         """Take the table's facts from the class statement: `class Plants(Table, table="plants", ...)`."""
         super().__init_subclass__()  # type: ignore[no-untyped-call]
-        cls.__storage__ = replace(cls.__storage__, **facts)
+        cls.__facts__ = facts
+        # Each fact by itself: one parent's silence must not hide what another one says.
+        said: dict[str, Any] = {}
+        for parent in reversed(cls.__mro__):
+            said |= vars(parent).get("__facts__", {})
+        cls.__storage__ = Storage(**said)
 
     class Config:
         strict = True
@@ -131,7 +137,8 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
     """The model's columns in table order."""
     found = []
     for name, declared in model.to_schema().columns.items():
-        dtype = cast("pl.DataType", declared.dtype.type)
+        # A polars type may be a class or an instance of it; a schema holds instances.
+        dtype = pl.Schema({name: declared.dtype.type})[name]
         metadata = declared.metadata or {}
         rules = tuple(str(check.error or check.name) for check in declared.checks)
         found.append(

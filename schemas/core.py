@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from schemas.base import LocalTime, Table, Utc, column, energy, power
+from schemas.base import FINITE, LocalTime, Table, Utc, column, energy, power
 from schemas.quantities import BalanceEnergies, BalancePowers, BalanceStates
 
 PLANT_ID = "Plant's id: digits on ennexOS, a GUID on Sunny Portal Classic."
@@ -24,16 +24,24 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
         "Longitude, east positive.", unit="°", null="not given by the API", ge=-180, le=180
     )
     country: str = column("Country as the API gives it.", null="not given by the API")
-    peak_power_kw: float = column("DC peak power.", unit="kW", null="not given, or given as 0", ge=0)
+    peak_power_kw: float = column(
+        "DC peak power.", unit="kW", null="not given, or given as 0", ge=0, le=FINITE
+    )
     ac_power_kw: float = column(
-        "AC power: the nominal one, or the calculated one where that is 0.", unit="kW", null="not given", ge=0
+        "AC power: the nominal one, or the calculated one where that is 0.",
+        unit="kW",
+        null="not given",
+        ge=0,
+        le=FINITE,
     )
     capacity_class: str = column(
         "Class of AC power by which SMA charges.",
         null="AC power not given",
         isin=["1-19", "20-99", "100-499", "500-999", "1000+"],
     )
-    co2_factor_g_per_kwh: float = column("CO2 avoided per kWh.", unit="g/kWh", null="not given", ge=0)
+    co2_factor_g_per_kwh: float = column(
+        "CO2 avoided per kWh.", unit="g/kWh", null="not given", ge=0, le=FINITE
+    )
     start_up: Utc = column("Start of operation; days before it are not expected.", null="not given")
     migrated_from: str = column("The id on Sunny Portal Classic that this plant had.", null="never migrated")
     first_seen: pl.Date = column("First day (UTC) on which the API listed the plant.")
@@ -51,8 +59,10 @@ class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"
     product_id: pl.Int64 = column("SMA's number of the product.", null="not given")
     vendor: str = column("Maker.", null="not given")
     serial: str = column("Serial number.", null="the device has none, or it is not given")
-    generator_power_w: float = column("Rated AC power.", unit="W", null="not an inverter, or not given", ge=0)
-    generator_power_dc_w: float = column("Rated DC power.", unit="W", null="not given", ge=0)
+    generator_power_w: float = column(
+        "Rated AC power.", unit="W", null="not an inverter, or not given", ge=0, le=FINITE
+    )
+    generator_power_dc_w: float = column("Rated DC power.", unit="W", null="not given", ge=0, le=FINITE)
     is_active: bool = column("False once the device was deactivated.", null="not given")
     deactivated_at: LocalTime = column("When it was deactivated, plant-local.", null="active, or not given")
     first_seen: pl.Date = column("First day (UTC) on which the API listed the device.")
@@ -133,7 +143,7 @@ class Logs(Table, table="logs", layer="core", partition=("local_date",)):
     log_id: pl.Int64 = column("Event id.", null="Sunny Portal Classic keeps none")
     message: str = column("Message text.", null="not given")
     occurrence: str = column("Unsolved, Solved or Ongoing, as the API writes it.", null="not given")
-    counter: pl.Int64 = column("How often it occurred.", null="not given")
+    counter: pl.Int64 = column("How often it occurred.", unit="count", null="not given")
 
 
 class Quarantine(Table, table="quarantine", layer="core", partition=("local_date", "source")):
@@ -147,5 +157,9 @@ class Quarantine(Table, table="quarantine", layer="core", partition=("local_date
     reason: str = column("The rule that it broke; docs/quality.md explains each.")
     raw_time: str = column("The row's time as the API wrote it.", null="a whole answer, or no time given")
     field: str = column("The field of the value, as the API names it.", null="a whole answer or row")
-    value: float = column("The value that was set aside.", null="a whole answer or row, or not a number")
+    value: float = column(
+        "The value that was set aside.",
+        unit="that of the field",
+        null="a whole answer or row, or not a number",
+    )
     detail: str = column("What else is known.", null="nothing more to say")

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from schemas.base import Table, Utc, column
+from schemas.base import FINITE, Table, Utc, column
 
 # A plant's day is about 75 kB of JSON: 256 of them are some 20 MB in memory.
 RAW_ROW_GROUP = 256
@@ -26,8 +26,10 @@ class RawAnswers(
     target: str = column("Path and query of the request, without host.")
     status: pl.Int32 = column("HTTP status of the answer.", ge=100, le=599)
     fetched_at: Utc = column("When the answer had arrived.")
-    elapsed_ms: float = column("Time from sending the request to the end of the answer.", unit="ms", ge=0)
-    attempts: pl.Int32 = column("Tries that it took.", ge=1)
+    elapsed_ms: float = column(
+        "Time from sending the request to the end of the answer.", unit="ms", ge=0, le=FINITE
+    )
+    attempts: pl.Int32 = column("Tries that it took.", unit="count", ge=1)
     final: bool = column("False while the day could still grow when it was read.")
     body: pl.Binary = column("The answer's body, byte for byte.")
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from schemas.base import Table, column, energy, ratio
+from schemas.base import FINITE, Table, column, energy, ratio
 from schemas.core import LOCAL_DATE, DeviceKey, PlantKey
 from schemas.quantities import FULL_MONTH_H, BalanceCovered, BalanceEnergies, covered
 
@@ -22,7 +22,7 @@ class Coverage(Table):
         le=FULL_MONTH_H,
     )
     coverage: float = ratio("covered_h divided by expected_h.", null="nothing was expected")
-    largest_gap_min: float = column("Longest expected time without a row.", unit="min", ge=0)
+    largest_gap_min: float = column("Longest expected time without a row.", unit="min", ge=0, le=FINITE)
     n_rows: pl.Int64 = column("Rows stored.", unit="count", ge=0)
     n_flagged: pl.Int64 = column("Rows with a value that was set aside.", unit="count", ge=0)
     status: str = column(

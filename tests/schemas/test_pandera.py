@@ -1,0 +1,102 @@
+"""What we rely on in pandera: that a bad frame is refused, and where it looks at names and types only."""
+
+import datetime as dt
+
+import pandera.errors
+import polars as pl
+import pytest
+
+from schemas import EnergyDaily, Plants, columns, polars_schema
+
+DAY = dt.date(2021, 10, 5)
+ROW = {
+    "plant_id": "7",
+    "local_date": DAY,
+    "pv_generation_kwh": 12.5,
+    "covered_h": 24.0,
+    "expected_h": 24.0,
+    "coverage": 1.0,
+    "largest_gap_min": 0.0,
+    "n_rows": 288,
+    "n_flagged": 0,
+    "status": "complete",
+}
+
+
+def day(**values: object) -> pl.DataFrame:
+    """One good row of energy_daily, with some values changed."""
+    return pl.DataFrame([ROW | values], schema=polars_schema(EnergyDaily))
+
+
+def refused(frame: pl.DataFrame) -> pl.DataFrame:
+    """What pandera says against the frame; fails when it says nothing."""
+    with pytest.raises(pandera.errors.SchemaErrors) as caught:
+        EnergyDaily.to_schema().validate(frame, lazy=True)
+    cases: pl.DataFrame = caught.value.failure_cases
+    return cases
+
+
+def test_a_good_frame_passes_with_nulls_where_they_are_allowed() -> None:
+    frame = day()
+    assert frame["grid_feed_in_kwh"].null_count() == 1
+    assert EnergyDaily.to_schema().validate(frame, lazy=True).equals(frame)
+
+
+def test_an_empty_frame_passes() -> None:
+    EnergyDaily.to_schema().validate(day().clear(), lazy=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), -0.001, 2e12])
+def test_energy_is_finite_and_not_negative(value: float) -> None:
+    assert set(refused(day(pv_generation_kwh=value))["column"]) == {"pv_generation_kwh"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.1, 1.1])
+def test_a_share_is_between_0_and_1(value: float) -> None:
+    assert set(refused(day(coverage=value))["column"]) == {"coverage"}
+
+
+def test_null_is_refused_where_it_has_no_meaning() -> None:
+    assert refused(day(n_rows=None))["column"].to_list() == ["n_rows"]
+
+
+def test_an_unknown_word_is_refused() -> None:
+    assert refused(day(status="fine"))["failure_case"].to_list() == ["fine"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(day().drop("coverage"), id="missing column"),
+        pytest.param(day().with_columns(extra=pl.lit(1)), id="unknown column"),
+        pytest.param(day().select(sorted(polars_schema(EnergyDaily))), id="other order"),
+        pytest.param(day().cast({"n_rows": pl.Int32}), id="narrower integer"),
+        pytest.param(day().cast({"covered_h": pl.Float32}), id="narrower float"),
+        pytest.param(day().cast({"local_date": pl.Datetime("us")}), id="time for a day"),
+    ],
+)
+def test_shape_and_types_must_be_exact(frame: pl.DataFrame) -> None:
+    assert refused(frame).height > 0
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_a_time_must_be_utc(zone: str | None) -> None:
+    empty = pl.DataFrame(schema=polars_schema(Plants))
+    with pytest.raises(pandera.errors.SchemaErrors):
+        Plants.to_schema().validate(empty.cast({"start_up": pl.Datetime("us", zone)}), lazy=True)
+
+
+def test_a_lazy_frame_is_checked_for_names_and_types_only() -> None:
+    """Characterization: it is why every write validates eager frames. If this fails, pandera looks deeper now."""
+    bad = day(pv_generation_kwh=-1.0)
+    EnergyDaily.to_schema().validate(bad.lazy(), lazy=True).collect()
+    with pytest.raises(pandera.errors.SchemaErrors):
+        EnergyDaily.to_schema().validate(bad.lazy().drop("coverage"), lazy=True)
+
+
+def test_types_reach_polars_and_duckdb_alike() -> None:
+    found = {column.name: (column.dtype, column.duckdb_type) for column in columns(Plants)}
+    assert found["plant_id"] == (pl.String(), "VARCHAR")
+    assert found["latitude"] == (pl.Float64(), "DOUBLE")
+    assert found["start_up"] == (pl.Datetime("us", "UTC"), "TIMESTAMPTZ")
+    assert found["first_seen"] == (pl.Date(), "DATE")
