@@ -1,0 +1,25 @@
+"""Ids that look like SMA's: digits on ennexOS, a GUID (8-4-4-4-12) on Sunny Portal Classic; stable for a seed."""
+
+import hashlib
+import uuid
+
+_FIRST_PLANT = 5_000_000
+_STEP = 22  # room for a plant's devices between two plants
+
+
+def ennexos_plant_id(index: int) -> str:
+    """The id of the simulated plant `index` on ennexOS."""
+    return str(_FIRST_PLANT + _STEP * index)
+
+
+def guid(*parts: object) -> str:
+    """A GUID made from these parts alone."""
+    text = "/".join(str(part) for part in parts)
+    return str(uuid.UUID(bytes=hashlib.blake2b(text.encode(), digest_size=16).digest(), version=4))
+
+
+def device_id(plant_id: str, number: int) -> str:
+    """The id of a plant's device `number` (from 1), in the format of the plant's portal."""
+    if plant_id.isdigit():
+        return str(int(plant_id) + number)
+    return guid(plant_id, "device", number)

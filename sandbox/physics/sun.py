@@ -1,0 +1,59 @@
+"""Where the sun stands and what a clear sky sends, by pvlib (imported on first use: it takes a second)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.days import Seconds
+from sandbox.fleet.sites import Site
+
+Floats = NDArray[np.float64]
+
+_DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """Sun position in degrees and clear-sky irradiance in W/m², one value a cell."""
+
+    zenith: Floats
+    azimuth: Floats
+    ghi: Floats
+    dni: Floats
+    dhi: Floats
+
+
+def clear_sky(site: Site, instants: Seconds) -> Sky:
+    """The clear sky over `site`: the sun by Spencer's series, irradiance by the simplified Solis model."""
+    from pvlib import clearsky, solarposition  # noqa: PLC0415 - a slow import that a replay never needs
+
+    day_of_year = _day_of_year(instants)
+    equation_of_time = solarposition.equation_of_time_spencer71(day_of_year)
+    declination = solarposition.declination_spencer71(day_of_year)
+    minutes = (instants % _DAY) / 60 + 4 * site.longitude + equation_of_time
+    hour_angle = np.radians(minutes / 4 - 180)
+    latitude = np.radians(site.latitude)
+    zenith = solarposition.solar_zenith_analytical(latitude, hour_angle, declination)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        azimuth = np.degrees(
+            solarposition.solar_azimuth_analytical(latitude, hour_angle, declination, zenith)
+        )
+    zenith = np.degrees(zenith)
+    sky = clearsky.simplified_solis(90 - zenith)
+    up = zenith < 90  # noqa: PLR2004 - the horizon
+    return Sky(
+        zenith=zenith,
+        azimuth=np.nan_to_num(azimuth, nan=180.0),
+        ghi=np.where(up, sky["ghi"], 0.0),
+        dni=np.where(up, sky["dni"], 0.0),
+        dhi=np.where(up, sky["dhi"], 0.0),
+    )
+
+
+def _day_of_year(instants: Seconds) -> Floats:
+    """Day of the year in UTC, 1 to 366, with the fraction of the day."""
+    moments = instants.astype("datetime64[s]")
+    year = moments.astype("datetime64[Y]").astype("datetime64[s]")
+    fraction: Floats = (moments - year).astype(np.float64) / _DAY + 1
+    return fraction

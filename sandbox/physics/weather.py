@@ -1,0 +1,80 @@
+"""Clouds, air and module temperature and wind of one plant, drawn from its own random stream of the day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.fleet.sites import Site
+
+Floats = NDArray[np.float64]
+
+KNOTS = 25
+"""Hourly knots between which clouds and wind change smoothly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Everything random of some days, drawn once: shape (days, ...) of standard draws."""
+
+    cloud_knots: Floats
+    cloud_noise: Floats
+    load_noise: Floats
+    wind_knots: Floats
+    scalars: Floats
+
+
+SCALARS = 6
+"""Uniform numbers a day: cloudiness, its depth, temperature, wind, charging yes or no, charging hour."""
+
+
+def draw(streams: Sequence[np.random.Generator], cells: int) -> Draws:
+    """Draw the days' numbers, one stream a day, always in the same order."""
+    uniforms = np.stack([rng.random(SCALARS + 2 * KNOTS) for rng in streams])
+    normals = np.stack([rng.standard_normal(2 * cells) for rng in streams])
+    return Draws(
+        cloud_knots=uniforms[:, SCALARS : SCALARS + KNOTS],
+        cloud_noise=normals[:, :cells],
+        load_noise=normals[:, cells:],
+        wind_knots=uniforms[:, SCALARS + KNOTS :],
+        scalars=uniforms[:, :SCALARS],
+    )
+
+
+def between_knots(knots: Floats, cells: int) -> Floats:
+    """Straight lines through a day's knots, one value a cell: (days, knots) -> (days, cells)."""
+    position = np.linspace(0.0, KNOTS - 1.001, cells)
+    left = position.astype(np.intp)
+    part = position - left
+    result: Floats = knots[:, left] * (1 - part) + knots[:, left + 1] * part
+    return result
+
+
+def clear_sky_index(draws: Draws, clear_days: float, cells: int) -> Floats:
+    """Global irradiance as a share of the clear sky's, 0.08 to 1.05."""
+    mood = draws.scalars[:, 0:1]
+    clear = mood < clear_days
+    depth = np.where(clear, 0.06, 0.35 + 0.6 * draws.scalars[:, 1:2])
+    cover = between_knots(draws.cloud_knots, cells)
+    flicker = np.where(clear, 0.005, 0.08) * draws.cloud_noise * cover
+    index: Floats = np.clip(1.0 - depth * cover + flicker, 0.08, 1.05)
+    return index
+
+
+def air_temperature(site: Site, days: Sequence[date], day_fraction: Floats, draws: Draws) -> Floats:
+    """Ambient °C: season, time of the day (warmest at three in the afternoon) and the day's own anomaly."""
+    day_of_year = np.array([day.timetuple().tm_yday for day in days], dtype=np.float64)[:, None]
+    warmest = 200 if site.latitude >= 0 else 17
+    season = site.seasonal_swing_c * np.cos(2 * np.pi * (day_of_year - warmest) / 365.25)
+    daily = site.daily_swing_c * np.cos(2 * np.pi * (day_fraction - 15 / 24))
+    anomaly = 6.0 * (draws.scalars[:, 2:3] - 0.5)
+    result: Floats = site.mean_temp_c + season + daily + anomaly
+    return result
+
+
+def wind_speed(draws: Draws, cells: int) -> Floats:
+    """Wind in m/s, from calm to a fresh breeze."""
+    result: Floats = (0.3 + 5.0 * draws.scalars[:, 3:4]) * (0.4 + between_knots(draws.wind_knots, cells))
+    return result

@@ -1,0 +1,1 @@
+"""Measurement rows: from a plant's model or recording to SMA's JSON."""

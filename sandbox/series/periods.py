@@ -1,0 +1,215 @@
+"""What each period holds: Recent, Day and Week are rows of mean power, Month, Year and Total are rows of energy."""
+
+import calendar
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from sandbox.clock import Clock
+from sandbox.days import dates, day_span, labels, local_date, local_midnight
+from sandbox.fleet.plants import Device
+from sandbox.series import fields, sets
+from sandbox.series.table import EMPTY, Columns, Floats, Source, Table, stacked
+
+_RECENT_DAYS = 7
+_FIRST_YEAR, _LAST_YEAR = 2000, 2099
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRules:
+    """How this server tells the time, where SMA's own pages leave it open.
+
+    `basis`: labels in UTC or in the plant's wall clock. `fold`: the repeated autumn hour as two rows of one label, or
+    merged into one. `day_of`: with UTC labels, whether Day D is the plant's day or the UTC day. `week_of`: seven days
+    from the date, or the date's week from Monday.
+    """
+
+    basis: Literal["utc", "plant_local"] = "plant_local"
+    fold: Literal["twice", "merged"] = "twice"
+    day_of: Literal["local", "utc"] = "local"
+    week_of: Literal["date", "monday"] = "date"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Labelled rows, ready to be written, and Wh of the whole period."""
+
+    labels: pl.Series
+    columns: Columns
+    resolution: str
+    total: Columns
+    complete: bool
+
+
+class Periods:
+    """Cuts a source's tables into SMA's periods, up to what the portal has processed by now."""
+
+    def __init__(self, rules: TimeRules, clock: Clock) -> None:
+        """Follow `rules`; rows appear by `clock`."""
+        self.rules = rules
+        self._clock = clock
+
+    def rows(
+        self,
+        source: Source,
+        device: Device | None,
+        set_type: str,
+        period: str,
+        when: date | None,
+        *,
+        energy: bool,
+    ) -> Rows:
+        """The rows of `period` (lower case); `energy` asks for Wh in place of W in Day and Week."""
+        if period in sets.RESOLUTION_OF_PERIOD:
+            return self._energy_rows(source, device, set_type, period, when)
+        days = self._days(period, when)
+        available = self._available(source)
+        tables = [self._day(source, device, set_type, day, available) for day in days]
+        table = self._last_row(source, device, set_type, available) if period == "recent" else stacked(tables)
+        complete = bool(days) and local_midnight(days[-1] + timedelta(days=2), source.plant.zone) <= available
+        return self._labelled(source, set_type, table, energy=energy, complete=complete)
+
+    def _labelled(self, source: Source, set_type: str, table: Table, *, energy: bool, complete: bool) -> Rows:
+        shown = table.in_energy() if energy else table
+        total = {name: np.array([np.nansum(values)]) for name, values in table.energy.items()}
+        step = 900 if set_type == sets.GRID_SETTINGS else source.plant.step_s
+        return Rows(
+            labels(table.ends, self._zone(source)),
+            {**shown.power, **shown.other},
+            sets.resolution_name(step),
+            total | fields.rates(total) if len(table) else {},
+            complete,
+        )
+
+    def _zone(self, source: Source) -> str:
+        return "UTC" if self.rules.basis == "utc" else source.plant.zone
+
+    def _available(self, source: Source) -> float:
+        return self._clock.now() - source.plant.delay_s
+
+    def _days(self, period: str, when: date | None) -> list[date]:
+        if when is None or not _FIRST_YEAR <= when.year <= _LAST_YEAR:
+            return []
+        if period == "day":
+            return [when]
+        first = when - timedelta(days=when.weekday()) if self.rules.week_of == "monday" else when
+        return list(dates(first, first + timedelta(days=6)))
+
+    def _day(
+        self, source: Source, device: Device | None, set_type: str, day: date, available: float
+    ) -> Table:
+        """The rows of one Day, whichever day the rules mean by that."""
+        if self.rules.basis == "utc" and self.rules.day_of == "utc":
+            start, end = day_span(day, "UTC")
+            first, last = local_date(start, source.plant.zone), local_date(end - 1, source.plant.zone)
+            table = stacked([source.day(device, set_type, local) for local in dates(first, last)])
+            return table.between(start, min(end, available))
+        start, end = day_span(day, source.plant.zone)
+        if start > available:
+            return EMPTY
+        table = source.day(device, set_type, day).between(start, min(end, available))
+        return self._merged(table, source.plant.zone) if end - start > 86400 else table  # noqa: PLR2004 - 25 hours
+
+    def _merged(self, table: Table, zone: str) -> Table:
+        """The autumn hour by the rules: two rows of one label become their mean (and their energies' sum)."""
+        if self.rules.basis == "utc" or self.rules.fold == "twice" or not len(table):
+            return table
+        _, first, group = np.unique(
+            labels(table.ends, zone).to_numpy(), return_index=True, return_inverse=True
+        )
+        count = np.bincount(group)
+
+        def summed(values: Floats) -> Floats:
+            result = np.zeros((len(first), *values.shape[1:]))
+            np.add.at(result, group, values)
+            return result
+
+        def mean(values: Floats) -> Floats:
+            result: Floats = summed(values) / count.reshape(-1, *([1] * (values.ndim - 1)))
+            return result
+
+        return Table(
+            table.ends[first],
+            {name: mean(values) for name, values in table.power.items()},
+            {name: summed(values) for name, values in table.energy.items()},
+            {name: mean(values) for name, values in table.other.items()},
+        )
+
+    def _last_row(self, source: Source, device: Device | None, set_type: str, available: float) -> Table:
+        """The newest row there is, looking back a week from now or from the recording's end."""
+        first, last = source.span()
+        newest = local_date(available, source.plant.zone)
+        newest = min(newest, last) if last else newest
+        for back in range(_RECENT_DAYS):
+            day = newest - timedelta(days=back)
+            if day < first:
+                break
+            table = source.day(device, set_type, day).between(0, available)
+            if len(table):
+                return table.where(table.ends == table.ends[-1])
+        return EMPTY
+
+    def _energy_rows(
+        self, source: Source, device: Device | None, set_type: str, period: str, when: date | None
+    ) -> Rows:
+        """A row a day, a month or a year, in Wh, labelled by its beginning."""
+        first, last = self._energy_span(source, period, when)
+        resolution = sets.RESOLUTION_OF_PERIOD[period]
+        if first is None or last is None or first > last:
+            return Rows(pl.Series("time", [], dtype=pl.String), {}, resolution, {}, complete=False)
+        days = list(dates(first, last))
+        daily = self._daily(source, device, set_type, days)
+        unit = {"month": "D", "year": "M", "total": "Y"}[period]
+        keys = np.array(days, dtype="datetime64[D]").astype(f"datetime64[{unit}]")
+        starts, group = np.unique(keys, return_inverse=True)
+        sums = {name: _grouped_sum(wh, group, len(starts)) for name, wh in daily.items()}
+        there = np.zeros(len(starts), dtype=bool)
+        for values in sums.values():
+            there |= ~np.isnan(values)
+        sums = {name: values[there] for name, values in sums.items()}
+        total = {name: np.array([np.nansum(values)]) for name, values in sums.items()} if there.any() else {}
+        stamps = np.datetime_as_string(starts[there].astype("datetime64[s]"))
+        end = local_midnight(last + timedelta(days=1), source.plant.zone)
+        return Rows(
+            pl.Series("time", stamps.astype(str), dtype=pl.String),
+            sums | fields.rates(sums),
+            resolution,
+            total | fields.rates(total) if total else {},
+            complete=period != "total" and end <= self._available(source),
+        )
+
+    def _energy_span(self, source: Source, period: str, when: date | None) -> tuple[date | None, date | None]:
+        """First and last day that the period's rows are made of."""
+        begin, finish = source.span()
+        today = local_date(self._available(source), source.plant.zone)
+        newest = min(finish, today) if finish else today
+        if period == "total":
+            return begin, newest
+        if when is None or not _FIRST_YEAR <= when.year <= _LAST_YEAR:
+            return None, None
+        if period == "year":
+            span = date(when.year, 1, 1), date(when.year, 12, 31)
+        else:
+            span = when.replace(day=1), when.replace(day=calendar.monthrange(when.year, when.month)[1])
+        return max(span[0], begin), min(span[1], newest)
+
+    def _daily(self, source: Source, device: Device | None, set_type: str, days: list[date]) -> Columns:
+        """Wh of each day; the day that is still running counts up to what can be read."""
+        daily = source.daily_energy(device, set_type, days)
+        available = self._available(source)
+        start, end = day_span(days[-1], source.plant.zone)
+        if end > available:
+            part = source.day(device, set_type, days[-1]).between(start, available)
+            for name, values in daily.items():
+                values[-1] = part.energy[name].sum() if name in part.energy else np.nan
+        return daily
+
+
+def _grouped_sum(values: Floats, group: np.ndarray[tuple[int], np.dtype[np.intp]], size: int) -> Floats:
+    """Sums by group; a group without any value stays NaN."""
+    known = ~np.isnan(values)
+    sums = np.bincount(group, np.where(known, values, 0.0), minlength=size)
+    return np.where(np.bincount(group, known, minlength=size) > 0, sums, np.nan)

@@ -1,0 +1,309 @@
+"""Measurements of a simulated plant."""
+
+import calendar
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from itertools import groupby
+
+import numpy as np
+
+from sandbox.days import Seconds, dates, day_span, local_date
+from sandbox.fleet.plants import Device, Plant, Role
+from sandbox.physics.flows import CELL_HOURS, CELL_S, Flows, cells_of, simulate
+from sandbox.random_streams import Topic, day_stream
+from sandbox.series import fields as sma_fields
+from sandbox.series import sets
+from sandbox.series.table import EMPTY, Columns, Floats, Table
+
+CHARGER = "charger"
+"""The charging station's own quantity among a plant's energies."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedInLimit:
+    """The plant may not feed in more than `watts` from `start` to `end` (seconds since 1970)."""
+
+    start: float
+    end: float
+    watts: float
+
+
+class FlowCache:
+    """Recent days of all simulated plants, bounded by number: about 35 kB each."""
+
+    def __init__(self, seed: int, days: int = 1024, months: int = 4096) -> None:
+        """Hold at most `days` days in full and `months` months of daily energies."""
+        self.seed = seed
+        self._max_days, self._max_months = days, months
+        self._days: OrderedDict[tuple[str, date], Flows] = OrderedDict()
+        self._months: OrderedDict[tuple[str, int, int], Columns] = OrderedDict()
+
+    def day(self, plant: Plant, day: date, limits: Sequence[FeedInLimit]) -> Flows:
+        """The flows of one day, shape (1, cells)."""
+        key = (plant.plant_id, day)
+        flows = self._days.get(key)
+        if flows is None:
+            flows = self._days[key] = simulate(plant, self.seed, [day], _limit_of_cells(plant, [day], limits))
+            if len(self._days) > self._max_days:
+                self._days.popitem(last=False)
+        else:
+            self._days.move_to_end(key)
+        return flows
+
+    def month(self, plant: Plant, year: int, month: int, limits: Sequence[FeedInLimit]) -> Columns:
+        """Wh of each day of a month for all of the plant's quantities, shape (days of the month,)."""
+        key = (plant.plant_id, year, month)
+        energies = self._months.get(key)
+        if energies is None:
+            energies = self._months[key] = self._month(plant, year, month, limits)
+            if len(self._months) > self._max_months:
+                self._months.popitem(last=False)
+        else:
+            self._months.move_to_end(key)
+        return energies
+
+    def forget(self, plant: Plant) -> None:
+        """Drop what is kept of a plant whose limits changed."""
+        for day_key in [key for key in self._days if key[0] == plant.plant_id]:
+            del self._days[day_key]
+        for month_key in [key for key in self._months if key[0] == plant.plant_id]:
+            del self._months[month_key]
+
+    def _month(self, plant: Plant, year: int, month: int, limits: Sequence[FeedInLimit]) -> Columns:
+        days = list(dates(date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])))
+        parts = [
+            {name: watts.sum(axis=-1) * CELL_HOURS for name, watts in energies_of(plant, flows).items()}
+            for flows in self.chunks(plant, days, limits)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def chunks(self, plant: Plant, days: Sequence[date], limits: Sequence[FeedInLimit]) -> Iterable[Flows]:
+        """The flows of many days in order, as blocks of at most 31 days of the same length; nothing is kept."""
+        for _, same in groupby(days, key=lambda day: (cells_of(day, plant.zone), day.year, day.month)):
+            block = list(same)
+            yield simulate(plant, self.seed, block, _limit_of_cells(plant, block, limits))
+
+
+def energies_of(plant: Plant, flows: Flows) -> Columns:
+    """W of every quantity that has an energy: the balance's fields and the charging station's consumption."""
+    power = sma_fields.plant_power(plant, flows)
+    return {**power, CHARGER: flows.charger} if plant.charger_w else power
+
+
+def _limit_of_cells(plant: Plant, days: Sequence[date], limits: Sequence[FeedInLimit]) -> Floats | None:
+    """The lowest limit that holds in each cell, weighted by the part of the cell; None without limits."""
+    if not limits:
+        return None
+    starts = np.array([day_span(day, plant.zone)[0] for day in days], dtype=np.int64)
+    begin = starts[:, None] + CELL_S * np.arange(cells_of(days[0], plant.zone))
+    limit = np.full(begin.shape, np.inf)
+    for held in limits:
+        # A limit acts from the first full cell on, as an asynchronous task would.
+        inside = (begin >= held.start) & (begin + CELL_S <= held.end)
+        limit = np.where(inside, np.minimum(limit, held.watts), limit)
+    return limit
+
+
+class SimulatedSource:
+    """The source of one simulated plant; cheap to make, all heavy state is in the shared cache."""
+
+    def __init__(self, plant: Plant, cache: FlowCache, limits: list[FeedInLimit] | None = None) -> None:
+        """Serve `plant` from `cache` under feed-in `limits`."""
+        self.plant = plant
+        self._cache = cache
+        self._limits = limits if limits is not None else []
+
+    def limit(self, limits: Iterable[FeedInLimit]) -> None:
+        """Replace the plant's feed-in limits."""
+        self._limits[:] = limits
+        self._cache.forget(self.plant)
+
+    def sets(self, device: Device | None) -> tuple[str, ...]:
+        """See `Source.sets`."""
+        if device is not None:
+            return sma_fields.SETS_OF_ROLE[device.role]
+        return (sets.ENERGY_BALANCE, sets.GRID_SETTINGS) if self.plant.metered else (sets.ENERGY_BALANCE,)
+
+    def span(self) -> tuple[date, date | None]:
+        """See `Source.span`."""
+        return local_date(self.plant.started_at.timestamp(), self.plant.zone), None
+
+    def day(self, device: Device | None, set_type: str, day: date) -> Table:
+        """See `Source.day`."""
+        if set_type not in self.sets(device) or not self._active(device, day):
+            return EMPTY
+        flows = _one_day(self._cache.day(self.plant, day, self._limits))
+        if device is None:
+            return self._plant_day(set_type, flows)
+        return self._device_day(device, set_type, flows, day)
+
+    def daily_energy(self, device: Device | None, set_type: str, days: Sequence[date]) -> Columns:
+        """See `Source.daily_energy`."""
+        if set_type not in self.sets(device):
+            return {}
+        wanted = self._quantities(device, set_type)
+        blocks: list[Columns] = []
+        for (year, month), same in groupby(days, key=lambda day: (day.year, day.month)):
+            some = list(same)
+            energies = self._cache.month(self.plant, year, month, self._limits)
+            at = [day.day - 1 for day in some]
+            there = np.array([self._active(device, day) for day in some])
+            blocks.append(
+                {to: np.where(there, energies[of][at] * part, np.nan) for to, (of, part) in wanted.items()}
+            )
+        return {name: np.concatenate([block[name] for block in blocks]) for name in wanted} if blocks else {}
+
+    def exact_kwh(self, device: Device | None, quantity: str, start: float, end: float) -> float | None:
+        """See `Source.exact_kwh`: straight from the five-minute cells, before any rounding or grouping into rows."""
+        wanted = {
+            name: item
+            for set_type in self.sets(device)
+            if set_type != sets.GRID_SETTINGS
+            for name, item in self._quantities(device, set_type).items()
+        }
+        if quantity not in wanted:
+            return None
+        of, part = wanted[quantity]
+        days = [
+            day
+            for day in dates(local_date(start, self.plant.zone), local_date(end, self.plant.zone))
+            if self._active(device, day)
+        ]
+        total = 0.0
+        for flows in self._cache.chunks(self.plant, days, self._limits):
+            watts = energies_of(self.plant, flows)[of]
+            covered = np.minimum(flows.ends, end) - np.maximum(flows.ends - CELL_S, start)
+            total += float((watts * np.maximum(covered, 0.0)).sum())
+        return total * part / 3.6e6
+
+    def _active(self, device: Device | None, day: date) -> bool:
+        start, _ = day_span(day, self.plant.zone)
+        if start < self.plant.started_at.timestamp():
+            return False
+        if device is None:
+            return True
+        return start >= device.installed_at and (
+            device.deactivated_at is None or start < device.deactivated_at
+        )
+
+    def _quantities(self, device: Device | None, set_type: str) -> dict[str, tuple[str, float]]:
+        """SMA's field -> (the plant's quantity, the device's part of it)."""
+        if device is None:
+            if set_type == sets.GRID_SETTINGS:
+                return {}
+            names = _balance_names(self.plant)
+            return {name: (name, 1.0) for name in names}
+        load = CHARGER if device.role is Role.CHARGER else "totalConsumption"
+        table: dict[str, dict[str, tuple[str, float]]] = {
+            sets.PV: {"pvGeneration": ("pvGeneration", device.share)},
+            sets.BATTERY: {name: (name, 1.0) for name in ("batteryCharging", "batteryDischarging")},
+            sets.CONSUMPTION: {"consumption": (load, 1.0)},
+            sets.IN_OUT: {name: (name, 1.0) for name in ("gridFeedIn", "gridConsumption")},
+            sets.ENERGY_MIX: {"totalConsumption": (load, 1.0)},
+        }
+        return table.get(set_type, {})
+
+    def _plant_day(self, set_type: str, flows: Flows) -> Table:
+        if set_type == sets.GRID_SETTINGS:
+            return self._grid_settings(flows)
+        step = self.plant.step_s
+        power = {
+            name: _mean(watts, step) for name, watts in sma_fields.plant_power(self.plant, flows).items()
+        }
+        other = sma_fields.rates(power)
+        if self.plant.battery is not None:
+            other["batteryStateOfCharge"] = (
+                100.0 * _last(flows.stored_wh, step) / self.plant.battery.capacity_wh
+            )
+        return _table(_last_end(flows.ends, step), power, other, step)
+
+    def _grid_settings(self, flows: Flows) -> Table:
+        """The active power limit in % of the rating, every 15 minutes whatever the plant's own step is."""
+        ends = _last_end(flows.ends, 900)
+        limit = np.full(len(ends), 100.0)
+        for held in self._limits:
+            inside = (ends - 900 >= held.start) & (ends <= held.end)
+            percent = 100.0 * held.watts / self.plant.array.ac_rated_w
+            limit = np.where(inside, np.minimum(limit, percent), limit)
+        return Table(ends, other={"activePowerLimitation": limit})
+
+    def _device_day(self, device: Device, set_type: str, flows: Flows, day: date) -> Table:
+        step = self.plant.step_s
+        power = {
+            name: _mean(watts, step)
+            for name, watts in sma_fields.device_power(device, set_type, flows).items()
+        }
+        table = _table(_last_end(flows.ends, step), power, self._other(device, set_type, flows, day), step)
+        if device.role is Role.INVERTER:
+            return table.where(_mean(flows.pv, step) > 0)  # an inverter sleeps at night and reports nothing
+        return table
+
+    def _other(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
+        """The fields of a device's set that are no energy."""
+        step = self.plant.step_s
+        if set_type == sets.BATTERY:
+            net = _mean(flows.charging - flows.discharging, step)
+            stored, ambient = _last(flows.stored_wh, step), _mean(flows.ambient_c, step)
+            return sma_fields.battery_fields(self.plant, stored, net, ambient)
+        if set_type == sets.ENERGY_MIX:
+            rows = sma_fields.plant_power(self.plant, flows).items()
+            return sma_fields.mix({name: _mean(watts, step) for name, watts in rows})
+        if set_type == sets.SENSOR:
+            named = {
+                "externalInsolation": flows.insolation,
+                "ambientTemperature": flows.ambient_c,
+                "moduleTemperature": flows.module_c,
+                "windSpeed": flows.wind,
+            }
+            return {name: _mean(values, step) for name, values in named.items()}
+        return self._electrical(device, set_type, flows, day)
+
+    def _electrical(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
+        """PowerAc, PowerDc and EnergyDc of an inverter."""
+        step = self.plant.step_s
+        dc = _mean(flows.dc, step) * device.share
+        if set_type == sets.ENERGY_DC:
+            return {"dcEnergyInput": dc[:, None] * np.array(sma_fields.STRINGS) * step / 3600}
+        noise = day_stream(self._cache.seed, Topic.ELECTRICAL, self.plant.index, day).standard_normal(
+            (5, len(dc))
+        )
+        if set_type == sets.POWER_DC:
+            return sma_fields.dc_fields(dc, noise)
+        if set_type == sets.POWER_AC:
+            return sma_fields.ac_fields(self.plant, _mean(flows.pv, step) * device.share, noise)
+        return {}
+
+
+def _balance_names(plant: Plant) -> tuple[str, ...]:
+    """The names of the balance's energy fields; they depend on the plant's equipment alone."""
+    nothing = np.zeros(1)
+    empty = Flows(*(nothing for _ in fields(Flows)))  # type: ignore[arg-type]
+    return tuple(sma_fields.plant_power(plant, empty))
+
+
+def _one_day(flows: Flows) -> Flows:
+    """The only day of (1, cells) arrays, as (cells,)."""
+    return Flows(*(getattr(flows, item.name)[0] for item in fields(Flows)))
+
+
+def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> Table:
+    return Table(ends, power, {name: watts * (step_s / 3600) for name, watts in power.items()}, other)
+
+
+def _mean(cells: Floats, step_s: int) -> Floats:
+    """Mean of each row's cells."""
+    if step_s == CELL_S:
+        return cells
+    result: Floats = cells.reshape(-1, step_s // CELL_S).mean(axis=1)
+    return result
+
+
+def _last(cells: Floats, step_s: int) -> Floats:
+    """Value at each row's end."""
+    return cells[step_s // CELL_S - 1 :: step_s // CELL_S]
+
+
+def _last_end(ends: Seconds, step_s: int) -> Seconds:
+    return ends[step_s // CELL_S - 1 :: step_s // CELL_S]

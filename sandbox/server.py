@@ -1,0 +1,99 @@
+"""Runs the application on uvicorn until it is told to stop."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from sandbox.address import SandboxAddress
+from sandbox.options import LOOPBACK, Options
+
+BACKLOG = 2048
+
+
+class CannotListenError(OSError):
+    """The address is taken or not ours: the message names it and the cure."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket on `host`; port 0 lets the system choose."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotListenError(
+            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port, or --port 0."
+        ) from error
+
+
+def address_of(options: Options, listener: socket.socket) -> SandboxAddress:
+    """How a client on this machine reaches the listener."""
+    port = listener.getsockname()[1]
+    host = LOOPBACK if options.host in ("0.0.0.0", "::") else options.host  # noqa: S104 - read, not bound
+    return SandboxAddress(
+        url=f"http://{f'[{host}]' if ':' in host else host}:{port}",
+        client_id=options.client_id,
+        client_secret=options.client_secret,
+        time_basis=options.rules.basis,
+        pid=os.getpid(),
+    )
+
+
+def serve(
+    app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[], None], until_stdin_closes: bool
+) -> None:
+    """Serve `app` until SIGINT, SIGTERM or, if asked for, the end of standard input."""
+    config = uvicorn.Config(
+        app,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        http="httptools",
+        loop="uvloop",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+        backlog=BACKLOG,
+    )
+    server = _Server(config, on_ready)
+    if until_stdin_closes:
+        threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
+    server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        await asyncio.sleep(0)
+        self._on_ready()
+
+
+def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    server.should_exit = True
+
+
+def ready_line(address: SandboxAddress) -> str:
+    """One line of JSON for a parent process; it holds no secret."""
+    ready = {
+        "url": address.url,
+        "pid": address.pid,
+        "time_basis": address.time_basis,
+        "client_id": address.client_id,
+    }
+    return json.dumps(
+        {**ready, **{key.lower(): value for key, value in address.settings().items() if "URL" in key}}
+    )

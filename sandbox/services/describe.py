@@ -1,0 +1,88 @@
+"""Plants and devices as SMA writes them."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sandbox.fleet.plants import Device, Plant, Role
+
+Json = dict[str, Any]
+
+
+def brief_plant(plant: Plant) -> Json:
+    """The three fields that stand in every envelope."""
+    return {"plantId": plant.plant_id, "name": plant.name, "timezone": plant.zone}
+
+
+def full_plant(plant: Plant, *, status: bool, installation: bool, location: bool) -> Json:
+    """A plant of the list or on its own, with the parts that were asked for."""
+    answer = brief_plant(plant)
+    if plant.description is not None:
+        answer["description"] = plant.description
+    if status:
+        answer["status"] = plant_status(plant)
+    if installation and plant.has_installation:
+        answer["installation"] = _installation(plant)
+    if location:
+        answer["location"] = _location(plant)
+    return answer
+
+
+def plant_status(plant: Plant) -> str:
+    """The plant's state; one simulated plant in ten has a warning."""
+    return "Warning" if plant.index % 10 == 9 else "Ok"  # noqa: PLR2004 - one plant in ten
+
+
+def device_json(device: Device, plant: Plant, *, with_zone: bool) -> Json:
+    """A device; keys that do not apply are left out."""
+    answer: Json = {
+        "deviceId": device.device_id,
+        "name": device.name,
+        "type": device.type,
+        "product": device.product,
+        "productId": device.product_id,
+        "vendor": "SMA Solar Technology AG",
+        "isActive": device.deactivated_at is None,
+    }
+    if with_zone:
+        answer["timezone"] = plant.zone
+    if device.serial is not None:
+        answer["serial"] = device.serial
+    if device.generator_power_w is not None:
+        answer["generatorPower"] = device.generator_power_w
+        if device.role is Role.INVERTER:
+            answer["generatorPowerDc"] = round(plant.array.peak_w * device.share, 1)
+    if device.deactivated_at is not None:
+        wall = datetime.fromtimestamp(device.deactivated_at, ZoneInfo(plant.zone))
+        answer["deactivatedAt"] = wall.strftime("%Y-%m-%dT%H:%M:%S")
+    return answer
+
+
+def _installation(plant: Plant) -> Json:
+    rated = plant.array.ac_rated_w
+    return {
+        "peakPower": plant.array.peak_w if plant.nominal_power_given else 0.0,
+        "acNominalPower": rated if plant.nominal_power_given else 0.0,
+        "calcAcNominalPower": rated,
+        "dcPowerInputMax": plant.array.peak_w,
+        "co2SavingsFactor": 400.0,
+        "startUpUtc": plant.started_at.strftime("%Y-%m-%dT%H:%M:%S"),
+        "orientation": {"azimuth": plant.array.azimuth_deg, "collectorSlope": plant.array.tilt_deg}
+        if plant.index % 3
+        else {},
+    }
+
+
+def _location(plant: Plant) -> Json:
+    site = plant.site
+    address = {
+        "country": site.country,
+        "federalState": site.state,
+        "city": site.city,
+        "zipCode": site.zip_code,
+        "street": "Sonnenallee" if site.city else "",
+        "streetNo": str(plant.index + 1) if site.city else "",
+        "longitude": site.longitude,
+        "latitude": site.latitude,
+    }
+    return {"currencyCode3": site.currency, "address": address}

@@ -1,0 +1,96 @@
+"""What every request to a data service passes first: the token, and the credential's request budget."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandbox.clock import Clock
+from sandbox.options import RetryAfter
+from sandbox.services.http import ApiError, error_answer
+from sandbox.tokens import Access
+from sandbox.world import World
+
+BUCKET_S = 300
+DATA_ROOTS = ("/monitoring/", "/live/", "/gridcontrol/")
+
+
+class TokenBucket:
+    """A bucket per credential: `size` requests, refilled evenly over five minutes. Off while `size` is None."""
+
+    def __init__(self, clock: Clock, size: int | None, retry_after: RetryAfter) -> None:
+        """`retry_after`: whether a 429 says when to come back, and in which form."""
+        self._clock = clock
+        self.size = size
+        self.retry_after = retry_after
+        self.refused = 0
+        self._levels: dict[str, tuple[float, float]] = {}
+
+    def take(self, credential: str) -> ApiError | None:
+        """Take one request from the credential's bucket; the refusal if it is empty."""
+        if self.size is None:
+            return None
+        now = self._clock.now()
+        level, seen_at = self._levels.get(credential, (float(self.size), now))
+        rate = self.size / BUCKET_S
+        level = min(self.size, level + max(now - seen_at, 0.0) * rate)
+        if level >= 1:
+            self._levels[credential] = (level - 1, now)
+            return None
+        self._levels[credential] = (level, now)
+        self.refused += 1
+        return ApiError(429, "Too Many Requests", headers=self._headers(math.ceil((1 - level) / rate)))
+
+    def _headers(self, seconds: int) -> dict[str, str]:
+        if self.retry_after == "none":
+            return {}
+        if self.retry_after == "seconds":
+            return {"Retry-After": str(seconds)}
+        # An HTTP date is compared with the machine's clock, not with ours.
+        return {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)}
+
+
+class Gateway:
+    """ASGI middleware: 401 without a valid token, 429 beyond the budget; a trailing slash is forgiven."""
+
+    def __init__(self, app: ASGIApp, world: World, bucket: TokenBucket) -> None:
+        """Guard `app`."""
+        self._app = app
+        self._world = world
+        self._bucket = bucket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if len(path) > 1 and path.endswith("/"):
+            path = scope["path"] = path.rstrip("/") or "/"
+        if path.startswith(DATA_ROOTS) or path.startswith("/oauth2/v2/bc-authorize"):
+            refusal = self._refusal(scope)
+            if refusal is not None:
+                await error_answer(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> ApiError | None:
+        header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        scheme, _, token = header.partition(b" ")
+        access = (
+            self._world.tokens.access(token.decode("latin-1").strip())
+            if scheme.lower() == b"bearer"
+            else None
+        )
+        if access is None:
+            return ApiError(401, "Unauthorized", headers={"WWW-Authenticate": "Bearer"})
+        scope.setdefault("state", {})["access"] = access
+        return self._bucket.take(access.client.client_id)
+
+
+def access_of(request: Request) -> Access:
+    """The token's meaning, as the gateway found it."""
+    access: Access = request.scope["state"]["access"]
+    return access

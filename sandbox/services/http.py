@@ -1,0 +1,106 @@
+"""Answers in SMA's form, and questions read with SMA's tolerance (names in any case)."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+JSON = "application/json; charset=utf-8"
+MAX_BODY_BYTES = 1 << 20
+
+
+class ApiError(HTTPException):
+    """An answer other than 2xx, in SMA's form `{"message","code"}` or in the form that `body` gives."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`message` is shown to the caller."""
+        super().__init__(status, message, dict(headers) if headers else None)
+        self.body = body if body is not None else {"message": message, "code": str(status)}
+
+
+def not_found() -> ApiError:
+    """404 as SMA says it."""
+    return ApiError(404, "Not Found")
+
+
+def bad_value(name: str, problem: str) -> ApiError:
+    """400 in ASP.NET's model-binding form."""
+    body = {
+        "type": "https://tools.ietf.org/html/rfc7231#section-6.5.1",
+        "title": "One or more validation errors occurred.",
+        "status": 400,
+        "errors": {name: [problem]},
+    }
+    return ApiError(400, problem, body=body)
+
+
+def json_answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`content` as JSON."""
+    return Response(orjson.dumps(content), status, dict(headers) if headers else None, media_type=JSON)
+
+
+def error_answer(error: HTTPException) -> Response:
+    """Any HTTP error, ours or Starlette's, in SMA's form."""
+    if isinstance(error, ApiError):
+        return json_answer(error.body, error.status_code, error.headers)
+    return json_answer(
+        {"message": error.detail, "code": str(error.status_code)}, error.status_code, error.headers
+    )
+
+
+def query(request: Request) -> dict[str, str]:
+    """The query's parameters by lower-case name; of a repeated one the first counts."""
+    values: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        values.setdefault(name.lower(), value)
+    return values
+
+
+def flag(values: Mapping[str, str], name: str) -> bool:
+    """A boolean parameter; absent is false, anything but true or false is a 400."""
+    text = values.get(name.lower(), "false").strip().lower()
+    if text not in ("true", "false"):
+        raise bad_value(name, f"The value '{text[:100]}' is not valid for {name}.")
+    return text == "true"
+
+
+def day_of(text: str, name: str) -> date:
+    """A date written YYYY-MM-DD; anything else is a 400."""
+    try:
+        if len(text) == len("YYYY-MM-DD") and text.isascii():
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise bad_value(name, f"The value '{text[:100]}' is not valid for {name}.")
+
+
+async def body_bytes(request: Request) -> bytes:
+    """The request's body, up to a limit; 413 beyond."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY_BYTES:
+            raise ApiError(413, "Payload Too Large")
+    return bytes(data)
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The request's body as a JSON object; anything else is a 400."""
+    try:
+        value = orjson.loads(await body_bytes(request) or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise ApiError(400, f"The body is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ApiError(400, "The body must be a JSON object.")
+    return value

@@ -1,0 +1,122 @@
+"""Logs of plants and devices: a few plausible events, drawn for each plant and day."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.days import dates, day_span
+from sandbox.fleet.plants import Plant, Role
+from sandbox.random_streams import Topic, day_stream
+from sandbox.services.describe import brief_plant
+from sandbox.services.http import bad_value, day_of, json_answer, query
+from sandbox.services.lookup import find
+from sandbox.world import World
+
+_BASE = "/monitoring/v1"
+MAX_DAYS = 366
+LEVELS = ("Info", "Warning", "Error")
+
+_EVENTS = (
+    (10110, 401, "Info", "Time was synchronised"),
+    (10248, 501, "Info", "Firmware update: no new version found"),
+    (103, 301, "Warning", "Grid fault: mains voltage outside the permitted range"),
+    (7701, 620, "Warning", "Fan speed is low"),
+    (3501, 700, "Error", "Insulation fault: check the generator for earth faults"),
+    (10340, 410, "Error", "Communication disturbed"),
+)
+"""Event id, message tag, level and text."""
+
+_EVENTS_A_DAY = 0.35
+
+
+class LogService:
+    """`…/logs` of plants and devices."""
+
+    def __init__(self, world: World) -> None:
+        """Serve the logs of `world`."""
+        self._world = world
+
+    def routes(self) -> list[Route]:
+        """The service's routes."""
+        return [
+            Route(f"{_BASE}/plants/{{plant_id}}/logs", self.logs),
+            Route(f"{_BASE}/devices/{{device_id}}/logs", self.logs),
+        ]
+
+    async def logs(self, request: Request) -> Response:
+        """Events of the local days `From` to `To`, both included."""
+        found = find(self._world, request)
+        values = query(request)
+        first, last = _required_day(values, "From"), _required_day(values, "To")
+        if last < first:
+            raise bad_value("To", "To must not be before From.")
+        if (last - first).days >= MAX_DAYS:
+            raise bad_value("To", f"At most {MAX_DAYS} days can be asked for at once.")
+        level = _level(values.get("level"))
+        entries: list[dict[str, object]] = []
+        if found.visible and found.source.plant.index >= 0:
+            entries = [
+                entry
+                for entry in self._entries(found.source.plant, first, last)
+                if (found.device is None or entry["deviceId"] == found.device.device_id)
+                and (level is None or entry["level"] == level)
+            ]
+        return json_answer({"plant": brief_plant(found.source.plant), "logs": entries})
+
+    def _entries(self, plant: Plant, first: date, last: date) -> Iterator[dict[str, object]]:
+        now = self._world.clock.now() - plant.delay_s
+        for day in dates(first, last):
+            start, end = day_span(day, plant.zone)
+            if start < plant.started_at.timestamp() or start > now:
+                continue
+            rng = day_stream(self._world.options.seed, Topic.LOGS, plant.index, day)
+            count = int(rng.poisson(_EVENTS_A_DAY))
+            for moment in sorted(rng.integers(start, end, count).tolist()):
+                pick, counter = int(rng.integers(len(_EVENTS))), int(rng.integers(1, 4))
+                if moment <= now:
+                    yield self._entry(plant, moment, pick, counter)
+
+    def _entry(self, plant: Plant, moment: int, pick: int, counter: int) -> dict[str, object]:
+        """One event. Classic plants have no event id: the key is left out."""
+        event_id, tag, level, message = _EVENTS[pick]
+        inverter = next(
+            device
+            for device in plant.with_role(Role.INVERTER)
+            if device.deactivated_at is None or moment < device.deactivated_at
+        )
+        zone = UTC if self._world.options.rules.basis == "utc" else ZoneInfo(plant.zone)
+        entry: dict[str, object] = {} if plant.classic else {"logId": event_id}
+        entry |= {
+            "timestamp": datetime.fromtimestamp(moment, zone).strftime("%Y-%m-%dT%H:%M:%S"),
+            "messageTagId": tag,
+            "message": message,
+            "level": level,
+            "occurrence": "Solved" if level != "Info" else "Ongoing",
+            "counter": counter,
+            "deviceId": inverter.device_id,
+            "plantId": plant.plant_id,
+        }
+        return entry
+
+
+def _required_day(values: dict[str, str], name: str) -> date:
+    text = values.get(name.lower())
+    if text is None:
+        raise bad_value(name, f"The {name} field is required.")
+    day = day_of(text, name)
+    if not 2000 <= day.year <= 2099:  # noqa: PLR2004 - no plant has logs beyond this
+        raise bad_value(name, f"The value '{text}' is not valid for {name}.")
+    return day
+
+
+def _level(text: str | None) -> str | None:
+    if text is None:
+        return None
+    named = {level.lower(): level for level in LEVELS}.get(text.lower())
+    if named is None:
+        raise bad_value("Level", f"The value '{text[:100]}' is not valid for Level.")
+    return named

@@ -1,0 +1,47 @@
+"""From an id in a path to the plant or device behind it, as this token may see it."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.requests import Request
+
+from sandbox.fleet.plants import Device
+from sandbox.series.table import Source
+from sandbox.services.gateway import access_of
+from sandbox.services.http import ApiError, not_found
+from sandbox.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plant, or a device with its plant. `visible` is false without the owner's consent."""
+
+    source: Source
+    device: Device | None
+    visible: bool
+
+
+def find(world: World, request: Request) -> Found:
+    """The plant (`plant_id` in the path) or device (`device_id`); 404 if unknown, 308 if it moved to ennexOS."""
+    device_id = request.path_params.get("device_id")
+    key: str = device_id if device_id is not None else request.path_params["plant_id"]
+    key = key.lower()
+    known = world.device(key) if device_id is not None else None
+    source, device = known if known is not None else (world.source(key) if device_id is None else None, None)
+    if source is None:
+        raise _moved(world, request, key) or not_found()
+    return Found(source, device, world.may_see(access_of(request), source.plant))
+
+
+def _moved(world: World, request: Request, key: str) -> ApiError | None:
+    """308 with the new address, query kept, and an empty body."""
+    new = world.moved.get(key)
+    if new is None:
+        return None
+    path = request.url.path.lower().replace(f"/{key}", f"/{quote(new)}", 1)
+    # Only the id changes: the rest of the path keeps its own spelling.
+    head, _, tail = path.partition(f"/{new}")
+    location = f"{head}/{new}{request.url.path[len(request.url.path) - len(tail) :] if tail else ''}"
+    if request.url.query:
+        location += f"?{request.url.query}"
+    return ApiError(308, "", headers={"Location": location})

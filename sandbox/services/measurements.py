@@ -1,0 +1,144 @@
+"""Measurement sets and their rows: the endpoints that carry nearly all of the traffic."""
+
+from collections import OrderedDict
+from datetime import date
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.fleet.plants import Device
+from sandbox.series import sets
+from sandbox.series.periods import Periods, Rows
+from sandbox.series.render import object_json, rows_json
+from sandbox.series.table import Source
+from sandbox.services.describe import brief_plant, device_json
+from sandbox.services.http import JSON, bad_value, day_of, flag, json_answer, not_found, query
+from sandbox.services.lookup import Found, find
+from sandbox.world import World
+
+_BASE = "/monitoring/v1"
+KEPT_BYTES = 64 << 20
+
+
+class BodyCache:
+    """Answers that can't change any more, bounded by their bytes."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        """Keep at most `limit` bytes of bodies."""
+        self._limit = limit
+        self._size = 0
+        self._kept: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+
+    def get(self, key: tuple[object, ...]) -> bytes | None:
+        """The kept body, or None."""
+        body = self._kept.get(key)
+        if body is not None:
+            self._kept.move_to_end(key)
+        return body
+
+    def put(self, key: tuple[object, ...], body: bytes) -> None:
+        """Keep a body, and drop the ones that were not asked for longest."""
+        self._kept[key] = body
+        self._size += len(body)
+        while self._size > self._limit:
+            self._size -= len(self._kept.popitem(last=False)[1])
+
+
+class MeasurementService:
+    """`…/measurements/sets` and `…/measurements/sets/{setType}/{period}` of plants and devices."""
+
+    def __init__(self, world: World) -> None:
+        """Serve the measurements of `world`."""
+        self._world = world
+        self._periods = Periods(world.options.rules, world.clock)
+        self._bodies = BodyCache()
+
+    def routes(self) -> list[Route]:
+        """The hot routes; they come first in the router."""
+        rows = "measurements/sets/{set_type}/{period}"
+        return [
+            Route(f"{_BASE}/plants/{{plant_id}}/{rows}", self.rows),
+            Route(f"{_BASE}/devices/{{device_id}}/{rows}", self.rows),
+            Route(f"{_BASE}/plants/{{plant_id}}/measurements/sets", self.sets),
+            Route(f"{_BASE}/devices/{{device_id}}/measurements/sets", self.sets),
+        ]
+
+    async def sets(self, request: Request) -> Response:
+        """Which sets a plant or device has; an empty list is normal."""
+        found = find(self._world, request)
+        names = list(found.source.sets(found.device)) if found.visible else []
+        return json_answer({**_envelope(found.source, found.device), "sets": names})
+
+    async def rows(self, request: Request) -> Response:
+        """The rows of one set and period."""
+        found = find(self._world, request)
+        set_type = _set_type(request.path_params["set_type"], found)
+        period = request.path_params["period"].lower()
+        if period not in sets.PERIODS:
+            raise bad_value("period", f"The value '{period[:100]}' is not valid.")
+        values = query(request)
+        when = _when(period, values.get("date"))
+        total, energy = flag(values, "WithTotal"), flag(values, "ReturnEnergyValues")
+        body = self._body(found, set_type, period, when, total=total, energy=energy)
+        return Response(body, media_type=JSON)
+
+    def _body(
+        self, found: Found, set_type: str, period: str, when: date | None, *, total: bool, energy: bool
+    ) -> bytes:
+        source, device = found.source, found.device
+        key = (
+            source.plant.plant_id,
+            device.device_id if device else None,
+            *(set_type, period, when, total, energy, found.visible, self._world.version),
+        )
+        body = self._bodies.get(key)
+        if body is None:
+            rows = self._periods.rows(source, device, set_type, period, when, energy=energy)
+            body = _body(source, device, set_type, rows, total=total, visible=found.visible)
+            if rows.complete:
+                self._bodies.put(key, body)
+        return body
+
+
+def _body(
+    source: Source, device: Device | None, set_type: str, rows: Rows, *, total: bool, visible: bool
+) -> bytes:
+    """The envelope around the rows; without consent the same envelope around nothing."""
+    head = orjson.dumps({**_envelope(source, device), "setType": set_type, "resolution": rows.resolution})
+    text = rows_json(rows.labels, rows.columns) if visible else b"[]"
+    parts = [head[:-1], b',"set":', text]
+    if total and visible and len(rows.labels):
+        sums = orjson.loads(object_json("", rows.total)) if rows.total else {}
+        sums.pop("time", None)
+        parts += [b',"total":', orjson.dumps(sums)]
+    return b"".join([*parts, b"}"])
+
+
+def _envelope(source: Source, device: Device | None) -> dict[str, object]:
+    envelope: dict[str, object] = {"plant": brief_plant(source.plant)}
+    if device is not None:
+        envelope["device"] = device_json(device, source.plant, with_zone=True)
+    return envelope
+
+
+def _set_type(text: str, found: Found) -> str:
+    """The set's proper name; 404 for a name that SMA does not know at this level."""
+    name = sets.BY_LOWER_NAME.get(text.lower())
+    level = sets.PLANT_SETS if found.device is None else sets.DEVICE_SETS
+    if name is None or name not in level:
+        raise not_found()
+    return name
+
+
+def _when(period: str, text: str | None) -> date | None:
+    """The `Date` of a period: a day, a month or a year; none for Recent and Total."""
+    if period in ("recent", "total"):
+        return None
+    if text is None:
+        raise bad_value("Date", "The Date field is required.")
+    length = {"year": 4, "month": 7}.get(period, 10)
+    if len(text) in (length, 10):
+        return day_of((text + "-01-01"[: 10 - len(text)]) if len(text) < 10 else text, "Date")  # noqa: PLR2004
+    raise bad_value("Date", f"The value '{text[:100]}' is not valid for Date.")

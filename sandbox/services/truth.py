@@ -1,0 +1,83 @@
+"""`/_truth`: the exact energy of any plant, device and quantity, to judge a pipeline by. Needs no token; SMA has none."""
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.fleet.plants import Device
+from sandbox.series.table import Source
+from sandbox.services.http import ApiError, bad_value, json_answer, not_found, query
+from sandbox.world import World
+
+MAX_DAYS = 40 * 366
+
+
+class TruthService:
+    """Energy straight from the model or the recording's meter, before any rounding or cutting into rows."""
+
+    def __init__(self, world: World) -> None:
+        """Judge by `world`."""
+        self._world = world
+
+    def routes(self) -> list[Route]:
+        """The service's routes."""
+        return [
+            Route("/_truth/plants/{plant_id}/{quantity}", self.plant),
+            Route("/_truth/devices/{device_id}/{quantity}", self.device),
+        ]
+
+    async def plant(self, request: Request) -> Response:
+        """kWh of a plant's quantity, named as in EnergyBalance."""
+        key = request.path_params["plant_id"].lower()
+        source = self._world.source(self._world.moved.get(key, key))
+        if source is None:
+            raise not_found()
+        return self._answer(request, source, None)
+
+    async def device(self, request: Request) -> Response:
+        """kWh of a device's quantity."""
+        key = request.path_params["device_id"].lower()
+        found = self._world.device(self._world.moved.get(key, key))
+        if found is None:
+            raise not_found()
+        return self._answer(request, *found)
+
+    def _answer(self, request: Request, source: Source, device: Device | None) -> Response:
+        values = query(request)
+        start, end = _moment(values, "from"), _moment(values, "to")
+        if end < start or end - start > MAX_DAYS * 86400:
+            raise bad_value("to", "to must be after from, by forty years at most.")
+        quantity = request.path_params["quantity"]
+        kwh = source.exact_kwh(device, quantity, start, end)
+        if kwh is None:
+            raise ApiError(404, f"There is no exact energy for {quantity[:100]} here.")
+        return json_answer(
+            {
+                "plantId": source.plant.plant_id,
+                **({"deviceId": device.device_id} if device else {}),
+                "quantity": quantity,
+                "from": _utc(start),
+                "to": _utc(end),
+                "kwh": kwh,
+            }
+        )
+
+
+def _moment(values: dict[str, str], name: str) -> float:
+    """An ISO time with offset, or a naive one in UTC."""
+    # A plus sign in a query that nobody quoted arrives as a blank.
+    text = values.get(name, "").replace(" ", "+")
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if 1990 <= moment.year <= 2100:  # noqa: PLR2004 - beyond this there is no energy to tell
+            return moment.timestamp()
+    except ValueError:
+        pass
+    raise bad_value(name, f"Give {name} as an ISO time such as 2021-10-01T00:00:00+10:00.")
+
+
+def _utc(instant: float) -> str:
+    return datetime.fromtimestamp(instant, UTC).isoformat()
