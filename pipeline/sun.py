@@ -6,11 +6,12 @@ both within seconds of NREL's SPA up to 60 degrees of latitude. Terrain, weather
 stay out of it: this is when light is possible, not when a plant feeds in.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from math import radians, sin
-from zoneinfo import ZoneInfo
 
 import polars as pl
+
+from pipeline.timebase import days_frame
 
 # The sun's centre when its upper edge touches the horizon: 34' of refraction and 16' of radius below it.
 HORIZON_DEG = -0.833
@@ -18,8 +19,6 @@ HORIZON_DEG = -0.833
 _J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 _DAYS_A_CENTURY = 36_525
 _SECONDS_A_DAY = 86_400
-
-_UTC = pl.Datetime("us", "UTC")
 
 
 def daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
@@ -37,13 +36,14 @@ def daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
 
     An unknown zone raises `zoneinfo.ZoneInfoNotFoundError`.
     """
-    zones = _zones(plants["timezone"].unique(), day)
+    bounds = days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
+    clock_noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
     rising, setting = _sundial_noon() - _half_day(), _sundial_noon() + _half_day()
     placed = pl.all_horizontal(pl.col("latitude", "longitude").is_not_null())
     return (
         plants.select("plant_id", "timezone", pl.col("latitude", "longitude").cast(pl.Float64))
-        .join(zones, on="timezone", how="left", maintain_order="left")
-        .with_columns(mean_noon=_mean_noon(_days(pl.col("clock_noon")), pl.col("longitude")))
+        .join(bounds, on="timezone", how="left", maintain_order="left")
+        .with_columns(mean_noon=_mean_noon(_days(clock_noon), pl.col("longitude")))
         .pipe(_with_sun, at="mean_noon")
         .with_columns(noon=_sundial_noon())
         .pipe(_with_sun, at="noon")
@@ -55,23 +55,6 @@ def daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
         .with_columns(sunset=setting)
         .with_columns(_moment(pl.col("sunrise", "noon", "sunset")))
         .select("plant_id", *(pl.when(placed).then(moment) for moment in _times()))
-    )
-
-
-def _zones(zones: pl.Series, day: date) -> pl.DataFrame:
-    """Midnight, noon and next midnight of the day by each zone's clocks, in UTC."""
-
-    def clock(on: date, at: time) -> list[datetime]:
-        return [datetime.combine(on, at, ZoneInfo(zone)).astimezone(UTC) for zone in zones]
-
-    return pl.DataFrame(
-        {
-            "timezone": zones,
-            "midnight": clock(day, time()),
-            "clock_noon": clock(day, time(12)),
-            "next_midnight": clock(day + timedelta(days=1), time()),
-        },
-        schema_overrides={"midnight": _UTC, "clock_noon": _UTC, "next_midnight": _UTC},
     )
 
 
@@ -173,4 +156,4 @@ def _times() -> list[pl.Expr]:
             .alias(name)
         )
 
-    return [crossing("sunrise", "midnight"), pl.col("noon"), crossing("sunset", "next_midnight")]
+    return [crossing("sunrise", "day_start"), pl.col("noon"), crossing("sunset", "day_end")]
