@@ -1,6 +1,7 @@
 """The command line: `python -m sandbox serve`, mounted by the product's own CLI as `sunledger sandbox serve`."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -124,7 +125,17 @@ def serve(  # noqa: PLR0917 - options of a command line
     ] = False,
 ) -> None:
     """Serve all services on one address until stopped."""
-    replays = _replays(replay or [], timezone, rated_kw, name, plant_id, latitude, longitude)
+    replays = _replays(
+        replay or [],
+        {
+            "timezone": timezone,
+            "rated_kw": rated_kw,
+            "name": name,
+            "plant_id": plant_id,
+            "latitude": latitude,
+            "longitude": longitude,
+        },
+    )
     options = Options(
         host=host,
         port=port,
@@ -160,34 +171,17 @@ def serve(  # noqa: PLR0917 - options of a command line
     run_server(build_app(world), listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
 
 
-def _replays(
-    paths: list[Path],
-    timezones: list[str] | None,
-    rated_kw: list[float] | None,
-    names: list[str] | None,
-    plant_ids: list[str] | None,
-    latitudes: list[float] | None,
-    longitudes: list[float] | None,
-) -> tuple[Replay, ...]:
-    """The repeated options, put together in step; an option given at all must be given for every recording."""
-    steps: dict[str, list[object]] = {}
-    for option, values in (
-        ("timezone", timezones),
-        ("rated_kw", rated_kw),
-        ("name", names),
-        ("plant_id", plant_ids),
-        ("latitude", latitudes),
-        ("longitude", longitudes),
-    ):
-        if values and len(values) != len(paths):
-            flag = "--" + option.replace("_", "-")
+def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:
+    """The repeated options, put together in step; a trait given at all must be given for every recording."""
+    given = {trait: values for trait, values in traits.items() if values}
+    for trait, values in given.items():
+        if len(values) != len(paths):
+            option = "--" + trait.replace("_", "-")
             raise typer.BadParameter(
-                f"{flag} is given {len(values)} times for {len(paths)} --replay: repeat it in step."
+                f"{option} came {len(values)} times for {len(paths)} recordings: repeat it in step."
             )
-        if values:
-            steps[option] = list(values)
     return tuple(
-        Replay(path, **{option: values[number] for option, values in steps.items()})  # type: ignore[arg-type]
+        Replay(path, **{trait: values[number] for trait, values in given.items()})  # type: ignore[arg-type]
         for number, path in enumerate(paths)
     )
 

@@ -110,13 +110,12 @@ class TokenStore:
         session.refresh_key = secrets.token_urlsafe(24)
         return self._tokens(session)
 
-    def end(self, token: str) -> bool:
-        """Log out: end the session of this refresh token with its access tokens; False if there is none."""
+    def end(self, token: str) -> None:
+        """Log out: end the session of this refresh token with its access tokens; TokenError without one."""
         session_id = token.partition(".")[0]
         if self._sessions.pop(session_id, None) is None:
-            return False
+            raise TokenError(400, "invalid_grant", "Invalid refresh token")
         self._drop(lambda access: access.session_id == session_id)
-        return True
 
     def expire_access_tokens(self) -> int:
         """Make every access token invalid at once (sessions stay); returns how many there were."""

@@ -72,29 +72,39 @@ def simulate(plant: Plant, seed: int, days: Sequence[date], feed_in_limit: Float
     insolation = _plane_of_array(plant, sky, weather.clear_sky_index(draws, plant.site.clear_days, cells))
     ambient = weather.air_temperature(plant.site, days, fraction, draws)
     wind = weather.wind_speed(draws, cells)
-    module = ambient + insolation / (25.0 + 6.84 * wind)
+    module = ambient + insolation / (25.0 + 6.84 * wind)  # Faiman's model
     dc, pv = _generate(plant, insolation, module)
-    return _balance(
-        plant, ends, fraction, days, draws, feed_in_limit, (dc, pv, insolation, ambient, module, wind)
-    )
-
-
-def _balance(
-    plant: Plant,
-    ends: Seconds,
-    fraction: Floats,
-    days: Sequence[date],
-    draws: weather.Draws,
-    feed_in_limit: Floats | None,
-    generated: tuple[Floats, ...],
-) -> Flows:
-    """Share the generation out between house, battery and grid."""
-    dc, pv, insolation, ambient, module, wind = generated
+    made = _Generated(dc, pv, insolation, ambient, module, wind)
     charger = loads.charging_station(plant, fraction, draws)
     load = loads.house_load(plant, days, fraction, draws) + charger
     diesel = np.minimum(loads.diesel_power(plant, fraction), load)
-    direct = np.minimum(pv + diesel, load)
-    surplus, deficit = pv + diesel - direct, load - direct
+    return _balance(plant, ends, made, _Used(load, charger, diesel), feed_in_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Generated:
+    dc: Floats
+    pv: Floats
+    insolation: Floats
+    ambient_c: Floats
+    module_c: Floats
+    wind: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    load: Floats
+    charger: Floats
+    diesel: Floats
+
+
+def _balance(
+    plant: Plant, ends: Seconds, made: _Generated, used: _Used, feed_in_limit: Floats | None
+) -> Flows:
+    """Share the generation out between house, battery and grid."""
+    dc, pv = made.dc, made.pv
+    direct = np.minimum(pv + used.diesel, used.load)
+    surplus, deficit = pv + used.diesel - direct, used.load - direct
     none = np.zeros_like(pv)
     charging, discharging, stored = (
         run_battery(plant.battery, surplus, deficit, CELL_HOURS) if plant.battery else (none, none, none)
@@ -107,9 +117,9 @@ def _balance(
     return Flows(
         ends=ends,
         pv=pv,
-        diesel=diesel,
-        load=load,
-        charger=charger,
+        diesel=used.diesel,
+        load=used.load,
+        charger=used.charger,
         direct=direct,
         charging=charging,
         discharging=discharging,
@@ -117,10 +127,10 @@ def _balance(
         feed_in=feed_in,
         from_grid=deficit - discharging,
         dc=dc,
-        insolation=insolation,
-        ambient_c=ambient,
-        module_c=module,
-        wind=wind,
+        insolation=made.insolation,
+        ambient_c=made.ambient_c,
+        module_c=made.module_c,
+        wind=made.wind,
     )
 
 

@@ -11,10 +11,9 @@ from sandbox.physics.weather import Draws
 
 Floats = NDArray[np.float64]
 
-_HOURLY = np.array(
-    [0.5, 0.45, 0.42, 0.4, 0.4, 0.5, 0.8, 1.2, 1.2, 1.0, 0.95, 1.05]
-    + [1.2, 1.1, 0.95, 0.9, 1.0, 1.3, 1.7, 1.9, 1.8, 1.5, 1.1, 0.75]
-)
+_MORNING = (0.5, 0.45, 0.42, 0.4, 0.4, 0.5, 0.8, 1.2, 1.2, 1.0, 0.95, 1.05)
+_EVENING = (1.2, 1.1, 0.95, 0.9, 1.0, 1.3, 1.7, 1.9, 1.8, 1.5, 1.1, 0.75)
+_HOURLY = np.array([*_MORNING, *_EVENING])
 _PROFILE = np.append(_HOURLY, _HOURLY[0]) / _HOURLY.mean()
 _HOURS_A_YEAR = 8766
 _WEEKEND = 5

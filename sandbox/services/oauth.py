@@ -45,8 +45,7 @@ class OAuthService:
         values = await _parameters(request)
         try:
             self._client(request, values)
-            if not self._world.tokens.end(values.get("refresh_token", "")):
-                raise TokenError(400, "invalid_grant", "Invalid refresh token")
+            self._world.tokens.end(values.get("refresh_token", ""))
         except TokenError as error:
             return _refused(error)
         return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""`/_truth`: the exact energy of any plant, device and quantity, to judge a pipeline by. Needs no token; SMA has none."""
+"""`/_truth`: the exact energy of a plant, device and quantity, to judge a pipeline by. It needs no token."""
 
 from datetime import UTC, datetime
 
