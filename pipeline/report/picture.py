@@ -1,0 +1,299 @@
+"""The picture of a plant's month: energy by day with its coverage, and power by hour of the day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, PathPatch, Rectangle
+from matplotlib.path import Path
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from numpy.typing import NDArray
+
+from pipeline.report.month import HOURS, Month, month_of
+from pipeline.report.palette import (
+    GAP,
+    GAP_LINE,
+    HEAT,
+    INK,
+    MUTED,
+    NIGHT,
+    PAPER,
+    RULE,
+    SUN,
+    SUN_PALE,
+    Colour,
+)
+from pipeline.report.svg import FONTS, draw_svg
+from pipeline.report.text import clean, month_name, number, percent, plural, shorten
+
+SIZE_IN = (9.0, 6.4)
+POINTS_AN_INCH = 72
+
+# Where things are, in parts of the figure's width and height from its lower left corner.
+_LEFT, _WIDTH = 0.075, 0.905
+_BARS = (_LEFT, 0.535, _WIDTH, 0.295)
+_HEAT = (_LEFT, 0.135, _WIDTH, 0.335)
+_SCALE = (_LEFT, 0.045, 0.50, 0.024)
+_SCALE_SWATCHES = 14
+
+_NAME_WIDTH, _NAME_LETTERS = 405, 42
+
+# From here on figures are easier to read in the next larger unit (kWh in MWh, kW in MW).
+_LARGE = 10_000
+# Below this share of the month's highest hour a cell is drawn as "no power": inverters idle at a few watts.
+_IDLE = 0.002
+
+_BAR_WIDTH = 0.76
+_TILE = 0.94
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How the bar of a kind of day is drawn, and what the legend calls it."""
+
+    label: str
+    face: Colour
+    edge: Colour
+    hatch: str = ""
+
+
+_LOOKS = {
+    "complete": _Look("complete", SUN, SUN),
+    "partial": _Look("partial, % covered", SUN_PALE, SUN, "////"),
+    "provisional": _Look("may still change", SUN_PALE, SUN, "\\\\\\\\"),
+    "missing": _Look("no value", GAP, GAP_LINE, "xxxx"),
+    "unread": _Look("not read", GAP, GAP),
+}
+
+
+def month_picture(
+    days: pl.DataFrame, intervals: pl.DataFrame, *, plant_name: str, timezone: str, month: date
+) -> str:
+    """The picture of one plant's month as SVG text, the same bytes for the same input.
+
+    `days` are the plant's rows of energy_daily and `intervals` its rows of energy_balance_intervals, whose times are
+    drawn by the clocks of `timezone` (IANA). Above: kWh of each day; days that aren't whole are hatched and carry their
+    coverage. Below: mean power by hour and day. The element stands alone as a file and fits into an HTML page, in light
+    and in dark. Rows of more than one plant raise ValueError.
+    """
+    found = month_of(days, intervals, timezone=timezone, month=month)
+    name = clean(plant_name)
+
+    def draw(figure: Figure) -> None:
+        _draw_days(figure.add_axes(_BARS), found)
+        _draw_hours(figure, found)
+
+    return draw_svg(
+        draw,
+        size=SIZE_IN,
+        title=f"{name}: PV energy in {month_name(found.first)}",
+        description=_description(found),
+        heading=_heading(found, name, timezone),
+    )
+
+
+def _energy(kwh: float | None) -> str:
+    if kwh is None:
+        return "no measured energy"
+    return f"{number(kwh / 1000, 3)} MWh" if kwh >= _LARGE else f"{number(kwh, 3)} kWh"
+
+
+def _description(month: Month) -> str:
+    """The picture in words, for those who don't see it."""
+    best = month.days.filter(pl.col("kwh") == pl.col("kwh").max()).head(1)
+    peak = f", most on day {best['day'][0]} with {_energy(best['kwh'][0])}" if best.height else ""
+    return (
+        f"Bars: energy of each day, {_energy(month.kwh)} in all{peak}; {month.n_held} of "
+        f"{plural(month.n_days, 'day')} read, {month.n_missing} of them without a measured value, coverage "
+        f"{percent(month.coverage)}. Below: heat map of mean power by hour of the day and day of the month."
+    )
+
+
+def _heading(month: Month, name: str, timezone: str) -> str:
+    """Name and month on the left, the total and how whole it is on the right."""
+    left = _LEFT * SIZE_IN[0] * POINTS_AN_INCH
+    right = (_LEFT + _WIDTH) * SIZE_IN[0] * POINTS_AN_INCH
+    days = f"{month.n_held - month.n_missing} of {plural(month.n_days, 'day')} measured"
+    large, small = "600 17px", "11px"
+    # Letters differ in width: what is still too wide after the cut ends at the edge of its own box.
+    return (
+        f'\n<svg x="{left:g}" y="0" width="{_NAME_WIDTH}" height="36" overflow="hidden">'
+        f"{_text(0, 27, 'start', large, INK, shorten(name, _NAME_LETTERS))}</svg>"
+        f"\n{_text(left, 45, 'start', small, MUTED, f'{month_name(month.first)} · clock of {timezone}')}"
+        f"\n{_text(right, 27, 'end', large, INK, _energy(month.kwh))}"
+        f"\n{_text(right, 45, 'end', small, MUTED, f'{days} · coverage {percent(month.coverage)}')}"
+    )
+
+
+def _text(x: float, y: float, anchor: str, font: str, colour: Colour, text: str) -> str:
+    """One line of SVG text."""
+    style = f"font: {font} {FONTS}; fill: {colour.light}"
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" style="{style}">{escape(text)}</text>'
+
+
+def _draw_days(axes: Axes, month: Month) -> None:
+    """A bar for each measured day, a band over the whole height for each day without a value."""
+    top = float(month.days["kwh"].fill_null(0).max() or 0) or 1.0  # type: ignore[arg-type]
+    scale, unit = (1000, "MWh") if top >= _LARGE else (1, "kWh")
+    _frame(axes, month, title=f"PV energy by day, {unit}")
+    axes.set_ylim(0, top / scale * 1.14)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.grid(visible=True, axis="y", color=RULE.light, linewidth=0.7)
+    looks = month.days["look"].unique().to_list()
+    for look in looks:
+        _draw_look(axes, month.days.filter(look=look), _LOOKS[look], scale)
+    _label_coverage(axes, month.days, scale, lift=top / scale * 0.015)
+    _legend(axes, [look for name, look in _LOOKS.items() if name in looks])
+
+
+def _draw_look(axes: Axes, days: pl.DataFrame, look: _Look, scale: int) -> None:
+    band = look.face is GAP
+    axes.bar(
+        days["day"].to_numpy(),
+        1.0 if band else days["kwh"].to_numpy() / scale,
+        width=1.0 if band else _BAR_WIDTH,
+        transform=axes.get_xaxis_transform() if band else axes.transData,
+        color=look.face.light,
+        edgecolor=look.edge.light,
+        linewidth=0.8,
+        hatch=look.hatch,
+        zorder=1.5 if band else 2,
+    )
+
+
+def _label_coverage(axes: Axes, days: pl.DataFrame, scale: int, lift: float) -> None:
+    """The coverage in percent over each bar whose day isn't whole."""
+    lacking = days.filter(
+        pl.col("look").is_in(["partial", "provisional"]) & (pl.col("coverage") < 1),
+        pl.col("kwh").is_not_null(),
+    )
+    for day, kwh, coverage in lacking.select("day", "kwh", "coverage").iter_rows():
+        text = f"{int(coverage * 100)}%"
+        axes.text(day, kwh / scale + lift, text, ha="center", va="bottom", fontsize=7.5, color=MUTED.light)
+
+
+def _legend(axes: Axes, looks: Sequence[_Look]) -> None:
+    handles = [
+        Patch(
+            facecolor=look.face.light,
+            edgecolor=look.edge.light,
+            hatch=look.hatch,
+            linewidth=0.8,
+            label=look.label,
+        )
+        for look in looks
+    ]
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.005),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=MUTED.light,
+        handlelength=1.4,
+        columnspacing=1.3,
+        borderpad=0,
+        borderaxespad=0.4,
+    )
+
+
+def _draw_hours(figure: Figure, month: Month) -> None:
+    """A tile for each hour with a value, and the scale of its colours."""
+    axes = figure.add_axes(_HEAT)
+    power = month.power_kw
+    measured = power[np.isfinite(power)]
+    top = float(measured.max()) if measured.size else 0.0
+    scale, unit = (1000, "MW") if top >= _LARGE else (1, "kW")
+    _frame(axes, month, title=f"Mean PV power by hour of the day, {unit}")
+    axes.set_ylim(HOURS, 0)
+    axes.yaxis.set_major_locator(MultipleLocator(6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:02.0f}:00"))
+    axes.set_xlabel("Day of the month", fontsize=8.5, color=MUTED.light, loc="right", labelpad=2)
+    _band_days(axes, month)
+    steps = _steps(top / scale)
+    levels = np.digitize(power / scale, steps[1:-1]) + 1
+    levels[power <= top * _IDLE] = 0
+    levels[np.isnan(power)] = -1
+    colours = _spread(len(steps) - 1)
+    for level, colour in enumerate((NIGHT, *colours)):
+        _draw_tiles(axes, levels == level, colour)
+    _draw_scale(figure.add_axes(_SCALE), steps, colours)
+
+
+def _band_days(axes: Axes, month: Month) -> None:
+    """The same bands as above on the days without a value."""
+    for look in ("missing", "unread"):
+        days = month.days.filter(look=look)
+        if not np.isfinite(month.power_kw[:, days["day"].to_numpy() - 1]).any():
+            _draw_look(axes, days, _LOOKS[look], 1)
+
+
+def _steps(top: float) -> NDArray[np.float64]:
+    """Round boundaries of the classes of power, from 0 to at least `top`; at most as many as there are colours."""
+    if top <= 0:
+        return np.array([0.0])
+    return np.asarray(MaxNLocator(nbins=len(HEAT), steps=[1, 2, 2.5, 5, 10]).tick_values(0, top))
+
+
+def _spread(count: int) -> list[Colour]:
+    """`count` colours, over the whole range of the palette."""
+    return [HEAT[round(position)] for position in np.linspace(0, len(HEAT) - 1, count)]
+
+
+def _draw_tiles(axes: Axes, where: NDArray[np.bool_], colour: Colour) -> None:
+    """One shape of all cells of one colour: a file of 744 shapes is three times as large."""
+    hour, day = np.nonzero(where)
+    if not hour.size:
+        return
+    half = _TILE / 2
+    corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
+    centres = np.stack([day + 1.0, hour + 0.5], axis=1)
+    tiles = Path.make_compound_path_from_polys(centres[:, None, :] + corners)
+    axes.add_patch(PathPatch(tiles, facecolor=colour.light, linewidth=0, zorder=2))
+
+
+def _draw_scale(axes: Axes, steps: NDArray[np.float64], colours: Sequence[Colour]) -> None:
+    """The colours in a row, with the power at each boundary; no power and no row stand apart."""
+    axes.set_axis_off()
+    axes.set_xlim(0, _SCALE_SWATCHES)
+    axes.set_ylim(0, 1)
+
+    def swatch(place: float, face: Colour, edge: Colour) -> None:
+        box = Rectangle((place, 0), 1, 1, facecolor=face.light, edgecolor=edge.light, linewidth=0.6)
+        axes.add_patch(box).set_clip_on(False)
+
+    for place, label, face, edge in ((0.0, "no row", PAPER, GAP_LINE), (2.6, "no power", NIGHT, NIGHT)):
+        swatch(place, face, edge)
+        axes.text(place + 1.2, 0.45, label, fontsize=8, color=MUTED.light, va="center")
+    first = 6.0
+    for position, colour in enumerate(colours):
+        swatch(first + position, colour, colour)
+    for position, step in enumerate(steps if colours else ()):
+        axes.text(
+            first + position, -0.4, _tick(step, 0), fontsize=8, color=MUTED.light, ha="center", va="top"
+        )
+
+
+def _tick(value: float, _: object) -> str:
+    return f"{value:,.10g}"
+
+
+def _frame(axes: Axes, month: Month, title: str) -> None:
+    """What both charts share: a column for each day, quiet lines, and a title on the left."""
+    axes.set_title(title, loc="left", fontsize=9.5, color=INK.light, pad=6)
+    axes.set_facecolor(PAPER.light)
+    axes.set_axisbelow(True)
+    axes.set_xlim(0.4, month.n_days + 0.6)
+    axes.set_xticks(month.days["day"].to_numpy())
+    axes.tick_params(length=0, labelsize=8.5)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(GAP_LINE.light)
+        spine.set_linewidth(0.8)

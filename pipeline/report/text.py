@@ -1,0 +1,78 @@
+"""How figures and names are written on a page: English numbers, months by name, names made harmless."""
+
+import re
+import unicodedata
+from bisect import bisect_right
+from datetime import date
+from itertools import accumulate
+from math import floor
+
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+# Characters that XML 1.0 can't hold: control codes, halves of surrogate pairs, and the two non-characters.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Overrides of the writing direction would turn the text around a name as well.
+_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+def number(value: float | None, decimals: int = 0) -> str:
+    """A figure with thousands separators; a dash where there is none."""
+    if value is None:
+        return "–"
+    # Adding zero turns -0.0, which would be written with its sign, into 0.0.
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 in percent, cut to one decimal: only what is complete is written as 100 %."""
+    if share is None:
+        return "–"
+    # The tiny step keeps 0.57 from becoming 56.9: its product with 1000 is just below 570.
+    tenths = floor(share * 1000 + 1e-6)
+    return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths / 10:.1f} %"
+
+
+def month_name(month: date) -> str:
+    """A month as people write it, in English on every machine: October 2021."""
+    return f"{MONTHS[month.month - 1]} {month.year}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count and its noun: 1 plant, 1,200 plants."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def clean(name: str) -> str:
+    """A name as one line without characters that a page can't hold; not escaped yet."""
+    visible = _DIRECTION.sub("", _NOT_XML.sub(" ", name))
+    return " ".join(visible.split()) or "(no name)"
+
+
+def shorten(name: str, width: int) -> str:
+    """The name cut to `width` columns, an ellipsis included where something was cut.
+
+    East Asian letters take two columns.
+    """
+    ends = list(accumulate(map(_columns, name)))
+    if not ends or ends[-1] <= width:
+        return name
+    return name[: bisect_right(ends, width - 1)].rstrip() + "…"
+
+
+def _columns(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1
