@@ -31,6 +31,7 @@ class RawAnswers(
     )
     attempts: pl.Int32 = column("Tries that it took.", unit="count", ge=1)
     final: bool = column("False while the day could still grow when it was read.")
+    no_rows: bool = column("True where the answer holds no rows, which is not the same as zero energy.")
     body: pl.Binary = column("The answer's body, byte for byte.")
 
 

@@ -158,7 +158,7 @@ def test_a_fault_while_rows_arrive_leaves_the_last_good_part(lake: Lake) -> None
 def test_volatile_columns_are_not_a_change(lake: Lake) -> None:
     def answer(elapsed: float, body: bytes) -> pl.DataFrame:
         at = dt.datetime(2021, 10, 6, tzinfo=dt.UTC)
-        row = ("a", "1", "EnergyAndPowerPv", "2021-10-05", DAY, "/v1/x", 200, at, elapsed, 1, True, body)
+        row = ("a", "1", "EnergyAndPowerPv", "2021-10-05", DAY, "/v1/x", 200, at, elapsed, 1, True, False, body)
         return pl.DataFrame([row], schema=polars_schema(RawPv), orient="row")
 
     lake.replace(RawPv, PART, [answer(1.0, b"{}")])

@@ -1,0 +1,57 @@
+"""Mean power to energy: what interval each row stands for, and how much of the day the rows cover.
+
+A row's value is the mean over the interval that ends at its time (FAQ: "UTC_END", "mean value"). The rules:
+
+1. kWh = W x seconds / 3,600,000, with the seconds of the row's actual interval.
+2. The interval reaches back to the row before if that is at most `MAX_STEPS` declared resolutions away, else one
+   declared resolution; the rest is a gap. The first row of a day reaches back to local midnight if that is nearer than
+   one resolution, else one resolution. So a day needs no neighbour, and days add up to months.
+3. A value that is absent is null power and null energy for that interval alone, and covers no time.
+
+Frames come sorted by series and time. All arithmetic is one pass of expressions over the whole fleet.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+MAX_STEPS = 3
+MS_PER_KWH = 3_600_000
+US_PER_HOUR = 3_600_000_000
+US_PER_MINUTE = 60_000_000
+# An inverter wakes some time after sunrise and sleeps before sunset: that is no gap.
+WAKING_MIN = 60
+
+
+def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
+    """interval_start (UTC), interval_basis and seconds of each row.
+
+    For a frame sorted by (series, interval_end) with `day_start` (UTC) and `resolution` (duration, the declared one);
+    no two rows of a series share a time.
+    """
+    end, step = pl.col("interval_end"), pl.col("resolution")
+    same = pl.col("series") == pl.col("series").shift(1)
+    follows = (same & (end - end.shift(1) <= step * max_steps)).fill_null(value=False)
+    first = ~same.fill_null(value=False)
+    from_midnight = first & (end - pl.col("day_start") <= step)
+    start = (
+        pl.when(follows)
+        .then(end.shift(1))
+        .when(from_midnight)
+        .then(pl.col("day_start"))
+        .otherwise(end - step)
+    )
+    basis = (
+        pl.when(follows)
+        .then(pl.lit("previous_row"))
+        .when(from_midnight)
+        .then(pl.lit("midnight"))
+        .otherwise(pl.lit("resolution"))
+    )
+    return [start.alias("interval_start"), basis.alias("interval_basis")]
+
+
+def energy_columns(powers: Sequence[str]) -> list[pl.Expr]:
+    """`<name>_kwh` of each `<name>_w` over [interval_start, interval_end)."""
+    seconds = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds() / 1e6
+    return [(pl.col(f"{name}_w") * seconds / MS_PER_KWH).alias(f"{name}_kwh") for name in powers]

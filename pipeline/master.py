@@ -1,0 +1,142 @@
+"""Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before."""
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import duckdb
+import polars as pl
+
+from schemas import Devices, MeasurementSets, Plants, polars_schema
+
+CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# SMA's classes of AC power in kW, and where each begins.
+CLASS_NAMES = ("1-19", "20-99", "100-499", "500-999", "1000+")
+CLASS_BEGINS = (20, 100, 500, 1000)
+
+_PLANTS = """
+SELECT answer.plantId AS plant_id, answer.name AS name, answer.timezone AS timezone,
+       answer.location.address.latitude AS latitude, answer.location.address.longitude AS longitude,
+       answer.location.address.country AS country, answer.installation.peakPower AS peak_w,
+       answer.installation.acNominalPower AS ac_w, answer.installation.calcAcNominalPower AS calc_ac_w,
+       answer.installation.co2SavingsFactor AS co2, answer.installation.startUpUtc AS start_up
+FROM (SELECT unnest(from_json(body, '{"plants": [{
+    "plantId": "VARCHAR", "name": "VARCHAR", "timezone": "VARCHAR",
+    "location": {"address": {"country": "VARCHAR", "latitude": "DOUBLE", "longitude": "DOUBLE"}},
+    "installation": {"peakPower": "DOUBLE", "acNominalPower": "DOUBLE", "calcAcNominalPower": "DOUBLE",
+                     "co2SavingsFactor": "DOUBLE", "startUpUtc": "VARCHAR"}}]}').plants) AS answer FROM answers)
+"""
+
+_DEVICES = """
+SELECT plant_id, device.deviceId AS device_id, device.name, device.type, device.product,
+       device.productId AS product_id, device.vendor, device.serial, device.generatorPower AS generator_power_w,
+       device.generatorPowerDc AS generator_power_dc_w, device.isActive AS is_active,
+       device.deactivatedAt AS deactivated_at
+FROM (SELECT plant_id, unnest(from_json(body, '{"devices": [{
+    "deviceId": "VARCHAR", "name": "VARCHAR", "type": "VARCHAR", "product": "VARCHAR", "productId": "BIGINT",
+    "vendor": "VARCHAR", "serial": "VARCHAR", "generatorPower": "DOUBLE", "generatorPowerDc": "DOUBLE",
+    "isActive": "BOOLEAN", "deactivatedAt": "VARCHAR"}]}').devices) AS device FROM answers)
+"""
+
+_SETS = """
+SELECT plant_id, nullif(device_id, '') AS device_id,
+       unnest(from_json(body, '{"sets": ["VARCHAR"]}').sets) AS set_type FROM answers
+"""
+
+
+def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of `plants` from the answers to the list of plants, and the plants that were set aside with the reason.
+
+    A plant without a known time zone has no days, so it is set aside: plant_id, reason, detail.
+    """
+    found = _listed(_PLANTS, answers).unique("plant_id", keep="first", maintain_order=True)
+    known = [zone for zone in found["timezone"].unique() if is_timezone(zone)]
+    placed = pl.col("timezone").is_in(known)
+    ac = pl.when(pl.col("ac_w") > 0).then("ac_w").when(pl.col("calc_ac_w") > 0).then("calc_ac_w") / 1000
+    frame = found.filter(placed).with_columns(
+        name=pl.col("name").fill_null(pl.col("plant_id")),
+        backend=pl.when(pl.col("plant_id").str.contains(f"^(?i){CLASSIC_ID.pattern}$"))
+        .then(pl.lit("classic"))
+        .otherwise(pl.lit("ennexos")),
+        latitude=_within("latitude", 90),
+        longitude=_within("longitude", 180),
+        peak_power_kw=pl.when(pl.col("peak_w") > 0).then(pl.col("peak_w") / 1000),
+        ac_power_kw=ac,
+        capacity_class=capacity_class(ac),
+        co2_factor_g_per_kwh=pl.when(pl.col("co2") >= 0).then("co2"),
+        start_up=_time("start_up").dt.replace_time_zone("UTC"),
+        migrated_from=pl.lit(None, pl.String),
+        first_seen=pl.lit(today),
+        last_seen=pl.lit(today),
+    )
+    aside = found.filter(~placed.fill_null(value=False)).select(
+        "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"
+    )
+    return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
+
+
+def devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
+    """Rows of `devices` from the answers to each plant's devices."""
+    found = _listed(_DEVICES, answers).unique(["plant_id", "device_id"], keep="first", maintain_order=True)
+    frame = found.with_columns(
+        pl.when(pl.col(name) >= 0).then(name).alias(name)
+        for name in ("generator_power_w", "generator_power_dc_w")
+    ).with_columns(deactivated_at=_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today))
+    return frame.select(polars_schema(Devices).names()).sort("plant_id", "device_id")
+
+
+def measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `measurement_sets` from the answers of each plant and device."""
+    found = _listed(_SETS, answers, key="set_type")
+    return (
+        found.select(polars_schema(MeasurementSets).names())
+        .unique()
+        .sort("plant_id", "device_id", "set_type")
+    )
+
+
+def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) -> pl.DataFrame:
+    """What is listed now, with its first_seen from before, and what is listed no more, as it was."""
+    keys = list(keys)
+    before = stored.select(*keys, before="first_seen")
+    seen = listed.join(before, on=keys, how="left").with_columns(
+        first_seen=pl.min_horizontal("first_seen", "before")
+    )
+    gone = stored.join(listed, on=keys, how="anti")
+    return pl.concat([seen.select(stored.columns), gone]).sort(keys)
+
+
+def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
+    """SMA's class of an AC power; null where the power is."""
+    return kilowatts.cut(CLASS_BEGINS, labels=CLASS_NAMES, left_closed=True).cast(pl.String)
+
+
+def is_timezone(name: str | None) -> bool:
+    """Whether the name is a time zone of the IANA database."""
+    try:
+        return bool(name) and ZoneInfo(name or "") is not None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
+def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:
+    """Run the query over the answers; rows without an id (the first column that ends so) are no rows."""
+    texts = answers.select("plant_id", "device_id", pl.col("body").cast(pl.String, strict=True))
+    with duckdb.connect(config={"threads": 1}) as engine:
+        engine.register("answers", texts.to_arrow())
+        frame = engine.execute(query).pl()
+    key = key or ("device_id" if "device_id" in frame.columns else "plant_id")
+    return frame.filter(pl.col(key).is_not_null() & (pl.col(key) != ""))
+
+
+def _within(name: str, bound: float) -> pl.Expr:
+    return pl.when(pl.col(name).is_between(-bound, bound)).then(name)
+
+
+def _time(name: str) -> pl.Expr:
+    return (
+        pl.col(name)
+        .str.strip_suffix("Z")
+        .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    )

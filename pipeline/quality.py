@@ -1,0 +1,95 @@
+"""Which rows and values are set aside, and why. docs/quality.md explains each reason to people.
+
+A rule names what it found; it never repairs. A row that is set aside is left out whole; a value that is set aside
+leaves a null in its row, and the row is flagged. Both keep their original in the raw lake.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+# Mean power this many times beyond the rated AC power can't be: clouds' edges reach 1.3, wrong ratings 1.5.
+BEYOND_RATED: Final = 2.0
+# Clocks of plants and portal differ a little; a row further ahead of the moment of asking was not measured.
+FUTURE_MIN: Final = 15
+
+# Why a row is set aside.
+UNREADABLE_TIME: Final = "unreadable_time"
+NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
+FOREIGN_DAY: Final = "foreign_day"
+FUTURE: Final = "future"
+DUPLICATE: Final = "duplicate"
+# Why a value is set aside.
+NEGATIVE: Final = "negative"
+NOT_A_NUMBER: Final = "not_a_number"
+BEYOND: Final = "beyond_rated"
+OUT_OF_RANGE: Final = "out_of_range"
+# A row that belongs to the neighbouring day's partition is not set aside: it is stored there.
+NEIGHBOUR: Final = "neighbour"
+
+# Quantities that the rated power of the plant or inverter bounds.
+BOUNDED: Final = frozenset({"pv_generation"})
+
+
+def row_fault(*, neighbours: bool) -> pl.Expr:
+    """The reason to set a row aside, or null. The rule for duplicates comes later, on what is left, in order.
+
+    For frames with label, interval_end, day_start, day_end, fetched_at. With `neighbours`, rows of the days before
+    and after were asked for on purpose.
+    """
+    end = pl.col("interval_end")
+    outside = (end <= pl.col("day_start")) | (end > pl.col("day_end"))
+    near = (end - pl.col("day_start")).abs() <= pl.duration(days=3)
+    neighbour = pl.lit(NEIGHBOUR) if neighbours else pl.lit(FOREIGN_DAY)
+    return (
+        pl.when(pl.col("label").is_null())
+        .then(pl.lit(UNREADABLE_TIME))
+        .when(end.is_null())
+        .then(pl.lit(NO_SUCH_LOCAL_TIME))
+        .when(outside & near)
+        .then(neighbour)
+        .when(outside)
+        .then(pl.lit(FOREIGN_DAY))
+        .when(end > pl.col("fetched_at") + pl.duration(minutes=FUTURE_MIN))
+        .then(pl.lit(FUTURE))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRule:
+    """What is wrong with the values of one column: whether, and why (null where nothing is)."""
+
+    column: str
+    broken: pl.Expr
+    reason: pl.Expr
+
+
+def value_rules(powers: Sequence[str], states: Mapping[str, tuple[float, float]]) -> list[ValueRule]:
+    """The rules for each column of a set.
+
+    `powers` are names of quantities (columns `<name>_w`), `states` other columns with their range. For frames with
+    `rated_w` (null: unknown).
+    """
+    return [
+        *(_power_rule(f"{name}_w", bounded=name in BOUNDED) for name in powers),
+        *(_range_rule(name, low, high) for name, (low, high) in states.items()),
+    ]
+
+
+def _power_rule(column: str, *, bounded: bool) -> ValueRule:
+    value = pl.col(column)
+    # Not a number, infinity and negatives all fail this one comparison.
+    broken = ~value.is_between(0, sys.float_info.max)
+    reason = pl.when(~value.is_finite()).then(pl.lit(NOT_A_NUMBER)).when(value < 0).then(pl.lit(NEGATIVE))
+    if not bounded:
+        return ValueRule(column, broken, reason)
+    beyond = value > pl.col("rated_w") * BEYOND_RATED
+    return ValueRule(column, broken | beyond.fill_null(value=False), reason.when(beyond).then(pl.lit(BEYOND)))
+
+
+def _range_rule(column: str, low: float, high: float) -> ValueRule:
+    broken = ~pl.col(column).is_between(low, high)
+    return ValueRule(column, broken, pl.when(broken).then(pl.lit(OUT_OF_RANGE)))

@@ -1,0 +1,89 @@
+"""What a run works with: settings, the lake, the session with SMA, the clock, and where progress goes."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from pipeline.settings import Settings
+from pipeline.sma.session import SmaSession
+from warehouse.lake import Lake
+
+
+class Progress(Protocol):
+    """Somebody who is told how far a step has come: a bar on a terminal, lines elsewhere, or nobody."""
+
+    def begin(self, step: str, label: str, total: int) -> None:
+        """A step starts on one part (a day, or a list) of `total` requests or items."""
+
+    def advance(self, step: str, count: int = 1) -> None:
+        """So many more are done."""
+
+
+class Silence:
+    """Tells nobody."""
+
+    def begin(self, step: str, label: str, total: int) -> None:
+        """Nothing to show."""
+
+    def advance(self, step: str, count: int = 1) -> None:
+        """Nothing to show."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Missing:
+    """Something a run should have fetched and could not: the run is done in part."""
+
+    day: str
+    table: str
+    plant_id: str
+    reason: str
+
+
+def utc_now() -> dt.datetime:
+    """The wall clock."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(slots=True)
+class Runtime:
+    """One per run. `only_plants` limits a run to these ids; empty means all. Close it, or use it as a context."""
+
+    settings: Settings
+    only_plants: frozenset[str] = frozenset()
+    progress: Progress = field(default_factory=Silence)
+    now: Callable[[], dt.datetime] = utc_now
+    make_session: Callable[[Settings], SmaSession] = SmaSession
+    missing: list[Missing] = field(default_factory=list)
+    _session: SmaSession | None = None
+    _lake: Lake | None = None
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of the settings."""
+        if self._lake is None:
+            self._lake = Lake(self.settings.lake, self.settings.home / "tmp")
+        return self._lake
+
+    @property
+    def session(self) -> SmaSession:
+        """The session with SMA; opened at first use, shared by every step and day of the run."""
+        if self._session is None:
+            self.settings.require_credentials()
+            self._session = self.make_session(self.settings)
+        return self._session
+
+    def today(self) -> dt.date:
+        """The UTC date, under which lists are kept."""
+        return self.now().date()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None

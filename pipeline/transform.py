@@ -1,0 +1,222 @@
+"""Raw answers of a measurement set to rows of its interval table, with everything that was set aside.
+
+Pure: frames in, frames out. Rows in = rows out + rows set aside + rows that belong to a neighbouring day, checked on
+every batch.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from pipeline import quality
+from pipeline.decode import Decoded, Decoder
+from pipeline.energy import energy_columns, interval_columns
+from pipeline.series import whole_groups
+from pipeline.timebase import TimeBasis, days_frame, instants, parse_label
+from schemas import Quarantine, Table, polars_schema, storage
+from schemas.quantities import MeasurementSet
+
+RESOLUTIONS = {
+    "OneMinute": 60,
+    "FiveMinutes": 300,
+    "TenMinutes": 600,
+    "FifteenMinutes": 900,
+    "ThirtyMinutes": 1800,
+    "OneHour": 3600,
+}
+PERCENT, RATE = (0.0, 100.0), (0.0, 1.0)
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of the rows of one table and day; filled while its frames are drawn."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_aside: int = 0
+    rows_of_neighbours: int = 0
+    values_aside: int = 0
+    merged_rows: int = 0
+    answers: int = 0
+    unknown_fields: set[str] = field(default_factory=set)
+    aside: list[pl.DataFrame] = field(default_factory=list)
+
+    def quarantine(self) -> pl.DataFrame:
+        """Everything set aside, as rows of the table `quarantine`."""
+        schema = polars_schema(Quarantine)
+        return pl.concat([pl.DataFrame(schema=schema), *self.aside])
+
+
+class SetTransform:
+    """Turns raw answers of one set into rows of one interval table, for one day after another."""
+
+    def __init__(self, measurement_set: MeasurementSet, model: type[Table], basis: TimeBasis) -> None:
+        self.set, self.model, self.basis = measurement_set, model, basis
+        self.columns = polars_schema(model).names()
+        self.series = [key for key in storage(model).key if key != "interval_end"]
+        self.decoder = Decoder([f.api for f in measurement_set.fields])
+        self.names = {f.api: f"{f.column}_w" if f.power else f.column for f in measurement_set.fields}
+        self.api = {column: api for api, column in self.names.items()}
+        self.powers = [f.column for f in measurement_set.powers]
+        states = [f.column for f in measurement_set.fields if not f.power]
+        self.rules = quality.value_rules(
+            self.powers, {name: PERCENT if name.endswith("_pct") else RATE for name in states}
+        )
+
+    def day(
+        self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date, account: Account
+    ) -> Iterator[pl.DataFrame]:
+        """Interval rows of the day, a frame for each batch of answers, sorted by the model's key.
+
+        `answers` are frames of RawAnswers sorted by their key. `places` has plant_id, [device_id,] timezone, rated_w.
+        Answers of plants without a place are set aside.
+        """
+        zones = days_frame(day, places["timezone"])
+        for batch in whole_groups(answers, self.series):
+            account.answers += batch.height
+            placed = batch.join(places, on=self.series, how="left", maintain_order="left").join(
+                zones, on="timezone", how="left", maintain_order="left"
+            )
+            frame = self._batch(placed, day, account)
+            if frame.height:
+                yield frame
+
+    def _batch(self, answers: pl.DataFrame, day: dt.date, account: Account) -> pl.DataFrame:
+        decoded = self.decoder.decode(answers["body"])
+        account.unknown_fields.update(decoded.unknown_fields)
+        rows = self._timed(answers, decoded)
+        known, neighbours = rows.filter(pl.col("fault").is_null()), self.basis == "utc"
+        strays = rows.filter(pl.col("fault") == quality.NEIGHBOUR).height if neighbours else 0
+        known, doubles = self._in_order(known)
+        broken = self._broken(known)
+        bad_values = self._bad_values(known, broken, decoded)
+        out = self._intervals(known, broken, bad_values)
+        faulty = rows.filter(pl.col("fault").is_not_null() & (pl.col("fault") != quality.NEIGHBOUR))
+        aside = pl.concat([faulty.select(doubles.columns), doubles])
+        account.rows_in += rows.height
+        account.rows_out += out.height
+        account.rows_aside += aside.height
+        account.rows_of_neighbours += strays
+        account.values_aside += bad_values.height
+        account.merged_rows += int(known["merged"].sum())
+        if rows.height != out.height + aside.height + strays:
+            raise AssertionError(
+                f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
+            )
+        self._set_aside(answers, decoded, aside, bad_values, day, account)
+        return out.with_columns(local_date=pl.lit(day)).select(self.columns)
+
+    def _timed(self, answers: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
+        """Rows with their instant, what bounds them, and the reason to set them aside."""
+        seconds = decoded.resolution.replace_strict(RESOLUTIONS, default=None, return_dtype=pl.Int64)
+        step = (seconds * 10**6).cast(pl.Duration("us")).alias("resolution")
+        facts = answers.select(
+            *self.series,
+            pl.struct(self.series).rle_id().alias("series"),
+            "day_start", "day_end", "change", "before", "after", "fetched_at", "rated_w",
+            step,
+        )  # fmt: skip
+        rows = decoded.rows.rename(self.names)
+        rows = pl.concat([rows, facts[rows["answer"]]], how="horizontal").with_columns(
+            label=parse_label(pl.col("raw_time"))
+        )
+        if step.null_count():
+            rows = rows.with_columns(resolution=pl.col("resolution").fill_null(_usual_step()))
+        end, merged = instants(self.basis, changes=facts["change"].null_count() < facts.height)
+        rows = rows.with_columns(end, merged)
+        return rows.with_columns(fault=quality.row_fault(neighbours=self.basis == "utc"))
+
+    def _in_order(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Rows sorted by series and time without doubles, and the doubles (all but the first as the API sent them)."""
+        same = pl.col("series") == pl.col("series").shift(1)
+        step = pl.col("interval_end") - pl.col("interval_end").shift(1)
+        if not rows.select((~same | (step > pl.duration())).slice(1).all()).item():
+            rows = rows.sort("series", "interval_end", maintain_order=True)
+        double = (same & (step == pl.duration())).fill_null(value=False)
+        fault = pl.lit(quality.DUPLICATE).alias("fault")
+        doubles = rows.filter(double).with_columns(fault).select("answer", "raw_time", "fault")
+        return (rows.filter(~double) if doubles.height else rows), doubles
+
+    def _broken(self, rows: pl.DataFrame) -> list[quality.ValueRule]:
+        """The rules that some value breaks: usually none, so the reasons are not even computed."""
+        if not rows.height:
+            return []
+        counts = rows.select(rule.broken.sum().alias(rule.column) for rule in self.rules).row(0, named=True)
+        return [rule for rule in self.rules if counts[rule.column]]
+
+    def _bad_values(
+        self, rows: pl.DataFrame, broken: list[quality.ValueRule], decoded: Decoded
+    ) -> pl.DataFrame:
+        """answer, raw_time, field, value, detail, reason of each value that is set aside."""
+        unread = decoded.bad_values.with_columns(
+            value=pl.lit(None, pl.Float64), reason=pl.lit(quality.NOT_A_NUMBER)
+        )
+        implausible = [
+            rows.filter(rule.broken).select(
+                "answer",
+                "raw_time",
+                field=pl.lit(self.api[rule.column]),
+                value=pl.col(rule.column),
+                detail=pl.lit(None, pl.String),
+                reason=rule.reason,
+            )
+            for rule in broken
+        ]
+        return pl.concat([frame.select(_BAD_VALUE) for frame in (unread, *implausible)])
+
+    def _intervals(
+        self, rows: pl.DataFrame, broken: list[quality.ValueRule], bad_values: pl.DataFrame
+    ) -> pl.DataFrame:
+        """The rows of the model: bad values nulled, rows with one flagged, intervals and energies added."""
+        flagged = pl.lit(value=False)
+        if bad_values.height:
+            marks = pl.struct("answer", "raw_time")
+            flagged = marks.is_in(bad_values.select(marks).to_series().implode())
+        return (
+            rows.with_columns(
+                flagged.alias("flagged"),
+                *(pl.when(~rule.broken).then(pl.col(rule.column)).alias(rule.column) for rule in broken),
+            )
+            .with_columns(interval_columns())
+            .with_columns(energy_columns(self.powers))
+        )
+
+    def _set_aside(
+        self,
+        answers: pl.DataFrame,
+        decoded: Decoded,
+        rows: pl.DataFrame,
+        values: pl.DataFrame,
+        day: dt.date,
+        account: Account,
+    ) -> None:
+        where = answers.with_row_index("answer").select("answer", "plant_id", "device_id")
+        kinds = {
+            "answer": decoded.bad_answers,
+            "row": rows.rename({"fault": "reason"}),
+            "value": values,
+        }
+        for scope, found in kinds.items():
+            if found.height:
+                account.aside.append(quarantined(found.join(where, on="answer"), scope, self.model, day))
+
+
+def quarantined(found: pl.DataFrame, scope: str, model: type[Table], day: dt.date) -> pl.DataFrame:
+    """Rows of `quarantine` from a frame with plant_id, reason and any of its other columns."""
+    schema = polars_schema(Quarantine)
+    fixed = {"local_date": day, "source": storage(model).table, "scope": scope}
+    frame = found.with_columns(**{name: pl.lit(value) for name, value in fixed.items()})
+    if "device_id" in frame.columns:
+        frame = frame.with_columns(pl.col("device_id").replace("", None))
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
+    return frame.with_columns(missing).select(schema.names())
+
+
+_BAD_VALUE: Sequence[str] = ("answer", "raw_time", "field", "value", "detail", "reason")
+
+
+def _usual_step() -> pl.Expr:
+    """The most common step of a series, for an answer that declares a resolution nobody has heard of."""
+    return pl.col("label").diff().over("series").drop_nulls().mode().min().over("series")
