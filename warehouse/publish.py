@@ -88,8 +88,11 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`. All snapshots are taken
-    before the first row is read. Raises PublishError; `target` is replaced whole or not at all.
+    before the first row is read. `target` is replaced whole or not at all. Raises PublishError, and ValueError
+    for a `now` without time zone.
     """
+    if now.tzinfo is None:
+        raise ValueError("now has no time zone")
     begun = time.monotonic()
     target = target.absolute()
     try:

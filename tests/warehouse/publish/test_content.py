@@ -1,0 +1,255 @@
+"""The published file holds what the lake holds, with the models' types, comments and order."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pytest
+from polars.testing import assert_frame_equal
+
+from schemas import TABLES, PvIntervals, Table, columns, comment, polars_schema, storage
+from warehouse.ddl import create_file_view
+from warehouse.lake import Lake
+from warehouse.meta import Meta, schema_hash
+from warehouse.publish import Published, connect
+from warehouse.views import CuratedView, curated_views, parse
+
+PUBLISHED: list[type[Table]] = [model for model in TABLES if storage(model).published != "no"]
+NATIVE = [model for model in PUBLISHED if storage(model).published == "native"]
+DOCUMENTED: list[type[Table]] = [*PUBLISHED, Meta]
+VIEWS = curated_views()
+
+
+def each(models: list[type[Table]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("model", models, ids=lambda model: storage(model).table)
+
+
+@pytest.fixture
+def db(published: Published) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(published.path) as connection:
+        yield connection
+
+
+def dicts(db: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    return db.sql(query).pl().to_dicts()
+
+
+def test_the_file_holds_each_published_table_and_view_and_nothing_else(
+    db: duckdb.DuckDBPyConnection,
+) -> None:
+    tables = {name for (name,) in db.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    views = {
+        name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    }
+    assert tables == {*(storage(model).table for model in NATIVE), storage(Meta).table}
+    assert views == {storage(m).table for m in set(PUBLISHED) - set(NATIVE)} | {v.name for v in VIEWS}
+
+
+@each(PUBLISHED)
+def test_rows_are_the_lakes(db: duckdb.DuckDBPyConnection, filled: Lake, model: type[Table]) -> None:
+    lake = filled.scan(model).collect()
+    ours = db.table(storage(model).table).pl()
+    assert_frame_equal(ours, lake, check_row_order=False)
+
+
+@each(PUBLISHED)
+def test_the_result_counts_rows(published: Published, filled: Lake, model: type[Table]) -> None:
+    assert published.tables[storage(model).table] == filled.scan(model).collect().height
+
+
+@each(PUBLISHED)
+def test_columns_types_and_not_null_are_the_models(db: duckdb.DuckDBPyConnection, model: type[Table]) -> None:
+    described = db.execute(f"DESCRIBE {storage(model).table}").fetchall()
+    names = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
+    assert [(name, names.get(kind, kind)) for name, kind, *_ in described] == [
+        (c.name, c.duckdb_type) for c in columns(model)
+    ]
+    if model in NATIVE:
+        assert [null == "YES" for _, _, null, *_ in described] == [c.nullable for c in columns(model)]
+
+
+@each(DOCUMENTED)
+def test_comments_are_the_models(db: duckdb.DuckDBPyConnection, model: type[Table]) -> None:
+    kept = storage(model)
+    about = db.execute(
+        "SELECT comment FROM duckdb_tables() WHERE table_name = $name "
+        "UNION ALL SELECT comment FROM duckdb_views() WHERE view_name = $name",
+        {"name": kept.table},
+    ).fetchall()
+    key = f" Key: {', '.join(kept.key)}." if kept.key else ""
+    assert about == [(comment(model) + key,)]
+    of_columns = db.execute(
+        "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
+        [kept.table],
+    ).fetchall()
+    assert of_columns == [(c.name, c.comment) for c in columns(model)]
+
+
+def test_native_tables_lie_in_the_order_of_the_key(db: duckdb.DuckDBPyConnection) -> None:
+    rows = db.execute("SELECT plant_id, local_date FROM energy_daily ORDER BY rowid").fetchall()
+    assert rows == sorted(rows)
+    assert len(rows) == 4
+
+
+def test_times_come_back_in_utc(db: duckdb.DuckDBPyConnection) -> None:
+    ((start, zone),) = db.execute(
+        "SELECT min(interval_start), current_setting('TimeZone') FROM energy_balance_intervals"
+    ).fetchall()
+    assert (start, zone) == (dt.datetime(2021, 10, 1, 12, tzinfo=dt.UTC), "UTC")
+    assert start.utcoffset() == dt.timedelta(0)
+
+
+def test_a_hostile_name_is_only_a_name(db: duckdb.DuckDBPyConnection) -> None:
+    found = db.execute("SELECT name FROM plants WHERE plant_id = 'b'").fetchall()
+    assert found == db.execute("SELECT message FROM logs").fetchall()
+    assert found == [("""O'Brien"; DROP TABLE plants; --""",)]
+
+
+def test_meta_says_where_the_file_comes_from(db: duckdb.DuckDBPyConnection, filled: Lake) -> None:
+    (meta,) = dicts(db, "FROM _meta")
+    versions = json.loads(meta.pop("source_versions"))
+    assert versions == {storage(m).table: filled.snapshot(m).version for m in PUBLISHED}
+    assert versions["energy_daily"] > 0
+    assert versions["measurement_sets"] == -1
+    assert meta == {
+        "product_version": "1.2.3",
+        "published_at": dt.datetime(2021, 10, 3, 4, 5, 6, tzinfo=dt.UTC),
+        "schema_hash": schema_hash(TABLES),
+        "first_day": dt.date(2021, 10, 1),
+        "last_day": dt.date(2021, 10, 2),
+    }
+
+
+def test_the_schema_hash_follows_the_models() -> None:
+    assert schema_hash(TABLES) == schema_hash(TABLES)
+    assert schema_hash(TABLES) != schema_hash(TABLES[:-1])
+
+
+def test_old_readers_can_open_the_file(db: duckdb.DuckDBPyConnection) -> None:
+    ((tags,),) = db.execute("SELECT tags FROM duckdb_databases() WHERE NOT internal").fetchall()
+    assert tags["storage_version"].startswith("v1.0.0")
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_curated_view_documents_itself_and_each_column(
+    db: duckdb.DuckDBPyConnection, view: CuratedView
+) -> None:
+    described = [row[0] for row in db.execute(f"DESCRIBE {view.name}").fetchall()]
+    assert described == list(view.columns)
+    found = db.execute(
+        "SELECT comment FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index", [view.name]
+    ).fetchall()
+    assert [text for (text,) in found] == list(view.columns.values())
+    about = db.execute("SELECT comment FROM duckdb_views() WHERE view_name = ?", [view.name]).fetchall()
+    assert about == [(view.comment,)]
+    assert db.execute(f"FROM {view.name}").fetchall() != []
+
+
+def test_energy_stands_beside_its_plant(db: duckdb.DuckDBPyConnection) -> None:
+    query = "SELECT plant_id, pv_generation_kwh, specific_yield_kwh_per_kw FROM {} ORDER BY ALL"
+    assert db.execute(query.format("v_energy_daily WHERE local_date = '2021-10-01'")).fetchall() == [
+        ("a", 30.0, 3.0),
+        ("b", 4.0, None),
+    ]
+    assert db.execute(query.format("v_energy_monthly")).fetchall() == [("a", 50.0, 5.0), ("b", 4.0, None)]
+
+
+def test_the_fleets_month_adds_up_with_its_coverage(db: duckdb.DuckDBPyConnection) -> None:
+    (month,) = dicts(db, "FROM v_energy_monthly_by_fleet")
+    assert month == {
+        "month": dt.date(2021, 10, 1),
+        "n_plants": 2,
+        "n_plants_not_complete": 1,
+        "coverage": 60 / 96,
+        "pv_generation_kwh": 54.0,
+        "peak_power_kw": 10.0,
+        "specific_yield_kwh_per_kw": 5.0,
+        "self_consumption_kwh": None,
+        "grid_feed_in_kwh": None,
+        "grid_consumption_kwh": None,
+        "total_consumption_kwh": None,
+    }
+
+
+def test_days_to_check_leave_out_the_good_ones_and_give_reasons(db: duckdb.DuckDBPyConnection) -> None:
+    query = "SELECT local_date::VARCHAR, plant_id, status, missing_h, reasons FROM v_days_to_check"
+    assert db.execute(query).fetchall() == [
+        ("2021-10-02", "a", "complete", 0.0, "negative, spike"),
+        ("2021-10-02", "b", "missing", 24.0, None),
+        ("2021-10-01", "b", "partial", 12.0, None),
+    ]
+
+
+def test_every_plant_has_its_line_even_without_a_day(db: duckdb.DuckDBPyConnection) -> None:
+    query = """
+        SELECT plant_id, n_days, n_days_complete, n_days_missing, last_day::VARCHAR,
+               last_day_with_data::VARCHAR, coverage, pv_generation_kwh
+        FROM v_plants_energy ORDER BY plant_id"""
+    assert db.execute(query).fetchall() == [
+        ("a", 2, 2, 0, "2021-10-02", "2021-10-02", 1.0, 50.0),
+        ("b", 2, 0, 1, "2021-10-02", "2021-10-01", 0.25, 4.0),
+        ("c", 0, 0, 0, None, None, None, None),
+    ]
+
+
+def test_an_inverter_is_held_against_its_siblings(db: duckdb.DuckDBPyConnection) -> None:
+    query = "SELECT device_id, specific_yield_kwh_per_kw, relative_yield FROM v_inverters_daily ORDER BY ALL"
+    assert db.execute(query).fetchall() == [
+        ("a1", 4.0, pytest.approx(4.0 / 3.2)),
+        ("a2", 2.4, pytest.approx(2.4 / 3.2)),
+        ("b1", None, None),
+    ]
+
+
+def test_quarantine_is_counted_by_reason(db: duckdb.DuckDBPyConnection) -> None:
+    query = "SELECT plant_name, reason, n_set_aside, n_days FROM v_quarantine_by_reason"
+    assert db.execute(query).fetchall() == [("Alpha", "spike", 2, 1), ("Alpha", "negative", 1, 1)]
+
+
+def test_a_view_reads_files_from_before_a_column_was_added(
+    filled: Lake, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("columns")
+    now = filled.scan(PvIntervals).collect()
+    groups: list[list[str]] = []
+    for day, part in now.partition_by("local_date", as_dict=True).items():
+        file = folder / f"local_date={day[0]}" / "part.parquet"
+        file.parent.mkdir()
+        old = [] if groups else ["pv_generation_w"]
+        part.drop("local_date", *old).write_parquet(file)
+        groups.append([str(file)])
+    with duckdb.connect() as db:
+        db.execute(create_file_view(PvIntervals, groups))
+        shown = db.sql("FROM pv_intervals ORDER BY interval_end").pl()
+    assert shown.schema.names() == polars_schema(PvIntervals).names()
+    assert shown["pv_generation_w"].to_list() == [None, None, 3000.0]
+    assert shown["pv_generation_kwh"].to_list() == now["pv_generation_kwh"].to_list()
+
+
+def test_a_view_reads_only_the_files_of_the_day_asked_for(db: duckdb.DuckDBPyConnection) -> None:
+    ((_, plan),) = db.execute(
+        "EXPLAIN ANALYZE SELECT sum(pv_generation_w) FROM pv_intervals WHERE local_date = '2021-10-02'"
+    ).fetchall()
+    assert "Scanning Files: 1/2" in plan or "Total Files Read: 1" in plan
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SELECT 1 AS a", "begin with a comment"),
+        ("-- About.\nSELECT 1 AS a", "begin with a comment"),
+        ("-- About.\n--\n-- just a\nSELECT 1 AS a", "'just a' is not 'column: meaning'"),
+    ],
+)
+def test_a_view_without_its_documentation_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"View v: .*{message}"):
+        parse("v", text)
+
+
+def test_a_views_file_is_read_as_paragraph_columns_and_query() -> None:
+    text = "-- What it\n-- shows.\n--\n-- a: First: one.\n-- b: Second.\nSELECT 1 AS a, -- why\n2 AS b;\n"
+    assert parse("v", text) == CuratedView(
+        "v", "What it shows.", {"a": "First: one.", "b": "Second."}, "SELECT 1 AS a, -- why\n2 AS b"
+    )
