@@ -49,6 +49,8 @@ _LARGE = 10_000
 _IDLE = 0.002
 
 _BAR_WIDTH = 0.76
+# A hair over a day, so that neighbouring bands have no seam.
+_BAND_WIDTH = 1.02
 _TILE = 0.94
 
 
@@ -157,7 +159,7 @@ def _draw_look(axes: Axes, days: pl.DataFrame, look: _Look, scale: int) -> None:
     axes.bar(
         days["day"].to_numpy(),
         1.0 if band else days["kwh"].to_numpy() / scale,
-        width=1.0 if band else _BAR_WIDTH,
+        width=_BAND_WIDTH if band else _BAR_WIDTH,
         transform=axes.get_xaxis_transform() if band else axes.transData,
         color=look.face.light,
         edgecolor=look.edge.light,
