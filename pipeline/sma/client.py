@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from pipeline.errors import PermanentError, SmaError, UsageError
 from pipeline.settings import Settings
@@ -152,7 +152,9 @@ class _Exchange:
         except ValueError:  # not a URL
             inside = False
         path = urlsplit(following).path if inside else ""
-        inside = inside and path.startswith(f"{urlsplit(base).path}/v1/") and ".." not in path.split("/")
+        inside = (
+            inside and path.startswith(f"{urlsplit(base).path}/v1/") and ".." not in unquote(path).split("/")
+        )
         if not location or not inside or self._hops > MAX_REDIRECTS:
             raise stray_redirect(call, reply.status)
         return f"{base}{_target(base, following)}"

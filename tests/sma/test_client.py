@@ -12,6 +12,7 @@ import pytest
 from pipeline.errors import ConfigurationError, CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.settings import load_settings
 from pipeline.sma.client import SmaClient
+from pipeline.sma.limiter import SharedPause
 from pipeline.sma.requests import Answer, Request
 from pipeline.sma.transport import Timeouts, proxy_for
 from pipeline.sma.wire import Limits
@@ -163,6 +164,17 @@ def test_a_body_beyond_the_limit_names_the_limit(server, settings, time) -> None
     assert len(ask(settings, time, limits=limits).body) == 2000
 
 
+def test_reading_stops_at_the_limit(server, settings, time) -> None:
+    server.on(PLANTS).reply(200, b"x" * 5_000_000)
+
+    async def run() -> int:
+        async with SmaClient(settings, clock=time.clock, limits=Limits(max_body_bytes=1000)) as client:
+            await client.fetch(Request.plants())
+            return client.counters.bytes_received
+
+    assert asyncio.run(run()) < 500_000
+
+
 def test_a_small_answer_that_unpacks_to_a_huge_one_is_stopped(server, settings, time) -> None:
     server.on(PLANTS).reply(200, gzip.compress(b"0" * 30_000_000), headers={"Content-Encoding": "gzip"})
     fails(settings, time, PermanentError, limits=replace(FAST, max_body_bytes=1_000_000))
@@ -187,6 +199,7 @@ def test_a_moved_plant_is_followed_on_the_same_base(server, settings, time) -> N
         "http://127.0.0.1:9/monitoring/v1/plants",
         "/elsewhere",
         "/monitoring/v1/../../elsewhere",
+        "/monitoring/v1/%2e%2e/%2E%2E/elsewhere",
         "http://[",
         "",
     ],
@@ -265,6 +278,23 @@ def test_many_refused_at_once_renew_once(server, settings, time) -> None:
     assert server.count("/oauth2/token") == 2
 
 
+def test_a_late_refusal_of_an_old_token_keeps_the_new_one(server, settings, time) -> None:
+    server.on("/oauth2/token", afresh=True).reply(200, '{"access_token":"t1"}').reply(
+        200, '{"access_token":"t2"}'
+    )
+
+    async def run() -> list[str]:
+        async with SmaClient(settings, clock=time.clock) as client:
+            first = await client.tokens.get()
+            client.tokens.discard(first)
+            second = await client.tokens.get()
+            client.tokens.discard(first)
+            return [first, second, await client.tokens.get()]
+
+    assert asyncio.run(run()) == ["t1", "t2", "t2"]
+    assert server.count("/oauth2/token") == 2
+
+
 def test_a_cancelled_waiter_leaves_the_renewal_to_the_others(server, settings, time) -> None:
     server.on("/oauth2/token", afresh=True).reply(200, '{"access_token":"t"}', pause_s=0.1)
     server.on(PLANTS).reply()
@@ -290,7 +320,7 @@ def test_a_cancelled_waiter_leaves_the_renewal_to_the_others(server, settings, t
         (400, "invalid_request", "SMA_AUTH_URL"),
     ],
 )
-def test_refused_credentials_say_the_cure_and_are_not_tried_again(  # noqa: PLR0917 - case and fixtures
+def test_refused_credentials_say_the_cure_and_are_not_tried_again(
     status, error, cure, server, settings, time, secrets
 ) -> None:
     said = {"error": error, "error_description": f"bad secret {secrets[0]}"}
@@ -377,23 +407,29 @@ def test_an_answer_that_trickles_for_ever_ends(server, settings, time) -> None:
     assert "did not answer in time" in str(fails(settings, time, TransientError, limits=limits))
 
 
-def test_one_refusal_for_the_rate_holds_back_the_others(server, settings, time) -> None:
-    server.on(PLANTS).reply(429, headers={"Retry-After": "100"}).reply(200)
-    server.on(DEVICES).reply(200)
+def test_a_pause_is_shared_and_never_shortened(time) -> None:
+    async def run() -> list[float]:
+        pause = SharedPause(time.clock)
+        await pause.admit()
+        pause.refused(100.0)
+        pause.refused(10.0)
+        await pause.admit()
+        return time.sleeps
 
+    assert asyncio.run(run()) == [100.0]
+
+
+def test_a_pause_prolonged_meanwhile_is_waited_out(time) -> None:
     async def run() -> float:
-        async with SmaClient(settings, clock=time.clock) as client:
-            refused = asyncio.create_task(client.send(Request.plants()))
-            while server.count(PLANTS) == 0 or not time.sleeps:
-                await asyncio.sleep(0.001)
-            started = 1000.0
-            await client.send(Request.devices("13"))
-            await refused
-            return time.seconds - started
+        pause = SharedPause(time.clock)
+        pause.refused(10.0)
+        waiting = asyncio.create_task(pause.admit())
+        await asyncio.sleep(0)
+        pause.refused(50.0)
+        await waiting
+        return time.seconds - 1000.0
 
-    assert asyncio.run(run()) >= 100.0
-    targets = [seen.target.split("?")[0] for seen in server.seen]
-    assert targets[:2] == ["/oauth2/token", PLANTS]
+    assert asyncio.run(run()) == 60.0
 
 
 def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.errors import ConfigurationError
 from pipeline.settings import Settings, is_loopback, load_settings, variable_name
@@ -116,6 +117,12 @@ def test_every_setting_documents_its_default() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert "Default: " in field.description, name
+
+
+def test_pydantics_own_error_repeats_no_value() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(sma_auth_url="https://me:geheim@host")
+    assert "geheim" not in str(caught.value)
 
 
 def test_settings_are_frozen_and_show_no_secret() -> None:
