@@ -3,8 +3,9 @@
 All checks run on eager frames: pandera looks at names and types only of a lazy one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,17 @@ class BadFrameError(SunledgerError):
 
 
 def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> None:
-    """Raise BadFrameError naming table, part, column, rule and a sample unless the frame fits its model."""
-    try:
-        model.to_schema().validate(frame, lazy=True)
-    except pandera.errors.SchemaErrors as faults:
-        raise BadFrameError(_explain(model, part, frame, faults.failure_cases)) from None
+    """Raise BadFrameError naming table, part, column, rule and a sample unless the frame fits its model.
+
+    pandera is the judge, but it asks polars several times for every column (25 ms for the smallest frame, 0.7 us a
+    row for large ones). So the model's rules are first looked at together in one pass, a hundredth of that; only a
+    frame that may break one goes to pandera, which finds and names what is wrong.
+    """
+    if not _surely_fits(model, frame):
+        try:
+            model.to_schema().validate(frame, lazy=True)
+        except pandera.errors.SchemaErrors as faults:
+            raise BadFrameError(_explain(model, part, frame, faults.failure_cases)) from None
     for name, value in part.items():
         stray = frame.filter(pl.col(name).ne_missing(pl.lit(value)))
         if stray.height:
@@ -34,6 +41,40 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
                 f"{place(model, part)}: {stray.height} rows belong elsewhere: {name} is "
                 f"{stray[name].head(SAMPLE).to_list()}. Nothing was written."
             )
+
+
+def _surely_fits(model: type[Table], frame: pl.DataFrame) -> bool:
+    """Whether every rule of the model holds; False where one is broken or of a kind that is not known here."""
+    rules = _rules(model)
+    if rules is None or frame.schema != polars_schema(model):
+        return False
+    return not frame.height or bool(frame.select(rules).item())
+
+
+@lru_cache
+def _rules(model: type[Table]) -> pl.Expr | None:
+    """All rules of the model on nulls and values as one expression; None if it has a rule of another kind.
+
+    Like pandera's, a check looks at values only; whether a null is allowed is a rule of its own.
+    """
+    rules = [pl.lit(value=True)]
+    for name, column in model.to_schema().columns.items():
+        if not column.nullable:
+            rules.append(pl.col(name).null_count() == 0)
+        for check in column.checks:
+            known = _KNOWN_CHECKS.get(check.name)
+            if known is None:
+                return None
+            rules.append(known(pl.col(name), check.statistics).fill_null(value=True))
+    return pl.all_horizontal(rules)
+
+
+_KNOWN_CHECKS: Mapping[str, Callable[[pl.Expr, Mapping[str, Any]], pl.Expr]] = {
+    "greater_than_or_equal_to": lambda column, s: column.min() >= s["min_value"],
+    # The largest value of a column with a NaN is not NaN, but a NaN is larger than any bound.
+    "less_than_or_equal_to": lambda column, s: (column <= s["max_value"]).all(),
+    "isin": lambda column, s: column.is_in(list(s["allowed_values"])).all(),
+}
 
 
 def sort(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> pl.DataFrame:

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandera.errors
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from schemas import MeasurementSets, Quarantine, RawPv, polars_schema
+from schemas import TABLES, MeasurementSets, Quarantine, RawPv, Table, polars_schema
 from schemas.core import PvIntervals
-from warehouse.frames import BadFrameError
+from warehouse.frames import BadFrameError, _rules, _surely_fits
 from warehouse.lake import EmptyPartError, Lake
 
 DAY = dt.date(2021, 10, 5)
@@ -139,6 +140,21 @@ def test_a_bad_frame_leaves_the_last_good_part(
     assert stored(lake).equals(pv(watts=7.0))
 
 
+@pytest.mark.parametrize("model", TABLES)
+def test_the_quick_look_knows_every_rule_of_every_model(model: type[Table]) -> None:
+    assert _rules(model) is not None
+
+
+@pytest.mark.parametrize("frame", [f for f, _ in BAD_FRAMES.values()], ids=BAD_FRAMES.keys())
+def test_the_quick_look_agrees_with_pandera(frame: pl.DataFrame) -> None:
+    try:
+        PvIntervals.validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors:
+        assert not _surely_fits(PvIntervals, frame)
+    else:
+        assert _surely_fits(PvIntervals, frame)
+
+
 def test_a_key_that_returns_in_a_later_chunk_is_refused(lake: Lake) -> None:
     with pytest.raises(BadFrameError, match="repeat the key"):
         lake.replace(PvIntervals, PART, [pv(plants="a"), pv(plants="a", rows=3).tail(1)])
@@ -158,7 +174,21 @@ def test_a_fault_while_rows_arrive_leaves_the_last_good_part(lake: Lake) -> None
 def test_volatile_columns_are_not_a_change(lake: Lake) -> None:
     def answer(elapsed: float, body: bytes) -> pl.DataFrame:
         at = dt.datetime(2021, 10, 6, tzinfo=dt.UTC)
-        row = ("a", "1", "EnergyAndPowerPv", "2021-10-05", DAY, "/v1/x", 200, at, elapsed, 1, True, False, body)
+        row = (
+            "a",
+            "1",
+            "EnergyAndPowerPv",
+            "2021-10-05",
+            DAY,
+            "/v1/x",
+            200,
+            at,
+            elapsed,
+            1,
+            True,
+            False,
+            body,
+        )
         return pl.DataFrame([row], schema=polars_schema(RawPv), orient="row")
 
     lake.replace(RawPv, PART, [answer(1.0, b"{}")])
