@@ -1,1 +1,6 @@
 """Pictures and pages for people. Frames in, text out: nothing here reads tables, writes files or knows Dagster."""
+
+from pipeline.report.page import fleet_page
+from pipeline.report.picture import month_picture
+
+__all__ = ["fleet_page", "month_picture"]

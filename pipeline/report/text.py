@@ -45,9 +45,24 @@ def percent(share: float | None) -> str:
     return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths / 10:.1f} %"
 
 
-def month_name(month: date) -> str:
-    """A month as people write it, in English on every machine: October 2021."""
-    return f"{MONTHS[month.month - 1]} {month.year}"
+def share_of(share: float | None) -> str:
+    """A share from 0 to 1 in percent, rounded to a tenth: for parts that ought to be nothing, not all."""
+    return "–" if share is None else f"{share * 100:.1f} %"
+
+
+def clock(minutes: float | None, *, signed: bool = False) -> str:
+    """A length of time in minutes as hours and minutes, 1:05; `signed` adds a plus or minus."""
+    if minutes is None:
+        return "–"
+    whole = round(abs(minutes))
+    sign = "" if not whole else "−" if minutes < 0 else "+" if signed else ""
+    return f"{sign}{whole // 60:,}:{whole % 60:02}"
+
+
+def month_name(month: date, *, short: bool = False) -> str:
+    """A month as people write it, in English on every machine: October 2021, or Oct 2021."""
+    name = MONTHS[month.month - 1]
+    return f"{name[:3] if short else name} {month.year}"
 
 
 def plural(count: int, noun: str) -> str:
