@@ -6,8 +6,15 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox.faults.middleware import FaultPlayer
+from sandbox.faults.plan import FaultPlan, parse_fault
+from sandbox.services.authorize import AuthorizeService
+from sandbox.services.consent import ConsentService
+from sandbox.services.control import ControlService
 from sandbox.services.gateway import Gateway, TokenBucket
+from sandbox.services.gridcontrol import GridControlService
 from sandbox.services.http import error_answer
+from sandbox.services.live import LiveService
 from sandbox.services.logs import LogService
 from sandbox.services.measurements import MeasurementService
 from sandbox.services.monitoring import MonitoringService
@@ -17,19 +24,29 @@ from sandbox.world import World
 
 
 def build_app(world: World) -> Starlette:
-    """The ASGI application for `world`; the busiest routes come first."""
+    """The ASGI application for `world`; the busiest routes come first. Raises FaultError for a fault that cannot be."""
     options = world.options
     bucket = TokenBucket(world.clock, options.requests_per_5_min, options.retry_after)
+    plan = FaultPlan(options.seed, world.clock)
+    plan.replace([parse_fault(text) for text in options.faults])
     services = (
         MeasurementService(world),
         MonitoringService(world),
         LogService(world),
         OAuthService(world),
+        ConsentService(world),
+        AuthorizeService(world),
+        LiveService(world),
+        GridControlService(world),
+        ControlService(world, plan, bucket),
         TruthService(world),
     )
     app = Starlette(
         routes=[route for service in services for route in service.routes()],
-        middleware=[Middleware(Gateway, world=world, bucket=bucket)],
+        middleware=[
+            Middleware(FaultPlayer, world=world, plan=plan),
+            Middleware(Gateway, world=world, bucket=bucket),
+        ],
         exception_handlers={HTTPException: _in_sma_form},
     )
     app.router.redirect_slashes = False

@@ -10,6 +10,8 @@ import typer
 
 from sandbox.address import SandboxAddress
 from sandbox.app import build_app
+from sandbox.faults.catalogue import KINDS
+from sandbox.faults.plan import FaultError
 from sandbox.options import (
     DEFAULT_CLIENT_ID,
     DEFAULT_CLIENT_SECRET,
@@ -63,7 +65,7 @@ def main() -> None:
 
 
 @app.command()
-def serve(  # noqa: PLR0917 - options of a command line
+def serve(
     host: Annotated[
         str, typer.Option(help="Address to bind; anything but loopback shows it to your network.")
     ] = LOOPBACK,
@@ -114,6 +116,11 @@ def serve(  # noqa: PLR0917 - options of a command line
     retry_after: Annotated[
         _RetryAfter, typer.Option(help="What a 429 says in Retry-After.")
     ] = _RetryAfter.SECONDS,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME[=SHARE][,setting=value...], for example status_503=0.05. Repeatable."),
+    ] = None,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="Show all faults and stop.")] = False,
     hostile_names: Annotated[
         bool, typer.Option("--hostile-names", help="Plants with names that break things.")
     ] = False,
@@ -125,6 +132,9 @@ def serve(  # noqa: PLR0917 - options of a command line
     ] = False,
 ) -> None:
     """Serve all services on one address until stopped."""
+    if list_faults:
+        typer.echo("\n".join(f"{kind.name:20}{kind.what}" for kind in KINDS.values()))
+        return
     replays = _replays(
         replay or [],
         {
@@ -152,12 +162,13 @@ def serve(  # noqa: PLR0917 - options of a command line
         consent_after_s=consent_after,
         requests_per_5_min=requests_per_5_min,
         retry_after=retry_after.value,
+        faults=tuple(fault or ()),
         hostile_names=hostile_names,
     )
     try:
-        world = World(options)
+        application = build_app(World(options))
         listener = listen(host, port)
-    except (RecordingError, CannotListenError) as error:
+    except (RecordingError, FaultError, CannotListenError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(WRONG_USAGE) from error
     address = address_of(options, listener)
@@ -168,7 +179,7 @@ def serve(  # noqa: PLR0917 - options of a command line
             sys.stdout.write(ready_line(address) + "\n")
             sys.stdout.flush()
 
-    run_server(build_app(world), listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
+    run_server(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
 
 
 def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:
@@ -190,7 +201,9 @@ def _banner(address: SandboxAddress, options: Options) -> str:
     lines = [
         "This is the sunledger sandbox. It is NOT SMA: its plants are simulated or replayed, its tokens open nothing.",
         f"  address        {address.url}",
-        f"  monitoring     {address.url}/monitoring    live {address.url}/live    gridcontrol {address.url}/gridcontrol",
+        f"  monitoring     {address.url}/monitoring",
+        f"  live           {address.url}/live",
+        f"  grid control   {address.url}/gridcontrol",
         f"  custom flow    client {options.client_id}",
         f"  code flow      client {options.code_client_id}, owners owner1@example.com ..., password {OWNER_PASSWORD}",
         f"  time basis     {options.rules.basis}",

@@ -45,7 +45,7 @@ def dates(first: date, last: date) -> Iterator[date]:
 
 
 def labels(ends: Seconds, zone: str) -> pl.Series:
-    """The labels of these interval ends as `YYYY-MM-DDTHH:MM:SS` strings in `zone`'s wall clock."""
+    """The labels of these interval ends, `YYYY-MM-DDTHH:MM:SS` in `zone`'s wall clock, as bytes."""
     return _labels(np.ascontiguousarray(ends).tobytes(), zone)
 
 
@@ -54,4 +54,4 @@ def _labels(ends: bytes, zone: str) -> pl.Series:
     """Cached by content: all plants of a zone and step share their labels."""
     instants = pl.Series("time", np.frombuffer(ends, dtype=np.int64))
     wall = pl.from_epoch(instants, time_unit="s").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
-    return wall.dt.strftime("%Y-%m-%dT%H:%M:%S").alias("time")
+    return wall.dt.strftime("%Y-%m-%dT%H:%M:%S").cast(pl.Binary).alias("time")

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sandbox.address import SandboxAddress
+from sandbox.faults.wire import ConnectedProtocol
 from sandbox.options import LOOPBACK, Options
 
 BACKLOG = 2048
@@ -55,7 +56,7 @@ def serve(
         access_log=False,
         lifespan="off",
         ws="none",
-        http="httptools",
+        http=ConnectedProtocol,
         loop="uvloop",
         server_header=False,
         proxy_headers=False,

@@ -6,7 +6,6 @@ pv + diesel + discharging + from grid = load + charging + to grid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,11 @@ from sandbox.fleet.sites import Site
 from sandbox.physics import load as loads
 from sandbox.physics import weather
 from sandbox.physics.battery import run_battery
-from sandbox.physics.sun import Sky, clear_sky
+from sandbox.physics.sun import CELL_S, Sky, clear_sky, sky_of_cells
 from sandbox.random_streams import Topic, day_stream
 
 Floats = NDArray[np.float64]
 
-CELL_S = 300
 CELL_HOURS = CELL_S / 3600
 _GAMMA = -0.0037  # relative power of a silicon module per °C
 _ALBEDO = 0.2
@@ -68,7 +66,8 @@ def simulate(plant: Plant, seed: int, days: Sequence[date], feed_in_limit: Float
     fraction = _solar_day_fraction(ends, plant.site)
     draws = weather.draw([day_stream(seed, Topic.DAY, plant.index, day) for day in days], cells)
 
-    sky = _sky(plant.site, tuple(days)) if len(days) == 1 else clear_sky(plant.site, ends - CELL_S // 2)
+    kept = sky_of_cells(plant.site, int(starts[0]), cells) if len(days) == 1 else None
+    sky = kept or clear_sky(plant.site, ends - CELL_S // 2)
     insolation = _plane_of_array(plant, sky, weather.clear_sky_index(draws, plant.site.clear_days, cells))
     ambient = weather.air_temperature(plant.site, days, fraction, draws)
     wind = weather.wind_speed(draws, cells)
@@ -137,13 +136,6 @@ def _balance(
 def _solar_day_fraction(ends: Seconds, site: Site) -> Floats:
     """Time of the day from 0 to 1 by the sun's mean time: habits here do not jump with summer time."""
     return ((ends - CELL_S / 2) / 86400 + site.longitude / 360) % 1.0
-
-
-@lru_cache(maxsize=1024)
-def _sky(site: Site, days: tuple[date]) -> Sky:
-    """One day's clear sky, shared by all plants of a town."""
-    start, end = day_span(days[0], site.zone)
-    return clear_sky(site, np.arange(start + CELL_S // 2, end, CELL_S, dtype=np.int64)[None, :])
 
 
 def _plane_of_array(plant: Plant, sky: Sky, index: Floats) -> Floats:

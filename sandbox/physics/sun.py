@@ -1,6 +1,7 @@
 """Where the sun stands and what a clear sky sends, by pvlib (imported on first use: it takes a second)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,11 @@ from sandbox.fleet.sites import Site
 
 Floats = NDArray[np.float64]
 
+CELL_S = 300
+"""Length of a cell, the model's grain in time."""
+
 _DAY = 86400
+_BLOCK_CELLS = 8 * _DAY // CELL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,29 @@ class Sky:
     ghi: Floats
     dni: Floats
     dhi: Floats
+
+
+def sky_of_cells(site: Site, start: int, cells: int) -> Sky:
+    """The clear sky of `cells` cells from `start` (UTC seconds, a whole cell), shape (1, cells), from kept blocks."""
+    first = start // CELL_S
+    numbers = range(first // _BLOCK_CELLS, (first + cells - 1) // _BLOCK_CELLS + 1)
+    blocks = [_sky_block(site, number) for number in numbers]
+    skip = first - numbers[0] * _BLOCK_CELLS
+    return Sky(
+        *(
+            np.concatenate([getattr(block, item.name) for block in blocks])[None, skip : skip + cells]
+            if len(blocks) > 1
+            else getattr(blocks[0], item.name)[None, skip : skip + cells]
+            for item in fields(Sky)
+        )
+    )
+
+
+@lru_cache(maxsize=256)
+def _sky_block(site: Site, number: int) -> Sky:
+    """Eight days of sky over a town: 92 kB, shared by all plants there."""
+    begin = (number * _BLOCK_CELLS + np.arange(_BLOCK_CELLS, dtype=np.int64)) * CELL_S
+    return clear_sky(site, begin + CELL_S // 2)
 
 
 def clear_sky(site: Site, instants: Seconds) -> Sky:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +44,17 @@ def draw(streams: Sequence[np.random.Generator], cells: int) -> Draws:
     )
 
 
-def between_knots(knots: Floats, cells: int) -> Floats:
-    """Straight lines through a day's knots, one value a cell: (days, knots) -> (days, cells)."""
+@lru_cache(maxsize=16)
+def _between(cells: int) -> tuple[NDArray[np.intp], Floats]:
+    """For each cell the knot on its left, and how far it is on the way to the next."""
     position = np.linspace(0.0, KNOTS - 1.001, cells)
     left = position.astype(np.intp)
-    part = position - left
+    return left, position - left
+
+
+def between_knots(knots: Floats, cells: int) -> Floats:
+    """Straight lines through a day's knots, one value a cell: (days, knots) -> (days, cells)."""
+    left, part = _between(cells)
     result: Floats = knots[:, left] * (1 - part) + knots[:, left + 1] * part
     return result
 

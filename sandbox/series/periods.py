@@ -35,13 +35,20 @@ class TimeRules:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Labelled rows, ready to be written, and Wh of the whole period."""
+    """Labelled rows, ready to be written; `energy` holds their Wh."""
 
     labels: pl.Series
     columns: Columns
     resolution: str
-    total: Columns
+    energy: Columns
     complete: bool
+
+    def total(self) -> Columns:
+        """Wh of the whole period, one element a field; nothing if there are no rows."""
+        if not len(self.labels):
+            return {}
+        sums = {name: np.array([np.nansum(values)]) for name, values in self.energy.items()}
+        return sums | fields.rates(sums)
 
 
 class Periods:
@@ -61,12 +68,16 @@ class Periods:
         when: date | None,
         *,
         energy: bool,
+        now: float | None = None,
     ) -> Rows:
-        """The rows of `period` (lower case); `energy` asks for Wh in place of W in Day and Week."""
+        """The rows of `period` (lower case); `energy` asks for Wh in place of W in Day and Week.
+
+        `now` stands in for the clock where the portal's delay does not hold.
+        """
+        available = (self._clock.now() if now is None else now) - source.plant.delay_s
         if period in sets.RESOLUTION_OF_PERIOD:
-            return self._energy_rows(source, device, set_type, period, when)
+            return self._energy_rows(source, device, set_type, period, when, available)
         days = self._days(period, when)
-        available = self._available(source)
         tables = [self._day(source, device, set_type, day, available) for day in days]
         table = self._last_row(source, device, set_type, available) if period == "recent" else stacked(tables)
         complete = bool(days) and local_midnight(days[-1] + timedelta(days=2), source.plant.zone) <= available
@@ -74,21 +85,17 @@ class Periods:
 
     def _labelled(self, source: Source, set_type: str, table: Table, *, energy: bool, complete: bool) -> Rows:
         shown = table.in_energy() if energy else table
-        total = {name: np.array([np.nansum(values)]) for name, values in table.energy.items()}
         step = 900 if set_type == sets.GRID_SETTINGS else source.plant.step_s
         return Rows(
             labels(table.ends, self._zone(source)),
             {**shown.power, **shown.other},
             sets.resolution_name(step),
-            total | fields.rates(total) if len(table) else {},
+            table.energy,
             complete,
         )
 
     def _zone(self, source: Source) -> str:
         return "UTC" if self.rules.basis == "utc" else source.plant.zone
-
-    def _available(self, source: Source) -> float:
-        return self._clock.now() - source.plant.delay_s
 
     def _days(self, period: str, when: date | None) -> list[date]:
         if when is None or not _FIRST_YEAR <= when.year <= _LAST_YEAR:
@@ -118,7 +125,7 @@ class Periods:
         if self.rules.basis == "utc" or self.rules.fold == "twice" or not len(table):
             return table
         _, first, group = np.unique(
-            labels(table.ends, zone).to_numpy(), return_index=True, return_inverse=True
+            labels(table.ends, zone).cast(pl.String).to_numpy(), return_index=True, return_inverse=True
         )
         count = np.bincount(group)
 
@@ -153,15 +160,21 @@ class Periods:
         return EMPTY
 
     def _energy_rows(
-        self, source: Source, device: Device | None, set_type: str, period: str, when: date | None
+        self,
+        source: Source,
+        device: Device | None,
+        set_type: str,
+        period: str,
+        when: date | None,
+        available: float,
     ) -> Rows:
         """A row a day, a month or a year, in Wh, labelled by its beginning."""
-        first, last = self._energy_span(source, period, when)
+        first, last = self._energy_span(source, period, when, available)
         resolution = sets.RESOLUTION_OF_PERIOD[period]
         if first is None or last is None or first > last:
-            return Rows(pl.Series("time", [], dtype=pl.String), {}, resolution, {}, complete=False)
+            return Rows(pl.Series("time", [], dtype=pl.Binary), {}, resolution, {}, complete=False)
         days = list(dates(first, last))
-        daily = self._daily(source, device, set_type, days)
+        daily = self._daily(source, device, set_type, days, available)
         unit = {"month": "D", "year": "M", "total": "Y"}[period]
         keys = np.array(days, dtype="datetime64[D]").astype(f"datetime64[{unit}]")
         starts, group = np.unique(keys, return_inverse=True)
@@ -170,21 +183,22 @@ class Periods:
         for values in sums.values():
             there |= ~np.isnan(values)
         sums = {name: values[there] for name, values in sums.items()}
-        total = {name: np.array([np.nansum(values)]) for name, values in sums.items()} if there.any() else {}
         stamps = np.datetime_as_string(starts[there].astype("datetime64[s]"))
         end = local_midnight(last + timedelta(days=1), source.plant.zone)
         return Rows(
-            pl.Series("time", stamps.astype(str), dtype=pl.String),
+            pl.Series("time", stamps.astype(str), dtype=pl.String).cast(pl.Binary),
             sums | fields.rates(sums),
             resolution,
-            total | fields.rates(total) if total else {},
-            complete=period != "total" and end <= self._available(source),
+            sums,
+            complete=period != "total" and end <= available,
         )
 
-    def _energy_span(self, source: Source, period: str, when: date | None) -> tuple[date | None, date | None]:
+    def _energy_span(
+        self, source: Source, period: str, when: date | None, available: float
+    ) -> tuple[date | None, date | None]:
         """First and last day that the period's rows are made of."""
         begin, finish = source.span()
-        today = local_date(self._available(source), source.plant.zone)
+        today = local_date(available, source.plant.zone)
         newest = min(finish, today) if finish else today
         if period == "total":
             return begin, newest
@@ -196,10 +210,11 @@ class Periods:
             span = when.replace(day=1), when.replace(day=calendar.monthrange(when.year, when.month)[1])
         return max(span[0], begin), min(span[1], newest)
 
-    def _daily(self, source: Source, device: Device | None, set_type: str, days: list[date]) -> Columns:
+    def _daily(
+        self, source: Source, device: Device | None, set_type: str, days: list[date], available: float
+    ) -> Columns:
         """Wh of each day; the day that is still running counts up to what can be read."""
         daily = source.daily_energy(device, set_type, days)
-        available = self._available(source)
         start, end = day_span(days[-1], source.plant.zone)
         if end > available:
             part = source.day(device, set_type, days[-1]).between(start, available)

@@ -28,6 +28,11 @@ class TokenBucket:
         self.refused = 0
         self._levels: dict[str, tuple[float, float]] = {}
 
+    def change(self, size: int | None, retry_after: RetryAfter) -> None:
+        """Set another budget; every bucket is full again."""
+        self.size, self.retry_after = size, retry_after
+        self._levels.clear()
+
     def take(self, credential: str) -> ApiError | None:
         """Take one request from the credential's bucket; the refusal if it is empty."""
         if self.size is None:
@@ -70,13 +75,13 @@ class Gateway:
         if len(path) > 1 and path.endswith("/"):
             path = scope["path"] = path.rstrip("/") or "/"
         if path.startswith(DATA_ROOTS) or path.startswith("/oauth2/v2/bc-authorize"):
-            refusal = self._refusal(scope)
+            refusal = self._refusal(scope, counted=path.startswith(DATA_ROOTS))
             if refusal is not None:
                 await error_answer(refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> ApiError | None:
+    def _refusal(self, scope: Scope, *, counted: bool) -> ApiError | None:
         header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         scheme, _, token = header.partition(b" ")
         access = (
@@ -87,7 +92,7 @@ class Gateway:
         if access is None:
             return ApiError(401, "Unauthorized", headers={"WWW-Authenticate": "Bearer"})
         scope.setdefault("state", {})["access"] = access
-        return self._bucket.take(access.client.client_id)
+        return self._bucket.take(access.client.client_id) if counted else None
 
 
 def access_of(request: Request) -> Access:

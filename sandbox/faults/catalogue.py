@@ -1,0 +1,62 @@
+"""The names of all faults, what each does, and where it acts."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Stage(Enum):
+    """Where a fault acts: instead of the answer, on its rows or body, or on the way to the caller."""
+
+    BEFORE = "before the service is asked"
+    INSTEAD = "in place of the answer"
+    ROWS = "on the rows of a measurement answer"
+    BODY = "on the body"
+    WIRE = "on the wire"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One fault. `amount` is what the setting of the same name means, with its default."""
+
+    name: str
+    stage: Stage
+    what: str
+    amount: float = 0.0
+    amount_unit: str = ""
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("expired_token", Stage.BEFORE, "every access token becomes invalid, so the call answers 401"),
+        Kind("revoked_consent", Stage.BEFORE, "every owner revokes the consent"),
+        Kind("status_404", Stage.INSTEAD, "404 for something that is there (a consent just asked for, say)"),
+        Kind("status_408", Stage.INSTEAD, "408 Request Timeout"),
+        Kind("status_429", Stage.INSTEAD, "429 outside of the budget"),
+        Kind("status_500", Stage.INSTEAD, "500 Internal Server Error"),
+        Kind("status_502", Stage.INSTEAD, "502 with an HTML body"),
+        Kind("status_503", Stage.INSTEAD, "503 Service Unavailable"),
+        Kind("status_504", Stage.INSTEAD, "504 with an HTML body"),
+        Kind("missing_rows", Stage.ROWS, "rows are gone from the middle", 12, "rows"),
+        Kind("spike", Stage.ROWS, "the first row with power carries lost energy as well", 165_763, "Wh"),
+        Kind("negative", Stage.ROWS, "one row is negative", 5_000, "W"),
+        Kind("duplicate_rows", Stage.ROWS, "some rows come twice", 3, "rows"),
+        Kind("unsorted_rows", Stage.ROWS, "the rows are shuffled"),
+        Kind("future_rows", Stage.ROWS, "rows after the newest one, a year ahead", 2, "rows"),
+        Kind("empty_list", Stage.ROWS, "no rows at all"),
+        Kind("huge_answer", Stage.ROWS, "the rows are repeated until the answer is huge", 64, "MB"),
+        Kind("changed_answer", Stage.ROWS, "the first read says less than every later one", 3, "%"),
+        Kind("string_for_number", Stage.ROWS, "a number is a string"),
+        Kind("number_for_string", Stage.ROWS, "a time is a number"),
+        Kind("null_values", Stage.ROWS, "a value is null in place of being left out"),
+        Kind("unknown_fields", Stage.ROWS, "fields that nobody has heard of"),
+        Kind("missing_envelope", Stage.BODY, "the list alone, without the object around it"),
+        Kind("invalid_json", Stage.BODY, "JSON with a fault in it"),
+        Kind("html_body", Stage.BODY, "200 with an HTML page"),
+        Kind("slow_first_byte", Stage.WIRE, "nothing comes for a while", 5, "s"),
+        Kind("slow_body", Stage.WIRE, "the body trickles", 5, "s"),
+        Kind("stall", Stage.WIRE, "half of the body comes, then nothing", 600, "s"),
+        Kind("truncated_body", Stage.WIRE, "the connection closes after half of the body"),
+        Kind("reset", Stage.WIRE, "the connection is reset before the answer"),
+    )
+}

@@ -1,0 +1,196 @@
+"""ASGI middleware that plays the faults which strike a request. Without faults it only passes requests on."""
+
+import asyncio
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sandbox.faults import wire
+from sandbox.faults.catalogue import Stage
+from sandbox.faults.plan import Call, Fault, FaultPlan, FirstReads
+from sandbox.faults.rows import spoil
+from sandbox.random_streams import Topic, stream
+from sandbox.services.http import json_answer
+from sandbox.world import World
+
+_PIECES = 10
+_HTML = "<html><head><title>{0} {1}</title></head><body><center><h1>{0} {1}</h1></center><hr></body></html>"
+_REASONS = {
+    404: "Not Found",
+    408: "Request Timeout",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Time-out",
+}
+_IN_HTML = (502, 504)
+
+
+class FaultPlayer:
+    """Asks the plan for each request and plays what it says."""
+
+    def __init__(self, app: ASGIApp, world: World, plan: FaultPlan) -> None:
+        """Stand before `app`."""
+        self._app = app
+        self._world = world
+        self._plan = plan
+        self._reads = FirstReads()
+        self._spoiled = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with the faults that strike it."""
+        if scope["type"] != "http" or not self._plan.held or scope["path"].startswith("/_"):
+            await self._app(scope, receive, send)
+            return
+        faults = self._plan.striking(self._call(scope))
+        if not faults:
+            await self._app(scope, receive, send)
+            return
+        for fault in faults:
+            self._before(fault)
+        instead = next((fault for fault in faults if fault.kind.stage is Stage.INSTEAD), None)
+        answer = _failure(instead) if instead else await self._spoiled_answer(scope, receive, faults)
+        on_wire = next((fault for fault in faults if fault.kind.stage is Stage.WIRE), None)
+        await _deliver(answer, on_wire, scope, receive, send)
+
+    def _call(self, scope: Scope) -> Call:
+        path: str = scope["path"]
+        query = scope["query_string"].decode("latin-1")
+        parts = path.split("/")
+        device_id = parts[parts.index("devices") + 1] if "devices" in parts[:-1] else ""
+        found = self._world.device(unquote(device_id).lower())
+        date = next((value for name, value in parse_qsl(query) if name.lower() == "date"), "")
+        return Call(scope["method"], path, query, found[0].plant.plant_id if found else "", date)
+
+    def _before(self, fault: Fault) -> None:
+        if fault.kind.name == "expired_token":
+            self._world.tokens.expire_access_tokens()
+        elif fault.kind.name == "revoked_consent":
+            self._world.consents.revoke_all()
+
+    async def _spoiled_answer(self, scope: Scope, receive: Receive, faults: Iterable[Fault]) -> Response:
+        """The true answer, collected whole, and then spoiled in rows and body."""
+        answer = await _collect(self._app, scope, receive)
+        if answer.status_code != 200:  # noqa: PLR2004 - only good answers can be spoiled
+            return answer
+        for fault in faults:
+            if fault.kind.stage is Stage.ROWS:
+                self._spoil_rows(answer, fault, scope)
+            elif fault.kind.stage is Stage.BODY:
+                _spoil_body(answer, fault)
+        return answer
+
+    def _spoil_rows(self, answer: Response, fault: Fault, scope: Scope) -> None:
+        self._spoiled += 1
+        content = orjson.loads(answer.body) if _is_json(answer) else None
+        if not isinstance(content, dict) or not isinstance(content.get("set"), list):
+            return
+        if fault.kind.name == "huge_answer":
+            _set_body(answer, _inflated(content, fault.amount))
+            return
+        question = f"{scope['path']}?{scope['query_string'].decode('latin-1')}".lower()
+        first = fault.kind.name == "changed_answer" and self._reads.is_first(question)
+        rng = stream(self._plan.seed, Topic.FAULT, 2**20, self._spoiled)
+        _set_body(answer, orjson.dumps(spoil(content, fault, rng, first_read=first)))
+
+
+def _failure(fault: Fault) -> Response:
+    status = int(fault.kind.name.removeprefix("status_"))
+    if status in _IN_HTML:
+        return HTMLResponse(_HTML.format(status, _REASONS[status]), status)
+    return json_answer({"message": _REASONS[status], "code": str(status)}, status)
+
+
+async def _collect(app: ASGIApp, scope: Scope, receive: Receive) -> Response:
+    """Run the application and keep its whole answer."""
+    start: Message = {}
+    body = bytearray()
+
+    async def keep(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+        else:
+            body.extend(message.get("body", b""))
+
+    await app(scope, receive, keep)
+    answer = Response(bytes(body), start["status"])
+    answer.raw_headers = list(start["headers"])
+    return answer
+
+
+def _is_json(answer: Response) -> bool:
+    return answer.headers.get("content-type", "").startswith("application/json")
+
+
+def _set_body(answer: Response, body: bytes) -> None:
+    answer.body = body
+    answer.headers["content-length"] = str(len(body))
+
+
+def _spoil_body(answer: Response, fault: Fault) -> None:
+    body = bytes(answer.body)
+    if fault.kind.name == "html_body":
+        answer.headers["content-type"] = "text/html; charset=utf-8"
+        _set_body(answer, _HTML.format(200, "Maintenance").encode())
+    elif fault.kind.name == "invalid_json":
+        middle = len(body) // 2
+        _set_body(answer, body[:middle] + b',,"NaN: ' + body[middle:])
+    elif _is_json(answer):
+        content = orjson.loads(body)
+        inner = next((value for value in content.values() if isinstance(value, list)), content)
+        _set_body(answer, orjson.dumps(inner))
+
+
+def _inflated(content: dict[str, object], megabytes: float) -> bytes:
+    """The same answer with its rows repeated up to a size."""
+    rows = orjson.dumps(content["set"])[1:-1]
+    head = orjson.dumps({**content, "set": []})
+    before, _, after = head.rpartition(b"[]") if b'"set":[]' in head else (head, b"", b"")
+    times = int(megabytes * 1e6 // max(len(rows), 1)) + 1 if rows else 0
+    return b"".join([before, b"[", b",".join([rows] * times), b"]", after])
+
+
+async def _deliver(answer: Response, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send the answer over a wire that may have a fault."""
+    name = fault.kind.name if fault else ""
+    seconds = fault.amount if fault else 0.0
+    if name == "reset":
+        wire.reset(scope)
+        return
+    if name == "slow_first_byte":
+        await _wait(seconds, receive)
+    if name not in ("slow_body", "stall", "truncated_body"):
+        await answer(scope, receive, send)
+        return
+    body = bytes(answer.body)
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+    if name == "slow_body":
+        size = len(body) // _PIECES + 1
+        for start in range(0, len(body), size):
+            await send({"type": "http.response.body", "body": body[start : start + size], "more_body": True})
+            if await _wait(seconds / _PIECES, receive):
+                return
+        await send({"type": "http.response.body", "body": b""})
+        return
+    await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+    if name == "stall":
+        await _wait(seconds, receive)
+    wire.close(scope)
+
+
+async def _wait(seconds: float, receive: Receive) -> bool:
+    """Wait, but not longer than the caller does; True if the caller is gone."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while (left := end - loop.time()) > 0:
+        try:
+            message = await asyncio.wait_for(receive(), left)
+        except TimeoutError:
+            return False
+        if message["type"] == "http.disconnect":
+            return True
+    return False

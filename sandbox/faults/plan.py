@@ -1,0 +1,236 @@
+"""Which fault strikes which request: by share, plant, path, date and moment; seeded, and counted."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.clock import Clock
+from sandbox.faults.catalogue import KINDS, Kind
+from sandbox.random_streams import Topic, stream
+
+DATA_ROOTS = ("/monitoring/", "/live/", "/gridcontrol/")
+MAX_FAULTS = 200
+
+
+class FaultError(ValueError):
+    """A fault that cannot be: the message says why and what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault and its aim. Empty aims match all data requests; `after` matching ones pass first, `times` are struck.
+
+    `since` and `until` are moments on the sandbox's clock (seconds since 1970); `amount` means what the kind says.
+    """
+
+    kind: Kind
+    share: float = 1.0
+    plants: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    path: str = ""
+    method: str = ""
+    after: int = 0
+    times: float = math.inf
+    since: float = -math.inf
+    until: float = math.inf
+    amount: float = 0.0
+
+    def matches(self, call: "Call", now: float) -> bool:
+        """Whether the request is one that this fault aims at."""
+        if not self.since <= now < self.until or (self.method and call.method != self.method):
+            return False
+        on_path = self.path in call.path if self.path else call.path.startswith(DATA_ROOTS)
+        on_plant = not self.plants or any(
+            item in self.plants for item in (*call.path.split("/"), call.plant_id)
+        )
+        return on_path and on_plant and (not self.dates or call.date in self.dates)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a fault can aim at: `plant_id` is the plant of a device call, `date` the query's Date."""
+
+    method: str
+    path: str
+    query: str
+    plant_id: str
+    date: str
+
+
+@dataclass(slots=True)
+class Counter:
+    """How often a fault's aim was met, and how often it struck."""
+
+    matched: int = 0
+    struck: int = 0
+
+
+@dataclass(slots=True)
+class FaultPlan:
+    """The faults that are switched on, in order."""
+
+    seed: int
+    clock: Clock
+    held: list[tuple[Fault, Counter]] = field(default_factory=list)
+
+    def replace(self, faults: Iterable[Fault]) -> None:
+        """Switch on exactly these faults, with counters at zero."""
+        self.held = [(fault, Counter()) for fault in faults]
+        if len(self.held) > MAX_FAULTS:
+            self.held = self.held[:MAX_FAULTS]
+            raise FaultError(f"At most {MAX_FAULTS} faults can be held: the first {MAX_FAULTS} are.")
+
+    def add(self, fault: Fault) -> None:
+        """Switch on one more."""
+        if len(self.held) >= MAX_FAULTS:
+            raise FaultError(f"{MAX_FAULTS} faults are switched on already: remove some first.")
+        self.held.append((fault, Counter()))
+
+    def striking(self, call: Call) -> list[Fault]:
+        """The faults that strike this request, counted."""
+        now = self.clock.now()
+        return [
+            fault
+            for number, (fault, counter) in enumerate(self.held)
+            if self._strikes(number, fault, counter, call, now)
+        ]
+
+    def shown(self) -> list[dict[str, object]]:
+        """The faults with their counters, as JSON can hold them."""
+        return [
+            {**_shown(fault), "matched": counter.matched, "struck": counter.struck}
+            for fault, counter in self.held
+        ]
+
+    def _strikes(self, number: int, fault: Fault, counter: Counter, call: Call, now: float) -> bool:
+        if not fault.matches(call, now):
+            return False
+        counter.matched += 1
+        if counter.matched <= fault.after or counter.struck >= fault.times:
+            return False
+        # Decided by the number of the matching request alone, so the same run meets the same faults again.
+        if (
+            fault.share < 1
+            and stream(self.seed, Topic.FAULT, number, counter.matched).random() >= fault.share
+        ):
+            return False
+        counter.struck += 1
+        return True
+
+
+def parse_fault(text: str) -> Fault:
+    """A fault from the command line: `NAME[=SHARE][,setting=value…]`, lists with `+`.
+
+    For example `status_503=0.05`, `spike=1,plants=5000000+5000022,times=3`, `stall,path=/devices/,amount=60`.
+    """
+    head, *rest = text.split(",")
+    name, _, share = head.partition("=")
+    settings: dict[str, Any] = {"kind": name.strip(), "share": share or 1.0}
+    for item in rest:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise FaultError(f"{item!r} in fault {text!r} has no value: write setting=value.")
+        settings[key.strip()] = value.split("+") if key.strip() in ("plants", "dates") else value
+    return make_fault(settings)
+
+
+def make_fault(settings: Mapping[str, Any]) -> Fault:
+    """A fault from named settings; raises FaultError with the cure for anything that does not fit."""
+    kind = KINDS.get(str(settings.get("kind", "")))
+    if kind is None:
+        raise FaultError(
+            f"There is no fault {str(settings.get('kind'))[:60]!r}. There are: {', '.join(KINDS)}."
+        )
+    unknown = set(settings) - {item for item in Fault.__dataclass_fields__ if item != "kind"} - {"kind"}
+    if unknown:
+        raise FaultError(f"A fault has no setting {min(unknown)[:60]!r}.")
+    fault = Fault(
+        kind=kind,
+        share=_number(settings, "share", 1.0),
+        plants=_texts(settings, "plants"),
+        dates=_texts(settings, "dates"),
+        path=_text(settings, "path"),
+        method=_text(settings, "method").upper(),
+        after=int(_number(settings, "after", 0)),
+        times=_number(settings, "times", math.inf),
+        since=_moment(settings, "since", -math.inf),
+        until=_moment(settings, "until", math.inf),
+        amount=_number(settings, "amount", kind.amount),
+    )
+    if not 0 <= fault.share <= 1:
+        raise FaultError(f"The share of {kind.name} must lie between 0 and 1.")
+    if fault.amount < 0 or fault.amount > 1e9:  # noqa: PLR2004 - nothing sensible is larger
+        raise FaultError(f"The amount of {kind.name} must not be negative or beyond a thousand million.")
+    return fault
+
+
+def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
+    value = settings.get(name)
+    if value is None:
+        return default
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise FaultError(f"{name} of a fault must be a number, not {str(value)[:60]!r}.") from error
+    if not math.isfinite(number):
+        raise FaultError(f"{name} of a fault must be a finite number.")
+    return number
+
+
+def _text(settings: Mapping[str, Any], name: str) -> str:
+    value = settings.get(name, "")
+    if not isinstance(value, str):
+        raise FaultError(f"{name} of a fault must be a text.")
+    return value
+
+
+def _texts(settings: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = settings.get(name, ())
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise FaultError(f"{name} of a fault must be a list of texts.")
+    return tuple(value)
+
+
+def _moment(settings: Mapping[str, Any], name: str, default: float) -> float:
+    value = settings.get(name)
+    if value is None:
+        return default
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FaultError(f"{name} of a fault must be an ISO time such as 2025-06-01T10:00:00Z.") from error
+
+
+def _shown(fault: Fault) -> dict[str, object]:
+    values = {
+        key: value
+        for key, value in asdict(fault).items()
+        if key != "kind" and value not in ("", ()) and not (isinstance(value, float) and math.isinf(value))
+    }
+    for key in ("since", "until"):
+        if key in values:
+            values[key] = datetime.fromtimestamp(values[key], UTC).isoformat()
+    return {"kind": fault.kind.name, **values}
+
+
+class FirstReads:
+    """Which questions were asked before: a bounded memory of their digests."""
+
+    def __init__(self, limit: int = 100_000) -> None:
+        """Remember the latest `limit` questions."""
+        self._limit = limit
+        self._seen: dict[bytes, None] = {}
+
+    def is_first(self, question: str) -> bool:
+        """True the first time that this question is asked."""
+        digest = hashlib.blake2b(question.encode(), digest_size=12).digest()
+        if digest in self._seen:
+            return False
+        self._seen[digest] = None
+        if len(self._seen) > self._limit:
+            del self._seen[next(iter(self._seen))]
+        return True

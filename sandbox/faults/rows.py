@@ -1,0 +1,125 @@
+"""Faults in the rows and the body of an answer. Each takes the parsed answer and changes a few rows of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sandbox.faults.plan import Fault
+
+Rows = list[dict[str, Any]]
+Answer = dict[str, Any]
+
+_RATES = ("Rate", "StateOf", "Temperature", "Voltage")
+_YEAR_AHEAD = 1
+
+
+def spoil(answer: Answer, fault: Fault, rng: np.random.Generator, *, first_read: bool) -> Answer:
+    """The answer with the fault in its rows; an answer without a list of rows stays as it is."""
+    rows = answer.get("set")
+    if not isinstance(rows, list):
+        return answer
+    if fault.kind.name == "changed_answer":
+        changed = _lowered(rows, fault.amount) if first_read else rows
+    elif fault.kind.name == "unknown_fields":
+        answer = {**answer, "x-release": {"candidate": True}, "links": []}
+        changed = [{**row, "newQuantity": 1.5, "quality": {"flag": "estimated"}} for row in rows[:1]] + rows[
+            1:
+        ]
+    else:
+        changed = _FAULTS[fault.kind.name](rows, fault.amount, rng)
+    return {**answer, "set": changed}
+
+
+def _lowered(rows: Rows, percent: float) -> Rows:
+    """All energy and power lower by some percent: what a portal shows before late data has arrived."""
+    factor = 1 - percent / 100
+    return [
+        {key: round(value * factor, 3) if _is_power(key, value) else value for key, value in row.items()}
+        for row in rows
+    ]
+
+
+def _missing_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
+    count = min(int(amount), len(rows))
+    start = int(rng.integers(0, len(rows) - count + 1))
+    return rows[:start] + rows[start + count :]
+
+
+def _spike(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - every fault is called alike
+    """Lost energy lands in one five-minute row: Wh x 12 = W."""
+    at = next(
+        (i for i, row in enumerate(rows) if any(_is_power(k, v) and v > 0 for k, v in row.items())), None
+    )
+    if at is None:
+        return rows
+    lifted = {
+        key: round(value + amount * 12, 3) if key in ("pvGeneration", "totalGeneration") else value
+        for key, value in rows[at].items()
+    }
+    return [*rows[:at], lifted, *rows[at + 1 :]]
+
+
+def _negative(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
+    return _one_row(rows, rng, lambda key, value: -abs(amount) if _is_power(key, value) else value)
+
+
+def _duplicate_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
+    picked = np.sort(rng.integers(0, len(rows), min(int(amount), len(rows)))).tolist() if rows else []
+    for position in reversed(picked):
+        rows = [*rows[: position + 1], rows[position], *rows[position + 1 :]]
+    return rows
+
+
+def _unsorted_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return [rows[position] for position in rng.permutation(len(rows)).tolist()]
+
+
+def _future_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    """Copies of the last rows with the year after theirs."""
+    tail = rows[-int(amount) :] if amount >= 1 else []
+    return rows + [
+        {**row, "time": f"{int(row['time'][:4]) + _YEAR_AHEAD:04d}{row['time'][4:]}"} for row in tail
+    ]
+
+
+def _empty_list(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return []
+
+
+def _string_for_number(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return _one_row(rows, rng, lambda _, value: str(value) if isinstance(value, float) else value)
+
+
+def _number_for_string(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return _one_row(rows, rng, lambda key, value: 1633046400 if key == "time" else value)
+
+
+def _null_values(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return _one_row(rows, rng, lambda key, value: value if key == "time" else None)
+
+
+def _one_row(rows: Rows, rng: np.random.Generator, change: Callable[[str, Any], Any]) -> Rows:
+    """One row, drawn at random, with every value changed."""
+    if not rows:
+        return rows
+    at = int(rng.integers(0, len(rows)))
+    return [*rows[:at], {key: change(key, value) for key, value in rows[at].items()}, *rows[at + 1 :]]
+
+
+def _is_power(key: str, value: object) -> bool:
+    return isinstance(value, float) and not any(part in key for part in _RATES)
+
+
+_FAULTS: dict[str, Callable[[Rows, float, np.random.Generator], Rows]] = {
+    "missing_rows": _missing_rows,
+    "spike": _spike,
+    "negative": _negative,
+    "duplicate_rows": _duplicate_rows,
+    "unsorted_rows": _unsorted_rows,
+    "future_rows": _future_rows,
+    "empty_list": _empty_list,
+    "string_for_number": _string_for_number,
+    "number_for_string": _number_for_string,
+    "null_values": _null_values,
+}

@@ -1,0 +1,75 @@
+"""The Live API (`{live}/v1/…`): what the plant does now.
+
+Unproven (second-hand only): the envelope with `status` beside `set` as one object, what `configuration` holds, and what
+a plant that is not on Classic answers (here 404). Known from SMA's pages: Classic systems only, at most one call in
+ten seconds. Sessions of about ten minutes are not enforced: nobody has described how they end.
+"""
+
+import math
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.series import sets
+from sandbox.series.periods import Periods
+from sandbox.series.render import rows_json
+from sandbox.series.table import Source
+from sandbox.services.describe import brief_plant, plant_status
+from sandbox.services.http import ApiError, json_answer, not_found
+from sandbox.services.lookup import find
+from sandbox.world import World
+
+_BASE = "/live/v1"
+SECONDS_BETWEEN_CALLS = 10
+
+
+class LiveService:
+    """One row of the energy balance, as of now."""
+
+    def __init__(self, world: World) -> None:
+        """Serve the present of `world`."""
+        self._world = world
+        self._periods = Periods(world.options.rules, world.clock)
+        self._called_at: dict[str, float] = {}
+
+    def routes(self) -> list[Route]:
+        """The service's routes."""
+        return [
+            Route(f"{_BASE}/plants/{{plant_id}}/measurements/sets/EnergyBalance", self.energy_balance),
+            Route(f"{_BASE}/plants/{{plant_id}}/configuration", self.configuration),
+        ]
+
+    async def energy_balance(self, request: Request) -> Response:
+        """The newest interval that has ended, without the portal's delay."""
+        source = self._live_source(request)
+        self._pace(source.plant.plant_id)
+        now = self._world.clock.now() + source.plant.delay_s
+        rows = self._periods.rows(source, None, sets.ENERGY_BALANCE, "recent", None, energy=False, now=now)
+        values = rows_json(rows.labels, rows.columns)[1:-1] if len(rows.labels) else b"{}"
+        head = {
+            "plant": brief_plant(source.plant),
+            "status": plant_status(source.plant),
+            "setType": "EnergyBalance",
+        }
+        body = b"".join([orjson.dumps(head)[:-1], b',"set":', values, b"}"])
+        return Response(body, media_type="application/json; charset=utf-8")
+
+    async def configuration(self, request: Request) -> Response:
+        """Which sets can be asked for live."""
+        source = self._live_source(request)
+        return json_answer({"plant": brief_plant(source.plant), "sets": [sets.ENERGY_BALANCE]})
+
+    def _live_source(self, request: Request) -> Source:
+        found = find(self._world, request)
+        if not found.visible or not found.source.plant.classic:
+            raise not_found()
+        return found.source
+
+    def _pace(self, plant_id: str) -> None:
+        now = self._world.clock.now()
+        wait = SECONDS_BETWEEN_CALLS - (now - self._called_at.get(plant_id, -math.inf))
+        if 0 < wait <= SECONDS_BETWEEN_CALLS:
+            raise ApiError(429, "Too Many Requests", headers={"Retry-After": str(math.ceil(wait))})
+        self._called_at[plant_id] = now
