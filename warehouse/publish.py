@@ -105,7 +105,7 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
         raise PublishError(
             f"{target} was not published: {_first_line(fault)} What was published before is unchanged. "
-            f"Look at the place and its free space, then run 'sunledger publish' again."
+            f"Check that lake and target are there with space to spare, then run 'sunledger publish' again."
         ) from fault
     return Published(path=target, tables=rows, bytes=size, seconds=time.monotonic() - begun)
 
@@ -231,12 +231,28 @@ def _insert(
     """Fill a new table by Arrow, in the order of the key (DuckDB sorts, and spills to disk where it must)."""
     layout = pl.CompatLevel.oldest()
     shape = polars_schema(model).to_frame().to_arrow(compat_level=layout).schema
-    batches = (batch for frame in frames for batch in frame.to_arrow(compat_level=layout).to_batches())
+    failures: list[Exception] = []
+    kept = _keep_failure(frames, failures)
+    batches = (batch for frame in kept for batch in frame.to_arrow(compat_level=layout).to_batches())
     key = ", ".join(identifier(name) for name in storage(model).key)
     order = f" ORDER BY {key}" if key else ""
     connection.register("incoming", pa.RecordBatchReader.from_batches(shape, batches))
-    connection.execute(f"INSERT INTO {identifier(storage(model).table)} FROM incoming{order}")
+    try:
+        connection.execute(f"INSERT INTO {identifier(storage(model).table)} FROM incoming{order}")
+    except duckdb.Error:
+        # Of what goes wrong while the lake is read, DuckDB passes on the text alone.
+        if failures:
+            raise failures[0] from None
+        raise
     connection.unregister("incoming")
+
+
+def _keep_failure(frames: Iterator[pl.DataFrame], failures: list[Exception]) -> Iterator[pl.DataFrame]:
+    try:
+        yield from frames
+    except Exception as fault:
+        failures.append(fault)
+        raise
 
 
 def _add_meta(

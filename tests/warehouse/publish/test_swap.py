@@ -126,6 +126,22 @@ def test_a_full_disk_is_one_sentence(lake: Lake, target: Path, monkeypatch: pyte
     assert names(target.parent) == [".sunledger.duckdb.lock", "sunledger.duckdb"]
 
 
+@pytest.mark.parametrize("model", [EnergyDaily, EnergyBalanceIntervals])
+def test_a_lost_file_of_the_lake_is_one_sentence(
+    lake: Lake, frame: Any, target: Path, model: type[Table]
+) -> None:
+    put(lake, target)
+    lake.replace(model, {"local_date": DAY}, [frame(model, [{"plant_id": "a"}])])
+    for file in lake.snapshot(model).files:
+        Path(file).unlink()
+    with pytest.raises(PublishError, match=r"was not published: .*No such file.* is unchanged") as caught:
+        put(lake, target, "2")
+    assert "part-" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with connect(target) as db:
+        assert version(db) == "1"
+
+
 def test_a_folder_in_the_place_of_the_file_is_told_and_kept(lake: Lake, target: Path) -> None:
     target.mkdir(parents=True)
     (target / "keep").touch()
