@@ -2,5 +2,6 @@
 
 from pipeline.report.page import fleet_page
 from pipeline.report.picture import month_picture
+from pipeline.sunclock import time_basis_verdict
 
-__all__ = ["fleet_page", "month_picture"]
+__all__ = ["fleet_page", "month_picture", "time_basis_verdict"]

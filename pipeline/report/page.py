@@ -140,7 +140,11 @@ def _headline(
     measured = total["n_days"] - total["n_days_missing"]
     return [
         ("PV generation", number(energy, 0 if energy and energy >= _NO_DECIMALS_FROM else 1), "kWh"),
-        (f"Plants, {zones}", number(plants.height), "" if power is None else f"{number(power, 1)} kW AC"),
+        (
+            f"Plants, {zones}",
+            number(plants.height),
+            "" if power is None else f"{number(power, 1)} kW AC",
+        ),
         ("Coverage of the expected time", percent(total["coverage"]), ""),
         ("Plant days with values", number(measured), f"of {number(total['n_days'])}"),
         ("Complete plant months", number(total["n_complete"]), f"of {number(months.height)}"),

@@ -37,7 +37,7 @@ POINTS_AN_INCH = 72
 # Where things are, in parts of the figure's width and height from its lower left corner.
 _LEFT, _WIDTH = 0.075, 0.905
 _BARS = (_LEFT, 0.535, _WIDTH, 0.295)
-_HEAT = (_LEFT, 0.135, _WIDTH, 0.335)
+_HEAT = (_LEFT, 0.135, _WIDTH, 0.325)
 _SCALE = (_LEFT, 0.045, 0.50, 0.024)
 _SCALE_SWATCHES = 14
 
