@@ -4,6 +4,7 @@ Secrets are `SecretStr`: they are shown as stars wherever a settings object is p
 without credentials except calls of SMA's services, which begin with `require_credentials()`.
 """
 
+import datetime as dt
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -174,6 +175,10 @@ class Settings(BaseSettings):
     warehouse: AbsolutePath = Field(
         default_factory=lambda data: data["home"] / "sunledger.duckdb",
         description="The published DuckDB file. Default: $SUNLEDGER_HOME/sunledger.duckdb.",
+    )
+    first_day: dt.date = Field(
+        default=dt.date(2015, 1, 1),
+        description="First day that the warehouse can hold: where the day partitions begin. Default: 2015-01-01.",
     )
     prices: AbsolutePath | None = Field(
         default=None,

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, cast
+from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
@@ -30,7 +31,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
-from pipeline.errors import SunledgerError
+from pipeline.errors import ConfigurationError, SunledgerError
 from schemas import Table, polars_schema, storage
 from warehouse.frames import Digest, place, sort, validate
 
@@ -43,6 +44,8 @@ SPOOL_BYTES = 64 * 2**20
 # A commit is refused whenever another run committed to the same table in between, and is cheap to try again.
 ATTEMPTS = 100
 LONGEST_PAUSE_S = 0.1
+# delta-rs takes these for parts of a URL, and panics or looks elsewhere.
+NO_FOLDER = re.compile(r"[\[\]%]")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 ARROW_TYPES = {pl.String: pa.string(), pl.Binary: pa.binary()}
 
@@ -72,6 +75,11 @@ class Lake:
     """The tables below one folder or s3 prefix; parts wait for their commit in the local folder `scratch`."""
 
     def __init__(self, root: str, scratch: Path, storage_options: Mapping[str, str] | None = None) -> None:
+        if odd := NO_FOLDER.search(root):
+            raise ConfigurationError(
+                f"The lake can't be at {root}: Delta can't open a folder with {odd[0]!r} in its name. "
+                f"Set SUNLEDGER_LAKE or SUNLEDGER_HOME to another one."
+            )
         self.root = root.rstrip("/")
         self.scratch = scratch
         self.storage_options = dict(storage_options or {})
@@ -142,7 +150,9 @@ class Lake:
         if table is None:
             return Snapshot(-1, ())
         uris = table.file_uris(file_pruning_predicate=_predicate(part) if part else None)
-        return Snapshot(table.version(), tuple(sorted(uris)))
+        # delta-rs writes local paths as the paths of URLs, which nothing else can open.
+        paths = uris if "://" in self.root else [unquote(uri) for uri in uris]
+        return Snapshot(table.version(), tuple(sorted(paths)))
 
     def parts(self, model: type[Table]) -> list[dict[str, str]]:
         """The parts that hold rows, as text values of the partition columns, sorted."""

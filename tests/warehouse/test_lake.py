@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.errors import ConfigurationError
 from schemas import TABLES, MeasurementSets, Quarantine, RawPv, Table, polars_schema
 from schemas.core import PvIntervals
 from warehouse.frames import BadFrameError, _rules, _surely_fits
@@ -252,3 +253,18 @@ def test_a_table_that_was_never_written_is_empty(lake: Lake) -> None:
     assert list(lake.batches(PvIntervals, PART)) == []
     assert lake.snapshot(PvIntervals).files == ()
     assert lake.parts(PvIntervals) == []
+
+
+@pytest.mark.parametrize("name", ["my data", "Jörg", "a#b?c", 'quo"te', "{x}", "it's"])
+def test_the_lake_may_be_in_a_folder_with_an_odd_name(tmp_path: Path, name: str) -> None:
+    lake = Lake(str(tmp_path / name / "lake"), tmp_path / "scratch")
+    lake.replace(PvIntervals, PART, [pv()])
+    assert not lake.replace(PvIntervals, PART, [pv()]).changed
+    assert stored(lake).equals(pv())
+    assert Path(lake.snapshot(PvIntervals).files[0]).is_file()
+
+
+@pytest.mark.parametrize("name", ["a[1]", "100%"])
+def test_a_folder_that_delta_cannot_open_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="SUNLEDGER_LAKE"):
+        Lake(str(tmp_path / name), tmp_path)

@@ -1,0 +1,80 @@
+"""The asset graph: raw answers, core tables, report tables. Each asset calls one step and reports what it did."""
+
+import functools
+
+import dagster as dg
+
+from assets.common import API_POOL, per_day, whole
+from pipeline import steps
+from schemas import (
+    DeviceEnergyDaily,
+    Devices,
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyMonthly,
+    Logs,
+    MeasurementSets,
+    Plants,
+    PvIntervals,
+    RawDevices,
+    RawEnergyBalance,
+    RawLogs,
+    RawMeasurementSets,
+    RawPlants,
+    RawPv,
+)
+
+FROM_API = {"sma", "httpx", "deltalake"}
+FROM_LAKE = {"polars", "deltalake"}
+
+
+def list_assets() -> list[dg.AssetsDefinition]:
+    """Plants, devices and measurement sets: what is there to be asked for."""
+    ask = functools.partial(whole, kinds=FROM_API, pool=API_POOL)
+    make = functools.partial(whole, kinds=FROM_LAKE)
+    return [
+        ask(RawPlants, steps.fetch_plants, deps=[]),
+        make(Plants, steps.write_plants, deps=["raw_plants"]),
+        ask(RawDevices, steps.fetch_devices, deps=["plants"]),
+        make(Devices, steps.write_devices, deps=["raw_devices"]),
+        ask(RawMeasurementSets, steps.fetch_measurement_sets, deps=["plants", "devices"]),
+        make(MeasurementSets, steps.write_measurement_sets, deps=["raw_measurement_sets"]),
+    ]
+
+
+def day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """What is measured and logged, a plant-local day a partition."""
+    ask = functools.partial(per_day, days=days, kinds=FROM_API, pool=API_POOL)
+    make = functools.partial(per_day, days=days, kinds=FROM_LAKE)
+    lists = ["plants", "measurement_sets"]
+    return [
+        ask(
+            RawEnergyBalance,
+            step=lambda runtime, day: steps.fetch_set(runtime, steps.BALANCE, day),
+            deps=lists,
+        ),
+        ask(
+            RawPv,
+            step=lambda runtime, day: steps.fetch_set(runtime, steps.PV, day),
+            deps=[*lists, "devices"],
+        ),
+        ask(RawLogs, step=steps.fetch_logs, deps=["plants"]),
+        make(
+            EnergyBalanceIntervals,
+            step=lambda runtime, day: steps.write_intervals(runtime, steps.BALANCE, day),
+            deps=["raw_energy_balance", "plants"],
+        ),
+        make(
+            PvIntervals,
+            step=lambda runtime, day: steps.write_intervals(runtime, steps.PV, day),
+            deps=["raw_pv", "plants", "devices"],
+        ),
+        make(Logs, step=steps.write_logs, deps=["raw_logs", "plants"]),
+        make(EnergyDaily, step=steps.write_energy_daily, deps=["energy_balance_intervals", "plants"]),
+        make(DeviceEnergyDaily, step=steps.write_device_energy_daily, deps=["pv_intervals", "plants"]),
+    ]
+
+
+def month_assets() -> list[dg.AssetsDefinition]:
+    """Months, from all stored days."""
+    return [whole(EnergyMonthly, steps.write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE)]

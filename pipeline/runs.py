@@ -1,0 +1,106 @@
+"""Runs of the asset graph in this process, for the command line: the same assets as in the UI, in the same records."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from assets.common import DAYS_PER_RUN
+from assets.published import warehouse
+from assets.tables import day_assets, list_assets, month_assets
+from pipeline.definitions import day_partitions
+from pipeline.errors import SunledgerError, UsageError
+from pipeline.instance import dagster_home
+from pipeline.runtime import Runtime
+
+ONE_DAY = dt.timedelta(days=1)
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+
+class RunFailedError(SunledgerError):
+    """A run of the graph failed with an error of ours; `exit_code` is that error's."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+
+@dataclass(slots=True)
+class Runs:
+    """Runs that share one runtime and one record of runs."""
+
+    runtime: Runtime
+    instance: dg.DagsterInstance
+    materialized: int = field(default=0)
+
+    def lists(self) -> None:
+        """Refresh plants, devices and measurement sets. Raises RunFailedError."""
+        self._run(list_assets(), {})
+
+    def days(self, first: dt.date, last: dt.date) -> None:
+        """Fetch and turn into energy all days from first to last, in runs of up to a month. Raises RunFailedError."""
+        partitions = day_partitions(self.runtime.settings)
+        for start, end in chunks(first, last):
+            tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
+            self._run([*day_assets(partitions), *month_assets()], tags)
+
+    def publish(self) -> None:
+        """Publish the warehouse. Raises RunFailedError."""
+        self._run([warehouse], {})
+
+    def _run(self, assets: Sequence[dg.AssetsDefinition], tags: dict[str, str]) -> None:
+        result = dg.materialize(
+            assets,
+            instance=self.instance,
+            resources={"runtime": self.runtime},
+            tags=tags,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        self.materialized += len(result.get_asset_materialization_events())
+        if not result.success:
+            raise _failure(result)
+
+
+@contextmanager
+def recorded(runtime: Runtime) -> Iterator[Runs]:
+    """Runs that are recorded in the home's Dagster, where the UI shows them."""
+    with dg.DagsterInstance.from_config(str(dagster_home(runtime.settings))) as instance:
+        yield Runs(runtime, instance)
+
+
+def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:
+    """[first, last] cut into ranges of at most `size` days."""
+    while first <= last:
+        end = min(last, first + (size - 1) * ONE_DAY)
+        yield first, end
+        first = end + ONE_DAY
+
+
+def check_days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
+    """Raise UsageError for a range that can't be meant."""
+    earliest, today = runtime.settings.first_day, runtime.today()
+    if first > last:
+        raise UsageError(f"--from {first} is after --to {last}: swap them.")
+    if first < earliest:
+        raise UsageError(
+            f"{first} is before the warehouse begins, {earliest}: set SUNLEDGER_FIRST_DAY to reach it."
+        )
+    if last > today:
+        raise UsageError(f"{last} is in the future: the last day that can be asked for is {today}.")
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> Exception:
+    """The first failed step as an error of ours; anything else is a fault of this program and keeps its trace."""
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        if data.user_failure_data and data.user_failure_data.description:
+            code = data.user_failure_data.metadata.get("exit_code")
+            return RunFailedError(data.user_failure_data.description, int(code.value) if code else 1)  # type: ignore[arg-type]
+        return RuntimeError(data.error_display_string)
+    return RuntimeError("The run failed before its first step.")
