@@ -19,7 +19,7 @@ from pipeline.fetch import Fetched, raw_frames
 from pipeline.runtime import Missing, Runtime
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.sun import daylight
-from pipeline.timebase import local_day, request_dates
+from pipeline.timebase import ONE_DAY, TimeBasis, local_day, request_dates
 from pipeline.transform import Account, SetTransform, quarantined
 from schemas import (
     DeviceEnergyDaily,
@@ -44,7 +44,7 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_AND_POWER_PV, ENERGY_BALANCE, MeasurementSet
-from warehouse.lake import Written
+from warehouse.lake import Lake, Written
 
 # How long after its end a day may still grow: Classic portals process for up to two hours.
 DELAY = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
@@ -161,7 +161,7 @@ def fetch_logs(runtime: Runtime, day: dt.date) -> Report:
 
 def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     """Interval rows of the day from the raw lake; calls no API."""
-    places = _known_places(runtime, source)
+    places = _known_places(runtime.lake, source)
     transform = SetTransform(source.set, source.intervals, runtime.settings.sma_time_basis)
     account = Account()
     frames = transform.day(runtime.lake.batches(source.raw, {"local_date": day}), places, day, account)
@@ -177,6 +177,27 @@ def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report
         merged_rows=account.merged_rows,
         unknown_fields=sorted(account.unknown_fields),
     )
+
+
+def intervals_as_read(
+    lake: Lake, source: SetSource, plant_id: str, days: Iterable[dt.date], basis: TimeBasis
+) -> pl.DataFrame:
+    """A plant's interval rows of some days as another time basis would read the stored answers; calls no API.
+
+    Under `utc` a local day may lie in the answers of its neighbours, as far as they are stored.
+    """
+    mine = lake.scan(source.raw).filter(pl.col("plant_id") == plant_id).collect()
+    places = _known_places(lake, source).filter(pl.col("plant_id") == plant_id)
+    transform, account = SetTransform(source.set, source.intervals, basis), Account()
+    reach = ONE_DAY if basis == "utc" else dt.timedelta()
+    frames = [
+        frame
+        for day in days
+        for frame in transform.day(
+            [mine.filter(pl.col("local_date").is_between(day - reach, day + reach))], places, day, account
+        )
+    ]
+    return pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *frames])
 
 
 def write_logs(runtime: Runtime, day: dt.date) -> Report:
@@ -269,13 +290,13 @@ def _ends(plants: pl.DataFrame, day: dt.date) -> pl.Expr:
     return pl.col("timezone").replace_strict(ends, default=None, return_dtype=pl.Datetime("us", "UTC"))
 
 
-def _known_places(runtime: Runtime, source: SetSource) -> pl.DataFrame:
+def _known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     """plant_id, [device_id,] timezone and rated_w of every plant or device ever seen."""
-    plants = runtime.lake.scan(Plants).collect()
+    plants = lake.scan(Plants).collect()
     plant_rated = pl.col("ac_power_kw") * 1000
     if not source.of_devices:
         return plants.select("plant_id", "timezone", rated_w=plant_rated)
-    devices = runtime.lake.scan(Devices).collect().join(plants, on="plant_id", suffix="_plant")
+    devices = lake.scan(Devices).collect().join(plants, on="plant_id", suffix="_plant")
     rated = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w").otherwise(plant_rated)
     return devices.select("plant_id", "device_id", "timezone", rated_w=rated)
 

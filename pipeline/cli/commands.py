@@ -1,0 +1,194 @@
+"""The commands of `sunledger`. Each says what it did; errors are one sentence with the cure.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part (what is missing is listed).
+"""
+
+import datetime as dt
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+
+from pipeline.cli.console import Bars, complain, err, out, say
+from pipeline.errors import SunledgerError, UsageError
+from sandbox.cli import app as sandbox_app
+
+if TYPE_CHECKING:
+    from pipeline.runtime import Runtime
+
+FAILED, WRONG_USAGE, IN_PART, INTERRUPTED = 1, 2, 3, 130
+# More than a screen of missing things helps nobody: the rest is in the table quarantine.
+MISSING_SHOWN = 20
+
+app = typer.Typer(
+    help="An energy warehouse for fleets of SMA solar plants.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(sandbox_app, name="sandbox")
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+
+
+Day = Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", show_default=False)]
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where everything goes; emptied first.")] = Path("demo"),
+) -> None:
+    """Run the whole pipeline on the embedded sandbox: real recordings and a simulated fleet."""
+    from pipeline.cli.demo import run  # noqa: PLC0415 - commands load what they need
+
+    with Bars() as bars:
+        run(folder, bars)
+
+
+@app.command()
+def backfill(
+    first: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
+    last: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")],
+    plants: Annotated[
+        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+    ] = None,
+) -> None:
+    """Fetch days from SMA, turn power into energy, publish."""
+    from pipeline.runs import check_days, recorded  # noqa: PLC0415
+
+    with _runtime(plants) as runtime:
+        check_days(runtime, first.date(), last.date())
+        runtime.settings.require_credentials()
+        with Bars() as bars:
+            runtime.progress = bars
+            with recorded(runtime) as runs:
+                runs.lists()
+                runs.days(first.date(), last.date())
+                runs.publish()
+        days = (last - first).days + 1
+        sent = runtime.session.requests_sent
+        say(f"{days} days done with {sent} requests; published {runtime.settings.warehouse}.")
+        _tell_missing(runtime)
+
+
+@app.command()
+def publish() -> None:
+    """Build the DuckDB file from the lake and swap it in."""
+    from pipeline.runs import recorded  # noqa: PLC0415
+
+    with _runtime(None) as runtime, recorded(runtime) as runs:
+        runs.publish()
+        say(f"Published {runtime.settings.warehouse}.")
+
+
+@app.command()
+def sql(
+    query: Annotated[
+        str | None, typer.Argument(help="A query; without one they are read from input.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.TABLE,
+) -> None:
+    """Query the published warehouse, read-only."""
+    from pipeline.cli.sql import interactive, show  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from warehouse.publish import connect  # noqa: PLC0415
+
+    with connect(load_settings().warehouse) as connection:
+        if query is None and sys.stdin.isatty():
+            interactive(connection, form)
+        else:
+            show(connection, sys.stdin.read() if query is None else query, form)
+
+
+@app.command()
+def ui(
+    host: Annotated[
+        str, typer.Option(help="Address to bind; anything but loopback has no login.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+) -> None:
+    """Open the control room: Dagster on this machine."""
+    from pipeline.instance import dagster_home  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(dagster_home(settings)),
+        "SUNLEDGER_HOME": str(settings.home),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+    say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "pipeline.definitions",
+        "-h",
+        host,
+        "-p",
+        str(port),
+    ]
+    os.execve(sys.executable, command, environment)  # noqa: S606 - this process becomes Dagster
+
+
+@app.command()
+def doctor() -> None:
+    """Check everything that a run needs, in order; each line passes or says the cure."""
+    from pipeline.cli.doctor import examine  # noqa: PLC0415
+
+    if not examine():
+        raise typer.Exit(FAILED)
+
+
+def main() -> None:
+    """Run the program and leave with its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except SunledgerError as error:
+        complain(str(error))
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        err.print()
+        complain("Interrupted. The days that were finished are stored; run it again for the rest.")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left; nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    sys.exit(code)
+
+
+def _runtime(plants: list[str] | None) -> "Runtime":
+    from pipeline.runtime import Runtime  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+
+    wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
+    if plants and not wanted:
+        raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
+    return Runtime(load_settings(), only_plants=wanted)
+
+
+def _tell_missing(runtime: "Runtime") -> None:
+    if not runtime.missing:
+        return
+    out.print(f"Done in part: {len(runtime.missing)} things are missing.")
+    for item in sorted(runtime.missing)[:MISSING_SHOWN]:
+        out.print(f"  {item.day} {item.table} plant {item.plant_id}: {item.reason}", markup=False)
+    if len(runtime.missing) > MISSING_SHOWN:
+        out.print(f"  and {len(runtime.missing) - MISSING_SHOWN} more: see the table quarantine.")
+    raise typer.Exit(IN_PART)

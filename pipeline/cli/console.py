@@ -1,0 +1,78 @@
+"""What a person sees in a terminal: progress as a bar there and as plain lines elsewhere, tables, errors."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+# A pipe has no width; this keeps tables whole in logs.
+PIPE_WIDTH = 140
+# Results go to standard output, all else to standard error, so that a result can be piped.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+
+
+def say(text: str) -> None:
+    """A line about what is going on."""
+    err.print(Text(text))
+
+
+def complain(text: str) -> None:
+    """An error as one line."""
+    err.print(Text("Error: ", style="bold red").append(Text(text, style="default")))
+
+
+class Bars:
+    """Progress of the fetching steps: one bar on a terminal, a line when a part begins elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = err.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("requests"),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+        )
+        self._task = self._progress.add_task("connecting", total=None, visible=False)
+
+    def __enter__(self) -> Self:
+        if self._terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal:
+            self._progress.stop()
+
+    def begin(self, step: str, label: str, total: int) -> None:
+        """A step starts on one part of `total` requests."""
+        if self._terminal:
+            description = f"{label} {step.removeprefix('raw_')}"
+            self._progress.reset(self._task, total=total, description=description, visible=True)
+        else:
+            say(f"{label} {step}: {total} requests")
+
+    def advance(self, step: str, count: int = 1) -> None:  # noqa: ARG002 - one bar serves all steps
+        """So many more are done."""
+        self._progress.advance(self._task, count)
+
+
+def table(title: str, columns: list[tuple[str, bool]], rows: list[tuple[str, ...]]) -> Table:
+    """A table for `out.print`; of each column its heading and whether it holds numbers."""
+    drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for heading, numeric in columns:
+        drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        # Names come from the vendor: they are text, never markup.
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn

@@ -1,0 +1,244 @@
+"""The demo: the real pipeline over HTTP and through Dagster, on the embedded sandbox."""
+
+import datetime as dt
+import shlex
+import shutil
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+import polars as pl
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.cli.console import Bars, out, say, table
+from pipeline.errors import UsageError
+from pipeline.report import fleet_page, month_picture
+from pipeline.runs import Runs, recorded
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings, load_settings
+from pipeline.steps import BALANCE, intervals_as_read
+from pipeline.sunclock import time_basis_verdict
+from pipeline.timebase import TimeBasis
+from sandbox.launch import running
+from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
+from warehouse.lake import Lake
+from warehouse.publish import connect
+
+MARK = ".sunledger-demo"
+MELBOURNE, NETHERLANDS = "900001", "900002"
+OCTOBER = (dt.date(2021, 10, 1), dt.date(2021, 10, 31))
+JULY = (dt.date(2025, 7, 9), dt.date(2025, 7, 14))
+RECORDING = "recordings/sb4000tl_melbourne.parquet"
+
+
+def run(folder: Path, bars: Bars) -> None:
+    """Everything in `folder`, which is made anew. Raises UsageError for a folder that is somebody else's."""
+    begun = time.monotonic()
+    home = _fresh(folder)
+    with running("--plants", "12", "--seed", "7", "--recordings", "--time-basis", "plant_local") as box:
+        say(f"The sandbox listens at {box.url} (it is not SMA).")
+        settings = load_settings(
+            env_file=None,
+            home=home,
+            lake=str(home / "lake"),
+            warehouse=home / "sunledger.duckdb",
+            **{name.lower(): value for name, value in box.settings().items()},
+        )
+        with Runtime(settings, progress=bars) as runtime, recorded(runtime) as runs:
+            _fill(runtime, runs)
+            requests = runtime.session.requests_sent
+    seconds = time.monotonic() - begun
+    with connect(settings.warehouse) as warehouse:
+        months = _months(warehouse)
+    lake = Lake(settings.lake, settings.home / "tmp")
+    bases: tuple[TimeBasis, ...] = ("plant_local", "utc")
+    readings = {basis: _reading(lake, basis) for basis in bases}
+    verdicts = _verdicts(lake)
+    page = _draw(lake, months, verdicts, home, requests)
+    _tell(months, readings, verdicts)
+    _point(settings, page, requests, runs.materialized, seconds)
+
+
+def _fresh(folder: Path) -> Path:
+    home = folder.absolute()
+    if home.exists() and any(home.iterdir()) and not (home / MARK).exists():
+        raise UsageError(f"{home} holds something else: choose another --folder for the demo.")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    (home / MARK).touch()
+    return home
+
+
+def _fill(runtime: Runtime, runs: Runs) -> None:
+    say("Asking for plants, devices and measurement sets ...")
+    runs.lists()
+    say("October 2021: 31 days of all plants ...")
+    runs.days(*OCTOBER)
+    say("9 to 14 July 2025: the days of the Dutch recording ...")
+    runtime.only_plants = frozenset({NETHERLANDS})
+    runs.days(*JULY)
+    runs.publish()
+
+
+def _months(warehouse: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    return warehouse.execute(
+        "SELECT p.name, m.* FROM energy_monthly m JOIN plants p USING (plant_id) ORDER BY m.month, p.name"
+    ).pl()
+
+
+def _meter() -> pl.DataFrame:
+    """local_date and kwh by the Melbourne inverter's own meter, which stands still at night."""
+    recording = pl.read_parquet(str(files("sandbox").joinpath(RECORDING)))
+    local = pl.col("interval_end_utc").dt.convert_time_zone("Australia/Brisbane")
+    day = (local - pl.duration(microseconds=1)).dt.date().alias("local_date")
+    counter = pl.col("energy_counter_kwh")
+    days = recording.group_by(day).agg(kwh=counter.max() - counter.min())
+    return days.filter(pl.col("local_date").is_between(*OCTOBER)).sort("local_date")
+
+
+def _reading(lake: Lake, basis: TimeBasis) -> pl.DataFrame:
+    """kWh of Melbourne's days, the same stored answers read with either time basis; calls no API."""
+    days = pl.date_range(*OCTOBER, eager=True).to_list()
+    rows = intervals_as_read(lake, BALANCE, MELBOURNE, days, basis)
+    return rows.group_by("local_date").agg(pl.col("pv_generation_kwh").sum()).sort("local_date")
+
+
+def _verdicts(lake: Lake) -> pl.DataFrame:
+    columns = ["plant_id", "local_date", "interval_start", "interval_end", "pv_generation_kwh"]
+    intervals = lake.scan(EnergyBalanceIntervals).select(columns).collect()
+    return time_basis_verdict(intervals, lake.scan(Plants).collect(), read_as="plant_local")
+
+
+def _draw(lake: Lake, months: pl.DataFrame, verdicts: pl.DataFrame, home: Path, requests: int) -> Path:
+    """Write the picture and the page; where the page is."""
+    plants = lake.scan(Plants).collect()
+    mine = pl.col("plant_id") == MELBOURNE
+    plant = plants.filter(mine).row(0, named=True)
+    of_month = mine & pl.col("local_date").is_between(*OCTOBER)
+    picture = month_picture(
+        lake.scan(EnergyDaily).filter(of_month).collect(),
+        lake.scan(EnergyBalanceIntervals).filter(of_month).collect(),
+        plant_name=plant["name"],
+        timezone=plant["timezone"],
+        month=OCTOBER[0],
+    )
+    (home / "melbourne-2021-10.svg").write_text(picture)
+    page = home / "index.html"
+    page.write_text(
+        fleet_page(
+            title="sunledger demo",
+            month_rows=months,
+            plants=plants,
+            picture=picture,
+            picture_of=f"{plant['name']}, October 2021: energy by day and power by hour",
+            facts=[
+                ("Plants", f"{plants.height}: two recordings of real inverters and a simulated fleet"),
+                ("HTTP requests", f"{requests:,}, all to the embedded sandbox"),
+                ("Warehouse", str(home / "sunledger.duckdb")),
+            ],
+            next_steps=_next_steps(home),
+            time_basis=verdicts,
+        )
+    )
+    return page
+
+
+def _tell(months: pl.DataFrame, readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> None:
+    out.print(
+        table(
+            "Energy and coverage by plant and month",
+            [
+                ("plant", False),
+                ("month", False),
+                ("PV kWh", True),
+                ("use kWh", True),
+                ("coverage", True),
+                ("status", False),
+                ("days", True),
+            ],
+            [
+                (
+                    row["name"],
+                    f"{row['month']:%Y-%m}",
+                    _kwh(row["pv_generation_kwh"]),
+                    _kwh(row["total_consumption_kwh"]),
+                    "" if row["coverage"] is None else f"{row['coverage']:.1%}",
+                    row["status"],
+                    str(row["n_days"]),
+                )
+                for row in months.iter_rows(named=True)
+            ],
+        )
+    )
+    out.print()
+    out.print(_comparison(readings, verdicts))
+
+
+def _comparison(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> Table:
+    """The recorded Melbourne month by the meter and by both readings of the same stored answers."""
+    meter = _meter()
+    dark = verdicts.filter(pl.col("plant_id") == MELBOURNE).row(0, named=True)
+    rows: list[tuple[str, ...]] = [("the inverter's own meter", f"{float(meter['kwh'].sum()):.3f}", "", "")]
+    for basis, days in readings.items():
+        both = meter.join(days, on="local_date", how="left").with_columns(
+            pl.col("pv_generation_kwh").fill_null(0)
+        )
+        worst = both.select((pl.col("kwh") - pl.col("pv_generation_kwh")).abs().max()).item()
+        share = dark[f"dark_share_{basis}"]
+        rows.append(
+            (
+                f"SMA_TIME_BASIS={basis}",
+                f"{float(days['pv_generation_kwh'].sum()):.3f}",
+                f"{float(worst):.3f}",
+                f"{share:.1%}",
+            )
+        )
+    return table(
+        f"Recorded: SB 4000TL-21, Melbourne, October 2021 - the sun says: {dark['verdict']}",
+        [
+            ("read as", False),
+            ("kWh", True),
+            ("worst day, kWh off the meter", True),
+            ("energy in the dark", True),
+        ],
+        rows,
+    )
+
+
+def _point(settings: Settings, page: Path, requests: int, materialized: int, seconds: float) -> None:
+    home = settings.home
+    out.print()
+    out.print(f"{materialized} materializations, {requests} HTTP requests, {seconds:.1f} s.")
+    for name, path in [
+        ("page", page),
+        ("picture", home / "melbourne-2021-10.svg"),
+        ("warehouse", settings.warehouse),
+        ("lake", settings.lake),
+    ]:
+        out.print(Text(f"  {name:10}{path}"), soft_wrap=True)
+    out.print("What next:")
+    for aim, command in _next_steps(home):
+        out.print(Text(f"  {aim}\n      {command}"), soft_wrap=True)
+
+
+def _next_steps(home: Path) -> list[tuple[str, str]]:
+    """What one may want to do, and the command for it."""
+    place = f"SUNLEDGER_HOME={shlex.quote(str(home))}"
+    program = shlex.quote(str(Path(sys.executable).with_name("sunledger")))
+    query = "SELECT * FROM v_days_to_check LIMIT 10"
+    return [
+        ("See assets, partitions and runs in Dagster:", f"{place} {program} ui"),
+        ("Ask by SQL:", f'{place} {program} sql "{query}"'),
+        ("Connect a BI tool, read-only:", f"duckdb:///{home / 'sunledger.duckdb'}?access_mode=READ_ONLY"),
+        (
+            "Point it at SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_ENVIRONMENT into .env, then",
+            f"{program} doctor && {program} backfill --from 2026-10-01 --to 2026-10-31",
+        ),
+    ]
+
+
+def _kwh(value: float | None) -> str:
+    return "" if value is None else f"{value:,.3f}"

@@ -1,0 +1,56 @@
+"""Rows of a query on the terminal."""
+
+import csv
+import sys
+
+import duckdb
+
+from pipeline.cli.console import complain, out, table
+from pipeline.errors import UsageError
+
+MOST_ROWS = 1000
+NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "UBIGINT", "SMALLINT", "TINYINT")
+
+
+def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
+    """Run the query and print its rows. Raises UsageError with DuckDB's own words."""
+    try:
+        result = connection.execute(query)
+        columns = result.description or []
+        if form == "csv":
+            writer = csv.writer(sys.stdout)
+            writer.writerow([column[0] for column in columns])
+            while rows := result.fetchmany(MOST_ROWS):
+                writer.writerows(rows)
+            return
+        rows = result.fetchmany(MOST_ROWS + 1)
+    except duckdb.Error as fault:
+        raise UsageError(f"The query failed: {fault}") from None
+    headings = [(str(column[0]), str(column[1]).startswith(NUMBERS)) for column in columns]
+    out.print(table("", headings, [tuple(_cell(value) for value in row) for row in rows[:MOST_ROWS]]))
+    if len(rows) > MOST_ROWS:
+        out.print(f"The first {MOST_ROWS} rows. Use --format csv for all of them.")
+
+
+def interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:
+    """Read queries from the terminal until its end."""
+    out.print("Queries end with ; - leave with Ctrl-D. Begin with: SHOW TABLES;")
+    lines: list[str] = []
+    while True:
+        try:
+            lines.append(input("sunledger> " if not lines else "      ...> "))
+        except EOFError:
+            out.print()
+            return
+        if lines[-1].rstrip().endswith(";"):
+            try:
+                show(connection, "\n".join(lines), form)
+            except UsageError as error:
+                complain(str(error))
+            lines = []
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
