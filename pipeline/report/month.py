@@ -78,7 +78,7 @@ def _look() -> pl.Expr:
     return (
         pl.when(pl.col("status").is_null())
         .then(pl.lit("unread"))
-        .when((pl.col("status") == "missing") | pl.col("pv_generation_kwh").is_null())
+        .when(pl.col("pv_generation_kwh").is_null())
         .then(pl.lit("missing"))
         .when((pl.col("status") == "complete") & (pl.col("coverage") < 1))
         .then(pl.lit("partial"))

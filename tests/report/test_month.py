@@ -85,6 +85,23 @@ def test_a_mean_weighs_uneven_intervals_by_their_length(interval_rows: Rows, day
     assert month.power_kw[0, 0] == pytest.approx(0.75)
 
 
+def test_an_interval_over_the_full_hour_counts_where_its_middle_is(
+    interval_rows: Rows, day_rows: Rows
+) -> None:
+    first = interval_rows([1]).head(1)
+    early, late = (
+        first.with_columns(
+            pl.col("interval_start") + pl.duration(minutes=start),
+            pl.col("interval_end") + pl.duration(minutes=start + 15),
+            pv_generation_kwh=pl.lit(0.5),
+        )
+        for start in (40, 50 + 60)
+    )
+    month = month_of(day_rows({1: 1.0}), pl.concat([early, late]), timezone=BRISBANE, month=OCTOBER)
+    # 00:40-01:10 is of the first hour, 01:50-02:20 of the third.
+    assert np.flatnonzero(np.isfinite(month.power_kw[:, 0])).tolist() == [0, 2]
+
+
 def test_an_hour_without_a_value_stays_empty(interval_rows: Rows, day_rows: Rows) -> None:
     gap = interval_rows([1], lambda hour: None if 10 <= hour < 11 else 100.0)
     absent = gap.filter(pl.col("interval_start").dt.convert_time_zone(BRISBANE).dt.hour() != 14)
