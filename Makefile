@@ -1,0 +1,41 @@
+# make demo and make test are all that a newcomer needs; both set up what they use.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first Python that is new enough; another one can be named: make PYTHON=/opt/python3.12/bin/python3 demo
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: setup demo test lint docs bench ui clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "sunledger needs Python 3.11, 3.12 or 3.13: install one, or name it with make PYTHON=..."; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv is missing: on Debian, apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/sunledger demo
+
+test: setup
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+docs: setup
+	@$(BIN)/python -m warehouse.dictionary
+	@$(BIN)/python -m pipeline.settings_docs
+
+ui: setup
+	@$(BIN)/sunledger ui
+
+clean:
+	rm -rf $(VENV) .venv-bench demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
