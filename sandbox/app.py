@@ -19,6 +19,7 @@ from sandbox.services.logs import LogService
 from sandbox.services.measurements import MeasurementService
 from sandbox.services.monitoring import MonitoringService
 from sandbox.services.oauth import OAuthService
+from sandbox.services.openapi import OpenApiService
 from sandbox.services.truth import TruthService
 from sandbox.world import World
 
@@ -39,6 +40,7 @@ def build_app(world: World) -> Starlette:
         LiveService(world),
         GridControlService(world),
         ControlService(world, plan, bucket),
+        OpenApiService(),
         TruthService(world),
     )
     app = Starlette(

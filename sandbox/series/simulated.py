@@ -11,7 +11,8 @@ import numpy as np
 
 from sandbox.days import Seconds, dates, day_span, local_date
 from sandbox.fleet.plants import Device, Plant, Role
-from sandbox.physics.flows import CELL_HOURS, CELL_S, Flows, cells_of, simulate
+from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
+from sandbox.physics.sun import CELL_S
 from sandbox.random_streams import Topic, day_stream
 from sandbox.series import fields as sma_fields
 from sandbox.series import sets
@@ -63,6 +64,10 @@ class FlowCache:
         else:
             self._months.move_to_end(key)
         return energies
+
+    def sizes(self) -> tuple[int, int]:
+        """How many days and months are kept now."""
+        return len(self._days), len(self._months)
 
     def forget(self, plant: Plant) -> None:
         """Drop what is kept of a plant whose limits changed."""

@@ -30,7 +30,7 @@ def full_plant(plant: Plant, *, status: bool, installation: bool, location: bool
 
 def plant_status(plant: Plant) -> str:
     """The plant's state; one simulated plant in ten has a warning."""
-    return "Warning" if plant.index % 10 == 9 else "Ok"  # noqa: PLR2004 - one plant in ten
+    return "Warning" if plant.index >= 0 and plant.index % 10 == 9 else "Ok"  # noqa: PLR2004 - one plant in ten
 
 
 def device_json(device: Device, plant: Plant, *, with_zone: bool) -> Json:

@@ -1,7 +1,9 @@
 """Answers in SMA's form, and questions read with SMA's tolerance (names in any case)."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ from starlette.responses import Response
 
 JSON = "application/json; charset=utf-8"
 MAX_BODY_BYTES = 1 << 20
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class ApiError(HTTPException):
@@ -27,6 +30,7 @@ class ApiError(HTTPException):
         """`message` is shown to the caller."""
         super().__init__(status, message, dict(headers) if headers else None)
         self.body = body if body is not None else {"message": message, "code": str(status)}
+        self.empty = status == HTTPStatus.PERMANENT_REDIRECT
 
 
 def not_found() -> ApiError:
@@ -53,6 +57,8 @@ def json_answer(content: object, status: int = 200, headers: Mapping[str, str] |
 def error_answer(error: HTTPException) -> Response:
     """Any HTTP error, ours or Starlette's, in SMA's form."""
     if isinstance(error, ApiError):
+        if error.empty:
+            return Response(status_code=error.status_code, headers=error.headers)
         return json_answer(error.body, error.status_code, error.headers)
     return json_answer(
         {"message": error.detail, "code": str(error.status_code)}, error.status_code, error.headers
@@ -78,7 +84,7 @@ def flag(values: Mapping[str, str], name: str) -> bool:
 def day_of(text: str, name: str) -> date:
     """A date written YYYY-MM-DD; anything else is a 400."""
     try:
-        if len(text) == len("YYYY-MM-DD") and text.isascii():
+        if _DAY.fullmatch(text):  # fromisoformat also takes weeks and dates without hyphens
             return date.fromisoformat(text)
     except ValueError:
         pass

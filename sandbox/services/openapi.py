@@ -1,0 +1,293 @@
+"""The sandbox's OpenAPI page: `/openapi.json`, and `/docs` for people."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.series import sets
+from sandbox.services.http import json_answer
+from sandbox.services.pages import Markup, page
+
+Json = dict[str, Any]
+
+
+def _query(name: str, description: str, *, required: bool = False, **schema: Any) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+_DATE = _query("Date", "YYYY-MM-DD, for Month YYYY-MM, for Year YYYY; none for Recent and Total")
+_TOTAL = _query("WithTotal", "add the sums of the period in Wh", type="boolean")
+_ENERGY = _query("ReturnEnergyValues", "Wh of each interval in place of W", type="boolean")
+_DAY = {"type": "string", "format": "date"}
+_LEVEL = _query("Level", "only this level", enum=["Info", "Warning", "Error"])
+_PERIOD = {"type": "string", "enum": [name.title() for name in sets.PERIODS]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """One path and method. `answers` names the schema of each good status; None is an empty body."""
+
+    method: str
+    path: str
+    tag: str
+    summary: str
+    answers: dict[int, str | None]
+    errors: tuple[int, ...] = ()
+    query: tuple[Json, ...] = ()
+    path_schemas: dict[str, Json] = field(default_factory=dict)
+    body: str | None = None
+    form: str | None = None
+    open_to_all: bool = False
+
+
+_DATA = (308, 400, 401, 404, 429)
+_PLANT_PARTS = tuple(
+    _query(f"With{part}", f"add {part.lower()}", type="boolean")
+    for part in ("Status", "Installation", "Location")
+)
+_DEACTIVATED = (_query("WithDeactivatedDevices", "also devices that are no longer there", type="boolean"),)
+_LOG_QUERY = (
+    {**_query("From", "first local day", required=True), "schema": _DAY},
+    {**_query("To", "last local day", required=True), "schema": _DAY},
+    _LEVEL,
+)
+_TRUTH_QUERY = tuple(
+    _query(name, "ISO time with offset", required=True, format="date-time") for name in ("from", "to")
+)
+
+
+def _operations() -> Iterator[_Operation]:
+    base = "/monitoring/v1"
+    yield _Operation("get", f"{base}/plants", "Monitoring", "All plants", {200: "Plants"}, (400, 401, 429), (
+        *_PLANT_PARTS, _query("Filter", "part of the name")))  # fmt: skip
+    yield _Operation("get", f"{base}/plants/{{plantId}}", "Monitoring", "One plant", {200: "Plant"}, _DATA)
+    yield _Operation(
+        "get", f"{base}/devices/{{deviceId}}", "Monitoring", "One device", {200: "Object"}, _DATA
+    )
+    devices = f"{base}/plants/{{plantId}}/devices"
+    yield _Operation(
+        "get", devices, "Monitoring", "Devices with their plant", {200: "Devices"}, _DATA, _DEACTIVATED
+    )
+    yield _Operation(
+        "get", f"{devices}/lean", "Monitoring", "Devices alone", {200: "Devices"}, _DATA, _DEACTIVATED
+    )
+    for level, known in (("plants/{plantId}", sets.PLANT_SETS), ("devices/{deviceId}", sets.DEVICE_SETS)):
+        one, what = f"{base}/{level}", level.partition("s/")[0]
+        yield _Operation("get", f"{one}/status", "Monitoring", f"Status of a {what}", {200: "Object"}, _DATA)
+        yield _Operation(
+            "get", f"{one}/logs", "Monitoring", f"Logs of a {what}", {200: "Logs"}, _DATA, _LOG_QUERY
+        )
+        yield _Operation(
+            "get", f"{one}/measurements/sets", "Monitoring", f"Which sets a {what} has", {200: "Sets"}, _DATA
+        )
+        yield _Operation(
+            "get",
+            f"{one}/measurements/sets/{{setType}}/{{period}}",
+            "Monitoring",
+            f"Measurements of a {what}",
+            {200: "Measurements"},
+            _DATA,
+            (_DATE, _TOTAL, _ENERGY),
+            {"setType": {"type": "string", "enum": list(known)}, "period": _PERIOD},
+        )
+    yield from _other_services()
+    yield from _own_services()
+
+
+def _other_services() -> Iterator[_Operation]:
+    consent = "/oauth2/v2/bc-authorize"
+    answers: dict[int, str | None] = {200: "Consent"}
+    yield _Operation("post", "/oauth2/token", "Authorization", "Tokens, three grants", {200: "Token"}, (400, 401),
+                     form="TokenForm", open_to_all=True)  # fmt: skip
+    yield _Operation("post", "/oauth2/logout", "Authorization", "End a session", {204: None}, (400, 401),
+                     form="LogoutForm", open_to_all=True)  # fmt: skip
+    yield _Operation("post", consent, "Consent", "Ask an owner", {200: "Consent", 201: "Consent"}, (400, 401, 403),
+                     body="Ask")  # fmt: skip
+    one = f"{consent}/{{loginHint}}"
+    yield _Operation("get", one, "Consent", "How it stands", answers, (401, 403, 404))
+    yield _Operation(
+        "put", f"{one}/status", "Consent", "Play the owner", answers, (400, 401, 403, 404), body="Status"
+    )
+    live = "/live/v1/plants/{plantId}"
+    yield _Operation(
+        "get", f"{live}/measurements/sets/EnergyBalance", "Live (unproven)", "Now", {200: "Live"}, _DATA
+    )
+    yield _Operation(
+        "get", f"{live}/configuration", "Live (unproven)", "What can be asked", {200: "Object"}, _DATA
+    )
+    grid = "/gridcontrol/v1/plants"
+    tag = "GridControl (unproven)"
+    yield _Operation("post", f"{grid}/eligibilityCheck", tag, "Which commands a plant takes", {200: "Object"},
+                     (400, 401, 429), body="Check")  # fmt: skip
+    schedules = f"{grid}/{{plantId}}/schedules"
+    skip = (_query("skipEligibilityCheck", "accept commands that the plant may not take", type="boolean"),)
+    yield _Operation("post", schedules, tag, "A schedule of commands", {202: "Object"}, (*_DATA, 409), skip,
+                     body="Schedule")  # fmt: skip
+    yield _Operation("get", schedules, tag, "The plant's schedules", {200: "Object"}, _DATA)
+    yield _Operation("delete", f"{schedules}/{{scheduleId}}", tag, "End a schedule", {204: None}, _DATA)
+
+
+def _own_services() -> Iterator[_Operation]:
+    tag = "Sandbox only"
+    for level, key in (("plants", "plantId"), ("devices", "deviceId")):
+        yield _Operation("get", f"/_truth/{level}/{{{key}}}/{{quantity}}", tag, "Exact energy", {200: "Truth"},
+                         (400, 404), _TRUTH_QUERY, open_to_all=True)  # fmt: skip
+    yield _Operation("get", "/_control", tag, "All that can be changed", {200: "Object"}, open_to_all=True)
+    yield _Operation(
+        "get", "/_control/faults", tag, "Faults and their counts", {200: "Object"}, open_to_all=True
+    )
+    changes = (
+        ("put", "faults", "Set the faults", 200),
+        ("post", "faults", "Add a fault", 200),
+        ("post", "clock", "Move the clock", 200),
+        ("put", "budget", "Set the request budget", 200),
+        ("post", "consents", "An owner answers", 200),
+        ("post", "plants", "The fleet grows", 201),
+        ("post", "migrations", "A Classic plant moves", 201),
+        ("post", "tokens/expire", "All access tokens expire", 200),
+    )
+    for method, path, summary, status in changes:
+        yield _Operation(method, f"/_control/{path}", tag, summary, {status: "Object"}, (400, 404, 415),
+                         body="Object", open_to_all=True)  # fmt: skip
+    yield _Operation("delete", "/_control/faults", tag, "No faults", {200: "Object"}, open_to_all=True)
+    yield _Operation("get", "/_control/clock", tag, "The clock", {200: "Object"}, open_to_all=True)
+
+
+def _object(required: tuple[str, ...] = (), **properties: Json) -> Json:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+_TEXT: Json = {"type": "string"}
+_NUMBER: Json = {"type": "number"}
+_INTEGER: Json = {"type": "integer"}
+
+
+def _list_of(schema: Json) -> Json:
+    return {"type": "array", "items": schema}
+
+
+_ROW = _object(("time",), time=_TEXT)
+_BRIEF = _object(("plantId", "name", "timezone"), plantId=_TEXT, name=_TEXT, timezone=_TEXT)
+_COMMAND = _object(("command", "startTime", "duration", "value"), command=_TEXT, startTime=_TEXT, duration=_NUMBER,
+                   value=_NUMBER)  # fmt: skip
+_SCHEMAS: dict[str, Json] = {
+    "Object": _object(),
+    "Error": _object(message=_TEXT, code=_TEXT),
+    "Plant": _BRIEF,
+    "Plants": _object(("plants",), plants=_list_of(_BRIEF)),
+    "Devices": _object(("devices",), devices=_list_of(_object(("deviceId", "name", "type"), deviceId=_TEXT))),
+    "Sets": _object(("plant", "sets"), plant=_BRIEF, sets=_list_of(_TEXT)),
+    "Logs": _object(("plant", "logs"), plant=_BRIEF, logs=_list_of(_object(("timestamp", "message", "level")))),
+    "Measurements": _object(
+        ("plant", "setType", "resolution", "set"),
+        plant=_BRIEF, setType=_TEXT, resolution=_TEXT, set=_list_of(_ROW), total=_object(),
+    ),
+    "Live": _object(("plant", "status", "set"), plant=_BRIEF, status=_TEXT, set=_object()),
+    "Truth": _object(("plantId", "quantity", "kwh"), plantId=_TEXT, quantity=_TEXT, kwh=_NUMBER),
+    "Consent": _object(
+        ("loginHint", "state", "expirationDate", "interval"),
+        loginHint=_TEXT, state=_TEXT, expirationDate=_TEXT, interval=_INTEGER,
+    ),
+    "Token": _object(
+        ("access_token", "expires_in", "refresh_token", "refresh_expires_in", "token_type"),
+        access_token=_TEXT, expires_in=_INTEGER, refresh_token=_TEXT, refresh_expires_in=_INTEGER, token_type=_TEXT,
+    ),
+    "TokenForm": _object(
+        ("grant_type",), client_id=_TEXT, client_secret=_TEXT, scope=_TEXT, code=_TEXT, redirect_uri=_TEXT,
+        refresh_token=_TEXT,
+        grant_type={"type": "string", "enum": ["client_credentials", "authorization_code", "refresh_token"]},
+    ),
+    "LogoutForm": _object(("refresh_token",), client_id=_TEXT, client_secret=_TEXT, refresh_token=_TEXT),
+    "Ask": _object(("loginHint",), loginHint=_TEXT),
+    "Status": _object((), status=_TEXT, state=_TEXT),
+    "Check": _object(("plantIds",), plantIds=_list_of(_TEXT)),
+    "Schedule": _object(("commands",), commands=_list_of(_COMMAND), fallback=_object(("command", "value"))),
+}  # fmt: skip
+
+
+def document() -> Json:
+    """The OpenAPI 3.1 description of everything that is served."""
+    paths: dict[str, Json] = {}
+    for operation in _operations():
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "sunledger sandbox",
+            "version": "1.0.0",
+            "description": "A look-alike of SMA's developer services. It is not SMA. Names of query parameters and "
+            "periods may be written in any case; unknown fields must be ignored; absent values are absent keys.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _SCHEMAS,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _described(operation: _Operation) -> Json:
+    answers = {str(status): _answer(schema) for status, schema in operation.answers.items()}
+    answers |= {str(status): _answer("Object" if status != 308 else None) for status in operation.errors}  # noqa: PLR2004
+    described: Json = {
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "parameters": [*_path_parameters(operation), *operation.query],
+        "responses": answers,
+        "security": [] if operation.open_to_all else [{"token": []}],
+    }
+    kind, schema = ("application/x-www-form-urlencoded", operation.form) if operation.form else (
+        "application/json", operation.body)  # fmt: skip
+    if schema:
+        described["requestBody"] = {"required": True, "content": {kind: {"schema": _reference(schema)}}}
+    return described
+
+
+def _path_parameters(operation: _Operation) -> list[Json]:
+    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": operation.path_schemas.get(name, _TEXT)}
+        for name in names
+    ]
+
+
+def _answer(schema: str | None) -> Json:
+    if schema is None:
+        return {"description": "no body"}
+    return {"description": schema, "content": {"application/json": {"schema": _reference(schema)}}}
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+class OpenApiService:
+    """The description for machines and for people."""
+
+    def routes(self) -> list[Route]:
+        """The service's routes."""
+        return [Route("/openapi.json", self.machine), Route("/docs", self.people), Route("/", self.people)]
+
+    async def machine(self, _request: Request) -> Response:
+        """The document as JSON."""
+        return json_answer(document())
+
+    async def people(self, _request: Request) -> Response:
+        """One table of all endpoints."""
+        rows = "".join(
+            f"<tr><td>{escape(item.tag)}</td><td><code>{item.method.upper()}</code></td>"
+            f"<td><code>{escape(item.path)}</code></td><td>{escape(item.summary)}</td></tr>"
+            for item in _operations()
+        )
+        return page("docs", "sunledger sandbox", {"rows": Markup(rows)})

@@ -1,0 +1,125 @@
+"""The code flow, as a browser walks it."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET, OWNER_PASSWORD
+from tests.sandbox.conftest import Served
+
+CODE = (DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET)
+BACK = "http://127.0.0.1:9/callback?keep=1"
+ASKED = {"client_id": CODE[0], "response_type": "code", "redirect_uri": BACK, "state": "s&1"}
+
+
+@pytest.fixture
+def browser(sandbox: Served):
+    with httpx.Client(base_url=sandbox.url, trust_env=False) as it:
+        yield it
+
+
+def fields(html: str) -> dict[str, str]:
+    found = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', html)
+    return {name: value.replace("&amp;", "&") for name, value in found}
+
+
+def walk(
+    browser: httpx.Client, decision: str, email: str = "owner1@example.com", **more: str
+) -> dict[str, list[str]]:
+    """From the login page to the redirect; the query of the address it leads to."""
+    login = browser.get("/oauth2/auth", params={**ASKED, **more})
+    assert login.status_code == 200
+    consent = browser.post(
+        "/oauth2/auth/login", data={**fields(login.text), "email": email, "password": OWNER_PASSWORD}
+    )
+    assert consent.status_code == 200
+    end = browser.post("/oauth2/auth/decide", data={**fields(consent.text), "decision": decision})
+    assert end.status_code == 302
+    address = urlsplit(end.headers["location"])
+    assert address.netloc == "127.0.0.1:9"
+    return parse_qs(address.query)
+
+
+def token(browser: httpx.Client, code: str, redirect: str = BACK) -> httpx.Response:
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect}
+    return browser.post("/oauth2/token", data=form, auth=CODE)
+
+
+def test_allow_leads_to_a_token_that_sees_the_owners_plants_only(
+    browser: httpx.Client, sandbox: Served
+) -> None:
+    query = walk(browser, "allow")
+    assert (query["state"], query["keep"]) == (["s&1"], ["1"])
+    answer = token(browser, query["code"][0])
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    seen = browser.get("/monitoring/v1/plants", headers=headers).json()["plants"]
+    owned = [
+        source.plant.plant_id
+        for source in sandbox.world.sources()
+        if source.plant.owner == "owner1@example.com"
+    ]
+    assert [plant["plantId"] for plant in seen] == owned
+    assert len(owned) == 3
+
+
+def test_a_code_works_once_and_for_its_own_address(browser: httpx.Client) -> None:
+    code = walk(browser, "allow")["code"][0]
+    assert token(browser, code).status_code == 200
+    assert token(browser, code).json()["error"] == "invalid_grant"
+    other = walk(browser, "allow")["code"][0]
+    assert token(browser, other, "http://127.0.0.1:9/elsewhere").json()["error"] == "invalid_grant"
+
+
+def test_offline_access_in_the_code_flow(browser: httpx.Client) -> None:
+    code = walk(browser, "allow", scope="offline_access")["code"][0]
+    assert token(browser, code).json()["refresh_expires_in"] == 0
+
+
+def test_deny_comes_back_as_access_denied(browser: httpx.Client) -> None:
+    query = walk(browser, "deny")
+    assert query["error"] == ["access_denied"]
+    assert "code" not in query
+
+
+def test_wrong_password_stays_on_the_page(browser: httpx.Client) -> None:
+    answer = browser.post(
+        "/oauth2/auth/login", data={**ASKED, "email": "owner1@example.com", "password": "no"}
+    )
+    assert answer.status_code == 401
+    assert "Try again" in answer.text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"client_id": "unknown"},
+        {"client_id": "sandbox-custom"},
+        {"response_type": "token"},
+        {"redirect_uri": "javascript:alert(1)"},
+        {"redirect_uri": "http://[broken"},
+        {"redirect_uri": ""},
+    ],
+)
+def test_a_request_that_cannot_go_on_says_why(browser: httpx.Client, wrong: dict[str, str]) -> None:
+    answer = browser.get("/oauth2/auth", params={**ASKED, **wrong})
+    assert answer.status_code == 400
+    assert "go on" in answer.text
+
+
+def test_pages_escape_what_they_show_and_load_nothing(browser: httpx.Client) -> None:
+    answer = browser.get("/oauth2/auth", params={**ASKED, "state": '"><script>alert(1)</script>'})
+    assert "<script" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "not SMA" in answer.text
+
+
+def test_hostile_plant_names_are_shown_as_text(serve) -> None:
+    it = serve(plants=3, hostile_names=True)
+    with httpx.Client(base_url=it.url, trust_env=False) as browser:
+        page = browser.post(
+            "/oauth2/auth/login", data={**ASKED, "email": "owner1@example.com", "password": OWNER_PASSWORD}
+        ).text
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page

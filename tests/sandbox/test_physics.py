@@ -1,0 +1,164 @@
+"""The model: energy is conserved, seeds repeat, and the exact energy agrees with the rows."""
+
+from dataclasses import fields, replace
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.fleet.plants import Battery
+from sandbox.fleet.simulated import simulated_fleet
+from sandbox.physics.battery import clamped_walk, run_battery
+from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
+from sandbox.series.simulated import FeedInLimit, FlowCache, SimulatedSource
+from tests.sandbox.conftest import Served
+
+FLEET = simulated_fleet(40, 7)
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 100)), min_size=1, max_size=70))
+def test_the_scan_walks_as_a_step_by_step_walk_does(items: list[tuple[float, float]]) -> None:
+    steps, upper = np.array([item[0] for item in items]), np.array([item[1] for item in items])
+    expected, stored = [], 0.0
+    for step, limit in items:
+        stored = min(max(stored + step, 0.0), limit)
+        expected.append(stored)
+    assert clamped_walk(steps, upper) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32), st.floats(100, 20_000), st.floats(100, 8000))
+def test_a_battery_conserves_energy_and_ends_the_day_at_its_reserve(
+    seed: int, capacity: float, power: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    net = rng.normal(0, 4000, (2, 288))
+    surplus, deficit = np.maximum(net, 0), np.maximum(-net, 0)
+    battery = Battery(capacity, power)
+    charging, discharging, stored = run_battery(battery, surplus, deficit, CELL_HOURS)
+    assert (charging <= surplus + 1e-6).all()
+    assert (discharging <= deficit + 1e-6).all()
+    assert charging.max() <= power + 1e-6
+    assert stored.max() <= capacity + 1e-6
+    assert stored[:, -1] == pytest.approx(0.0, abs=1e-6)
+    into = charging.sum(axis=1) * battery.efficiency
+    out = discharging.sum(axis=1) / battery.efficiency
+    assert into == pytest.approx(out, rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize("plant", FLEET[::3], ids=lambda plant: plant.name)
+def test_no_energy_appears_or_vanishes(plant) -> None:
+    flows = simulate(plant, 7, [date(2023, 6, 10), date(2023, 6, 11)])
+    sources = flows.pv + flows.diesel + flows.discharging + flows.from_grid
+    sinks = flows.load + flows.charging + flows.feed_in
+    assert np.abs(sources - sinks).max() < 1e-6
+    for item in fields(Flows):
+        values = getattr(flows, item.name)
+        assert np.isfinite(values).all(), item.name
+        if not item.name.endswith("_c"):
+            assert values.min() >= -1e-9, item.name
+    assert flows.pv.max() <= plant.array.ac_rated_w + 1e-9
+    assert (flows.dc >= flows.pv).all()
+
+
+def test_summer_beats_winter_and_noon_beats_night() -> None:
+    plant = FLEET[0]
+    june = simulate(plant, 7, [date(2023, 6, day) for day in range(1, 31)])
+    december = simulate(plant, 7, [date(2023, 12, day) for day in range(1, 31)])
+    assert june.pv.sum() > 3 * december.pv.sum()
+    assert june.pv[:, 138:162].mean() > june.pv[:, 84:96].mean() > 0
+    assert june.pv[:, :24].max() == 0
+    specific = june.pv.sum() * CELL_HOURS / plant.array.peak_w  # kWh per kWp of June
+    assert 70 < specific < 180
+
+
+def test_a_day_alone_equals_the_day_within_its_month() -> None:
+    for plant in FLEET[:4]:
+        month = simulate(plant, 7, [date(2023, 5, day) for day in range(1, 32)])
+        for day in (1, 9, 31):
+            alone = simulate(plant, 7, [date(2023, 5, day)])
+            for item in fields(Flows):
+                one, other = getattr(month, item.name)[day - 1], getattr(alone, item.name)[0]
+                assert one == pytest.approx(other, abs=1e-6), item.name
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(serve) -> None:
+    path = "/monitoring/v1/plants/5000000/measurements/sets/EnergyBalance/Day"
+    one, same, other = (
+        serve(plants=2, seed=seed).http.get(path, params={"Date": "2023-06-10"}).content for seed in (3, 3, 4)
+    )
+    assert one == same
+    assert one != other
+
+
+def test_feed_in_limit_holds_and_what_is_lost_is_pv_alone() -> None:
+    plant = next(p for p in FLEET if p.metered and p.battery is None)
+    day = date(2023, 6, 10)
+    free = simulate(plant, 7, [day])
+    limit = np.full((1, cells_of(day, plant.zone)), 500.0)
+    held = simulate(plant, 7, [day], limit)
+    assert free.feed_in.max() > 500
+    assert held.feed_in.max() <= 500 + 1e-9
+    assert np.abs((free.pv - held.pv) - (free.feed_in - held.feed_in)).max() < 1e-6
+    assert (held.load == free.load).all()
+
+
+def test_limits_change_days_months_and_the_truth_alike() -> None:
+    plant = next(p for p in FLEET if p.metered and p.battery is None)
+    source = SimulatedSource(plant, FlowCache(7))
+    day = date(2023, 6, 10)
+    start = float(simulate(plant, 7, [day]).ends[0, 0]) - 300
+    before = source.exact_kwh(None, "pvGeneration", start, start + 86400)
+    source.limit([FeedInLimit(start, start + 86400, 0.0)])
+    after = source.exact_kwh(None, "pvGeneration", start, start + 86400)
+    assert before is not None
+    assert after is not None
+    assert after < before
+    month = source.daily_energy(None, "EnergyBalance", [day])["pvGeneration"][0]
+    rows = source.day(None, "EnergyBalance", day).energy["pvGeneration"].sum()
+    assert (month / 1000, rows / 1000) == (pytest.approx(after), pytest.approx(after))
+    assert source.exact_kwh(None, "gridFeedIn", start, start + 86400) == pytest.approx(0.0)
+
+
+def test_truth_of_parts_adds_up_and_cuts_cells(sandbox: Served) -> None:
+    edges = ["2023-06-10T00:00:00Z", "2023-06-10T11:02:30Z", "2023-06-12T07:00:01Z", "2023-06-30T00:00:00Z"]
+    parts = [sandbox.truth("5000000", "pvGeneration", a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    assert sum(parts) == pytest.approx(
+        sandbox.truth("5000000", "pvGeneration", edges[0], edges[-1]), rel=1e-12
+    )
+
+
+def test_truth_of_devices_adds_up_to_the_plant(sandbox: Served) -> None:
+    plant = next(source.plant for source in sandbox.world.sources() if source.plant.index == 2)
+    window = {"from": "2016-01-01T00:00:00Z", "to": "2021-01-01T00:00:00Z"}
+    inverters = [device for device in plant.devices if device.share]
+    kwh = [sandbox.get(f"/_truth/devices/{d.device_id}/pvGeneration", **window)["kwh"] for d in inverters]
+    assert all(value > 0 for value in kwh)
+    whole = sandbox.truth(plant.plant_id, "pvGeneration", window["from"], window["to"])
+    assert sum(kwh) == pytest.approx(whole, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "plants/5000000/batteryStateOfCharge?from=2023-01-01&to=2023-01-02",
+        "plants/5000000/pvGeneration?from=2023-01-02&to=2023-01-01",
+        "plants/5000000/pvGeneration?from=x&to=2023-01-01",
+        "plants/5000000/pvGeneration?from=0001-01-01&to=2023-01-01",
+        "plants/none/pvGeneration?from=2023-01-01&to=2023-01-02",
+        "devices/none/pvGeneration?from=2023-01-01&to=2023-01-02",
+    ],
+)
+def test_bad_questions_for_the_truth(sandbox: Served, path: str) -> None:
+    assert sandbox.http.get(f"/_truth/{path}").status_code in (400, 404)
+
+
+def test_caches_stay_bounded() -> None:
+    cache = FlowCache(7, days=5, months=2)
+    source = SimulatedSource(replace(FLEET[0]), cache)
+    for day in range(1, 13):
+        source.day(None, "EnergyBalance", date(2023, 6, day))
+    source.daily_energy(None, "EnergyBalance", [date(2023, month, 1) for month in (1, 2, 3, 4)])
+    assert cache.sizes() == (5, 2)
