@@ -108,7 +108,7 @@ def _balance(
     charging, discharging, stored = (
         run_battery(plant.battery, surplus, deficit, CELL_HOURS) if plant.battery else (none, none, none)
     )
-    feed_in = surplus - charging
+    feed_in = np.maximum(surplus - charging, 0.0)  # rounding must not make a grid flow negative
     if feed_in_limit is not None:
         lost = np.minimum(np.maximum(feed_in - feed_in_limit, 0.0), pv)
         dc = dc * np.divide(pv - lost, pv, out=np.ones_like(pv), where=pv > 0)
@@ -124,7 +124,7 @@ def _balance(
         discharging=discharging,
         stored_wh=stored,
         feed_in=feed_in,
-        from_grid=deficit - discharging,
+        from_grid=np.maximum(deficit - discharging, 0.0),
         dc=dc,
         insolation=made.insolation,
         ambient_c=made.ambient_c,

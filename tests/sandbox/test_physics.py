@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_limits_change_days_months_and_the_truth_alike() -> None:
 
 def test_truth_of_parts_adds_up_and_cuts_cells(sandbox: Served) -> None:
     edges = ["2023-06-10T00:00:00Z", "2023-06-10T11:02:30Z", "2023-06-12T07:00:01Z", "2023-06-30T00:00:00Z"]
-    parts = [sandbox.truth("5000000", "pvGeneration", a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [sandbox.truth("5000000", "pvGeneration", a, b) for a, b in pairwise(edges)]
     assert sum(parts) == pytest.approx(
         sandbox.truth("5000000", "pvGeneration", edges[0], edges[-1]), rel=1e-12
     )

@@ -1,0 +1,344 @@
+"""Every fault strikes as its name says, where it was aimed, as often as it was asked to, and the same each time."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from sandbox.faults.catalogue import KINDS
+from sandbox.faults.plan import FaultError, FirstReads, make_fault, parse_fault
+from sandbox.options import Options
+from tests.sandbox.conftest import Json, Served, served
+
+PLANT = "5000000"
+DAY = "/monitoring/v1/plants/5000000/measurements/sets/EnergyBalance/Day"
+ASK = {"Date": "2023-06-10"}
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    with served(Options(plants=6)) as it:
+        yield it
+
+
+@pytest.fixture(autouse=True)
+def clean(faulty: Served):
+    yield
+    httpx.request("DELETE", f"{faulty.url}/_control/faults", trust_env=False)
+    for owner in ("owner1@example.com", "owner2@example.com"):
+        faulty.world.consents.grant("sandbox-custom", owner)
+    faulty.login()
+
+
+def switch_on(it: Served, *faults: str | Json) -> None:
+    answer = it.http.put("/_control/faults", json={"faults": list(faults)})
+    assert answer.status_code == 200, answer.text
+
+
+def counted(it: Served) -> list[Json]:
+    faults: list[Json] = it.get("/_control/faults")["faults"]
+    return faults
+
+
+@pytest.mark.parametrize("status", [404, 408, 429, 500, 502, 503, 504])
+def test_statuses_in_smas_form_or_in_html(faulty: Served, status: int) -> None:
+    switch_on(faulty, f"status_{status}")
+    answer = faulty.http.get(DAY, params=ASK)
+    assert answer.status_code == status
+    if status in (502, 504):
+        assert answer.headers["content-type"].startswith("text/html")
+        assert answer.text.startswith("<html>")
+    else:
+        assert answer.json()["code"] == str(status)
+
+
+def spoiled(it: Served, fault: str) -> tuple[list[Json], list[Json]]:
+    """The rows without and with the fault."""
+    good = it.http.get(DAY, params=ASK).json()["set"]
+    switch_on(it, fault)
+    return good, it.http.get(DAY, params=ASK).json()["set"]
+
+
+def changed(good: list[Json], bad: list[Json]) -> list[tuple[Json, Json]]:
+    return [(one, other) for one, other in zip(good, bad, strict=True) if one != other]
+
+
+def test_missing_rows(faulty: Served) -> None:
+    good, bad = spoiled(faulty, "missing_rows,amount=7")
+    assert len(bad) == len(good) - 7
+    assert all(row in good for row in bad)
+
+
+def test_spike_puts_the_lost_energy_into_one_row(faulty: Served) -> None:
+    ((good, bad),) = changed(*spoiled(faulty, "spike"))
+    assert bad["pvGeneration"] - good["pvGeneration"] == pytest.approx(165_763 * 12)
+    assert good["totalConsumption"] == bad["totalConsumption"]
+
+
+def test_negative(faulty: Served) -> None:
+    ((good, bad),) = changed(*spoiled(faulty, "negative,amount=123"))
+    assert bad["pvGeneration"] == -123
+    assert bad["time"] == good["time"]
+
+
+def test_duplicate_rows(faulty: Served) -> None:
+    good, bad = spoiled(faulty, "duplicate_rows")
+    assert len(bad) == len(good) + 3
+    assert {row["time"] for row in bad} == {row["time"] for row in good}
+
+
+def test_unsorted_rows(faulty: Served) -> None:
+    good, bad = spoiled(faulty, "unsorted_rows")
+    assert bad != good
+    assert sorted(bad, key=lambda row: row["time"]) == good
+
+
+def test_future_rows(faulty: Served) -> None:
+    good, bad = spoiled(faulty, "future_rows")
+    assert bad[: len(good)] == good
+    assert [row["time"][:4] for row in bad[len(good) :]] == ["2024", "2024"]
+
+
+def test_empty_list(faulty: Served) -> None:
+    good, bad = spoiled(faulty, "empty_list")
+    assert good
+    assert bad == []
+
+
+def test_wrong_types(faulty: Served) -> None:
+    ((_, bad),) = changed(*spoiled(faulty, "string_for_number"))
+    assert isinstance(bad["pvGeneration"], str)
+    faulty.http.delete("/_control/faults")
+    ((_, bad),) = changed(*spoiled(faulty, "number_for_string"))
+    assert isinstance(bad["time"], int)
+    faulty.http.delete("/_control/faults")
+    ((good, bad),) = changed(*spoiled(faulty, "null_values"))
+    assert dict.fromkeys(good) | {"time": good["time"]} == bad
+
+
+def test_unknown_fields(faulty: Served) -> None:
+    switch_on(faulty, "unknown_fields")
+    body = faulty.http.get(DAY, params=ASK).json()
+    assert "x-release" in body
+    assert body["set"][0]["quality"] == {"flag": "estimated"}
+
+
+def test_missing_envelope(faulty: Served) -> None:
+    good = faulty.http.get(DAY, params=ASK).json()["set"]
+    switch_on(faulty, "missing_envelope")
+    assert faulty.http.get(DAY, params=ASK).json() == good
+
+
+def test_invalid_json_and_html(faulty: Served) -> None:
+    switch_on(faulty, "invalid_json")
+    answer = faulty.http.get(DAY, params=ASK)
+    assert answer.status_code == 200
+    with pytest.raises(orjson.JSONDecodeError):
+        orjson.loads(answer.content)
+    switch_on(faulty, "html_body")
+    answer = faulty.http.get(DAY, params=ASK)
+    assert (answer.status_code, answer.text[:6]) == (200, "<html>")
+
+
+def test_huge_answer(faulty: Served) -> None:
+    switch_on(faulty, "huge_answer,amount=3")
+    answer = faulty.http.get(DAY, params=ASK)
+    assert 3e6 < len(answer.content) < 4e6
+    assert len(answer.json()["set"]) % 288 == 0
+
+
+def test_changed_answer_says_less_first_and_the_truth_later(faulty: Served) -> None:
+    good = faulty.http.get(DAY, params={"Date": "2023-07-01"}).json()["set"]
+    switch_on(faulty, "changed_answer,amount=10")
+    first = faulty.http.get(DAY, params={"Date": "2023-07-01"}).json()["set"]
+    later = faulty.http.get(DAY, params={"Date": "2023-07-01"}).json()["set"]
+    assert sum(row["pvGeneration"] for row in first) == pytest.approx(
+        0.9 * sum(row["pvGeneration"] for row in good)
+    )
+    assert later == good
+
+
+def test_reset(faulty: Served) -> None:
+    switch_on(faulty, "reset")
+    with pytest.raises(httpx.ReadError, match=r"[Rr]eset"):
+        faulty.http.get(DAY, params=ASK)
+
+
+def test_truncated_body(faulty: Served) -> None:
+    switch_on(faulty, "truncated_body")
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+        faulty.http.get(DAY, params=ASK)
+
+
+@pytest.mark.parametrize("kind", ["slow_first_byte", "slow_body"])
+def test_slow_answers_are_slow_and_whole(faulty: Served, kind: str) -> None:
+    good = faulty.http.get(DAY, params=ASK).content
+    switch_on(faulty, f"{kind},amount=0.3")
+    begin = time.monotonic()
+    answer = faulty.http.get(DAY, params=ASK)
+    assert time.monotonic() - begin >= 0.2
+    assert answer.content == good
+
+
+@pytest.mark.parametrize("kind", ["slow_first_byte", "stall"])
+def test_a_client_that_gives_up_frees_the_server(faulty: Served, kind: str) -> None:
+    switch_on(faulty, f"{kind},amount=60")
+    with (
+        httpx.Client(base_url=faulty.url, headers=faulty.http.headers, timeout=0.3, trust_env=False) as hasty,
+        pytest.raises(httpx.ReadTimeout),
+    ):
+        hasty.get(DAY, params=ASK)
+    faulty.http.delete("/_control/faults")
+    assert faulty.http.get(DAY, params=ASK).status_code == 200
+
+
+def test_a_stall_ends_without_the_rest(faulty: Served) -> None:
+    switch_on(faulty, "stall,amount=0.1")
+    with pytest.raises(httpx.RemoteProtocolError):
+        faulty.http.get(DAY, params=ASK)
+
+
+def test_expired_token_in_the_middle_of_a_run(faulty: Served) -> None:
+    switch_on(faulty, "expired_token,after=2,times=1")
+    assert [faulty.http.get(DAY, params=ASK).status_code for _ in range(4)] == [200, 200, 401, 401]
+    faulty.login()
+    assert faulty.http.get(DAY, params=ASK).status_code == 200
+
+
+def test_revoked_consent_in_the_middle_of_a_run(faulty: Served) -> None:
+    switch_on(faulty, "revoked_consent,after=1,times=1")
+    assert [len(faulty.http.get(DAY, params=ASK).json()["set"]) for _ in range(3)] == [288, 0, 0]
+
+
+def test_every_fault_has_a_test_here() -> None:
+    source = Path(__file__).read_text("utf-8")
+    assert all(name in source or name.startswith("status_") for name in KINDS)
+
+
+def statuses(it: Served, *plants: str) -> list[int]:
+    return [it.http.get(DAY.replace(PLANT, plant), params=ASK).status_code for plant in plants]
+
+
+def dates(it: Served, *days: str) -> list[int]:
+    return [it.http.get(DAY, params={"date": day}).status_code for day in days]
+
+
+def paths(it: Served, *targets: str) -> list[int]:
+    return [it.http.get(target, params=ASK).status_code for target in targets]
+
+
+def token_statuses(it: Served) -> list[int]:
+    auth = (it.world.options.client_id, it.world.options.client_secret)
+    token = it.http.post("/oauth2/token", data={"grant_type": "client_credentials"}, auth=auth)
+    return [token.status_code, it.http.get(DAY, params=ASK).status_code]
+
+
+def moments(it: Served, later: float) -> list[int]:
+    first = it.http.get(DAY, params=ASK).status_code
+    it.world.clock.advance(later)
+    it.login()
+    second = it.http.get(DAY, params=ASK).status_code
+    it.world.clock.advance(-later)
+    return [first, second]
+
+
+AIMS: list[tuple[str, Callable[[Served], list[int]], list[int]]] = [
+    ("status_503,plants=5000022", lambda it: statuses(it, PLANT, "5000022"), [200, 503]),
+    ("status_503,dates=2023-06-11", lambda it: dates(it, "2023-06-10", "2023-06-11"), [200, 503]),
+    (
+        "status_503,path=/devices/",
+        lambda it: paths(it, DAY, "/monitoring/v1/devices/5000001/status"),
+        [200, 503],
+    ),
+    ("status_503,path=/oauth2/token,method=post", token_statuses, [503, 200]),
+    ("status_503,since=2024-06-15T12:30:00Z", lambda it: moments(it, 3600), [200, 503]),
+    ("status_503,until=2024-06-15T12:30:00", lambda it: moments(it, 3600), [503, 200]),
+]
+
+
+@pytest.mark.parametrize(("fault", "ask", "expected"), AIMS, ids=[item[0] for item in AIMS])
+def test_faults_hit_their_aim_only(
+    faulty: Served, fault: str, ask: Callable[[Served], list[int]], expected: list[int]
+) -> None:
+    switch_on(faulty, fault)
+    assert ask(faulty) == expected
+
+
+def test_device_calls_belong_to_their_plant(faulty: Served) -> None:
+    switch_on(faulty, f"status_500,plants={PLANT}")
+    assert paths(
+        faulty, "/monitoring/v1/devices/5000001/status", "/monitoring/v1/devices/5000023/status"
+    ) == [500, 200]
+
+
+def test_a_share_strikes_about_its_share_and_the_same_ones_each_time(faulty: Served) -> None:
+    runs = []
+    for _ in range(2):
+        switch_on(faulty, "status_503=0.3")
+        runs.append([faulty.http.get("/monitoring/v1/plants").status_code for _ in range(120)])
+    assert runs[0] == runs[1]
+    assert 20 <= runs[0].count(503) <= 52
+    (fault,) = counted(faulty)
+    assert (fault["matched"], fault["struck"]) == (120, runs[0].count(503))
+
+
+def test_control_itself_is_never_struck(faulty: Served) -> None:
+    switch_on(faulty, "status_500,path=/")
+    assert faulty.http.get("/_control").status_code == 200
+
+
+def test_faults_combine(faulty: Served) -> None:
+    switch_on(faulty, "missing_rows", "negative", {"kind": "slow_body", "amount": 0.05})
+    rows = faulty.http.get(DAY, params=ASK).json()["set"]
+    assert len(rows) == 276
+    assert any(row["totalConsumption"] < 0 for row in rows)
+
+
+def test_an_answer_without_rows_passes_row_faults(faulty: Served) -> None:
+    switch_on(faulty, *[name for name, kind in KINDS.items() if kind.stage.name == "ROWS"])
+    assert faulty.http.get("/monitoring/v1/plants").json()["plants"]
+    assert faulty.http.get("/monitoring/v1/plants/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, kind in KINDS.items() if kind.stage.name in ("ROWS", "BODY")]
+)
+def test_faults_in_rows_leave_an_empty_answer_standing(faulty: Served, name: str) -> None:
+    switch_on(faulty, f"{name},amount=1")
+    assert faulty.http.get(DAY, params={"Date": "2001-01-01"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense", "There is no fault"),
+        ("reset=2", "between 0 and 1"),
+        ("reset=x", "must be a number"),
+        ("reset=nan", "finite"),
+        ("reset,colour=red", "no setting 'colour'"),
+        ("reset,plants", "has no value"),
+        ("reset,since=noon", "ISO time"),
+        ("stall,amount=-1", "must not be negative"),
+    ],
+)
+def test_a_fault_that_cannot_be_says_why(faulty: Served, text: str, said: str) -> None:
+    with pytest.raises(FaultError, match=said):
+        parse_fault(text)
+    answer = faulty.http.put("/_control/faults", json={"faults": [text]})
+    assert answer.status_code == 400
+    assert said in answer.json()["message"]
+
+
+def test_settings_of_the_wrong_kind_are_refused() -> None:
+    for settings in ({"kind": "reset", "plants": "5"}, {"kind": "reset", "path": 7}, {"kind": ["reset"]}):
+        with pytest.raises(FaultError):
+            make_fault(settings)
+
+
+def test_the_memory_of_first_reads_is_bounded() -> None:
+    reads = FirstReads(limit=2)
+    assert [reads.is_first(text) for text in "abacb"] == [True, True, False, True, False]
+    assert reads.is_first("a")

@@ -1,0 +1,128 @@
+"""The sandbox as a process of its own, and its command line."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from sandbox.address import SandboxAddress
+from sandbox.cli import app
+from sandbox.launch import SandboxFailedError, running
+
+BASES = {
+    "SMA_AUTH_URL": "",
+    "SMA_CONSENT_URL": "",
+    "SMA_MONITORING_URL": "/monitoring",
+    "SMA_LIVE_URL": "/live",
+}
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_running_gives_the_settings_of_a_client_and_leaves_no_process() -> None:
+    with running("--plants", "2", "--client-secret", "s3", "--time-basis=utc") as address:
+        settings = address.settings()
+        auth = (settings["SMA_CLIENT_ID"], settings["SMA_CLIENT_SECRET"])
+        form = {"grant_type": "client_credentials"}
+        token = httpx.post(
+            f"{settings['SMA_AUTH_URL']}/oauth2/token", data=form, auth=auth, trust_env=False
+        ).json()
+        headers = {"Authorization": f"Bearer {token['access_token']}"}
+        answer = httpx.get(f"{settings['SMA_MONITORING_URL']}/v1/plants", headers=headers, trust_env=False)
+        assert len(answer.json()["plants"]) == 2
+        assert settings["SMA_TIME_BASIS"] == "utc"
+        assert settings["SMA_FLOW"] == "custom"
+        assert auth[1] == "s3"
+        pid = address.pid
+    assert pid is not None
+    assert not alive(pid)
+
+
+def test_the_bases_differ_in_their_path_only() -> None:
+    settings = SandboxAddress("http://127.0.0.1:1").settings()
+    assert {name: settings[name] for name in BASES} == {n: f"http://127.0.0.1:1{p}" for n, p in BASES.items()}
+    assert settings["SMA_GRIDCONTROL_URL"] == "http://127.0.0.1:1/gridcontrol"
+
+
+def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:
+    sandbox = running("--replay", str(tmp_path / "none.parquet"))
+    with pytest.raises(SandboxFailedError, match="Cannot read the recording"):
+        sandbox.__enter__()
+
+
+def test_it_ends_with_its_standard_input_and_its_banner_says_what_it_is() -> None:
+    command = [sys.executable, "-m", "sandbox", "serve", "--port", "0", "--plants", "0", "--ready-json"]
+    with subprocess.Popen(
+        [*command, "--until-stdin-closes"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["url"].startswith("http://127.0.0.1:")
+        assert "secret" not in json.dumps(ready)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 0
+    assert "NOT SMA" in said
+    assert "sandbox-custom-secret" not in said
+
+
+def test_a_taken_port_is_told_with_the_cure() -> None:
+    with running("--plants", "0") as address:
+        port = address.url.rpartition(":")[2]
+        result = CliRunner().invoke(app, ["serve", "--port", port, "--plants", "0"])
+    assert result.exit_code == 2
+    assert "Choose another with --port" in result.stderr
+
+
+def test_faults_from_the_command_line() -> None:
+    with running("--plants", "1", "--fault", "status_503,times=1", "--requests-per-5-min", "2") as address:
+        form = {"grant_type": "client_credentials"}
+        auth = (address.client_id, address.client_secret)
+        with httpx.Client(base_url=address.url, trust_env=False) as http:
+            token = http.post("/oauth2/token", data=form, auth=auth).json()["access_token"]
+            http.headers["Authorization"] = f"Bearer {token}"
+            assert [http.get("/monitoring/v1/plants").status_code for _ in range(4)] == [503, 200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--fault", "nonsense"], "There is no fault"),
+        (["--replay", "a.parquet", "--timezone", "UTC", "--timezone", "UTC"], "repeat it in step"),
+        (["--plants", "-1"], "greater than or equal"),
+        (["--time-basis", "moon"], "moon"),
+    ],
+)
+def test_wrong_options_are_usage_errors(options: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["serve", *options])
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_all_faults_can_be_listed() -> None:
+    result = CliRunner().invoke(app, ["serve", "--list-faults"])
+    assert result.exit_code == 0
+    assert "truncated_body" in result.stdout
+
+
+def test_ten_thousand_plants_start_quickly_enough_to_use() -> None:
+    begin = time.monotonic()
+    with running("--plants", "10000") as address:
+        assert address.url
+    assert time.monotonic() - begin < 30
