@@ -11,9 +11,9 @@ import polars as pl
 from schemas import Devices, MeasurementSets, Plants, polars_schema
 
 CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# SMA's classes of AC power in kW, and where each begins.
-CLASS_NAMES = ("1-19", "20-99", "100-499", "500-999", "1000+")
-CLASS_BEGINS = (20, 100, 500, 1000)
+# SMA's classes of AC power: what each ends below, in kW.
+CAPACITY_CLASSES = ((20, "1-19"), (100, "20-99"), (500, "100-499"), (1000, "500-999"))
+LARGEST_CLASS = "1000+"
 
 _PLANTS = """
 SELECT answer.plantId AS plant_id, answer.name AS name, answer.timezone AS timezone,
@@ -109,7 +109,10 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
 
 def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
     """SMA's class of an AC power; null where the power is."""
-    return kilowatts.cut(CLASS_BEGINS, labels=CLASS_NAMES, left_closed=True).cast(pl.String)
+    name: pl.Expr = pl.lit(LARGEST_CLASS)
+    for below, smaller in reversed(CAPACITY_CLASSES):
+        name = pl.when(kilowatts < below).then(pl.lit(smaller)).otherwise(name)
+    return pl.when(kilowatts.is_not_null()).then(name)
 
 
 def is_timezone(name: str | None) -> bool:

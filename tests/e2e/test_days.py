@@ -1,0 +1,243 @@
+"""Whole days through all steps: what is stored, what a second reading changes, what a failure leaves."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from pipeline import steps
+from pipeline.errors import SunledgerError, UsageError
+from pipeline.runtime import Runtime
+from schemas import (
+    DeviceEnergyDaily,
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyMonthly,
+    Plants,
+    PvIntervals,
+    Quarantine,
+    RawEnergyBalance,
+    RawPv,
+    Table,
+    storage,
+)
+from tests.e2e.conftest import ScriptedSma
+
+New = Callable[..., Runtime]
+MONDAY, TUESDAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)
+DAY_TABLES: list[type[Table]] = [
+    RawEnergyBalance,
+    RawPv,
+    EnergyBalanceIntervals,
+    PvIntervals,
+    EnergyDaily,
+    DeviceEnergyDaily,
+    Quarantine,
+]
+
+
+def refresh(runtime: Runtime) -> None:
+    for step in (
+        steps.fetch_plants,
+        steps.write_plants,
+        steps.fetch_devices,
+        steps.write_devices,
+        steps.fetch_measurement_sets,
+        steps.write_measurement_sets,
+    ):
+        step(runtime)
+
+
+def fetch(runtime: Runtime, day: dt.date) -> None:
+    steps.fetch_set(runtime, steps.BALANCE, day)
+    steps.fetch_set(runtime, steps.PV, day)
+    steps.fetch_logs(runtime, day)
+
+
+def build(runtime: Runtime, day: dt.date) -> None:
+    steps.write_intervals(runtime, steps.BALANCE, day)
+    steps.write_intervals(runtime, steps.PV, day)
+    steps.write_logs(runtime, day)
+    steps.write_energy_daily(runtime, day)
+    steps.write_device_energy_daily(runtime, day)
+    steps.write_energy_monthly(runtime)
+
+
+def run(runtime: Runtime, *days: dt.date) -> Runtime:
+    refresh(runtime)
+    for day in days:
+        fetch(runtime, day)
+        build(runtime, day)
+    return runtime
+
+
+def energy(runtime: Runtime) -> dict[tuple[str, int], float | None]:
+    """kWh by plant and day of the month."""
+    found = runtime.lake.scan(EnergyDaily).collect()
+    return {(r["plant_id"], r["local_date"].day): r["pv_generation_kwh"] for r in found.iter_rows(named=True)}
+
+
+def versions(runtime: Runtime) -> dict[str, int]:
+    return {storage(model).table: runtime.lake.snapshot(model).version for model in DAY_TABLES}
+
+
+def test_a_day_becomes_energy(new_runtime: New) -> None:
+    runtime = run(new_runtime(), MONDAY)
+    assert energy(runtime) == {("11", 4): pytest.approx(24.0), ("12", 4): pytest.approx(24.0)}
+    (row,) = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == "11").collect().rows(named=True)
+    assert (row["status"], row["n_rows"], row["n_flagged"]) == ("complete", 288, 0)
+    assert row["pv_generation_covered_h"] == 24.0
+    assert row["total_consumption_kwh"] is None
+    devices = runtime.lake.scan(DeviceEnergyDaily).collect()
+    assert devices.select("plant_id", "device_id").rows() == [("11", "111"), ("12", "121")]
+
+
+def test_the_same_answers_commit_nothing(new_runtime: New) -> None:
+    before = versions(run(new_runtime(), MONDAY, TUESDAY))
+    assert versions(run(new_runtime(), MONDAY, TUESDAY)) == before
+
+
+def test_a_changed_answer_replaces_its_day_alone(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = run(new_runtime(), MONDAY, TUESDAY)
+    monday = {m: runtime.lake.snapshot(m, {"local_date": MONDAY}).files for m in DAY_TABLES}
+    sma.watts["11", "2021-10-05"] = 500.0
+    runtime = run(new_runtime(), MONDAY, TUESDAY)
+    assert energy(runtime)["11", 5] == pytest.approx(12.0)
+    assert {m: runtime.lake.snapshot(m, {"local_date": MONDAY}).files for m in DAY_TABLES} == monday
+
+
+def test_a_rebuild_from_raw_calls_no_api(new_runtime: New, sma: ScriptedSma) -> None:
+    expected = energy(run(new_runtime(), MONDAY))
+    runtime = new_runtime()
+    for model in (EnergyBalanceIntervals, PvIntervals, EnergyDaily):
+        runtime.lake.replace(model, {"local_date": MONDAY}, [], empty=True)
+    sma.asked.clear()
+    build(runtime, MONDAY)
+    assert energy(runtime) == expected
+    assert sma.asked == []
+
+
+def test_a_silent_plant_is_missing_and_not_zero(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.watts["12", "2021-10-04"] = None
+    runtime = run(new_runtime(), MONDAY)
+    (row,) = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == "12").collect().rows(named=True)
+    assert (row["status"], row["pv_generation_kwh"], row["covered_h"]) == ("missing", None, 0.0)
+    assert row["expected_h"] > 11
+
+
+def test_an_empty_answer_never_erases_a_stored_day(new_runtime: New, sma: ScriptedSma) -> None:
+    run(new_runtime(), MONDAY)
+    sma.watts["12", "2021-10-04"] = None
+    runtime = run(new_runtime(), MONDAY)
+    assert energy(runtime)["12", 4] == pytest.approx(24.0)
+    assert {(m.plant_id, m.table) for m in runtime.missing} == {
+        ("12", "raw_energy_balance"),
+        ("12", "raw_pv"),
+    }
+
+
+def test_a_failing_plant_keeps_its_last_good_day_and_is_listed(new_runtime: New, sma: ScriptedSma) -> None:
+    run(new_runtime(), MONDAY)
+    sma.watts["11", "2021-10-04"] = 2000.0
+    sma.broken.add("12")
+    runtime = new_runtime()
+    fetch(runtime, MONDAY)
+    build(runtime, MONDAY)
+    assert energy(runtime) == {("11", 4): pytest.approx(48.0), ("12", 4): pytest.approx(24.0)}
+    assert {m.plant_id for m in runtime.missing} == {"12"}
+    reasons = runtime.lake.scan(Quarantine).select("source", "plant_id", "scope", "reason").collect()
+    assert ("raw_energy_balance", "12", "answer", "request_failed") in reasons.rows()
+
+
+def test_a_plant_that_never_answered_is_a_missing_day(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    sma.broken.add("12")
+    fetch(runtime, MONDAY)
+    build(runtime, MONDAY)
+    status = runtime.lake.scan(EnergyDaily).select("plant_id", "status").collect()
+    assert status.rows() == [("11", "complete"), ("12", "missing")]
+
+
+def test_when_nothing_is_answered_the_step_fails(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = run(new_runtime(), MONDAY)
+    before = versions(runtime)
+    sma.broken |= {"11", "12"}
+    with pytest.raises(SunledgerError, match=r"None of 2 requests was answered.*503"):
+        steps.fetch_set(runtime, steps.BALANCE, MONDAY)
+    assert versions(runtime) == before
+
+
+def test_a_run_of_one_plant_leaves_the_others_alone(new_runtime: New, sma: ScriptedSma) -> None:
+    run(new_runtime(), MONDAY)
+    sma.watts |= {("11", "2021-10-04"): 1.0, ("12", "2021-10-04"): 2000.0}
+    runtime = run(new_runtime("12"), MONDAY)
+    assert energy(runtime) == {("11", 4): pytest.approx(24.0), ("12", 4): pytest.approx(48.0)}
+
+
+def test_an_unknown_plant_is_wrong_usage(new_runtime: New) -> None:
+    runtime = new_runtime("99")
+    steps.fetch_plants(runtime)
+    steps.write_plants(runtime)
+    with pytest.raises(UsageError, match="Plant 99 is not in SMA's list of 2 plants"):
+        steps.fetch_devices(runtime)
+
+
+def test_an_empty_list_of_plants_says_what_to_do(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.lists = []
+    runtime = new_runtime()
+    steps.fetch_plants(runtime)
+    with pytest.raises(SunledgerError, match=r"no plant owner has consented"):
+        steps.write_plants(runtime)
+
+
+def test_a_plant_that_is_listed_no_more_stays_known_and_is_not_asked(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    refresh(new_runtime())
+    sma.lists = ["11"]
+    later = new_runtime()
+    later.now = lambda: dt.datetime(2021, 10, 21, 12, tzinfo=dt.UTC)
+    refresh(later)
+    assert later.lake.scan(Plants).collect()["plant_id"].to_list() == ["11", "12"]
+    sma.asked.clear()
+    fetch(later, MONDAY)
+    assert {request.plant_id for request in sma.asked} == {"11"}
+
+
+def test_days_before_the_start_of_operation_are_not_asked_for(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    sma.asked.clear()
+    fetch(runtime, dt.date(2019, 12, 31))
+    assert sma.asked == []
+
+
+def test_today_is_provisional_until_it_is_read_again(new_runtime: New) -> None:
+    today = dt.date(2021, 10, 20)
+    runtime = run(new_runtime(), today)
+    assert set(runtime.lake.scan(EnergyDaily).collect()["status"]) == {"provisional"}
+
+
+def test_under_utc_a_local_day_is_put_together_from_the_utc_days_that_it_touches(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    sma.watts["11", "2021-10-03"] = 2400.0
+    runtime = new_runtime()
+    runtime.settings = runtime.settings.model_copy(update={"sma_time_basis": "utc"})
+    run(runtime, MONDAY)
+    # Brisbane's Monday begins on Sunday at 14:00 UTC: ten hours of 2.4 kW, then fourteen of 1 kW.
+    assert energy(runtime)["11", 4] == pytest.approx(10 * 2.4 + 14)
+    dates = {r.date for r in sma.asked if r.endpoint == "measurements"}
+    assert dates == {"2021-10-03", "2021-10-04"}
+
+
+def test_months_are_the_sums_of_their_days(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.watts["11", "2021-10-05"] = 500.0
+    runtime = run(new_runtime(), TUESDAY, MONDAY)
+    months = runtime.lake.scan(EnergyMonthly).filter(pl.col("plant_id") == "11").collect()
+    (row,) = months.rows(named=True)
+    assert (row["month"], row["n_days"], row["status"]) == (dt.date(2021, 10, 1), 2, "partial")
+    assert row["pv_generation_kwh"] == pytest.approx(36.0)
+    assert row["pv_generation_covered_h"] == pytest.approx(48.0)
