@@ -34,7 +34,6 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             dg.define_asset_job(
                 DAYS_JOB,
                 selection=dg.AssetSelection.assets(*daily, *monthly, warehouse),
-                partitions_def=days,
                 description="Fetch days, turn power into energy, add up days and months, publish.",
             ),
         ],

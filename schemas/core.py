@@ -131,7 +131,7 @@ class PvIntervals(
 
 
 class Logs(Table, table="logs", layer="core", partition=("local_date",)):
-    """Events of plants and devices."""
+    """Log entries of plants and devices, with level, message and state, as the portal keeps them."""
 
     plant_id: str = column(PLANT_ID)
     local_date: pl.Date = column("Calendar day of the log that the API was asked for.")

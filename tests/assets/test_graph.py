@@ -1,0 +1,83 @@
+"""Structure of the asset graph: what every asset must carry, and what the graph must not do."""
+
+import dagster as dg
+import pytest
+
+from assets.common import table_schema
+from pipeline.definitions import DAYS_JOB, LISTS_JOB, build_definitions
+from pipeline.settings import load_settings
+from schemas import RAW, TABLES, Quarantine, columns, storage
+
+DEFS = build_definitions(load_settings(env_file=None))
+GRAPH = DEFS.resolve_asset_graph()
+KEYS = sorted(GRAPH.materializable_asset_keys)
+MODELS = {storage(model).table: model for model in TABLES}
+LAYERS = ["raw", "core", "report", "publish"]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_every_asset_says_what_it_is(key: dg.AssetKey) -> None:
+    node = GRAPH.get(key)
+    assert node.group_name in LAYERS
+    assert node.owners
+    assert len(node.description or "") > 30
+    assert node.kinds
+
+
+@pytest.mark.parametrize("key", [k for k in KEYS if k.path[0] in MODELS], ids=str)
+def test_every_table_asset_shows_its_columns_with_units(key: dg.AssetKey) -> None:
+    model = MODELS[key.path[0]]
+    shown = GRAPH.get(key).metadata["dagster/column_schema"]
+    assert [column.name for column in shown.columns] == [column.name for column in columns(model)]
+    for column in columns(model):
+        if column.unit:
+            drawn = next(c for c in shown.columns if c.name == column.name)
+            assert f"Unit: {column.unit}." in (drawn.description or "")
+
+
+def test_every_table_is_an_asset() -> None:
+    # quarantine is written by the assets that set something aside.
+    tables = {storage(model).table for model in TABLES if model is not Quarantine}
+    assert {key.path[0] for key in KEYS} == {*tables, "warehouse"}
+
+
+def test_the_day_is_the_only_partition() -> None:
+    found = {GRAPH.get(key).partitions_def for key in KEYS} - {None}
+    assert len(found) == 1
+    (days,) = found
+    assert isinstance(days, dg.DailyPartitionsDefinition)
+    for key in KEYS:
+        if GRAPH.get(key).partitions_def:
+            assert GRAPH.get(key).backfill_policy == dg.BackfillPolicy.multi_run(31)
+
+
+def test_data_flows_one_way() -> None:
+    for key in KEYS:
+        layer = LAYERS.index(GRAPH.get(key).group_name or "")
+        for parent in GRAPH.get(key).parent_keys:
+            above = LAYERS.index(GRAPH.get(parent).group_name or "")
+            # The lists decide what is asked for: the one way from core back to raw.
+            assert above <= layer or (
+                parent.path[0] in {"plants", "devices", "measurement_sets"} and layer == 0
+            )
+
+
+def test_only_raw_assets_hold_the_pool_of_the_api() -> None:
+    raw = {storage(model).table for model in RAW}
+    assert {key.path[0] for key in KEYS if GRAPH.get(key).pools == {"sma_api"}} == raw
+
+
+def test_the_jobs_cover_the_graph() -> None:
+    covered = set()
+    for name in (LISTS_JOB, DAYS_JOB):
+        covered |= set(DEFS.resolve_job_def(name).asset_layer.executable_asset_keys)
+    assert covered == set(KEYS)
+
+
+def test_a_column_schema_has_types_and_rules() -> None:
+    schema = table_schema(MODELS["pv_intervals"])
+    watts = next(column for column in schema.columns if column.name == "pv_generation_w")
+    assert watts.type == "DOUBLE"
+    assert watts.constraints.nullable
+    assert watts.tags == {"unit": "W"}
+    assert any("greater_than_or_equal_to(0)" in rule for rule in watts.constraints.other)

@@ -1,0 +1,128 @@
+"""Runs of the graph: a range as one run, metadata by day, what a failure keeps, and no secret anywhere."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.runs import RunFailedError, Runs, check_days, chunks, recorded
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from schemas import EnergyDaily, RawEnergyBalance
+from tests.e2e.conftest import NOW, ScriptedSma, new_runtime, settings, sma  # noqa: F401 - fixtures
+
+FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 6)
+DAYS = ["2021-10-04", "2021-10-05", "2021-10-06"]
+
+
+@pytest.fixture
+def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:  # noqa: F811 - the fixture of that name
+    with new_runtime() as runtime, recorded(runtime) as found:
+        found.lists()
+        yield found
+
+
+def materialized(runs: Runs, table: str) -> dict[str, dict[str, object]]:
+    """Metadata of the materializations of a table by day."""
+    records = runs.instance.fetch_materializations(dg.AssetKey(table), limit=100).records
+    found = {}
+    for record in records:
+        event = record.asset_materialization
+        assert event is not None
+        found[event.partition or ""] = {name: value.value for name, value in event.metadata.items()}
+    return found
+
+
+def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: ScriptedSma) -> None:  # noqa: F811
+    sma.watts["11", "2021-10-05"] = 500.0
+    before = runs.instance.get_runs_count()
+    runs.days(FIRST, LAST)
+    assert runs.instance.get_runs_count() == before + 1
+    balance = materialized(runs, "energy_balance_intervals")
+    assert sorted(balance) == DAYS
+    assert {day: facts["dagster/partition_row_count"] for day, facts in balance.items()} == dict.fromkeys(
+        DAYS, 576
+    )
+    daily = materialized(runs, "energy_daily")
+    kwh = {day: round(float(str(facts["pv_generation_kwh"]))) for day, facts in daily.items()}
+    assert kwh == {"2021-10-04": 48, "2021-10-05": 36, "2021-10-06": 48}
+    assert daily["2021-10-04"]["complete"] == 2
+
+
+def test_published_after_a_run(runs: Runs) -> None:
+    runs.days(FIRST, FIRST)
+    runs.publish()
+    assert runs.runtime.settings.warehouse.is_file()
+
+
+def test_days_before_a_failing_one_are_kept_and_recorded(runs: Runs, sma: ScriptedSma) -> None:  # noqa: F811
+    fetch = sma.fetch
+
+    def fail_on_the_third_day(requests):  # type: ignore[no-untyped-def]
+        for request in requests:
+            if request.date == "2021-10-06":
+                sma.broken |= {"11", "12"}
+            yield from fetch([request])
+
+    sma.fetch = fail_on_the_third_day  # type: ignore[method-assign]
+    with pytest.raises(RunFailedError, match="None of 2 requests was answered") as caught:
+        runs.days(FIRST, LAST)
+    assert caught.value.exit_code == 1
+    stored = runs.runtime.lake.scan(RawEnergyBalance).select("local_date").unique().collect()
+    assert sorted(str(day) for day in stored["local_date"]) == DAYS[:2]
+    assert sorted(materialized(runs, "raw_energy_balance")) == DAYS[:2]
+
+
+def test_wrong_usage_keeps_its_exit_code_through_a_run(
+    new_runtime: Callable[..., Runtime],  # noqa: F811
+) -> None:
+    with new_runtime("99") as runtime, recorded(runtime) as runs:
+        with pytest.raises(RunFailedError, match="Plant 99 is not in SMA's list") as caught:
+            runs.lists()
+        assert caught.value.exit_code == 2
+
+
+def test_nothing_that_a_run_writes_holds_the_secret(runs: Runs, settings: Settings) -> None:  # noqa: F811
+    runs.days(FIRST, FIRST)
+    runs.publish()
+    files = [path for path in settings.home.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert [str(path) for path in files if b"the-secret" in path.read_bytes()] == []
+    assert b"enabled: false" in (settings.home / "dagster" / "dagster.yaml").read_bytes()
+
+
+def test_a_month_of_days_is_one_run_and_a_year_is_twelve() -> None:
+    year = list(chunks(dt.date(2024, 1, 1), dt.date(2024, 12, 31)))
+    assert len(year) == 12
+    assert year[0] == (dt.date(2024, 1, 1), dt.date(2024, 1, 31))
+    assert year[-1][1] == dt.date(2024, 12, 31)
+    assert all((end - start).days <= 30 for start, end in year)
+    assert list(chunks(FIRST, FIRST)) == [(FIRST, FIRST)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "says"),
+    [
+        (LAST, FIRST, "swap them"),
+        (dt.date(1999, 1, 1), LAST, "SUNLEDGER_FIRST_DAY"),
+        (FIRST, NOW.date() + dt.timedelta(days=1), "in the future"),
+    ],
+)
+def test_a_range_that_cannot_be_meant_is_refused(
+    new_runtime: Callable[..., Runtime],  # noqa: F811
+    first: dt.date,
+    last: dt.date,
+    says: str,
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        check_days(new_runtime(), first, last)
+
+
+def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:
+    runs.days(FIRST, LAST)
+    stored = runs.runtime.lake.scan(EnergyDaily).select(pl.col("pv_generation_kwh").sum()).collect()
+    assert stored.item() == pytest.approx(6 * 24.0)
