@@ -16,6 +16,8 @@ from pipeline.instance import dagster_home
 from pipeline.runtime import Runtime
 
 ONE_DAY = dt.timedelta(days=1)
+# What a shell expects of a program that ended by Ctrl-C.
+INTERRUPTED = 130
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
@@ -102,5 +104,9 @@ def _failure(result: dg.ExecuteInProcessResult) -> Exception:
         if data.user_failure_data and data.user_failure_data.description:
             code = data.user_failure_data.metadata.get("exit_code")
             return RunFailedError(data.user_failure_data.description, int(code.value) if code else 1)  # type: ignore[arg-type]
+        if data.error and data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+            return RunFailedError(
+                "Interrupted. The days that were finished are stored; run it again for the rest.", INTERRUPTED
+            )
         return RuntimeError(data.error_display_string)
     return RuntimeError("The run failed before its first step.")

@@ -10,17 +10,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 
-from pipeline.cli.console import Bars, complain, err, out, say
+from pipeline.cli.console import Bars, complain, out, say
 from pipeline.errors import SunledgerError, UsageError
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
     from pipeline.runtime import Runtime
 
-FAILED, WRONG_USAGE, IN_PART, INTERRUPTED = 1, 2, 3, 130
+FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
 MISSING_SHOWN = 20
 
@@ -40,9 +39,6 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-Day = Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", show_default=False)]
-
-
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes; emptied first.")] = Path("demo"),
@@ -56,8 +52,8 @@ def demo(
 
 @app.command()
 def backfill(
-    first: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
-    last: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")],
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day.")],
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
@@ -66,15 +62,16 @@ def backfill(
     from pipeline.runs import check_days, recorded  # noqa: PLC0415
 
     with _runtime(plants) as runtime:
-        check_days(runtime, first.date(), last.date())
+        begin, end = _day("--from", first), _day("--to", last)
+        check_days(runtime, begin, end)
         runtime.settings.require_credentials()
         with Bars() as bars:
             runtime.progress = bars
             with recorded(runtime) as runs:
                 runs.lists()
-                runs.days(first.date(), last.date())
+                runs.days(begin, end)
                 runs.publish()
-        days = (last - first).days + 1
+        days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(f"{days} days done with {sent} requests; published {runtime.settings.warehouse}.")
         _tell_missing(runtime)
@@ -155,22 +152,21 @@ def doctor() -> None:
 def main() -> None:
     """Run the program and leave with its exit code."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        app()
     except SunledgerError as error:
         complain(str(error))
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        err.print()
-        complain("Interrupted. The days that were finished are stored; run it again for the rest.")
-        code = INTERRUPTED
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output has left; nobody is there to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = FAILED
-    sys.exit(code)
+        sys.exit(FAILED)
+
+
+def _day(option: str, text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, as in 2026-10-31.") from None
 
 
 def _runtime(plants: list[str] | None) -> "Runtime":

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-# A pipe has no width; this keeps tables whole in logs.
-PIPE_WIDTH = 140
+# A pipe has no width; this keeps the widest table on one line a row.
+PIPE_WIDTH = 2000
 # Results go to standard output, all else to standard error, so that a result can be piped.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
@@ -19,12 +19,12 @@ err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() el
 
 def say(text: str) -> None:
     """A line about what is going on."""
-    err.print(Text(text))
+    err.print(Text(text), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """An error as one line."""
-    err.print(Text("Error: ", style="bold red").append(Text(text, style="default")))
+    err.print(Text("Error: ", style="bold red").append(Text(text, style="default")), soft_wrap=True)
 
 
 class Bars:
@@ -71,7 +71,7 @@ def table(title: str, columns: list[tuple[str, bool]], rows: list[tuple[str, ...
     """A table for `out.print`; of each column its heading and whether it holds numbers."""
     drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for heading, numeric in columns:
-        drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         # Names come from the vendor: they are text, never markup.
         drawn.add_row(*(Text(cell) for cell in row))

@@ -94,4 +94,4 @@ def _plants(runtime: Runtime) -> str:
 
 def _line(name: str, text: str, *, well: bool) -> None:
     mark = Text(" ok ", style="green") if well else Text("FAIL", style="bold red")
-    out.print(mark, Text(f"{name:12}"), Text(text))
+    out.print(mark, Text(f"{name:12}"), Text(text), soft_wrap=True)

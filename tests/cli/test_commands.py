@@ -1,0 +1,165 @@
+"""The program as a user meets it: a process of its own, its exit code, its words, and never a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import settings_docs
+from sandbox.launch import SandboxAddress, running
+
+PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[SandboxAddress]:
+    with running("--plants", "3", "--seed", "7") as address:
+        yield address
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    """This process's environment without settings of ours, and these."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
+    return {**kept, "SUNLEDGER_HOME": str(home / "home"), "HOME": str(home), **settings}
+
+
+def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [*PROGRAM, *words],
+        cwd=home,
+        env=environment(home, **settings),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert "Traceback" not in result.stderr
+    assert "Warning" not in result.stderr
+    return result
+
+
+CREDENTIALS = {"SMA_CLIENT_ID": "someone", "SMA_CLIENT_SECRET": "hush-hush"}
+NOBODY = {"SMA_AUTH_URL": "http://127.0.0.1:9", "SMA_MONITORING_URL": "http://127.0.0.1:9/monitoring"}
+OCTOBER = ["--from", "2021-10-01", "--to", "2021-10-01"]
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "code", "says"),
+    [
+        (["backfill", *OCTOBER], {}, 2, "SMA_CLIENT_ID and SMA_CLIENT_SECRET are not set"),
+        (["backfill", *OCTOBER], {"SMA_CLIENT_ID": "someone"}, 2, "SMA_CLIENT_SECRET is not set"),
+        (["backfill", "--from", "2021-13-01", "--to", "2021-10-01"], {}, 2, "2021-13-01 is not a day"),
+        (["backfill", "--from", "2021-10-02", "--to", "2021-10-01"], {}, 2, "swap them"),
+        (["backfill", "--from", "2021-10-02", "--to", "2999-10-01"], {}, 2, "is in the future"),
+        (["backfill", "--from", "2001-10-02", "--to", "2021-10-01"], {}, 2, "SUNLEDGER_FIRST_DAY"),
+        (["backfill", "--from", "2021-10-01"], {}, 2, "Missing option '--to'"),
+        (["backfill", *OCTOBER, "--plants", ","], {}, 2, "--plants names no plant"),
+        (["bakfill"], {}, 2, "No such command 'bakfill'"),
+        (["backfill", *OCTOBER], CREDENTIALS | {"SMA_AUTH_URL": "http://example.com"}, 2, "use https"),
+        (["backfill", *OCTOBER], {"SMA_TIME_BASIS": "local"}, 2, "SMA_TIME_BASIS=local is wrong"),
+        (["sql", "SELECT 1"], {}, 1, "run 'sunledger publish'"),
+        (["publish"], {"SUNLEDGER_LAKE": "ftp://x"}, 2, "neither a folder nor s3://"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(
+    tmp_path: Path, words: list[str], settings: dict[str, str], code: int, says: str
+) -> None:
+    result = sunledger(tmp_path, *words, **settings)
+    assert result.returncode == code
+    assert says in result.stderr
+    assert "hush-hush" not in result.stderr + result.stdout
+
+
+def test_an_unreachable_host_is_named_with_its_setting(tmp_path: Path) -> None:
+    result = sunledger(tmp_path, "backfill", *OCTOBER, **CREDENTIALS, **NOBODY)
+    assert result.returncode == 1
+    assert "127.0.0.1:9 refused the connection" in result.stderr
+    assert "SMA_AUTH_URL" in result.stderr
+
+
+def test_a_wrong_secret_is_named_with_its_setting(tmp_path: Path, box: SandboxAddress) -> None:
+    result = sunledger(tmp_path, "backfill", *OCTOBER, **box.settings() | {"SMA_CLIENT_SECRET": "hush-hush"})
+    assert result.returncode == 1
+    assert "refused the credentials" in result.stderr
+    assert "SMA_CLIENT_SECRET" in result.stderr
+    assert "hush-hush" not in result.stderr + result.stdout
+
+
+def test_an_unknown_plant_is_wrong_usage(tmp_path: Path, box: SandboxAddress) -> None:
+    result = sunledger(tmp_path, "backfill", *OCTOBER, "--plants", "77", **box.settings())
+    assert result.returncode == 2
+    assert "Plant 77 is not in SMA's list of 3 plants" in result.stderr
+
+
+def test_backfill_publish_sql(tmp_path: Path, box: SandboxAddress) -> None:
+    done = sunledger(tmp_path, "backfill", *OCTOBER, **box.settings())
+    assert done.returncode == 0, done.stderr
+    assert "1 days done with" in done.stderr
+    query = "SELECT count(*) AS plants, sum(pv_generation_kwh) > 0 AS any_energy FROM energy_daily"
+    assert sunledger(tmp_path, "sql", query).stdout.split()[-2:] == ["3", "True"]
+    assert sunledger(tmp_path, "sql", query, "--format", "csv").stdout == "plants,any_energy\n3,True\n"
+    wrong = sunledger(tmp_path, "sql", "SELEC 1")
+    assert (wrong.returncode, "syntax error" in wrong.stderr) == (2, True)
+    assert sunledger(tmp_path, "publish").returncode == 0
+
+
+def test_what_is_missing_is_listed_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    with running(
+        "--plants", "3", "--seed", "7", "--fault", "status_404=1,plants=5000000,path=EnergyBalance"
+    ) as box:
+        result = sunledger(tmp_path, "backfill", *OCTOBER, **box.settings())
+    assert result.returncode == 3, result.stderr
+    assert "Done in part" in result.stdout
+    assert "plant 5000000" in result.stdout
+
+
+def test_doctor(tmp_path: Path, box: SandboxAddress) -> None:
+    well = sunledger(tmp_path, "doctor", **box.settings())
+    assert well.returncode == 0, well.stdout
+    assert "3 plants listed" in well.stdout
+    ill = sunledger(tmp_path, "doctor")
+    assert ill.returncode == 1
+    assert "SMA_CLIENT_ID and SMA_CLIENT_SECRET are not set" in ill.stdout
+
+
+def test_ctrl_c_ends_a_backfill_with_a_sentence(tmp_path: Path, box: SandboxAddress) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "backfill", "--from", "2021-10-01", "--to", "2021-12-31"],
+        cwd=tmp_path,
+        env=environment(tmp_path, **box.settings()),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if "2021-10-03 raw_energy_balance" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 130, rest
+    assert "Interrupted" in rest
+    assert "Traceback" not in rest
+
+
+def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    result = sunledger(tmp_path, "demo", "--folder", str(tmp_path))
+    assert result.returncode == 2
+    assert "holds something else" in result.stderr
+    assert (tmp_path / "precious.txt").exists()
+
+
+def test_the_document_on_settings_is_up_to_date() -> None:
+    assert settings_docs.DOCUMENT.read_text() == settings_docs.markdown()
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    text = sunledger(tmp_path, "--help").stdout
+    for command in ("demo", "backfill", "publish", "sql", "ui", "doctor", "sandbox"):
+        assert command in text
