@@ -44,14 +44,14 @@ def dates(first: date, last: date) -> Iterator[date]:
         yield first + timedelta(days=step)
 
 
-def labels(ends: Seconds, zone: str) -> pl.Series:
-    """The labels of these interval ends, `YYYY-MM-DDTHH:MM:SS` in `zone`'s wall clock, as bytes."""
+def labels(ends: Seconds, zone: str) -> list[bytes]:
+    """The labels of these interval ends, `YYYY-MM-DDTHH:MM:SS` in `zone`'s wall clock; shared, so not to be changed."""
     return _labels(np.ascontiguousarray(ends).tobytes(), zone)
 
 
 @lru_cache(maxsize=512)
-def _labels(ends: bytes, zone: str) -> pl.Series:
+def _labels(ends: bytes, zone: str) -> list[bytes]:
     """Cached by content: all plants of a zone and step share their labels."""
     instants = pl.Series("time", np.frombuffer(ends, dtype=np.int64))
     wall = pl.from_epoch(instants, time_unit="s").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
-    return wall.dt.strftime("%Y-%m-%dT%H:%M:%S").cast(pl.Binary).alias("time")
+    return wall.dt.strftime("%Y-%m-%dT%H:%M:%S").cast(pl.Binary).to_list()

@@ -117,6 +117,10 @@ class TokenStore:
             raise TokenError(400, "invalid_grant", "Invalid refresh token")
         self._drop(lambda access: access.session_id == session_id)
 
+    def living(self) -> int:
+        """How many access tokens are held."""
+        return len(self._access)
+
     def expire_access_tokens(self) -> int:
         """Make every access token invalid at once (sessions stay); returns how many there were."""
         count = len(self._access)

@@ -65,7 +65,7 @@ class World:
         self._sources: dict[str, Source] = {}
         self._devices: dict[str, tuple[str, Device]] = {}
         self._plants_of: dict[str, set[str]] = {}
-        self._flows = FlowCache(options.seed)
+        self._flows = FlowCache(options.seed, options.plants)
         self.consents = ConsentBook(self.clock, self._plants_of, options.consent_after_s)
         for source in _all_sources(options, self._flows):
             self._add(source)

@@ -16,7 +16,7 @@ from sandbox.fleet.sites import Site
 from sandbox.physics import load as loads
 from sandbox.physics import weather
 from sandbox.physics.battery import run_battery
-from sandbox.physics.sun import CELL_S, Sky, clear_sky, sky_of_cells
+from sandbox.physics.sun import CELL_S, Sky, sky_of_cells
 from sandbox.random_streams import Topic, day_stream
 
 Floats = NDArray[np.float64]
@@ -66,8 +66,7 @@ def simulate(plant: Plant, seed: int, days: Sequence[date], feed_in_limit: Float
     fraction = _solar_day_fraction(ends, plant.site)
     draws = weather.draw([day_stream(seed, Topic.DAY, plant.index, day) for day in days], cells)
 
-    kept = sky_of_cells(plant.site, int(starts[0]), cells) if len(days) == 1 else None
-    sky = kept or clear_sky(plant.site, ends - CELL_S // 2)
+    sky = sky_of_cells(plant.site, starts, cells)
     insolation = _plane_of_array(plant, sky, weather.clear_sky_index(draws, plant.site.clear_days, cells))
     ambient = weather.air_temperature(plant.site, days, fraction, draws)
     wind = weather.wind_speed(draws, cells)

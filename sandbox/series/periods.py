@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from typing import Literal
 
 import numpy as np
-import polars as pl
 
 from sandbox.clock import Clock
 from sandbox.days import dates, day_span, labels, local_date, local_midnight
@@ -37,7 +36,7 @@ class TimeRules:
 class Rows:
     """Labelled rows, ready to be written; `energy` holds their Wh."""
 
-    labels: pl.Series
+    labels: list[bytes]
     columns: Columns
     resolution: str
     energy: Columns
@@ -125,7 +124,7 @@ class Periods:
         if self.rules.basis == "utc" or self.rules.fold == "twice" or not len(table):
             return table
         _, first, group = np.unique(
-            labels(table.ends, zone).cast(pl.String).to_numpy(), return_index=True, return_inverse=True
+            np.array(labels(table.ends, zone)), return_index=True, return_inverse=True
         )
         count = np.bincount(group)
 
@@ -172,7 +171,7 @@ class Periods:
         first, last = self._energy_span(source, period, when, available)
         resolution = sets.RESOLUTION_OF_PERIOD[period]
         if first is None or last is None or first > last:
-            return Rows(pl.Series("time", [], dtype=pl.Binary), {}, resolution, {}, complete=False)
+            return Rows([], {}, resolution, {}, complete=False)
         days = list(dates(first, last))
         daily = self._daily(source, device, set_type, days, available)
         unit = {"month": "D", "year": "M", "total": "Y"}[period]
@@ -186,7 +185,7 @@ class Periods:
         stamps = np.datetime_as_string(starts[there].astype("datetime64[s]"))
         end = local_midnight(last + timedelta(days=1), source.plant.zone)
         return Rows(
-            pl.Series("time", stamps.astype(str), dtype=pl.String).cast(pl.Binary),
+            stamps.astype(bytes).tolist(),
             sums | fields.rates(sums),
             resolution,
             sums,

@@ -3,59 +3,73 @@
 Absent values (NaN) become absent keys.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import orjson
-import polars as pl
 
-from sandbox.series.table import Columns
+from sandbox.series.table import Columns, Floats
 
 DECIMALS = 3
 RATE_DECIMALS = 5
 _LETTERS = "ABCDEFGH"
 
 
-def rows_json(labels: pl.Series, columns: Columns) -> bytes:
+def rows_json(labels: Sequence[bytes], columns: Columns) -> bytes:
     """`[{"time":…,"pvGeneration":4.0},…]`; a field of shape (rows, k) becomes `[{"index":"A","value":…},…]`."""
     rows = len(labels)
     if not rows:
         return b"[]"
-    names = tuple((name, values.shape[1] if values.ndim == 2 else 0) for name, values in columns.items())  # noqa: PLR2004
-    numbers = np.column_stack(list(columns.values())) if columns else np.empty((rows, 0))
-    width = numbers.shape[1]
-    rounded = np.round(numbers, DECIMALS)
-    fine = [at for at, (name, _) in enumerate(_flat(names)) if name.endswith("Rate")]
-    rounded[:, fine] = np.round(numbers[:, fine], RATE_DECIMALS)
-    rounded += 0.0  # a rounded -0.0 becomes 0.0
-    written = orjson.dumps(rounded.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    values: list[bytes] = [b""] * (rows * (width + 1))
-    values[:: width + 1] = labels.to_list()
-    for position in range(width):
-        values[position + 1 :: width + 1] = written[position::width]
-    text = _template(names, rows) % tuple(values)
-    for name in _absent(columns):
-        text = text.replace(b',"' + name.encode() + b'":null', b"")
-    return text
+    table = np.column_stack(list(columns.values())) if columns else np.empty((rows, 0))
+    holey = np.logical_or.reduce(np.isnan(table), axis=0)
+    rounded = np.round(table, DECIMALS)
+    shape: list[tuple[str, int]] = []
+    gaps: list[list[bytes]] = []
+    position = 0
+    for name, values in columns.items():
+        width = values.size // rows
+        if name.endswith("Rate"):
+            rounded[:, position] = np.round(values, RATE_DECIMALS)
+        if holey[position]:
+            gaps.append(_with_key(name, rounded[:, position]))
+        else:
+            shape.append((name, width if values.ndim > 1 else 0))
+        position += width
+    numbers = _written(rounded[:, ~holey] if gaps else rounded)
+    count = len(numbers) // rows
+    width = 1 + count + len(gaps)
+    places: list[bytes] = [b""] * (rows * width)
+    places[::width] = labels
+    for position in range(count):
+        places[position + 1 :: width] = numbers[position::count]
+    for position, texts in enumerate(gaps, start=count + 1):
+        places[position::width] = texts
+    return _template(tuple(shape), len(gaps), rows) % tuple(places)
 
 
-def object_json(label: str, columns: Columns) -> bytes:
-    """The only row of `columns` as one object."""
-    return rows_json(pl.Series("time", [label.encode()], dtype=pl.Binary), columns)[1:-1]
+def object_json(columns: Columns) -> bytes:
+    """The only row of `columns` as one object, without a time."""
+    return b"{" + rows_json([b""], columns)[1:-1].partition(b",")[2] if columns else b"{}"
 
 
-def _flat(names: tuple[tuple[str, int], ...]) -> list[tuple[str, int]]:
-    """Name and element of every number of a row."""
-    return [(name, element) for name, elements in names for element in range(max(elements, 1))]
+def _written(numbers: Floats) -> list[bytes]:
+    """All numbers as text, row by row; adding zero turns a rounded -0.0 into 0.0."""
+    if not numbers.size:
+        return []
+    return orjson.dumps((numbers + 0.0).ravel(), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
-def _absent(columns: Columns) -> list[str]:
-    return [name for name, values in columns.items() if np.isnan(values).any()]
+def _with_key(name: str, values: Floats) -> list[bytes]:
+    """Each value of a column with gaps as `,"name":value`, or as nothing: by a few replacements in one text."""
+    key = b',"' + name.encode() + b'":'
+    text = orjson.dumps(values + 0.0, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].replace(b",", b"\n" + key)
+    return (key + text).replace(key + b"null", b"").split(b"\n")
 
 
 @lru_cache(maxsize=128)
-def _template(names: tuple[tuple[str, int], ...], rows: int) -> bytes:
-    """The text of all rows with a place for the time and for each number."""
+def _template(names: tuple[tuple[str, int], ...], gaps: int, rows: int) -> bytes:
+    """The text of all rows with a place for the time, for each number, and for each field that may be absent."""
     fields = [b'"time":"%b"']
     for name, elements in names:
         inner = b"%b"
@@ -63,5 +77,5 @@ def _template(names: tuple[tuple[str, int], ...], rows: int) -> bytes:
             parts = [b'{"index":"' + letter.encode() + b'","value":%b}' for letter in _LETTERS[:elements]]
             inner = b"[" + b",".join(parts) + b"]"
         fields.append(b'"' + name.encode() + b'":' + inner)
-    row = b"{" + b",".join(fields) + b"}"
+    row = b"{" + b",".join(fields) + b"%b" * gaps + b"}"
     return b"[" + b",".join([row] * rows) + b"]"

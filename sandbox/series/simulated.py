@@ -4,7 +4,7 @@ import calendar
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 
 import numpy as np
@@ -17,6 +17,9 @@ from sandbox.random_streams import Topic, day_stream
 from sandbox.series import fields as sma_fields
 from sandbox.series import sets
 from sandbox.series.table import EMPTY, Columns, Floats, Table
+
+MOST_DAYS_AHEAD = 8
+_FLOWS = tuple(item.name for item in fields(Flows))
 
 CHARGER = "charger"
 """The charging station's own quantity among a plant's energies."""
@@ -32,26 +35,33 @@ class FeedInLimit:
 
 
 class FlowCache:
-    """Recent days of all simulated plants, bounded by number: about 35 kB each."""
+    """Recent days of all simulated plants, bounded by number: about 35 kB each.
 
-    def __init__(self, seed: int, days: int = 1024, months: int = 4096) -> None:
-        """Hold at most `days` days in full and `months` months of daily energies."""
+    Several days in a row cost little more than one, so a small fleet is simulated some days ahead.
+    """
+
+    def __init__(self, seed: int, plants: int = 1, days: int = 2048, months: int = 4096) -> None:
+        """Hold at most `days` days in full and `months` months of daily energies, for a fleet of `plants`."""
         self.seed = seed
+        self._ahead = min(max(days // max(plants, 1), 1), MOST_DAYS_AHEAD)
         self._max_days, self._max_months = days, months
         self._days: OrderedDict[tuple[str, date], Flows] = OrderedDict()
         self._months: OrderedDict[tuple[str, int, int], Columns] = OrderedDict()
 
     def day(self, plant: Plant, day: date, limits: Sequence[FeedInLimit]) -> Flows:
-        """The flows of one day, shape (1, cells)."""
+        """The flows of one day, shape (cells,)."""
         key = (plant.plant_id, day)
         flows = self._days.get(key)
-        if flows is None:
-            flows = self._days[key] = simulate(plant, self.seed, [day], _limit_of_cells(plant, [day], limits))
-            if len(self._days) > self._max_days:
-                self._days.popitem(last=False)
-        else:
+        if flows is not None:
             self._days.move_to_end(key)
-        return flows
+            return flows
+        for block in self.chunks(plant, list(dates(day, day + timedelta(days=self._ahead - 1))), limits):
+            for position in range(len(block.ends)):
+                first = local_date(float(block.ends[position, 0]) - CELL_S, plant.zone)
+                self._days[plant.plant_id, first] = _one_of(block, position)
+        while len(self._days) > self._max_days:
+            self._days.popitem(last=False)
+        return self._days[key]
 
     def month(self, plant: Plant, year: int, month: int, limits: Sequence[FeedInLimit]) -> Columns:
         """Wh of each day of a month for all of the plant's quantities, shape (days of the month,)."""
@@ -139,7 +149,7 @@ class SimulatedSource:
         """See `Source.day`."""
         if set_type not in self.sets(device) or not self._active(device, day):
             return EMPTY
-        flows = _one_day(self._cache.day(self.plant, day, self._limits))
+        flows = self._cache.day(self.plant, day, self._limits)
         if device is None:
             return self._plant_day(set_type, flows)
         return self._device_day(device, set_type, flows, day)
@@ -284,13 +294,13 @@ class SimulatedSource:
 def _balance_names(plant: Plant) -> tuple[str, ...]:
     """The names of the balance's energy fields; they depend on the plant's equipment alone."""
     nothing = np.zeros(1)
-    empty = Flows(*(nothing for _ in fields(Flows)))  # type: ignore[arg-type]
+    empty = Flows(*(nothing for _ in _FLOWS))  # type: ignore[arg-type]
     return tuple(sma_fields.plant_power(plant, empty))
 
 
-def _one_day(flows: Flows) -> Flows:
-    """The only day of (1, cells) arrays, as (cells,)."""
-    return Flows(*(getattr(flows, item.name)[0] for item in fields(Flows)))
+def _one_of(flows: Flows, position: int) -> Flows:
+    """One day of (days, cells) arrays, as (cells,)."""
+    return Flows(*(getattr(flows, name)[position] for name in _FLOWS))
 
 
 def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> Table:

@@ -110,9 +110,7 @@ def _body(
     text = rows_json(rows.labels, rows.columns) if visible else b"[]"
     parts = [head[:-1], b',"set":', text]
     if total and visible and len(rows.labels):
-        sums = orjson.loads(object_json("", rows.total()))
-        sums.pop("time", None)
-        parts += [b',"total":', orjson.dumps(sums)]
+        parts += [b',"total":', object_json(rows.total())]
     return b"".join([*parts, b"}"])
 
 

@@ -69,6 +69,10 @@ class Served:
         return answer
 
 
+Serve = Callable[..., Served]
+"""Starts a server of a test's own, with the options given by name."""
+
+
 @contextmanager
 def served(options: Options, now: datetime = NOW) -> Iterator[Served]:
     """Serve `options` for a while."""
@@ -102,7 +106,7 @@ def sandbox() -> Iterator[Served]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Served]]:
+def serve() -> Iterator[Serve]:
     """Servers of a test's own: `serve(plants=3, seed=1)`."""
     with ExitStack() as stack:
 

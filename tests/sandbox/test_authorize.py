@@ -1,13 +1,14 @@
 """The code flow, as a browser walks it."""
 
 import re
+from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET, OWNER_PASSWORD
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 CODE = (DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET)
 BACK = "http://127.0.0.1:9/callback?keep=1"
@@ -15,7 +16,7 @@ ASKED = {"client_id": CODE[0], "response_type": "code", "redirect_uri": BACK, "s
 
 
 @pytest.fixture
-def browser(sandbox: Served):
+def browser(sandbox: Served) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=sandbox.url, trust_env=False) as it:
         yield it
 
@@ -115,7 +116,7 @@ def test_pages_escape_what_they_show_and_load_nothing(browser: httpx.Client) -> 
     assert "not SMA" in answer.text
 
 
-def test_hostile_plant_names_are_shown_as_text(serve) -> None:
+def test_hostile_plant_names_are_shown_as_text(serve: Serve) -> None:
     it = serve(plants=3, hostile_names=True)
     with httpx.Client(base_url=it.url, trust_env=False) as browser:
         page = browser.post(

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 BC = "/oauth2/v2/bc-authorize"
 OWNER = "owner1@example.com"
@@ -13,7 +13,7 @@ def asked(it: Served, owner: str = OWNER) -> httpx.Response:
     return it.http.post(BC, json={"loginHint": owner})
 
 
-def test_a_new_request_is_201_and_pending_then_200(serve) -> None:
+def test_a_new_request_is_201_and_pending_then_200(serve: Serve) -> None:
     it = serve(plants=3, owners_without_consent=1)
     first, second = asked(it), asked(it)
     assert (first.status_code, second.status_code) == (201, 200)
@@ -29,7 +29,7 @@ def test_a_new_request_is_201_and_pending_then_200(serve) -> None:
 @pytest.mark.parametrize(
     ("key", "word"), [("status", "Accepted"), ("state", "accepted"), ("status", "ACCEPTED")]
 )
-def test_owner_accepts_by_put_and_plants_appear(serve, key: str, word: str) -> None:
+def test_owner_accepts_by_put_and_plants_appear(serve: Serve, key: str, word: str) -> None:
     it = serve(plants=3, owners_without_consent=1)
     assert it.get("/monitoring/v1/plants") == {"plants": []}
     asked(it)
@@ -39,7 +39,7 @@ def test_owner_accepts_by_put_and_plants_appear(serve, key: str, word: str) -> N
 
 
 @pytest.mark.parametrize("state", ["Rejected", "Expired", "Revoked"])
-def test_the_other_states_keep_plants_hidden(serve, state: str) -> None:
+def test_the_other_states_keep_plants_hidden(serve: Serve, state: str) -> None:
     it = serve(plants=3, owners_without_consent=1)
     asked(it)
     it.http.put(f"{BC}/{OWNER}/status", json={"status": state})
@@ -47,7 +47,7 @@ def test_the_other_states_keep_plants_hidden(serve, state: str) -> None:
     assert it.get("/monitoring/v1/plants") == {"plants": []}
 
 
-def test_nothing_pending_is_404_in_smas_words(serve) -> None:
+def test_nothing_pending_is_404_in_smas_words(serve: Serve) -> None:
     it = serve(plants=3, owners_without_consent=1)
     answer = it.http.put(f"{BC}/{OWNER}/status", json={"status": "Accepted"})
     assert (answer.status_code, answer.json()) == (404, {"message": "Not Found", "code": "404"})
@@ -60,7 +60,7 @@ def test_no_system_owner_is_400_with_the_reason(sandbox: Served) -> None:
     assert "not a system owner" in answer.json()["message"]
 
 
-def test_data_calls_without_consent_are_200_and_empty(serve) -> None:
+def test_data_calls_without_consent_are_200_and_empty(serve: Serve) -> None:
     it = serve(plants=3, owners_without_consent=1)
     plant = next(iter(it.world.sources())).plant
     base = f"/monitoring/v1/plants/{plant.plant_id}"
@@ -72,7 +72,7 @@ def test_data_calls_without_consent_are_200_and_empty(serve) -> None:
     assert it.get(f"{base}/logs", From="2022-01-01", To="2022-01-31")["logs"] == []
 
 
-def test_consent_revoked_in_the_middle_hides_what_was_read_before(serve) -> None:
+def test_consent_revoked_in_the_middle_hides_what_was_read_before(serve: Serve) -> None:
     it = serve(plants=3)
     plant = next(iter(it.world.sources())).plant
     assert it.rows(plant.plant_id, Date="2022-06-01")
@@ -80,7 +80,7 @@ def test_consent_revoked_in_the_middle_hides_what_was_read_before(serve) -> None
     assert it.rows(plant.plant_id, Date="2022-06-01") == []
 
 
-def test_requests_expire_after_a_week(serve) -> None:
+def test_requests_expire_after_a_week(serve: Serve) -> None:
     it = serve(plants=3, owners_without_consent=1)
     asked(it)
     it.world.clock.advance(7 * 86400)
@@ -88,7 +88,7 @@ def test_requests_expire_after_a_week(serve) -> None:
     assert it.get(f"{BC}/{OWNER}")["state"] == "Expired"
 
 
-def test_owners_can_accept_on_their_own_after_a_delay(serve) -> None:
+def test_owners_can_accept_on_their_own_after_a_delay(serve: Serve) -> None:
     it = serve(plants=3, owners_without_consent=1, consent_after_s=60)
     asked(it)
     assert it.get("/monitoring/v1/plants") == {"plants": []}
@@ -96,7 +96,7 @@ def test_owners_can_accept_on_their_own_after_a_delay(serve) -> None:
     assert len(it.get("/monitoring/v1/plants")["plants"]) == 3
 
 
-def test_new_plants_need_a_repeated_request_and_old_ones_stay_visible(serve) -> None:
+def test_new_plants_need_a_repeated_request_and_old_ones_stay_visible(serve: Serve) -> None:
     it = serve(plants=2)
     added = it.http.post("/_control/plants", json={"count": 1}).json()["plantIds"]
     seen = {plant["plantId"] for plant in it.get("/monitoring/v1/plants")["plants"]}
@@ -107,7 +107,7 @@ def test_new_plants_need_a_repeated_request_and_old_ones_stay_visible(serve) -> 
     assert {plant["plantId"] for plant in it.get("/monitoring/v1/plants")["plants"]} == seen | set(added)
 
 
-def test_asking_while_accepted_without_new_plants_changes_nothing(serve) -> None:
+def test_asking_while_accepted_without_new_plants_changes_nothing(serve: Serve) -> None:
     it = serve(plants=2)
     answer = asked(it)
     assert (answer.status_code, answer.json()["state"]) == (200, "Accepted")

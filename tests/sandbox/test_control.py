@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 PLANTS = "/monitoring/v1/plants"
 
@@ -15,7 +15,7 @@ def statuses(it: Served, count: int) -> list[int]:
     return [it.http.get(PLANTS).status_code for _ in range(count)]
 
 
-def test_the_budget_is_a_bucket_that_refills_over_five_minutes(serve) -> None:
+def test_the_budget_is_a_bucket_that_refills_over_five_minutes(serve: Serve) -> None:
     it = serve(plants=1, requests_per_5_min=10)
     assert statuses(it, 12) == [200] * 10 + [429] * 2
     refused = it.http.get(PLANTS)
@@ -29,7 +29,7 @@ def test_the_budget_is_a_bucket_that_refills_over_five_minutes(serve) -> None:
     assert it.get("/_control")["budget"]["refused"] == 5
 
 
-def test_the_budget_is_shared_by_all_tokens_and_plants_of_a_credential(serve) -> None:
+def test_the_budget_is_shared_by_all_tokens_and_plants_of_a_credential(serve: Serve) -> None:
     it = serve(plants=3, requests_per_5_min=3)
     for source in list(it.world.sources()):
         it.login()
@@ -37,7 +37,7 @@ def test_the_budget_is_shared_by_all_tokens_and_plants_of_a_credential(serve) ->
     assert it.http.get(PLANTS).status_code == 429
 
 
-def test_retry_after_as_a_date_or_not_at_all(serve) -> None:
+def test_retry_after_as_a_date_or_not_at_all(serve: Serve) -> None:
     it = serve(plants=1, requests_per_5_min=1, retry_after="date")
     it.http.get(PLANTS)
     when = parsedate_to_datetime(it.http.get(PLANTS).headers["retry-after"])
@@ -47,7 +47,7 @@ def test_retry_after_as_a_date_or_not_at_all(serve) -> None:
     assert "retry-after" not in it.http.get(PLANTS).headers
 
 
-def test_the_budget_can_be_changed_and_lifted(serve) -> None:
+def test_the_budget_can_be_changed_and_lifted(serve: Serve) -> None:
     it = serve(plants=1)
     assert it.http.put("/_control/budget", json={"requests_per_5_min": 2}).json()["requests_per_5_min"] == 2
     assert statuses(it, 3) == [200, 200, 429]
@@ -55,7 +55,7 @@ def test_the_budget_can_be_changed_and_lifted(serve) -> None:
     assert statuses(it, 3) == [200] * 3
 
 
-def test_the_clock_can_be_set_moved_and_reset(serve) -> None:
+def test_the_clock_can_be_set_moved_and_reset(serve: Serve) -> None:
     it = serve(plants=1)
     assert (
         it.http.post("/_control/clock", json={"now": "2030-01-01T00:00:00"}).json()["clock"][:19]
@@ -68,13 +68,13 @@ def test_the_clock_can_be_set_moved_and_reset(serve) -> None:
     assert it.rows("5000000", "Year", Date="2020")
 
 
-def test_tokens_can_be_expired_at_once(serve) -> None:
+def test_tokens_can_be_expired_at_once(serve: Serve) -> None:
     it = serve(plants=1)
     assert it.http.post("/_control/tokens/expire", json={}).json() == {"expired": 1}
     assert it.http.get(PLANTS).status_code == 401
 
 
-def test_an_owner_can_be_played_without_a_token(serve) -> None:
+def test_an_owner_can_be_played_without_a_token(serve: Serve) -> None:
     it = serve(plants=1)
     body = {"owner": "owner1@example.com", "state": "revoked"}
     assert httpx.post(f"{it.url}/_control/consents", json=body, trust_env=False).json()["state"] == "Revoked"

@@ -1,7 +1,7 @@
 """Every fault strikes as its name says, where it was aimed, as often as it was asked to, and the same each time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -19,13 +19,13 @@ ASK = {"Date": "2023-06-10"}
 
 
 @pytest.fixture(scope="module")
-def faulty():
+def faulty() -> Iterator[Served]:
     with served(Options(plants=6)) as it:
         yield it
 
 
 @pytest.fixture(autouse=True)
-def clean(faulty: Served):
+def clean(faulty: Served) -> Iterator[None]:
     yield
     httpx.request("DELETE", f"{faulty.url}/_control/faults", trust_env=False)
     for owner in ("owner1@example.com", "owner2@example.com"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sandbox.conftest import Json, Served
+from tests.sandbox.conftest import Json, Serve, Served
 
 GRID = "/gridcontrol/v1/plants"
 
@@ -15,7 +15,7 @@ def command(start: str, seconds: float, watts: float, name: str = "FeedInLimit")
     return {"command": name, "startTime": start, "duration": seconds, "value": watts}
 
 
-def test_live_answers_one_object_with_a_status(serve) -> None:
+def test_live_answers_one_object_with_a_status(serve: Serve) -> None:
     it = serve(plants=12)
     classic = plant_of(it, 3)
     body = it.get(f"/live/v1/plants/{classic}/measurements/sets/EnergyBalance")
@@ -25,7 +25,7 @@ def test_live_answers_one_object_with_a_status(serve) -> None:
     assert it.get(f"/live/v1/plants/{classic}/configuration")["sets"] == ["EnergyBalance"]
 
 
-def test_live_takes_one_call_in_ten_seconds(serve) -> None:
+def test_live_takes_one_call_in_ten_seconds(serve: Serve) -> None:
     it = serve(plants=12)
     path = f"/live/v1/plants/{plant_of(it, 3)}/measurements/sets/EnergyBalance"
     codes = [it.http.get(path).status_code for _ in range(2)]
@@ -45,7 +45,7 @@ def test_eligibility_follows_the_faq(sandbox: Served) -> None:
     assert "SPOT" in plants[1]["commands"][0]["reason"]
 
 
-def test_a_schedule_curtails_the_plants_power_while_it_lasts(serve) -> None:
+def test_a_schedule_curtails_the_plants_power_while_it_lasts(serve: Serve) -> None:
     it = serve(plants=3)
     plant = plant_of(it, 0)
     before = {row["time"]: row for row in it.rows(plant, Date="2024-06-16")}
@@ -71,7 +71,7 @@ def test_a_schedule_curtails_the_plants_power_while_it_lasts(serve) -> None:
     assert sum(row["pvGeneration"] for row in free) >= sum(row["pvGeneration"] for row in rows.values())
 
 
-def test_the_fallback_applies_when_the_schedule_ends(serve) -> None:
+def test_the_fallback_applies_when_the_schedule_ends(serve: Serve) -> None:
     it = serve(plants=3)
     plant = plant_of(it, 0)
     body = {
@@ -85,7 +85,7 @@ def test_the_fallback_applies_when_the_schedule_ends(serve) -> None:
     assert max(row["gridFeedIn"] for row in rows) == 0.0
 
 
-def test_commands_that_a_plant_cannot_follow_are_refused_unless_the_check_is_skipped(serve) -> None:
+def test_commands_that_a_plant_cannot_follow_are_refused_unless_the_check_is_skipped(serve: Serve) -> None:
     it = serve(plants=3)
     plant = plant_of(it, 0)
     body = {"commands": [command("2024-06-16T08:00:00Z", 60, 0, "Connect")]}

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sandbox.series import sets
-from tests.sandbox.conftest import Json, Served
+from tests.sandbox.conftest import Json, Serve, Served
 
 DAY = "2023-06-10"
 IDENTITY_W = 0.0025  # three values rounded to 0.001
@@ -155,7 +155,7 @@ def test_total_has_a_row_a_year_from_the_start_up_on(sandbox: Served) -> None:
     assert [row["time"] for row in rows] == ["2019-01-01T00:00:00", "2021-01-01T00:00:00"]
 
 
-def test_recent_is_the_last_row(serve) -> None:
+def test_recent_is_the_last_row(serve: Serve) -> None:
     it = serve(plants=3)
     plant = metered(it, battery=True)
     rows = it.rows(plant, "Recent")

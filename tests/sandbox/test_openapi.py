@@ -9,7 +9,7 @@ from starlette.routing import Route
 from sandbox.app import build_app
 from sandbox.options import Options
 from sandbox.world import World
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 UNDESCRIBED = {"/oauth2/auth", "/oauth2/auth/login", "/oauth2/auth/decide", "/openapi.json", "/docs", "/"}
 NASTY = ["0", "%00", "..%2F..", "%F0%9F%8C%9E", "a" * 3000, "%27%20OR%201=1", "5000000", "9000011", "%25%25"]
@@ -41,7 +41,7 @@ def test_the_page_for_people_lists_them(sandbox: Served) -> None:
 
 
 @pytest.mark.parametrize("value", NASTY)
-def test_nothing_that_is_asked_makes_the_server_fail(serve, sandbox: Served, value: str) -> None:
+def test_nothing_that_is_asked_makes_the_server_fail(serve: Serve, sandbox: Served, value: str) -> None:
     document = sandbox.get("/openapi.json")
     for path, methods in document["paths"].items():
         target = re.sub(r"{[^}]+}", value, path)

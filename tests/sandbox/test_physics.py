@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.fleet.plants import Battery
+from sandbox.fleet.plants import Battery, Plant
 from sandbox.fleet.simulated import simulated_fleet
 from sandbox.physics.battery import clamped_walk, run_battery
 from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
 from sandbox.series.simulated import FeedInLimit, FlowCache, SimulatedSource
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 FLEET = simulated_fleet(40, 7)
 
@@ -50,7 +50,7 @@ def test_a_battery_conserves_energy_and_ends_the_day_at_its_reserve(
 
 
 @pytest.mark.parametrize("plant", FLEET[::3], ids=lambda plant: plant.name)
-def test_no_energy_appears_or_vanishes(plant) -> None:
+def test_no_energy_appears_or_vanishes(plant: Plant) -> None:
     flows = simulate(plant, 7, [date(2023, 6, 10), date(2023, 6, 11)])
     sources = flows.pv + flows.diesel + flows.discharging + flows.from_grid
     sinks = flows.load + flows.charging + flows.feed_in
@@ -85,7 +85,7 @@ def test_a_day_alone_equals_the_day_within_its_month() -> None:
                 assert one == pytest.approx(other, abs=1e-6), item.name
 
 
-def test_same_seed_same_bytes_other_seed_other_bytes(serve) -> None:
+def test_same_seed_same_bytes_other_seed_other_bytes(serve: Serve) -> None:
     path = "/monitoring/v1/plants/5000000/measurements/sets/EnergyBalance/Day"
     one, same, other = (
         serve(plants=2, seed=seed).http.get(path, params={"Date": "2023-06-10"}).content for seed in (3, 3, 4)
@@ -157,7 +157,7 @@ def test_bad_questions_for_the_truth(sandbox: Served, path: str) -> None:
 
 
 def test_caches_stay_bounded() -> None:
-    cache = FlowCache(7, days=5, months=2)
+    cache = FlowCache(7, plants=3, days=5, months=2)
     source = SimulatedSource(replace(FLEET[0]), cache)
     for day in range(1, 13):
         source.day(None, "EnergyBalance", date(2023, 6, day))

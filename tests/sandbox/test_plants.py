@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.fleet.plants import Role
 from sandbox.fleet.simulated import simulated_fleet
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 PLANTS = "/monitoring/v1/plants"
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -115,7 +115,7 @@ def test_a_plant_listed_among_its_own_devices(sandbox: Served) -> None:
     assert sandbox.get(f"/monitoring/v1/devices/{source.plant.plant_id}/measurements/sets")["sets"]
 
 
-def test_a_large_fleet_has_hourly_plants_plants_without_meter_and_without_installation(serve) -> None:
+def test_a_large_fleet_has_hourly_plants_plants_without_meter_and_without_installation(serve: Serve) -> None:
     fleet = simulated_fleet(200, 7)
     assert {plant.step_s for plant in fleet} == {300, 900, 3600}
     assert {plant.metered for plant in fleet} == {True, False}
@@ -153,7 +153,7 @@ def test_a_wrong_method_and_a_wrong_flag_are_told(sandbox: Served) -> None:
     }
 
 
-def test_migration_answers_308_with_the_query_kept_and_lists_the_new_id_only(serve) -> None:
+def test_migration_answers_308_with_the_query_kept_and_lists_the_new_id_only(serve: Serve) -> None:
     it = serve(plants=6)
     old = next(source.plant for source in it.world.sources() if source.plant.classic)
     before = it.rows(old.plant_id, Date="2022-06-01")
@@ -175,7 +175,7 @@ def test_migration_answers_308_with_the_query_kept_and_lists_the_new_id_only(ser
     assert device.status_code == 308
 
 
-def test_hostile_names_arrive_whole(serve) -> None:
+def test_hostile_names_arrive_whole(serve: Serve) -> None:
     it = serve(plants=12, hostile_names=True)
     names = [plant["name"] for plant in it.get(PLANTS)["plants"]]
     assert any("\n" in name for name in names)

@@ -9,7 +9,7 @@ import pytest
 from sandbox.options import Options, Replay
 from sandbox.series.replayed import RecordingError, read_recording
 from sandbox.world import World
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 
 def recording(
@@ -61,14 +61,14 @@ def test_a_row_without_power_is_an_absent_row(sandbox: Served) -> None:
     assert night == []
 
 
-def test_the_dutch_recording_keeps_its_zone(serve) -> None:
+def test_the_dutch_recording_keeps_its_zone(serve: Serve) -> None:
     it = serve(recordings=True, plants=0, now=datetime(2026, 1, 1, tzinfo=UTC))
     rows = it.rows("900002", Date="2025-07-11")
     assert all(row["time"].startswith("2025-07-1") for row in rows)
     assert "900002" in [plant["plantId"] for plant in it.get("/monitoring/v1/plants")["plants"]]
 
 
-def test_energy_after_a_hole_carries_the_whole_hole(serve, tmp_path: Path) -> None:
+def test_energy_after_a_hole_carries_the_whole_hole(serve: Serve, tmp_path: Path) -> None:
     path = recording(tmp_path / "hole.parquet", [600.0, None, None, 1200.0], [10.1, 10.2, 10.3, 10.5])
     it = serve(plants=0, replays=(Replay(path, plant_id="77"),))
     assert [row["pvGeneration"] for row in it.rows("77", Date="2024-03-01")] == [600.0, 1200.0]
@@ -77,7 +77,7 @@ def test_energy_after_a_hole_carries_the_whole_hole(serve, tmp_path: Path) -> No
     assert it.rows("77", "Month", Date="2024-03")[0]["pvGeneration"] == pytest.approx(500.0)
 
 
-def test_without_a_meter_energy_is_power_times_interval(serve, tmp_path: Path) -> None:
+def test_without_a_meter_energy_is_power_times_interval(serve: Serve, tmp_path: Path) -> None:
     path = recording(tmp_path / "plain.parquet", [600.0, None, 1200.0], step=900)
     it = serve(plants=0, replays=(Replay(path, plant_id="77", timezone="Asia/Tokyo", rated_kw=3),))
     body = it.get("/monitoring/v1/plants/77/measurements/sets/EnergyBalance/Day", Date="2024-03-01")
@@ -89,7 +89,7 @@ def test_without_a_meter_energy_is_power_times_interval(serve, tmp_path: Path) -
     assert half == pytest.approx(600 / 8 / 1000)
 
 
-def test_options_of_a_replay_reach_the_plant(serve, tmp_path: Path) -> None:
+def test_options_of_a_replay_reach_the_plant(serve: Serve, tmp_path: Path) -> None:
     path = recording(tmp_path / "named.parquet", [1.0, 2.0])
     replay = Replay(path, "Europe/Oslo", 12.5, "My roof", "4711", 59.9, 10.7)
     plant = serve(plants=0, replays=(replay,)).get("/monitoring/v1/plants/4711")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sandbox.series.periods import TimeRules
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 BERLIN, AUTUMN, SPRING = "5000000", "2023-10-29", "2023-03-26"
 
@@ -32,7 +32,7 @@ def test_spring_day_has_23_hours_without_the_lost_one(sandbox: Served) -> None:
     assert "2023-03-26T03:00:00" in labels
 
 
-def test_merged_hour_has_one_row_of_the_mean(serve, sandbox: Served) -> None:
+def test_merged_hour_has_one_row_of_the_mean(serve: Serve, sandbox: Served) -> None:
     it = serve(plants=1, rules=TimeRules(fold="merged"))
     merged = it.rows(BERLIN, Date=AUTUMN)
     both = [row for row in sandbox.rows(BERLIN, Date=AUTUMN) if row["time"] == "2023-10-29T02:30:00"]
@@ -47,7 +47,7 @@ def test_merged_hour_has_one_row_of_the_mean(serve, sandbox: Served) -> None:
     )
 
 
-def test_utc_labels_shift_the_same_rows(serve, sandbox: Served) -> None:
+def test_utc_labels_shift_the_same_rows(serve: Serve, sandbox: Served) -> None:
     it = serve(plants=1, rules=TimeRules(basis="utc"))
     local, utc = sandbox.rows(BERLIN, Date="2023-06-10"), it.rows(BERLIN, Date="2023-06-10")
     assert utc[0]["time"] == "2023-06-09T22:05:00"
@@ -58,7 +58,7 @@ def test_utc_labels_shift_the_same_rows(serve, sandbox: Served) -> None:
 
 
 @pytest.mark.parametrize("day", ["2023-06-10", AUTUMN, SPRING])
-def test_day_of_utc_holds_the_utc_day(serve, day: str) -> None:
+def test_day_of_utc_holds_the_utc_day(serve: Serve, day: str) -> None:
     it = serve(plants=2, rules=TimeRules(basis="utc", day_of="utc"))
     for plant in it.get("/monitoring/v1/plants")["plants"]:
         labels = times(it, plant["plantId"], Date=day)
@@ -68,7 +68,7 @@ def test_day_of_utc_holds_the_utc_day(serve, day: str) -> None:
         assert labels[-1] == following
 
 
-def test_week_from_its_monday(serve, sandbox: Served) -> None:
+def test_week_from_its_monday(serve: Serve, sandbox: Served) -> None:
     it = serve(plants=1, rules=TimeRules(week_of="monday"))
     monday = it.rows(BERLIN, "Week", Date="2023-06-10")
     assert monday[0]["time"] == "2023-06-05T00:05:00"
@@ -92,7 +92,7 @@ def test_the_days_rows_never_overlap_and_hold_all_of_its_energy(
     assert kwh == pytest.approx(exact, abs=1e-4)
 
 
-def test_classic_data_appears_after_two_hours_or_with_the_package_after_fifteen_minutes(serve) -> None:
+def test_classic_data_appears_after_two_hours_or_with_the_package_after_fifteen_minutes(serve: Serve) -> None:
     it = serve(plants=12)
     now = it.world.clock.utc()
     delays = {}
@@ -108,7 +108,7 @@ def test_classic_data_appears_after_two_hours_or_with_the_package_after_fifteen_
     assert {source.plant.delay_s for source in it.world.sources()} == {300, 900, 7200}
 
 
-def test_today_grows_and_yesterday_is_whole(serve) -> None:
+def test_today_grows_and_yesterday_is_whole(serve: Serve) -> None:
     it = serve(plants=1)
     before = times(it, Date="2024-06-15")
     month = it.rows(BERLIN, "Month", Date="2024-06")
@@ -121,7 +121,7 @@ def test_today_grows_and_yesterday_is_whole(serve) -> None:
     assert len(times(it, Date="2024-06-14")) == 288
 
 
-def test_labels_are_strictly_in_order_in_utc(serve) -> None:
+def test_labels_are_strictly_in_order_in_utc(serve: Serve) -> None:
     it = serve(plants=3, rules=TimeRules(basis="utc"))
     for plant in it.get("/monitoring/v1/plants")["plants"]:
         labels = [row["time"] for row in it.rows(plant["plantId"], "Week", Date="2023-10-25")]

@@ -11,7 +11,7 @@ from sandbox.options import (
     DEFAULT_CODE_CLIENT_ID,
     DEFAULT_CODE_CLIENT_SECRET,
 )
-from tests.sandbox.conftest import Served
+from tests.sandbox.conftest import Serve, Served
 
 CUSTOM = (DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
 CODE = (DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET)
@@ -36,9 +36,12 @@ def test_secret_is_taken_by_basic_form_and_query(sandbox: Served, way: str) -> N
     parameters = {"grant_type": "client_credentials"}
     if way != "basic":
         parameters |= {"client_id": CUSTOM[0], "client_secret": CUSTOM[1]}
-    sent = {"params": parameters} if way == "query" else {"data": parameters}
     answer = httpx.post(
-        f"{sandbox.url}/oauth2/token", auth=CUSTOM if way == "basic" else None, trust_env=False, **sent
+        f"{sandbox.url}/oauth2/token",
+        auth=CUSTOM if way == "basic" else None,
+        params=parameters if way == "query" else None,
+        data=parameters if way != "query" else None,
+        trust_env=False,
     )
     assert answer.status_code == 200
 
@@ -77,7 +80,7 @@ def test_broken_basic_header_is_a_refusal(sandbox: Served) -> None:
         assert answer.status_code == 401
 
 
-def test_access_token_ends_after_300_seconds(serve) -> None:
+def test_access_token_ends_after_300_seconds(serve: Serve) -> None:
     it = serve(plants=1)
     it.world.clock.advance(299)
     assert it.http.get("/monitoring/v1/plants").status_code == 200
@@ -86,7 +89,7 @@ def test_access_token_ends_after_300_seconds(serve) -> None:
     assert (refused.status_code, refused.json()) == (401, {"message": "Unauthorized", "code": "401"})
 
 
-def test_refresh_token_lives_two_days_and_a_session_thirty(serve) -> None:
+def test_refresh_token_lives_two_days_and_a_session_thirty(serve: Serve) -> None:
     it = serve(plants=1)
     token = ask(it, grant_type="client_credentials").json()["refresh_token"]
     it.world.clock.advance(2 * DAY + 1)
@@ -102,7 +105,7 @@ def test_refresh_token_lives_two_days_and_a_session_thirty(serve) -> None:
     assert ask(it, grant_type="refresh_token", refresh_token=token).status_code == 400
 
 
-def test_offline_access_never_ends_and_says_zero(serve) -> None:
+def test_offline_access_never_ends_and_says_zero(serve: Serve) -> None:
     it = serve(plants=1)
     first = ask(it, grant_type="client_credentials", scope="offline_access").json()
     assert first["refresh_expires_in"] == 0
@@ -110,7 +113,7 @@ def test_offline_access_never_ends_and_says_zero(serve) -> None:
     assert ask(it, grant_type="refresh_token", refresh_token=first["refresh_token"]).status_code == 200
 
 
-def test_logout_ends_the_session_and_its_tokens(serve) -> None:
+def test_logout_ends_the_session_and_its_tokens(serve: Serve) -> None:
     it = serve(plants=1)
     tokens = ask(it, grant_type="client_credentials").json()
     form = {"client_id": CUSTOM[0], "client_secret": CUSTOM[1], "refresh_token": tokens["refresh_token"]}
@@ -122,7 +125,6 @@ def test_logout_ends_the_session_and_its_tokens(serve) -> None:
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer nonsense", "Basic abc", "Bearer \u00e9"])
 def test_data_needs_a_bearer_token(sandbox: Served, header: str) -> None:
-    answer = httpx.get(
-        f"{sandbox.url}/monitoring/v1/plants", headers={"Authorization": header.encode()}, trust_env=False
-    )
+    headers = [(b"Authorization", header.encode())]
+    answer = httpx.get(f"{sandbox.url}/monitoring/v1/plants", headers=headers, trust_env=False)
     assert answer.status_code == 401

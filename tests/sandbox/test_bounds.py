@@ -1,0 +1,71 @@
+"""Nothing in the server grows with the number of requests."""
+
+import numpy as np
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.clock import Clock
+from sandbox.series.render import object_json, rows_json
+from sandbox.services.measurements import BodyCache
+from sandbox.tokens import ACCESS_S, Client, TokenStore
+
+
+def test_kept_bodies_are_bounded_by_their_bytes_and_the_oldest_go_first() -> None:
+    bodies = BodyCache(limit=100)
+    for number in range(50):
+        bodies.put((number,), bytes(30))
+        bodies.get((48,))
+    assert [number for number in range(50) if bodies.get((number,)) is not None] == [47, 48, 49]
+
+
+def test_dead_access_tokens_are_forgotten() -> None:
+    clock = Clock()
+    tokens = TokenStore(clock)
+    client = Client("a", "b", "custom")
+    for _ in range(20):
+        tokens.start(client, None, offline=False)
+        clock.advance(ACCESS_S / 4)
+    assert tokens.living() <= 4
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["pvGeneration", "gridFeedIn", "autarkyRate", "selfConsumptionRate"]),
+        st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=3, max_size=3),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_rows_are_what_a_plain_writer_would_write(
+    values: dict[str, list[float | None]], strings: bool
+) -> None:
+    """The fast writer against one that goes row by row."""
+    columns = {
+        name: np.array([np.nan if v is None else v for v in column]) for name, column in values.items()
+    }
+    if strings:
+        columns["dcPowerInput"] = np.arange(6.0).reshape(3, 2)
+    labels = [b"2023-01-01T00:05:00", b"2023-01-01T00:10:00", b"2023-01-01T00:15:00"]
+    expected = []
+    for row, label in enumerate(labels):
+        entry: dict[str, object] = {"time": label.decode()}
+        for name, column in values.items():
+            value = column[row]
+            if value is not None:
+                entry[name] = float(np.round(value, 5 if name.endswith("Rate") else 3))
+        if strings:
+            entry["dcPowerInput"] = [
+                {"index": "A", "value": 2.0 * row},
+                {"index": "B", "value": 2.0 * row + 1},
+            ]
+        expected.append(entry)
+    assert orjson.loads(rows_json(labels, columns)) == expected
+
+
+def test_no_rows_and_no_columns() -> None:
+    assert rows_json([], {}) == b"[]"
+    assert rows_json([b"x"], {}) == b'[{"time":"x"}]'
+    assert object_json({}) == b"{}"
+    assert object_json({"a": np.array([1.0])}) == b'{"a":1.0}'
+    assert object_json({"a": np.array([np.nan]), "bRate": np.array([0.5])}) == b'{"bRate":0.5}'
