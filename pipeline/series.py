@@ -6,17 +6,29 @@ import polars as pl
 
 
 def whole_groups(frames: Iterable[pl.DataFrame], keys: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The same rows in frames that never split a group of equal `keys`. The rows come sorted by them."""
+    """The same rows in frames that never split a group of equal `keys`. The rows come sorted by them.
+
+    A frame waits for the one after it, and passes as it is unless its last group goes on there.
+    """
     held: list[pl.DataFrame] = []
     for frame in frames:
         if not frame.height:
             continue
-        last = pl.all_horizontal(pl.col(key).eq_missing(pl.lit(frame[key][-1])) for key in keys)
-        tail = frame.filter(last)
-        if tail.height == frame.height:
+        more = _more_of(held[-1], frame, keys) if held else 0
+        if more == frame.height:
             held.append(frame)
             continue
-        yield pl.concat([*held, frame.head(frame.height - tail.height)])
-        held = [tail]
+        if held:
+            yield pl.concat([*held, frame.head(more)])
+        held = [frame.slice(more)]
     if held:
         yield pl.concat(held)
+
+
+def _more_of(earlier: pl.DataFrame, later: pl.DataFrame, keys: Sequence[str]) -> int:
+    """How many rows of `later` belong to the last group of `earlier`."""
+    last = earlier.select(keys).row(-1)
+    if later.select(keys).row(0) != last:
+        return 0
+    same = pl.all_horizontal(pl.col(k).eq_missing(pl.lit(v)) for k, v in zip(keys, last, strict=True))
+    return int(later.select(same.sum()).item())
