@@ -95,7 +95,12 @@ class FaultPlayer:
         question = f"{scope['path']}?{scope['query_string'].decode('latin-1')}".lower()
         first = fault.kind.name == "changed_answer" and self._reads.is_first(question)
         rng = stream(self._plan.seed, Topic.FAULT, 2**20, self._spoiled)
-        _set_body(answer, orjson.dumps(spoil(content, fault, rng, first_read=first)))
+        _set_body(
+            answer,
+            orjson.dumps(
+                spoil(content, fault, rng, first_read=first, energy="returnenergyvalues=true" in question)
+            ),
+        )
 
 
 def _failure(fault: Fault) -> Response:

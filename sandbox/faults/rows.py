@@ -14,13 +14,20 @@ _RATES = ("Rate", "StateOf", "Temperature", "Voltage")
 _YEAR_AHEAD = 1
 
 
-def spoil(answer: Answer, fault: Fault, rng: np.random.Generator, *, first_read: bool) -> Answer:
-    """The answer with the fault in its rows; an answer without a list of rows stays as it is."""
+def spoil(
+    answer: Answer, fault: Fault, rng: np.random.Generator, *, first_read: bool, energy: bool
+) -> Answer:
+    """The answer with the fault in its rows; an answer without a list of rows stays as it is.
+
+    `first_read`: nobody asked this before. `energy`: the rows hold Wh in place of W.
+    """
     rows = answer.get("set")
     if not isinstance(rows, list):
         return answer
     if fault.kind.name == "changed_answer":
         changed = _lowered(rows, fault.amount) if first_read else rows
+    elif fault.kind.name == "uneven_steps":
+        changed = _uneven_steps(rows, int(fault.amount), rng, energy=energy)
     elif fault.kind.name == "unknown_fields":
         answer = {**answer, "x-release": {"candidate": True}, "links": []}
         changed = [{**row, "newQuantity": 1.5, "quality": {"flag": "estimated"}} for row in rows[:1]] + rows[
@@ -38,6 +45,26 @@ def _lowered(rows: Rows, percent: float) -> Rows:
         {key: round(value * factor, 3) if _is_power(key, value) else value for key, value in row.items()}
         for row in rows
     ]
+
+
+def _uneven_steps(rows: Rows, pairs: int, rng: np.random.Generator, *, energy: bool) -> Rows:
+    """Some neighbours become one row at the later one's time: the mean of their power, or the sum of their energy."""
+    starts = rng.permutation(np.arange(0, len(rows) - 1, 2))[:pairs].tolist()
+    part = 1.0 if energy else 0.5
+    result = dict(enumerate(rows))
+    for start in starts:
+        early, late = rows[start], rows[start + 1]
+        joined = {
+            key: round(part * (early.get(key, 0.0) + value), 6) if _is_power(key, value) else value
+            for key, value in late.items()
+        }
+        del result[start]
+        result[start + 1] = joined
+    return list(result.values())
+
+
+def _drift(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - every fault is called alike
+    return _lowered(rows, -amount)
 
 
 def _missing_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
@@ -113,6 +140,7 @@ def _is_power(key: str, value: object) -> bool:
 
 _FAULTS: dict[str, Callable[[Rows, float, np.random.Generator], Rows]] = {
     "missing_rows": _missing_rows,
+    "drift": _drift,
     "spike": _spike,
     "negative": _negative,
     "duplicate_rows": _duplicate_rows,

@@ -299,8 +299,8 @@ def _balance_names(plant: Plant) -> tuple[str, ...]:
 
 
 def _one_of(flows: Flows, position: int) -> Flows:
-    """One day of (days, cells) arrays, as (cells,)."""
-    return Flows(*(getattr(flows, name)[position] for name in _FLOWS))
+    """One day of (days, cells) arrays, as (cells,); copied, so that a kept day does not keep its block."""
+    return Flows(*(getattr(flows, name)[position].copy() for name in _FLOWS))
 
 
 def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> Table:

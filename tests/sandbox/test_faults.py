@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -70,6 +72,32 @@ def test_missing_rows(faulty: Served) -> None:
     good, bad = spoiled(faulty, "missing_rows,amount=7")
     assert len(bad) == len(good) - 7
     assert all(row in good for row in bad)
+
+
+@pytest.mark.parametrize("energy", ["false", "true"])
+def test_uneven_steps_lose_no_energy(faulty: Served, energy: str) -> None:
+    ask = {**ASK, "ReturnEnergyValues": energy}
+    good = faulty.http.get(DAY, params=ask).json()["set"]
+    switch_on(faulty, "uneven_steps,amount=20")
+    bad = faulty.http.get(DAY, params=ask).json()["set"]
+    assert len(bad) == 268
+    ends = [datetime.fromisoformat(row["time"]) for row in bad]
+    steps = [300.0, *((two - one).total_seconds() for one, two in pairwise(ends))]
+    steps[0] = (ends[0] - datetime(2023, 6, 10)).total_seconds()  # noqa: DTZ001 - labels carry no zone
+    assert sorted(set(steps)) == [300, 600]
+    weights = [1.0] * len(bad) if energy == "true" else [step / 3600 for step in steps]
+    whole = sum(row["pvGeneration"] for row in good) / (1 if energy == "true" else 12)
+    assert sum(row["pvGeneration"] * w for row, w in zip(bad, weights, strict=True)) == pytest.approx(
+        whole, abs=0.01
+    )
+
+
+def test_drift_makes_sums_disagree(faulty: Served) -> None:
+    month = DAY.replace("/Day", "/Month")
+    good = faulty.http.get(month, params={"Date": "2023-06"}).json()["set"]
+    switch_on(faulty, "drift,path=/Month,amount=5")
+    bad = faulty.http.get(month, params={"Date": "2023-06"}).json()["set"]
+    assert bad[3]["pvGeneration"] == pytest.approx(1.05 * good[3]["pvGeneration"], abs=0.01)
 
 
 def test_spike_puts_the_lost_energy_into_one_row(faulty: Served) -> None:
