@@ -41,12 +41,12 @@ def table_schema(model: type[Table]) -> dg.TableSchema:
     )
 
 
-def options(model: type[Table], *, kinds: set[str]) -> dict[str, Any]:
+def options(model: type[Table], *, kinds: set[str], group: str | None = None) -> dict[str, Any]:
     """The arguments of an asset that come from its model."""
     kept = storage(model)
     return {
         "name": kept.table,
-        "group_name": kept.layer,
+        "group_name": group or kept.layer,
         "description": comment(model),
         "kinds": kinds,
         "owners": OWNERS,
@@ -102,10 +102,11 @@ def whole(
     deps: list[str],
     kinds: set[str],
     pool: str | None = None,
+    group: str | None = None,
 ) -> dg.AssetsDefinition:
     """An asset that is made whole, without days."""
 
-    asset: Decorator = dg.asset(**options(model, kinds=kinds), deps=deps, pool=pool)
+    asset: Decorator = dg.asset(**options(model, kinds=kinds, group=group), deps=deps, pool=pool)
 
     def table(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
         with told():

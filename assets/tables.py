@@ -24,14 +24,16 @@ from schemas import (
     RawPv,
 )
 
+SOURCE = "source"
 FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
 
 
 def list_assets() -> list[dg.AssetsDefinition]:
     """Plants, devices and measurement sets: what is there to be asked for."""
-    ask = functools.partial(whole, kinds=FROM_API, pool=API_POOL)
-    make = functools.partial(whole, kinds=FROM_LAKE)
+    # A group of their own: they come before all days, and every layer of those reads them.
+    ask = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
+    make = functools.partial(whole, kinds=FROM_LAKE, group=SOURCE)
     return [
         ask(RawPlants, steps.fetch_plants, deps=[]),
         make(Plants, steps.write_plants, deps=["raw_plants"]),

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from pipeline.settings import Settings
 
-# The sending of usage data is off in the configuration: the environment variable alone would still write it to disk.
+# Usage data: the environment variable alone would still write it to disk. nux asks users for their e-mail address.
 CONFIGURATION = """\
 telemetry:
+  enabled: false
+nux:
   enabled: false
 run_monitoring:
   enabled: true

@@ -169,6 +169,7 @@ def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report
     _quarantine(runtime, source.intervals, day, account.quarantine())
     return _report(
         written,
+        pv_generation_kwh=account.pv_generation_kwh,
         answers=account.answers,
         rows_in=account.rows_in,
         rows_set_aside=account.rows_aside,

@@ -40,6 +40,7 @@ class Account:
     values_aside: int = 0
     merged_rows: int = 0
     answers: int = 0
+    pv_generation_kwh: float = 0.0
     unknown_fields: set[str] = field(default_factory=set)
     aside: list[pl.DataFrame] = field(default_factory=list)
 
@@ -97,6 +98,7 @@ class SetTransform:
         aside = pl.concat([faulty.select(doubles.columns), doubles])
         account.rows_in += rows.height
         account.rows_out += out.height
+        account.pv_generation_kwh += out["pv_generation_kwh"].sum()
         account.rows_aside += aside.height
         account.rows_of_neighbours += strays
         account.values_aside += bad_values.height

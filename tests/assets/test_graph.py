@@ -12,7 +12,7 @@ DEFS = build_definitions(load_settings(env_file=None))
 GRAPH = DEFS.resolve_asset_graph()
 KEYS = sorted(GRAPH.materializable_asset_keys)
 MODELS = {storage(model).table: model for model in TABLES}
-LAYERS = ["raw", "core", "report", "publish"]
+LAYERS = ["source", "raw", "core", "report", "publish"]
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
@@ -56,10 +56,7 @@ def test_data_flows_one_way() -> None:
         layer = LAYERS.index(GRAPH.get(key).group_name or "")
         for parent in GRAPH.get(key).parent_keys:
             above = LAYERS.index(GRAPH.get(parent).group_name or "")
-            # The lists decide what is asked for: the one way from core back to raw.
-            assert above <= layer or (
-                parent.path[0] in {"plants", "devices", "measurement_sets"} and layer == 0
-            )
+            assert above <= layer
 
 
 def test_only_raw_assets_hold_the_pool_of_the_api() -> None:

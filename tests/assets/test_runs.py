@@ -47,6 +47,7 @@ def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: Scripted
     assert {day: facts["dagster/partition_row_count"] for day, facts in balance.items()} == dict.fromkeys(
         DAYS, 576
     )
+    assert balance["2021-10-05"]["pv_generation_kwh"] == pytest.approx(36)
     daily = materialized(runs, "energy_daily")
     kwh = {day: round(float(str(facts["pv_generation_kwh"]))) for day, facts in daily.items()}
     assert kwh == {"2021-10-04": 48, "2021-10-05": 36, "2021-10-06": 48}
