@@ -98,7 +98,7 @@ class SetTransform:
         aside = pl.concat([faulty.select(doubles.columns), doubles])
         account.rows_in += rows.height
         account.rows_out += out.height
-        account.pv_generation_kwh += out["pv_generation_kwh"].sum()
+        account.pv_generation_kwh += float(out["pv_generation_kwh"].sum())
         account.rows_aside += aside.height
         account.rows_of_neighbours += strays
         account.values_aside += bad_values.height
