@@ -13,13 +13,20 @@ import pandera.errors
 import polars as pl
 
 from pipeline.errors import SunledgerError
-from schemas import Table, polars_schema, storage
+from schemas import Table, storage
+from schemas import polars_schema as derived_schema
 
 SAMPLE = 5
 
 
 class BadFrameError(SunledgerError):
     """A frame breaks its table's contract, so nothing was written."""
+
+
+@lru_cache
+def polars_schema(model: type[Table]) -> pl.Schema:
+    """The model's columns, derived once: that takes longer than to look through a small frame."""
+    return derived_schema(model)
 
 
 def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> None:
