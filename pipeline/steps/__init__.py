@@ -1,0 +1,38 @@
+"""The steps of the pipeline, one per table, without Dagster: what to ask, what to make of it, where it goes.
+
+Each step does one day (or the whole of a list), reports what it did, and is safe to run again: equal data commits
+nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
+"""
+
+from pipeline.steps.base import BALANCE, PV, Report, SetSource
+from pipeline.steps.days import (
+    intervals_as_read,
+    write_device_energy_daily,
+    write_energy_daily,
+    write_energy_monthly,
+    write_intervals,
+    write_logs,
+)
+from pipeline.steps.fetching import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
+
+__all__ = [
+    "BALANCE",
+    "PV",
+    "Report",
+    "SetSource",
+    "fetch_devices",
+    "fetch_logs",
+    "fetch_measurement_sets",
+    "fetch_plants",
+    "fetch_set",
+    "intervals_as_read",
+    "write_device_energy_daily",
+    "write_devices",
+    "write_energy_daily",
+    "write_energy_monthly",
+    "write_intervals",
+    "write_logs",
+    "write_measurement_sets",
+    "write_plants",
+]

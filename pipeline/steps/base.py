@@ -1,0 +1,110 @@
+"""What the steps share: sets and their tables, the plants a run is about, where reports and rejects go."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from pipeline.errors import SunledgerError, UsageError
+from pipeline.runtime import Runtime
+from pipeline.timebase import days_frame
+from schemas import (
+    Devices,
+    EnergyBalanceIntervals,
+    Plants,
+    PvIntervals,
+    Quarantine,
+    RawAnswers,
+    RawEnergyBalance,
+    RawPv,
+    Table,
+    storage,
+)
+from schemas.quantities import ENERGY_AND_POWER_PV, ENERGY_BALANCE, MeasurementSet
+from warehouse.lake import Lake, Written
+
+# How long after its end a day may still grow: Classic portals process for up to two hours.
+
+
+DELAY = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
+
+
+REQUEST_FAILED = "request_failed"
+
+
+EMPTY_NOW = "empty_now"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a step did with one part."""
+
+    rows: int = 0
+    changed: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetSource:
+    """A measurement set's way through the tables."""
+
+    set: MeasurementSet
+    raw: type[RawAnswers]
+    intervals: type[Table]
+    of_devices: bool
+
+
+BALANCE = SetSource(ENERGY_BALANCE, RawEnergyBalance, EnergyBalanceIntervals, of_devices=False)
+
+
+PV = SetSource(ENERGY_AND_POWER_PV, RawPv, PvIntervals, of_devices=True)
+
+
+def listed(runtime: Runtime) -> pl.DataFrame:
+    """Plants of the newest list within the run's limits. Raises UsageError for an id that is not among them."""
+    plants = runtime.lake.scan(Plants).collect()
+    if not plants.height:
+        raise SunledgerError("No plants are known yet: refresh the list of plants first.")
+    listed = plants.filter(pl.col("last_seen") == pl.col("last_seen").max())
+    unknown = sorted(runtime.only_plants - set(listed["plant_id"]))
+    if unknown:
+        raise UsageError(
+            f"Plant {unknown[0]} is not in SMA's list of {listed.height} plants: take ids from the table plants."
+        )
+    wanted = sorted(runtime.only_plants)
+    return listed.filter(pl.col("plant_id").is_in(wanted)) if wanted else listed
+
+
+def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """The plants with day_start and day_end (UTC) of their calendar day."""
+    bounds = days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
+    return plants.join(bounds, on="timezone", how="left", maintain_order="left")
+
+
+def in_operation(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """The plants whose operation had begun by the end of the day, with the bounds of the day."""
+    begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
+    return with_bounds(plants, day).filter(begun)
+
+
+def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
+    """plant_id, [device_id,] timezone and rated_w of every plant or device ever seen."""
+    plants = lake.scan(Plants).collect()
+    plant_rated = pl.col("ac_power_kw") * 1000
+    if not source.of_devices:
+        return plants.select("plant_id", "timezone", rated_w=plant_rated)
+    devices = lake.scan(Devices).collect().join(plants, on="plant_id", suffix="_plant")
+    rated = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w").otherwise(plant_rated)
+    return devices.select("plant_id", "device_id", "timezone", rated_w=rated)
+
+
+def quarantine(
+    runtime: Runtime, model: type[Table], day: dt.date, rows: pl.DataFrame, plants: set[str] | None = None
+) -> None:
+    part: dict[str, dt.date | str] = {"local_date": day, "source": storage(model).table}
+    runtime.lake.replace(Quarantine, part, [rows], plants=plants, empty=True)
+
+
+def report_of(written: Written, **facts: Any) -> Report:
+    return Report(rows=written.rows, changed=written.changed, facts=facts)

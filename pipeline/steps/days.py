@@ -1,0 +1,178 @@
+"""Intervals, logs, days and months from the lake; calls no API."""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+
+from pipeline import logs as log_entries
+from pipeline.daily import summarize_day, summarize_months
+from pipeline.runtime import Runtime
+
+# How long after its end a day may still grow: Classic portals process for up to two hours.
+from pipeline.steps.base import (
+    BALANCE,
+    PV,
+    Report,
+    SetSource,
+    known_places,
+    quarantine,
+    report_of,
+    with_bounds,
+)
+from pipeline.sun import daylight
+from pipeline.timebase import ONE_DAY, TimeBasis, local_day
+from pipeline.transform import Account, SetTransform
+from schemas import (
+    DeviceEnergyDaily,
+    EnergyDaily,
+    EnergyMonthly,
+    Logs,
+    Plants,
+    Quarantine,
+    RawLogs,
+    Table,
+    polars_schema,
+    storage,
+)
+from schemas.quantities import ENERGY_BALANCE
+from warehouse.lake import Lake
+
+
+def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
+    """Interval rows of the day from the raw lake; calls no API."""
+    places = known_places(runtime.lake, source)
+    transform = SetTransform(source.set, source.intervals, runtime.settings.sma_time_basis)
+    account = Account()
+    frames = transform.day(runtime.lake.batches(source.raw, {"local_date": day}), places, day, account)
+    written = runtime.lake.replace(source.intervals, {"local_date": day}, frames)
+    quarantine(runtime, source.intervals, day, account.quarantine())
+    return report_of(
+        written,
+        pv_generation_kwh=account.pv_generation_kwh,
+        answers=account.answers,
+        rows_in=account.rows_in,
+        rows_set_aside=account.rows_aside,
+        values_set_aside=account.values_aside,
+        rows_of_neighbouring_days=account.rows_of_neighbours,
+        merged_rows=account.merged_rows,
+        unknown_fields=sorted(account.unknown_fields),
+    )
+
+
+def intervals_as_read(
+    lake: Lake, source: SetSource, plant_id: str, days: Iterable[dt.date], basis: TimeBasis
+) -> pl.DataFrame:
+    """A plant's interval rows of some days as another time basis would read the stored answers; calls no API.
+
+    Under `utc` a local day may lie in the answers of its neighbours, as far as they are stored.
+    """
+    mine = lake.scan(source.raw).filter(pl.col("plant_id") == plant_id).collect()
+    places = known_places(lake, source).filter(pl.col("plant_id") == plant_id)
+    transform, account = SetTransform(source.set, source.intervals, basis), Account()
+    reach = ONE_DAY if basis == "utc" else dt.timedelta()
+    frames = [
+        frame
+        for day in days
+        for frame in transform.day(
+            [mine.filter(pl.col("local_date").is_between(day - reach, day + reach))], places, day, account
+        )
+    ]
+    return pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *frames])
+
+
+def write_logs(runtime: Runtime, day: dt.date) -> Report:
+    """Log entries of the day from the raw lake; calls no API."""
+    places = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
+    basis = runtime.settings.sma_time_basis
+    batches = runtime.lake.batches(RawLogs, {"local_date": day})
+    frames = (log_entries.entries(batch, places, day, basis) for batch in batches)
+    return report_of(runtime.lake.replace(Logs, {"local_date": day}, frames, empty=True))
+
+
+def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
+    """Energy and coverage of every plant that was asked for on the day."""
+    asked = _asked(runtime, BALANCE, day)
+    return _write_daily(runtime, BALANCE, EnergyDaily, asked, ["plant_id"], day)
+
+
+def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
+    """Energy and coverage of every inverter that was asked for on the day."""
+    asked = _asked(runtime, PV, day)
+    return _write_daily(runtime, PV, DeviceEnergyDaily, asked, ["plant_id", "device_id"], day)
+
+
+def write_energy_monthly(runtime: Runtime) -> Report:
+    """Months from all stored days."""
+    start = pl.struct("start_up", "timezone").map_elements(_local_date, return_dtype=pl.Date)
+    starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
+    quantities = [f.column for f in ENERGY_BALANCE.powers]
+    months = summarize_months(runtime.lake.scan(EnergyDaily), starts, quantities)
+    report = Report(rows=months.height)
+    for frame in months.partition_by("month", maintain_order=True):
+        part = {"month": frame["month"][0]}
+        columns = polars_schema(EnergyMonthly).names()
+        written = runtime.lake.replace(EnergyMonthly, part, [frame.select(columns)])
+        report.changed |= written.changed
+    report.facts["months"] = months["month"].n_unique()
+    return report
+
+
+def _write_daily(
+    runtime: Runtime,
+    source: SetSource,
+    model: type[Table],
+    asked: pl.DataFrame,
+    keys: list[str],
+    day: dt.date,
+) -> Report:
+    frames = runtime.lake.batches(source.intervals, {"local_date": day})
+    quantities = [f.column for f in source.set.powers]
+    summary = summarize_day(frames, asked, keys=keys, quantities=quantities)
+    frame = summary.with_columns(local_date=pl.lit(day)).select(polars_schema(model).names())
+    written = runtime.lake.replace(model, {"local_date": day}, [frame])
+    counts = dict(frame["status"].value_counts().rows())
+    return report_of(
+        written,
+        pv_generation_kwh=float(frame["pv_generation_kwh"].sum()),
+        **{
+            status: int(counts.get(status, 0)) for status in ("complete", "partial", "missing", "provisional")
+        },
+    )
+
+
+def _asked(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
+    """What was asked for on the day, with the bounds of its day and of its daylight, and whether it is final.
+
+    Failed requests were asked too: their plants must show up as missing.
+    """
+    keys = ["plant_id", "device_id"] if source.of_devices else ["plant_id"]
+    raw = runtime.lake.batches(source.raw, {"local_date": day}, columns=["plant_id", "device_id", "final"])
+    answered = pl.concat([pl.DataFrame(schema=_ASKED), *raw])
+    failed = (
+        runtime.lake.scan(Quarantine)
+        .filter(pl.col("local_date") == day, pl.col("source") == storage(source.raw).table)
+        .select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(value=True))
+        .collect()
+    )
+    asked = pl.concat([answered, failed]).group_by(keys).agg(pl.col("final").all())
+    plants = runtime.lake.scan(Plants).collect()
+    placed = with_bounds(asked.join(plants, on="plant_id"), day)
+    sun = daylight(plants, day).select("plant_id", "sunrise", "sunset")
+    columns = [*keys, "day_start", "day_end", "sunrise", "sunset", "start_up", "final"]
+    return placed.join(sun, on="plant_id").select(columns).sort(keys)
+
+
+_ASKED = {"plant_id": pl.String, "device_id": pl.String, "final": pl.Boolean}
+
+
+def _local_date(start: dict[str, Any]) -> dt.date | None:
+    """The plant-local date of a start of operation."""
+    moment: dt.datetime | None = start["start_up"]
+    if moment is None:
+        return None
+    day = moment.date()
+    if moment >= local_day(day, start["timezone"]).end:
+        return day + dt.timedelta(days=1)
+    return day - dt.timedelta(days=1) if moment < local_day(day, start["timezone"]).start else day

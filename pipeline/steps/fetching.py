@@ -1,0 +1,164 @@
+"""The steps that call the API: what to ask for, and the answers as received into the raw lake."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+
+import polars as pl
+
+from pipeline.fetch import Fetched, raw_frames
+from pipeline.runtime import Missing, Runtime
+from pipeline.sma.requests import Answer, Failure, Request
+
+# How long after its end a day may still grow: Classic portals process for up to two hours.
+from pipeline.steps.base import (
+    DELAY,
+    EMPTY_NOW,
+    REQUEST_FAILED,
+    Report,
+    SetSource,
+    in_operation,
+    listed,
+    quarantine,
+    report_of,
+)
+from pipeline.timebase import request_dates
+from pipeline.transform import quarantined
+from schemas import (
+    Devices,
+    MeasurementSets,
+    RawAnswers,
+    RawDevices,
+    RawLogs,
+    RawMeasurementSets,
+    RawPlants,
+    Table,
+    storage,
+)
+
+
+def fetch_plants(runtime: Runtime) -> Report:
+    """Ask for the list of plants."""
+    return _fetch_list(runtime, RawPlants, [Request.plants()])
+
+
+def fetch_devices(runtime: Runtime) -> Report:
+    """Ask for each plant's devices."""
+    return _fetch_list(runtime, RawDevices, [Request.devices(plant) for plant in listed(runtime)["plant_id"]])
+
+
+def fetch_measurement_sets(runtime: Runtime) -> Report:
+    """Ask which sets each plant and each of its active devices has."""
+    active = runtime.lake.scan(Devices).filter(pl.col("is_active").fill_null(value=True)).collect()
+    wanted = active.join(listed(runtime), on="plant_id", how="semi").select("plant_id", "device_id").rows()
+    requests = [Request.plant_sets(plant) for plant in listed(runtime)["plant_id"]]
+    requests += [Request.device_sets(plant, device) for plant, device in wanted]
+    return _fetch_list(runtime, RawMeasurementSets, sorted(requests))
+
+
+def fetch_set(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
+    """Ask for one set of every plant or device that has it and was in operation on the day."""
+    places = _places(runtime, source, day)
+    basis = runtime.settings.sma_time_basis
+    name = source.set.name
+    requests = []
+    for row in places.iter_rows(named=True):
+        for date in request_dates(day, row["timezone"], basis):
+            if source.of_devices:
+                requests.append(Request.device_day(row["plant_id"], row["device_id"], name, date))
+            else:
+                requests.append(Request.plant_day(row["plant_id"], name, date))
+    return _fetch_day(runtime, source.raw, day, places, requests)
+
+
+def fetch_logs(runtime: Runtime, day: dt.date) -> Report:
+    """Ask for every plant's log of the day."""
+    places = in_operation(listed(runtime), day)
+    requests = [Request.logs(plant, day) for plant in places["plant_id"]]
+    return _fetch_day(runtime, RawLogs, day, places, requests)
+
+
+def _places(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
+    """The plants or devices to ask for: listed, in operation, and known to have the set; sorted."""
+    plants = in_operation(listed(runtime), day)
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
+    owner = pl.col("device_id").is_not_null() if source.of_devices else pl.col("device_id").is_null()
+    having = sets.filter(owner).collect()
+    return having.join(plants, on="plant_id").sort("plant_id", "device_id")
+
+
+def _fetch_list(runtime: Runtime, model: type[RawAnswers], requests: Sequence[Request]) -> Report:
+    return _fetch(runtime, model, runtime.today(), requests, {}, with_rows=())
+
+
+def _fetch_day(
+    runtime: Runtime, model: type[RawAnswers], day: dt.date, places: pl.DataFrame, requests: Sequence[Request]
+) -> Report:
+    delay = pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us"))
+    final_after = dict(places.select("plant_id", pl.col("day_end") + delay).rows())
+    columns = ["plant_id", "device_id", "request_date", "no_rows"]
+    stored = runtime.lake.batches(model, {"local_date": day}, columns=columns)
+    with_rows = {
+        key
+        for batch in stored
+        for key in batch.filter(~pl.col("no_rows")).select("plant_id", "device_id", "request_date").rows()
+    }
+    return _fetch(runtime, model, day, sorted(requests), final_after, with_rows=with_rows)
+
+
+def _fetch(
+    runtime: Runtime,
+    model: type[RawAnswers],
+    day: dt.date,
+    requests: Sequence[Request],
+    final_after: dict[str, dt.datetime],
+    with_rows: Iterable[tuple[str, str, str]],
+) -> Report:
+    table = storage(model).table
+    fetched = Fetched()
+    if not requests:
+        return Report(facts={"requests": 0})
+    runtime.progress.begin(table, str(day), len(requests))
+    results = _counted(runtime, table, runtime.session.fetch(requests))
+    frames = raw_frames(
+        results, day, final_after=final_after, with_rows=frozenset(with_rows), fetched=fetched
+    )
+    # The set of answered plants fills while the frames are drawn, before the commit looks at it.
+    written = runtime.lake.replace(model, {"local_date": day}, frames, plants=fetched.plants)
+    quarantine(runtime, model, day, _failed(fetched, model, day), plants=_plants_of(requests))
+    for failure in fetched.failures:
+        reason = str(failure.error)
+        runtime.missing.append(Missing(str(day), table, failure.request.plant_id, reason))
+    for plant in fetched.kept:
+        reason = "SMA answers without rows where rows are stored; the stored ones were kept"
+        runtime.missing.append(Missing(str(day), table, plant, reason))
+    return report_of(
+        written,
+        requests=len(requests),
+        answers=fetched.answers,
+        bytes=fetched.bytes,
+        failed=len(fetched.failures),
+        kept_because_empty=len(fetched.kept),
+    )
+
+
+def _plants_of(requests: Sequence[Request]) -> set[str]:
+    return {request.plant_id for request in requests}
+
+
+def _counted(runtime: Runtime, step: str, results: Iterable[Answer | Failure]) -> Iterator[Answer | Failure]:
+    for result in results:
+        runtime.progress.advance(step)
+        yield result
+
+
+def _failed(fetched: Fetched, model: type[Table], day: dt.date) -> pl.DataFrame:
+    """Rows of quarantine for requests without a usable answer."""
+    rows = [
+        (f.request.plant_id, f.request.device_id, REQUEST_FAILED, str(f.error)) for f in fetched.failures
+    ] + [(plant, "", EMPTY_NOW, None) for plant in fetched.kept]
+    found = pl.DataFrame(
+        rows,
+        schema=dict.fromkeys(("plant_id", "device_id", "reason", "detail"), pl.String),
+        orient="row",
+    )
+    return quarantined(found, "answer", model, day)
