@@ -13,6 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+_CALM_S = 8 * 86400
+"""No zone changes its offset twice within so short a time."""
+
 Seconds = NDArray[np.int64]
 """Instants in whole seconds since 1970 (UTC)."""
 
@@ -52,6 +55,20 @@ def labels(ends: Seconds, zone: str) -> list[bytes]:
 @lru_cache(maxsize=512)
 def _labels(ends: bytes, zone: str) -> list[bytes]:
     """Cached by content: all plants of a zone and step share their labels."""
-    instants = pl.Series("time", np.frombuffer(ends, dtype=np.int64))
-    wall = pl.from_epoch(instants, time_unit="s").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
-    return wall.dt.strftime("%Y-%m-%dT%H:%M:%S").cast(pl.Binary).to_list()
+    instants = np.frombuffer(ends, dtype=np.int64)
+    if not len(instants):
+        return []
+    first, last = (_offset(int(instant), zone) for instant in (instants[0], instants[-1]))
+    if first == last and instants[-1] - instants[0] < _CALM_S:
+        wall = (instants + first).astype("datetime64[s]")
+    else:
+        series = pl.from_epoch(pl.Series(instants), time_unit="s").dt.replace_time_zone("UTC")
+        wall = series.dt.convert_time_zone(zone).dt.replace_time_zone(None).to_numpy().astype("datetime64[s]")
+    labelled: list[bytes] = np.datetime_as_string(wall).astype(bytes).tolist()
+    return labelled
+
+
+def _offset(instant: int, zone: str) -> int:
+    """Seconds that the wall clock is ahead of UTC at `instant`."""
+    ahead = datetime.fromtimestamp(instant, ZoneInfo(zone)).utcoffset()
+    return int(ahead.total_seconds()) if ahead is not None else 0

@@ -84,7 +84,7 @@ def mix(plant_rows: Columns) -> Columns:
 def _ratio(part: Floats, whole: Floats) -> Floats:
     ratio = np.full_like(whole, np.nan)
     np.divide(part, whole, out=ratio, where=whole > 0)
-    return np.clip(ratio, 0.0, 1.0)
+    return np.minimum(ratio, 1.0)  # rounding must not make a share larger than the whole
 
 
 def ac_fields(plant: Plant, watts: Floats, noise: Floats) -> Columns:

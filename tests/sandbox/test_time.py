@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
+from sandbox.days import labels
 from sandbox.series.periods import TimeRules
 from tests.sandbox.conftest import Serve, Served
 
@@ -126,3 +128,17 @@ def test_labels_are_strictly_in_order_in_utc(serve: Serve) -> None:
     for plant in it.get("/monitoring/v1/plants")["plants"]:
         labels = [row["time"] for row in it.rows(plant["plantId"], "Week", Date="2023-10-25")]
         assert all(one < other for one, other in pairwise(labels))
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "America/Santiago", "Australia/Lord_Howe", "Asia/Kolkata", "Asia/Tokyo"]
+)
+@pytest.mark.parametrize("start", [datetime(2023, month, 1, tzinfo=UTC) for month in (1, 3, 4, 9, 10)])
+def test_labels_are_the_wall_clock_of_the_zone(zone: str, start: datetime) -> None:
+    ends = np.arange(start.timestamp(), start.timestamp() + 7 * 86400, 1800, dtype=np.int64)
+    for some in (ends, ends[:1], ends[40:90]):
+        expected = [
+            datetime.fromtimestamp(int(end), ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M:%S") for end in some
+        ]
+        assert [label.decode() for label in labels(some, zone)] == expected
+    assert labels(ends[:0], zone) == []
