@@ -1,6 +1,6 @@
 """Where a sandbox listens, and the settings that point a client at it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sandbox.options import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 
@@ -11,7 +11,7 @@ class SandboxAddress:
 
     url: str
     client_id: str = DEFAULT_CLIENT_ID
-    client_secret: str = DEFAULT_CLIENT_SECRET
+    client_secret: str = field(default=DEFAULT_CLIENT_SECRET, repr=False)
     time_basis: str = "plant_local"
     pid: int | None = None
 

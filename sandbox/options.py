@@ -43,9 +43,9 @@ class Options:
     replays: tuple[Replay, ...] = ()
     recordings: bool = False
     client_id: str = DEFAULT_CLIENT_ID
-    client_secret: str = DEFAULT_CLIENT_SECRET
+    client_secret: str = field(default=DEFAULT_CLIENT_SECRET, repr=False)
     code_client_id: str = DEFAULT_CODE_CLIENT_ID
-    code_client_secret: str = DEFAULT_CODE_CLIENT_SECRET
+    code_client_secret: str = field(default=DEFAULT_CODE_CLIENT_SECRET, repr=False)
     owners_without_consent: int = 0
     consent_after_s: float | None = None
     requests_per_5_min: int | None = None

@@ -4,7 +4,7 @@ import secrets
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from sandbox.clock import Clock
@@ -26,7 +26,7 @@ class Client:
     """An application's credentials; SMA sets up each client for one flow, never both."""
 
     client_id: str
-    secret: str
+    secret: str = field(repr=False)
     flow: Flow
 
 
@@ -49,7 +49,7 @@ class _Session:
     used_at: float
     session_id: str
     generation: int
-    refresh_key: str
+    refresh_key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

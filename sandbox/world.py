@@ -1,6 +1,7 @@
 """The state of one sandbox server: its clock, clients, plants, consents and what has been changed since it started."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ from sandbox.series.replayed import RecordingError, ReplaySource, read_recording
 from sandbox.series.simulated import FlowCache, SimulatedSource
 from sandbox.series.table import Source
 from sandbox.tokens import Access, Client, TokenStore
+
+PLANT_ID = re.compile(r"[0-9]{1,18}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MOST_KW = 1e6
 
 RECORDINGS_OWNER = "recordings@example.com"
 
@@ -140,6 +144,8 @@ class World:
 
     def _add(self, source: Source) -> None:
         plant = source.plant
+        if plant.plant_id in self._sources:
+            raise RecordingError(f"Two plants have the id {plant.plant_id}: give another with --plant-id.")
         self._sources[plant.plant_id] = source
         self._devices |= {device.device_id: (plant.plant_id, device) for device in plant.devices}
         self._plants_of.setdefault(plant.owner, set()).add(plant.plant_id)
@@ -174,8 +180,12 @@ def _replayed(replay: Replay, number: int) -> ReplaySource:
         raise RecordingError(
             f"Unknown time zone {replay.timezone!r}: give an IANA name such as Europe/Berlin."
         ) from error
+    plant_id = (replay.plant_id or str(910_000 + number)).lower()
+    if not PLANT_ID.fullmatch(plant_id):
+        raise RecordingError(f"{plant_id[:60]!r} is no plant id: give digits (ennexOS) or a GUID (Classic).")
+    if not 0 < replay.rated_kw < MOST_KW:
+        raise RecordingError(f"A rated power of {replay.rated_kw:g} kW cannot be: give kW of the inverter.")
     recording = read_recording(replay.path)
-    plant_id = replay.plant_id or str(910_000 + number)
     rated_w = replay.rated_kw * 1000
     inverter = Device(
         device_id=device_id(plant_id, 0) + "1" if plant_id.isdigit() else device_id(plant_id, 1),

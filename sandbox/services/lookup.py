@@ -1,7 +1,7 @@
 """From an id in a path to the plant or device behind it, as this token may see it."""
 
+import re
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from starlette.requests import Request
 
@@ -38,10 +38,8 @@ def _moved(world: World, request: Request, key: str) -> ApiError | None:
     new = world.moved.get(key)
     if new is None:
         return None
-    path = request.url.path.lower().replace(f"/{key}", f"/{quote(new)}", 1)
-    # Only the id changes: the rest of the path keeps its own spelling.
-    head, _, tail = path.partition(f"/{new}")
-    location = f"{head}/{new}{request.url.path[len(request.url.path) - len(tail) :] if tail else ''}"
+    raw_path: bytes = request.scope["raw_path"]
+    location = re.sub(re.escape(key), new, raw_path.decode("latin-1"), count=1, flags=re.IGNORECASE)
     if request.url.query:
         location += f"?{request.url.query}"
     return ApiError(308, "", headers={"Location": location})

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from sandbox.address import SandboxAddress
 from sandbox.cli import app
 from sandbox.launch import SandboxFailedError, running
+from sandbox.options import Options
+from sandbox.tokens import Client
 
 BASES = {
     "SMA_AUTH_URL": "",
@@ -53,6 +55,13 @@ def test_the_bases_differ_in_their_path_only() -> None:
     settings = SandboxAddress("http://127.0.0.1:1").settings()
     assert {name: settings[name] for name in BASES} == {n: f"http://127.0.0.1:1{p}" for n, p in BASES.items()}
     assert settings["SMA_GRIDCONTROL_URL"] == "http://127.0.0.1:1/gridcontrol"
+
+
+def test_no_secret_in_what_is_printed_of_an_address_or_of_options() -> None:
+    hidden = "hush"
+    assert hidden not in repr(SandboxAddress("http://127.0.0.1:1", client_secret=hidden))
+    assert hidden not in repr(Options(client_secret=hidden, code_client_secret=hidden))
+    assert hidden not in repr(Client("a", hidden, "custom"))
 
 
 def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:

@@ -173,6 +173,10 @@ def test_migration_answers_308_with_the_query_kept_and_lists_the_new_id_only(ser
     assert followed.json()["set"] == before
     device = it.http.get(f"/monitoring/v1/devices/{old.devices[0].device_id}")
     assert device.status_code == 308
+    odd = it.http.get(f"{PLANTS}/{old.plant_id.upper()}/measurements/sets/%F0%9F%8C%9E/%0d%0aDay?Date=%0a")
+    assert (
+        odd.headers["location"] == f"{PLANTS}/{moved['to']}/measurements/sets/%F0%9F%8C%9E/%0d%0aDay?Date=%0a"
+    )
 
 
 def test_hostile_names_arrive_whole(serve: Serve) -> None:

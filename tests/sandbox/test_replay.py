@@ -131,5 +131,12 @@ def test_missing_files_other_files_and_unknown_zones(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="Give a Parquet file"):
         read_recording(tmp_path / "text.parquet")
     path = recording(tmp_path / "zone.parquet", [1.0, 2.0])
+    for replay, said in (
+        (Replay(path, plant_id="../x"), "no plant id"),
+        (Replay(path, rated_kw=0), "cannot be"),
+        (Replay(path, plant_id="900001"), "Two plants"),
+    ):
+        with pytest.raises(RecordingError, match=said):
+            World(Options(plants=0, recordings=True, replays=(replay,)))
     with pytest.raises(RecordingError, match="Unknown time zone"):
         World(Options(plants=0, replays=(Replay(path, timezone="Mars/Base"),)))
