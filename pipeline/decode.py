@@ -6,6 +6,7 @@ the answers are looked at closely, and nothing is lost in silence.
 """
 
 import json
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +15,54 @@ import duckdb
 import numpy as np
 import polars as pl
 
-# What stands between a key and its value. White space before the colon would only cause a closer look.
+# What stands between a key and its value.
 KEY_MARK = '":'
+# What the count would not notice: a key with white space before its colon, and booleans, which DuckDB reads as 1 and 0.
+UNCOUNTED = (r"[ \t\r\n]:", "true", "false")
 # Bytes that are looked through at once: they and what is found in them stay in a core's cache.
 LOOK_BYTES = 2**17
-# The envelope in front of the rows is short: its resolution and its keys are looked for in this many bytes.
+# The envelope in front of the rows is short: its resolution and its keys are looked for in this many characters.
 ENVELOPE = 2048
+# Unknown fields are read too once they were seen, so that the count holds again. Their names go into a query.
+ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+MOST_EXTRA = 32
 
 BAD_ANSWER = {"answer": pl.UInt32, "reason": pl.String}
-BAD_VALUE = {"answer": pl.UInt32, "raw_time": pl.String, "field": pl.String, "detail": pl.String}
+BAD_VALUE = {"row": pl.UInt32, "field": pl.String, "detail": pl.String}
+
+_REASONS = """
+SELECT answer, CASE
+    WHEN body IS NULL THEN 'not_utf8'
+    WHEN NOT json_valid(body) THEN 'not_json'
+    WHEN json_type(body, '$.set') IS DISTINCT FROM 'ARRAY' THEN 'wrong_shape'
+    WHEN len(list_filter(json_keys(body), lambda name: name = 'set')) > 1 THEN 'wrong_shape'
+END AS reason
+FROM batch ORDER BY answer
+"""
+
+# Every cell that is unknown, or no number, or of a row in which a key comes twice.
+_ODD_CELLS = """
+SELECT answer, place, cell.key AS field, left(cell.value::VARCHAR, 100) AS detail,
+       CASE WHEN cell.type IN ('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT', 'NULL') THEN true
+            ELSE try_cast(cell.value->>'$' AS DOUBLE) IS NOT NULL END AS is_number
+FROM (
+    SELECT answer, place, object, len(list_distinct(names)) < len(names) AS has_doubles
+    FROM (
+        SELECT *, json_keys(object) AS names
+        FROM (
+            SELECT answer, unnest(list) AS object, generate_subscripts(list, 1) - 1 AS place
+            FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+        )
+    )
+    WHERE len(names) > 0
+) AS rows, json_each(object) AS cell
+WHERE has_doubles OR NOT is_number AND cell.key <> 'time' OR NOT list_contains($known, cell.key)
+"""
+
+_RESOLUTIONS = """
+SELECT answer, CASE WHEN json_valid(body) THEN json_extract_string(body, '$.resolution') END AS resolution
+FROM batch ORDER BY answer
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +72,8 @@ class Decoded:
     `rows`: answer, raw_time, then one Float64 column a field; in the order of the answers and of their rows.
     `resolution`: the declared resolution of each answer in the batch, null where there is none.
     `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`).
-    `bad_values`: answer, raw_time, field, detail of each value that is no number.
+    `bad_values`: row (place in `rows`, where the value is null), field and detail of each value that is no number, or
+    that its row gives twice and differently.
     `unknown_fields`: fields of rows that the set is not known to have.
     """
 
@@ -52,78 +93,107 @@ class Decoder:
 
     def __init__(self, fields: Sequence[str]) -> None:
         self.fields = tuple(fields)
+        self.extra: tuple[str, ...] = ()
         self.engine = _engine()
-        row = {"time": "VARCHAR", **dict.fromkeys(self.fields, "DOUBLE")}
-        self.shape = json.dumps({"set": [row]})
 
     def decode(self, bodies: pl.Series) -> Decoded:
         """Columns of all bodies (Binary), and what could not be read."""
         texts = _texts(bodies)
         batch = pl.DataFrame({"body": texts}).with_row_index("answer")
+        good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
         try:
-            good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
             if texts.null_count():
                 good, bad = self._sort_out(batch)
             rows = self._rows(good)
         except duckdb.InvalidInputException:
             good, bad = self._sort_out(batch)
             rows = self._rows(good)
+        silent = good.clear()
         if rows["answer"].n_unique() < good.height:
             # No rows: an empty list, which is normal, or no list at all.
             silent = good.join(rows, on="answer", how="anti", maintain_order="left")
-            bad = pl.concat([bad, self._sort_out(silent)[1]]).unique().sort("answer")
-            # An answer without a list of rows has no name of one either, which the count takes for granted.
-            good = good.join(bad, on="answer", how="anti", maintain_order="left")
-        values, unknown = pl.DataFrame(schema=BAD_VALUE), tuple[str, ...]()
-        if not self._accounted(good, rows):
-            values, unknown = self._look_closely(good)
-        resolution = texts.str.head(ENVELOPE).str.extract(r'"resolution"\s*:\s*"(\w+)"')
-        return Decoded(rows, resolution, bad, values, unknown)
+            good = good.join(silent, on="answer", how="anti", maintain_order="left")
+        suspects = pl.concat([silent, self._unaccounted(good, rows)]).sort("answer")
+        values, unknown = pl.DataFrame(schema=BAD_VALUE), set[str]()
+        if suspects.height:
+            readable, shapeless = self._sort_out(suspects)
+            bad = pl.concat([bad, shapeless]).sort("answer")
+            rows = rows.join(shapeless, on="answer", how="anti", maintain_order="left")
+            rows, values, unknown = self._look_closely(readable, rows)
+        unknown |= {name for name in rows.columns[2 + len(self.fields) :] if rows[name].count()}
+        rows = rows.select("answer", "raw_time", *self.fields)
+        return Decoded(rows, self._resolution(batch), bad, values, tuple(sorted(unknown)))
 
     def _rows(self, batch: pl.DataFrame) -> pl.DataFrame:
-        query = f"SELECT answer, unnest(from_json(body, '{self.shape}').set, recursive := true) FROM batch"  # noqa: S608
+        """answer, raw_time, the known fields as numbers, the extra ones as text."""
+        numbers, texts = dict.fromkeys(self.fields, "DOUBLE"), dict.fromkeys(self.extra, "VARCHAR")
+        shape = json.dumps({"set": [{"time": "VARCHAR", **numbers, **texts}]})
+        query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
         return self._sql(query, batch).rename({"time": "raw_time"})
 
-    def _accounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> bool:
-        """Whether every key of the text became a value of a row, or stands in the envelope before the rows."""
-        # Up to the name of the list of rows, and that name itself.
-        before = batch["body"].str.head(ENVELOPE).str.splitn('"set"', 2).struct[0]
-        envelope = int(before.str.count_matches(KEY_MARK, literal=True).sum()) + batch.height
-        read = sum(rows.height - rows[name].null_count() for name in ("raw_time", *self.fields))
-        return _key_marks(batch["body"]) == envelope + read
+    def _unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
+
+        Nothing is read without a mark in the text, so no answer has fewer marks than values, and the sums of the batch
+        are enough, unless something in it escapes the count.
+        """
+        texts, values = batch.select("answer", "body", envelope=_envelope()), rows.columns[1:]
+        # Rows can't begin within the envelope.
+        early = pl.col("envelope").str.contains("[", literal=True)
+        escapes = pl.any_horizontal(early, *(pl.col("body").str.contains(what) for what in UNCOUNTED))
+        if not texts.select(escapes.any()).item():
+            expected = int(texts["envelope"].str.count_matches(KEY_MARK, literal=True).sum())
+            expected += sum(rows.height - rows[name].null_count() for name in values)
+            if _key_marks(batch["body"]) == expected:
+                return batch.clear()
+        read = rows.group_by("answer").agg(read=pl.sum_horizontal(pl.col(values).count()))
+        odd = early | (_behind("|".join(UNCOUNTED)) > 0) | (_behind(KEY_MARK) != pl.col("read").fill_null(0))
+        checked = texts.join(read, on="answer", how="left", maintain_order="left").select(odd)
+        return batch.filter(checked.to_series())
 
     def _sort_out(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The answers of the right shape, and the others with the reason."""
-        kinds = self._sql(
-            """
-            SELECT answer, CASE
-                WHEN body IS NULL THEN 'not_utf8'
-                WHEN NOT json_valid(body) THEN 'not_json'
-                WHEN json_type(body, '$.set') IS DISTINCT FROM 'ARRAY' THEN 'wrong_shape'
-            END AS reason
-            FROM batch ORDER BY answer
-            """,
-            batch,
-        )
+        kinds = self._sql(_REASONS, batch)
         return batch.filter(kinds["reason"].is_null()), kinds.drop_nulls("reason")
 
-    def _look_closely(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
-        """Every known field whose value is no number, and every unknown field."""
-        cells = self._sql(
-            """
-            SELECT answer, raw.row->>'time' AS raw_time, cell.key AS field, left(cell.value::VARCHAR, 100) AS detail
-            FROM (SELECT answer, unnest(from_json(body, '{"set": ["JSON"]}').set) AS row FROM batch) AS raw,
-                 json_each(raw.row) AS cell
-            WHERE cell.key <> 'time' AND cell.type NOT IN ('NULL', 'DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT')
-               OR cell.key NOT IN (SELECT unnest($fields))
-            """,
-            batch,
-            fields=["time", *self.fields],
+    def _look_closely(
+        self, batch: pl.DataFrame, rows: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
+        """The rows with null for each bad value of these answers, the bad values, and the unknown fields."""
+        known = ["time", *self.fields]
+        cells = self._sql(_ODD_CELLS, batch, known=known)
+        unknown = set(cells.filter(~pl.col("field").is_in(known))["field"])
+        self._learn(unknown)
+        begins = rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())
+        bad = (
+            cells.filter(pl.col("field").is_in(known))
+            .join(begins, on="answer", maintain_order="left")
+            .group_by(pl.col("row") + pl.col("place").cast(pl.UInt32), "field", maintain_order=True)
+            .agg(pl.col("detail").unique().sort(), pl.col("is_number").all())
+            .filter(~pl.col("is_number") & (pl.col("field") != "time") | (pl.col("detail").list.len() > 1))
+            .with_columns(pl.col("detail").list.join(" and "))
         )
-        known = pl.col("field").is_in(self.fields)
-        # A number in quotes was read as the number that it is.
-        number = pl.col("detail").str.strip_chars('"').cast(pl.Float64, strict=False).is_not_null()
-        return cells.filter(known & ~number), tuple(sorted(cells.filter(~known)["field"].unique()))
+        for (field,), found in bad.group_by("field"):
+            column = "raw_time" if field == "time" else str(field)
+            here = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(found["row"].implode())
+            rows = rows.with_columns(pl.when(~here).then(column).alias(column))
+        return rows, bad.filter(pl.col("field") != "time").select(*BAD_VALUE), unknown
+
+    def _learn(self, unknown: set[str]) -> None:
+        """Read these fields from now on, as far as their names fit into a structure of DuckDB."""
+        taken = {name.lower() for name in ("answer", "time", "raw_time", *self.fields, *self.extra)}
+        for name in sorted(unknown):
+            if ORDINARY_NAME.fullmatch(name) and name.lower() not in taken and len(self.extra) < MOST_EXTRA:
+                taken.add(name.lower())
+                self.extra += (name,)
+
+    def _resolution(self, batch: pl.DataFrame) -> pl.Series:
+        """The declared resolution of each answer; it may also stand behind the rows."""
+        found = batch["body"].str.head(ENVELOPE).str.extract(r'"resolution"\s*:\s*"(\w+)"')
+        if not found.null_count():
+            return found
+        late = self._sql(_RESOLUTIONS, batch)["resolution"]
+        return found.zip_with(found.is_not_null(), late)
 
     def _sql(self, query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
         # In the layout that polars itself has, which the engine reads where it lies.
@@ -141,6 +211,18 @@ def _engine() -> duckdb.DuckDBPyConnection:
         _engines.engine = duckdb.connect(config={"threads": 1})
     engine: duckdb.DuckDBPyConnection = _engines.engine
     return engine
+
+
+def _envelope() -> pl.Expr:
+    """What stands before the rows, with the name of their list; nothing where that name doesn't come early."""
+    halves = pl.col("body").str.head(ENVELOPE).str.splitn('"set"', 2).struct
+    return pl.when(halves[1].is_not_null()).then(halves[0] + '"set":').otherwise(pl.lit(""))
+
+
+def _behind(pattern: str) -> pl.Expr:
+    """How often the pattern stands behind the envelope."""
+    body, envelope = (pl.col(text).str.count_matches(pattern).cast(pl.Int64) for text in ("body", "envelope"))
+    return body - envelope
 
 
 def _key_marks(texts: pl.Series) -> int:

@@ -5,7 +5,7 @@ every batch.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -40,7 +40,6 @@ class Account:
     values_aside: int = 0
     merged_rows: int = 0
     answers: int = 0
-    pv_generation_kwh: float = 0.0
     unknown_fields: set[str] = field(default_factory=set)
     aside: list[pl.DataFrame] = field(default_factory=list)
 
@@ -120,7 +119,7 @@ class SetTransform:
             "day_start", "day_end", "change", "before", "after", "fetched_at", "rated_w",
             step,
         )  # fmt: skip
-        rows = decoded.rows.rename(self.names)
+        rows = decoded.rows.rename(self.names).with_row_index("row")
         rows = pl.concat([rows, facts[rows["answer"]]], how="horizontal").with_columns(
             label=_label(pl.col("raw_time"))
         )
@@ -151,12 +150,10 @@ class SetTransform:
     def _bad_values(
         self, rows: pl.DataFrame, broken: list[quality.ValueRule], decoded: Decoded
     ) -> pl.DataFrame:
-        """answer, raw_time, field, value, detail, reason of each value that is set aside."""
-        unread = decoded.bad_values.with_columns(
-            value=pl.lit(None, pl.Float64), reason=pl.lit(quality.NOT_A_NUMBER)
-        )
-        implausible = [
+        """row, answer, raw_time, field, value, detail, reason of each value of these rows that is set aside."""
+        found = [
             rows.filter(rule.broken).select(
+                "row",
                 "answer",
                 "raw_time",
                 field=pl.lit(self.api[rule.column]),
@@ -166,7 +163,12 @@ class SetTransform:
             )
             for rule in broken
         ]
-        return pl.concat([frame.select(_BAD_VALUE) for frame in (unread, *implausible)])
+        if decoded.bad_values.height:
+            unread = rows.select("row", "answer", "raw_time").join(decoded.bad_values, on="row")
+            found.append(
+                unread.with_columns(value=pl.lit(None, pl.Float64), reason=pl.lit(quality.NOT_A_NUMBER))
+            )
+        return pl.concat([pl.DataFrame(schema=_BAD_VALUE), *(frame.select(*_BAD_VALUE) for frame in found)])
 
     def _intervals(
         self, rows: pl.DataFrame, broken: list[quality.ValueRule], bad_values: pl.DataFrame
@@ -174,8 +176,7 @@ class SetTransform:
         """The rows of the model: bad values nulled, rows with one flagged, intervals and energies added."""
         flagged = pl.lit(value=False)
         if bad_values.height:
-            marks = pl.struct("answer", "raw_time")
-            flagged = marks.is_in(bad_values.select(marks).to_series().implode())
+            flagged = pl.col("row").is_in(bad_values["row"].implode())
         return (
             rows.with_columns(
                 flagged.alias("flagged"),
@@ -216,7 +217,15 @@ def quarantined(found: pl.DataFrame, scope: str, model: type[Table], day: dt.dat
     return frame.with_columns(missing).select(schema.names())
 
 
-_BAD_VALUE: Sequence[str] = ("answer", "raw_time", "field", "value", "detail", "reason")
+_BAD_VALUE = {
+    "row": pl.UInt32,
+    "answer": pl.UInt32,
+    "raw_time": pl.String,
+    "field": pl.String,
+    "value": pl.Float64,
+    "detail": pl.String,
+    "reason": pl.String,
+}
 
 
 def _label(raw: pl.Expr) -> pl.Expr:
