@@ -40,6 +40,7 @@ class Account:
     values_aside: int = 0
     merged_rows: int = 0
     answers: int = 0
+    pv_generation_kwh: float = 0.0
     unknown_fields: set[str] = field(default_factory=set)
     aside: list[pl.DataFrame] = field(default_factory=list)
 
