@@ -1,0 +1,170 @@
+"""Plant-days from the API to the published file by our own steps, measured stage by stage; a process of its own.
+
+Kinds of runs: `balance` does the EnergyBalance set alone, which is what others are compared on; `all` does every table
+of the day; `dagster` does the same as `all` through the asset graph, recorded as a user's runs are.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+import dagster as dg
+import polars as pl
+
+from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
+from pipeline import steps
+from pipeline.instance import dagster_home
+from pipeline.runs import Runs
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings, load_settings
+from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
+from warehouse import lake as lake_module
+from warehouse.lake import Lake, Part, Written
+from warehouse.publish import publish
+
+T = TypeVar("T")
+
+FETCH, RAW_WRITE, RAW_READ = "fetch", "raw write", "raw read"
+DECODE, VALIDATE, CORE_WRITE = "decode + kWh", "validate", "core write"
+DAILY, PUBLISH, DAYS = "daily", "publish", "days through Dagster"
+
+# What a write costs, and what it costs to make what is written, by the layer of the table.
+WRITES = {"raw": (RAW_WRITE, FETCH), "core": (CORE_WRITE, DECODE)}
+
+
+class StagedLake(Lake):
+    """A lake that counts what is written and read to its stages; the steps know nothing of it."""
+
+    def __init__(self, settings: Settings, result: Result) -> None:
+        super().__init__(settings.lake, settings.home / "tmp")
+        self.result = result
+
+    def replace(
+        self,
+        model: type[Table],
+        part: Part,
+        chunks: Iterable[pl.DataFrame],
+        *,
+        plants: Collection[str] | None = None,
+        empty: bool = False,
+    ) -> Written:
+        """As the lake does; drawing a chunk counts to the stage that makes it."""
+        if storage(model).layer not in WRITES or not storage(model).partition:
+            return super().replace(model, part, chunks, plants=plants, empty=empty)
+        write, make = WRITES[storage(model).layer]
+        with self.result.stage(write):
+            return super().replace(model, part, self._drawn(chunks, make), plants=plants, empty=empty)
+
+    def batches(
+        self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """As the lake does; whole answers count to their own stage."""
+        found = super().batches(model, part, columns=columns)
+        if storage(model).layer == "raw" and columns is None:
+            found = self._drawn(found, RAW_READ)
+        return found
+
+    def _drawn(self, items: Iterable[T], stage: str) -> Iterator[T]:
+        waiting = iter(items)
+        while True:
+            with self.result.stage(stage):
+                item = next(waiting, None)
+            if item is None:
+                return
+            yield item
+
+
+def run(task: Task) -> Result:
+    """Days and publication of the task, into an empty home."""
+    settings = load_settings(
+        env_file=None, home=Path(task.home), sma_max_connections=AT_ONCE, **task.settings
+    )
+    _lists(settings)
+    result = Result(days=len(task.days), start_mb=peak_mb())
+    validate = _counted(lake_module.validate, result, VALIDATE)
+    days = [dt.date.fromisoformat(day) for day in task.days]
+    with (
+        Runtime(settings, _lake=StagedLake(settings, result)) as runtime,
+        mock.patch.object(lake_module, "validate", validate),
+    ):
+        {"balance": _balance, "all": _all, "dagster": _dagster}[task.kind](runtime, days, result)
+        result.requests = runtime.session.requests_sent
+        result.peak_mb = peak_mb()
+        result.rows = _count(runtime, EnergyBalanceIntervals) + _count(runtime, PvIntervals)
+    return result
+
+
+def _lists(settings: Settings) -> None:
+    """Plants, devices and sets: asked for once, whatever the days, so not a part of what is measured."""
+    with Runtime(settings) as runtime:
+        _refresh(runtime)
+
+
+def _refresh(runtime: Runtime) -> None:
+    steps.fetch_plants(runtime)
+    steps.write_plants(runtime)
+    steps.fetch_devices(runtime)
+    steps.write_devices(runtime)
+    steps.fetch_measurement_sets(runtime)
+    steps.write_measurement_sets(runtime)
+
+
+def _balance(runtime: Runtime, days: list[dt.date], result: Result) -> None:
+    for day in days:
+        with result.stage(FETCH):
+            steps.fetch_set(runtime, steps.BALANCE, day)
+        with result.stage(DECODE):
+            steps.write_intervals(runtime, steps.BALANCE, day)
+        with result.stage(DAILY):
+            steps.write_energy_daily(runtime, day)
+    _finish(runtime, result)
+
+
+def _all(runtime: Runtime, days: list[dt.date], result: Result) -> None:
+    for day in days:
+        with result.stage(FETCH):
+            steps.fetch_set(runtime, steps.BALANCE, day)
+            steps.fetch_set(runtime, steps.PV, day)
+            steps.fetch_logs(runtime, day)
+        with result.stage(DECODE):
+            steps.write_intervals(runtime, steps.BALANCE, day)
+            steps.write_intervals(runtime, steps.PV, day)
+            steps.write_logs(runtime, day)
+        with result.stage(DAILY):
+            steps.write_energy_daily(runtime, day)
+            steps.write_device_energy_daily(runtime, day)
+    _finish(runtime, result)
+
+
+def _dagster(runtime: Runtime, days: list[dt.date], result: Result) -> None:
+    with dg.DagsterInstance.from_config(str(dagster_home(runtime.settings))) as instance:
+        runs = Runs(runtime, instance)
+        with result.stage(DAYS):
+            runs.days(days[0], days[-1])
+        with result.stage(PUBLISH):
+            runs.publish()
+
+
+def _finish(runtime: Runtime, result: Result) -> None:
+    with result.stage(DAILY):
+        steps.write_energy_monthly(runtime)
+    with result.stage(PUBLISH):
+        publish(runtime.lake, runtime.settings.warehouse, now=runtime.now(), version="bench")
+
+
+def _count(runtime: Runtime, model: type[Table]) -> int:
+    return int(runtime.lake.scan(model).select(pl.len()).collect().item())
+
+
+def _counted(work: Callable[..., Any], result: Result, stage: str) -> Callable[..., Any]:
+    def counted(*arguments: Any) -> Any:
+        with result.stage(stage):
+            return work(*arguments)
+
+    return counted
+
+
+if __name__ == "__main__":
+    run_as_child(run)
