@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 # What stands between a key and its value.
 KEY_MARK = '":'
@@ -21,6 +22,8 @@ KEY_MARK = '":'
 UNCOUNTED = (r"[ \t\r\n]:", "true", "false")
 # Bytes that are looked through at once: they and what is found in them stay in a core's cache.
 LOOK_BYTES = 2**17
+# Texts that the engine takes at once: it parses all of them before it reads the first one's rows.
+PIECE_BYTES = 2**20
 # The envelope in front of the rows is short: its resolution and its keys are looked for in this many characters.
 ENVELOPE = 2048
 # Unknown fields are read too once they were seen, so that the count holds again. Their names go into a query.
@@ -196,8 +199,7 @@ class Decoder:
         return found.zip_with(found.is_not_null(), late)
 
     def _sql(self, query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
-        # In the layout that polars itself has, which the engine reads where it lies.
-        self.engine.register("batch", batch.to_arrow(compat_level=pl.CompatLevel.newest()))
+        self.engine.register("batch", _pieces(batch))
         try:
             return self.engine.execute(query, values or None).pl()
         finally:
@@ -211,6 +213,14 @@ def _engine() -> duckdb.DuckDBPyConnection:
         _engines.engine = duckdb.connect(config={"threads": 1})
     engine: duckdb.DuckDBPyConnection = _engines.engine
     return engine
+
+
+def _pieces(batch: pl.DataFrame) -> pa.Table:
+    """The batch where it lies, cut so that what the engine parses of it at once stays in a core's cache."""
+    table = batch.to_arrow(compat_level=pl.CompatLevel.newest())
+    size = int(batch["body"].str.len_bytes().sum())
+    answers = max(1, PIECE_BYTES * batch.height // max(1, size))
+    return pa.Table.from_batches(table.to_batches(max_chunksize=answers), table.schema)
 
 
 def _envelope() -> pl.Expr:
