@@ -6,20 +6,23 @@ revoked consent and a fault of the portal look just like it.
 """
 
 import datetime as dt
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+import orjson
 import polars as pl
 
-from pipeline.errors import CredentialsError, SmaError, SunledgerError
+from pipeline.errors import CredentialsError, SmaError, SunledgerError, TransientError
 from pipeline.sma.requests import Answer, Failure, Request
 from schemas import RawAnswers, polars_schema
 
 # The bodies of one frame: what the steps after this one hold at once.
 BATCH_BYTES = 16 * 2**20
-# Rows of measurements and of logs have a "time..." key; an answer without it has no rows.
-ROW_MARK = b'"time'
+# Rows of measurements have a "time", those of logs a "timestamp"; an answer without either has no rows. The envelope's
+# "timezone" is neither.
+ROW_KEY = re.compile(rb'"time(?:stamp)?"\s*:')
 LISTS = frozenset({"plants", "devices", "sets"})
 
 Key = tuple[str, str, str]
@@ -75,12 +78,14 @@ def _of_plant(
     answers: list[Answer] = []
     failures: list[Failure] = []
     for result in group:
-        if isinstance(result, Answer):
-            answers.append(result)
-        elif isinstance(result.error, CredentialsError):
-            raise result.error
-        else:
+        if isinstance(result, Failure):
+            if isinstance(result.error, CredentialsError):
+                raise result.error
             failures.append(result)
+        elif _is_readable(result):
+            answers.append(result)
+        else:
+            failures.append(Failure(result.request, _unreadable(result), result.attempts))
     if failures:
         fetched.failures += failures
         return []
@@ -96,7 +101,31 @@ def _key(request: Request) -> Key:
 
 
 def _no_rows(answer: Answer) -> bool:
-    return answer.request.endpoint not in LISTS and ROW_MARK not in answer.body
+    return answer.request.endpoint not in LISTS and ROW_KEY.search(answer.body) is None
+
+
+def _is_readable(answer: Answer) -> bool:
+    """Whether the answer is what was asked for. Measurements are looked at when they are decoded, one by one."""
+    endpoint = answer.request.endpoint
+    if endpoint == "measurements":
+        return True
+    try:
+        content = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(content, dict):
+        return False
+    return endpoint not in LISTS or isinstance(content.get(endpoint), list)
+
+
+def _unreadable(answer: Answer) -> SmaError:
+    request = answer.request
+    return TransientError(
+        f"GET {request.path} answered {answer.status}, but with something else than {request.endpoint}: run it again "
+        "later; if it stays, check SMA_MONITORING_URL.",
+        path=request.path,
+        status=answer.status,
+    )
 
 
 def _frame(answers: list[Answer], part: dt.date, final_after: Mapping[str, dt.datetime]) -> pl.DataFrame:
@@ -127,7 +156,8 @@ def _nothing_answered(failures: list[Failure]) -> SunledgerError:
     first = failures[0].error
     if len(failures) == 1:
         return first
-    return SmaError(
+    kind = TransientError if all(failure.error.transient for failure in failures) else SmaError
+    return kind(
         f"None of {len(failures)} requests was answered. The first: {first}",
         method=first.method,
         path=first.path,
