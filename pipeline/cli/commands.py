@@ -57,14 +57,22 @@ def backfill(
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(min=1, help="Refuse a backfill that needs more requests.")
+    ] = None,
+    max_eur: Annotated[
+        str | None, typer.Option(metavar="EUR", help="Refuse a backfill that adds more to this month's bill.")
+    ] = None,
 ) -> None:
     """Fetch days from SMA, turn power into energy, publish."""
+    from pipeline.cli.plan import refuse  # noqa: PLC0415
     from pipeline.runs import check_days, recorded  # noqa: PLC0415
 
     with _runtime(plants) as runtime:
         begin, end = _day("--from", first), _day("--to", last)
         check_days(runtime, begin, end)
         runtime.settings.require_credentials()
+        refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
             runtime.progress = bars
             with recorded(runtime) as runs:
@@ -75,6 +83,36 @@ def backfill(
         sent = runtime.session.requests_sent
         say(f"{days} days done with {sent} requests; published {runtime.settings.warehouse}.")
         _tell_missing(runtime)
+
+
+@app.command()
+def refresh() -> None:
+    """Ask SMA for plants, devices and measurement sets only."""
+    from pipeline.runs import recorded  # noqa: PLC0415
+
+    with _runtime(None) as runtime:
+        runtime.settings.require_credentials()
+        with Bars() as bars:
+            runtime.progress = bars
+            with recorded(runtime) as runs:
+                runs.lists()
+        say(f"The lists are up to date after {runtime.session.requests_sent} requests.")
+        _tell_missing(runtime)
+
+
+@app.command()
+def plan(
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day.")],
+    plants: Annotated[
+        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+    ] = None,
+) -> None:
+    """Say what a backfill will take - requests, minutes, bytes, PU, EUR - without sending one."""
+    from pipeline.cli.plan import make, show  # noqa: PLC0415
+
+    with _runtime(plants) as runtime:
+        show(make(runtime, _day("--from", first), _day("--to", last)))
 
 
 @app.command()
@@ -138,6 +176,41 @@ def ui(
         str(port),
     ]
     os.execve(sys.executable, command, environment)  # noqa: S606 - this process becomes Dagster
+
+
+@app.command()
+def login(
+    *,
+    browser: Annotated[bool, typer.Option(help="Open the browser; else the address is only printed.")] = True,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the redirect address; 0: any free one.")
+    ] = 0,
+    offline: Annotated[
+        bool, typer.Option(help="Ask for a login without end; else it lasts 30 days at most.")
+    ] = True,
+    pkce: Annotated[
+        bool, typer.Option(help="Send PKCE; only to be left out if SMA's answer says so.")
+    ] = True,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the browser.")] = 600,
+) -> None:
+    """Log in with the code flow (SMA_FLOW=code): a user allows access to the own plants."""
+    from pipeline.cli.login import enter  # noqa: PLC0415
+    from pipeline.sma.login import LoginOptions  # noqa: PLC0415
+
+    enter(LoginOptions(port, offline=offline, pkce=pkce, wait_s=wait), browser=browser)
+
+
+@app.command()
+def logout(
+    *,
+    local_only: Annotated[
+        bool, typer.Option("--local-only", help="Forget the login here without asking SMA.")
+    ] = False,
+) -> None:
+    """End the login of the code flow."""
+    from pipeline.cli.login import leave  # noqa: PLC0415
+
+    leave(local_only=local_only)
 
 
 @app.command()

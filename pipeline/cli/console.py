@@ -1,6 +1,7 @@
 """What a person sees in a terminal: progress as a bar there and as plain lines elsewhere, tables, errors."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -67,12 +68,15 @@ class Bars:
         self._progress.advance(self._task, count)
 
 
-def table(title: str, columns: list[tuple[str, bool]], rows: list[tuple[str, ...]]) -> Table:
-    """A table for `out.print`; of each column its heading and whether it holds numbers."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+def show_table(title: str, columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; of each column its heading and whether it holds numbers."""
+    drawn = Table(box=box.SIMPLE_HEAD)
     for heading, numeric in columns:
         drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         # Names come from the vendor: they are text, never markup.
         drawn.add_row(*(Text(cell) for cell in row))
-    return drawn
+    if title:
+        # A title of the table itself would be broken to the table's width.
+        out.print(Text(title, style="bold"), soft_wrap=True)
+    out.print(drawn)

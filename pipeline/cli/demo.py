@@ -10,10 +10,9 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
-from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.console import Bars, out, say, table
+from pipeline.cli.console import Bars, out, say, show_table
 from pipeline.errors import UsageError
 from pipeline.report import fleet_page, month_picture
 from pipeline.runs import Runs, recorded
@@ -147,38 +146,36 @@ def _draw(lake: Lake, months: pl.DataFrame, verdicts: pl.DataFrame, home: Path, 
 
 
 def _tell(months: pl.DataFrame, readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> None:
-    out.print(
-        table(
-            "Energy and coverage by plant and month",
-            [
-                ("plant", False),
-                ("month", False),
-                ("PV kWh", True),
-                ("use kWh", True),
-                ("coverage", True),
-                ("status", False),
-                ("days", True),
-            ],
-            [
-                (
-                    row["name"],
-                    f"{row['month']:%Y-%m}",
-                    _kwh(row["pv_generation_kwh"]),
-                    _kwh(row["total_consumption_kwh"]),
-                    "" if row["coverage"] is None else f"{row['coverage']:.1%}",
-                    row["status"],
-                    str(row["n_days"]),
-                )
-                for row in months.iter_rows(named=True)
-            ],
-        )
+    show_table(
+        "Energy and coverage by plant and month",
+        [
+            ("plant", False),
+            ("month", False),
+            ("PV kWh", True),
+            ("use kWh", True),
+            ("coverage", True),
+            ("status", False),
+            ("days", True),
+        ],
+        [
+            (
+                row["name"],
+                f"{row['month']:%Y-%m}",
+                _kwh(row["pv_generation_kwh"]),
+                _kwh(row["total_consumption_kwh"]),
+                "" if row["coverage"] is None else f"{row['coverage']:.1%}",
+                row["status"],
+                str(row["n_days"]),
+            )
+            for row in months.iter_rows(named=True)
+        ],
     )
     out.print()
-    out.print(_comparison(readings, verdicts))
+    _compare(readings, verdicts)
 
 
-def _comparison(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> Table:
-    """The recorded Melbourne month by the meter and by both readings of the same stored answers."""
+def _compare(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> None:
+    """Print the recorded Melbourne month by the meter and by both readings of the same stored answers."""
     meter = _meter()
     dark = verdicts.filter(pl.col("plant_id") == MELBOURNE).row(0, named=True)
     rows: list[tuple[str, ...]] = [("the inverter's own meter", f"{float(meter['kwh'].sum()):.3f}", "", "")]
@@ -196,7 +193,7 @@ def _comparison(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame)
                 f"{share:.1%}",
             )
         )
-    return table(
+    show_table(
         f"Recorded: SB 4000TL-21, Melbourne, October 2021 - the sun says: {dark['verdict']}",
         [
             ("read as", False),

@@ -5,7 +5,7 @@ import sys
 
 import duckdb
 
-from pipeline.cli.console import complain, out, table
+from pipeline.cli.console import complain, out, show_table
 from pipeline.errors import UsageError
 
 MOST_ROWS = 1000
@@ -27,7 +27,7 @@ def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
     except duckdb.Error as fault:
         raise UsageError(f"The query failed: {fault}") from None
     headings = [(str(column[0]), str(column[1]).startswith(NUMBERS)) for column in columns]
-    out.print(table("", headings, [tuple(_cell(value) for value in row) for row in rows[:MOST_ROWS]]))
+    show_table("", headings, [[_cell(value) for value in row] for row in rows[:MOST_ROWS]])
     if len(rows) > MOST_ROWS:
         out.print(f"The first {MOST_ROWS} rows. Use --format csv for all of them.")
 

@@ -8,11 +8,11 @@ import polars as pl
 from pipeline.fetch import Fetched, raw_frames
 from pipeline.runtime import Missing, Runtime
 from pipeline.sma.requests import Answer, Failure, Request
-
-# How long after its end a day may still grow: Classic portals process for up to two hours.
 from pipeline.steps.base import (
+    BALANCE,
     DELAY,
     EMPTY_NOW,
+    PV,
     REQUEST_FAILED,
     Report,
     SetSource,
@@ -43,38 +43,63 @@ def fetch_plants(runtime: Runtime) -> Report:
 
 def fetch_devices(runtime: Runtime) -> Report:
     """Ask for each plant's devices."""
-    return _fetch_list(runtime, RawDevices, [Request.devices(plant) for plant in listed(runtime)["plant_id"]])
+    return _fetch_list(runtime, RawDevices, _device_requests(runtime))
 
 
 def fetch_measurement_sets(runtime: Runtime) -> Report:
     """Ask which sets each plant and each of its active devices has."""
-    active = runtime.lake.scan(Devices).filter(pl.col("is_active").fill_null(value=True)).collect()
-    wanted = active.join(listed(runtime), on="plant_id", how="semi").select("plant_id", "device_id").rows()
-    requests = [Request.plant_sets(plant) for plant in listed(runtime)["plant_id"]]
-    requests += [Request.device_sets(plant, device) for plant, device in wanted]
-    return _fetch_list(runtime, RawMeasurementSets, sorted(requests))
+    return _fetch_list(runtime, RawMeasurementSets, _sets_requests(runtime))
 
 
 def fetch_set(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     """Ask for one set of every plant or device that has it and was in operation on the day."""
     places = _places(runtime, source, day)
-    basis = runtime.settings.sma_time_basis
-    name = source.set.name
-    requests = []
-    for row in places.iter_rows(named=True):
-        for date in request_dates(day, row["timezone"], basis):
-            if source.of_devices:
-                requests.append(Request.device_day(row["plant_id"], row["device_id"], name, date))
-            else:
-                requests.append(Request.plant_day(row["plant_id"], name, date))
-    return _fetch_day(runtime, source.raw, day, places, requests)
+    return _fetch_day(runtime, source.raw, day, places, _set_requests(runtime, source, places, day))
 
 
 def fetch_logs(runtime: Runtime, day: dt.date) -> Report:
     """Ask for every plant's log of the day."""
     places = in_operation(listed(runtime), day)
-    requests = [Request.logs(plant, day) for plant in places["plant_id"]]
-    return _fetch_day(runtime, RawLogs, day, places, requests)
+    return _fetch_day(
+        runtime, RawLogs, day, places, [Request.logs(plant, day) for plant in places["plant_id"]]
+    )
+
+
+def count_list_requests(runtime: Runtime) -> int:
+    """How many requests a refresh of the lists takes, as far as the lake knows the plants."""
+    return 1 + len(_device_requests(runtime)) + len(_sets_requests(runtime))
+
+
+def count_day_requests(runtime: Runtime, day: dt.date) -> dict[str, int]:
+    """How many requests a day takes, by raw table; asks nobody."""
+    counts = {
+        storage(source.raw).table: len(_set_requests(runtime, source, _places(runtime, source, day), day))
+        for source in (BALANCE, PV)
+    }
+    return counts | {storage(RawLogs).table: in_operation(listed(runtime), day).height}
+
+
+def _device_requests(runtime: Runtime) -> list[Request]:
+    return [Request.devices(plant) for plant in listed(runtime)["plant_id"]]
+
+
+def _sets_requests(runtime: Runtime) -> list[Request]:
+    plants = listed(runtime)
+    active = runtime.lake.scan(Devices).filter(pl.col("is_active").fill_null(value=True)).collect()
+    wanted = active.join(plants, on="plant_id", how="semi").select("plant_id", "device_id").rows()
+    requests = [Request.plant_sets(plant) for plant in plants["plant_id"]]
+    return sorted(requests + [Request.device_sets(plant, device) for plant, device in wanted])
+
+
+def _set_requests(runtime: Runtime, source: SetSource, places: pl.DataFrame, day: dt.date) -> list[Request]:
+    basis, name = runtime.settings.sma_time_basis, source.set.name
+    return [
+        Request.device_day(row["plant_id"], row["device_id"], name, date)
+        if source.of_devices
+        else Request.plant_day(row["plant_id"], name, date)
+        for row in places.iter_rows(named=True)
+        for date in request_dates(day, row["timezone"], basis)
+    ]
 
 
 def _places(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:

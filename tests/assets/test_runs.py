@@ -13,14 +13,14 @@ from pipeline.runs import RunFailedError, Runs, check_days, chunks, recorded
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from schemas import EnergyDaily, RawEnergyBalance
-from tests.e2e.conftest import NOW, ScriptedSma, new_runtime, settings, sma  # noqa: F401 - fixtures
+from tests.scripted import NOW, ScriptedSma
 
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 6)
 DAYS = ["2021-10-04", "2021-10-05", "2021-10-06"]
 
 
 @pytest.fixture
-def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:  # noqa: F811 - the fixture of that name
+def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:
     with new_runtime() as runtime, recorded(runtime) as found:
         found.lists()
         yield found
@@ -37,7 +37,7 @@ def materialized(runs: Runs, table: str) -> dict[str, dict[str, object]]:
     return found
 
 
-def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: ScriptedSma) -> None:  # noqa: F811
+def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: ScriptedSma) -> None:
     sma.watts["11", "2021-10-05"] = 500.0
     before = runs.instance.get_runs_count()
     runs.days(FIRST, LAST)
@@ -60,7 +60,7 @@ def test_published_after_a_run(runs: Runs) -> None:
     assert runs.runtime.settings.warehouse.is_file()
 
 
-def test_days_before_a_failing_one_are_kept_and_recorded(runs: Runs, sma: ScriptedSma) -> None:  # noqa: F811
+def test_days_before_a_failing_one_are_kept_and_recorded(runs: Runs, sma: ScriptedSma) -> None:
     fetch = sma.fetch
 
     def fail_on_the_third_day(requests):  # type: ignore[no-untyped-def]
@@ -79,7 +79,7 @@ def test_days_before_a_failing_one_are_kept_and_recorded(runs: Runs, sma: Script
 
 
 def test_wrong_usage_keeps_its_exit_code_through_a_run(
-    new_runtime: Callable[..., Runtime],  # noqa: F811
+    new_runtime: Callable[..., Runtime],
 ) -> None:
     with new_runtime("99") as runtime, recorded(runtime) as runs:
         with pytest.raises(RunFailedError, match="Plant 99 is not in SMA's list") as caught:
@@ -87,7 +87,7 @@ def test_wrong_usage_keeps_its_exit_code_through_a_run(
         assert caught.value.exit_code == 2
 
 
-def test_nothing_that_a_run_writes_holds_the_secret(runs: Runs, settings: Settings) -> None:  # noqa: F811
+def test_nothing_that_a_run_writes_holds_the_secret(runs: Runs, settings: Settings) -> None:
     runs.days(FIRST, FIRST)
     runs.publish()
     files = [path for path in settings.home.rglob("*") if path.is_file()]
@@ -114,7 +114,7 @@ def test_a_month_of_days_is_one_run_and_a_year_is_twelve() -> None:
     ],
 )
 def test_a_range_that_cannot_be_meant_is_refused(
-    new_runtime: Callable[..., Runtime],  # noqa: F811
+    new_runtime: Callable[..., Runtime],
     first: dt.date,
     last: dt.date,
     says: str,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipeline.runtime import Runtime
 from pipeline.settings import load_settings
-from tests.e2e.conftest import NOW, ScriptedSma
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
+from tests.scripted import NOW, ScriptedSma
 
 
 def main(home: Path, first: int) -> None:

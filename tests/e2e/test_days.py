@@ -22,7 +22,7 @@ from schemas import (
     Table,
     storage,
 )
-from tests.e2e.conftest import ScriptedSma
+from tests.scripted import ScriptedSma
 
 New = Callable[..., Runtime]
 MONDAY, TUESDAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)

@@ -2,15 +2,10 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import pytest
-
 from pipeline.errors import TransientError
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings, load_settings
 from pipeline.sma.requests import Answer, Failure, Request
 
 NOW = dt.datetime(2021, 10, 20, 12, tzinfo=dt.UTC)
@@ -70,38 +65,3 @@ def rows(day: str, watts: float | None) -> list[dict[str, Any]]:
     midnight = dt.datetime.fromisoformat(day)
     ends = (midnight + dt.timedelta(minutes=5 * (i + 1)) for i in range(288))
     return [{"time": end.isoformat(), "pvGeneration": watts} for end in ends]
-
-
-@pytest.fixture
-def sma() -> ScriptedSma:
-    return ScriptedSma()
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings(
-        env_file=None,
-        home=tmp_path / "home",
-        lake=str(tmp_path / "home" / "lake"),
-        warehouse=tmp_path / "home" / "sunledger.duckdb",
-        sma_client_id="client",
-        sma_client_secret="the-secret",
-        sma_time_basis="plant_local",
-        sma_monitoring_url="http://127.0.0.1:9/monitoring",
-        sma_auth_url="http://127.0.0.1:9",
-    )
-
-
-@pytest.fixture
-def new_runtime(sma: ScriptedSma, settings: Settings) -> Callable[..., Runtime]:
-    """A fresh runtime on the same lake, as the next run would have."""
-
-    def build(*plants: str) -> Runtime:
-        return Runtime(
-            settings,
-            only_plants=frozenset(plants),
-            now=lambda: NOW,
-            make_session=lambda _: sma,  # type: ignore[arg-type,return-value]
-        )
-
-    return build

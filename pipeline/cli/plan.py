@@ -1,0 +1,72 @@
+"""The plan of a backfill on the terminal, and its refusal."""
+
+import datetime as dt
+from decimal import Decimal, InvalidOperation
+
+from pipeline.billing import load_prices
+from pipeline.cli.console import out, show_table
+from pipeline.errors import UsageError
+from pipeline.plan import Plan, plan, refuse_beyond
+from pipeline.runs import check_days
+from pipeline.runtime import Runtime
+
+MB = 1e6
+
+
+def make(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
+    """The plan for these days by the settings' price list; sends nothing."""
+    check_days(runtime, first, last)
+    return plan(runtime, first, last, load_prices(runtime.settings.prices), frozenset())
+
+
+def refuse(
+    runtime: Runtime, first: dt.date, last: dt.date, max_requests: int | None, max_eur: str | None
+) -> None:
+    """Raise UsageError if a backfill of these days needs more than allowed; without limits nothing is planned."""
+    if max_requests is None and max_eur is None:
+        return
+    try:
+        limit = Decimal(max_eur) if max_eur is not None else None
+    except InvalidOperation:
+        raise UsageError(f"--max-eur {max_eur} is not an amount: write it as 120 or 120.50.") from None
+    refuse_beyond(make(runtime, first, last), max_requests, limit)
+
+
+def show(found: Plan) -> None:
+    """Print the plan."""
+    rows = [(name.removeprefix("raw_"), f"{count:,}") for name, count in found.requests.items()]
+    show_table(
+        f"{found.days} days of {found.plants} plants; nothing was sent",
+        [("requests for", False), ("requests", True)],
+        [*rows, ("all", f"{found.total_requests:,}")],
+    )
+    minutes = (
+        "no budget is set (SMA_REQUESTS_PER_5_MIN)" if found.minutes is None else f"{found.minutes:,.1f}"
+    )
+    out.print(f"Minutes under the request budget: {minutes}")
+    out.print(f"About {found.bytes / MB:,.0f} MB of answers, uncompressed.")
+    costs = [
+        (
+            f"{cost.capacity_class} kW",
+            str(cost.pu),
+            f"{cost.eur:,.2f}",
+            str(cost.new_pu),
+            f"{cost.new_eur:,.2f}",
+        )
+        for cost in found.classes
+    ]
+    show_table(
+        f"PU of {found.month:%Y-%m}, the month of asking ({found.price_source})",
+        [
+            ("AC power", False),
+            ("PU", True),
+            (found.currency, True),
+            ("new PU", True),
+            (f"new {found.currency}", True),
+        ],
+        costs,
+    )
+    if found.unpriced:
+        out.print(
+            f"{len(found.unpriced)} plants have no AC power and are not priced: {', '.join(found.unpriced[:5])}"
+        )

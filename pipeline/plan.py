@@ -1,0 +1,136 @@
+"""What a backfill will take, before one request is sent: requests, minutes, bytes, PU and money."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import polars as pl
+
+from pipeline.billing import PriceList
+from pipeline.errors import SunledgerError, UsageError
+from pipeline.runtime import Runtime
+from pipeline.steps.base import listed
+from pipeline.steps.fetching import count_day_requests, count_list_requests
+from pipeline.timebase import ONE_DAY
+
+# Typical sizes of a day's answer, from recorded ones, for what was never asked before.
+TYPICAL_BYTES: Mapping[str, int] = {
+    "raw_energy_balance": 75_000,
+    "raw_pv": 12_000,
+    "raw_logs": 500,
+    "lists": 1_500,
+}
+BUDGET_MINUTES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCost:
+    """PU of one capacity class in the month of asking."""
+
+    capacity_class: str
+    pu: int
+    new_pu: int
+    eur: Decimal
+    new_eur: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backfill will take. `minutes` is None without a request budget; new PU are not on this month's bill."""
+
+    days: int
+    plants: int
+    requests: Mapping[str, int]
+    bytes: int
+    minutes: float | None
+    month: dt.date
+    classes: tuple[ClassCost, ...]
+    unpriced: tuple[str, ...]
+    currency: str
+    price_source: str
+
+    @property
+    def total_requests(self) -> int:
+        """All requests, without token renewals and retries."""
+        return sum(self.requests.values())
+
+    @property
+    def new_eur(self) -> Decimal:
+        """What the backfill adds to the month's bill."""
+        return sum((cost.new_eur for cost in self.classes), Decimal(0))
+
+
+def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList, asked: frozenset[str]) -> Plan:
+    """The plan for the days from first to last. `asked` are the plants that this month's bill has already.
+
+    Reads the lake only. Raises SunledgerError when no plants are known yet.
+    """
+    plants = _known(runtime)
+    days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
+    requests = Counter(lists=count_list_requests(runtime))
+    for day in days:
+        requests.update(count_day_requests(runtime, day))
+    total = sum(requests.values())
+    budget = runtime.settings.sma_requests_per_5_min
+    month = runtime.today().replace(day=1)
+    price = prices.on(month)
+    priced = [
+        (row["plant_id"], row["capacity_class"], price.fee(row["ac_power_kw"], row["capacity_class"]))
+        for row in plants.iter_rows(named=True)
+    ]
+    classes = [_class_cost(name, priced, asked) for name in price.base]
+    return Plan(
+        days=len(days),
+        plants=plants.height,
+        requests=requests,
+        bytes=sum(count * TYPICAL_BYTES[table] for table, count in requests.items()),
+        minutes=total / budget * BUDGET_MINUTES if budget else None,
+        month=month,
+        classes=tuple(cost for cost in classes if cost.pu),
+        unpriced=tuple(plant for plant, _, fee in priced if fee is None),
+        currency=price.currency,
+        price_source=price.source,
+    )
+
+
+def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None) -> None:
+    """Raise UsageError if the plan needs more than allowed."""
+    if max_requests is not None and found.total_requests > max_requests:
+        raise UsageError(
+            f"This backfill needs {found.total_requests} requests, more than --max-requests {max_requests}: "
+            f"choose fewer days or plants, or raise it. Nothing was sent."
+        )
+    if max_eur is not None and found.new_eur > max_eur:
+        raise UsageError(
+            f"This backfill adds {found.new_eur} {found.currency} to the bill of {found.month:%Y-%m}, more than "
+            f"--max-eur {max_eur}: choose fewer plants, or raise it. Nothing was sent."
+        )
+    if max_eur is not None and found.unpriced:
+        raise UsageError(
+            f"{len(found.unpriced)} plants have no AC power, so their price is not known (the first: "
+            f"{found.unpriced[0]}): leave --max-eur out, or choose other plants. Nothing was sent."
+        )
+
+
+def _known(runtime: Runtime) -> pl.DataFrame:
+    try:
+        return listed(runtime)
+    except UsageError:
+        raise
+    except SunledgerError:
+        raise SunledgerError(
+            "No plants are known yet, so nothing can be planned: run 'sunledger refresh' first. "
+            "It asks for the lists of plants, devices and sets."
+        ) from None
+
+
+def _class_cost(
+    name: str, priced: list[tuple[str, str | None, Decimal | None]], asked: frozenset[str]
+) -> ClassCost:
+    fees = [(plant, fee) for plant, of, fee in priced if of == name and fee is not None]
+    new = [fee for plant, fee in fees if plant not in asked]
+    return ClassCost(
+        name, len(fees), len(new), sum((fee for _, fee in fees), Decimal(0)), sum(new, Decimal(0))
+    )

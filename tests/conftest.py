@@ -1,0 +1,45 @@
+"""What tests of several rooms share: a scripted SMA, settings in a folder of their own, fresh runtimes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings, load_settings
+from tests.scripted import NOW, ScriptedSma
+
+
+@pytest.fixture
+def sma() -> ScriptedSma:
+    return ScriptedSma()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(
+        env_file=None,
+        home=tmp_path / "home",
+        lake=str(tmp_path / "home" / "lake"),
+        warehouse=tmp_path / "home" / "sunledger.duckdb",
+        sma_client_id="client",
+        sma_client_secret="the-secret",
+        sma_time_basis="plant_local",
+        sma_monitoring_url="http://127.0.0.1:9/monitoring",
+        sma_auth_url="http://127.0.0.1:9",
+    )
+
+
+@pytest.fixture
+def new_runtime(sma: ScriptedSma, settings: Settings) -> Callable[..., Runtime]:
+    """A fresh runtime on the same lake, as the next run would have."""
+
+    def build(*plants: str) -> Runtime:
+        return Runtime(
+            settings,
+            only_plants=frozenset(plants),
+            now=lambda: NOW,
+            make_session=lambda _: sma,  # type: ignore[arg-type,return-value]
+        )
+
+    return build
