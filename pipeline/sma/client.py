@@ -8,14 +8,16 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pipeline.errors import PermanentError, SmaError, UsageError
 from pipeline.settings import Settings
+from pipeline.sma.budget import machine_budget
 from pipeline.sma.clock import Clock
-from pipeline.sma.limiter import Limiter, SharedPause
+from pipeline.sma.limiter import Limiter
 from pipeline.sma.problems import Call, Reply, refusal, stray_redirect
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.sma.retry import is_transient
 from pipeline.sma.stream import MAX_BACKLOG_BYTES, OrderedStream
 from pipeline.sma.tokens import TokenSource
 from pipeline.sma.transport import origin
+from pipeline.sma.tries import Record, forget
 from pipeline.sma.wire import Counters, Limits, Wire
 
 MAX_REDIRECTS = 3
@@ -28,7 +30,8 @@ _FOLLOWED = frozenset({307, 308})
 class SmaClient:
     """Asks the Monitoring API. Use it as an async context manager, inside one event loop.
 
-    Raises ConfigurationError at once when credentials are missing. The first request connects.
+    Raises ConfigurationError at once when credentials are missing. The first request connects. The limiter is by
+    default the one that all processes of the machine share for these credentials. `record` is told of every try.
     """
 
     def __init__(
@@ -38,11 +41,12 @@ class SmaClient:
         limits: Limits | None = None,
         clock: Clock | None = None,
         limiter: Limiter | None = None,
+        record: Record = forget,
         max_backlog_bytes: int = MAX_BACKLOG_BYTES,
     ) -> None:
         self.clock = clock or Clock()
-        self.limiter = limiter or SharedPause(self.clock)
-        self.wire = Wire(settings, limits or Limits(), self.clock)
+        self.limiter = limiter or machine_budget(settings, self.clock)
+        self.wire = Wire(settings, limits or Limits(), self.clock, limiter=self.limiter, record=record)
         self.tokens = TokenSource(settings, self.wire)
         self.base = settings.sma_monitoring_url
         self.host = urlsplit(self.base).netloc
@@ -65,6 +69,7 @@ class SmaClient:
     async def aclose(self) -> None:
         """Close every connection. Streams must have been closed before."""
         await self.wire.aclose()
+        self.limiter.close()
 
     async def send(self, request: Request) -> Answer:
         """The answer to one request. Raises a PermanentError, or a TransientError after the last try."""
@@ -116,7 +121,8 @@ class _Exchange:
             await client.limiter.admit()
             token = await client.tokens.get()
             self.attempts += 1
-            outcome = await wire.try_once(call, wire.get(url, f"Bearer {token}"))
+            headed = wire.get(url, f"Bearer {token}")
+            outcome = await wire.try_once(call, headed, self._request, self.attempts)
             if isinstance(outcome, Reply):
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
                     return self._answer(url, outcome, started)
@@ -130,7 +136,7 @@ class _Exchange:
                 if not is_transient(outcome.status):
                     raise refusal(call, outcome)
             failures += 1
-            await wire.back_off(call, outcome, failures, client.limiter)
+            await wire.back_off(call, outcome, failures)
 
     def _address(self) -> tuple[Call, str]:
         """How to name the request, and its URL. An id that fits no path comes from the vendor's own lists."""

@@ -49,6 +49,9 @@ def open_client(bases: Iterable[str], connections: int, timeouts: Timeouts) -> h
                 connector=aiohttp.TCPConnector(limit=connections, ssl=tls, keepalive_timeout=KEEP_ALIVE_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # aiohttp sends a GET again by itself when a kept connection turns out to be closed: a request that
+            # neither the budget nor the record would know of. It has no public switch for that.
+            session._retry_connection = False  # noqa: SLF001
         return session
 
     limits = httpx.Limits(max_connections=connections, keepalive_expiry=KEEP_ALIVE_S)

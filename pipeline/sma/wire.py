@@ -13,12 +13,15 @@ from pipeline.sma.problems import (
     Call,
     Reply,
     exhausted,
+    fault_clause,
     is_certificate_fault,
     too_large,
     untrusted,
 )
+from pipeline.sma.requests import Request
 from pipeline.sma.retry import TOO_MANY_REQUESTS, RetryPolicy, retry_after_s
 from pipeline.sma.transport import Timeouts, open_client
+from pipeline.sma.tries import GIVEN_UP, TOO_LARGE, Record, Try, forget, service
 
 # A plant's day is about 100 kB and a plant list of thousands a few MB; beyond this it is no answer of SMA's.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -49,12 +52,22 @@ class Counters:
 class Wire:
     """One HTTP client with its counters. Belongs to one event loop; close it there."""
 
-    def __init__(self, settings: Settings, limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits,
+        clock: Clock,
+        *,
+        limiter: Limiter | None = None,
+        record: Record = forget,
+    ) -> None:
         self.limits = limits
         self.clock = clock
         self.counters = Counters()
+        self._limiter = limiter
+        self._record = record
         self._http = open_client(
-            (settings.sma_auth_url, settings.sma_monitoring_url),
+            (settings.sma_auth_url, settings.sma_consent_url, settings.sma_monitoring_url),
             settings.sma_max_connections,
             limits.timeouts,
         )
@@ -66,17 +79,55 @@ class Wire:
         headers = (*self.headers, ("Authorization", authorization))
         return httpx.Request("GET", url, headers=headers, extensions=self._extensions)
 
-    def post_form(self, url: str, authorization: str, form: dict[str, str]) -> httpx.Request:
+    def page(self, url: str) -> httpx.Request:
+        """A GET without credentials."""
+        return httpx.Request("GET", url, headers=self.headers, extensions=self._extensions)
+
+    def post_form(self, url: str, authorization: str | None, form: dict[str, str]) -> httpx.Request:
         """A POST of a form with the client's headers."""
-        headers = (*self.headers, ("Authorization", authorization))
+        headers = self.headers
+        if authorization is not None:
+            headers = (*headers, ("Authorization", authorization))
         return httpx.Request("POST", url, headers=headers, data=form, extensions=self._extensions)
 
-    async def try_once(self, call: Call, request: httpx.Request) -> Outcome:
+    def post_json(self, url: str, authorization: str, content: dict[str, str]) -> httpx.Request:
+        """A POST of a JSON object with the client's headers."""
+        headers = (*self.headers, ("Authorization", authorization))
+        return httpx.Request("POST", url, headers=headers, json=content, extensions=self._extensions)
+
+    async def try_once(
+        self, call: Call, request: httpx.Request, asked: Request | None = None, attempt: int | None = None
+    ) -> Outcome:
         """Send once. Returns the answer of any status, or the transport's fault.
 
+        It is recorded as that attempt at `asked`. What asks for no data is not admitted by the limiter, so it is
+        charged here: whether SMA counts it nobody says, and a token costs one request in five minutes.
         Raises PermanentError for a body beyond the limit.
         """
+        if asked is None and self._limiter is not None:
+            await self._limiter.charge()
+        endpoint = asked.endpoint if asked is not None else service(call.path)
         self.counters.requests_sent += 1
+        asked_at, started = self.clock.now(), self.clock.monotonic()
+        status: int | None = None
+        error: str | None = GIVEN_UP
+        size = 0
+        try:
+            outcome = await self._send(request)
+            if isinstance(outcome, Reply):
+                status, error, size = outcome.status, None, len(outcome.body)
+                if 200 <= status < 300 and size > self.limits.max_body_bytes:  # noqa: PLR2004 - HTTP's successes
+                    error = TOO_LARGE
+                    raise too_large(call, status, self.limits.max_body_bytes)
+            else:
+                error = fault_clause(outcome, "SMA")
+            return outcome
+        finally:
+            # Also when the try is cancelled: SMA may have counted it.
+            elapsed_ms = (self.clock.monotonic() - started) * 1000.0
+            self._record(Try(asked_at, endpoint, asked, attempt, status, error, size, elapsed_ms))
+
+    async def _send(self, request: httpx.Request) -> Outcome:
         try:
             async with asyncio.timeout(self.limits.timeouts.whole_try):
                 response = await self._http.send(request, stream=True)
@@ -87,25 +138,26 @@ class Wire:
         except TRANSPORT_FAULTS as fault:
             return fault
         self.counters.bytes_received += len(body)
-        if response.is_success and len(body) > self.limits.max_body_bytes:
-            raise too_large(call, response.status_code, self.limits.max_body_bytes)
         return Reply(response.status_code, response.headers, body)
 
-    async def back_off(
-        self, call: Call, outcome: Outcome, tries: int, limiter: Limiter | None = None
-    ) -> None:
-        """Wait before the next try after a transient outcome, or raise when there is to be none."""
+    async def back_off(self, call: Call, outcome: Outcome, tries: int) -> None:
+        """Wait before the next try after a transient outcome, or raise when there is to be none.
+
+        After a refusal for the rate everybody waits.
+        """
         if isinstance(outcome, Reply):
             status, asked_s = outcome.status, retry_after_s(outcome.headers, self.clock)
         else:
             if is_certificate_fault(outcome):
                 raise untrusted(call)
             status, asked_s = None, None
-        wait_s = self.limits.retry.wait_s(tries, status, asked_s, self.clock)
+        retry = self.limits.retry
+        wait_s = retry.wait_s(tries, status, asked_s, self.clock)
+        if status == TOO_MANY_REQUESTS and self._limiter is not None:
+            waits = (wait_s, asked_s, retry.longest_wait_s)
+            await self._limiter.refused(next(wait for wait in waits if wait is not None))
         if wait_s is None:
             raise exhausted(call, outcome, tries)
-        if status == TOO_MANY_REQUESTS and limiter is not None:
-            limiter.refused(wait_s)
         self.counters.retries += 1
         await self.clock.sleep(wait_s)
 

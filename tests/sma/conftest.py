@@ -216,9 +216,10 @@ def time() -> FakeTime:
 
 
 @pytest.fixture
-def settings(server: ScriptedServer) -> Settings:
+def settings(server: ScriptedServer, tmp_path: Path) -> Settings:
     return load_settings(
         env_file=None,
+        home=tmp_path / "home",
         sma_client_id="client",
         sma_client_secret=SECRET,
         sma_auth_url=server.url,

@@ -12,7 +12,6 @@ import pytest
 from pipeline.errors import ConfigurationError, CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.settings import load_settings
 from pipeline.sma.client import SmaClient
-from pipeline.sma.limiter import SharedPause
 from pipeline.sma.requests import Answer, Request
 from pipeline.sma.transport import Timeouts, proxy_for
 from pipeline.sma.wire import Limits
@@ -316,7 +315,7 @@ def test_a_cancelled_waiter_leaves_the_renewal_to_the_others(server, settings, t
     ("status", "error", "cure"),
     [
         (401, "invalid_client", "check SMA_CLIENT_ID and SMA_CLIENT_SECRET"),
-        (401, "unauthorized_client", "use one of the custom flow"),
+        (401, "unauthorized_client", "use a client of the custom flow"),
         (400, "invalid_request", "SMA_AUTH_URL"),
     ],
 )
@@ -407,41 +406,22 @@ def test_an_answer_that_trickles_for_ever_ends(server, settings, time) -> None:
     assert "did not answer in time" in str(fails(settings, time, TransientError, limits=limits))
 
 
-def test_a_pause_is_shared_and_never_shortened(time) -> None:
-    async def run() -> list[float]:
-        pause = SharedPause(time.clock)
-        await pause.admit()
-        pause.refused(100.0)
-        pause.refused(10.0)
-        await pause.admit()
-        return time.sleeps
-
-    assert asyncio.run(run()) == [100.0]
-
-
-def test_a_pause_prolonged_meanwhile_is_waited_out(time) -> None:
-    async def run() -> float:
-        pause = SharedPause(time.clock)
-        pause.refused(10.0)
-        waiting = asyncio.create_task(pause.admit())
-        await asyncio.sleep(0)
-        pause.refused(50.0)
-        await waiting
-        return time.seconds - 1000.0
-
-    assert asyncio.run(run()) == 60.0
-
-
 def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> None:
     class Recorder:
-        admitted = 0
+        admitted = charged = 0
         refusals: list[float] = []  # noqa: RUF012 - lives for one test
 
         async def admit(self) -> None:
             self.admitted += 1
 
-        def refused(self, wait_s: float) -> None:
+        async def charge(self) -> None:
+            self.charged += 1
+
+        async def refused(self, wait_s: float) -> None:
             self.refusals.append(wait_s)
+
+        def close(self) -> None:
+            self.closed = True
 
     limiter = Recorder()
     server.on(PLANTS).reply(429).reply(401).reply(503).reply(200)
@@ -452,15 +432,17 @@ def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> N
 
     asyncio.run(run())
     assert (limiter.admitted, limiter.refusals) == (4, [5.0])
+    # A token must not wait for the budget: the first one, and the one after the 401.
+    assert (limiter.charged, limiter.closed) == (2, True)
 
 
 def test_an_impossible_id_is_a_failure_of_its_request_alone(settings, time) -> None:
     assert "cannot be a plant" in str(fails(settings, time, PermanentError, Request.devices("..")))
 
 
-def test_the_code_flow_is_refused_clearly(settings) -> None:
-    code = settings.model_copy(update={"sma_flow": "code"})
-    with pytest.raises(ConfigurationError, match="set SMA_FLOW=custom"):
+def test_the_code_flow_without_a_login_says_so_at_once(settings, tmp_path) -> None:
+    code = settings.model_copy(update={"sma_flow": "code", "home": tmp_path})
+    with pytest.raises(ConfigurationError, match="run 'sunledger login'"):
         SmaClient(code)
 
 
