@@ -125,7 +125,7 @@ class Lake:
         """The stored rows of a part in the order of the key, about a row group at a time."""
         table = self.open(model)
         if table is not None:
-            yield from _batches(table, model, part or {}, columns)
+            yield from self.rows(model, _uris(table, part or {}), columns)
 
     def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
         """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest)."""
@@ -148,7 +148,7 @@ class Lake:
         table = self.open(model)
         if table is None:
             return Snapshot(-1, ())
-        uris = table.file_uris(file_pruning_predicate=_predicate(part) if part else None)
+        uris = table.file_uris(file_pruning_predicate=_predicate(part or {}))
         # delta-rs writes local paths as the paths of URLs, which nothing else can open.
         paths = uris if "://" in self.root else [unquote(uri) for uri in uris]
         return Snapshot(table.version(), tuple(sorted(paths)))
@@ -188,6 +188,31 @@ class Lake:
             storage_options=self.storage_options or None,
         )
 
+    def rows(
+        self, model: type[Table], uris: Collection[str], columns: Collection[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of active files of the model's table, a row group at a time: the unit of memory.
+
+        The files are opened one by one: a dataset over them reads ahead, and takes longer to set up than the day of
+        a small fleet takes to read.
+        """
+        schema = polars_schema(model)
+        wanted = [name for name in schema if columns is None or name in columns]
+        types = {name: schema[name] for name in wanted}
+        files, remote = self.files(model), "://" in self.root
+        for uri in uris:
+            # Local paths come as the paths of URLs. Names of parts and files need no quotes either way.
+            path = unquote(uri).rpartition(f"/{storage(model).table}/")[2]
+            values = dict(folder.split("=", 1) for folder in path.split("/")[:-1])
+            with files.open_input_file(path) as source, pq.ParquetFile(source, pre_buffer=remote) as file:
+                stored = file.schema_arrow.names
+                # A column that is younger than the file is not in it. Without any, the number of rows would be lost.
+                kept = [name for name in wanted if name in stored] or stored[:1]
+                for batch in file.iter_batches(storage(model).row_group, columns=kept):
+                    frame = cast("pl.DataFrame", pl.from_arrow(batch))
+                    others = [pl.lit(values.get(name)).alias(name) for name in wanted if name not in kept]
+                    yield frame.with_columns(others).select(wanted).cast(types)
+
     def files(self, model: type[Table]) -> pafs.FileSystem:
         """The file system that paths inside the model's table belong to."""
         if "://" not in self.root:
@@ -223,9 +248,9 @@ class _Attempt:
     def commit(self, spooled: Callable[[], Iterator[pa.RecordBatch]]) -> Written:
         """Commit, or find that nothing changed. Raises CommitFailedError when somebody was faster."""
         table = self.lake.open_or_create(self.model)
-        files = sorted(table.file_uris(file_pruning_predicate=_predicate(self.part)))
+        files = _uris(table, self.part)
         if files != self.seen:
-            self._prepare(table, files, spooled)
+            self._prepare(files, spooled)
             self.seen = files
         if self.equal:
             return Written(self.digest.rows, changed=False, version=table.version())
@@ -239,11 +264,9 @@ class _Attempt:
         )
         return Written(self.digest.rows, changed=True, version=table.version() + 1)
 
-    def _prepare(
-        self, table: DeltaTable, files: list[str], spooled: Callable[[], Iterator[pa.RecordBatch]]
-    ) -> None:
+    def _prepare(self, files: list[str], spooled: Callable[[], Iterator[pa.RecordBatch]]) -> None:
         """Compare with what is stored now in `files`, and write the file that would replace it."""
-        stored, kept = self._stored(table) if files else (Digest.of(self.model), _empty(self.model))
+        stored, kept = self._stored(files)
         self.equal = stored == self.digest
         if self.equal:
             return
@@ -255,11 +278,11 @@ class _Attempt:
         if self.digest.rows or kept.height:
             self.action = self._write(_merge(self.model, spooled(), kept))
 
-    def _stored(self, table: DeltaTable) -> tuple[Digest, pl.DataFrame]:
+    def _stored(self, files: list[str]) -> tuple[Digest, pl.DataFrame]:
         """The digest of the rows that would be replaced, and the rows of the part that stay."""
         digest = Digest.of(self.model)
         kept = [_empty(self.model)]
-        for frame in _batches(table, self.model, self.part):
+        for frame in self.lake.rows(self.model, files):
             if self.plants is None:
                 digest.add(frame)
                 continue
@@ -287,6 +310,7 @@ class _Attempt:
                 compression="zstd",
                 compression_level=ZSTD_LEVEL,
                 use_dictionary=[field.name for field in schema if _repeats(field.type)],
+                write_page_checksum=True,
             ) as writer:
                 for group in _row_groups(batches, storage(self.model).row_group):
                     writer.write_table(group.select(schema.names))
@@ -369,20 +393,9 @@ def _arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
 
 
-def _batches(
-    table: DeltaTable, model: type[Table], part: Part, columns: Collection[str] | None = None
-) -> Iterator[pl.DataFrame]:
-    predicate = _predicate(part) if part else None
-    dataset = table.to_pyarrow_dataset(file_pruning_predicate=predicate)
-    schema = polars_schema(model)
-    names = [name for name in schema if columns is None or name in columns]
-    # Row groups are the unit of memory: read one ahead at most.
-    scanner = dataset.scanner(
-        columns=names, batch_size=storage(model).row_group, batch_readahead=1, fragment_readahead=1
-    )
-    for batch in scanner.to_batches():
-        if batch.num_rows:
-            yield cast("pl.DataFrame", pl.from_arrow(batch)).cast({n: schema[n] for n in names})
+def _uris(table: DeltaTable, part: Part) -> list[str]:
+    """The active files of a part in the order of their names, which is that of parts by date."""
+    return sorted(table.file_uris(file_pruning_predicate=_predicate(part)))
 
 
 def _predicate(part: Part) -> str | None:

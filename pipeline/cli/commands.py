@@ -126,6 +126,23 @@ def publish() -> None:
 
 
 @app.command()
+def verify() -> None:
+    """Read every stored part again: its checksums, its model, its order, its number of rows."""
+    from warehouse.verify import verify_lake  # noqa: PLC0415
+
+    with _runtime(None) as runtime:
+        parts = faults = 0
+        for found in verify_lake(runtime.lake):
+            parts += 1
+            if found.fault:
+                faults += 1
+                out.print(f"{found.place}: {found.fault}", markup=False, soft_wrap=True)
+    say(f"{parts} parts read, {faults} with a fault.")
+    if faults:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def sql(
     query: Annotated[
         str | None, typer.Argument(help="A query; without one they are read from input.")

@@ -1,0 +1,61 @@
+"""Is the lake whole? Every active part is read again: page checksums, row counts, the model's rules, the key."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas import TABLES, Table, polars_schema, storage
+from warehouse.frames import BadFrameError, place, sort, validate
+from warehouse.lake import Lake, Part
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A part that was read, and what is wrong with it (None: nothing)."""
+
+    place: str
+    fault: str | None
+
+
+def verify_lake(lake: Lake) -> Iterator[Verified]:
+    """One result for each part of each table, tables in their order of definition."""
+    for model in TABLES:
+        schema = polars_schema(model)
+        for texts in lake.parts(model) if storage(model).partition else [{}]:
+            part: Part = {
+                name: dt.date.fromisoformat(text) if schema[name] == pl.Date else text
+                for name, text in texts.items()
+            }
+            if lake.snapshot(model, part).files:
+                yield Verified(place(model, part), _fault(lake, model, part))
+
+
+def _fault(lake: Lake, model: type[Table], part: Part) -> str | None:
+    files = lake.files(model)
+    root = f"{lake.uri(model)}/"
+    try:
+        for name in lake.snapshot(model, part).files:
+            with (
+                files.open_input_file(name.removeprefix(root)) as handle,
+                pq.ParquetFile(handle, page_checksum_verification=True) as parquet,
+            ):
+                # Batches, not the whole: a raw part can be larger than memory.
+                rows = sum(
+                    batch.num_rows for batch in parquet.iter_batches(batch_size=storage(model).row_group)
+                )
+                if rows != parquet.metadata.num_rows:
+                    return f"{name} holds {rows} of its {parquet.metadata.num_rows} rows: restore it from a backup."
+        last: pl.DataFrame | None = None
+        for frame in lake.batches(model, part):
+            validate(model, frame, part)
+            sort(model, frame if last is None else pl.concat([last, frame]), part)
+            last = frame.tail(1)
+    except BadFrameError as fault:
+        return str(fault)
+    except (OSError, pa.ArrowException) as fault:
+        return f"it can't be read ({fault}): restore its file from a backup, or delete the part and read the day again."
+    return None
