@@ -141,7 +141,9 @@ class Settings(BaseSettings):
         default="custom",
     )
     sma_refresh_token: SecretStr = _sma(
-        "sma_refresh_token", "Refresh token of the code flow. Default: none.", default=SecretStr("")
+        "sma_refresh_token",
+        "Refresh token of the code flow, used once, in place of `sunledger login`. Default: none.",
+        default=SecretStr(""),
     )
     sma_environment: Literal["sandbox", "production"] = _sma(
         "sma_environment",
@@ -186,13 +188,11 @@ class Settings(BaseSettings):
     )
 
     def require_credentials(self) -> None:
-        """Raise ConfigurationError naming every credential that the chosen flow still lacks."""
+        """Raise ConfigurationError naming every credential that is missing (a login is not one of them)."""
         needed = {
             "SMA_CLIENT_ID": self.sma_client_id,
             "SMA_CLIENT_SECRET": self.sma_client_secret.get_secret_value(),
         }
-        if self.sma_flow == "code":
-            needed["SMA_REFRESH_TOKEN"] = self.sma_refresh_token.get_secret_value()
         missing = [name for name, value in needed.items() if not value]
         if missing:
             raise ConfigurationError(

@@ -68,6 +68,7 @@ class SmaClient:
 
     async def aclose(self) -> None:
         """Close every connection. Streams must have been closed before."""
+        await self.tokens.settle()
         await self.wire.aclose()
         self.limiter.close()
 

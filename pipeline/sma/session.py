@@ -76,6 +76,10 @@ class SmaSession:
             if not self._closed:
                 self._run(stream.aclose())
 
+    def use(self, work: Callable[[SmaClient], Coroutine[Any, Any, T]]) -> T:
+        """Run other work with the client's token and connections, in the session's thread."""
+        return self._run(work(self._ready()))
+
     def close(self) -> None:
         """Cancel what is in flight, close every connection, end the thread. May be called twice."""
         with self._lock:
@@ -140,6 +144,8 @@ async def _open(client: SmaClient, requests: Iterable[Request]) -> OrderedStream
 
 async def _shut_down(client: SmaClient | None) -> None:
     """Cancel every other task of the loop, wait for them, close the client."""
+    if client is not None:
+        await client.tokens.settle()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

@@ -1,29 +1,25 @@
 """Access tokens: obtained once, shared by all requests, renewed before they end.
 
-A token is kept in memory only. Neither it nor the client secret ever leaves this module except as the
-`Authorization` header of a request.
+In the custom flow a token is kept in memory only. In the code flow it is traded for the stored refresh token, which
+rotates, so renewals of all processes on the machine go through the store one after another. No token leaves this
+module except as the `Authorization` header of a request.
 """
 
 import asyncio
-import base64
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
 
-from pipeline.errors import ConfigurationError, CredentialsError, PermanentError, SmaError
+from pipeline.errors import ConfigurationError, CredentialsError
 from pipeline.settings import Settings
-from pipeline.sma.problems import Call, Reply, error_fields, status_text
-from pipeline.sma.retry import is_transient
-from pipeline.sma.text import clean
+from pipeline.sma.oauth import Grant, TokenEndpoint
+from pipeline.sma.store import Login, LoginStore, digest
 from pipeline.sma.wire import Wire
 
-TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path, not a secret
-# SMA's tokens live for 300 s; a missing or unreadable expires_in is taken for that.
-USUAL_LIFE_S = 300.0
 # Renew this long before the end, so that no request arrives with a token that has just died on the way.
 MARGIN_S = 30.0
+# How long closing waits for a renewal whose answer would be lost with it.
+SETTLE_S = 15.0
 
-_OK = 200
+NO_LOGIN = "No login is stored for this client: run 'sunledger login'."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +29,48 @@ class _Token:
 
 
 class TokenSource:
-    """The token of one set of credentials (client_credentials grant), for one event loop.
+    """The access token of one set of credentials, for one event loop.
 
     However many requests wait for a renewal, one is made. Refused credentials are remembered: asking for
-    each of ten thousand requests again could lock the client out.
+    each of ten thousand requests again could lock the client out. Raises ConfigurationError at once when
+    credentials are missing, or in the code flow a login.
     """
 
     def __init__(self, settings: Settings, wire: Wire) -> None:
-        if settings.sma_flow != "custom":
-            raise ConfigurationError(
-                "SMA_FLOW=code is wrong here: this version of sunledger reads data by the custom flow "
-                "alone, so set SMA_FLOW=custom and use a client of that flow."
-            )
         settings.require_credentials()
-        self._client_id = settings.sma_client_id
-        self._secret = settings.sma_client_secret
-        self._url = f"{settings.sma_auth_url}{TOKEN_PATH}"
-        host = urlsplit(settings.sma_auth_url).netloc
-        self._call = Call("POST", TOKEN_PATH, host, "SMA_AUTH_URL")
+        self._seed = settings.sma_refresh_token
+        self._store = LoginStore.of(settings) if settings.sma_flow == "code" else None
+        if self._store is not None:
+            _refresh_token(self._store.read(), self._seed.get_secret_value())
+        self._endpoint = TokenEndpoint(settings, wire)
         self._wire = wire
         self._token: _Token | None = None
-        self._refused: str | None = None
+        self._refused: CredentialsError | None = None
+        self._rejected = ""  # its digest
         self._renewal: asyncio.Task[_Token] | None = None
         self._waiting = 0
 
     async def get(self) -> str:
-        """A token with life left. Raises CredentialsError, TransientError or PermanentError."""
+        """A token with life left. Raises CredentialsError, TransientError, PermanentError or SecretFileError."""
         token = self._token
         if token is not None and self._wire.clock.monotonic() < token.renew_at:
             return token.value
         if self._refused is not None:
-            raise self._credentials_error(self._refused)
+            refused = self._refused
+            raise CredentialsError(
+                str(refused), method=refused.method, path=refused.path, status=refused.status
+            )
         return (await self._shared_renewal()).value
 
     def discard(self, value: str) -> None:
         """Forget a token that SMA has refused, unless a newer one has taken its place."""
+        self._rejected = digest(value)
         if self._token is not None and self._token.value == value:
             self._token = None
+
+    async def settle(self) -> None:
+        """Before the loop ends: let a renewal finish whose answer holds the only valid refresh token."""
+        await self._endpoint.settle(SETTLE_S)
 
     async def _shared_renewal(self) -> _Token:
         """Join the renewal under way, or begin it. It ends early only when nobody waits for it any more."""
@@ -81,58 +82,60 @@ class TokenSource:
             return await asyncio.shield(renewal)
         finally:
             self._waiting -= 1
-            if self._waiting == 0 and not renewal.done():
+            rotating = self._store is not None and self._endpoint.busy
+            if self._waiting == 0 and not renewal.done() and not rotating:
                 renewal.cancel()
 
     async def _renew(self) -> _Token:
-        credentials = f"{self._client_id}:{self._secret.get_secret_value()}".encode()
-        authorization = f"Basic {base64.b64encode(credentials).decode()}"
-        tries = 0
-        while True:
-            tries += 1
-            # Counted from before the request: the server's clock starts somewhere after that.
-            asked_at = self._wire.clock.monotonic()
-            request = self._wire.post_form(self._url, authorization, {"grant_type": "client_credentials"})
-            outcome = await self._wire.try_once(self._call, request)
-            if isinstance(outcome, Reply) and not is_transient(outcome.status):
-                self._token = self._read(outcome, asked_at)
-                return self._token
-            await self._wire.back_off(self._call, outcome, tries)
+        try:
+            if self._store is None:
+                token = self._of(await self._endpoint.grant({"grant_type": "client_credentials"}))
+            else:
+                token = await self._from_store(self._store)
+        except CredentialsError as error:
+            self._refused = error
+            raise
+        self._token = token
+        return token
 
-    def _read(self, reply: Reply, asked_at: float) -> _Token:
-        if reply.status in {400, 401}:
-            self._refused = self._why(reply)
-            raise self._credentials_error(self._refused, reply.status)
-        fields = error_fields(reply.body) if reply.status == _OK else {}
-        value = fields.get("access_token")
-        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-            raise PermanentError(
-                f"{self._call} answered {status_text(reply.status)} without a token: check SMA_AUTH_URL, "
-                f"{self._call.host} may not be SMA's.",
-                method=self._call.method,
-                path=self._call.path,
-                status=reply.status,
-            )
-        life_s = _life_s(fields.get("expires_in"))
-        return _Token(value, asked_at + life_s - min(MARGIN_S, life_s / 2))
+    async def _from_store(self, store: LoginStore) -> _Token:
+        """The stored access token while it lives, else one for the stored refresh token."""
+        clock = self._wire.clock
+        async with store.turn(clock):
+            login = store.read()
+            seed = self._seed.get_secret_value()
+            refresh_token = _refresh_token(login, seed)
+            if refresh_token != login.refresh_token:
+                login = Login(refresh_token=seed, seed=digest(seed))
+            shared = self._shared(login)
+            if shared is not None:
+                return shared
+            with store.room() as room:
+                grant = await self._endpoint.grant(
+                    {"grant_type": "refresh_token", "refresh_token": refresh_token},
+                    keep=lambda grant: room.put(login.renewed(grant, clock.now())),
+                )
+        return self._of(grant)
 
-    def _why(self, reply: Reply) -> str:
-        """The reason and the cure, from OAuth's error code."""
-        fields = error_fields(reply.body)
-        cures = {
-            "invalid_client": "check SMA_CLIENT_ID and SMA_CLIENT_SECRET, and that SMA_ENVIRONMENT is theirs",
-            "unauthorized_client": "the client is registered for the code flow; use one of the custom flow",
-        }
-        cure = cures.get(str(fields.get("error")), "check SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_AUTH_URL")
-        parts = [part for key in ("error", "error_description") if isinstance(part := fields.get(key), str)]
-        said = clean("; ".join(parts), secrets=(self._secret.get_secret_value(),))
-        return f"{self._call.host} refused the credentials{f' ({said})' if said else ''}: {cure}."
+    def _shared(self, login: Login) -> _Token | None:
+        """The access token that another process has stored, unless it is old, refused, or of another time."""
+        if login.access_until is None or digest(login.access_token) == self._rejected:
+            return None
+        left_s = (login.access_until - self._wire.clock.now()).total_seconds()
+        whole_s = (login.access_until - (login.renewed_at or login.access_until)).total_seconds()
+        # More life left than it ever had: the machine's clock was set back, so nothing is known.
+        if not MARGIN_S < left_s <= whole_s:
+            return None
+        return _Token(login.access_token, self._wire.clock.monotonic() + left_s - MARGIN_S)
 
-    def _credentials_error(self, why: str, status: int = 401) -> SmaError:
-        return CredentialsError(why, method=self._call.method, path=self._call.path, status=status)
+    def _of(self, grant: Grant) -> _Token:
+        return _Token(grant.access_token, grant.asked_at + grant.life_s - min(MARGIN_S, grant.life_s / 2))
 
 
-def _life_s(expires_in: Any) -> float:  # a JSON value
-    if isinstance(expires_in, int | float) and not isinstance(expires_in, bool) and expires_in > 0:
-        return float(expires_in)
-    return USUAL_LIFE_S
+def _refresh_token(login: Login, seed: str) -> str:
+    """The refresh token to use: the stored one, unless SMA_REFRESH_TOKEN is new. Raises ConfigurationError."""
+    if seed and digest(seed) != login.seed:
+        return seed
+    if not login.refresh_token:
+        raise ConfigurationError(NO_LOGIN)
+    return login.refresh_token

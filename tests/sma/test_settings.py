@@ -19,11 +19,12 @@ def test_loads_without_credentials_and_says_which_are_missing() -> None:
         settings.require_credentials()
 
 
-def test_require_credentials_names_only_what_the_flow_lacks() -> None:
+def test_require_credentials_names_only_what_is_missing() -> None:
     both = {"env_file": None, "sma_client_id": "a", "sma_client_secret": "b"}
     load_settings(**both).require_credentials()
-    with pytest.raises(ConfigurationError, match=r"^SMA_REFRESH_TOKEN is not set"):
-        load_settings(**both, sma_flow="code").require_credentials()
+    load_settings(**both, sma_flow="code").require_credentials()
+    with pytest.raises(ConfigurationError, match=r"^SMA_CLIENT_SECRET is not set"):
+        load_settings(env_file=None, sma_client_id="a").require_credentials()
 
 
 def test_environment_fills_the_urls_and_single_ones_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

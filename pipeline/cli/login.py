@@ -1,0 +1,44 @@
+"""`sunledger login` and `logout`: the code flow on the terminal."""
+
+import asyncio
+import webbrowser
+
+from rich.text import Text
+
+from pipeline.cli.console import out, say
+from pipeline.settings import load_settings
+from pipeline.sma.login import LoginOptions, log_in, log_out
+from pipeline.sma.store import SESSION_DAYS, Login, LoginStore
+
+
+def enter(options: LoginOptions, *, browser: bool) -> None:
+    """Log in, and say how long it lasts. Raises what `log_in` raises."""
+    settings = load_settings()
+
+    def show(address: str) -> None:
+        opened = browser and webbrowser.open(address)
+        say("Sign in and allow access in the browser." if opened else "Open this address in a browser:")
+        # The address is for a person to copy: whole, on one line, on standard output.
+        out.print(Text(address), soft_wrap=True)
+        say(f"Waiting for the answer, up to {options.wait_s / 60:.0f} minutes; Ctrl-C gives up.")
+
+    login = asyncio.run(log_in(settings, options, show))
+    say(f"Logged in. {lasting(login)} It is stored in {LoginStore.of(settings).path}.")
+
+
+def leave(*, local_only: bool) -> None:
+    """Log out, and say whether there was a login."""
+    was_in = asyncio.run(log_out(load_settings(), local_only=local_only))
+    say("Logged out." if was_in else "Nobody was logged in.")
+
+
+def lasting(login: Login) -> str:
+    """How long a login lasts, as a sentence."""
+    if login.offline:
+        return "It has no end: SMA gave a token without expiry."
+    if login.logged_in_at is None:
+        return "Its end is not known: it came from SMA_REFRESH_TOKEN."
+    return (
+        f"Used at least every 2 days it lasts {SESSION_DAYS} days from {login.logged_in_at:%Y-%m-%d}; then run "
+        "'sunledger login' again."
+    )
