@@ -198,12 +198,12 @@ class Lake:
         """
         schema = polars_schema(model)
         wanted = [name for name in schema if columns is None or name in columns]
-        types = {name: schema[name] for name in wanted}
+        types = pl.Schema({name: schema[name] for name in wanted})
         files, remote = self.files(model), "://" in self.root
         for uri in uris:
             # Local paths come as the paths of URLs. Names of parts and files need no quotes either way.
             path = unquote(uri).rpartition(f"/{storage(model).table}/")[2]
-            values = dict(folder.split("=", 1) for folder in path.split("/")[:-1])
+            values = _part_of(path, schema)
             with files.open_input_file(path) as source, pq.ParquetFile(source, pre_buffer=remote) as file:
                 stored = file.schema_arrow.names
                 # A column that is younger than the file is not in it. Without any, the number of rows would be lost.
@@ -391,6 +391,12 @@ def _merge(
 
 def _arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+
+
+def _part_of(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
+    """The values of the part that a file belongs to, from its folders."""
+    texts = dict(folder.split("=", 1) for folder in path.split("/")[:-1])
+    return {n: dt.date.fromisoformat(v) if schema[n] == pl.Date else v for n, v in texts.items()}
 
 
 def _uris(table: DeltaTable, part: Part) -> list[str]:

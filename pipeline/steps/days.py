@@ -37,7 +37,7 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
-from warehouse.lake import Lake
+from warehouse.lake import Lake, Part
 
 
 def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
@@ -150,13 +150,12 @@ def _asked(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
     keys = ["plant_id", "device_id"] if source.of_devices else ["plant_id"]
     raw = runtime.lake.batches(source.raw, {"local_date": day}, columns=["plant_id", "device_id", "final"])
     answered = pl.concat([pl.DataFrame(schema=_ASKED), *raw])
-    failed = (
-        runtime.lake.scan(Quarantine)
-        .filter(pl.col("local_date") == day, pl.col("source") == storage(source.raw).table)
-        .select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(value=True))
-        .collect()
-    )
-    asked = pl.concat([answered, failed]).group_by(keys).agg(pl.col("final").all())
+    part: Part = {"local_date": day, "source": storage(source.raw).table}
+    failed = [
+        batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(value=True))
+        for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
+    ]
+    asked = pl.concat([answered, *failed]).group_by(keys).agg(pl.col("final").all())
     plants = runtime.lake.scan(Plants).collect()
     placed = with_bounds(asked.join(plants, on="plant_id"), day)
     sun = daylight(plants, day).select("plant_id", "sunrise", "sunset")
