@@ -25,14 +25,9 @@ from schemas.quantities import ENERGY_AND_POWER_PV, ENERGY_BALANCE, MeasurementS
 from warehouse.lake import Lake, Written
 
 # How long after its end a day may still grow: Classic portals process for up to two hours.
-
-
 DELAY = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
-
-
+# Why an answer is set aside before it is read.
 REQUEST_FAILED = "request_failed"
-
-
 EMPTY_NOW = "empty_now"
 
 
@@ -56,8 +51,6 @@ class SetSource:
 
 
 BALANCE = SetSource(ENERGY_BALANCE, RawEnergyBalance, EnergyBalanceIntervals, of_devices=False)
-
-
 PV = SetSource(ENERGY_AND_POWER_PV, RawPv, PvIntervals, of_devices=True)
 
 
