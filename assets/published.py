@@ -6,8 +6,11 @@ import dagster as dg
 
 from assets.common import OWNERS, PUBLISH_POOL, told
 from pipeline.runtime import Runtime
-from schemas import TABLES, Quarantine, storage
+from schemas import TABLES, ApiRequests, Quarantine, storage
 from warehouse.publish import publish
+
+# Written by the assets that set something aside or ask SMA: no assets of their own.
+BY_THE_WAY = (Quarantine, ApiRequests)
 
 
 @dg.asset(
@@ -16,13 +19,14 @@ from warehouse.publish import publish
     description="sunledger.duckdb: report tables, and views on the lake's detail tables, for SQL and BI.",
     kinds={"duckdb"},
     owners=OWNERS,
-    # quarantine is written by the assets that set something aside, and is no asset of its own.
-    deps=[storage(m).table for m in TABLES if storage(m).published != "no" and m is not Quarantine],
+    deps=[storage(m).table for m in TABLES if storage(m).published != "no" and m not in BY_THE_WAY],
     pool=PUBLISH_POOL,
 )
 def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     """Build the file beside the old one and swap it in."""
     with told():
+        # What this run has asked for so far belongs into what it publishes.
+        runtime.store_requests()
         published = publish(
             runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger")
         )

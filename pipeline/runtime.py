@@ -2,11 +2,16 @@
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
+from pipeline.errors import SunledgerError
+from pipeline.request_log import RequestLog
 from pipeline.settings import Settings
+from pipeline.sma.client import SmaClient
 from pipeline.sma.session import SmaSession
 from warehouse.lake import Lake
 
@@ -54,10 +59,11 @@ class Runtime:
     only_plants: frozenset[str] = frozenset()
     progress: Progress = field(default_factory=Silence)
     now: Callable[[], dt.datetime] = utc_now
-    make_session: Callable[[Settings], SmaSession] = SmaSession
+    make_session: Callable[[Settings], SmaSession] | None = None
     missing: list[Missing] = field(default_factory=list)
     _session: SmaSession | None = None
     _lake: Lake | None = None
+    _requests: RequestLog | None = None
 
     @property
     def lake(self) -> Lake:
@@ -71,8 +77,21 @@ class Runtime:
         """The session with SMA; opened at first use, shared by every step and day of the run."""
         if self._session is None:
             self.settings.require_credentials()
-            self._session = self.make_session(self.settings)
+            recorded = partial(SmaClient, record=self.requests.add)
+            make = self.make_session or partial(SmaSession, make_client=recorded)
+            self._session = make(self.settings)
         return self._session
+
+    @property
+    def requests(self) -> RequestLog:
+        """The record of every request; `store_requests` moves it to the lake."""
+        if self._requests is None:
+            self._requests = RequestLog(self.settings.home / "requests")
+        return self._requests
+
+    def store_requests(self) -> int:
+        """Move the record of requests up to now to the table api_requests; the number of requests."""
+        return self.requests.store(self.lake)
 
     def today(self) -> dt.date:
         """The UTC date, under which lists are kept."""
@@ -87,3 +106,6 @@ class Runtime:
         if self._session is not None:
             self._session.close()
             self._session = None
+        # After a failure the record can wait in its file for the next run, and must not hide the failure.
+        with suppress(SunledgerError) if fault else nullcontext():
+            self.store_requests()

@@ -1,5 +1,6 @@
 """One pandera model per table: the contract of storage, documentation and user interfaces."""
 
+from schemas.access import Consents
 from schemas.base import Column, Storage, Table, columns, comment, polars_schema, storage
 from schemas.core import (
     Devices,
@@ -20,6 +21,7 @@ from schemas.raw import (
     RawPv,
 )
 from schemas.report import DeviceEnergyDaily, EnergyDaily, EnergyMonthly
+from schemas.usage import ApiRequests
 
 RAW: tuple[type[RawAnswers], ...] = (
     RawPlants,
@@ -34,10 +36,12 @@ TABLES: tuple[type[Table], ...] = (
     Plants,
     Devices,
     MeasurementSets,
+    Consents,
     EnergyBalanceIntervals,
     PvIntervals,
     Logs,
     Quarantine,
+    ApiRequests,
     EnergyDaily,
     DeviceEnergyDaily,
     EnergyMonthly,
@@ -46,7 +50,9 @@ TABLES: tuple[type[Table], ...] = (
 __all__ = [
     "RAW",
     "TABLES",
+    "ApiRequests",
     "Column",
+    "Consents",
     "DeviceEnergyDaily",
     "Devices",
     "EnergyBalanceIntervals",

@@ -108,14 +108,32 @@ class Lake:
         """
         with Spool(arrow_schema(model), self.scratch) as spool:
             digest = _fill(spool, model, part, chunks)
-            attempt = _Attempt(self, model, part, plants, digest, empty=empty)
-            for _ in range(ATTEMPTS):
-                try:
-                    return attempt.commit(spool.batches)
-                except CommitFailedError:
-                    time.sleep(random.uniform(0, LONGEST_PAUSE_S))  # noqa: S311 - spreads writers, guards nothing
+            # Looked at only now: the caller may have found out which plants while the chunks were drawn.
+            listed = (
+                None if plants is None else pl.DataFrame({"plant_id": list(plants)}, {"plant_id": pl.String})
+            )
+            return self._commit(_Attempt(self, model, part, listed, digest, empty=empty), spool)
+
+    def append(self, model: type[Table], part: Part, rows: pl.DataFrame) -> Written:
+        """Add rows to the part, which is read and written anew. Rows whose key it holds replace those.
+
+        So adding the same rows again, after a kill for instance, changes nothing. Raises BadFrameError as `replace`.
+        """
+        with Spool(arrow_schema(model), self.scratch) as spool:
+            digest = _fill(spool, model, part, [rows.rechunk()])
+            old = rows.select(storage(model).key)
+            return self._commit(_Attempt(self, model, part, old, digest, empty=True), spool)
+
+    def _commit(self, attempt: "_Attempt", spool: Spool) -> Written:
+        """Try until no other run was faster, within reason."""
+        for _ in range(ATTEMPTS):
+            try:
+                return attempt.commit(spool.batches)
+            except CommitFailedError:
+                time.sleep(random.uniform(0, LONGEST_PAUSE_S))  # noqa: S311 - spreads writers, guards nothing
+        where = place(attempt.model, attempt.part)
         raise SunledgerError(
-            f"{place(model, part)}: other runs kept writing to this table, {ATTEMPTS} commits were refused. "
+            f"{where}: other runs kept writing to this table, {ATTEMPTS} commits were refused. "
             f"Nothing was written; run it again when they are done."
         )
 
@@ -234,12 +252,13 @@ class _Attempt:
         lake: Lake,
         model: type[Table],
         part: Part,
-        plants: Collection[str] | None,
+        old: pl.DataFrame | None,
         digest: Digest,
         *,
         empty: bool,
     ) -> None:
-        self.lake, self.model, self.part, self.plants = lake, model, part, plants
+        """`old` holds the plants, or the keys, whose stored rows are replaced; None means all of the part."""
+        self.lake, self.model, self.part, self.old = lake, model, part, old
         self.digest, self.empty = digest, empty
         self.seen: list[str] | None = None
         self.equal = False
@@ -283,12 +302,12 @@ class _Attempt:
         digest = Digest.of(self.model)
         kept = [_empty(self.model)]
         for frame in self.lake.rows(self.model, files):
-            if self.plants is None:
+            if self.old is None:
                 digest.add(frame)
                 continue
-            mine = pl.col("plant_id").is_in(list(self.plants))
-            digest.add(frame.filter(mine))
-            kept.append(frame.filter(~mine))
+            names = self.old.columns
+            digest.add(frame.join(self.old, on=names, how="semi"))
+            kept.append(frame.join(self.old, on=names, how="anti", maintain_order="left"))
         return digest, pl.concat(kept)
 
     def _write(self, batches: Iterator[pa.RecordBatch]) -> AddAction:
@@ -375,7 +394,7 @@ def _fill(spool: Spool, model: type[Table], part: Part, chunks: Iterable[pl.Data
 def _merge(
     model: type[Table], spooled: Iterator[pa.RecordBatch], kept: pl.DataFrame
 ) -> Iterator[pa.RecordBatch]:
-    """New rows and kept rows in one order. Both are sorted and no plant is in both."""
+    """New rows and kept rows in one order. Both are sorted; a plant that is in both is new in one batch only."""
     if not kept.height:
         yield from spooled
         return

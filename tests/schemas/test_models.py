@@ -46,7 +46,8 @@ SUFFIXES = {
 }
 # Units that the name shows in another way.
 NAMES = {
-    "count": r"n_\w+|attempts|counter",
+    "count": r"n_\w+|attempts?|counter",
+    "B": r"bytes",
     "1": r"\w+_rate|coverage",
     "°": r"latitude|longitude",
     "that of the field": r"value",
