@@ -7,6 +7,7 @@ import dagster as dg
 from assets.common import API_POOL, per_day, whole
 from pipeline import steps
 from schemas import (
+    Consents,
     DeviceEnergyDaily,
     Devices,
     EnergyBalanceIntervals,
@@ -30,13 +31,14 @@ FROM_LAKE = {"polars", "deltalake"}
 
 
 def list_assets() -> list[dg.AssetsDefinition]:
-    """Plants, devices and measurement sets: what is there to be asked for."""
+    """Consents, plants, devices and measurement sets: what is there to be asked for."""
     # A group of their own: they come before all days, and every layer of those reads them.
     ask = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
     make = functools.partial(whole, kinds=FROM_LAKE, group=SOURCE)
     return [
         ask(RawPlants, steps.fetch_plants, deps=[]),
-        make(Plants, steps.write_plants, deps=["raw_plants"]),
+        ask(Consents, steps.refresh_consents, deps=["raw_plants"]),
+        make(Plants, steps.write_plants, deps=["raw_plants", "consents"]),
         ask(RawDevices, steps.fetch_devices, deps=["plants"]),
         make(Devices, steps.write_devices, deps=["raw_devices"]),
         ask(RawMeasurementSets, steps.fetch_measurement_sets, deps=["plants", "devices"]),

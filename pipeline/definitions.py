@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.checks import list_checks
 from assets.published import warehouse
 from assets.tables import day_assets, list_assets, month_assets
 from pipeline.runtime import Runtime
@@ -25,11 +26,12 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     lists, daily, monthly = list_assets(), day_assets(days), month_assets()
     return dg.Definitions(
         assets=[*lists, *daily, *monthly, warehouse],
+        asset_checks=list_checks(),
         jobs=[
             dg.define_asset_job(
                 LISTS_JOB,
                 selection=dg.AssetSelection.assets(*lists),
-                description="Ask SMA for plants, devices and measurement sets.",
+                description="Ask SMA for consents, plants, devices and measurement sets.",
             ),
             dg.define_asset_job(
                 DAYS_JOB,

@@ -7,7 +7,7 @@ revoked consent and a fault of the portal look just like it.
 
 import datetime as dt
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -37,6 +37,7 @@ class Fetched:
     plants: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    unlisted: set[str] = field(default_factory=set)
 
 
 def raw_frames(
@@ -46,12 +47,14 @@ def raw_frames(
     final_after: Mapping[str, dt.datetime],
     with_rows: Collection[Key],
     fetched: Fetched,
+    still_listed: Callable[[], Collection[str]],
 ) -> Iterator[pl.DataFrame]:
     """Frames of RawAnswers in the order of the requests, which is the order of the key.
 
     `final_after` says for each plant when its part can't grow any more (absent: at once). `with_rows` are the
     (plant_id, device_id, request_date) of stored answers with rows. Raises CredentialsError at once; other failures
-    are collected, and raised only if nothing was answered.
+    are collected, and raised only if nothing was answered. `still_listed` asks for the ids of the plants that SMA lists
+    now: a plant without a single row that is not among them has lost its consent, and is not taken for a silent one.
     """
     batch: list[Answer] = []
     size = 0
@@ -61,13 +64,16 @@ def raw_frames(
         batch += answers
         size += sum(len(answer.body) for answer in answers)
         if size >= BATCH_BYTES:
-            yield _frame(batch, part, final_after)
+            yield _frame(_of_listed(batch, still_listed, fetched), part, final_after)
             fetched.bytes += size
             batch, size = [], 0
     fetched.bytes += size
     if batch:
-        yield _frame(batch, part, final_after)
-    if fetched.failures and not fetched.plants and not fetched.kept:
+        yield _frame(_of_listed(batch, still_listed, fetched), part, final_after)
+    if fetched.kept:
+        fetched.unlisted |= set(fetched.kept) - set(still_listed())
+        fetched.kept = [plant for plant in fetched.kept if plant not in fetched.unlisted]
+    if fetched.failures and not (fetched.plants or fetched.kept or fetched.unlisted):
         raise _nothing_answered(fetched.failures)
 
 
@@ -94,6 +100,26 @@ def _of_plant(
         return []
     fetched.plants.add(plant_id)
     return answers
+
+
+def _of_listed(
+    batch: list[Answer], still_listed: Callable[[], Collection[str]], fetched: Fetched
+) -> list[Answer]:
+    """The batch without the plants that answered nothing at all and are listed no more."""
+    with_content = {answer.request.plant_id for answer in batch if not _is_bare(answer)}
+    bare = {answer.request.plant_id for answer in batch} - with_content
+    gone = bare - set(still_listed()) if bare else set()
+    fetched.plants -= gone
+    fetched.unlisted |= gone
+    return [answer for answer in batch if answer.request.plant_id not in gone]
+
+
+def _is_bare(answer: Answer) -> bool:
+    """Whether the answer is as empty as one without consent. A log may well be empty."""
+    endpoint = answer.request.endpoint
+    if endpoint in {"plants", "logs"}:
+        return False
+    return _no_rows(answer) if endpoint == "measurements" else not orjson.loads(answer.body)[endpoint]
 
 
 def _key(request: Request) -> Key:

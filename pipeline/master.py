@@ -76,6 +76,11 @@ def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.Data
     return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
 
 
+def plant_ids(answers: pl.DataFrame) -> list[str]:
+    """The ids in the answers to the list of plants."""
+    return _listed(_PLANTS, answers)["plant_id"].unique().to_list()
+
+
 def devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
     """Rows of `devices` from the answers to each plant's devices."""
     found = _listed(_DEVICES, answers).unique(["plant_id", "device_id"], keep="first", maintain_order=True)

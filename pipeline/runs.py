@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from assets.checks import list_checks
 from assets.common import DAYS_PER_RUN
 from assets.published import warehouse
 from assets.tables import day_assets, list_assets, month_assets
@@ -39,8 +40,8 @@ class Runs:
     materialized: int = field(default=0)
 
     def lists(self) -> None:
-        """Refresh plants, devices and measurement sets. Raises RunFailedError."""
-        self._run(list_assets(), {})
+        """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
+        self._run([*list_assets(), *list_checks()], {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month. Raises RunFailedError."""
@@ -53,7 +54,9 @@ class Runs:
         """Publish the warehouse. Raises RunFailedError."""
         self._run([warehouse], {})
 
-    def _run(self, assets: Sequence[dg.AssetsDefinition], tags: dict[str, str]) -> None:
+    def _run(
+        self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
+    ) -> None:
         result = dg.materialize(
             assets,
             instance=self.instance,

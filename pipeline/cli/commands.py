@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.consent import app as consent_app
 from pipeline.cli.console import Bars, complain, out, say
 from pipeline.errors import SunledgerError, UsageError
 from sandbox.cli import app as sandbox_app
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(sandbox_app, name="sandbox")
+app.add_typer(consent_app, name="consent")
 
 
 class Format(StrEnum):

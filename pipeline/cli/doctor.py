@@ -6,11 +6,16 @@ from contextlib import suppress
 
 from rich.text import Text
 
+from pipeline.access import account, why_none
 from pipeline.cli.console import out
+from pipeline.cli.login import lasting
 from pipeline.errors import SunledgerError
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings, load_settings
 from pipeline.sma.requests import Request
+from pipeline.sma.store import LoginStore
+from pipeline.sma.tokens import NO_LOGIN
+from pipeline.steps.access import owners_of
 from warehouse.publish import connect
 
 # A year of 1,000 plants takes some 2 GB with its raw answers; less than this fills up in a first backfill.
@@ -53,6 +58,14 @@ def _checks(runtime: Runtime) -> Iterator[Check]:
     yield "credentials", lambda: _credentials(settings)
     with suppress(SunledgerError):
         settings.require_credentials()
+        yield (
+            ("login", lambda: _login(settings))
+            if settings.sma_flow == "code"
+            else (
+                "consent",
+                lambda: _consent(settings),
+            )
+        )
         yield "plants", lambda: _plants(runtime)
 
 
@@ -81,14 +94,22 @@ def _credentials(settings: Settings) -> str:
     return f"client {settings.sma_client_id}, secret set"
 
 
+def _login(settings: Settings) -> str:
+    login = LoginStore.of(settings).read()
+    if not login.refresh_token and not settings.sma_refresh_token.get_secret_value():
+        raise NotWell(NO_LOGIN)
+    return lasting(login)
+
+
+def _consent(settings: Settings) -> str:
+    return f"{account(owners_of(settings))}, by what was seen last; 'sunledger consent list' shows them"
+
+
 def _plants(runtime: Runtime) -> str:
     answer = runtime.session.send(Request.plants())
     count = answer.body.count(b'"plantId"')
     if not count:
-        raise NotWell(
-            "SMA accepts the credentials but lists no plant: no plant owner has consented yet. "
-            "Ask the owners to accept the consent request in the Sunny Portal."
-        )
+        raise NotWell(why_none(runtime.settings.sma_flow, owners_of(runtime.settings)))
     return f"token accepted, {count} plants listed by {runtime.settings.sma_monitoring_url}"
 
 

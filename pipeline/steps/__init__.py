@@ -4,6 +4,7 @@ Each step does one day (or the whole of a list), reports what it did, and is saf
 nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
 """
 
+from pipeline.steps.access import concern, refresh_consents
 from pipeline.steps.base import BALANCE, PV, Report, SetSource
 from pipeline.steps.days import (
     intervals_as_read,
@@ -21,12 +22,14 @@ __all__ = [
     "PV",
     "Report",
     "SetSource",
+    "concern",
     "fetch_devices",
     "fetch_logs",
     "fetch_measurement_sets",
     "fetch_plants",
     "fetch_set",
     "intervals_as_read",
+    "refresh_consents",
     "write_device_energy_daily",
     "write_devices",
     "write_energy_daily",

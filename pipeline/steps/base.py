@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from pipeline import master
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.runtime import Runtime
 from pipeline.timebase import days_frame
@@ -17,6 +18,7 @@ from schemas import (
     Quarantine,
     RawAnswers,
     RawEnergyBalance,
+    RawPlants,
     RawPv,
     Table,
     storage,
@@ -29,6 +31,7 @@ DELAY = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
 # Why an answer is set aside before it is read.
 REQUEST_FAILED = "request_failed"
 EMPTY_NOW = "empty_now"
+NOT_LISTED = "not_listed"
 
 
 @dataclass(slots=True)
@@ -59,7 +62,13 @@ def listed(runtime: Runtime) -> pl.DataFrame:
     plants = runtime.lake.scan(Plants).collect()
     if not plants.height:
         raise SunledgerError("No plants are known yet: refresh the list of plants first.")
-    listed = plants.filter(pl.col("last_seen") == pl.col("last_seen").max())
+    ids = listed_ids(runtime)
+    # The list itself, and not only its day: a plant may be gone from the second list of a day.
+    listed = plants.filter(
+        pl.col("last_seen") == pl.col("last_seen").max()
+        if ids is None
+        else pl.col("plant_id").is_in(list(ids))
+    )
     unknown = sorted(runtime.only_plants - set(listed["plant_id"]))
     if unknown:
         raise UsageError(
@@ -101,3 +110,21 @@ def quarantine(
 
 def report_of(written: Written, **facts: Any) -> Report:
     return Report(rows=written.rows, changed=written.changed, facts=facts)
+
+
+def newest(runtime: Runtime, model: type[RawAnswers]) -> tuple[dt.date, pl.DataFrame]:
+    """The newest part of a list's raw table and the day it was asked for."""
+    parts = runtime.lake.parts(model)
+    if not parts:
+        raise SunledgerError(f"Nothing is stored in {storage(model).table} yet: fetch it first.")
+    day = dt.date.fromisoformat(parts[-1]["local_date"])
+    frames = runtime.lake.batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
+    return day, pl.concat(frames)
+
+
+def listed_ids(runtime: Runtime) -> set[str] | None:
+    """The plants of the newest list; None when no list is stored."""
+    if not runtime.lake.parts(RawPlants):
+        return None
+    _, answers = newest(runtime, RawPlants)
+    return set(master.plant_ids(answers))

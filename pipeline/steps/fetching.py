@@ -5,13 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
+from pipeline import access, master
 from pipeline.fetch import Fetched, raw_frames
 from pipeline.runtime import Missing, Runtime
 from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.steps.access import owners_of
 from pipeline.steps.base import (
     BALANCE,
     DELAY,
     EMPTY_NOW,
+    NOT_LISTED,
     PV,
     REQUEST_FAILED,
     Report,
@@ -145,7 +148,12 @@ def _fetch(
     runtime.progress.begin(table, str(day), len(requests))
     results = _counted(runtime, table, runtime.session.fetch(requests))
     frames = raw_frames(
-        results, day, final_after=final_after, with_rows=frozenset(with_rows), fetched=fetched
+        results,
+        day,
+        final_after=final_after,
+        with_rows=frozenset(with_rows),
+        fetched=fetched,
+        still_listed=lambda: _still_listed(runtime),
     )
     # The set of answered plants fills while the frames are drawn, before the commit looks at it.
     written = runtime.lake.replace(model, {"local_date": day}, frames, plants=fetched.plants)
@@ -153,6 +161,9 @@ def _fetch(
     for failure in fetched.failures:
         reason = str(failure.error)
         runtime.missing.append(Missing(str(day), table, failure.request.plant_id, reason))
+    for plant in fetched.unlisted:
+        reason = access.why_gone(runtime.settings.sma_flow, owners_of(runtime.settings))
+        runtime.missing.append(Missing(str(day), table, plant, f"SMA answers without rows; {reason}"))
     for plant in fetched.kept:
         reason = "SMA answers without rows where rows are stored; the stored ones were kept"
         runtime.missing.append(Missing(str(day), table, plant, reason))
@@ -163,7 +174,16 @@ def _fetch(
         bytes=fetched.bytes,
         failed=len(fetched.failures),
         kept_because_empty=len(fetched.kept),
+        no_longer_listed=len(fetched.unlisted),
     )
+
+
+def _still_listed(runtime: Runtime) -> set[str]:
+    """The plants that SMA lists at this moment. Raises SmaError."""
+    (result,) = runtime.session.fetch([Request.plants()])
+    if isinstance(result, Failure):
+        raise result.error
+    return set(master.plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]})))
 
 
 def _plants_of(requests: Sequence[Request]) -> set[str]:
@@ -178,9 +198,11 @@ def _counted(runtime: Runtime, step: str, results: Iterable[Answer | Failure]) -
 
 def _failed(fetched: Fetched, model: type[Table], day: dt.date) -> pl.DataFrame:
     """Rows of quarantine for requests without a usable answer."""
-    rows = [
+    rows: list[tuple[str, str, str, str | None]] = [
         (f.request.plant_id, f.request.device_id, REQUEST_FAILED, str(f.error)) for f in fetched.failures
-    ] + [(plant, "", EMPTY_NOW, None) for plant in fetched.kept]
+    ]
+    rows += [(plant, "", EMPTY_NOW, None) for plant in fetched.kept]
+    rows += [(plant, "", NOT_LISTED, None) for plant in sorted(fetched.unlisted)]
     found = pl.DataFrame(
         rows,
         schema=dict.fromkeys(("plant_id", "device_id", "reason", "detail"), pl.String),

@@ -1,0 +1,194 @@
+"""What `sunledger consent` does. Each function says it on the terminal and returns the exit code."""
+
+import datetime as dt
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+
+from pipeline.cli.console import say, show_table
+from pipeline.consents import ConsentBook, Owner
+from pipeline.errors import CredentialsError, SmaError, UsageError
+from pipeline.runtime import Runtime
+from pipeline.settings import load_settings
+from pipeline.sma.client import SmaClient
+from pipeline.sma.consent import Consent, ConsentApi, State, address
+from pipeline.steps.access import look_at, store_consents
+
+DONE, FAILED, IN_PART = 0, 1, 3
+# A request that SMA does not answer is looked at again after this long, whatever its interval.
+LONGEST_SLEEP_S = 600.0
+
+
+class Outcome(StrEnum):
+    """What may become of an owner's line besides a state."""
+
+    UNASKED = "never asked"
+    REFUSED = "refused"
+
+
+def request(emails: Collection[str]) -> int:
+    """Have SMA ask owners by e-mail. Repeat it at any time, for instance for plants that came later."""
+    owners = _addresses(emails)
+    with _book() as (runtime, book):
+
+        async def ask(client: SmaClient) -> dict[str, Consent | SmaError]:
+            api = ConsentApi(runtime.settings, client)
+            return {owner: await _attempt(api, owner) for owner in owners}
+
+        answers = runtime.session.use(ask)
+        good = {owner: answer for owner, answer in answers.items() if isinstance(answer, Consent)}
+        noted = book.note(good, runtime.now(), asked=True)
+        store_consents(runtime.lake, book)
+        _show(book, noted.values(), {o: a for o, a in answers.items() if isinstance(a, SmaError)})
+    if any(owner.state is State.PENDING for owner in noted.values()):
+        say(
+            "SMA's e-mail leads to a page of ennexOS, for which the owner must be signed in there. "
+            "Wait for the answers with 'sunledger consent watch'."
+        )
+    return _code(len(good), len(answers))
+
+
+def status(emails: Collection[str]) -> int:
+    """Ask SMA how consents stand now."""
+    owners = _addresses(emails)
+    with _book() as (runtime, book):
+        known = book.owners()
+        wanted = [known.get(owner, Owner(owner)) for owner in owners]
+        noted, problems = _look(runtime, book, wanted)
+        unasked = [owner for owner in owners if owner not in noted and owner not in problems]
+        _show(book, noted.values(), problems, unasked)
+    if unasked:
+        say("SMA knows of no request to some of them: ask with 'sunledger consent request EMAIL'.")
+    return _code(len(noted), len(owners))
+
+
+def show_all() -> int:
+    """Show what is known here of all owners, without asking SMA."""
+    with _book() as (_, book):
+        owners = book.owners()
+        if not owners:
+            say("No owner has been asked from here: ask with 'sunledger consent request EMAIL'.")
+        else:
+            _show(book, owners.values(), {})
+    return DONE
+
+
+def watch(minutes: float) -> int:
+    """Wait until every owner has answered, at most `minutes` (0: for ever); each change is told at once."""
+    with _book() as (runtime, book):
+        begun = runtime.now()
+        until = begun + dt.timedelta(minutes=minutes) if minutes else None
+        watched = {owner.address: owner for owner in _pending(book)}
+        if not watched:
+            say("No owner has an open request.")
+            return DONE
+        say(f"Waiting for {len(watched)} owners; Ctrl-C ends it.")
+        while open_ones := _pending(book):
+            due = [owner for owner in open_ones if owner.due_at() <= runtime.now()]
+            before = {owner.address: owner.state for owner in due}
+            noted, problems = _look(runtime, book, due) if due else ({}, {})
+            changed = [owner for owner in noted.values() if owner.state is not before[owner.address]]
+            if changed or problems:
+                _show(book, changed, problems)
+            if not _sleep(runtime, _pending(book), until, retry=bool(problems)):
+                break
+        left = _pending(book)
+        end = [owner for owner in book.owners().values() if owner.address in watched]
+    if left:
+        say(f"{len(left)} owners have not answered yet: run it again, or remind them.")
+    return DONE if all(owner.state is State.ACCEPTED for owner in end) else IN_PART
+
+
+def _sleep(runtime: Runtime, owners: Collection[Owner], until: dt.datetime | None, *, retry: bool) -> bool:
+    """Sleep until SMA may be asked again; False when the time is up or nobody is left."""
+    if not owners:
+        return False
+    now = runtime.now()
+    next_s = min((owner.due_at() - now).total_seconds() for owner in owners)
+    next_s = max(next_s, LONGEST_SLEEP_S if retry else 0.0)
+    if until is not None and now + dt.timedelta(seconds=next_s) > until:
+        return False
+    time.sleep(max(next_s, 0.0))
+    return True
+
+
+def _look(
+    runtime: Runtime, book: ConsentBook, owners: Collection[Owner]
+) -> tuple[dict[str, Owner], dict[str, SmaError]]:
+    """Look at SMA's states, keep them in book and table; owners by address, and problems by address."""
+    settings = runtime.settings
+    answers, problems = runtime.session.use(lambda client: look_at(settings, client, owners))
+    noted = book.note(answers, runtime.now())
+    store_consents(runtime.lake, book)
+    return noted, problems
+
+
+async def _attempt(api: ConsentApi, owner: str) -> Consent | SmaError:
+    """The answer for one owner; refused credentials end it for all."""
+    try:
+        return await api.ask(owner)
+    except CredentialsError:
+        raise
+    except SmaError as error:
+        return error
+
+
+def _code(good: int, wanted: int) -> int:
+    if good == wanted:
+        return DONE
+    return IN_PART if good else FAILED
+
+
+def _pending(book: ConsentBook) -> list[Owner]:
+    return [owner for owner in book.owners().values() if owner.state is State.PENDING]
+
+
+def _addresses(emails: Collection[str]) -> list[str]:
+    found = list(dict.fromkeys(address(text) for text in emails))
+    if not found:
+        raise UsageError("Name at least one owner by e-mail address.")
+    return found
+
+
+@contextmanager
+def _book() -> Iterator[tuple[Runtime, ConsentBook]]:
+    """The runtime and book of the settings' client. Raises UsageError for the code flow."""
+    settings = load_settings()
+    if settings.sma_flow != "custom":
+        raise UsageError(
+            "SMA_FLOW=code has no consents: the user who logs in gives access, see 'sunledger login'. "
+            "For a client of the custom flow set SMA_FLOW=custom."
+        )
+    with Runtime(settings) as runtime:
+        yield runtime, ConsentBook.of(settings)
+
+
+def _show(
+    book: ConsentBook,
+    owners: Collection[Owner],
+    problems: Mapping[str, SmaError],
+    unasked: Collection[str] = (),
+) -> None:
+    """A line an owner, on standard output: the one place where addresses are shown, to who has typed them."""
+    rows = [
+        (
+            owner.address,
+            owner.state.value,
+            _time(owner.since),
+            _time(owner.expires_at) if owner.state is State.PENDING else "",
+            _time(owner.checked_at),
+            book.hash(owner.address),
+        )
+        for owner in sorted(owners, key=lambda owner: owner.address)
+    ]
+    rows += [(owner, Outcome.UNASKED, "", "", "", "") for owner in unasked]
+    rows += [(owner, Outcome.REFUSED, "", "", "", "") for owner in problems]
+    headings = ("owner", "state", "since (UTC)", "answer until", "looked (UTC)", "in tables as")
+    show_table("", [(heading, False) for heading in headings], rows)
+    for text in dict.fromkeys(str(problem) for problem in problems.values()):
+        say(text)
+
+
+def _time(moment: dt.datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
