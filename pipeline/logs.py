@@ -33,10 +33,11 @@ def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: Ti
     label = parse_label(pl.col("raw_time").str.strip_suffix("Z"))
     zulu = pl.col("raw_time").str.ends_with("Z")
     timed = rows.join(zones, on="timezone", how="left", maintain_order="left").with_columns(
-        label=label, series="plant_id"
+        label=label, series=pl.int_range(pl.len())
     )
-    # Entries are events, not samples: two of the same second are no sign of a repeated hour.
-    end, _ = instants(basis, changes=False)
+    # Entries are events, not samples: two of one label are no sign of a repeated hour. So each is a series of its own,
+    # and one of the repeated hour is taken for its first pass.
+    end, _ = instants(basis, changes=zones["change"].null_count() < zones.height)
     moment = pl.when(zulu).then(pl.col("label").dt.replace_time_zone("UTC")).otherwise(end)
     named = {"local_date": pl.lit(day), "logged_at": moment}
     return (

@@ -104,10 +104,10 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
     any zone of the frame changes its clocks on that day. The two expressions are called `interval_end` (null: no such
     local time) and `merged`.
 
-    A label of the repeated hour stands for two instants. The rows of one series are in the order of time, so the
-    first row of that label is the first pass and the second the second; where the vendor merged both into one row,
-    there is only one, and it is taken for the first pass and marked. In the skipped hour only the moment of the
-    change itself has a label, in the old time.
+    A label of the repeated hour stands for two instants. The rows of one series are in the order of time, so the second
+    pass begins where the labels jump back, or with the second row of a label. Where there is neither, the vendor merged
+    both passes into one (or one is missing, which looks the same): its rows are taken for the first pass and marked. In
+    the skipped hour only the moment of the change itself has a label, in the old time.
     """
     label = pl.col("label").dt.replace_time_zone("UTC")
     never = pl.lit(value=False).alias("merged")
@@ -118,20 +118,26 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
         return first.alias("interval_end"), never
     is_first, is_second = first < change, second >= change
     # The first pass of a repeated midnight closes the day before: only the second pass is of this day.
-    both = is_first & is_second & (first > pl.col("day_start"))
-    turn = pl.int_range(pl.len()).over(series, "label")
+    both = (is_first & is_second & (first > pl.col("day_start"))).fill_null(value=False)
+    repeated = pl.when(both).then("label")
+    jump = (repeated < repeated.forward_fill().shift(1).over(series)).fill_null(value=False)
+    alone = pl.len().over(series, "label") == 1
+    late = (
+        pl.when(alone)
+        .then(jump.cum_sum().over(series) > 0)
+        .otherwise(pl.int_range(pl.len()).over(series, "label") > 0)
+    )
     end = (
         pl.when(change.is_null())
         .then(first)
         .when(both)
-        .then(pl.when(turn == 0).then(first).otherwise(second))
+        .then(pl.when(late).then(second).otherwise(first))
         .when(is_second)
         .then(second)
         .when(is_first | (first == change))
         .then(first)
     )
-    alone = pl.len().over(series, "label") == 1
-    return end.alias("interval_end"), (both & alone).fill_null(value=False).alias("merged")
+    return end.alias("interval_end"), (both & alone & ~jump.any().over(series)).alias("merged")
 
 
 def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
