@@ -1,0 +1,53 @@
+"""A process that asks as fast as its budget lets it: url, home, requests in a window, window_s, seconds to work.
+
+Prints `go` when it begins, and at the end the number of answers and of refusals.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from pipeline.request_log import RequestLog
+from pipeline.sma.budget import Budget, SharedBudget
+from pipeline.sma.budget_store import FileStore, Moment
+from pipeline.sma.client import SmaClient
+from pipeline.sma.clock import Clock
+from pipeline.sma.requests import Answer, Request
+from pipeline.sma.tries import Try
+from tests.budget.conftest import settings_for
+
+
+async def main(url: str, home: Path, requests: int | None, window_s: float, work_s: float) -> None:
+    """Ask for the list of plants again and again."""
+    settings = settings_for(url, home, sma_max_connections=4)
+    clock = Clock()
+    store = FileStore(
+        home / "shared.state", lambda: Moment.of(clock.monotonic(), clock.now().timestamp()), clock.sleep
+    )
+    log = RequestLog(home / "requests")
+    refused = 0
+
+    def record(one: Try) -> None:
+        nonlocal refused
+        refused += one.status == 429
+        log.add(one)
+
+    limiter = SharedBudget(Budget(requests, window_s), store, clock)
+    make = partial(SmaClient, settings, clock=clock, limiter=limiter, record=record)
+    answers = 0
+    print("go", flush=True)  # noqa: T201 - the parent waits for it
+    end = time.monotonic() + work_s
+    async with make() as client:
+        results = client.stream(iter(lambda: Request.plants() if time.monotonic() < end else None, None))
+        async for result in results:
+            answers += isinstance(result, Answer)
+    log.close()
+    print(json.dumps({"answers": answers, "refused": refused}))  # noqa: T201 - the result
+
+
+if __name__ == "__main__":
+    where, folder, size, window, seconds = sys.argv[1:6]
+    asyncio.run(main(where, Path(folder), json.loads(size), float(window), float(seconds)))

@@ -1,0 +1,131 @@
+"""Real processes on one budget, against the sandbox's true token bucket with a window of some seconds."""
+
+import asyncio
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time as system_time
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import SunledgerError
+from pipeline.request_log import RequestLog
+from pipeline.sma.budget import Budget
+from pipeline.sma.budget_store import FileStore
+from schemas import ApiRequests
+from tests.budget.conftest import ROOT, FakeTime, Sandbox
+from warehouse.lake import Lake
+
+# 25 requests a second. The bucket holds 0.6 s of work, so that a busy machine does not decide the test.
+BUDGET, WINDOW_S = 1500, 60.0
+WORK_S = 10.0
+
+
+def start(sandbox: Sandbox, home: Path, requests: int | None, window_s: float, work_s: float):  # type: ignore[no-untyped-def]
+    """A process that works with all its might, once it has begun."""
+    arguments = [sandbox.url, str(home), json.dumps(requests), str(window_s), str(work_s)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.budget.asker", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "go\n"
+    return process
+
+
+def outcome(process: "subprocess.Popen[str]") -> dict[str, int]:
+    """What the process says at its end: answers and refusals."""
+    text, _ = process.communicate(timeout=60)
+    found: dict[str, int] = json.loads(text)
+    return found
+
+
+@pytest.mark.parametrize("sandbox", [(BUDGET, WINDOW_S, True)], indirect=True)
+def test_three_processes_spend_the_budget_of_one_without_a_refusal(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The bucket is empty at the start. One process is killed on the way; the others take over its share."""
+    processes = [start(sandbox, tmp_path, BUDGET, WINDOW_S, WORK_S) for _ in range(3)]
+    system_time.sleep(3.0)
+    processes[0].kill()
+    processes[0].wait()
+    processes[0].stdout.close()
+    ends = [outcome(process) for process in processes[1:]]
+    counts = sandbox.counts()
+    assert counts["statuses"].get("429", 0) == 0
+    assert [end["refused"] for end in ends] == [0, 0]
+    times = counts["times"]
+    assert len(times) - 1 >= 0.97 * (times[-1] - times[0]) * BUDGET / WINDOW_S
+
+
+@pytest.mark.parametrize("sandbox", [(None, WINDOW_S, False)], indirect=True)
+def test_nothing_that_a_killed_process_asked_is_lost(sandbox: Sandbox, tmp_path: Path) -> None:
+    """But what was on its way: at most the four connections that the process has."""
+    process = start(sandbox, tmp_path, 10_000, WINDOW_S, 60.0)
+    while len(sandbox.counts()["times"]) < 50:
+        system_time.sleep(0.05)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    stored = RequestLog(tmp_path / "requests").store(lake)
+    seen = sandbox.counts()["paths"]
+    assert stored == lake.scan(ApiRequests).collect().height > 40
+    assert 0 <= seen["/monitoring/v1/plants"] + seen["/oauth2/token"] - stored <= 4
+    assert list((tmp_path / "requests").iterdir()) == []
+
+
+@pytest.mark.parametrize("sandbox", [(20, 5.0, True)], indirect=True)
+def test_a_refusal_of_one_process_pauses_the_other(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Without a setting: 429s alone slow it. Both wait as long as the answer to one of them says."""
+    processes = [start(sandbox, tmp_path, None, 5.0, 4.0) for _ in range(2)]
+    ends = [outcome(process) for process in processes]
+    counts = sandbox.counts()
+    refused = counts["statuses"]["429"]
+    assert sum(end["refused"] for end in ends) == refused
+    # Alone, each of eight connections would be refused once a second and more. Together they wait at least
+    # the second that Retry-After says before all eight ask again.
+    assert refused <= 8 * 5
+    gaps = [after - before for before, after in zip(counts["times"], counts["times"][1:], strict=False)]
+    assert max(gaps) > 0.9
+
+
+def test_the_lock_of_a_process_that_stands_still_is_told(tmp_path: Path, time: FakeTime) -> None:
+    path = tmp_path / "x.state"
+    store = FileStore(path, time.moment, time.sleep)
+    path.touch()
+    file = os.open(path, os.O_RDWR)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    with pytest.raises(SunledgerError, match="locked by another process for a minute: continue or end"):
+        _run(store, Budget(100))
+    os.close(file)
+    assert _run(store, Budget(100)) > 0
+    store.close()
+
+
+def test_a_removed_file_is_made_anew_and_a_damaged_one_counts_as_empty(
+    tmp_path: Path, time: FakeTime
+) -> None:
+    path = tmp_path / "x.state"
+    store, budget = FileStore(path, time.moment, time.sleep), Budget(300)
+    first = _run(store, budget)
+    time.pass_by(60.0)
+    assert _run(store, budget) == 0.0
+    path.unlink()
+    assert _run(store, budget) == first
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    time.pass_by(60.0)
+    assert _run(store, budget) == first
+    assert oct(path.stat().st_mode)[-3:] == "600"
+    store.close()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, time: FakeTime) -> None:
+    (tmp_path / "budget").write_text("a file where the folder should be")
+    store = FileStore(tmp_path / "budget" / "x.state", time.moment, time.sleep)
+    with pytest.raises(SunledgerError, match="Nothing is sent without it: make the folder writable"):
+        _run(store, Budget(100))
+
+
+def _run(store: FileStore, budget: Budget) -> float:
+    return asyncio.run(store.update(budget.take))

@@ -1,0 +1,119 @@
+"""No request leaves without the budget and the record knowing of it."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import PermanentError
+from pipeline.settings import load_settings
+from pipeline.sma.client import SmaClient
+from pipeline.sma.requests import Answer, Request
+from pipeline.sma.tries import Try
+from pipeline.sma.wire import Limits
+from tests.budget.conftest import FakeTime
+from tests.sma.conftest import ScriptedServer
+
+PLANTS = "/monitoring/v1/plants"
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    running = ScriptedServer()
+    running.start()
+    yield running
+    running.stop()
+
+
+def client(
+    server: ScriptedServer, home: Path, time: FakeTime, tries: list[Try], **others: object
+) -> SmaClient:
+    settings = load_settings(
+        env_file=None,
+        home=home,
+        sma_client_id="client",
+        sma_client_secret="a-secret",
+        sma_auth_url=server.url,
+        sma_monitoring_url=f"{server.url}/monitoring",
+    )
+    return SmaClient(settings, clock=time.clock, record=tries.append, **others)  # type: ignore[arg-type]
+
+
+def test_a_kept_connection_that_drops_is_no_hidden_second_request(
+    server: ScriptedServer, tmp_path: Path, time: FakeTime
+) -> None:
+    """aiohttp would send the GET again by itself, and call it one."""
+    server.on(PLANTS).reply(200).reply(hang_up=True).reply(200)
+    tries: list[Try] = []
+
+    async def run() -> list[Answer]:
+        async with client(server, tmp_path, time, tries) as asking:
+            return [await asking.send(Request.plants()) for _ in range(2)]
+
+    answers = asyncio.run(run())
+    assert [answer.attempts for answer in answers] == [1, 2]
+    assert server.count(PLANTS) == 3
+    data = [one for one in tries if one.endpoint == "plants"]
+    assert [(one.attempt, one.status) for one in data] == [(1, 200), (1, None), (2, 200)]
+    assert data[1].error == "SMA closed the connection too early"
+
+
+def test_each_kind_of_end_is_recorded(server: ScriptedServer, tmp_path: Path, time: FakeTime) -> None:
+    server.on(PLANTS).reply(429).reply(401).reply(503).reply(200, b"x" * 100)
+    tries: list[Try] = []
+
+    async def run() -> None:
+        async with client(server, tmp_path, time, tries, limits=Limits(max_body_bytes=50)) as asking:
+            with pytest.raises(PermanentError):
+                await asking.send(Request.plants())
+
+    asyncio.run(run())
+    assert [(one.endpoint, one.attempt, one.status) for one in tries] == [
+        ("token", None, 200),
+        ("plants", 1, 429),
+        ("plants", 2, 401),
+        ("token", None, 200),
+        ("plants", 3, 503),
+        ("plants", 4, 200),
+    ]
+    assert [one.error for one in tries] == [None] * 5 + ["the answer was larger than is allowed"]
+    assert tries[-1].size == 100
+
+
+def test_a_request_that_is_given_up_is_recorded(
+    server: ScriptedServer, tmp_path: Path, time: FakeTime
+) -> None:
+    """SMA may have counted it."""
+    server.on(PLANTS).reply(silent=True)
+    tries: list[Try] = []
+
+    async def run() -> None:
+        async with client(server, tmp_path, time, tries) as asking:
+            waiting = asyncio.create_task(asking.send(Request.plants()))
+            while not server.count(PLANTS):
+                await asyncio.sleep(0.01)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(run())
+    assert [(one.endpoint, one.status, one.error) for one in tries] == [
+        ("token", 200, None),
+        ("plants", None, "the run ended before SMA answered"),
+    ]
+
+
+def test_the_state_is_named_without_client_or_host(
+    server: ScriptedServer, tmp_path: Path, time: FakeTime
+) -> None:
+    server.on(PLANTS).reply(200)
+
+    async def run() -> None:
+        async with client(server, tmp_path, time, []) as asking:
+            await asking.send(Request.plants())
+
+    asyncio.run(run())
+    (file,) = (tmp_path / "budget").iterdir()
+    assert file.suffix == ".state"
+    assert len(file.stem) == 16
+    assert file.stat().st_size < 100
