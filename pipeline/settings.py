@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     )
     sma_requests_per_5_min: int | None = _sma(
         "sma_requests_per_5_min",
-        "Requests in any 5 minutes, by all processes that share SUNLEDGER_HOME. Default: none, only SMA's 429 slows it.",
+        "Requests in any 5 minutes, by all processes that share SUNLEDGER_HOME. Default: none, only a 429 slows it.",
         default=None,
         ge=1,
     )
