@@ -19,12 +19,10 @@ MAX_STEPS = 3
 MS_PER_KWH = 3_600_000
 US_PER_HOUR = 3_600_000_000
 US_PER_MINUTE = 60_000_000
-# An inverter wakes some time after sunrise and sleeps before sunset: that is no gap.
-WAKING_MIN = 60
 
 
 def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
-    """interval_start (UTC), interval_basis and seconds of each row.
+    """interval_start (UTC) and interval_basis of each row.
 
     For a frame sorted by (series, interval_end) with `day_start` (UTC) and `resolution` (duration, the declared one);
     no two rows of a series share a time.

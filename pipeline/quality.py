@@ -4,19 +4,24 @@ A rule names what it found; it never repairs. A row that is set aside is left ou
 leaves a null in its row, and the row is flagged. Both keep their original in the raw lake.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
+from schemas.base import FINITE
+
 # Mean power this many times beyond the rated AC power can't be: clouds' edges reach 1.3, wrong ratings 1.5.
 BEYOND_RATED: Final = 2.0
 # Clocks of plants and portal differ a little; a row further ahead of the moment of asking was not measured.
 FUTURE_MIN: Final = 15
+# The neighbouring days' partitions hold what is at most so far away.
+LONGEST_DAY_H: Final = 25
 
 # Why a row is set aside.
+UNLISTED: Final = "unlisted"
+UNKNOWN_RESOLUTION: Final = "unknown_resolution"
 UNREADABLE_TIME: Final = "unreadable_time"
 NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
 FOREIGN_DAY: Final = "foreign_day"
@@ -37,15 +42,18 @@ BOUNDED: Final = frozenset({"pv_generation"})
 def row_fault(*, neighbours: bool) -> pl.Expr:
     """The reason to set a row aside, or null. The rule for duplicates comes later, on what is left, in order.
 
-    For frames with label, interval_end, day_start, day_end, fetched_at. With `neighbours`, rows of the days before
-    and after were asked for on purpose.
+    For frames with label, interval_end, day_start, day_end, resolution, fetched_at; day_start is null for plants that
+    are not known. With `neighbours`, rows of the days before and after were asked for on purpose.
     """
     end = pl.col("interval_end")
     outside = (end <= pl.col("day_start")) | (end > pl.col("day_end"))
-    near = (end - pl.col("day_start")).abs() <= pl.duration(days=3)
+    a_day = pl.duration(hours=LONGEST_DAY_H)
+    near = (end > pl.col("day_start") - a_day) & (end <= pl.col("day_end") + a_day)
     neighbour = pl.lit(NEIGHBOUR) if neighbours else pl.lit(FOREIGN_DAY)
     return (
-        pl.when(pl.col("label").is_null())
+        pl.when(pl.col("day_start").is_null())
+        .then(pl.lit(UNLISTED))
+        .when(pl.col("label").is_null())
         .then(pl.lit(UNREADABLE_TIME))
         .when(end.is_null())
         .then(pl.lit(NO_SUCH_LOCAL_TIME))
@@ -55,12 +63,14 @@ def row_fault(*, neighbours: bool) -> pl.Expr:
         .then(pl.lit(FOREIGN_DAY))
         .when(end > pl.col("fetched_at") + pl.duration(minutes=FUTURE_MIN))
         .then(pl.lit(FUTURE))
+        .when(pl.col("resolution").is_null())
+        .then(pl.lit(UNKNOWN_RESOLUTION))
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """What is wrong with the values of one column: whether, and why (null where nothing is)."""
+    """What is wrong with the values of one column: whether, and why (of a value that is)."""
 
     column: str
     broken: pl.Expr
@@ -81,15 +91,17 @@ def value_rules(powers: Sequence[str], states: Mapping[str, tuple[float, float]]
 
 def _power_rule(column: str, *, bounded: bool) -> ValueRule:
     value = pl.col(column)
-    # Not a number, infinity and negatives all fail this one comparison.
-    broken = ~value.is_between(0, sys.float_info.max)
+    # Not a number, infinity, negatives and what no plant on earth makes all fail this one comparison.
+    broken = ~value.is_between(0, FINITE)
     reason = pl.when(~value.is_finite()).then(pl.lit(NOT_A_NUMBER)).when(value < 0).then(pl.lit(NEGATIVE))
-    if not bounded:
-        return ValueRule(column, broken, reason)
-    beyond = value > pl.col("rated_w") * BEYOND_RATED
-    return ValueRule(column, broken | beyond.fill_null(value=False), reason.when(beyond).then(pl.lit(BEYOND)))
+    if bounded:
+        beyond = value > pl.col("rated_w") * BEYOND_RATED
+        broken |= beyond.fill_null(value=False)
+        reason = reason.when(beyond).then(pl.lit(BEYOND))
+    return ValueRule(column, broken, reason.otherwise(pl.lit(OUT_OF_RANGE)))
 
 
 def _range_rule(column: str, low: float, high: float) -> ValueRule:
-    broken = ~pl.col(column).is_between(low, high)
-    return ValueRule(column, broken, pl.when(broken).then(pl.lit(OUT_OF_RANGE)))
+    value = pl.col(column)
+    reason = pl.when(~value.is_finite()).then(pl.lit(NOT_A_NUMBER)).otherwise(pl.lit(OUT_OF_RANGE))
+    return ValueRule(column, ~value.is_between(low, high), reason)

@@ -72,7 +72,7 @@ class SetTransform:
         """Interval rows of the day, a frame for each batch of answers, sorted by the model's key.
 
         `answers` are frames of RawAnswers sorted by their key. `places` has plant_id, [device_id,] timezone, rated_w.
-        Answers of plants without a place are set aside.
+        Rows of plants without a place are set aside.
         """
         zones = days_frame(day, places["timezone"])
         for batch in whole_groups(answers, self.series):
@@ -158,8 +158,8 @@ class SetTransform:
                 "answer",
                 "raw_time",
                 field=pl.lit(self.api[rule.column]),
-                value=pl.col(rule.column),
-                detail=pl.lit(None, pl.String),
+                value=pl.when(pl.col(rule.column).is_finite()).then(rule.column),
+                detail=pl.when(~pl.col(rule.column).is_finite()).then(pl.col(rule.column).cast(pl.String)),
                 reason=rule.reason,
             )
             for rule in broken
@@ -174,10 +174,13 @@ class SetTransform:
     def _intervals(
         self, rows: pl.DataFrame, broken: list[quality.ValueRule], bad_values: pl.DataFrame
     ) -> pl.DataFrame:
-        """The rows of the model: bad values nulled, rows with one flagged, intervals and energies added."""
-        flagged = pl.lit(value=False)
+        """The rows of the model: bad values nulled, intervals and energies added; rows flagged that lost something.
+
+        A row that the vendor merged from two lost one of them.
+        """
+        flagged = pl.col("merged")
         if bad_values.height:
-            flagged = pl.col("row").is_in(bad_values["row"].implode())
+            flagged |= pl.col("row").is_in(bad_values["row"].implode())
         return (
             rows.with_columns(
                 flagged.alias("flagged"),
@@ -239,5 +242,6 @@ def _label(raw: pl.Expr) -> pl.Expr:
 
 
 def _usual_step() -> pl.Expr:
-    """The most common step of a series, for an answer that declares a resolution nobody has heard of."""
-    return pl.col("label").diff().over("series").drop_nulls().mode().min().over("series")
+    """The most common step of a series (null: it has none), for answers that declare an unheard-of resolution."""
+    step = pl.col("label").diff()
+    return step.filter(step > pl.duration()).mode().min().over("series")
