@@ -19,6 +19,9 @@ _CALM_S = 8 * 86400
 Seconds = NDArray[np.int64]
 """Instants in whole seconds since 1970 (UTC)."""
 
+Labels = NDArray[np.bytes_]
+"""Texts as SMA writes times."""
+
 
 @lru_cache(maxsize=8192)
 def local_midnight(day: date, zone: str) -> int:
@@ -47,24 +50,25 @@ def dates(first: date, last: date) -> Iterator[date]:
         yield first + timedelta(days=step)
 
 
-def labels(ends: Seconds, zone: str) -> list[bytes]:
-    """The labels of these interval ends, `YYYY-MM-DDTHH:MM:SS` in `zone`'s wall clock; shared, so not to be changed."""
+def labels(ends: Seconds, zone: str) -> Labels:
+    """The labels of these interval ends, `YYYY-MM-DDTHH:MM:SS` in `zone`'s wall clock; shared, so read-only."""
     return _labels(np.ascontiguousarray(ends).tobytes(), zone)
 
 
 @lru_cache(maxsize=512)
-def _labels(ends: bytes, zone: str) -> list[bytes]:
+def _labels(ends: bytes, zone: str) -> Labels:
     """Cached by content: all plants of a zone and step share their labels."""
     instants = np.frombuffer(ends, dtype=np.int64)
     if not len(instants):
-        return []
+        return np.empty(0, dtype="S19")
     first, last = (_offset(int(instant), zone) for instant in (instants[0], instants[-1]))
     if first == last and instants[-1] - instants[0] < _CALM_S:
         wall = (instants + first).astype("datetime64[s]")
     else:
         series = pl.from_epoch(pl.Series(instants), time_unit="s").dt.replace_time_zone("UTC")
         wall = series.dt.convert_time_zone(zone).dt.replace_time_zone(None).to_numpy().astype("datetime64[s]")
-    labelled: list[bytes] = np.datetime_as_string(wall).astype(bytes).tolist()
+    labelled: Labels = np.datetime_as_string(wall).astype(bytes)
+    labelled.setflags(write=False)
     return labelled
 
 

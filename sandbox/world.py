@@ -16,8 +16,9 @@ from sandbox.fleet.plants import Array, Device, Plant, Role
 from sandbox.fleet.simulated import simulated_fleet
 from sandbox.fleet.sites import Site
 from sandbox.options import Options, Replay
+from sandbox.series.flow_cache import FlowCache
 from sandbox.series.replayed import RecordingError, ReplaySource, read_recording
-from sandbox.series.simulated import FlowCache, SimulatedSource
+from sandbox.series.simulated import SimulatedSource
 from sandbox.series.table import Source
 from sandbox.tokens import Access, Client, TokenStore
 
@@ -69,7 +70,7 @@ class World:
         self._sources: dict[str, Source] = {}
         self._devices: dict[str, tuple[str, Device]] = {}
         self._plants_of: dict[str, set[str]] = {}
-        self._flows = FlowCache(options.seed, options.plants)
+        self._flows = FlowCache(options.seed)
         self.consents = ConsentBook(self.clock, self._plants_of, options.consent_after_s)
         for source in _all_sources(options, self._flows):
             self._add(source)

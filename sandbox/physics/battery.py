@@ -4,6 +4,8 @@ Charging follows a perfect forecast, as SMA's "forecast-based charging" aims to:
 day can use. So a day needs no memory of the day before, and energy is conserved exactly within the day.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,22 +14,26 @@ from sandbox.fleet.plants import Battery
 Floats = NDArray[np.float64]
 
 
-def run_battery(
-    battery: Battery, surplus_w: Floats, deficit_w: Floats, hours: float
+def run_batteries(
+    batteries: Sequence[Battery], surplus_w: Floats, deficit_w: Floats, hours: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Charging W, discharging W and stored Wh at each cell's end, from what the house can spare and what it lacks.
+    """Charging W, discharging W and stored Wh at each cell's end, from what houses can spare and what they lack.
 
-    Charging c and discharging d (at the terminals) change the store by c·η·h and -d/η·h.
+    One battery a row, arrays of the shape (rows, cells). Charging c and discharging d (at the terminals) change the
+    store by c·η·h and -d/η·h.
     """
-    into = np.minimum(surplus_w, battery.power_w) * battery.efficiency * hours
-    out = np.minimum(deficit_w, battery.power_w) / battery.efficiency * hours
-    ahead = np.cumsum(out[..., ::-1], axis=-1)[..., ::-1]
+    power_w = np.array([battery.power_w for battery in batteries])[:, None]
+    capacity_wh = np.array([battery.capacity_wh for battery in batteries])[:, None]
+    efficiency = np.array([battery.efficiency for battery in batteries])[:, None]
+    into = np.minimum(surplus_w, power_w) * efficiency * hours
+    out = np.minimum(deficit_w, power_w) / efficiency * hours
+    ahead = np.cumsum(out[:, ::-1], axis=-1)[:, ::-1]
     usable = np.zeros_like(ahead)
-    usable[..., :-1] = np.minimum(ahead[..., 1:], battery.capacity_wh)
+    usable[:, :-1] = np.minimum(ahead[:, 1:], capacity_wh)
     stored = clamped_walk(into - out, usable)
     change = np.diff(stored, axis=-1, prepend=0.0)
-    charging = np.maximum(change, 0.0) / (battery.efficiency * hours)
-    discharging = np.maximum(-change, 0.0) * battery.efficiency / hours
+    charging = np.maximum(change, 0.0) / (efficiency * hours)
+    discharging = np.maximum(-change, 0.0) * efficiency / hours
     return charging, discharging, stored
 
 

@@ -1,9 +1,9 @@
-"""All power flows of a plant on some local days, with energy conserved cell by cell.
+"""All power flows of plants on local days, with energy conserved cell by cell.
 
 pv + diesel + discharging + from grid = load + charging + to grid
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from sandbox.days import Seconds, day_span
 from sandbox.fleet.plants import Plant
-from sandbox.fleet.sites import Site
 from sandbox.physics import load as loads
 from sandbox.physics import weather
-from sandbox.physics.battery import run_battery
-from sandbox.physics.sun import CELL_S, Sky, sky_of_cells
+from sandbox.physics.battery import run_batteries
+from sandbox.physics.sun import CELL_S
+from sandbox.physics.town import TownDays, town_days
 from sandbox.random_streams import Topic, day_stream
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ _WAKE_UP = 0.004  # an inverter starts at this share of its rated power
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """Mean W of each cell (stored_wh: at the cell's end); shape (days, cells). `ends` are the cells' ends in UTC."""
+    """Mean W of each cell (stored_wh: at the cell's end); shape (rows, cells). `ends` are the cells' ends in UTC."""
 
     ends: Seconds
     pv: Floats
@@ -55,108 +55,110 @@ def cells_of(day: date, zone: str) -> int:
     return (end - start) // CELL_S
 
 
-def simulate(plant: Plant, seed: int, days: Sequence[date], feed_in_limit: Floats | None = None) -> Flows:
-    """The flows of `plant` on `days`, which must all have the same number of cells.
+def simulate(
+    plants: Sequence[Plant], days: Sequence[date], seed: int, feed_in_limit: Floats | None = None
+) -> Flows:
+    """The flows of each plant on the day beside it; all the days must have the same number of cells.
 
-    `feed_in_limit` (W at the grid connection, shape of the result, inf = none) curtails the PV power.
+    A row does not depend on the rows around it: many at once only cost less. `feed_in_limit` (W at the grid connection,
+    shape of the result, inf = none) curtails the PV power.
     """
-    starts = np.array([day_span(day, plant.zone)[0] for day in days], dtype=np.int64)
-    cells = cells_of(days[0], plant.zone)
-    ends = starts[:, None] + CELL_S * np.arange(1, cells + 1, dtype=np.int64)
-    fraction = _solar_day_fraction(ends, plant.site)
-    draws = weather.draw([day_stream(seed, Topic.DAY, plant.index, day) for day in days], cells)
-
-    sky = sky_of_cells(plant.site, starts, cells)
-    insolation = _plane_of_array(plant, sky, weather.clear_sky_index(draws, plant.site.clear_days, cells))
-    ambient = weather.air_temperature(plant.site, days, fraction, draws)
+    towns = town_days([plant.site for plant in plants], list(days))
+    cells = towns.ends.shape[1]
+    streams = (day_stream(seed, Topic.DAY, plant.index, day) for plant, day in zip(plants, days, strict=True))
+    draws = weather.draw(list(streams), cells)
+    clear_days = _column(plant.site.clear_days for plant in plants)
+    insolation = _plane_of_array(plants, towns, weather.clear_sky_index(draws, clear_days, cells))
+    ambient = weather.air_temperature(towns.air_c, draws)
     wind = weather.wind_speed(draws, cells)
     module = ambient + insolation / (25.0 + 6.84 * wind)  # Faiman's model
-    dc, pv = _generate(plant, insolation, module)
-    made = _Generated(dc, pv, insolation, ambient, module, wind)
-    charger = loads.charging_station(plant, fraction, draws)
-    load = loads.house_load(plant, days, fraction, draws) + charger
-    diesel = np.minimum(loads.diesel_power(plant, fraction), load)
-    return _balance(plant, ends, made, _Used(load, charger, diesel), feed_in_limit)
+    dc, pv = _generate(plants, insolation, module)
+    charger = loads.charging_station(_column(plant.charger_w for plant in plants), towns.hour, draws)
+    kwh_year = _column(plant.load_kwh_year for plant in plants)
+    load = loads.house_load(kwh_year, days, towns.habit, draws) + charger
+    diesel = np.minimum(loads.diesel_power(_column(plant.diesel_w for plant in plants), towns.hour), load)
+    balance = _balance(plants, dc, pv, diesel, load, feed_in_limit)
+    return Flows(
+        ends=towns.ends,
+        diesel=diesel,
+        load=load,
+        charger=charger,
+        insolation=insolation,
+        ambient_c=ambient,
+        module_c=module,
+        wind=wind,
+        **balance,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Generated:
-    dc: Floats
-    pv: Floats
-    insolation: Floats
-    ambient_c: Floats
-    module_c: Floats
-    wind: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class _Used:
-    load: Floats
-    charger: Floats
-    diesel: Floats
+def _column(values: Iterable[float]) -> Floats:
+    """One value a row, to be spread over the cells."""
+    return np.array(list(values), dtype=np.float64)[:, None]
 
 
 def _balance(
-    plant: Plant, ends: Seconds, made: _Generated, used: _Used, feed_in_limit: Floats | None
-) -> Flows:
+    plants: Sequence[Plant],
+    dc: Floats,
+    pv: Floats,
+    diesel: Floats,
+    load: Floats,
+    feed_in_limit: Floats | None,
+) -> dict[str, Floats]:
     """Share the generation out between house, battery and grid."""
-    dc, pv = made.dc, made.pv
-    direct = np.minimum(pv + used.diesel, used.load)
-    surplus, deficit = pv + used.diesel - direct, used.load - direct
-    none = np.zeros_like(pv)
-    charging, discharging, stored = (
-        run_battery(plant.battery, surplus, deficit, CELL_HOURS) if plant.battery else (none, none, none)
-    )
+    direct = np.minimum(pv + diesel, load)
+    surplus, deficit = pv + diesel - direct, load - direct
+    charging, discharging, stored = _store(plants, surplus, deficit)
     feed_in = np.maximum(surplus - charging, 0.0)  # rounding must not make a grid flow negative
     if feed_in_limit is not None:
         lost = np.minimum(np.maximum(feed_in - feed_in_limit, 0.0), pv)
         dc = dc * np.divide(pv - lost, pv, out=np.ones_like(pv), where=pv > 0)
         pv, feed_in = pv - lost, feed_in - lost
-    return Flows(
-        ends=ends,
-        pv=pv,
-        diesel=used.diesel,
-        load=used.load,
-        charger=used.charger,
-        direct=direct,
-        charging=charging,
-        discharging=discharging,
-        stored_wh=stored,
-        feed_in=feed_in,
-        from_grid=np.maximum(deficit - discharging, 0.0),
-        dc=dc,
-        insolation=made.insolation,
-        ambient_c=made.ambient_c,
-        module_c=made.module_c,
-        wind=made.wind,
-    )
+    return {
+        "dc": dc,
+        "pv": pv,
+        "direct": direct,
+        "charging": charging,
+        "discharging": discharging,
+        "stored_wh": stored,
+        "feed_in": feed_in,
+        "from_grid": np.maximum(deficit - discharging, 0.0),
+    }
 
 
-def _solar_day_fraction(ends: Seconds, site: Site) -> Floats:
-    """Time of the day from 0 to 1 by the sun's mean time: habits here do not jump with summer time."""
-    return ((ends - CELL_S / 2) / 86400 + site.longitude / 360) % 1.0
+def _store(plants: Sequence[Plant], surplus: Floats, deficit: Floats) -> tuple[Floats, Floats, Floats]:
+    """Charging, discharging and stored energy; zero in the rows of plants without a battery."""
+    batteries = {row: plant.battery for row, plant in enumerate(plants) if plant.battery is not None}
+    if not batteries:
+        none = np.zeros_like(surplus)
+        return none, none, none
+    rows = list(batteries)
+    ran = run_batteries(list(batteries.values()), surplus[rows], deficit[rows], CELL_HOURS)
+    charging, discharging, stored = (np.zeros_like(surplus) for _ in ran)
+    charging[rows], discharging[rows], stored[rows] = ran
+    return charging, discharging, stored
 
 
-def _plane_of_array(plant: Plant, sky: Sky, index: Floats) -> Floats:
+def _plane_of_array(plants: Sequence[Plant], towns: TownDays, index: Floats) -> Floats:
     """Insolation on the modules in W/m²: beam thins out faster than the whole under clouds, the rest is diffuse."""
     from pvlib import irradiance  # noqa: PLC0415 - a slow import that a replay never needs
 
-    tilt, azimuth = plant.array.tilt_deg, plant.array.azimuth_deg
-    ghi = sky.ghi * index
-    beam = sky.dni * np.clip((index - 0.2) / 0.8, 0.0, 1.0) ** 1.5
-    diffuse = np.maximum(ghi - beam * np.cos(np.radians(np.minimum(sky.zenith, 90.0))), 0.0)
-    facing = np.maximum(irradiance.aoi_projection(tilt, azimuth, sky.zenith, sky.azimuth), 0.0)
-    tilt_cos = float(np.cos(np.radians(tilt)))
+    tilt = _column(plant.array.tilt_deg for plant in plants)
+    azimuth = _column(plant.array.azimuth_deg for plant in plants)
+    ghi = towns.ghi * index
+    beam = towns.dni * np.clip((index - 0.2) / 0.8, 0.0, 1.0) ** 1.5
+    diffuse = np.maximum(ghi - beam * towns.cos_zenith, 0.0)
+    facing = np.maximum(irradiance.aoi_projection(tilt, azimuth, towns.zenith, towns.azimuth), 0.0)
+    tilt_cos = np.cos(np.radians(tilt))
     result: Floats = beam * facing + diffuse * (1 + tilt_cos) / 2 + ghi * _ALBEDO * (1 - tilt_cos) / 2
     return result
 
 
-def _generate(plant: Plant, insolation: Floats, module_c: Floats) -> tuple[Floats, Floats]:
+def _generate(plants: Sequence[Plant], insolation: Floats, module_c: Floats) -> tuple[Floats, Floats]:
     """DC and AC power by the PVWatts model: losses, temperature, inverter efficiency and clipping."""
     from pvlib import inverter, pvsystem  # noqa: PLC0415 - a slow import that a replay never needs
 
-    dc = pvsystem.pvwatts_dc(insolation, module_c, plant.array.peak_w * 0.93, _GAMMA)
-    rated = plant.array.ac_rated_w
+    peak, rated = _column(plant.array.peak_w for plant in plants), _column(p.array.ac_rated_w for p in plants)
+    dc = pvsystem.pvwatts_dc(insolation, module_c, peak * 0.93, _GAMMA)
     ac = np.clip(inverter.pvwatts(dc, rated / 0.96), 0.0, rated)
     asleep = ac < _WAKE_UP * rated
     # Above the rating the inverter moves its operating point, so DC follows AC: no energy appears or vanishes.

@@ -6,7 +6,6 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.fleet.plants import Plant
 from sandbox.physics.weather import Draws
 
 Floats = NDArray[np.float64]
@@ -21,24 +20,30 @@ _CHARGING_DAYS = 0.45
 _CHARGING_HOURS = 2.5
 
 
-def house_load(plant: Plant, days: Sequence[date], day_fraction: Floats, draws: Draws) -> Floats:
-    """The load without the charging station, never below a tenth of its mean."""
-    mean_w = plant.load_kwh_year * 1000 / _HOURS_A_YEAR
-    profile = np.interp(day_fraction * 24, np.arange(25), _PROFILE)
+def daily_profile(hour: Floats) -> Floats:
+    """Load by the hour of the day (0 to 24), as a multiple of its mean."""
+    profile: Floats = np.interp(hour, np.arange(25), _PROFILE)
+    return profile
+
+
+def house_load(kwh_year: Floats, days: Sequence[date], habit: Floats, draws: Draws) -> Floats:
+    """The load without the charging station, never below a tenth of its mean.
+
+    `kwh_year` has the shape (rows, 1), `habit` is the daily profile of each row.
+    """
+    mean_w = kwh_year * 1000 / _HOURS_A_YEAR
     weekend = np.array([1.12 if day.weekday() >= _WEEKEND else 1.0 for day in days])[:, None]
-    result: Floats = np.maximum(mean_w * weekend * profile * (1 + 0.22 * draws.load_noise), 0.1 * mean_w)
+    result: Floats = np.maximum(mean_w * weekend * habit * (1 + 0.22 * draws.load_noise), 0.1 * mean_w)
     return result
 
 
-def charging_station(plant: Plant, day_fraction: Floats, draws: Draws) -> Floats:
-    """Power of the charging station: full power for some hours on some days, else zero."""
-    hour = day_fraction * 24
+def charging_station(charger_w: Floats, hour: Floats, draws: Draws) -> Floats:
+    """Power of the charging stations (rows, 1): full power for some hours on some days, else zero."""
     start = 9 + 11 * draws.scalars[:, 5:6]
     on = (draws.scalars[:, 4:5] < _CHARGING_DAYS) & (hour >= start) & (hour < start + _CHARGING_HOURS)
-    return np.where(on, plant.charger_w, 0.0)
+    return np.where(on, charger_w, 0.0)
 
 
-def diesel_power(plant: Plant, day_fraction: Floats) -> Floats:
-    """A generator that runs each evening from seven to nine."""
-    hour = day_fraction * 24
-    return np.where((hour >= 19) & (hour < 21), plant.diesel_w, 0.0)  # noqa: PLR2004 - hours of the evening
+def diesel_power(diesel_w: Floats, hour: Floats) -> Floats:
+    """Generators (rows, 1) that run each evening from seven to nine."""
+    return np.where((hour >= 19) & (hour < 21), diesel_w, 0.0)  # noqa: PLR2004 - hours of the evening

@@ -29,20 +29,18 @@ class Sky:
     dhi: Floats
 
 
-def sky_of_cells(site: Site, starts: Seconds, cells: int) -> Sky:
-    """The clear sky of `cells` cells from each start on (UTC seconds at whole cells), from kept blocks.
-
-    The starts ascend by about a day, so that few blocks hold them all. The shape is (starts, cells).
-    """
-    first = starts // CELL_S
-    numbers = range(int(first[0]) // _BLOCK_CELLS, (int(first[-1]) + cells - 1) // _BLOCK_CELLS + 1)
-    blocks = [_sky_block(site, number) for number in numbers]
-    skip = (first - numbers[0] * _BLOCK_CELLS).tolist()
+def sky_of_cells(site: Site, start: int, cells: int) -> Sky:
+    """The clear sky of `cells` cells from `start` (UTC seconds at a whole cell) on, cut from kept blocks."""
+    first = start // CELL_S
+    number, skip = divmod(first, _BLOCK_CELLS)
+    blocks = [_sky_block(site, number)]
+    if skip + cells > _BLOCK_CELLS:
+        blocks.append(_sky_block(site, number + 1))
 
     def cut(name: str) -> Floats:
         parts = [getattr(block, name) for block in blocks]
-        whole = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return np.stack([whole[begin : begin + cells] for begin in skip])
+        whole: Floats = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return whole[skip : skip + cells]
 
     return Sky(*(cut(item.name) for item in fields(Sky)))
 

@@ -59,8 +59,8 @@ def between_knots(knots: Floats, cells: int) -> Floats:
     return result
 
 
-def clear_sky_index(draws: Draws, clear_days: float, cells: int) -> Floats:
-    """Global irradiance as a share of the clear sky's, 0.08 to 1.05."""
+def clear_sky_index(draws: Draws, clear_days: Floats, cells: int) -> Floats:
+    """Global irradiance as a share of the clear sky's, 0.08 to 1.05; `clear_days` (rows, 1) is the climate's share."""
     mood = draws.scalars[:, 0:1]
     clear = mood < clear_days
     depth = np.where(clear, 0.06, 0.35 + 0.6 * draws.scalars[:, 1:2])
@@ -70,14 +70,18 @@ def clear_sky_index(draws: Draws, clear_days: float, cells: int) -> Floats:
     return index
 
 
-def air_temperature(site: Site, days: Sequence[date], day_fraction: Floats, draws: Draws) -> Floats:
-    """Ambient °C: season, time of the day (warmest at three in the afternoon) and the day's own anomaly."""
-    day_of_year = np.array([day.timetuple().tm_yday for day in days], dtype=np.float64)[:, None]
+def climate_temperature(site: Site, day: date, day_fraction: Floats) -> Floats:
+    """Ambient °C by season and time of the day (warmest at three in the afternoon)."""
     warmest = 200 if site.latitude >= 0 else 17
-    season = site.seasonal_swing_c * np.cos(2 * np.pi * (day_of_year - warmest) / 365.25)
-    daily = site.daily_swing_c * np.cos(2 * np.pi * (day_fraction - 15 / 24))
-    anomaly = 6.0 * (draws.scalars[:, 2:3] - 0.5)
-    result: Floats = site.mean_temp_c + season + daily + anomaly
+    season = site.seasonal_swing_c * np.cos(2 * np.pi * (day.timetuple().tm_yday - warmest) / 365.25)
+    daily: Floats = site.daily_swing_c * np.cos(2 * np.pi * (day_fraction - 15 / 24))
+    climate: Floats = site.mean_temp_c + season + daily
+    return climate
+
+
+def air_temperature(climate_c: Floats, draws: Draws) -> Floats:
+    """Ambient °C: the climate and the day's own anomaly."""
+    result: Floats = climate_c + 6.0 * (draws.scalars[:, 2:3] - 0.5)
     return result
 
 

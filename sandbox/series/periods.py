@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from sandbox.clock import Clock
-from sandbox.days import dates, day_span, labels, local_date, local_midnight
+from sandbox.days import Labels, dates, day_span, labels, local_date, local_midnight
 from sandbox.fleet.plants import Device
 from sandbox.series import fields, sets
 from sandbox.series.table import EMPTY, Columns, Floats, Source, Table, stacked
@@ -36,7 +36,7 @@ class TimeRules:
 class Rows:
     """Labelled rows, ready to be written; `energy` holds their Wh."""
 
-    labels: list[bytes]
+    labels: Labels
     columns: Columns
     resolution: str
     energy: Columns
@@ -123,9 +123,7 @@ class Periods:
         """The autumn hour by the rules: two rows of one label become their mean (and their energies' sum)."""
         if self.rules.basis == "utc" or self.rules.fold == "twice" or not len(table):
             return table
-        _, first, group = np.unique(
-            np.array(labels(table.ends, zone)), return_index=True, return_inverse=True
-        )
+        _, first, group = np.unique(labels(table.ends, zone), return_index=True, return_inverse=True)
         count = np.bincount(group)
 
         def summed(values: Floats) -> Floats:
@@ -171,7 +169,7 @@ class Periods:
         first, last = self._energy_span(source, period, when, available)
         resolution = sets.RESOLUTION_OF_PERIOD[period]
         if first is None or last is None or first > last:
-            return Rows([], {}, resolution, {}, complete=False)
+            return Rows(np.empty(0, dtype="S19"), {}, resolution, {}, complete=False)
         days = list(dates(first, last))
         daily = self._daily(source, device, set_type, days, available)
         unit = {"month": "D", "year": "M", "total": "Y"}[period]
@@ -185,7 +183,7 @@ class Periods:
         stamps = np.datetime_as_string(starts[there].astype("datetime64[s]"))
         end = local_midnight(last + timedelta(days=1), source.plant.zone)
         return Rows(
-            stamps.astype(bytes).tolist(),
+            stamps.astype(bytes),
             sums | fields.rates(sums),
             resolution,
             sums,

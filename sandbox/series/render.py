@@ -1,81 +1,219 @@
-"""Rows to JSON text, without a loop over rows: numbers are written by orjson, and C-level formatting places them.
+"""Rows to JSON text, without a loop over rows or numbers.
 
-Absent values (NaN) become absent keys.
+All rows are written into one matrix of bytes in which every number has a slot of the same width; what is not needed of
+a slot stays zero, and at the end all zeros are dropped at once. Numbers are written by looking up groups of three
+digits. Absent values (NaN) become absent keys.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import orjson
+import polars as pl
+from numpy.typing import NDArray
 
+from sandbox.days import Labels
 from sandbox.series.table import Columns, Floats
 
 DECIMALS = 3
 RATE_DECIMALS = 5
 _LETTERS = "ABCDEFGH"
+_TIME = b'{"time":"'
+_MINUS = ord("-")
+_WORDS = 3
+"""A number takes three words of four bytes: thousands, units, decimals; a rate: units, three decimals, two more."""
+_MOST_DIGITS = 1e9
+_MOST_RATE_DIGITS = 1e8
+"""From here on (as an integer of the last decimal) a number does not fit: sums of energy, in answers of few rows."""
+
+Words = NDArray[np.uint32]
+Fields = tuple[tuple[str, int], ...]
+"""Names in the order of writing, each with its number of elements; 0 for a field that is no array."""
 
 
-def rows_json(labels: Sequence[bytes], columns: Columns) -> bytes:
-    """`[{"time":…,"pvGeneration":4.0},…]`; a field of shape (rows, k) becomes `[{"index":"A","value":…},…]`."""
-    rows = len(labels)
-    if not rows:
+def rows_json(labels: Labels, columns: Columns) -> bytes:
+    """`[{"time":…,"pvGeneration":4.0},…]`; a field of shape (rows, k) becomes `[{"index":"A","value":…},…]`.
+
+    Fields that are absent in some row come last.
+    """
+    if not len(labels):
         return b"[]"
-    table = np.column_stack(list(columns.values())) if columns else np.empty((rows, 0))
-    holey = np.logical_or.reduce(np.isnan(table), axis=0)
-    rounded = np.round(table, DECIMALS)
-    shape: list[tuple[str, int]] = []
-    gaps: list[list[bytes]] = []
-    position = 0
-    for name, values in columns.items():
-        width = values.size // rows
-        if name.endswith("Rate"):
-            rounded[:, position] = np.round(values, RATE_DECIMALS)
-        if holey[position]:
-            gaps.append(_with_key(name, rounded[:, position]))
-        else:
-            shape.append((name, width if values.ndim > 1 else 0))
-        position += width
-    numbers = _written(rounded[:, ~holey] if gaps else rounded)
-    count = len(numbers) // rows
-    width = 1 + count + len(gaps)
-    places: list[bytes] = [b""] * (rows * width)
-    places[::width] = labels
-    for position in range(count):
-        places[position + 1 :: width] = numbers[position::count]
-    for position, texts in enumerate(gaps, start=count + 1):
-        places[position::width] = texts
-    return _template(tuple(shape), len(gaps), rows) % tuple(places)
+    fields, numbers = _arranged(columns, len(labels))
+    rates, scale, most = _precision(fields)
+    scaled = np.rint(numbers * scale)
+    absent = ~np.isfinite(scaled)
+    gaps = np.flatnonzero(absent.any(axis=1)).tolist()
+    if gaps:
+        scaled[absent] = 0.0
+    size = np.abs(scaled)
+    long = np.flatnonzero(size.max(axis=1) >= most).tolist()
+    texts = {slot: _texts(scaled[slot] / scale[slot]) for slot in long}
+    size[long] = 0.0
+
+    layout = _layout(fields, labels.itemsize, max([_WORDS, *(text.shape[1] for text in texts.values())]))
+    page = layout.page(labels)
+    slots = layout.slots(page)
+    _write_numbers(slots[:, :, layout.prefix :], size.astype(np.uint32), rates)
+    for slot, text in texts.items():
+        slots[:, slot, layout.prefix : layout.prefix + text.shape[1]] = text
+    for slot in np.flatnonzero((scaled < 0).any(axis=1)).tolist():
+        if slot not in texts:
+            slots[:, slot].view(np.uint8)[scaled[slot] < 0, 4 * layout.prefix - 1] = _MINUS
+    for slot in gaps:
+        slots[absent[slot], slot] = 0
+    return _without_zeros(page)
 
 
 def object_json(columns: Columns) -> bytes:
     """The only row of `columns` as one object, without a time."""
-    return b"{" + rows_json([b""], columns)[1:-1].partition(b",")[2] if columns else b"{}"
+    return b"{" + rows_json(np.array([b""]), columns)[1:-1].partition(b",")[2] if columns else b"{}"
 
 
-def _written(numbers: Floats) -> list[bytes]:
-    """All numbers as text, row by row; adding zero turns a rounded -0.0 into 0.0."""
-    if not numbers.size:
-        return []
-    return orjson.dumps((numbers + 0.0).ravel(), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-
-
-def _with_key(name: str, values: Floats) -> list[bytes]:
-    """Each value of a column with gaps as `,"name":value`, or as nothing: by a few replacements in one text."""
-    key = b',"' + name.encode() + b'":'
-    text = orjson.dumps(values + 0.0, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].replace(b",", b"\n" + key)
-    return (key + text).replace(key + b"null", b"").split(b"\n")
+def _arranged(columns: Columns, rows: int) -> tuple[Fields, Floats]:
+    """The fields in the order of writing, and their values with the shape (slots, rows), one slot an element."""
+    fields = [(name, values.shape[1] if values.ndim > 1 else 0) for name, values in columns.items()]
+    firsts: list[int] = []
+    slots = 0
+    for _, elements in fields:
+        firsts.append(slots)
+        slots += elements or 1
+    numbers = np.empty((slots, rows))
+    for first, values in zip(firsts, columns.values(), strict=True):
+        if values.ndim > 1:
+            numbers[first : first + values.shape[1]] = values.T
+        else:
+            numbers[first] = values
+    missing: NDArray[np.bool_] = np.logical_or.reduce(np.isnan(numbers), axis=1)
+    if not missing.any():
+        return tuple(fields), numbers
+    order = sorted(range(len(fields)), key=lambda number: bool(missing[firsts[number]]))
+    from_slots = [firsts[number] + element for number in order for element in range(fields[number][1] or 1)]
+    return tuple(fields[number] for number in order), numbers[from_slots]
 
 
 @lru_cache(maxsize=128)
-def _template(names: tuple[tuple[str, int], ...], gaps: int, rows: int) -> bytes:
-    """The text of all rows with a place for the time, for each number, and for each field that may be absent."""
-    fields = [b'"time":"%b"']
-    for name, elements in names:
-        inner = b"%b"
+def _precision(fields: Fields) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """Of each slot: whether it is a rate, what makes integers of its values, and the first integer that is too long."""
+    rates = np.array([name.endswith("Rate") for name, elements in fields for _ in range(elements or 1)], bool)
+    scale = np.where(rates, 10.0**RATE_DECIMALS, 10.0**DECIMALS)
+    return rates, scale[:, None], np.where(rates, _MOST_RATE_DIGITS, _MOST_DIGITS)
+
+
+def _write_numbers(places: Words, integers: Words, rates: NDArray[np.bool_]) -> None:
+    """Write integers of the last decimal, shape (slots, rows), into places of the shape (rows, slots, words)."""
+    words = _words()
+    units, decimals = _divided(integers, 1000)
+    thousands, units = _divided(units, 1000)
+    texts = [
+        words.take(thousands),
+        words.take(_PLAIN + units + (thousands > 0) * _TABLE),  # zeros inside of a number are written
+        words.take(_DECIMALS + decimals),
+    ]
+    if rates.any():
+        more, last = _divided(integers[rates], 100)
+        units, decimals = _divided(more, 1000)
+        texts[0][rates] = words.take(_PLAIN + units)
+        texts[1][rates] = words.take(_DECIMALS + decimals + (last > 0) * _TABLE)
+        texts[2][rates] = words.take(_LAST_DECIMALS + last)
+    for position, text in enumerate(texts):
+        places[:, :, position] = text.T
+
+
+def _divided(integers: Words, by: int) -> tuple[Words, Words]:
+    """Quotient and remainder; a multiplication is far cheaper than numpy's remainder."""
+    quotient: Words = integers // by
+    return quotient, integers - quotient * by
+
+
+_TABLE = np.uint32(1000)
+"""Length of each of the tables of texts, which follow one another."""
+_PLAIN, _PADDED, _DECIMALS, _ALL_DECIMALS, _LAST_DECIMALS = (number * _TABLE for number in range(1, 6))
+
+
+@lru_cache(maxsize=1)
+def _words() -> Words:
+    """Texts of up to four bytes by number.
+
+    Tables: leading (nothing for 0), plain, padded with zeros; decimals without and with zeros at the end; the last two.
+    """
+    numbers = [str(number) for number in range(1000)]
+    padded = [f"{number:03}" for number in range(1000)]
+    texts = [
+        *("", *numbers[1:]),
+        *numbers,
+        *padded,
+        *(f".{text.rstrip('0') or '0'}" for text in padded),
+        *(f".{text}" for text in padded),
+        *(text[1:].rstrip("0") for text in padded[:100]),
+    ]
+    return np.array(texts, dtype="S4").view(np.uint32)
+
+
+def _texts(values: Floats) -> Words:
+    """Values of any size as text, shape (rows, words)."""
+    texts = orjson.dumps(values + 0.0, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    width = 4 * -(-max(map(len, texts)) // 4)
+    return np.array(texts, dtype=f"S{width}").view(np.uint32).reshape(len(texts), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where everything stands in a row of words: the time, then one slot a number (its key first), then the end."""
+
+    row: Words
+    head: int
+    slot: int
+    prefix: int
+
+    def page(self, labels: Labels) -> Words:
+        """All rows with their labels and keys, without numbers; shape (rows, words)."""
+        page = np.empty((len(labels), len(self.row)), dtype=np.uint32)
+        page[:] = self.row
+        text = np.ascontiguousarray(labels).view(np.uint8).reshape(len(labels), -1)
+        page.view(np.uint8)[:, len(_TIME) : len(_TIME) + text.shape[1]] = text
+        return page
+
+    def slots(self, page: Words) -> Words:
+        """The page's slots, shape (rows, slots, words of a slot)."""
+        return page[:, self.head : -1].reshape(len(page), -1, self.slot)
+
+
+@lru_cache(maxsize=128)
+def _layout(fields: Fields, label_bytes: int, number_words: int) -> _Layout:
+    """The layout of rows with these fields; keys end in at least one zero, the place of a minus sign."""
+    head = _in_words(_TIME + bytes(label_bytes) + b'"')
+    prefixes: list[bytes] = []
+    suffixes: list[bytes] = []
+    for name, elements in fields:
+        key = b',"' + name.encode() + b'":'
+        for letter in _LETTERS[:elements]:
+            prefixes.append(
+                (key + b"[" if letter == "A" else b",") + b'{"index":"' + letter.encode() + b'","value":'
+            )
+            suffixes.append(b"}")
         if elements:
-            parts = [b'{"index":"' + letter.encode() + b'","value":%b}' for letter in _LETTERS[:elements]]
-            inner = b"[" + b",".join(parts) + b"]"
-        fields.append(b'"' + name.encode() + b'":' + inner)
-    row = b"{" + b",".join(fields) + b"%b" * gaps + b"}"
-    return b"[" + b",".join([row] * rows) + b"]"
+            suffixes[-1] += b"]"
+        else:
+            prefixes.append(key)
+            suffixes.append(b"")
+    prefix = max([len(_in_words(text + b"\0")) for text in prefixes], default=0)
+    suffix = 1 if any(suffixes) else 0
+    blank = np.zeros((len(prefixes), prefix + number_words + suffix), dtype=np.uint32)
+    for slot, (before, after) in enumerate(zip(prefixes, suffixes, strict=True)):
+        blank[slot, :prefix] = np.frombuffer(before.ljust(4 * prefix, b"\0"), np.uint32)
+        blank[slot, prefix + number_words :] = np.frombuffer(after.ljust(4 * suffix, b"\0"), np.uint32)
+    row = np.concatenate([head, blank.ravel(), _in_words(b"},")])
+    return _Layout(row, len(head), blank.shape[1], prefix)
+
+
+def _in_words(text: bytes) -> Words:
+    """A text as whole words, with zeros at the end."""
+    return np.frombuffer(text.ljust(4 * -(-len(text) // 4), b"\0"), dtype=np.uint32)
+
+
+def _without_zeros(page: Words) -> bytes:
+    """The page's text as a list; polars drops bytes many times faster than numpy or a translation does."""
+    flat = pl.Series(page.reshape(-1).view(np.uint8))
+    text = flat.filter(flat != 0).to_numpy()
+    return b"".join((b"[", text[:-1].data, b"]"))

@@ -1,144 +1,45 @@
 """Measurements of a simulated plant."""
 
-import calendar
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from datetime import date, timedelta
+from dataclasses import fields
+from datetime import date
 from itertools import groupby
 
 import numpy as np
 
 from sandbox.days import Seconds, dates, day_span, local_date
 from sandbox.fleet.plants import Device, Plant, Role
-from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
+from sandbox.physics.flows import Flows
 from sandbox.physics.sun import CELL_S
 from sandbox.random_streams import Topic, day_stream
 from sandbox.series import fields as sma_fields
 from sandbox.series import sets
+from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, energies_of
 from sandbox.series.table import EMPTY, Columns, Floats, Table
 
-MOST_DAYS_AHEAD = 8
 _FLOWS = tuple(item.name for item in fields(Flows))
-
-CHARGER = "charger"
-"""The charging station's own quantity among a plant's energies."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedInLimit:
-    """The plant may not feed in more than `watts` from `start` to `end` (seconds since 1970)."""
-
-    start: float
-    end: float
-    watts: float
-
-
-class FlowCache:
-    """Recent days of all simulated plants, bounded by number: about 35 kB each.
-
-    Several days in a row cost little more than one, so a small fleet is simulated some days ahead.
-    """
-
-    def __init__(self, seed: int, plants: int = 1, days: int = 2048, months: int = 4096) -> None:
-        """Hold at most `days` days in full and `months` months of daily energies, for a fleet of `plants`."""
-        self.seed = seed
-        self._ahead = min(max(days // max(plants, 1), 1), MOST_DAYS_AHEAD)
-        self._max_days, self._max_months = days, months
-        self._days: OrderedDict[tuple[str, date], Flows] = OrderedDict()
-        self._months: OrderedDict[tuple[str, int, int], Columns] = OrderedDict()
-
-    def day(self, plant: Plant, day: date, limits: Sequence[FeedInLimit]) -> Flows:
-        """The flows of one day, shape (cells,)."""
-        key = (plant.plant_id, day)
-        flows = self._days.get(key)
-        if flows is not None:
-            self._days.move_to_end(key)
-            return flows
-        for block in self.chunks(plant, list(dates(day, day + timedelta(days=self._ahead - 1))), limits):
-            for position in range(len(block.ends)):
-                first = local_date(float(block.ends[position, 0]) - CELL_S, plant.zone)
-                self._days[plant.plant_id, first] = _one_of(block, position)
-        while len(self._days) > self._max_days:
-            self._days.popitem(last=False)
-        return self._days[key]
-
-    def month(self, plant: Plant, year: int, month: int, limits: Sequence[FeedInLimit]) -> Columns:
-        """Wh of each day of a month for all of the plant's quantities, shape (days of the month,)."""
-        key = (plant.plant_id, year, month)
-        energies = self._months.get(key)
-        if energies is None:
-            energies = self._months[key] = self._month(plant, year, month, limits)
-            if len(self._months) > self._max_months:
-                self._months.popitem(last=False)
-        else:
-            self._months.move_to_end(key)
-        return energies
-
-    def sizes(self) -> tuple[int, int]:
-        """How many days and months are kept now."""
-        return len(self._days), len(self._months)
-
-    def forget(self, plant: Plant) -> None:
-        """Drop what is kept of a plant whose limits changed."""
-        for day_key in [key for key in self._days if key[0] == plant.plant_id]:
-            del self._days[day_key]
-        for month_key in [key for key in self._months if key[0] == plant.plant_id]:
-            del self._months[month_key]
-
-    def _month(self, plant: Plant, year: int, month: int, limits: Sequence[FeedInLimit]) -> Columns:
-        days = list(dates(date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])))
-        parts = [
-            {name: watts.sum(axis=-1) * CELL_HOURS for name, watts in energies_of(plant, flows).items()}
-            for flows in self.chunks(plant, days, limits)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def chunks(self, plant: Plant, days: Sequence[date], limits: Sequence[FeedInLimit]) -> Iterable[Flows]:
-        """The flows of many days in order, as blocks of at most 31 days of the same length; nothing is kept."""
-        for _, same in groupby(days, key=lambda day: (cells_of(day, plant.zone), day.year, day.month)):
-            block = list(same)
-            yield simulate(plant, self.seed, block, _limit_of_cells(plant, block, limits))
-
-
-def energies_of(plant: Plant, flows: Flows) -> Columns:
-    """W of every quantity that has an energy: the balance's fields and the charging station's consumption."""
-    power = sma_fields.plant_power(plant, flows)
-    return {**power, CHARGER: flows.charger} if plant.charger_w else power
-
-
-def _limit_of_cells(plant: Plant, days: Sequence[date], limits: Sequence[FeedInLimit]) -> Floats | None:
-    """The lowest limit that holds in each cell, weighted by the part of the cell; None without limits."""
-    if not limits:
-        return None
-    starts = np.array([day_span(day, plant.zone)[0] for day in days], dtype=np.int64)
-    begin = starts[:, None] + CELL_S * np.arange(cells_of(days[0], plant.zone))
-    limit = np.full(begin.shape, np.inf)
-    for held in limits:
-        # A limit acts from the first full cell on, as an asynchronous task would.
-        inside = (begin >= held.start) & (begin + CELL_S <= held.end)
-        limit = np.where(inside, np.minimum(limit, held.watts), limit)
-    return limit
 
 
 class SimulatedSource:
     """The source of one simulated plant; cheap to make, all heavy state is in the shared cache."""
 
-    def __init__(self, plant: Plant, cache: FlowCache, limits: list[FeedInLimit] | None = None) -> None:
-        """Serve `plant` from `cache` under feed-in `limits`."""
+    def __init__(self, plant: Plant, cache: FlowCache) -> None:
+        """Serve `plant` from `cache`, as one of its fleet."""
         self.plant = plant
         self._cache = cache
-        self._limits = limits if limits is not None else []
+        cache.join(plant)
 
     def limit(self, limits: Iterable[FeedInLimit]) -> None:
         """Replace the plant's feed-in limits."""
-        self._limits[:] = limits
-        self._cache.forget(self.plant)
+        self._cache.limit(self.plant, limits)
 
     def sets(self, device: Device | None) -> tuple[str, ...]:
         """See `Source.sets`."""
         if device is not None:
-            return sma_fields.SETS_OF_ROLE[device.role]
+            unknown = (
+                device.role is Role.PLANT and not self.plant.metered
+            )  # without a meter nobody knows the load
+            return () if unknown else sma_fields.SETS_OF_ROLE[device.role]
         return (sets.ENERGY_BALANCE, sets.GRID_SETTINGS) if self.plant.metered else (sets.ENERGY_BALANCE,)
 
     def span(self) -> tuple[date, date | None]:
@@ -149,7 +50,7 @@ class SimulatedSource:
         """See `Source.day`."""
         if set_type not in self.sets(device) or not self._active(device, day):
             return EMPTY
-        flows = self._cache.day(self.plant, day, self._limits)
+        flows = self._cache.day(self.plant, day)
         if device is None:
             return self._plant_day(set_type, flows)
         return self._device_day(device, set_type, flows, day)
@@ -162,7 +63,7 @@ class SimulatedSource:
         blocks: list[Columns] = []
         for (year, month), same in groupby(days, key=lambda day: (day.year, day.month)):
             some = list(same)
-            energies = self._cache.month(self.plant, year, month, self._limits)
+            energies = self._cache.month(self.plant, year, month)
             at = [day.day - 1 for day in some]
             there = np.array([self._active(device, day) for day in some])
             blocks.append(
@@ -187,7 +88,7 @@ class SimulatedSource:
             if self._active(device, day)
         ]
         total = 0.0
-        for flows in self._cache.chunks(self.plant, days, self._limits):
+        for flows in self._cache.chunks(self.plant, days):
             watts = energies_of(self.plant, flows)[of]
             covered = np.minimum(flows.ends, end) - np.maximum(flows.ends - CELL_S, start)
             total += float((watts * np.maximum(covered, 0.0)).sum())
@@ -238,7 +139,7 @@ class SimulatedSource:
         """The active power limit in % of the rating, every 15 minutes whatever the plant's own step is."""
         ends = _last_end(flows.ends, 900)
         limit = np.full(len(ends), 100.0)
-        for held in self._limits:
+        for held in self._cache.limits(self.plant):
             inside = (ends - 900 >= held.start) & (ends <= held.end)
             percent = 100.0 * held.watts / self.plant.array.ac_rated_w
             limit = np.where(inside, np.minimum(limit, percent), limit)
@@ -296,11 +197,6 @@ def _balance_names(plant: Plant) -> tuple[str, ...]:
     nothing = np.zeros(1)
     empty = Flows(*(nothing for _ in _FLOWS))  # type: ignore[arg-type]
     return tuple(sma_fields.plant_power(plant, empty))
-
-
-def _one_of(flows: Flows, position: int) -> Flows:
-    """One day of (days, cells) arrays, as (cells,); copied, so that a kept day does not keep its block."""
-    return Flows(*(getattr(flows, name)[position].copy() for name in _FLOWS))
 
 
 def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> Table:

@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.fleet.plants import Plant
-from sandbox.series.simulated import FeedInLimit, SimulatedSource
+from sandbox.series.flow_cache import FeedInLimit
+from sandbox.series.simulated import SimulatedSource
 from sandbox.services.gateway import access_of
 from sandbox.services.http import ApiError, flag, json_answer, json_object, not_found, query
 from sandbox.services.lookup import find

@@ -1,22 +1,29 @@
 """The model: energy is conserved, seeds repeat, and the exact energy agrees with the rows."""
 
 from dataclasses import fields, replace
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sandbox.fleet.plants import Battery, Plant
 from sandbox.fleet.simulated import simulated_fleet
-from sandbox.physics.battery import clamped_walk, run_battery
+from sandbox.physics.battery import clamped_walk, run_batteries
 from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
-from sandbox.series.simulated import FeedInLimit, FlowCache, SimulatedSource
+from sandbox.series.flow_cache import PLANTS_AT_ONCE, FeedInLimit, FlowCache
+from sandbox.series.simulated import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
 
 FLEET = simulated_fleet(40, 7)
+
+
+def simulated(plant: Plant, days: list[date], limit: NDArray[np.float64] | None = None) -> Flows:
+    """A plant on some days, of seed 7."""
+    return simulate([plant] * len(days), days, 7, limit)
 
 
 @given(st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 100)), min_size=1, max_size=70))
@@ -38,7 +45,7 @@ def test_a_battery_conserves_energy_and_ends_the_day_at_its_reserve(
     net = rng.normal(0, 4000, (2, 288))
     surplus, deficit = np.maximum(net, 0), np.maximum(-net, 0)
     battery = Battery(capacity, power)
-    charging, discharging, stored = run_battery(battery, surplus, deficit, CELL_HOURS)
+    charging, discharging, stored = run_batteries([battery] * 2, surplus, deficit, CELL_HOURS)
     assert (charging <= surplus + 1e-6).all()
     assert (discharging <= deficit + 1e-6).all()
     assert charging.max() <= power + 1e-6
@@ -51,7 +58,7 @@ def test_a_battery_conserves_energy_and_ends_the_day_at_its_reserve(
 
 @pytest.mark.parametrize("plant", FLEET[::3], ids=lambda plant: plant.name)
 def test_no_energy_appears_or_vanishes(plant: Plant) -> None:
-    flows = simulate(plant, 7, [date(2023, 6, 10), date(2023, 6, 11)])
+    flows = simulated(plant, [date(2023, 6, 10), date(2023, 6, 11)])
     sources = flows.pv + flows.diesel + flows.discharging + flows.from_grid
     sinks = flows.load + flows.charging + flows.feed_in
     assert np.abs(sources - sinks).max() < 1e-6
@@ -66,8 +73,8 @@ def test_no_energy_appears_or_vanishes(plant: Plant) -> None:
 
 def test_summer_beats_winter_and_noon_beats_night() -> None:
     plant = FLEET[0]
-    june = simulate(plant, 7, [date(2023, 6, day) for day in range(1, 31)])
-    december = simulate(plant, 7, [date(2023, 12, day) for day in range(1, 31)])
+    june = simulated(plant, [date(2023, 6, day) for day in range(1, 31)])
+    december = simulated(plant, [date(2023, 12, day) for day in range(1, 31)])
     assert june.pv.sum() > 3 * december.pv.sum()
     assert june.pv[:, 138:162].mean() > june.pv[:, 84:96].mean() > 0
     assert june.pv[:, :24].max() == 0
@@ -77,9 +84,9 @@ def test_summer_beats_winter_and_noon_beats_night() -> None:
 
 def test_a_day_alone_equals_the_day_within_its_month() -> None:
     for plant in FLEET[:4]:
-        month = simulate(plant, 7, [date(2023, 5, day) for day in range(1, 32)])
+        month = simulated(plant, [date(2023, 5, day) for day in range(1, 32)])
         for day in (1, 9, 31):
-            alone = simulate(plant, 7, [date(2023, 5, day)])
+            alone = simulated(plant, [date(2023, 5, day)])
             for item in fields(Flows):
                 one, other = getattr(month, item.name)[day - 1], getattr(alone, item.name)[0]
                 assert one == pytest.approx(other, abs=1e-6), item.name
@@ -97,9 +104,9 @@ def test_same_seed_same_bytes_other_seed_other_bytes(serve: Serve) -> None:
 def test_feed_in_limit_holds_and_what_is_lost_is_pv_alone() -> None:
     plant = next(p for p in FLEET if p.metered and p.battery is None)
     day = date(2023, 6, 10)
-    free = simulate(plant, 7, [day])
+    free = simulated(plant, [day])
     limit = np.full((1, cells_of(day, plant.zone)), 500.0)
-    held = simulate(plant, 7, [day], limit)
+    held = simulated(plant, [day], limit)
     assert free.feed_in.max() > 500
     assert held.feed_in.max() <= 500 + 1e-9
     assert np.abs((free.pv - held.pv) - (free.feed_in - held.feed_in)).max() < 1e-6
@@ -110,7 +117,7 @@ def test_limits_change_days_months_and_the_truth_alike() -> None:
     plant = next(p for p in FLEET if p.metered and p.battery is None)
     source = SimulatedSource(plant, FlowCache(7))
     day = date(2023, 6, 10)
-    start = float(simulate(plant, 7, [day]).ends[0, 0]) - 300
+    start = float(simulated(plant, [day]).ends[0, 0]) - 300
     before = source.exact_kwh(None, "pvGeneration", start, start + 86400)
     source.limit([FeedInLimit(start, start + 86400, 0.0)])
     after = source.exact_kwh(None, "pvGeneration", start, start + 86400)
@@ -157,9 +164,48 @@ def test_bad_questions_for_the_truth(sandbox: Served, path: str) -> None:
 
 
 def test_caches_stay_bounded() -> None:
-    cache = FlowCache(7, plants=3, days=5, months=2)
+    cache = FlowCache(7, days=5, months=2)
     source = SimulatedSource(replace(FLEET[0]), cache)
     for day in range(1, 13):
         source.day(None, "EnergyBalance", date(2023, 6, day))
+        assert cache.sizes()[0] <= 5
     source.daily_energy(None, "EnergyBalance", [date(2023, month, 1) for month in (1, 2, 3, 4)])
     assert cache.sizes() == (5, 2)
+
+
+def test_a_fleet_simulated_together_equals_its_plants_alone() -> None:
+    day = date(2023, 6, 10)
+    together = simulate(FLEET, [day] * len(FLEET), 7)
+    for position, plant in enumerate(FLEET):
+        alone = simulated(plant, [day])
+        for item in fields(Flows):
+            one, other = getattr(together, item.name)[position], getattr(alone, item.name)[0]
+            assert one == pytest.approx(other, abs=1e-6), (plant.name, item.name)
+
+
+@pytest.mark.parametrize("day", [date(2023, 6, 10), date(2023, 3, 26), date(2023, 10, 29)])
+def test_whatever_the_order_of_asking_the_rows_are_the_same(day: date) -> None:
+    """In the order of the fleet, backwards, plant by plant: what is simulated ahead changes nothing."""
+    days = [day + timedelta(days=ahead) for ahead in range(3)]
+    asked = [(plant, at) for at in days for plant in FLEET]
+    orders = [asked, asked[::-1], sorted(asked, key=lambda row: row[0].index)]
+    answers = []
+    for order in orders:
+        cache = FlowCache(7, days=100)
+        sources = {plant.index: SimulatedSource(plant, cache) for plant in FLEET}
+        rows = {(plant.index, at): sources[plant.index].day(None, "EnergyBalance", at) for plant, at in order}
+        answers.append({key: table.power["pvGeneration"].round(3).tolist() for key, table in rows.items()})
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_neighbours_come_along_and_limits_drop_them() -> None:
+    cache = FlowCache(7)
+    sources = [SimulatedSource(plant, cache) for plant in FLEET]
+    day = date(2023, 6, 10)
+    for source in sources[:2]:
+        source.day(None, "EnergyBalance", day)
+    assert cache.sizes()[0] == 1 + PLANTS_AT_ONCE
+    sources[1].limit([FeedInLimit(0.0, 4e9, 100.0)])
+    assert cache.sizes()[0] == 1
+    held = sources[1].day(None, "EnergyBalance", day).power
+    assert "gridFeedIn" not in held or held["gridFeedIn"].max() <= 100 + 1e-9

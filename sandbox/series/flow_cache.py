@@ -1,0 +1,196 @@
+"""The fleet's recent days and months, simulated many rows at a time and kept within bounds."""
+
+import calendar
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from itertools import groupby
+
+import numpy as np
+
+from sandbox.days import dates, day_span
+from sandbox.fleet.plants import Plant
+from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
+from sandbox.physics.sun import CELL_S
+from sandbox.series import fields as sma_fields
+from sandbox.series.table import Columns, Floats
+
+PLANTS_AT_ONCE = 32
+DAYS_AT_ONCE = 8
+
+CHARGER = "charger"
+"""The charging station's own quantity among a plant's energies."""
+
+_FLOWS = tuple(item.name for item in fields(Flows))
+_Row = tuple[Plant, date]
+_Key = tuple[int, date]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedInLimit:
+    """The plant may not feed in more than `watts` from `start` to `end` (seconds since 1970)."""
+
+    start: float
+    end: float
+    watts: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Rows that were simulated together, and so are kept and dropped together."""
+
+    number: int
+    keys: tuple[_Key, ...]
+    flows: Flows
+
+    def row(self, position: int) -> Flows:
+        """One row, shape (cells,); it shares the block's memory."""
+        return Flows(*(getattr(self.flows, name)[position] for name in _FLOWS))
+
+
+class FlowCache:
+    """Recent days of all simulated plants, bounded by number: about 35 kB each.
+
+    Rows simulated together cost far less than one by one. So a day that is not kept brings along what is likely to be
+    asked next: the same day of the plants that follow where a day is asked plant by plant, the next days where a plant
+    is asked day by day.
+    """
+
+    def __init__(self, seed: int, days: int = 2048, months: int = 4096) -> None:
+        """Hold at most `days` days of plants in full, and `months` months of daily energies."""
+        self.seed = seed
+        self._max_days, self._max_months = days, months
+        self._fleet: dict[int, Plant] = {}
+        self._limits: dict[int, tuple[FeedInLimit, ...]] = {}
+        self._blocks: OrderedDict[int, _Block] = OrderedDict()
+        self._places: dict[_Key, tuple[_Block, int]] = {}
+        self._months: OrderedDict[tuple[int, int, int], Columns] = OrderedDict()
+        self._asked: list[int] = []
+        self._position: dict[int, int] = {}
+        self._misses = 0
+        self._plant_missed: dict[int, int] = {}
+        self._day_missed: dict[date, int] = {}
+
+    def join(self, plant: Plant) -> None:
+        """`plant` belongs to the fleet from now on; under its index it may have had another id before."""
+        self._fleet[plant.index] = plant
+
+    def limits(self, plant: Plant) -> tuple[FeedInLimit, ...]:
+        """The plant's feed-in limits."""
+        return self._limits.get(plant.index, ())
+
+    def limit(self, plant: Plant, limits: Iterable[FeedInLimit]) -> None:
+        """Replace the plant's feed-in limits, and drop what was simulated under the old ones."""
+        self._limits[plant.index] = tuple(limits)
+        stale = [block for block in self._blocks.values() if any(key[0] == plant.index for key in block.keys)]
+        for block in stale:
+            self._drop(self._blocks.pop(block.number))
+        for month in [key for key in self._months if key[0] == plant.index]:
+            del self._months[month]
+
+    def day(self, plant: Plant, day: date) -> Flows:
+        """The flows of one day, shape (cells,)."""
+        key = (plant.index, day)
+        if key not in self._places:
+            self._simulate(self._expected(plant, day))
+        if plant.index not in self._position:
+            self._position[plant.index] = len(self._asked)
+            self._asked.append(plant.index)
+        block, position = self._places[key]
+        self._blocks.move_to_end(block.number)
+        return block.row(position)
+
+    def month(self, plant: Plant, year: int, month: int) -> Columns:
+        """Wh of each day of a month for all of the plant's quantities, shape (days of the month,)."""
+        key = (plant.index, year, month)
+        energies = self._months.get(key)
+        if energies is None:
+            energies = self._months[key] = self._month(plant, year, month)
+            if len(self._months) > self._max_months:
+                self._months.popitem(last=False)
+        else:
+            self._months.move_to_end(key)
+        return energies
+
+    def chunks(self, plant: Plant, days: Sequence[date]) -> Iterator[Flows]:
+        """The flows of many days in order, as blocks of at most 31 days of the same length; nothing is kept."""
+        for _, same in groupby(days, key=lambda day: (cells_of(day, plant.zone), day.year, day.month)):
+            yield self._flows([(plant, day) for day in same])
+
+    def sizes(self) -> tuple[int, int]:
+        """How many days and months are kept now."""
+        return len(self._places), len(self._months)
+
+    def _month(self, plant: Plant, year: int, month: int) -> Columns:
+        days = list(dates(date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])))
+        parts = [
+            {name: watts.sum(axis=-1) * CELL_HOURS for name, watts in energies_of(plant, flows).items()}
+            for flows in self.chunks(plant, days)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _expected(self, plant: Plant, day: date) -> list[_Row]:
+        """The missed row and those to be expected after it, judged by what was missed last: this day, or this plant."""
+        day_missed, plant_missed = self._day_missed.get(day, 0), self._plant_missed.get(plant.index, 0)
+        self._misses += 1
+        self._day_missed[day] = self._plant_missed[plant.index] = self._misses
+        if day_missed > plant_missed:
+            more = [(self._fleet[index], day) for index in self._followers(plant)]
+        elif plant_missed:
+            more = [(plant, day + timedelta(days=ahead)) for ahead in range(1, DAYS_AT_ONCE)]
+        else:
+            more = []
+        return [(plant, day), *more[: self._max_days - 1]]
+
+    def _followers(self, plant: Plant) -> list[int]:
+        """The plants likely to be asked after this one: in the order of their first time, else in the fleet's."""
+        position = self._position.get(plant.index)
+        if position is not None:
+            return self._asked[position + 1 : position + PLANTS_AT_ONCE]
+        numbers = range(plant.index + 1, plant.index + PLANTS_AT_ONCE)
+        return [index for index in numbers if index in self._fleet]
+
+    def _simulate(self, rows: list[_Row]) -> None:
+        """Simulate the rows that are not kept yet, and drop the blocks that were not asked for longest."""
+        by_length: dict[int, list[_Row]] = {}
+        for plant, day in rows:
+            if (plant.index, day) not in self._places:
+                by_length.setdefault(cells_of(day, plant.zone), []).append((plant, day))
+        wanted = sum(len(same) for same in by_length.values())
+        while self._blocks and len(self._places) + wanted > self._max_days:
+            self._drop(self._blocks.popitem(last=False)[1])
+        for number, same in enumerate(by_length.values()):
+            keys = tuple((plant.index, day) for plant, day in same)
+            block = _Block(self._misses * PLANTS_AT_ONCE + number, keys, self._flows(same))
+            self._blocks[block.number] = block
+            self._places |= {key: (block, position) for position, key in enumerate(keys)}
+
+    def _drop(self, block: _Block) -> None:
+        for key in block.keys:
+            del self._places[key]
+
+    def _flows(self, rows: Sequence[_Row]) -> Flows:
+        """The flows of rows of one length."""
+        limit = (
+            np.stack([self._limit_of_cells(plant, day) for plant, day in rows])
+            if any(self.limits(plant) for plant, _ in rows)
+            else None
+        )
+        return simulate([plant for plant, _ in rows], [day for _, day in rows], self.seed, limit)
+
+    def _limit_of_cells(self, plant: Plant, day: date) -> Floats:
+        """The lowest limit that holds in each cell; infinite where none does."""
+        begin = day_span(day, plant.zone)[0] + CELL_S * np.arange(cells_of(day, plant.zone))
+        limit = np.full(begin.shape, np.inf)
+        for held in self.limits(plant):
+            # A limit acts from the first full cell on, as an asynchronous task would.
+            inside = (begin >= held.start) & (begin + CELL_S <= held.end)
+            limit = np.where(inside, np.minimum(limit, held.watts), limit)
+        return limit
+
+
+def energies_of(plant: Plant, flows: Flows) -> Columns:
+    """W of every quantity that has an energy: the balance's fields and the charging station's consumption."""
+    power = sma_fields.plant_power(plant, flows)
+    return {**power, CHARGER: flows.charger} if plant.charger_w else power
