@@ -41,8 +41,10 @@ def main() -> None:
             measure(sys.executable, OURS, settings, days, "dagster"),
         )
     with running("--plants", str(options.more_plants)) as address:
-        more = measure(sys.executable, OURS, _fields(address.settings()), days[:1], "balance")
-    _print_memory([(options.plants, one_day), (options.plants, ours), (options.more_plants, more)])
+        settings = _fields(address.settings())
+        more = [measure(sys.executable, OURS, settings, some, "balance") for some in (days[:1], days)]
+    few = [(options.plants, run) for run in (one_day, ours)]
+    _print_memory([*few, *((options.more_plants, run) for run in more)])
 
 
 def _options() -> argparse.Namespace:
@@ -98,6 +100,7 @@ def _print_dagster(plain: Result, dagster: Result) -> None:
 
 
 def _print_memory(runs: Sequence[tuple[int, Result]]) -> None:
+    """Memory follows a batch of answers, which some 300 plants fill: not the days, and no further plant."""
     print()
     _line("peak memory", "days", "rows", "peak MB", "over start")
     for plants, run in runs:

@@ -20,6 +20,7 @@ from pipeline.runs import Runs
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings, load_settings
 from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
+from warehouse import frames
 from warehouse import lake as lake_module
 from warehouse.lake import Lake, Part, Written
 from warehouse.publish import publish
@@ -83,7 +84,7 @@ def run(task: Task) -> Result:
     )
     _lists(settings)
     result = Result(days=len(task.days), start_mb=peak_mb())
-    validate = _counted(lake_module.validate, result, VALIDATE)
+    validate = _counted(frames.validate, result, VALIDATE)
     days = [dt.date.fromisoformat(day) for day in task.days]
     with (
         Runtime(settings, _lake=StagedLake(settings, result)) as runtime,

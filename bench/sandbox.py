@@ -1,0 +1,187 @@
+"""What a plant-day costs the sandbox: `python -m bench.sandbox`, at the repository's root.
+
+Cold answers are computed from the model for the first time, in the order of a backfill: day by day over the fleet.
+Kept answers were given before. What counts is the CPU time of the server's process alone (user and system), read from
+the system before and after; the load comes from this process, over a few keep-alive connections. Linux only.
+"""
+
+import argparse
+import asyncio
+import datetime as dt
+import json
+import os
+import re
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sandbox.address import SandboxAddress
+from sandbox.launch import running
+
+FIRST_DAY = dt.date(2025, 6, 10)
+CONNECTIONS = 4
+KEPT_PASSES = 5
+_LENGTH = re.compile(rb"content-length: ([0-9]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How many answers of how many bytes cost the server so many CPU seconds."""
+
+    answers: int
+    sent_bytes: int
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A fleet and which of its plants (or their inverters) are asked."""
+
+    plants: int
+    days: int
+    what: str
+    set_type: str = "EnergyBalance"
+
+
+CASES = (
+    Case(100, 12, "all plants"),
+    Case(300, 6, "all plants"),
+    Case(1000, 3, "all plants"),
+    Case(1000, 6, "5 minutes and a battery"),
+    Case(300, 3, "all inverters", "EnergyAndPowerPv"),
+)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.sandbox", description=__doc__.splitlines()[0])
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, help="connections (default 4)")
+    connections = parser.parse_args().connections
+    print(f"Answers per CPU second of the sandbox, {connections} connections")
+    _line("fleet", "asked", "answers", "kB each", "cold", "kept", "MB at end")
+    for case in CASES:
+        with running("--plants", str(case.plants)) as address:
+            _measure(case, address, connections)
+
+
+def _measure(case: Case, address: SandboxAddress, connections: int) -> None:
+    """One line: the cold answers of all days, then the last answers again and again."""
+    token = _token(address)
+    paths = _paths(case, address, token)
+    cold_days = [FIRST_DAY + dt.timedelta(days=number) for number in range(case.days)]
+    _load(
+        address, token, _questions(paths[:2], [FIRST_DAY - dt.timedelta(days=90)]), connections
+    )  # imports pvlib
+    cold = _load(address, token, _questions(paths, cold_days), connections)
+    recent = list(_questions(paths, cold_days))[-300:]
+    kept = _load(address, token, recent * KEPT_PASSES, connections)
+    _line(
+        f"{case.plants}",
+        case.what,
+        f"{cold.answers:,}",
+        f"{cold.sent_bytes / cold.answers / 1000:.0f}",
+        f"{cold.answers / cold.cpu_s:,.0f}",
+        f"{kept.answers / kept.cpu_s:,.0f}",
+        f"{_memory_mb(address.pid):,.0f}",
+    )
+
+
+def _paths(case: Case, address: SandboxAddress, token: str) -> list[str]:
+    """What the case asks, in the order of the fleet's list."""
+    plants = _get(address, token, "/monitoring/v1/plants")["plants"]
+    ids = [plant["plantId"] for plant in plants]
+    if case.set_type != "EnergyBalance":
+        devices = [
+            device
+            for plant_id in ids
+            for device in _get(address, token, f"/monitoring/v1/plants/{plant_id}/devices/lean")["devices"]
+        ]
+        inverters = [device["deviceId"] for device in devices if "generatorPowerDc" in device]
+        return [
+            f"/monitoring/v1/devices/{device_id}/measurements/sets/{case.set_type}/Day"
+            for device_id in inverters
+        ]
+    paths = [f"/monitoring/v1/plants/{plant_id}/measurements/sets/{case.set_type}/Day" for plant_id in ids]
+    return [path for path in paths if case.what == "all plants" or _is_hard(address, token, path)]
+
+
+def _is_hard(address: SandboxAddress, token: str, path: str) -> bool:
+    """Whether a plant's answer is one of the longest: every five minutes, with a battery's fields."""
+    day = _get(address, token, f"{path}?Date={FIRST_DAY - dt.timedelta(days=365)}")
+    return day["resolution"] == "FiveMinutes" and "batteryStateOfCharge" in day["set"][0]
+
+
+def _questions(paths: Sequence[str], days: Iterable[dt.date]) -> Iterator[str]:
+    return (f"{path}?Date={day.isoformat()}" for day in days for path in paths)
+
+
+def _load(address: SandboxAddress, token: str, questions: Iterable[str], connections: int) -> Measured:
+    """Ask everything once, in this order, over some connections; raises RuntimeError for an answer other than 200."""
+    before = _cpu_seconds(address.pid)
+    answers, size = asyncio.run(_ask_all(address, token, iter(questions), connections))
+    return Measured(answers, size, _cpu_seconds(address.pid) - before)
+
+
+async def _ask_all(
+    address: SandboxAddress, token: str, questions: Iterator[str], connections: int
+) -> tuple[int, int]:
+    sizes = await asyncio.gather(*(_ask(address, token, questions) for _ in range(connections)))
+    return sum(len(some) for some in sizes), sum(sum(some) for some in sizes)
+
+
+async def _ask(address: SandboxAddress, token: str, questions: Iterator[str]) -> list[int]:
+    """One connection: the next question as soon as the last answer is there. Returns the bodies' sizes."""
+    url = urlsplit(address.url)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=1 << 20)
+    sizes: list[int] = []
+    for question in questions:
+        writer.write(
+            f"GET {question} HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if length is None or not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"{question} was answered with {head[:80]!r}")
+        sizes.append(len(await reader.readexactly(int(length[1]))))
+    writer.close()
+    await writer.wait_closed()
+    return sizes
+
+
+def _token(address: SandboxAddress) -> str:
+    settings = address.settings()
+    form = (
+        f"grant_type=client_credentials&client_id={settings['SMA_CLIENT_ID']}"
+        f"&client_secret={settings['SMA_CLIENT_SECRET']}"
+    )
+    with urllib.request.urlopen(f"{address.url}/oauth2/token", form.encode()) as answer:  # noqa: S310 - loopback
+        token: str = json.load(answer)["access_token"]
+    return token
+
+
+def _get(address: SandboxAddress, token: str, path: str) -> dict[str, list[dict[str, str]]]:
+    request = urllib.request.Request(address.url + path, headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 - loopback
+        content: dict[str, list[dict[str, str]]] = json.load(answer)
+    return content
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process, all threads, since it began."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_mb(pid: int) -> float:
+    """Memory that a process holds now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _line(*cells: str) -> None:
+    print("".join(f"{cell:>{width}}" for cell, width in zip(cells, (6, 26, 10, 10, 9, 9, 11), strict=True)))
+
+
+if __name__ == "__main__":
+    main()
