@@ -28,7 +28,8 @@ _CURES = {
     State.UNKNOWN: "look with 'sunledger consent status EMAIL'",
 }
 _NOT_COVERED = (
-    "an owner who has accepted may have lost the owner's role, or the consent does not cover the plant: check the role "
+    "see with 'sunledger consent status EMAIL' whether the owner has revoked it meanwhile; if not, the owner may have "
+    "lost the owner's role, or the consent does not cover the plant: check the role "
     "in the portal (Sunny Portal: flag system-owner in the user management; ennexOS: role owner), then ask again "
     f"with {_ASK}, which also asks for plants that came later"
 )

@@ -15,11 +15,13 @@ from pipeline.settings import Settings, load_settings
 from pipeline.sma.requests import Request
 from pipeline.sma.store import LoginStore
 from pipeline.sma.tokens import NO_LOGIN
-from pipeline.steps.access import owners_of
+from pipeline.steps.access import look_again, owners_of
 from warehouse.publish import connect
 
 # A year of 1,000 plants takes some 2 GB with its raw answers; less than this fills up in a first backfill.
 FREE_GB_WANTED = 5
+
+SHOWN_BY = "; 'sunledger consent list' shows them"
 
 Check = tuple[str, Callable[[], str]]
 
@@ -63,7 +65,7 @@ def _checks(runtime: Runtime) -> Iterator[Check]:
             if settings.sma_flow == "code"
             else (
                 "consent",
-                lambda: _consent(settings),
+                lambda: _consent(runtime),
             )
         )
         yield "plants", lambda: _plants(runtime)
@@ -101,8 +103,12 @@ def _login(settings: Settings) -> str:
     return lasting(login)
 
 
-def _consent(settings: Settings) -> str:
-    return f"{account(owners_of(settings))}, by what was seen last; 'sunledger consent list' shows them"
+def _consent(runtime: Runtime) -> str:
+    problem = look_again(runtime)
+    if problem is not None:
+        raise problem
+    owners = owners_of(runtime.settings)
+    return f"{account(owners)}{SHOWN_BY if owners else ''}"
 
 
 def _plants(runtime: Runtime) -> str:

@@ -83,7 +83,7 @@ def watch(minutes: float) -> int:
         if not watched:
             say("No owner has an open request.")
             return DONE
-        say(f"Waiting for {len(watched)} owners; Ctrl-C ends it.")
+        say(f"Waiting for {_owners(len(watched))}; Ctrl-C ends it.")
         while open_ones := _pending(book):
             due = [owner for owner in open_ones if owner.due_at() <= runtime.now()]
             before = {owner.address: owner.state for owner in due}
@@ -96,7 +96,7 @@ def watch(minutes: float) -> int:
         left = _pending(book)
         end = [owner for owner in book.owners().values() if owner.address in watched]
     if left:
-        say(f"{len(left)} owners have not answered yet: run it again, or remind them.")
+        say(f"No answer yet from {_owners(len(left))}: run it again, or remind them.")
     return DONE if all(owner.state is State.ACCEPTED for owner in end) else IN_PART
 
 
@@ -132,6 +132,10 @@ async def _attempt(api: ConsentApi, owner: str) -> Consent | SmaError:
         raise
     except SmaError as error:
         return error
+
+
+def _owners(count: int) -> str:
+    return "1 owner" if count == 1 else f"{count} owners"
 
 
 def _code(good: int, wanted: int) -> int:

@@ -18,7 +18,7 @@ from pipeline.errors import SunledgerError, UsageError
 from pipeline.settings import Settings
 from pipeline.sma.callback import Listener
 from pipeline.sma.clock import Clock
-from pipeline.sma.oauth import Grant, TokenEndpoint
+from pipeline.sma.oauth import TokenEndpoint
 from pipeline.sma.problems import Call, Reply, status_text
 from pipeline.sma.retry import is_transient
 from pipeline.sma.store import Login, LoginStore, digest
@@ -196,17 +196,17 @@ async def _trade(settings: Settings, store: LoginStore, wire: Wire, form: dict[s
     seed = settings.sma_refresh_token.get_secret_value()
     fresh = Login(logged_in_at=wire.clock.now(), seed=digest(seed) if seed else "")
 
-    def renewed(grant: Grant) -> Login:
-        return fresh.renewed(grant, wire.clock.now())
-
     async with store.turn(wire.clock):
         with store.room() as room:
             grant = await TokenEndpoint(settings, wire).grant(
-                form, keep=lambda grant: room.put(renewed(grant)) if grant.refresh_token else None
+                form,
+                keep=lambda grant: (
+                    room.put(fresh.renewed(grant, wire.clock.now())) if grant.refresh_token else None
+                ),
             )
-    if not grant.refresh_token:
-        raise LoginFailedError(
-            "SMA gave no refresh token, so the login would end within minutes: ask SMA's developer support to enable "
-            "refresh tokens for this client."
-        )
-    return renewed(grant)
+        if grant.refresh_token:
+            return store.read()
+    raise LoginFailedError(
+        "SMA gave no refresh token, so the login would end within minutes: ask SMA's developer support to enable "
+        "refresh tokens for this client."
+    )

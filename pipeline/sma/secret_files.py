@@ -67,8 +67,10 @@ class Room:
     def put(self, content: bytes) -> None:
         """Make `content` durable and put it in the file's place. Raises SecretFileError."""
         try:
-            os.ftruncate(self._descriptor, max(len(content), 1))
-            os.pwrite(self._descriptor, content, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            with open(self._descriptor, "wb", closefd=False) as file:
+                file.write(content)
+                file.truncate()
             os.fsync(self._descriptor)
             self._beside.replace(self._path)
             _sync_folder(self._path.parent)

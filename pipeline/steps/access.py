@@ -64,6 +64,17 @@ async def look_at(
     return answers, {address: a for address, a in found.items() if isinstance(a, SmaError)}
 
 
+def look_again(runtime: Runtime) -> SmaError | None:
+    """Look at all owners that SMA's interval allows to look at; the first problem. Needs no lake."""
+    book = ConsentBook.of(runtime.settings)
+    due = [owner for owner in book.owners().values() if owner.due_at(urgent=True) <= runtime.now()]
+    if not due:
+        return None
+    answers, problems = runtime.session.use(lambda client: look_at(runtime.settings, client, due))
+    book.note(answers, runtime.now())
+    return next(iter(problems.values()), None)
+
+
 def store_consents(lake: Lake, book: ConsentBook) -> Written:
     """Write the book's changes into the table, beside those of other clients and machines."""
     with book.turn():

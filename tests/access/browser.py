@@ -24,9 +24,7 @@ def decide(address: str, decision: str = "allow", email: str = OWNER) -> str:
         login = browser.get(address)
         form = {**hidden_fields(login.text), "email": email, "password": OWNER_PASSWORD}
         consent = browser.post("/oauth2/auth/login", data=form)
-        end = browser.post(
-            "/oauth2/auth/decide", data={**hidden_fields(consent.text), "decision": decision}
-        )
+        end = browser.post("/oauth2/auth/decide", data={**hidden_fields(consent.text), "decision": decision})
         assert end.status_code == 302, end.text
         return end.headers["location"]
 

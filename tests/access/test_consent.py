@@ -1,0 +1,220 @@
+"""Consents: what SMA says, what the book and the table keep of it, and that no address gets out."""
+
+import asyncio
+import datetime as dt
+import json
+import logging
+import stat
+from functools import partial
+
+import pytest
+
+from pipeline import access
+from pipeline.consents import ConsentBook, Owner
+from pipeline.errors import SmaError, UsageError
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.sma.client import SmaClient
+from pipeline.sma.clock import Clock
+from pipeline.sma.consent import CONSENT_PATH, Consent, ConsentApi, NotAnOwnerError, State, address
+from pipeline.sma.secret_files import SecretFileError
+from pipeline.sma.session import SmaSession
+from pipeline.steps.access import refresh_consents, store_consents
+from schemas import Consents
+from tests.access.browser import OWNER
+from tests.access.conftest import Make
+from tests.sandbox.conftest import Served
+from tests.sma.conftest import FakeTime, ScriptedServer, server  # noqa: F401 - a fixture
+
+NOW = dt.datetime(2024, 6, 15, 12, tzinfo=dt.UTC)
+HALF_HOUR = dt.timedelta(minutes=30)
+
+
+def with_api(settings, work, clock: Clock | None = None):  # type: ignore[no-untyped-def]
+    async def run():  # type: ignore[no-untyped-def]
+        async with SmaClient(settings, clock=clock) as client:
+            return await work(ConsentApi(settings, client))
+
+    return asyncio.run(run())
+
+
+def test_asked_answered_and_asked_again(make: Make, control) -> None:
+    settings = make()
+    first = with_api(settings, lambda api: api.ask(OWNER))
+    assert (first.state, first.interval_s) == (State.PENDING, 1800.0)
+    assert first.expires_at is not None
+    control("consents", owner=OWNER, state="Accepted")
+    assert with_api(settings, lambda api: api.look(OWNER, known=True)).state is State.ACCEPTED
+    assert with_api(settings, lambda api: api.ask(OWNER)).state is State.ACCEPTED
+
+
+def test_who_is_no_owner_is_told_with_the_reason_and_without_the_address(make: Make) -> None:
+    with pytest.raises(NotAnOwnerError, match="not a system owner") as caught:
+        with_api(make(), lambda api: api.ask("nobody@example.com"))
+    assert "nobody" not in str(caught.value) + caught.value.path
+
+
+def test_states_are_compared_without_case() -> None:
+    assert {State.named(text) for text in ("accepted", "ACCEPTED", " Accepted")} == {State.ACCEPTED}
+    assert State.named("Dormant") is State.UNKNOWN
+    assert State.named(None) is State.UNKNOWN
+
+
+@pytest.fixture
+def scripted(make: Make, server: ScriptedServer):  # type: ignore[no-untyped-def]  # noqa: F811
+    return make(sma_auth_url=server.url, sma_consent_url=server.url, sma_monitoring_url=server.url)
+
+
+HINT = f"{CONSENT_PATH}/{OWNER}"
+
+
+def test_a_look_right_after_the_request_waits_a_second_and_looks_again(scripted, server) -> None:  # noqa: F811
+    time = FakeTime()
+    server.on(HINT).reply(404).reply(400).reply(200, '{"state":"pENDING","interval":60}')
+    found = with_api(scripted, lambda api: api.look(OWNER, known=True), time.clock)
+    assert found == Consent(State.PENDING, None, 60.0)
+    assert time.sleeps == [1.0, 1.0]
+
+
+def test_an_owner_who_was_never_asked_is_not_waited_for(scripted, server) -> None:  # noqa: F811
+    time = FakeTime()
+    server.on(HINT).reply(404)
+    assert with_api(scripted, lambda api: api.look(OWNER, known=False), time.clock) is None
+    assert time.sleeps == []
+
+
+@pytest.mark.parametrize(("status", "body"), [(403, "{}"), (500, OWNER), (200, "[]"), (200, "<html>")])
+def test_no_error_names_the_owner(scripted, server, status: int, body: str) -> None:  # noqa: F811
+    server.on(HINT).reply(status, body)
+    with pytest.raises(SmaError) as caught:
+        with_api(scripted, lambda api: api.look(OWNER, known=True), FakeTime().clock)
+    told = f"{caught.value} {caught.value.path}"
+    assert "[owner]" in told
+    assert "owner1" not in told
+
+
+def test_no_log_names_the_owner(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    settings = make()
+    with_api(settings, lambda api: api.ask(OWNER))
+    with_api(settings, lambda api: api.look(OWNER, known=True))
+    assert "bc-authorize/[owner]" in caplog.text
+    assert "owner1" not in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "owner", "@example.com", "owner@", "a b@example.com"])
+def test_what_cannot_be_an_address_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageError, match="e-mail address"):
+        address(text)
+
+
+def test_an_address_is_one_owner_in_any_case() -> None:
+    assert address(" Owner1@Example.COM ") == OWNER
+
+
+def consent(state: State = State.PENDING, end: dt.datetime | None = None) -> Consent:
+    return Consent(state, end, 1800.0)
+
+
+def test_the_book_keeps_every_change_and_the_table_only_a_keyed_hash(make: Make) -> None:
+    settings = make()
+    book = ConsentBook.of(settings)
+    for hours, state in enumerate(
+        [State.PENDING, State.PENDING, State.ACCEPTED, State.ACCEPTED, State.REVOKED]
+    ):
+        book.note({OWNER: consent(state)}, NOW + dt.timedelta(hours=hours), asked=hours == 0)
+    rows = book.rows().sort("changed_at")
+    assert rows.select("state", "previous_state").rows() == [
+        ("Pending", None),
+        ("Accepted", "Pending"),
+        ("Revoked", "Accepted"),
+    ]
+    assert rows["changed_at"].dt.hour().to_list() == [12, 14, 16]
+    assert rows["owner_hash"].n_unique() == 1
+    assert len(rows["owner_hash"][0]) == 24
+    other = ConsentBook.of(make(home=settings.home.parent / "another"))
+    assert other.hash(OWNER) != book.hash(OWNER)
+    for path in (settings.home / "credentials").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_table_keeps_what_other_machines_wrote(make: Make) -> None:
+    first, second = make(), make(home=make().home.parent / "second")
+    with Runtime(first) as runtime:
+        for settings, state in ((first, State.PENDING), (second, State.ACCEPTED)):
+            book = ConsentBook.of(settings)
+            book.note({OWNER: consent(state)}, NOW)
+            store_consents(runtime.lake, book)
+        assert not store_consents(runtime.lake, ConsentBook.of(first)).changed
+        assert sorted(runtime.lake.scan(Consents).collect()["state"]) == ["Accepted", "Pending"]
+
+
+def test_polling_honours_the_interval(make: Make, box: Served, control) -> None:
+    settings = make()
+    book = ConsentBook.of(settings)
+    book.note({OWNER: with_api(settings, lambda api: api.ask(OWNER))}, NOW, asked=True)
+    control("consents", owner=OWNER, state="Accepted")
+    looked = {}
+    for minutes in (29, 30, 31, 24 * 60, 24 * 60 + 30):
+        with Runtime(settings, now=lambda m=minutes: NOW + dt.timedelta(minutes=m)) as runtime:  # type: ignore[misc]
+            looked[minutes] = refresh_consents(runtime).facts["looked_at"]
+    # Pending: after its half hour. Accepted: after a day.
+    assert looked == {29: 0, 30: 1, 31: 0, 24 * 60: 0, 24 * 60 + 30: 1}
+
+
+def test_a_consent_service_that_fails_does_not_fail_the_run(make: Make) -> None:
+    settings = make(sma_consent_url="http://127.0.0.1:9")
+    ConsentBook.of(settings).note({OWNER: consent()}, NOW, asked=True)
+
+    def without_waits(chosen: Settings) -> SmaSession:
+        return SmaSession(chosen, partial(SmaClient, clock=FakeTime().clock))
+
+    with Runtime(settings, now=lambda: NOW + HALF_HOUR, make_session=without_waits) as runtime:
+        facts = refresh_consents(runtime).facts
+    assert (facts["unanswered"], facts["pending"]) == (1, 1)
+    assert "SMA_CONSENT_URL" in facts["problem"]
+
+
+def owners(*states: State) -> list[Owner]:
+    return [Owner(f"o{n}@x", changes=()).seen(consent(s), NOW, asked=True) for n, s in enumerate(states)]
+
+
+@pytest.mark.parametrize(
+    ("states", "says"),
+    [
+        ([], ["no plant owner has consented", "consent request EMAIL"]),
+        ([State.PENDING], ["1 owner has not answered yet", "remind"]),
+        ([State.PENDING, State.PENDING], ["2 owners have not answered yet"]),
+        ([State.REVOKED], ["1 owner has revoked the consent", "ask again"]),
+        ([State.REJECTED], ["1 owner has rejected the request"]),
+        ([State.EXPIRED], ["1 owner has let the request expire", "ask again"]),
+        ([State.ACCEPTED], ["1 owner has accepted", "owner's role", "does not cover the plant"]),
+        ([State.ACCEPTED, State.REVOKED], ["1 owner has accepted, 1 owner has revoked"]),
+    ],
+)
+def test_an_empty_list_is_explained(states: list[State], says: list[str]) -> None:
+    text = access.why_none("custom", owners(*states))
+    assert [words for words in says if words not in text] == []
+
+
+def test_the_code_flow_explains_itself_by_the_user() -> None:
+    assert "the user who logged in owns no such plant" in access.why_none("code", [])
+    assert "the user who logged in owns no such plant" in access.why_gone("code", [])
+
+
+def test_a_concern_names_what_is_gone_and_ends_after_a_month() -> None:
+    today = NOW.date()
+    lately, long_ago = today - dt.timedelta(days=3), today - dt.timedelta(days=90)
+    good = owners(State.ACCEPTED)
+    assert access.concern("custom", good, 5, [], today) is None
+    assert access.concern("custom", good, 5, [long_ago], today) is None
+    assert "1 plant is listed no more" in (access.concern("custom", good, 5, [lately, long_ago], today) or "")
+    assert "has revoked" in (access.concern("custom", owners(State.REVOKED), 5, [], today) or "")
+    assert "lists no plant" in (access.concern("custom", good, 0, [], today) or "")
+
+
+def test_the_book_says_when_it_is_damaged(make: Make) -> None:
+    book = ConsentBook.of(make())
+    book.path.write_text(json.dumps(["not", "a", "book"]))
+    with pytest.raises(SecretFileError, match="consent status"):
+        book.owners()

@@ -1,0 +1,187 @@
+"""Consent that ends in the middle of a run: marked, said, and never booked as a silent plant."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterable, Iterator
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.checks import consent
+from pipeline import steps
+from pipeline.consents import ConsentBook
+from pipeline.errors import ConsentMissing
+from pipeline.runs import recorded
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.sma.consent import Consent, State
+from pipeline.sma.requests import Answer, Failure, Request
+from schemas import MeasurementSets, Plants, Quarantine, RawEnergyBalance
+from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
+from tests.scripted import NOW, ScriptedSma
+
+New = Callable[..., Runtime]
+
+
+class Revocable(ScriptedSma):
+    """Answers like SMA without consent for the plants in `revoked`: 200, and nothing in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.revoked: set[str] = set()
+
+    def revoke(self, plant: str) -> None:
+        self.revoked.add(plant)
+        self.lists.remove(plant)
+
+    def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
+        for result in super().fetch(requests):
+            endpoint = {"measurements": "set"}.get(result.request.endpoint, result.request.endpoint)
+            if result.request.plant_id in self.revoked and isinstance(result, Answer):
+                body = json.dumps({endpoint: []}).encode()
+                yield Answer(result.request, result.target, 200, NOW, 5.0, 1, body)
+            else:
+                yield result
+
+
+@pytest.fixture
+def sma() -> Revocable:
+    return Revocable()
+
+
+def test_days_after_the_end_of_consent_are_marked_and_not_silent(
+    new_runtime: New,
+    sma: Revocable,
+) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    fetch(runtime, MONDAY)
+    sma.revoke("12")
+    fetch(runtime, TUESDAY)
+    for day in (MONDAY, TUESDAY):
+        build(runtime, day)
+    assert energy(runtime)["12", 4] == pytest.approx(24.0)
+    raw = runtime.lake.scan(RawEnergyBalance).filter(pl.col("local_date") == TUESDAY).collect()
+    assert raw["plant_id"].to_list() == ["11"]
+    marked = runtime.lake.scan(Quarantine).filter(pl.col("local_date") == TUESDAY).collect()
+    assert set(marked.select("source", "plant_id", "reason").rows()) == {
+        ("raw_energy_balance", "12", "not_listed"),
+        ("raw_pv", "12", "not_listed"),
+    }
+    assert {(m.day, m.table, m.plant_id) for m in runtime.missing} == {
+        (str(TUESDAY), "raw_energy_balance", "12"),
+        (str(TUESDAY), "raw_pv", "12"),
+    }
+    assert all("SMA lists it no more" in m.reason for m in runtime.missing)
+
+
+def test_a_stored_day_is_kept_and_the_reason_is_the_list(
+    new_runtime: New,
+    sma: Revocable,
+) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    fetch(runtime, MONDAY)
+    sma.revoke("12")
+    again = new_runtime()
+    fetch(again, MONDAY)
+    assert {m.plant_id for m in again.missing} == {"12"}
+    assert all("SMA lists it no more" in m.reason for m in again.missing)
+    build(again, MONDAY)
+    assert energy(again)["12", 4] == pytest.approx(24.0)
+
+
+def test_a_silent_plant_that_is_still_listed_is_silent(
+    new_runtime: New,
+    sma: Revocable,
+) -> None:
+    sma.watts["12", "2021-10-04"] = None
+    runtime = new_runtime()
+    refresh(runtime)
+    fetch(runtime, MONDAY)
+    assert runtime.missing == []
+    raw = runtime.lake.scan(RawEnergyBalance).select("plant_id", "no_rows").collect()
+    assert raw.rows() == [("11", False), ("12", True)]
+
+
+def test_consent_that_ends_between_the_lists_keeps_what_is_known_of_the_sets(
+    new_runtime: New,
+    sma: Revocable,
+) -> None:
+    refresh(new_runtime())
+    runtime = new_runtime()
+    steps.fetch_plants(runtime)
+    steps.write_plants(runtime)
+    steps.fetch_devices(runtime)
+    sma.revoke("12")
+    steps.fetch_measurement_sets(runtime)
+    steps.write_measurement_sets(runtime)
+    assert set(runtime.lake.scan(MeasurementSets).collect()["plant_id"]) == {"11", "12"}
+    assert {(m.table, m.plant_id) for m in runtime.missing} == {("raw_measurement_sets", "12")}
+
+
+def test_a_shorter_list_on_the_same_day_is_told_and_its_plant_not_asked(
+    new_runtime: New,
+    sma: Revocable,
+) -> None:
+    refresh(new_runtime())
+    sma.revoke("12")
+    runtime = new_runtime()
+    refresh(runtime)
+    assert [(m.table, m.plant_id) for m in runtime.missing] == [("plants", "12")]
+    sma.asked.clear()
+    fetch(runtime, MONDAY)
+    assert {request.plant_id for request in sma.asked} == {"11"}
+
+
+def test_a_list_that_became_empty_fails_with_the_reason_and_keeps_the_plants(
+    new_runtime: New,
+    sma: Revocable,
+    settings: Settings,
+) -> None:
+    refresh(new_runtime())
+    ConsentBook.of(settings).note({"owner1@example.com": Consent(State.REVOKED, None, 1800.0)}, NOW)
+    sma.lists = []
+    runtime = new_runtime()
+    steps.fetch_plants(runtime)
+    with pytest.raises(ConsentMissing, match="1 owner has revoked the consent"):
+        steps.write_plants(runtime)
+    assert runtime.lake.scan(Plants).collect().height == 2
+
+
+def test_the_check_warns_with_what_to_do(
+    new_runtime: New,
+    sma: Revocable,
+) -> None:
+    with new_runtime() as runtime, recorded(runtime) as runs:
+        runs.lists()
+        assert checked(runs.instance) == (True, "Every plant of the last month is listed.")
+        sma.revoke("12")
+        runs.lists()
+        passed, text = checked(runs.instance)
+        assert not passed
+        assert "1 plant is listed no more" in text
+        assert "consent request EMAIL" in text
+
+
+def checked(instance: dg.DagsterInstance) -> tuple[bool, str]:
+    """The newest result of the check: whether it passed, and its text."""
+    key = consent.check_key
+    record = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)[0]
+    assert record.event is not None
+    evaluation = record.event.dagster_event.event_specific_data  # type: ignore[union-attr]
+    assert isinstance(evaluation, dg.AssetCheckEvaluation)
+    assert evaluation.severity is dg.AssetCheckSeverity.WARN
+    return evaluation.passed, evaluation.description or ""
+
+
+def test_the_day_of_the_list_is_not_the_list(new_runtime: New, sma: Revocable) -> None:
+    refresh(new_runtime())
+    later = new_runtime()
+    later.now = lambda: NOW + dt.timedelta(days=1)
+    sma.revoke("12")
+    refresh(later)
+    assert steps.concern(later) is not None
+    later.now = lambda: NOW + dt.timedelta(days=60)
+    assert steps.concern(later) is None
