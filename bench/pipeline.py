@@ -49,14 +49,16 @@ class StagedLake(Lake):
         chunks: Iterable[pl.DataFrame],
         *,
         plants: Collection[str] | None = None,
+        devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
     ) -> Written:
         """As the lake does; drawing a chunk counts to the stage that makes it."""
         if storage(model).layer not in WRITES or not storage(model).partition:
-            return super().replace(model, part, chunks, plants=plants, empty=empty)
+            return super().replace(model, part, chunks, plants=plants, devices=devices, empty=empty)
         write, make = WRITES[storage(model).layer]
         with self.result.stage(write):
-            return super().replace(model, part, self._drawn(chunks, make), plants=plants, empty=empty)
+            drawn = self._drawn(chunks, make)
+            return super().replace(model, part, drawn, plants=plants, devices=devices, empty=empty)
 
     def batches(
         self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None

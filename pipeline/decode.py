@@ -132,7 +132,7 @@ class Decoder:
         numbers, texts = dict.fromkeys(self.fields, "DOUBLE"), dict.fromkeys(self.extra, "VARCHAR")
         shape = json.dumps({"set": [{"time": "VARCHAR", **numbers, **texts}]})
         query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
-        return self._sql(query, batch).rename({"time": "raw_time"})
+        return _run(query, batch).rename({"time": "raw_time"})
 
     def _unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
@@ -156,7 +156,7 @@ class Decoder:
 
     def _sort_out(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The answers of the right shape, and the others with the reason."""
-        kinds = self._sql(_REASONS, batch)
+        kinds = _run(_REASONS, batch)
         return batch.filter(kinds["reason"].is_null()), kinds.drop_nulls("reason")
 
     def _look_closely(
@@ -164,7 +164,7 @@ class Decoder:
     ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
         """The rows with null for each bad value of these answers, the bad values, and the unknown fields."""
         known = ["time", *self.fields]
-        cells = self._sql(_ODD_CELLS, batch, known=known)
+        cells = _run(_ODD_CELLS, batch, known=known)
         unknown = set(cells.filter(~pl.col("field").is_in(known))["field"])
         self._learn(unknown)
         begins = rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())
@@ -195,16 +195,19 @@ class Decoder:
         found = batch["body"].str.head(ENVELOPE).str.extract(r'"resolution"\s*:\s*"(\w+)"')
         if not found.null_count():
             return found
-        late = self._sql(_RESOLUTIONS, batch)["resolution"]
+        late = _run(_RESOLUTIONS, batch)["resolution"]
         return found.zip_with(found.is_not_null(), late)
 
-    def _sql(self, query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
-        self.engine.register("batch", _pieces(batch))
-        try:
-            return self.engine.execute(query, values or None).pl()
-        finally:
-            # The engine outlives the batch.
-            self.engine.unregister("batch")
+
+def _run(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
+    """The query's rows over `batch`, by this thread's engine."""
+    engine = _engine()
+    engine.register("batch", _pieces(batch))
+    try:
+        return engine.execute(query, values or None).pl()
+    finally:
+        # The engine outlives the batch.
+        engine.unregister("batch")
 
 
 def _engine() -> duckdb.DuckDBPyConnection:
@@ -245,6 +248,14 @@ def _key_marks(texts: pl.Series) -> int:
         piece = whole[start : start + LOOK_BYTES + 1]
         found += int(np.count_nonzero((piece[:-1] == quote) & (piece[1:] == colon)))
     return found
+
+
+def unreadable(bodies: pl.Series) -> list[int]:
+    """The places of the bodies (Binary) that are no JSON object with a list of rows."""
+    batch = pl.DataFrame({"body": _texts(bodies)}).with_row_index("answer")
+    if not batch.height:
+        return []
+    return _run(_REASONS, batch).drop_nulls("reason")["answer"].to_list()
 
 
 def _texts(bodies: pl.Series) -> pl.Series:

@@ -97,22 +97,23 @@ class Lake:
         chunks: Iterable[pl.DataFrame],
         *,
         plants: Collection[str] | None = None,
+        devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
     ) -> Written:
         """Make the part hold exactly the rows of `chunks`.
 
-        With `plants`, only those plants' rows are replaced and the others' stay (they are held in memory).
+        With `plants`, or with `devices` as (plant_id, device_id), only their rows are replaced and the others' stay
+        (they are held in memory).
         Each chunk is an eager frame in the model's columns; chunks follow each other in the order of the key.
         Raises BadFrameError if a row breaks the model, and EmptyPartError if there are no rows, stored ones
         would be lost and `empty` was not set. In both cases, and in any other failure, the stored part stays.
         """
         with Spool(arrow_schema(model), self.scratch) as spool:
             digest = _fill(spool, model, part, chunks)
-            # Looked at only now: the caller may have found out which plants while the chunks were drawn.
-            listed = (
-                None if plants is None else pl.DataFrame({"plant_id": list(plants)}, {"plant_id": pl.String})
+            # Looked at only now: the caller may have found out which ones while the chunks were drawn.
+            return self._commit(
+                _Attempt(self, model, part, _scope(plants, devices), digest, empty=empty), spool
             )
-            return self._commit(_Attempt(self, model, part, listed, digest, empty=empty), spool)
 
     def append(self, model: type[Table], part: Part, rows: pl.DataFrame) -> Written:
         """Add rows to the part, which is read and written anew. Rows whose key it holds replace those.
@@ -410,6 +411,15 @@ def _merge(
 
 def _arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+
+
+def _scope(
+    plants: Collection[str] | None, devices: Collection[tuple[str, str]] | None
+) -> pl.DataFrame | None:
+    """What is replaced, as a frame to join by; None means all."""
+    if devices is not None:
+        return pl.DataFrame(list(devices), {"plant_id": pl.String, "device_id": pl.String}, orient="row")
+    return None if plants is None else pl.DataFrame({"plant_id": list(plants)}, {"plant_id": pl.String})
 
 
 def _part_of(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:

@@ -1,8 +1,9 @@
 """What the steps share: sets and their tables, the plants a run is about, where reports and rejects go."""
 
 import datetime as dt
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -24,10 +25,14 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_AND_POWER_PV, ENERGY_BALANCE, MeasurementSet
-from warehouse.lake import Lake, Written
+from warehouse.lake import Lake, Part, Written
+
+T = TypeVar("T")
 
 # How long after its end a day may still grow: Classic portals process for up to two hours.
 DELAY = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
+# How often a step starts over because its sources changed under it.
+SETTLE_ATTEMPTS = 10
 # Why an answer is set aside before it is read.
 REQUEST_FAILED = "request_failed"
 EMPTY_NOW = "empty_now"
@@ -106,6 +111,22 @@ def quarantine(
 ) -> None:
     part: dict[str, dt.date | str] = {"local_date": day, "source": storage(model).table}
     runtime.lake.replace(Quarantine, part, [rows], plants=plants, empty=True)
+
+
+def settled(lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callable[[], T]) -> T:
+    """The result of `work`, done again while another run changed the part of a source under it.
+
+    A commit guards what is written, not what it was made from: without this, a run that read before another one wrote
+    would put the old state back. The other run writes its sources first, so whoever comes last has seen them all.
+    """
+    sources = list(sources)
+    for _ in range(SETTLE_ATTEMPTS):
+        before = [lake.snapshot(source, part).files for source in sources]
+        result = work()
+        if [lake.snapshot(source, part).files for source in sources] == before:
+            return result
+    day = ", ".join(str(value) for value in part.values())
+    raise SunledgerError(f"{day}: other runs kept changing this day. Run it again when they are done.")
 
 
 def report_of(written: Written, **facts: Any) -> Report:

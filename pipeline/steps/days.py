@@ -9,8 +9,6 @@ import polars as pl
 from pipeline import logs as log_entries
 from pipeline.daily import summarize_day, summarize_months
 from pipeline.runtime import Runtime
-
-# How long after its end a day may still grow: Classic portals process for up to two hours.
 from pipeline.steps.base import (
     BALANCE,
     PV,
@@ -19,6 +17,7 @@ from pipeline.steps.base import (
     known_places,
     quarantine,
     report_of,
+    settled,
     with_bounds,
 )
 from pipeline.sun import daylight
@@ -37,11 +36,16 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
-from warehouse.lake import Lake, Part
+from warehouse.lake import Lake, Part, Written
 
 
 def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     """Interval rows of the day from the raw lake; calls no API."""
+    part = {"local_date": day}
+    return settled(runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day))
+
+
+def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     places = known_places(runtime.lake, source)
     transform = SetTransform(source.set, source.intervals, runtime.settings.sma_time_basis)
     account = Account()
@@ -84,23 +88,26 @@ def intervals_as_read(
 
 def write_logs(runtime: Runtime, day: dt.date) -> Report:
     """Log entries of the day from the raw lake; calls no API."""
+    part = {"local_date": day}
     places = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
     basis = runtime.settings.sma_time_basis
-    batches = runtime.lake.batches(RawLogs, {"local_date": day})
-    frames = (log_entries.entries(batch, places, day, basis) for batch in batches)
-    return report_of(runtime.lake.replace(Logs, {"local_date": day}, frames, empty=True))
+
+    def write() -> Report:
+        batches = runtime.lake.batches(RawLogs, part)
+        frames = (log_entries.entries(batch, places, day, basis) for batch in batches)
+        return report_of(runtime.lake.replace(Logs, part, frames, empty=True))
+
+    return settled(runtime.lake, [RawLogs], part, write)
 
 
 def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     """Energy and coverage of every plant that was asked for on the day."""
-    asked = _asked(runtime, BALANCE, day)
-    return _write_daily(runtime, BALANCE, EnergyDaily, asked, ["plant_id"], day)
+    return _write_daily(runtime, BALANCE, EnergyDaily, ["plant_id"], day)
 
 
 def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     """Energy and coverage of every inverter that was asked for on the day."""
-    asked = _asked(runtime, PV, day)
-    return _write_daily(runtime, PV, DeviceEnergyDaily, asked, ["plant_id", "device_id"], day)
+    return _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
 
 
 def write_energy_monthly(runtime: Runtime) -> Report:
@@ -120,18 +127,19 @@ def write_energy_monthly(runtime: Runtime) -> Report:
 
 
 def _write_daily(
-    runtime: Runtime,
-    source: SetSource,
-    model: type[Table],
-    asked: pl.DataFrame,
-    keys: list[str],
-    day: dt.date,
+    runtime: Runtime, source: SetSource, model: type[Table], keys: list[str], day: dt.date
 ) -> Report:
-    frames = runtime.lake.batches(source.intervals, {"local_date": day})
+    part = {"local_date": day}
     quantities = [f.column for f in source.set.powers]
-    summary = summarize_day(frames, asked, keys=keys, quantities=quantities)
-    frame = summary.with_columns(local_date=pl.lit(day)).select(polars_schema(model).names())
-    written = runtime.lake.replace(model, {"local_date": day}, [frame])
+
+    def write() -> tuple[Written, pl.DataFrame]:
+        frames = runtime.lake.batches(source.intervals, part)
+        asked = _asked(runtime, source, keys, day)
+        summary = summarize_day(frames, asked, keys=keys, quantities=quantities)
+        frame = summary.with_columns(local_date=pl.lit(day)).select(polars_schema(model).names())
+        return runtime.lake.replace(model, part, [frame]), frame
+
+    written, frame = settled(runtime.lake, [source.raw, source.intervals], part, write)
     counts = dict(frame["status"].value_counts().rows())
     return report_of(
         written,
@@ -142,25 +150,30 @@ def _write_daily(
     )
 
 
-def _asked(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
+def _asked(runtime: Runtime, source: SetSource, keys: list[str], day: dt.date) -> pl.DataFrame:
     """What was asked for on the day, with the bounds of its day and of its daylight, and whether it is final.
 
-    Failed requests were asked too: their plants must show up as missing.
+    Failed requests were asked too: their plants must show up as missing, once the day is over.
     """
-    keys = ["plant_id", "device_id"] if source.of_devices else ["plant_id"]
     raw = runtime.lake.batches(source.raw, {"local_date": day}, columns=["plant_id", "device_id", "final"])
     answered = pl.concat([pl.DataFrame(schema=_ASKED), *raw])
     part: Part = {"local_date": day, "source": storage(source.raw).table}
     failed = [
-        batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(value=True))
+        batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(None, pl.Boolean))
         for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
     ]
-    asked = pl.concat([answered, *failed]).group_by(keys).agg(pl.col("final").all())
+    asked = pl.concat([answered, *failed])
+    if source.of_devices:
+        # A plant that is listed no more is reported as a whole: that is no device.
+        asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.scan(Plants).collect()
-    placed = with_bounds(asked.join(plants, on="plant_id"), day)
-    sun = daylight(plants, day).select("plant_id", "sunrise", "sunset")
-    columns = [*keys, "day_start", "day_end", "sunrise", "sunset", "start_up", "final"]
-    return placed.join(sun, on="plant_id").select(columns).sort(keys)
+    placed = with_bounds(asked.group_by(keys).agg(pl.col("final").all()).join(plants, on="plant_id"), day)
+    return (
+        placed.join(daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id")
+        .with_columns(pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")))
+        .select(*keys, "day_start", "day_end", "sunrise", "sunset", "start_up", "final")
+        .sort(keys)
+    )
 
 
 _ASKED = {"plant_id": pl.String, "device_id": pl.String, "final": pl.Boolean}

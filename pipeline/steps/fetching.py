@@ -87,11 +87,20 @@ def _device_requests(runtime: Runtime) -> list[Request]:
 
 
 def _sets_requests(runtime: Runtime) -> list[Request]:
+    """Of every plant and active device, and once of each deactivated one: its past can still be asked for."""
     plants = listed(runtime)
-    active = runtime.lake.scan(Devices).filter(pl.col("is_active").fill_null(value=True)).collect()
-    wanted = active.join(plants, on="plant_id", how="semi").select("plant_id", "device_id").rows()
+    known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()
+    devices = runtime.lake.scan(Devices).collect().join(plants, on="plant_id", how="semi")
+    active = pl.col("is_active").fill_null(value=True)
+    wanted = pl.concat(
+        [
+            devices.filter(active),
+            devices.filter(~active).join(known, on=["plant_id", "device_id"], how="anti"),
+        ]
+    )
     requests = [Request.plant_sets(plant) for plant in plants["plant_id"]]
-    return sorted(requests + [Request.device_sets(plant, device) for plant, device in wanted])
+    requests += [Request.device_sets(*ids) for ids in wanted.select("plant_id", "device_id").rows()]
+    return sorted(requests)
 
 
 def _set_requests(runtime: Runtime, source: SetSource, places: pl.DataFrame, day: dt.date) -> list[Request]:
@@ -106,12 +115,13 @@ def _set_requests(runtime: Runtime, source: SetSource, places: pl.DataFrame, day
 
 
 def _places(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
-    """The plants or devices to ask for: listed, in operation, and known to have the set; sorted."""
+    """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
     plants = in_operation(listed(runtime), day)
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
     owner = pl.col("device_id").is_not_null() if source.of_devices else pl.col("device_id").is_null()
-    having = sets.filter(owner).collect()
-    return having.join(plants, on="plant_id").sort("plant_id", "device_id")
+    having = sets.filter(owner).collect().join(plants, on="plant_id").sort("plant_id", "device_id")
+    ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() < day).collect()
+    return having.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")
 
 
 def _fetch_list(runtime: Runtime, model: type[RawAnswers], requests: Sequence[Request]) -> Report:
@@ -155,8 +165,8 @@ def _fetch(
         fetched=fetched,
         still_listed=lambda: _still_listed(runtime),
     )
-    # The set of answered plants fills while the frames are drawn, before the commit looks at it.
-    written = runtime.lake.replace(model, {"local_date": day}, frames, plants=fetched.plants)
+    # The set of what was answered fills while the frames are drawn, before the commit looks at it.
+    written = runtime.lake.replace(model, {"local_date": day}, frames, devices=fetched.series)
     quarantine(runtime, model, day, _failed(fetched, model, day), plants=_plants_of(requests))
     for failure in fetched.failures:
         reason = str(failure.error)
@@ -164,7 +174,7 @@ def _fetch(
     for plant in fetched.unlisted:
         reason = access.why_gone(runtime.settings.sma_flow, owners_of(runtime.settings))
         runtime.missing.append(Missing(str(day), table, plant, f"SMA answers without rows; {reason}"))
-    for plant in fetched.kept:
+    for plant, _ in fetched.kept:
         reason = "SMA answers without rows where rows are stored; the stored ones were kept"
         runtime.missing.append(Missing(str(day), table, plant, reason))
     return report_of(
@@ -201,7 +211,7 @@ def _failed(fetched: Fetched, model: type[Table], day: dt.date) -> pl.DataFrame:
     rows: list[tuple[str, str, str, str | None]] = [
         (f.request.plant_id, f.request.device_id, REQUEST_FAILED, str(f.error)) for f in fetched.failures
     ]
-    rows += [(plant, "", EMPTY_NOW, None) for plant in fetched.kept]
+    rows += [(plant, device, EMPTY_NOW, None) for plant, device in fetched.kept]
     rows += [(plant, "", NOT_LISTED, None) for plant in sorted(fetched.unlisted)]
     found = pl.DataFrame(
         rows,

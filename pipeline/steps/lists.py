@@ -53,9 +53,23 @@ def write_devices(runtime: Runtime) -> Report:
 
 
 def write_measurement_sets(runtime: Runtime) -> Report:
-    """Sets by the newest answers; a plant that was not asked or not answered keeps what was known."""
-    _, answers = newest(runtime, RawMeasurementSets)
+    """Sets by the newest answers.
+
+    Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
+    withdrew the consent looks just like that. The latter is reported, unless nothing was known.
+    """
+    today, answers = newest(runtime, RawMeasurementSets)
     stored = runtime.lake.scan(MeasurementSets).collect()
-    kept = stored.join(answers, on="plant_id", how="anti")
-    frame = pl.concat([master.measurement_sets(answers), kept]).sort(*storage(MeasurementSets).key)
-    return report_of(runtime.lake.replace(MeasurementSets, {}, [frame], empty=True))
+    found = master.measurement_sets(answers)
+    owner = ["plant_id", "device_id"]
+    kept = stored.join(found, on=owner, how="anti", nulls_equal=True)
+    asked = answers.select("plant_id", pl.col("device_id").replace("", None)).unique()
+    lost = kept.join(asked, on=owner, how="semi", nulls_equal=True).select(owner).unique().sort(owner)
+    for plant, device in lost.rows():
+        what = f"device {device}" if device else "the plant"
+        reason = f"SMA names no measurement set of {what} any more; those that were known are still asked for"
+        runtime.missing.append(Missing(str(today), "measurement_sets", plant, reason))
+    frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
+    return report_of(
+        runtime.lake.replace(MeasurementSets, {}, [frame], empty=True), without_sets_now=lost.height
+    )

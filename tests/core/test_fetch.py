@@ -43,9 +43,18 @@ def drawn(
     *results: Answer | Failure,
     final_after: dict[str, dt.datetime] | None = None,
     with_rows: frozenset[tuple[str, str, str]] = frozenset(),
+    listed: frozenset[str] | None = None,
 ) -> tuple[list[pl.DataFrame], Fetched]:
     fetched = Fetched()
-    frames = raw_frames(results, DAY, final_after=final_after or {}, with_rows=with_rows, fetched=fetched)
+    asked = {result.request.plant_id for result in results}
+    frames = raw_frames(
+        results,
+        DAY,
+        final_after=final_after or {},
+        with_rows=with_rows,
+        fetched=fetched,
+        still_listed=lambda: asked if listed is None else listed,
+    )
     return list(frames), fetched
 
 
@@ -69,7 +78,7 @@ def test_answers_become_rows_of_the_raw_lake_as_they_are() -> None:
         "no_rows": False,
         "body": WITH_ROWS,
     }
-    assert (fetched.answers, fetched.bytes, fetched.plants) == (1, len(WITH_ROWS), {"7"})
+    assert (fetched.answers, fetched.bytes, fetched.series) == (1, len(WITH_ROWS), {("7", "70")})
 
 
 @pytest.mark.parametrize(("late_s", "final"), [(-1, False), (0, True), (1, True)])
@@ -100,13 +109,15 @@ def test_no_more_is_drawn_than_a_batch_needs(monkeypatch: pytest.MonkeyPatch) ->
             asked.append(plant)
             yield answer(plant_day(plant))
 
-    frames = raw_frames(results(), DAY, final_after={}, with_rows=frozenset(), fetched=Fetched())
+    frames = raw_frames(
+        results(), DAY, final_after={}, with_rows=frozenset(), fetched=Fetched(), still_listed=lambda: "abcd"
+    )
     next(frames)
     # The first answer of the next plant says that the first plant is complete.
     assert asked == ["a", "b"]
 
 
-def test_a_plant_is_dropped_whole_when_one_of_its_requests_failed() -> None:
+def test_a_series_is_dropped_whole_when_one_of_its_requests_failed() -> None:
     later = DAY + dt.timedelta(days=1)
     frames, fetched = drawn(
         answer(plant_day("1")),
@@ -116,7 +127,7 @@ def test_a_plant_is_dropped_whole_when_one_of_its_requests_failed() -> None:
         failure(plant_day("3", later)),
     )
     assert pl.concat(frames)["plant_id"].to_list() == ["2"]
-    assert fetched.plants == {"2"}
+    assert fetched.series == {("2", "")}
     assert [f.request.plant_id for f in fetched.failures] == ["1", "3", "3"]
     assert fetched.answers == 1
 
@@ -128,16 +139,21 @@ def test_a_plant_is_dropped_whole_when_one_of_its_requests_failed() -> None:
         body([], name="time"),
         body([], name='"time":'),
         b'{"plant":{"plantId":"1","timezone":"Europe/Berlin"},"set":[]}',
-        b"<html>a page of the portal</html>",
-        b'{"message":"no consent","code":"200"}',
-        b"",
     ],
 )
 def test_an_answer_without_rows_never_replaces_one_with_rows(empty: bytes) -> None:
     stored = frozenset({("1", "", "2025-07-09")})
     frames, fetched = drawn(answer(plant_day("1"), empty), answer(plant_day("2"), empty), with_rows=stored)
     assert pl.concat(frames).select("plant_id", "no_rows").rows() == [("2", True)]
-    assert (fetched.kept, fetched.plants, fetched.failures) == (["1"], {"2"}, [])
+    assert (fetched.kept, fetched.series, fetched.failures) == ([("1", "")], {("2", "")}, [])
+
+
+def test_a_failing_device_does_not_take_its_siblings_along() -> None:
+    good, bad = (Request.device_day("1", device, "EnergyAndPowerPv", DAY) for device in ("a", "b"))
+    (frame,), fetched = drawn(answer(good), failure(bad))
+    assert frame["device_id"].to_list() == ["a"]
+    assert fetched.series == {("1", "a")}
+    assert [f.request.device_id for f in fetched.failures] == ["b"]
 
 
 def test_rows_of_one_answer_do_not_replace_a_plant_whose_other_answer_lost_its_rows() -> None:
@@ -146,7 +162,7 @@ def test_rows_of_one_answer_do_not_replace_a_plant_whose_other_answer_lost_its_r
     frames, fetched = drawn(
         answer(plant_day("1")), answer(plant_day("1", later), WITHOUT_ROWS), with_rows=stored
     )
-    assert (frames, fetched.kept) == ([], ["1"])
+    assert (frames, fetched.kept) == ([], [("1", "")])
 
 
 def test_an_answer_with_rows_replaces_one_with_rows() -> None:
@@ -173,7 +189,7 @@ def test_lists_are_never_without_rows(request_: Request) -> None:
     assert (frame["no_rows"].to_list(), fetched.kept) == ([False], [])
 
 
-@pytest.mark.parametrize("request_", [*LISTS, Request.logs("1", DAY)], ids=lambda request: request.endpoint)
+@pytest.mark.parametrize("request_", LISTS, ids=lambda request: request.endpoint)
 @pytest.mark.parametrize("content", [b"<html></html>", b"", b"[]", b'{"plants":[', b"\xff"])
 def test_a_list_that_is_none_counts_as_a_request_that_failed(request_: Request, content: bytes) -> None:
     with pytest.raises(
@@ -194,9 +210,30 @@ def test_an_object_without_the_list_is_none(request_: Request, content: Row) -> 
     assert [f.request for f in fetched.failures] == [request_]
 
 
-def test_unreadable_measurements_are_stored_as_received() -> None:
-    (frame,), fetched = drawn(answer(plant_day("1"), b"<html>"))
-    assert (frame["body"].to_list(), fetched.plants) == ([b"<html>"], {"1"})
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>a page of the portal</html>",
+        b'{"message":"no consent","code":"200"}',
+        b"",
+        b"\xff",
+        WITH_ROWS[:-9],
+        b"[" + WITH_ROWS + b"]",
+        WITH_ROWS.replace(b'"set"', b'"rows"'),
+    ],
+)
+def test_measurements_that_cannot_be_read_replace_nothing_and_are_failures(content: bytes) -> None:
+    (frame,), fetched = drawn(answer(plant_day("1"), content), answer(plant_day("2")))
+    assert frame["plant_id"].to_list() == ["2"]
+    assert fetched.series == {("2", "")}
+    assert [f.request.plant_id for f in fetched.failures] == ["1"]
+    assert "with something else than measurements" in str(fetched.failures[0].error)
+
+
+def test_a_day_of_which_nothing_can_be_read_is_missing_and_ends_no_run() -> None:
+    refused = PermanentError("GET /v1/x answered 404: check the id.", path="/v1/x", status=404)
+    frames, fetched = drawn(answer(plant_day("1"), b"<html>"), failure(plant_day("2"), refused))
+    assert (frames, len(fetched.failures)) == ([], 2)
 
 
 def test_wrong_credentials_end_everything_at_once() -> None:
@@ -208,14 +245,18 @@ def test_wrong_credentials_end_everything_at_once() -> None:
             yield failure(plant_day(plant), CredentialsError("The secret is wrong: check SMA_CLIENT_SECRET."))
 
     with pytest.raises(CredentialsError, match="SMA_CLIENT_SECRET"):
-        list(raw_frames(results(), DAY, final_after={}, with_rows=frozenset(), fetched=Fetched()))
+        list(
+            raw_frames(
+                results(), DAY, final_after={}, with_rows=frozenset(), fetched=Fetched(), still_listed=set
+            )
+        )
     assert asked == ["a"]
 
 
 def test_the_only_failure_is_raised_as_it_is() -> None:
     error = PermanentError("GET /v1/x answered 404: check the id.", path="/v1/x", status=404)
     with pytest.raises(PermanentError) as raised:
-        drawn(failure(plant_day("1"), error))
+        drawn(failure(Request.plants(), error))
     assert raised.value is error
 
 
@@ -232,7 +273,7 @@ def test_all_failures_are_told_in_one_error(second: type[SmaError], transient: b
 def test_failures_beside_kept_rows_are_not_raised() -> None:
     stored = frozenset({("1", "", "2025-07-09")})
     frames, fetched = drawn(answer(plant_day("1"), WITHOUT_ROWS), failure(plant_day("2")), with_rows=stored)
-    assert (frames, len(fetched.failures), fetched.kept) == ([], 1, ["1"])
+    assert (frames, len(fetched.failures), fetched.kept) == ([], 1, [("1", "")])
 
 
 def test_nothing_asked_is_nothing_drawn() -> None:
