@@ -16,10 +16,9 @@ from schemas import Table, columns, comment, storage
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
 DAYS_PER_RUN = 31
-# Runs that call the API share one pool, so that several of them never ask for more than one credential's worth
-# at once: pool limit 1 x at most SMA_MAX_CONNECTIONS requests in flight.
+# Names of pools for operators to set limits on. The limits that must hold need none: the request budget is shared by
+# all processes, days are committed by compare-and-swap, and publishers take turns by a lock.
 API_POOL = "sma_api"
-# Only one run publishes at a time, or an older snapshot could come last.
 PUBLISH_POOL = "publish"
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
@@ -129,6 +128,12 @@ def told() -> Iterator[None]:
         transient = isinstance(error, SmaError) and error.transient
         raise dg.Failure(
             description=str(error), metadata={"exit_code": error.exit_code}, allow_retries=transient
+        ) from error
+    except OSError as error:
+        raise dg.Failure(
+            description=f"{error.filename or 'A file'} can't be read or written ({error.strerror or error}): look at "
+            f"the disk and the permissions there. 'sunledger verify' says what of the lake is whole.",
+            allow_retries=False,
         ) from error
 
 

@@ -48,21 +48,28 @@ def list_assets() -> list[dg.AssetsDefinition]:
 
 def day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """What is measured and logged, a plant-local day a partition."""
+    return [*fetched_day_assets(days), *made_day_assets(days)]
+
+
+def fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The answers of each day as received."""
     ask = functools.partial(per_day, days=days, kinds=FROM_API, pool=API_POOL)
-    make = functools.partial(per_day, days=days, kinds=FROM_LAKE)
-    lists = ["plants", "measurement_sets"]
+    lists = ["plants", "measurement_sets", "devices"]
     return [
         ask(
             RawEnergyBalance,
             step=lambda runtime, day: steps.fetch_set(runtime, steps.BALANCE, day),
             deps=lists,
         ),
-        ask(
-            RawPv,
-            step=lambda runtime, day: steps.fetch_set(runtime, steps.PV, day),
-            deps=[*lists, "devices"],
-        ),
+        ask(RawPv, step=lambda runtime, day: steps.fetch_set(runtime, steps.PV, day), deps=lists),
         ask(RawLogs, step=steps.fetch_logs, deps=["plants"]),
+    ]
+
+
+def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """What each day's answers are made into; calls no API."""
+    make = functools.partial(per_day, days=days, kinds=FROM_LAKE)
+    return [
         make(
             EnergyBalanceIntervals,
             step=lambda runtime, day: steps.write_intervals(runtime, steps.BALANCE, day),

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from assets.checks import list_checks
 from assets.common import DAYS_PER_RUN
 from assets.published import warehouse
-from assets.tables import day_assets, list_assets, month_assets
+from assets.tables import day_assets, list_assets, made_day_assets, month_assets
 from pipeline.definitions import day_partitions
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.instance import dagster_home
@@ -44,11 +45,19 @@ class Runs:
         self._run([*list_assets(), *list_checks()], {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
-        """Fetch and turn into energy all days from first to last, in runs of up to a month. Raises RunFailedError."""
+        """Fetch and turn into energy all days from first to last, in runs of up to a month.
+
+        Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
+        """
         partitions = day_partitions(self.runtime.settings)
         for start, end in chunks(first, last):
             tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
-            self._run([*day_assets(partitions), *month_assets()], tags)
+            try:
+                self._run([*day_assets(partitions), *month_assets()], tags)
+            except RunFailedError as failure:
+                if failure.exit_code != INTERRUPTED:
+                    self._run([*made_day_assets(partitions), *month_assets()], tags)
+                raise
 
     def publish(self) -> None:
         """Publish the warehouse. Raises RunFailedError."""
@@ -73,8 +82,14 @@ class Runs:
 @contextmanager
 def recorded(runtime: Runtime) -> Iterator[Runs]:
     """Runs that are recorded in the home's Dagster, where the UI shows them."""
-    with dg.DagsterInstance.from_config(str(dagster_home(runtime.settings))) as instance:
-        yield Runs(runtime, instance)
+    try:
+        with dg.DagsterInstance.from_config(str(dagster_home(runtime.settings))) as instance:
+            yield Runs(runtime, instance)
+    except SQLAlchemyError as fault:
+        raise SunledgerError(
+            f"Dagster's records in {runtime.settings.home / 'dagster'} can't be read or written "
+            f"({type(fault).__name__}): look at the free space and the permissions there, then run it again."
+        ) from fault
 
 
 def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:

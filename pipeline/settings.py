@@ -218,6 +218,8 @@ def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Sett
         )
     try:
         return Settings(**{"_env_file": env_file, **overrides})
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{env_file} is not UTF-8 text: save it as UTF-8.") from None
     except ValidationError as fault:
         # A default that depends on a wrong setting is reported too, after the cause: tell the cause.
         raise ConfigurationError(_sentence(fault.errors(include_url=False)[0])) from None

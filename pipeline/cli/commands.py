@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part (what is missing is 
 import datetime as dt
 import os
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,8 +80,11 @@ def backfill(
             runtime.progress = bars
             with recorded(runtime) as runs:
                 runs.lists()
-                runs.days(begin, end)
-                runs.publish()
+                try:
+                    runs.days(begin, end)
+                finally:
+                    # Also after a failure: what was finished before it is whole.
+                    runs.publish()
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(f"{days} days done with {sent} requests; published {runtime.settings.warehouse}.")
@@ -252,13 +256,21 @@ def main() -> None:
         # The reader of our output has left; nobody is there to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+    except OSError as error:
+        place = error.filename or "A file"
+        complain(
+            f"{place} can't be read or written ({error.strerror or error}): look at the disk and the permissions."
+        )
+        sys.exit(FAILED)
 
 
 def _day(option: str, text: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, as in 2026-10-31.") from None
+    with suppress(ValueError):
+        day = dt.date.fromisoformat(text)
+        # Python also reads 20261031 and 2026-W44-6, which are more often a slip than meant.
+        if day.isoformat() == text:
+            return day
+    raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, as in 2026-10-31.")
 
 
 def _runtime(plants: list[str] | None) -> "Runtime":
