@@ -113,6 +113,8 @@ def _summary(
     """Figures of the series in one frame of whole series."""
     lasts = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds()
     valued = pl.any_horizontal(pl.col(f"{name}_w").is_not_null() for name in quantities)
+    # A row whose PV generation was set aside is a hole in the day, whatever else it says.
+    valued &= ~pl.col("flagged") | pl.col("pv_generation_w").is_not_null()
     metered = [name for name in quantities if name in METERED]
     rows = rows.with_columns(valued=valued).with_columns(
         # What an absent value covers is null before the rows are grouped: to filter each group costs twice as much.

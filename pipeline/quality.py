@@ -37,6 +37,10 @@ NEIGHBOUR: Final = "neighbour"
 
 # Quantities that the rated power of the plant or inverter bounds.
 BOUNDED: Final = frozenset({"pv_generation"})
+# Quantities that the portal computes from PV generation: where that is beyond rated, so are they.
+FROM_PV: Final = frozenset(
+    {"total_generation", "direct_consumption", "self_consumption", "self_supply", "grid_feed_in"}
+)
 
 
 def row_fault(*, neighbours: bool) -> pl.Expr:
@@ -84,21 +88,31 @@ def value_rules(powers: Sequence[str], states: Mapping[str, tuple[float, float]]
     `rated_w` (null: unknown).
     """
     return [
-        *(_power_rule(f"{name}_w", bounded=name in BOUNDED) for name in powers),
+        *(_power_rule(name, _beyond(name, powers)) for name in powers),
         *(_range_rule(name, low, high) for name, (low, high) in states.items()),
     ]
 
 
-def _power_rule(column: str, *, bounded: bool) -> ValueRule:
-    value = pl.col(column)
+def _beyond(name: str, powers: Sequence[str]) -> pl.Expr | None:
+    """Whether a value is beyond what the rated power allows; None for quantities that it does not bound."""
+    if name in BOUNDED:
+        return pl.col(f"{name}_w") > pl.col("rated_w") * BEYOND_RATED
+    if name in FROM_PV and "pv_generation" in powers:
+        return pl.col(f"{name}_w").is_not_null() & (
+            pl.col("pv_generation_w") > pl.col("rated_w") * BEYOND_RATED
+        )
+    return None
+
+
+def _power_rule(name: str, beyond: pl.Expr | None) -> ValueRule:
+    value = pl.col(f"{name}_w")
     # Not a number, infinity, negatives and what no plant on earth makes all fail this one comparison.
     broken = ~value.is_between(0, FINITE)
     reason = pl.when(~value.is_finite()).then(pl.lit(NOT_A_NUMBER)).when(value < 0).then(pl.lit(NEGATIVE))
-    if bounded:
-        beyond = value > pl.col("rated_w") * BEYOND_RATED
+    if beyond is not None:
         broken |= beyond.fill_null(value=False)
         reason = reason.when(beyond).then(pl.lit(BEYOND))
-    return ValueRule(column, broken, reason.otherwise(pl.lit(OUT_OF_RANGE)))
+    return ValueRule(f"{name}_w", broken, reason.otherwise(pl.lit(OUT_OF_RANGE)))
 
 
 def _range_rule(column: str, low: float, high: float) -> ValueRule:

@@ -2,10 +2,10 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pipeline.errors import TransientError
+from pipeline.errors import SmaError, TransientError
 from pipeline.sma.requests import Answer, Failure, Request
 
 NOW = dt.datetime(2021, 10, 20, 12, tzinfo=dt.UTC)
@@ -20,15 +20,20 @@ class ScriptedSma:
         self.watts: dict[tuple[str, str], float | None] = {}
         self.broken: set[str] = set()
         self.lists: list[str] = ["11", "12"]
+        self.devices: dict[str, list[dict[str, Any]]] = {}
+        # Says something else than usual: a body, or an error; None where nothing is special.
+        self.special: Callable[[Request], bytes | SmaError | None] = lambda _: None
 
     def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
         for request in requests:
             self.asked.append(request)
+            special = self.special(request)
             if request.plant_id in self.broken:
-                error = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
-                yield Failure(request, error, 6)
+                special = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
+            if isinstance(special, SmaError):
+                yield Failure(request, special, 6)
             else:
-                body = json.dumps(self._body(request)).encode()
+                body = special if special is not None else json.dumps(self._body(request)).encode()
                 yield Answer(request, request.target, 200, NOW, 5.0, 1, body)
 
     def close(self) -> None:
@@ -49,13 +54,16 @@ class ScriptedSma:
                 ]
             }
         if request.endpoint == "devices":
-            return {"devices": [{"deviceId": f"{request.plant_id}1", "name": "Inverter", "isActive": True}]}
+            one = {"deviceId": f"{request.plant_id}1", "name": "Inverter", "isActive": True}
+            return {"devices": self.devices.get(request.plant_id, [one])}
         if request.endpoint == "sets":
             return {"sets": ["EnergyAndPowerPv"] if request.device_id else ["EnergyBalance"]}
         if request.endpoint == "logs":
             return {"logs": []}
         watts = self.watts.get((request.plant_id, request.date), 1000.0)
-        return {"resolution": "FiveMinutes", "set": rows(request.date, watts)}
+        # The envelope holds the plant, as SMA's does; its time zone is no row.
+        plant = {"plantId": request.plant_id, "name": "x", "timezone": ZONE}
+        return {"plant": plant, "resolution": "FiveMinutes", "set": rows(request.date, watts)}
 
 
 def rows(day: str, watts: float | None) -> list[dict[str, Any]]:

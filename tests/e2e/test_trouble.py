@@ -1,0 +1,192 @@
+"""What goes wrong at SMA or beside us costs what it must and nothing more, and is always told."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline import steps
+from pipeline.errors import PermanentError, SmaError
+from pipeline.runs import recorded
+from pipeline.runtime import Runtime
+from pipeline.sma.requests import Request
+from schemas import (
+    DeviceEnergyDaily,
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    MeasurementSets,
+    Quarantine,
+    RawEnergyBalance,
+)
+from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
+from tests.scripted import ScriptedSma, rows
+from warehouse.lake import Lake
+
+New = Callable[..., Runtime]
+REFUSED = PermanentError("GET /v1/x answered 404: check the id.", path="/v1/x", status=404)
+
+
+def balance_of(plant: str) -> Callable[[Request], bool]:
+    return lambda r: r.endpoint == "measurements" and r.plant_id == plant and not r.device_id
+
+
+def saying(
+    answer: bytes | SmaError, to: Callable[[Request], bool]
+) -> Callable[[Request], bytes | SmaError | None]:
+    return lambda request: answer if to(request) else None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"set":[{"time":"2021-10-04T00:05:00","pvGeneration":1.0},{"time":',
+        b'[{"time":"2021-10-04T00:05:00","pvGeneration":1.0}]',
+        b"<html>busy</html>",
+    ],
+)
+def test_an_answer_that_cannot_be_read_keeps_the_stored_day_and_is_listed(
+    new_runtime: New, sma: ScriptedSma, body: bytes
+) -> None:
+    run(new_runtime(), MONDAY)
+    sma.special = saying(body, balance_of("12"))
+    runtime = new_runtime()
+    fetch(runtime, MONDAY)
+    build(runtime, MONDAY)
+    assert energy(runtime)["12", 4] == pytest.approx(24.0)
+    assert {(m.plant_id, m.table) for m in runtime.missing} == {("12", "raw_energy_balance")}
+
+
+def test_a_first_answer_that_cannot_be_read_is_a_missing_day(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.special = saying(b"<html>busy</html>", balance_of("12"))
+    runtime = run(new_runtime(), MONDAY)
+    status = runtime.lake.scan(EnergyDaily).select("plant_id", "status").collect()
+    assert status.rows() == [("11", "complete"), ("12", "missing")]
+    assert len(runtime.missing) == 1
+
+
+def test_a_day_that_sma_refuses_is_missing_and_the_others_are_done(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    sma.special = saying(REFUSED, lambda r: r.date == "2021-10-05")
+    with new_runtime() as runtime, recorded(runtime) as runs:
+        runs.lists()
+        runs.days(MONDAY, TUESDAY + dt.timedelta(days=1))
+        runs.publish()
+        found = runtime.lake.scan(EnergyDaily).select("local_date", "status").unique().sort("local_date")
+        assert [status for _, status in found.collect().rows()] == ["complete", "missing", "complete"]
+        assert {m.day for m in runtime.missing} == {"2021-10-05"}
+        assert runtime.settings.warehouse.is_file()
+
+
+def test_logs_that_a_client_may_not_read_stop_nothing(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.special = saying(REFUSED, lambda r: r.endpoint == "logs")
+    runtime = run(new_runtime(), MONDAY)
+    assert energy(runtime)["11", 4] == pytest.approx(24.0)
+    assert {m.table for m in runtime.missing} == {"raw_logs"}
+
+
+def test_what_was_fetched_before_an_outage_becomes_energy(new_runtime: New, sma: ScriptedSma) -> None:
+    def outage(request: Request) -> None:
+        if request.date == "2021-10-05":
+            sma.broken |= {"11", "12"}
+
+    sma.special = outage  # type: ignore[assignment]
+    with new_runtime() as runtime, recorded(runtime) as runs:
+        runs.lists()
+        with pytest.raises(Exception, match="None of 2 requests was answered"):
+            runs.days(MONDAY, TUESDAY)
+        assert energy(runtime)["11", 4] == pytest.approx(24.0)
+
+
+def test_a_set_that_is_named_no_more_is_still_asked_for_and_told(new_runtime: New, sma: ScriptedSma) -> None:
+    refresh(new_runtime())
+    sma.special = saying(b'{"sets":[]}', lambda r: r.endpoint == "sets" and r.plant_id == "12")
+    runtime = run(new_runtime(), MONDAY)
+    assert set(runtime.lake.scan(MeasurementSets).collect()["plant_id"]) == {"11", "12"}
+    assert energy(runtime)["12", 4] == pytest.approx(24.0)
+    assert {m.plant_id for m in runtime.missing} == {"12"}
+
+
+def two_inverters(second: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"deviceId": "111", "isActive": True}, {"deviceId": "112", "isActive": True, **second}]
+
+
+def test_a_failing_inverter_leaves_its_sibling_alone_and_is_listed(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    sma.devices["11"] = two_inverters({})
+    sma.special = saying(REFUSED, lambda r: r.device_id == "112" and r.endpoint == "measurements")
+    runtime = run(new_runtime(), MONDAY)
+    found = runtime.lake.scan(DeviceEnergyDaily).filter(pl.col("plant_id") == "11").collect()
+    assert found.select("device_id", "status").rows() == [("111", "complete"), ("112", "missing")]
+    aside = runtime.lake.scan(Quarantine).select("device_id", "reason").collect()
+    assert ("112", "request_failed") in aside.rows()
+
+
+def test_an_empty_answer_of_an_inverter_makes_no_inverter_without_a_name(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    run(new_runtime(), MONDAY)
+    sma.special = saying(b'{"set":[]}', lambda r: r.device_id == "111" and r.endpoint == "measurements")
+    runtime = run(new_runtime(), MONDAY)
+    found = runtime.lake.scan(DeviceEnergyDaily).filter(pl.col("plant_id") == "11").collect()
+    assert found.select("device_id", "status").rows() == [("111", "complete")]
+
+
+def test_a_replaced_inverter_is_asked_for_the_days_that_it_worked(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.devices["11"] = two_inverters({"isActive": False, "deactivatedAt": "2021-10-04T13:00:00"})
+    runtime = run(new_runtime(), MONDAY, TUESDAY)
+    found = runtime.lake.scan(DeviceEnergyDaily).filter(pl.col("plant_id") == "11").collect()
+    worked = {(row["local_date"].day, row["device_id"]) for row in found.iter_rows(named=True)}
+    assert worked == {(4, "111"), (4, "112"), (5, "111")}
+    sma.asked.clear()
+    refresh(new_runtime())
+    assert not [r for r in sma.asked if r.endpoint == "sets" and r.device_id == "112"]
+
+
+def test_a_spike_is_left_out_of_all_that_comes_from_it_and_the_day_is_not_complete(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    day = [{**row, "totalGeneration": row["pvGeneration"]} for row in rows("2021-10-04", 1000.0)]
+    day[100] |= {"pvGeneration": 2e6, "totalGeneration": 2e6}
+    body = json.dumps({"resolution": "FiveMinutes", "set": day}).encode()
+    sma.special = saying(body, balance_of("11"))
+    runtime = run(new_runtime(), MONDAY)
+    (found,) = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == "11").collect().rows(named=True)
+    assert found["pv_generation_kwh"] == pytest.approx(24.0 - 1 / 12)
+    assert found["total_generation_kwh"] == pytest.approx(24.0 - 1 / 12)
+    assert (found["n_flagged"], found["status"]) == (1, "partial")
+    assert found["coverage"] < 1
+    aside = runtime.lake.scan(Quarantine).filter(pl.col("scope") == "value").collect()
+    assert aside.select("field", "reason").sort("field").rows() == [
+        ("pvGeneration", "beyond_rated"),
+        ("totalGeneration", "beyond_rated"),
+    ]
+
+
+def test_two_runs_on_one_day_lose_nothing_of_each_other(
+    new_runtime: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run has read the raw day when another adds its plant; then the first one commits what it made."""
+    refresh(new_runtime())
+    first = new_runtime("11")
+    fetch(first, MONDAY)
+    read, raced = Lake.batches, []
+
+    def slow(lake: Lake, model: Any, *arguments: Any, **options: Any) -> Iterator[pl.DataFrame]:
+        frames = list(read(lake, model, *arguments, **options))
+        if model is RawEnergyBalance and not raced:
+            raced.append(True)
+            second = new_runtime("12")
+            fetch(second, MONDAY)
+            build(second, MONDAY)
+        return iter(frames)
+
+    monkeypatch.setattr(Lake, "batches", slow)
+    steps.write_intervals(first, steps.BALANCE, MONDAY)
+    stored = first.lake.scan(EnergyBalanceIntervals).select("plant_id").unique().sort("plant_id").collect()
+    assert raced
+    assert stored["plant_id"].to_list() == ["11", "12"]
