@@ -120,7 +120,8 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
     # The first pass of a repeated midnight closes the day before: only the second pass is of this day.
     both = (is_first & is_second & (first > pl.col("day_start"))).fill_null(value=False)
     repeated = pl.when(both).then("label")
-    jump = (repeated < repeated.forward_fill().shift(1).over(series)).fill_null(value=False)
+    # Within a series: everything made of it is taken over one.
+    jump = (repeated < repeated.forward_fill().shift(1)).fill_null(value=False)
     alone = pl.len().over(series, "label") == 1
     late = (
         pl.when(alone)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from pipeline.timebase import TimeBasis
 from pipeline.transform import Account, SetTransform
@@ -20,11 +20,17 @@ FETCHED = dt.datetime(2040, 1, 1, tzinfo=dt.UTC)
 Row = dict[str, Any]
 
 
-def examples(count: int) -> settings:
-    """The same examples in every run, on every machine."""
-    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+def examples(count: int, *, shrink: bool = True) -> settings:
+    """The same examples in every run, on every machine. Heavy ones are told as found: to shrink them takes minutes."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    phases = [phase for phase in Phase if shrink or phase is not Phase.shrink]
     return settings(
-        max_examples=count, derandomize=True, database=None, deadline=None, suppress_health_check=slow
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=phases,
+        suppress_health_check=slow,
     )
 
 
