@@ -1,6 +1,7 @@
 # make demo and make test are all that a newcomer needs; both set up what they use.
 
 VENV := .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The first Python that is new enough; another one can be named: make PYTHON=/opt/python3.12/bin/python3 demo
@@ -34,8 +35,18 @@ docs: setup
 	@$(BIN)/python -m warehouse.dictionary
 	@$(BIN)/python -m pipeline.settings_docs
 
+bench: setup $(BENCH)/.installed
+	@$(BIN)/python -m bench --dlt-python $(BENCH)/bin/python
+
+# dlt is only measured beside us, so it has an environment of its own.
+$(BENCH)/.installed: requirements-bench.lock.txt
+	@echo "Setting up $(BENCH) for the tools that sunledger is measured beside ..."
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.lock.txt
+	@touch $@
+
 ui: setup
 	@$(BIN)/sunledger ui
 
 clean:
-	rm -rf $(VENV) .venv-bench demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BENCH) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
