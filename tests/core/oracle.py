@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 MAX_STEPS = 3
 DAY = dt.timedelta(days=1)
 MICROSECOND = dt.timedelta(microseconds=1)
+MICROSECONDS_PER_HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Interval:
     kwh: Mapping[str, Fraction | None]
 
 
+@cache
 def bounds(day: dt.date, zone: ZoneInfo) -> tuple[dt.datetime, dt.datetime]:
     """The day's first instant and the next day's, found by walking the clock in steps of a minute."""
     return _first_instant(day, zone), _first_instant(day + DAY, zone)
@@ -107,7 +110,7 @@ def intervals(
                 start, basis = found[-1].end, "previous_row"
         elif end - start_of_day <= resolution:
             start, basis = start_of_day, "midnight"
-        hours = Fraction((end - start) // MICROSECOND, 3_600_000_000)
-        kwh = {name: Fraction(watts[name]) * hours / 1000 if name in watts else None for name in fields}
+        kilo_hours = Fraction((end - start) // MICROSECOND, MICROSECONDS_PER_HOUR * 1000)
+        kwh = {name: Fraction(watts[name]) * kilo_hours if name in watts else None for name in fields}
         found.append(Interval(start, end, basis, kwh))
     return found
