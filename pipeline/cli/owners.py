@@ -12,7 +12,7 @@ from pipeline.errors import CredentialsError, SmaError, UsageError
 from pipeline.runtime import Runtime
 from pipeline.settings import load_settings
 from pipeline.sma.client import SmaClient
-from pipeline.sma.consent import Consent, ConsentApi, State, address
+from pipeline.sma.consent import Consent, ConsentApi, NotAnOwnerError, State, address
 from pipeline.steps.access import look_at, store_consents
 
 DONE, FAILED, IN_PART = 0, 1, 3
@@ -25,6 +25,7 @@ class Outcome(StrEnum):
 
     UNASKED = "never asked"
     REFUSED = "refused"
+    UNANSWERED = "no answer"
 
 
 def request(emails: Collection[str]) -> int:
@@ -187,11 +188,15 @@ def _show(
         for owner in sorted(owners, key=lambda owner: owner.address)
     ]
     rows += [(owner, Outcome.UNASKED, "", "", "", "") for owner in unasked]
-    rows += [(owner, Outcome.REFUSED, "", "", "", "") for owner in problems]
+    rows += [(owner, _outcome(problem), "", "", "", "") for owner, problem in problems.items()]
     headings = ("owner", "state", "since (UTC)", "answer until", "looked (UTC)", "in tables as")
     show_table("", [(heading, False) for heading in headings], rows)
     for text in dict.fromkeys(str(problem) for problem in problems.values()):
         say(text)
+
+
+def _outcome(problem: SmaError) -> Outcome:
+    return Outcome.REFUSED if isinstance(problem, NotAnOwnerError) else Outcome.UNANSWERED
 
 
 def _time(moment: dt.datetime | None) -> str:

@@ -17,6 +17,7 @@ from sandbox.options import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from tests.access.browser import decide, visit
 from tests.access.conftest import Make
 from tests.sandbox.conftest import Served
+from tests.sma.conftest import FakeTime
 
 
 def enter(settings: Settings, user: Callable[[str], object], **options: object) -> Login:
@@ -168,11 +169,17 @@ def test_a_session_that_sma_no_longer_knows_is_forgotten_all_the_same(make: Make
     assert not LoginStore.of(settings).read().refresh_token
 
 
-def test_a_logout_that_cannot_reach_sma_keeps_the_login_unless_told_otherwise(make: Make) -> None:
-    settings = make("code", sma_refresh_token="seed-of-a-session")
+def test_a_logout_that_fails_keeps_the_login_and_local_only_forgets_it(make: Make) -> None:
+    settings = make("code")
+    login = enter(settings, allow)
     wrong = settings.model_copy(update={"sma_client_secret": make("custom").sma_client_secret})
     with pytest.raises(SunledgerError, match="SMA_CLIENT_SECRET"):
         asyncio.run(log_out(wrong))
+    unreachable = settings.model_copy(update={"sma_auth_url": "http://127.0.0.1:9"})
+    LoginStore.of(unreachable).write(login)
+    with pytest.raises(SunledgerError, match="SMA_AUTH_URL"):
+        asyncio.run(log_out(unreachable, clock=FakeTime().clock))
+    assert LoginStore.of(settings).read() == LoginStore.of(unreachable).read() == login
     assert asyncio.run(log_out(settings, local_only=True))
     with pytest.raises(SunledgerError, match="run 'sunledger login'"):
         SmaClient(settings)
