@@ -100,7 +100,7 @@ def _print_dagster(plain: Result, dagster: Result) -> None:
 
 
 def _print_memory(runs: Sequence[tuple[int, Result]]) -> None:
-    """Memory follows a batch of answers, which some 300 plants fill: not the days, and no further plant."""
+    """A run holds a batch of answers and its rows, full at some 300 plants, and what waits for its commit, bounded."""
     print()
     _line("peak memory", "days", "rows", "peak MB", "over start")
     for plants, run in runs:

@@ -22,7 +22,7 @@ def load(task: Task) -> Result:
         "EXTRACT__WORKERS": str(AT_ONCE),
         "EXTRACT__MAX_PARALLEL_ITEMS": str(2 * AT_ONCE),
     }
-    import dlt  # noqa: PLC0415 - only this process has it
+    import dlt  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - only this process has it
 
     home = Path(task.home)
     pipeline = dlt.pipeline(
@@ -48,7 +48,9 @@ def load(task: Task) -> Result:
 
 def _source(task: Task, result: Result) -> Any:
     """EnergyBalance of every plant and day, as dependent resources of the list of plants; counts its requests."""
-    from dlt.sources.rest_api import rest_api_source  # noqa: PLC0415 - only this process has it
+    from dlt.sources.rest_api import (  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - as above
+        rest_api_source,
+    )
 
     def plant_days(plant: dict[str, Any]) -> Iterator[list[dict[str, str]]]:
         result.requests += len(task.days)
