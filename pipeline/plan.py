@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,6 +14,7 @@ from pipeline.runtime import Runtime
 from pipeline.steps.base import listed
 from pipeline.steps.fetching import count_day_requests, count_list_requests
 from pipeline.timebase import ONE_DAY
+from schemas import ApiRequests
 
 # Typical sizes of a day's answer, from recorded ones, for what was never asked before.
 TYPICAL_BYTES: Mapping[str, int] = {
@@ -62,12 +63,13 @@ class Plan:
         return sum((cost.new_eur for cost in self.classes), Decimal(0))
 
 
-def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList, asked: frozenset[str]) -> Plan:
-    """The plan for the days from first to last. `asked` are the plants that this month's bill has already.
+def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> Plan:
+    """The plan for the days from first to last. Reads the lake only.
 
-    Reads the lake only. Raises SunledgerError when no plants are known yet.
+    Raises SunledgerError when no plants are known yet.
     """
     plants = _known(runtime)
+    asked = _asked_this_month(runtime)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     requests = Counter(lists=count_list_requests(runtime))
     for day in days:
@@ -114,6 +116,13 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
 
 
+def _asked_this_month(runtime: Runtime) -> set[str]:
+    """The plants that were asked for this month, by any try: this month's bill has them already."""
+    of_month = pl.col("asked_date") >= runtime.today().replace(day=1)
+    asked = runtime.lake.scan(ApiRequests).filter(of_month, pl.col("plant_id") != "")
+    return set(asked.select(pl.col("plant_id").unique()).collect()["plant_id"])
+
+
 def _known(runtime: Runtime) -> pl.DataFrame:
     try:
         return listed(runtime)
@@ -127,7 +136,7 @@ def _known(runtime: Runtime) -> pl.DataFrame:
 
 
 def _class_cost(
-    name: str, priced: list[tuple[str, str | None, Decimal | None]], asked: frozenset[str]
+    name: str, priced: list[tuple[str, str | None, Decimal | None]], asked: Collection[str]
 ) -> ClassCost:
     fees = [(plant, fee) for plant, of, fee in priced if of == name and fee is not None]
     new = [fee for plant, fee in fees if plant not in asked]

@@ -16,7 +16,7 @@ MB = 1e6
 def make(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
     """The plan for these days by the settings' price list; sends nothing."""
     check_days(runtime, first, last)
-    return plan(runtime, first, last, load_prices(runtime.settings.prices), frozenset())
+    return plan(runtime, first, last, load_prices(runtime.settings.prices))
 
 
 def refuse(

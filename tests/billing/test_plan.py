@@ -5,6 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pipeline import steps
@@ -12,8 +13,9 @@ from pipeline.billing import load_prices
 from pipeline.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.plan import plan, refuse_beyond
 from pipeline.runtime import Runtime
+from schemas import ApiRequests, polars_schema
 from tests.e2e.test_days import refresh
-from tests.scripted import ScriptedSma
+from tests.scripted import NOW, ScriptedSma
 
 New = Callable[..., Runtime]
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 10)
@@ -92,7 +94,7 @@ def test_the_plan_is_what_the_backfill_then_asks(new_runtime: New, sma: Scripted
     runtime = new_runtime()
     refresh(runtime)
     sma.asked.clear()
-    found = plan(runtime, FIRST, LAST, PRICES, frozenset())
+    found = plan(runtime, FIRST, LAST, PRICES)
     assert sma.asked == []
     refresh(runtime)
     day = FIRST
@@ -107,25 +109,47 @@ def test_the_plan_is_what_the_backfill_then_asks(new_runtime: New, sma: Scripted
     assert (cost.capacity_class, cost.pu, cost.eur) == ("1-19", 2, Decimal("24.90"))
 
 
+def asked_for(plant: str, at: dt.datetime) -> pl.DataFrame:
+    """A row of api_requests."""
+    row = {
+        "request_id": f"{plant}-{at}",
+        "asked_at": at,
+        "asked_date": at.date(),
+        "plant_id": plant,
+        **dict.fromkeys(("device_id", "set_type", "period", "request_date"), ""),
+        "endpoint": "logs",
+        "attempt": 1,
+        "status": 200,
+        "error": None,
+        "bytes": 1,
+        "elapsed_ms": 1.0,
+    }
+    return pl.DataFrame([row], schema=polars_schema(ApiRequests))
+
+
 def test_what_is_on_the_bill_already_is_not_new(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)
-    found = plan(runtime, FIRST, LAST, PRICES, frozenset({"11"}))
+    for plant, at in (("11", NOW), ("12", NOW - dt.timedelta(days=31)), ("", NOW)):
+        runtime.lake.append(ApiRequests, {"asked_date": at.date()}, asked_for(plant, at))
+    found = plan(runtime, FIRST, LAST, PRICES)
     assert found.new_eur == Decimal("12.45")
+    (cost,) = found.classes
+    assert (cost.pu, cost.new_pu) == (2, 1)
 
 
 def test_minutes_follow_the_budget(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)
     runtime.settings = runtime.settings.model_copy(update={"sma_requests_per_5_min": 10})
-    found = plan(runtime, FIRST, LAST, PRICES, frozenset())
+    found = plan(runtime, FIRST, LAST, PRICES)
     assert found.minutes == pytest.approx(found.total_requests / 2)
 
 
 def test_a_plan_beyond_the_limits_is_refused(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)
-    found = plan(runtime, FIRST, LAST, PRICES, frozenset())
+    found = plan(runtime, FIRST, LAST, PRICES)
     refuse_beyond(found, found.total_requests, Decimal("24.90"))
     with pytest.raises(UsageError, match=r"more than --max-requests 3.*Nothing was sent"):
         refuse_beyond(found, 3, None)
@@ -135,4 +159,4 @@ def test_a_plan_beyond_the_limits_is_refused(new_runtime: New) -> None:
 
 def test_without_known_plants_nothing_can_be_planned(new_runtime: New) -> None:
     with pytest.raises(SunledgerError, match="sunledger refresh"):
-        plan(new_runtime(), FIRST, LAST, PRICES, frozenset())
+        plan(new_runtime(), FIRST, LAST, PRICES)
