@@ -61,6 +61,8 @@ class Runtime:
     now: Callable[[], dt.datetime] = utc_now
     make_session: Callable[[Settings], SmaSession] | None = None
     missing: list[Missing] = field(default_factory=list)
+    # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
+    listed: dict[int, frozenset[str]] = field(default_factory=dict)
     _session: SmaSession | None = None
     _lake: Lake | None = None
     _requests: RequestLog | None = None

@@ -143,9 +143,12 @@ def newest(runtime: Runtime, model: type[RawAnswers]) -> tuple[dt.date, pl.DataF
     return day, pl.concat(frames)
 
 
-def listed_ids(runtime: Runtime) -> set[str] | None:
+def listed_ids(runtime: Runtime) -> frozenset[str] | None:
     """The plants of the newest list; None when no list is stored."""
-    if not runtime.lake.parts(RawPlants):
+    version = runtime.lake.snapshot(RawPlants).version
+    if version < 0:
         return None
-    _, answers = newest(runtime, RawPlants)
-    return set(master.plant_ids(answers))
+    if version not in runtime.listed:
+        _, answers = newest(runtime, RawPlants)
+        runtime.listed = {version: frozenset(master.plant_ids(answers))}
+    return runtime.listed[version]
