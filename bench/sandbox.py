@@ -18,7 +18,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sandbox.address import SandboxAddress
+from sandbox.fleet.plants import Role
+from sandbox.fleet.simulated import FIVE_MINUTES, simulated_fleet
 from sandbox.launch import running
+from sandbox.options import Options
+from sandbox.series import sets
 
 FIRST_DAY = dt.date(2025, 6, 10)
 CONNECTIONS = 4
@@ -42,21 +46,24 @@ class Case:
     plants: int
     days: int
     what: str
-    set_type: str = "EnergyBalance"
+    set_type: str = sets.ENERGY_BALANCE
 
 
+ALL = "all plants"
 CASES = (
-    Case(100, 12, "all plants"),
-    Case(300, 6, "all plants"),
-    Case(1000, 3, "all plants"),
-    Case(1000, 6, "5 minutes and a battery"),
-    Case(300, 3, "all inverters", "EnergyAndPowerPv"),
+    Case(100, 12, ALL),
+    Case(300, 6, ALL),
+    Case(1000, 3, ALL),
+    Case(1000, 8, "5 minutes, with battery"),
+    Case(300, 3, "all inverters", sets.PV),
 )
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.sandbox", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.sandbox", description="What a plant-day costs the sandbox."
+    )
     parser.add_argument("--connections", type=int, default=CONNECTIONS, help="connections (default 4)")
     connections = parser.parse_args().connections
     print(f"Answers per CPU second of the sandbox, {connections} connections")
@@ -69,7 +76,7 @@ def main() -> None:
 def _measure(case: Case, address: SandboxAddress, connections: int) -> None:
     """One line: the cold answers of all days, then the last answers again and again."""
     token = _token(address)
-    paths = _paths(case, address, token)
+    paths = _paths(case)
     cold_days = [FIRST_DAY + dt.timedelta(days=number) for number in range(case.days)]
     _load(
         address, token, _questions(paths[:2], [FIRST_DAY - dt.timedelta(days=90)]), connections
@@ -84,33 +91,22 @@ def _measure(case: Case, address: SandboxAddress, connections: int) -> None:
         f"{cold.sent_bytes / cold.answers / 1000:.0f}",
         f"{cold.answers / cold.cpu_s:,.0f}",
         f"{kept.answers / kept.cpu_s:,.0f}",
-        f"{_memory_mb(address.pid):,.0f}",
+        f"{_memory_mb(_pid(address)):,.0f}",
     )
 
 
-def _paths(case: Case, address: SandboxAddress, token: str) -> list[str]:
+def _paths(case: Case) -> list[str]:
     """What the case asks, in the order of the fleet's list."""
-    plants = _get(address, token, "/monitoring/v1/plants")["plants"]
-    ids = [plant["plantId"] for plant in plants]
-    if case.set_type != "EnergyBalance":
-        devices = [
-            device
-            for plant_id in ids
-            for device in _get(address, token, f"/monitoring/v1/plants/{plant_id}/devices/lean")["devices"]
-        ]
-        inverters = [device["deviceId"] for device in devices if "generatorPowerDc" in device]
+    fleet = simulated_fleet(case.plants, Options().seed)
+    if case.set_type == sets.PV:
+        inverters = [device.device_id for plant in fleet for device in plant.with_role(Role.INVERTER)]
         return [
-            f"/monitoring/v1/devices/{device_id}/measurements/sets/{case.set_type}/Day"
-            for device_id in inverters
+            f"/monitoring/v1/devices/{device_id}/measurements/sets/{sets.PV}/Day" for device_id in inverters
         ]
-    paths = [f"/monitoring/v1/plants/{plant_id}/measurements/sets/{case.set_type}/Day" for plant_id in ids]
-    return [path for path in paths if case.what == "all plants" or _is_hard(address, token, path)]
-
-
-def _is_hard(address: SandboxAddress, token: str, path: str) -> bool:
-    """Whether a plant's answer is one of the longest: every five minutes, with a battery's fields."""
-    day = _get(address, token, f"{path}?Date={FIRST_DAY - dt.timedelta(days=365)}")
-    return day["resolution"] == "FiveMinutes" and "batteryStateOfCharge" in day["set"][0]
+    asked = [plant for plant in fleet if case.what == ALL or (plant.battery and plant.step_s == FIVE_MINUTES)]
+    return [
+        f"/monitoring/v1/plants/{plant.plant_id}/measurements/sets/{case.set_type}/Day" for plant in asked
+    ]
 
 
 def _questions(paths: Sequence[str], days: Iterable[dt.date]) -> Iterator[str]:
@@ -119,9 +115,9 @@ def _questions(paths: Sequence[str], days: Iterable[dt.date]) -> Iterator[str]:
 
 def _load(address: SandboxAddress, token: str, questions: Iterable[str], connections: int) -> Measured:
     """Ask everything once, in this order, over some connections; raises RuntimeError for an answer other than 200."""
-    before = _cpu_seconds(address.pid)
+    before = _cpu_seconds(_pid(address))
     answers, size = asyncio.run(_ask_all(address, token, iter(questions), connections))
-    return Measured(answers, size, _cpu_seconds(address.pid) - before)
+    return Measured(answers, size, _cpu_seconds(_pid(address)) - before)
 
 
 async def _ask_all(
@@ -161,11 +157,10 @@ def _token(address: SandboxAddress) -> str:
     return token
 
 
-def _get(address: SandboxAddress, token: str, path: str) -> dict[str, list[dict[str, str]]]:
-    request = urllib.request.Request(address.url + path, headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-    with urllib.request.urlopen(request) as answer:  # noqa: S310 - loopback
-        content: dict[str, list[dict[str, str]]] = json.load(answer)
-    return content
+def _pid(address: SandboxAddress) -> int:
+    if address.pid is None:
+        raise RuntimeError("The sandbox does not say which process it is.")
+    return address.pid
 
 
 def _cpu_seconds(pid: int) -> float:

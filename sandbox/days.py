@@ -63,13 +63,44 @@ def _labels(ends: bytes, zone: str) -> Labels:
         return np.empty(0, dtype="S19")
     first, last = (_offset(int(instant), zone) for instant in (instants[0], instants[-1]))
     if first == last and instants[-1] - instants[0] < _CALM_S:
-        wall = (instants + first).astype("datetime64[s]")
+        wall = instants + first
     else:
         series = pl.from_epoch(pl.Series(instants), time_unit="s").dt.replace_time_zone("UTC")
-        wall = series.dt.convert_time_zone(zone).dt.replace_time_zone(None).to_numpy().astype("datetime64[s]")
-    labelled: Labels = np.datetime_as_string(wall).astype(bytes)
+        naive = series.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+        wall = naive.dt.epoch("s").to_numpy()
+    labelled = _written(wall)
     labelled.setflags(write=False)
     return labelled
+
+
+def _written(wall: Seconds) -> Labels:
+    """Seconds of a wall clock since 1970 as text; parts are looked up, for numpy takes far longer to write each."""
+    day, second = np.divmod(wall, 86400)
+    minute, second = np.divmod(second, 60)
+    days = np.arange(day.min(), day.max() + 1).astype("datetime64[D]")
+    text = np.empty((len(wall), 19), dtype=np.uint8)
+    text[:, :10] = _bytes_of(np.datetime_as_string(days).astype("S10"))[day - day.min()]
+    text[:, 10:16] = _minutes()[minute]
+    text[:, 16:] = _seconds()[second]
+    labelled: Labels = text.reshape(-1).view("S19")
+    return labelled
+
+
+@lru_cache(maxsize=1)
+def _minutes() -> NDArray[np.uint8]:
+    """The text of each minute of the day: `T00:00` to `T23:59`."""
+    return _bytes_of(np.array([f"T{minute // 60:02}:{minute % 60:02}" for minute in range(1440)], dtype="S6"))
+
+
+@lru_cache(maxsize=1)
+def _seconds() -> NDArray[np.uint8]:
+    """The text of each second of a minute: `:00` to `:59`."""
+    return _bytes_of(np.array([f":{second:02}" for second in range(60)], dtype="S3"))
+
+
+def _bytes_of(texts: Labels) -> NDArray[np.uint8]:
+    """Texts of one length as their bytes, shape (texts, length)."""
+    return texts.view(np.uint8).reshape(len(texts), -1)
 
 
 def _offset(instant: int, zone: str) -> int:

@@ -1,9 +1,11 @@
 """Independent random streams: the same seed, plant, topic and day always give the same numbers, in any order."""
 
+from collections.abc import Iterable, Iterator
 from datetime import date
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Topic(IntEnum):
@@ -18,10 +20,29 @@ class Topic(IntEnum):
 
 def stream(seed: int, topic: Topic, index: int, number: int = 0) -> np.random.Generator:
     """A generator for (seed, topic, index, number), each a non-negative integer."""
-    key = np.array([(seed << 8 | topic) & (2**64 - 1), (index << 32 | number) & (2**64 - 1)], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+    return np.random.Generator(np.random.Philox(key=_key(seed, topic, index, number)))
 
 
 def day_stream(seed: int, topic: Topic, index: int, day: date) -> np.random.Generator:
     """The stream of one plant on one local day."""
     return stream(seed, topic, index, day.toordinal())
+
+
+def day_streams(seed: int, topic: Topic, rows: Iterable[tuple[int, date]]) -> Iterator[np.random.Generator]:
+    """The streams of many plants (by index) and days: draw from each before you take the next.
+
+    It is one generator that gets a new key each time, for to make one takes as long as to draw a day's numbers.
+    """
+    philox = np.random.Philox(key=0)
+    generator = np.random.Generator(philox)
+    state = philox.state
+    for index, day in rows:
+        state["state"]["key"] = _key(seed, topic, index, day.toordinal())
+        philox.state = state
+        yield generator
+
+
+def _key(seed: int, topic: Topic, index: int, number: int) -> NDArray[np.uint64]:
+    return np.array(
+        [(seed << 8 | topic) & (2**64 - 1), (index << 32 | number) & (2**64 - 1)], dtype=np.uint64
+    )

@@ -17,7 +17,7 @@ from sandbox.physics import weather
 from sandbox.physics.battery import run_batteries
 from sandbox.physics.sun import CELL_S
 from sandbox.physics.town import TownDays, town_days
-from sandbox.random_streams import Topic, day_stream
+from sandbox.random_streams import Topic, day_streams
 
 Floats = NDArray[np.float64]
 
@@ -65,8 +65,8 @@ def simulate(
     """
     towns = town_days([plant.site for plant in plants], list(days))
     cells = towns.ends.shape[1]
-    streams = (day_stream(seed, Topic.DAY, plant.index, day) for plant, day in zip(plants, days, strict=True))
-    draws = weather.draw(list(streams), cells)
+    rows = zip((plant.index for plant in plants), days, strict=True)
+    draws = weather.draw(day_streams(seed, Topic.DAY, rows), len(plants), cells)
     clear_days = _column(plant.site.clear_days for plant in plants)
     insolation = _plane_of_array(plants, towns, weather.clear_sky_index(draws, clear_days, cells))
     ambient = weather.air_temperature(towns.air_c, draws)

@@ -1,6 +1,6 @@
 """Clouds, air and module temperature and wind of one plant, drawn from its own random stream of the day."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -31,10 +31,12 @@ SCALARS = 6
 """Uniform numbers a day: cloudiness, its depth, temperature, wind, charging yes or no, charging hour."""
 
 
-def draw(streams: Sequence[np.random.Generator], cells: int) -> Draws:
-    """Draw the days' numbers, one stream a day, always in the same order."""
-    uniforms = np.stack([rng.random(SCALARS + 2 * KNOTS) for rng in streams])
-    normals = np.stack([rng.standard_normal(2 * cells) for rng in streams])
+def draw(streams: Iterable[np.random.Generator], rows: int, cells: int) -> Draws:
+    """Draw the numbers of `rows` days, one stream a day, always in the same order."""
+    uniforms, normals = np.empty((rows, SCALARS + 2 * KNOTS)), np.empty((rows, 2 * cells))
+    for rng, uniform, normal in zip(streams, uniforms, normals, strict=True):
+        rng.random(out=uniform)
+        rng.standard_normal(out=normal)
     return Draws(
         cloud_knots=uniforms[:, SCALARS : SCALARS + KNOTS],
         cloud_noise=normals[:, :cells],

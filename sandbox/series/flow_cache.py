@@ -14,6 +14,8 @@ from sandbox.fleet.plants import Plant
 from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
 from sandbox.physics.sun import CELL_S
 from sandbox.series import fields as sma_fields
+from sandbox.series.asked import AskedOrder
+from sandbox.series.balance import kind_of
 from sandbox.series.table import Columns, Floats
 
 PLANTS_AT_ONCE = 32
@@ -64,10 +66,10 @@ class FlowCache:
         self._fleet: dict[int, Plant] = {}
         self._limits: dict[int, tuple[FeedInLimit, ...]] = {}
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
+        self._untold: set[int] = set()
         self._places: dict[_Key, tuple[_Block, int]] = {}
         self._months: OrderedDict[tuple[int, int, int], Columns] = OrderedDict()
-        self._asked: list[int] = []
-        self._position: dict[int, int] = {}
+        self._order = AskedOrder()
         self._misses = 0
         self._plant_missed: dict[int, int] = {}
         self._day_missed: dict[date, int] = {}
@@ -75,6 +77,10 @@ class FlowCache:
     def join(self, plant: Plant) -> None:
         """`plant` belongs to the fleet from now on; under its index it may have had another id before."""
         self._fleet[plant.index] = plant
+
+    def asked(self, plant: Plant) -> None:
+        """Somebody asks for this plant, be it for an answer that is kept elsewhere."""
+        self._order.note(plant.index)
 
     def limits(self, plant: Plant) -> tuple[FeedInLimit, ...]:
         """The plant's feed-in limits."""
@@ -91,15 +97,19 @@ class FlowCache:
 
     def day(self, plant: Plant, day: date) -> Flows:
         """The flows of one day, shape (cells,)."""
-        key = (plant.index, day)
-        if key not in self._places:
-            self._simulate(self._expected(plant, day))
-        if plant.index not in self._position:
-            self._position[plant.index] = len(self._asked)
-            self._asked.append(plant.index)
-        block, position = self._places[key]
-        self._blocks.move_to_end(block.number)
+        block, position = self._place(plant, day)
         return block.row(position)
+
+    def simulated_with(self, plant: Plant, day: date) -> tuple[list[Plant], Flows] | None:
+        """All plants whose day was simulated together with this one's, and their flows with the shape (plants, cells).
+
+        None if the plant was alone, and for everyone but the first who asks about a simulation.
+        """
+        block, _ = self._place(plant, day)
+        if block.number not in self._untold:
+            return None
+        self._untold.remove(block.number)
+        return [self._fleet[index] for index, _ in block.keys], block.flows
 
     def month(self, plant: Plant, year: int, month: int) -> Columns:
         """Wh of each day of a month for all of the plant's quantities, shape (days of the month,)."""
@@ -144,10 +154,10 @@ class FlowCache:
         return [(plant, day), *more[: self._max_days - 1]]
 
     def _followers(self, plant: Plant) -> list[int]:
-        """The plants likely to be asked after this one: in the order of their first time, else in the fleet's."""
-        position = self._position.get(plant.index)
-        if position is not None:
-            return self._asked[position + 1 : position + PLANTS_AT_ONCE]
+        """The plants likely to be asked after this one: those of the last time, else the next of the fleet."""
+        followers = self._order.followers(plant.index, PLANTS_AT_ONCE - 1)
+        if followers:
+            return followers
         numbers = range(plant.index + 1, plant.index + PLANTS_AT_ONCE)
         return [index for index in numbers if index in self._fleet]
 
@@ -161,12 +171,25 @@ class FlowCache:
         while self._blocks and len(self._places) + wanted > self._max_days:
             self._drop(self._blocks.popitem(last=False)[1])
         for number, same in enumerate(by_length.values()):
+            same.sort(key=lambda row: kind_of(row[0]))  # so that plants of a kind can be written together
             keys = tuple((plant.index, day) for plant, day in same)
             block = _Block(self._misses * PLANTS_AT_ONCE + number, keys, self._flows(same))
             self._blocks[block.number] = block
+            if len({index for index, _ in keys}) > 1:
+                self._untold.add(block.number)
             self._places |= {key: (block, position) for position, key in enumerate(keys)}
 
+    def _place(self, plant: Plant, day: date) -> tuple[_Block, int]:
+        """The block that holds the plant's day, and its row there; simulated if need be."""
+        key = (plant.index, day)
+        if key not in self._places:
+            self._simulate(self._expected(plant, day))
+        block, position = self._places[key]
+        self._blocks.move_to_end(block.number)
+        return block, position
+
     def _drop(self, block: _Block) -> None:
+        self._untold.discard(block.number)
         for key in block.keys:
             del self._places[key]
 

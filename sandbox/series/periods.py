@@ -1,6 +1,7 @@
 """What each period holds: Recent, Day and Week are rows of mean power, Month, Year and Total are rows of energy."""
 
 import calendar
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -9,11 +10,12 @@ import numpy as np
 
 from sandbox.clock import Clock
 from sandbox.days import Labels, dates, day_span, labels, local_date, local_midnight
-from sandbox.fleet.plants import Device
+from sandbox.fleet.plants import Device, Plant
 from sandbox.series import fields, sets
 from sandbox.series.table import EMPTY, Columns, Floats, Source, Table, stacked
 
 _RECENT_DAYS = 7
+_ONE_DAY = 86400
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
 
 
@@ -82,19 +84,45 @@ class Periods:
         complete = bool(days) and local_midnight(days[-1] + timedelta(days=2), source.plant.zone) <= available
         return self._labelled(source, set_type, table, energy=energy, complete=complete)
 
+    def neighbours(self, source: Source, day: date) -> Iterator[tuple[list[Plant], Labels, Columns]]:
+        """Day's EnergyBalance of plants that are likely to be asked next: those alike together, (plants, rows).
+
+        Only days as their plants have them and that cannot change any more; the others are left to `rows`.
+        """
+        if not self._days("day", day) or (self.rules.basis == "utc" and self.rules.day_of == "utc"):
+            return
+        for sheet in source.neighbours(day):
+            done = [at for at, plant in enumerate(sheet.plants) if self._is_complete(plant, day)]
+            if not done or (self.rules.fold == "merged" and sheet.ends[0, -1] - sheet.ends[0, 0] >= _ONE_DAY):
+                continue
+            plants = [sheet.plants[at] for at in done]
+            texts = [labels(sheet.ends[at], self._zone(sheet.plants[at])) for at in done]
+            whole = len(done) == len(sheet.plants)
+            columns = {name: values if whole else values[done] for name, values in sheet.columns.items()}
+            yield plants, np.stack(texts), columns
+
+    def _is_complete(self, plant: Plant, day: date) -> bool:
+        """Whether the plant had begun by that day, and its portal has processed it."""
+        begin, _ = day_span(day, plant.zone)
+        available = self._clock.now() - plant.delay_s
+        return (
+            begin >= plant.started_at.timestamp()
+            and local_midnight(day + timedelta(days=2), plant.zone) <= available
+        )
+
     def _labelled(self, source: Source, set_type: str, table: Table, *, energy: bool, complete: bool) -> Rows:
         shown = table.in_energy() if energy else table
         step = 900 if set_type == sets.GRID_SETTINGS else source.plant.step_s
         return Rows(
-            labels(table.ends, self._zone(source)),
+            labels(table.ends, self._zone(source.plant)),
             {**shown.power, **shown.other},
             sets.resolution_name(step),
             table.energy,
             complete,
         )
 
-    def _zone(self, source: Source) -> str:
-        return "UTC" if self.rules.basis == "utc" else source.plant.zone
+    def _zone(self, plant: Plant) -> str:
+        return "UTC" if self.rules.basis == "utc" else plant.zone
 
     def _days(self, period: str, when: date | None) -> list[date]:
         if when is None or not _FIRST_YEAR <= when.year <= _LAST_YEAR:
@@ -117,7 +145,7 @@ class Periods:
         if start > available:
             return EMPTY
         table = source.day(device, set_type, day).between(start, min(end, available))
-        return self._merged(table, source.plant.zone) if end - start > 86400 else table  # noqa: PLR2004 - 25 hours
+        return self._merged(table, source.plant.zone) if end - start > _ONE_DAY else table
 
     def _merged(self, table: Table, zone: str) -> Table:
         """The autumn hour by the rules: two rows of one label become their mean (and their energies' sum)."""

@@ -7,6 +7,7 @@ digits. Absent values (NaN) become absent keys.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 import orjson
@@ -19,8 +20,12 @@ from sandbox.series.table import Columns, Floats
 DECIMALS = 3
 RATE_DECIMALS = 5
 _LETTERS = "ABCDEFGH"
-_TIME = b'{"time":"'
+_BEGIN, _END = b"[", b"}]"
+_TIME = b'\0{"time":"'
+"""A row's beginning, with a place for the beginning of the list."""
 _MINUS = ord("-")
+PLANTS_A_PAGE = 4
+"""More would not fit into a processor's cache."""
 _WORDS = 3
 """A number takes three words of four bytes: thousands, units, decimals; a rate: units, three decimals, two more."""
 _MOST_DIGITS = 1e9
@@ -37,32 +42,30 @@ def rows_json(labels: Labels, columns: Columns) -> bytes:
 
     Fields that are absent in some row come last.
     """
-    if not len(labels):
-        return b"[]"
-    fields, numbers = _arranged(columns, len(labels))
-    rates, scale, most = _precision(fields)
-    scaled = np.rint(numbers * scale)
-    absent = ~np.isfinite(scaled)
-    gaps = np.flatnonzero(absent.any(axis=1)).tolist()
-    if gaps:
-        scaled[absent] = 0.0
-    size = np.abs(scaled)
-    long = np.flatnonzero(size.max(axis=1) >= most).tolist()
-    texts = {slot: _texts(scaled[slot] / scale[slot]) for slot in long}
-    size[long] = 0.0
+    return bytes(lists_json(labels[None], {name: values[None] for name, values in columns.items()})[0])
 
-    layout = _layout(fields, labels.itemsize, max([_WORDS, *(text.shape[1] for text in texts.values())]))
-    page = layout.page(labels)
-    slots = layout.slots(page)
-    _write_numbers(slots[:, :, layout.prefix :], size.astype(np.uint32), rates)
-    for slot, text in texts.items():
-        slots[:, slot, layout.prefix : layout.prefix + text.shape[1]] = text
-    for slot in np.flatnonzero((scaled < 0).any(axis=1)).tolist():
-        if slot not in texts:
-            slots[:, slot].view(np.uint8)[scaled[slot] < 0, 4 * layout.prefix - 1] = _MINUS
-    for slot in gaps:
-        slots[absent[slot], slot] = 0
-    return _without_zeros(page)
+
+def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
+    """The lists of several plants with the same fields and the same number of rows, each as `rows_json` writes it.
+
+    All arrays have a leading axis for the plants. What is returned is a view of longer texts: copy it, don't keep it.
+    """
+    plants, rows = labels.shape
+    if not rows:
+        return [memoryview(b"[]")] * plants
+    fields, numbers = _stacked(columns, labels.shape)
+    missing: NDArray[np.bool_] = np.logical_or.reduce(np.isnan(numbers), axis=2)
+    alike: dict[bytes, list[int]] = {}
+    for plant in range(plants):
+        alike.setdefault(missing[:, plant].tobytes(), []).append(plant)
+    lists: dict[int, memoryview] = {}
+    for group in alike.values():
+        for some in (group[at : at + PLANTS_A_PAGE] for at in range(0, len(group), PLANTS_A_PAGE)):
+            ordered, slots = _ordered(fields, missing[:, some[0]])
+            page = _Page(ordered, labels[some])
+            page.write(numbers[np.ix_(slots, some)].reshape(len(slots), len(some) * rows))
+            lists |= zip(some, page.lists(), strict=True)
+    return [lists[plant] for plant in range(plants)]
 
 
 def object_json(columns: Columns) -> bytes:
@@ -70,26 +73,77 @@ def object_json(columns: Columns) -> bytes:
     return b"{" + rows_json(np.array([b""]), columns)[1:-1].partition(b",")[2] if columns else b"{}"
 
 
-def _arranged(columns: Columns, rows: int) -> tuple[Fields, Floats]:
-    """The fields in the order of writing, and their values with the shape (slots, rows), one slot an element."""
-    fields = [(name, values.shape[1] if values.ndim > 1 else 0) for name, values in columns.items()]
-    firsts: list[int] = []
-    slots = 0
-    for _, elements in fields:
-        firsts.append(slots)
-        slots += elements or 1
-    numbers = np.empty((slots, rows))
-    for first, values in zip(firsts, columns.values(), strict=True):
-        if values.ndim > 1:
-            numbers[first : first + values.shape[1]] = values.T
+def _stacked(columns: Columns, shape: tuple[int, ...]) -> tuple[Fields, Floats]:
+    """The fields, and their values with the shape (slots, plants, rows), one slot an element."""
+    fields = tuple((name, values.shape[2] if values.ndim > 2 else 0) for name, values in columns.items())  # noqa: PLR2004
+    numbers = np.empty((sum(elements or 1 for _, elements in fields), *shape))
+    slot = 0
+    for (_, elements), values in zip(fields, columns.values(), strict=True):
+        if elements:
+            numbers[slot : slot + elements] = np.moveaxis(values, 2, 0)
         else:
-            numbers[first] = values
-    missing: NDArray[np.bool_] = np.logical_or.reduce(np.isnan(numbers), axis=1)
-    if not missing.any():
-        return tuple(fields), numbers
-    order = sorted(range(len(fields)), key=lambda number: bool(missing[firsts[number]]))
-    from_slots = [firsts[number] + element for number in order for element in range(fields[number][1] or 1)]
-    return tuple(fields[number] for number in order), numbers[from_slots]
+            numbers[slot] = values
+        slot += elements or 1
+    return fields, numbers
+
+
+def _ordered(fields: Fields, missing: NDArray[np.bool_]) -> tuple[Fields, list[int]]:
+    """The fields in the order of writing, those with `missing` slots last, and the slots in that order."""
+    slots_of: list[range] = []
+    for _, elements in fields:
+        first = slots_of[-1].stop if slots_of else 0
+        slots_of.append(range(first, first + (elements or 1)))
+    order = sorted(range(len(fields)), key=lambda number: bool(missing[slots_of[number].start]))
+    return tuple(fields[number] for number in order), [slot for number in order for slot in slots_of[number]]
+
+
+class _Page:
+    """All rows of some plants as a matrix of words, first with the labels and keys alone."""
+
+    def __init__(self, fields: Fields, labels: Labels) -> None:
+        """Labels have the shape (plants, rows); what `write` gets is known for these fields."""
+        self._fields = fields
+        self._labels = labels
+        self._words: Words = np.empty((0, 0), dtype=np.uint32)
+
+    def write(self, numbers: Floats) -> None:
+        """Write all values, shape (slots, all rows); absent ones are NaN."""
+        rates, scale, most = _precision(self._fields)
+        scaled = np.rint(numbers * scale)
+        absent = ~np.isfinite(scaled)
+        gaps = np.flatnonzero(absent.any(axis=1)).tolist()
+        if gaps:
+            scaled[absent] = 0.0
+        negative = scaled < 0
+        size = np.abs(scaled)
+        long = np.flatnonzero(size.max(axis=1, initial=0.0) >= most).tolist()
+        texts = {slot: _texts(scaled[slot] / scale[slot]) for slot in long}
+        size[long], negative[long] = 0.0, False
+
+        layout = _layout(
+            self._fields, self._labels.itemsize, max([_WORDS, *(text.shape[1] for text in texts.values())])
+        )
+        self._words = layout.page(self._labels)
+        slots = layout.slots(self._words)
+        _write_numbers(slots[:, :, layout.prefix :], size.astype(np.uint32), rates)
+        for slot, text in texts.items():
+            slots[:, slot, layout.prefix : layout.prefix + text.shape[1]] = text
+        for slot in np.flatnonzero(negative.any(axis=1)).tolist():
+            slots[:, slot].view(np.uint8)[negative[slot], 4 * layout.prefix - 1] = _MINUS
+        for slot in gaps:
+            slots[absent[slot], slot] = 0
+
+    def lists(self) -> list[memoryview]:
+        """Each plant's rows as a list; polars drops zeros many times faster than numpy or a translation does."""
+        flat = pl.Series(self._words.reshape(-1).view(np.uint8))
+        used = flat != 0
+        text = flat.filter(used).to_numpy()
+        plants = len(self._labels)
+        size = len(flat) // plants
+        lengths = [int(used.slice(plant * size, size).sum()) for plant in range(plants)]
+        return [
+            text[end - length : end].data for end, length in zip(accumulate(lengths), lengths, strict=True)
+        ]
 
 
 @lru_cache(maxsize=128)
@@ -167,11 +221,15 @@ class _Layout:
     prefix: int
 
     def page(self, labels: Labels) -> Words:
-        """All rows with their labels and keys, without numbers; shape (rows, words)."""
-        page = np.empty((len(labels), len(self.row)), dtype=np.uint32)
+        """All rows with their labels and keys, without numbers; shape (plants * rows, words)."""
+        plants, rows = labels.shape
+        page = np.empty((plants * rows, len(self.row)), dtype=np.uint32)
         page[:] = self.row
-        text = np.ascontiguousarray(labels).view(np.uint8).reshape(len(labels), -1)
-        page.view(np.uint8)[:, len(_TIME) : len(_TIME) + text.shape[1]] = text
+        page[rows - 1 :: rows, -1] = _in_words(_END)
+        letters = page.view(np.uint8)
+        letters[::rows, 0] = ord(_BEGIN)
+        text = np.ascontiguousarray(labels).view(np.uint8).reshape(plants * rows, -1)
+        letters[:, len(_TIME) : len(_TIME) + text.shape[1]] = text
         return page
 
     def slots(self, page: Words) -> Words:
@@ -210,10 +268,3 @@ def _layout(fields: Fields, label_bytes: int, number_words: int) -> _Layout:
 def _in_words(text: bytes) -> Words:
     """A text as whole words, with zeros at the end."""
     return np.frombuffer(text.ljust(4 * -(-len(text) // 4), b"\0"), dtype=np.uint32)
-
-
-def _without_zeros(page: Words) -> bytes:
-    """The page's text as a list; polars drops bytes many times faster than numpy or a translation does."""
-    flat = pl.Series(page.reshape(-1).view(np.uint8))
-    text = flat.filter(flat != 0).to_numpy()
-    return b"".join((b"[", text[:-1].data, b"]"))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sandbox.days import Seconds, day_span, local_date
 from sandbox.fleet.plants import Device, Plant
 from sandbox.series import sets
-from sandbox.series.table import EMPTY, Columns, Floats, Table
+from sandbox.series.table import EMPTY, Columns, Floats, Sheet, Table
 
 LONGEST_HOLE_S = 7 * 86400
 """A longer hole separates two recordings: nobody waits for its energy."""
@@ -111,6 +111,9 @@ class ReplaySource:
         ends = self._recording.ends
         return local_date(int(ends[0]) - 1, self.plant.zone), local_date(int(ends[-1]) - 1, self.plant.zone)
 
+    def asked(self) -> None:
+        """See `Source.asked`: a recording expects nothing."""
+
     def day(self, device: Device | None, set_type: str, day: date) -> Table:
         """See `Source.day`."""
         if set_type not in self.sets(device):
@@ -126,6 +129,10 @@ class ReplaySource:
         return Table(
             self._recording.ends[reported], dict.fromkeys(names, watts), dict.fromkeys(names, energy)
         )
+
+    def neighbours(self, day: date) -> list[Sheet]:  # noqa: ARG002 - a recording has no neighbours on any day
+        """See `Source.neighbours`."""
+        return []
 
     def daily_energy(self, device: Device | None, set_type: str, days: Sequence[date]) -> Columns:
         """See `Source.daily_energy`."""

@@ -14,8 +14,9 @@ from sandbox.physics.sun import CELL_S
 from sandbox.random_streams import Topic, day_stream
 from sandbox.series import fields as sma_fields
 from sandbox.series import sets
+from sandbox.series.balance import at_row_ends, balance_rows, row_means, sheets
 from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, energies_of
-from sandbox.series.table import EMPTY, Columns, Floats, Table
+from sandbox.series.table import EMPTY, Columns, Sheet, Table
 
 _FLOWS = tuple(item.name for item in fields(Flows))
 
@@ -46,6 +47,10 @@ class SimulatedSource:
         """See `Source.span`."""
         return local_date(self.plant.started_at.timestamp(), self.plant.zone), None
 
+    def asked(self) -> None:
+        """See `Source.asked`."""
+        self._cache.asked(self.plant)
+
     def day(self, device: Device | None, set_type: str, day: date) -> Table:
         """See `Source.day`."""
         if set_type not in self.sets(device) or not self._active(device, day):
@@ -54,6 +59,16 @@ class SimulatedSource:
         if device is None:
             return self._plant_day(set_type, flows)
         return self._device_day(device, set_type, flows, day)
+
+    def neighbours(self, day: date) -> list[Sheet]:
+        """See `Source.neighbours`."""
+        if not self._active(None, day):
+            return []
+        rows = self._cache.simulated_with(self.plant, day)
+        if rows is None:
+            return []
+        plants, flows = rows
+        return list(sheets(plants, flows))
 
     def daily_energy(self, device: Device | None, set_type: str, days: Sequence[date]) -> Columns:
         """See `Source.daily_energy`."""
@@ -124,20 +139,14 @@ class SimulatedSource:
     def _plant_day(self, set_type: str, flows: Flows) -> Table:
         if set_type == sets.GRID_SETTINGS:
             return self._grid_settings(flows)
+        capacity_wh = self.plant.battery.capacity_wh if self.plant.battery else 0.0
+        power, other = balance_rows(self.plant, flows, capacity_wh)
         step = self.plant.step_s
-        power = {
-            name: _mean(watts, step) for name, watts in sma_fields.plant_power(self.plant, flows).items()
-        }
-        other = sma_fields.rates(power)
-        if self.plant.battery is not None:
-            other["batteryStateOfCharge"] = (
-                100.0 * _last(flows.stored_wh, step) / self.plant.battery.capacity_wh
-            )
-        return _table(_last_end(flows.ends, step), power, other, step)
+        return _table(at_row_ends(flows.ends, step), power, other, step)
 
     def _grid_settings(self, flows: Flows) -> Table:
         """The active power limit in % of the rating, every 15 minutes whatever the plant's own step is."""
-        ends = _last_end(flows.ends, 900)
+        ends = at_row_ends(flows.ends, 900)
         limit = np.full(len(ends), 100.0)
         for held in self._cache.limits(self.plant):
             inside = (ends - 900 >= held.start) & (ends <= held.end)
@@ -148,24 +157,26 @@ class SimulatedSource:
     def _device_day(self, device: Device, set_type: str, flows: Flows, day: date) -> Table:
         step = self.plant.step_s
         power = {
-            name: _mean(watts, step)
+            name: row_means(watts, step)
             for name, watts in sma_fields.device_power(device, set_type, flows).items()
         }
-        table = _table(_last_end(flows.ends, step), power, self._other(device, set_type, flows, day), step)
+        table = _table(at_row_ends(flows.ends, step), power, self._other(device, set_type, flows, day), step)
         if device.role is Role.INVERTER:
-            return table.where(_mean(flows.pv, step) > 0)  # an inverter sleeps at night and reports nothing
+            return table.where(
+                row_means(flows.pv, step) > 0
+            )  # an inverter sleeps at night and reports nothing
         return table
 
     def _other(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
         """The fields of a device's set that are no energy."""
         step = self.plant.step_s
         if set_type == sets.BATTERY:
-            net = _mean(flows.charging - flows.discharging, step)
-            stored, ambient = _last(flows.stored_wh, step), _mean(flows.ambient_c, step)
+            net = row_means(flows.charging - flows.discharging, step)
+            stored, ambient = at_row_ends(flows.stored_wh, step), row_means(flows.ambient_c, step)
             return sma_fields.battery_fields(self.plant, stored, net, ambient)
         if set_type == sets.ENERGY_MIX:
             rows = sma_fields.plant_power(self.plant, flows).items()
-            return sma_fields.mix({name: _mean(watts, step) for name, watts in rows})
+            return sma_fields.mix({name: row_means(watts, step) for name, watts in rows})
         if set_type == sets.SENSOR:
             named = {
                 "externalInsolation": flows.insolation,
@@ -173,13 +184,15 @@ class SimulatedSource:
                 "moduleTemperature": flows.module_c,
                 "windSpeed": flows.wind,
             }
-            return {name: _mean(values, step) for name, values in named.items()}
-        return self._electrical(device, set_type, flows, day)
+            return {name: row_means(values, step) for name, values in named.items()}
+        if set_type in (sets.POWER_AC, sets.POWER_DC, sets.ENERGY_DC):
+            return self._electrical(device, set_type, flows, day)
+        return {}
 
     def _electrical(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
-        """PowerAc, PowerDc and EnergyDc of an inverter."""
+        """PowerAc, PowerDc or EnergyDc of an inverter."""
         step = self.plant.step_s
-        dc = _mean(flows.dc, step) * device.share
+        dc = row_means(flows.dc, step) * device.share
         if set_type == sets.ENERGY_DC:
             return {"dcEnergyInput": dc[:, None] * np.array(sma_fields.STRINGS) * step / 3600}
         noise = day_stream(self._cache.seed, Topic.ELECTRICAL, self.plant.index, day).standard_normal(
@@ -187,9 +200,7 @@ class SimulatedSource:
         )
         if set_type == sets.POWER_DC:
             return sma_fields.dc_fields(dc, noise)
-        if set_type == sets.POWER_AC:
-            return sma_fields.ac_fields(self.plant, _mean(flows.pv, step) * device.share, noise)
-        return {}
+        return sma_fields.ac_fields(self.plant, row_means(flows.pv, step) * device.share, noise)
 
 
 def _balance_names(plant: Plant) -> tuple[str, ...]:
@@ -201,20 +212,3 @@ def _balance_names(plant: Plant) -> tuple[str, ...]:
 
 def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> Table:
     return Table(ends, power, {name: watts * (step_s / 3600) for name, watts in power.items()}, other)
-
-
-def _mean(cells: Floats, step_s: int) -> Floats:
-    """Mean of each row's cells."""
-    if step_s == CELL_S:
-        return cells
-    result: Floats = cells.reshape(-1, step_s // CELL_S).mean(axis=1)
-    return result
-
-
-def _last(cells: Floats, step_s: int) -> Floats:
-    """Value at each row's end."""
-    return cells[step_s // CELL_S - 1 :: step_s // CELL_S]
-
-
-def _last_end(ends: Seconds, step_s: int) -> Seconds:
-    return ends[step_s // CELL_S - 1 :: step_s // CELL_S]

@@ -83,6 +83,15 @@ def _stacked_columns(parts: list[tuple[int, Columns]]) -> Columns:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The same day of plants that have the same fields and as many rows; all arrays have the shape (plants, rows)."""
+
+    plants: list[Plant]
+    ends: Seconds
+    columns: Columns
+
+
 class Source(Protocol):
     """Where a plant's measurements come from."""
 
@@ -91,8 +100,17 @@ class Source(Protocol):
     def sets(self, device: Device | None) -> tuple[str, ...]:
         """The measurement sets of the plant (None) or of one of its devices."""
 
+    def asked(self) -> None:
+        """Take note that somebody asks for this plant, be it for an answer that is kept."""
+
     def day(self, device: Device | None, set_type: str, day: date) -> Table:
         """All rows of the plant-local day `day`."""
+
+    def neighbours(self, day: date) -> list[Sheet]:
+        """The day's EnergyBalance of all plants that were simulated together with this one's, itself included.
+
+        Each simulation is told only once, so that nothing is done twice for plants that nobody asks for.
+        """
 
     def daily_energy(self, device: Device | None, set_type: str, days: Sequence[date]) -> Columns:
         """Wh of each local day, one element a day; NaN where a day has no data."""

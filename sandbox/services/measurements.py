@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.fleet.plants import Device
+from sandbox.fleet.plants import Device, Plant
 from sandbox.series import sets
 from sandbox.series.periods import Periods, Rows
-from sandbox.series.render import object_json, rows_json
+from sandbox.series.render import lists_json, object_json, rows_json
 from sandbox.series.table import Source
 from sandbox.services.describe import brief_plant, device_json
 from sandbox.services.http import JSON, bad_value, day_of, flag, json_answer, not_found, query
@@ -84,16 +84,29 @@ class MeasurementService:
         body = self._body(found, set_type, period, when, total=total, energy=energy)
         return Response(body, media_type=JSON)
 
+    def _answer_ahead(self, found: Found, day: date) -> None:
+        """Write the day's balance of the plants that are likely to be asked next: together they cost far less."""
+        for plants, labels, columns in self._periods.neighbours(found.source, day):
+            resolution = sets.resolution_name(plants[0].step_s)
+            for plant, text in zip(plants, lists_json(labels, columns), strict=True):
+                key = self._key(plant, None, (sets.ENERGY_BALANCE, "day", day, False, False, True))
+                head = _head({"plant": brief_plant(plant)}, sets.ENERGY_BALANCE, resolution)
+                self._bodies.put(key, b"".join((head, text, b"}")))
+
+    def _key(self, plant: Plant, device: Device | None, question: tuple[object, ...]) -> tuple[object, ...]:
+        return (plant.plant_id, device.device_id if device else None, *question, self._world.version)
+
     def _body(
         self, found: Found, set_type: str, period: str, when: date | None, *, total: bool, energy: bool
     ) -> bytes:
         source, device = found.source, found.device
-        key = (
-            source.plant.plant_id,
-            device.device_id if device else None,
-            *(set_type, period, when, total, energy, found.visible, self._world.version),
-        )
+        question = (set_type, period, when, total, energy, found.visible)
+        key = self._key(source.plant, device, question)
+        source.asked()
         body = self._bodies.get(key)
+        if body is None and when and question == (sets.ENERGY_BALANCE, "day", when, False, False, True):
+            self._answer_ahead(found, when)
+            body = self._bodies.get(key)
         if body is None:
             rows = self._periods.rows(source, device, set_type, period, when, energy=energy)
             body = _body(source, device, set_type, rows, total=total, visible=found.visible)
@@ -106,12 +119,16 @@ def _body(
     source: Source, device: Device | None, set_type: str, rows: Rows, *, total: bool, visible: bool
 ) -> bytes:
     """The envelope around the rows; without consent the same envelope around nothing."""
-    head = orjson.dumps({**_envelope(source, device), "setType": set_type, "resolution": rows.resolution})
-    text = rows_json(rows.labels, rows.columns) if visible else b"[]"
-    parts = [head[:-1], b',"set":', text]
+    head = _head(_envelope(source, device), set_type, rows.resolution)
+    parts = [head, rows_json(rows.labels, rows.columns) if visible else b"[]"]
     if total and visible and len(rows.labels):
         parts += [b',"total":', object_json(rows.total())]
     return b"".join([*parts, b"}"])
+
+
+def _head(envelope: dict[str, object], set_type: str, resolution: str) -> bytes:
+    """The answer's beginning, up to its list."""
+    return orjson.dumps({**envelope, "setType": set_type, "resolution": resolution})[:-1] + b',"set":'
 
 
 def _envelope(source: Source, device: Device | None) -> dict[str, object]:

@@ -14,7 +14,7 @@ from sandbox.fleet.plants import Battery, Plant
 from sandbox.fleet.simulated import simulated_fleet
 from sandbox.physics.battery import clamped_walk, run_batteries
 from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
-from sandbox.series.flow_cache import PLANTS_AT_ONCE, FeedInLimit, FlowCache
+from sandbox.series.flow_cache import FeedInLimit, FlowCache
 from sandbox.series.simulated import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
 
@@ -196,16 +196,3 @@ def test_whatever_the_order_of_asking_the_rows_are_the_same(day: date) -> None:
         rows = {(plant.index, at): sources[plant.index].day(None, "EnergyBalance", at) for plant, at in order}
         answers.append({key: table.power["pvGeneration"].round(3).tolist() for key, table in rows.items()})
     assert answers[0] == answers[1] == answers[2]
-
-
-def test_neighbours_come_along_and_limits_drop_them() -> None:
-    cache = FlowCache(7)
-    sources = [SimulatedSource(plant, cache) for plant in FLEET]
-    day = date(2023, 6, 10)
-    for source in sources[:2]:
-        source.day(None, "EnergyBalance", day)
-    assert cache.sizes()[0] == 1 + PLANTS_AT_ONCE
-    sources[1].limit([FeedInLimit(0.0, 4e9, 100.0)])
-    assert cache.sizes()[0] == 1
-    held = sources[1].day(None, "EnergyBalance", day).power
-    assert "gridFeedIn" not in held or held["gridFeedIn"].max() <= 100 + 1e-9

@@ -1,0 +1,133 @@
+"""What is computed ahead changes no answer, is not computed in vain, and stays bounded."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.fleet.simulated import simulated_fleet
+from sandbox.random_streams import Topic, day_stream, day_streams
+from sandbox.series.asked import AskedOrder
+from sandbox.series.flow_cache import DAYS_AT_ONCE, PLANTS_AT_ONCE, FeedInLimit, FlowCache
+from sandbox.series.periods import TimeRules
+from sandbox.series.simulated import SimulatedSource
+from tests.sandbox.conftest import Serve, Served
+
+FLEET = simulated_fleet(40, 7)
+DAYS = [date(2023, 6, 10), date(2023, 3, 26), date(2023, 10, 29), date(2024, 6, 14)]
+"""A plain day, both changes of the clock in Europe, and a day that is not complete yet."""
+BALANCE = "/monitoring/v1/plants/{}/measurements/sets/EnergyBalance/Day"
+
+
+def answers(served: Served, plants: list[str]) -> dict[tuple[str, date], bytes]:
+    """The balances of some plants, day by day in this order."""
+    return {
+        (plant, day): served.http.get(BALANCE.format(plant), params={"Date": day.isoformat()}).content
+        for day in DAYS
+        for plant in plants
+    }
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [TimeRules(), TimeRules(fold="merged"), TimeRules(basis="utc"), TimeRules(basis="utc", day_of="utc")],
+    ids=lambda rules: f"{rules.basis}-{rules.fold}-{rules.day_of}",
+)
+def test_answers_written_together_are_the_answers_written_alone(serve: Serve, rules: TimeRules) -> None:
+    together, alone = serve(plants=40, rules=rules), serve(plants=40, rules=rules)
+    plants = [plant.plant_id for plant in FLEET]
+    asked = answers(together, plants)
+    for (plant, day), body in asked.items():
+        alone.world.version += 1  # nothing that was kept is good any more
+        params = {"Date": day.isoformat(), "WithTotal": "true"}
+        answer = alone.http.get(BALANCE.format(plant), params=params).content
+        assert answer.partition(b',"total":')[0].rstrip(b"}") == body.rstrip(b"}"), (plant, day)
+
+
+def test_what_was_written_ahead_is_not_shown_without_consent(serve: Serve) -> None:
+    served = serve(plants=12, owners_without_consent=1)
+    bodies = answers(served, [plant.plant_id for plant in FLEET[:12]])
+    empty = {plant for (plant, _), body in bodies.items() if b'"set":[]' in body}
+    assert empty == {plant.plant_id for plant in FLEET[9:12]}
+
+
+def test_what_was_written_ahead_is_gone_when_a_limit_changes(serve: Serve) -> None:
+    served = serve(plants=12)
+    plants = [plant.plant_id for plant in FLEET[:12]]
+    free = answers(served, plants)
+    source = served.world.source(plants[0])
+    assert isinstance(source, SimulatedSource)
+    source.limit([FeedInLimit(0.0, 4e9, 0.0)])
+    served.world.version += 1
+    held = answers(served, plants)
+    assert {plant for plant, day in free if free[plant, day] != held[plant, day]} == {plants[0]}
+
+
+def test_a_plant_that_has_not_begun_has_no_rows_ahead(serve: Serve) -> None:
+    served = serve(now=datetime(2024, 6, 15, tzinfo=UTC), plants=40)
+    day = max(plant.started_at for plant in FLEET).date() - timedelta(days=100)
+    for plant in FLEET:
+        body = served.get(BALANCE.format(plant.plant_id), Date=day.isoformat())
+        assert bool(body["set"]) == (plant.started_at.date() < day), plant.name
+
+
+def test_neighbours_are_told_once_and_limits_drop_them() -> None:
+    cache = FlowCache(7)
+    sources = [SimulatedSource(plant, cache) for plant in FLEET]
+    day = date(2023, 6, 10)
+    assert sources[0].neighbours(day) == []
+    told = sources[1].neighbours(day)
+    assert sum(len(sheet.plants) for sheet in told) == PLANTS_AT_ONCE
+    assert sources[2].neighbours(day) == []
+    assert cache.sizes()[0] == 1 + PLANTS_AT_ONCE
+    sources[1].limit([FeedInLimit(0.0, 4e9, 100.0)])
+    assert cache.sizes()[0] == 1
+    held = sources[1].day(None, "EnergyBalance", day).power
+    assert "gridFeedIn" in held
+    assert held["gridFeedIn"].max() <= 100 + 1e-9
+
+
+def test_plants_nobody_asks_are_not_simulated_after_the_first_day() -> None:
+    cache = FlowCache(7)
+    sources = [SimulatedSource(plant, cache) for plant in FLEET]
+    asked = sources[::4]
+    for ahead in range(3):
+        before = cache.sizes()[0]
+        for source in asked:
+            source.asked()
+            source.day(None, "EnergyBalance", date(2023, 6, 10) + timedelta(days=ahead))
+    # One of them, for which a new day looks like the next of its own, brings some days of its own.
+    assert cache.sizes()[0] - before <= len(asked) + DAYS_AT_ONCE
+
+
+def test_followers_are_those_of_the_time_before() -> None:
+    order = AskedOrder()
+    for plant in (3, 1, 1, 4, 5, 9, 3):
+        order.note(plant)
+    assert order.followers(3, 3) == [1, 4, 5]
+    assert order.followers(3, 10) == [1, 4, 5, 9]
+    assert order.followers(5, 3) == []  # asked once only
+    order.note(1)
+    assert order.followers(1, 3) == [4, 5, 9]
+
+
+@given(st.lists(st.integers(0, 5), max_size=300), st.integers(0, 5), st.integers(1, 4))
+def test_followers_are_bounded_and_never_the_plant_itself(asked: list[int], plant: int, count: int) -> None:
+    order = AskedOrder()
+    for other in asked:
+        order.note(other)
+    followers = order.followers(plant, count)
+    assert len(set(followers)) == len(followers) <= count
+    assert plant not in followers
+    assert set(followers) <= set(asked)
+
+
+def test_a_stream_that_is_used_again_draws_what_its_own_would() -> None:
+    rows = [(3, date(2023, 6, 10)), (3, date(2023, 6, 11)), (70, date(2023, 6, 10))]
+    for (index, day), stream in zip(rows, day_streams(7, Topic.DAY, rows), strict=True):
+        alone = day_stream(7, Topic.DAY, index, day)
+        assert stream.random(5).tolist() == alone.random(5).tolist()
+        assert stream.standard_normal(7).tolist() == alone.standard_normal(7).tolist()
+        stream.integers(0, 10, 3, dtype=np.uint32)  # leaves half a number behind
