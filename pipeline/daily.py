@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.energy import US_PER_HOUR, US_PER_MINUTE
+from pipeline.energy import HOURS_PER_US, MINUTES_PER_US
 from pipeline.series import whole_groups
 
 # Quantities that only a meter knows: where one has a value, rows are expected through the night.
@@ -24,6 +24,9 @@ METERED: Final = (
 )
 # An inverter wakes some time after sunrise and sleeps before sunset: so much at either end is no gap.
 WAKING: Final = dt.timedelta(minutes=60)
+# Energies and hours are added up as whole numbers of this part of a kWh or hour. A sum of floats depends on the order
+# and on how a frame is cut: figures would differ in their last digit from run to run, and count as changed.
+GRAIN: Final = 2.0**-70
 
 
 def summarize_day(
@@ -44,21 +47,21 @@ def summarize_day(
     silent = _window(rows.with_columns(metered=pl.lit(value=False), first=None, last=None))
     expected = (pl.col("to") - pl.col("from")).dt.total_microseconds()
     return (
-        silent.select(*keys, "final", silent_h=expected / US_PER_HOUR)
+        silent.select(*keys, "final", silent_h=expected * HOURS_PER_US)
         .join(found, on=keys, how="left", maintain_order="left")
         .with_columns(
             pl.col("covered_h").fill_null(0.0),
             pl.col("expected_h").fill_null(pl.col("silent_h")),
-            pl.col("largest_gap_min").fill_null(pl.col("silent_h") * 60),
             pl.col("n_rows", "n_flagged").fill_null(0),
         )
+        .with_columns(pl.col("largest_gap_min").fill_null(pl.col("expected_h") * 60))
         .with_columns(
             coverage=_share(),
             status=pl.when(~pl.col("final"))
             .then(pl.lit("provisional"))
-            .when(pl.col("covered_h") == 0)
-            .then(pl.when(pl.col("n_rows") == 0).then(pl.lit("missing")).otherwise(pl.lit("partial")))
-            .when(pl.col("largest_gap_min") > 0)
+            .when(pl.col("n_rows") == 0)
+            .then(pl.lit("missing"))
+            .when((pl.col("largest_gap_min") > 0) | (pl.col("covered_h") == 0) & (pl.col("expected_h") > 0))
             .then(pl.lit("partial"))
             .otherwise(pl.lit("complete")),
         )
@@ -75,7 +78,7 @@ def summarize_months(
     it are absent can still be complete.
     """
     month = pl.col("local_date").dt.truncate("1mo").alias("month")
-    counts = [pl.col("covered_h", "expected_h").sum(), pl.col("largest_gap_min").max()]
+    counts = [_sum(pl.col("covered_h", "expected_h")), pl.col("largest_gap_min").max()]
     status = pl.col("status")
     summed = (
         days.lazy()
@@ -87,7 +90,7 @@ def summarize_months(
             (status != "complete").any().alias("holes"),
             *counts,
             pl.col("n_rows", "n_flagged").sum(),
-            *(_sum(f"{name}_{what}") for name in quantities for what in ("kwh", "covered_h")),
+            *(_sum(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h")),
         )
         .join(starts.lazy(), on="plant_id", how="left")
         .sort("month", "plant_id")
@@ -129,14 +132,14 @@ def _summary(
         ).alias("metered"),
         pl.col("interval_start").filter("valued").min().alias("first"),
         pl.col("interval_end").filter("valued").max().alias("last"),
-        *(_sum(f"{name}_kwh") for name in quantities),
-        *(_sum(f"{name}_covered_h") / US_PER_HOUR for name in quantities),
+        *(_sum(pl.col(f"{name}_kwh")) for name in quantities),
+        *(_sum(pl.col(f"{name}_covered_h")) * HOURS_PER_US for name in quantities),
     )
     windows = _window(figures.join(asked, on=keys, how="inner", maintain_order="left"))
     bounds = windows.select(*keys, "from", "to", "edge")
     spans = rows.filter("valued").select(*keys, "interval_start", "interval_end")
     cover = _cover(spans.join(bounds, on=keys, how="inner", maintain_order="left"), keys)
-    expected = (pl.col("to") - pl.col("from")).dt.total_microseconds() / US_PER_HOUR
+    expected = (pl.col("to") - pl.col("from")).dt.total_microseconds() * HOURS_PER_US
     return (
         windows.with_columns(expected_h=expected)
         .join(cover, on=keys, how="left", maintain_order="left")
@@ -168,10 +171,10 @@ def _cover(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         rows.with_columns(covered=covered.clip(0), gap=before.dt.total_microseconds())
         .group_by(keys, maintain_order=True)
         .agg(
-            (pl.col("covered").sum() / US_PER_HOUR).alias("covered_h"),
+            (pl.col("covered").sum() * HOURS_PER_US).alias("covered_h"),
             (
                 pl.max_horizontal(pl.col("gap").max(), tail.first().dt.total_microseconds(), 0)
-                / US_PER_MINUTE
+                * MINUTES_PER_US
             ).alias("largest_gap_min"),
         )
     )
@@ -185,10 +188,10 @@ def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequen
     return pl.Schema(columns)
 
 
-def _sum(column: str) -> pl.Expr:
-    """The sum, or null where there is nothing to sum: polars alone would say 0."""
-    values = pl.col(column)
-    return pl.when(values.count() > 0).then(values.sum()).alias(column)
+def _sum(values: pl.Expr) -> pl.Expr:
+    """The sum whatever the order, or null where there is nothing to sum: polars alone would say 0."""
+    total = (values / GRAIN).cast(pl.Int128).sum().cast(pl.Float64) * GRAIN
+    return pl.when(values.count() > 0).then(total)
 
 
 def _share() -> pl.Expr:

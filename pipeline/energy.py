@@ -16,9 +16,11 @@ from collections.abc import Sequence
 import polars as pl
 
 MAX_STEPS = 3
-MS_PER_KWH = 3_600_000
-US_PER_HOUR = 3_600_000_000
-US_PER_MINUTE = 60_000_000
+# Factors, not divisors: polars divides by a constant by way of its reciprocal, except in a column of one row, and a
+# plant's figures must not depend on how many others there are. Whole hours and minutes stay whole.
+HOURS_PER_US = 1 / 3_600_000_000
+MINUTES_PER_US = 1 / 60_000_000
+KWH_PER_W_US = HOURS_PER_US / 1000
 
 
 def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
@@ -51,5 +53,5 @@ def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
 
 def energy_columns(powers: Sequence[str]) -> list[pl.Expr]:
     """`<name>_kwh` of each `<name>_w` over [interval_start, interval_end)."""
-    seconds = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds() / 1e6
-    return [(pl.col(f"{name}_w") * seconds / MS_PER_KWH).alias(f"{name}_kwh") for name in powers]
+    kwh_per_w = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds() * KWH_PER_W_US
+    return [(pl.col(f"{name}_w") * kwh_per_w).alias(f"{name}_kwh") for name in powers]

@@ -1,0 +1,569 @@
+"""Days and months: energies with the time that they cover, silence that is no zero, and a status to go by."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.daily import METERED, summarize_day, summarize_months
+from pipeline.sun import daylight
+from schemas import EnergyDaily, EnergyMonthly, polars_schema
+from schemas.quantities import ENERGY_BALANCE
+from tests.core.answers import examples
+from warehouse.frames import validate
+
+DAY = dt.date(2025, 7, 9)
+START = dt.datetime(2025, 7, 9, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+MINUTE = dt.timedelta(minutes=1)
+WAKING = 60 * MINUTE
+QUANTITIES = [each.column for each in ENERGY_BALANCE.powers]
+SCHEMA = {
+    "plant_id": pl.String,
+    "interval_start": pl.Datetime("us", "UTC"),
+    "interval_end": pl.Datetime("us", "UTC"),
+    "flagged": pl.Boolean,
+    **{f"{name}_{unit}": pl.Float64 for name in QUANTITIES for unit in ("w", "kwh")},
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """An interval row: minutes from midnight, and mean powers of the quantities that it has."""
+
+    begin: int
+    end: int
+    watts: Mapping[str, float] = field(default_factory=lambda: {"pv_generation": 1000.0})
+    flagged: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was known of a plant when it was asked, in minutes from midnight."""
+
+    sunrise: int | None = 240
+    sunset: int | None = 1200
+    start_up: int | None = None
+    final: bool = True
+    hours: int = 24
+
+
+def moment(minutes: int | None) -> dt.datetime | None:
+    return None if minutes is None else START + minutes * MINUTE
+
+
+def frame(spans: Sequence[Span], plant: str = "1") -> pl.DataFrame:
+    rows = []
+    for span in spans:
+        values = {f"{name}_w": watts for name, watts in span.watts.items()}
+        values |= {
+            f"{name}_kwh": watts * (span.end - span.begin) / 60_000 for name, watts in span.watts.items()
+        }
+        times = {"interval_start": moment(span.begin), "interval_end": moment(span.end)}
+        rows.append({"plant_id": plant, **times, "flagged": span.flagged} | values)
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def asked(**plants: Asked) -> pl.DataFrame:
+    times = ("day_start", "day_end", "sunrise", "sunset", "start_up")
+    rows = [
+        {
+            "plant_id": plant,
+            "day_start": START,
+            "day_end": START + known.hours * HOUR,
+            "sunrise": moment(known.sunrise),
+            "sunset": moment(known.sunset),
+            "start_up": moment(known.start_up),
+            "final": known.final,
+        }
+        for plant, known in plants.items()
+    ]
+    schema = {"plant_id": pl.String, **dict.fromkeys(times, pl.Datetime("us", "UTC")), "final": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def summary(spans: Sequence[Span], known: Asked | None = None) -> dict[str, object]:
+    """The day's row of one plant."""
+    table = summarize_day(
+        [frame(spans)], asked(**{"1": known or Asked()}), keys=["plant_id"], quantities=QUANTITIES
+    )
+    daily = table.with_columns(local_date=pl.lit(DAY)).select(polars_schema(EnergyDaily).names())
+    validate(EnergyDaily, daily, {"local_date": DAY})
+    (row,) = daily.rows(named=True)
+    return row
+
+
+def every(step: int, begin: int = 0, end: int = 1440, **watts: float) -> list[Span]:
+    values = watts or {"pv_generation": 1000.0}
+    return [Span(at, at + step, values) for at in range(begin, end, step)]
+
+
+def figures(row: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(row[name] for name in ("covered_h", "expected_h", "coverage", "largest_gap_min", "status"))
+
+
+# ---- energies --------------------------------------------------------------------------------------------------------
+
+
+def test_energies_are_sums_and_what_was_never_measured_is_null() -> None:
+    row = summary([*every(60, 240, 720, pv_generation=1000.0), *every(60, 720, 1200, pv_generation=0.0)])
+    assert (row["pv_generation_kwh"], row["pv_generation_covered_h"]) == (pytest.approx(8.0), 16.0)
+    assert (row["grid_feed_in_kwh"], row["grid_feed_in_covered_h"]) == (None, None)
+    assert (row["n_rows"], row["n_flagged"]) == (16, 0)
+
+
+def test_zero_is_a_measurement() -> None:
+    row = summary(every(5, pv_generation=0.0, total_consumption=0.0))
+    assert (row["pv_generation_kwh"], row["total_consumption_kwh"]) == (0.0, 0.0)
+    assert row["status"] == "complete"
+
+
+def test_each_quantity_covers_its_own_time() -> None:
+    spans = [
+        *every(60, 0, 360, total_consumption=500.0),
+        *every(60, 360, 1440, total_consumption=500.0, pv_generation=1.0),
+    ]
+    spans[3] = Span(180, 240, {"pv_generation": 2.0})
+    row = summary(spans)
+    assert (row["total_consumption_covered_h"], row["pv_generation_covered_h"]) == (23.0, 19.0)
+    assert row["total_consumption_kwh"] == pytest.approx(11.5)
+    # Some value is there all day: the rows have no hole.
+    assert figures(row) == (24.0, 24.0, 1.0, 0.0, "complete")
+
+
+def test_flagged_rows_are_counted() -> None:
+    spans = [
+        *every(60, 0, 1380, total_consumption=1.0),
+        Span(1380, 1440, {"total_consumption": 1.0}, flagged=True),
+    ]
+    assert summary([*spans[:-1], Span(1380, 1440, {"pv_generation": 1.0}, flagged=True)])["n_flagged"] == 1
+
+
+def test_a_row_whose_pv_generation_was_set_aside_is_a_hole() -> None:
+    spans = every(60, total_consumption=300.0, pv_generation=10.0)
+    spans[12] = Span(720, 780, {"total_consumption": 300.0}, flagged=True)
+    row = summary(spans)
+    assert figures(row) == (23.0, 24.0, pytest.approx(23 / 24), 60.0, "partial")
+    assert (row["total_consumption_kwh"], row["n_flagged"]) == (pytest.approx(7.2), 1)
+
+
+# ---- coverage --------------------------------------------------------------------------------------------------------
+
+
+def test_a_metered_plant_is_expected_all_day() -> None:
+    assert figures(summary(every(5, total_consumption=1.0))) == (24.0, 24.0, 1.0, 0.0, "complete")
+    by_day = summary(every(5, 240, 1200, total_consumption=1.0))
+    assert figures(by_day) == (16.0, 24.0, pytest.approx(2 / 3), 240.0, "partial")
+
+
+@pytest.mark.parametrize("quantity", METERED)
+def test_every_quantity_of_a_meter_makes_a_plant_metered(quantity: str) -> None:
+    assert summary(every(60, 600, 660, **{quantity: 1.0}))["expected_h"] == 24.0
+
+
+@pytest.mark.parametrize("quantity", sorted(set(QUANTITIES) - set(METERED)))
+def test_other_quantities_sleep_at_night(quantity: str) -> None:
+    assert summary(every(60, 600, 660, **{quantity: 1.0}))["expected_h"] == 16.0
+
+
+def test_a_sleeping_plant_is_expected_from_sunrise_to_sunset() -> None:
+    assert figures(summary(every(5, 240, 1200))) == (16.0, 16.0, 1.0, 0.0, "complete")
+
+
+def test_rows_beyond_sunset_do_not_count_as_coverage_but_as_energy() -> None:
+    row = summary(every(60))
+    assert figures(row) == (16.0, 16.0, 1.0, 0.0, "complete")
+    assert (row["pv_generation_kwh"], row["pv_generation_covered_h"]) == (pytest.approx(24.0), 24.0)
+
+
+@pytest.mark.parametrize(
+    ("late", "gap", "status"), [(0, 0.0, "complete"), (60, 0.0, "complete"), (65, 5.0, "partial")]
+)
+def test_an_inverter_may_wake_an_hour_late_and_sleep_an_hour_early(
+    late: int, gap: float, status: str
+) -> None:
+    at_dawn, at_dusk = summary(every(5, 240 + late, 1200)), summary(every(5, 240, 1200 - late))
+    for row in (at_dawn, at_dusk):
+        assert (row["largest_gap_min"], row["status"]) == (gap, status)
+        assert row["coverage"] == pytest.approx(1 - late / 960)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gap"), [({"pv_generation": 1.0}, 10.0), ({"total_consumption": 1.0}, 10.0)]
+)
+def test_a_gap_inside_the_day_is_a_gap_whatever_its_length(kind: dict[str, float], gap: float) -> None:
+    row = summary([*every(10, 0, 600, **kind), *every(10, 610, 1440, **kind)])
+    assert (row["largest_gap_min"], row["status"]) == (gap, "partial")
+
+
+def test_the_largest_of_all_gaps_is_told() -> None:
+    spans = [*every(10, 10, 300, total_consumption=1.0), *every(10, 330, 900, total_consumption=1.0)]
+    assert summary(spans)["largest_gap_min"] == 540.0
+    assert summary([*spans, *every(10, 920, 1420, total_consumption=1.0)])["largest_gap_min"] == 30.0
+
+
+def test_a_metered_day_has_no_hour_to_wake() -> None:
+    assert summary(every(5, 5, 1440, total_consumption=1.0))["largest_gap_min"] == 5.0
+    assert summary(every(5, 0, 1435, total_consumption=1.0))["largest_gap_min"] == 5.0
+
+
+@pytest.mark.parametrize("hours", [23, 25])
+def test_a_day_with_a_change_of_clocks_is_expected_for_its_own_length(hours: int) -> None:
+    row = summary(every(60, 0, hours * 60, total_consumption=1000.0), Asked(hours=hours))
+    assert figures(row) == (hours, hours, 1.0, 0.0, "complete")
+    assert row["total_consumption_kwh"] == pytest.approx(hours)
+
+
+def test_rows_without_any_value_cover_nothing() -> None:
+    row = summary([Span(begin, begin + 60, {}) for begin in range(0, 1440, 60)])
+    assert figures(row) == (0.0, 16.0, 0.0, 960.0, "partial")
+    assert (row["n_rows"], row["pv_generation_kwh"]) == (24, None)
+
+
+def test_a_metered_day_of_nothing_but_holes_is_one_gap() -> None:
+    row = summary([Span(0, 60, {"total_consumption": 1.0}, flagged=True)], Asked(720, 720))
+    assert figures(row) == (0.0, 24.0, 0.0, 1440.0, "partial")
+
+
+# ---- silence ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_silent_plant_is_a_row_with_status_missing_and_never_zero() -> None:
+    row = summary([])
+    assert figures(row) == (0.0, 16.0, 0.0, 960.0, "missing")
+    assert (row["n_rows"], row["n_flagged"]) == (0, 0)
+    assert {row[f"{name}_{what}"] for name in QUANTITIES for what in ("kwh", "covered_h")} == {None}
+
+
+def test_a_day_that_may_still_grow_is_provisional() -> None:
+    for spans in ([], every(5), every(5, 600, 700)):
+        assert summary(spans, Asked(final=False))["status"] == "provisional"
+
+
+def test_days_before_the_start_of_operation_are_neither_missing_nor_there() -> None:
+    known = asked(**{"1": Asked(start_up=1440), "2": Asked(start_up=1439), "3": Asked()})
+    table = summarize_day([], known, keys=["plant_id"], quantities=QUANTITIES)
+    assert table["plant_id"].to_list() == ["2", "3"]
+
+
+def test_nothing_is_expected_before_the_start_of_operation() -> None:
+    row = summary(every(5, 600, 1200), Asked(start_up=600))
+    assert figures(row) == (10.0, 10.0, 1.0, 0.0, "complete")
+
+
+def test_plants_come_in_order_whether_they_answered_or_not() -> None:
+    known = asked(**{plant: Asked() for plant in "dacb"})
+    frames = [frame(every(60, 240, 1200), "b"), frame(every(60, 240, 1200), "d")]
+    table = summarize_day(frames, known, keys=["plant_id"], quantities=QUANTITIES)
+    assert table.select("plant_id", "status").rows() == [
+        ("a", "missing"), ("b", "complete"), ("c", "missing"), ("d", "complete"),
+    ]  # fmt: skip
+
+
+def test_nobody_asked_is_nobody_missing() -> None:
+    assert summarize_day([], asked(), keys=["plant_id"], quantities=QUANTITIES).height == 0
+
+
+# ---- sun -------------------------------------------------------------------------------------------------------------
+
+
+def test_without_coordinates_a_sleeping_plant_is_judged_by_its_own_first_and_last_row() -> None:
+    row = summary([*every(5, 300, 600), *every(5, 630, 1100)], Asked(None, None))
+    assert figures(row) == (
+        pytest.approx(770 / 60),
+        pytest.approx(800 / 60),
+        pytest.approx(770 / 800),
+        30.0,
+        "partial",
+    )
+
+
+def test_without_coordinates_a_silent_plant_is_missing_all_day() -> None:
+    assert figures(summary([], Asked(None, None))) == (0.0, 24.0, 0.0, 1440.0, "missing")
+
+
+def test_in_a_polar_night_nothing_is_expected() -> None:
+    night = Asked(720, 720)
+    assert figures(summary([], night)) == (0.0, 0.0, None, 0.0, "missing")
+    awake = summary(every(5, 700, 740, pv_generation=0.0), night)
+    assert figures(awake) == (0.0, 0.0, None, 0.0, "complete")
+    # A meter does not sleep.
+    assert summary(every(5, total_consumption=1.0), night)["coverage"] == 1.0
+
+
+def test_in_a_polar_day_all_day_is_expected() -> None:
+    assert figures(summary(every(5), Asked(0, 1440))) == (24.0, 24.0, 1.0, 0.0, "complete")
+    assert summary([], Asked(0, 1440))["expected_h"] == 24.0
+
+
+def test_a_sunset_after_midnight_is_cut_there() -> None:
+    row = summary(every(5, 240, 1440), Asked(240, 1547))
+    assert figures(row) == (20.0, 20.0, 1.0, 0.0, "complete")
+
+
+def test_the_sun_of_the_far_north_is_of_the_kind_that_is_assumed_here() -> None:
+    plants = pl.DataFrame(
+        {"plant_id": ["1"], "latitude": [78.2], "longitude": [15.6], "timezone": ["Arctic/Longyearbyen"]}
+    )
+    sunrise, noon, sunset = daylight(plants, dt.date(2025, 12, 21)).row(0)[1:]
+    assert sunrise == noon == sunset
+    sunrise, _, sunset = daylight(plants, dt.date(2025, 6, 21)).row(0)[1:]
+    assert sunset - sunrise == 24 * HOUR
+
+
+# ---- any day equals an oracle ----------------------------------------------------------------------------------------
+
+
+def expected(spans: Sequence[Span], known: Asked) -> dict[str, object]:
+    """The day's figures by the rules' text, in minutes and fractions."""
+    day_end = known.hours * 60
+    holes = [span for span in spans if span.flagged and "pv_generation" not in span.watts]
+    valued = [span for span in spans if span.watts and span not in holes]
+    metered = any(name in METERED for span in spans for name in span.watts)
+    begin, finish = 0, day_end
+    if not metered and known.sunrise is not None and known.sunset is not None:
+        begin, finish = max(known.sunrise, 0), min(known.sunset, day_end)
+    elif not metered and valued:
+        begin, finish = valued[0].begin, valued[-1].end
+    begin = max(begin, known.start_up or 0)
+    finish = max(finish, begin)
+    minutes = set(range(begin, finish))
+    covered = {minute for span in valued for minute in range(span.begin, span.end)} & minutes
+    gaps, edge = [0], 0 if metered else 60
+    if valued:
+        gaps.append(min(valued[0].begin, finish) - begin - edge)
+        gaps += [
+            min(later.begin, finish) - max(earlier.end, begin)
+            for earlier, later in zip(valued, valued[1:], strict=False)  # noqa: RUF007 - one look at pairs
+        ]
+        gaps.append(finish - max(valued[-1].end, begin) - edge)
+    else:
+        gaps.append(finish - begin)
+    status = "complete"
+    if not known.final:
+        status = "provisional"
+    elif not spans:
+        status = "missing"
+    elif max(gaps) > 0 or (minutes and not covered):
+        status = "partial"
+    return {
+        "expected_h": len(minutes) / 60,
+        "covered_h": len(covered) / 60,
+        "coverage": len(covered) / len(minutes) if minutes else None,
+        "largest_gap_min": float(max(gaps)),
+        "n_rows": len(spans),
+        "n_flagged": sum(span.flagged for span in spans),
+        "status": status,
+    }
+
+
+powers = st.dictionaries(
+    st.sampled_from(["pv_generation", "battery_charging"]), st.floats(0, 1e5), max_size=2
+)
+metered_powers = st.dictionaries(
+    st.sampled_from(["pv_generation", "grid_feed_in"]), st.floats(0, 1e5), max_size=2
+)
+
+
+@st.composite
+def plant_days(draw: st.DrawFn) -> tuple[list[Span], Asked]:
+    hours = draw(st.sampled_from([23, 24, 25]))
+    sunrise, length = draw(st.integers(-60, 800)), draw(st.integers(0, 1500))
+    sun = draw(st.sampled_from([(None, None), (sunrise, sunrise + length)]))
+    start_up = draw(st.sampled_from([None, None, -5000, 300, 1200]))
+    known = Asked(*sun, start_up=start_up, final=draw(st.integers(0, 5)) > 0, hours=hours)
+    kind = draw(st.sampled_from([powers, metered_powers]))
+    cuts = sorted(draw(st.sets(st.integers(0, hours * 60), max_size=24)))
+    kept = draw(st.lists(st.booleans(), min_size=len(cuts), max_size=len(cuts)))
+    pairs = zip(cuts, cuts[1:], kept, strict=False)
+    return [
+        Span(low, high, draw(kind), draw(st.integers(0, 9)) == 0) for low, high, keep in pairs if keep
+    ], known
+
+
+@examples(250, shrink=False)
+@given(st.lists(plant_days(), min_size=1, max_size=6), st.integers(1, 40))
+def test_every_figure_equals_the_oracle_however_the_rows_are_cut(
+    drawn: list[tuple[list[Span], Asked]], size: int
+) -> None:
+    plants = {str(number): day for number, day in enumerate(drawn)}
+    rows = pl.concat([frame(spans, plant) for plant, (spans, _) in plants.items()])
+    known = asked(**{plant: day for plant, (_, day) in plants.items()})
+    cut = [rows[at : at + size] for at in range(0, rows.height, size)]
+    table = summarize_day(cut, known, keys=["plant_id"], quantities=QUANTITIES)
+    assert table.equals(summarize_day([rows], known, keys=["plant_id"], quantities=QUANTITIES))
+    assert table["plant_id"].to_list() == list(plants)
+    for found, (spans, day) in zip(table.rows(named=True), plants.values(), strict=True):
+        for name, value in expected(spans, day).items():
+            assert found[name] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value), (
+                name
+            )
+        for name in QUANTITIES:
+            own = [span for span in spans if name in span.watts]
+            energy = sum(Fraction(span.watts[name]) * (span.end - span.begin) / 60_000 for span in own)
+            assert found[f"{name}_kwh"] == (pytest.approx(float(energy), rel=1e-12) if own else None)
+            hours = sum(span.end - span.begin for span in own) / 60
+            assert found[f"{name}_covered_h"] == (pytest.approx(hours, rel=1e-12) if own else None)
+
+
+def test_devices_are_summed_each_by_itself() -> None:
+    keys = ["plant_id", "device_id"]
+    both = pl.concat([frame(every(60, 240, 1200)).with_columns(device_id=pl.lit(device)) for device in "ab"])
+    known = pl.concat([asked(**{"1": Asked()}).with_columns(device_id=pl.lit(device)) for device in "abc"])
+    table = summarize_day([both], known, keys=keys, quantities=["pv_generation"])
+    assert table.select(*keys, "pv_generation_kwh", "status").rows() == [
+        ("1", "a", 16.0, "complete"), ("1", "b", 16.0, "complete"), ("1", "c", None, "missing"),
+    ]  # fmt: skip
+
+
+# ---- months ----------------------------------------------------------------------------------------------------------
+
+NO_STARTS = pl.DataFrame(
+    {"plant_id": ["1", "2"], "start_date": [None, None]},
+    schema={"plant_id": pl.String, "start_date": pl.Date},
+)
+
+
+def daily(
+    count: int = 31, *, first: str = "2025-10-01", plant: str = "1", **figures_: object
+) -> pl.DataFrame:
+    """`count` complete days from `first` on, with other figures where given."""
+    begin = dt.date.fromisoformat(first)
+    facts = {
+        "covered_h": 10.0,
+        "expected_h": 12.0,
+        "coverage": 10 / 12,
+        "largest_gap_min": 3.0,
+        "n_rows": 100,
+        "n_flagged": 1,
+        "status": "complete",
+        "pv_generation_kwh": 5.5,
+        "pv_generation_covered_h": 9.0,
+    }
+    days = [
+        {"plant_id": plant, "local_date": begin + dt.timedelta(days=n)} | facts | figures_
+        for n in range(count)
+    ]
+    return pl.DataFrame(days, schema=polars_schema(EnergyDaily))
+
+
+def months(days: pl.DataFrame, starts: pl.DataFrame = NO_STARTS) -> list[dict[str, object]]:
+    table = summarize_months(days, starts, QUANTITIES).select(polars_schema(EnergyMonthly).names())
+    for month in table["month"].unique():
+        validate(EnergyMonthly, table.filter(month=month), {"month": month})
+    return table.rows(named=True)
+
+
+def test_a_month_is_the_sum_of_its_days() -> None:
+    (month,) = months(daily())
+    assert month["month"] == dt.date(2025, 10, 1)
+    assert (month["n_days"], month["n_days_missing"], month["n_rows"], month["n_flagged"]) == (
+        31,
+        0,
+        3100,
+        31,
+    )
+    assert (month["pv_generation_kwh"], month["pv_generation_covered_h"]) == (170.5, 279.0)
+    assert (month["grid_feed_in_kwh"], month["grid_feed_in_covered_h"]) == (None, None)
+    assert figures(month) == (310.0, 372.0, pytest.approx(10 / 12), 3.0, "complete")
+
+
+def test_months_and_plants_are_kept_apart_and_in_order() -> None:
+    days = pl.concat([daily(61, plant="2"), daily(40)])
+    found = [(month["month"], month["plant_id"], month["n_days"], month["status"]) for month in months(days)]
+    october, november = dt.date(2025, 10, 1), dt.date(2025, 11, 1)
+    assert found == [
+        (october, "1", 31, "complete"), (october, "2", 31, "complete"),
+        (november, "1", 9, "partial"), (november, "2", 30, "complete"),
+    ]  # fmt: skip
+
+
+def test_a_null_day_adds_nothing_and_hides_nothing() -> None:
+    silent = daily(
+        1, first="2025-10-31", status="missing", pv_generation_kwh=None, pv_generation_covered_h=None
+    )
+    (month,) = months(pl.concat([daily(30), silent]))
+    assert (month["pv_generation_kwh"], month["n_days"], month["n_days_missing"]) == (165.0, 31, 1)
+    assert month["status"] == "partial"
+
+
+def test_a_month_of_silence_is_missing_and_not_zero() -> None:
+    (month,) = months(daily(31, status="missing", pv_generation_kwh=None, covered_h=0.0))
+    assert (month["pv_generation_kwh"], month["coverage"], month["status"]) == (None, 0.0, "missing")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_"),
+    [
+        ("complete", "complete"),
+        ("partial", "partial"),
+        ("missing", "partial"),
+        ("provisional", "provisional"),
+    ],
+)
+def test_one_day_decides_a_month(status: str, is_: str) -> None:
+    (month,) = months(pl.concat([daily(30), daily(1, first="2025-10-31", status=status)]))
+    assert month["status"] == is_
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "start", "status"),
+    [
+        ("2025-10-01", 31, None, "complete"),
+        ("2025-10-01", 30, None, "partial"),
+        ("2025-10-20", 12, None, "partial"),
+        ("2025-10-20", 12, "2025-10-20", "complete"),
+        ("2025-10-21", 11, "2025-10-20", "partial"),
+        ("2025-10-01", 31, "2019-01-01", "complete"),
+        ("2025-10-31", 1, "2025-10-31", "complete"),
+        ("2024-02-01", 29, None, "complete"),
+        ("2024-02-01", 28, None, "partial"),
+        ("2025-02-01", 28, None, "complete"),
+    ],
+)
+def test_a_month_is_complete_with_all_days_since_the_start(
+    first: str, count: int, start: str | None, status: str
+) -> None:
+    begins = dt.date.fromisoformat(start) if start else None
+    starts = NO_STARTS.with_columns(start_date=pl.lit(begins, pl.Date))
+    (month,) = months(daily(count, first=first), starts)
+    assert month["status"] == status
+
+
+def test_a_month_in_which_nothing_was_expected_has_no_coverage() -> None:
+    (month,) = months(daily(expected_h=0.0, covered_h=0.0, coverage=None))
+    assert month["coverage"] is None
+
+
+@examples(40)
+@given(st.lists(st.floats(0, 1e6), min_size=31, max_size=31), st.randoms(use_true_random=False))
+def test_a_month_does_not_depend_on_the_order_of_its_days(energies: list[float], chance: object) -> None:
+    days = daily().with_columns(pv_generation_kwh=pl.Series(energies))
+    (month,) = months(days)
+    assert month["pv_generation_kwh"] == pytest.approx(
+        float(sum(map(Fraction, energies))), rel=1e-14, abs=1e-13
+    )
+    shuffled = days.sample(fraction=1, shuffle=True, seed=chance.randint(0, 10**6))  # type: ignore[attr-defined]
+    assert months(shuffled) == [month]
+
+
+def test_a_fleet_of_months_is_the_same_in_every_run() -> None:
+    values = [((number * 7919) % 1000) / 7 for number in range(31)]
+    fleet = pl.concat(
+        daily(plant=f"{number:04}").with_columns(pv_generation_kwh=pl.Series(values) + number / 3)
+        for number in range(300)
+    )
+    starts = fleet.select("plant_id", start_date=pl.lit(None, pl.Date)).unique()
+    first = summarize_months(fleet, starts, QUANTITIES)
+    for seed in range(3):
+        again = summarize_months(fleet.sample(fraction=1, shuffle=True, seed=seed).lazy(), starts, QUANTITIES)
+        assert again.equals(first)
+
+
+def test_no_days_are_no_months() -> None:
+    assert months(daily(0)) == []
