@@ -1,7 +1,5 @@
 """In which order plants are asked, to foresee which ones come next."""
 
-from itertools import islice
-
 KEPT_LAPS = 4
 
 
@@ -37,7 +35,6 @@ class AskedOrder:
         before = self._before.get(plant, -1) - self._dropped
         if before < 0:
             return []
-        later = (self._log[position] for position in range(before + 1, len(self._log)))
-        return [
-            other for other in islice(dict.fromkeys(islice(later, 4 * count)), count + 1) if other != plant
-        ][:count]
+        later = dict.fromkeys(self._log[before + 1 : before + 1 + 4 * count])
+        later.pop(plant, None)
+        return list(later)[:count]

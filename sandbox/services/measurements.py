@@ -40,8 +40,8 @@ class BodyCache:
 
     def put(self, key: tuple[object, ...], body: bytes) -> None:
         """Keep a body, and drop the ones that were not asked for longest."""
+        self._size += len(body) - len(self._kept.pop(key, b""))
         self._kept[key] = body
-        self._size += len(body)
         while self._size > self._limit:
             self._size -= len(self._kept.popitem(last=False)[1])
 

@@ -19,6 +19,14 @@ def test_kept_bodies_are_bounded_by_their_bytes_and_the_oldest_go_first() -> Non
     assert [number for number in range(50) if bodies.get((number,)) is not None] == [47, 48, 49]
 
 
+def test_a_body_that_is_put_again_counts_once() -> None:
+    bodies = BodyCache(limit=100)
+    bodies.put((1,), bytes(30))
+    for _ in range(10):
+        bodies.put((2,), bytes(60))
+    assert bodies.get((1,)) is not None
+
+
 def test_dead_access_tokens_are_forgotten() -> None:
     clock = Clock()
     tokens = TokenStore(clock)

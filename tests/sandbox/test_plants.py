@@ -115,6 +115,16 @@ def test_a_plant_listed_among_its_own_devices(sandbox: Served) -> None:
     assert sandbox.get(f"/monitoring/v1/devices/{source.plant.plant_id}/measurements/sets")["sets"]
 
 
+def test_a_plant_without_meter_among_its_own_devices_knows_no_load(serve: Serve) -> None:
+    it = serve(plants=200)
+    plant = next(plant for plant in simulated_fleet(200, 7) if plant.index % 9 == 8 and not plant.metered)
+    assert it.get(f"/monitoring/v1/devices/{plant.plant_id}/measurements/sets")["sets"] == []
+    for period, when in (("Day", "2023-06-10"), ("Month", "2023-06")):
+        assert it.device_rows(plant.plant_id, "EnergyMix", period, Date=when) == []
+    window = {"from": "2023-06-10T00:00:00Z", "to": "2023-06-11T00:00:00Z"}
+    assert it.http.get(f"/_truth/devices/{plant.plant_id}/consumption", params=window).status_code == 404
+
+
 def test_a_large_fleet_has_hourly_plants_plants_without_meter_and_without_installation(serve: Serve) -> None:
     fleet = simulated_fleet(200, 7)
     assert {plant.step_s for plant in fleet} == {300, 900, 3600}
