@@ -9,11 +9,14 @@ import duckdb
 import polars as pl
 
 from schemas import Devices, MeasurementSets, Plants, polars_schema
+from schemas.base import FINITE
 
 CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # SMA's classes of AC power: what each ends below, in kW.
 CAPACITY_CLASSES = ((20, "1-19"), (100, "20-99"), (500, "100-499"), (1000, "500-999"))
 LARGEST_CLASS = "1000+"
+# Times outside of these are the portal's way to say that there is none: .NET writes 0001-01-01 or 9999-12-31.
+EARLIEST, LATEST = dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1)  # noqa: DTZ001 - as naive as the API's times
 
 _PLANTS = """
 SELECT answer.plantId AS plant_id, answer.name AS name, answer.timezone AS timezone,
@@ -53,18 +56,18 @@ def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.Data
     found = _listed(_PLANTS, answers).unique("plant_id", keep="first", maintain_order=True)
     known = [zone for zone in found["timezone"].unique() if is_timezone(zone)]
     placed = pl.col("timezone").is_in(known)
-    ac = pl.when(pl.col("ac_w") > 0).then("ac_w").when(pl.col("calc_ac_w") > 0).then("calc_ac_w") / 1000
+    ac = pl.coalesce(_power("ac_w"), _power("calc_ac_w")) / 1000
     frame = found.filter(placed).with_columns(
         name=pl.col("name").fill_null(pl.col("plant_id")),
         backend=pl.when(pl.col("plant_id").str.contains(f"^(?i){CLASSIC_ID.pattern}$"))
         .then(pl.lit("classic"))
         .otherwise(pl.lit("ennexos")),
-        latitude=_within("latitude", 90),
-        longitude=_within("longitude", 180),
-        peak_power_kw=pl.when(pl.col("peak_w") > 0).then(pl.col("peak_w") / 1000),
+        latitude=_within("latitude", -90, 90),
+        longitude=_within("longitude", -180, 180),
+        peak_power_kw=_power("peak_w") / 1000,
         ac_power_kw=ac,
         capacity_class=capacity_class(ac),
-        co2_factor_g_per_kwh=pl.when(pl.col("co2") >= 0).then("co2"),
+        co2_factor_g_per_kwh=_within("co2", 0, FINITE),
         start_up=_time("start_up").dt.replace_time_zone("UTC"),
         migrated_from=pl.lit(None, pl.String),
         first_seen=pl.lit(today),
@@ -85,8 +88,7 @@ def devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
     """Rows of `devices` from the answers to each plant's devices."""
     found = _listed(_DEVICES, answers).unique(["plant_id", "device_id"], keep="first", maintain_order=True)
     frame = found.with_columns(
-        pl.when(pl.col(name) >= 0).then(name).alias(name)
-        for name in ("generator_power_w", "generator_power_dc_w")
+        _within(name, 0, FINITE).alias(name) for name in ("generator_power_w", "generator_power_dc_w")
     ).with_columns(deactivated_at=_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today))
     return frame.select(polars_schema(Devices).names()).sort("plant_id", "device_id")
 
@@ -138,13 +140,20 @@ def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.Dat
     return frame.filter(pl.col(key).is_not_null() & (pl.col(key) != ""))
 
 
-def _within(name: str, bound: float) -> pl.Expr:
-    return pl.when(pl.col(name).is_between(-bound, bound)).then(name)
+def _within(name: str, low: float, high: float) -> pl.Expr:
+    return pl.when(pl.col(name).is_between(low, high)).then(name)
+
+
+def _power(name: str) -> pl.Expr:
+    """A power in W; 0 is the API's way to say that it is not known."""
+    return pl.when(pl.col(name).is_between(0, FINITE, closed="right")).then(name)
 
 
 def _time(name: str) -> pl.Expr:
-    return (
+    """A time without offset, or with Z; null where it is neither, or no time that a plant can have seen."""
+    time = (
         pl.col(name)
         .str.strip_suffix("Z")
         .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
     )
+    return pl.when(time.is_between(EARLIEST, LATEST)).then(time)
