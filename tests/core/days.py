@@ -55,8 +55,8 @@ RESOLUTIONS = {
     "ThirtyMinutes": 1800,
     "OneHour": 3600,
 }
-# Rows until the changes of clocks are over: four hours of minutes.
-LONGEST = 250
+# Rows until the changes of clocks are over: more than three hours of minutes.
+LONGEST = 200
 FIELDS = {"pvGeneration": "pv_generation", "gridFeedIn": "grid_feed_in"}
 Powers = Mapping[str, float]
 

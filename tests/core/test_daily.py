@@ -386,7 +386,7 @@ def plant_days(draw: st.DrawFn) -> tuple[list[Span], Asked]:
     ], known
 
 
-@examples(250, shrink=False)
+@examples(120, shrink=False)
 @given(st.lists(plant_days(), min_size=1, max_size=6), st.integers(1, 40))
 def test_every_figure_equals_the_oracle_however_the_rows_are_cut(
     drawn: list[tuple[list[Span], Asked]], size: int

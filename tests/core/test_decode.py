@@ -319,7 +319,7 @@ def number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-@examples(150)
+@examples(100)
 @given(st.lists(answers(), max_size=5))
 def test_every_cell_is_a_number_absent_or_reported(batch: list[tuple[bytes, list[Row] | None]]) -> None:
     read = decode(*(text for text, _ in batch))

@@ -45,7 +45,7 @@ def assert_equal_to_oracle(rows: pl.DataFrame, day: PlantDay) -> None:
         assert ((found - nearest).abs() <= nearest * MAX_ERROR).all()
 
 
-@examples(200, shrink=False)
+@examples(130, shrink=False)
 @given(st.sampled_from(DATES), st.sampled_from(BASES), st.lists(shapes, min_size=10, max_size=10))
 def test_every_interval_and_energy_equals_the_oracle(
     day: dt.date, basis: TimeBasis, drawn: list[Shape]

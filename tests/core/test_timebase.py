@@ -175,7 +175,7 @@ def test_labels(text: str | None, read: str | None) -> None:
     assert label[0] == (at(read) if read else None)
 
 
-@examples(300)
+@examples(200)
 @given(st.text(st.sampled_from("0123456789-:T.+Z "), max_size=24))
 def test_no_label_is_read_that_is_not_a_time(text: str) -> None:
     label = pl.select(parse_label(pl.lit(text))).item()
@@ -218,7 +218,7 @@ def test_a_day_without_holes_is_read_exactly(zone: str) -> None:
         assert found == [(start + n * step, False) for n in range(1, (end - start) // step + 1)]
 
 
-@examples(150)
+@examples(100)
 @given(st.data(), st.sampled_from(ZONES), st.sampled_from(DATES))
 def test_a_day_with_holes_is_read_as_the_oracle_reads_it(
     data: st.DataObject, zone: str, day: dt.date

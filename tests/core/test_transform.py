@@ -354,7 +354,7 @@ contents = st.one_of(
 )
 
 
-@examples(120)
+@examples(80)
 @given(
     st.lists(st.tuples(st.sampled_from("1239"), contents), max_size=8).map(
         lambda drawn: sorted(drawn, key=lambda d: d[0])
