@@ -1,9 +1,9 @@
 """The fleet's recent days and months, simulated many rows at a time and kept within bounds."""
 
 import calendar
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from itertools import groupby
 
@@ -20,6 +20,7 @@ from sandbox.series.table import Columns, Floats
 
 PLANTS_AT_ONCE = 32
 DAYS_AT_ONCE = 8
+_JUDGED_BLOCKS = 8
 
 CHARGER = "charger"
 """The charging station's own quantity among a plant's energies."""
@@ -45,6 +46,7 @@ class _Block:
     number: int
     keys: tuple[_Key, ...]
     flows: Flows
+    used: set[int] = field(default_factory=set)
 
     def row(self, position: int) -> Flows:
         """One row, shape (cells,); it shares the block's memory."""
@@ -56,7 +58,8 @@ class FlowCache:
 
     Rows simulated together cost far less than one by one. So a day that is not kept brings along what is likely to be
     asked next: the same day of the plants that follow where a day is asked plant by plant, the next days where a plant
-    is asked day by day.
+    is asked day by day. How many come along follows from how many were used of late, so that questions in no order
+    cost little.
     """
 
     def __init__(self, seed: int, days: int = 2048, months: int = 4096) -> None:
@@ -67,6 +70,7 @@ class FlowCache:
         self._limits: dict[int, tuple[FeedInLimit, ...]] = {}
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
         self._untold: set[int] = set()
+        self._lately: deque[set[int]] = deque(maxlen=_JUDGED_BLOCKS)
         self._places: dict[_Key, tuple[_Block, int]] = {}
         self._months: OrderedDict[tuple[int, int, int], Columns] = OrderedDict()
         self._order = AskedOrder()
@@ -78,9 +82,11 @@ class FlowCache:
         """`plant` belongs to the fleet from now on; under its index it may have had another id before."""
         self._fleet[plant.index] = plant
 
-    def asked(self, plant: Plant) -> None:
-        """Somebody asks for this plant, be it for an answer that is kept elsewhere."""
+    def asked(self, plant: Plant, day: date | None) -> None:
+        """Somebody asks for this plant (and day), be it for an answer that is kept elsewhere."""
         self._order.note(plant.index)
+        if day is not None and (place := self._places.get((plant.index, day))) is not None:
+            place[0].used.add(place[1])
 
     def limits(self, plant: Plant) -> tuple[FeedInLimit, ...]:
         """The plant's feed-in limits."""
@@ -145,20 +151,21 @@ class FlowCache:
         day_missed, plant_missed = self._day_missed.get(day, 0), self._plant_missed.get(plant.index, 0)
         self._misses += 1
         self._day_missed[day] = self._plant_missed[plant.index] = self._misses
+        reach = min(2 * max((len(used) for used in self._lately), default=0), self._max_days - 1)
+        more: list[_Row] = []
         if day_missed > plant_missed:
-            more = [(self._fleet[index], day) for index in self._followers(plant)]
+            followers = self._followers(plant, min(reach, PLANTS_AT_ONCE - 1))
+            more = [(self._fleet[index], day) for index in followers]
         elif plant_missed:
-            more = [(plant, day + timedelta(days=ahead)) for ahead in range(1, DAYS_AT_ONCE)]
-        else:
-            more = []
-        return [(plant, day), *more[: self._max_days - 1]]
+            more = [(plant, day + timedelta(days=1 + ahead)) for ahead in range(min(reach, DAYS_AT_ONCE - 1))]
+        return [(plant, day), *more]
 
-    def _followers(self, plant: Plant) -> list[int]:
+    def _followers(self, plant: Plant, count: int) -> list[int]:
         """The plants likely to be asked after this one: those of the last time, else the next of the fleet."""
-        followers = self._order.followers(plant.index, PLANTS_AT_ONCE - 1)
+        followers = self._order.followers(plant.index, count)
         if followers:
             return followers
-        numbers = range(plant.index + 1, plant.index + PLANTS_AT_ONCE)
+        numbers = range(plant.index + 1, plant.index + 1 + count)
         return [index for index in numbers if index in self._fleet]
 
     def _simulate(self, rows: list[_Row]) -> None:
@@ -175,6 +182,7 @@ class FlowCache:
             keys = tuple((plant.index, day) for plant, day in same)
             block = _Block(self._misses * PLANTS_AT_ONCE + number, keys, self._flows(same))
             self._blocks[block.number] = block
+            self._lately.append(block.used)
             if len({index for index, _ in keys}) > 1:
                 self._untold.add(block.number)
             self._places |= {key: (block, position) for position, key in enumerate(keys)}
@@ -186,6 +194,7 @@ class FlowCache:
             self._simulate(self._expected(plant, day))
         block, position = self._places[key]
         self._blocks.move_to_end(block.number)
+        block.used.add(position)
         return block, position
 
     def _drop(self, block: _Block) -> None:

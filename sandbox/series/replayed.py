@@ -111,7 +111,7 @@ class ReplaySource:
         ends = self._recording.ends
         return local_date(int(ends[0]) - 1, self.plant.zone), local_date(int(ends[-1]) - 1, self.plant.zone)
 
-    def asked(self) -> None:
+    def asked(self, day: date | None) -> None:
         """See `Source.asked`: a recording expects nothing."""
 
     def day(self, device: Device | None, set_type: str, day: date) -> Table:

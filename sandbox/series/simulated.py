@@ -47,9 +47,9 @@ class SimulatedSource:
         """See `Source.span`."""
         return local_date(self.plant.started_at.timestamp(), self.plant.zone), None
 
-    def asked(self) -> None:
+    def asked(self, day: date | None) -> None:
         """See `Source.asked`."""
-        self._cache.asked(self.plant)
+        self._cache.asked(self.plant, day)
 
     def day(self, device: Device | None, set_type: str, day: date) -> Table:
         """See `Source.day`."""

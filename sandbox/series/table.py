@@ -100,8 +100,8 @@ class Source(Protocol):
     def sets(self, device: Device | None) -> tuple[str, ...]:
         """The measurement sets of the plant (None) or of one of its devices."""
 
-    def asked(self) -> None:
-        """Take note that somebody asks for this plant, be it for an answer that is kept."""
+    def asked(self, day: date | None) -> None:
+        """Take note that somebody asks for this plant (and day), be it for an answer that is kept."""
 
     def day(self, device: Device | None, set_type: str, day: date) -> Table:
         """All rows of the plant-local day `day`."""

@@ -102,7 +102,7 @@ class MeasurementService:
         source, device = found.source, found.device
         question = (set_type, period, when, total, energy, found.visible)
         key = self._key(source.plant, device, question)
-        source.asked()
+        source.asked(when)
         body = self._bodies.get(key)
         if body is None and when and question == (sets.ENERGY_BALANCE, "day", when, False, False, True):
             self._answer_ahead(found, when)

@@ -79,14 +79,30 @@ def test_neighbours_are_told_once_and_limits_drop_them() -> None:
     day = date(2023, 6, 10)
     assert sources[0].neighbours(day) == []
     told = sources[1].neighbours(day)
-    assert sum(len(sheet.plants) for sheet in told) == PLANTS_AT_ONCE
+    assert [plant.index for sheet in told for plant in sheet.plants] == [1, 2, 3]
     assert sources[2].neighbours(day) == []
-    assert cache.sizes()[0] == 1 + PLANTS_AT_ONCE
+    assert cache.sizes()[0] == 4
     sources[1].limit([FeedInLimit(0.0, 4e9, 100.0)])
     assert cache.sizes()[0] == 1
     held = sources[1].day(None, "EnergyBalance", day).power
     assert "gridFeedIn" in held
     assert held["gridFeedIn"].max() <= 100 + 1e-9
+
+
+def test_as_many_come_along_as_were_used_of_late() -> None:
+    """In the order of the fleet ever more, up to a bound; in no order hardly any."""
+    cache = FlowCache(7)
+    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(120, 7)]
+    day = date(2023, 6, 10)
+    told = [sum(len(sheet.plants) for sheet in source.neighbours(day)) for source in sources]
+    assert [count for count in told if count] == [3, 7, 15, 31, PLANTS_AT_ONCE, 31]
+
+    cache = FlowCache(7)
+    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(300, 7)]
+    rng = np.random.default_rng(1)
+    for plant, ahead in zip(rng.integers(0, 300, 400), rng.integers(0, 300, 400), strict=True):
+        sources[plant].day(None, "EnergyBalance", date(2023, 1, 1) + timedelta(days=int(ahead)))
+    assert cache.sizes()[0] < 5 * 400
 
 
 def test_plants_nobody_asks_are_not_simulated_after_the_first_day() -> None:
@@ -96,8 +112,9 @@ def test_plants_nobody_asks_are_not_simulated_after_the_first_day() -> None:
     for ahead in range(3):
         before = cache.sizes()[0]
         for source in asked:
-            source.asked()
-            source.day(None, "EnergyBalance", date(2023, 6, 10) + timedelta(days=ahead))
+            day = date(2023, 6, 10) + timedelta(days=ahead)
+            source.asked(day)
+            source.day(None, "EnergyBalance", day)
     # One of them, for which a new day looks like the next of its own, brings some days of its own.
     assert cache.sizes()[0] - before <= len(asked) + DAYS_AT_ONCE
 
