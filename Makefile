@@ -4,6 +4,8 @@ VENV := .venv
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-for-tests
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The first Python that is new enough; another one can be named: make PYTHON=/opt/python3.12/bin/python3 demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -16,17 +18,23 @@ $(STAMP): requirements.lock.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "sunledger needs Python 3.11, 3.12 or 3.13: install one, or name it with make PYTHON=..."; exit 1; }
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "Python's venv is missing: on Debian, apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@$(PIP) --require-hashes --requirement requirements.lock.txt
+	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+# The same environment with what only tests and checks need: a user of the product never waits for it.
+$(TOOLS): $(STAMP) requirements-test.lock.txt
+	@echo "Adding what the tests need ..."
+	@$(PIP) --require-hashes --requirement requirements-test.lock.txt
 	@touch $@
 
 demo: setup
 	@$(BIN)/sunledger demo
 
-test: setup
-	@$(BIN)/python -m pytest
+test: $(TOOLS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-lint: setup
+lint: $(TOOLS)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
