@@ -4,13 +4,13 @@ A rule names what it found; it never repairs. A row that is set aside is left ou
 leaves a null in its row, and the row is flagged. Both keep their original in the raw lake.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from schemas.base import FINITE
+from schemas.quantities import Field
 
 # Mean power this many times beyond the rated AC power can't be: clouds' edges reach 1.3, wrong ratings 1.5.
 BEYOND_RATED: Final = 2.0
@@ -27,6 +27,8 @@ NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
 FOREIGN_DAY: Final = "foreign_day"
 FUTURE: Final = "future"
 DUPLICATE: Final = "duplicate"
+# Why an element of an array is set aside; one may also be a duplicate.
+NO_INDEX: Final = "no_index"
 # Why a value is set aside.
 NEGATIVE: Final = "negative"
 NOT_A_NUMBER: Final = "not_a_number"
@@ -81,41 +83,32 @@ class ValueRule:
     reason: pl.Expr
 
 
-def value_rules(powers: Sequence[str], states: Mapping[str, tuple[float, float]]) -> list[ValueRule]:
-    """The rules for each column of a set.
-
-    `powers` are names of quantities (columns `<name>_w`), `states` other columns with their range. For frames with
-    `rated_w` (null: unknown).
-    """
-    return [
-        *(_power_rule(name, _beyond(name, powers)) for name in powers),
-        *(_range_rule(name, low, high) for name, (low, high) in states.items()),
-    ]
+def value_rules(fields: Sequence[Field]) -> list[ValueRule]:
+    """The rules for the value of each field of a table. For frames with `rated_w` (null: unknown)."""
+    powers = [f.column for f in fields if f.power]
+    return [_rule(f, _beyond(f, powers)) for f in fields]
 
 
-def _beyond(name: str, powers: Sequence[str]) -> pl.Expr | None:
+def _beyond(field: Field, powers: Sequence[str]) -> pl.Expr | None:
     """Whether a value is beyond what the rated power allows; None for quantities that it does not bound."""
-    if name in BOUNDED:
-        return pl.col(f"{name}_w") > pl.col("rated_w") * BEYOND_RATED
-    if name in FROM_PV and "pv_generation" in powers:
-        return pl.col(f"{name}_w").is_not_null() & (
+    if field.column in BOUNDED:
+        return pl.col(field.value_column) > pl.col("rated_w") * BEYOND_RATED
+    if field.column in FROM_PV and "pv_generation" in powers:
+        return pl.col(field.value_column).is_not_null() & (
             pl.col("pv_generation_w") > pl.col("rated_w") * BEYOND_RATED
         )
     return None
 
 
-def _power_rule(name: str, beyond: pl.Expr | None) -> ValueRule:
-    value = pl.col(f"{name}_w")
-    # Not a number, infinity, negatives and what no plant on earth makes all fail this one comparison.
-    broken = ~value.is_between(0, FINITE)
-    reason = pl.when(~value.is_finite()).then(pl.lit(NOT_A_NUMBER)).when(value < 0).then(pl.lit(NEGATIVE))
+def _rule(field: Field, beyond: pl.Expr | None) -> ValueRule:
+    value = pl.col(field.value_column)
+    # Not a number, infinity, and what no plant on earth makes all fail this one comparison.
+    broken = ~value.is_between(field.low, field.high)
+    reasons = [(~value.is_finite(), NOT_A_NUMBER)]
+    if field.power and field.low == 0:
+        reasons.append((value < 0, NEGATIVE))
     if beyond is not None:
         broken |= beyond.fill_null(value=False)
-        reason = reason.when(beyond).then(pl.lit(BEYOND))
-    return ValueRule(f"{name}_w", broken, reason.otherwise(pl.lit(OUT_OF_RANGE)))
-
-
-def _range_rule(column: str, low: float, high: float) -> ValueRule:
-    value = pl.col(column)
-    reason = pl.when(~value.is_finite()).then(pl.lit(NOT_A_NUMBER)).otherwise(pl.lit(OUT_OF_RANGE))
-    return ValueRule(column, ~value.is_between(low, high), reason)
+        reasons.append((beyond, BEYOND))
+    first = pl.coalesce(*(pl.when(so).then(pl.lit(why)) for so, why in reasons), pl.lit(OUT_OF_RANGE))
+    return ValueRule(field.value_column, broken, first)

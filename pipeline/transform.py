@@ -26,7 +26,6 @@ RESOLUTIONS = {
     "ThirtyMinutes": 1800,
     "OneHour": 3600,
 }
-PERCENT, RATE = (0.0, 100.0), (0.0, 1.0)
 
 
 @dataclass(slots=True)
@@ -40,7 +39,8 @@ class Account:
     values_aside: int = 0
     merged_rows: int = 0
     answers: int = 0
-    pv_generation_kwh: float = 0.0
+    # Energy of each power, by the name of its column.
+    energies: dict[str, float] = field(default_factory=dict)
     unknown_fields: set[str] = field(default_factory=set)
     aside: list[pl.DataFrame] = field(default_factory=list)
 
@@ -56,15 +56,14 @@ class SetTransform:
     def __init__(self, measurement_set: MeasurementSet, model: type[Table], basis: TimeBasis) -> None:
         self.set, self.model, self.basis = measurement_set, model, basis
         self.columns = polars_schema(model).names()
-        self.series = [key for key in storage(model).key if key != "interval_end"]
+        self.series = [key for key in storage(model).key if key in {"plant_id", "device_id"}]
+        # A set may fill several tables. All its fields are read for each: what is not read would be taken for unknown.
+        self.fields = [f for f in measurement_set.fields if f.value_column in self.columns]
         self.decoder = Decoder([f.api for f in measurement_set.fields])
-        self.names = {f.api: f"{f.column}_w" if f.power else f.column for f in measurement_set.fields}
+        self.names = {f.api: f.value_column for f in self.fields}
         self.api = {column: api for api, column in self.names.items()}
-        self.powers = [f.column for f in measurement_set.powers]
-        states = [f.column for f in measurement_set.fields if not f.power]
-        self.rules = quality.value_rules(
-            self.powers, {name: PERCENT if name.endswith("_pct") else RATE for name in states}
-        )
+        self.powers = [f.column for f in self.fields if f.power]
+        self.rules = quality.value_rules(self.fields)
 
     def day(
         self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date, account: Account
@@ -98,7 +97,10 @@ class SetTransform:
         aside = pl.concat([faulty.select(doubles.columns), doubles])
         account.rows_in += rows.height
         account.rows_out += out.height
-        account.pv_generation_kwh += float(out["pv_generation_kwh"].sum())
+        for name in self.powers:
+            account.energies[f"{name}_kwh"] = account.energies.get(f"{name}_kwh", 0.0) + float(
+                out[f"{name}_kwh"].sum()
+            )
         account.rows_aside += aside.height
         account.rows_of_neighbours += strays
         account.values_aside += bad_values.height

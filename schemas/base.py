@@ -77,6 +77,11 @@ class Column:
     description: str
     null: str
     rules: tuple[str, ...]
+    # The vendor's field, where its name is not ours in camel case.
+    api: str = ""
+    # The values that are allowed, of a column that has bounds.
+    low: float | None = None
+    high: float | None = None
 
     @property
     def comment(self) -> str:
@@ -86,29 +91,36 @@ class Column:
         return f"{self.description}{unit}{null}"
 
 
-def column(description: str, *, unit: str = "", null: str = "", **checks: Any) -> Any:
-    """A column: what it says, its unit, and what null means there. Without `null` it is never null."""
-    return pa.Field(
-        description=description, nullable=bool(null), metadata={"unit": unit, "null": null}, **checks
-    )
+def column(description: str, *, unit: str = "", null: str = "", api: str = "", **checks: Any) -> Any:
+    """A column: what it says, its unit, and what null means there. Without `null` it is never null.
+
+    `api` is the vendor's name of a measured field, where it is not ours in camel case.
+    """
+    metadata = {"unit": unit, "null": null, "api": api}
+    return pa.Field(description=description, nullable=bool(null), metadata=metadata, **checks)
 
 
-def power(meaning: str) -> Any:
+NOT_REPORTED = "not reported for this interval, or set aside as implausible"
+
+
+def power(meaning: str, *, signed: bool = False, api: str = "") -> Any:
     """A mean power in W over the row's own interval."""
-    return column(
-        f"{meaning}: mean power over the interval.",
-        unit="W",
-        null="not reported for this interval, or set aside as implausible",
-        ge=0,
-        le=FINITE,
-    )
+    low = -FINITE if signed else 0
+    text = f"{meaning}: mean power over the interval."
+    return column(text, unit="W", null=NOT_REPORTED, api=api, ge=low, le=FINITE)
 
 
-def energy(meaning: str) -> Any:
+def energy(meaning: str, *, signed: bool = False) -> Any:
     """An energy in kWh; null where nothing was measured, which is not zero."""
+    low = -FINITE if signed else 0
     return column(
-        f"{meaning}: energy.", unit="kWh", null="nothing measured (not the same as zero)", ge=0, le=FINITE
+        f"{meaning}: energy.", unit="kWh", null="nothing measured (not the same as zero)", ge=low, le=FINITE
     )
+
+
+def value(meaning: str, unit: str, low: float, high: float, *, api: str = "") -> Any:
+    """A measured value that is no power, as the vendor gives it for the interval, within the bounds of sense."""
+    return column(meaning, unit=unit, null=NOT_REPORTED, api=api, ge=low, le=high)
 
 
 def ratio(meaning: str, null: str = "not reported") -> Any:
@@ -141,6 +153,7 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
         dtype = pl.Schema({name: declared.dtype.type})[name]
         metadata = declared.metadata or {}
         rules = tuple(str(check.error or check.name) for check in declared.checks)
+        bounds = {name: limit for check in declared.checks for name, limit in check.statistics.items()}
         found.append(
             Column(
                 name=name,
@@ -151,6 +164,9 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
                 description=declared.description or "",
                 null=metadata.get("null", ""),
                 rules=rules,
+                api=metadata.get("api", ""),
+                low=bounds.get("min_value"),
+                high=bounds.get("max_value"),
             )
         )
     return tuple(found)

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from schemas.base import FINITE, LocalTime, Table, Utc, column, energy, power
-from schemas.quantities import BalanceEnergies, BalancePowers, BalanceStates
+from schemas.base import FINITE, LocalTime, Table, Utc, column
+from schemas.quantities import BalanceEnergies, BalancePowers, BalanceStates, PvPower
 
 PLANT_ID = "Plant's id: digits on ennexOS, a GUID on Sunny Portal Classic."
 DEVICE_ID = "Device's id."
@@ -115,13 +115,6 @@ class EnergyBalanceIntervals(
     key=("plant_id", "interval_end"),
 ):
     """Power and energy of each plant in the intervals that the API reports (set EnergyBalance)."""
-
-
-class PvPower(Table):
-    """Power and energy of the EnergyAndPowerPv set."""
-
-    pv_generation_w: float = power("PV generation")
-    pv_generation_kwh: float = energy("PV generation")
 
 
 class PvIntervals(

@@ -1,22 +1,53 @@
-"""The quantities of SMA's sets, once: the API's field name, ours, and what the field means.
+"""What SMA's measurement sets hold, once: the columns that a set's fields become.
 
-Fields of one set become columns by these names; `_w` and `_kwh` are added for power and energy. The mixins
-below spell the columns out because people read a model; a test holds them against these lists.
+A set is described by the columns alone. A field's API name is the column's in camel case without its unit, unless the
+column says another one. A column in W beside one in kWh of the same name is a power, which is turned into energy; any
+other is a value that is kept as it is. Unit, range and meaning are the column's own.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.base import Table, column, energy, power, ratio
+from schemas.base import Column, Table, column, columns, energy, power, ratio
+
+# How the name of a column says its unit.
+UNIT_SUFFIXES = {
+    "W": "_w",
+    "kWh": "_kwh",
+    "var": "_var",
+    "VA": "_va",
+    "V": "_v",
+    "A": "_a",
+    "Hz": "_hz",
+    "Ω": "_ohm",
+    "°C": "_c",
+    "%": "_pct",
+    "W/m²": "_w_per_m2",
+    "m/s": "_m_per_s",
+}
+KWH_PER_WH = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of an answer's rows. Power fields are W in sub-daily periods and are turned into kWh."""
+    """A field of an answer's rows.
+
+    `column` is the name of its column, for a power without the unit: that is W and becomes kWh. An `array` has a value
+    for each input or stack. `low` and `high` bound the API's value; times `factor` it is the column's.
+    """
 
     api: str
     column: str
-    power: bool = True
+    power: bool
+    array: bool
+    low: float
+    high: float
+    factor: float = 1.0
+
+    @property
+    def value_column(self) -> str:
+        """The column that holds the value itself."""
+        return f"{self.column}_w" if self.power else self.column
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +63,31 @@ class MeasurementSet:
         return tuple(f for f in self.fields if f.power)
 
 
-ENERGY_BALANCE = MeasurementSet(
-    "EnergyBalance",
-    (
-        Field("pvGeneration", "pv_generation"),
-        Field("totalGeneration", "total_generation"),
-        Field("dieselGeneration", "diesel_generation"),
-        Field("directConsumption", "direct_consumption"),
-        Field("selfConsumption", "self_consumption"),
-        Field("selfSupply", "self_supply"),
-        Field("totalConsumption", "total_consumption"),
-        Field("gridFeedIn", "grid_feed_in"),
-        Field("gridConsumption", "grid_consumption"),
-        Field("batteryCharging", "battery_charging"),
-        Field("batteryDischarging", "battery_discharging"),
-        Field("batteryStateOfCharge", "battery_state_of_charge_pct", power=False),
-        Field("autarkyRate", "autarky_rate", power=False),
-        Field("selfConsumptionRate", "self_consumption_rate", power=False),
-    ),
-)
+def fields(*parts: type[Table], array: bool = False) -> tuple[Field, ...]:
+    """The fields that become the columns of these parts of a table. With `array` each has a value an input or stack."""
+    found = {c.name: c for part in parts for c in columns(part)}
+    powers = {name for name in found if name.endswith("_w") and f"{name.removesuffix('_w')}_kwh" in found}
+    energies = {f"{name.removesuffix('_w')}_kwh" for name in powers}
+    return tuple(
+        _field(c, power=name in powers, array=array) for name, c in found.items() if name not in energies
+    )
 
-ENERGY_AND_POWER_PV = MeasurementSet("EnergyAndPowerPv", (Field("pvGeneration", "pv_generation"),))
+
+def _field(of: Column, *, power: bool, array: bool) -> Field:
+    name = of.name.removesuffix(UNIT_SUFFIXES.get(of.unit, ""))
+    first, *others = name.split("_")
+    # The API counts energies in Wh.
+    factor = KWH_PER_WH if of.unit == "kWh" else 1.0
+    assert of.low is not None and of.high is not None, of.name  # noqa: S101, PT018 - a test of every set draws them
+    return Field(
+        api=of.api or first + "".join(word.capitalize() for word in others),
+        column=name if power else of.name,
+        power=power,
+        array=array,
+        low=of.low / factor,
+        high=of.high / factor,
+        factor=factor,
+    )
 
 
 class BalancePowers(Table):
@@ -122,3 +157,14 @@ class BalanceCovered(Table):
     grid_consumption_covered_h: float = covered("Grid consumption")
     battery_charging_covered_h: float = covered("Battery charging")
     battery_discharging_covered_h: float = covered("Battery discharging")
+
+
+class PvPower(Table):
+    """Power and energy of the EnergyAndPowerPv set."""
+
+    pv_generation_w: float = power("PV generation")
+    pv_generation_kwh: float = energy("PV generation")
+
+
+ENERGY_BALANCE = MeasurementSet("EnergyBalance", fields(BalancePowers, BalanceEnergies, BalanceStates))
+ENERGY_AND_POWER_PV = MeasurementSet("EnergyAndPowerPv", fields(PvPower))

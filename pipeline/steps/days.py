@@ -54,7 +54,7 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     quarantine(runtime, source.intervals, day, account.quarantine())
     return report_of(
         written,
-        pv_generation_kwh=account.pv_generation_kwh,
+        **account.energies,
         answers=account.answers,
         rows_in=account.rows_in,
         rows_set_aside=account.rows_aside,

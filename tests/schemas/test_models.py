@@ -18,7 +18,6 @@ from schemas import (
     comment,
     storage,
 )
-from schemas.core import PvPower
 from schemas.quantities import (
     ENERGY_AND_POWER_PV,
     ENERGY_BALANCE,
@@ -27,6 +26,7 @@ from schemas.quantities import (
     BalancePowers,
     BalanceStates,
     Field,
+    PvPower,
 )
 from schemas.report import PvEnergy
 from warehouse.meta import Meta
