@@ -7,6 +7,7 @@ A row's value is the mean over the interval that ends at its time (FAQ: "UTC_END
    declared resolution; the rest is a gap. The first row of a day reaches back to local midnight if that is nearer than
    one resolution, else one resolution. So a day needs no neighbour, and days add up to months.
 3. A value that is absent is null power and null energy for that interval alone, and covers no time.
+4. No row reaches back over the second pass of a merged autumn hour: its energy is known or it is a gap.
 
 Frames come sorted by series and time. All arithmetic is one pass of expressions over the whole fleet.
 """
@@ -26,21 +27,17 @@ KWH_PER_W_US = HOURS_PER_US / 1000
 def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
     """interval_start (UTC) and interval_basis of each row.
 
-    For a frame sorted by (series, interval_end) with `day_start` (UTC) and `resolution` (duration, the declared one);
-    no two rows of a series share a time.
+    For a frame sorted by (series, interval_end) with `second_end` (of a merged row: the end of its second pass),
+    `day_start` (UTC) and `resolution` (duration, the declared one); no two rows of a series share a time.
     """
-    end, step = pl.col("interval_end"), pl.col("resolution")
+    end, step, second = pl.col("interval_end"), pl.col("resolution"), pl.col("second_end").shift(1)
     same = pl.col("series") == pl.col("series").shift(1)
-    follows = (same & (end - end.shift(1) <= step * max_steps)).fill_null(value=False)
+    # Between two merged rows the second pass is yet to come.
+    before = pl.when(second < end).then(second).otherwise(end.shift(1))
+    follows = (same & (end - before <= step * max_steps)).fill_null(value=False)
     first = ~same.fill_null(value=False)
     from_midnight = first & (end - pl.col("day_start") <= step)
-    start = (
-        pl.when(follows)
-        .then(end.shift(1))
-        .when(from_midnight)
-        .then(pl.col("day_start"))
-        .otherwise(end - step)
-    )
+    start = pl.when(follows).then(before).when(from_midnight).then(pl.col("day_start")).otherwise(end - step)
     basis = (
         pl.when(follows)
         .then(pl.lit("previous_row"))

@@ -160,6 +160,12 @@ class Settings(BaseSettings):
         "What the times without offset in SMA's answers mean: utc (SMA's FAQ) or plant_local. Default: utc.",
         default="utc",
     )
+    sma_merged_hour: Literal["gap", "mean"] = _sma(
+        "sma_merged_hour",
+        "What a row of the repeated autumn hour is that came once, not twice: of one pass, the other being a "
+        "gap (gap), or the mean of both passes (mean). Default: gap.",
+        default="gap",
+    )
     sma_requests_per_5_min: int | None = _sma(
         "sma_requests_per_5_min",
         "Requests in any 5 minutes, by all processes that share SUNLEDGER_HOME. Default: none, only a 429 slows it.",

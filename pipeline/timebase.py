@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 TimeBasis: TypeAlias = Literal["utc", "plant_local"]
+# What a row of the repeated hour stands for that came once: one pass, the other being a gap, or the mean of both.
+MergedHour: TypeAlias = Literal["gap", "mean"]
 UTC_US = pl.Datetime("us", "UTC")
 
 ONE_DAY = dt.timedelta(days=1)
@@ -98,19 +100,19 @@ def parse_label(raw: pl.Expr) -> pl.Expr:
 
 
 def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tuple[pl.Expr, pl.Expr]:
-    """The UTC instant of each label, and whether the label is one of a merged repeated hour.
+    """The UTC instant of each label, and that of its second pass where one row stands for both.
 
     For frames with `label` (naive) and the columns of `days_frame`, in the order of the answer. `changes` says whether
     any zone of the frame changes its clocks on that day. The two expressions are called `interval_end` (null: no such
-    local time) and `merged`.
+    local time) and `second_end` (null: the row stands for one instant).
 
     A label of the repeated hour stands for two instants. The rows of one series are in the order of time, so the second
     pass begins where the labels jump back, or with the second row of a label. Where there is neither, the vendor merged
-    both passes into one (or one is missing, which looks the same): its rows are taken for the first pass and marked. In
-    the skipped hour only the moment of the change itself has a label, in the old time.
+    both passes into one (or one is missing, which looks the same): its rows end in the first pass, `second_end` says
+    where the other one would. In the skipped hour only the moment of the change has a label, in the old time.
     """
     label = pl.col("label").dt.replace_time_zone("UTC")
-    never = pl.lit(value=False).alias("merged")
+    never = pl.lit(None, UTC_US).alias("second_end")
     if basis == "utc":
         return label.alias("interval_end"), never
     first, second, change = label - pl.col("before"), label - pl.col("after"), pl.col("change")
@@ -138,7 +140,8 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
         .when(is_first | (first == change))
         .then(first)
     )
-    return end.alias("interval_end"), (both & alone & ~jump.any().over(series)).alias("merged")
+    merged = both & alone & ~jump.any().over(series)
+    return end.alias("interval_end"), pl.when(merged).then(second).alias("second_end")
 
 
 def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:

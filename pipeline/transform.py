@@ -1,7 +1,7 @@
 """Raw answers of a measurement set to rows of its interval table, with everything that was set aside.
 
 Pure: frames in, frames out. Rows in = rows out + rows set aside + rows that belong to a neighbouring day, checked on
-every batch.
+every batch. (A row that is the mean of both passes of the repeated hour comes out twice, once for each.)
 """
 
 import datetime as dt
@@ -14,7 +14,7 @@ from pipeline import quality
 from pipeline.decode import Decoded, Decoder
 from pipeline.energy import energy_columns, interval_columns
 from pipeline.series import whole_groups
-from pipeline.timebase import TimeBasis, days_frame, instants, parse_label
+from pipeline.timebase import UTC_US, MergedHour, TimeBasis, days_frame, instants, parse_label
 from schemas import Quarantine, Table, polars_schema, storage
 from schemas.quantities import MeasurementSet
 
@@ -38,6 +38,7 @@ class Account:
     rows_of_neighbours: int = 0
     values_aside: int = 0
     merged_rows: int = 0
+    rows_of_second_pass: int = 0
     answers: int = 0
     # Energy of each power, by the name of its column.
     energies: dict[str, float] = field(default_factory=dict)
@@ -53,8 +54,14 @@ class Account:
 class SetTransform:
     """Turns raw answers of one set into rows of one interval table, for one day after another."""
 
-    def __init__(self, measurement_set: MeasurementSet, model: type[Table], basis: TimeBasis) -> None:
-        self.set, self.model, self.basis = measurement_set, model, basis
+    def __init__(
+        self,
+        measurement_set: MeasurementSet,
+        model: type[Table],
+        basis: TimeBasis,
+        merged_hour: MergedHour = "gap",
+    ) -> None:
+        self.set, self.model, self.basis, self.merged_hour = measurement_set, model, basis, merged_hour
         self.columns = polars_schema(model).names()
         self.series = [key for key in storage(model).key if key in {"plant_id", "device_id"}]
         # A set may fill several tables. All its fields are read for each: what is not read would be taken for unknown.
@@ -104,8 +111,11 @@ class SetTransform:
         account.rows_aside += aside.height
         account.rows_of_neighbours += strays
         account.values_aside += bad_values.height
-        account.merged_rows += int(known["merged"].sum())
-        if rows.height != out.height + aside.height + strays:
+        merged = known["second_end"].count()
+        again = merged if self.merged_hour == "mean" else 0
+        account.merged_rows += merged
+        account.rows_of_second_pass += again
+        if rows.height + again != out.height + aside.height + strays:
             raise AssertionError(
                 f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
             )
@@ -128,8 +138,7 @@ class SetTransform:
         )
         if step.null_count():
             rows = rows.with_columns(resolution=pl.col("resolution").fill_null(_usual_step()))
-        end, merged = instants(self.basis, changes=facts["change"].null_count() < facts.height)
-        rows = rows.with_columns(end, merged)
+        rows = rows.with_columns(instants(self.basis, changes=facts["change"].null_count() < facts.height))
         return rows.with_columns(fault=quality.row_fault(neighbours=self.basis == "utc"))
 
     def _in_order(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -178,19 +187,18 @@ class SetTransform:
     ) -> pl.DataFrame:
         """The rows of the model: bad values nulled, intervals and energies added; rows flagged that lost something.
 
-        A row that the vendor merged from two lost one of them.
+        A row that the vendor merged from two lost one of them; where it is their mean, it is a row of either pass.
         """
-        flagged = pl.col("merged")
+        flagged = pl.col("second_end").is_not_null()
         if bad_values.height:
             flagged |= pl.col("row").is_in(bad_values["row"].implode())
-        return (
-            rows.with_columns(
-                flagged.alias("flagged"),
-                *(pl.when(~rule.broken).then(pl.col(rule.column)).alias(rule.column) for rule in broken),
-            )
-            .with_columns(interval_columns())
-            .with_columns(energy_columns(self.powers))
+        rows = rows.with_columns(
+            flagged.alias("flagged"),
+            *(pl.when(~rule.broken).then(pl.col(rule.column)).alias(rule.column) for rule in broken),
         )
+        if self.merged_hour == "mean":
+            rows = _both_passes(rows)
+        return rows.with_columns(interval_columns()).with_columns(energy_columns(self.powers))
 
     def _set_aside(
         self,
@@ -232,6 +240,15 @@ _BAD_VALUE = {
     "detail": pl.String,
     "reason": pl.String,
 }
+
+
+def _both_passes(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of one time each: those that are the mean of two passes come once for either."""
+    merged = rows.filter(pl.col("second_end").is_not_null())
+    if not merged.height:
+        return rows
+    both = pl.concat([rows, merged.with_columns(interval_end="second_end")])
+    return both.with_columns(second_end=pl.lit(None, UTC_US)).sort("series", "interval_end")
 
 
 def _label(raw: pl.Expr) -> pl.Expr:

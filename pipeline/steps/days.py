@@ -47,7 +47,8 @@ def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report
 
 def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     places = known_places(runtime.lake, source)
-    transform = SetTransform(source.set, source.intervals, runtime.settings.sma_time_basis)
+    settings = runtime.settings
+    transform = SetTransform(source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour)
     account = Account()
     frames = transform.day(runtime.lake.batches(source.raw, {"local_date": day}), places, day, account)
     written = runtime.lake.replace(source.intervals, {"local_date": day}, frames)
@@ -61,6 +62,7 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
         values_set_aside=account.values_aside,
         rows_of_neighbouring_days=account.rows_of_neighbours,
         merged_rows=account.merged_rows,
+        rows_of_second_pass=account.rows_of_second_pass,
         unknown_fields=sorted(account.unknown_fields),
     )
 

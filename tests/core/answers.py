@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from hypothesis import HealthCheck, Phase, settings
 
-from pipeline.timebase import TimeBasis
+from pipeline.timebase import MergedHour, TimeBasis
 from pipeline.transform import Account, SetTransform
 from schemas import EnergyBalanceIntervals, PvIntervals, RawAnswers, polars_schema
 from schemas.quantities import ENERGY_AND_POWER_PV, ENERGY_BALANCE
@@ -103,10 +103,11 @@ def balance(
     where: pl.DataFrame,
     day: dt.date = DAY,
     basis: TimeBasis = "plant_local",
+    merged_hour: MergedHour = "gap",
 ) -> Outcome:
     """Answers of EnergyBalance to rows of `energy_balance_intervals`."""
     account = Account()
-    transform = SetTransform(ENERGY_BALANCE, EnergyBalanceIntervals, basis)
+    transform = SetTransform(ENERGY_BALANCE, EnergyBalanceIntervals, basis, merged_hour)
     out = list(transform.day(frames, where, day, account))
     return Outcome(pl.concat([pl.DataFrame(schema=polars_schema(EnergyBalanceIntervals)), *out]), account)
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from pipeline.timebase import TimeBasis
+from pipeline.timebase import MergedHour, TimeBasis
 from tests.core import oracle
 from tests.core.answers import Row, body
 
@@ -73,6 +73,8 @@ class Shape:
     absent: float
     uneven: float
     merged: bool
+    # What a merged hour is taken for.
+    hour: MergedHour = "gap"
 
 
 shapes = st.builds(
@@ -115,17 +117,23 @@ class PlantDay:
     def expected(self) -> list[tuple[oracle.Interval, bool]]:
         """The intervals of the day by the oracle, and whether each is of a merged hour."""
         labels = [label for label, _ in self.rows]
-        ends = [(label.replace(tzinfo=dt.UTC), False) for label in labels]
-        if self.basis == "plant_local":
-            ends = [
-                (t or dt.datetime.min.replace(tzinfo=dt.UTC), m)
-                for t, m in oracle.instants(labels, self.day, self.zone)
-            ]
+        found = oracle.instants(labels, self.day, self.zone)
+        if self.basis == "utc":
+            found = [(label.replace(tzinfo=dt.UTC), None) for label in labels]
         start, end = oracle.bounds(self.day, self.zone)
-        own = [(t, watts) for (t, _), (_, watts) in zip(ends, self.rows, strict=True) if start < t <= end]
-        merged = {t for t, is_merged in ends if is_merged}
-        found = oracle.intervals(own, tuple(FIELDS), start, self.resolution)
-        return [(interval, interval.end in merged) for interval in found]
+        ends = [
+            (*both, watts)
+            for both, (_, watts) in zip(found, self.rows, strict=True)
+            if both[0] and start < both[0] <= end
+        ]
+        own = [(first, watts) for first, _, watts in ends if first]
+        again = [(second, watts) for _, second, watts in ends if second]
+        merged = {t for both in found for t in both if both[1]}
+        lost = [t for t, _ in again]
+        if self.shape.hour == "mean":
+            own, lost = own + again, []
+        intervals = oracle.intervals(own, tuple(FIELDS), start, self.resolution, lost)
+        return [(interval, interval.end in merged) for interval in intervals]
 
 
 def plant_day(shape: Shape, day: dt.date, basis: TimeBasis) -> PlantDay:

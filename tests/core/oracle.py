@@ -5,7 +5,7 @@ Written from the rules' text alone. It shares nothing with the pipeline, so that
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -65,30 +65,35 @@ def candidates(label: dt.datetime, zone: ZoneInfo) -> list[dt.datetime]:
 
 def instants(
     labels: Sequence[dt.datetime], day: dt.date, zone: ZoneInfo
-) -> list[tuple[dt.datetime | None, bool]]:
-    """The instant of each plant-local label of a series in the order sent, and whether it is of a merged hour.
+) -> list[tuple[dt.datetime | None, dt.datetime | None]]:
+    """The instant of each plant-local label of a series in the order sent, and the other pass if it is merged.
 
     A label of the repeated hour is of the second pass if it came before, or if it comes once, behind the place where
-    the labels of that hour jump back. If they never jump back, labels that come once are merged.
+    the labels of that hour jump back. If they never jump back, labels that come once are merged: they end in the
+    first pass, and stand for the second too.
     """
-    start, _ = bounds(day, zone)
-    options = [
-        [t for t in candidates(label, zone) if t > start] or candidates(label, zone)[-1:] for label in labels
-    ]
+    start, end = bounds(day, zone)
+    options = []
+    for label in labels:
+        shown = candidates(label, zone)
+        # Of a repeated midnight the first pass closes the day before, the second is of the day that begins.
+        options.append(
+            [t for t in shown if start < t <= end] or [t for t in shown if t > start] or shown[-1:]
+        )
     repeated = [label for label, option in zip(labels, options, strict=True) if len(option) > 1]
     jumps = any(later < earlier for earlier, later in pairwise(repeated))
     times, seen, jumped, last = Counter(repeated), set[dt.datetime](), False, None
-    found: list[tuple[dt.datetime | None, bool]] = []
+    found: list[tuple[dt.datetime | None, dt.datetime | None]] = []
     for label, option in zip(labels, options, strict=True):
         if len(option) < 2:
-            found.append((option[0] if option else None, False))
+            found.append((option[0] if option else None, None))
             continue
         jumped = jumped or (last is not None and label < last)
         last = label
         if times[label] == 1:
-            found.append((option[1] if jumped else option[0], not jumps))
+            found.append((option[1], None) if jumped else (option[0], None if jumps else option[1]))
         else:
-            found.append((option[1] if label in seen else option[0], False))
+            found.append((option[1] if label in seen else option[0], None))
         seen.add(label)
     return found
 
@@ -98,16 +103,22 @@ def intervals(
     fields: Sequence[str],
     start_of_day: dt.datetime,
     resolution: dt.timedelta,
+    lost: Collection[dt.datetime] = (),
 ) -> list[Interval]:
-    """The intervals and energies of one day's rows of one series: (end, mean power in W by field)."""
+    """The intervals and energies of one day's rows of one series: (end, mean power in W by field).
+
+    `lost` are the ends of rows that were there but never came, the second pass of a merged hour: no row reaches back
+    over them.
+    """
     found: list[Interval] = []
     for end, watts in sorted(rows, key=lambda row: row[0]):
         start, basis = end - resolution, "resolution"
         if found and found[-1].end == end:
             continue  # a double: the first one stays
         if found:
-            if end - found[-1].end <= MAX_STEPS * resolution:
-                start, basis = found[-1].end, "previous_row"
+            before = max([found[-1].end, *(t for t in lost if t < end)])
+            if end - before <= MAX_STEPS * resolution:
+                start, basis = before, "previous_row"
         elif end - start_of_day <= resolution:
             start, basis = start_of_day, "midnight"
         kilo_hours = Fraction((end - start) // MICROSECOND, MICROSECONDS_PER_HOUR * 1000)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.timebase import TimeBasis
+from pipeline.timebase import MergedHour, TimeBasis
 from schemas import EnergyBalanceIntervals
 from tests.core import oracle
 from tests.core.answers import Outcome, Row, balance, body, examples, places, raw, row
@@ -19,6 +20,7 @@ from warehouse.frames import validate
 
 MAX_ERROR = 1e-9
 BASES: tuple[TimeBasis, ...] = ("plant_local", "utc")
+HOURS: tuple[MergedHour, ...] = ("gap", "mean")
 UTC = dt.UTC
 
 
@@ -27,7 +29,7 @@ def transform(days: Sequence[PlantDay]) -> Outcome:
     named = [(f"{number:02}", each) for number, each in enumerate(days)]
     frame = raw((plant, content) for plant, each in named for content in each.bodies())
     where = places({plant: each.shape.zone for plant, each in named})
-    return balance([frame], where, days[0].day, days[0].basis)
+    return balance([frame], where, days[0].day, days[0].basis, days[0].shape.hour)
 
 
 def assert_equal_to_oracle(rows: pl.DataFrame, day: PlantDay) -> None:
@@ -46,18 +48,26 @@ def assert_equal_to_oracle(rows: pl.DataFrame, day: PlantDay) -> None:
 
 
 @examples(130, shrink=False)
-@given(st.sampled_from(DATES), st.sampled_from(BASES), st.lists(shapes, min_size=10, max_size=10))
+@given(
+    st.sampled_from(DATES),
+    st.sampled_from(BASES),
+    st.sampled_from(HOURS),
+    st.lists(shapes, min_size=10, max_size=10),
+)
 def test_every_interval_and_energy_equals_the_oracle(
-    day: dt.date, basis: TimeBasis, drawn: list[Shape]
+    day: dt.date, basis: TimeBasis, hour: MergedHour, drawn: list[Shape]
 ) -> None:
-    days = [plant_day(shape, day, basis) for shape in drawn]
+    days = [plant_day(replace(shape, hour=hour), day, basis) for shape in drawn]
     outcome = transform(days)
     validate(EnergyBalanceIntervals, outcome.rows, {"local_date": day})
     for number, each in enumerate(days):
         assert_equal_to_oracle(outcome.rows.filter(plant_id=f"{number:02}"), each)
     account = outcome.account
     sent = sum(len(each.rows) for each in days)
-    assert sent == account.rows_in == account.rows_out + account.rows_aside + account.rows_of_neighbours
+    assert sent == account.rows_in
+    left = account.rows_aside + account.rows_of_neighbours - account.rows_of_second_pass
+    assert sent == account.rows_out + left
+    assert account.rows_of_second_pass == (account.merged_rows if hour == "mean" else 0)
 
 
 # ---- constant power --------------------------------------------------------------------------------------------------
@@ -109,17 +119,79 @@ def test_a_constant_kilowatt_is_the_length_of_the_day(
     ]
 
 
-def test_a_merged_hour_is_flagged_and_the_missing_pass_is_a_gap() -> None:
-    day = constant("Europe/Berlin", dt.date(2025, 10, 26), "plant_local", 300)
-    once = tuple(dict(day.rows).items())
-    outcome = transform([PlantDay(day.shape, day.day, day.basis, once)])
-    merged = outcome.rows.filter("flagged")
-    assert merged["interval_end"].min() == dt.datetime(2025, 10, 26, 0, 0, tzinfo=UTC)
-    assert merged["interval_end"].max() == dt.datetime(2025, 10, 26, 0, 55, tzinfo=UTC)
-    assert (merged.height, outcome.account.merged_rows) == (12, 12)
-    assert outcome.rows["pv_generation_kwh"].sum() == pytest.approx(24.0, rel=1e-12)
-    (after,) = outcome.rows.filter(pl.col("interval_basis") == "resolution").rows(named=True)
-    assert after["interval_end"] == dt.datetime(2025, 10, 26, 2, 0, tzinfo=UTC)
+MERGED = [
+    # The means of both passes (their labels' rows are one), and the row after the hour.
+    pytest.param("Europe/Berlin", "2025-10-26", "OneHour", 3600, id="one row"),
+    pytest.param("Europe/Berlin", "2025-10-26", "ThirtyMinutes", 1800, id="two rows"),
+    pytest.param("Europe/Berlin", "2025-10-26", "FifteenMinutes", 900, id="four rows"),
+    pytest.param("Europe/Berlin", "2025-10-26", "FiveMinutes", 300, id="twelve rows"),
+    pytest.param("Europe/Berlin", "2025-10-26", "OneMinute", 60, id="sixty rows"),
+    pytest.param("Australia/Lord_Howe", "2025-04-06", "ThirtyMinutes", 1800, id="half an hour"),
+    pytest.param("America/Havana", "2025-11-02", "FifteenMinutes", 900, id="midnight comes twice"),
+    pytest.param("America/Sao_Paulo", "2018-02-17", "ThirtyMinutes", 1800, id="the last hour"),
+]
+
+
+def merged_day(zone: str, day: str, resolution: str, step_s: int) -> tuple[PlantDay, list[dt.datetime]]:
+    """A day on which power grows by 1 W a step, the repeated hour merged to means; and the ends of all its steps."""
+    start, end = oracle.bounds(dt.date.fromisoformat(day), ZoneInfo(zone))
+    step = dt.timedelta(seconds=step_s)
+    ends = [start + step * (number + 1) for number in range((end - start) // step)]
+    watts: dict[dt.datetime, list[int]] = {}
+    for number, moment in enumerate(ends):
+        label = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+        watts.setdefault(label, []).append(number)
+    rows = tuple((label, {"pvGeneration": sum(each) / len(each)}) for label, each in sorted(watts.items()))
+    shape = Shape(zone, resolution, 0, 0, 0, 0, merged=True)
+    return PlantDay(shape, dt.date.fromisoformat(day), "plant_local", rows), ends
+
+
+@pytest.mark.parametrize(("zone", "day", "resolution", "step_s"), MERGED)
+def test_the_second_pass_of_a_merged_hour_is_a_gap(zone: str, day: str, resolution: str, step_s: int) -> None:
+    plant, ends = merged_day(zone, day, resolution, step_s)
+    outcome = transform([plant])
+    rows = outcome.rows
+    lost = [end for end in ends if end not in set(rows["interval_end"])]
+    assert len(lost) == outcome.account.merged_rows == rows["flagged"].sum()
+    # Every row has a step of its own: nobody reaches over what is not known.
+    assert (rows["interval_end"] - rows["interval_start"]).unique().to_list() == [
+        dt.timedelta(seconds=step_s)
+    ]
+    assert len(rows) + len(lost) == len(ends)
+    alone = rows.filter(~pl.col("flagged"))
+    number = {end: float(number) for number, end in enumerate(ends)}
+    assert alone["pv_generation_w"].to_list() == [number[end] for end in alone["interval_end"]]
+
+
+@pytest.mark.parametrize(("zone", "day", "resolution", "step_s"), MERGED)
+def test_a_row_that_is_the_mean_of_both_passes_counts_for_both(
+    zone: str, day: str, resolution: str, step_s: int
+) -> None:
+    plant, ends = merged_day(zone, day, resolution, step_s)
+    outcome = transform([replace(plant, shape=replace(plant.shape, hour="mean"))])
+    rows = outcome.rows
+    assert rows["interval_end"].to_list() == ends
+    assert outcome.account.rows_of_second_pass == outcome.account.merged_rows
+    assert rows["flagged"].sum() == 2 * outcome.account.merged_rows
+    assert (rows["interval_end"] - rows["interval_start"]).unique().to_list() == [
+        dt.timedelta(seconds=step_s)
+    ]
+    # No watt-second of the day is lost.
+    exact = sum(range(len(ends))) * step_s / 3_600_000
+    assert rows["pv_generation_kwh"].sum() == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_value_set_aside_in_a_merged_row_is_set_aside_once() -> None:
+    rows = [
+        row("2025-10-26T02:00:00", 1.0),
+        row("2025-10-26T02:05:00", -1.0),
+        row("2025-10-26T02:10:00", 1.0),
+    ]
+    where, day = places({"1": "Europe/Berlin"}), dt.date(2025, 10, 26)
+    outcome = balance([raw([("1", body(rows))])], where, day, merged_hour="mean")
+    assert outcome.rows["pv_generation_w"].to_list() == [1.0, None, 1.0, 1.0, None, 1.0]
+    assert outcome.account.values_aside == 1
+    assert outcome.account.rows_out == 6
 
 
 # ---- the rules one by one --------------------------------------------------------------------------------------------

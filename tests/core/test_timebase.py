@@ -189,12 +189,19 @@ def test_no_label_is_read_that_is_not_a_time(text: str) -> None:
 def read(
     labels: Sequence[dt.datetime | None], day: dt.date, zone: str, basis: TimeBasis
 ) -> list[tuple[dt.datetime | None, bool]]:
-    """Instants of a plant's labels, beside another plant's that must not matter."""
+    """Instants of a plant's labels, and whether each is of a merged hour."""
+    return [(first, second is not None) for first, second in read_both(labels, day, zone, basis)]
+
+
+def read_both(
+    labels: Sequence[dt.datetime | None], day: dt.date, zone: str, basis: TimeBasis
+) -> list[tuple[dt.datetime | None, dt.datetime | None]]:
+    """First and second instants of a plant's labels, beside another plant's that must not matter."""
     series = pl.DataFrame({"label": [*labels, *labels], "series": [0] * len(labels) + [1] * len(labels)})
     frame = series.with_columns(timezone=pl.lit(zone), label=pl.col("label").cast(pl.Datetime("us")))
     frame = frame.join(days_frame(day, [zone]), on="timezone", maintain_order="left")
     frame = frame.with_columns(instants(basis, changes=True))
-    found = frame.select("interval_end", "merged").rows()
+    found = frame.select("interval_end", "second_end").rows()
     assert found[: len(labels)] == found[len(labels) :]
     return found[: len(labels)]
 
@@ -226,7 +233,7 @@ def test_a_day_with_holes_is_read_as_the_oracle_reads_it(
     labels = labels_of(zone, day, dt.timedelta(minutes=15))
     kept = data.draw(st.lists(st.booleans(), min_size=len(labels), max_size=len(labels)))
     labels = [label for label, keep in zip(labels, kept, strict=True) if keep]
-    assert read(labels, day, zone, "plant_local") == oracle.instants(labels, day, ZoneInfo(zone))
+    assert read_both(labels, day, zone, "plant_local") == oracle.instants(labels, day, ZoneInfo(zone))
 
 
 FOLD = dt.date(2025, 10, 26)
@@ -279,6 +286,8 @@ def test_a_merged_hour_is_taken_for_the_first_pass_and_marked() -> None:
     assert berlin("01:55", "02:00", "02:55", "03:00") == [
         ("23:55", False), ("00:00", True), ("00:55", True), ("02:00", False),
     ]  # fmt: skip
+    (both,) = read_both([at("2025-10-26T02:20:00")], FOLD, "Europe/Berlin", "plant_local")
+    assert both == (at("2025-10-26T00:20Z"), at("2025-10-26T01:20Z"))
 
 
 def test_the_skipped_hour_has_no_labels_but_the_moment_of_the_change() -> None:
@@ -309,10 +318,10 @@ def test_days_without_a_change_need_no_look_at_it() -> None:
     )
     for changes in (True, False):
         found = frame.select(instants("plant_local", changes=changes)).row(0)
-        assert found == (at("2025-07-09T10:00Z"), False)
+        assert found == (at("2025-07-09T10:00Z"), None)
 
 
 def test_a_label_that_could_not_be_read_has_no_instant() -> None:
     frame = days_frame(FOLD, ["Europe/Berlin"]).with_columns(label=pl.lit(None, pl.Datetime("us")), series=0)
     for basis in ("utc", "plant_local"):
-        assert frame.select(instants(basis, changes=True)).row(0) == (None, False)
+        assert frame.select(instants(basis, changes=True)).row(0) == (None, None)
