@@ -95,7 +95,26 @@ def _lake(value: str) -> str:
     return value.rstrip("/")
 
 
+def _budget_url(value: SecretStr) -> SecretStr:
+    """An address of Redis. It may hold a password, so no message repeats it."""
+    if not value.get_secret_value():
+        return value
+    form = "write it as redis://[user:password@]host[:port][/database], or with rediss:// for TLS"
+    try:
+        parts = urlsplit(value.get_secret_value())
+        well = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
+    except ValueError as fault:
+        raise _invalid(f"is not an address of Redis; {form}") from fault
+    if not well or not (parts.path.strip("/") or "0").isdecimal():
+        raise _invalid(f"is not an address of Redis; {form}")
+    if parts.query or parts.fragment:
+        # redis-py would take options from there, among them one that switches the check of certificates off.
+        raise _invalid(f"must end before any ? or #; {form}")
+    return value
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+BudgetUrl = Annotated[SecretStr, AfterValidator(_budget_url)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -168,7 +187,8 @@ class Settings(BaseSettings):
     )
     sma_requests_per_5_min: int | None = _sma(
         "sma_requests_per_5_min",
-        "Requests in any 5 minutes, by all processes that share SUNLEDGER_HOME. Default: none, only a 429 slows it.",
+        "Requests in any 5 minutes, by all processes that share SUNLEDGER_HOME (or SUNLEDGER_BUDGET_URL). "
+        "Default: none, only a 429 slows it.",
         default=None,
         ge=1,
     )
@@ -183,6 +203,11 @@ class Settings(BaseSettings):
     warehouse: AbsolutePath = Field(
         default_factory=lambda data: data["home"] / "sunledger.duckdb",
         description="The published DuckDB file. Default: $SUNLEDGER_HOME/sunledger.duckdb.",
+    )
+    budget_url: BudgetUrl = Field(
+        default=SecretStr(""),
+        description="Redis in which machines share the request budget: redis://[user:password@]host[:port][/database], "
+        "or rediss:// for TLS. Needs the extra `cluster`. Default: none, the budget is this machine's.",
     )
     first_day: dt.date = Field(
         default=dt.date(2015, 1, 1),

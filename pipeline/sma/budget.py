@@ -14,10 +14,12 @@ import asyncio
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pipeline.settings import Settings
 from pipeline.sma.budget_store import FileStore, Moment, State, Store
 from pipeline.sma.clock import Clock
+from pipeline.sma.redis_store import RedisStore
 
 WINDOW_S = 300.0
 # The hundredth that stays unspent covers clocks that run apart and requests that overtake each other on the way.
@@ -124,19 +126,42 @@ class SharedBudget:
         """Make everybody who shares the budget pause."""
         await self._store.update(lambda state, now: self._budget.refuse(state, now, wait_s))
 
-    def close(self) -> None:
+    async def look(self) -> State:
+        """The state as it is now; takes nothing."""
+
+        def change(state: State | None, now: Moment) -> tuple[State, State]:
+            state = self._budget.at(state, now)
+            return state, state
+
+        return await self._store.update(change)
+
+    async def aclose(self) -> None:
         """Let go of the store."""
-        self._store.close()
+        await self._store.aclose()
 
 
-def machine_budget(settings: Settings, clock: Clock) -> SharedBudget:
-    """The budget of the settings' credential, shared by all processes that share SUNLEDGER_HOME."""
-    path = settings.home / "budget" / f"{credential_id(settings)}.state"
+def shared_budget(settings: Settings, clock: Clock) -> SharedBudget:
+    """The budget of the settings' credential, shared by all processes that share SUNLEDGER_HOME.
+
+    With SUNLEDGER_BUDGET_URL by all that use the same Redis, on any machine. Raises ConfigurationError when what that
+    needs is not installed.
+    """
+    return SharedBudget(Budget(settings.sma_requests_per_5_min), _store(settings, clock), clock)
+
+
+def state_file(settings: Settings) -> Path:
+    """Where the budget of the settings' credential is kept on this machine."""
+    return settings.home / "budget" / f"{credential_id(settings)}.state"
+
+
+def _store(settings: Settings, clock: Clock) -> Store:
+    if settings.budget_url.get_secret_value():
+        return RedisStore(settings.budget_url, credential_id(settings), clock.sleep)
 
     def moment() -> Moment:
         return Moment.of(clock.monotonic(), clock.now().astimezone(dt.UTC).timestamp())
 
-    return SharedBudget(Budget(settings.sma_requests_per_5_min), FileStore(path, moment, clock.sleep), clock)
+    return FileStore(state_file(settings), moment, clock.sleep)
 
 
 def credential_id(settings: Settings) -> str:

@@ -1,6 +1,6 @@
 """Where the state of a request budget is kept, shared by processes: a small file and its lock.
 
-A store for several machines would be another `Store`: one row, locked while it changes, with the database's clock.
+Several machines share one in Redis: `pipeline.sma.redis_store`.
 """
 
 import fcntl
@@ -75,7 +75,7 @@ class Store(Protocol):
         `change` gets None where no state is known.
         """
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Let go of what is open."""
 
 
@@ -112,8 +112,11 @@ class FileStore:
             f"continue or end the process that is stopped, then run this again."
         )
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the file; the next use would open it again."""
+        self._close()
+
+    def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -129,7 +132,7 @@ class FileStore:
             return None
         if os.fstat(self._file).st_nlink == 0:
             # Others would go on with a new file beside ours.
-            self.close()
+            self._close()
             return None
         return self._file
 

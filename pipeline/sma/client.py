@@ -8,7 +8,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pipeline.errors import PermanentError, SmaError, UsageError
 from pipeline.settings import Settings
-from pipeline.sma.budget import machine_budget
+from pipeline.sma.budget import shared_budget
 from pipeline.sma.clock import Clock
 from pipeline.sma.limiter import Limiter
 from pipeline.sma.problems import Call, Reply, refusal, stray_redirect
@@ -31,7 +31,7 @@ class SmaClient:
     """Asks the Monitoring API. Use it as an async context manager, inside one event loop.
 
     Raises ConfigurationError at once when credentials are missing. The first request connects. The limiter is by
-    default the one that all processes of the machine share for these credentials. `record` is told of every try.
+    default the one that all processes with these credentials share. `record` is told of every try.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SmaClient:
         max_backlog_bytes: int = MAX_BACKLOG_BYTES,
     ) -> None:
         self.clock = clock or Clock()
-        self.limiter = limiter or machine_budget(settings, self.clock)
+        self.limiter = limiter or shared_budget(settings, self.clock)
         self.wire = Wire(settings, limits or Limits(), self.clock, limiter=self.limiter, record=record)
         self.tokens = TokenSource(settings, self.wire)
         self.base = settings.sma_monitoring_url
@@ -70,7 +70,7 @@ class SmaClient:
         """Close every connection. Streams must have been closed before."""
         await self.tokens.settle()
         await self.wire.aclose()
-        self.limiter.close()
+        await self.limiter.aclose()
 
     async def send(self, request: Request) -> Answer:
         """The answer to one request. Raises a PermanentError, or a TransientError after the last try."""

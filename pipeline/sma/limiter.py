@@ -15,5 +15,5 @@ class Limiter(Protocol):
     async def refused(self, wait_s: float) -> None:
         """SMA refused a request for the rate (429); nothing more should be sent for `wait_s` seconds."""
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Give up what it holds; to be called once, after the last request."""

@@ -1,6 +1,6 @@
-"""A process that asks as fast as its budget lets it: url, home, requests in a window, window_s, seconds to work.
+"""A process that asks as fast as its budget lets it: url, home, requests in a window, window_s, seconds to work, Redis.
 
-Prints `go` when it begins, and at the end the number of answers and of refusals.
+Prints `ready`, begins with the next line of its input, and prints at the end the number of answers and of refusals.
 """
 
 import asyncio
@@ -10,23 +10,33 @@ import time
 from functools import partial
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from pipeline.request_log import RequestLog
 from pipeline.sma.budget import Budget, SharedBudget
-from pipeline.sma.budget_store import FileStore, Moment
+from pipeline.sma.budget_store import FileStore, Moment, Store
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
+from pipeline.sma.redis_store import RedisStore
 from pipeline.sma.requests import Answer, Request
 from pipeline.sma.tries import Try
 from tests.budget.conftest import settings_for
 
 
-async def main(url: str, home: Path, requests: int | None, window_s: float, work_s: float) -> None:
+def shared_store(home: Path, redis: str, clock: Clock) -> Store:
+    """The state in the Redis, or without one in a file that the processes of this home share."""
+    if redis:
+        return RedisStore(SecretStr(redis), "shared", clock.sleep)
+    path = home / "shared.state"
+    return FileStore(path, lambda: Moment.of(clock.monotonic(), clock.now().timestamp()), clock.sleep)
+
+
+async def main(
+    url: str, home: Path, requests: int | None, window_s: float, work_s: float, redis: str
+) -> None:
     """Ask for the list of plants again and again."""
     settings = settings_for(url, home, sma_max_connections=4)
     clock = Clock()
-    store = FileStore(
-        home / "shared.state", lambda: Moment.of(clock.monotonic(), clock.now().timestamp()), clock.sleep
-    )
     log = RequestLog(home / "requests")
     refused = 0
 
@@ -35,10 +45,11 @@ async def main(url: str, home: Path, requests: int | None, window_s: float, work
         refused += one.status == 429
         log.add(one)
 
-    limiter = SharedBudget(Budget(requests, window_s), store, clock)
+    limiter = SharedBudget(Budget(requests, window_s), shared_store(home, redis, clock), clock)
     make = partial(SmaClient, settings, clock=clock, limiter=limiter, record=record)
     answers = 0
-    print("go", flush=True)  # noqa: T201 - the parent waits for it
+    print("ready", flush=True)  # noqa: T201 - the parent waits for it
+    sys.stdin.readline()
     end = time.monotonic() + work_s
     async with make() as client:
         results = client.stream(iter(lambda: Request.plants() if time.monotonic() < end else None, None))
@@ -49,5 +60,5 @@ async def main(url: str, home: Path, requests: int | None, window_s: float, work
 
 
 if __name__ == "__main__":
-    where, folder, size, window, seconds = sys.argv[1:6]
-    asyncio.run(main(where, Path(folder), json.loads(size), float(window), float(seconds)))
+    where, folder, size, window, seconds, shared = sys.argv[1:7]
+    asyncio.run(main(where, Path(folder), json.loads(size), float(window), float(seconds), shared))

@@ -420,7 +420,7 @@ def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> N
         async def refused(self, wait_s: float) -> None:
             self.refusals.append(wait_s)
 
-        def close(self) -> None:
+        async def aclose(self) -> None:
             self.closed = True
 
     limiter = Recorder()
