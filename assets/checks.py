@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.common import told
 from pipeline import steps
 from pipeline.runtime import Runtime
 
@@ -21,6 +22,35 @@ def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    name="solar_time",
+    asset="energy_monthly",
+    description="The energy of the newest stored days comes while the sun is up, and the fleet's noon is the sun's.",
+)
+def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Warn, with the plants and the setting to change, when production and sun disagree."""
+    with told():
+        found = steps.judge_times(runtime)
+    noons = {"noon_min": found.noon_min, "other_noon_min": found.other_noon_min}
+    return dg.AssetCheckResult(
+        passed=found.agrees,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=found.sentence(),
+        metadata={
+            "read_as": found.read_as,
+            "judged": found.judged,
+            "otherwise": list(found.otherwise),
+            "neither": list(found.neither),
+            **{name: value for name, value in noons.items() if value is not None},
+        },
+    )
+
+
 def list_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with the lists."""
     return [consent]
+
+
+def day_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks that go with the days, made once for all of them after the last one."""
+    return [solar_time]

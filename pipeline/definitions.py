@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.checks import list_checks
+from assets.checks import day_checks, list_checks
 from assets.published import warehouse
 from assets.tables import day_assets, list_assets, month_assets
 from pipeline.runtime import Runtime
@@ -26,7 +26,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     lists, daily, monthly = list_assets(), day_assets(days), month_assets()
     return dg.Definitions(
         assets=[*lists, *daily, *monthly, warehouse],
-        asset_checks=list_checks(),
+        asset_checks=[*list_checks(), *day_checks()],
         jobs=[
             dg.define_asset_job(
                 LISTS_JOB,

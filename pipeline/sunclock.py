@@ -20,6 +20,9 @@ MOST_IN_THE_DARK_IF_TRUE = 0.002
 LEAST_IN_THE_DARK_IF_FALSE = 0.005
 # Intervals are judged by their middle, and the mean of a quarter of an hour may begin this long before sunrise.
 TWILIGHT_S = 480
+# Clouds and outages move the middle of a day's energy, and take energy: days below this share of the plant's best one
+# have no say in where the middle is.
+CLEAR_ENOUGH = 0.5
 
 _DAY_S = 86_400
 
@@ -34,7 +37,8 @@ def time_basis_verdict(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as
     * n_days, kwh: the days and the energy that the verdict rests on.
     * dark_share_utc, dark_share_plant_local: share (0..1) of the energy that would come while the sun is down.
     * noon_offset_min_utc, noon_offset_min_plant_local: minutes from solar noon to the middle of the energy (later is
-      positive). A roof to the west has an hour or two, a wrong basis has the zone's offset.
+      positive), the median of the days that were clear enough. A roof to the west has an hour or two, a wrong basis
+      has the zone's offset.
     * verdict: utc or plant_local where that one fits and the other doesn't; either where the plant's clock shows UTC;
       undecided where the place is not known, nothing was produced, or both or neither fit.
     """
@@ -43,11 +47,18 @@ def time_basis_verdict(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as
         energy.select("plant_id", "local_date", "pv_generation_kwh", middle=_middle())
         .join(_suns(energy["local_date"], plants), on=["plant_id", "local_date"], how="inner")
         .with_columns(_by_the_sun(basis, read_as) for basis in get_args(TimeBasis))
-        .group_by("plant_id")
+        .group_by("plant_id", "local_date")
         .agg(
-            pl.col("local_date").n_unique().cast(pl.Int64).alias("n_days"),
             pl.col("pv_generation_kwh").sum().alias("kwh"),
             (pl.col("utc_offset_s") == 0).all().alias("same"),
+            *(_dark_kwh(basis) for basis in get_args(TimeBasis)),
+            *(_middle_of_the_day(basis) for basis in get_args(TimeBasis)),
+        )
+        .group_by("plant_id")
+        .agg(
+            pl.len().cast(pl.Int64).alias("n_days"),
+            pl.col("kwh").sum(),
+            pl.col("same").all(),
             *(_dark_share(basis) for basis in get_args(TimeBasis)),
             *(_noon_offset(basis) for basis in get_args(TimeBasis)),
         )
@@ -104,18 +115,34 @@ def _by_the_sun(basis: TimeBasis, read_as: TimeBasis) -> pl.Expr:
     return (after_noon - (after_noon / _DAY_S).floor() * _DAY_S - _DAY_S / 2).alias(basis)
 
 
-def _dark_share(basis: TimeBasis) -> pl.Expr:
+def _dark_kwh(basis: TimeBasis) -> pl.Expr:
+    """Energy of the day that would come while the sun is down; null where the place is not known."""
     dark = pl.col(basis).abs() > pl.col("half_day_s") + TWILIGHT_S
-    share = pl.col("pv_generation_kwh").filter(dark).sum() / pl.col("pv_generation_kwh").sum()
-    return pl.when(dark.is_not_null().all()).then(share).alias(f"dark_share_{basis}")
+    kwh = pl.col("pv_generation_kwh").filter(dark).sum()
+    return pl.when(dark.is_not_null().all()).then(kwh).alias(f"dark_kwh_{basis}")
+
+
+def _middle_of_the_day(basis: TimeBasis) -> pl.Expr:
+    """The mean direction of the day's energy on the dial, in rad: a plain mean would fail across midnight."""
+    angle, weight = pl.col(basis) / _DAY_S * tau, pl.col("pv_generation_kwh")
+    direction = pl.arctan2((angle.sin() * weight).sum(), (angle.cos() * weight).sum())
+    return pl.when(pl.col(basis).is_not_null().all()).then(direction).alias(f"middle_{basis}")
+
+
+def _dark_share(basis: TimeBasis) -> pl.Expr:
+    kwh = pl.col(f"dark_kwh_{basis}")
+    share = kwh.sum() / pl.col("kwh").sum()
+    return pl.when(kwh.is_not_null().all()).then(share).alias(f"dark_share_{basis}")
 
 
 def _noon_offset(basis: TimeBasis) -> pl.Expr:
-    """The mean direction of the energy on the dial of the day: a plain mean would fail across midnight."""
-    angle, weight = pl.col(basis) / _DAY_S * tau, pl.col("pv_generation_kwh")
-    direction = pl.arctan2((angle.sin() * weight).sum(), (angle.cos() * weight).sum())
-    known = pl.col(basis).is_not_null().all()
-    return pl.when(known).then(direction / tau * _DAY_S / 60).alias(f"noon_offset_min_{basis}")
+    """Minutes: the median of the clear days' middles, counted from their common direction, which may be midnight."""
+    middle = pl.col(f"middle_{basis}").filter(pl.col("kwh") >= pl.col("kwh").max() * CLEAR_ENOUGH)
+    common = pl.arctan2(middle.sin().sum(), middle.cos().sum())
+    away = middle - common
+    median = common + pl.arctan2(away.sin(), away.cos()).median()
+    known = pl.col(f"middle_{basis}").is_not_null().all()
+    return pl.when(known).then(median / tau * _DAY_S / 60).alias(f"noon_offset_min_{basis}")
 
 
 def _verdict() -> pl.Expr:

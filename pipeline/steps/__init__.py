@@ -8,6 +8,7 @@ from pipeline.steps.access import concern, refresh_consents
 from pipeline.steps.base import BALANCE, PV, Report, SetSource
 from pipeline.steps.days import (
     intervals_as_read,
+    judge_times,
     write_device_energy_daily,
     write_energy_daily,
     write_energy_monthly,
@@ -29,6 +30,7 @@ __all__ = [
     "fetch_plants",
     "fetch_set",
     "intervals_as_read",
+    "judge_times",
     "refresh_consents",
     "write_device_energy_daily",
     "write_devices",

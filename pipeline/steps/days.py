@@ -9,6 +9,7 @@ import polars as pl
 from pipeline import logs as log_entries
 from pipeline.daily import summarize_day, summarize_months
 from pipeline.runtime import Runtime
+from pipeline.solar_time import SolarTime, solar_time
 from pipeline.steps.base import (
     BALANCE,
     PV,
@@ -37,6 +38,9 @@ from schemas import (
 )
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.lake import Lake, Part, Written
+
+# A week has days that are clear enough almost anywhere, and 1,000 plants of it are two million rows.
+DAYS_JUDGED = 7
 
 
 def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
@@ -86,6 +90,20 @@ def intervals_as_read(
         )
     ]
     return pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *frames])
+
+
+def judge_times(runtime: Runtime) -> SolarTime:
+    """Whether the newest stored days agree with the sun; calls no API."""
+    days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(BALANCE.intervals)]
+    columns = ["plant_id", "local_date", "interval_start", "interval_end", "pv_generation_kwh"]
+    intervals = (
+        runtime.lake.scan(BALANCE.intervals)
+        .filter(pl.col("local_date").is_in(sorted(days)[-DAYS_JUDGED:]), pl.col("pv_generation_kwh") > 0)
+        .select(columns)
+        .collect()
+    )
+    plants = runtime.lake.scan(Plants).collect()
+    return solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)
 
 
 def write_logs(runtime: Runtime, day: dt.date) -> Report:
