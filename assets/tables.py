@@ -7,12 +7,14 @@ import dagster as dg
 from assets.common import API_POOL, per_day, whole
 from pipeline import steps
 from schemas import (
+    BillingUnits,
     Consents,
     DeviceEnergyDaily,
     Devices,
     EnergyBalanceIntervals,
     EnergyDaily,
     EnergyMonthly,
+    Invoices,
     Logs,
     MeasurementSets,
     Plants,
@@ -89,3 +91,13 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
 def month_assets() -> list[dg.AssetsDefinition]:
     """Months, from all stored days."""
     return [whole(EnergyMonthly, steps.write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE)]
+
+
+def money_assets() -> list[dg.AssetsDefinition]:
+    """PU and invoices, from the record of requests: after everything that asks."""
+    asking = ["raw_devices", "raw_measurement_sets", "raw_energy_balance", "raw_pv", "raw_logs"]
+    make = functools.partial(whole, kinds=FROM_LAKE)
+    return [
+        make(BillingUnits, steps.write_billing_units, deps=["plants", *asking]),
+        make(Invoices, steps.write_invoices, deps=["billing_units"]),
+    ]

@@ -12,7 +12,7 @@ import dagster as dg
 
 from assets.checks import day_checks, list_checks
 from assets.published import warehouse
-from assets.tables import day_assets, list_assets, month_assets
+from assets.tables import day_assets, list_assets, money_assets, month_assets
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings, load_settings
 
@@ -23,9 +23,10 @@ DAYS_JOB = "energy_days"
 def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.Definitions:
     """Assets, jobs and resources. With `runtime` all runs share it; without, each run opens and closes its own."""
     days = day_partitions(settings)
-    lists, daily, monthly = list_assets(), day_assets(days), month_assets()
+    lists, daily = list_assets(), day_assets(days)
+    reports = [*month_assets(), *money_assets()]
     return dg.Definitions(
-        assets=[*lists, *daily, *monthly, warehouse],
+        assets=[*lists, *daily, *reports, warehouse],
         asset_checks=[*list_checks(), *day_checks()],
         jobs=[
             dg.define_asset_job(
@@ -35,8 +36,8 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             ),
             dg.define_asset_job(
                 DAYS_JOB,
-                selection=dg.AssetSelection.assets(*daily, *monthly, warehouse),
-                description="Fetch days, turn power into energy, add up days and months, publish.",
+                selection=dg.AssetSelection.assets(*daily, *reports, warehouse),
+                description="Fetch days, turn power into energy, add up days, months and PU, publish.",
             ),
         ],
         resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},

@@ -2,19 +2,22 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 import polars as pl
 
 from pipeline.billing import PriceList
+from pipeline.billing.units import asked_systems, with_capacity
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.runtime import Runtime
 from pipeline.steps.base import listed
+from pipeline.steps.billing import capacities, moves, this_month
 from pipeline.steps.fetching import count_day_requests, count_list_requests
 from pipeline.timebase import ONE_DAY
 from schemas import ApiRequests
+from schemas.base import CAPACITY_CLASSES
 
 # Typical sizes of a day's answer, from recorded ones, for what was never asked before.
 TYPICAL_BYTES: Mapping[str, int] = {
@@ -69,20 +72,16 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
     Raises SunledgerError when no plants are known yet.
     """
     plants = _known(runtime)
-    asked = _asked_this_month(runtime)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     requests = Counter(lists=count_list_requests(runtime))
     for day in days:
         requests.update(count_day_requests(runtime, day))
     total = sum(requests.values())
     budget = runtime.settings.sma_requests_per_5_min
-    month = runtime.today().replace(day=1)
+    month = this_month(runtime, prices)
     price = prices.on(month)
-    priced = [
-        (row["plant_id"], row["capacity_class"], price.fee(row["ac_power_kw"], row["capacity_class"]))
-        for row in plants.iter_rows(named=True)
-    ]
-    classes = [_class_cost(name, priced, asked) for name in price.base]
+    units = plants.select("plant_id", month=pl.lit(month))
+    priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
     return Plan(
         days=len(days),
         plants=plants.height,
@@ -90,8 +89,8 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
         bytes=sum(count * TYPICAL_BYTES[table] for table, count in requests.items()),
         minutes=total / budget * BUDGET_MINUTES if budget else None,
         month=month,
-        classes=tuple(cost for cost in classes if cost.pu),
-        unpriced=tuple(plant for plant, _, fee in priced if fee is None),
+        classes=_class_costs(priced, _asked_in(runtime, month, prices)),
+        unpriced=tuple(priced.filter(pl.col("fee_eur").is_null())["plant_id"]),
         currency=price.currency,
         price_source=price.source,
     )
@@ -116,11 +115,12 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
 
 
-def _asked_this_month(runtime: Runtime) -> set[str]:
-    """The plants that were asked for this month, by any try: this month's bill has them already."""
-    of_month = pl.col("asked_date") >= runtime.today().replace(day=1)
-    asked = runtime.lake.scan(ApiRequests).filter(of_month, pl.col("plant_id") != "")
-    return set(asked.select(pl.col("plant_id").unique()).collect()["plant_id"])
+def _asked_in(runtime: Runtime, month: dt.date, prices: PriceList) -> pl.DataFrame:
+    """plant_id of the systems that the month's bill has already."""
+    # A day more, because the zone that decides on the month need not be UTC, which the record is kept in.
+    requests = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= month - ONE_DAY)
+    asked = asked_systems(requests, moves(runtime.lake), prices)
+    return asked.filter(pl.col("month") == month).select("plant_id")
 
 
 def _known(runtime: Runtime) -> pl.DataFrame:
@@ -135,11 +135,18 @@ def _known(runtime: Runtime) -> pl.DataFrame:
         ) from None
 
 
-def _class_cost(
-    name: str, priced: list[tuple[str, str | None, Decimal | None]], asked: Collection[str]
-) -> ClassCost:
-    fees = [(plant, fee) for plant, of, fee in priced if of == name and fee is not None]
-    new = [fee for plant, fee in fees if plant not in asked]
-    return ClassCost(
-        name, len(fees), len(new), sum((fee for _, fee in fees), Decimal(0)), sum(new, Decimal(0))
+def _class_costs(priced: pl.DataFrame, asked: pl.DataFrame) -> tuple[ClassCost, ...]:
+    fees = priced.filter(pl.col("fee_eur").is_not_null())
+    new = fees.join(asked, on="plant_id", how="anti").select("plant_id", new_eur="fee_eur")
+    costs = (
+        fees.join(new, on="plant_id", how="left")
+        .group_by("capacity_class")
+        .agg(
+            pu=pl.len(),
+            new_pu=pl.col("new_eur").count(),
+            eur=pl.col("fee_eur").sum(),
+            new_eur=pl.col("new_eur").sum(),
+        )
     )
+    rows = {row["capacity_class"]: row for row in costs.iter_rows(named=True)}
+    return tuple(ClassCost(**rows[name]) for name in CAPACITY_CLASSES if name in rows)

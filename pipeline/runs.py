@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from assets.checks import day_checks, list_checks
 from assets.common import DAYS_PER_RUN
 from assets.published import warehouse
-from assets.tables import day_assets, list_assets, made_day_assets, month_assets
+from assets.tables import day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.definitions import day_partitions
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.instance import dagster_home
@@ -60,8 +60,8 @@ class Runs:
                 raise
 
     def publish(self) -> None:
-        """Publish the warehouse. Raises RunFailedError."""
-        self._run([warehouse], {})
+        """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
+        self._run([*money_assets(), warehouse], {})
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]

@@ -21,7 +21,7 @@ from schemas.raw import (
     RawPv,
 )
 from schemas.report import DeviceEnergyDaily, EnergyDaily, EnergyMonthly
-from schemas.usage import ApiRequests
+from schemas.usage import ApiRequests, BillingUnits, Invoices
 
 RAW: tuple[type[RawAnswers], ...] = (
     RawPlants,
@@ -45,12 +45,15 @@ TABLES: tuple[type[Table], ...] = (
     EnergyDaily,
     DeviceEnergyDaily,
     EnergyMonthly,
+    BillingUnits,
+    Invoices,
 )
 
 __all__ = [
     "RAW",
     "TABLES",
     "ApiRequests",
+    "BillingUnits",
     "Column",
     "Consents",
     "DeviceEnergyDaily",
@@ -58,6 +61,7 @@ __all__ = [
     "EnergyBalanceIntervals",
     "EnergyDaily",
     "EnergyMonthly",
+    "Invoices",
     "Logs",
     "MeasurementSets",
     "Plants",

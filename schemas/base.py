@@ -12,11 +12,14 @@ import polars as pl
 
 Utc: TypeAlias = Annotated[pl.Datetime, "us", "UTC"]
 LocalTime: TypeAlias = Annotated[pl.Datetime, "us", None]
+Money: TypeAlias = Annotated[pl.Decimal, 18, 2]
 Layer: TypeAlias = Literal["raw", "core", "report"]
 
 # More than any plant on earth makes in an interval or month; its real purpose is to refuse NaN and infinity,
 # which pass every "at least" check.
 FINITE = 1e12
+# SMA's classes of AC power in kW, by which it charges.
+CAPACITY_CLASSES = ["1-19", "20-99", "100-499", "500-999", "1000+"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,11 @@ def ratio(meaning: str, null: str = "not reported") -> Any:
     return column(meaning, unit="1", null=null, ge=0, le=1)
 
 
+def money(meaning: str, null: str = "") -> Any:
+    """An amount of money to the cent, in the currency of its row."""
+    return column(meaning, unit="EUR", null=null, ge=0)
+
+
 _DUCKDB_TYPES: dict[Any, str] = {
     pl.String: "VARCHAR",
     pl.Binary: "BLOB",
@@ -142,6 +150,8 @@ _DUCKDB_TYPES: dict[Any, str] = {
 def _duckdb_type(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Datetime):
         return "TIMESTAMPTZ" if dtype.time_zone else "TIMESTAMP"
+    if isinstance(dtype, pl.Decimal):
+        return f"DECIMAL({dtype.precision},{dtype.scale})"
     return _DUCKDB_TYPES[dtype.base_type()]
 
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from schemas.base import FINITE, LocalTime, Table, Utc, column
+from schemas.base import CAPACITY_CLASSES, FINITE, LocalTime, Table, Utc, column
 from schemas.quantities import BalanceEnergies, BalancePowers, BalanceStates, PvPower
 
 PLANT_ID = "Plant's id: digits on ennexOS, a GUID on Sunny Portal Classic."
@@ -37,7 +37,7 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     capacity_class: str = column(
         "Class of AC power by which SMA charges.",
         null="AC power not given",
-        isin=["1-19", "20-99", "100-499", "500-999", "1000+"],
+        isin=CAPACITY_CLASSES,
     )
     co2_factor_g_per_kwh: float = column(
         "CO2 avoided per kWh.", unit="g/kWh", null="not given", ge=0, le=FINITE

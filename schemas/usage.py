@@ -1,8 +1,12 @@
-"""What was asked of SMA: the record that bills and budgets are checked against."""
+"""What was asked of SMA, and what SMA charges for it: the record that bills and budgets are checked against."""
 
 import polars as pl
 
-from schemas.base import FINITE, Table, Utc, column
+from schemas.base import CAPACITY_CLASSES, FINITE, Money, Table, Utc, column, money
+
+PRICINGS = ["priced", "no_capacity", "no_price"]
+DECISIONS = ["invoiced", "year_end", "carried", "waits_for_year_end"]
+UNPRICED = "unpriced: pricing says why, and it is not free"
 
 
 class ApiRequests(
@@ -37,3 +41,73 @@ class ApiRequests(
     )
     bytes: pl.Int64 = column("Size of the answer's body, unpacked.", unit="B", ge=0)
     elapsed_ms: float = column("Time from sending to the end of the answer.", unit="ms", ge=0, le=FINITE)
+
+
+class BillingUnits(
+    Table,
+    table="billing_units",
+    layer="report",
+    key=("plant_id", "month"),
+    partition=("month",),
+):
+    """Every PU: a system and a month in which SMA answered a request for its data, with what SMA charges for it."""
+
+    plant_id: str = column(
+        "The system: a plant's id. A system that got a new id counts under that from then on."
+    )
+    month: pl.Date = column("First day of the month of asking, whatever days were asked for.")
+    capacity_kw: float = column(
+        "AC capacity that the month is billed with: as SMA listed it last in the month.",
+        unit="kW",
+        null="SMA has never given one, so the PU is unpriced",
+        ge=0,
+        le=FINITE,
+    )
+    capacity_as_of: pl.Date = column(
+        "Day (UTC) of the list that the capacity is from.", null="SMA has never given a capacity"
+    )
+    capacity_class: str = column(
+        "Class of the capacity by which SMA charges.",
+        null="SMA has never given a capacity",
+        isin=CAPACITY_CLASSES,
+    )
+    n_requests: pl.Int64 = column("Requests for its data that SMA answered (2xx).", unit="count", ge=1)
+    n_device_requests: pl.Int64 = column("Of these, requests for one device.", unit="count", ge=0)
+    first_request: Utc = column("When the first of these was sent: from then on the month is charged.")
+    last_request: Utc = column("When the last of these was sent.")
+    base_eur: Money = money("The part of the fee that the class decides.", UNPRICED)
+    capacity_eur: Money = money("The part of the fee that the capacity decides.", UNPRICED)
+    fee_eur: Money = money("Fee of the PU: base_eur + capacity_eur.", UNPRICED)
+    currency: str = column("Currency of the amounts, by the price list.", null="the month has no price")
+    pricing: str = column(
+        "priced, or why there is no fee: no_capacity (SMA gives none), no_price (the price list begins later).",
+        isin=PRICINGS,
+    )
+    price_valid_from: pl.Date = column(
+        "Entry of the price list that was used.", null="the price list begins later"
+    )
+    price_source: str = column("What the price list says of that entry.", null="the price list begins later")
+
+
+class Invoices(Table, table="invoices", layer="report", key=("year", "quarter"), partition=()):
+    """What SMA should invoice for each quarter: small sums are carried into the next one, the year's end is not."""
+
+    year: pl.Int32 = column("Calendar year.", ge=2000, le=2200)
+    quarter: pl.Int32 = column("Quarter of the year.", ge=1, le=4)
+    n_units: pl.Int64 = column("PU of the quarter.", unit="count", ge=0)
+    n_unpriced: pl.Int64 = column(
+        "PU of these without a price: above 0, every amount is too low.", unit="count", ge=0
+    )
+    units_eur: Money = money("Fees of the quarter's PU.")
+    live_eur: Money = money("Fees of the Live plan that the price list names, for the months begun.")
+    fees_eur: Money = money("Fees of the quarter: units_eur + live_eur.")
+    carried_in_eur: Money = money("Carried in from earlier quarters of the year.")
+    invoiced_eur: Money = money("Invoiced for the quarter: fees and what was carried in, or 0.")
+    carried_out_eur: Money = money("Carried into the next quarter: what was not invoiced.")
+    decision: str = column(
+        "invoiced (the sum exceeds the limit), year_end (the year's last quarter takes all), carried (the sum does "
+        "not exceed the limit), waits_for_year_end (annual payment).",
+        isin=DECISIONS,
+    )
+    is_closed: bool = column("False while the quarter lasts: its amounts may still grow.")
+    currency: str = column("Currency of the amounts, by the price list.")

@@ -68,6 +68,7 @@ def backfill(
     ] = None,
 ) -> None:
     """Fetch days from SMA, turn power into energy, publish."""
+    from pipeline.billing import load_prices  # noqa: PLC0415
     from pipeline.cli.plan import refuse  # noqa: PLC0415
     from pipeline.runs import check_days, recorded  # noqa: PLC0415
 
@@ -75,6 +76,8 @@ def backfill(
         begin, end = _day("--from", first), _day("--to", last)
         check_days(runtime, begin, end)
         runtime.settings.require_credentials()
+        # Needed at the end, when a wrong one would cost a publication: so looked at before the first request.
+        load_prices(runtime.settings.prices)
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
             runtime.progress = bars

@@ -6,6 +6,7 @@ nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
 
 from pipeline.steps.access import concern, refresh_consents
 from pipeline.steps.base import BALANCE, PV, Report, SetSource
+from pipeline.steps.billing import write_billing_units, write_invoices
 from pipeline.steps.days import (
     intervals_as_read,
     judge_times,
@@ -32,11 +33,13 @@ __all__ = [
     "intervals_as_read",
     "judge_times",
     "refresh_consents",
+    "write_billing_units",
     "write_device_energy_daily",
     "write_devices",
     "write_energy_daily",
     "write_energy_monthly",
     "write_intervals",
+    "write_invoices",
     "write_logs",
     "write_measurement_sets",
     "write_plants",

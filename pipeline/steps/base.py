@@ -125,8 +125,8 @@ def settled(lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callab
         result = work()
         if [lake.snapshot(source, part).files for source in sources] == before:
             return result
-    day = ", ".join(str(value) for value in part.values())
-    raise SunledgerError(f"{day}: other runs kept changing this day. Run it again when they are done.")
+    place = ", ".join(str(value) for value in part.values()) or storage(sources[0]).table
+    raise SunledgerError(f"{place}: other runs kept changing it. Run it again when they are done.")
 
 
 def report_of(written: Written, **facts: Any) -> Report:

@@ -62,6 +62,12 @@ OCTOBER = ["--from", "2021-10-01", "--to", "2021-10-01"]
         (["bakfill"], {}, 2, "No such command 'bakfill'"),
         (["backfill", *OCTOBER], CREDENTIALS | {"SMA_AUTH_URL": "http://example.com"}, 2, "use https"),
         (["backfill", *OCTOBER], {"SMA_TIME_BASIS": "local"}, 2, "SMA_TIME_BASIS=local is wrong"),
+        (
+            ["backfill", *OCTOBER],
+            CREDENTIALS | {"SUNLEDGER_PRICES": "none.toml"},
+            2,
+            "none.toml can't be read",
+        ),
         (["sql", "SELECT 1"], {}, 1, "run 'sunledger publish'"),
         (["publish"], {"SUNLEDGER_LAKE": "ftp://x"}, 2, "neither a folder nor s3://"),
     ],

@@ -43,6 +43,7 @@ SUFFIXES = {
     "min": "_min",
     "ms": "_ms",
     "%": "_pct",
+    "EUR": "_eur",
 }
 # Units that the name shows in another way.
 NAMES = {
@@ -52,9 +53,9 @@ NAMES = {
     "°": r"latitude|longitude",
     "that of the field": r"value",
 }
-# Numbers that nobody adds up: ids, and the status of HTTP.
-LABELS = re.compile(r"\w+_id|status")
-NUMBERS = (pl.Int32, pl.Int64, pl.Float64)
+# Numbers that nobody adds up: ids, the status of HTTP, and parts of a date.
+LABELS = re.compile(r"\w+_id|status|year|quarter")
+NUMBERS = (pl.Int32, pl.Int64, pl.Float64, pl.Decimal)
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: storage(model).table)
 
 
@@ -160,6 +161,11 @@ def test_no_float_can_be_nan(model: type[Table]) -> None:
     floats = [c for c in columns(model) if c.dtype == pl.Float64 and c.unit != "that of the field"]
     bounded = [c for c in floats if any(rule.startswith("less_than_or_equal_to") for rule in c.rules)]
     assert floats == bounded
+
+
+@each_model
+def test_money_is_decimal_to_the_cent(model: type[Table]) -> None:
+    assert [c.name for c in columns(model) if c.unit == "EUR" and c.duckdb_type != "DECIMAL(18,2)"] == []
 
 
 @each_model

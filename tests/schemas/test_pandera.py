@@ -1,12 +1,13 @@
 """What we rely on in pandera: that a bad frame is refused, and where it looks at names and types only."""
 
 import datetime as dt
+from decimal import Decimal
 
 import pandera.errors
 import polars as pl
 import pytest
 
-from schemas import EnergyDaily, Plants, columns, polars_schema
+from schemas import BillingUnits, EnergyDaily, Plants, Table, base, columns, polars_schema
 
 DAY = dt.date(2021, 10, 5)
 ROW = {
@@ -100,3 +101,27 @@ def test_types_reach_polars_and_duckdb_alike() -> None:
     assert found["latitude"] == (pl.Float64(), "DOUBLE")
     assert found["start_up"] == (pl.Datetime("us", "UTC"), "TIMESTAMPTZ")
     assert found["first_seen"] == (pl.Date(), "DATE")
+    money = next(column for column in columns(BillingUnits) if column.name == "fee_eur")
+    assert (money.dtype, money.duckdb_type) == (pl.Decimal(18, 2), "DECIMAL(18,2)")
+
+
+@pytest.mark.parametrize(
+    "fees",
+    [
+        pytest.param(pl.Series([12.5]), id="float"),
+        pytest.param(pl.Series([Decimal("12.500")], dtype=pl.Decimal(18, 3)), id="tenths of a cent"),
+        pytest.param(pl.Series([Decimal("-0.01")], dtype=pl.Decimal(18, 2)), id="negative"),
+    ],
+)
+def test_money_is_decimal_to_the_cent_and_not_negative(fees: pl.Series) -> None:
+    good = pl.Series("fee_eur", [Decimal("12.50"), None], dtype=pl.Decimal(18, 2)).to_frame()
+    Money.to_schema().validate(good, lazy=True)
+    with pytest.raises(pandera.errors.SchemaErrors) as caught:
+        Money.to_schema().validate(fees.to_frame("fee_eur"), lazy=True)
+    assert caught.value.failure_cases.height > 0
+
+
+class Money(Table):
+    """A fee alone."""
+
+    fee_eur: base.Money = base.money("Fee.", "unpriced")

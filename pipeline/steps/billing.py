@@ -1,0 +1,92 @@
+"""PU and invoices from the record of requests, SMA's lists and the price list; calls no API."""
+
+import datetime as dt
+
+import polars as pl
+
+from pipeline import billing, master
+from pipeline.billing import PriceList
+from pipeline.billing.invoices import invoices
+from pipeline.billing.units import billing_units
+from pipeline.runtime import Runtime
+from pipeline.steps.base import Report, report_of, settled
+from schemas import ApiRequests, BillingUnits, Invoices, Plants, RawPlants, polars_schema
+from warehouse.lake import Lake
+
+
+def write_billing_units(runtime: Runtime) -> Report:
+    """PU of every month, this run's requests included. A month that is over and changes is reported."""
+    runtime.store_requests()
+    prices = billing.load_prices(runtime.settings.prices)
+    # Requests are appended all the time by other runs: whoever comes last must have seen them all.
+    return settled(runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices))
+
+
+def write_invoices(runtime: Runtime) -> Report:
+    """Invoices by quarter up to now, from all PU."""
+    prices = billing.load_prices(runtime.settings.prices)
+    units = runtime.lake.scan(BillingUnits).collect()
+    found = invoices(units, prices, this_month(runtime, prices))
+    return report_of(
+        runtime.lake.replace(Invoices, {}, [found], empty=True),
+        invoiced_eur=str(found["invoiced_eur"].sum()),
+        unpriced=int(found["n_unpriced"].sum()),
+    )
+
+
+def units_now(lake: Lake, prices: PriceList) -> pl.DataFrame:
+    """Rows of billing_units by all requests that are stored at this moment."""
+    return billing_units(lake.scan(ApiRequests), capacities(lake), moves(lake), prices)
+
+
+def capacities(lake: Lake) -> pl.DataFrame:
+    """What SMA listed as AC capacity and when: plant_id, listed_on, capacity_kw; several rows a plant.
+
+    The last stored list of every month, and each plant as it was listed last.
+    """
+    last: dict[str, str] = {part["local_date"][:7]: part["local_date"] for part in lake.parts(RawPlants)}
+    columns = ["plant_id", "device_id", "body"]
+    lists = [
+        master.plants(pl.concat(lake.batches(RawPlants, {"local_date": day}, columns=columns)), day)[0]
+        for day in map(dt.date.fromisoformat, last.values())
+    ]
+    frames = [*lists, lake.scan(Plants).collect()]
+    return pl.concat([f.select("plant_id", listed_on="last_seen", capacity_kw="ac_power_kw") for f in frames])
+
+
+def moves(lake: Lake) -> pl.DataFrame:
+    """Systems that got a new id: old_id, plant_id, and moved_on, the day on which the new one was listed first."""
+    moved = pl.col("migrated_from").is_not_null()
+    found = lake.scan(Plants).filter(moved).collect()
+    return found.select("plant_id", old_id="migrated_from", moved_on="first_seen").unique("old_id")
+
+
+def this_month(runtime: Runtime, prices: PriceList) -> dt.date:
+    """First day of the month in which a request of now would be charged."""
+    return prices.invoicing.month_of(runtime.now())
+
+
+def _write_units(runtime: Runtime, prices: PriceList) -> Report:
+    found = units_now(runtime.lake, prices)
+    stored = runtime.lake.scan(BillingUnits).collect()
+    now = this_month(runtime, prices)
+    report = Report(rows=found.height)
+    columns = polars_schema(BillingUnits).names()
+    restated = []
+    for month in sorted({*found["month"], *stored["month"]}):
+        rows, before = (frame.filter(pl.col("month") == month).select(columns) for frame in (found, stored))
+        written = runtime.lake.replace(BillingUnits, {"month": month}, [rows], empty=True)
+        report.changed |= written.changed
+        if written.changed and month < now and before.height:
+            restated.append(f"{month:%Y-%m}: {_sum(before)} before, {_sum(rows)} now")
+    report.facts = {
+        "months": found["month"].n_unique(),
+        "unpriced": int(found["fee_eur"].is_null().sum()),
+        "closed_months_changed": restated,
+    }
+    return report
+
+
+def _sum(units: pl.DataFrame) -> str:
+    currency = units["currency"].drop_nulls().to_list()
+    return f"{units.height} PU, {units['fee_eur'].sum()} {currency[0] if currency else ''}".strip()

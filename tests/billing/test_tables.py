@@ -1,0 +1,135 @@
+"""The tables billing_units and invoices, from the lake and through Dagster."""
+
+import datetime as dt
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import steps
+from pipeline.errors import ConfigurationError
+from pipeline.runs import RunFailedError, recorded
+from pipeline.runtime import Runtime
+from pipeline.sma.requests import Request
+from schemas import BillingUnits, Invoices
+from tests.billing.record import at, request, store
+from tests.e2e.test_days import refresh
+from tests.scripted import ScriptedSma
+from warehouse.publish import connect
+
+New = Callable[..., Runtime]
+
+
+def list_with(kilowatts: float) -> Callable[[Request], bytes | None]:
+    """SMA's list with plant 11 of another capacity: nominal 0, so the calculated one counts."""
+    body = (
+        '{"plants": [{"plantId": "11", "timezone": "Europe/Berlin", "installation": '
+        f'{{"acNominalPower": 0.0, "calcAcNominalPower": {kilowatts * 1000}}}}}]}}'
+    ).encode()
+    return lambda asked: body if asked.endpoint == "plants" else None
+
+
+def list_on(runtime: Runtime, sma: ScriptedSma, day: str, kilowatts: float) -> None:
+    runtime.now = lambda: at(day)
+    sma.special = list_with(kilowatts)  # type: ignore[assignment]
+    steps.fetch_plants(runtime)
+    steps.write_plants(runtime)
+
+
+def stored(runtime: Runtime) -> dict[str, Any]:
+    """fee, class and capacity of the units by month."""
+    rows = runtime.lake.scan(BillingUnits).collect().iter_rows(named=True)
+    return {f"{r['month']:%Y-%m}": (r["fee_eur"], r["capacity_class"], r["capacity_kw"]) for r in rows}
+
+
+def test_a_month_that_is_over_keeps_the_capacity_it_was_billed_with(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    runtime = new_runtime()
+    list_on(runtime, sma, "2021-09-30", 15.0)
+    store(runtime, request("2021-09-10"), request("2021-10-10"))
+    list_on(runtime, sma, "2021-10-19", 90.0)
+    report = steps.write_billing_units(runtime)
+    expected = {
+        "2021-09": (Decimal("13.35"), "1-19", 15.0),
+        "2021-10": (Decimal("20.10"), "20-99", 90.0),
+    }
+    assert stored(runtime) == expected
+    assert report.facts["closed_months_changed"] == []
+    list_on(runtime, sma, "2021-11-02", 1200.0)
+    report = steps.write_billing_units(runtime)
+    assert (stored(runtime), report.changed) == (expected, False)
+
+
+def test_a_month_that_is_over_and_changes_is_told(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = new_runtime()
+    list_on(runtime, sma, "2021-10-19", 50.0)
+    store(runtime, request("2021-09-10"), request("2021-10-10"))
+    steps.write_billing_units(runtime)
+    store(runtime, request("2021-09-11", plant_id="12"))
+    report = steps.write_billing_units(runtime)
+    assert report.facts["closed_months_changed"] == ["2021-09: 1 PU, 16.50 EUR before, 2 PU, 16.50 EUR now"]
+    assert report.facts["unpriced"] == 1
+
+
+def test_another_zone_moves_requests_and_leaves_no_month_behind(
+    new_runtime: New, sma: ScriptedSma, tmp_path: Path
+) -> None:
+    runtime = new_runtime()
+    list_on(runtime, sma, "2021-10-19", 50.0)
+    store(runtime, request("2021-09-30T23:00:00"))
+    steps.write_billing_units(runtime)
+    assert list(stored(runtime)) == ["2021-09"]
+    published = Path("pipeline/billing/prices.toml").resolve().read_text()
+    own = tmp_path / "prices.toml"
+    own.write_text(published.replace('"UTC"', '"Europe/Berlin"'))
+    runtime.settings = runtime.settings.model_copy(update={"prices": own})
+    steps.write_billing_units(runtime)
+    assert list(stored(runtime)) == ["2021-10"]
+
+
+def test_the_same_requests_commit_nothing(new_runtime: New) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    store(runtime, request("2021-10-10"))
+    for step in (steps.write_billing_units, steps.write_invoices):
+        assert step(runtime).changed
+        assert not step(runtime).changed
+
+
+def test_publishing_counts_what_was_asked_and_shows_it(new_runtime: New) -> None:
+    with new_runtime() as runtime, recorded(runtime) as runs:
+        runs.lists()
+        store(runtime, request("2021-10-10"), request("2021-10-11", plant_id="12", device_id="121"))
+        runs.publish()
+        with connect(runtime.settings.warehouse) as db:
+            units = db.execute("SELECT plant_id, month, fee_eur, n_device_requests FROM billing_units")
+            october = dt.date(2021, 10, 1)
+            assert units.fetchall() == [
+                ("11", october, Decimal("12.45"), 0),
+                ("12", october, Decimal("12.45"), 1),
+            ]
+            found = db.execute("SELECT year, quarter, fees_eur, invoiced_eur, is_closed FROM invoices")
+            assert found.fetchall() == [(2021, 4, Decimal("24.90"), Decimal("24.90"), False)]
+
+
+def test_without_requests_both_tables_are_empty(new_runtime: New) -> None:
+    runtime = new_runtime()
+    assert steps.write_billing_units(runtime).rows == 0
+    assert steps.write_invoices(runtime).rows == 0
+    assert runtime.lake.scan(Invoices).collect().height == 0
+
+
+def test_a_wrong_price_list_fails_the_run_with_its_sentence(new_runtime: New, tmp_path: Path) -> None:
+    runtime = new_runtime()
+    runtime.settings = runtime.settings.model_copy(update={"prices": tmp_path / "nowhere.toml"})
+    with pytest.raises(ConfigurationError, match="SUNLEDGER_PRICES"):
+        steps.write_billing_units(runtime)
+    with (
+        recorded(runtime) as runs,
+        pytest.raises(RunFailedError, match=r"nowhere.toml can't be read") as caught,
+    ):
+        runs.publish()
+    assert caught.value.exit_code == 2
