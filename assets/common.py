@@ -21,6 +21,9 @@ DAYS_PER_RUN = 31
 API_POOL = "sma_api"
 PUBLISH_POOL = "publish"
 
+# Assets with this tag are made by the schedule of that name, when the month is closed.
+EVERY = "sunledger/every"
+
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
@@ -102,10 +105,16 @@ def whole(
     kinds: set[str],
     pool: str | None = None,
     group: str | None = None,
+    every: str | None = None,
 ) -> dg.AssetsDefinition:
-    """An asset that is made whole, without days."""
+    """An asset that is made whole, without days. `every` (month) has the schedule of that name make it too."""
 
-    asset: Decorator = dg.asset(**options(model, kinds=kinds, group=group), deps=deps, pool=pool)
+    asset: Decorator = dg.asset(
+        **options(model, kinds=kinds, group=group),
+        deps=deps,
+        pool=pool,
+        tags={EVERY: every} if every else {},
+    )
 
     def table(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
         with told():

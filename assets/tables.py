@@ -90,7 +90,11 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
 
 def month_assets() -> list[dg.AssetsDefinition]:
     """Months, from all stored days."""
-    return [whole(EnergyMonthly, steps.write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE)]
+    return [
+        whole(
+            EnergyMonthly, steps.write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE, every="month"
+        )
+    ]
 
 
 def money_assets() -> list[dg.AssetsDefinition]:
@@ -98,6 +102,6 @@ def money_assets() -> list[dg.AssetsDefinition]:
     asking = ["raw_devices", "raw_measurement_sets", "raw_energy_balance", "raw_pv", "raw_logs"]
     make = functools.partial(whole, kinds=FROM_LAKE)
     return [
-        make(BillingUnits, steps.write_billing_units, deps=["plants", *asking]),
-        make(Invoices, steps.write_invoices, deps=["billing_units"]),
+        make(BillingUnits, steps.write_billing_units, deps=["plants", *asking], every="month"),
+        make(Invoices, steps.write_invoices, deps=["billing_units"], every="year"),
     ]

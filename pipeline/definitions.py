@@ -4,20 +4,41 @@ Nothing is read at import: settings are loaded when Dagster asks for the definit
 first calls SMA, so the graph can be looked at without any.
 """
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
 from assets.checks import day_checks, list_checks
+from assets.common import EVERY
 from assets.published import warehouse
 from assets.tables import day_assets, list_assets, money_assets, month_assets
+from pipeline.due import FIRST_ZONE
+from pipeline.run_tags import limits
 from pipeline.runtime import Runtime
+from pipeline.schedules import day_schedules, job_schedule
 from pipeline.settings import Settings, load_settings
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
+
+
+class Cadence(NamedTuple):
+    """Something longer than a day that is closed once: assets that carry its name as `EVERY` are made then."""
+
+    name: str
+    cron: str
+    every: dt.timedelta
+
+
+# The last zone's midnight and the longest delay end at 14:00 UTC of the first; the closing run and its tries have a day
+# more. The year comes after its last month.
+CADENCES = (
+    Cadence("month", "0 15 2 * *", dt.timedelta(days=28)),
+    Cadence("year", "0 17 2 1 *", dt.timedelta(days=365)),
+)
 
 
 def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.Definitions:
@@ -25,8 +46,10 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     days = day_partitions(settings)
     lists, daily = list_assets(), day_assets(days)
     reports = [*month_assets(), *money_assets()]
+    assets = [*lists, *daily, *reports, warehouse]
+    closing = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
     return dg.Definitions(
-        assets=[*lists, *daily, *reports, warehouse],
+        assets=assets,
         asset_checks=[*list_checks(), *day_checks()],
         jobs=[
             dg.define_asset_job(
@@ -39,6 +62,37 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
                 selection=dg.AssetSelection.assets(*daily, *reports, warehouse),
                 description="Fetch days, turn power into energy, add up days, months and PU, publish.",
             ),
+            *(
+                dg.define_asset_job(
+                    f"close_{cadence.name}",
+                    selection=dg.AssetSelection.tag(EVERY, cadence.name)
+                    | dg.AssetSelection.assets(warehouse),
+                    description=f"Make what is made of whole {cadence.name}s, and publish.",
+                )
+                for cadence in closing
+            ),
+        ],
+        schedules=[
+            job_schedule(
+                settings,
+                name="lists",
+                cron="5 1 * * *",
+                every=dt.timedelta(days=1),
+                job=LISTS_JOB,
+                description="Daily: consents, plants, devices and measurement sets.",
+            ),
+            *day_schedules(settings, DAYS_JOB),
+            *(
+                job_schedule(
+                    settings,
+                    name=cadence.name,
+                    cron=cadence.cron,
+                    every=cadence.every,
+                    job=f"close_{cadence.name}",
+                    description=f"When all days of a {cadence.name} are closed: what is made of whole {cadence.name}s.",
+                )
+                for cadence in closing
+            ),
         ],
         resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},
         # One process a run: connections and the token live through it, and libraries are loaded once.
@@ -46,19 +100,27 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     )
 
 
+def _has(assets: Iterable[dg.AssetsDefinition], every: str) -> bool:
+    return any(tags.get(EVERY) == every for asset in assets for tags in asset.tags_by_key.values())
+
+
 def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     """One partition for each plant-local calendar day, today included.
 
-    The key is a label that plants of all zones share, so the partitions themselves are counted in UTC.
+    The key is a label that plants of all zones share: a day is there as soon as it begins somewhere on earth.
     """
-    return dg.DailyPartitionsDefinition(start_date=settings.first_day.isoformat(), end_offset=1)
+    return dg.DailyPartitionsDefinition(
+        start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
+    )
 
 
 def _runtime_per_run(settings: Settings) -> Any:
     @dg.resource(description="Settings, the lake, and the session with SMA of one run.")
     @contextmanager
-    def runtime(_context: dg.InitResourceContext) -> Iterator[Runtime]:
-        with Runtime(settings) as opened:
+    def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
+        # A schedule that looks what is due has no run.
+        tags = context.run.tags if context.run else {}
+        with Runtime(settings, **limits(tags)) as opened:
             yield opened
 
     return runtime

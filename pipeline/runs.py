@@ -13,15 +13,15 @@ from assets.common import DAYS_PER_RUN
 from assets.published import warehouse
 from assets.tables import day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.definitions import day_partitions
+from pipeline.due import newest_day
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.instance import dagster_home
+from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
 
 ONE_DAY = dt.timedelta(days=1)
 # What a shell expects of a program that ended by Ctrl-C.
 INTERRUPTED = 130
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 
 
 class RunFailedError(SunledgerError):
@@ -102,15 +102,15 @@ def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[
 
 def check_days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
     """Raise UsageError for a range that can't be meant."""
-    earliest, today = runtime.settings.first_day, runtime.today()
+    earliest, newest = runtime.settings.first_day, newest_day(runtime.now())
     if first > last:
         raise UsageError(f"--from {first} is after --to {last}: swap them.")
     if first < earliest:
         raise UsageError(
             f"{first} is before the warehouse begins, {earliest}: set SUNLEDGER_FIRST_DAY to reach it."
         )
-    if last > today:
-        raise UsageError(f"{last} is in the future: the last day that can be asked for is {today}.")
+    if last > newest:
+        raise UsageError(f"{last} is in the future: the last day that can be asked for is {newest}.")
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> Exception:

@@ -53,10 +53,16 @@ def utc_now() -> dt.datetime:
 
 @dataclass(slots=True)
 class Runtime:
-    """One per run. `only_plants` limits a run to these ids; empty means all. Close it, or use it as a context."""
+    """One per run. Close it, or use it as a context.
+
+    `only_plants` and `only_backends` limit a run to these; empty means all. With `missing_only`, a day is asked only
+    for what is not stored yet, may still have grown when it was read, or failed the last time.
+    """
 
     settings: Settings
     only_plants: frozenset[str] = frozenset()
+    only_backends: frozenset[str] = frozenset()
+    missing_only: bool = False
     progress: Progress = field(default_factory=Silence)
     now: Callable[[], dt.datetime] = utc_now
     make_session: Callable[[Settings], SmaSession] | None = None

@@ -213,6 +213,16 @@ class Settings(BaseSettings):
         default=dt.date(2015, 1, 1),
         description="First day that the warehouse can hold: where the day partitions begin. Default: 2015-01-01.",
     )
+    schedules: Literal["on", "off"] = Field(
+        default="off",
+        description="Whether schedules and sensors run, unless switched in the UI: on or off. Default: off.",
+    )
+    window_days: int = Field(
+        default=7,
+        ge=1,
+        le=31,
+        description="How many closed days are read again each day, since SMA corrects figures (1 to 31). Default: 7.",
+    )
     prices: AbsolutePath | None = Field(
         default=None,
         description="Price list (TOML). Default: none, the price list that comes with sunledger.",

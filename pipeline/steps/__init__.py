@@ -5,7 +5,7 @@ nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
 """
 
 from pipeline.steps.access import concern, refresh_consents
-from pipeline.steps.base import BALANCE, PV, Report, SetSource
+from pipeline.steps.base import BALANCE, PV, Report, SetSource, listed
 from pipeline.steps.billing import write_billing_units, write_invoices
 from pipeline.steps.days import (
     intervals_as_read,
@@ -18,8 +18,10 @@ from pipeline.steps.days import (
 )
 from pipeline.steps.fetching import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
+from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
 
 __all__ = [
+    "ASK_AGAIN",
     "BALANCE",
     "PV",
     "Report",
@@ -32,7 +34,10 @@ __all__ = [
     "fetch_set",
     "intervals_as_read",
     "judge_times",
+    "listed",
     "refresh_consents",
+    "standing",
+    "stored_days",
     "write_billing_units",
     "write_device_energy_daily",
     "write_devices",

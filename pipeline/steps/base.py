@@ -29,8 +29,6 @@ from warehouse.lake import Lake, Part, Written
 
 T = TypeVar("T")
 
-# How long after its end a day may still grow: Classic portals process for up to two hours.
-DELAY = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
 # How often a step starts over because its sources changed under it.
 SETTLE_ATTEMPTS = 10
 # Why an answer is set aside before it is read.
@@ -79,8 +77,11 @@ def listed(runtime: Runtime) -> pl.DataFrame:
         raise UsageError(
             f"Plant {unknown[0]} is not in SMA's list of {listed.height} plants: take ids from the table plants."
         )
-    wanted = sorted(runtime.only_plants)
-    return listed.filter(pl.col("plant_id").is_in(wanted)) if wanted else listed
+    if runtime.only_plants:
+        listed = listed.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
+    if runtime.only_backends:
+        listed = listed.filter(pl.col("backend").is_in(sorted(runtime.only_backends)))
+    return listed
 
 
 def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
@@ -89,10 +90,10 @@ def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     return plants.join(bounds, on="timezone", how="left", maintain_order="left")
 
 
-def in_operation(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
-    """The plants whose operation had begun by the end of the day, with the bounds of the day."""
+def in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.DataFrame:
+    """The plants whose operation had begun by the end of the day, and whose day has begun; with the day's bounds."""
     begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
-    return with_bounds(plants, day).filter(begun)
+    return with_bounds(plants, day).filter(begun, pl.col("day_start") < now)
 
 
 def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 from pipeline import access, master
+from pipeline.due import DELAY
 from pipeline.fetch import Fetched, raw_frames
 from pipeline.runtime import Missing, Runtime
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.steps.access import owners_of
 from pipeline.steps.base import (
     BALANCE,
-    DELAY,
     EMPTY_NOW,
     NOT_LISTED,
     PV,
@@ -29,6 +29,7 @@ from pipeline.transform import quarantined
 from schemas import (
     Devices,
     MeasurementSets,
+    Quarantine,
     RawAnswers,
     RawDevices,
     RawLogs,
@@ -37,6 +38,7 @@ from schemas import (
     Table,
     storage,
 )
+from warehouse.lake import Part
 
 
 def fetch_plants(runtime: Runtime) -> Report:
@@ -62,7 +64,7 @@ def fetch_set(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
 
 def fetch_logs(runtime: Runtime, day: dt.date) -> Report:
     """Ask for every plant's log of the day."""
-    places = in_operation(listed(runtime), day)
+    places = in_operation(listed(runtime), day, runtime.now())
     return _fetch_day(
         runtime, RawLogs, day, places, [Request.logs(plant, day) for plant in places["plant_id"]]
     )
@@ -79,7 +81,7 @@ def count_day_requests(runtime: Runtime, day: dt.date) -> dict[str, int]:
         storage(source.raw).table: len(_set_requests(runtime, source, _places(runtime, source, day), day))
         for source in (BALANCE, PV)
     }
-    return counts | {storage(RawLogs).table: in_operation(listed(runtime), day).height}
+    return counts | {storage(RawLogs).table: in_operation(listed(runtime), day, runtime.now()).height}
 
 
 def _device_requests(runtime: Runtime) -> list[Request]:
@@ -116,7 +118,7 @@ def _set_requests(runtime: Runtime, source: SetSource, places: pl.DataFrame, day
 
 def _places(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
     """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
-    plants = in_operation(listed(runtime), day)
+    plants = in_operation(listed(runtime), day, runtime.now())
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
     owner = pl.col("device_id").is_not_null() if source.of_devices else pl.col("device_id").is_null()
     having = sets.filter(owner).collect().join(plants, on="plant_id").sort("plant_id", "device_id")
@@ -133,14 +135,38 @@ def _fetch_day(
 ) -> Report:
     delay = pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us"))
     final_after = dict(places.select("plant_id", pl.col("day_end") + delay).rows())
-    columns = ["plant_id", "device_id", "request_date", "no_rows"]
-    stored = runtime.lake.batches(model, {"local_date": day}, columns=columns)
-    with_rows = {
-        key
-        for batch in stored
-        for key in batch.filter(~pl.col("no_rows")).select("plant_id", "device_id", "request_date").rows()
-    }
+    columns = list(_STORED)
+    batches = runtime.lake.batches(model, {"local_date": day}, columns=columns)
+    stored = pl.concat([pl.DataFrame(schema=_STORED), *batches])
+    with_rows = set(stored.filter(~pl.col("no_rows")).select(_REQUEST).rows())
+    if runtime.missing_only:
+        requests = _missing(runtime, model, day, stored, requests)
+        if not requests:
+            return Report(rows=stored.height, facts={"requests": 0})
     return _fetch(runtime, model, day, sorted(requests), final_after, with_rows=with_rows)
+
+
+def _missing(
+    runtime: Runtime, model: type[Table], day: dt.date, stored: pl.DataFrame, requests: Sequence[Request]
+) -> list[Request]:
+    """The requests whose answer is not stored, may still have grown, or was set aside when it was last asked for."""
+    part: Part = {"local_date": day, "source": storage(model).table}
+    doubtful = {
+        (plant, device or "")
+        for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
+        for plant, device in batch.select("plant_id", "device_id").rows()
+    }
+    final = set(stored.filter("final").select(_REQUEST).rows())
+    return [
+        request
+        for request in requests
+        if (request.plant_id, request.device_id, request.date) not in final
+        or (request.plant_id, request.device_id) in doubtful
+    ]
+
+
+_REQUEST = ("plant_id", "device_id", "request_date")
+_STORED = {**dict.fromkeys(_REQUEST, pl.String), "final": pl.Boolean, "no_rows": pl.Boolean}
 
 
 def _fetch(

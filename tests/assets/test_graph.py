@@ -72,6 +72,11 @@ def test_the_jobs_cover_the_graph() -> None:
     assert covered == set(KEYS)
 
 
+def test_the_month_is_closed_and_published() -> None:
+    made = DEFS.resolve_job_def("close_month").asset_layer.executable_asset_keys
+    assert {dg.AssetKey("energy_monthly"), dg.AssetKey("warehouse")} <= set(made)
+
+
 def test_a_column_schema_has_types_and_rules() -> None:
     schema = table_schema(MODELS["pv_intervals"])
     watts = next(column for column in schema.columns if column.name == "pv_generation_w")

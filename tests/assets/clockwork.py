@@ -1,0 +1,94 @@
+"""Schedules on a clock that tests turn: ticks are evaluated as the daemon does, and their work is done at once.
+
+The work is that of the jobs, step by step: runs of the graph, which take seconds, have tests of their own.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import dagster as dg
+
+from pipeline import steps
+from pipeline.definitions import DAYS_JOB, LISTS_JOB, build_definitions
+from pipeline.run_tags import limits
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.sma.requests import Answer, Failure, Request
+from tests.scripted import ScriptedSma
+
+
+class ClockedSma(ScriptedSma):
+    """A scripted SMA whose answers carry the time of the clock."""
+
+    now = dt.datetime(2021, 10, 20, 12, tzinfo=dt.UTC)
+
+    def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
+        for result in super().fetch(requests):
+            yield dataclasses.replace(result, fetched_at=self.now) if isinstance(result, Answer) else result
+
+
+class Clockwork:
+    """A machine with schedules, which is on when it is told to tick."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, sma: ClockedSma) -> None:
+        self.settings, self.instance, self.sma = settings, instance, sma
+        self.runs: list[tuple[str, dt.datetime, str, str]] = []
+        self.skips: list[tuple[str, str]] = []
+        self.schedules = {s.name: s for s in build_definitions(settings).schedules or []}
+
+    def runtime(self, tags: dict[str, str]) -> Runtime:
+        return Runtime(
+            self.settings,
+            now=lambda: self.sma.now,
+            make_session=lambda _: self.sma,  # type: ignore[arg-type,return-value]
+            **limits(tags),
+        )
+
+    def turn_to(self, now: dt.datetime) -> None:
+        self.sma.now = now
+
+    def tick(self, name: str, scheduled: dt.datetime | None = None) -> list[dg.RunRequest]:
+        """Evaluate one tick at the clock's time, or one that was due earlier, and do its runs."""
+        with self.runtime({}) as runtime:
+            schedule = self.schedules[name]
+            with dg.build_schedule_context(
+                instance=self.instance,
+                scheduled_execution_time=scheduled or self.sma.now,
+                resources={"runtime": runtime},
+            ) as context:
+                found = schedule.evaluate_tick(context)
+        if found.skip_message:
+            self.skips.append((name, found.skip_message))
+        for request in found.run_requests or []:
+            self._run(name, schedule.job_name, request)
+        return list(found.run_requests or [])
+
+    def _run(self, name: str, job: str, request: dg.RunRequest) -> None:
+        tags: dict[str, Any] = {**request.tags, "dagster/schedule_name": name}
+        first, last = (tags.get(f"dagster/asset_partition_range_{end}", "") for end in ("start", "end"))
+        self.runs.append((name, self.sma.now, first, last))
+        self.instance.add_run(dg.DagsterRun(job_name=job, tags=tags, status=dg.DagsterRunStatus.SUCCESS))
+        with self.runtime(tags) as runtime:
+            if job == LISTS_JOB:
+                _lists(runtime)
+            elif job == DAYS_JOB:
+                _days(runtime, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+
+
+def _lists(runtime: Runtime) -> None:
+    steps.fetch_plants(runtime)
+    steps.write_plants(runtime)
+    steps.fetch_devices(runtime)
+    steps.write_devices(runtime)
+    steps.fetch_measurement_sets(runtime)
+    steps.write_measurement_sets(runtime)
+
+
+def _days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
+    for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
+        steps.fetch_set(runtime, steps.BALANCE, day)
+        steps.fetch_set(runtime, steps.PV, day)
+        steps.write_intervals(runtime, steps.BALANCE, day)
+        steps.write_energy_daily(runtime, day)

@@ -1,0 +1,168 @@
+"""Schedules on a simulated clock: what each asks for, what a pause of the machine leaves, and that tries end."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from pipeline.errors import PermanentError
+from pipeline.instance import dagster_home
+from pipeline.run_tags import ASK, BACKENDS, limits
+from pipeline.settings import Settings
+from schemas import EnergyDaily
+from tests.assets.clockwork import ClockedSma, Clockwork
+
+HOUR = dt.timedelta(hours=1)
+# Midnight in Brisbane, where the scripted plants are: the day of 20 October begins.
+MIDNIGHT = dt.datetime(2021, 10, 19, 14, tzinfo=dt.UTC)
+CLASSIC = "01234567-89ab-cdef-0123-456789abcdef"
+
+
+@pytest.fixture
+def machine(settings: Settings) -> Iterator[Clockwork]:
+    with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        found = Clockwork(settings.model_copy(update={"window_days": 2}), instance, ClockedSma())
+        found.turn_to(MIDNIGHT)
+        yield found
+
+
+def statuses(machine: Clockwork) -> dict[str, set[str]]:
+    daily = machine.runtime({}).lake.scan(EnergyDaily).select("local_date", "status").collect()
+    return {str(day): set(rows["status"]) for (day,), rows in daily.sort("local_date").group_by("local_date")}
+
+
+def asked(machine: Clockwork, day: str) -> list[str]:
+    return [r.plant_id for r in machine.sma.asked if r.endpoint == "measurements" and r.date == day]
+
+
+def test_nothing_is_fetched_before_plants_are_known(machine: Clockwork) -> None:
+    for name in ("today", "closing", "window"):
+        assert machine.tick(name) == []
+    assert [name for name, text in machine.skips if "known" in text] == ["today", "closing", "window"]
+    assert machine.sma.asked == []
+
+
+def test_today_is_read_hourly_for_ennexos_and_classic_waits_for_the_end_of_its_day(
+    machine: Clockwork,
+) -> None:
+    machine.sma.lists = ["11", CLASSIC]
+    machine.tick("lists")
+    machine.turn_to(MIDNIGHT + dt.timedelta(hours=9, minutes=20))
+    (request,) = machine.tick("today")
+    assert request.tags[BACKENDS] == "ennexos"
+    assert machine.runs[-1][2:] == ("2021-10-20", "2021-10-20")
+    assert set(asked(machine, "2021-10-20")) == {"11"}
+    assert statuses(machine) == {"2021-10-20": {"provisional"}}
+    # ennexOS is read to its end in the hour after midnight; Classic is not ready before two hours later.
+    machine.turn_to(MIDNIGHT + 24 * HOUR + dt.timedelta(minutes=20))
+    machine.tick("today")
+    assert statuses(machine)["2021-10-20"] == {"complete"}
+    machine.turn_to(MIDNIGHT + 24 * HOUR + dt.timedelta(minutes=35))
+    machine.tick("closing")
+    assert CLASSIC not in asked(machine, "2021-10-20")
+    machine.turn_to(MIDNIGHT + 26 * HOUR + dt.timedelta(minutes=5))
+    before = len(asked(machine, "2021-10-20"))
+    machine.tick("closing")
+    # The balance and the one inverter of the Classic plant: what is whole is not asked for again.
+    assert asked(machine, "2021-10-20")[before:] == [CLASSIC, CLASSIC]
+
+
+def test_three_days_off_are_caught_up_by_the_first_tick(machine: Clockwork) -> None:
+    machine.tick("lists")
+    for hour in (1, 25):
+        machine.turn_to(MIDNIGHT + hour * HOUR)
+        machine.tick("closing")
+    assert set(statuses(machine)) == {"2021-10-18", "2021-10-19", "2021-10-20"}
+    machine.turn_to(MIDNIGHT + 25 * HOUR + dt.timedelta(days=4))
+    # The hourly schedule is faster, and stores the running day before the missed ones.
+    machine.tick("today")
+    machine.tick("closing")
+    # It also reads the day that has closed within the last hour.
+    assert machine.runs[-1][2:] == ("2021-10-21", "2021-10-23")
+    assert {status for day, found in statuses(machine).items() if day < "2021-10-25" for status in found} == {
+        "complete"
+    }
+    machine.tick("closing")
+    assert machine.skips[-1] == ("closing", "All days up to 2021-10-24 are whole.")
+
+
+def test_ticks_that_the_daemon_makes_up_for_are_left_to_the_newest(machine: Clockwork) -> None:
+    machine.tick("lists")
+    machine.turn_to(MIDNIGHT + 72 * HOUR)
+    before = len(machine.runs)
+    for late in (5, 4, 3, 2, 1):
+        assert machine.tick("today", scheduled=machine.sma.now - late * HOUR) == []
+        assert machine.tick("closing", scheduled=machine.sma.now - late * HOUR) == []
+    assert len(machine.runs) == before
+    assert machine.tick("closing", scheduled=machine.sma.now - dt.timedelta(minutes=1))
+
+
+def test_a_day_that_never_comes_whole_is_tried_five_times(machine: Clockwork) -> None:
+    machine.tick("lists")
+    machine.sma.special = lambda request: (
+        PermanentError("GET /v1/x answered 404.", status=404)
+        if request.plant_id == "12" and request.date == "2021-10-20"
+        else None
+    )
+    machine.turn_to(MIDNIGHT + 24 * HOUR)
+    for hour in (1, 1.5, 2, 4, 5, 7, 10, 11, 20, 23, 24, 40):
+        machine.turn_to(MIDNIGHT + (24 + hour) * HOUR)
+        machine.tick("closing")
+    tries = [at - machine.runs[1][1] for _, at, first, last in machine.runs if first <= "2021-10-20" <= last]
+    assert tries == [0 * HOUR, HOUR, 4 * HOUR, 10 * HOUR, 22 * HOUR]
+    # Each try asks the plant that failed (balance, inverter), never the one that is whole.
+    assert asked(machine, "2021-10-20").count("11") == 2
+    assert "They were tried lately" in machine.skips[-1][1]
+
+
+def test_the_window_reads_all_its_days_again(machine: Clockwork) -> None:
+    machine.tick("lists")
+    machine.turn_to(MIDNIGHT + 15 * HOUR)
+    machine.tick("closing")
+    machine.sma.watts["11", "2021-10-19"] = 500.0
+    machine.tick("window")
+    assert machine.runs[-1][2:] == ("2021-10-18", "2021-10-19")
+    daily = machine.runtime({}).lake.scan(EnergyDaily).filter(pl.col("plant_id") == "11").collect()
+    assert dict(daily.select("local_date", "pv_generation_kwh").rows()) == {
+        dt.date(2021, 10, 18): pytest.approx(24.0),
+        dt.date(2021, 10, 19): pytest.approx(12.0),
+    }
+
+
+def test_the_month_is_closed_after_its_last_day(machine: Clockwork) -> None:
+    machine.tick("lists")
+    machine.turn_to(dt.datetime(2021, 11, 2, 15, tzinfo=dt.UTC))
+    machine.tick("closing")
+    assert len(machine.tick("month")) == 1
+    assert machine.runs[-1][0] == "month"
+
+
+def test_a_schedule_waits_for_its_own_run(machine: Clockwork) -> None:
+    machine.tick("lists")
+    unfinished = dg.DagsterRun(
+        job_name="energy_days", tags={"dagster/schedule_name": "window"}, status=dg.DagsterRunStatus.STARTED
+    )
+    machine.instance.add_run(unfinished)
+    assert machine.tick("window") == []
+    assert machine.skips[-1][1] == "The run that window started before is still going."
+    assert machine.tick("closing")
+
+
+def test_schedules_are_off_until_they_are_wanted(settings: Settings) -> None:
+    from pipeline.definitions import build_definitions  # noqa: PLC0415
+
+    def states(on: str) -> set[dg.DefaultScheduleStatus]:
+        found = build_definitions(settings.model_copy(update={"schedules": on})).schedules or []
+        return {schedule.default_status for schedule in found}  # type: ignore[union-attr]
+
+    assert states("off") == {dg.DefaultScheduleStatus.STOPPED}
+    assert states("on") == {dg.DefaultScheduleStatus.RUNNING}
+
+
+def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
+    assert limits({}) == {"only_plants": frozenset(), "only_backends": frozenset(), "missing_only": False}
+    assert limits({"dagster/parent_run_id": "x"})["missing_only"]
+    assert not limits({"dagster/parent_run_id": "x", ASK: "all"})["missing_only"]
+    assert limits({"sunledger/plants": "11, 12"})["only_plants"] == {"11", "12"}
