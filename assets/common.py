@@ -21,7 +21,7 @@ DAYS_PER_RUN = 31
 API_POOL = "sma_api"
 PUBLISH_POOL = "publish"
 
-# Assets with this tag are made by the schedule of that name, when the month is closed.
+# Assets with this tag are made by the schedule of that name too, when a month or year is closed.
 EVERY = "sunledger/every"
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
@@ -107,7 +107,7 @@ def whole(
     group: str | None = None,
     every: str | None = None,
 ) -> dg.AssetsDefinition:
-    """An asset that is made whole, without days. `every` (month) has the schedule of that name make it too."""
+    """An asset that is made whole, without days. `every` (month, year) has the schedule of that name make it too."""
 
     asset: Decorator = dg.asset(
         **options(model, kinds=kinds, group=group),
