@@ -2,13 +2,13 @@
 
 import datetime as dt
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import dagster as dg
 
-from pipeline.errors import SmaError, SunledgerError
+from pipeline.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.runtime import Runtime
 from pipeline.steps import Report
 from schemas import Table, columns, comment, storage
@@ -16,10 +16,8 @@ from schemas import Table, columns, comment, storage
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
 DAYS_PER_RUN = 31
-# Names of pools for operators to set limits on. The limits that must hold need none: the request budget is shared by
-# all processes, days are committed by compare-and-swap, and publishers take turns by a lock.
-API_POOL = "sma_api"
-PUBLISH_POOL = "publish"
+# So many failing days one after another are no accident of a day: the rest of the range would fail too.
+MOST_FAILING_DAYS_IN_A_ROW = 3
 
 # Assets with this tag are made by the schedule of that name too, when a month or year is closed.
 EVERY = "sunledger/every"
@@ -88,13 +86,76 @@ def per_day(
     ) -> dg.MaterializeResult[None]:
         done: dict[str, dict[str, Any]] = {}
         with told(), kept_when_failing(context, done):
-            for key in context.partition_keys:
-                report = step(runtime, dt.date.fromisoformat(key))
+            for key, report in each_day(runtime, context.partition_keys, step):
                 done[key] = shown(report)
                 context.add_asset_metadata(done[key], partition_key=key)
         return dg.MaterializeResult()
 
     return asset(table)
+
+
+def each_day(
+    runtime: Runtime, keys: Sequence[str], step: Callable[[Runtime, dt.date], Report]
+) -> Iterator[tuple[str, Report]]:
+    """The report of each day that could be done; then raises DaysFailedError if some could not.
+
+    A failing day does not stop the others, unless it is one of several in a row or the fault is that of all days. Those
+    that may succeed later are tried once more at the end, for what is missing of them.
+    """
+    failed: dict[str, SunledgerError] = {}
+    in_a_row = 0
+    for place, key in enumerate(keys):
+        try:
+            report = step(runtime, dt.date.fromisoformat(key))
+        except (UsageError, CredentialsError):
+            raise
+        except SunledgerError as error:
+            failed[key], in_a_row = error, in_a_row + 1
+            if in_a_row == MOST_FAILING_DAYS_IN_A_ROW and len(keys) > in_a_row:
+                raise DaysFailedError(failed, not_tried=keys[place + 1 :]) from error
+        else:
+            in_a_row = 0
+            yield key, report
+    if len(failed) < len(keys):
+        yield from _once_more(runtime, failed, step)
+    if failed:
+        raise DaysFailedError(failed)
+
+
+def _once_more(
+    runtime: Runtime, failed: dict[str, SunledgerError], step: Callable[[Runtime, dt.date], Report]
+) -> Iterator[tuple[str, Report]]:
+    """Try the days whose fault may have passed, for what is missing of them, and take those that succeed out."""
+    before, runtime.missing_only = runtime.missing_only, True
+    try:
+        for key in [key for key, error in failed.items() if is_transient(error)]:
+            try:
+                report = step(runtime, dt.date.fromisoformat(key))
+            except SunledgerError as error:
+                failed[key] = error
+            else:
+                del failed[key]
+                yield key, report
+    finally:
+        runtime.missing_only = before
+
+
+class DaysFailedError(SunledgerError):
+    """Some days of a range failed; the others are stored."""
+
+    def __init__(self, failed: Mapping[str, SunledgerError], not_tried: Sequence[str] = ()) -> None:
+        first, error = next(iter(failed.items()))
+        text = str(error) if len(failed) == 1 else f"{len(failed)} days failed. The first, {first}: {error}"
+        if not_tried:
+            text += f" {not_tried[0]} to {not_tried[-1]} were not tried any more."
+        super().__init__(text)
+        self.transient = all(is_transient(error) for error in failed.values())
+        self.days = [*failed, *not_tried]
+
+
+def is_transient(error: SunledgerError) -> bool:
+    """Whether the same may succeed later."""
+    return isinstance(error, SmaError | DaysFailedError) and error.transient
 
 
 def whole(
@@ -134,9 +195,11 @@ def told() -> Iterator[None]:
     try:
         yield
     except SunledgerError as error:
-        transient = isinstance(error, SmaError) and error.transient
+        days = {"failed_days": error.days} if isinstance(error, DaysFailedError) else {}
         raise dg.Failure(
-            description=str(error), metadata={"exit_code": error.exit_code}, allow_retries=transient
+            description=str(error),
+            metadata={"exit_code": error.exit_code, **days},
+            allow_retries=is_transient(error),
         ) from error
     except OSError as error:
         raise dg.Failure(

@@ -4,7 +4,8 @@ from importlib.metadata import version
 
 import dagster as dg
 
-from assets.common import OWNERS, PUBLISH_POOL, told
+from assets.common import OWNERS, told
+from pipeline.instance import PUBLISH_POOL
 from pipeline.runtime import Runtime
 from schemas import TABLES, ApiRequests, Quarantine, storage
 from warehouse.publish import publish

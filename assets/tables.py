@@ -4,8 +4,9 @@ import functools
 
 import dagster as dg
 
-from assets.common import API_POOL, per_day, whole
+from assets.common import per_day, whole
 from pipeline import steps
+from pipeline.instance import API_POOL
 from schemas import (
     BillingUnits,
     Consents,

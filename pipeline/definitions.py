@@ -14,15 +14,17 @@ import dagster as dg
 from assets.checks import day_checks, list_checks
 from assets.common import EVERY
 from assets.published import warehouse
-from assets.tables import day_assets, list_assets, money_assets, month_assets
+from assets.tables import fetched_day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.due import FIRST_ZONE
 from pipeline.run_tags import limits
 from pipeline.runtime import Runtime
 from pipeline.schedules import day_schedules, job_schedule
+from pipeline.sensors import finish_partly
 from pipeline.settings import Settings, load_settings
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
+ENERGY_JOB = "energy_from_lake"
 
 
 class Cadence(NamedTuple):
@@ -31,6 +33,11 @@ class Cadence(NamedTuple):
     name: str
     cron: str
     every: dt.timedelta
+
+    @property
+    def job(self) -> str:
+        """The name of the job that makes them."""
+        return f"close_{self.name}"
 
 
 # The last zone's midnight and the longest delay end at 14:00 UTC of the first; the closing run and its tries have a day
@@ -44,10 +51,15 @@ CADENCES = (
 def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.Definitions:
     """Assets, jobs and resources. With `runtime` all runs share it; without, each run opens and closes its own."""
     days = day_partitions(settings)
-    lists, daily = list_assets(), day_assets(days)
-    reports = [*month_assets(), *money_assets()]
-    assets = [*lists, *daily, *reports, warehouse]
-    closing = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
+    lists, fetched, made = list_assets(), fetched_day_assets(days), made_day_assets(days)
+    reports = [*month_assets(), *money_assets(), warehouse]
+    assets = [*lists, *fetched, *made, *reports]
+    cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
+    finish = dg.define_asset_job(
+        ENERGY_JOB,
+        selection=dg.AssetSelection.assets(*made, *reports),
+        description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
+    )
     return dg.Definitions(
         assets=assets,
         asset_checks=[*list_checks(), *day_checks()],
@@ -59,18 +71,11 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             ),
             dg.define_asset_job(
                 DAYS_JOB,
-                selection=dg.AssetSelection.assets(*daily, *reports, warehouse),
+                selection=dg.AssetSelection.assets(*fetched, *made, *reports),
                 description="Fetch days, turn power into energy, add up days, months and PU, publish.",
             ),
-            *(
-                dg.define_asset_job(
-                    f"close_{cadence.name}",
-                    selection=dg.AssetSelection.tag(EVERY, cadence.name)
-                    | dg.AssetSelection.assets(warehouse),
-                    description=f"Make what is made of whole {cadence.name}s, and publish.",
-                )
-                for cadence in closing
-            ),
+            finish,
+            *map(_closing_job, cadences),
         ],
         schedules=[
             job_schedule(
@@ -82,21 +87,33 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
                 description="Daily: consents, plants, devices and measurement sets.",
             ),
             *day_schedules(settings, DAYS_JOB),
-            *(
-                job_schedule(
-                    settings,
-                    name=cadence.name,
-                    cron=cadence.cron,
-                    every=cadence.every,
-                    job=f"close_{cadence.name}",
-                    description=f"When all days of a {cadence.name} are closed: what is made of whole {cadence.name}s.",
-                )
-                for cadence in closing
-            ),
+            *(_closing_schedule(settings, cadence) for cadence in cadences),
+        ],
+        sensors=[
+            finish_partly(settings, fetched=[asset.key.to_user_string() for asset in fetched], job=finish)
         ],
         resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},
         # One process a run: connections and the token live through it, and libraries are loaded once.
         executor=dg.in_process_executor,
+    )
+
+
+def _closing_job(cadence: Cadence) -> Any:
+    return dg.define_asset_job(
+        cadence.job,
+        selection=dg.AssetSelection.tag(EVERY, cadence.name) | dg.AssetSelection.assets(warehouse),
+        description=f"Make what is made of whole {cadence.name}s, and publish.",
+    )
+
+
+def _closing_schedule(settings: Settings, cadence: Cadence) -> dg.ScheduleDefinition:
+    return job_schedule(
+        settings,
+        name=cadence.name,
+        cron=cadence.cron,
+        every=cadence.every,
+        job=cadence.job,
+        description=f"When all days of a {cadence.name} are closed: what is made of whole {cadence.name}s.",
     )
 
 

@@ -15,7 +15,7 @@ from assets.tables import day_assets, list_assets, made_day_assets, money_assets
 from pipeline.definitions import day_partitions
 from pipeline.due import newest_day
 from pipeline.errors import SunledgerError, UsageError
-from pipeline.instance import dagster_home
+from pipeline.instance import dagster_home, limit_pools
 from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
 
@@ -84,6 +84,7 @@ def recorded(runtime: Runtime) -> Iterator[Runs]:
     """Runs that are recorded in the home's Dagster, where the UI shows them."""
     try:
         with dg.DagsterInstance.from_config(str(dagster_home(runtime.settings))) as instance:
+            limit_pools(instance)
             yield Runs(runtime, instance)
     except SQLAlchemyError as fault:
         raise SunledgerError(

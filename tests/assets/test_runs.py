@@ -8,10 +8,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.errors import SmaError, TransientError, UsageError
+from pipeline.instance import limit_pools
 from pipeline.runs import RunFailedError, Runs, check_days, chunks, recorded
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.sma.requests import Request
 from schemas import EnergyDaily, RawEnergyBalance
 from tests.scripted import NOW, ScriptedSma
 
@@ -78,6 +80,47 @@ def test_days_before_a_failing_one_are_kept_and_recorded(runs: Runs, sma: Script
     assert sorted(materialized(runs, "raw_energy_balance")) == DAYS[:2]
 
 
+def fail_on(sma: ScriptedSma, *days: str, times: int = 1000) -> None:
+    """Answer 503 for these days, so many times each."""
+    left = dict.fromkeys(days, times)
+
+    def special(request: Request) -> SmaError | None:
+        if request.endpoint != "measurements" or not left.get(request.date):
+            return None
+        left[request.date] -= 1
+        return TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
+
+    sma.special = special
+
+
+def test_a_failing_day_does_not_lose_those_after_it(runs: Runs, sma: ScriptedSma) -> None:
+    fail_on(sma, DAYS[1])
+    with pytest.raises(RunFailedError, match="None of 2 requests was answered"):
+        runs.days(FIRST, LAST)
+    assert sorted(materialized(runs, "raw_energy_balance")) == [DAYS[0], DAYS[2]]
+    # What was fetched is energy all the same.
+    stored = runs.runtime.lake.scan(EnergyDaily).select("local_date", "status").unique().collect()
+    assert dict(stored.rows()) == {FIRST: "complete", LAST: "complete"}
+
+
+def test_a_fault_that_passes_costs_a_second_try_of_that_day_alone(runs: Runs, sma: ScriptedSma) -> None:
+    fail_on(sma, DAYS[0], times=2)
+    runs.days(FIRST, LAST)
+    balance = [(r.plant_id, r.date) for r in sma.asked if r.endpoint == "measurements" and not r.device_id]
+    assert sorted(balance) == sorted([(plant, day) for plant in ("11", "12") for day in (DAYS[0], *DAYS)])
+    assert not runs.runtime.missing_only
+
+
+def test_days_that_fail_one_after_another_end_the_run(runs: Runs, sma: ScriptedSma) -> None:
+    days = [(FIRST + i * dt.timedelta(days=1)).isoformat() for i in range(8)]
+    fail_on(sma, *days[1:])
+    with pytest.raises(
+        RunFailedError, match=r"3 days failed\. The first, 2021-10-05.*2021-10-08 to 2021-10-11"
+    ):
+        runs.days(FIRST, dt.date(2021, 10, 11))
+    assert {r.date for r in sma.asked if r.endpoint == "measurements"} == set(days[:4])
+
+
 def test_wrong_usage_keeps_its_exit_code_through_a_run(
     new_runtime: Callable[..., Runtime],
 ) -> None:
@@ -94,6 +137,14 @@ def test_nothing_that_a_run_writes_holds_the_secret(runs: Runs, settings: Settin
     assert len(files) > 20
     assert [str(path) for path in files if b"the-secret" in path.read_bytes()] == []
     assert b"enabled: false" in (settings.home / "dagster" / "dagster.yaml").read_bytes()
+
+
+def test_pools_have_limits_which_a_person_may_change(runs: Runs) -> None:
+    storage = runs.instance.event_log_storage
+    assert {pool.name: pool.limit for pool in storage.get_pool_limits()} == {"sma_api": 3, "publish": 1}
+    storage.set_concurrency_slots("sma_api", 2)
+    limit_pools(runs.instance)
+    assert {pool.name: pool.limit for pool in storage.get_pool_limits()} == {"sma_api": 2, "publish": 1}
 
 
 def test_a_month_of_days_is_one_run_and_a_year_is_twelve() -> None:
