@@ -13,7 +13,9 @@ from schemas import BillingUnits, polars_schema
 # A system may have moved more than once: so many new ids are followed.
 MOST_MOVES = 4
 
-COUNTED = (pl.col("plant_id") != "") & pl.col("status").is_between(200, 299)
+OF_A_SYSTEM = pl.col("plant_id") != ""
+ANSWERED = pl.col("status").is_between(200, 299)
+COUNTED = OF_A_SYSTEM & ANSWERED
 
 
 def month_of(timezone: str) -> pl.Expr:
@@ -38,7 +40,7 @@ def asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList
         .collect(engine="streaming")
     )
     return (
-        _under_new_ids(months, moves)
+        under_new_ids(months, moves)
         .group_by("plant_id", "month")
         .agg(
             pl.col("n_requests", "n_device_requests").sum().cast(pl.Int64),
@@ -93,7 +95,19 @@ def with_capacity(units: pl.DataFrame, capacities: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def _under_new_ids(months: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
+def asked_in_vain(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+    """plant_id, month, n_requests of systems that were asked for in a month and never answered: no PU by our count."""
+    months = (
+        requests.filter(OF_A_SYSTEM)
+        .group_by("plant_id", month=month_of(prices.invoicing.month_timezone))
+        .agg(n_requests=pl.len().cast(pl.Int64), n_answered=ANSWERED.fill_null(value=False).sum())
+        .collect(engine="streaming")
+    )
+    sums = under_new_ids(months, moves).group_by("plant_id", "month").sum()
+    return sums.filter(pl.col("n_answered") == 0).drop("n_answered").sort("plant_id", "month")
+
+
+def under_new_ids(months: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
     """Months of a system from its move on under the new id; months before stay as they were charged."""
     for _ in range(MOST_MOVES):
         found = months.join(moves, left_on="plant_id", right_on="old_id", how="left", suffix="_new")

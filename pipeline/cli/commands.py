@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
 from pipeline.cli.console import Bars, complain, out, say
 from pipeline.errors import SunledgerError, UsageError
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(consent_app, name="consent")
+app.add_typer(billing_app, name="billing")
 
 
 class Format(StrEnum):

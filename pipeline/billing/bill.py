@@ -1,0 +1,141 @@
+"""What a year costs: its PU and invoices up to now, a forecast to its end, and what could be saved. Asks nobody."""
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
+
+import polars as pl
+
+from pipeline.billing.invoices import invoices
+from pipeline.billing.prices import CENTS, PriceList
+from pipeline.billing.units import asked_in_vain, with_capacity
+from pipeline.billing.usage import unused
+from pipeline.runtime import Runtime
+from pipeline.steps.base import listed_ids
+from pipeline.steps.billing import capacities, moves, this_month, units_now
+from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, Plants, Table, columns
+from warehouse.lake import Lake
+
+UNPRICED = "unpriced"
+DECEMBER = 12
+COST = ("plant_id", "month", "capacity_class", "fee_eur")
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """A year's costs as of `month`, the running one.
+
+    `classes` has a row for each month and class (class "unpriced": no capacity or no price): month, capacity_class,
+    pu, fee_eur, and expected_pu, expected_eur, which include what is there already. `invoices` are rows of that table
+    with the forecast in them. `unused` has a row for each system with PU that no report made use of: plant_id, name,
+    pu, of_pu, fee_eur, why. `unpriced` are systems, `in_vain` counts those that were asked for and never answered.
+    """
+
+    year: int
+    month: dt.date
+    first_month: dt.date | None
+    currency: str
+    sources: tuple[str, ...]
+    classes: pl.DataFrame
+    invoices: pl.DataFrame
+    unused: pl.DataFrame
+    unpriced: tuple[str, ...]
+    in_vain: int
+    expected_systems: int
+
+    @property
+    def unused_eur(self) -> Decimal:
+        """What the PU that no report made use of cost, as far as they are priced."""
+        return Decimal(self.unused["fee_eur"].sum())
+
+
+def bill(runtime: Runtime, prices: PriceList, year: int, *, forecast: bool) -> Bill:
+    """The bill of a year, by all requests that are stored at this moment."""
+    lake, month = runtime.lake, this_month(runtime, prices)
+    units = units_now(lake, prices)
+    more = expected(units, listed_ids(runtime) or frozenset(), month, year)
+    if not forecast:
+        more = more.clear()
+    priced = prices.priced(with_capacity(more, capacities(lake))).select(COST)
+    every = pl.concat([units.select(COST), priced])
+    found = invoices(every, prices, dt.date(year, DECEMBER, 1) if priced.height else month)
+    of_year = pl.col("month").dt.year() == year
+    ours = units.filter(of_year)
+    vain = asked_in_vain(lake.scan(ApiRequests), moves(lake), prices)
+    return Bill(
+        year=year,
+        month=month,
+        first_month=min(units["month"], default=None),
+        currency=prices.currency,
+        sources=tuple(ours["price_source"].drop_nulls().unique(maintain_order=True)),
+        classes=_classes(ours.select(COST), priced.filter(of_year)),
+        invoices=found.filter(pl.col("year") == year),
+        unused=_unused(lake, ours, prices),
+        unpriced=tuple(every.filter(of_year, pl.col("fee_eur").is_null())["plant_id"].unique().sort()),
+        in_vain=vain.filter(of_year)["plant_id"].n_unique(),
+        expected_systems=priced["plant_id"].n_unique(),
+    )
+
+
+def expected(units: pl.DataFrame, listed: Collection[str], month: dt.date, year: int) -> pl.DataFrame:
+    """plant_id and month of the PU that are still to come in a year: none in a year that is over.
+
+    Who was asked for in the running month `month` or in the one before, and is in SMA's newest list, is expected in
+    every month from the running one on in which it was not asked for yet.
+    """
+    before = (month - dt.timedelta(days=1)).replace(day=1)
+    lately = pl.col("month").is_in([before, month])
+    systems = units.filter(lately, pl.col("plant_id").is_in(list(listed))).select("plant_id").unique()
+    first, last = max(month, dt.date(year, 1, 1)), dt.date(year, DECEMBER, 1)
+    months = pl.DataFrame({"month": pl.date_range(first, last, "1mo", eager=True) if first <= last else []})
+    return (
+        systems.join(months.cast({"month": pl.Date}), how="cross")
+        .join(units, on=["plant_id", "month"], how="anti")
+        .sort("plant_id", "month")
+    )
+
+
+def _classes(ours: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    """PU and fees by month and class, smallest class first, unpriced last."""
+    marked = pl.concat([ours.with_columns(there=True), more.with_columns(there=False)])
+    name = pl.when(pl.col("fee_eur").is_null()).then(pl.lit(UNPRICED)).otherwise("capacity_class")
+    there = pl.col("there")
+    return (
+        marked.group_by("month", name.alias("capacity_class"))
+        .agg(
+            pu=there.sum(),
+            fee_eur=pl.col("fee_eur").filter(there).sum().cast(CENTS),
+            expected_pu=pl.len(),
+            expected_eur=pl.col("fee_eur").sum().cast(CENTS),
+        )
+        .sort(
+            "month",
+            pl.col("capacity_class") == UNPRICED,
+            pl.col("capacity_class").str.extract(r"^(\d+)").cast(pl.Int64),
+        )
+    )
+
+
+def _unused(lake: Lake, units: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+    """Systems with PU of no use, the dearest first."""
+    reported = pl.concat([_days_with_energy(lake, model) for model in (EnergyDaily, DeviceEnergyDaily)])
+    found = unused(units, lake.scan(ApiRequests), reported, moves(lake), prices)
+    names = lake.scan(Plants).select("plant_id", "name").collect()
+    return (
+        found.group_by("plant_id")
+        .agg(
+            pu=pl.len(),
+            fee_eur=pl.col("fee_eur").sum().cast(CENTS),
+            why=pl.col("why").unique().sort().str.join("; "),
+        )
+        .join(units.group_by("plant_id").agg(of_pu=pl.len()), on="plant_id")
+        .join(names, on="plant_id", how="left")
+        .sort(["fee_eur", "plant_id"], descending=[True, False])
+    )
+
+
+def _days_with_energy(lake: Lake, model: type[Table]) -> pl.LazyFrame:
+    energies = [column.name for column in columns(model) if column.unit == "kWh"]
+    has_energy = pl.any_horizontal(pl.col(energies).is_not_null())
+    return lake.scan(model).filter(has_energy).select("plant_id", "local_date")

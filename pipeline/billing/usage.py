@@ -1,0 +1,53 @@
+"""PU that brought nothing: systems that were paid for in a month and of which no report shows a figure."""
+
+import polars as pl
+
+from pipeline.billing.prices import PriceList
+from pipeline.billing.units import COUNTED, month_of, under_new_ids
+
+NO_DAY = "only lists or logs were asked for"
+NO_DATA = "no day that was asked for has data"
+
+
+def unused(
+    units: pl.DataFrame,
+    requests: pl.LazyFrame,
+    reported: pl.LazyFrame,
+    moves: pl.DataFrame,
+    prices: PriceList,
+) -> pl.DataFrame:
+    """The PU without use: the units' plant_id, month and fee_eur, with n_days (asked for) and why.
+
+    `reported` holds plant_id and local_date of the days of which a report table has a figure. A PU is of use when one
+    of the days that were asked for in its month is among them, whichever year that day is in.
+    """
+    days = (
+        requests.filter(COUNTED, pl.col("endpoint") == "measurements")
+        .select(
+            "plant_id",
+            month=month_of(prices.invoicing.month_timezone),
+            local_date=pl.col("request_date").str.to_date("%Y-%m-%d", strict=False),
+        )
+        .filter(pl.col("local_date").is_not_null())
+        .unique()
+    )
+    with_data = reported.select("plant_id", "local_date", has_data=pl.lit(value=True)).unique()
+    asked = under_new_ids(days.collect(engine="streaming"), moves).lazy()
+    found = (
+        asked.join(with_data, on=["plant_id", "local_date"], how="left")
+        .group_by("plant_id", "month")
+        .agg(n_days=pl.col("local_date").n_unique(), n_with_data=pl.col("has_data").count())
+        .collect(engine="streaming")
+    )
+    return (
+        units.select("plant_id", "month", "fee_eur")
+        .join(found, on=["plant_id", "month"], how="left", maintain_order="left")
+        .filter(pl.col("n_with_data").fill_null(0) == 0)
+        .select(
+            "plant_id",
+            "month",
+            "fee_eur",
+            n_days=pl.col("n_days").fill_null(0).cast(pl.Int64),
+            why=pl.when(pl.col("n_days").is_null()).then(pl.lit(NO_DAY)).otherwise(pl.lit(NO_DATA)),
+        )
+    )

@@ -1,0 +1,176 @@
+"""A year's bill on the terminal."""
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+
+import polars as pl
+
+from pipeline.billing import PriceList, load_prices
+from pipeline.billing.bill import Bill, bill
+from pipeline.billing.invoices import quarter_of
+from pipeline.cli.console import out, say, show_table
+from pipeline.runtime import Runtime
+from pipeline.settings import load_settings
+from pipeline.steps.billing import this_month
+
+# More lines than these help nobody on a screen; in a file or a pipe all of them are wanted.
+ON_SCREEN = 20
+NAMED = 5
+DECISIONS = {
+    "invoiced": "exceeds the limit",
+    "year_end": "year's end",
+    "carried": "carried: {above} not exceeded",
+    "waits_for_year_end": "annual payment",
+}
+
+
+def show_year(year: int | None, *, forecast: bool) -> None:
+    """Print the bill of a year (default: the running one)."""
+    with Runtime(load_settings()) as runtime:
+        prices = load_prices(runtime.settings.prices)
+        # What other runs have asked for and not stored yet is charged as well.
+        runtime.store_requests()
+        found = bill(runtime, prices, year or this_month(runtime, prices).year, forecast=forecast)
+    show(found, prices, forecast=forecast)
+
+
+def show(found: Bill, prices: PriceList, *, forecast: bool) -> None:
+    """Print the bill."""
+    if not found.classes.height:
+        known = "" if found.first_month is None else f" The record begins in {found.first_month:%Y-%m}."
+        say(f"No system was asked for in {found.year}, so there is nothing to pay.{known}")
+        return
+    _show_classes(found, forecast=forecast)
+    _show_invoices(found, prices)
+    _show_notes(found, forecast=forecast)
+    if found.classes["pu"].sum():
+        _show_unused(found)
+
+
+def _show_classes(found: Bill, *, forecast: bool) -> None:
+    sources = f" ({'; '.join(found.sources)})" if found.sources else ""
+    headings = [
+        ("quarter", False),
+        ("month", False),
+        ("AC power", False),
+        ("PU", True),
+        (found.currency, True),
+    ]
+    if forecast:
+        headings += [("PU expected", True), (f"{found.currency} expected", True)]
+    rows = [row[: len(headings)] for row in _class_rows(found.classes)]
+    show_table(f"PU and fees of {found.year}{sources}", headings, rows)
+
+
+def _class_rows(classes: pl.DataFrame) -> Iterator[tuple[str, ...]]:
+    """A line for each month and class, and one for each quarter and the year."""
+    for (quarter,), months in classes.group_by(pl.col("month").dt.quarter(), maintain_order=True):
+        for row in months.iter_rows(named=True):
+            name = row["capacity_class"]
+            unpriced = name == "unpriced"
+            yield (
+                f"Q{quarter}",
+                f"{row['month']:%Y-%m}",
+                name if unpriced else f"{name} kW",
+                str(row["pu"]),
+                "?" if unpriced else _money(row["fee_eur"]),
+                str(row["expected_pu"]),
+                "?" if unpriced else _money(row["expected_eur"]),
+            )
+        yield (f"Q{quarter}", "all", "all", *_sums(months))
+    yield ("year", "all", "all", *_sums(classes))
+
+
+def _sums(classes: pl.DataFrame) -> tuple[str, ...]:
+    sums = classes.select("pu", "fee_eur", "expected_pu", "expected_eur").sum().row(0)
+    return (str(sums[0]), _money(sums[1]), str(sums[2]), _money(sums[3]))
+
+
+def _show_invoices(found: Bill, prices: PriceList) -> None:
+    now = (found.month.year, quarter_of(found.month))
+    above = f"{prices.invoicing.above:,f} {found.currency}"
+    rows = [
+        (
+            f"Q{row['quarter']}",
+            _money(row["fees_eur"]),
+            _money(row["carried_in_eur"]),
+            _money(row["invoiced_eur"]),
+            _money(row["carried_out_eur"]),
+            DECISIONS[row["decision"]].format(above=above),
+            _state((row["year"], row["quarter"]), now),
+        )
+        for row in found.invoices.iter_rows(named=True)
+    ]
+    headings = ("quarter", "fees", "carried in", "invoiced", "carried out", "why", "state")
+    words = {"quarter", "why", "state"}
+    title = f"Invoices of {found.year} in {found.currency}"
+    show_table(title, [(heading, heading not in words) for heading in headings], rows)
+
+
+def _state(quarter: tuple[int, int], now: tuple[int, int]) -> str:
+    if quarter > now:
+        return "expected"
+    return "closed" if quarter < now else "so far"
+
+
+def _show_notes(found: Bill, *, forecast: bool) -> None:
+    if forecast:
+        out.print(_basis(found), soft_wrap=True)
+    if found.unpriced:
+        out.print(
+            f"{_systems(len(found.unpriced))} without a price, so every sum is too low: "
+            f"{', '.join(found.unpriced[:NAMED])}{' ...' if len(found.unpriced) > NAMED else ''}. "
+            f"SMA gives no AC capacity, or the price list begins later: see billing_units.pricing.",
+            soft_wrap=True,
+        )
+    if found.in_vain:
+        out.print(
+            f"{_systems(found.in_vain)} asked for in vain in some month (refused, or never answered): not counted.",
+            soft_wrap=True,
+        )
+
+
+def _basis(found: Bill) -> str:
+    """How the forecast was made, in a sentence."""
+    end = dt.date(found.year, 12, 1)
+    if end < found.month:
+        return f"Forecast: {found.year} is over, so nothing is still to come."
+    before = (found.month - dt.timedelta(days=1)).replace(day=1)
+    return (
+        f"Forecast: who was asked for in {before:%Y-%m} or {found.month:%Y-%m} and is in SMA's newest list is expected "
+        f"in every month up to {end:%Y-%m}, with the capacity listed last and the price of that month: "
+        f"{_systems(found.expected_systems)} to come. New plants are not in it."
+    )
+
+
+def _show_unused(found: Bill) -> None:
+    if not found.unused.height:
+        out.print("Every PU brought data of at least one day: nothing to save there.")
+        return
+    rows = [
+        (
+            row["plant_id"],
+            row["name"] or "",
+            f"{row['pu']} of {row['of_pu']}",
+            _money(row["fee_eur"]),
+            row["why"],
+        )
+        for row in found.unused.iter_rows(named=True)
+    ]
+    shown = rows[:ON_SCREEN] if out.is_terminal else rows
+    show_table(
+        f"Could be saved: {_money(found.unused_eur)} {found.currency} for PU of which no report shows a figure",
+        [("plant", False), ("name", False), ("PU", True), (found.currency, True), ("why", False)],
+        shown,
+    )
+    if len(shown) < len(rows):
+        out.print(f"and {len(rows) - len(shown)} more: pipe the output into a file to see all.")
+
+
+def _systems(count: int) -> str:
+    return "1 system" if count == 1 else f"{count} systems"
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount:,.2f}"

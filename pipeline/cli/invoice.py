@@ -1,0 +1,153 @@
+"""`sunledger billing check`: SMA's invoice against our own count, on the terminal."""
+
+import datetime as dt
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import polars as pl
+from rich.text import Text
+
+from pipeline.billing import load_prices
+from pipeline.billing.compare import AGREED, KINDS, OURS, THEIRS, compare, quarters_of
+from pipeline.billing.invoice_file import InvoiceFile, read_invoice
+from pipeline.billing.units import asked_in_vain
+from pipeline.cli.console import out, say, show_table
+from pipeline.errors import UsageError
+from pipeline.runtime import Runtime
+from pipeline.settings import load_settings
+from pipeline.steps.billing import moves, units_now
+from schemas import ApiRequests
+from warehouse.export import export, format_of
+
+AGREE, DIFFER = 0, 3
+
+
+def check_file(path: Path, first: str | None, last: str | None, output: Path | None) -> int:
+    """Print how the invoice differs from our count; the exit code. Raises UsageError for a file it can't read."""
+    if output is not None:
+        format_of(output)
+    with Runtime(load_settings()) as runtime:
+        prices = load_prices(runtime.settings.prices)
+        invoice = read_invoice(path, prices.currency)
+        begin, end = _months(invoice, first, last)
+        runtime.store_requests()
+        of_months = pl.col("month").is_between(begin, end)
+        lake, moved = runtime.lake, moves(runtime.lake)
+        units = units_now(lake, prices).filter(of_months)
+        vain = asked_in_vain(lake.scan(ApiRequests), moved, prices)
+        lines = invoice.lines.filter(of_months)
+        found = compare(lines, units, vain, moved)
+    if output is not None:
+        _write(found, output)
+    return show(found, invoice, (begin, end), prices.currency)
+
+
+def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date], currency: str) -> int:
+    """Print the comparison; the exit code."""
+    begin, end = months
+    differing = found.filter(pl.col("kind") != AGREED)
+    if differing.height:
+        _show_lines(differing, begin, end)
+    _show_kinds(found, currency)
+    problems = [*_of_total(invoice), *_outside(invoice, months)]
+    for text in problems:
+        out.print(Text(text), soft_wrap=True)
+    if invoice.ignored:
+        lines = ", ".join(map(str, invoice.ignored))
+        out.print(f"Lines with neither plant nor month were not compared: {lines}.", soft_wrap=True)
+    if not differing.height and not problems:
+        say(f"The invoice agrees with our count of {begin:%Y-%m} to {end:%Y-%m}.")
+        return AGREE
+    return DIFFER
+
+
+def _show_lines(differing: pl.DataFrame, begin: dt.date, end: dt.date) -> None:
+    headings = ["line", "month", "plant", "what", "our class", "SMA's class", "ours", "SMA's", "note"]
+    rows = [
+        (
+            str(row["line"] or ""),
+            f"{row['month']:%Y-%m}",
+            row["plant_id"],
+            row["kind"],
+            row["ours_class"] or "",
+            row["theirs_class"] or "",
+            "" if row["kind"] == THEIRS else _money(row["ours_eur"]),
+            "" if row["kind"] == OURS else _money(row["theirs_eur"]),
+            row["note"] or "",
+        )
+        for row in differing.iter_rows(named=True)
+    ]
+    numbers = {"line", "ours", "SMA's"}
+    show_table(
+        f"SMA's invoice and our count differ ({begin:%Y-%m} to {end:%Y-%m})",
+        [(heading, heading in numbers) for heading in headings],
+        rows,
+    )
+
+
+def _show_kinds(found: pl.DataFrame, currency: str) -> None:
+    sums = found.group_by("kind").agg(pl.len(), pl.col("ours_eur", "theirs_eur", "difference_eur").sum())
+    of_kind = {kind: (n, ours, theirs, more) for kind, n, ours, theirs, more in sums.rows()}
+    none = (0, Decimal(0), Decimal(0), Decimal(0))
+    all_of_them = (found.height, *found.select("ours_eur", "theirs_eur", "difference_eur").sum().row(0))
+    rows = [(kind, *of_kind.get(kind, none)) for kind in KINDS]
+    show_table(
+        f"All lines, in {currency}",
+        [("what", False), ("lines", True), ("ours", True), ("SMA's", True), ("SMA's less ours", True)],
+        [
+            (kind, str(n), _money(ours), _money(theirs), _money(more))
+            for kind, n, ours, theirs, more in [*rows, ("all", *all_of_them)]
+        ],
+    )
+
+
+def _of_total(invoice: InvoiceFile) -> list[str]:
+    """What is wrong with the invoice's own sum, if it has one."""
+    lines = invoice.lines["amount_eur"].sum()
+    if invoice.total is None or invoice.total == lines:
+        return []
+    return [
+        f"The invoice's own sum, {_money(invoice.total)}, is not the sum of its lines, {_money(Decimal(lines))}."
+    ]
+
+
+def _outside(invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
+    outside = invoice.lines.filter(~pl.col("month").is_between(*months))["line"].to_list()
+    if not outside:
+        return []
+    text = (
+        f"{len(outside)} lines are of other months than {months[0]:%Y-%m} to {months[1]:%Y-%m} and were not compared, "
+        f"the first is line {outside[0]}."
+    )
+    return [text]
+
+
+def _months(invoice: InvoiceFile, first: str | None, last: str | None) -> tuple[dt.date, dt.date]:
+    begin, end = quarters_of(invoice.lines["month"])
+    begin = month("--from", first) if first else begin
+    end = month("--to", last) if last else end
+    if begin > end:
+        raise UsageError(
+            f"The months end ({end:%Y-%m}) before they begin ({begin:%Y-%m}): look at --from and --to."
+        )
+    return begin, end
+
+
+def month(option: str, text: str) -> dt.date:
+    """The first day of a month that an option names as YYYY-MM. Raises UsageError."""
+    if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text, re.ASCII) and text >= "0001":
+        return dt.date.fromisoformat(f"{text}-01")
+    raise UsageError(f"{option} {text} is not a month: write it as YYYY-MM, as in 2026-10.")
+
+
+def _write(found: pl.DataFrame, output: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.register("comparison", found.to_arrow())
+        done = export(connection, "FROM comparison", output)
+    say(f"Wrote {done.rows} lines to {done.path}.")
+
+
+def _money(amount: Decimal | None) -> str:
+    return "?" if amount is None else f"{amount:,.2f}"

@@ -1,0 +1,153 @@
+"""A year's bill: classes, invoices, forecast, and PU of no use."""
+
+import datetime as dt
+from collections.abc import Callable
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from pipeline.billing import load_prices
+from pipeline.billing.bill import Bill, bill, expected
+from pipeline.billing.units import asked_in_vain
+from pipeline.billing.usage import NO_DATA, NO_DAY, unused
+from pipeline.cli.bill import show
+from pipeline.runtime import Runtime
+from tests.billing.record import NO_MOVES, at, record, request, store, unit, units
+from tests.e2e.test_days import refresh, run
+from tests.scripted import ScriptedSma
+
+New = Callable[..., Runtime]
+PRICES = load_prices(None)
+OCTOBER = dt.date(2026, 10, 1)
+MONDAY = dt.date(2021, 10, 4)
+
+
+def to_come(year: int, *rows: tuple[str, str], month: dt.date = OCTOBER) -> list[tuple[str, str]]:
+    found = expected(units(*(unit(p, m, "16.50") for p, m in rows)), {"1", "2"}, month, year)
+    return [(plant, f"{when:%Y-%m}") for plant, when in found.rows()]
+
+
+def test_who_was_asked_for_lately_is_expected_until_the_year_ends() -> None:
+    assert to_come(2026, ("1", "2026-10")) == [("1", "2026-11"), ("1", "2026-12")]
+
+
+def test_who_was_asked_for_last_month_is_still_expected_in_this_one() -> None:
+    assert to_come(2026, ("1", "2026-09"))[0] == ("1", "2026-10")
+
+
+@pytest.mark.parametrize("row", [("1", "2026-08"), ("3", "2026-10")], ids=["long ago", "listed no more"])
+def test_others_are_not_expected(row: tuple[str, str]) -> None:
+    assert to_come(2026, row) == []
+
+
+def test_a_year_that_is_over_has_nothing_to_come_and_a_later_one_all_months() -> None:
+    assert to_come(2025, ("1", "2026-10")) == []
+    assert to_come(2027, ("1", "2026-10")) == [("1", f"2027-{month:02}") for month in range(1, 13)]
+
+
+def test_january_looks_back_to_december() -> None:
+    assert len(to_come(2027, ("2", "2026-12"), month=dt.date(2027, 1, 1))) == 12
+
+
+def test_pu_of_no_use() -> None:
+    rows = record(
+        request("2026-10-01", plant_id="1", request_date="2021-10-04"),
+        request("2026-10-01", plant_id="2", request_date="2021-10-04"),
+        request("2026-10-01", plant_id="2", request_date="2021-10-05"),
+        request("2026-10-01", plant_id="3", endpoint="devices", period=""),
+        request("2026-10-01", plant_id="4", endpoint="logs", request_date="2021-10-04"),
+        request("2026-11-01", plant_id="1", endpoint="sets"),
+    )
+    paid = units(
+        *(unit(plant, "2026-10", "16.50") for plant in ("1", "2", "3", "4")), unit("1", "2026-11", "16.50")
+    )
+    reported = pl.LazyFrame({"plant_id": ["1", "4"], "local_date": [MONDAY, MONDAY]})
+    found = unused(paid, rows.lazy(), reported, NO_MOVES, PRICES)
+    assert [
+        (r["plant_id"], r["month"].month, r["n_days"], r["why"]) for r in found.iter_rows(named=True)
+    ] == [
+        ("1", 11, 0, NO_DAY),
+        ("2", 10, 2, NO_DATA),
+        ("3", 10, 0, NO_DAY),
+        ("4", 10, 0, NO_DAY),
+    ]
+
+
+def test_who_was_asked_for_in_vain() -> None:
+    rows = record(
+        request("2026-10-01", plant_id="1", status=504),
+        request("2026-10-02", plant_id="1", status=None),
+        request("2026-10-01", plant_id="2", status=429),
+        request("2026-10-02", plant_id="2"),
+        request("2026-10-02", plant_id="", status=401),
+    )
+    assert asked_in_vain(rows.lazy(), NO_MOVES, PRICES).rows() == [("1", OCTOBER, 2)]
+
+
+@pytest.fixture
+def runtime(new_runtime: New, sma: ScriptedSma) -> Runtime:
+    """Plant 11 was read with data, plant 12 was silent: in October 2021, one day."""
+    sma.watts["12", "2021-10-04"] = None
+    runtime = run(new_runtime(), MONDAY)
+    asked = [request("2021-10-20", plant_id=plant, request_date="2021-10-04") for plant in ("11", "12")]
+    store(runtime, *asked, request("2021-10-20", plant_id="13", status=404))
+    return runtime
+
+
+def shown(runtime: Runtime, capsys: pytest.CaptureFixture[str], *, forecast: bool, year: int = 2021) -> str:
+    show(bill(runtime, PRICES, year, forecast=forecast), PRICES, forecast=forecast)
+    printed = capsys.readouterr()
+    return " ".join((printed.out + printed.err).split())
+
+
+def test_the_bill_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(runtime, capsys, forecast=False)
+    assert "PU and fees of 2021 (published figures, check against your contract)" in text
+    assert "Q4 2021-10 1-19 kW 2 24.90 Q4 all all 2 24.90 year all all 2 24.90" in text
+    assert "Q4 24.90 0.00 24.90 0.00 year's end so far" in text
+    assert "1 system asked for in vain in some month" in text
+    assert "Could be saved: 12.45 EUR" in text
+    assert f"12 Plant 12 1 of 1 12.45 {NO_DATA}" in text
+    assert "Forecast" not in text
+
+
+def test_the_forecast_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(runtime, capsys, forecast=True)
+    assert "Q4 2021-11 1-19 kW 0 0.00 2 24.90" in text
+    assert "year all all 2 24.90 6 74.70" in text
+    assert "who was asked for in 2021-09 or 2021-10 and is in SMA's newest list" in text
+    assert "2 systems to come" in text
+    later = shown(runtime, capsys, forecast=True, year=2022)
+    assert "Q1 74.70 0.00 0.00 74.70 carried: 1,000 EUR not exceeded expected" in later
+    assert "nothing to save" not in later
+    runtime.now = lambda: at("2022-03-01")
+    assert "Forecast: 2021 is over, so nothing is still to come." in shown(runtime, capsys, forecast=True)
+
+
+def test_a_year_without_requests(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(runtime, capsys, forecast=False, year=2019)
+    assert (
+        "No system was asked for in 2019, so there is nothing to pay. The record begins in 2021-10." in text
+    )
+
+
+def test_plants_without_capacity_are_told_in_every_place(
+    new_runtime: New, sma: ScriptedSma, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = b'{"plants": [{"plantId": "11", "timezone": "Europe/Berlin"}]}'
+    sma.special = lambda asked: body if asked.endpoint == "plants" else None
+    runtime = new_runtime()
+    refresh(runtime)
+    store(runtime, request("2021-10-20"))
+    text = shown(runtime, capsys, forecast=True)
+    assert "Q4 2021-10 unpriced 1 ? 1 ?" in text
+    assert "1 system without a price, so every sum is too low: 11." in text
+
+
+def test_the_bill_counts_what_the_tables_count(runtime: Runtime) -> None:
+    found: Bill = bill(runtime, PRICES, 2021, forecast=False)
+    assert found.classes.select("pu", "fee_eur").sum().row(0) == (2, Decimal("24.90"))
+    assert found.invoices["n_units"].sum() == 2
+    assert found.unused_eur == Decimal("12.45")
+    assert found.month == at("2021-10-01").date()

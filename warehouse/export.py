@@ -1,0 +1,217 @@
+"""Rows of a query as a file: CSV, Parquet or XLSX. The file is there whole or not at all.
+
+CSV and Parquet stream out of DuckDB, XLSX cell by cell into a file of its own, so memory does not grow with the result.
+What a spreadsheet would run or spoil is kept from it: text that begins like a formula is text, a time in UTC says so,
+and a number of more digits than a spreadsheet holds is text.
+"""
+
+import datetime as dt
+import math
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import xlsxwriter
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
+
+from pipeline.errors import UsageError
+from warehouse.ddl import identifier, literal
+
+FORMATS = ("csv", "parquet", "xlsx")
+# What spreadsheets take for the beginning of a formula.
+FORMULA = r"^[=+\-@\t\r]"
+# Excel's own limits.
+XLSX_ROWS, XLSX_COLUMNS, XLSX_TEXT = 1_048_576, 16_384, 32_767
+# A spreadsheet's number is a double: beyond so many digits it would change in silence.
+EXACT_DIGITS = 15
+FIRST_DAY = dt.date(1900, 3, 1)
+ROWS_AT_ONCE = 10_000
+DATE, TIME, UTC = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", 'yyyy-mm-dd hh:mm:ss "UTC"'
+WIDEST = 40
+
+Connection: TypeAlias = duckdb.DuckDBPyConnection
+Write: TypeAlias = Callable[[int, int, Any], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that was written."""
+
+    path: Path
+    rows: int
+    bytes: int
+
+
+def format_of(path: Path, form: str | None = None) -> str:
+    """The format by its name, or by the file's. Raises UsageError."""
+    found = form or path.suffix.removeprefix(".").lower()
+    if found not in FORMATS:
+        raise UsageError(
+            f"{path} names no format: end it with .csv, .parquet or .xlsx, or give --format csv, parquet or xlsx."
+        )
+    return found
+
+
+def export(connection: Connection, query: str, path: Path, form: str | None = None) -> Exported:
+    """Write the rows of one SELECT to `path`, which is replaced whole.
+
+    Raises UsageError for what is no query, a format that is not known, and more rows than XLSX takes.
+    """
+    form = format_of(path, form)
+    query = _one_select(connection, query)
+    try:
+        shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
+        with _beside(path) as file:
+            writer = {"csv": _csv, "parquet": _parquet, "xlsx": _xlsx}[form]
+            rows = writer(connection, query, shape, file)
+            size = _durable(file)
+            file.replace(path)
+    except duckdb.IOException as fault:
+        raise OSError(None, str(fault).partition("\n")[0], str(path)) from fault
+    except duckdb.Error as fault:
+        raise UsageError(f"The query failed: {fault}") from None
+    return Exported(path, rows, size)
+
+
+def _one_select(connection: Connection, query: str) -> str:
+    """The query in brackets, after a look that it is one and only reads."""
+    try:
+        statements = connection.extract_statements(query)
+    except duckdb.Error as fault:
+        raise UsageError(f"The query failed: {fault}") from None
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise UsageError("An export takes one SELECT (or FROM ...), and nothing besides.")
+    return f"SELECT * FROM ({statements[0].query.strip().rstrip(';')}\n)"  # noqa: S608 - the user's own query
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path`, gone at the end."""
+    file = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _durable(file: Path) -> int:
+    with file.open("rb") as handle:
+        # Some network file systems cannot sync.
+        with suppress(OSError):
+            os.fsync(handle.fileno())
+        return os.fstat(handle.fileno()).st_size
+
+
+def _csv(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
+    columns = ", ".join(_guarded(name, kind) for name, kind in shape)
+    guarded = f"SELECT {columns} FROM ({query})"  # noqa: S608 - names are quoted
+    return _copy(connection, f"COPY ({guarded}) TO {literal(str(file))} (FORMAT csv, HEADER)")
+
+
+def _guarded(name: str, kind: str) -> str:
+    """A column for a CSV that a spreadsheet may open: text like a formula gets the sign that says it is text."""
+    column = identifier(name)
+    if kind != "VARCHAR":
+        return f"{column} AS {identifier(_plain(name))}"
+    formula = f"regexp_matches({column}, {literal(FORMULA)})"
+    return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {identifier(_plain(name))}"
+
+
+def _plain(heading: str) -> str:
+    return f"'{heading}" if heading[:1] in "=+-@\t\r" else heading
+
+
+def _parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:  # noqa: ARG001
+    return _copy(connection, f"COPY ({query}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _copy(connection: Connection, statement: str) -> int:
+    return int(connection.execute(statement).fetchall()[0][0])
+
+
+def _xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
+    counted = connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0]  # noqa: S608
+    if counted >= XLSX_ROWS or len(shape) > XLSX_COLUMNS:
+        raise UsageError(
+            f"{counted:,} rows of {len(shape)} columns are more than an XLSX sheet takes ({XLSX_ROWS - 1:,} and "
+            f"{XLSX_COLUMNS:,}): narrow the query, or write CSV or Parquet."
+        )
+    options = {"constant_memory": True, "tmpdir": str(file.parent)}
+    with xlsxwriter.Workbook(str(file), options) as book:
+        sheet = book.add_worksheet("data")
+        sheet.freeze_panes(1, 0)
+        bold = book.add_format({"bold": True})
+        shown = {_number_format(kind) for _, kind in shape} - {""}
+        formats = {form: book.add_format({"num_format": form}) for form in sorted(shown)}
+        writers = [_writer(sheet, kind, formats) for _, kind in shape]
+        for column, (name, _) in enumerate(shape):
+            sheet.set_column(column, column, min(max(len(name) + 2, 12), WIDEST))
+            sheet.write_string(0, column, name, bold)
+        if shape:
+            sheet.autofilter(0, 0, counted, len(shape) - 1)
+        result = connection.execute(query)
+        row = 0
+        while rows := result.fetchmany(ROWS_AT_ONCE):
+            for values in rows:
+                row += 1
+                for column, (write, value) in enumerate(zip(writers, values, strict=True)):
+                    if value is not None and write(row, column, value):
+                        raise UsageError(
+                            f"Row {row}, column {shape[column][0]!r} has a text of more than {XLSX_TEXT:,} signs, "
+                            f"which XLSX can't hold: leave the column out, or write CSV or Parquet."
+                        )
+    return row
+
+
+def _writer(sheet: Worksheet, kind: str, formats: Mapping[str, Format]) -> Write:
+    """How values of a DuckDB type become cells; each call returns 0 when the cell was written."""
+    form = formats.get(_number_format(kind))
+    if kind == "BOOLEAN":
+        return lambda row, column, value: int(sheet.write_boolean(row, column, value))
+    if kind == "DATE" or kind.startswith("TIMESTAMP"):
+        return lambda row, column, value: _moment(sheet, row, column, value, form)
+    if (
+        kind.startswith("DECIMAL")
+        or kind.endswith("INT")
+        or kind in {"INTEGER", "UINTEGER", "DOUBLE", "FLOAT"}
+    ):
+        return lambda row, column, value: _number(sheet, row, column, value, form)
+    return lambda row, column, value: int(sheet.write_string(row, column, str(value)))
+
+
+def _number_format(kind: str) -> str:
+    """How a spreadsheet shows values of a DuckDB type; empty for its usual way."""
+    if kind.startswith("DECIMAL"):
+        scale = int(kind.rstrip(")").rpartition(",")[2])
+        return f"#,##0.{'0' * scale}" if scale else "#,##0"
+    if kind.startswith("TIMESTAMP"):
+        return UTC if kind.startswith("TIMESTAMP WITH") else TIME
+    return DATE if kind == "DATE" else ""
+
+
+def _moment(sheet: Worksheet, row: int, column: int, value: dt.date, form: Format | None) -> int:
+    day = value.date() if isinstance(value, dt.datetime) else value
+    if day < FIRST_DAY:
+        # Spreadsheets have no days before 1900, and a wrong 29 February in it.
+        return int(sheet.write_string(row, column, str(value)))
+    if isinstance(value, dt.datetime) and value.tzinfo:
+        value = value.astimezone(dt.UTC).replace(tzinfo=None)
+    return int(sheet.write_datetime(row, column, value, form))
+
+
+def _number(sheet: Worksheet, row: int, column: int, value: float | Decimal, form: Format | None) -> int:
+    exact = math.isfinite(value) and (isinstance(value, float) or _digits(value) <= EXACT_DIGITS)
+    if not exact:
+        return int(sheet.write_string(row, column, str(value)))
+    return int(sheet.write_number(row, column, value, form))
+
+
+def _digits(value: int | Decimal) -> int:
+    return len(str(value).lstrip("-").replace(".", "").strip("0"))
