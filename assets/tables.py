@@ -85,7 +85,11 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
         ),
         make(Logs, step=steps.write_logs, deps=["raw_logs", "plants"]),
         make(EnergyDaily, step=steps.write_energy_daily, deps=["energy_balance_intervals", "plants"]),
-        make(DeviceEnergyDaily, step=steps.write_device_energy_daily, deps=["pv_intervals", "plants"]),
+        make(
+            DeviceEnergyDaily,
+            step=steps.write_device_energy_daily,
+            deps=["pv_intervals", "plants", "energy_daily"],
+        ),
     ]
 
 

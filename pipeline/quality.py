@@ -4,18 +4,16 @@ A rule names what it found; it never repairs. A row that is set aside is left ou
 leaves a null in its row, and the row is flagged. Both keep their original in the raw lake.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
+from pipeline.thresholds import Thresholds
 from schemas.quantities import Field
 
-# Mean power this many times beyond the rated AC power can't be: clouds' edges reach 1.3, wrong ratings 1.5.
-BEYOND_RATED: Final = 2.0
-# Clocks of plants and portal differ a little; a row further ahead of the moment of asking was not measured.
-FUTURE_MIN: Final = 15
 # The neighbouring days' partitions hold what is at most so far away.
 LONGEST_DAY_H: Final = 25
 
@@ -33,19 +31,21 @@ NO_INDEX: Final = "no_index"
 NEGATIVE: Final = "negative"
 NOT_A_NUMBER: Final = "not_a_number"
 BEYOND: Final = "beyond_rated"
+BEYOND_FLEET: Final = "beyond_fleet"
+BEYOND_SUN: Final = "beyond_sun"
 OUT_OF_RANGE: Final = "out_of_range"
 # A row that belongs to the neighbouring day's partition is not set aside: it is stored there.
 NEIGHBOUR: Final = "neighbour"
 
-# Quantities that the rated power of the plant or inverter bounds.
-BOUNDED: Final = frozenset({"pv_generation"})
+# The quantity that rated power and sun bound.
+PV: Final = "pv_generation"
 # Quantities that the portal computes from PV generation: where that is beyond rated, so are they.
 FROM_PV: Final = frozenset(
     {"total_generation", "direct_consumption", "self_consumption", "self_supply", "grid_feed_in"}
 )
 
 
-def row_fault(*, neighbours: bool) -> pl.Expr:
+def row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
     """The reason to set a row aside, or null. The rule for duplicates comes later, on what is left, in order.
 
     For frames with label, interval_end, day_start, day_end, resolution, fetched_at; day_start is null for plants that
@@ -67,7 +67,7 @@ def row_fault(*, neighbours: bool) -> pl.Expr:
         .then(neighbour)
         .when(outside)
         .then(pl.lit(FOREIGN_DAY))
-        .when(end > pl.col("fetched_at") + pl.duration(minutes=FUTURE_MIN))
+        .when(end > pl.col("fetched_at") + dt.timedelta(minutes=limits.future_min))
         .then(pl.lit(FUTURE))
         .when(pl.col("resolution").is_null())
         .then(pl.lit(UNKNOWN_RESOLUTION))
@@ -84,31 +84,34 @@ class ValueRule:
 
 
 def value_rules(fields: Sequence[Field]) -> list[ValueRule]:
-    """The rules for the value of each field of a table. For frames with `rated_w` (null: unknown)."""
+    """The rules for the value of each field of a table.
+
+    For frames with rated_w and bound_w (null: not known) and, where the table has PV generation, beyond_sun.
+    """
     powers = [f.column for f in fields if f.power]
     return [_rule(f, _beyond(f, powers)) for f in fields]
 
 
-def _beyond(field: Field, powers: Sequence[str]) -> pl.Expr | None:
-    """Whether a value is beyond what the rated power allows; None for quantities that it does not bound."""
-    if field.column in BOUNDED:
-        return pl.col(field.value_column) > pl.col("rated_w") * BEYOND_RATED
-    if field.column in FROM_PV and "pv_generation" in powers:
-        return pl.col(field.value_column).is_not_null() & (
-            pl.col("pv_generation_w") > pl.col("rated_w") * BEYOND_RATED
-        )
-    return None
+def _beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:
+    """Whether a value is beyond what can be, and why; nothing for quantities that no power bounds."""
+    if PV not in powers or field.column not in {PV, *FROM_PV}:
+        return []
+    there = pl.col(field.value_column).is_not_null()
+    above = (pl.col(f"{PV}_w") > pl.col("bound_w")).fill_null(value=False) & there
+    rated = pl.col("rated_w").is_not_null()
+    return [(above & rated, BEYOND), (above, BEYOND_FLEET), (pl.col("beyond_sun") & there, BEYOND_SUN)]
 
 
-def _rule(field: Field, beyond: pl.Expr | None) -> ValueRule:
+def _rule(field: Field, beyond: list[tuple[pl.Expr, str]]) -> ValueRule:
     value = pl.col(field.value_column)
     # Not a number, infinity, and what no plant on earth makes all fail this one comparison.
     broken = ~value.is_between(field.low, field.high)
     reasons = [(~value.is_finite(), NOT_A_NUMBER)]
     if field.power and field.low == 0:
         reasons.append((value < 0, NEGATIVE))
-    if beyond is not None:
-        broken |= beyond.fill_null(value=False)
-        reasons.append((beyond, BEYOND))
-    first = pl.coalesce(*(pl.when(so).then(pl.lit(why)) for so, why in reasons), pl.lit(OUT_OF_RANGE))
+    for why, _ in beyond[1:]:
+        broken |= why
+    first = pl.coalesce(
+        *(pl.when(so).then(pl.lit(why)) for so, why in (*reasons, *beyond)), pl.lit(OUT_OF_RANGE)
+    )
     return ValueRule(field.value_column, broken, first)

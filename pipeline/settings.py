@@ -228,6 +228,11 @@ class Settings(BaseSettings):
         description="Price list (TOML). Default: none, the price list that comes with sunledger.",
     )
 
+    quality: AbsolutePath | None = Field(
+        default=None,
+        description="Thresholds of the quality rules (TOML). Default: none, those that come with sunledger.",
+    )
+
     def require_credentials(self) -> None:
         """Raise ConfigurationError naming every credential that is missing (a login is not one of them)."""
         needed = {

@@ -7,7 +7,7 @@ stay out of it: this is when light is possible, not when a plant feeds in.
 """
 
 from datetime import UTC, date, datetime
-from math import radians, sin
+from math import radians, sin, tau
 
 import polars as pl
 
@@ -55,6 +55,46 @@ def daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
         .with_columns(sunset=setting)
         .with_columns(_moment(pl.col("sunrise", "noon", "sunset")))
         .select("plant_id", *(pl.when(placed).then(moment) for moment in _times()))
+    )
+
+
+def nights(plants: pl.DataFrame, day: date, *, below_deg: float) -> pl.DataFrame:
+    """When the sun rises above and sinks below a height that is `below_deg` under the horizon.
+
+    Frames as for `daylight`; the answer has plant_id, dawn and dusk (UTC): half a day before and after noon where the
+    sun never sinks so far, both noon where it never rises so far. A few minutes off, for a third of the cost: the sun
+    is looked at once.
+    """
+    bounds = days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
+    clock_noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
+    half_day = _half_day(-below_deg)
+    return (
+        plants.select("plant_id", "timezone", pl.col("latitude", "longitude").cast(pl.Float64))
+        .join(bounds, on="timezone", how="left", maintain_order="left")
+        .with_columns(mean_noon=_mean_noon(_days(clock_noon), pl.col("longitude")))
+        .pipe(_with_sun, at="mean_noon")
+        .with_columns(noon=_sundial_noon(), half_day=half_day)
+        .select(
+            "plant_id",
+            dawn=_moment(pl.col("noon") - pl.col("half_day")),
+            dusk=_moment(pl.col("noon") + pl.col("half_day")),
+        )
+    )
+
+
+def elevation_deg(places: pl.DataFrame) -> pl.Series:
+    """Height of the sun's centre above the horizon in degrees, without refraction: `at` (UTC) at latitude, longitude.
+
+    Null where one of them is. The answer has a value for each row, in the same order.
+    """
+    latitude, declination = pl.col("latitude").radians(), pl.col("declination")
+    hour_angle = (pl.col("days") + pl.col("longitude") / 360 + pl.col("equation_of_time")) * tau
+    height = latitude.sin() * declination.sin() + latitude.cos() * declination.cos() * hour_angle.cos()
+    return (
+        places.select("latitude", "longitude", days=_days(pl.col("at")))
+        .pipe(_with_sun, at="days")
+        .select(height.clip(-1, 1).arcsin().degrees().alias("elevation_deg"))
+        .to_series()
     )
 
 
@@ -128,19 +168,19 @@ def _sundial_noon() -> pl.Expr:
     return pl.col("mean_noon") - pl.col("equation_of_time")
 
 
-def _cos_hour_angle() -> pl.Expr:
-    """Cosine of the hour angle at which a sun of this declination meets the horizon.
+def _cos_hour_angle(height_deg: float = HORIZON_DEG) -> pl.Expr:
+    """Cosine of the hour angle at which a sun of this declination is at this height: by default the horizon.
 
     Above 1 it never rises that far; below -1 it never sinks that far.
     """
     latitude, declination = pl.col("latitude").radians(), pl.col("declination")
-    height = sin(radians(HORIZON_DEG))
+    height = sin(radians(height_deg))
     return (height - latitude.sin() * declination.sin()) / (latitude.cos() * declination.cos())
 
 
-def _half_day() -> pl.Expr:
-    """Part of a day from noon to the horizon: 0 where the sun stays below it, 0.5 where it stays above."""
-    return _cos_hour_angle().clip(-1, 1).arccos().degrees() / 360
+def _half_day(height_deg: float = HORIZON_DEG) -> pl.Expr:
+    """Part of a day from noon to this height: 0 where the sun stays below it, 0.5 where it stays above."""
+    return _cos_hour_angle(height_deg).clip(-1, 1).arccos().degrees() / 360
 
 
 def _times() -> list[pl.Expr]:

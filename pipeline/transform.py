@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from pipeline import quality
+from pipeline import bounds, quality
 from pipeline.decode import Decoded, Decoder
 from pipeline.energy import energy_columns, interval_columns
 from pipeline.series import whole_groups
+from pipeline.suspicion import Suspicions
+from pipeline.thresholds import Thresholds, load_thresholds
 from pipeline.timebase import UTC_US, MergedHour, TimeBasis, days_frame, instants, parse_label
 from schemas import Quarantine, Table, polars_schema, storage
 from schemas.quantities import MeasurementSet
@@ -37,6 +39,7 @@ class Account:
     rows_aside: int = 0
     rows_of_neighbours: int = 0
     values_aside: int = 0
+    rows_suspect: int = 0
     merged_rows: int = 0
     rows_of_second_pass: int = 0
     answers: int = 0
@@ -60,6 +63,7 @@ class SetTransform:
         model: type[Table],
         basis: TimeBasis,
         merged_hour: MergedHour = "gap",
+        limits: Thresholds | None = None,
     ) -> None:
         self.set, self.model, self.basis, self.merged_hour = measurement_set, model, basis, merged_hour
         self.columns = polars_schema(model).names()
@@ -70,16 +74,19 @@ class SetTransform:
         self.names = {f.api: f.value_column for f in self.fields}
         self.api = {column: api for api, column in self.names.items()}
         self.powers = [f.column for f in self.fields if f.power]
+        self.limits = limits or load_thresholds()
         self.rules = quality.value_rules(self.fields)
+        self.suspicions = Suspicions.of(self.columns, self.limits)
 
     def day(
         self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date, account: Account
     ) -> Iterator[pl.DataFrame]:
         """Interval rows of the day, a frame for each batch of answers, sorted by the model's key.
 
-        `answers` are frames of RawAnswers sorted by their key. `places` has plant_id, [device_id,] timezone, rated_w.
-        Rows of plants without a place are set aside.
+        `answers` are frames of RawAnswers sorted by their key. `places` has plant_id, [device_id,] timezone, and
+        latitude, longitude, rated_w, peak_w where they are known. Rows of plants without a place are set aside.
         """
+        places = bounds.sited(places, day, self.limits)
         zones = days_frame(day, places["timezone"])
         for batch in whole_groups(answers, self.series):
             account.answers += batch.height
@@ -97,9 +104,11 @@ class SetTransform:
         known, neighbours = rows.filter(pl.col("fault").is_null()), self.basis == "utc"
         strays = rows.filter(pl.col("fault") == quality.NEIGHBOUR).height if neighbours else 0
         known, doubles = self._in_order(known)
+        if quality.PV in self.powers:
+            known = bounds.with_limits(known, answers, self.limits)
         broken = self._broken(known)
         bad_values = self._bad_values(known, broken, decoded)
-        out = self._intervals(known, broken, bad_values)
+        out, findings = self.suspicions.find(self._intervals(known, broken, bad_values))
         faulty = rows.filter(pl.col("fault").is_not_null() & (pl.col("fault") != quality.NEIGHBOUR))
         aside = pl.concat([faulty.select(doubles.columns), doubles])
         account.rows_in += rows.height
@@ -111,6 +120,7 @@ class SetTransform:
         account.rows_aside += aside.height
         account.rows_of_neighbours += strays
         account.values_aside += bad_values.height
+        account.rows_suspect += int(out["suspect"].sum())
         merged = known["second_end"].count()
         again = merged if self.merged_hour == "mean" else 0
         account.merged_rows += merged
@@ -120,6 +130,7 @@ class SetTransform:
                 f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
             )
         self._set_aside(answers, decoded, aside, bad_values, day, account)
+        self._tell(answers, findings, day, account)
         return out.with_columns(local_date=pl.lit(day)).select(self.columns)
 
     def _timed(self, answers: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
@@ -129,7 +140,8 @@ class SetTransform:
         facts = answers.select(
             *self.series,
             pl.struct(self.series).rle_id().alias("series"),
-            "day_start", "day_end", "change", "before", "after", "fetched_at", "rated_w",
+            "day_start", "day_end", "change", "before", "after", "fetched_at",
+            "rated_w", "bound_w", "dawn", "dusk",
             step,
         )  # fmt: skip
         rows = decoded.rows.rename(self.names).with_row_index("row")
@@ -139,7 +151,7 @@ class SetTransform:
         if step.null_count():
             rows = rows.with_columns(resolution=pl.col("resolution").fill_null(_usual_step()))
         rows = rows.with_columns(instants(self.basis, changes=facts["change"].null_count() < facts.height))
-        return rows.with_columns(fault=quality.row_fault(neighbours=self.basis == "utc"))
+        return rows.with_columns(fault=quality.row_fault(self.limits, neighbours=self.basis == "utc"))
 
     def _in_order(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows sorted by series and time without doubles, and the doubles (all but the first as the API sent them)."""
@@ -219,11 +231,22 @@ class SetTransform:
             if found.height:
                 account.aside.append(quarantined(found.join(where, on="answer"), scope, self.model, day))
 
+    def _tell(self, answers: pl.DataFrame, findings: pl.DataFrame, day: dt.date, account: Account) -> None:
+        """Put what is kept but suspicious into the account."""
+        if findings.height:
+            where = answers.with_row_index("answer").select("answer", "plant_id", "device_id")
+            named = findings.with_columns(pl.col("field").replace(self.api)).join(where, on="answer")
+            account.aside.append(quarantined(named, "rows", self.model, day, kept=True))
 
-def quarantined(found: pl.DataFrame, scope: str, model: type[Table], day: dt.date) -> pl.DataFrame:
+
+def quarantined(
+    found: pl.DataFrame, scope: str, model: type[Table], day: dt.date, *, kept: bool = False
+) -> pl.DataFrame:
     """Rows of `quarantine` from a frame with plant_id, reason and any of its other columns."""
     schema = polars_schema(Quarantine)
-    fixed = {"local_date": day, "source": storage(model).table, "scope": scope}
+    fixed = {"local_date": day, "source": storage(model).table, "scope": scope, "kept": kept}
+    if "n_rows" not in found.columns and scope in {"row", "value"}:
+        found = found.with_columns(n_rows=pl.lit(1, pl.Int64))
     frame = found.with_columns(**{name: pl.lit(value) for name, value in fixed.items()})
     if "device_id" in frame.columns:
         frame = frame.with_columns(pl.col("device_id").replace("", None))

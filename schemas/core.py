@@ -103,6 +103,9 @@ class Interval(Table, layer="core", published="view"):
         isin=["previous_row", "midnight", "resolution"],
     )
     flagged: bool = column("True where a value of this row was set aside; quarantine says which and why.")
+    suspect: bool = column(
+        "True where a value of this row is suspicious, but possible and so kept; quarantine says why."
+    )
 
 
 class EnergyBalanceIntervals(
@@ -140,18 +143,25 @@ class Logs(Table, table="logs", layer="core", partition=("local_date",)):
 
 
 class Quarantine(Table, table="quarantine", layer="core", partition=("local_date", "source")):
-    """Everything that was set aside, with the reason: whole answers, rows, and single values of a row."""
+    """Everything that was set aside, or kept though suspicious, with the reason: answers, rows, and values of a row."""
 
     local_date: pl.Date = column(LOCAL_DATE)
     source: str = column("The table that it would have gone to.")
     plant_id: str = column(PLANT_ID)
     device_id: str = column(DEVICE_ID, null="the plant as a whole")
-    scope: str = column("What was set aside.", isin=["answer", "row", "value"])
+    scope: str = column(
+        "What the reason is about; rows: several rows of the day, told once; day: the day's energy.",
+        isin=["answer", "row", "value", "rows", "day"],
+    )
+    kept: bool = column("True where it stays in its table and in kWh: suspicious, but possible.")
     reason: str = column("The rule that it broke; docs/quality.md explains each.")
-    raw_time: str = column("The row's time as the API wrote it.", null="a whole answer, or no time given")
+    raw_time: str = column(
+        "The row's time as the API wrote it.", null="a whole answer or day, or no time given"
+    )
+    n_rows: pl.Int64 = column("Rows that it is about.", unit="count", null="a whole answer or day", ge=1)
     field: str = column("The field of the value, as the API names it.", null="a whole answer or row")
     value: float = column(
-        "The value that was set aside.",
+        "The value; of several rows the largest one; of sums how far they are off.",
         unit="that of the field",
         null="a whole answer or row, or not a number",
     )

@@ -97,14 +97,16 @@ def in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.Dat
 
 
 def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
-    """plant_id, [device_id,] timezone and rated_w of every plant or device ever seen."""
+    """plant_id, [device_id,] timezone, latitude, longitude, rated_w and peak_w of every plant or device ever seen."""
     plants = lake.scan(Plants).collect()
+    site = ["timezone", "latitude", "longitude"]
     plant_rated = pl.col("ac_power_kw") * 1000
     if not source.of_devices:
-        return plants.select("plant_id", "timezone", rated_w=plant_rated)
+        return plants.select("plant_id", *site, rated_w=plant_rated, peak_w=pl.col("peak_power_kw") * 1000)
     devices = lake.scan(Devices).collect().join(plants, on="plant_id", suffix="_plant")
     rated = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w").otherwise(plant_rated)
-    return devices.select("plant_id", "device_id", "timezone", rated_w=rated)
+    peak = pl.when(pl.col("generator_power_dc_w") > 0).then("generator_power_dc_w")
+    return devices.select("plant_id", "device_id", *site, rated_w=rated, peak_w=peak)
 
 
 def quarantine(

@@ -22,8 +22,10 @@ from pipeline.steps.base import (
     with_bounds,
 )
 from pipeline.sun import daylight
+from pipeline.suspicion import inverters_against_plants
+from pipeline.thresholds import load_thresholds
 from pipeline.timebase import ONE_DAY, TimeBasis, local_day
-from pipeline.transform import Account, SetTransform
+from pipeline.transform import Account, SetTransform, quarantined
 from schemas import (
     DeviceEnergyDaily,
     EnergyDaily,
@@ -52,7 +54,13 @@ def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report
 def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     places = known_places(runtime.lake, source)
     settings = runtime.settings
-    transform = SetTransform(source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour)
+    transform = SetTransform(
+        source.set,
+        source.intervals,
+        settings.sma_time_basis,
+        settings.sma_merged_hour,
+        load_thresholds(settings.quality),
+    )
     account = Account()
     frames = transform.day(runtime.lake.batches(source.raw, {"local_date": day}), places, day, account)
     written = runtime.lake.replace(source.intervals, {"local_date": day}, frames)
@@ -64,6 +72,7 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
         rows_in=account.rows_in,
         rows_set_aside=account.rows_aside,
         values_set_aside=account.values_aside,
+        rows_suspect=account.rows_suspect,
         rows_of_neighbouring_days=account.rows_of_neighbours,
         merged_rows=account.merged_rows,
         rows_of_second_pass=account.rows_of_second_pass,
@@ -126,8 +135,24 @@ def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
 
 
 def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
-    """Energy and coverage of every inverter that was asked for on the day."""
-    return _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
+    """Energy and coverage of every inverter that was asked for on the day, beside the plants' own."""
+    report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
+    part = {"local_date": day}
+
+    def compare() -> int:
+        plants, devices = (
+            runtime.lake.scan(model).filter(pl.col("local_date") == day).collect()
+            for model in (EnergyDaily, DeviceEnergyDaily)
+        )
+        found = inverters_against_plants(plants, devices, load_thresholds(runtime.settings.quality))
+        told = quarantined(found, "day", DeviceEnergyDaily, day, kept=True)
+        quarantine(runtime, DeviceEnergyDaily, day, told)
+        return found.height
+
+    report.facts["plants_that_inverters_contradict"] = settled(
+        runtime.lake, [EnergyDaily, DeviceEnergyDaily], part, compare
+    )
+    return report
 
 
 def write_energy_monthly(runtime: Runtime) -> Report:

@@ -75,12 +75,18 @@ def raw(
 
 
 def places(
-    zones: Mapping[str, str], *, rated_w: float | None = None, device: str | None = None
+    zones: Mapping[str, str],
+    *,
+    rated_w: float | None = None,
+    device: str | None = None,
+    latitude: float | None = None,
+    longitude: float | None = None,
+    peak_w: float | None = None,
 ) -> pl.DataFrame:
     """Where each plant is, for `SetTransform.day`."""
-    frame = pl.DataFrame(
-        {"plant_id": list(zones), "timezone": list(zones.values()), "rated_w": [rated_w] * len(zones)},
-        schema={"plant_id": pl.String, "timezone": pl.String, "rated_w": pl.Float64},
+    facts = {"rated_w": rated_w, "latitude": latitude, "longitude": longitude, "peak_w": peak_w}
+    frame = pl.DataFrame({"plant_id": list(zones), "timezone": list(zones.values())}).with_columns(
+        pl.lit(value, pl.Float64).alias(name) for name, value in facts.items()
     )
     return frame if device is None else frame.with_columns(device_id=pl.lit(device))
 

@@ -19,7 +19,8 @@ from warehouse.frames import sort, validate
 
 UTC_PLANT = places({"1": "UTC"}, rated_w=1000.0)
 NOON = "2025-07-09T12:00:00"
-NOTHING = {"device_id": None, "raw_time": None, "field": None, "value": None, "detail": None}
+ASIDE = {"kept": False, "n_rows": 1}
+NOTHING = ASIDE | {"device_id": None, "raw_time": None, "field": None, "value": None, "detail": None}
 
 
 def run(rows: list[Row], resolution: str | None = "FiveMinutes", **how: Any) -> Outcome:
@@ -189,7 +190,7 @@ def test_a_value_is_set_aside_alone_and_its_row_flagged(
 ) -> None:
     others = {"totalConsumption": 300.0, field: value}
     outcome = run([row("2025-07-09T11:55:00", 1.0), {"time": NOON, **others}])
-    assert only(outcome) == {
+    assert only(outcome) == ASIDE | {
         "local_date": DAY,
         "source": "energy_balance_intervals",
         "plant_id": "1",
@@ -204,7 +205,7 @@ def test_a_value_is_set_aside_alone_and_its_row_flagged(
     assert outcome.rows["flagged"].to_list() == [False, True]
     assert outcome.rows["total_consumption_kwh"].to_list() == [None, pytest.approx(0.025, rel=1e-12)]
     values = outcome.rows.drop(
-        "plant_id", "local_date", "flagged", pl.col("^(interval|total_consumption)_.*$")
+        "plant_id", "local_date", "flagged", "suspect", pl.col("^(interval|total_consumption)_.*$")
     )
     assert set(values.row(1)) == {None}
     assert (outcome.account.rows_aside, outcome.account.values_aside) == (0, 1)

@@ -1,4 +1,4 @@
--- Days that are not simply fine: partial, missing or provisional ones, and those with values set aside. Newest first.
+-- Days that are not simply fine: partial, missing or provisional ones, and those with values set aside or suspicious. Newest first.
 --
 -- local_date: Calendar day in the plant's own time zone.
 -- plant_id: Plant's id.
@@ -9,7 +9,7 @@
 -- coverage: Share of the expected time that is covered. Unit: 1. Null: nothing was expected.
 -- n_rows: Rows stored. Unit: count.
 -- n_flagged: Rows with a value that was set aside. Unit: count.
--- reasons: Why something of the plant or its devices was set aside that day. Null: nothing was.
+-- reasons: Why something of the plant or its devices was set aside or is suspicious that day. Null: nothing.
 -- pv_generation_kwh: PV generation that is left. Unit: kWh. Null: nothing measured.
 WITH set_aside AS (
     SELECT plant_id, local_date, string_agg(DISTINCT reason, ', ' ORDER BY reason) AS reasons

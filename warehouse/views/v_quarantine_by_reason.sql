@@ -1,11 +1,13 @@
--- What was set aside and why, per plant and reason: where the vendor's data needs a talk with the vendor. Largest first.
+-- What was set aside or is suspicious, and why, per plant and reason: where the vendor's data needs a talk with the vendor. Largest first.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave. Null: the plant is not in plants.
 -- source: The table that it would have gone to.
 -- reason: The rule that it broke.
--- scope: What was set aside: answer, row or value.
--- n_set_aside: How often. Unit: count.
+-- scope: What the reason is about: answer, row, value, rows (several of a day) or day.
+-- kept: True where it stays in its table and in kWh: suspicious, but possible.
+-- n_found: How often. Unit: count.
+-- n_rows: Rows concerned. Unit: count. Null: whole answers or days.
 -- n_days: Days concerned. Unit: count.
 -- first_day: First day concerned.
 -- last_day: Latest day concerned.
@@ -15,11 +17,13 @@ SELECT
     quarantine.source,
     quarantine.reason,
     quarantine.scope,
-    count(*) AS n_set_aside,
+    quarantine.kept,
+    count(*) AS n_found,
+    CAST(sum(quarantine.n_rows) AS BIGINT) AS n_rows,
     count(DISTINCT quarantine.local_date) AS n_days,
     min(quarantine.local_date) AS first_day,
     max(quarantine.local_date) AS last_day
 FROM quarantine
 LEFT JOIN plants ON plants.plant_id = quarantine.plant_id
 GROUP BY ALL
-ORDER BY n_set_aside DESC, quarantine.plant_id, quarantine.source, quarantine.reason
+ORDER BY n_found DESC, quarantine.plant_id, quarantine.source, quarantine.reason

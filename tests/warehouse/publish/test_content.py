@@ -204,7 +204,7 @@ def test_an_inverter_is_held_against_its_siblings(db: duckdb.DuckDBPyConnection)
 
 
 def test_quarantine_is_counted_by_reason(db: duckdb.DuckDBPyConnection) -> None:
-    query = "SELECT plant_name, reason, n_set_aside, n_days FROM v_quarantine_by_reason"
+    query = "SELECT plant_name, reason, n_found, n_days FROM v_quarantine_by_reason"
     assert db.execute(query).fetchall() == [("Alpha", "spike", 2, 1), ("Alpha", "negative", 1, 1)]
 
 
