@@ -1,4 +1,4 @@
-"""Why SMA lists no plant, or fewer than before: from the consents to a sentence with the cure. Asks nobody."""
+"""Why SMA lists no plant, or fewer than before, and how long a login lasts, as sentences. Asks nobody."""
 
 import datetime as dt
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from pipeline.consents import Owner
 from pipeline.sma.consent import State
+from pipeline.sma.store import SESSION_DAYS, Login
 from pipeline.timebase import ONE_DAY
 
 # How long the check goes on to speak of a plant that is listed no more: a month of reports.
@@ -100,3 +101,15 @@ def concern(
     if flow == "custom" and open_ones and not lately:
         parts.append(f"{account(open_ones)}: {cures(open_ones)}")
     return f"{'; '.join(parts)}." if parts else None
+
+
+def lasting(login: Login) -> str:
+    """How long a login lasts, as a sentence."""
+    if login.offline:
+        return "It has no end: SMA gave a token without expiry."
+    if login.logged_in_at is None:
+        return "Its end is not known: it came from SMA_REFRESH_TOKEN."
+    return (
+        f"Used at least every 2 days it lasts {SESSION_DAYS} days from {login.logged_in_at:%Y-%m-%d}; then run "
+        "'sunledger login' again."
+    )

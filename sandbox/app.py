@@ -11,7 +11,7 @@ from sandbox.faults.plan import FaultPlan, parse_fault
 from sandbox.services.authorize import AuthorizeService
 from sandbox.services.consent import ConsentService
 from sandbox.services.control import ControlService
-from sandbox.services.gateway import Gateway, TokenBucket
+from sandbox.services.gateway import Dated, Gateway, TokenBucket
 from sandbox.services.gridcontrol import GridControlService
 from sandbox.services.http import error_answer
 from sandbox.services.live import LiveService
@@ -46,6 +46,7 @@ def build_app(world: World) -> Starlette:
     app = Starlette(
         routes=[route for service in services for route in service.routes()],
         middleware=[
+            Middleware(Dated, clock=world.clock),
             Middleware(FaultPlayer, world=world, plan=plan),
             Middleware(Gateway, world=world, bucket=bucket),
         ],

@@ -56,6 +56,7 @@ def configured(app: ASGIApp) -> uvicorn.Config:
         http=ConnectedProtocol,
         loop="uvloop",
         server_header=False,
+        date_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,

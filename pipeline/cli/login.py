@@ -5,10 +5,11 @@ import webbrowser
 
 from rich.text import Text
 
+from pipeline.access import lasting
 from pipeline.cli.console import out, say
 from pipeline.settings import load_settings
 from pipeline.sma.login import LoginOptions, log_in, log_out
-from pipeline.sma.store import SESSION_DAYS, Login, LoginStore
+from pipeline.sma.store import LoginStore
 
 
 def enter(options: LoginOptions, *, browser: bool) -> None:
@@ -30,15 +31,3 @@ def leave(*, local_only: bool) -> None:
     """Log out, and say whether there was a login."""
     was_in = asyncio.run(log_out(load_settings(), local_only=local_only))
     say("Logged out." if was_in else "Nobody was logged in.")
-
-
-def lasting(login: Login) -> str:
-    """How long a login lasts, as a sentence."""
-    if login.offline:
-        return "It has no end: SMA gave a token without expiry."
-    if login.logged_in_at is None:
-        return "Its end is not known: it came from SMA_REFRESH_TOKEN."
-    return (
-        f"Used at least every 2 days it lasts {SESSION_DAYS} days from {login.logged_in_at:%Y-%m-%d}; then run "
-        "'sunledger login' again."
-    )

@@ -49,6 +49,10 @@ _CURES = {
 }
 
 
+# The one path that is there for everybody.
+PLANT_LIST = "/v1/plants"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """How a message names a request: method, path, host, and the setting that names the host."""
@@ -74,6 +78,8 @@ class Reply:
 def refusal(call: Call, reply: Reply) -> SmaError:
     """The error for an answer that asking again will not change."""
     cure = _CURES.get(reply.status, "this is not an answer of SMA's API; check {setting}")
+    if reply.status == HTTPStatus.NOT_FOUND and call.path == PLANT_LIST:
+        cure = "check {setting}, the part before /v1: with /monitoring in SMA's sandbox, without it in production"
     said = vendor_message(reply.body)
     text = f"{call} answered {status_text(reply.status)}{f' ({said})' if said else ''}"
     return PermanentError(

@@ -3,6 +3,8 @@
 httpx's own transport grows dearer with every request in flight; aiohttp's stays flat, behind the same client.
 """
 
+import os
+import ssl
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from pipeline.errors import ConfigurationError
 from pipeline.settings import is_loopback
 
 USER_AGENT = "sunledger"
@@ -38,7 +41,7 @@ def open_client(bases: Iterable[str], connections: int, timeouts: Timeouts) -> h
     Proxies come from the usual environment variables. Redirects are left to the caller, who knows where
     credentials may go.
     """
-    tls = httpx.create_ssl_context()
+    tls = trusted_authorities()
     session: aiohttp.ClientSession | None = None
 
     def shared_session() -> aiohttp.ClientSession:
@@ -70,6 +73,30 @@ def open_client(bases: Iterable[str], connections: int, timeouts: Timeouts) -> h
         follow_redirects=False,
         trust_env=False,
     )
+
+
+def trusted_authorities() -> ssl.SSLContext:
+    """What every connection is verified against: SSL_CERT_FILE or SSL_CERT_DIR, else the certificates of certifi.
+
+    Raises ConfigurationError where one of these names nothing that can be read: no connection is less safe for it.
+    """
+    named = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+    try:
+        context = httpx.create_ssl_context()
+    except OSError as fault:
+        why = "none is in it" if isinstance(fault, ssl.SSLError) else fault.strerror
+        place = f"{named}={os.environ[named]}" if named else "The package certifi"
+        raise ConfigurationError(
+            f"{place} holds no certificates that can be read "
+            f"({why}): point it at your organisation's certificates (PEM), or "
+            "unset it."
+        ) from None
+    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
+        raise ConfigurationError(
+            "The TLS library of this Python does not verify certificates, so nothing is sent: set the "
+            "environment up again with 'make setup'."
+        )
+    return context
 
 
 def origin(url: str) -> str:

@@ -1,11 +1,11 @@
 """What every request to a data service passes first: the token, and the credential's request budget."""
 
 import math
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import timedelta
+from email.utils import format_datetime, formatdate
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.clock import Clock
 from sandbox.options import RetryAfter
@@ -53,8 +53,28 @@ class TokenBucket:
             return {}
         if self.retry_after == "seconds":
             return {"Retry-After": str(seconds)}
-        # An HTTP date is compared with the machine's clock, not with ours.
-        return {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)}
+        at = self._clock.utc() + timedelta(seconds=seconds)
+        return {"Retry-After": format_datetime(at, usegmt=True)}
+
+
+class Dated:
+    """ASGI middleware: every answer's Date shows the sandbox's clock."""
+
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+        """Date what `app` answers."""
+        self._app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and put the Date on the answer."""
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(self._clock.now(), usegmt=True)
+                message["headers"] = [*message.get("headers", ()), (b"date", date.encode())]
+            await send(message)
+
+        await self._app(scope, receive, dated)
 
 
 class Gateway:
