@@ -1,9 +1,14 @@
 """Asset checks: what a person should look at, beside the data that shows it."""
 
+import datetime as dt
+import warnings
+from collections.abc import Mapping
+
 import dagster as dg
 
-from assets.common import told
+from assets.common import DAYS_PER_RUN, told
 from pipeline import steps
+from pipeline.findings import Finding
 from pipeline.runtime import Runtime
 
 
@@ -46,11 +51,159 @@ def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    name="budget",
+    asset="raw_plants",
+    description="SMA refuses at most one request in a hundred for the rate.",
+)
+def budget(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Warn when the last day's requests were refused too often."""
+    with told():
+        runtime.store_requests()
+        return result(steps.budget(runtime))
+
+
+@dg.asset_check(
+    name="standing",
+    asset="energy_daily",
+    description="Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
+)
+def standing(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Say which days and plants are still missing, whatever days the run was about."""
+    with told():
+        return result(steps.whole(runtime))
+
+
+@dg.asset_check(
+    name="freshness",
+    asset="energy_balance_intervals",
+    description="The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
+)
+def freshness(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Fail when a whole backend is silent, warn about single plants."""
+    with told():
+        return result(steps.freshness(runtime))
+
+
+@dg.asset_check(
+    name="drift",
+    asset="energy_balance_intervals",
+    description="SMA's answers hold no field and no measurement set that sunledger does not know.",
+)
+def drift(context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Warn, with their names, when SMA sends something new."""
+    with told():
+        return result(steps.drift(runtime, _unknown_fields(context.instance)))
+
+
+@dg.asset_check(
+    name="readable",
+    asset="warehouse",
+    description="The published file opens as its readers open it, and each of its tables can be read.",
+)
+def readable(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Fail when readers would."""
+    return result(steps.published(runtime))
+
+
+def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """The checks of single days, which belong to their partitions."""
+    with warnings.catch_warnings():
+        # Delete when partitioned checks leave preview: without them, all days share one timeline.
+        warnings.filterwarnings("ignore", "Specifying a partitions_def", dg.PreviewWarning)
+
+        @dg.asset_check(
+            name="complete",
+            asset="energy_daily",
+            description="Each plant of the day is complete, or may still become so.",
+            partitions_def=days,
+        )
+        def complete(
+            context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
+        ) -> dg.AssetCheckResult:
+            found = steps.completeness(runtime, _days(context))
+            if len(found) > 1:
+                _report_days(context.instance, found)
+            return result(_together(found))
+
+        @dg.asset_check(
+            name="quality",
+            asset="energy_daily",
+            description="At most one row in a hundred has a value that was set aside.",
+        )
+        def quality(
+            context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
+        ) -> dg.AssetCheckResult:
+            return result(steps.quality(runtime, _days(context)))
+
+    return [complete, quality]
+
+
+def result(finding: Finding) -> dg.AssetCheckResult:
+    """A finding as Dagster shows it."""
+    return dg.AssetCheckResult(
+        passed=finding.passed,
+        severity=_severity(finding),
+        description=finding.text,
+        metadata=dict(finding.facts),
+    )
+
+
+def _severity(finding: Finding) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if finding.severe else dg.AssetCheckSeverity.WARN
+
+
+def _days(context: dg.AssetCheckExecutionContext) -> list[dt.date]:
+    return [dt.date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
+
+
+def _together(found: Mapping[dt.date, Finding]) -> Finding:
+    """The findings of a run's days as one: that of the first bad day, and which others are like it."""
+    bad = [day for day, finding in found.items() if not finding.passed]
+    if not bad:
+        return next(iter(found.values())) if len(found) == 1 else Finding(True, f"{len(found)} days, no gap.")
+    first = found[bad[0]]
+    facts = dict(first.facts) | {"days_with_gaps": [str(day) for day in bad]}
+    return Finding(passed=False, text=first.text, severe=first.severe, facts=facts)
+
+
+def _report_days(instance: dg.DagsterInstance, found: Mapping[dt.date, Finding]) -> None:
+    """Give each day of a range its own result: the check of a ranged run has only one for all."""
+    for day, finding in found.items():
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey("energy_daily"),
+                check_name="complete",
+                passed=finding.passed,
+                severity=_severity(finding),
+                description=finding.text,
+                metadata={name: dg.MetadataValue.text(str(value)) for name, value in finding.facts.items()},
+                partition=str(day),
+            )
+        )
+
+
+def _unknown_fields(instance: dg.DagsterInstance) -> set[str]:
+    """The fields that the newest days' materializations say are unknown."""
+    found: set[str] = set()
+    for table in ("energy_balance_intervals", "pv_intervals"):
+        for record in instance.fetch_materializations(dg.AssetKey(table), limit=DAYS_PER_RUN).records:
+            materialized = record.asset_materialization
+            names = materialized.metadata.get("unknown_fields") if materialized else None
+            found |= set(names.value if names and isinstance(names.value, list) else ())
+    return found
+
+
 def list_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with the lists."""
-    return [consent]
+    return [consent, budget]
 
 
-def day_checks() -> list[dg.AssetChecksDefinition]:
+def day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the days, made once for all of them after the last one."""
-    return [solar_time]
+    return [*of_each_day(days), standing, freshness, drift, solar_time]
+
+
+def publish_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks that go with the published file."""
+    return [readable]

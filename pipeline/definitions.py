@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from assets.checks import day_checks, list_checks
+from assets.checks import day_checks, list_checks, publish_checks
 from assets.common import EVERY
 from assets.published import warehouse
 from assets.tables import fetched_day_assets, list_assets, made_day_assets, money_assets, month_assets
@@ -62,7 +62,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     )
     return dg.Definitions(
         assets=assets,
-        asset_checks=[*list_checks(), *day_checks()],
+        asset_checks=[*list_checks(), *day_checks(days), *publish_checks()],
         jobs=[
             dg.define_asset_job(
                 LISTS_JOB,

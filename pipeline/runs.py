@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from assets.checks import day_checks, list_checks
+from assets.checks import day_checks, list_checks, publish_checks
 from assets.common import DAYS_PER_RUN
 from assets.published import warehouse
 from assets.tables import day_assets, list_assets, made_day_assets, money_assets, month_assets
@@ -53,15 +53,15 @@ class Runs:
         for start, end in chunks(first, last):
             tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
             try:
-                self._run([*day_assets(partitions), *month_assets(), *day_checks()], tags)
+                self._run([*day_assets(partitions), *month_assets(), *day_checks(partitions)], tags)
             except RunFailedError as failure:
                 if failure.exit_code != INTERRUPTED:
-                    self._run([*made_day_assets(partitions), *month_assets(), *day_checks()], tags)
+                    self._run([*made_day_assets(partitions), *month_assets(), *day_checks(partitions)], tags)
                 raise
 
     def publish(self) -> None:
         """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
-        self._run([*money_assets(), warehouse], {})
+        self._run([*money_assets(), warehouse, *publish_checks()], {})
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]

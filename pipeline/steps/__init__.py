@@ -19,6 +19,7 @@ from pipeline.steps.days import (
 from pipeline.steps.fetching import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
 from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
+from pipeline.steps.watching import budget, completeness, drift, freshness, published, quality, whole
 
 __all__ = [
     "ASK_AGAIN",
@@ -26,18 +27,25 @@ __all__ = [
     "PV",
     "Report",
     "SetSource",
+    "budget",
+    "completeness",
     "concern",
+    "drift",
     "fetch_devices",
     "fetch_logs",
     "fetch_measurement_sets",
     "fetch_plants",
     "fetch_set",
+    "freshness",
     "intervals_as_read",
     "judge_times",
     "listed",
+    "published",
+    "quality",
     "refresh_consents",
     "standing",
     "stored_days",
+    "whole",
     "write_billing_units",
     "write_device_energy_daily",
     "write_devices",

@@ -1,54 +1,147 @@
-"""Checks as a run evaluates them: passed or not, with the plants and the cure."""
+"""Checks: what each says of good and bad data, with what to do, and the result that each day of a range gets."""
 
 import datetime as dt
-import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import dagster as dg
+import polars as pl
 import pytest
+from dagster._core.events import DagsterEventType
 
-from pipeline.runs import recorded
+from pipeline import findings
+from pipeline.runs import Runs, recorded
 from pipeline.runtime import Runtime
-from pipeline.sma.requests import Request
-from tests.scripted import ScriptedSma
+from tests.scripted import NOW, ScriptedSma
 
-DAY = dt.date(2021, 10, 4)
+FIRST, LAST = dt.date(2021, 10, 17), dt.date(2021, 10, 19)
+DAY = dt.date(2021, 10, 18)
 
 
-def by_day(request: Request) -> bytes | None:
-    """A day of sun from 6 to 18 o'clock, in plant-local times."""
-    if request.endpoint != "measurements":
-        return None
-    midnight = dt.datetime.fromisoformat(request.date)
+@pytest.fixture
+def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:
+    with new_runtime() as runtime, recorded(runtime) as found:
+        found.lists()
+        yield found
+
+
+def latest(runs: Runs, asset: str, name: str) -> dict[str | None, tuple[bool, str, str]]:
+    """The newest result by partition: passed, severity, text."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+    found: dict[str | None, tuple[bool, str, str]] = {}
+    for record in reversed(runs.instance.event_log_storage.get_asset_check_execution_history(key, limit=50)):
+        event = record.event.dagster_event if record.event else None
+        if event and event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+            data = event.asset_check_evaluation_data
+            found[record.partition] = (data.passed, data.severity.value, data.description or "")
+    return found
+
+
+def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) -> None:
+    sma.watts["12", str(DAY)] = None
+    runs.days(FIRST, LAST)
+    found = latest(runs, "energy_daily", "complete")
+    assert {key: passed for key, (passed, _, _) in found.items()} == {
+        "2021-10-17": True,
+        "2021-10-18": False,
+        "2021-10-19": True,
+        None: False,
+    }
+    _, severity, text = found[str(DAY)]
+    assert severity == "WARN"
+    assert text.startswith("2021-10-18: 1 of 2 plants are missing and 0 have gaps (12). Look at")
+
+
+def test_what_all_is_well_looks_like(runs: Runs) -> None:
+    # The window is a week, and all of it is there; today is running.
+    runs.days(dt.date(2021, 10, 13), dt.date(2021, 10, 20))
+    runs.publish()
+    for asset, name in (
+        ("energy_daily", "standing"),
+        ("energy_daily", "quality"),
+        ("energy_balance_intervals", "freshness"),
+        ("energy_balance_intervals", "drift"),
+        ("warehouse", "readable"),
+        ("raw_plants", "budget"),
+        ("plants", "consent"),
+    ):
+        (result,) = latest(runs, asset, name).values()
+        assert result[0], (asset, name, result)
+
+
+def test_days_that_are_missing_are_listed_whatever_the_run_was_about(runs: Runs) -> None:
+    runs.days(LAST, LAST)
+    ((passed, severity, text),) = latest(runs, "energy_daily", "standing").values()
+    assert (passed, severity) == (False, "ERROR")
+    assert "12 plant-days are missing (6 days, 2 plants, the oldest 2021-10-13)" in text
+    assert "sunledger backfill --from 2021-10-13 --to 2021-10-19" in text
+
+
+def test_a_new_field_of_the_vendor_is_named(runs: Runs, sma: ScriptedSma) -> None:
+    body = b'{"resolution":"FiveMinutes","set":[{"time":"2021-10-19T10:00:00","pvGeneration":5.0,"moonlight":1}]}'
+    sma.special = lambda request: body if request.endpoint == "measurements" else None
+    runs.days(LAST, LAST)
+    ((passed, severity, text),) = latest(runs, "energy_balance_intervals", "drift").values()
+    assert (passed, severity) == (False, "WARN")
+    assert "fields: moonlight" in text
+
+
+def test_a_file_that_readers_cannot_open_is_an_error(runs: Runs) -> None:
+    from pipeline import steps  # noqa: PLC0415
+
+    found = steps.published(runs.runtime)
+    assert not found.passed
+    assert found.severe
+    runs.runtime.settings.warehouse.write_bytes(b"no database")
+    assert "can't be read" in steps.published(runs.runtime).text
+
+
+def newest(**hours: float | None) -> pl.DataFrame:
     rows = [
-        {
-            "time": (midnight + dt.timedelta(minutes=5 * step)).isoformat(),
-            "pvGeneration": 4000 * math.sin(math.pi * (step - 72.5) / 144),
-        }
-        for step in range(73, 217)
+        (name, name.split("_")[0], None if age is None else NOW - dt.timedelta(hours=age))
+        for name, age in hours.items()
     ]
-    return json.dumps({"resolution": "FiveMinutes", "set": rows}).encode()
+    schema = {"plant_id": pl.String, "backend": pl.String, "newest": pl.Datetime("us", "UTC")}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-@pytest.mark.parametrize("basis", ["plant_local", "utc"])
-def test_a_run_says_when_production_and_sun_disagree(
-    new_runtime: Callable[..., Runtime], sma: ScriptedSma, basis: str
+@pytest.mark.parametrize(
+    ("ages", "passed", "severe", "says"),
+    [
+        ({"ennexos_1": 17.0, "classic_1": 43.0}, True, False, "as new as it can be"),
+        (
+            {"ennexos_1": 1.0, "ennexos_2": 19.0},
+            False,
+            False,
+            "1 plants have sent nothing for long (ennexos_2)",
+        ),
+        ({"ennexos_1": 19.0, "classic_1": 20.0}, False, True, "No plant of ennexos has new data"),
+        ({"classic_1": None}, False, True, "No plant of classic"),
+    ],
+)
+def test_freshness_is_judged_by_backend(
+    ages: dict[str, float | None], *, passed: bool, severe: bool, says: str
 ) -> None:
-    sma.special = by_day
-    runtime = new_runtime()
-    runtime.settings = runtime.settings.model_copy(update={"sma_time_basis": basis})
-    with runtime, recorded(runtime) as runs:
-        runs.lists()
-        runs.days(DAY, DAY + dt.timedelta(days=1))
-        key = dg.AssetCheckKey(dg.AssetKey("energy_monthly"), "solar_time")
-        history = runs.instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
-        # A ranged run plans the check for each of its days, and evaluates it once for all of them.
-        (record,) = [one for one in history if one.event and one.partition is None]
-        found = record.event.dagster_event.asset_check_evaluation_data  # type: ignore[union-attr]
-    assert found.passed == (basis == "plant_local")
-    assert found.severity == dg.AssetCheckSeverity.WARN
-    description = found.description or ""
-    assert ("plants 11, 12" in description) == (basis == "utc")
-    assert ("SMA_TIME_BASIS=plant_local" in description) == (basis == "utc")
-    assert found.metadata["judged"].value == 2
+    found = findings.is_fresh(newest(**ages), NOW)
+    assert (found.passed, found.severe) == (passed, severe)
+    assert says in found.text
+
+
+@pytest.mark.parametrize(("refused", "passed"), [(1, True), (2, False)])
+def test_a_refusal_now_and_then_is_none(refused: int, *, passed: bool) -> None:
+    requests = pl.DataFrame({"status": [429] * refused + [200] * (100 - refused)})
+    assert findings.budget_holds(requests).passed == passed
+    assert findings.budget_holds(requests.clear()).passed
+
+
+def test_values_set_aside_are_counted_against_all() -> None:
+    daily = pl.DataFrame({"plant_id": ["1", "2"], "n_rows": [288, 288], "n_flagged": [1, 4]})
+    assert findings.quality_holds(daily, {"negative": 5}).passed
+    found = findings.quality_holds(daily.with_columns(n_flagged=pl.Series([1, 9])), {"negative": 10})
+    assert not found.passed
+    assert "most at plant 2" in found.text
+    assert found.facts["aside_negative"] == 10
+
+
+def test_a_day_without_any_plant_is_no_good_day() -> None:
+    empty = pl.DataFrame(schema={"plant_id": pl.String, "status": pl.String, "coverage": pl.Float64})
+    assert not findings.day_is_complete(DAY, empty).passed
