@@ -19,7 +19,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias, cast
+from types import TracebackType
+from typing import Self, TypeAlias, cast
 from urllib.parse import unquote
 
 import polars as pl
@@ -100,43 +101,25 @@ class Lake:
         devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
     ) -> Written:
-        """Make the part hold exactly the rows of `chunks`.
-
-        With `plants`, or with `devices` as (plant_id, device_id), only their rows are replaced and the others' stay
-        (they are held in memory).
-        Each chunk is an eager frame in the model's columns; chunks follow each other in the order of the key.
-        Raises BadFrameError if a row breaks the model, and EmptyPartError if there are no rows, stored ones
-        would be lost and `empty` was not set. In both cases, and in any other failure, the stored part stays.
-        """
-        with Spool(arrow_schema(model), self.scratch) as spool:
-            digest = _fill(spool, model, part, chunks)
+        """Make the part hold exactly the rows of `chunks`: see `Replacement` for all of it."""
+        with self.replacement(model, part) as new:
+            for chunk in chunks:
+                new.add(chunk)
             # Looked at only now: the caller may have found out which ones while the chunks were drawn.
-            return self._commit(
-                _Attempt(self, model, part, _scope(plants, devices), digest, empty=empty), spool
-            )
+            return new.commit(plants=plants, devices=devices, empty=empty)
+
+    def replacement(self, model: type[Table], part: Part) -> "Replacement":
+        """New rows for a part, to be added and then committed; several may be open at once. Use it as a context."""
+        return Replacement(self, model, part)
 
     def append(self, model: type[Table], part: Part, rows: pl.DataFrame) -> Written:
         """Add rows to the part, which is read and written anew. Rows whose key it holds replace those.
 
         So adding the same rows again, after a kill for instance, changes nothing. Raises BadFrameError as `replace`.
         """
-        with Spool(arrow_schema(model), self.scratch) as spool:
-            digest = _fill(spool, model, part, [rows.rechunk()])
-            old = rows.select(storage(model).key)
-            return self._commit(_Attempt(self, model, part, old, digest, empty=True), spool)
-
-    def _commit(self, attempt: "_Attempt", spool: Spool) -> Written:
-        """Try until no other run was faster, within reason."""
-        for _ in range(ATTEMPTS):
-            try:
-                return attempt.commit(spool.batches)
-            except CommitFailedError:
-                time.sleep(random.uniform(0, LONGEST_PAUSE_S))  # noqa: S311 - spreads writers, guards nothing
-        where = place(attempt.model, attempt.part)
-        raise SunledgerError(
-            f"{where}: other runs kept writing to this table, {ATTEMPTS} commits were refused. "
-            f"Nothing was written; run it again when they are done."
-        )
+        with self.replacement(model, part) as new:
+            new.add(rows.rechunk())
+            return new.commit_over(rows.select(storage(model).key))
 
     def batches(
         self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
@@ -238,6 +221,71 @@ class Lake:
             return pafs.SubTreeFileSystem(self.uri(model), pafs.LocalFileSystem())
         handler = DeltaStorageHandler(self.uri(model), options=self.storage_options or None)
         return pafs.PyFileSystem(handler)
+
+
+class Replacement:
+    """The rows that a part is to hold, on their way: added in chunks, then committed whole or not at all."""
+
+    def __init__(self, lake: Lake, model: type[Table], part: Part) -> None:
+        self._lake, self._model, self._part = lake, model, part
+        self._spool = Spool(arrow_schema(model), lake.scratch)
+        self._digest = Digest.of(model)
+        self._last: pl.DataFrame | None = None
+
+    def add(self, chunk: pl.DataFrame) -> None:
+        """Validate an eager frame in the model's columns, and keep it. Chunks come in the order of the key.
+
+        Raises BadFrameError if a row breaks the model.
+        """
+        validate(self._model, chunk, self._part)
+        frame = sort(self._model, chunk, self._part)
+        if not frame.height:
+            return
+        if self._last is not None:
+            sort(self._model, pl.concat([self._last, frame.head(1)]), self._part)
+        self._last = frame.tail(1)
+        self._digest.add(frame)
+        self._spool.add(_arrow(frame, self._spool.schema))
+
+    def commit(
+        self,
+        *,
+        plants: Collection[str] | None = None,
+        devices: Collection[tuple[str, str]] | None = None,
+        empty: bool = False,
+    ) -> Written:
+        """Replace the stored rows by the added ones.
+
+        With `plants`, or with `devices` as (plant_id, device_id), only their rows are replaced and the others' stay
+        (they are held in memory). Raises EmptyPartError if there are no rows, stored ones would be lost and `empty`
+        was not set. Then, and in any other failure, the stored part stays.
+        """
+        return self._try(_scope(plants, devices), empty=empty)
+
+    def commit_over(self, old: pl.DataFrame) -> Written:
+        """Replace the stored rows that `old` (unique rows of some columns) names; all others stay."""
+        return self._try(old, empty=True)
+
+    def _try(self, old: pl.DataFrame | None, *, empty: bool) -> Written:
+        """Try until no other run was faster, within reason."""
+        attempt = _Attempt(self._lake, self._model, self._part, old, self._digest, empty=empty)
+        for _ in range(ATTEMPTS):
+            try:
+                return attempt.commit(self._spool.batches)
+            except CommitFailedError:
+                time.sleep(random.uniform(0, LONGEST_PAUSE_S))  # noqa: S311 - spreads writers, guards nothing
+        raise SunledgerError(
+            f"{place(self._model, self._part)}: other runs kept writing to this table, {ATTEMPTS} commits were "
+            f"refused. Nothing was written; run it again when they are done."
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._spool.__exit__(kind, fault, trace)
 
 
 class _Attempt:
@@ -373,23 +421,6 @@ def _repeats(dtype: pa.DataType) -> bool:
 
 def _empty(model: type[Table]) -> pl.DataFrame:
     return pl.DataFrame(schema=polars_schema(model))
-
-
-def _fill(spool: Spool, model: type[Table], part: Part, chunks: Iterable[pl.DataFrame]) -> Digest:
-    """Validate the chunks, sort them, keep them, and count them in."""
-    digest = Digest.of(model)
-    last: pl.DataFrame | None = None
-    for chunk in chunks:
-        validate(model, chunk, part)
-        frame = sort(model, chunk, part)
-        if not frame.height:
-            continue
-        if last is not None:
-            sort(model, pl.concat([last, frame.head(1)]), part)
-        last = frame.tail(1)
-        digest.add(frame)
-        spool.add(_arrow(frame, spool.schema))
-    return digest
 
 
 def _merge(
