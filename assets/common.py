@@ -2,7 +2,7 @@
 
 import datetime as dt
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -16,12 +16,16 @@ from schemas import Table, columns, comment, storage
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
 DAYS_PER_RUN = 31
-# So many failing days one after another are no accident of a day: the rest of the range would fail too.
-MOST_FAILING_DAYS_IN_A_ROW = 3
+# So many failing days, or groups of them, one after another are no accident: the rest of the range would fail too.
+MOST_FAILING_IN_A_ROW = 3
 
 # Assets with this tag are made by the schedule of that name too, when a month or year is closed.
 EVERY = "sunledger/every"
 
+# Days in the groups that are done together.
+Groups: TypeAlias = Callable[[Iterable[dt.date]], Iterable[Sequence[dt.date]]]
+# Does a group of days, and hands out the report of each as it is stored.
+Steps: TypeAlias = Callable[[Runtime, Sequence[dt.date]], Iterator[tuple[dt.date, Report]]]
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
@@ -68,7 +72,27 @@ def per_day(
     kinds: set[str],
     pool: str | None = None,
 ) -> dg.AssetsDefinition:
-    """An asset that does its days one after another and keeps those it finished when a later one fails."""
+    """An asset that does its days one after another."""
+
+    def steps(runtime: Runtime, group: Sequence[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+        return ((day, step(runtime, day)) for day in group)
+
+    return per_days(
+        model, days, steps, lambda days: ((day,) for day in days), deps=deps, kinds=kinds, pool=pool
+    )
+
+
+def per_days(
+    model: type[Table],
+    days: dg.DailyPartitionsDefinition,
+    steps: Steps,
+    groups: Groups,
+    *,
+    deps: list[str],
+    kinds: set[str],
+    pool: str | None = None,
+) -> dg.AssetsDefinition:
+    """An asset that does its days in groups, and keeps those that it finished when others fail."""
 
     with warnings.catch_warnings():
         # Delete when backfill policies leave beta: users can do nothing about it.
@@ -86,7 +110,9 @@ def per_day(
     ) -> dg.MaterializeResult[None]:
         done: dict[str, dict[str, Any]] = {}
         with told(), kept_when_failing(context, done):
-            for key, report in each_day(runtime, context.partition_keys, step):
+            wanted = map(dt.date.fromisoformat, context.partition_keys)
+            for day, report in each_day(runtime, wanted, steps, groups):
+                key = day.isoformat()
                 done[key] = shown(report)
                 context.add_asset_metadata(done[key], partition_key=key)
         return dg.MaterializeResult()
@@ -95,62 +121,66 @@ def per_day(
 
 
 def each_day(
-    runtime: Runtime, keys: Sequence[str], step: Callable[[Runtime, dt.date], Report]
-) -> Iterator[tuple[str, Report]]:
+    runtime: Runtime, days: Iterable[dt.date], steps: Steps, groups: Groups
+) -> Iterator[tuple[dt.date, Report]]:
     """The report of each day that could be done; then raises DaysFailedError if some could not.
 
-    A failing day does not stop the others, unless it is one of several in a row or the fault is that of all days. Those
-    that may succeed later are tried once more at the end, for what is missing of them.
+    A failing group of days does not stop the others, unless it is one of several in a row or the fault is that of all
+    days. Days that may succeed later are tried once more at the end, for what is missing of them.
     """
-    failed: dict[str, SunledgerError] = {}
+    failed: dict[dt.date, SunledgerError] = {}
     in_a_row = 0
-    for place, key in enumerate(keys):
+    wanted = list(groups(days))
+    for place, group in enumerate(wanted):
+        left = list(group)
         try:
-            report = step(runtime, dt.date.fromisoformat(key))
+            for day, report in steps(runtime, group):
+                left.remove(day)
+                yield day, report
         except (UsageError, CredentialsError):
             raise
         except SunledgerError as error:
-            failed[key], in_a_row = error, in_a_row + 1
-            if in_a_row == MOST_FAILING_DAYS_IN_A_ROW and len(keys) > in_a_row:
-                raise DaysFailedError(failed, not_tried=keys[place + 1 :]) from error
+            failed |= dict.fromkeys(left, error)
+            in_a_row += 1
+            if in_a_row == MOST_FAILING_IN_A_ROW and len(wanted) > in_a_row:
+                not_tried = [day for later in wanted[place + 1 :] for day in later]
+                raise DaysFailedError(failed, not_tried) from error
         else:
             in_a_row = 0
-            yield key, report
-    if len(failed) < len(keys):
-        yield from _once_more(runtime, failed, step)
+    if len(failed) < sum(map(len, wanted)):
+        yield from _once_more(runtime, failed, steps, groups)
     if failed:
         raise DaysFailedError(failed)
 
 
 def _once_more(
-    runtime: Runtime, failed: dict[str, SunledgerError], step: Callable[[Runtime, dt.date], Report]
-) -> Iterator[tuple[str, Report]]:
+    runtime: Runtime, failed: dict[dt.date, SunledgerError], steps: Steps, groups: Groups
+) -> Iterator[tuple[dt.date, Report]]:
     """Try the days whose fault may have passed, for what is missing of them, and take those that succeed out."""
-    before, runtime.missing_only = runtime.missing_only, True
+    before, runtime.again = runtime.again, False
     try:
-        for key in [key for key, error in failed.items() if is_transient(error)]:
+        for group in list(groups(day for day, error in failed.items() if is_transient(error))):
             try:
-                report = step(runtime, dt.date.fromisoformat(key))
+                for day, report in steps(runtime, group):
+                    del failed[day]
+                    yield day, report
             except SunledgerError as error:
-                failed[key] = error
-            else:
-                del failed[key]
-                yield key, report
+                failed |= {day: error for day in group if day in failed}
     finally:
-        runtime.missing_only = before
+        runtime.again = before
 
 
 class DaysFailedError(SunledgerError):
     """Some days of a range failed; the others are stored."""
 
-    def __init__(self, failed: Mapping[str, SunledgerError], not_tried: Sequence[str] = ()) -> None:
+    def __init__(self, failed: Mapping[dt.date, SunledgerError], not_tried: Sequence[dt.date] = ()) -> None:
         first, error = next(iter(failed.items()))
         text = str(error) if len(failed) == 1 else f"{len(failed)} days failed. The first, {first}: {error}"
         if not_tried:
             text += f" {not_tried[0]} to {not_tried[-1]} were not tried any more."
         super().__init__(text)
         self.transient = all(is_transient(error) for error in failed.values())
-        self.days = [*failed, *not_tried]
+        self.days = [str(day) for day in (*failed, *not_tried)]
 
 
 def is_transient(error: SunledgerError) -> bool:

@@ -4,8 +4,9 @@ import functools
 
 import dagster as dg
 
-from assets.common import per_day, whole
+from assets.common import per_day, per_days, whole
 from pipeline import steps
+from pipeline.asking import weeks
 from pipeline.instance import API_POOL
 from schemas import (
     BillingUnits,
@@ -56,16 +57,16 @@ def day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
 
 def fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The answers of each day as received."""
-    ask = functools.partial(per_day, days=days, kinds=FROM_API, pool=API_POOL)
+    ask = functools.partial(per_days, days=days, groups=weeks, kinds=FROM_API, pool=API_POOL)
     lists = ["plants", "measurement_sets", "devices"]
     return [
         ask(
             RawEnergyBalance,
-            step=lambda runtime, day: steps.fetch_set(runtime, steps.BALANCE, day),
+            steps=lambda runtime, days: steps.fetch_set(runtime, steps.BALANCE, days),
             deps=lists,
         ),
-        ask(RawPv, step=lambda runtime, day: steps.fetch_set(runtime, steps.PV, day), deps=lists),
-        ask(RawLogs, step=steps.fetch_logs, deps=["plants"]),
+        ask(RawPv, steps=lambda runtime, days: steps.fetch_set(runtime, steps.PV, days), deps=lists),
+        ask(RawLogs, steps=steps.fetch_logs, deps=["plants"]),
     ]
 
 

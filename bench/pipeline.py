@@ -22,7 +22,7 @@ from pipeline.settings import Settings, load_settings
 from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
 from warehouse import frames
 from warehouse import lake as lake_module
-from warehouse.lake import Lake, Part, Written
+from warehouse.lake import Lake, Part, Replacement, Written
 from warehouse.publish import publish
 
 T = TypeVar("T")
@@ -31,8 +31,8 @@ FETCH, RAW_WRITE, RAW_READ = "fetch", "raw write", "raw read"
 DECODE, VALIDATE, CORE_WRITE = "decode + kWh", "validate", "core write"
 DAILY, PUBLISH, DAYS = "daily", "publish", "days through Dagster"
 
-# What a write costs, and what it costs to make what is written, by the layer of the table.
-WRITES = {"raw": (RAW_WRITE, FETCH), "core": (CORE_WRITE, DECODE)}
+# The stage of writing by the layer of the table.
+WRITES = {"raw": RAW_WRITE, "core": CORE_WRITE}
 
 
 class StagedLake(Lake):
@@ -42,23 +42,10 @@ class StagedLake(Lake):
         super().__init__(settings.lake, settings.home / "tmp")
         self.result = result
 
-    def replace(
-        self,
-        model: type[Table],
-        part: Part,
-        chunks: Iterable[pl.DataFrame],
-        *,
-        plants: Collection[str] | None = None,
-        devices: Collection[tuple[str, str]] | None = None,
-        empty: bool = False,
-    ) -> Written:
-        """As the lake does; drawing a chunk counts to the stage that makes it."""
-        if storage(model).layer not in WRITES or not storage(model).partition:
-            return super().replace(model, part, chunks, plants=plants, devices=devices, empty=empty)
-        write, make = WRITES[storage(model).layer]
-        with self.result.stage(write):
-            drawn = self._drawn(chunks, make)
-            return super().replace(model, part, drawn, plants=plants, devices=devices, empty=empty)
+    def replacement(self, model: type[Table], part: Part) -> Replacement:
+        """As the lake does; what adds and commits counts to the stage of the table's layer."""
+        stage = WRITES.get(storage(model).layer) if storage(model).partition else None
+        return StagedReplacement(self, model, part, stage) if stage else super().replacement(model, part)
 
     def batches(
         self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
@@ -77,6 +64,24 @@ class StagedLake(Lake):
             if item is None:
                 return
             yield item
+
+
+class StagedReplacement(Replacement):
+    """A replacement that counts its own work to a stage, and not that of who makes its chunks."""
+
+    def __init__(self, lake: StagedLake, model: type[Table], part: Part, stage: str) -> None:
+        super().__init__(lake, model, part)
+        self._result, self._stage = lake.result, stage
+
+    def add(self, chunk: pl.DataFrame) -> None:
+        """As the replacement does."""
+        with self._result.stage(self._stage):
+            super().add(chunk)
+
+    def commit(self, **scope: Any) -> Written:
+        """As the replacement does."""
+        with self._result.stage(self._stage):
+            return super().commit(**scope)
 
 
 def run(task: Task) -> Result:
@@ -115,9 +120,9 @@ def _refresh(runtime: Runtime) -> None:
 
 
 def _balance(runtime: Runtime, days: list[dt.date], result: Result) -> None:
+    with result.stage(FETCH):
+        _do_all(steps.fetch_set(runtime, steps.BALANCE, days))
     for day in days:
-        with result.stage(FETCH):
-            steps.fetch_set(runtime, steps.BALANCE, day)
         with result.stage(DECODE):
             steps.write_intervals(runtime, steps.BALANCE, day)
         with result.stage(DAILY):
@@ -126,11 +131,11 @@ def _balance(runtime: Runtime, days: list[dt.date], result: Result) -> None:
 
 
 def _all(runtime: Runtime, days: list[dt.date], result: Result) -> None:
+    with result.stage(FETCH):
+        _do_all(steps.fetch_set(runtime, steps.BALANCE, days))
+        _do_all(steps.fetch_set(runtime, steps.PV, days))
+        _do_all(steps.fetch_logs(runtime, days))
     for day in days:
-        with result.stage(FETCH):
-            steps.fetch_set(runtime, steps.BALANCE, day)
-            steps.fetch_set(runtime, steps.PV, day)
-            steps.fetch_logs(runtime, day)
         with result.stage(DECODE):
             steps.write_intervals(runtime, steps.BALANCE, day)
             steps.write_intervals(runtime, steps.PV, day)
@@ -139,6 +144,11 @@ def _all(runtime: Runtime, days: list[dt.date], result: Result) -> None:
             steps.write_energy_daily(runtime, day)
             steps.write_device_energy_daily(runtime, day)
     _finish(runtime, result)
+
+
+def _do_all(reports: Iterator[tuple[dt.date, steps.Report]]) -> None:
+    for _ in reports:
+        pass
 
 
 def _dagster(runtime: Runtime, days: list[dt.date], result: Result) -> None:

@@ -1,7 +1,8 @@
-"""Answers that span several days, cut into what belongs to each day. Bytes in, bytes out: no value is read or changed.
+"""Answers that span several days, cut into what belongs to each day. No value is read or changed.
 
 The pieces of an answer are the envelope as it came, with the rows of one day as they came, so that a day of a week's
-answer is stored, read and verified like an answer of that day.
+answer is stored, read and verified like an answer of that day. Measurements are cut as bytes, which takes a tenth of
+reading them; of logs, whose entries have no order to rely on, an engine makes new lists of the same entries.
 """
 
 import json
@@ -11,12 +12,38 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import polars as pl
+
+from pipeline.decode import as_texts, run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.
 ROW_START = b'{"time":"'
 LABEL_BYTES = len("2025-03-28T06:55:00")
 SET_START = re.compile(rb'"set"\s*:\s*\[\s*')
 WHITE_AND_COMMA = b", \t\r\n"
+# The entries of each log by the number of bounds at or before their time: odd numbers lie within a span. An entry
+# without a time that can be read goes to the first day, where it is told.
+_ENTRIES = """
+WITH readable AS (
+    SELECT * FROM batch WHERE CASE WHEN json_valid(body) THEN json_type(body, '$.logs') = 'ARRAY' ELSE false END
+), entries AS (
+    SELECT log, entry, place,
+        CASE WHEN regexp_matches(coalesce(entry->>'timestamp', ''), '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d')
+        THEN len(list_filter(bounds, lambda bound: bound <= left(entry->>'timestamp', 19))) ELSE 1 END AS slot
+    FROM (
+        SELECT log, bounds, unnest(list) AS entry, generate_subscripts(list, 1) AS place
+        FROM (SELECT log, bounds, from_json(body, '{"logs": ["JSON"]}').logs AS list FROM readable)
+    )
+), lists AS (
+    SELECT log, slot, count(*) AS count, '[' || string_agg(entry::VARCHAR, ',' ORDER BY place) || ']' AS list
+    FROM entries GROUP BY log, slot
+), slots AS (
+    SELECT log, body, unnest(range(1, len(bounds), 2)) AS slot FROM readable
+)
+SELECT log, coalesce(count, 0) AS count,
+       json_merge_patch(body::JSON, json_object('logs', coalesce(list, '[]')::JSON))::VARCHAR AS piece
+FROM slots LEFT JOIN lists USING (log, slot) ORDER BY log, slot
+"""
 _COMMA, _QUOTE = ord(","), ord('"')
 
 Places: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
@@ -75,6 +102,29 @@ def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     return Pieces(tuple(bodies), tuple(counts), int(firsts[0]), len(slots) - int(lasts[-1]))
 
 
+def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None]:
+    """The entries of each log in each of its spans, which here begin with their first moment and end before their last.
+
+    None for a body that is no log.
+    """
+    batch = pl.DataFrame(
+        {
+            "log": range(len(logs)),
+            "body": as_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
+            "bounds": [
+                [edge.decode() for span in spans for edge in (span.begin, span.end)] for _, spans in logs
+            ],
+        },
+        schema_overrides={"bounds": pl.List(pl.String)},
+    )
+    found = run_on(_ENTRIES, batch)
+    pieces: list[Pieces | None] = [None] * len(logs)
+    for (log,), of_log in found.group_by("log", maintain_order=True):
+        bodies = tuple(piece.encode() for piece in of_log["piece"])
+        pieces[log] = Pieces(bodies, tuple(of_log["count"]), 0, 0)
+    return pieces
+
+
 def _row_starts(body: bytes, start: int) -> Places:
     """Where `ROW_START` stands in the body from `start` on."""
     text = np.frombuffer(body, np.uint8)[start:]
@@ -99,7 +149,7 @@ def _labels(body: bytes, places: Places) -> "np.ndarray[tuple[int], np.dtype[np.
 
 
 def _end_of_rows(body: bytes, start: int, places: Places) -> int | None:
-    """Where the last row ends; None unless all rows stand in the list that opened before `start`, one behind the other."""
+    """Where the last row ends; None unless all stand in the list that opened before `start`, one behind the other."""
     text = np.frombuffer(body, np.uint8)
     if places[0] != start or not (text[places[1:] - 1] == _COMMA).all():
         return None

@@ -101,7 +101,7 @@ class Decoder:
 
     def decode(self, bodies: pl.Series) -> Decoded:
         """Columns of all bodies (Binary), and what could not be read."""
-        texts = _texts(bodies)
+        texts = as_texts(bodies)
         batch = pl.DataFrame({"body": texts}).with_row_index("answer")
         good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
         try:
@@ -132,7 +132,7 @@ class Decoder:
         numbers, texts = dict.fromkeys(self.fields, "DOUBLE"), dict.fromkeys(self.extra, "VARCHAR")
         shape = json.dumps({"set": [{"time": "VARCHAR", **numbers, **texts}]})
         query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
-        return _run(query, batch).rename({"time": "raw_time"})
+        return run_on(query, batch).rename({"time": "raw_time"})
 
     def _unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
@@ -156,7 +156,7 @@ class Decoder:
 
     def _sort_out(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The answers of the right shape, and the others with the reason."""
-        kinds = _run(_REASONS, batch)
+        kinds = run_on(_REASONS, batch)
         return batch.filter(kinds["reason"].is_null()), kinds.drop_nulls("reason")
 
     def _look_closely(
@@ -164,7 +164,7 @@ class Decoder:
     ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
         """The rows with null for each bad value of these answers, the bad values, and the unknown fields."""
         known = ["time", *self.fields]
-        cells = _run(_ODD_CELLS, batch, known=known)
+        cells = run_on(_ODD_CELLS, batch, known=known)
         unknown = set(cells.filter(~pl.col("field").is_in(known))["field"])
         self._learn(unknown)
         begins = rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())
@@ -195,11 +195,11 @@ class Decoder:
         found = batch["body"].str.head(ENVELOPE).str.extract(r'"resolution"\s*:\s*"(\w+)"')
         if not found.null_count():
             return found
-        late = _run(_RESOLUTIONS, batch)["resolution"]
+        late = run_on(_RESOLUTIONS, batch)["resolution"]
         return found.zip_with(found.is_not_null(), late)
 
 
-def _run(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
+def run_on(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
     """The query's rows over `batch`, by this thread's engine."""
     engine = _engine()
     engine.register("batch", _pieces(batch))
@@ -252,13 +252,13 @@ def _key_marks(texts: pl.Series) -> int:
 
 def unreadable(bodies: pl.Series) -> list[int]:
     """The places of the bodies (Binary) that are no JSON object with a list of rows."""
-    batch = pl.DataFrame({"body": _texts(bodies)}).with_row_index("answer")
+    batch = pl.DataFrame({"body": as_texts(bodies)}).with_row_index("answer")
     if not batch.height:
         return []
-    return _run(_REASONS, batch).drop_nulls("reason")["answer"].to_list()
+    return run_on(_REASONS, batch).drop_nulls("reason")["answer"].to_list()
 
 
-def _texts(bodies: pl.Series) -> pl.Series:
+def as_texts(bodies: pl.Series) -> pl.Series:
     """The bodies as text; null where they are not UTF-8."""
     try:
         return bodies.cast(pl.String)

@@ -13,8 +13,10 @@ import polars as pl
 
 from pipeline.timebase import ONE_DAY, local_day
 
-# How long after its end a day may still grow: Classic portals process for up to two hours.
+# How long after its end a day may still grow: Classic portals process for up to two hours, less for plants with the
+# Professional package; ennexOS answers with all that was uploaded, every five minutes.
 DELAY: Mapping[str, dt.timedelta] = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
+PROFESSIONAL_DELAY = dt.timedelta(minutes=15)
 HOUR = dt.timedelta(hours=1)
 # The first zone in which a day begins.
 FIRST_ZONE = "Pacific/Kiritimati"

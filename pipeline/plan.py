@@ -8,15 +8,17 @@ from decimal import Decimal
 
 import polars as pl
 
+from pipeline.asking import weeks
 from pipeline.billing import PriceList
 from pipeline.billing.units import asked_systems, with_capacity
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.runtime import Runtime
-from pipeline.steps.base import listed
+from pipeline.steps.base import BALANCE, PV, listed
 from pipeline.steps.billing import capacities, moves, this_month
-from pipeline.steps.fetching import count_day_requests, count_list_requests
+from pipeline.steps.fetching import device_requests, sets_requests
+from pipeline.steps.wanted import wanted_logs, wanted_set
 from pipeline.timebase import ONE_DAY
-from schemas import ApiRequests
+from schemas import ApiRequests, storage
 from schemas.base import CAPACITY_CLASSES
 
 # Typical sizes of a day's answer, from recorded ones, for what was never asked before.
@@ -73,9 +75,17 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
     """
     plants = _known(runtime)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
-    requests = Counter(lists=count_list_requests(runtime))
-    for day in days:
-        requests.update(count_day_requests(runtime, day))
+    # The list of plants is always asked for.
+    requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
+    size = requests["lists"] * TYPICAL_BYTES["lists"]
+    for week in weeks(days):
+        for wanted in (
+            *(wanted_set(runtime, source, week) for source in (BALANCE, PV)),
+            wanted_logs(runtime, week),
+        ):
+            table = storage(wanted.model).table
+            requests[table] += len(wanted.asked)
+            size += wanted.plant_days * TYPICAL_BYTES[table]
     total = sum(requests.values())
     budget = runtime.settings.sma_requests_per_5_min
     month = this_month(runtime, prices)
@@ -86,7 +96,7 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
         days=len(days),
         plants=plants.height,
         requests=requests,
-        bytes=sum(count * TYPICAL_BYTES[table] for table, count in requests.items()),
+        bytes=size,
         minutes=total / budget * BUDGET_MINUTES if budget else None,
         month=month,
         classes=_class_costs(priced, _asked_in(runtime, month, prices)),

@@ -11,20 +11,20 @@ PARENT: Final = "dagster/parent_run_id"
 # Comma-separated backends, or ids of plants, to ask for; without the tag all.
 BACKENDS: Final = "sunledger/backends"
 PLANTS: Final = "sunledger/plants"
-# `missing`: ask for what is not stored, may still have grown or failed. `all`: ask for everything.
+# `all`: ask also for what is stored and final. Without it a run asks for what is missing.
 ASK: Final = "sunledger/ask"
-MISSING: Final = "missing"
+ALL: Final = "all"
 # The moment for which a schedule found the days of a run due.
 DUE_AT: Final = "sunledger/due_at"
 
 
 def limits(tags: Mapping[str, str]) -> dict[str, Any]:
-    """What the tags of a run mean to its runtime. A run that tries another one again asks for what that one missed."""
-    ask = tags.get(ASK, MISSING if PARENT in tags else "all")
+    """What the tags of a run mean to its runtime."""
     return {
         "only_plants": _words(tags.get(PLANTS, "")),
         "only_backends": _words(tags.get(BACKENDS, "")),
-        "missing_only": ask == MISSING,
+        # A run that tries another one again carries its tags, and asks for what that one missed.
+        "again": tags.get(ASK) == ALL and PARENT not in tags,
     }
 
 

@@ -55,20 +55,22 @@ def utc_now() -> dt.datetime:
 class Runtime:
     """One per run. Close it, or use it as a context.
 
-    `only_plants` and `only_backends` limit a run to these; empty means all. With `missing_only`, a day is asked only
-    for what is not stored yet, may still have grown when it was read, or failed the last time.
+    `only_plants` and `only_backends` limit a run to these; empty means all. A run asks only for what is not stored yet,
+    may have grown since it was read, or failed the last time, and for lists once a day; with `again` it asks for all.
     """
 
     settings: Settings
     only_plants: frozenset[str] = frozenset()
     only_backends: frozenset[str] = frozenset()
-    missing_only: bool = False
+    again: bool = False
     progress: Progress = field(default_factory=Silence)
     now: Callable[[], dt.datetime] = utc_now
     make_session: Callable[[Settings], SmaSession] | None = None
     missing: list[Missing] = field(default_factory=list)
     # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
     listed: dict[int, frozenset[str]] = field(default_factory=dict)
+    # Sets whose weeks the API refuses while it answers their days.
+    weekless: set[str] = field(default_factory=set)
     _session: SmaSession | None = None
     _lake: Lake | None = None
     _requests: RequestLog | None = None

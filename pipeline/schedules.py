@@ -12,7 +12,7 @@ import dagster as dg
 from assets.common import DAYS_PER_RUN
 from pipeline import due, steps
 from pipeline.errors import SunledgerError
-from pipeline.run_tags import ASK, BACKENDS, DUE_AT, MISSING, RANGE_END, RANGE_START
+from pipeline.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 
@@ -116,7 +116,7 @@ def _today(
     if not groups:
         return dg.SkipReason("No ennexOS plant is known: Classic plants are read when their day is over.")
     days = due.live_days(context.scheduled_execution_time, groups)
-    return list(_requests(days, {BACKENDS: "ennexos", ASK: MISSING}))
+    return list(_requests(days, {BACKENDS: "ennexos"}))
 
 
 def _closing(
@@ -137,7 +137,7 @@ def _closing(
             f"{len(days)} days are not whole, the newest is {max(days)}. They were tried lately: see the check "
             f"'standing' of energy_daily."
         )
-    return list(_requests(ready, {ASK: MISSING, DUE_AT: now.isoformat()}))
+    return list(_requests(ready, {DUE_AT: now.isoformat()}))
 
 
 def _window(
@@ -148,7 +148,7 @@ def _window(
         return dg.SkipReason(NO_PLANTS)
     first, last = due.sliding_window(context.scheduled_execution_time, groups, days)
     first = max(first, runtime.settings.first_day)
-    return list(_requests([first + i * DAY for i in range((last - first).days + 1)], {}))
+    return list(_requests([first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL}))
 
 
 def _groups(runtime: Runtime) -> frozenset[due.Group]:

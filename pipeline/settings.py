@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.errors import ConfigurationError
 
@@ -113,6 +113,11 @@ def _budget_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _ids(value: object) -> object:
+    """Ids from a list joined by commas."""
+    return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 BudgetUrl = Annotated[SecretStr, AfterValidator(_budget_url)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -208,6 +213,11 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="Redis in which machines share the request budget: redis://[user:password@]host[:port][/database], "
         "or rediss:// for TLS. Needs the extra `cluster`. Default: none, the budget is this machine's.",
+    )
+    professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)] = Field(
+        default=frozenset(),
+        description="Ids, joined by commas, of the plants on Sunny Portal Classic with the Professional package, whose "
+        "data is there after 15 minutes and not 2 hours. Default: none.",
     )
     first_day: dt.date = Field(
         default=dt.date(2015, 1, 1),

@@ -16,14 +16,24 @@ class RawAnswers(
     volatile=("fetched_at", "elapsed_ms", "attempts"),
     row_group=RAW_ROW_GROUP,
 ):
-    """Answers of SMA's API as received, with the request that each of them answers."""
+    """Answers of SMA's API as received, with the request that each of them answers.
+
+    An answer for several days is cut: each day holds its own rows in the answer's envelope.
+    """
 
     plant_id: str = column("Plant asked for; empty for the list of plants.")
     device_id: str = column("Device asked for; empty where a plant was asked for.")
     set_type: str = column("Measurement set as the API names it; empty where the request has none.")
-    request_date: str = column("The request's date as sent; empty where it has none.")
+    request_date: str = column("The request's date as sent, or its first and last; empty where it has none.")
     local_date: pl.Date = column("Partition: the plant-local day asked for, or the day of asking.")
-    target: str = column("Path and query of the request, without host.")
+    target: str = column(
+        "Path and query that answered, without host: after a move of the plant, those of the new id."
+    )
+    time_basis: str = column(
+        "What its times were taken for when the days to ask for, and the day's part of an answer for several days, "
+        "were chosen.",
+        isin=["utc", "plant_local"],
+    )
     status: pl.Int32 = column("HTTP status of the answer.", ge=100, le=599)
     fetched_at: Utc = column("When the answer had arrived.")
     elapsed_ms: float = column(
@@ -32,7 +42,9 @@ class RawAnswers(
     attempts: pl.Int32 = column("Tries that it took.", unit="count", ge=1)
     final: bool = column("False while the day could still grow when it was read.")
     no_rows: bool = column("True where the answer holds no rows, which is not the same as zero energy.")
-    body: pl.Binary = column("The answer's body, byte for byte.")
+    body: pl.Binary = column(
+        "The answer's body, byte for byte; of an answer for several days, the day's part."
+    )
 
 
 class RawPlants(RawAnswers, table="raw_plants"):

@@ -28,7 +28,7 @@ class ApiRequests(
     )
     set_type: str = column("Measurement set as the API names it; empty where the request has none.")
     period: str = column("Period as the API names it; empty where the request has none.")
-    request_date: str = column("The request's date as sent; empty where it has none.")
+    request_date: str = column("The request's date as sent, or its first and last; empty where it has none.")
     attempt: pl.Int32 = column(
         "1 for the first try of a request for data, then counted up.",
         unit="count",

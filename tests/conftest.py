@@ -32,12 +32,13 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def new_runtime(sma: ScriptedSma, settings: Settings) -> Callable[..., Runtime]:
-    """A fresh runtime on the same lake, as the next run would have."""
+    """A fresh runtime on the same lake, as the next run would have; it asks again for what is stored."""
 
-    def build(*plants: str) -> Runtime:
+    def build(*plants: str, again: bool = True) -> Runtime:
         return Runtime(
             settings,
             only_plants=frozenset(plants),
+            again=again,
             now=lambda: NOW,
             make_session=lambda _: sma,  # type: ignore[arg-type,return-value]
         )

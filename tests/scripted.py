@@ -20,6 +20,7 @@ class ScriptedSma:
         self.watts: dict[tuple[str, str], float | None] = {}
         self.broken: set[str] = set()
         self.lists: list[str] = ["11", "12"]
+        self.answered_at = NOW
         self.devices: dict[str, list[dict[str, Any]]] = {}
         # Says something else than usual: a body, or an error; None where nothing is special.
         self.special: Callable[[Request], bytes | SmaError | None] = lambda _: None
@@ -33,8 +34,8 @@ class ScriptedSma:
             if isinstance(special, SmaError):
                 yield Failure(request, special, 6)
             else:
-                body = special if special is not None else json.dumps(self._body(request)).encode()
-                yield Answer(request, request.target, 200, NOW, 5.0, 1, body)
+                body = special if special is not None else compact(self._body(request))
+                yield Answer(request, request.target, 200, self.answered_at, 5.0, 1, body)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -60,10 +61,24 @@ class ScriptedSma:
             return {"sets": ["EnergyAndPowerPv"] if request.device_id else ["EnergyBalance"]}
         if request.endpoint == "logs":
             return {"logs": []}
-        watts = self.watts.get((request.plant_id, request.date), 1000.0)
         # The envelope holds the plant, as SMA's does; its time zone is no row.
         plant = {"plantId": request.plant_id, "name": "x", "timezone": ZONE}
-        return {"plant": plant, "resolution": "FiveMinutes", "set": rows(request.date, watts)}
+        measured = [row for day in days_of(request) for row in rows(day, self._watts(request, day))]
+        return {"plant": plant, "resolution": "FiveMinutes", "set": measured}
+
+    def _watts(self, request: Request, day: str) -> float | None:
+        return self.watts.get((request.plant_id, day), 1000.0)
+
+
+def days_of(request: Request) -> list[str]:
+    """The days that a request for measurements is for: a week begins with its date."""
+    first = dt.date.fromisoformat(request.date)
+    return [str(first + dt.timedelta(days=i)) for i in range(7 if request.period == "Week" else 1)]
+
+
+def compact(content: object) -> bytes:
+    """JSON as SMA writes it."""
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def rows(day: str, watts: float | None) -> list[dict[str, Any]]:

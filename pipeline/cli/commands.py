@@ -57,11 +57,15 @@ def demo(
 
 @app.command()
 def backfill(
+    *,
     first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day.")],
     last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day.")],
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask again for what is stored and final, and for today's lists.")
+    ] = False,
     max_requests: Annotated[
         int | None, typer.Option(min=1, help="Refuse a backfill that needs more requests.")
     ] = None,
@@ -69,12 +73,12 @@ def backfill(
         str | None, typer.Option(metavar="EUR", help="Refuse a backfill that adds more to this month's bill.")
     ] = None,
 ) -> None:
-    """Fetch days from SMA, turn power into energy, publish."""
+    """Fetch what the days lack from SMA, turn power into energy, publish."""
     from pipeline.billing import load_prices  # noqa: PLC0415
     from pipeline.cli.plan import refuse  # noqa: PLC0415
     from pipeline.runs import check_days, recorded  # noqa: PLC0415
 
-    with _runtime(plants) as runtime:
+    with _runtime(plants, again=again) as runtime:
         begin, end = _day("--from", first), _day("--to", last)
         check_days(runtime, begin, end)
         runtime.settings.require_credentials()
@@ -98,10 +102,10 @@ def backfill(
 
 @app.command()
 def refresh() -> None:
-    """Ask SMA for plants, devices and measurement sets only."""
+    """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from pipeline.runs import recorded  # noqa: PLC0415
 
-    with _runtime(None) as runtime:
+    with _runtime(None, again=True) as runtime:
         runtime.settings.require_credentials()
         with Bars() as bars:
             runtime.progress = bars
@@ -113,16 +117,18 @@ def refresh() -> None:
 
 @app.command()
 def plan(
+    *,
     first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day.")],
     last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day.")],
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    again: Annotated[bool, typer.Option("--again", help="As for a backfill that asks again.")] = False,
 ) -> None:
     """Say what a backfill will take - requests, minutes, bytes, PU, EUR - without sending one."""
     from pipeline.cli.plan import make, show  # noqa: PLC0415
 
-    with _runtime(plants) as runtime:
+    with _runtime(plants, again=again) as runtime:
         show(make(runtime, _day("--from", first), _day("--to", last)))
 
 
@@ -287,14 +293,14 @@ def _day(option: str, text: str) -> dt.date:
     raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, as in 2026-10-31.")
 
 
-def _runtime(plants: list[str] | None) -> "Runtime":
+def _runtime(plants: list[str] | None, *, again: bool = False) -> "Runtime":
     from pipeline.runtime import Runtime  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
-    return Runtime(load_settings(), only_plants=wanted)
+    return Runtime(load_settings(), only_plants=wanted, again=again)
 
 
 def _tell_missing(runtime: "Runtime") -> None:

@@ -13,7 +13,10 @@ from pipeline.errors import SmaError, UsageError
 
 Endpoint = Literal["plants", "devices", "sets", "measurements", "logs"]
 
-DAY = "Day"
+Period = Literal["Day", "Week"]
+
+DAY: Period = "Day"
+WEEK: Period = "Week"
 
 _PLANT_LIST_PARAMS = (("WithStatus", "true"), ("WithInstallation", "true"), ("WithLocation", "true"))
 _DEVICE_LIST_PARAMS = (("WithDeactivatedDevices", "true"),)
@@ -23,8 +26,8 @@ _DEVICE_LIST_PARAMS = (("WithDeactivatedDevices", "true"),)
 class Request:
     """One GET of the Monitoring API. Build it with the constructors below; unused parts stay empty strings.
 
-    `period` is the API's word (`Day`, `Month`, ...), `date` its `Date` parameter (`YYYY-MM-DD` for a day). An
-    empty `device_id` means the plant itself.
+    `period` is the API's word (`Day`, `Month`, ...), `date` its `Date` parameter (`YYYY-MM-DD` for a day or week) or,
+    for logs, the day or the days from and to (`YYYY-MM-DD/YYYY-MM-DD`). An empty `device_id` means the plant itself.
     """
 
     endpoint: Endpoint
@@ -57,17 +60,28 @@ class Request:
     @classmethod
     def plant_day(cls, plant_id: str, set_type: str, day: dt.date | str) -> Self:
         """One day of a plant-level set in the highest resolution: mean power in W per interval."""
-        return cls("measurements", plant_id, "", set_type, DAY, _iso_day(day))
+        return cls.measured(plant_id, "", set_type, DAY, day)
 
     @classmethod
     def device_day(cls, plant_id: str, device_id: str, set_type: str, day: dt.date | str) -> Self:
         """One day of a device-level set in the highest resolution: mean power in W per interval."""
-        return cls("measurements", plant_id, device_id, set_type, DAY, _iso_day(day))
+        return cls.measured(plant_id, device_id, set_type, DAY, day)
 
     @classmethod
-    def logs(cls, plant_id: str, day: dt.date | str) -> Self:
-        """The plant's log entries of one day."""
-        return cls("logs", plant_id, "", "", DAY, _iso_day(day))
+    def measured(
+        cls, plant_id: str, device_id: str, set_type: str, period: Period, day: dt.date | str
+    ) -> Self:
+        """A set of a plant (empty `device_id`) or device in the highest resolution, for a day or for seven.
+
+        Whether a week begins with its date or is that date's calendar week is not known: ask with a Monday.
+        """
+        return cls("measurements", plant_id, device_id, set_type, period, _iso_day(day))
+
+    @classmethod
+    def logs(cls, plant_id: str, first: dt.date | str, last: dt.date | str | None = None) -> Self:
+        """The plant's log entries of one day, or of the days from `first` to `last`."""
+        begin, end = _iso_day(first), _iso_day(first if last is None else last)
+        return cls("logs", plant_id, "", "", "", begin if begin == end else f"{begin}/{end}")
 
     @property
     def path(self) -> str:
@@ -95,7 +109,8 @@ class Request:
         if self.endpoint == "devices":
             return _DEVICE_LIST_PARAMS
         if self.endpoint == "logs":
-            return (("From", self.date), ("To", self.date))
+            first, _, last = self.date.partition("/")
+            return (("From", first), ("To", last or first))
         return (("Date", self.date),) if self.date else ()
 
     @property

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import polars as pl
 
 from pipeline import master
+from pipeline.due import DELAY, PROFESSIONAL_DELAY
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.runtime import Runtime
+from pipeline.settings import Settings
 from pipeline.timebase import days_frame
 from schemas import (
     Devices,
@@ -82,6 +84,14 @@ def listed(runtime: Runtime) -> pl.DataFrame:
     if runtime.only_backends:
         listed = listed.filter(pl.col("backend").is_in(sorted(runtime.only_backends)))
     return listed
+
+
+def delay(settings: Settings) -> pl.Expr:
+    """How long after its end a plant's day may still grow, and how long nothing new is to be had after a reading."""
+    paid = pl.col("plant_id").is_in(sorted(settings.professional_plants))
+    usual = pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us"))
+    faster = (pl.col("backend") == "classic") & paid
+    return pl.when(faster).then(pl.lit(PROFESSIONAL_DELAY, pl.Duration("us"))).otherwise(usual).alias("delay")
 
 
 def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:

@@ -1,94 +1,81 @@
 """The steps that call the API: what to ask for, and the answers as received into the raw lake."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 
 import polars as pl
 
-from pipeline import access, master
-from pipeline.due import DELAY
+from pipeline import access, asking, master
+from pipeline.asking import Asked
 from pipeline.fetch import Fetched, raw_frames
 from pipeline.runtime import Missing, Runtime
 from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.spread import Dated, Spreading
 from pipeline.steps.access import owners_of
 from pipeline.steps.base import (
-    BALANCE,
     EMPTY_NOW,
     NOT_LISTED,
-    PV,
     REQUEST_FAILED,
     Report,
     SetSource,
-    in_operation,
     listed,
     quarantine,
     report_of,
 )
-from pipeline.timebase import request_dates
+from pipeline.steps.wanted import Wanted, wanted_logs, wanted_set
 from pipeline.transform import quarantined
 from schemas import (
     Devices,
     MeasurementSets,
-    Quarantine,
     RawAnswers,
     RawDevices,
-    RawLogs,
     RawMeasurementSets,
     RawPlants,
     Table,
     storage,
 )
-from warehouse.lake import Part
 
 
 def fetch_plants(runtime: Runtime) -> Report:
-    """Ask for the list of plants."""
+    """Ask for the list of plants: always, since it is one request and tells of lost access."""
     return _fetch_list(runtime, RawPlants, [Request.plants()])
 
 
 def fetch_devices(runtime: Runtime) -> Report:
-    """Ask for each plant's devices."""
-    return _fetch_list(runtime, RawDevices, _device_requests(runtime))
+    """Ask for each plant's devices, once a day."""
+    return _fetch_list(runtime, RawDevices, device_requests(runtime))
 
 
 def fetch_measurement_sets(runtime: Runtime) -> Report:
-    """Ask which sets each plant and each of its active devices has."""
-    return _fetch_list(runtime, RawMeasurementSets, _sets_requests(runtime))
+    """Ask which sets each plant and each of its active devices has, once a day."""
+    return _fetch_list(runtime, RawMeasurementSets, sets_requests(runtime))
 
 
-def fetch_set(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
-    """Ask for one set of every plant or device that has it and was in operation on the day."""
-    places = _places(runtime, source, day)
-    return _fetch_day(runtime, source.raw, day, places, _set_requests(runtime, source, places, day))
+def fetch_set(
+    runtime: Runtime, source: SetSource, days: Iterable[dt.date]
+) -> Iterator[tuple[dt.date, Report]]:
+    """Ask for what the days lack of one set, of every plant or device that has it; each day as it is stored.
+
+    Days of one calendar week are asked for together. Weeks that are finished stay when a later one fails.
+    """
+    for week in asking.weeks(days):
+        yield from _fetch_days(runtime, wanted_set(runtime, source, week))
 
 
-def fetch_logs(runtime: Runtime, day: dt.date) -> Report:
-    """Ask for every plant's log of the day."""
-    places = in_operation(listed(runtime), day, runtime.now())
-    return _fetch_day(
-        runtime, RawLogs, day, places, [Request.logs(plant, day) for plant in places["plant_id"]]
-    )
+def fetch_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+    """Ask for what the days lack of every plant's log; each day as it is stored."""
+    for week in asking.weeks(days):
+        yield from _fetch_days(runtime, wanted_logs(runtime, week))
 
 
-def count_list_requests(runtime: Runtime) -> int:
-    """How many requests a refresh of the lists takes, as far as the lake knows the plants."""
-    return 1 + len(_device_requests(runtime)) + len(_sets_requests(runtime))
+def device_requests(runtime: Runtime) -> list[Request]:
+    """Of every plant whose devices were not asked for today."""
+    return _not_today(runtime, RawDevices, [Request.devices(plant) for plant in listed(runtime)["plant_id"]])
 
 
-def count_day_requests(runtime: Runtime, day: dt.date) -> dict[str, int]:
-    """How many requests a day takes, by raw table; asks nobody."""
-    counts = {
-        storage(source.raw).table: len(_set_requests(runtime, source, _places(runtime, source, day), day))
-        for source in (BALANCE, PV)
-    }
-    return counts | {storage(RawLogs).table: in_operation(listed(runtime), day, runtime.now()).height}
-
-
-def _device_requests(runtime: Runtime) -> list[Request]:
-    return [Request.devices(plant) for plant in listed(runtime)["plant_id"]]
-
-
-def _sets_requests(runtime: Runtime) -> list[Request]:
+def sets_requests(runtime: Runtime) -> list[Request]:
     """Of every plant and active device, and once of each deactivated one: its past can still be asked for."""
     plants = listed(runtime)
     known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()
@@ -102,116 +89,92 @@ def _sets_requests(runtime: Runtime) -> list[Request]:
     )
     requests = [Request.plant_sets(plant) for plant in plants["plant_id"]]
     requests += [Request.device_sets(*ids) for ids in wanted.select("plant_id", "device_id").rows()]
-    return sorted(requests)
+    return _not_today(runtime, RawMeasurementSets, sorted(requests))
 
 
-def _set_requests(runtime: Runtime, source: SetSource, places: pl.DataFrame, day: dt.date) -> list[Request]:
-    basis, name = runtime.settings.sma_time_basis, source.set.name
-    return [
-        Request.device_day(row["plant_id"], row["device_id"], name, date)
-        if source.of_devices
-        else Request.plant_day(row["plant_id"], name, date)
-        for row in places.iter_rows(named=True)
-        for date in request_dates(day, row["timezone"], basis)
-    ]
-
-
-def _places(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
-    """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
-    plants = in_operation(listed(runtime), day, runtime.now())
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
-    owner = pl.col("device_id").is_not_null() if source.of_devices else pl.col("device_id").is_null()
-    having = sets.filter(owner).collect().join(plants, on="plant_id").sort("plant_id", "device_id")
-    ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() < day).collect()
-    return having.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")
+def _not_today(runtime: Runtime, model: type[RawAnswers], requests: list[Request]) -> list[Request]:
+    """The requests that were not answered today, or all where everything is asked for anew."""
+    if runtime.again:
+        return requests
+    part = {"local_date": runtime.today()}
+    answered = {
+        ids
+        for batch in runtime.lake.batches(model, part, columns=["plant_id", "device_id"])
+        for ids in batch.iter_rows()
+    }
+    return [request for request in requests if (request.plant_id, request.device_id) not in answered]
 
 
 def _fetch_list(runtime: Runtime, model: type[RawAnswers], requests: Sequence[Request]) -> Report:
-    return _fetch(runtime, model, runtime.today(), requests, {}, with_rows=())
+    today = runtime.today()
+    asked = [Asked(request, {today: None}) for request in requests]
+    days = {today: Fetched(runtime.settings.sma_time_basis)}
+    ((_, report),) = _fetch_days(runtime, Wanted(model, asked, days, {}))
+    return report
 
 
-def _fetch_day(
-    runtime: Runtime, model: type[RawAnswers], day: dt.date, places: pl.DataFrame, requests: Sequence[Request]
-) -> Report:
-    delay = pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us"))
-    final_after = dict(places.select("plant_id", pl.col("day_end") + delay).rows())
-    columns = list(_STORED)
-    batches = runtime.lake.batches(model, {"local_date": day}, columns=columns)
-    stored = pl.concat([pl.DataFrame(schema=_STORED), *batches])
-    with_rows = set(stored.filter(~pl.col("no_rows")).select(_REQUEST).rows())
-    if runtime.missing_only:
-        requests = _missing(runtime, model, day, stored, requests)
-        if not requests:
-            return Report(rows=stored.height, facts={"requests": 0})
-    return _fetch(runtime, model, day, sorted(requests), final_after, with_rows=with_rows)
-
-
-def _missing(
-    runtime: Runtime, model: type[Table], day: dt.date, stored: pl.DataFrame, requests: Sequence[Request]
-) -> list[Request]:
-    """The requests whose answer is not stored, may still have grown, or was set aside when it was last asked for."""
-    part: Part = {"local_date": day, "source": storage(model).table}
-    doubtful = {
-        (plant, device or "")
-        for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
-        for plant, device in batch.select("plant_id", "device_id").rows()
-    }
-    final = set(stored.filter("final").select(_REQUEST).rows())
-    return [
-        request
-        for request in requests
-        if (request.plant_id, request.device_id, request.date) not in final
-        or (request.plant_id, request.device_id) in doubtful
-    ]
-
-
-_REQUEST = ("plant_id", "device_id", "request_date")
-_STORED = {**dict.fromkeys(_REQUEST, pl.String), "final": pl.Boolean, "no_rows": pl.Boolean}
-
-
-def _fetch(
-    runtime: Runtime,
-    model: type[RawAnswers],
-    day: dt.date,
-    requests: Sequence[Request],
-    final_after: dict[str, dt.datetime],
-    with_rows: Iterable[tuple[str, str, str]],
-) -> Report:
-    table = storage(model).table
-    fetched = Fetched()
-    if not requests:
-        return Report(facts={"requests": 0})
-    runtime.progress.begin(table, str(day), len(requests))
-    results = _counted(runtime, table, runtime.session.fetch(requests))
-    frames = raw_frames(
-        results,
-        day,
-        final_after=final_after,
-        with_rows=frozenset(with_rows),
-        fetched=fetched,
-        still_listed=lambda: _still_listed(runtime),
+def _fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Report]]:
+    """Ask, and replace each day's part by what came; all days of the answers are on their way at once."""
+    if not wanted.asked:
+        yield from ((day, Report(facts={"requests": 0})) for day in wanted.days)
+        return
+    model, days = wanted.model, wanted.days
+    table, label = (
+        storage(model).table,
+        " to ".join(str(day) for day in dict.fromkeys((min(days), max(days)))),
     )
-    # The set of what was answered fills while the frames are drawn, before the commit looks at it.
-    written = runtime.lake.replace(model, {"local_date": day}, frames, devices=fetched.series)
-    quarantine(runtime, model, day, _failed(fetched, model, day), plants=_plants_of(requests))
-    for failure in fetched.failures:
-        reason = str(failure.error)
-        runtime.missing.append(Missing(str(day), table, failure.request.plant_id, reason))
-    for plant in fetched.unlisted:
+    runtime.progress.begin(table, label, len(wanted.asked))
+    with ExitStack() as open_parts:
+        parts = {
+            day: open_parts.enter_context(runtime.lake.replacement(model, {"local_date": day}))
+            for day in days
+        }
+        dated = _dated(runtime, wanted)
+        for day, frame in raw_frames(dated, days, lambda: _still_listed(runtime)):
+            parts[day].add(frame)
+        for day, fetched in days.items():
+            written = parts[day].commit(devices=fetched.series)
+            quarantine(
+                runtime, model, day, _failed(fetched, model, day), plants=_plants_of(wanted.asked, day)
+            )
+            _tell_missing(runtime, table, day, fetched)
+            yield (
+                day,
+                report_of(
+                    written,
+                    requests=len(wanted.asked),
+                    days_asked_together=len(days),
+                    answers=fetched.answers,
+                    bytes=fetched.bytes,
+                    failed=len(fetched.failures),
+                    kept_because_empty=len(fetched.kept),
+                    no_longer_listed=len(fetched.unlisted),
+                ),
+            )
+
+
+def _dated(runtime: Runtime, wanted: Wanted) -> Iterator[Dated]:
+    """What comes, by day."""
+    table, basis = storage(wanted.model).table, runtime.settings.sma_time_basis
+
+    def fetch(requests: Iterable[Request]) -> Iterator[Answer | Failure]:
+        return _counted(runtime, table, runtime.session.fetch(requests))
+
+    def single(ask: Asked) -> list[Asked]:
+        return asking.single(ask, wanted.zones[ask.request.plant_id], basis)
+
+    return Spreading(fetch, single, slack=basis == "utc", refused=runtime.weekless).dated(wanted.asked)
+
+
+def _tell_missing(runtime: Runtime, table: str, day: dt.date, fetched: Fetched) -> None:
+    missing = partial(Missing, str(day), table)
+    runtime.missing += [missing(f.request.plant_id, str(f.error)) for f in fetched.failures]
+    if fetched.unlisted:
         reason = access.why_gone(runtime.settings.sma_flow, owners_of(runtime.settings))
-        runtime.missing.append(Missing(str(day), table, plant, f"SMA answers without rows; {reason}"))
-    for plant, _ in fetched.kept:
-        reason = "SMA answers without rows where rows are stored; the stored ones were kept"
-        runtime.missing.append(Missing(str(day), table, plant, reason))
-    return report_of(
-        written,
-        requests=len(requests),
-        answers=fetched.answers,
-        bytes=fetched.bytes,
-        failed=len(fetched.failures),
-        kept_because_empty=len(fetched.kept),
-        no_longer_listed=len(fetched.unlisted),
-    )
+        text = f"SMA answers without rows; {reason}"
+        runtime.missing += [missing(plant, text) for plant in sorted(fetched.unlisted)]
+    text = "SMA answers without rows where rows are stored; the stored ones were kept"
+    runtime.missing += [missing(plant, text) for plant, _ in fetched.kept]
 
 
 def _still_listed(runtime: Runtime) -> set[str]:
@@ -222,8 +185,9 @@ def _still_listed(runtime: Runtime) -> set[str]:
     return set(master.plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]})))
 
 
-def _plants_of(requests: Sequence[Request]) -> set[str]:
-    return {request.plant_id for request in requests}
+def _plants_of(asked: Collection[Asked], day: dt.date) -> set[str]:
+    """The plants that were asked for the day."""
+    return {ask.request.plant_id for ask in asked if day in ask.days}
 
 
 def _counted(runtime: Runtime, step: str, results: Iterable[Answer | Failure]) -> Iterator[Answer | Failure]:

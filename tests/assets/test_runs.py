@@ -14,11 +14,14 @@ from pipeline.runs import RunFailedError, Runs, check_days, chunks, recorded
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.sma.requests import Request
-from schemas import EnergyDaily, RawEnergyBalance
+from schemas import EnergyDaily
 from tests.scripted import NOW, ScriptedSma
 
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 6)
 DAYS = ["2021-10-04", "2021-10-05", "2021-10-06"]
+# A weekend, a week, and two days of the next; by the Mondays that they are asked for with.
+AROUND = dt.date(2021, 10, 2), dt.date(2021, 10, 12)
+MONDAYS = ["2021-09-27", "2021-10-04", "2021-10-11"]
 
 
 @pytest.fixture
@@ -62,27 +65,9 @@ def test_published_after_a_run(runs: Runs) -> None:
     assert runs.runtime.settings.warehouse.is_file()
 
 
-def test_days_before_a_failing_one_are_kept_and_recorded(runs: Runs, sma: ScriptedSma) -> None:
-    fetch = sma.fetch
-
-    def fail_on_the_third_day(requests):  # type: ignore[no-untyped-def]
-        for request in requests:
-            if request.date == "2021-10-06":
-                sma.broken |= {"11", "12"}
-            yield from fetch([request])
-
-    sma.fetch = fail_on_the_third_day  # type: ignore[method-assign]
-    with pytest.raises(RunFailedError, match="None of 2 requests was answered") as caught:
-        runs.days(FIRST, LAST)
-    assert caught.value.exit_code == 1
-    stored = runs.runtime.lake.scan(RawEnergyBalance).select("local_date").unique().collect()
-    assert sorted(str(day) for day in stored["local_date"]) == DAYS[:2]
-    assert sorted(materialized(runs, "raw_energy_balance")) == DAYS[:2]
-
-
-def fail_on(sma: ScriptedSma, *days: str, times: int = 1000) -> None:
-    """Answer 503 for these days, so many times each."""
-    left = dict.fromkeys(days, times)
+def fail_on(sma: ScriptedSma, *dates: str, times: int = 1000) -> None:
+    """Answer 503 to requests for these dates, so many times each."""
+    left = dict.fromkeys(dates, times)
 
     def special(request: Request) -> SmaError | None:
         if request.endpoint != "measurements" or not left.get(request.date):
@@ -93,32 +78,35 @@ def fail_on(sma: ScriptedSma, *days: str, times: int = 1000) -> None:
     sma.special = special
 
 
-def test_a_failing_day_does_not_lose_those_after_it(runs: Runs, sma: ScriptedSma) -> None:
-    fail_on(sma, DAYS[1])
-    with pytest.raises(RunFailedError, match="None of 2 requests was answered"):
-        runs.days(FIRST, LAST)
-    assert sorted(materialized(runs, "raw_energy_balance")) == [DAYS[0], DAYS[2]]
+def test_a_failing_week_does_not_lose_those_around_it(runs: Runs, sma: ScriptedSma) -> None:
+    fail_on(sma, MONDAYS[1])
+    with pytest.raises(RunFailedError, match=r"7 days failed.*None of 2 requests was answered") as caught:
+        runs.days(*AROUND)
+    assert caught.value.exit_code == 1
+    fetched = ["2021-10-02", "2021-10-03", "2021-10-11", "2021-10-12"]
+    assert sorted(materialized(runs, "raw_energy_balance")) == fetched
     # What was fetched is energy all the same.
     stored = runs.runtime.lake.scan(EnergyDaily).select("local_date", "status").unique().collect()
-    assert dict(stored.rows()) == {FIRST: "complete", LAST: "complete"}
+    assert {str(day): status for day, status in stored.rows()} == dict.fromkeys(fetched, "complete")
 
 
-def test_a_fault_that_passes_costs_a_second_try_of_that_day_alone(runs: Runs, sma: ScriptedSma) -> None:
-    fail_on(sma, DAYS[0], times=2)
-    runs.days(FIRST, LAST)
+def test_a_fault_that_passes_costs_a_second_try_of_that_week_alone(runs: Runs, sma: ScriptedSma) -> None:
+    fail_on(sma, MONDAYS[0], times=2)
+    runs.days(*AROUND)
     balance = [(r.plant_id, r.date) for r in sma.asked if r.endpoint == "measurements" and not r.device_id]
-    assert sorted(balance) == sorted([(plant, day) for plant in ("11", "12") for day in (DAYS[0], *DAYS)])
-    assert not runs.runtime.missing_only
+    expected = [(plant, date) for plant in ("11", "12") for date in (MONDAYS[0], *MONDAYS)]
+    assert sorted(balance) == sorted(expected)
+    assert runs.runtime.again
 
 
-def test_days_that_fail_one_after_another_end_the_run(runs: Runs, sma: ScriptedSma) -> None:
-    days = [(FIRST + i * dt.timedelta(days=1)).isoformat() for i in range(8)]
-    fail_on(sma, *days[1:])
+def test_weeks_that_fail_one_after_another_end_the_run(runs: Runs, sma: ScriptedSma) -> None:
+    mondays = [(dt.date(2021, 9, 6) + i * dt.timedelta(days=7)).isoformat() for i in range(5)]
+    fail_on(sma, *mondays[1:])
     with pytest.raises(
-        RunFailedError, match=r"3 days failed\. The first, 2021-10-05.*2021-10-08 to 2021-10-11"
+        RunFailedError, match=r"21 days failed\. The first, 2021-09-13.*2021-10-04 to 2021-10-05"
     ):
-        runs.days(FIRST, dt.date(2021, 10, 11))
-    assert {r.date for r in sma.asked if r.endpoint == "measurements"} == set(days[:4])
+        runs.days(dt.date(2021, 9, 11), dt.date(2021, 10, 5))
+    assert {r.date for r in sma.asked if r.endpoint == "measurements"} == set(mondays[:4])
 
 
 def test_wrong_usage_keeps_its_exit_code_through_a_run(

@@ -162,7 +162,7 @@ def test_schedules_are_off_until_they_are_wanted(settings: Settings) -> None:
 
 
 def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
-    assert limits({}) == {"only_plants": frozenset(), "only_backends": frozenset(), "missing_only": False}
-    assert limits({"dagster/parent_run_id": "x"})["missing_only"]
-    assert not limits({"dagster/parent_run_id": "x", ASK: "all"})["missing_only"]
+    assert limits({}) == {"only_plants": frozenset(), "only_backends": frozenset(), "again": False}
+    assert limits({ASK: "all"})["again"]
+    assert not limits({"dagster/parent_run_id": "x", ASK: "all"})["again"]
     assert limits({"sunledger/plants": "11, 12"})["only_plants"] == {"11", "12"}

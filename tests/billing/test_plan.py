@@ -7,13 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline import steps
 from pipeline.billing import load_prices
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.plan import plan, refuse_beyond
 from pipeline.runtime import Runtime
 from tests.billing.record import request, store
-from tests.e2e.test_days import refresh
+from tests.e2e.test_days import fetch, refresh
 from tests.scripted import ScriptedSma
 
 New = Callable[..., Runtime]
@@ -28,12 +27,7 @@ def test_the_plan_is_what_the_backfill_then_asks(new_runtime: New, sma: Scripted
     found = plan(runtime, FIRST, LAST, PRICES)
     assert sma.asked == []
     refresh(runtime)
-    day = FIRST
-    while day <= LAST:
-        steps.fetch_set(runtime, steps.BALANCE, day)
-        steps.fetch_set(runtime, steps.PV, day)
-        steps.fetch_logs(runtime, day)
-        day += dt.timedelta(days=1)
+    fetch(runtime, *(FIRST + dt.timedelta(days=i) for i in range((LAST - FIRST).days + 1)))
     assert found.total_requests == len(sma.asked)
     assert (found.days, found.plants, found.minutes) == (7, 2, None)
     (cost,) = found.classes

@@ -63,6 +63,7 @@ def raw(
         "request_date": [f"{number:04}" for number in range(len(given))],
         "local_date": [DAY] * len(given),
         "target": ["/v1"] * len(given),
+        "time_basis": ["plant_local"] * len(given),
         "status": [200] * len(given),
         "fetched_at": [fetched] * len(given),
         "elapsed_ms": [1.0] * len(given),

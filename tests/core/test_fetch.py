@@ -11,6 +11,7 @@ from pipeline import fetch
 from pipeline.errors import CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.fetch import Fetched, raw_frames
 from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.spread import Dated
 from schemas import RawAnswers, polars_schema
 from tests.core.answers import DAY, Row, body, row
 from warehouse.frames import validate
@@ -45,17 +46,11 @@ def drawn(
     with_rows: frozenset[tuple[str, str, str]] = frozenset(),
     listed: frozenset[str] | None = None,
 ) -> tuple[list[pl.DataFrame], Fetched]:
-    fetched = Fetched()
+    fetched = Fetched("utc", final_after or {}, with_rows)
     asked = {result.request.plant_id for result in results}
-    frames = raw_frames(
-        results,
-        DAY,
-        final_after=final_after or {},
-        with_rows=with_rows,
-        fetched=fetched,
-        still_listed=lambda: asked if listed is None else listed,
-    )
-    return list(frames), fetched
+    dated = ((DAY, result) for result in results)
+    frames = raw_frames(dated, {DAY: fetched}, lambda: asked if listed is None else listed)
+    return [frame for _, frame in frames], fetched
 
 
 def test_answers_become_rows_of_the_raw_lake_as_they_are() -> None:
@@ -70,6 +65,7 @@ def test_answers_become_rows_of_the_raw_lake_as_they_are() -> None:
         "request_date": "2025-07-09",
         "local_date": DAY,
         "target": "/v1/devices/70/measurements/sets/EnergyAndPowerPv/Day?Date=2025-07-09",
+        "time_basis": "utc",
         "status": 200,
         "fetched_at": ARRIVED,
         "elapsed_ms": 12.5,
@@ -104,14 +100,12 @@ def test_no_more_is_drawn_than_a_batch_needs(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(fetch, "BATCH_BYTES", 1)
     asked: list[str] = []
 
-    def results() -> Iterator[Answer]:
+    def results() -> Iterator[Dated]:
         for plant in "abcd":
             asked.append(plant)
-            yield answer(plant_day(plant))
+            yield DAY, answer(plant_day(plant))
 
-    frames = raw_frames(
-        results(), DAY, final_after={}, with_rows=frozenset(), fetched=Fetched(), still_listed=lambda: "abcd"
-    )
+    frames = raw_frames(results(), {DAY: Fetched("utc")}, still_listed=lambda: "abcd")
     next(frames)
     # The first answer of the next plant says that the first plant is complete.
     assert asked == ["a", "b"]
@@ -239,17 +233,14 @@ def test_a_day_of_which_nothing_can_be_read_is_missing_and_ends_no_run() -> None
 def test_wrong_credentials_end_everything_at_once() -> None:
     asked: list[str] = []
 
-    def results() -> Iterator[Answer | Failure]:
+    def results() -> Iterator[Dated]:
         for plant in "abc":
             asked.append(plant)
-            yield failure(plant_day(plant), CredentialsError("The secret is wrong: check SMA_CLIENT_SECRET."))
+            error = CredentialsError("The secret is wrong: check SMA_CLIENT_SECRET.")
+            yield DAY, failure(plant_day(plant), error)
 
     with pytest.raises(CredentialsError, match="SMA_CLIENT_SECRET"):
-        list(
-            raw_frames(
-                results(), DAY, final_after={}, with_rows=frozenset(), fetched=Fetched(), still_listed=set
-            )
-        )
+        list(raw_frames(results(), {DAY: Fetched("utc")}, still_listed=set))
     assert asked == ["a"]
 
 
@@ -277,4 +268,4 @@ def test_failures_beside_kept_rows_are_not_raised() -> None:
 
 
 def test_nothing_asked_is_nothing_drawn() -> None:
-    assert drawn() == ([], Fetched())
+    assert drawn() == ([], Fetched("utc"))

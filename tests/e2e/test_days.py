@@ -49,10 +49,13 @@ def refresh(runtime: Runtime) -> None:
         step(runtime)
 
 
-def fetch(runtime: Runtime, day: dt.date) -> None:
-    steps.fetch_set(runtime, steps.BALANCE, day)
-    steps.fetch_set(runtime, steps.PV, day)
-    steps.fetch_logs(runtime, day)
+def fetch(runtime: Runtime, *days: dt.date) -> None:
+    for reports in (
+        steps.fetch_set(runtime, steps.BALANCE, days),
+        steps.fetch_set(runtime, steps.PV, days),
+        steps.fetch_logs(runtime, days),
+    ):
+        assert [day for day, _ in reports] == sorted(days)
 
 
 def build(runtime: Runtime, day: dt.date) -> None:
@@ -165,7 +168,7 @@ def test_when_nothing_is_answered_the_step_fails(new_runtime: New, sma: Scripted
     before = versions(runtime)
     sma.broken |= {"11", "12"}
     with pytest.raises(SunledgerError, match=r"None of 2 requests was answered.*503"):
-        steps.fetch_set(runtime, steps.BALANCE, MONDAY)
+        list(steps.fetch_set(runtime, steps.BALANCE, [MONDAY]))
     assert versions(runtime) == before
 
 

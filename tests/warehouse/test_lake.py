@@ -182,6 +182,7 @@ def test_volatile_columns_are_not_a_change(lake: Lake) -> None:
             "2021-10-05",
             DAY,
             "/v1/x",
+            "plant_local",
             200,
             at,
             elapsed,

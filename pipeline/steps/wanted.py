@@ -1,0 +1,125 @@
+"""What some days still lack, and the requests for it. Reads the lake, asks nobody."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import polars as pl
+
+from pipeline import asking
+from pipeline.asking import Asked
+from pipeline.fetch import Fetched
+from pipeline.runtime import Runtime
+from pipeline.steps.base import SetSource, delay, in_operation, listed
+from schemas import Devices, MeasurementSets, Quarantine, RawAnswers, RawLogs, storage
+from warehouse.lake import Part
+
+# The plants or devices of a day: plant_id, device_id (empty for a plant), timezone, backend, day_end.
+Places: TypeAlias = Callable[[dt.date], pl.DataFrame]
+_FACTS = ["plant_id", "device_id", "request_date", "time_basis", "fetched_at", "final", "no_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Requests for days of one calendar week; of each day what `Fetched` must know; and the plants' time zones."""
+
+    model: type[RawAnswers]
+    asked: Sequence[Asked]
+    days: Mapping[dt.date, Fetched]
+    zones: Mapping[str, str]
+
+    @property
+    def plant_days(self) -> int:
+        """Days of plants or devices that the requests are for."""
+        return sum(len(ask.days) for ask in self.asked)
+
+
+def wanted_set(runtime: Runtime, source: SetSource, week: Sequence[dt.date]) -> Wanted:
+    """What the days lack of a set: of every plant or device that has it and was in operation."""
+
+    def ask(series: list[asking.Series]) -> list[Asked]:
+        name, basis = source.set.name, runtime.settings.sma_time_basis
+        return asking.measurements(series, name, basis, by_week=name not in runtime.weekless)
+
+    return _wanted(runtime, source.raw, week, lambda day: _having(runtime, source, day), ask)
+
+
+def wanted_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
+    """What the days lack of every plant's log."""
+
+    def places(day: dt.date) -> pl.DataFrame:
+        return in_operation(listed(runtime), day, runtime.now()).with_columns(device_id=pl.lit(""))
+
+    basis = runtime.settings.sma_time_basis
+    return _wanted(runtime, RawLogs, week, places, lambda series: asking.logs(series, basis))
+
+
+def _wanted(
+    runtime: Runtime,
+    model: type[RawAnswers],
+    week: Sequence[dt.date],
+    places: Places,
+    ask: Callable[[list[asking.Series]], list[Asked]],
+) -> Wanted:
+    basis = runtime.settings.sma_time_basis
+    lacking: list[pl.DataFrame] = []
+    days: dict[dt.date, Fetched] = {}
+    for day in week:
+        of_day = places(day).with_columns(delay(runtime.settings))
+        stored = _stored(runtime, model, day)
+        days[day] = Fetched(
+            basis,
+            final_after=dict(of_day.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
+            with_rows=frozenset(
+                stored.filter(~pl.col("no_rows")).select("plant_id", "device_id", "request_date").iter_rows()
+            ),
+        )
+        if not runtime.again:
+            known = _known(runtime, model, day, of_day, stored)
+            of_day = of_day.join(known, on=["plant_id", "device_id"], how="anti")
+        lacking.append(of_day.select("plant_id", "device_id", "timezone", local_date=pl.lit(day)))
+    frame = pl.concat(lacking)
+    zones = dict(frame.select("plant_id", "timezone").iter_rows())
+    return Wanted(model, ask(asking.series_of(frame)), days, zones)
+
+
+def _stored(runtime: Runtime, model: type[RawAnswers], day: dt.date) -> pl.DataFrame:
+    """What is known of the day's stored answers."""
+    frames = runtime.lake.batches(model, {"local_date": day}, columns=_FACTS)
+    return pl.concat([runtime.lake.scan(model).select(_FACTS).clear().collect(), *frames])
+
+
+def _known(
+    runtime: Runtime, model: type[RawAnswers], day: dt.date, places: pl.DataFrame, stored: pl.DataFrame
+) -> pl.DataFrame:
+    """The plants and devices that need not be asked again: stored and final, or read so lately that nothing is new.
+
+    Not so when the last answer was set aside.
+    """
+    same_basis = pl.col("time_basis") == runtime.settings.sma_time_basis
+    read = stored.group_by("plant_id", "device_id").agg(
+        pl.col("final").all(), same_basis.all().alias("same_basis"), pl.col("fetched_at").max()
+    )
+    now = pl.lit(runtime.now())
+    growing = now < pl.col("day_end") + pl.col("delay")
+    lately = growing & (now < pl.col("fetched_at") + pl.col("delay"))
+    known = read.join(places, on=["plant_id", "device_id"]).filter("same_basis", pl.col("final") | lately)
+    part: Part = {"local_date": day, "source": storage(model).table}
+    aside = [
+        batch.with_columns(pl.col("device_id").fill_null(""))
+        for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
+    ]
+    doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *aside])
+    return known.join(doubtful, on=["plant_id", "device_id"], how="anti")
+
+
+def _having(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
+    """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
+    plants = in_operation(listed(runtime), day, runtime.now())
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
+    owner = pl.col("device_id").is_not_null() if source.of_devices else pl.col("device_id").is_null()
+    having = sets.filter(owner).collect().join(plants, on="plant_id").sort("plant_id", "device_id")
+    ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() < day).collect()
+    left = having.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")
+    return left.with_columns(pl.col("device_id").fill_null(""))
