@@ -27,13 +27,14 @@ KWH_PER_W_US = HOURS_PER_US / 1000
 def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
     """interval_start (UTC) and interval_basis of each row.
 
-    For a frame sorted by (series, interval_end) with `second_end` (of a merged row: the end of its second pass),
-    `day_start` (UTC) and `resolution` (duration, the declared one); no two rows of a series share a time.
+    For a frame sorted by (series, interval_end) with `lost_end` (of a merged hour up to this row: where its second pass
+    ends, of which nothing is known), `day_start` (UTC) and `resolution` (duration, the declared one); no two rows of a
+    series share a time.
     """
-    end, step, second = pl.col("interval_end"), pl.col("resolution"), pl.col("second_end").shift(1)
+    end, step, lost = pl.col("interval_end"), pl.col("resolution"), pl.col("lost_end").shift(1)
     same = pl.col("series") == pl.col("series").shift(1)
     # Between two merged rows the second pass is yet to come.
-    before = pl.when(second < end).then(second).otherwise(end.shift(1))
+    before = pl.when((lost > end.shift(1)) & (lost < end)).then(lost).otherwise(end.shift(1))
     follows = (same & (end - before <= step * max_steps)).fill_null(value=False)
     first = ~same.fill_null(value=False)
     from_midnight = first & (end - pl.col("day_start") <= step)

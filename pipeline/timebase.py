@@ -107,9 +107,9 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
     local time) and `second_end` (null: the row stands for one instant).
 
     A label of the repeated hour stands for two instants. The rows of one series are in the order of time, so the second
-    pass begins where the labels jump back, or with the second row of a label. Where there is neither, the vendor merged
-    both passes into one (or one is missing, which looks the same): its rows end in the first pass, `second_end` says
-    where the other one would. In the skipped hour only the moment of the change has a label, in the old time.
+    pass begins where the labels do not grow. Where they always do, the vendor merged both passes into one (or one is
+    missing, which looks the same): its rows end in the first pass, `second_end` says where the other one would. In the
+    skipped hour only the moment of the change has a label, in the old time.
     """
     label = pl.col("label").dt.replace_time_zone("UTC")
     never = pl.lit(None, UTC_US).alias("second_end")
@@ -123,7 +123,7 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
     both = (is_first & is_second & (first > pl.col("day_start"))).fill_null(value=False)
     repeated = pl.when(both).then("label")
     # Within a series: everything made of it is taken over one.
-    jump = (repeated < repeated.forward_fill().shift(1)).fill_null(value=False)
+    jump = (repeated <= repeated.forward_fill().shift(1)).fill_null(value=False)
     alone = pl.len().over(series, "label") == 1
     late = (
         pl.when(alone)

@@ -208,8 +208,10 @@ class SetTransform:
             flagged.alias("flagged"),
             *(pl.when(~rule.broken).then(pl.col(rule.column)).alias(rule.column) for rule in broken),
         )
-        if self.merged_hour == "mean":
-            rows = _both_passes(rows)
+        if rows["second_end"].count():
+            rows = _both_passes(rows) if self.merged_hour == "mean" else _without_second_pass(rows)
+        else:
+            rows = rows.with_columns(lost_end=pl.lit(None, UTC_US))
         return rows.with_columns(interval_columns()).with_columns(energy_columns(self.powers))
 
     def _set_aside(
@@ -267,11 +269,14 @@ _BAD_VALUE = {
 
 def _both_passes(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of one time each: those that are the mean of two passes come once for either."""
-    merged = rows.filter(pl.col("second_end").is_not_null())
-    if not merged.height:
-        return rows
-    both = pl.concat([rows, merged.with_columns(interval_end="second_end")])
-    return both.with_columns(second_end=pl.lit(None, UTC_US)).sort("series", "interval_end")
+    again = rows.filter(pl.col("second_end").is_not_null()).with_columns(interval_end="second_end")
+    both = pl.concat([rows, again]).sort("series", "interval_end")
+    return both.with_columns(lost_end=pl.lit(None, UTC_US))
+
+
+def _without_second_pass(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, and of those from a merged hour on, where the pass ends that is not known."""
+    return rows.with_columns(lost_end=pl.col("second_end").forward_fill().over("series"))
 
 
 def _label(raw: pl.Expr) -> pl.Expr:

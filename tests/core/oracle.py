@@ -69,8 +69,8 @@ def instants(
     """The instant of each plant-local label of a series in the order sent, and the other pass if it is merged.
 
     A label of the repeated hour is of the second pass if it came before, or if it comes once, behind the place where
-    the labels of that hour jump back. If they never jump back, labels that come once are merged: they end in the
-    first pass, and stand for the second too.
+    the labels of that hour do not grow. If they always grow, they are merged: they end in the first pass, and stand
+    for the second too.
     """
     start, end = bounds(day, zone)
     options = []
@@ -81,14 +81,14 @@ def instants(
             [t for t in shown if start < t <= end] or [t for t in shown if t > start] or shown[-1:]
         )
     repeated = [label for label, option in zip(labels, options, strict=True) if len(option) > 1]
-    jumps = any(later < earlier for earlier, later in pairwise(repeated))
+    jumps = any(later <= earlier for earlier, later in pairwise(repeated))
     times, seen, jumped, last = Counter(repeated), set[dt.datetime](), False, None
     found: list[tuple[dt.datetime | None, dt.datetime | None]] = []
     for label, option in zip(labels, options, strict=True):
         if len(option) < 2:
             found.append((option[0] if option else None, None))
             continue
-        jumped = jumped or (last is not None and label < last)
+        jumped = jumped or (last is not None and label <= last)
         last = label
         if times[label] == 1:
             found.append((option[1], None) if jumped else (option[0], None if jumps else option[1]))
