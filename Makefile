@@ -2,6 +2,7 @@
 
 VENV := .venv
 BENCH := .venv-bench
+ORACLE := .venv-oracle
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-for-tests
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test lint docs bench ui clean
+.PHONY: setup demo test conformance lint docs bench ui clean
 
 setup: $(STAMP)
 
@@ -33,6 +34,17 @@ demo: setup
 
 test: $(TOOLS)
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# Another tool's opinion on every day of the published suite. It is not ours, so it has an environment of its own.
+conformance: $(TOOLS) $(ORACLE)/.installed
+	@$(BIN)/python -m tests.conformance
+	@$(ORACLE)/bin/python tests/conformance/rdtools_oracle.py
+
+$(ORACLE)/.installed: requirements-oracle.lock.txt
+	@echo "Setting up $(ORACLE) for rdtools ..."
+	@$(PYTHON) -m venv --clear $(ORACLE)
+	@$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-oracle.lock.txt
+	@touch $@
 
 lint: $(TOOLS)
 	@$(BIN)/ruff check .
@@ -57,4 +69,4 @@ ui: setup
 	@$(BIN)/sunledger ui
 
 clean:
-	rm -rf $(VENV) $(BENCH) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BENCH) $(ORACLE) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,140 @@
+"""The published suite: its files are what the generator writes, and every oracle and the pipeline agree on them."""
+
+import datetime as dt
+import math
+from collections import Counter
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline.daily import summarize_months
+from schemas.quantities import ENERGY_BALANCE
+from tests.conformance import check, files
+from tests.conformance.draw import RESOLUTIONS, TOPICS, Case, Topic, cases
+from tests.conformance.expected import record
+
+MAX_ERROR = 1e-9
+# What rdtools says nothing of: a gap beyond the limit lies over the end of its 24 hours.
+WITHOUT_RDTOOLS = 85
+Day = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def days() -> list[Day]:
+    return list(files.days())
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_the_files_are_what_the_generator_writes(topic: Topic) -> None:
+    assert files.read(topic) == files.text_of(topic), "Run python -m tests.conformance.generate"
+
+
+def test_the_oracle_says_of_the_worked_days_what_was_reckoned_by_hand(days: list[Day]) -> None:
+    worked = [day for day in days if day["id"].startswith("worked")]
+    assert len(worked) == 8
+    for day in worked:
+        plant = day["plant"]
+        case = Case(
+            name=day["id"],
+            zone=plant["timezone"],
+            day=dt.date.fromisoformat(day["local_date"]),
+            resolution=plant["resolution"],
+            basis=plant["time_basis"],
+            merged_hour=plant["merged_hour"],
+            rated_w=plant["rated_w"],
+            answers=day["answers"],
+        )
+        assert record(case) == {key: value for key, value in day.items() if key != "about"}
+
+
+def test_the_suite_holds_what_breaks_converters(days: list[Day]) -> None:
+    assert len(days) >= 2000
+    assert len({day["id"] for day in days}) == len(days)
+    facts = [day["plant"] for day in days]
+    assert {fact["resolution"] for fact in facts} == set(RESOLUTIONS)
+    assert {(fact["time_basis"], fact["merged_hour"]) for fact in facts} == {
+        ("plant_local", "gap"), ("plant_local", "mean"), ("utc", "gap")
+    }  # fmt: skip
+    hours = Counter(_seconds(day) / 3600 for day in days)
+    assert min(hours[length] for length in (23, 23.5, 24, 24.5, 25)) >= 20
+    assert sum(day["local_date"] == "2024-02-29" for day in days) >= 40
+    assert _spans(days) >= {0.5, 1.0, 2.0, 3.0}
+
+
+def _seconds(day: Day) -> float:
+    start, end = (dt.datetime.fromisoformat(day["expected"][key]) for key in ("day_start", "day_end"))
+    return (end - start).total_seconds()
+
+
+def _spans(days: list[Day]) -> set[float]:
+    """How many declared resolutions the intervals last."""
+    return {
+        (end - start) / RESOLUTIONS[day["plant"]["resolution"]]
+        for day in days
+        for start, end, *_ in day["expected"]["intervals"]
+    }
+
+
+def test_the_pipeline_and_rdtools_reproduce_every_day(days: list[Day]) -> None:
+    rows, daily = check.pipeline_rows(days)
+    wanted = check.expected(days)
+    assert check.pipeline(daily).worst_error(wanted) < MAX_ERROR
+    expected = {day["id"]: day["expected"] for day in days}
+    for (plant,), mine in rows.partition_by("plant_id", as_dict=True).items():
+        right = expected.pop(str(plant))
+        assert _intervals(mine, right["day_start"]) == [tuple(each[:3]) for each in right["intervals"]]
+    assert not expected
+    theirs, ours = check.rdtools(), check.without_rows_behind_gaps(rows)
+    assert len(wanted.kwh) - len(theirs) == WITHOUT_RDTOOLS
+    assert check.worst_error({key: ours[key] for key in theirs}, theirs) < MAX_ERROR
+
+
+def _intervals(rows: pl.DataFrame, day_start: str) -> list[tuple[int, int, str]]:
+    start = pl.lit(dt.datetime.fromisoformat(day_start))
+    ends = [(pl.col(name) - start).dt.total_seconds() for name in ("interval_start", "interval_end")]
+    return rows.select(*ends, "interval_basis").rows()
+
+
+def test_a_window_query_reproduces_every_day(days: list[Day]) -> None:
+    assert check.sql(days).worst_error(check.expected(days)) < MAX_ERROR
+
+
+def test_a_constant_kilowatt_is_the_length_of_the_day(days: list[Day]) -> None:
+    constant = [day for day in days if day["id"].startswith("constant")]
+    for day in constant:
+        assert Fraction(day["expected"]["kwh"]["pv_generation"]["exact"]) == Fraction(_seconds(day)) / 3600
+    assert {_seconds(day) / 3600 for day in constant} == {23.0, 24.0, 25.0}
+
+
+@pytest.mark.parametrize("wrong", [1.0 + 2e-9, 1.0 - 2e-9, 0.0, math.nan])
+def test_a_wrong_energy_is_noticed(wrong: float) -> None:
+    assert not check.worst_error({"a": Fraction(1), "b": Fraction(0)}, {"a": wrong, "b": 0.0}) < MAX_ERROR
+    assert not check.worst_error({"a": Fraction(1)}, {}) < MAX_ERROR
+    assert check.worst_error({"a": Fraction(1, 3), "b": Fraction(0)}, {"a": 1 / 3, "b": 0.0}) < MAX_ERROR
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Havana", "Asia/Kathmandu"])
+def test_the_days_of_a_month_add_up_to_the_month_in_any_order(zone: str) -> None:
+    dates = [str(dt.date(2025, 10, 1) + dt.timedelta(days=number)) for number in range(31)]
+    topic = Topic(f"month in {zone}", 31, tuple((zone, date) for date in dates), gaps=0.1, uneven=0.3)
+    drawn = [record(case) for case in cases(topic)]
+    _, daily = check.pipeline_rows(drawn)
+    daily = daily.with_columns(plant_id=pl.lit("1"))
+    starts = pl.DataFrame({"plant_id": ["1"]}, schema_overrides={"start_date": pl.Date}).with_columns(
+        start_date=pl.lit(None, pl.Date)
+    )
+    quantities = [f.column for f in ENERGY_BALANCE.powers]
+    months = [
+        summarize_months(daily.sample(fraction=1, shuffle=True, seed=seed), starts, quantities)
+        for seed in range(20)
+    ]
+    (month,) = months[0].rows(named=True)
+    assert all(other.equals(months[0]) for other in months)
+    assert month["n_days"] == 31
+    # To the last bit: the nearest number to the exact sum of the days.
+    assert month["pv_generation_kwh"] == math.fsum(daily["pv_generation_kwh"])
+    assert month["covered_h"] == math.fsum(daily["covered_h"])
+    exact = sum(Fraction(day["expected"]["kwh"]["pv_generation"]["exact"]) for day in drawn)
+    assert check.worst_error({"month": Fraction(exact)}, {"month": month["pv_generation_kwh"]}) < MAX_ERROR
