@@ -1,6 +1,7 @@
 """What all assets share: how a table becomes an asset, how a day loop reports, how an error reaches the page."""
 
 import datetime as dt
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ def options(model: type[Table], *, kinds: set[str], group: str | None = None) ->
         "metadata": {
             "dagster/column_schema": table_schema(model),
             "dagster/table_name": kept.table,
+            "docs": dg.MetadataValue.path(f"docs/data-dictionary.md#{kept.table}"),
             "key": ", ".join(kept.key) or "none",
             "partition": ", ".join(kept.partition) or "none: replaced whole",
         },
@@ -110,10 +112,12 @@ def per_days(
     ) -> dg.MaterializeResult[None]:
         done: dict[str, dict[str, Any]] = {}
         with told(), kept_when_failing(context, done):
+            begun = time.monotonic()
             wanted = map(dt.date.fromisoformat, context.partition_keys)
             for day, report in each_day(runtime, wanted, steps, groups):
                 key = day.isoformat()
-                done[key] = shown(report)
+                done[key] = shown(report) | {"seconds": round(time.monotonic() - begun, 3)}
+                begun = time.monotonic()
                 context.add_asset_metadata(done[key], partition_key=key)
         return dg.MaterializeResult()
 
@@ -209,7 +213,9 @@ def whole(
 
     def table(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
         with told():
-            return dg.MaterializeResult(metadata=shown(step(runtime)))
+            begun = time.monotonic()
+            facts = shown(step(runtime))
+        return dg.MaterializeResult(metadata={**facts, "seconds": round(time.monotonic() - begun, 3)})
 
     return asset(table)
 

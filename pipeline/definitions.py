@@ -19,7 +19,7 @@ from pipeline.due import FIRST_ZONE
 from pipeline.run_tags import limits
 from pipeline.runtime import Runtime
 from pipeline.schedules import day_schedules, job_schedule
-from pipeline.sensors import finish_partly
+from pipeline.sensors import alerts, finish_partly
 from pipeline.settings import Settings, load_settings
 
 LISTS_JOB = "refresh_lists"
@@ -90,7 +90,9 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             *(_closing_schedule(settings, cadence) for cadence in cadences),
         ],
         sensors=[
-            finish_partly(settings, fetched=[asset.key.to_user_string() for asset in fetched], job=finish)
+            finish_partly(settings, fetched=[asset.key.to_user_string() for asset in fetched], job=finish),
+            # Runs that people start from the graph have no job of ours.
+            alerts(settings, jobs=[LISTS_JOB, DAYS_JOB, ENERGY_JOB, "__ASSET_JOB"]),
         ],
         resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},
         # One process a run: connections and the token live through it, and libraries are loaded once.

@@ -233,6 +233,26 @@ class Settings(BaseSettings):
         le=31,
         description="How many closed days are read again each day, since SMA corrects figures (1 to 31). Default: 7.",
     )
+    alert_smtp: SecretStr = Field(
+        default=SecretStr(""),
+        description="Mail server for alerts, smtp[s]://[user:password@]host[:port]; smtp uses STARTTLS. Default: none.",
+    )
+    alert_mail_from: str = Field(default="", description="Sender of alerts by mail. Default: none.")
+    alert_mail_to: str = Field(
+        default="", description="Receivers of alerts by mail, separated by commas. Default: none."
+    )
+    alert_webhook: SecretStr = Field(
+        default=SecretStr(""),
+        description="URL that alerts are posted to as JSON: title, text, resolved. Default: none.",
+    )
+    alert_slack: SecretStr = Field(
+        default=SecretStr(""), description="Slack-compatible webhook for alerts. Default: none."
+    )
+    alert_eur: int | None = Field(
+        default=None,
+        ge=1,
+        description="Alert when this month's PU cost more than so many EUR. Default: none.",
+    )
     prices: AbsolutePath | None = Field(
         default=None,
         description="Price list (TOML). Default: none, the price list that comes with sunledger.",

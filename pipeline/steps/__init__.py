@@ -7,6 +7,7 @@ nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
 from pipeline.steps.access import concern, refresh_consents
 from pipeline.steps.base import BALANCE, PV, Report, SetSource, listed
 from pipeline.steps.billing import write_billing_units, write_invoices
+from pipeline.steps.concerns import concerns
 from pipeline.steps.days import (
     intervals_as_read,
     judge_times,
@@ -30,6 +31,7 @@ __all__ = [
     "budget",
     "completeness",
     "concern",
+    "concerns",
     "drift",
     "fetch_devices",
     "fetch_logs",

@@ -189,10 +189,17 @@ def _write_daily(
     return report_of(
         written,
         pv_generation_kwh=float(frame["pv_generation_kwh"].sum()),
+        coverage=_coverage(frame),
         **{
             status: int(counts.get(status, 0)) for status in ("complete", "partial", "missing", "provisional")
         },
     )
+
+
+def _coverage(daily: pl.DataFrame) -> float:
+    """The share of all expected time that rows cover; 1 where nothing was expected."""
+    covered, expected = (float(daily[name].sum()) for name in ("covered_h", "expected_h"))
+    return min(1.0, covered / expected) if expected else 1.0
 
 
 def _asked(runtime: Runtime, source: SetSource, keys: list[str], day: dt.date) -> pl.DataFrame:
