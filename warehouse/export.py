@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import duckdb
 import xlsxwriter
+from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
@@ -65,6 +66,10 @@ def export(connection: Connection, query: str, path: Path, form: str | None = No
     Raises UsageError for what is no query, a format that is not known, and more rows than XLSX takes.
     """
     form = format_of(path, form)
+    path = path.absolute()
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "is a folder" if path.is_dir() else "is in a folder that is not there"
+        raise UsageError(f"{path} {problem}: name a file in a folder that is.")
     query = _one_select(connection, query)
     try:
         shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
@@ -73,11 +78,19 @@ def export(connection: Connection, query: str, path: Path, form: str | None = No
             rows = writer(connection, query, shape, file)
             size = _durable(file)
             file.replace(path)
-    except duckdb.IOException as fault:
+    except (duckdb.IOException, XlsxWriterException) as fault:
         raise OSError(None, str(fault).partition("\n")[0], str(path)) from fault
     except duckdb.Error as fault:
         raise UsageError(f"The query failed: {fault}") from None
     return Exported(path, rows, size)
+
+
+def export_table(connection: Connection, table: str, path: Path, form: str | None = None) -> Exported:
+    """Write a published table or view, in the order of its rows. Raises UsageError, also for a name that is none."""
+    names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
+    if table not in names:
+        raise UsageError(f"There is no table {table!r}: choose from {', '.join(names)}.")
+    return export(connection, f"FROM {identifier(table)}", path, form)
 
 
 def _one_select(connection: Connection, query: str) -> str:

@@ -16,6 +16,7 @@ import typer
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
 from pipeline.cli.console import Bars, complain, out, say
+from pipeline.cli.exports import export, pack
 from pipeline.errors import SunledgerError, UsageError
 from sandbox.cli import app as sandbox_app
 
@@ -35,6 +36,8 @@ app = typer.Typer(
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(consent_app, name="consent")
 app.add_typer(billing_app, name="billing")
+app.command()(export)
+app.command()(pack)
 
 
 class Format(StrEnum):
@@ -42,6 +45,8 @@ class Format(StrEnum):
 
     TABLE = "table"
     CSV = "csv"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
 
 
 @app.command()
@@ -164,18 +169,29 @@ def sql(
     query: Annotated[
         str | None, typer.Argument(help="A query; without one they are read from input.")
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.TABLE,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="How rows are printed (table or csv), or the format of --output."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write all rows to this .csv, .parquet or .xlsx file."),
+    ] = None,
 ) -> None:
     """Query the published warehouse, read-only."""
-    from pipeline.cli.sql import interactive, show  # noqa: PLC0415
+    from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
     with connect(load_settings().warehouse) as connection:
-        if query is None and sys.stdin.isatty():
-            interactive(connection, form)
+        if output is None and query is None and sys.stdin.isatty():
+            interactive(connection, form or Format.TABLE)
+            return
+        text = sys.stdin.read() if query is None else query
+        if output is not None:
+            save(connection, text, output, form)
         else:
-            show(connection, sys.stdin.read() if query is None else query, form)
+            show(connection, text, form or Format.TABLE)
 
 
 @app.command()

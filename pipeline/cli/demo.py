@@ -230,6 +230,7 @@ def _next_steps(home: Path) -> list[tuple[str, str]]:
         ("See assets, partitions and runs in Dagster:", f"{place} {program} ui"),
         ("Ask by SQL:", f'{place} {program} sql "{query}"'),
         ("See what SMA would charge for it:", f"{place} {program} billing --forecast"),
+        ("Take a table into a spreadsheet:", f"{place} {program} export energy_daily --output days.xlsx"),
         ("Connect a BI tool, read-only:", f"duckdb:///{home / 'sunledger.duckdb'}?access_mode=READ_ONLY"),
         (
             "Point it at SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_ENVIRONMENT into .env, then",

@@ -2,18 +2,23 @@
 
 import csv
 import sys
+from pathlib import Path
 
 import duckdb
 
-from pipeline.cli.console import complain, out, show_table
+from pipeline.cli.console import complain, out, say, show_table
 from pipeline.errors import UsageError
+from warehouse.export import export
 
 MOST_ROWS = 1000
+PRINTED = ("table", "csv")
 NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "UBIGINT", "SMALLINT", "TINYINT")
 
 
 def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
     """Run the query and print its rows. Raises UsageError with DuckDB's own words."""
+    if form not in PRINTED:
+        raise UsageError(f"--format {form} is a file: say where with --output FILE.")
     try:
         result = connection.execute(query)
         columns = result.description or []
@@ -30,6 +35,12 @@ def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
     show_table("", headings, [[_cell(value) for value in row] for row in rows[:MOST_ROWS]])
     if len(rows) > MOST_ROWS:
         out.print(f"The first {MOST_ROWS} rows. Use --format csv for all of them.")
+
+
+def save(connection: duckdb.DuckDBPyConnection, query: str, output: Path, form: str | None) -> None:
+    """Write all rows of the query to a file. Raises UsageError as `export` does."""
+    done = export(connection, query, output, form)
+    say(f"Wrote {done.rows:,} rows to {done.path}.")
 
 
 def interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:

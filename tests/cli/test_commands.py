@@ -68,6 +68,8 @@ OCTOBER = ["--from", "2021-10-01", "--to", "2021-10-01"]
             2,
             "none.toml can't be read",
         ),
+        (["billing", "check", "none.csv"], {}, 2, "none.csv can't be read: No such file"),
+        (["pack", "--month", "October"], {}, 2, "--month October is not a month"),
         (["sql", "SELECT 1"], {}, 1, "run 'sunledger publish'"),
         (["publish"], {"SUNLEDGER_LAKE": "ftp://x"}, 2, "neither a folder nor s3://"),
     ],
@@ -109,6 +111,18 @@ def test_backfill_publish_sql(tmp_path: Path, box: SandboxAddress) -> None:
     query = "SELECT count(*) AS plants, sum(pv_generation_kwh) > 0 AS any_energy FROM energy_daily"
     assert sunledger(tmp_path, "sql", query).stdout.split()[-2:] == ["3", "True"]
     assert sunledger(tmp_path, "sql", query, "--format", "csv").stdout == "plants,any_energy\n3,True\n"
+    assert sunledger(tmp_path, "sql", query, "--output", "any.csv").returncode == 0
+    assert (tmp_path / "any.csv").read_text() == "plants,any_energy\n3,true\n"
+    assert "Wrote 3 rows" in sunledger(tmp_path, "export", "plants", "-o", "plants.xlsx").stderr
+    packed = sunledger(tmp_path, "pack", "--month", "2021-10")
+    assert packed.returncode == 0, packed.stderr
+    assert (tmp_path / "pack-2021-10" / "README.md").is_file()
+    bill = sunledger(tmp_path, "billing", "--forecast")
+    assert bill.returncode == 0, bill.stderr
+    assert "check against your contract" in bill.stdout
+    (tmp_path / "invoice.csv").write_text("plant_id;month;fee\n5000000;2021-10;12,45\n")
+    checked = sunledger(tmp_path, "billing", "check", "invoice.csv")
+    assert (checked.returncode, "theirs only" in checked.stdout) == (3, True)
     wrong = sunledger(tmp_path, "sql", "SELEC 1")
     assert (wrong.returncode, "syntax error" in wrong.stderr) == (2, True)
     assert sunledger(tmp_path, "publish").returncode == 0
@@ -167,5 +181,16 @@ def test_the_document_on_settings_is_up_to_date() -> None:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     text = sunledger(tmp_path, "--help").stdout
-    for command in ("demo", "backfill", "publish", "sql", "ui", "doctor", "sandbox"):
+    for command in (
+        "demo",
+        "backfill",
+        "publish",
+        "sql",
+        "billing",
+        "export",
+        "pack",
+        "ui",
+        "doctor",
+        "sandbox",
+    ):
         assert command in text

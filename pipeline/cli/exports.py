@@ -1,0 +1,58 @@
+"""`sunledger export` and `sunledger pack`: tables as files for other programs and for people."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class FileFormat(StrEnum):
+    """Formats of files."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
+
+
+def export(
+    table: Annotated[str, typer.Argument(help="A published table or view, as SHOW TABLES names it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file; its ending is the format. Replaced whole.")
+    ],
+    form: Annotated[
+        FileFormat | None, typer.Option("--format", help="Where the file's ending does not say it.")
+    ] = None,
+) -> None:
+    """Write a table of the published warehouse to a file: CSV, Parquet or XLSX. For a query: sql --output."""
+    from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from warehouse.export import export_table  # noqa: PLC0415
+    from warehouse.publish import connect  # noqa: PLC0415
+
+    with connect(load_settings().warehouse) as connection:
+        done = export_table(connection, table, output, form)
+    say(f"Wrote {done.rows:,} rows to {done.path}.")
+
+
+def pack(
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the files go; an earlier pack there is replaced. Default: pack-MONTH."),
+    ] = None,
+    form: Annotated[FileFormat, typer.Option("--format", help="Format of the files.")] = FileFormat.XLSX,
+) -> None:
+    """Put a month for finance into one folder: energy, PU, invoices, quality, and a README."""
+    from pipeline.cli.console import say  # noqa: PLC0415
+    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from warehouse import pack as packing  # noqa: PLC0415
+    from warehouse.publish import connect  # noqa: PLC0415
+
+    first = month_of("--month", month)
+    with connect(load_settings().warehouse) as connection:
+        done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
+    for one in done:
+        say(f"  {one.path.name}: {one.rows:,} rows")
+    say(f"Packed {month} into {done[0].path.parent}.")

@@ -1,0 +1,213 @@
+"""Files of tables and queries: whole or not at all, types kept, nothing that a spreadsheet runs or spoils."""
+
+import datetime as dt
+import zipfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from xml.etree import ElementTree
+
+import duckdb
+import polars as pl
+import pytest
+
+from pipeline.errors import UsageError
+from warehouse import export as exports
+from warehouse.export import export, export_table, format_of
+
+NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+EVERYTHING = """
+SELECT 'Älpha' AS name, DATE '2026-10-05' AS day, TIMESTAMPTZ '2026-10-05 12:30:00+02' AS at_utc,
+       TIMESTAMP '2026-10-05 12:00:00' AS at_local, 16.50::DECIMAL(18,2) AS fee_eur, 0.1::DOUBLE AS kwh,
+       7::INTEGER AS n, true AS ok, NULL::VARCHAR AS nothing
+"""
+FORMULAS = ["=1+1", "+49 561", "-x", "@cmd", "\tx", "plain", "http://x", None]
+
+
+@pytest.fixture
+def db() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+def sheet(path: Path) -> list[list[tuple[str, str, str]]]:
+    """The cells of the first sheet by row: reference, type, text. Formulas have the type 'formula'."""
+    with zipfile.ZipFile(path) as book:
+        root = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 - our own file
+    found = []
+    for row in root.iter(f"{NAMESPACE}row"):
+        cells = []
+        for cell in row:
+            kind = "formula" if cell.find(f"{NAMESPACE}f") is not None else cell.get("t", "n")
+            cells.append((cell.get("r", ""), kind, "".join(cell.itertext())))
+        found.append(cells)
+    return found
+
+
+def number_formats(path: Path) -> list[str]:
+    with zipfile.ZipFile(path) as book:
+        styles = ElementTree.fromstring(book.read("xl/styles.xml"))  # noqa: S314
+    return [found.get("formatCode", "") for found in styles.iter(f"{NAMESPACE}numFmt")]
+
+
+def test_csv_keeps_what_was_there(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    done = export(db, EVERYTHING, tmp_path / "all.csv")
+    heading, row = (tmp_path / "all.csv").read_text("utf-8").splitlines()
+    assert heading == "name,day,at_utc,at_local,fee_eur,kwh,n,ok,nothing"
+    assert row == "Älpha,2026-10-05,2026-10-05 10:30:00+00,2026-10-05 12:00:00,16.50,0.1,7,true,"
+    assert (done.rows, done.bytes) == (1, (tmp_path / "all.csv").stat().st_size)
+
+
+def test_parquet_keeps_types(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    export(db, EVERYTHING, tmp_path / "all.parquet")
+    frame = pl.read_parquet(tmp_path / "all.parquet")
+    assert frame.schema["fee_eur"] == pl.Decimal(18, 2)
+    assert frame.schema["at_utc"] == pl.Datetime("us", "UTC")
+    assert frame.schema["at_local"] == pl.Datetime("us")
+    assert frame.row(0, named=True)["fee_eur"] == Decimal("16.50")
+    assert frame.row(0, named=True)["at_utc"] == dt.datetime(2026, 10, 5, 10, 30, tzinfo=dt.UTC)
+
+
+def test_xlsx_keeps_types(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    export(db, EVERYTHING, tmp_path / "all.xlsx")
+    heading, row = sheet(tmp_path / "all.xlsx")
+    assert [text for _, _, text in heading][:3] == ["name", "day", "at_utc"]
+    days = (dt.date(2026, 10, 5) - dt.date(1899, 12, 30)).days
+    assert [(ref, kind, text) for ref, kind, text in row] == [
+        ("A2", "inlineStr", "Älpha"),
+        ("B2", "n", str(days)),
+        ("C2", "n", str(days + 0.4375)),
+        ("D2", "n", str(days + 0.5)),
+        ("E2", "n", "16.50"),
+        ("F2", "n", "0.1"),
+        ("G2", "n", "7"),
+        ("H2", "b", "1"),
+    ]
+    formats = number_formats(tmp_path / "all.xlsx")
+    assert 'yyyy-mm-dd hh:mm:ss "UTC"' in formats
+    assert {"yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", "#,##0.00"} <= set(formats)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        ("DATE '1899-01-01'", "inlineStr", "1899-01-01"),
+        ("9007199254740993::BIGINT", "inlineStr", "9007199254740993"),
+        ("1234567890123456.78::DECIMAL(18,2)", "inlineStr", "1234567890123456.78"),
+        ("1234567890123.45::DECIMAL(18,2)", "n", "1234567890123.45"),
+        ("123000000000000000000::HUGEINT", "n", "1.23e+20"),
+        ("'NaN'::DOUBLE", "inlineStr", "nan"),
+        ("'inf'::DOUBLE", "inlineStr", "inf"),
+        ("[1, 2]", "inlineStr", "[1, 2]"),
+        ("'5000000'", "inlineStr", "5000000"),
+    ],
+)
+def test_what_a_spreadsheet_would_spoil_is_text(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path, value: str, kind: str, text: str
+) -> None:
+    export(db, f"SELECT {value} AS x", tmp_path / "x.xlsx")
+    ((_, found, shown),) = sheet(tmp_path / "x.xlsx")[1]
+    assert (found, shown.lower()) == (kind, text)
+
+
+def test_text_like_a_formula_is_text_in_xlsx(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    db.register("texts", pl.DataFrame({"=heading": FORMULAS}).to_arrow())
+    export(db, "FROM texts", tmp_path / "x.xlsx")
+    cells = [cell for row in sheet(tmp_path / "x.xlsx") for cell in row]
+    assert {kind for _, kind, _ in cells if kind != "n"} == {"inlineStr"}
+    assert [text for _, _, text in cells if text] == ["=heading", *(text for text in FORMULAS if text)]
+
+
+def test_text_like_a_formula_is_marked_as_text_in_csv(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    db.register("texts", pl.DataFrame({"=heading": FORMULAS, "n": [-1.5] * len(FORMULAS)}).to_arrow())
+    export(db, "FROM texts", tmp_path / "x.csv")
+    found = pl.read_csv(tmp_path / "x.csv", infer_schema=False)
+    assert found.columns == ["'=heading", "n"]
+    assert found["'=heading"].to_list() == [
+        "'=1+1", "'+49 561", "'-x", "'@cmd", "'\tx", "plain", "http://x", None
+    ]  # fmt: skip
+    assert found["n"].unique().to_list() == ["-1.5"]
+
+
+@pytest.mark.parametrize("form", exports.FORMATS)
+def test_no_rows_are_headings_alone(db: duckdb.DuckDBPyConnection, tmp_path: Path, form: str) -> None:
+    assert export(db, f"FROM ({EVERYTHING}) WHERE false", tmp_path / f"x.{form}").rows == 0
+    assert (tmp_path / f"x.{form}").stat().st_size > 0
+
+
+@pytest.mark.parametrize("form", exports.FORMATS)
+def test_a_failure_leaves_the_old_file_and_nothing_else(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / f"x.{form}"
+    path.write_text("old")
+    with pytest.raises(UsageError, match="The query failed"):
+        export(db, "SELECT CASE WHEN range > 50000 THEN error('no') ELSE 'x' END FROM range(60000)", path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    export(db, "SELECT 1 AS x", path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() != b"old"
+
+
+def test_more_rows_than_a_sheet_takes(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    says = r"1,048,576 rows of 1 columns are more than an XLSX sheet takes \(1,048,575 .*write CSV or Parquet"
+    with pytest.raises(UsageError, match=says):
+        export(db, "FROM range(1048576)", tmp_path / "x.xlsx")
+    assert export(db, "FROM range(1048576)", tmp_path / "x.csv").rows == 1_048_576
+
+
+def test_a_text_that_no_cell_takes_is_told_and_not_cut(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Row 2, column 'body' has a text of more than 32,767 signs"):
+        export(db, "SELECT repeat('x', 32766 + range::INT) AS body FROM range(1, 3)", tmp_path / "x.xlsx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT 1; SELECT 2", "CREATE TABLE x AS SELECT 1", "", "COPY (SELECT 1) TO 'y.csv'", "SET threads = 1"],
+)
+def test_only_one_query_is_exported(db: duckdb.DuckDBPyConnection, tmp_path: Path, query: str) -> None:
+    with pytest.raises(UsageError, match="one SELECT"):
+        export(db, query, tmp_path / "x.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 1 AS x;", "FROM (SELECT 1) -- all of it", "WITH a AS (SELECT 1) FROM a"]
+)
+def test_forms_of_a_query(db: duckdb.DuckDBPyConnection, tmp_path: Path, query: str) -> None:
+    assert export(db, query, tmp_path / "x.csv").rows == 1
+
+
+def test_the_order_of_a_query_stays(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    for form in ("csv", "parquet"):
+        export(db, "SELECT range AS x FROM range(300000) ORDER BY x DESC", tmp_path / f"x.{form}")
+    assert pl.read_csv(tmp_path / "x.csv")["x"].is_sorted(descending=True)
+    assert pl.read_parquet(tmp_path / "x.parquet")["x"].is_sorted(descending=True)
+
+
+def test_a_table_that_is_not_there_is_told_with_those_that_are(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    db.execute('CREATE TABLE plants AS SELECT 1 AS x; CREATE VIEW "v""odd" AS SELECT 2 AS x')
+    assert export_table(db, "plants", tmp_path / "x.csv").rows == 1
+    assert export_table(db, 'v"odd', tmp_path / "x.csv").rows == 1
+    with pytest.raises(UsageError, match="no table 'plant': choose from plants, "):
+        export_table(db, "plant", tmp_path / "x.csv")
+
+
+def test_the_format_is_the_file_s_ending_unless_it_is_named() -> None:
+    assert format_of(Path("x.XLSX")) == "xlsx"
+    assert format_of(Path("x.txt"), "csv") == "csv"
+    with pytest.raises(UsageError, match=r"x.doc names no format: end it with .csv, .parquet or .xlsx"):
+        format_of(Path("x.doc"))
+
+
+def test_where_a_file_cannot_be_is_told(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is in a folder that is not there"):
+        export(db, "SELECT 1", tmp_path / "nowhere" / "x.csv")
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        export(db, "SELECT 1", tmp_path / "x.csv")

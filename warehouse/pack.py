@@ -1,0 +1,177 @@
+"""A month for finance in one folder: what was made, what it costs, how sure it is, each as a file, and what is what."""
+
+import datetime as dt
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipeline.errors import UsageError
+from warehouse.ddl import identifier
+from warehouse.export import FORMATS, Exported, export
+
+README = "README.md"
+UNITS = "Energy is kWh, power kW, money in the row's currency. An empty cell is not zero: nothing is known."
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One file of the pack: its name without ending, what it is, the rows, and in which order."""
+
+    name: str
+    meaning: str
+    table: str
+    where: str
+    order: str
+    named: bool = True
+
+
+SHEETS = (
+    Sheet(
+        "energy-monthly",
+        "Energy of each plant in the month, and how much of it is covered by measurements.",
+        "energy_monthly",
+        "month = $month",
+        "plant_name, plant_id",
+    ),
+    Sheet(
+        "energy-daily",
+        "The same by day. A silent plant is a row with status missing.",
+        "energy_daily",
+        "local_date BETWEEN $month AND $end",
+        "plant_name, plant_id, local_date",
+    ),
+    Sheet(
+        "billing-units",
+        "PU: the systems that SMA charges for the month, with capacity, class and fee. Empty fee: unpriced, not free.",
+        "billing_units",
+        "month = $month",
+        "plant_name, plant_id",
+    ),
+    Sheet(
+        "invoices",
+        "What SMA should invoice for each quarter of the year, and what is carried on.",
+        "invoices",
+        "year = year($month)",
+        "year, quarter",
+        named=False,
+    ),
+    Sheet(
+        "days-to-check",
+        "Days of the month that are not complete, or of which values were set aside.",
+        "v_days_to_check",
+        "local_date BETWEEN $month AND $end",
+        "local_date, plant_name, plant_id",
+        named=False,
+    ),
+    Sheet(
+        "set-aside",
+        "What was set aside in the month, and why: docs/quality.md explains each reason.",
+        "quarantine",
+        "local_date BETWEEN $month AND $end",
+        "plant_name, plant_id, local_date, source, reason",
+    ),
+)
+
+
+def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, form: str) -> list[Exported]:
+    """Write the month's files and a README into `folder`, which is there whole or as it was.
+
+    Raises UsageError for a month without energy and PU, and for a folder that holds something else.
+    """
+    folder = folder.absolute()
+    _refuse(connection, month, folder)
+    new = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
+    new.mkdir(parents=True)
+    try:
+        done = [export(connection, _query(sheet, month), new / f"{sheet.name}.{form}") for sheet in SHEETS]
+        (new / README).write_text(_readme(connection, month, done), "utf-8")
+        _swap(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return [Exported(folder / one.path.name, one.rows, one.bytes) for one in done]
+
+
+def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path) -> None:
+    ours = {README, *(f"{sheet.name}.{form}" for sheet in SHEETS for form in FORMATS)}
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= ours):
+        raise UsageError(f"{folder} holds something else: choose another --folder for the pack.")
+    known = [
+        day
+        for (day,) in connection.execute(
+            "SELECT month FROM energy_monthly UNION SELECT month FROM billing_units ORDER BY month"
+        ).fetchall()
+    ]
+    if month not in known:
+        months = f"it has {known[0]:%Y-%m} to {known[-1]:%Y-%m}" if known else "it is empty"
+        raise UsageError(f"The warehouse has neither energy nor PU of {month:%Y-%m}; {months}.")
+
+
+def _query(sheet: Sheet, month: dt.date) -> str:
+    end = (month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
+    where = sheet.where.replace("$month", f"DATE '{month}'").replace("$end", f"DATE '{end}'")
+    rows = f"SELECT * FROM {identifier(sheet.table)} WHERE {where}"  # noqa: S608 - from SHEETS
+    if sheet.named:
+        rows = f"SELECT plants.name AS plant_name, found.* FROM ({rows}) AS found LEFT JOIN plants USING (plant_id)"  # noqa: S608
+    return f"{rows} ORDER BY {sheet.order}"
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put the new folder in the place of the old one, which was made by an earlier pack."""
+    old = new.with_suffix(".old")
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequence[Exported]) -> str:
+    ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
+    origin = f"From the warehouse published on {published:%Y-%m-%d at %H:%M} UTC by sunledger {version}."
+    files = [
+        f"| {one.path.name} | {one.rows:,} | {sheet.meaning} |"
+        for sheet, one in zip(SHEETS, done, strict=True)
+    ]
+    return "\n".join(
+        [
+            f"# {month:%B %Y}",
+            "",
+            f"{origin} Later changes are not in it.",
+            "",
+            *(f"* {line}" for line in _figures(connection, month)),
+            "",
+            "| file | rows | what it is |",
+            "|---|---|---|",
+            *files,
+            "",
+            UNITS,
+            "Every column is explained in docs/data-dictionary.md, and what counts as a PU in docs/billing.md.",
+            "",
+        ]
+    )
+
+
+def _figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list[str]:
+    """The month in a few lines."""
+    ((plants, kwh, covered, expected, unsure),) = connection.execute(
+        "SELECT count(*), sum(pv_generation_kwh), sum(covered_h), sum(expected_h), "
+        "count(*) FILTER (WHERE status <> 'complete') FROM energy_monthly WHERE month = ?",
+        [month],
+    ).fetchall()
+    ((units, fees, unpriced, currency, source),) = connection.execute(
+        "SELECT count(*), sum(fee_eur), count(*) FILTER (WHERE fee_eur IS NULL), any_value(currency), "
+        "any_value(price_source) FROM billing_units WHERE month = ?",
+        [month],
+    ).fetchall()
+    energy = "nothing measured" if kwh is None else f"{kwh:,.3f} kWh of PV energy"
+    coverage = (
+        f"{covered / expected:.1%} of the expected time is covered" if expected else "nothing was expected"
+    )
+    price = f"{fees or 0:,.2f} {currency or ''} ({source or 'no price'}); {unpriced} of them are unpriced"
+    return [
+        f"{plants} plants, {energy}; {coverage}; {unsure} of them are not complete.",
+        f"{units} PU, {price}." if units else "No PU: no system was asked for in this month.",
+    ]
