@@ -1,6 +1,8 @@
 """The asset graph: raw answers, core tables, report tables. Each asset calls one step and reports what it did."""
 
+import datetime as dt
 import functools
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
@@ -8,25 +10,28 @@ from assets.common import per_day, per_days, whole
 from pipeline import steps
 from pipeline.asking import weeks
 from pipeline.instance import API_POOL
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
 from schemas import (
+    RAW,
     BillingUnits,
     Consents,
     DeviceEnergyDaily,
     Devices,
-    EnergyBalanceIntervals,
     EnergyDaily,
     EnergyMonthly,
     Invoices,
     Logs,
     MeasurementSets,
+    OtherIntervals,
     Plants,
-    PvIntervals,
+    RawDeviceLogs,
     RawDevices,
-    RawEnergyBalance,
     RawLogs,
     RawMeasurementSets,
+    RawOtherSets,
     RawPlants,
-    RawPv,
+    storage,
 )
 
 SOURCE = "source"
@@ -60,13 +65,10 @@ def fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
     ask = functools.partial(per_days, days=days, groups=weeks, kinds=FROM_API, pool=API_POOL)
     lists = ["plants", "measurement_sets", "devices"]
     return [
-        ask(
-            RawEnergyBalance,
-            steps=lambda runtime, days: steps.fetch_set(runtime, steps.BALANCE, days),
-            deps=lists,
-        ),
-        ask(RawPv, steps=lambda runtime, days: steps.fetch_set(runtime, steps.PV, days), deps=lists),
+        *(ask(source.raw, steps=functools.partial(_fetch, source), deps=lists) for source in steps.SETS),
+        ask(RawOtherSets, steps=steps.fetch_other_sets, deps=lists),
         ask(RawLogs, steps=steps.fetch_logs, deps=["plants"]),
+        ask(RawDeviceLogs, steps=steps.fetch_device_logs, deps=["plants", "devices"]),
     ]
 
 
@@ -74,17 +76,16 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
     """What each day's answers are made into; calls no API."""
     make = functools.partial(per_day, days=days, kinds=FROM_LAKE)
     return [
-        make(
-            EnergyBalanceIntervals,
-            step=lambda runtime, day: steps.write_intervals(runtime, steps.BALANCE, day),
-            deps=["raw_energy_balance", "plants"],
+        *(
+            make(
+                source.intervals,
+                step=functools.partial(_make_intervals, source),
+                deps=[storage(source.raw).table, "plants", *(["devices"] if source.of_devices else [])],
+            )
+            for source in steps.SOURCES
         ),
-        make(
-            PvIntervals,
-            step=lambda runtime, day: steps.write_intervals(runtime, steps.PV, day),
-            deps=["raw_pv", "plants", "devices"],
-        ),
-        make(Logs, step=steps.write_logs, deps=["raw_logs", "plants"]),
+        make(OtherIntervals, step=steps.write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
+        make(Logs, step=steps.write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
         make(EnergyDaily, step=steps.write_energy_daily, deps=["energy_balance_intervals", "plants"]),
         make(
             DeviceEnergyDaily,
@@ -92,6 +93,22 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
             deps=["pv_intervals", "plants", "energy_daily"],
         ),
     ]
+
+
+def chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
+    idle = steps.not_chosen(settings)
+    return [asset for asset in assets if asset.key.path[0] not in idle]
+
+
+def _fetch(
+    source: steps.SetSource, runtime: Runtime, days: Iterable[dt.date]
+) -> Iterator[tuple[dt.date, steps.Report]]:
+    return steps.fetch_set(runtime, source, days)
+
+
+def _make_intervals(source: steps.SetSource, runtime: Runtime, day: dt.date) -> steps.Report:
+    return steps.write_intervals(runtime, source, day)
 
 
 def month_assets() -> list[dg.AssetsDefinition]:
@@ -105,7 +122,7 @@ def month_assets() -> list[dg.AssetsDefinition]:
 
 def money_assets() -> list[dg.AssetsDefinition]:
     """PU and invoices, from the record of requests: after everything that asks."""
-    asking = ["raw_devices", "raw_measurement_sets", "raw_energy_balance", "raw_pv", "raw_logs"]
+    asking = [storage(model).table for model in RAW if model is not RawPlants]
     make = functools.partial(whole, kinds=FROM_LAKE)
     return [
         make(BillingUnits, steps.write_billing_units, deps=["plants", *asking], every="month"),

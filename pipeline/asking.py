@@ -72,14 +72,14 @@ def measurements(
 
 
 def logs(wanted: Collection[Series], basis: TimeBasis) -> list[Asked]:
-    """The requests for plants' logs, one for each plant and calendar week, in order.
+    """The requests for logs, one for each plant or device and calendar week, in order.
 
     Whose day a log's day is under `utc` is not known: then a day more is asked for at either end.
     """
     reach = ONE_DAY if basis == "utc" else dt.timedelta()
     asked = [
         Asked(
-            Request.logs(series.plant_id, week[0] - reach, week[-1] + reach),
+            Request.logs(series.plant_id, week[0] - reach, week[-1] + reach, device_id=series.device_id),
             {day: span(day, series.timezone, basis) for day in week},
         )
         for series in wanted
@@ -92,7 +92,7 @@ def single(ask: Asked, timezone: str, basis: TimeBasis) -> list[Asked]:
     """The same days of a plant or device, one by one."""
     request = ask.request
     if request.endpoint == "logs":
-        series = [Series(request.plant_id, "", timezone, (day,)) for day in ask.days]
+        series = [Series(request.plant_id, request.device_id, timezone, (day,)) for day in ask.days]
         return logs(series, basis)
     week = [monday(dt.date.fromisoformat(request.date)) + i * ONE_DAY for i in range(7)]
     series_ = Series(request.plant_id, request.device_id, timezone, tuple(ask.days))

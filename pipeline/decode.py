@@ -8,13 +8,15 @@ the answers are looked at closely, and nothing is lost in silence.
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
+
+from pipeline.arrays import marks, marks_in_row, without_values
 
 # What stands between a key and its value.
 KEY_MARK = '":'
@@ -31,7 +33,8 @@ ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 MOST_EXTRA = 32
 
 BAD_ANSWER = {"answer": pl.UInt32, "reason": pl.String}
-BAD_VALUE = {"row": pl.UInt32, "field": pl.String, "detail": pl.String}
+BAD_VALUE = {"row": pl.UInt32, "field": pl.String, "index": pl.String, "detail": pl.String}
+DETAIL_CHARACTERS = 100
 
 _REASONS = """
 SELECT answer, CASE
@@ -43,24 +46,53 @@ END AS reason
 FROM batch ORDER BY answer
 """
 
-# Every cell that is unknown, or no number, or of a row in which a key comes twice.
-_ODD_CELLS = """
-SELECT answer, place, cell.key AS field, left(cell.value::VARCHAR, 100) AS detail,
-       CASE WHEN cell.type IN ('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT', 'NULL') THEN true
-            ELSE try_cast(cell.value->>'$' AS DOUBLE) IS NOT NULL END AS is_number
+# Rows as JSON, each with its place in the answer.
+OBJECTS = """
+SELECT answer, place, object, len(list_distinct(names)) < len(names) AS has_doubles
 FROM (
-    SELECT answer, place, object, len(list_distinct(names)) < len(names) AS has_doubles
+    SELECT *, json_keys(object) AS names
     FROM (
-        SELECT *, json_keys(object) AS names
+        SELECT answer, unnest(list) AS object, generate_subscripts(list, 1) - 1 AS place
+        FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+    )
+)
+WHERE len(names) > 0
+"""
+
+_NUMBERS = "('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT', 'NULL')"
+
+# Every cell that is unknown, or of the wrong type, or of a row in which a key comes twice.
+_ODD_CELLS = f"""
+SELECT answer, place, cell.key AS field, cell.value::VARCHAR AS detail, cell.type = 'ARRAY' AS is_array,
+       CASE WHEN list_contains($arrays, cell.key) THEN cell.type IN ('ARRAY', 'NULL')
+            WHEN cell.type IN {_NUMBERS} THEN true
+            ELSE try_cast(cell.value->>'$' AS DOUBLE) IS NOT NULL END AS is_right
+FROM ({OBJECTS}) AS rows, json_each(object) AS cell
+WHERE has_doubles OR NOT is_right AND cell.key <> 'time' OR NOT list_contains($known, cell.key)
+"""  # noqa: S608 - our own text
+
+# Every element of an array that is no object with a number and a text or number to name it, or that says more.
+_ODD_ELEMENTS = f"""
+SELECT answer, place, field, position, json_extract_string(element, '$.index') AS index, element::VARCHAR AS detail,
+       list_filter(names, lambda name: name NOT IN ('index', 'value')) AS strange,
+       type = 'OBJECT' AND len(list_distinct(names)) = len(names)
+       AND coalesce(json_type(element, '$.index'), 'NULL') IN ('VARCHAR', {_NUMBERS[1:-1]})
+       AND (coalesce(json_type(element, '$.value'), 'NULL') IN {_NUMBERS}
+            OR json_type(element, '$.value') = 'VARCHAR'
+               AND try_cast(json_extract_string(element, '$.value') AS DOUBLE) IS NOT NULL) AS is_right
+FROM (
+    SELECT *, json_type(element) AS type, json_keys(element) AS names
+    FROM (
+        SELECT answer, place, field, unnest(list) AS element, generate_subscripts(list, 1) - 1 AS position
         FROM (
-            SELECT answer, unnest(list) AS object, generate_subscripts(list, 1) - 1 AS place
-            FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+            SELECT answer, place, cell.key AS field, from_json(cell.value, '["JSON"]') AS list
+            FROM ({OBJECTS}) AS rows, json_each(object) AS cell
+            WHERE cell.type = 'ARRAY' AND list_contains($arrays, cell.key)
         )
     )
-    WHERE len(names) > 0
-) AS rows, json_each(object) AS cell
-WHERE has_doubles OR NOT is_number AND cell.key <> 'time' OR NOT list_contains($known, cell.key)
-"""
+)
+WHERE type <> 'NULL' AND (NOT is_right OR len(strange) > 0)
+"""  # noqa: S608 - our own text
 
 _RESOLUTIONS = """
 SELECT answer, CASE WHEN json_valid(body) THEN json_extract_string(body, '$.resolution') END AS resolution
@@ -68,16 +100,21 @@ FROM batch ORDER BY answer
 """
 
 
+_ARRAY = [{"index": "VARCHAR", "value": "DOUBLE"}]
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """What a batch of answers holds. `answer` is always the answer's place in the batch.
 
-    `rows`: answer, raw_time, then one Float64 column a field; in the order of the answers and of their rows.
+    `rows`: answer, raw_time, then one column a field: Float64, or a list of index and value (an array); in the order of
+    the answers and of their rows.
     `resolution`: the declared resolution of each answer in the batch, null where there is none.
     `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`).
-    `bad_values`: row (place in `rows`, where the value is null), field and detail of each value that is no number, or
-    that its row gives twice and differently.
+    `bad_values`: row (place in `rows`, where the value is null), field, index (of an array's element) and detail of
+    each value that is no number, or that its row gives twice and differently.
     `unknown_fields`: fields of rows that the set is not known to have.
+    `texts`: answer and body of each answer as text, for who wants to read more of it.
     """
 
     rows: pl.DataFrame
@@ -85,6 +122,7 @@ class Decoded:
     bad_answers: pl.DataFrame
     bad_values: pl.DataFrame
     unknown_fields: tuple[str, ...]
+    texts: pl.DataFrame
 
 
 # An engine belongs to one thread: what is registered in it is this thread's batch.
@@ -92,11 +130,13 @@ _engines = threading.local()
 
 
 class Decoder:
-    """Reads answers of sets with the given fields, in the thread that made it."""
+    """Reads answers of sets with the given fields, some of them arrays, in the thread that made it."""
 
-    def __init__(self, fields: Sequence[str]) -> None:
+    def __init__(self, fields: Sequence[str], arrays: Collection[str] = ()) -> None:
         self.fields = tuple(fields)
-        self.extra: tuple[str, ...] = ()
+        self.arrays = tuple(name for name in fields if name in arrays)
+        # Fields that were not known: whether each is an array.
+        self.extra: dict[str, bool] = {}
         self.engine = _engine()
 
     def decode(self, bodies: pl.Series) -> Decoded:
@@ -125,12 +165,13 @@ class Decoder:
             rows, values, unknown = self._look_closely(readable, rows)
         unknown |= {name for name in rows.columns[2 + len(self.fields) :] if rows[name].count()}
         rows = rows.select("answer", "raw_time", *self.fields)
-        return Decoded(rows, self._resolution(batch), bad, values, tuple(sorted(unknown)))
+        return Decoded(rows, self._resolution(batch), bad, values, tuple(sorted(unknown)), batch)
 
     def _rows(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """answer, raw_time, the known fields as numbers, the extra ones as text."""
-        numbers, texts = dict.fromkeys(self.fields, "DOUBLE"), dict.fromkeys(self.extra, "VARCHAR")
-        shape = json.dumps({"set": [{"time": "VARCHAR", **numbers, **texts}]})
+        """answer, raw_time, the known fields as numbers or arrays of them, the extra ones as text or arrays."""
+        known = {name: _ARRAY if name in self.arrays else "DOUBLE" for name in self.fields}
+        extra = {name: _ARRAY if is_array else "VARCHAR" for name, is_array in self.extra.items()}
+        shape = json.dumps({"set": [{"time": "VARCHAR", **known, **extra}]})
         query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
         return run_on(query, batch).rename({"time": "raw_time"})
 
@@ -146,10 +187,11 @@ class Decoder:
         escapes = pl.any_horizontal(early, *(pl.col("body").str.contains(what) for what in UNCOUNTED))
         if not texts.select(escapes.any()).item():
             expected = int(texts["envelope"].str.count_matches(KEY_MARK, literal=True).sum())
-            expected += sum(rows.height - rows[name].null_count() for name in values)
+            expected += sum(marks(rows[name]) for name in values)
             if _key_marks(batch["body"]) == expected:
                 return batch.clear()
-        read = rows.group_by("answer").agg(read=pl.sum_horizontal(pl.col(values).count()))
+        in_row = pl.sum_horizontal(marks_in_row(name, rows.schema[name]) for name in values)
+        read = rows.select("answer", read=in_row).group_by("answer").agg(pl.col("read").sum())
         odd = early | (_behind("|".join(UNCOUNTED)) > 0) | (_behind(KEY_MARK) != pl.col("read").fill_null(0))
         checked = texts.join(read, on="answer", how="left", maintain_order="left").select(odd)
         return batch.filter(checked.to_series())
@@ -164,31 +206,52 @@ class Decoder:
     ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
         """The rows with null for each bad value of these answers, the bad values, and the unknown fields."""
         known = ["time", *self.fields]
-        cells = run_on(_ODD_CELLS, batch, known=known)
-        unknown = set(cells.filter(~pl.col("field").is_in(known))["field"])
-        self._learn(unknown)
+        cells = run_on(_ODD_CELLS, batch, known=known, arrays=list(self.arrays))
+        strange = cells.filter(~pl.col("field").is_in(known))
+        self._learn(dict(strange.group_by("field").agg(pl.col("is_array").all()).rows()))
         begins = rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())
         bad = (
-            cells.filter(pl.col("field").is_in(known))
-            .join(begins, on="answer", maintain_order="left")
-            .group_by(pl.col("row") + pl.col("place").cast(pl.UInt32), "field", maintain_order=True)
-            .agg(pl.col("detail").unique().sort(), pl.col("is_number").all())
-            .filter(~pl.col("is_number") & (pl.col("field") != "time") | (pl.col("detail").list.len() > 1))
-            .with_columns(pl.col("detail").list.join(" and "))
+            _placed(cells.filter(pl.col("field").is_in(known)), begins)
+            .group_by("row", "field", maintain_order=True)
+            .agg(pl.col("detail").unique().sort(), pl.col("is_right").all())
+            .filter(~pl.col("is_right") & (pl.col("field") != "time") | (pl.col("detail").list.len() > 1))
+            .with_columns(
+                pl.col("detail").list.eval(pl.element().str.head(DETAIL_CHARACTERS)).list.join(" and "),
+                index=pl.lit(None, pl.String),
+            )
         )
         for (field,), found in bad.group_by("field"):
             column = "raw_time" if field == "time" else str(field)
             here = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(found["row"].implode())
             rows = rows.with_columns(pl.when(~here).then(column).alias(column))
-        return rows, bad.filter(pl.col("field") != "time").select(*BAD_VALUE), unknown
+        values = [bad.filter(pl.col("field") != "time").select(*BAD_VALUE)]
+        names = set(strange["field"])
+        if self.arrays:
+            rows, odd, more = self._look_at_elements(batch, rows, begins)
+            values.append(odd)
+            names |= more
+        return rows, pl.concat(values), names
 
-    def _learn(self, unknown: set[str]) -> None:
-        """Read these fields from now on, as far as their names fit into a structure of DuckDB."""
+    def _look_at_elements(
+        self, batch: pl.DataFrame, rows: pl.DataFrame, begins: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
+        """The rows with null for each bad value of an array, the bad values, and the unknown keys of elements."""
+        odd = run_on(_ODD_ELEMENTS, batch, arrays=list(self.arrays))
+        keys = odd.explode("strange").drop_nulls("strange").select(pl.col("field") + "." + pl.col("strange"))
+        bad = _placed(odd.filter(~pl.col("is_right")), begins)
+        for (field,), found in bad.group_by("field"):
+            mended = without_values(rows[str(field)], found)
+            rows = rows.with_columns(mended)
+        shown = bad.with_columns(pl.col("detail").str.head(DETAIL_CHARACTERS)).select(*BAD_VALUE)
+        return rows, shown, set(keys.to_series())
+
+    def _learn(self, unknown: Mapping[str, bool]) -> None:
+        """Read these fields (arrays: true) from now on, as far as their names fit into a structure of DuckDB."""
         taken = {name.lower() for name in ("answer", "time", "raw_time", *self.fields, *self.extra)}
         for name in sorted(unknown):
             if ORDINARY_NAME.fullmatch(name) and name.lower() not in taken and len(self.extra) < MOST_EXTRA:
                 taken.add(name.lower())
-                self.extra += (name,)
+                self.extra[name] = unknown[name]
 
     def _resolution(self, batch: pl.DataFrame) -> pl.Series:
         """The declared resolution of each answer; it may also stand behind the rows."""
@@ -197,6 +260,12 @@ class Decoder:
             return found
         late = run_on(_RESOLUTIONS, batch)["resolution"]
         return found.zip_with(found.is_not_null(), late)
+
+
+def _placed(found: pl.DataFrame, begins: pl.DataFrame) -> pl.DataFrame:
+    """`row`, the place among all rows, of what was found at a place within an answer."""
+    placed = found.join(begins, on="answer", maintain_order="left")
+    return placed.with_columns(pl.col("row") + pl.col("place").cast(pl.UInt32))
 
 
 def run_on(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import dagster as dg
 from assets.checks import day_checks, list_checks, publish_checks
 from assets.common import EVERY
 from assets.published import warehouse
-from assets.tables import fetched_day_assets, list_assets, made_day_assets, money_assets, month_assets
+from assets.tables import chosen, fetched_day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.due import FIRST_ZONE
 from pipeline.run_tags import limits
 from pipeline.runtime import Runtime
@@ -71,7 +71,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             ),
             dg.define_asset_job(
                 DAYS_JOB,
-                selection=dg.AssetSelection.assets(*fetched, *made, *reports),
+                selection=dg.AssetSelection.assets(*chosen([*fetched, *made], settings), *reports),
                 description="Fetch days, turn power into energy, add up days, months and PU, publish.",
             ),
             finish,

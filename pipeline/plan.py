@@ -13,10 +13,10 @@ from pipeline.billing import PriceList
 from pipeline.billing.units import asked_systems, with_capacity
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.runtime import Runtime
-from pipeline.steps.base import BALANCE, PV, listed
+from pipeline.steps.base import listed
 from pipeline.steps.billing import capacities, moves, this_month
 from pipeline.steps.fetching import device_requests, sets_requests
-from pipeline.steps.wanted import wanted_logs, wanted_set
+from pipeline.steps.wanted import wanted
 from pipeline.timebase import ONE_DAY
 from schemas import ApiRequests, storage
 from schemas.base import CAPACITY_CLASSES
@@ -25,7 +25,17 @@ from schemas.base import CAPACITY_CLASSES
 TYPICAL_BYTES: Mapping[str, int] = {
     "raw_energy_balance": 75_000,
     "raw_pv": 12_000,
+    "raw_battery": 130_000,
+    "raw_grid": 20_000,
+    "raw_consumption": 13_000,
+    "raw_energy_mix": 39_000,
+    "raw_ac": 100_000,
+    "raw_dc": 50_000,
+    "raw_dc_energy": 12_000,
+    "raw_sensor": 30_000,
+    "raw_other_sets": 10_000,
     "raw_logs": 500,
+    "raw_device_logs": 500,
     "lists": 1_500,
 }
 BUDGET_MINUTES = 5
@@ -79,13 +89,10 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
     requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
     size = requests["lists"] * TYPICAL_BYTES["lists"]
     for week in weeks(days):
-        for wanted in (
-            *(wanted_set(runtime, source, week) for source in (BALANCE, PV)),
-            wanted_logs(runtime, week),
-        ):
-            table = storage(wanted.model).table
-            requests[table] += len(wanted.asked)
-            size += wanted.plant_days * TYPICAL_BYTES[table]
+        for part in wanted(runtime, week):
+            table = storage(part.model).table
+            requests[table] += len(part.asked)
+            size += part.plant_days * TYPICAL_BYTES[table]
     total = sum(requests.values())
     budget = runtime.settings.sma_requests_per_5_min
     month = this_month(runtime, prices)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from assets.checks import day_checks, list_checks, publish_checks
 from assets.common import DAYS_PER_RUN
 from assets.published import warehouse
-from assets.tables import day_assets, list_assets, made_day_assets, money_assets, month_assets
+from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.definitions import day_partitions
 from pipeline.due import newest_day
 from pipeline.errors import SunledgerError, UsageError
@@ -49,14 +49,25 @@ class Runs:
 
         Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
         """
-        partitions = day_partitions(self.runtime.settings)
+        settings = self.runtime.settings
+        partitions = day_partitions(settings)
         for start, end in chunks(first, last):
             tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
             try:
-                self._run([*day_assets(partitions), *month_assets(), *day_checks(partitions)], tags)
+                self._run(
+                    [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)],
+                    tags,
+                )
             except RunFailedError as failure:
                 if failure.exit_code != INTERRUPTED:
-                    self._run([*made_day_assets(partitions), *month_assets(), *day_checks(partitions)], tags)
+                    self._run(
+                        [
+                            *chosen(made_day_assets(partitions), settings),
+                            *month_assets(),
+                            *day_checks(partitions),
+                        ],
+                        tags,
+                    )
                 raise
 
     def publish(self) -> None:

@@ -6,6 +6,7 @@ without credentials except calls of SMA's services, which begin with `require_cr
 
 import datetime as dt
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipeline.errors import ConfigurationError
 
 ENV_FILE = Path(".env")
+# Names of sets stand in paths of requests and of the lake.
+SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Hosts(NamedTuple):
@@ -116,6 +119,14 @@ def _budget_url(value: SecretStr) -> SecretStr:
 def _ids(value: object) -> object:
     """Ids from a list joined by commas."""
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _sets(value: str) -> str:
+    """Names of sets without white space, in the order given."""
+    names = [name.strip() for name in value.split(",")]
+    if not all(SET_NAME.fullmatch(name) for name in names):
+        raise _invalid("is no list of measurement sets; write names as SMA does, with commas, or: all")
+    return ",".join(names)
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
@@ -252,6 +263,17 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         description="Alert when this month's PU cost more than so many EUR. Default: none.",
+    )
+    sets: Annotated[str, AfterValidator(_sets)] = Field(
+        default="EnergyBalance,EnergyAndPowerPv",
+        description="Measurement sets that a day is asked for, separated by commas, or `all`. Each costs a request for "
+        "each plant or device that has it and day (`sunledger plan --sets …` counts them). Default: EnergyBalance and "
+        "EnergyAndPowerPv.",
+    )
+    logs: Literal["none", "plants", "devices"] = Field(
+        default="plants",
+        description="Logs that a day is asked for: none, those of plants (a request for each plant; they hold their "
+        "devices' events too), or those of devices as well (a request more for each device). Default: plants.",
     )
     prices: AbsolutePath | None = Field(
         default=None,

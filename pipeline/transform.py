@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from pipeline import bounds, quality
+from pipeline.arrays import elements
 from pipeline.decode import Decoded, Decoder
 from pipeline.energy import energy_columns, interval_columns
 from pipeline.series import whole_groups
@@ -68,9 +69,15 @@ class SetTransform:
         self.set, self.model, self.basis, self.merged_hour = measurement_set, model, basis, merged_hour
         self.columns = polars_schema(model).names()
         self.series = [key for key in storage(model).key if key in {"plant_id", "device_id"}]
+        # In a table of arrays each element is a row of its own, named by this column.
+        last = storage(model).key[-1]
+        self.index = last if last != "interval_end" else None
         # A set may fill several tables. All its fields are read for each: what is not read would be taken for unknown.
-        self.fields = [f for f in measurement_set.fields if f.value_column in self.columns]
-        self.decoder = Decoder([f.api for f in measurement_set.fields])
+        here = [f for f in measurement_set.fields if f.array == (self.index is not None)]
+        self.fields = [f for f in here if f.value_column in self.columns]
+        self.decoder = Decoder(
+            [f.api for f in measurement_set.fields], {f.api for f in measurement_set.fields if f.array}
+        )
         self.names = {f.api: f.value_column for f in self.fields}
         self.api = {column: api for api, column in self.names.items()}
         self.powers = [f.column for f in self.fields if f.power]
@@ -106,13 +113,17 @@ class SetTransform:
         known, doubles = self._in_order(known)
         if quality.PV in self.powers:
             known = bounds.with_limits(known, answers, self.limits)
-        broken = self._broken(known)
-        bad_values = self._bad_values(known, broken, decoded)
-        out, findings = self.suspicions.find(self._intervals(known, broken, bad_values))
+        cells, lost = self._cells(known, decoded)
+        broken = self._broken(cells)
+        bad_values = pl.concat([self._bad_values(cells, broken), self._unread(known, cells, decoded), lost])
+        out, findings = self.suspicions.find(self._energies(known, cells, broken, bad_values))
         faulty = rows.filter(pl.col("fault").is_not_null() & (pl.col("fault") != quality.NEIGHBOUR))
         aside = pl.concat([faulty.select(doubles.columns), doubles])
+        merged = known["second_end"].count()
+        again = merged if self.merged_hour == "mean" else 0
+        stored = known.height + again if self.index else out.height
         account.rows_in += rows.height
-        account.rows_out += out.height
+        account.rows_out += stored
         for name in self.powers:
             account.energies[f"{name}_kwh"] = account.energies.get(f"{name}_kwh", 0.0) + float(
                 out[f"{name}_kwh"].sum()
@@ -121,11 +132,9 @@ class SetTransform:
         account.rows_of_neighbours += strays
         account.values_aside += bad_values.height
         account.rows_suspect += int(out["suspect"].sum())
-        merged = known["second_end"].count()
-        again = merged if self.merged_hour == "mean" else 0
         account.merged_rows += merged
         account.rows_of_second_pass += again
-        if rows.height + again != out.height + aside.height + strays:
+        if rows.height + again != stored + aside.height + strays:
             raise AssertionError(
                 f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
             )
@@ -144,14 +153,19 @@ class SetTransform:
             "rated_w", "bound_w", "dawn", "dusk",
             step,
         )  # fmt: skip
-        rows = decoded.rows.rename(self.names).with_row_index("row")
+        rows = decoded.rows.select("answer", "raw_time", *self.names).rename(self.names).with_row_index("row")
         rows = pl.concat([rows, facts[rows["answer"]]], how="horizontal").with_columns(
             label=_label(pl.col("raw_time"))
         )
         if step.null_count():
-            rows = rows.with_columns(resolution=pl.col("resolution").fill_null(_usual_step()))
+            rows = rows.with_columns(resolution=pl.col("resolution").fill_null(self._step()))
         rows = rows.with_columns(instants(self.basis, changes=facts["change"].null_count() < facts.height))
         return rows.with_columns(fault=quality.row_fault(self.limits, neighbours=self.basis == "utc"))
+
+    def _step(self) -> pl.Expr:
+        """The most common step of a series (null: it has none), for answers that declare an unheard-of resolution."""
+        step = pl.col("label").diff()
+        return step.filter(step > pl.duration()).mode().min().over("series")
 
     def _in_order(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows sorted by series and time without doubles, and the doubles (all but the first as the API sent them)."""
@@ -166,36 +180,69 @@ class SetTransform:
 
     def _broken(self, rows: pl.DataFrame) -> list[quality.ValueRule]:
         """The rules that some value breaks: usually none, so the reasons are not even computed."""
-        if not rows.height:
+        if not rows.height or not self.rules:
             return []
         counts = rows.select(rule.broken.sum().alias(rule.column) for rule in self.rules).row(0, named=True)
         return [rule for rule in self.rules if counts[rule.column]]
 
-    def _bad_values(
-        self, rows: pl.DataFrame, broken: list[quality.ValueRule], decoded: Decoded
-    ) -> pl.DataFrame:
-        """row, answer, raw_time, field, value, detail, reason of each value of these rows that is set aside."""
-        found = [
-            rows.filter(rule.broken).select(
-                "row",
-                "answer",
-                "raw_time",
-                field=pl.lit(self.api[rule.column]),
-                value=pl.when(pl.col(rule.column).is_finite()).then(rule.column),
-                detail=pl.when(~pl.col(rule.column).is_finite()).then(pl.col(rule.column).cast(pl.String)),
-                reason=rule.reason,
-            )
-            for rule in broken
-        ]
-        if decoded.bad_values.height:
-            unread = rows.select("row", "answer", "raw_time").join(decoded.bad_values, on="row")
-            found.append(
-                unread.with_columns(value=pl.lit(None, pl.Float64), reason=pl.lit(quality.NOT_A_NUMBER))
-            )
-        return pl.concat([pl.DataFrame(schema=_BAD_VALUE), *(frame.select(*_BAD_VALUE) for frame in found)])
+    def _cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows, or in a table of arrays their elements, numbered by `cell`; and values that belong to no index."""
+        if self.index is None:
+            return rows.with_columns(cell=pl.col("row")), pl.DataFrame(schema=BAD_VALUE)
+        long, odd = elements(decoded.rows.with_row_index("row"), list(self.names))
+        long = long.rename(self.names | {"index": self.index})
+        cells = rows.drop(self.api).join(long, on="row", maintain_order="left_right").with_row_index("cell")
+        lost = rows.select("row", "answer", "raw_time").join(odd, on="row", maintain_order="left_right")
+        named = lost.with_columns(detail=_named(pl.col("index")), cell=pl.lit(None, pl.UInt32))
+        return cells, named.select(*BAD_VALUE)
 
-    def _intervals(
-        self, rows: pl.DataFrame, broken: list[quality.ValueRule], bad_values: pl.DataFrame
+    def _bad_values(self, cells: pl.DataFrame, broken: list[quality.ValueRule]) -> pl.DataFrame:
+        """cell, answer, raw_time, field, value, detail, reason of each value that breaks a rule."""
+        found = [pl.DataFrame(schema=BAD_VALUE)]
+        for rule in broken:
+            value = pl.col(rule.column)
+            text = pl.when(~value.is_finite()).then(value.cast(pl.String))
+            named = (
+                text
+                if self.index is None
+                else pl.concat_str(_named(pl.col(self.index)), text, separator=": ", ignore_nulls=True)
+            )
+            found.append(
+                cells.filter(rule.broken).select(
+                    "cell",
+                    "answer",
+                    "raw_time",
+                    field=pl.lit(self.api[rule.column]),
+                    value=pl.when(value.is_finite()).then(value),
+                    detail=named,
+                    reason=rule.reason,
+                )
+            )
+        return pl.concat(found)
+
+    def _unread(self, rows: pl.DataFrame, cells: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
+        """The same of each value that was no number. It has no cell where an array has no such element."""
+        mine = decoded.bad_values.filter(pl.col("field").is_in(list(self.names)))
+        if not mine.height:
+            return pl.DataFrame(schema=BAD_VALUE)
+        found = rows.select("row", "answer", "raw_time").join(mine, on="row", maintain_order="left_right")
+        keys = {"row": "row"} | ({"index": self.index} if self.index else {})
+        found = found.join(
+            cells.select("cell", *keys.values()),
+            left_on=list(keys),
+            right_on=list(keys.values()),
+            how="left",
+            maintain_order="left",
+        )
+        reason = pl.lit(quality.NOT_A_NUMBER)
+        return found.with_columns(value=pl.lit(None, pl.Float64), reason=reason).select(*BAD_VALUE)
+
+    def _energies(
+        self,
+        rows: pl.DataFrame,
+        cells: pl.DataFrame,
+        broken: list[quality.ValueRule],
+        bad_values: pl.DataFrame,
     ) -> pl.DataFrame:
         """The rows of the model: bad values nulled, intervals and energies added; rows flagged that lost something.
 
@@ -203,16 +250,23 @@ class SetTransform:
         """
         flagged = pl.col("second_end").is_not_null()
         if bad_values.height:
-            flagged |= pl.col("row").is_in(bad_values["row"].implode())
-        rows = rows.with_columns(
+            flagged |= pl.col("cell").is_in(bad_values["cell"].drop_nulls().implode())
+        cells = cells.with_columns(
             flagged.alias("flagged"),
             *(pl.when(~rule.broken).then(pl.col(rule.column)).alias(rule.column) for rule in broken),
-        )
-        if rows["second_end"].count():
-            rows = _both_passes(rows) if self.merged_hour == "mean" else _without_second_pass(rows)
+        ).with_columns(pl.col(f.column) * f.factor for f in self.fields if f.factor != 1)
+        # The intervals of elements are those of their row, whichever elements it has.
+        spans = cells if self.index is None else rows
+        if spans["second_end"].count():
+            spans = _both_passes(spans) if self.merged_hour == "mean" else _without_second_pass(spans)
         else:
-            rows = rows.with_columns(lost_end=pl.lit(None, UTC_US))
-        return rows.with_columns(interval_columns()).with_columns(energy_columns(self.powers))
+            spans = spans.with_columns(lost_end=pl.lit(None, UTC_US))
+        spans = spans.with_columns(interval_columns())
+        if self.index is not None:
+            spans = spans.select("row", *_INTERVAL).join(
+                cells.drop("interval_end"), on="row", maintain_order="left_right"
+            )
+        return spans.with_columns(energy_columns(self.powers))
 
     def _set_aside(
         self,
@@ -256,8 +310,9 @@ def quarantined(
     return frame.with_columns(missing).select(schema.names())
 
 
-_BAD_VALUE = {
-    "row": pl.UInt32,
+_INTERVAL = ("interval_start", "interval_end", "interval_basis")
+BAD_VALUE = {
+    "cell": pl.UInt32,
     "answer": pl.UInt32,
     "raw_time": pl.String,
     "field": pl.String,
@@ -279,6 +334,11 @@ def _without_second_pass(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(lost_end=pl.col("second_end").forward_fill().over("series"))
 
 
+def _named(index: pl.Expr) -> pl.Expr:
+    """How a detail names the element of an array."""
+    return pl.format("index {}", index)
+
+
 def _label(raw: pl.Expr) -> pl.Expr:
     """`parse_label` of a column whose labels hardly ever have fractions, at a ninth of its cost.
 
@@ -286,9 +346,3 @@ def _label(raw: pl.Expr) -> pl.Expr:
     """
     plain = raw.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
     return pl.coalesce(plain, parse_label(pl.when(plain.is_null()).then(raw)))
-
-
-def _usual_step() -> pl.Expr:
-    """The most common step of a series (null: it has none), for answers that declare an unheard-of resolution."""
-    step = pl.col("label").diff()
-    return step.filter(step > pl.duration()).mode().min().over("series")

@@ -146,7 +146,9 @@ class Quarantine(Table, table="quarantine", layer="core", partition=("local_date
     """Everything that was set aside, or kept though suspicious, with the reason: answers, rows, and values of a row."""
 
     local_date: pl.Date = column(LOCAL_DATE)
-    source: str = column("The table that it would have gone to.")
+    source: str = column(
+        "The table that it would have gone to; raw_other_sets-NAME for an answer to a set that has no table of its own."
+    )
     plant_id: str = column(PLANT_ID)
     device_id: str = column(DEVICE_ID, null="the plant as a whole")
     scope: str = column(

@@ -67,5 +67,45 @@ class RawPv(RawAnswers, table="raw_pv"):
     """Answers to each device's EnergyAndPowerPv, one plant-local day a partition."""
 
 
+class RawBattery(RawAnswers, table="raw_battery"):
+    """Answers to each battery's EnergyAndPowerBattery, one plant-local day a partition."""
+
+
+class RawGrid(RawAnswers, table="raw_grid"):
+    """Answers to each meter's EnergyAndPowerInOut, one plant-local day a partition."""
+
+
+class RawConsumption(RawAnswers, table="raw_consumption"):
+    """Answers to each device's EnergyAndPowerConsumption, one plant-local day a partition."""
+
+
+class RawEnergyMix(RawAnswers, table="raw_energy_mix"):
+    """Answers to each device's EnergyMix, one plant-local day a partition."""
+
+
+class RawAc(RawAnswers, table="raw_ac"):
+    """Answers to each inverter's PowerAc, one plant-local day a partition."""
+
+
+class RawDc(RawAnswers, table="raw_dc"):
+    """Answers to each inverter's PowerDc, one plant-local day a partition."""
+
+
+class RawDcEnergy(RawAnswers, table="raw_dc_energy"):
+    """Answers to each inverter's EnergyDc, one plant-local day a partition."""
+
+
+class RawSensor(RawAnswers, table="raw_sensor"):
+    """Answers to each sensor's Sensor set, one plant-local day a partition."""
+
+
+class RawOtherSets(RawAnswers, table="raw_other_sets", partition=("local_date", "set_type")):
+    """Answers to every set that has no table of its own, one set and plant-local day a partition."""
+
+
 class RawLogs(RawAnswers, table="raw_logs"):
     """Answers to each plant's log, one day a partition."""
+
+
+class RawDeviceLogs(RawAnswers, table="raw_device_logs"):
+    """Answers to each device's log, one day a partition; asked for only where a user wants them."""

@@ -68,6 +68,10 @@ def backfill(
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this measurement set; repeat it for more, or: all. Default: SUNLEDGER_SETS."),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Ask again for what is stored and final, and for today's lists.")
     ] = False,
@@ -82,8 +86,9 @@ def backfill(
     from pipeline.billing import load_prices  # noqa: PLC0415
     from pipeline.cli.plan import refuse  # noqa: PLC0415
     from pipeline.runs import check_days, recorded  # noqa: PLC0415
+    from pipeline.steps import check_sets  # noqa: PLC0415
 
-    with _runtime(plants, again=again) as runtime:
+    with _runtime(plants, sets, again=again) as runtime:
         begin, end = _day("--from", first), _day("--to", last)
         check_days(runtime, begin, end)
         runtime.settings.require_credentials()
@@ -94,6 +99,7 @@ def backfill(
             runtime.progress = bars
             with recorded(runtime) as runs:
                 runs.lists()
+                check_sets(runtime)
                 try:
                     runs.days(begin, end)
                 finally:
@@ -128,12 +134,16 @@ def plan(
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this measurement set; repeat it for more, or: all. Default: SUNLEDGER_SETS."),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="As for a backfill that asks again.")] = False,
 ) -> None:
     """Say what a backfill will take - requests, minutes, bytes, PU, EUR - without sending one."""
     from pipeline.cli.plan import make, show  # noqa: PLC0415
 
-    with _runtime(plants, again=again) as runtime:
+    with _runtime(plants, sets, again=again) as runtime:
         show(make(runtime, _day("--from", first), _day("--to", last)))
 
 
@@ -309,14 +319,15 @@ def _day(option: str, text: str) -> dt.date:
     raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, as in 2026-10-31.")
 
 
-def _runtime(plants: list[str] | None, *, again: bool = False) -> "Runtime":
+def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: bool = False) -> "Runtime":
     from pipeline.runtime import Runtime  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
-    return Runtime(load_settings(), only_plants=wanted, again=again)
+    settings = load_settings(sets=",".join(sets)) if sets else load_settings()
+    return Runtime(settings, only_plants=wanted, again=again)
 
 
 def _tell_missing(runtime: "Runtime") -> None:

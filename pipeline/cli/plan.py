@@ -9,6 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.plan import Plan, plan, refuse_beyond
 from pipeline.runs import check_days
 from pipeline.runtime import Runtime
+from pipeline.steps import check_sets
 
 MB = 1e6
 
@@ -16,7 +17,9 @@ MB = 1e6
 def make(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
     """The plan for these days by the settings' price list; sends nothing."""
     check_days(runtime, first, last)
-    return plan(runtime, first, last, load_prices(runtime.settings.prices))
+    found = plan(runtime, first, last, load_prices(runtime.settings.prices))
+    check_sets(runtime)
+    return found
 
 
 def refuse(

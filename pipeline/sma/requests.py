@@ -78,10 +78,12 @@ class Request:
         return cls("measurements", plant_id, device_id, set_type, period, _iso_day(day))
 
     @classmethod
-    def logs(cls, plant_id: str, first: dt.date | str, last: dt.date | str | None = None) -> Self:
-        """The plant's log entries of one day, or of the days from `first` to `last`."""
+    def logs(
+        cls, plant_id: str, first: dt.date | str, last: dt.date | str | None = None, *, device_id: str = ""
+    ) -> Self:
+        """The log entries of a plant, or of a device of it, of one day or of the days from `first` to `last`."""
         begin, end = _iso_day(first), _iso_day(first if last is None else last)
-        return cls("logs", plant_id, "", "", "", begin if begin == end else f"{begin}/{end}")
+        return cls("logs", plant_id, device_id, "", "", begin if begin == end else f"{begin}/{end}")
 
     @property
     def path(self) -> str:
@@ -94,9 +96,9 @@ class Request:
         plant = f"/v1/plants/{_segment('plant', self.plant_id)}"
         if self.endpoint == "devices":
             return f"{plant}/devices/lean"
-        if self.endpoint == "logs":
-            return f"{plant}/logs"
         owner = f"/v1/devices/{_segment('device', self.device_id)}" if self.device_id else plant
+        if self.endpoint == "logs":
+            return f"{owner}/logs"
         if self.endpoint == "sets":
             return f"{owner}/measurements/sets"
         return f"{owner}/measurements/sets/{_segment('set', self.set_type)}/{_segment('period', self.period)}"

@@ -16,9 +16,19 @@ from pipeline.steps.days import (
     write_energy_monthly,
     write_intervals,
     write_logs,
+    write_other_intervals,
 )
-from pipeline.steps.fetching import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.steps.fetching import (
+    fetch_device_logs,
+    fetch_devices,
+    fetch_logs,
+    fetch_measurement_sets,
+    fetch_other_sets,
+    fetch_plants,
+    fetch_set,
+)
 from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
+from pipeline.steps.sources import SETS, SOURCES, check_sets, not_chosen
 from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
 from pipeline.steps.watching import budget, completeness, drift, freshness, published, quality, whole
 
@@ -26,22 +36,28 @@ __all__ = [
     "ASK_AGAIN",
     "BALANCE",
     "PV",
+    "SETS",
+    "SOURCES",
     "Report",
     "SetSource",
     "budget",
+    "check_sets",
     "completeness",
     "concern",
     "concerns",
     "drift",
+    "fetch_device_logs",
     "fetch_devices",
     "fetch_logs",
     "fetch_measurement_sets",
+    "fetch_other_sets",
     "fetch_plants",
     "fetch_set",
     "freshness",
     "intervals_as_read",
     "judge_times",
     "listed",
+    "not_chosen",
     "published",
     "quality",
     "refresh_consents",
@@ -57,5 +73,6 @@ __all__ = [
     "write_invoices",
     "write_logs",
     "write_measurement_sets",
+    "write_other_intervals",
     "write_plants",
 ]

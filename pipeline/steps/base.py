@@ -55,7 +55,13 @@ class SetSource:
     set: MeasurementSet
     raw: type[RawAnswers]
     intervals: type[Table]
-    of_devices: bool
+    # None: plants and devices may both have it.
+    of_devices: bool | None
+
+    @property
+    def shares_raw(self) -> str:
+        """The set's name where its raw table holds other sets as well, else nothing."""
+        return self.set.name if "set_type" in storage(self.raw).partition else ""
 
 
 BALANCE = SetSource(ENERGY_BALANCE, RawEnergyBalance, EnergyBalanceIntervals, of_devices=False)
@@ -111,19 +117,39 @@ def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     plants = lake.scan(Plants).collect()
     site = ["timezone", "latitude", "longitude"]
     plant_rated = pl.col("ac_power_kw") * 1000
-    if not source.of_devices:
-        return plants.select("plant_id", *site, rated_w=plant_rated, peak_w=pl.col("peak_power_kw") * 1000)
+    own = plants.select("plant_id", *site, rated_w=plant_rated, peak_w=pl.col("peak_power_kw") * 1000)
+    if source.of_devices is False:
+        return own
     devices = lake.scan(Devices).collect().join(plants, on="plant_id", suffix="_plant")
     rated = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w").otherwise(plant_rated)
     peak = pl.when(pl.col("generator_power_dc_w") > 0).then("generator_power_dc_w")
-    return devices.select("plant_id", "device_id", *site, rated_w=rated, peak_w=peak)
+    found = devices.select("plant_id", "device_id", *site, rated_w=rated, peak_w=peak)
+    if source.of_devices:
+        return found
+    return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
 
 
 def quarantine(
-    runtime: Runtime, model: type[Table], day: dt.date, rows: pl.DataFrame, plants: set[str] | None = None
+    runtime: Runtime,
+    model: type[Table],
+    day: dt.date,
+    rows: pl.DataFrame,
+    plants: set[str] | None = None,
+    set_type: str = "",
 ) -> None:
-    part: dict[str, dt.date | str] = {"local_date": day, "source": storage(model).table}
+    part = aside_part(model, day, set_type)
+    rows = rows.with_columns(source=pl.lit(part["source"]))
     runtime.lake.replace(Quarantine, part, [rows], plants=plants, empty=True)
+
+
+def raw_part(day: dt.date, set_type: str = "") -> Part:
+    """The part of a raw table that a day's answers are in; sets that share a table (`set_type`) have one each."""
+    return {"local_date": day} | ({"set_type": set_type} if set_type else {})
+
+
+def aside_part(model: type[Table], day: dt.date, set_type: str = "") -> Part:
+    """The part of `quarantine` for what would have gone into that part of the table."""
+    return {"local_date": day, "source": "-".join(filter(None, (storage(model).table, set_type)))}
 
 
 def settled(lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callable[[], T]) -> T:

@@ -1,13 +1,14 @@
 """Intervals, logs, days and months from the lake; calls no API."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import polars as pl
 
 from pipeline import logs as log_entries
 from pipeline.daily import summarize_day, summarize_months
+from pipeline.others import OtherTransform
 from pipeline.runtime import Runtime
 from pipeline.solar_time import SolarTime, solar_time
 from pipeline.steps.base import (
@@ -17,10 +18,12 @@ from pipeline.steps.base import (
     SetSource,
     known_places,
     quarantine,
+    raw_part,
     report_of,
     settled,
     with_bounds,
 )
+from pipeline.steps.sources import other
 from pipeline.sun import daylight
 from pipeline.suspicion import inverters_against_plants
 from pipeline.thresholds import load_thresholds
@@ -31,9 +34,11 @@ from schemas import (
     EnergyDaily,
     EnergyMonthly,
     Logs,
+    OtherIntervals,
     Plants,
     Quarantine,
     RawLogs,
+    RawOtherSets,
     Table,
     polars_schema,
     storage,
@@ -65,6 +70,33 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     frames = transform.day(runtime.lake.batches(source.raw, {"local_date": day}), places, day, account)
     written = runtime.lake.replace(source.intervals, {"local_date": day}, frames)
     quarantine(runtime, source.intervals, day, account.quarantine())
+    return _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
+
+
+def write_other_intervals(runtime: Runtime, day: dt.date) -> Report:
+    """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
+    part = {"local_date": day}
+    return settled(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
+
+
+def _write_others(runtime: Runtime, day: dt.date) -> Report:
+    parts = runtime.lake.parts(RawOtherSets)
+    names = sorted(part["set_type"] for part in parts if part["local_date"] == str(day))
+    settings, account = runtime.settings, Account()
+    limits = load_thresholds(settings.quality)
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for name in names:
+            transform = OtherTransform(name, settings.sma_time_basis, settings.sma_merged_hour, limits)
+            answers = runtime.lake.batches(RawOtherSets, raw_part(day, name))
+            yield from transform.day(answers, known_places(runtime.lake, other(name)), day, account)
+
+    written = runtime.lake.replace(OtherIntervals, {"local_date": day}, frames())
+    quarantine(runtime, OtherIntervals, day, account.quarantine())
+    return _accounted(written, account, sets=names)
+
+
+def _accounted(written: Written, account: Account, **facts: Any) -> Report:
     return report_of(
         written,
         **account.energies,
@@ -76,7 +108,7 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
         rows_of_neighbouring_days=account.rows_of_neighbours,
         merged_rows=account.merged_rows,
         rows_of_second_pass=account.rows_of_second_pass,
-        unknown_fields=sorted(account.unknown_fields),
+        **facts,
     )
 
 

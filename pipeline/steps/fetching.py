@@ -22,9 +22,11 @@ from pipeline.steps.base import (
     SetSource,
     listed,
     quarantine,
+    raw_part,
     report_of,
 )
-from pipeline.steps.wanted import Wanted, wanted_logs, wanted_set
+from pipeline.steps.sources import odd_sets, other, other_sets
+from pipeline.steps.wanted import Wanted, wanted_device_logs, wanted_logs, wanted_set
 from pipeline.transform import quarantined
 from schemas import (
     Devices,
@@ -32,6 +34,7 @@ from schemas import (
     RawAnswers,
     RawDevices,
     RawMeasurementSets,
+    RawOtherSets,
     RawPlants,
     Table,
     storage,
@@ -64,10 +67,30 @@ def fetch_set(
         yield from _fetch_days(runtime, wanted_set(runtime, source, week))
 
 
+def fetch_other_sets(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+    """Ask for what the days lack of every chosen set that has no table of its own; each day as it is stored."""
+    for week in asking.weeks(days):
+        _tell_odd_sets(runtime, week[0])
+        reports = {day: Report(facts={"requests": 0, "sets": []}) for day in week}
+        for name in other_sets(runtime):
+            for day, report in _fetch_days(runtime, wanted_set(runtime, other(name), week)):
+                reports[day].rows += report.rows
+                reports[day].changed |= report.changed
+                reports[day].facts["requests"] += report.facts["requests"]
+                reports[day].facts["sets"].append(name)
+        yield from reports.items()
+
+
 def fetch_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
     """Ask for what the days lack of every plant's log; each day as it is stored."""
     for week in asking.weeks(days):
         yield from _fetch_days(runtime, wanted_logs(runtime, week))
+
+
+def fetch_device_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+    """Ask for what the days lack of every device's own log; each day as it is stored."""
+    for week in asking.weeks(days):
+        yield from _fetch_days(runtime, wanted_device_logs(runtime, week))
 
 
 def device_requests(runtime: Runtime) -> list[Request]:
@@ -126,7 +149,7 @@ def _fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Rep
     runtime.progress.begin(table, label, len(wanted.asked))
     with ExitStack() as open_parts:
         parts = {
-            day: open_parts.enter_context(runtime.lake.replacement(model, {"local_date": day}))
+            day: open_parts.enter_context(runtime.lake.replacement(model, raw_part(day, wanted.set_type)))
             for day in days
         }
         dated = _dated(runtime, wanted)
@@ -134,9 +157,8 @@ def _fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Rep
             parts[day].add(frame)
         for day, fetched in days.items():
             written = parts[day].commit(devices=fetched.series)
-            quarantine(
-                runtime, model, day, _failed(fetched, model, day), plants=_plants_of(wanted.asked, day)
-            )
+            failed, asked_for = _failed(fetched, model, day), _plants_of(wanted.asked, day)
+            quarantine(runtime, model, day, failed, plants=asked_for, set_type=wanted.set_type)
             _tell_missing(runtime, table, day, fetched)
             yield (
                 day,
@@ -175,6 +197,12 @@ def _tell_missing(runtime: Runtime, table: str, day: dt.date, fetched: Fetched) 
         runtime.missing += [missing(plant, text) for plant in sorted(fetched.unlisted)]
     text = "SMA answers without rows where rows are stored; the stored ones were kept"
     runtime.missing += [missing(plant, text) for plant, _ in fetched.kept]
+
+
+def _tell_odd_sets(runtime: Runtime, day: dt.date) -> None:
+    for plant, name in odd_sets(runtime):
+        reason = f"the set {name!r} can't be asked for: its name is no plain word"
+        runtime.missing.append(Missing(str(day), storage(RawOtherSets).table, plant, reason))
 
 
 def _still_listed(runtime: Runtime) -> set[str]:

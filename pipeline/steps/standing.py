@@ -7,6 +7,7 @@ import polars as pl
 from pipeline.due import DELAY
 from pipeline.runtime import Runtime
 from pipeline.steps.base import BALANCE, REQUEST_FAILED, in_operation, listed
+from pipeline.steps.sources import not_chosen
 from pipeline.timebase import ONE_DAY
 from schemas import RAW, EnergyDaily, MeasurementSets, Quarantine, storage
 
@@ -64,8 +65,9 @@ def _due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
 
 def _failed(runtime: Runtime, held: pl.Expr) -> pl.DataFrame:
     """plant_id, local_date and failed (true) where an answer of the day is missing because its request failed."""
-    sources = [storage(model).table for model in RAW]
+    # What is asked for no more stays as it was.
+    sources = {storage(model).table for model in RAW} - not_chosen(runtime.settings)
     aside = runtime.lake.scan(Quarantine).filter(
-        held, pl.col("source").is_in(sources), pl.col("reason") == REQUEST_FAILED
+        held, pl.col("source").is_in(sorted(sources)), pl.col("reason") == REQUEST_FAILED
     )
     return aside.select("plant_id", "local_date").unique().with_columns(failed=pl.lit(value=True)).collect()

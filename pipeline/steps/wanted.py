@@ -1,7 +1,7 @@
 """What some days still lack, and the requests for it. Reads the lake, asks nobody."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,8 +11,9 @@ from pipeline import asking
 from pipeline.asking import Asked
 from pipeline.fetch import Fetched
 from pipeline.runtime import Runtime
-from pipeline.steps.base import SetSource, delay, in_operation, listed
-from schemas import Devices, MeasurementSets, Quarantine, RawAnswers, RawLogs, storage
+from pipeline.steps.base import SetSource, aside_part, delay, in_operation, listed, raw_part
+from pipeline.steps.sources import asks_for_others, chosen, other, other_sets
+from schemas import Devices, MeasurementSets, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
 from warehouse.lake import Part
 
 # The plants or devices of a day: plant_id, device_id (empty for a plant), timezone, backend, day_end.
@@ -22,17 +23,34 @@ _FACTS = ["plant_id", "device_id", "request_date", "time_basis", "fetched_at", "
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Requests for days of one calendar week; of each day what `Fetched` must know; and the plants' time zones."""
+    """Requests for days of one calendar week; of each day what `Fetched` must know; and the plants' time zones.
+
+    `set_type` is empty unless the table holds several sets.
+    """
 
     model: type[RawAnswers]
     asked: Sequence[Asked]
     days: Mapping[dt.date, Fetched]
     zones: Mapping[str, str]
+    set_type: str = ""
 
     @property
     def plant_days(self) -> int:
         """Days of plants or devices that the requests are for."""
         return sum(len(ask.days) for ask in self.asked)
+
+
+def wanted(runtime: Runtime, week: Sequence[dt.date]) -> Iterator[Wanted]:
+    """What the days lack of everything that the settings choose."""
+    for source in chosen(runtime.settings):
+        yield wanted_set(runtime, source, week)
+    if asks_for_others(runtime.settings):
+        for name in other_sets(runtime):
+            yield wanted_set(runtime, other(name), week)
+    if runtime.settings.logs != "none":
+        yield wanted_logs(runtime, week)
+    if runtime.settings.logs == "devices":
+        yield wanted_device_logs(runtime, week)
 
 
 def wanted_set(runtime: Runtime, source: SetSource, week: Sequence[dt.date]) -> Wanted:
@@ -42,7 +60,9 @@ def wanted_set(runtime: Runtime, source: SetSource, week: Sequence[dt.date]) -> 
         name, basis = source.set.name, runtime.settings.sma_time_basis
         return asking.measurements(series, name, basis, by_week=name not in runtime.weekless)
 
-    return _wanted(runtime, source.raw, week, lambda day: _having(runtime, source, day), ask)
+    return _wanted(
+        runtime, source.raw, week, lambda day: _having(runtime, source, day), ask, source.shares_raw
+    )
 
 
 def wanted_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
@@ -55,19 +75,32 @@ def wanted_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
     return _wanted(runtime, RawLogs, week, places, lambda series: asking.logs(series, basis))
 
 
+def wanted_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
+    """What the days lack of every device's own log."""
+
+    def places(day: dt.date) -> pl.DataFrame:
+        plants = in_operation(listed(runtime), day, runtime.now())
+        devices = runtime.lake.scan(Devices).select("plant_id", "device_id").collect()
+        return _still_there(runtime, devices.join(plants, on="plant_id"), day)
+
+    basis = runtime.settings.sma_time_basis
+    return _wanted(runtime, RawDeviceLogs, week, places, lambda series: asking.logs(series, basis))
+
+
 def _wanted(
     runtime: Runtime,
     model: type[RawAnswers],
     week: Sequence[dt.date],
     places: Places,
     ask: Callable[[list[asking.Series]], list[Asked]],
+    set_type: str = "",
 ) -> Wanted:
     basis = runtime.settings.sma_time_basis
     lacking: list[pl.DataFrame] = []
     days: dict[dt.date, Fetched] = {}
     for day in week:
         of_day = places(day).with_columns(delay(runtime.settings))
-        stored = _stored(runtime, model, day)
+        stored = _stored(runtime, model, raw_part(day, set_type))
         days[day] = Fetched(
             basis,
             final_after=dict(of_day.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
@@ -76,26 +109,24 @@ def _wanted(
             ),
         )
         if not runtime.again:
-            known = _known(runtime, model, day, of_day, stored)
+            known = _known(runtime, aside_part(model, day, set_type), of_day, stored)
             of_day = of_day.join(known, on=["plant_id", "device_id"], how="anti")
         lacking.append(of_day.select("plant_id", "device_id", "timezone", local_date=pl.lit(day)))
     frame = pl.concat(lacking)
     zones = dict(frame.select("plant_id", "timezone").iter_rows())
-    return Wanted(model, ask(asking.series_of(frame)), days, zones)
+    return Wanted(model, ask(asking.series_of(frame)), days, zones, set_type)
 
 
-def _stored(runtime: Runtime, model: type[RawAnswers], day: dt.date) -> pl.DataFrame:
-    """What is known of the day's stored answers."""
-    frames = runtime.lake.batches(model, {"local_date": day}, columns=_FACTS)
+def _stored(runtime: Runtime, model: type[RawAnswers], part: Part) -> pl.DataFrame:
+    """What is known of the stored answers of a part."""
+    frames = runtime.lake.batches(model, part, columns=_FACTS)
     return pl.concat([runtime.lake.scan(model).select(_FACTS).clear().collect(), *frames])
 
 
-def _known(
-    runtime: Runtime, model: type[RawAnswers], day: dt.date, places: pl.DataFrame, stored: pl.DataFrame
-) -> pl.DataFrame:
+def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """The plants and devices that need not be asked again: stored and final, or read so lately that nothing is new.
 
-    Not so when the last answer was set aside.
+    Not so when the last answer was set aside, which the part `aside` of `quarantine` tells.
     """
     same_basis = pl.col("time_basis") == runtime.settings.sma_time_basis
     read = stored.group_by("plant_id", "device_id").agg(
@@ -105,12 +136,11 @@ def _known(
     growing = now < pl.col("day_end") + pl.col("delay")
     lately = growing & (now < pl.col("fetched_at") + pl.col("delay"))
     known = read.join(places, on=["plant_id", "device_id"]).filter("same_basis", pl.col("final") | lately)
-    part: Part = {"local_date": day, "source": storage(model).table}
-    aside = [
+    told = [
         batch.with_columns(pl.col("device_id").fill_null(""))
-        for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
+        for batch in runtime.lake.batches(Quarantine, aside, columns=["plant_id", "device_id"])
     ]
-    doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *aside])
+    doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *told])
     return known.join(doubtful, on=["plant_id", "device_id"], how="anti")
 
 
@@ -118,8 +148,13 @@ def _having(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
     """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
     plants = in_operation(listed(runtime), day, runtime.now())
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
-    owner = pl.col("device_id").is_not_null() if source.of_devices else pl.col("device_id").is_null()
-    having = sets.filter(owner).collect().join(plants, on="plant_id").sort("plant_id", "device_id")
+    if source.of_devices is not None:
+        sets = sets.filter(pl.col("device_id").is_not_null() == source.of_devices)
+    having = sets.collect().join(plants, on="plant_id").sort("plant_id", "device_id")
+    return _still_there(runtime, having, day).with_columns(pl.col("device_id").fill_null(""))
+
+
+def _still_there(runtime: Runtime, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """Those that were not deactivated before the day."""
     ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() < day).collect()
-    left = having.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")
-    return left.with_columns(pl.col("device_id").fill_null(""))
+    return devices.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")

@@ -65,11 +65,24 @@ def test_only_raw_assets_hold_the_pool_of_the_api() -> None:
     assert {key.path[0] for key in KEYS if GRAPH.get(key).pools == {"sma_api"}} == raw
 
 
+def covered(defs: dg.Definitions) -> set[str]:
+    """The assets that the jobs make."""
+    jobs = [defs.resolve_job_def(name) for name in (LISTS_JOB, DAYS_JOB)]
+    return {key.path[0] for job in jobs for key in job.asset_layer.executable_asset_keys}
+
+
 def test_the_jobs_cover_the_graph() -> None:
-    covered = set()
-    for name in (LISTS_JOB, DAYS_JOB):
-        covered |= set(DEFS.resolve_job_def(name).asset_layer.executable_asset_keys)
-    assert covered == set(KEYS)
+    whole = load_settings(env_file=None, sets="all", logs="devices")
+    assert covered(build_definitions(whole)) == {key.path[0] for key in KEYS}
+
+
+def test_the_jobs_leave_out_the_sets_that_are_not_asked_for() -> None:
+    asked = {name for name in covered(DEFS) if name.startswith("raw_")}
+    lists = {"raw_plants", "raw_devices", "raw_measurement_sets"}
+    assert asked == lists | {"raw_energy_balance", "raw_pv", "raw_logs"}
+    made = covered(build_definitions(load_settings(env_file=None, sets="powerdc", logs="none")))
+    assert {name for name in made if name.startswith("raw_")} == lists | {"raw_dc"}
+    assert {name for name in made if name.endswith("_intervals")} == {"dc_intervals"}
 
 
 def test_the_month_is_closed_and_published() -> None:

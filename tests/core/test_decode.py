@@ -82,7 +82,7 @@ def test_what_is_beyond_all_numbers_is_left_to_the_rules_of_quality(text: str) -
 def test_a_value_that_is_no_number_is_reported_and_null(text: str) -> None:
     read = decode(body([row("x", 7.0)]), single(text))
     assert read.rows.rows() == [(0, "x", 7.0, None), (1, TIME, None, None)]
-    assert read.bad_values.rows() == [(1, "pvGeneration", text)]
+    assert read.bad_values.drop("index").rows() == [(1, "pvGeneration", text)]
 
 
 def test_a_long_wrong_value_is_quoted_only_in_part() -> None:
@@ -117,7 +117,7 @@ def test_wrong_values_are_still_found_beside_fields_that_were_unknown_once() -> 
         read = decoder.decode(
             pl.Series([body([row("a", 2.0, extra=[1]), {"time": "b", "pvGeneration": watts, "extra": 1}])])
         )
-    assert read.bad_values.rows() == [(1, "pvGeneration", '"abc"')]
+    assert read.bad_values.drop("index").rows() == [(1, "pvGeneration", '"abc"')]
 
 
 def test_more_unknown_fields_than_are_worth_reading_are_all_reported() -> None:
@@ -174,7 +174,7 @@ def test_names_that_look_like_json_change_nothing(name: str) -> None:
     odd = body([row("a", 1.0), {"time": "b", "pvGeneration": "abc"}], name=name)
     read = decode(body([row("x", 2.0)]), odd)
     assert read.rows.rows() == [(0, "x", 2.0, None), (1, "a", 1.0, None), (1, "b", None, None)]
-    assert read.bad_values.rows() == [(2, "pvGeneration", '"abc"')]
+    assert read.bad_values.drop("index").rows() == [(2, "pvGeneration", '"abc"')]
     assert read.resolution.to_list() == ["FiveMinutes"] * 2
 
 
@@ -198,7 +198,7 @@ def test_a_key_given_twice_and_differently_is_set_aside() -> None:
     text = b'{"set":[{"time":"a","pvGeneration":1,"pvGeneration":2,"gridFeedIn":3},{"time":"b","pvGeneration":4}]}'
     read = decode(text)
     assert read.rows.rows() == [(0, "a", None, 3.0), (0, "b", 4.0, None)]
-    assert read.bad_values.rows() == [(0, "pvGeneration", "1 and 2")]
+    assert read.bad_values.drop("index").rows() == [(0, "pvGeneration", "1 and 2")]
 
 
 def test_a_key_given_twice_with_one_value_is_that_value() -> None:
@@ -247,7 +247,7 @@ def test_an_unreadable_answer_is_isolated_and_the_rest_survives(bad: bytes, reas
     read = decode(body([row("a", 1.0)]), bad, body([{"time": "b", "pvGeneration": "abc"}]))
     assert read.bad_answers.rows() == [(1, reason)]
     assert read.rows.rows() == [(0, "a", 1.0, None), (2, "b", None, None)]
-    assert read.bad_values.rows() == [(1, "pvGeneration", '"abc"')]
+    assert read.bad_values.drop("index").rows() == [(1, "pvGeneration", '"abc"')]
 
 
 def test_all_unreadable_answers_of_a_batch_are_named_in_order() -> None:

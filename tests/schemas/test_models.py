@@ -21,6 +21,7 @@ from schemas import (
 from schemas.quantities import (
     ENERGY_AND_POWER_PV,
     ENERGY_BALANCE,
+    UNIT_SUFFIXES,
     BalanceCovered,
     BalanceEnergies,
     BalancePowers,
@@ -36,20 +37,18 @@ MODELS: tuple[type[Table], ...] = (*TABLES, Meta)
 # What a name ends with exactly when its column has the unit.
 SUFFIXES = {
     "g/kWh": "_g_per_kwh",
-    "kWh": "_kwh",
-    "W": "_w",
+    **UNIT_SUFFIXES,
     "kW": "_kw",
     "h": "_h",
     "min": "_min",
     "ms": "_ms",
-    "%": "_pct",
     "EUR": "_eur",
 }
 # Units that the name shows in another way.
 NAMES = {
     "count": r"n_\w+|attempts?|counter",
     "B": r"bytes",
-    "1": r"\w+_rate|coverage",
+    "1": r"\w+_rate|coverage|\w+_factor",
     "°": r"latitude|longitude",
     "that of the field": r"value",
 }

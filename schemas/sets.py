@@ -1,0 +1,313 @@
+"""Interval tables of the device-level sets, and of sets that have no table of their own.
+
+A set is described by the columns of its table alone (see `schemas.quantities`). To add one takes its model here, a
+model of its raw answers in `schemas.raw`, and a line in `pipeline.steps.base`.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from schemas.base import FINITE, Table, Utc, column, energy, power, ratio, value
+from schemas.core import DEVICE_ID, LOCAL_DATE, DeviceKey, Interval, PlantKey
+from schemas.quantities import MeasurementSet, fields
+
+# Bounds of sense: beyond them no plant works, so a value tells of a fault. Sensors may read a little below zero.
+AC_V, DC_V, CURRENT_A = 2_000.0, 2_000.0, 10_000.0
+IRRADIANCE_W_PER_M2 = (-50.0, 2_000.0)
+WIND_M_PER_S = 120.0
+GRID_HZ = 100.0
+ISOLATION_OHM = 1e9
+OUTDOOR_C, DEVICE_C = (-60.0, 80.0), (-60.0, 150.0)
+
+
+def voltage(meaning: str, most: float, api: str = "") -> Any:
+    """A voltage in V."""
+    return value(f"{meaning}: voltage.", "V", 0, most, api=api)
+
+
+def current(meaning: str) -> Any:
+    """A current in A, of either sign."""
+    return value(f"{meaning}: current.", "A", -CURRENT_A, CURRENT_A)
+
+
+def percent(meaning: str, api: str = "") -> Any:
+    """A share in %."""
+    return value(meaning, "%", 0, 100, api=api)
+
+
+# ---- battery ---------------------------------------------------------------------------------------------------------
+
+
+class BatteryValues(Table):
+    """Fields of the EnergyAndPowerBattery set for the battery as a whole."""
+
+    battery_charging_w: float = power("Battery charging")
+    battery_charging_kwh: float = energy("Battery charging")
+    battery_discharging_w: float = power("Battery discharging")
+    battery_discharging_kwh: float = energy("Battery discharging")
+    battery_state_of_charge_pct: float = percent("State of charge of the battery.")
+    battery_state_of_health_pct: float = percent("State of health: capacity left of what it had when new.")
+
+
+class StackValues(Table):
+    """Fields of the EnergyAndPowerBattery set that have a value for each stack."""
+
+    battery_state_of_charge_pct: float = percent(
+        "State of charge of the stack.", api="batteryStateOfChargeArray"
+    )
+    battery_state_of_health_pct: float = percent(
+        "State of health of the stack: capacity left of what it had when new.",
+        api="batteryStateOfHealthArray",
+    )
+    battery_voltage_v: float = voltage("Stack", DC_V)
+    battery_current_a: float = current("Stack, the sign as the API gives it")
+    battery_temperature_c: float = value("Temperature of the stack.", "°C", *DEVICE_C)
+    current_battery_charging_set_voltage_v: float = voltage("Set value for charging the stack", DC_V)
+
+
+class BatteryIntervals(
+    BatteryValues,
+    Interval,
+    DeviceKey,
+    table="battery_intervals",
+    key=("plant_id", "device_id", "interval_end"),
+):
+    """Power, energy and state of each battery in the intervals that the API reports (set EnergyAndPowerBattery)."""
+
+
+class StackKey(DeviceKey):
+    """The stack of a battery that a row belongs to."""
+
+    stack_index: str = column("Stack of the battery, as the API names it: A, B ….")
+
+
+class BatteryStackIntervals(
+    StackValues,
+    Interval,
+    StackKey,
+    table="battery_stack_intervals",
+    key=("plant_id", "device_id", "interval_end", "stack_index"),
+):
+    """State of each stack of each battery, one row a stack and interval (arrays of the set EnergyAndPowerBattery)."""
+
+
+# ---- grid, consumption, mix ------------------------------------------------------------------------------------------
+
+
+class GridValues(Table):
+    """Fields of the EnergyAndPowerInOut set."""
+
+    grid_feed_in_w: float = power("Feed-in to the grid")
+    grid_feed_in_kwh: float = energy("Feed-in to the grid")
+    grid_consumption_w: float = power("Consumption from the grid")
+    grid_consumption_kwh: float = energy("Consumption from the grid")
+
+
+class GridIntervals(
+    GridValues, Interval, DeviceKey, table="grid_intervals", key=("plant_id", "device_id", "interval_end")
+):
+    """Power and energy to and from the grid at each meter (set EnergyAndPowerInOut).
+
+    Devices may share a meter and repeat its figures: never add them up over devices.
+    """
+
+
+class ConsumptionValues(Table):
+    """Fields of the EnergyAndPowerConsumption set."""
+
+    consumption_w: float = power("Consumption")
+    consumption_kwh: float = energy("Consumption")
+
+
+class ConsumptionIntervals(
+    ConsumptionValues,
+    Interval,
+    DeviceKey,
+    table="consumption_intervals",
+    key=("plant_id", "device_id", "interval_end"),
+):
+    """Power and energy that each meter or consumer reports (set EnergyAndPowerConsumption).
+
+    A plant's meter holds what its consumers use as well: never add them up over devices.
+    """
+
+
+class MixValues(Table):
+    """Fields of the EnergyMix set."""
+
+    total_consumption_w: float = power("Total consumption")
+    total_consumption_kwh: float = energy("Total consumption")
+    pv_consumption_rate: float = ratio("Share of the consumption met from PV.")
+    battery_consumption_rate: float = ratio("Share of the consumption met from the battery.")
+    grid_consumption_rate: float = ratio("Share of the consumption met from the grid.")
+
+
+class EnergyMixIntervals(
+    MixValues,
+    Interval,
+    DeviceKey,
+    table="energy_mix_intervals",
+    key=("plant_id", "device_id", "interval_end"),
+):
+    """What the consumption of each device or plant was met from: the vendor's own shares (set EnergyMix).
+
+    A plant may be listed as its own device: never add consumption up over devices.
+    """
+
+
+# ---- AC and DC side of inverters -------------------------------------------------------------------------------------
+
+
+class AcValues(Table):
+    """Fields of the PowerAc set."""
+
+    active_power_w: float = power("Active power of all phases", signed=True)
+    active_power_kwh: float = energy("Active power of all phases", signed=True)
+    active_power_phase_a_w: float = power("Active power of phase A", signed=True)
+    active_power_phase_a_kwh: float = energy("Active power of phase A", signed=True)
+    active_power_phase_b_w: float = power("Active power of phase B", signed=True)
+    active_power_phase_b_kwh: float = energy("Active power of phase B", signed=True)
+    active_power_phase_c_w: float = power("Active power of phase C", signed=True)
+    active_power_phase_c_kwh: float = energy("Active power of phase C", signed=True)
+    reactive_power_var: float = value("Reactive power of all phases.", "var", -FINITE, FINITE)
+    reactive_power_phase_a_var: float = value("Reactive power of phase A.", "var", -FINITE, FINITE)
+    reactive_power_phase_b_var: float = value("Reactive power of phase B.", "var", -FINITE, FINITE)
+    reactive_power_phase_c_var: float = value("Reactive power of phase C.", "var", -FINITE, FINITE)
+    apparent_power_va: float = value("Apparent power of all phases.", "VA", 0, FINITE)
+    apparent_power_phase_a_va: float = value("Apparent power of phase A.", "VA", 0, FINITE)
+    apparent_power_phase_b_va: float = value("Apparent power of phase B.", "VA", 0, FINITE)
+    apparent_power_phase_c_va: float = value("Apparent power of phase C.", "VA", 0, FINITE)
+    voltage_phase_a_v: float = voltage("Phase A to neutral", AC_V)
+    voltage_phase_b_v: float = voltage("Phase B to neutral", AC_V)
+    voltage_phase_c_v: float = voltage("Phase C to neutral", AC_V)
+    voltage_phase_a2b_v: float = voltage("Phase A to phase B", AC_V, "voltagePhaseA2B")
+    voltage_phase_b2c_v: float = voltage("Phase B to phase C", AC_V, "voltagePhaseB2C")
+    voltage_phase_c2a_v: float = voltage("Phase C to phase A", AC_V, "voltagePhaseC2A")
+    current_phase_a_a: float = current("Phase A")
+    current_phase_b_a: float = current("Phase B")
+    current_phase_c_a: float = current("Phase C")
+    grid_frequency_hz: float = value("Frequency of the grid.", "Hz", 0, GRID_HZ)
+    displacement_power_factor: float = value("Displacement power factor, cos φ.", "1", -1, 1)
+
+
+class AcIntervals(
+    AcValues, Interval, DeviceKey, table="ac_intervals", key=("plant_id", "device_id", "interval_end")
+):
+    """AC side of each inverter: power, voltage and current by phase, frequency (set PowerAc).
+
+    Active power has a sign: an inverter may take power from the grid.
+    """
+
+
+class InputKey(DeviceKey):
+    """The DC input of an inverter that a row belongs to."""
+
+    input_index: str = column("DC input of the inverter, as the API names it: A, B ….")
+
+
+class DcValues(Table):
+    """Fields of the PowerDc set, each with a value an input."""
+
+    dc_power_input_w: float = power("DC input")
+    dc_power_input_kwh: float = energy("DC input")
+    dc_voltage_input_v: float = voltage("DC input", DC_V)
+    dc_current_input_a: float = current("DC input")
+    isolation_resistance_ohm: float = value(
+        "Isolation resistance; the API may give it for the inverter as a whole, under its first input.",
+        "Ω",
+        0,
+        ISOLATION_OHM,
+    )
+
+
+class DcIntervals(
+    DcValues,
+    Interval,
+    InputKey,
+    table="dc_intervals",
+    key=("plant_id", "device_id", "interval_end", "input_index"),
+):
+    """DC side of each inverter, one row an input and interval (set PowerDc)."""
+
+
+class DcEnergyValues(Table):
+    """Fields of the EnergyDc set, each with a value an input."""
+
+    dc_energy_input_kwh: float = column(
+        "DC input: energy as the API counts it (Wh / 1000), never made from power. The first row after a hole may hold "
+        "the energy of the whole hole.",
+        unit="kWh",
+        null="not reported for this interval, or set aside as implausible",
+        ge=0,
+        le=FINITE,
+    )
+
+
+class DcEnergyIntervals(
+    DcEnergyValues,
+    Interval,
+    InputKey,
+    table="dc_energy_intervals",
+    key=("plant_id", "device_id", "interval_end", "input_index"),
+):
+    """Energy of each DC input as the API counts it, one row an input and interval (set EnergyDc)."""
+
+
+# ---- sensors ---------------------------------------------------------------------------------------------------------
+
+
+class SensorValues(Table):
+    """Fields of the Sensor set."""
+
+    external_insolation_w_per_m2: float = value(
+        "Irradiance at the sensor; a little below zero at night.", "W/m²", *IRRADIANCE_W_PER_M2
+    )
+    ambient_temperature_c: float = value("Temperature of the air.", "°C", *OUTDOOR_C)
+    module_temperature_c: float = value("Temperature of the modules.", "°C", *DEVICE_C)
+    wind_speed_m_per_s: float = value("Wind speed.", "m/s", 0, WIND_M_PER_S)
+
+
+class SensorIntervals(
+    SensorValues, Interval, DeviceKey, table="sensor_intervals", key=("plant_id", "device_id", "interval_end")
+):
+    """Weather as each plant's sensors measure it (set Sensor)."""
+
+
+# ---- sets without a table of their own -------------------------------------------------------------------------------
+
+
+class OtherIntervals(
+    PlantKey,
+    table="other_intervals",
+    layer="core",
+    key=("set_type", "plant_id", "device_id", "interval_end", "field", "element"),
+    published="view",
+):
+    """Values of every set that has no table of its own (GridSettings, and what SMA adds), one row a value.
+
+    Nothing is known of their meaning, so nothing is checked but the time, and no unit is given.
+    """
+
+    device_id: str = column(DEVICE_ID, null="the set belongs to the plant as a whole")
+    local_date: pl.Date = column(LOCAL_DATE)
+    interval_end: Utc = column("The row's own time: the end of its interval.")
+    set_type: str = column("Measurement set as the API names it.")
+    field: str = column("The field, as the API names it.")
+    element: str = column("Index within the field, where that is an array.", null="the field is no array")
+    value: float = column(
+        "The value.", unit="that of the field", null="no number; see value_text", ge=-FINITE, le=FINITE
+    )
+    value_text: str = column(
+        "The value as the API wrote it, where it is no number.", null="a number; see value"
+    )
+
+
+BATTERY = MeasurementSet("EnergyAndPowerBattery", (*fields(BatteryValues), *fields(StackValues, array=True)))
+IN_OUT = MeasurementSet("EnergyAndPowerInOut", fields(GridValues))
+CONSUMPTION = MeasurementSet("EnergyAndPowerConsumption", fields(ConsumptionValues))
+ENERGY_MIX = MeasurementSet("EnergyMix", fields(MixValues))
+POWER_AC = MeasurementSet("PowerAc", fields(AcValues))
+POWER_DC = MeasurementSet("PowerDc", fields(DcValues, array=True))
+ENERGY_DC = MeasurementSet("EnergyDc", fields(DcEnergyValues, array=True))
+SENSOR = MeasurementSet("Sensor", fields(SensorValues))
