@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -27,10 +28,11 @@ from pipeline.steps.sources import other
 from pipeline.sun import daylight
 from pipeline.suspicion import inverters_against_plants
 from pipeline.thresholds import load_thresholds
-from pipeline.timebase import ONE_DAY, TimeBasis, local_day
+from pipeline.timebase import ONE_DAY, UTC_US, TimeBasis, local_day
 from pipeline.transform import Account, SetTransform, quarantined
 from schemas import (
     DeviceEnergyDaily,
+    Devices,
     EnergyDaily,
     EnergyMonthly,
     Logs,
@@ -252,11 +254,27 @@ def _asked(runtime: Runtime, source: SetSource, keys: list[str], day: dt.date) -
         asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.scan(Plants).collect()
     placed = with_bounds(asked.group_by(keys).agg(pl.col("final").all()).join(plants, on="plant_id"), day)
-    return (
-        placed.join(daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id")
-        .with_columns(pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")))
-        .select(*keys, "day_start", "day_end", "sunrise", "sunset", "start_up", "final")
-        .sort(keys)
+    timed = placed.join(
+        daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id"
+    ).with_columns(pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")))
+    if source.of_devices:
+        timed = _until_ended(runtime, timed, day)
+    return timed.select(*keys, "day_start", "day_end", "sunrise", "sunset", "start_up", "final").sort(keys)
+
+
+def _until_ended(runtime: Runtime, asked: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """The same, where the day of a device that was deactivated on it ends then: of the rest it owes nothing."""
+    devices = runtime.lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() == day).collect()
+    swapped = devices.join(asked.select("plant_id", "timezone").unique(), on="plant_id")
+    times = [
+        at.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
+        for at, zone in swapped.select("deactivated_at", "timezone").iter_rows()
+    ]
+    ends = swapped.select("plant_id", "device_id", ended=pl.Series(times, dtype=UTC_US))
+    known = pl.col("sunset").is_not_null()
+    return asked.join(ends, on=["plant_id", "device_id"], how="left").with_columns(
+        day_end=pl.min_horizontal("day_end", "ended"),
+        sunset=pl.when(known).then(pl.min_horizontal("sunset", "ended")),
     )
 
 

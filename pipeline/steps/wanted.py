@@ -155,6 +155,7 @@ def _having(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
 
 
 def _still_there(runtime: Runtime, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
-    """Those that were not deactivated before the day."""
-    ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() < day).collect()
+    """Those that were not deactivated before the day, or at its very beginning."""
+    midnight = dt.datetime.combine(day, dt.time())
+    ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at") <= midnight).collect()
     return devices.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")
