@@ -1,12 +1,18 @@
 """PU that brought nothing: systems that were paid for in a month and of which no report shows a figure."""
 
+import datetime as dt
+
 import polars as pl
 
 from pipeline.billing.prices import PriceList
 from pipeline.billing.units import COUNTED, month_of, under_new_ids
+from pipeline.sma.requests import DAY, WEEK
 
 NO_DAY = "only lists or logs were asked for"
 NO_DATA = "no day that was asked for has data"
+
+# What a request asks for from its date on; a Monday's, so a week is the calendar's whichever way SMA counts it.
+LENGTH = {DAY: dt.timedelta(days=1), WEEK: dt.timedelta(days=7)}
 
 
 def unused(
@@ -26,9 +32,17 @@ def unused(
         .select(
             "plant_id",
             month=month_of(prices.invoicing.month_timezone),
-            local_date=pl.col("request_date").str.to_date("%Y-%m-%d", strict=False),
+            first=pl.col("request_date").str.to_date("%Y-%m-%d", strict=False),
+            length=pl.col("period").replace_strict(LENGTH, default=None, return_dtype=pl.Duration("us")),
         )
-        .filter(pl.col("local_date").is_not_null())
+        .drop_nulls()
+        .unique()
+        .select(
+            "plant_id",
+            "month",
+            local_date=pl.date_ranges("first", pl.col("first") + pl.col("length"), closed="left"),
+        )
+        .explode("local_date", empty_as_null=False)
         .unique()
     )
     with_data = reported.select("plant_id", "local_date", has_data=pl.lit(value=True)).unique()

@@ -58,11 +58,14 @@ def test_pu_of_no_use() -> None:
         request("2026-10-01", plant_id="3", endpoint="devices", period=""),
         request("2026-10-01", plant_id="4", endpoint="logs", request_date="2021-10-04"),
         request("2026-11-01", plant_id="1", endpoint="sets"),
+        request("2026-11-01", plant_id="5", request_date="2021-09-28", period="Week"),
+        request("2026-11-01", plant_id="6", request_date="2021-09-27", period="Week"),
     )
     paid = units(
-        *(unit(plant, "2026-10", "16.50") for plant in ("1", "2", "3", "4")), unit("1", "2026-11", "16.50")
+        *(unit(plant, "2026-10", "16.50") for plant in ("1", "2", "3", "4")),
+        *(unit(plant, "2026-11", "16.50") for plant in ("1", "5", "6")),
     )
-    reported = pl.LazyFrame({"plant_id": ["1", "4"], "local_date": [MONDAY, MONDAY]})
+    reported = pl.LazyFrame({"plant_id": ["1", "4", "5", "6"], "local_date": [MONDAY] * 4})
     found = unused(paid, rows.lazy(), reported, NO_MOVES, PRICES)
     assert [
         (r["plant_id"], r["month"].month, r["n_days"], r["why"]) for r in found.iter_rows(named=True)
@@ -71,6 +74,7 @@ def test_pu_of_no_use() -> None:
         ("2", 10, 2, NO_DATA),
         ("3", 10, 0, NO_DAY),
         ("4", 10, 0, NO_DAY),
+        ("6", 11, 7, NO_DATA),
     ]
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -123,6 +124,15 @@ def test_all_fourteen_plants_are_there_with_their_days(warehouse: duckdb.DuckDBP
     # The Dutch recording begins in 2025: before that it has no days, and none are missing.
     assert days == [(31, 13 * 31)]
     assert warehouse.execute("SELECT count(*) FROM quarantine").fetchall() == [(0,)]
+
+
+def test_what_was_asked_for_has_its_price(warehouse: duckdb.DuckDBPyConnection) -> None:
+    systems = "SELECT count(DISTINCT plant_id), min(fee_eur) > 0, max(fee_eur) FROM billing_units"
+    assert warehouse.execute(systems).fetchall() == [(14, True, Decimal("28.50"))]
+    fifty = warehouse.execute("SELECT DISTINCT fee_eur FROM billing_units WHERE capacity_kw = 50").fetchall()
+    assert fifty == [(Decimal("16.50"),)]
+    sums = "SELECT sum(fee_eur) = (SELECT sum(fees_eur) FROM invoices) FROM billing_units"
+    assert warehouse.execute(sums).fetchall() == [(True,)]
 
 
 def test_the_page_and_the_picture_are_whole(demo: tuple[Path, str]) -> None:
