@@ -46,6 +46,10 @@ $(ORACLE)/.installed: requirements-oracle.lock.txt
 	@$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-oracle.lock.txt
 	@touch $@
 
+# The control room as a person has it: Dagster's processes and a browser (apt-get install chromium). Takes minutes.
+test-ui: $(TOOLS)
+	@$(BIN)/python -m pytest -m ui tests/ui
+
 lint: $(TOOLS)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

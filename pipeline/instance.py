@@ -71,3 +71,29 @@ def limit_pools(instance: "DagsterInstance") -> None:
     for pool, limit in POOL_LIMITS.items():
         if pool not in known:
             instance.event_log_storage.set_concurrency_slots(pool, limit)
+
+
+def prepare(settings: Settings) -> None:
+    """Make the home and limit the pools, before Dagster starts on it."""
+    from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
+
+    with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        limit_pools(instance)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What Dagster's processes need beside the environment of this one."""
+    return {
+        "DAGSTER_HOME": str(dagster_home(settings)),
+        "SUNLEDGER_HOME": str(settings.home),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+
+
+def dagster_command(part: str, host: str, port: int) -> list[str]:
+    """The module and arguments that start a part of Dagster: web, daemon, or all for both."""
+    code = ["-m", "pipeline.definitions"]
+    if part == "daemon":
+        return ["dagster._daemon", "run", *code]
+    address = ["-h", host, "-p", str(port)]
+    return ["dagster_webserver", *code, *address] if part == "web" else ["dagster", "dev", *code, *address]

@@ -27,6 +27,15 @@ FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
 MISSING_SHOWN = 20
 
+
+class UiPart(StrEnum):
+    """What of Dagster is started."""
+
+    ALL = "all"
+    WEB = "web"
+    DAEMON = "daemon"
+
+
 app = typer.Typer(
     help="An energy warehouse for fleets of SMA solar plants.",
     no_args_is_help=True,
@@ -210,32 +219,49 @@ def ui(
         str, typer.Option(help="Address to bind; anything but loopback has no login.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    part: Annotated[
+        UiPart, typer.Option(help="Which part to start: as services, the page and the daemon are two.")
+    ] = UiPart.ALL,
 ) -> None:
     """Open the control room: Dagster on this machine."""
-    from pipeline.instance import dagster_home  # noqa: PLC0415
+    from pipeline.instance import dagster_command, environment, prepare  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
-    environment = {
-        **os.environ,
-        "DAGSTER_HOME": str(dagster_home(settings)),
-        "SUNLEDGER_HOME": str(settings.home),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-    }
-    say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "pipeline.definitions",
-        "-h",
-        host,
-        "-p",
-        str(port),
-    ]
-    os.execve(sys.executable, command, environment)  # noqa: S606 - this process becomes Dagster
+    prepare(settings)
+    if part is not UiPart.DAEMON:
+        say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
+    command = [sys.executable, "-m", *dagster_command(part.value, host, port)]
+    os.execve(sys.executable, command, {**os.environ, **environment(settings)})  # noqa: S606 - becomes Dagster
+
+
+@app.command()
+def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it is whole.")]) -> None:
+    """Write all state - lake, records, logins - into one file that only you can read."""
+    from pipeline.backup import back_up  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    files, size = back_up(settings, file)
+    say(
+        f"{files} files, {size / 1e6:,.1f} MB in {file.absolute()}. It holds secrets: keep it as you keep passwords."
+    )
+    if "://" in settings.lake:
+        say(f"The lake at {settings.lake} is not part of it: keep its versions by the store's own means.")
+
+
+@app.command()
+def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger backup' wrote.")]) -> None:
+    """Put the state of a backup into an empty SUNLEDGER_HOME, and publish it."""
+    from pipeline.backup import restore as put_back  # noqa: PLC0415
+    from pipeline.runs import recorded  # noqa: PLC0415
+
+    with _runtime(None) as runtime:
+        files = put_back(runtime.settings, file)
+        # Views of the published file name files of the lake by their place.
+        with recorded(runtime) as runs:
+            runs.publish()
+        say(f"{files} files are back in {runtime.settings.home}; published {runtime.settings.warehouse}.")
 
 
 @app.command()

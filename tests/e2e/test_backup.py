@@ -1,0 +1,76 @@
+"""Backup and restore: all state comes back elsewhere, byte for byte where it counts, and half a file is refused."""
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline.backup import back_up, restore
+from pipeline.errors import SunledgerError, UsageError
+from pipeline.runs import recorded
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from schemas import EnergyDaily
+from tests.e2e.test_days import MONDAY, run
+from warehouse.lake import Lake
+from warehouse.verify import verify_lake
+
+
+@pytest.fixture
+def saved(new_runtime: Callable[..., Runtime], settings: Settings, tmp_path: Path) -> Path:
+    with new_runtime() as runtime, recorded(runtime) as runs:
+        run(runtime, MONDAY)
+        runs.publish()
+        (settings.home / "credentials").mkdir(exist_ok=True)
+        (settings.home / "credentials" / "login").write_text("a login")
+        (settings.home / "tmp").mkdir(exist_ok=True)
+        (settings.home / "tmp" / "left").write_text("by a run that was killed")
+        target = tmp_path / "backup.tar"
+        back_up(settings, target)
+    return target
+
+
+def elsewhere(settings: Settings, tmp_path: Path) -> Settings:
+    home = tmp_path / "other" / "home"
+    return settings.model_copy(
+        update={"home": home, "lake": str(home / "lake"), "warehouse": home / "sunledger.duckdb"}
+    )
+
+
+def test_all_state_comes_back_elsewhere(saved: Path, settings: Settings, tmp_path: Path) -> None:
+    other = elsewhere(settings, tmp_path)
+    restore(other, saved)
+    before, after = (Lake(s.lake, tmp_path / "tmp") for s in (settings, other))
+    assert after.scan(EnergyDaily).collect().equals(before.scan(EnergyDaily).collect())
+    assert [found.fault for found in verify_lake(after) if found.fault] == []
+    assert (other.home / "credentials" / "login").read_text() == "a login"
+    assert not (other.home / "tmp" / "left").exists()
+    with dg.DagsterInstance.from_config(str(other.home / "dagster")) as instance:
+        assert instance.get_latest_materialization_event(dg.AssetKey("warehouse")) is not None
+
+
+def test_only_the_owner_can_read_a_backup(saved: Path) -> None:
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    assert list(saved.parent.glob(".*.part")) == []
+
+
+def test_a_backup_that_is_cut_short_or_damaged_restores_nothing(
+    saved: Path, settings: Settings, tmp_path: Path
+) -> None:
+    content = saved.read_bytes()
+    other = elsewhere(settings, tmp_path)
+    place = content.index(b"a login")
+    for bad in (content[: len(content) // 2], content[:place] + b"b" + content[place + 1 :], b"nothing"):
+        saved.write_bytes(bad)
+        with pytest.raises(SunledgerError):
+            restore(other, saved)
+        assert not other.home.exists()
+
+
+def test_a_restore_never_overwrites_and_a_backup_never_holds_itself(saved: Path, settings: Settings) -> None:
+    with pytest.raises(UsageError, match="is not empty"):
+        restore(settings, saved)
+    with pytest.raises(UsageError, match="inside of what is to be backed up"):
+        back_up(settings, settings.home / "backup.tar")

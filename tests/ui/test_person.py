@@ -1,0 +1,62 @@
+"""As a person: find the assets, launch a backfill of three days from the page, watch it end, open a day and a check."""
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.ui.conftest import ControlRoom, eventually
+
+# Some days ago, so that days after them are missing. One of them may have a change of clocks.
+LAST = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=20)
+FIRST = LAST - dt.timedelta(days=2)
+# Where screenshots go when somebody wants to see them.
+SHOTS = os.environ.get("SUNLEDGER_SCREENSHOTS")
+TIMEOUT_MS = 60_000
+
+
+def shoot(page: Any, name: str) -> None:
+    if SHOTS:
+        page.wait_for_timeout(1500)
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
+
+
+def backfills(room: ControlRoom) -> list[dict[str, Any]]:
+    answer = room.ask(
+        "{ partitionBackfillsOrError { ... on PartitionBackfills { results { id status numPartitions } } } }"
+    )
+    return list(answer["partitionBackfillsOrError"]["results"])
+
+
+def test_a_backfill_from_the_page(control_room: ControlRoom, page: Any) -> None:
+    assert control_room.sunledger("refresh").returncode == 0
+    page.set_default_timeout(TIMEOUT_MS)
+
+    page.goto(f"{control_room.url}/asset-groups")
+    for layer in ("source", "raw", "core", "report", "publish"):
+        page.get_by_text(layer, exact=True).first.wait_for()
+    shoot(page, "ui-graph")
+
+    page.goto(f"{control_room.url}/locations/pipeline.definitions/jobs/energy_days")
+    page.get_by_role("button", name="Materialize all").first.click()
+    # The newest of thousands of partitions are there within seconds.
+    days = page.get_by_placeholder("No matching partitions")
+    days.fill(f"[{FIRST}...{LAST}]")
+    days.press("Tab")
+    shoot(page, "ui-launch")
+    page.get_by_role("button", name="Launch backfill").click()
+
+    (launched,) = eventually(lambda: backfills(control_room))
+    assert launched["numPartitions"] == 3
+    eventually(lambda: backfills(control_room)[0]["status"] not in {"REQUESTED", "COMPLETING"})
+    assert backfills(control_room)[0]["status"] == "COMPLETED_SUCCESS"
+    page.goto(f"{control_room.url}/runs/b/{launched['id']}")
+    page.get_by_text("100% completed").wait_for()
+    shoot(page, "ui-backfill")
+
+    page.goto(f"{control_room.url}/assets/energy_daily?view=partitions&partition={LAST}")
+    page.get_by_text("pv_generation_kwh").first.wait_for()
+    shoot(page, "ui-day")
+    page.goto(f"{control_room.url}/assets/energy_daily?view=checks&checkDetail=standing")
+    page.get_by_text("plant-days are missing").first.wait_for()
+    shoot(page, "ui-check")
