@@ -21,6 +21,7 @@ from schemas import (
     EnergyDaily,
     EnergyMonthly,
     Invoices,
+    LogMessages,
     Logs,
     MeasurementSets,
     OtherIntervals,
@@ -112,11 +113,12 @@ def _make_intervals(source: steps.SetSource, runtime: Runtime, day: dt.date) -> 
 
 
 def month_assets() -> list[dg.AssetsDefinition]:
-    """Months, from all stored days."""
+    """Months, and the dictionary of log messages: from all stored days."""
     return [
         whole(
             EnergyMonthly, steps.write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE, every="month"
-        )
+        ),
+        whole(LogMessages, steps.write_log_messages, deps=["logs", "plants"], kinds=FROM_LAKE),
     ]
 
 

@@ -30,7 +30,7 @@ from schemas.raw import (
     RawPv,
     RawSensor,
 )
-from schemas.report import DeviceEnergyDaily, EnergyDaily, EnergyMonthly
+from schemas.report import DeviceEnergyDaily, EnergyDaily, EnergyMonthly, LogMessages
 from schemas.sets import (
     AcIntervals,
     BatteryIntervals,
@@ -87,6 +87,7 @@ TABLES: tuple[type[Table], ...] = (
     EnergyDaily,
     DeviceEnergyDaily,
     EnergyMonthly,
+    LogMessages,
     BillingUnits,
     Invoices,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "EnergyMonthly",
     "GridIntervals",
     "Invoices",
+    "LogMessages",
     "Logs",
     "MeasurementSets",
     "OtherIntervals",

@@ -127,16 +127,16 @@ class PvIntervals(
 
 
 class Logs(Table, table="logs", layer="core", partition=("local_date",)):
-    """Log entries of plants and devices, with level, message and state, as the portal keeps them."""
+    """Log entries of plants and devices, with level, message and state, as the portal keeps them; each event once."""
 
     plant_id: str = column(PLANT_ID)
     local_date: pl.Date = column("Calendar day of the log that the API was asked for.")
     logged_at: Utc = column("When it happened.", null="the API's time could not be read; see raw_time")
     raw_time: str = column("The time as the API wrote it.", null="not given")
-    device_id: str = column(DEVICE_ID, null="the event belongs to the plant")
+    device_id: str = column(DEVICE_ID, null="the event belongs to the plant, or the device is not named")
     level: str = column("Info, Warning or Error, as the API writes it.", null="not given")
     message_tag_id: pl.Int64 = column("SMA's number of the message text.", null="not given")
-    log_id: pl.Int64 = column("Event id.", null="Sunny Portal Classic keeps none")
+    log_id: pl.Int64 = column("Event id.", null="not given: Sunny Portal Classic keeps none")
     message: str = column("Message text.", null="not given")
     occurrence: str = column("Unsolved, Solved or Ongoing, as the API writes it.", null="not given")
     counter: pl.Int64 = column("How often it occurred.", unit="count", null="not given")

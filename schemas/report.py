@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from schemas.base import FINITE, Table, column, energy, ratio
+from schemas.base import FINITE, Table, Utc, column, energy, ratio
 from schemas.core import LOCAL_DATE, DeviceKey, PlantKey
 from schemas.quantities import FULL_MONTH_H, BalanceCovered, BalanceEnergies, covered
 
@@ -89,3 +89,25 @@ class EnergyMonthly(
     partition=("month",),
 ):
     """Energy of each plant and month: the sum of its days, and how complete it is."""
+
+
+class LogMessages(
+    Table,
+    table="log_messages",
+    layer="report",
+    key=("message_tag_id", "backend", "message"),
+    partition=(),
+):
+    """Dictionary of log messages, learned from all stored entries: each text of each message tag and portal."""
+
+    message_tag_id: pl.Int64 = column("SMA's number of the message text.")
+    backend: str = column("Portal whose entries these are.", isin=["classic", "ennexos"])
+    message: str = column("Message text as entries carry it.", null="entries without a text")
+    event_id: pl.Int64 = column(
+        "Event id of this tag on ennexOS; it serves Classic too, whose entries have none.",
+        null="no entry of ennexOS names one, or they name several",
+    )
+    n_event_ids: pl.Int64 = column("Different event ids of this tag on ennexOS.", unit="count", ge=0)
+    n_entries: pl.Int64 = column("Entries with this text.", unit="count", ge=1)
+    first_seen: Utc = column("Time of the first entry.", null="no entry has a time that can be read")
+    last_seen: Utc = column("Time of the latest entry.", null="no entry has a time that can be read")

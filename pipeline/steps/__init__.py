@@ -15,6 +15,7 @@ from pipeline.steps.days import (
     write_energy_daily,
     write_energy_monthly,
     write_intervals,
+    write_log_messages,
     write_logs,
     write_other_intervals,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "write_energy_monthly",
     "write_intervals",
     "write_invoices",
+    "write_log_messages",
     "write_logs",
     "write_measurement_sets",
     "write_other_intervals",

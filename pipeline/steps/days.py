@@ -35,10 +35,12 @@ from schemas import (
     Devices,
     EnergyDaily,
     EnergyMonthly,
+    LogMessages,
     Logs,
     OtherIntervals,
     Plants,
     Quarantine,
+    RawDeviceLogs,
     RawLogs,
     RawOtherSets,
     Table,
@@ -156,11 +158,31 @@ def write_logs(runtime: Runtime, day: dt.date) -> Report:
     basis = runtime.settings.sma_time_basis
 
     def write() -> Report:
-        batches = runtime.lake.batches(RawLogs, part)
-        frames = (log_entries.entries(batch, places, day, basis) for batch in batches)
-        return report_of(runtime.lake.replace(Logs, part, frames, empty=True))
+        columns = ["plant_id", "device_id", "fetched_at", "body"]
+        batches = [
+            batch
+            for model in (RawLogs, RawDeviceLogs)
+            for batch in runtime.lake.batches(model, part, columns=columns)
+        ]
+        if not batches:
+            return report_of(runtime.lake.replace(Logs, part, [], empty=True))
+        frame = log_entries.entries(pl.concat(batches), places, day, basis)
+        return report_of(runtime.lake.replace(Logs, part, [frame], empty=True))
 
-    return settled(runtime.lake, [RawLogs], part, write)
+    return settled(runtime.lake, [RawLogs, RawDeviceLogs], part, write)
+
+
+def write_log_messages(runtime: Runtime) -> Report:
+    """The dictionary of messages, from all stored log entries; calls no API."""
+    plants = runtime.lake.scan(Plants).select("plant_id", "backend").collect()
+
+    def write() -> Report:
+        found = log_entries.messages(runtime.lake.scan(Logs), plants)
+        written = runtime.lake.replace(LogMessages, {}, [found], empty=True)
+        unique = int(found.filter(pl.col("event_id").is_not_null())["message_tag_id"].n_unique())
+        return report_of(written, tags_with_event_id=unique)
+
+    return settled(runtime.lake, [Logs], {}, write)
 
 
 def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:

@@ -7,19 +7,34 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.logs import entries
+from pipeline.logs import entries, messages
 from pipeline.timebase import TimeBasis
-from schemas import Logs
+from schemas import LogMessages, Logs, polars_schema
 from warehouse.frames import validate
 
 DAY = dt.date(2025, 7, 9)
 PLACES = pl.DataFrame({"plant_id": ["1", "2"], "timezone": ["Europe/Berlin", "UTC"]})
 
 
+SCHEMA = {
+    "plant_id": pl.String,
+    "device_id": pl.String,
+    "fetched_at": pl.Datetime("us", "UTC"),
+    "body": pl.Binary,
+}
+
+
 def logs(*answers: tuple[str, object], day: dt.date = DAY, basis: TimeBasis = "plant_local") -> pl.DataFrame:
-    rows = [(plant, json.dumps(content).encode()) for plant, content in answers]
-    frame = pl.DataFrame(rows, schema={"plant_id": pl.String, "body": pl.Binary}, orient="row")
-    found = entries(frame, PLACES, day, basis)
+    """Answers of plants, or of devices as `plant/device`, each read a minute after the one before."""
+    rows = [
+        (
+            *(f"{owner}/".split("/")[:2]),
+            dt.datetime(2025, 7, 10, 0, minute, tzinfo=dt.UTC),
+            json.dumps(content).encode(),
+        )
+        for minute, (owner, content) in enumerate(answers)
+    ]
+    found = entries(pl.DataFrame(rows, schema=SCHEMA, orient="row"), PLACES, day, basis)
     validate(Logs, found, {"local_date": day})
     return found
 
@@ -59,7 +74,7 @@ def test_a_whole_entry() -> None:
     }
 
 
-@pytest.mark.parametrize("empty", [{}, {"logId": ""}, {"logId": None}])
+@pytest.mark.parametrize("empty", [{}, {"logId": ""}, {"logId": None}, {"logId": 0}, {"logId": "0"}])
 def test_classic_keeps_no_id_of_its_events(empty: dict[str, Any]) -> None:
     assert one(timestamp="2025-07-09T12:00:00", **empty)["log_id"] is None
 
@@ -126,3 +141,98 @@ def test_answers_without_entries_have_none(content: object) -> None:
 
 def test_no_answers_are_no_entries() -> None:
     assert logs().height == 0
+
+
+# ---- each event once -------------------------------------------------------------------------------------------------
+
+FAN = {"timestamp": "2025-07-09T12:00:00", "messageTagId": 620, "message": "Fan", "level": "Warning"}
+
+
+def test_an_event_in_the_logs_of_plant_and_device_is_one() -> None:
+    found = logs(("1", {"logs": [FAN | {"deviceId": "72"}]}), ("1/72", {"logs": [FAN | {"deviceId": "72"}]}))
+    assert found.select("plant_id", "device_id", "message").rows() == [("1", "72", "Fan")]
+
+
+def test_a_devices_log_names_the_device_that_its_entries_leave_out() -> None:
+    found = logs(("1", {"logs": [FAN]}), ("1/72", {"logs": [FAN, FAN | {"messageTagId": 7}]}))
+    assert found.select("device_id", "message_tag_id").rows() == [("72", 620), ("72", 7)]
+
+
+def test_events_of_different_devices_plants_or_times_stay_apart() -> None:
+    other_time = FAN | {"timestamp": "2025-07-09T12:00:01"}
+    found = logs(
+        (
+            "1",
+            {"logs": [FAN | {"deviceId": "72"}, FAN | {"deviceId": "73"}, other_time | {"deviceId": "72"}]},
+        ),
+        ("2", {"logs": [FAN, FAN | {"level": "Error"}, FAN | {"message": "fan"}, FAN | {"logId": 5}]}),
+    )
+    assert found.height == 7
+
+
+def test_an_event_that_names_no_device_is_no_devices_own_unless_its_log_says_so() -> None:
+    found = logs(("1", {"logs": [FAN, FAN | {"deviceId": "72"}]}))
+    assert found["device_id"].to_list() == [None, "72"]
+
+
+def test_the_state_that_was_read_last_counts() -> None:
+    before = {"logs": [FAN | {"deviceId": "72", "occurrence": "Ongoing", "counter": 1}]}
+    after = {"logs": [FAN | {"deviceId": "72", "occurrence": "Solved", "counter": 4}]}
+    for answers in ([("1", before), ("1/72", after)], [("1/72", before), ("1", after)]):
+        (row,) = logs(*answers).rows(named=True)
+        assert (row["occurrence"], row["counter"]) == ("Solved", 4)
+
+
+# ---- the dictionary --------------------------------------------------------------------------------------------------
+
+PORTALS = pl.DataFrame({"plant_id": ["1", "2", "c"], "backend": ["ennexos", "ennexos", "classic"]})
+
+
+def learned(*rows: tuple[str, int | None, int | None, str | None, int]) -> list[tuple[object, ...]]:
+    """The dictionary of entries given as plant, tag, event id, text and hour."""
+    schema = polars_schema(Logs)
+    entries_ = [
+        {
+            "plant_id": plant,
+            "local_date": DAY,
+            "message_tag_id": tag,
+            "log_id": event,
+            "message": text,
+            "logged_at": dt.datetime(2025, 7, 9, hour, tzinfo=dt.UTC),
+        }
+        for plant, tag, event, text, hour in rows
+    ]
+    found = messages(pl.LazyFrame(entries_, schema=schema), PORTALS)
+    validate(LogMessages, found, {})
+    return found.with_columns(pl.col("first_seen", "last_seen").dt.hour()).rows()
+
+
+def test_each_text_of_each_tag_and_portal_is_learned() -> None:
+    assert learned(
+        ("1", 620, 7701, "Fan", 3),
+        ("2", 620, 7701, "Fan", 1),
+        ("1", 620, 7701, "Lüfter", 2),
+        ("c", 620, None, "Fan", 9),
+        ("c", None, None, "no tag", 9),
+    ) == [
+        (620, "classic", "Fan", 7701, 1, 1, 9, 9),
+        (620, "ennexos", "Fan", 7701, 1, 2, 1, 3),
+        (620, "ennexos", "Lüfter", 7701, 1, 1, 2, 2),
+    ]
+
+
+def test_an_event_id_is_offered_only_where_it_is_the_only_one() -> None:
+    found = learned(
+        ("1", 1, 10, "a", 0), ("2", 1, 11, "a", 0), ("c", 1, None, "a", 0),
+        ("c", 2, None, None, 0), ("1", 3, None, "x", 0),
+    )  # fmt: skip
+    assert [row[:5] for row in found] == [
+        (1, "classic", "a", None, 2),
+        (1, "ennexos", "a", None, 2),
+        (2, "classic", None, None, 0),
+        (3, "ennexos", "x", None, 0),
+    ]
+
+
+def test_a_dictionary_of_nothing_is_empty() -> None:
+    assert learned() == []

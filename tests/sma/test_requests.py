@@ -29,6 +29,7 @@ DAY = dt.date(2021, 10, 3)
             "/v1/devices/14/measurements/sets/EnergyAndPowerPv/Day?Date=2021-10-03",
         ),
         (Request.logs("13", DAY), "/v1/plants/13/logs?From=2021-10-03&To=2021-10-03"),
+        (Request.logs("13", DAY, device_id="14"), "/v1/devices/14/logs?From=2021-10-03&To=2021-10-03"),
     ],
 )
 def test_targets(request_: Request, target: str) -> None:
