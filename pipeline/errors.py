@@ -52,13 +52,13 @@ class TransientError(SmaError):
 
 
 class NotYetAvailable(SmaError):  # noqa: N818 - reads as the state it reports
-    """The data is not there yet: the day is still within its backend's delay."""
+    """SMA says that the answer is not there yet (202, 204, 425): the next run asks again, this one does not wait."""
 
     transient = True
 
 
 class ConsentMissing(SmaError):  # noqa: N818 - reads as the state it reports
-    """The owner of the system has not consented, or has withdrawn the consent."""
+    """SMA lists no plant: no owner has consented, the consents were withdrawn, or the user owns none."""
 
 
 class CredentialsError(PermanentError):

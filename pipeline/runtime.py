@@ -67,6 +67,8 @@ class Runtime:
     now: Callable[[], dt.datetime] = utc_now
     make_session: Callable[[Settings], SmaSession] | None = None
     missing: list[Missing] = field(default_factory=list)
+    # Fields that SMA sends and no table has, by the raw table that keeps them.
+    unknown_fields: dict[str, set[str]] = field(default_factory=dict)
     # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
     listed: dict[int, frozenset[str]] = field(default_factory=dict)
     # Sets whose weeks the API refuses while it answers their days.

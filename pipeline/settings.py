@@ -211,6 +211,12 @@ class Settings(BaseSettings):
     sma_max_connections: int = _sma(
         "sma_max_connections", "Connections to SMA open at once. Default: 16.", default=16, ge=1, le=256
     )
+    sma_max_answer_bytes: int = _sma(
+        "sma_max_answer_bytes",
+        "Largest answer that is taken, in bytes, decompressed. Default: 67108864 (64 MiB); a plant's day has 100 kB.",
+        default=64 * 2**20,
+        ge=1,
+    )
     home: AbsolutePath = Field(default=Path("data"), description="Folder of all state. Default: ./data.")
     lake: Annotated[str, AfterValidator(_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),

@@ -117,6 +117,7 @@ def backfill(
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(f"{days} days done with {sent} requests; published {runtime.settings.warehouse}.")
+        _tell_unknown(runtime)
         _tell_missing(runtime)
 
 
@@ -354,6 +355,13 @@ def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: 
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
     return Runtime(settings, only_plants=wanted, again=again)
+
+
+def _tell_unknown(runtime: "Runtime") -> None:
+    """Once a run: what SMA sends beyond what the tables have."""
+    for table, names in sorted(runtime.unknown_fields.items()):
+        shown = ", ".join(sorted(names)[:MISSING_SHOWN])
+        say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
 
 
 def _tell_missing(runtime: "Runtime") -> None:

@@ -11,7 +11,7 @@ from pipeline.settings import Settings
 from pipeline.sma.budget import shared_budget
 from pipeline.sma.clock import Clock
 from pipeline.sma.limiter import Limiter
-from pipeline.sma.problems import Call, Reply, refusal, stray_redirect
+from pipeline.sma.problems import Call, Reply, not_yet, refusal, stray_redirect
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.sma.retry import is_transient
 from pipeline.sma.stream import MAX_BACKLOG_BYTES, OrderedStream
@@ -23,6 +23,8 @@ from pipeline.sma.wire import Counters, Limits, Wire
 MAX_REDIRECTS = 3
 
 _UNAUTHORIZED = 401
+# Accepted, No Content and Too Early: well asked, but there is nothing to read.
+_NOT_YET = frozenset({202, 204, 425})
 # A plant that moved to the new portal answers 308; 307 asks for the same: the same GET at another address.
 _FOLLOWED = frozenset({307, 308})
 
@@ -125,6 +127,8 @@ class _Exchange:
             headed = wire.get(url, f"Bearer {token}")
             outcome = await wire.try_once(call, headed, self._request, self.attempts)
             if isinstance(outcome, Reply):
+                if outcome.status in _NOT_YET:
+                    raise not_yet(call, outcome)
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
                     return self._answer(url, outcome, started)
                 if outcome.status == _UNAUTHORIZED and not self._renewed:

@@ -15,7 +15,7 @@ import aiohttp
 import httpx
 import orjson
 
-from pipeline.errors import PermanentError, SmaError, TransientError
+from pipeline.errors import NotYetAvailable, PermanentError, SmaError, TransientError
 from pipeline.sma.retry import TOO_MANY_REQUESTS
 from pipeline.sma.text import clean
 
@@ -90,6 +90,16 @@ def refusal(call: Call, reply: Reply) -> SmaError:
     )
 
 
+def not_yet(call: Call, reply: Reply) -> SmaError:
+    """The error for an answer that says itself that it is not ready."""
+    return NotYetAvailable(
+        f"{call} answered {status_text(reply.status)}: SMA does not have it yet. Run it again later, nothing is lost.",
+        method=call.method,
+        path=call.path,
+        status=reply.status,
+    )
+
+
 def exhausted(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
     """The error for a call that still fails after the last try."""
     if isinstance(outcome, Reply):
@@ -124,7 +134,7 @@ def too_large(call: Call, status: int, limit_bytes: int) -> SmaError:
     """The error for a body beyond the limit."""
     return PermanentError(
         f"{call} answered with more than the {limit_bytes:,} bytes allowed for one answer: check "
-        f"{call.setting}; it may not be SMA's API.",
+        f"{call.setting}, it may not be SMA's API, or raise SMA_MAX_ANSWER_BYTES.",
         method=call.method,
         path=call.path,
         status=status,

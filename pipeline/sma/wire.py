@@ -23,8 +23,6 @@ from pipeline.sma.retry import TOO_MANY_REQUESTS, RetryPolicy, retry_after_s
 from pipeline.sma.transport import Timeouts, open_client
 from pipeline.sma.tries import GIVEN_UP, TOO_LARGE, Record, Try, forget, service
 
-# A plant's day is about 100 kB and a plant list of thousands a few MB; beyond this it is no answer of SMA's.
-MAX_BODY_BYTES = 64 * 1024 * 1024
 # Enough of an error's body to find the vendor's message in it.
 MAX_ERROR_BODY_BYTES = 64 * 1024
 
@@ -33,11 +31,10 @@ Outcome = Reply | Exception
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the client that are no settings: time-outs, tries, the largest body in bytes."""
+    """Bounds of the client that are no settings: time-outs and tries."""
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    max_body_bytes: int = MAX_BODY_BYTES
 
 
 @dataclass(slots=True)
@@ -66,6 +63,7 @@ class Wire:
         self.counters = Counters()
         self._limiter = limiter
         self._record = record
+        self._max_body_bytes = settings.sma_max_answer_bytes
         self._http = open_client(
             (settings.sma_auth_url, settings.sma_consent_url, settings.sma_monitoring_url),
             settings.sma_max_connections,
@@ -116,9 +114,9 @@ class Wire:
             outcome = await self._send(request)
             if isinstance(outcome, Reply):
                 status, error, size = outcome.status, None, len(outcome.body)
-                if 200 <= status < 300 and size > self.limits.max_body_bytes:  # noqa: PLR2004 - HTTP's successes
+                if 200 <= status < 300 and size > self._max_body_bytes:  # noqa: PLR2004 - HTTP's successes
                     error = TOO_LARGE
-                    raise too_large(call, status, self.limits.max_body_bytes)
+                    raise too_large(call, status, self._max_body_bytes)
             else:
                 error = fault_clause(outcome, "SMA")
             return outcome
@@ -167,7 +165,7 @@ class Wire:
 
     async def _read(self, response: httpx.Response) -> bytes:
         """The body, decompressed, but not much more than the limit for its kind."""
-        limit = self.limits.max_body_bytes if response.is_success else MAX_ERROR_BODY_BYTES
+        limit = self._max_body_bytes if response.is_success else MAX_ERROR_BODY_BYTES
         chunks: list[bytes] = []
         size = 0
         async for chunk in response.aiter_bytes():

@@ -74,6 +74,9 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     frames = transform.day(runtime.lake.batches(source.raw, {"local_date": day}), places, day, account)
     written = runtime.lake.replace(source.intervals, {"local_date": day}, frames)
     quarantine(runtime, source.intervals, day, account.quarantine())
+    if account.unknown_fields:
+        table = storage(source.raw).table
+        runtime.unknown_fields.setdefault(table, set()).update(account.unknown_fields)
     return _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
 
 

@@ -11,7 +11,6 @@ from pipeline.settings import load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.requests import Answer, Request
 from pipeline.sma.tries import Try
-from pipeline.sma.wire import Limits
 from tests.budget.conftest import FakeTime
 from tests.sma.conftest import ScriptedServer
 
@@ -27,7 +26,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def client(
-    server: ScriptedServer, home: Path, time: FakeTime, tries: list[Try], **others: object
+    server: ScriptedServer, home: Path, time: FakeTime, tries: list[Try], max_answer_bytes: int = 10_000
 ) -> SmaClient:
     settings = load_settings(
         env_file=None,
@@ -36,8 +35,9 @@ def client(
         sma_client_secret="a-secret",
         sma_auth_url=server.url,
         sma_monitoring_url=f"{server.url}/monitoring",
+        sma_max_answer_bytes=max_answer_bytes,
     )
-    return SmaClient(settings, clock=time.clock, record=tries.append, **others)  # type: ignore[arg-type]
+    return SmaClient(settings, clock=time.clock, record=tries.append)
 
 
 def test_a_kept_connection_that_drops_is_no_hidden_second_request(
@@ -64,7 +64,7 @@ def test_each_kind_of_end_is_recorded(server: ScriptedServer, tmp_path: Path, ti
     tries: list[Try] = []
 
     async def run() -> None:
-        async with client(server, tmp_path, time, tries, limits=Limits(max_body_bytes=50)) as asking:
+        async with client(server, tmp_path, time, tries, max_answer_bytes=50) as asking:
             with pytest.raises(PermanentError):
                 await asking.send(Request.plants())
 

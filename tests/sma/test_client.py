@@ -5,11 +5,17 @@ import gzip
 import json
 import logging
 import socket
-from dataclasses import replace
 
 import pytest
 
-from pipeline.errors import ConfigurationError, CredentialsError, PermanentError, SmaError, TransientError
+from pipeline.errors import (
+    ConfigurationError,
+    CredentialsError,
+    NotYetAvailable,
+    PermanentError,
+    SmaError,
+    TransientError,
+)
 from pipeline.settings import load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.requests import Answer, Request
@@ -156,18 +162,21 @@ def test_model_binding_faults_are_readable(server, settings, time) -> None:
 
 def test_a_body_beyond_the_limit_names_the_limit(server, settings, time) -> None:
     server.on(PLANTS).reply(200, b"x" * 2001)
-    limits = replace(FAST, max_body_bytes=2000)
-    assert "more than the 2,000 bytes allowed" in str(fails(settings, time, PermanentError, limits=limits))
+    narrow = settings.model_copy(update={"sma_max_answer_bytes": 2000})
+    error = str(fails(narrow, time, PermanentError))
+    assert "more than the 2,000 bytes allowed" in error
+    assert "raise SMA_MAX_ANSWER_BYTES" in error
     assert server.count(PLANTS) == 1
     server.on(PLANTS, afresh=True).reply(200, b"x" * 2000)
-    assert len(ask(settings, time, limits=limits).body) == 2000
+    assert len(ask(narrow, time).body) == 2000
 
 
 def test_reading_stops_at_the_limit(server, settings, time) -> None:
     server.on(PLANTS).reply(200, b"x" * 5_000_000)
+    narrow = settings.model_copy(update={"sma_max_answer_bytes": 1000})
 
     async def run() -> int:
-        async with SmaClient(settings, clock=time.clock, limits=Limits(max_body_bytes=1000)) as client:
+        async with SmaClient(narrow, clock=time.clock) as client:
             await client.fetch(Request.plants())
             return client.counters.bytes_received
 
@@ -176,7 +185,16 @@ def test_reading_stops_at_the_limit(server, settings, time) -> None:
 
 def test_a_small_answer_that_unpacks_to_a_huge_one_is_stopped(server, settings, time) -> None:
     server.on(PLANTS).reply(200, gzip.compress(b"0" * 30_000_000), headers={"Content-Encoding": "gzip"})
-    fails(settings, time, PermanentError, limits=replace(FAST, max_body_bytes=1_000_000))
+    fails(settings.model_copy(update={"sma_max_answer_bytes": 1_000_000}), time, PermanentError)
+
+
+@pytest.mark.parametrize("status", [202, 204, 425])
+def test_what_is_not_there_yet_is_told_so_and_not_waited_for(status, server, settings, time) -> None:
+    server.on(PLANTS).reply(status, b"")
+    error = fails(settings, time, NotYetAvailable)
+    assert (error.method, error.path, error.status, error.transient) == ("GET", "/v1/plants", status, True)
+    assert "Run it again later" in str(error)
+    assert (server.count(PLANTS), time.sleeps) == (1, [])
 
 
 def test_a_moved_plant_is_followed_on_the_same_base(server, settings, time) -> None:

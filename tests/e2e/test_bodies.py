@@ -1,0 +1,89 @@
+"""Answers that cannot be read, from the sandbox: each is in quarantine with its reason, and the run goes on."""
+
+import datetime as dt
+from functools import partial
+
+import polars as pl
+import pytest
+
+from pipeline import steps
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.sma.client import SmaClient
+from pipeline.sma.clock import Clock
+from pipeline.sma.session import SmaSession
+from schemas import EnergyBalanceIntervals, Quarantine, RawEnergyBalance
+from tests.e2e.test_days import refresh
+from tests.sandbox.conftest import NOW, Serve, Served, serve  # noqa: F401 - a fixture
+
+DAY = dt.date(2024, 6, 10)
+BROKEN = {
+    "invalid_json": "with something else than measurements",
+    "html_body": "with something else than measurements",
+    "missing_envelope": "with something else than measurements",
+    "truncated_body": "was cut short or damaged",
+    "huge_answer,amount=1": "more than the 400,000 bytes allowed",
+    "status_504": "answered 504",
+}
+
+
+async def _at_once(_: float) -> None:
+    """Wait for nothing."""
+
+
+@pytest.fixture
+def box(serve: Serve) -> Served:  # noqa: F811 - the fixture of that name
+    return serve(plants=8)
+
+
+@pytest.fixture
+def runtime(box: Served, settings: Settings) -> Runtime:
+    at_box = settings.model_copy(
+        update={
+            "sma_client_id": box.world.options.client_id,
+            "sma_client_secret": type(settings.sma_client_secret)(box.world.options.client_secret),
+            "sma_auth_url": box.url,
+            "sma_consent_url": box.url,
+            "sma_monitoring_url": f"{box.url}/monitoring",
+            "sma_max_answer_bytes": 400_000,
+        }
+    )
+    make = partial(SmaClient, clock=Clock(now=lambda: NOW, sleep=_at_once))
+    return Runtime(at_box, now=lambda: NOW, make_session=partial(SmaSession, make_client=make))
+
+
+def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: Runtime, box: Served) -> None:
+    with runtime:
+        refresh(runtime)
+        plants = steps.base.listed(runtime)["plant_id"].to_list()
+        broken = dict(zip(plants, BROKEN, strict=False))
+        faults = [f"{fault},plants={plant},path=EnergyBalance" for plant, fault in broken.items()]
+        box.http.put("/_control/faults", json={"faults": faults}).raise_for_status()
+        steps.fetch_set(runtime, steps.BALANCE, DAY)
+        steps.write_intervals(runtime, steps.BALANCE, DAY)
+    aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date") == DAY).collect()
+    told = dict(aside.select("plant_id", "detail").rows())
+    assert set(told) == set(broken)
+    assert {plant: BROKEN[fault] in told[plant] for plant, fault in broken.items()} == dict.fromkeys(
+        broken, True
+    )
+    assert set(aside["reason"]) == {"request_failed"}
+    assert {item.plant_id for item in runtime.missing} == set(broken)
+    done = runtime.lake.scan(EnergyBalanceIntervals).collect()
+    assert set(done["plant_id"]) == set(plants) - set(broken)
+
+
+def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: Runtime, box: Served) -> None:
+    days = [DAY, DAY + dt.timedelta(days=1)]
+    with runtime:
+        refresh(runtime)
+        box.http.put("/_control/faults", json={"faults": ["unknown_fields"]}).raise_for_status()
+        for day in days:
+            steps.fetch_set(runtime, steps.BALANCE, day)
+            steps.write_intervals(runtime, steps.BALANCE, day)
+    ((table, names),) = runtime.unknown_fields.items()
+    assert table == "raw_energy_balance"
+    assert names
+    bodies = runtime.lake.scan(RawEnergyBalance).collect()["body"]
+    assert all(name.encode() in body for name in names for body in bodies)
+    assert not names & set(EnergyBalanceIntervals.to_schema().columns)
