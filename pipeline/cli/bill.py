@@ -42,7 +42,7 @@ def show(found: Bill, prices: PriceList, *, forecast: bool) -> None:
         say(f"No system was asked for in {found.year}, so there is nothing to pay.{known}")
         return
     _show_classes(found, forecast=forecast)
-    _show_invoices(found, prices)
+    _show_invoices(found, prices, forecast=forecast)
     _show_notes(found, forecast=forecast)
     if found.classes["pu"].sum():
         _show_unused(found)
@@ -87,7 +87,7 @@ def _sums(classes: pl.DataFrame) -> tuple[str, ...]:
     return (str(sums[0]), _money(sums[1]), str(sums[2]), _money(sums[3]))
 
 
-def _show_invoices(found: Bill, prices: PriceList) -> None:
+def _show_invoices(found: Bill, prices: PriceList, *, forecast: bool) -> None:
     now = (found.month.year, quarter_of(found.month))
     above = f"{prices.invoicing.above:,f} {found.currency}"
     rows = [
@@ -98,7 +98,7 @@ def _show_invoices(found: Bill, prices: PriceList) -> None:
             _money(row["invoiced_eur"]),
             _money(row["carried_out_eur"]),
             DECISIONS[row["decision"]].format(above=above),
-            _state((row["year"], row["quarter"]), now),
+            _state((row["year"], row["quarter"]), now, forecast=forecast),
         )
         for row in found.invoices.iter_rows(named=True)
     ]
@@ -108,10 +108,10 @@ def _show_invoices(found: Bill, prices: PriceList) -> None:
     show_table(title, [(heading, heading not in words) for heading in headings], rows)
 
 
-def _state(quarter: tuple[int, int], now: tuple[int, int]) -> str:
-    if quarter > now:
-        return "expected"
-    return "closed" if quarter < now else "so far"
+def _state(quarter: tuple[int, int], now: tuple[int, int], *, forecast: bool) -> str:
+    if quarter < now:
+        return "closed"
+    return "expected" if forecast else "so far"
 
 
 def _show_notes(found: Bill, *, forecast: bool) -> None:

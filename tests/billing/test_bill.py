@@ -122,6 +122,7 @@ def test_the_forecast_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[
     assert "year all all 2 24.90 6 74.70" in text
     assert "who was asked for in 2021-09 or 2021-10 and is in SMA's newest list" in text
     assert "2 systems to come" in text
+    assert "Q4 74.70 0.00 74.70 0.00 year's end expected" in text
     later = shown(runtime, capsys, forecast=True, year=2022)
     assert "Q1 74.70 0.00 0.00 74.70 carried: 1,000 EUR not exceeded expected" in later
     assert "nothing to save" not in later
