@@ -149,7 +149,7 @@ def _frames(
         fetched.bytes += sum(len(answer.body) for answer in answers)
         fetched.series |= {_series(answer) for answer in answers}
         if answers:
-            yield day, _frame(answers, day, fetched)
+            yield day, raw_frame(answers, day, fetched)
 
 
 def _decodable(batch: list[Piece], days: Mapping[dt.date, Fetched]) -> list[Piece]:
@@ -228,7 +228,8 @@ def _unreadable(answer: Answer) -> Failure:
     return Failure(request, error, answer.attempts)
 
 
-def _frame(answers: list[Answer], day: dt.date, fetched: Fetched) -> pl.DataFrame:
+def raw_frame(answers: list[Answer], day: dt.date, fetched: Fetched) -> pl.DataFrame:
+    """Rows of RawAnswers from the day's answers."""
     requests = [answer.request for answer in answers]
     columns = {
         "plant_id": [r.plant_id for r in requests],

@@ -114,6 +114,15 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
     return pl.concat([seen.select(stored.columns), gone]).sort(keys)
 
 
+def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+    """As `remember`; the id that a plant had before it moved is told once, and stays known."""
+    before = stored.select("plant_id", before="migrated_from")
+    known = listed.join(before, on="plant_id", how="left").with_columns(
+        migrated_from=pl.coalesce("migrated_from", "before")
+    )
+    return remember(stored, known.select(listed.columns), ["plant_id"])
+
+
 def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
     """SMA's class of an AC power; null where the power is."""
     name: pl.Expr = pl.lit(LARGEST_CLASS)

@@ -43,7 +43,11 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
         "CO2 avoided per kWh.", unit="g/kWh", null="not given", ge=0, le=FINITE
     )
     start_up: Utc = column("Start of operation; days before it are not expected.", null="not given")
-    migrated_from: str = column("The id on Sunny Portal Classic that this plant had.", null="never migrated")
+    migrated_from: str = column(
+        "The id that this plant had before it moved, usually on Sunny Portal Classic; report tables know the plant by "
+        "its newest id.",
+        null="never moved, as far as is known",
+    )
     first_seen: pl.Date = column("First day (UTC) on which the API listed the plant.")
     last_seen: pl.Date = column("Latest day (UTC) on which the API listed the plant.")
 

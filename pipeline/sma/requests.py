@@ -7,7 +7,7 @@ received; decoding it is somebody else's work.
 import datetime as dt
 from dataclasses import dataclass
 from typing import Literal, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from pipeline.errors import SmaError, UsageError
 
@@ -147,6 +147,12 @@ class Failure:
     request: Request
     error: SmaError
     attempts: int
+
+
+def plant_of(target: str) -> str | None:
+    """The plant in a path and query below the Monitoring base; None where it names none."""
+    parts = urlsplit(target).path.split("/")
+    return unquote(parts[3]) if parts[:3] == ["", "v1", "plants"] and len(parts) > 3 else None  # noqa: PLR2004
 
 
 def _segment(kind: str, value: str) -> str:

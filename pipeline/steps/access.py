@@ -92,9 +92,10 @@ def owners_of(settings: Settings) -> list[Owner]:
 
 def concern(runtime: Runtime) -> str | None:
     """What is wrong with the access to plants by the newest list, None when nothing is. Asks nobody."""
-    plants = runtime.lake.scan(Plants).select("plant_id", "last_seen").collect()
+    plants = runtime.lake.scan(Plants).select("plant_id", "last_seen", "migrated_from").collect()
     listed = listed_ids(runtime) or frozenset()
-    gone = plants.filter(~pl.col("plant_id").is_in(list(listed)))["last_seen"].to_list()
+    known = [*listed, *plants["migrated_from"].drop_nulls()]
+    gone = plants.filter(~pl.col("plant_id").is_in(known))["last_seen"].to_list()
     settings = runtime.settings
     return access.concern(settings.sma_flow, owners_of(settings), len(listed), gone, runtime.today())
 

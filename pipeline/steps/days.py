@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline import logs as log_entries
 from pipeline.daily import summarize_day, summarize_months
+from pipeline.moves import join_asked, join_rows, successors
 from pipeline.others import OtherTransform
 from pipeline.runtime import Runtime
 from pipeline.solar_time import SolarTime, solar_time
@@ -215,7 +216,8 @@ def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
 
 
 def write_energy_monthly(runtime: Runtime) -> Report:
-    """Months from all stored days."""
+    """Months from all stored days, those of plants that moved under their newest id."""
+    rejoined = _rejoin(runtime)
     start = pl.struct("start_up", "timezone").map_elements(_local_date, return_dtype=pl.Date)
     starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
     quantities = [f.column for f in ENERGY_BALANCE.powers]
@@ -227,7 +229,21 @@ def write_energy_monthly(runtime: Runtime) -> Report:
         written = runtime.lake.replace(EnergyMonthly, part, [frame.select(columns)])
         report.changed |= written.changed
     report.facts["months"] = months["month"].n_unique()
+    report.facts["days_joined_after_a_move"] = rejoined
     return report
+
+
+def _rejoin(runtime: Runtime) -> int:
+    """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
+    moved = successors(runtime.lake.scan(Plants).collect())
+    old = pl.col("plant_id").is_in(moved["plant_id"].to_list())
+    days = 0
+    for model, write in ((EnergyDaily, write_energy_daily), (DeviceEnergyDaily, write_device_energy_daily)):
+        held = runtime.lake.scan(model).filter(old) if moved.height else runtime.lake.scan(model).clear()
+        for day in held.select(pl.col("local_date").unique().sort()).collect()["local_date"]:
+            write(runtime, day)
+            days += 1
+    return days
 
 
 def _write_daily(
@@ -237,9 +253,12 @@ def _write_daily(
     quantities = [f.column for f in source.set.powers]
 
     def write() -> tuple[Written, pl.DataFrame]:
-        frames = runtime.lake.batches(source.intervals, part)
-        asked = _asked(runtime, source, keys, day)
+        moved = successors(runtime.lake.scan(Plants).collect())
+        frames = join_rows(runtime.lake.batches(source.intervals, part), moved, keys)
+        asked = _asked(runtime, source, moved, keys, day)
         summary = summarize_day(frames, asked, keys=keys, quantities=quantities)
+        replaced = asked.filter("replaced").join(summary.filter(pl.col("n_rows") == 0), on=keys, how="semi")
+        summary = summary.join(replaced, on=keys, how="anti", maintain_order="left")
         frame = summary.with_columns(local_date=pl.lit(day)).select(polars_schema(model).names())
         return runtime.lake.replace(model, part, [frame]), frame
 
@@ -261,7 +280,9 @@ def _coverage(daily: pl.DataFrame) -> float:
     return min(1.0, covered / expected) if expected else 1.0
 
 
-def _asked(runtime: Runtime, source: SetSource, keys: list[str], day: dt.date) -> pl.DataFrame:
+def _asked(
+    runtime: Runtime, source: SetSource, moved: pl.DataFrame, keys: list[str], day: dt.date
+) -> pl.DataFrame:
     """What was asked for on the day, with the bounds of its day and of its daylight, and whether it is final.
 
     Failed requests were asked too: their plants must show up as missing, once the day is over.
@@ -278,13 +299,14 @@ def _asked(runtime: Runtime, source: SetSource, keys: list[str], day: dt.date) -
         # A plant that is listed no more is reported as a whole: that is no device.
         asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.scan(Plants).collect()
-    placed = with_bounds(asked.group_by(keys).agg(pl.col("final").all()).join(plants, on="plant_id"), day)
+    placed = with_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
     timed = placed.join(
         daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id"
     ).with_columns(pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")))
     if source.of_devices:
         timed = _until_ended(runtime, timed, day)
-    return timed.select(*keys, "day_start", "day_end", "sunrise", "sunset", "start_up", "final").sort(keys)
+    facts = ("day_start", "day_end", "sunrise", "sunset", "start_up", "final", "replaced")
+    return timed.select(*keys, *facts).sort(keys)
 
 
 def _until_ended(runtime: Runtime, asked: pl.DataFrame, day: dt.date) -> pl.DataFrame:

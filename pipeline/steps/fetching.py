@@ -9,9 +9,9 @@ import polars as pl
 
 from pipeline import access, asking, master
 from pipeline.asking import Asked
-from pipeline.fetch import Fetched, raw_frames
+from pipeline.fetch import Fetched, raw_frame, raw_frames
 from pipeline.runtime import Missing, Runtime
-from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.sma.requests import Answer, Failure, Request, plant_of
 from pipeline.spread import Dated, Spreading
 from pipeline.steps.access import owners_of
 from pipeline.steps.base import (
@@ -21,6 +21,7 @@ from pipeline.steps.base import (
     Report,
     SetSource,
     listed,
+    listed_ids,
     quarantine,
     raw_part,
     report_of,
@@ -31,6 +32,7 @@ from pipeline.transform import quarantined
 from schemas import (
     Devices,
     MeasurementSets,
+    Plants,
     RawAnswers,
     RawDevices,
     RawMeasurementSets,
@@ -40,10 +42,18 @@ from schemas import (
     storage,
 )
 
+# A plant that left the list is asked for its new id for so long, in case SMA could not answer at first.
+ASKED_AFTER_LEAVING = dt.timedelta(days=7)
+
 
 def fetch_plants(runtime: Runtime) -> Report:
-    """Ask for the list of plants: always, since it is one request and tells of lost access."""
-    return _fetch_list(runtime, RawPlants, [Request.plants()])
+    """Ask for the list of plants: always, since it is one request and tells of lost access.
+
+    Plants that it lacks are asked for by themselves: SMA leads to the new id of a plant that moved.
+    """
+    report = _fetch_list(runtime, RawPlants, [Request.plants()])
+    report.facts["moved"] = _fetch_moves(runtime)
+    return report
 
 
 def fetch_devices(runtime: Runtime) -> Report:
@@ -186,6 +196,23 @@ def _dated(runtime: Runtime, wanted: Wanted) -> Iterator[Dated]:
         return asking.single(ask, wanted.zones[ask.request.plant_id], basis)
 
     return Spreading(fetch, single, slack=basis == "utc", refused=runtime.weekless).dated(wanted.asked)
+
+
+def _fetch_moves(runtime: Runtime) -> int:
+    """Keep SMA's answers for plants that left the list lately and have a new id; how many there are."""
+    today = runtime.today()
+    plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
+    known = [*plants["migrated_from"].drop_nulls(), *(listed_ids(runtime) or ())]
+    left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].sort()
+    results = list(runtime.session.fetch([Request.devices(plant) for plant in left])) if len(left) else []
+    moved = [
+        r for r in results if isinstance(r, Answer) and plant_of(r.target) not in {None, r.request.plant_id}
+    ]
+    if moved:
+        frame = raw_frame(moved, today, Fetched(runtime.settings.sma_time_basis))
+        series = {(answer.request.plant_id, "") for answer in moved}
+        runtime.lake.replace(RawPlants, {"local_date": today}, [frame], devices=series)
+    return len(moved)
 
 
 def _tell_missing(runtime: Runtime, table: str, day: dt.date, fetched: Fetched) -> None:

@@ -1,10 +1,13 @@
 """Plants, devices and measurement sets from the newest answers in the raw lake; calls no API."""
 
+import datetime as dt
+
 import polars as pl
 
 from pipeline import access, master
 from pipeline.errors import ConsentMissing
 from pipeline.runtime import Missing, Runtime
+from pipeline.sma.requests import plant_of
 from pipeline.steps.access import owners_of
 from pipeline.steps.base import Report, newest, quarantine, report_of
 from pipeline.transform import quarantined
@@ -20,14 +23,19 @@ from schemas import (
 
 
 def write_plants(runtime: Runtime) -> Report:
-    """Plants of the newest list, and those seen before. Raises ConsentMissing when SMA lists none."""
+    """Plants of the newest list, with the ids that they had before, and those seen before.
+
+    Raises ConsentMissing when SMA lists none.
+    """
     today, answers = newest(runtime, RawPlants)
     listed, aside = master.plants(answers, today)
     stored = runtime.lake.scan(Plants).collect()
     owners, flow = owners_of(runtime.settings), runtime.settings.sma_flow
     if not listed.height and not aside.height:
         raise ConsentMissing(access.why_none(flow, owners), path="/v1/plants")
+    frame = master.remember_plants(stored, listed.update(_moves(runtime, today), on="plant_id"))
     gone = _listed_before(stored).join(listed, on="plant_id", how="anti")
+    gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
     for plant in gone["plant_id"]:
         if not runtime.only_plants or plant in runtime.only_plants:
             runtime.missing.append(Missing(str(today), "plants", plant, access.why_gone(flow, owners)))
@@ -35,8 +43,16 @@ def write_plants(runtime: Runtime) -> Report:
         reason = f"unknown time zone {zone!r}"
         runtime.missing.append(Missing(str(today), "plants", plant, reason))
     quarantine(runtime, Plants, today, quarantined(aside, "row", Plants, today))
-    written = runtime.lake.replace(Plants, {}, [master.remember(stored, listed, ["plant_id"])])
+    written = runtime.lake.replace(Plants, {}, [frame])
     return report_of(written, listed=listed.height, no_longer_listed=written.rows - listed.height)
+
+
+def _moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
+    """plant_id and migrated_from of the plants to which SMA led from an old id on the day."""
+    columns = ["plant_id", "target"]
+    asked = pl.concat(runtime.lake.batches(RawPlants, {"local_date": day}, columns=columns))
+    found = [(plant_of(target), old) for old, target in asked.filter(pl.col("plant_id") != "").iter_rows()]
+    return pl.DataFrame(found, {"plant_id": pl.String, "migrated_from": pl.String}, orient="row")
 
 
 def _listed_before(stored: pl.DataFrame) -> pl.DataFrame:

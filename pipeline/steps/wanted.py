@@ -10,10 +10,11 @@ import polars as pl
 from pipeline import asking
 from pipeline.asking import Asked
 from pipeline.fetch import Fetched
+from pipeline.moves import successors, with_new_ids
 from pipeline.runtime import Runtime
 from pipeline.steps.base import SetSource, aside_part, delay, in_operation, listed, raw_part
 from pipeline.steps.sources import asks_for_others, chosen, other, other_sets
-from schemas import Devices, MeasurementSets, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
+from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
 from warehouse.lake import Part
 
 # The plants or devices of a day: plant_id, device_id (empty for a plant), timezone, backend, day_end.
@@ -128,9 +129,9 @@ def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataF
 
     Not so when the last answer was set aside, which the part `aside` of `quarantine` tells.
     """
-    same_basis = pl.col("time_basis") == runtime.settings.sma_time_basis
+    same_basis = (pl.col("time_basis") == runtime.settings.sma_time_basis).alias("same_basis")
     read = stored.group_by("plant_id", "device_id").agg(
-        pl.col("final").all(), same_basis.all().alias("same_basis"), pl.col("fetched_at").max()
+        pl.col("final").all(), same_basis.all(), pl.col("fetched_at").max()
     )
     now = pl.lit(runtime.now())
     growing = now < pl.col("day_end") + pl.col("delay")
@@ -141,7 +142,26 @@ def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataF
         for batch in runtime.lake.batches(Quarantine, aside, columns=["plant_id", "device_id"])
     ]
     doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *told])
-    return known.join(doubtful, on=["plant_id", "device_id"], how="anti")
+    moved = _read_before_a_move(runtime, stored.with_columns(same_basis), doubtful)
+    return pl.concat(
+        [
+            known.join(doubtful, on=["plant_id", "device_id"], how="anti").select("plant_id", "device_id"),
+            places.join(moved, on="plant_id", how="semi").select("plant_id", "device_id"),
+        ]
+    )
+
+
+def _read_before_a_move(runtime: Runtime, stored: pl.DataFrame, doubtful: pl.DataFrame) -> pl.DataFrame:
+    """The plants whose day is stored and final under the id that they had before they moved."""
+    moved = successors(runtime.lake.scan(Plants).collect())
+    if not moved.height:
+        return moved.select("plant_id")
+    old = with_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter("old_id")
+    whole = old.group_by("plant_id").agg(
+        (pl.col("final") & pl.col("same_basis")).all().alias("final"),
+        (~pl.col("no_rows")).any().alias("rows"),
+    )
+    return whole.filter("final", "rows").select("plant_id")
 
 
 def _having(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
