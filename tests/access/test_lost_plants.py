@@ -64,7 +64,8 @@ def test_days_after_the_end_of_consent_are_marked_and_not_silent(
     assert energy(runtime)["12", 4] == pytest.approx(24.0)
     raw = runtime.lake.scan(RawEnergyBalance).filter(pl.col("local_date") == TUESDAY).collect()
     assert raw["plant_id"].to_list() == ["11"]
-    marked = runtime.lake.scan(Quarantine).filter(pl.col("local_date") == TUESDAY).collect()
+    of_answers = (pl.col("local_date") == TUESDAY) & (pl.col("scope") == "answer")
+    marked = runtime.lake.scan(Quarantine).filter(of_answers).collect()
     assert set(marked.select("source", "plant_id", "reason").rows()) == {
         ("raw_energy_balance", "12", "not_listed"),
         ("raw_pv", "12", "not_listed"),
