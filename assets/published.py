@@ -7,11 +7,11 @@ import dagster as dg
 from assets.common import OWNERS, told
 from pipeline.instance import PUBLISH_POOL
 from pipeline.runtime import Runtime
-from schemas import TABLES, ApiRequests, Quarantine, storage
+from schemas import TABLES, ApiRequests, CoverageDaily, Quarantine, storage
 from warehouse.publish import publish
 
-# Written by the assets that set something aside or ask SMA: no assets of their own.
-BY_THE_WAY = (Quarantine, ApiRequests)
+# Written by the assets that set something aside, ask SMA or add up days: no assets of their own.
+BY_THE_WAY = (Quarantine, CoverageDaily, ApiRequests)
 
 
 @dg.asset(

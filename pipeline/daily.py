@@ -4,13 +4,13 @@ A day is judged against the time in which rows were to be expected: the whole da
 sunset for inverters that sleep. A plant that was asked for and stayed silent gets a row with status missing.
 """
 
-import datetime as dt
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
-from pipeline.energy import HOURS_PER_US, MINUTES_PER_US
+from pipeline.coverage import BOUNDS, BY_DAY, QUANTITY, by_quantity, cover, expected_h, spans, window
+from pipeline.energy import HOURS_PER_US
 from pipeline.series import whole_groups
 
 # Quantities that only a meter knows: where one has a value, rows are expected through the night.
@@ -22,34 +22,94 @@ METERED: Final = (
     "self_consumption",
     "self_supply",
 )
-# An inverter wakes some time after sunrise and sleeps before sunset: so much at either end is no gap.
-WAKING: Final = dt.timedelta(minutes=60)
+# The figures by which a day is judged: PV, and what the meter reads. The portal computes the others.
+DECISIVE: Final = (BY_DAY, "total_consumption", "grid_feed_in", "grid_consumption")
+COUNTS: Final = ("n_rows", "n_flagged", "n_suspect")
 # Energies and hours are added up as whole numbers of this part of a kWh or hour. A sum of floats depends on the order
 # and on how a frame is cut: figures would differ in their last digit from run to run, and count as changed.
 GRAIN: Final = 2.0**-70
 
 
+class DayFigures(NamedTuple):
+    """What a day came to: a row for each plant or device, and one for each of its quantities."""
+
+    rows: pl.DataFrame
+    quantities: pl.DataFrame
+
+
 def summarize_day(
     frames: Iterable[pl.DataFrame], asked: pl.DataFrame, *, keys: Sequence[str], quantities: Sequence[str]
-) -> pl.DataFrame:
-    """One row for each plant or device in `asked`: energies, covered hours, coverage and status.
+) -> DayFigures:
+    """The figures of each plant or device in `asked`: energies, covered hours, coverage and status.
 
     `frames` are interval rows of one day sorted by `keys` and time. `asked` has the keys, day_start, day_end, sunrise,
-    sunset (UTC; null where the place is not known), start_up (UTC or null) and `final` (false: may still change).
-    Days that end before the start of operation are left out. `quantities` are names with `_w` and `_kwh` columns.
+    sunset (UTC; null where the place is not known), start_up and ended (UTC or null), `final` (false: may still change)
+    and `expects` (quantities that are missing where they have no value at all). Days that end before the start of
+    operation or begin after its end are left out. `quantities` are names with `_w` and `_kwh` columns.
+
+    A day is complete if its rows have no gap and neither has a decisive quantity that it has values of.
     """
+    schema = _summary_schema(asked, keys, quantities)
+    by_name = pl.Schema({**{key: asked.schema[key] for key in keys}, "quantity": pl.String(), **QUANTITY})
     parts = [_summary(frame, asked, keys, quantities) for frame in whole_groups(frames, keys)]
+    found = pl.concat([pl.DataFrame(schema=schema), *(part.rows for part in parts)])
+    named = pl.concat([pl.DataFrame(schema=by_name), *(part.quantities for part in parts)])
     begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
-    rows = asked.filter(begun).sort(keys)
-    columns = _summary_schema(asked, keys, quantities)
-    found = pl.concat([pl.DataFrame(schema=columns), *parts])
-    # A silent meter can't be told from a silent inverter: both are expected while the sun is up.
-    silent = _window(rows.with_columns(metered=pl.lit(value=False), first=None, last=None))
-    expected = (pl.col("to") - pl.col("from")).dt.total_microseconds()
-    return (
-        silent.select(*keys, "final", silent_h=expected * HOURS_PER_US)
+    over = (pl.col("ended") <= pl.col("day_start")).fill_null(value=False)
+    with_rows = found.select(*keys, with_rows=pl.lit(value=True))
+    rows = (
+        asked.filter(begun)
+        .join(with_rows, on=keys, how="left")
+        .filter(~over | pl.col("with_rows").fill_null(value=False))
+        .sort(keys)
+    )
+    named = _named(named, rows, keys)
+    holes = (
+        named.filter(pl.col("quantity").is_in(DECISIVE), pl.col("n_rows") > 0, _has_gap())
+        .select(keys)
+        .unique()
+        .with_columns(holes=pl.lit(value=True))
+    )
+    days = (
+        _silent(rows)
+        .select(*keys, "final", "silent_h")
         .join(found, on=keys, how="left", maintain_order="left")
-        .with_columns(
+        .join(holes, on=keys, how="left", maintain_order="left")
+        .with_columns(pl.col("n_suspect").fill_null(0), pl.col("holes").fill_null(value=False))
+    )
+    return DayFigures(
+        _judged(days).drop("holes"), _judged(named.with_columns(holes=pl.lit(value=False))).drop("holes")
+    )
+
+
+def _silent(rows: pl.DataFrame) -> pl.DataFrame:
+    """silent_h: time in which rows of a silent series were to be expected.
+
+    A silent meter can't be told from a silent inverter: both are expected while the sun is up.
+    """
+    windows = window(rows.with_columns(metered=pl.lit(value=False), first=None, last=None))
+    return windows.with_columns(silent_h=expected_h())
+
+
+def _named(found: pl.DataFrame, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """The figures of each quantity that is there, and of those that are expected and are not."""
+    expected = (
+        rows.explode("expects")
+        .rename({"expects": "quantity"})
+        .filter(pl.col("quantity").is_not_null())
+        .join(found, on=[*keys, "quantity"], how="anti")
+    )
+    meters = expected.with_columns(metered=pl.col("quantity") != BY_DAY, first=None, last=None)
+    missing = window(meters).select(*keys, "quantity", silent_h=expected_h())
+    finals = rows.select(*keys, "final")
+    both = pl.concat([found.with_columns(silent_h=0.0), missing], how="diagonal")
+    return both.join(finals, on=keys, how="inner").sort([*keys, "quantity"])
+
+
+def _judged(figures: pl.DataFrame) -> pl.DataFrame:
+    """Figures with those of what was silent filled in, coverage and status. For frames with final, silent_h, holes."""
+    return (
+        figures.with_columns(
             pl.col("covered_h").fill_null(0.0),
             pl.col("expected_h").fill_null(pl.col("silent_h")),
             pl.col("n_rows", "n_flagged").fill_null(0),
@@ -61,12 +121,16 @@ def summarize_day(
             .then(pl.lit("provisional"))
             .when(pl.col("n_rows") == 0)
             .then(pl.lit("missing"))
-            .when((pl.col("largest_gap_min") > 0) | (pl.col("covered_h") == 0) & (pl.col("expected_h") > 0))
+            .when(_has_gap() | pl.col("holes"))
             .then(pl.lit("partial"))
             .otherwise(pl.lit("complete")),
         )
         .drop("final", "silent_h")
     )
+
+
+def _has_gap() -> pl.Expr:
+    return (pl.col("largest_gap_min") > 0) | (pl.col("covered_h") == 0) & (pl.col("expected_h") > 0)
 
 
 def summarize_months(
@@ -89,7 +153,7 @@ def summarize_months(
             (status == "provisional").any().alias("open"),
             (status != "complete").any().alias("holes"),
             *counts,
-            pl.col("n_rows", "n_flagged").sum(),
+            pl.col(COUNTS).sum(),
             *(_sum(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h")),
         )
         .join(starts.lazy(), on="plant_id", how="left")
@@ -112,79 +176,48 @@ def summarize_months(
 
 def _summary(
     rows: pl.DataFrame, asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]
-) -> pl.DataFrame:
+) -> DayFigures:
     """Figures of the series in one frame of whole series."""
     lasts = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds()
     valued = pl.any_horizontal(pl.col(f"{name}_w").is_not_null() for name in quantities)
     # A row whose PV generation was set aside is a hole in the day, whatever else it says.
-    valued &= ~pl.col("flagged") | pl.col("pv_generation_w").is_not_null()
+    valued &= ~pl.col("flagged") | pl.col(f"{BY_DAY}_w").is_not_null()
     metered = [name for name in quantities if name in METERED]
-    rows = rows.with_columns(valued=valued).with_columns(
+    rows = rows.with_columns(valued.alias("valued"), lasts.alias("covered_us")).with_columns(
         # What an absent value covers is null before the rows are grouped: to filter each group costs twice as much.
-        pl.when(pl.col(f"{name}_w").is_not_null()).then(lasts).alias(f"{name}_covered_h")
+        pl.when(pl.col(f"{name}_w").is_not_null()).then("covered_us").alias(f"{name}_us")
         for name in quantities
     )
     figures = rows.group_by(keys, maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("n_rows"),
-        pl.col("flagged").sum().cast(pl.Int64).alias("n_flagged"),
+        pl.col("flagged", "suspect").sum().cast(pl.Int64).name.prefix("n_"),
         pl.any_horizontal(
             pl.lit(value=False), *(pl.col(f"{n}_w").is_not_null().any() for n in metered)
         ).alias("metered"),
         pl.col("interval_start").filter("valued").min().alias("first"),
         pl.col("interval_end").filter("valued").max().alias("last"),
+        pl.col("covered_us").sum(),
         *(_sum(pl.col(f"{name}_kwh")) for name in quantities),
-        *(_sum(pl.col(f"{name}_covered_h")) * HOURS_PER_US for name in quantities),
+        *(_sum(pl.col(f"{name}_us")) for name in quantities),
     )
-    windows = _window(figures.join(asked, on=keys, how="inner", maintain_order="left"))
-    bounds = windows.select(*keys, "from", "to", "edge")
-    spans = rows.filter("valued").select(*keys, "interval_start", "interval_end")
-    cover = _cover(spans.join(bounds, on=keys, how="inner", maintain_order="left"), keys)
-    expected = (pl.col("to") - pl.col("from")).dt.total_microseconds() * HOURS_PER_US
-    return (
-        windows.with_columns(expected_h=expected)
-        .join(cover, on=keys, how="left", maintain_order="left")
+    windows = window(figures.join(asked.select(*keys, *BOUNDS), on=keys, how="inner", maintain_order="left"))
+    covered = cover(spans(rows.filter("valued"), keys), windows, keys)
+    days = (
+        windows.with_columns(
+            expected_h().alias("expected_h"),
+            *((pl.col(f"{name}_us") * HOURS_PER_US).alias(f"{name}_covered_h") for name in quantities),
+        )
+        .join(covered, on=keys, how="left", maintain_order="left")
         .select(_summary_schema(asked, keys, quantities).names())
     )
-
-
-def _window(series: pl.DataFrame) -> pl.DataFrame:
-    """`from`, `to`: when rows were to be expected. For frames with metered, first, last and the columns of `asked`."""
-    whole_day = pl.col("metered") | pl.col("sunrise").is_null() & pl.col("first").is_null()
-    begin = pl.when(whole_day).then("day_start").otherwise(pl.coalesce("sunrise", "first"))
-    finish = pl.when(whole_day).then("day_end").otherwise(pl.coalesce("sunset", "last"))
-    begin = pl.max_horizontal(begin, "day_start", "start_up")
-    finish = pl.max_horizontal(pl.min_horizontal(finish, "day_end"), begin)
-    edge = pl.when("metered").then(pl.duration()).otherwise(pl.lit(WAKING))
-    return series.with_columns(begin.alias("from"), finish.alias("to"), edge.alias("edge"))
-
-
-def _cover(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """covered_h and largest_gap_min of each series, from its valued rows with their window."""
-    start, end = pl.col("interval_start"), pl.col("interval_end")
-    begin, finish = pl.col("from"), pl.col("to")
-    same = pl.all_horizontal(pl.col(key) == pl.col(key).shift(1) for key in keys).fill_null(value=False)
-    covered = (pl.min_horizontal(end, finish) - pl.max_horizontal(start, begin)).dt.total_microseconds()
-    inner = pl.min_horizontal(start, finish) - pl.max_horizontal(end.shift(1), begin)
-    before = pl.when(same).then(inner).otherwise(pl.min_horizontal(start, finish) - begin - pl.col("edge"))
-    tail = finish - pl.max_horizontal(end.max(), begin) - pl.col("edge")
-    return (
-        rows.with_columns(covered=covered.clip(0), gap=before.dt.total_microseconds())
-        .group_by(keys, maintain_order=True)
-        .agg(
-            (pl.col("covered").sum() * HOURS_PER_US).alias("covered_h"),
-            (
-                pl.max_horizontal(pl.col("gap").max(), tail.first().dt.total_microseconds(), 0)
-                * MINUTES_PER_US
-            ).alias("largest_gap_min"),
-        )
-    )
+    return DayFigures(days, by_quantity(rows, windows.drop("from", "to", "edge"), keys))
 
 
 def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]) -> pl.Schema:
     floats = [f"{name}_{what}" for name in quantities for what in ("kwh", "covered_h")]
     floats += ["covered_h", "expected_h", "largest_gap_min"]
     columns: dict[str, pl.DataType] = {key: asked.schema[key] for key in keys}
-    columns |= dict.fromkeys(floats, pl.Float64()) | dict.fromkeys(("n_rows", "n_flagged"), pl.Int64())
+    columns |= dict.fromkeys(floats, pl.Float64()) | dict.fromkeys(COUNTS, pl.Int64())
     return pl.Schema(columns)
 
 

@@ -30,7 +30,7 @@ from schemas.raw import (
     RawPv,
     RawSensor,
 )
-from schemas.report import DeviceEnergyDaily, EnergyDaily, EnergyMonthly, LogMessages
+from schemas.report import CoverageDaily, DeviceEnergyDaily, EnergyDaily, EnergyMonthly, LogMessages
 from schemas.sets import (
     AcIntervals,
     BatteryIntervals,
@@ -85,6 +85,7 @@ TABLES: tuple[type[Table], ...] = (
     Quarantine,
     ApiRequests,
     EnergyDaily,
+    CoverageDaily,
     DeviceEnergyDaily,
     EnergyMonthly,
     LogMessages,
@@ -103,6 +104,7 @@ __all__ = [
     "Column",
     "Consents",
     "ConsumptionIntervals",
+    "CoverageDaily",
     "DcEnergyIntervals",
     "DcIntervals",
     "DeviceEnergyDaily",

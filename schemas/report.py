@@ -9,7 +9,7 @@ from schemas.quantities import FULL_MONTH_H, BalanceCovered, BalanceEnergies, co
 STATUSES = ["complete", "partial", "missing", "provisional"]
 
 
-class Coverage(Table):
+class Covered(Table):
     """How complete a figure is."""
 
     covered_h: float = column(
@@ -25,10 +25,26 @@ class Coverage(Table):
     largest_gap_min: float = column("Longest expected time without a row.", unit="min", ge=0, le=FINITE)
     n_rows: pl.Int64 = column("Rows stored.", unit="count", ge=0)
     n_flagged: pl.Int64 = column("Rows with a value that was set aside.", unit="count", ge=0)
+
+
+class Status(Table):
+    """Whether a figure can be relied on."""
+
     status: str = column(
-        "complete: no gap. partial: rows are missing. missing: no row at all. provisional: may still change.",
+        "complete: no gap. partial: rows, or values of PV or of the meter, are missing (coverage_daily says which). "
+        "missing: no row at all. provisional: may still change.",
         isin=STATUSES,
     )
+
+
+class Suspected(Table):
+    """How much of a figure is suspicious."""
+
+    n_suspect: pl.Int64 = column("Rows with a value that is kept though suspicious.", unit="count", ge=0)
+
+
+class Coverage(Status, Suspected, Covered):
+    """How complete the figures of a row are, and whether they can be relied on."""
 
 
 class Day(Table):
@@ -63,6 +79,30 @@ class EnergyDaily(
     key=("plant_id", "local_date"),
 ):
     """Energy of each plant and day, and how complete it is. A silent plant is a row with status missing."""
+
+
+class QuantityEnergy(Table):
+    """One quantity of those that a plant has."""
+
+    quantity: str = column("The figure: the name of its column in energy_daily, without _kwh.")
+    energy_kwh: float = energy("The quantity")
+
+
+class CoverageDaily(
+    Status,
+    Covered,
+    QuantityEnergy,
+    Day,
+    PlantKey,
+    table="coverage_daily",
+    layer="report",
+    key=("plant_id", "local_date", "quantity"),
+    published="view",
+):
+    """How complete each figure of a plant's day is: PV between sunrise and sunset, what a meter reads all day long.
+
+    A plant has a row for each quantity with a value that day, for PV, and for what its meter should have read.
+    """
 
 
 class DeviceEnergyDaily(

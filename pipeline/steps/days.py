@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pipeline import logs as log_entries
-from pipeline.daily import summarize_day, summarize_months
+from pipeline.coverage import BOUNDS, BY_DAY
+from pipeline.daily import DECISIVE, summarize_day, summarize_months
 from pipeline.moves import join_asked, join_rows, successors
 from pipeline.others import OtherTransform
 from pipeline.runtime import Runtime
@@ -32,12 +33,14 @@ from pipeline.thresholds import load_thresholds
 from pipeline.timebase import ONE_DAY, UTC_US, TimeBasis, local_day
 from pipeline.transform import Account, SetTransform, quarantined
 from schemas import (
+    CoverageDaily,
     DeviceEnergyDaily,
     Devices,
     EnergyDaily,
     EnergyMonthly,
     LogMessages,
     Logs,
+    MeasurementSets,
     OtherIntervals,
     Plants,
     Quarantine,
@@ -53,6 +56,8 @@ from warehouse.lake import Lake, Part, Written
 
 # A week has days that are clear enough almost anywhere, and 1,000 plants of it are two million rows.
 DAYS_JUDGED = 7
+# The set that a device has if it is a meter at the grid.
+METER_SET = "EnergyAndPowerInOut"
 
 
 def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
@@ -256,10 +261,17 @@ def _write_daily(
         moved = successors(runtime.lake.scan(Plants).collect())
         frames = join_rows(runtime.lake.batches(source.intervals, part), moved, keys)
         asked = _asked(runtime, source, moved, keys, day)
-        summary = summarize_day(frames, asked, keys=keys, quantities=quantities)
-        replaced = asked.filter("replaced").join(summary.filter(pl.col("n_rows") == 0), on=keys, how="semi")
-        summary = summary.join(replaced, on=keys, how="anti", maintain_order="left")
-        frame = summary.with_columns(local_date=pl.lit(day)).select(polars_schema(model).names())
+        days, named = summarize_day(frames, asked, keys=keys, quantities=quantities)
+        replaced = asked.filter("replaced").join(days.filter(pl.col("n_rows") == 0), on=keys, how="semi")
+        frame, named = (
+            found.join(replaced, on=keys, how="anti", maintain_order="left").with_columns(
+                local_date=pl.lit(day)
+            )
+            for found in (days, named)
+        )
+        frame = frame.select(polars_schema(model).names())
+        if model is EnergyDaily:
+            runtime.lake.replace(CoverageDaily, part, [named.select(polars_schema(CoverageDaily).names())])
         return runtime.lake.replace(model, part, [frame]), frame
 
     written, frame = settled(runtime.lake, [source.raw, source.intervals], part, write)
@@ -300,29 +312,38 @@ def _asked(
         asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.scan(Plants).collect()
     placed = with_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
-    timed = placed.join(
-        daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id"
-    ).with_columns(pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")))
-    if source.of_devices:
-        timed = _until_ended(runtime, timed, day)
-    facts = ("day_start", "day_end", "sunrise", "sunset", "start_up", "final", "replaced")
-    return timed.select(*keys, *facts).sort(keys)
+    return (
+        placed.join(daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id")
+        .join(_ends(runtime.lake, keys, day), on=keys, how="left")
+        .with_columns(
+            pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")),
+            expects=_expected(runtime.lake, source),
+        )
+        .select(*keys, *BOUNDS, "final", "expects", "replaced")
+        .sort(keys)
+    )
 
 
-def _until_ended(runtime: Runtime, asked: pl.DataFrame, day: dt.date) -> pl.DataFrame:
-    """The same, where the day of a device that was deactivated on it ends then: of the rest it owes nothing."""
-    devices = runtime.lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() == day).collect()
-    swapped = devices.join(asked.select("plant_id", "timezone").unique(), on="plant_id")
+def _ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
+    """`ended` (UTC) of devices that were deactivated on the day or before: they owe nothing after it."""
+    if "device_id" not in keys:
+        return pl.DataFrame(schema={"plant_id": pl.String, "ended": UTC_US})
+    gone = lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() <= day).collect()
+    gone = gone.join(lake.scan(Plants).select("plant_id", "timezone").collect(), on="plant_id")
     times = [
         at.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
-        for at, zone in swapped.select("deactivated_at", "timezone").iter_rows()
+        for at, zone in gone.select("deactivated_at", "timezone").iter_rows()
     ]
-    ends = swapped.select("plant_id", "device_id", ended=pl.Series(times, dtype=UTC_US))
-    known = pl.col("sunset").is_not_null()
-    return asked.join(ends, on=["plant_id", "device_id"], how="left").with_columns(
-        day_end=pl.min_horizontal("day_end", "ended"),
-        sunset=pl.when(known).then(pl.min_horizontal("sunset", "ended")),
-    )
+    return gone.select(*keys, ended=pl.Series(times, dtype=UTC_US))
+
+
+def _expected(lake: Lake, source: SetSource) -> pl.Expr:
+    """The quantities that a plant should have a value of: PV, and what a meter reads where one is listed."""
+    meters = lake.scan(MeasurementSets).filter(pl.col("set_type") == METER_SET)
+    metered = meters.select("plant_id").unique().collect()["plant_id"].to_list()
+    if source.of_devices:
+        return pl.lit([BY_DAY])
+    return pl.when(pl.col("plant_id").is_in(metered)).then(pl.lit([*DECISIVE])).otherwise(pl.lit([BY_DAY]))
 
 
 _ASKED = {"plant_id": pl.String, "device_id": pl.String, "final": pl.Boolean}

@@ -76,7 +76,7 @@ def pipeline_rows(days: Sequence[Day]) -> tuple[pl.DataFrame, pl.DataFrame]:
         rows, asked = _intervals(some)
         intervals.append(rows)
         quantities = [f.column for f in ENERGY_BALANCE.powers]
-        summary = summarize_day([rows], asked, keys=["plant_id"], quantities=quantities)
+        summary = summarize_day([rows], asked, keys=["plant_id"], quantities=quantities).rows
         date = dt.date.fromisoformat(some[0]["local_date"])
         daily.append(summary.with_columns(local_date=pl.lit(date)))
     return pl.concat(intervals), pl.concat(daily)
@@ -116,11 +116,12 @@ def _intervals(days: Sequence[Day]) -> tuple[pl.DataFrame, pl.DataFrame]:
         }
     ).with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("latitude", "longitude", "peak_w"))
     frames = transform.day([_raw(days)], places, date, Account())
-    nothing = {"sunrise": None, "sunset": None, "start_up": None}
+    nothing = dict.fromkeys(("sunrise", "sunset", "start_up", "ended"))
     asked = places.select("plant_id").with_columns(
         day_start=pl.Series([_moment(day["expected"]["day_start"]) for day in days]),
         day_end=pl.Series([_moment(day["expected"]["day_end"]) for day in days]),
         final=pl.lit(value=True),
+        expects=pl.lit(["pv_generation"]),
         **{name: pl.lit(value, pl.Datetime("us", "UTC")) for name, value in nothing.items()},
     )
     return pl.concat([pl.DataFrame(schema=polars_schema(EnergyBalanceIntervals)), *frames]), asked

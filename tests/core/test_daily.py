@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.daily import METERED, summarize_day, summarize_months
+from pipeline.daily import DECISIVE, METERED, summarize_day, summarize_months
 from pipeline.sun import daylight
-from schemas import EnergyDaily, EnergyMonthly, polars_schema
+from schemas import CoverageDaily, EnergyDaily, EnergyMonthly, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from tests.core.answers import examples
 from warehouse.frames import validate
@@ -21,13 +21,13 @@ DAY = dt.date(2025, 7, 9)
 START = dt.datetime(2025, 7, 9, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
 MINUTE = dt.timedelta(minutes=1)
-WAKING = 60 * MINUTE
 QUANTITIES = [each.column for each in ENERGY_BALANCE.powers]
 SCHEMA = {
     "plant_id": pl.String,
     "interval_start": pl.Datetime("us", "UTC"),
     "interval_end": pl.Datetime("us", "UTC"),
     "flagged": pl.Boolean,
+    "suspect": pl.Boolean,
     **{f"{name}_{unit}": pl.Float64 for name in QUANTITIES for unit in ("w", "kwh")},
 }
 
@@ -49,7 +49,9 @@ class Asked:
     sunrise: int | None = 240
     sunset: int | None = 1200
     start_up: int | None = None
+    ended: int | None = None
     final: bool = True
+    expects: tuple[str, ...] = ("pv_generation",)
     hours: int = 24
 
 
@@ -65,12 +67,12 @@ def frame(spans: Sequence[Span], plant: str = "1") -> pl.DataFrame:
             f"{name}_kwh": watts * (span.end - span.begin) / 60_000 for name, watts in span.watts.items()
         }
         times = {"interval_start": moment(span.begin), "interval_end": moment(span.end)}
-        rows.append({"plant_id": plant, **times, "flagged": span.flagged} | values)
+        rows.append({"plant_id": plant, **times, "flagged": span.flagged, "suspect": False} | values)
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
 def asked(**plants: Asked) -> pl.DataFrame:
-    times = ("day_start", "day_end", "sunrise", "sunset", "start_up")
+    times = ("day_start", "day_end", "sunrise", "sunset", "start_up", "ended")
     rows = [
         {
             "plant_id": plant,
@@ -79,20 +81,27 @@ def asked(**plants: Asked) -> pl.DataFrame:
             "sunrise": moment(known.sunrise),
             "sunset": moment(known.sunset),
             "start_up": moment(known.start_up),
+            "ended": moment(known.ended),
             "final": known.final,
+            "expects": list(known.expects),
         }
         for plant, known in plants.items()
     ]
-    schema = {"plant_id": pl.String, **dict.fromkeys(times, pl.Datetime("us", "UTC")), "final": pl.Boolean}
+    schema = {
+        "plant_id": pl.String,
+        **dict.fromkeys(times, pl.Datetime("us", "UTC")),
+        "final": pl.Boolean,
+        "expects": pl.List(pl.String),
+    }
     return pl.DataFrame(rows, schema=schema)
 
 
 def summary(spans: Sequence[Span], known: Asked | None = None) -> dict[str, object]:
     """The day's row of one plant."""
-    table = summarize_day(
+    figures = summarize_day(
         [frame(spans)], asked(**{"1": known or Asked()}), keys=["plant_id"], quantities=QUANTITIES
     )
-    daily = table.with_columns(local_date=pl.lit(DAY)).select(polars_schema(EnergyDaily).names())
+    daily = figures.rows.with_columns(local_date=pl.lit(DAY)).select(polars_schema(EnergyDaily).names())
     validate(EnergyDaily, daily, {"local_date": DAY})
     (row,) = daily.rows(named=True)
     return row
@@ -132,8 +141,8 @@ def test_each_quantity_covers_its_own_time() -> None:
     row = summary(spans)
     assert (row["total_consumption_covered_h"], row["pv_generation_covered_h"]) == (23.0, 19.0)
     assert row["total_consumption_kwh"] == pytest.approx(11.5)
-    # Some value is there all day: the rows have no hole.
-    assert figures(row) == (24.0, 24.0, 1.0, 0.0, "complete")
+    # Some value is there all day, so the rows have no hole; but PV lacks two hours and the meter one.
+    assert figures(row) == (24.0, 24.0, 1.0, 0.0, "partial")
 
 
 def test_flagged_rows_are_counted() -> None:
@@ -247,7 +256,7 @@ def test_a_day_that_may_still_grow_is_provisional() -> None:
 
 def test_days_before_the_start_of_operation_are_neither_missing_nor_there() -> None:
     known = asked(**{"1": Asked(start_up=1440), "2": Asked(start_up=1439), "3": Asked()})
-    table = summarize_day([], known, keys=["plant_id"], quantities=QUANTITIES)
+    table = summarize_day([], known, keys=["plant_id"], quantities=QUANTITIES).rows
     assert table["plant_id"].to_list() == ["2", "3"]
 
 
@@ -256,17 +265,100 @@ def test_nothing_is_expected_before_the_start_of_operation() -> None:
     assert figures(row) == (10.0, 10.0, 1.0, 0.0, "complete")
 
 
+def test_days_after_the_end_of_operation_are_neither_missing_nor_there() -> None:
+    known = asked(**{"1": Asked(ended=0), "2": Asked(ended=1), "3": Asked(), "4": Asked(ended=-600)})
+    table, named = summarize_day([], known, keys=["plant_id"], quantities=QUANTITIES)
+    assert table["plant_id"].to_list() == ["2", "3"]
+    assert named["plant_id"].to_list() == ["2", "3"]
+    late = summarize_day(
+        [frame(every(60))], asked(**{"1": Asked(ended=0)}), keys=["plant_id"], quantities=QUANTITIES
+    )
+    assert late.rows["pv_generation_kwh"].to_list() == [pytest.approx(24.0)]
+
+
+def test_nothing_is_expected_after_the_end_of_operation() -> None:
+    row = summary(every(5, 240, 600), Asked(ended=600))
+    assert figures(row) == (6.0, 6.0, 1.0, 0.0, "complete")
+
+
+# ---- quantities ------------------------------------------------------------------------------------------------------
+
+
+def quantities(spans: Sequence[Span], known: Asked | None = None) -> dict[str, tuple[object, ...]]:
+    """The figures of each quantity of one plant's day."""
+    table = summarize_day(
+        [frame(spans)], asked(**{"1": known or Asked()}), keys=["plant_id"], quantities=QUANTITIES
+    ).quantities
+    daily = table.with_columns(local_date=pl.lit(DAY)).select(polars_schema(CoverageDaily).names())
+    validate(CoverageDaily, daily, {"local_date": DAY})
+    return {
+        each["quantity"]: (each["energy_kwh"], *figures(each), each["n_rows"])
+        for each in daily.rows(named=True)
+    }
+
+
+def test_an_inverter_that_is_silent_for_hours_shows_beside_a_meter_that_is_not() -> None:
+    spans = [
+        Span(
+            at, at + 60, {"total_consumption": 500.0} | ({} if 600 <= at < 840 else {"pv_generation": 1000.0})
+        )
+        for at in range(0, 1440, 60)
+    ]
+    assert figures(summary(spans)) == (24.0, 24.0, 1.0, 0.0, "partial")
+    assert quantities(spans) == {
+        "pv_generation": (pytest.approx(20.0), 12.0, 16.0, 0.75, 240.0, "partial", 20),
+        "total_consumption": (pytest.approx(12.0), 24.0, 24.0, 1.0, 0.0, "complete", 24),
+    }
+
+
+def test_pv_that_sleeps_at_night_beside_a_meter_has_no_gap() -> None:
+    spans = [
+        Span(at, at + 60, {"total_consumption": 500.0} | ({"pv_generation": 1.0} if 240 <= at < 1200 else {}))
+        for at in range(0, 1440, 60)
+    ]
+    assert summary(spans)["status"] == "complete"
+    assert quantities(spans)["pv_generation"][1:6] == (16.0, 16.0, 1.0, 0.0, "complete")
+
+
+def test_a_listed_meter_that_is_silent_all_day_is_missing_and_not_zero() -> None:
+    known = Asked(expects=DECISIVE)
+    found = quantities(every(60, 240, 1200), known)
+    assert found["grid_feed_in"] == (None, 0.0, 24.0, 0.0, 1440.0, "missing", 0)
+    assert found["pv_generation"][5] == "complete"
+    silent = quantities([], known)
+    assert {name: each[5] for name, each in silent.items()} == dict.fromkeys(sorted(DECISIVE), "missing")
+    assert silent["pv_generation"] == (None, 0.0, 16.0, 0.0, 960.0, "missing", 0)
+
+
+def test_rows_that_lost_a_value_are_counted_for_that_quantity() -> None:
+    spans = every(60, total_consumption=300.0, pv_generation=10.0)
+    spans[12] = Span(720, 780, {"total_consumption": 300.0}, flagged=True)
+    table = summarize_day([frame(spans)], asked(**{"1": Asked()}), keys=["plant_id"], quantities=QUANTITIES)
+    assert table.quantities.select("quantity", "n_flagged", "n_rows").rows() == [
+        ("pv_generation", 1, 23), ("total_consumption", 0, 24),
+    ]  # fmt: skip
+
+
+def test_a_quantity_of_the_portal_does_not_decide_the_day() -> None:
+    spans = [
+        Span(at, at + 60, {"total_consumption": 5.0} | ({"battery_charging": 1.0} if at else {}))
+        for at in range(0, 1440, 60)
+    ]
+    assert summary(spans)["status"] == "complete"
+    assert quantities(spans)["battery_charging"][5] == "partial"
+
+
 def test_plants_come_in_order_whether_they_answered_or_not() -> None:
     known = asked(**{plant: Asked() for plant in "dacb"})
     frames = [frame(every(60, 240, 1200), "b"), frame(every(60, 240, 1200), "d")]
-    table = summarize_day(frames, known, keys=["plant_id"], quantities=QUANTITIES)
+    table = summarize_day(frames, known, keys=["plant_id"], quantities=QUANTITIES).rows
     assert table.select("plant_id", "status").rows() == [
         ("a", "missing"), ("b", "complete"), ("c", "missing"), ("d", "complete"),
     ]  # fmt: skip
 
 
 def test_nobody_asked_is_nobody_missing() -> None:
-    assert summarize_day([], asked(), keys=["plant_id"], quantities=QUANTITIES).height == 0
+    assert summarize_day([], asked(), keys=["plant_id"], quantities=QUANTITIES).rows.height == 0
 
 
 # ---- sun -------------------------------------------------------------------------------------------------------------
@@ -319,47 +411,80 @@ def test_the_sun_of_the_far_north_is_of_the_kind_that_is_assumed_here() -> None:
 # ---- any day equals an oracle ----------------------------------------------------------------------------------------
 
 
-def expected(spans: Sequence[Span], known: Asked) -> dict[str, object]:
-    """The day's figures by the rules' text, in minutes and fractions."""
+@dataclass(frozen=True)
+class Cover:
+    """Expected and covered minutes, and the largest gap, of the spans that count."""
+
+    expected: int
+    covered: int
+    gap: float
+
+    @property
+    def holed(self) -> bool:
+        return self.gap > 0 or (self.expected > 0 and self.covered == 0)
+
+
+def cover(spans: Sequence[Span], known: Asked, *, metered: bool, ends: Sequence[Span]) -> Cover:
+    """By the rules' text, in minutes; `ends` are the day's first and last rows with a value."""
     day_end = known.hours * 60
-    holes = [span for span in spans if span.flagged and "pv_generation" not in span.watts]
-    valued = [span for span in spans if span.watts and span not in holes]
-    metered = any(name in METERED for span in spans for name in span.watts)
     begin, finish = 0, day_end
     if not metered and known.sunrise is not None and known.sunset is not None:
         begin, finish = max(known.sunrise, 0), min(known.sunset, day_end)
-    elif not metered and valued:
-        begin, finish = valued[0].begin, valued[-1].end
+    elif not metered and ends:
+        begin, finish = ends[0].begin, ends[-1].end
     begin = max(begin, known.start_up or 0)
-    finish = max(finish, begin)
+    finish = max(min(finish, day_end if known.ended is None else known.ended), begin)
     minutes = set(range(begin, finish))
-    covered = {minute for span in valued for minute in range(span.begin, span.end)} & minutes
+    covered = {minute for span in spans for minute in range(span.begin, span.end)} & minutes
     gaps, edge = [0], 0 if metered else 60
-    if valued:
-        gaps.append(min(valued[0].begin, finish) - begin - edge)
+    if spans:
+        gaps.append(min(spans[0].begin, finish) - begin - edge)
         gaps += [
             min(later.begin, finish) - max(earlier.end, begin)
-            for earlier, later in zip(valued, valued[1:], strict=False)  # noqa: RUF007 - one look at pairs
+            for earlier, later in zip(spans, spans[1:], strict=False)  # noqa: RUF007 - one look at pairs
         ]
-        gaps.append(finish - max(valued[-1].end, begin) - edge)
+        gaps.append(finish - max(spans[-1].end, begin) - edge)
     else:
         gaps.append(finish - begin)
-    status = "complete"
+    return Cover(len(minutes), len(covered), float(max(gaps)))
+
+
+def status_of(found: Cover, rows: int, known: Asked, *, holes: bool = False) -> str:
     if not known.final:
-        status = "provisional"
-    elif not spans:
-        status = "missing"
-    elif max(gaps) > 0 or (minutes and not covered):
-        status = "partial"
+        return "provisional"
+    if not rows:
+        return "missing"
+    return "partial" if found.holed or holes else "complete"
+
+
+def shown(found: Cover, rows: int, flagged: int) -> dict[str, object]:
     return {
-        "expected_h": len(minutes) / 60,
-        "covered_h": len(covered) / 60,
-        "coverage": len(covered) / len(minutes) if minutes else None,
-        "largest_gap_min": float(max(gaps)),
-        "n_rows": len(spans),
-        "n_flagged": sum(span.flagged for span in spans),
-        "status": status,
+        "expected_h": found.expected / 60,
+        "covered_h": found.covered / 60,
+        "coverage": found.covered / found.expected if found.expected else None,
+        "largest_gap_min": found.gap,
+        "n_rows": rows,
+        "n_flagged": flagged,
     }
+
+
+def expected(spans: Sequence[Span], known: Asked) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
+    """The day's figures and those of each quantity."""
+    holes = [span for span in spans if span.flagged and "pv_generation" not in span.watts]
+    valued = [span for span in spans if span.watts and span not in holes]
+    metered = any(name in METERED for span in spans for name in span.watts)
+    quantities = {}
+    holed = False
+    for name in {name for span in spans for name in span.watts} | set(known.expects):
+        own = [span for span in spans if name in span.watts]
+        lost = sum(span.flagged for span in spans) - sum(span.flagged for span in own) if own else 0
+        awake = name != "pv_generation" and (metered or not own)
+        found = cover(own, known, metered=awake, ends=valued if own else [])
+        quantities[name] = shown(found, len(own), lost) | {"status": status_of(found, len(own), known)}
+        holed |= bool(own) and name in DECISIVE and found.holed
+    day = cover(valued, known, metered=metered, ends=valued)
+    status = status_of(day, len(spans), known, holes=holed)
+    return shown(day, len(spans), sum(span.flagged for span in spans)) | {"status": status}, quantities
 
 
 powers = st.dictionaries(
@@ -376,7 +501,10 @@ def plant_days(draw: st.DrawFn) -> tuple[list[Span], Asked]:
     sunrise, length = draw(st.integers(-60, 800)), draw(st.integers(0, 1500))
     sun = draw(st.sampled_from([(None, None), (sunrise, sunrise + length)]))
     start_up = draw(st.sampled_from([None, None, -5000, 300, 1200]))
-    known = Asked(*sun, start_up=start_up, final=draw(st.integers(0, 5)) > 0, hours=hours)
+    ended = draw(st.sampled_from([None, None, None, 500, 1000]))
+    expects = draw(st.sampled_from([("pv_generation",), DECISIVE]))
+    final = draw(st.integers(0, 5)) > 0
+    known = Asked(*sun, start_up=start_up, ended=ended, final=final, hours=hours, expects=expects)
     kind = draw(st.sampled_from([powers, metered_powers]))
     cuts = sorted(draw(st.sets(st.integers(0, hours * 60), max_size=24)))
     kept = draw(st.lists(st.booleans(), min_size=len(cuts), max_size=len(cuts)))
@@ -395,11 +523,23 @@ def test_every_figure_equals_the_oracle_however_the_rows_are_cut(
     rows = pl.concat([frame(spans, plant) for plant, (spans, _) in plants.items()])
     known = asked(**{plant: day for plant, (_, day) in plants.items()})
     cut = [rows[at : at + size] for at in range(0, rows.height, size)]
-    table = summarize_day(cut, known, keys=["plant_id"], quantities=QUANTITIES)
-    assert table.equals(summarize_day([rows], known, keys=["plant_id"], quantities=QUANTITIES))
+    table, named = summarize_day(cut, known, keys=["plant_id"], quantities=QUANTITIES)
+    whole = summarize_day([rows], known, keys=["plant_id"], quantities=QUANTITIES)
+    assert table.equals(whole.rows)
+    assert named.equals(whole.quantities)
     assert table["plant_id"].to_list() == list(plants)
     for found, (spans, day) in zip(table.rows(named=True), plants.values(), strict=True):
-        for name, value in expected(spans, day).items():
+        of_day, of_quantities = expected(spans, day)
+        mine = {
+            each["quantity"]: each for each in named.rows(named=True) if each["plant_id"] == found["plant_id"]
+        }
+        assert mine.keys() == of_quantities.keys()
+        for quantity, values in of_quantities.items():
+            for name, value in values.items():
+                close = pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
+                assert mine[quantity][name] == close, (quantity, name)
+            assert mine[quantity]["energy_kwh"] == found[f"{quantity}_kwh"]
+        for name, value in of_day.items():
             assert found[name] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value), (
                 name
             )
@@ -415,7 +555,7 @@ def test_devices_are_summed_each_by_itself() -> None:
     keys = ["plant_id", "device_id"]
     both = pl.concat([frame(every(60, 240, 1200)).with_columns(device_id=pl.lit(device)) for device in "ab"])
     known = pl.concat([asked(**{"1": Asked()}).with_columns(device_id=pl.lit(device)) for device in "abc"])
-    table = summarize_day([both], known, keys=keys, quantities=["pv_generation"])
+    table = summarize_day([both], known, keys=keys, quantities=["pv_generation"]).rows
     assert table.select(*keys, "pv_generation_kwh", "status").rows() == [
         ("1", "a", 16.0, "complete"), ("1", "b", 16.0, "complete"), ("1", "c", None, "missing"),
     ]  # fmt: skip
@@ -441,6 +581,7 @@ def daily(
         "largest_gap_min": 3.0,
         "n_rows": 100,
         "n_flagged": 1,
+        "n_suspect": 0,
         "status": "complete",
         "pv_generation_kwh": 5.5,
         "pv_generation_covered_h": 9.0,

@@ -14,6 +14,7 @@ from pipeline.runs import recorded
 from pipeline.runtime import Runtime
 from pipeline.sma.requests import Request
 from schemas import (
+    CoverageDaily,
     DeviceEnergyDaily,
     EnergyBalanceIntervals,
     EnergyDaily,
@@ -146,6 +147,61 @@ def test_a_replaced_inverter_is_asked_for_the_days_that_it_worked(new_runtime: N
     sma.asked.clear()
     refresh(new_runtime())
     assert not [r for r in sma.asked if r.endpoint == "sets" and r.device_id == "112"]
+
+
+def test_a_device_that_is_found_to_have_ended_is_missing_no_more(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.devices["11"] = two_inverters({})
+    sma.special = saying(b'{"set":[]}', lambda r: r.device_id == "112" and r.endpoint == "measurements")
+    runtime = run(new_runtime(), MONDAY, TUESDAY)
+
+    def statuses() -> list[tuple[Any, ...]]:
+        found = runtime.lake.scan(DeviceEnergyDaily).filter(pl.col("device_id") == "112").collect()
+        return found.select(pl.col("local_date").dt.day(), "status", "expected_h").sort("local_date").rows()
+
+    assert [status for _, status, _ in statuses()] == ["missing", "missing"]
+    sma.devices["11"] = two_inverters({"isActive": False, "deactivatedAt": "2021-10-04T13:00:00"})
+    refresh(runtime)
+    build(runtime, MONDAY)
+    build(runtime, TUESDAY)
+    ((day, status, expected),) = statuses()
+    assert (day, status) == (4, "missing")
+    assert 7 < expected < 8  # from sunrise to its end at 13 o'clock
+
+
+def test_a_meter_that_several_devices_show_is_counted_once(new_runtime: New, sma: ScriptedSma) -> None:
+    metered = [{**row, "gridFeedIn": 600.0} for row in rows("2021-10-04", 1000.0)]
+    body = json.dumps({"resolution": "FiveMinutes", "set": metered}).encode()
+    sets = b'{"sets":["EnergyAndPowerPv","EnergyAndPowerInOut"]}'
+    sma.devices["11"] = two_inverters({})
+    sma.special = lambda r: (
+        sets
+        if r.endpoint == "sets" and r.device_id
+        else body
+        if r.endpoint == "measurements" and r.plant_id == "11"
+        else None
+    )
+    runtime = run(new_runtime(), MONDAY)
+    (found,) = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == "11").collect().rows(named=True)
+    assert found["grid_feed_in_kwh"] == pytest.approx(0.6 * 24)
+    covered = runtime.lake.scan(CoverageDaily).filter(pl.col("plant_id") == "11").collect()
+    assert covered.select("quantity", "energy_kwh", "status").rows() == [
+        ("grid_consumption", None, "missing"),
+        ("grid_feed_in", pytest.approx(14.4), "complete"),
+        ("pv_generation", pytest.approx(24.0), "complete"),
+        ("total_consumption", None, "missing"),
+    ]
+
+
+def test_inverters_that_do_not_make_up_their_plant_are_told_and_nothing_is_lost(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    sma.devices["11"] = two_inverters({})
+    runtime = run(new_runtime(), MONDAY)
+    told = runtime.lake.scan(Quarantine).filter(pl.col("scope") == "day").collect()
+    assert told.select("plant_id", "reason", "kept", "value").rows() == [
+        ("11", "inverters_sum", True, pytest.approx(24.0))
+    ]
+    assert energy(runtime)["11", 4] == pytest.approx(24.0)
 
 
 def test_a_spike_is_left_out_of_all_that_comes_from_it_and_the_day_is_not_complete(

@@ -42,6 +42,7 @@ def day_rows() -> Rows:
                 "largest_gap_min": 0.0,
                 "n_rows": 144,
                 "n_flagged": 0,
+                "n_suspect": 0,
                 "status": "complete",
             }
             | (changes or {}).get(day, {})
@@ -80,6 +81,7 @@ def interval_rows() -> Rows:
                         "interval_end": start + step,
                         "interval_basis": "previous_row",
                         "flagged": False,
+                        "suspect": False,
                         "pv_generation_w": power,
                         "pv_generation_kwh": None if power is None else power * minutes / 60_000,
                     }
@@ -108,6 +110,7 @@ def month_rows() -> Rows:
                 "largest_gap_min": 0.0,
                 "n_rows": 8928,
                 "n_flagged": 0,
+                "n_suspect": 0,
                 "status": "complete",
                 "name": f"Plant {number}",
             }

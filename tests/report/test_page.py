@@ -91,6 +91,7 @@ def test_a_row_for_each_plant_and_month_and_one_for_all(month_rows: Rows) -> Non
             "n_days_missing": 3,
             "largest_gap_min": 75.0,
             "n_flagged": 1200,
+            "n_suspect": 0,
             "status": "partial",
         },
         {

@@ -20,6 +20,7 @@ ROW = {
     "largest_gap_min": 0.0,
     "n_rows": 288,
     "n_flagged": 0,
+    "n_suspect": 0,
     "status": "complete",
 }
 

@@ -39,6 +39,7 @@ def pv(*, plants: str = "ab", rows: int = 3, watts: float = 1000.0, day: dt.date
                 "interval_end": start + (i + 1) * step,
                 "interval_basis": "previous_row",
                 "flagged": False,
+                "suspect": False,
                 "pv_generation_w": watts,
                 "pv_generation_kwh": watts / 12000,
             }
@@ -199,7 +200,7 @@ def test_volatile_columns_are_not_a_change(lake: Lake) -> None:
 
 
 def note(source: str) -> pl.DataFrame:
-    row = (DAY, source, "it's", None, "row", "duplicate", "x", None, None, None)
+    row = (DAY, source, "it's", None, "row", False, "duplicate", "x", 1, None, None, None)
     return pl.DataFrame([row], schema=polars_schema(Quarantine), orient="row")
 
 

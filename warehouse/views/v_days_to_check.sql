@@ -3,12 +3,13 @@
 -- local_date: Calendar day in the plant's own time zone.
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.
--- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
+-- status: complete, partial (rows, or values of PV or of the meter, are missing), missing (no row at all) or provisional (may still change).
 -- missing_h: Expected time that no row with a value covers. Unit: h.
 -- largest_gap_min: Longest expected time without a row. Unit: min.
 -- coverage: Share of the expected time that is covered. Unit: 1. Null: nothing was expected.
 -- n_rows: Rows stored. Unit: count.
 -- n_flagged: Rows with a value that was set aside. Unit: count.
+-- n_suspect: Rows with a value that is kept though suspicious. Unit: count.
 -- reasons: Why something of the plant or its devices was set aside or is suspicious that day. Null: nothing.
 -- pv_generation_kwh: PV generation that is left. Unit: kWh. Null: nothing measured.
 WITH set_aside AS (
@@ -26,6 +27,7 @@ SELECT
     energy.coverage,
     energy.n_rows,
     energy.n_flagged,
+    energy.n_suspect,
     set_aside.reasons,
     energy.pv_generation_kwh
 FROM energy_daily AS energy
