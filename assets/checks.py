@@ -123,7 +123,7 @@ def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefini
         ) -> dg.AssetCheckResult:
             found = steps.completeness(runtime, _days(context))
             if len(found) > 1:
-                _report_days(context.instance, found)
+                _report_days(context, found)
             return result(_together(found))
 
         @dg.asset_check(
@@ -167,20 +167,28 @@ def _together(found: Mapping[dt.date, Finding]) -> Finding:
     return Finding(passed=False, text=first.text, severe=first.severe, facts=facts)
 
 
-def _report_days(instance: dg.DagsterInstance, found: Mapping[dt.date, Finding]) -> None:
-    """Give each day of a range its own result: the check of a ranged run has only one for all."""
+def _report_days(context: dg.AssetCheckExecutionContext, found: Mapping[dt.date, Finding]) -> None:
+    """Give each day of a range its own result: the check of a ranged run has only one for all.
+
+    As events of this run: Dagster keeps one result of a day that belongs to no run, and refuses the next.
+    """
+    run = context.run
     for day, finding in found.items():
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey("energy_daily"),
-                check_name="complete",
-                passed=finding.passed,
-                severity=_severity(finding),
-                description=finding.text,
-                metadata={name: dg.MetadataValue.text(str(value)) for name, value in finding.facts.items()},
-                partition=str(day),
-            )
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("energy_daily"),
+            check_name="complete",
+            passed=finding.passed,
+            severity=_severity(finding),
+            description=finding.text,
+            metadata={name: dg.MetadataValue.text(str(value)) for name, value in finding.facts.items()},
+            partition=str(day),
         )
+        event = dg.DagsterEvent(
+            event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+            job_name=run.job_name,
+            event_specific_data=evaluation,
+        )
+        context.instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def _unknown_fields(instance: dg.DagsterInstance) -> set[str]:

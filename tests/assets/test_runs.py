@@ -166,3 +166,9 @@ def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:
     runs.days(FIRST, LAST)
     stored = runs.runtime.lake.scan(EnergyDaily).select(pl.col("pv_generation_kwh").sum()).collect()
     assert stored.item() == pytest.approx(6 * 24.0)
+
+
+def test_the_same_days_can_be_run_again(runs: Runs) -> None:
+    runs.days(FIRST, LAST)
+    runs.days(FIRST, LAST)
+    assert sorted(materialized(runs, "energy_daily")) == DAYS
