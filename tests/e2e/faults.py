@@ -1,0 +1,119 @@
+"""What each fault of the sandbox does to a day's row: `python -m tests.e2e.faults` writes it into docs/quality.md.
+
+Each fault meets a day of its own of one plant of two, on its first reading; the same day without it is beside it.
+"""
+
+import datetime as dt
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+
+from pipeline import steps
+from pipeline.runtime import Runtime
+from pipeline.settings import load_settings
+from sandbox.faults.catalogue import KINDS, Kind, Stage
+from sandbox.launch import SandboxAddress, running
+from schemas import EnergyDaily, Plants, Quarantine, RawEnergyBalance
+
+DOC = Path("docs/quality.md")
+BEGIN, END = "<!-- faults -->\n", "<!-- end of faults -->\n"
+FIRST = dt.date(2025, 6, 1)
+# These would take minutes or gigabytes, and do the same in less.
+AMOUNTS = {"stall": 0.5, "slow_first_byte": 0.5, "slow_body": 0.5, "huge_answer": 1.0}
+# What passes when it is asked again is met once; what would strike for ever tells more.
+ONCE = {Stage.BEFORE, Stage.INSTEAD, Stage.WIRE}
+# Taken back by nothing, so met last.
+LAST = "revoked_consent"
+
+
+def table() -> str:
+    """The table as Markdown, from a run of every fault."""
+    kinds = sorted(KINDS.values(), key=lambda kind: kind.name == LAST)
+    with (
+        running("--plants", "2", "--time-basis", "plant_local") as address,
+        tempfile.TemporaryDirectory() as home,
+    ):
+        plain = _days(address, Path(home) / "plain", len(kinds), lambda _: None)
+        met = _days(address, Path(home) / "met", len(kinds), lambda number: _meet(address, kinds[number]))
+    lines = [_line(kind, *rows) for kind, *rows in zip(kinds, plain, met, strict=True)]
+    head = "| fault | PV energy | status | coverage | rows | flagged | suspect | in `quarantine` |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *sorted(lines)]) + "\n"
+
+
+def _meet(address: SandboxAddress, kind: Kind) -> None:
+    fault: dict[str, Any] = {"kind": kind.name, "plants": [_PLANT], "path": "EnergyBalance"}
+    if kind.name in AMOUNTS:
+        fault["amount"] = AMOUNTS[kind.name]
+    if kind.stage in ONCE:
+        fault["times"] = 1
+    url = f"{address.url}/_control/faults"
+    httpx.put(url, json={"faults": [fault]}).raise_for_status()
+
+
+_PLANT = "5000000"
+
+
+def _days(
+    address: SandboxAddress, home: Path, count: int, before: Callable[[int], None]
+) -> list[dict[str, Any]]:
+    given = {name.lower().removeprefix("sunledger_"): value for name, value in address.settings().items()}
+    settings = load_settings(env_file=None, home=home, **(given | {"sma_time_basis": "plant_local"}))
+    found = []
+    with Runtime(settings) as runtime:
+        for step in (steps.fetch_plants, steps.write_plants, steps.fetch_devices, steps.write_devices):
+            step(runtime)
+        steps.fetch_measurement_sets(runtime)
+        steps.write_measurement_sets(runtime)
+        assert _PLANT in set(runtime.lake.scan(Plants).collect()["plant_id"])
+        for number in range(count):
+            day = FIRST + dt.timedelta(days=number)
+            before(number)
+            for _ in steps.fetch_set(runtime, steps.BALANCE, [day]):
+                pass
+            steps.write_intervals(runtime, steps.BALANCE, day)
+            steps.write_energy_daily(runtime, day)
+            found.append(_row(runtime, day))
+    return found
+
+
+def _row(runtime: Runtime, day: dt.date) -> dict[str, Any]:
+    mine = (pl.col("local_date") == day) & (pl.col("plant_id") == _PLANT)
+    (row,) = runtime.lake.scan(EnergyDaily).filter(mine).collect().rows(named=True)
+    reasons = runtime.lake.scan(Quarantine).filter(mine).group_by("reason").len().sort("reason").collect()
+    attempts = runtime.lake.scan(RawEnergyBalance).filter(mine).select(pl.col("attempts").max()).collect()
+    return row | {"reasons": reasons.rows(), "attempts": attempts.item()}
+
+
+def _line(kind: Kind, plain: dict[str, Any], met: dict[str, Any]) -> str:
+    amount = f", {AMOUNTS[kind.name]:g} {kind.amount_unit}" if kind.name in AMOUNTS else ""
+    energy = "none"
+    if met["pv_generation_kwh"] is not None:
+        change = met["pv_generation_kwh"] / plain["pv_generation_kwh"] - 1
+        energy = "as it was" if abs(change) < 1e-9 else f"{100 * change:+.2f} %"
+    reasons = [f"`{reason}`" + (f" {count} times" if count > 1 else "") for reason, count in met["reasons"]]
+    again = ["asked again"] if (met["attempts"] or 1) > 1 else []
+    cells = [
+        f"`{kind.name}`{amount}",
+        energy,
+        met["status"],
+        f"{100 * met['coverage']:.1f} %",
+        f"{met['n_rows']} of {plain['n_rows']}",
+        str(met["n_flagged"]),
+        str(met["n_suspect"]),
+        ", ".join([*reasons, *again]) or "nothing",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def written() -> str:
+    """The table as the document has it."""
+    return DOC.read_text().split(BEGIN)[1].split(END)[0]
+
+
+if __name__ == "__main__":
+    before, rest = DOC.read_text().split(BEGIN)
+    DOC.write_text(f"{before}{BEGIN}{table()}{END}{rest.split(END)[1]}")
