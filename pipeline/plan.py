@@ -13,6 +13,7 @@ from pipeline.billing import PriceList
 from pipeline.billing.units import asked_systems, with_capacity
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.runtime import Runtime
+from pipeline.sma.budget import Budget
 from pipeline.steps.base import listed
 from pipeline.steps.billing import capacities, moves, this_month
 from pipeline.steps.fetching import device_requests, sets_requests
@@ -38,7 +39,6 @@ TYPICAL_BYTES: Mapping[str, int] = {
     "raw_device_logs": 500,
     "lists": 1_500,
 }
-BUDGET_MINUTES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,10 @@ class ClassCost:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a backfill will take. `minutes` is None without a request budget; new PU are not on this month's bill."""
+    """What a backfill will take. `minutes` is None without a request budget; new PU are not on this month's bill.
+
+    `next_month_eur` is what it may add to the next month's bill, because it will not be done before: 0 where it will.
+    """
 
     days: int
     plants: int
@@ -63,6 +66,7 @@ class Plan:
     minutes: float | None
     month: dt.date
     classes: tuple[ClassCost, ...]
+    next_month_eur: Decimal
     unpriced: tuple[str, ...]
     currency: str
     price_source: str
@@ -74,8 +78,8 @@ class Plan:
 
     @property
     def new_eur(self) -> Decimal:
-        """What the backfill adds to the month's bill."""
-        return sum((cost.new_eur for cost in self.classes), Decimal(0))
+        """What the backfill adds to bills, at most."""
+        return sum((cost.new_eur for cost in self.classes), self.next_month_eur)
 
 
 def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> Plan:
@@ -93,8 +97,7 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
             table = storage(part.model).table
             requests[table] += len(part.asked)
             size += part.plant_days * TYPICAL_BYTES[table]
-    total = sum(requests.values())
-    budget = runtime.settings.sma_requests_per_5_min
+    minutes = _minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
     month = this_month(runtime, prices)
     price = prices.on(month)
     units = plants.select("plant_id", month=pl.lit(month))
@@ -104,9 +107,10 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
         plants=plants.height,
         requests=requests,
         bytes=size,
-        minutes=total / budget * BUDGET_MINUTES if budget else None,
+        minutes=minutes,
         month=month,
         classes=_class_costs(priced, _asked_in(runtime, month, prices)),
+        next_month_eur=_next_month_eur(runtime, prices, plants, minutes or 0.0),
         unpriced=tuple(priced.filter(pl.col("fee_eur").is_null())["plant_id"]),
         currency=price.currency,
         price_source=price.source,
@@ -122,14 +126,31 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
     if max_eur is not None and found.new_eur > max_eur:
         raise UsageError(
-            f"This backfill adds {found.new_eur} {found.currency} to the bill of {found.month:%Y-%m}, more than "
-            f"--max-eur {max_eur}: choose fewer plants, or raise it. Nothing was sent."
+            f"This backfill adds up to {found.new_eur} {found.currency} to the bill from {found.month:%Y-%m} on, more "
+            f"than --max-eur {max_eur}: choose fewer plants, or raise it. Nothing was sent."
         )
     if max_eur is not None and found.unpriced:
         raise UsageError(
             f"{len(found.unpriced)} plants have no AC power, so their price is not known (the first: "
             f"{found.unpriced[0]}): leave --max-eur out, or choose other plants. Nothing was sent."
         )
+
+
+def _minutes(requests: int, in_5_min: int | None) -> float | None:
+    """The time that the limiter needs for so many requests."""
+    return requests / Budget(in_5_min).rate / 60 if in_5_min else None
+
+
+def _next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, minutes: float) -> Decimal:
+    """The fees of all plants in the month in which the backfill will end, where that is not the month of now."""
+    begins, ends = (
+        prices.invoicing.month_of(runtime.now() + dt.timedelta(minutes=late)) for late in (0.0, minutes)
+    )
+    if begins == ends:
+        return Decimal(0)
+    units = plants.select("plant_id", month=pl.lit(ends))
+    priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
+    return Decimal(priced["fee_eur"].sum() or 0)
 
 
 def _asked_in(runtime: Runtime, month: dt.date, prices: PriceList) -> pl.DataFrame:

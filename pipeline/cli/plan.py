@@ -69,6 +69,11 @@ def show(found: Plan) -> None:
         ],
         costs,
     )
+    if found.next_month_eur:
+        out.print(
+            f"It will not be done before the month ends: up to {found.next_month_eur:,.2f} {found.currency} more "
+            f"for the next month."
+        )
     if found.unpriced:
         out.print(
             f"{len(found.unpriced)} plants have no AC power and are not priced: {', '.join(found.unpriced[:5])}"

@@ -55,7 +55,21 @@ def test_minutes_follow_the_budget(new_runtime: New) -> None:
     refresh(runtime)
     runtime.settings = runtime.settings.model_copy(update={"sma_requests_per_5_min": 10})
     found = plan(runtime, FIRST, LAST, PRICES)
-    assert found.minutes == pytest.approx(found.total_requests / 2)
+    # The limiter spends 99 % of the rate.
+    assert found.minutes == pytest.approx(found.total_requests / 2 / 0.99)
+    assert found.next_month_eur == 0
+
+
+def test_a_backfill_that_ends_in_the_next_month_may_cost_that_month_too(new_runtime: New) -> None:
+    runtime = new_runtime()
+    runtime.now = lambda: dt.datetime(2021, 10, 31, 23, 30, tzinfo=dt.UTC)
+    refresh(runtime)
+    runtime.settings = runtime.settings.model_copy(update={"sma_requests_per_5_min": 1})
+    found = plan(runtime, FIRST, LAST, PRICES)
+    assert (found.month, found.next_month_eur) == (dt.date(2021, 10, 1), Decimal("24.90"))
+    assert found.new_eur == Decimal("49.80")
+    with pytest.raises(UsageError, match=r"adds up to 49.80 EUR"):
+        refuse_beyond(found, None, Decimal("24.90"))
 
 
 def test_a_plan_beyond_the_limits_is_refused(new_runtime: New) -> None:
@@ -65,7 +79,9 @@ def test_a_plan_beyond_the_limits_is_refused(new_runtime: New) -> None:
     refuse_beyond(found, found.total_requests, Decimal("24.90"))
     with pytest.raises(UsageError, match=r"more than --max-requests 3.*Nothing was sent"):
         refuse_beyond(found, 3, None)
-    with pytest.raises(UsageError, match=r"adds 24.90 EUR.*more than --max-eur 24.89.*Nothing was sent"):
+    with pytest.raises(
+        UsageError, match=r"adds up to 24.90 EUR.*more than --max-eur 24.89.*Nothing was sent"
+    ):
         refuse_beyond(found, None, Decimal("24.89"))
 
 
