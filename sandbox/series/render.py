@@ -1,13 +1,14 @@
 """Rows to JSON text, without a loop over rows or numbers.
 
-All rows are written into one matrix of bytes in which every number has a slot of the same width; what is not needed of
-a slot stays zero, and at the end all zeros are dropped at once. Numbers are written by looking up groups of three
-digits. Absent values (NaN) become absent keys.
+All rows are written into one matrix of words (eight bytes), in which every key and every number has its place; what is
+not needed of a place stays zero, and at the end all zeros are dropped at once. Numbers are written by looking up their
+digits before and after the point. Absent values (NaN) become absent keys.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -24,15 +25,18 @@ _BEGIN, _END = b"[", b"}]"
 _TIME = b'\0{"time":"'
 """A row's beginning, with a place for the beginning of the list."""
 _MINUS = ord("-")
-PLANTS_A_PAGE = 4
-"""More would not fit into a processor's cache."""
-_WORDS = 3
-"""A number takes three words of four bytes: thousands, units, decimals; a rate: units, three decimals, two more."""
-_MOST_DIGITS = 1e9
-_MOST_RATE_DIGITS = 1e8
-"""From here on (as an integer of the last decimal) a number does not fit: sums of energy, in answers of few rows."""
+PLANTS_A_PAGE = 8
+"""Few enough that a page stays near the processor, enough that each step over it is worth its call."""
+_WORD = 8
 
-Words = NDArray[np.uint32]
+_SHORT_BELOW = 1e7
+_LONG_FROM = 1e9
+_LONG_RATE_FROM = 1e6
+"""As integers of the last decimal: up to 9,999.999 a number takes one word, below a million two; a rate takes one."""
+
+Words = NDArray[np.uint64]
+Integers = NDArray[np.int32]
+Slots = NDArray[np.intp]
 Fields = tuple[tuple[str, int], ...]
 """Names in the order of writing, each with its number of elements; 0 for a field that is no array."""
 
@@ -54,17 +58,16 @@ def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
     if not rows:
         return [memoryview(b"[]")] * plants
     fields, numbers = _stacked(columns, labels.shape)
-    missing: NDArray[np.bool_] = np.logical_or.reduce(np.isnan(numbers), axis=2)
+    missing = ~np.isfinite(numbers.sum(axis=2))
     alike: dict[bytes, list[int]] = {}
     for plant in range(plants):
         alike.setdefault(missing[:, plant].tobytes(), []).append(plant)
     lists: dict[int, memoryview] = {}
     for group in alike.values():
+        ordered, slots = _ordered(fields, missing[:, group[0]])
         for some in (group[at : at + PLANTS_A_PAGE] for at in range(0, len(group), PLANTS_A_PAGE)):
-            ordered, slots = _ordered(fields, missing[:, some[0]])
-            page = _Page(ordered, labels[some])
-            page.write(numbers[np.ix_(slots, some)].reshape(len(slots), len(some) * rows))
-            lists |= zip(some, page.lists(), strict=True)
+            theirs = numbers[np.ix_(slots, some)].reshape(len(slots), len(some) * rows)
+            lists |= zip(some, _page_lists(ordered, labels[some], theirs), strict=True)
     return [lists[plant] for plant in range(plants)]
 
 
@@ -97,133 +100,161 @@ def _ordered(fields: Fields, missing: NDArray[np.bool_]) -> tuple[Fields, list[i
     return tuple(fields[number] for number in order), [slot for number in order for slot in slots_of[number]]
 
 
-class _Page:
-    """All rows of some plants as a matrix of words, first with the labels and keys alone."""
+def _page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[memoryview]:
+    """The lists of plants whose rows fit on one page; labels (plants, rows), numbers (slots, all rows)."""
+    rates, scale = _precision(fields)
+    scaled = np.rint(numbers * scale)
+    gaps = np.flatnonzero(~np.isfinite(scaled.sum(axis=1)))
+    absent = ~np.isfinite(scaled[gaps])
+    for slot, rows in zip(gaps, absent, strict=True):
+        scaled[slot, rows] = 0.0
+    sizes = _Sizes.of(scaled, rates)
+    texts = {slot: _texts(scaled[slot] / scale[slot]) for slot in sizes.long.tolist()}
+    layout = _layout(fields, labels.itemsize, sizes.words(texts))
+    page = layout.page(labels)
+    for slots, write in ((sizes.short, _short), (sizes.rates, _rates), (sizes.wide, _wide)):
+        if len(slots):
+            for number, words in enumerate(write(scaled[slots].astype(np.int32))):
+                page[:, layout.places[slots] + number] = words.T
+    for slot, text in texts.items():
+        page[:, layout.places[slot] : layout.places[slot] + text.shape[1]] = text
+    for slot, rows in zip(gaps.tolist(), absent, strict=True):
+        page[rows, layout.begins[slot] : layout.begins[slot + 1]] = 0
+    return _cut(page, len(labels))
 
-    def __init__(self, fields: Fields, labels: Labels) -> None:
-        """Labels have the shape (plants, rows); what `write` gets is known for these fields."""
-        self._fields = fields
-        self._labels = labels
-        self._words: Words = np.empty((0, 0), dtype=np.uint32)
 
-    def write(self, numbers: Floats) -> None:
-        """Write all values, shape (slots, all rows); absent ones are NaN."""
-        rates, scale, most = _precision(self._fields)
-        scaled = np.rint(numbers * scale)
-        absent = ~np.isfinite(scaled)
-        gaps = np.flatnonzero(absent.any(axis=1)).tolist()
-        if gaps:
-            scaled[absent] = 0.0
-        negative = scaled < 0
-        size = np.abs(scaled)
-        long = np.flatnonzero(size.max(axis=1, initial=0.0) >= most).tolist()
-        texts = {slot: _texts(scaled[slot] / scale[slot]) for slot in long}
-        size[long], negative[long] = 0.0, False
-
-        layout = _layout(
-            self._fields, self._labels.itemsize, max([_WORDS, *(text.shape[1] for text in texts.values())])
-        )
-        self._words = layout.page(self._labels)
-        slots = layout.slots(self._words)
-        _write_numbers(slots[:, :, layout.prefix :], size.astype(np.uint32), rates)
-        for slot, text in texts.items():
-            slots[:, slot, layout.prefix : layout.prefix + text.shape[1]] = text
-        for slot in np.flatnonzero(negative.any(axis=1)).tolist():
-            slots[:, slot].view(np.uint8)[negative[slot], 4 * layout.prefix - 1] = _MINUS
-        for slot in gaps:
-            slots[absent[slot], slot] = 0
-
-    def lists(self) -> list[memoryview]:
-        """Each plant's rows as a list; polars drops zeros many times faster than numpy or a translation does."""
-        flat = pl.Series(self._words.reshape(-1).view(np.uint8))
-        used = flat != 0
-        text = flat.filter(used).to_numpy()
-        plants = len(self._labels)
-        size = len(flat) // plants
-        lengths = [int(used.slice(plant * size, size).sum()) for plant in range(plants)]
-        return [
-            text[end - length : end].data for end, length in zip(accumulate(lengths), lengths, strict=True)
-        ]
+def _cut(page: Words, plants: int) -> list[memoryview]:
+    """Each plant's rows as a list; polars drops zeros many times faster than numpy or a translation does."""
+    flat = pl.Series(page.reshape(-1).view(np.uint8))
+    used = flat != 0
+    text = flat.filter(used).to_numpy()
+    size = len(flat) // plants
+    lengths = [int(used.slice(plant * size, size).sum()) for plant in range(plants)]
+    return [text[end - length : end].data for end, length in zip(accumulate(lengths), lengths, strict=True)]
 
 
 @lru_cache(maxsize=128)
-def _precision(fields: Fields) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """Of each slot: whether it is a rate, what makes integers of its values, and the first integer that is too long."""
+def _precision(fields: Fields) -> tuple[NDArray[np.bool_], Floats]:
+    """Of each slot: whether it is a rate, and what makes integers of its values."""
     rates = np.array([name.endswith("Rate") for name, elements in fields for _ in range(elements or 1)], bool)
-    scale = np.where(rates, 10.0**RATE_DECIMALS, 10.0**DECIMALS)
-    return rates, scale[:, None], np.where(rates, _MOST_RATE_DIGITS, _MOST_DIGITS)
+    return rates, np.where(rates, 10.0**RATE_DECIMALS, 10.0**DECIMALS)[:, None]
 
 
-def _write_numbers(places: Words, integers: Words, rates: NDArray[np.bool_]) -> None:
-    """Write integers of the last decimal, shape (slots, rows), into places of the shape (rows, slots, words)."""
-    words = _words()
-    units, decimals = _divided(integers, 1000)
-    thousands, units = _divided(units, 1000)
-    texts = [
-        words.take(thousands),
-        words.take(_PLAIN + units + (thousands > 0) * _TABLE),  # zeros inside of a number are written
-        words.take(_DECIMALS + decimals),
-    ]
-    if rates.any():
-        more, last = _divided(integers[rates], 100)
-        units, decimals = _divided(more, 1000)
-        texts[0][rates] = words.take(_PLAIN + units)
-        texts[1][rates] = words.take(_DECIMALS + decimals + (last > 0) * _TABLE)
-        texts[2][rates] = words.take(_LAST_DECIMALS + last)
-    for position, text in enumerate(texts):
-        places[:, :, position] = text.T
+class _Sizes(NamedTuple):
+    """The slots of a page by the place that their numbers need."""
+
+    short: Slots
+    wide: Slots
+    rates: Slots
+    long: Slots
+
+    @classmethod
+    def of(cls, scaled: Floats, rates: NDArray[np.bool_]) -> "_Sizes":
+        """Sort the slots by their smallest and largest numbers; what fits nowhere is long."""
+        low, high = scaled.min(axis=1, initial=0.0), scaled.max(axis=1, initial=0.0)
+        most = np.maximum(high, -low)
+        rate = rates & (low >= 0) & (high < _LONG_RATE_FROM)
+        short = ~rates & (low >= 0) & (high < _SHORT_BELOW)
+        wide = ~rates & ~short & (most < _LONG_FROM)
+        return cls(*(np.flatnonzero(some) for some in (short, wide, rate, ~(rate | short | wide))))
+
+    def words(self, texts: dict[int, Words]) -> tuple[int, ...]:
+        """How many words the numbers of each slot take."""
+        counts = np.ones(sum(map(len, self)), dtype=np.intp)
+        counts[self.wide] = 2
+        for slot, text in texts.items():
+            counts[slot] = text.shape[1]
+        return tuple(counts.tolist())
 
 
-def _divided(integers: Words, by: int) -> tuple[Words, Words]:
+def _short(integers: Integers) -> tuple[Words, ...]:
+    """Thousandths of 0 to 9,999.999 as one word."""
+    table = _tables()
+    whole, decimals = _divided(integers, 1000)
+    return (table.whole.take(whole) | table.decimals.take(decimals),)
+
+
+def _wide(integers: Integers) -> tuple[Words, ...]:
+    """Thousandths of anything below a million as two words: thousands with their sign, and the rest."""
+    table = _tables()
+    thousands, rest = _divided(np.abs(integers), 1_000_000)
+    whole, decimals = _divided(rest, 1000)
+    whole += (thousands > 0) * _INNER  # zeros inside of a number are written
+    signs = (integers < 0) * np.uint64(_MINUS)
+    return table.thousands.take(thousands) | signs, table.whole.take(whole) | table.decimals.take(decimals)
+
+
+def _rates(integers: Integers) -> tuple[Words, ...]:
+    """Rates in units of the fifth decimal, 0 to 9.99999, as one word."""
+    table = _tables()
+    first, last = _divided(integers, 100)
+    first += (last > 0) * _INNER
+    return (table.rates.take(first) | table.last_decimals.take(last),)
+
+
+def _divided(integers: Integers, by: int) -> tuple[Integers, Integers]:
     """Quotient and remainder; a multiplication is far cheaper than numpy's remainder."""
-    quotient: Words = integers // by
-    return quotient, integers - quotient * by
+    quotient: Integers = integers // np.int32(by)
+    return quotient, integers - quotient * np.int32(by)
 
 
-_TABLE = np.uint32(1000)
-"""Length of each of the tables of texts, which follow one another."""
-_PLAIN, _PADDED, _DECIMALS, _ALL_DECIMALS, _LAST_DECIMALS = (number * _TABLE for number in range(1, 6))
+_INNER = np.int32(10_000)
+"""Where the texts begin that other digits precede or follow."""
+
+
+class _Tables(NamedTuple):
+    """Texts of up to eight bytes by number; texts of one number have their bytes in different places."""
+
+    thousands: Words
+    """One zero byte (the sign's place), then 1 to 999; nothing for 0."""
+    whole: Words
+    """`0.` to `9999.`, then `000.` to `999.`."""
+    decimals: Words
+    """From the sixth byte on: three decimals without the zeros at the end."""
+    rates: Words
+    """`0.0` to `9.999` without the zeros at the end, then with them."""
+    last_decimals: Words
+    """From the sixth byte on: two more decimals without the zeros at the end."""
 
 
 @lru_cache(maxsize=1)
-def _words() -> Words:
-    """Texts of up to four bytes by number.
+def _tables() -> _Tables:
+    behind = "\0" * 5
+    return _Tables(
+        thousands=_table(["", *(f"\0{number}" for number in range(1, 1000))]),
+        whole=_table([f"{n}." for n in range(_INNER)] + [f"{n:03}." for n in range(1000)]),
+        decimals=_table([behind + (f"{n:03}".rstrip("0") or "0") for n in range(1000)]),
+        rates=_table([f"{n / 1000}" for n in range(_INNER)] + [f"{n / 1000:.3f}" for n in range(_INNER)]),
+        last_decimals=_table([behind + f"{n:02}".rstrip("0") for n in range(100)]),
+    )
 
-    Tables: leading (nothing for 0), plain, padded with zeros; decimals without and with zeros at the end; the last two.
-    """
-    numbers = [str(number) for number in range(1000)]
-    padded = [f"{number:03}" for number in range(1000)]
-    texts = [
-        *("", *numbers[1:]),
-        *numbers,
-        *padded,
-        *(f".{text.rstrip('0') or '0'}" for text in padded),
-        *(f".{text}" for text in padded),
-        *(text[1:].rstrip("0") for text in padded[:100]),
-    ]
-    return np.array(texts, dtype="S4").view(np.uint32)
+
+def _table(texts: list[str]) -> Words:
+    return np.array(texts, dtype=f"S{_WORD}").view(np.uint64)
 
 
 def _texts(values: Floats) -> Words:
     """Values of any size as text, shape (rows, words)."""
     texts = orjson.dumps(values + 0.0, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    width = 4 * -(-max(map(len, texts)) // 4)
-    return np.array(texts, dtype=f"S{width}").view(np.uint32).reshape(len(texts), -1)
+    width = _WORD * -(-max(map(len, texts)) // _WORD)
+    return np.array(texts, dtype=f"S{width}").view(np.uint64).reshape(len(texts), -1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where everything stands in a row of words: the time, then one slot a number (its key first), then the end."""
+    """Where everything stands in a row of words: the time, then of each slot the key and the number, then the end.
+
+    `begins` has the first word of each slot's key, and at last where the slots end; `places` that of each number.
+    """
 
     row: Words
-    head: int
-    slot: int
-    prefix: int
+    begins: list[int]
+    places: Slots
 
     def page(self, labels: Labels) -> Words:
         """All rows with their labels and keys, without numbers; shape (plants * rows, words)."""
         plants, rows = labels.shape
-        page = np.empty((plants * rows, len(self.row)), dtype=np.uint32)
+        page = np.empty((plants * rows, len(self.row)), dtype=np.uint64)
         page[:] = self.row
         page[rows - 1 :: rows, -1] = _in_words(_END)
         letters = page.view(np.uint8)
@@ -232,39 +263,35 @@ class _Layout:
         letters[:, len(_TIME) : len(_TIME) + text.shape[1]] = text
         return page
 
-    def slots(self, page: Words) -> Words:
-        """The page's slots, shape (rows, slots, words of a slot)."""
-        return page[:, self.head : -1].reshape(len(page), -1, self.slot)
+
+@lru_cache(maxsize=256)
+def _layout(fields: Fields, label_bytes: int, number_words: tuple[int, ...]) -> _Layout:
+    """The layout of rows with these fields, and so many words for the numbers of each slot."""
+    pieces = [_in_words(_TIME + bytes(label_bytes) + b'"')]
+    begins = [len(pieces[0])]
+    places: list[int] = []
+    for (before, after), words in zip(_around_numbers(fields), number_words, strict=True):
+        slot = [_in_words(before), np.zeros(words, dtype=np.uint64), _in_words(after)]
+        places.append(begins[-1] + len(slot[0]))
+        begins.append(begins[-1] + sum(map(len, slot)))
+        pieces += slot
+    return _Layout(np.concatenate([*pieces, _in_words(b"},")]), begins, np.array(places, dtype=np.intp))
 
 
-@lru_cache(maxsize=128)
-def _layout(fields: Fields, label_bytes: int, number_words: int) -> _Layout:
-    """The layout of rows with these fields; keys end in at least one zero, the place of a minus sign."""
-    head = _in_words(_TIME + bytes(label_bytes) + b'"')
-    prefixes: list[bytes] = []
-    suffixes: list[bytes] = []
+def _around_numbers(fields: Fields) -> list[tuple[bytes, bytes]]:
+    """What stands before and after each slot's number."""
+    around: list[tuple[bytes, bytes]] = []
     for name, elements in fields:
         key = b',"' + name.encode() + b'":'
         for letter in _LETTERS[:elements]:
-            prefixes.append(
-                (key + b"[" if letter == "A" else b",") + b'{"index":"' + letter.encode() + b'","value":'
-            )
-            suffixes.append(b"}")
-        if elements:
-            suffixes[-1] += b"]"
-        else:
-            prefixes.append(key)
-            suffixes.append(b"")
-    prefix = max([len(_in_words(text + b"\0")) for text in prefixes], default=0)
-    suffix = 1 if any(suffixes) else 0
-    blank = np.zeros((len(prefixes), prefix + number_words + suffix), dtype=np.uint32)
-    for slot, (before, after) in enumerate(zip(prefixes, suffixes, strict=True)):
-        blank[slot, :prefix] = np.frombuffer(before.ljust(4 * prefix, b"\0"), np.uint32)
-        blank[slot, prefix + number_words :] = np.frombuffer(after.ljust(4 * suffix, b"\0"), np.uint32)
-    row = np.concatenate([head, blank.ravel(), _in_words(b"},")])
-    return _Layout(row, len(head), blank.shape[1], prefix)
+            first, last = letter == "A", letter == _LETTERS[elements - 1]
+            begin = (key + b"[" if first else b",") + b'{"index":"' + letter.encode() + b'","value":'
+            around.append((begin, b"}]" if last else b"}"))
+        if not elements:
+            around.append((key, b""))
+    return around
 
 
 def _in_words(text: bytes) -> Words:
     """A text as whole words, with zeros at the end."""
-    return np.frombuffer(text.ljust(4 * -(-len(text) // 4), b"\0"), dtype=np.uint32)
+    return np.frombuffer(text.ljust(_WORD * -(-len(text) // _WORD), b"\0"), dtype=np.uint64)
