@@ -1,5 +1,6 @@
 """Runs the application on uvicorn until it is told to stop."""
 
+import ctypes
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from sandbox.faults.wire import ConnectedProtocol
 from sandbox.options import LOOPBACK, Options
 
 BACKLOG = 2048
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class CannotListenError(OSError):
@@ -82,10 +84,19 @@ def serve(
     app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[], None], until_stdin_closes: bool
 ) -> None:
     """Serve `app` until SIGINT, SIGTERM or, if asked for, the end of standard input."""
+    _keep_freed_memory()
     server = Server(configured(app), on_ready)
     if until_stdin_closes:
         threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
     server.run(sockets=[listener])
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed: to take a large array from the system anew costs as much as to compute it."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other systems have none, and are only slower
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 256 << 20)
 
 
 def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:

@@ -8,12 +8,18 @@ from typing import Any, cast
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sandbox.joined_writes import JoinedWrites
+
 EXTENSION = "sandbox.connection"
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class ConnectedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which also tells the application about the connection's transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Send each answer in one piece."""
+        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
 
     def on_message_begin(self) -> None:
         """Add the transport to the request's scope."""

@@ -13,6 +13,8 @@ from sandbox.fleet.plants import Battery
 
 Floats = NDArray[np.float64]
 
+_BLOCK = 12
+
 
 def run_batteries(
     batteries: Sequence[Battery], surplus_w: Floats, deficit_w: Floats, hours: float
@@ -38,22 +40,32 @@ def run_batteries(
 
 
 def clamped_walk(steps: Floats, upper: Floats) -> Floats:
-    """The walk s[i] = clip(s[i-1] + steps[i], 0, upper[i]) from s = 0, without a loop over cells.
+    """The walk s[i] = clip(s[i-1] + steps[i], 0, upper[i]) from s = 0; arrays of the shape (rows, cells).
 
-    Clamped shifts x -> clip(x + a, lo, hi) are closed under composition, so a doubling scan (about nine rounds for a
-    day) yields every prefix.
+    Clamped shifts x -> clip(x + shift, low, high) are closed under composition. So all blocks of cells are walked
+    through at once, then the walk goes from block to block: both take far fewer turns than there are cells.
     """
-    shift = steps.copy()
-    low = np.zeros_like(steps)
-    high = upper.copy()
-    count = steps.shape[-1]
-    width = 1
-    while width < count:
-        # The earlier map (of the `width` cells before) runs first, then the later one.
-        late_shift, late_low, late_high = shift[..., width:], low[..., width:], high[..., width:]
-        new_low = np.minimum(np.maximum(low[..., :-width] + late_shift, late_low), late_high)
-        new_high = np.minimum(np.maximum(high[..., :-width] + late_shift, late_low), late_high)
-        new_shift = shift[..., :-width] + late_shift
-        low[..., width:], high[..., width:], shift[..., width:] = new_low, new_high, new_shift
-        width *= 2
-    return np.minimum(np.maximum(shift, low), high)
+    rows, cells = steps.shape
+    blocks = -(-cells // _BLOCK)
+    bound, shift = _in_blocks(upper, blocks, np.inf), _in_blocks(steps, blocks, 0.0)
+    low, high = np.zeros_like(shift), np.empty_like(shift)
+    high[0] = bound[0]
+    for cell in range(1, _BLOCK):
+        low[cell] = np.minimum(np.maximum(low[cell - 1] + shift[cell], 0.0), bound[cell])
+        high[cell] = np.minimum(np.maximum(high[cell - 1] + shift[cell], 0.0), bound[cell])
+        shift[cell] += shift[cell - 1]
+    begin = np.zeros((rows, blocks))
+    for block in range(1, blocks):
+        end = np.maximum(begin[:, block - 1] + shift[-1, :, block - 1], low[-1, :, block - 1])
+        np.minimum(end, high[-1, :, block - 1], out=begin[:, block])
+    walk = np.minimum(np.maximum(begin + shift, low), high)
+    result: Floats = walk.transpose(1, 2, 0).reshape(rows, -1)[:, :cells]
+    return result
+
+
+def _in_blocks(values: Floats, blocks: int, beyond: float) -> Floats:
+    """(rows, cells) as (cells of a block, rows, blocks); what lies behind the last cell is `beyond`."""
+    rows, cells = values.shape
+    whole = np.full((rows, blocks * _BLOCK), beyond)
+    whole[:, :cells] = values
+    return np.ascontiguousarray(whole.reshape(rows, blocks, _BLOCK).transpose(2, 0, 1))

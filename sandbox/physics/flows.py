@@ -140,15 +140,16 @@ def _store(plants: Sequence[Plant], surplus: Floats, deficit: Floats) -> tuple[F
 
 def _plane_of_array(plants: Sequence[Plant], towns: TownDays, index: Floats) -> Floats:
     """Insolation on the modules in W/m²: beam thins out faster than the whole under clouds, the rest is diffuse."""
-    from pvlib import irradiance  # noqa: PLC0415 - a slow import that a replay never needs
-
-    tilt = _column(plant.array.tilt_deg for plant in plants)
-    azimuth = _column(plant.array.azimuth_deg for plant in plants)
+    tilt = np.radians(_column(plant.array.tilt_deg for plant in plants))
+    azimuth = np.radians(_column(plant.array.azimuth_deg for plant in plants))
     ghi = towns.ghi * index
-    beam = towns.dni * np.clip((index - 0.2) / 0.8, 0.0, 1.0) ** 1.5
+    clearness = np.clip((index - 0.2) / 0.8, 0.0, 1.0)
+    beam = towns.dni * clearness * np.sqrt(clearness)
     diffuse = np.maximum(ghi - beam * towns.cos_zenith, 0.0)
-    facing = np.maximum(irradiance.aoi_projection(tilt, azimuth, towns.zenith, towns.azimuth), 0.0)
-    tilt_cos = np.cos(np.radians(tilt))
+    tilt_cos, tilt_sin = np.cos(tilt), np.sin(tilt)
+    up, north, east = towns.sun
+    facing = tilt_cos * up + tilt_sin * np.cos(azimuth) * north + tilt_sin * np.sin(azimuth) * east
+    facing = np.maximum(facing, 0.0)
     result: Floats = beam * facing + diffuse * (1 + tilt_cos) / 2 + ghi * _ALBEDO * (1 - tilt_cos) / 2
     return result
 

@@ -14,9 +14,9 @@ from sandbox.physics.sun import CELL_S, sky_of_cells
 
 Floats = NDArray[np.float64]
 
-_ZENITH, _AZIMUTH, _GHI, _DNI, _COS_ZENITH, _HOUR, _HABIT, _AIR = range(8)
+_UP, _NORTH, _EAST, _GHI, _DNI, _COS_ZENITH, _HOUR, _HABIT, _AIR = range(9)
 KEPT_DAYS = 512
-"""How many days of towns are remembered: 18 kB each, and a fleet of any size has one per town and day."""
+"""How many days of towns are remembered: 20 kB each, and a fleet of any size has one per town and day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,9 @@ class TownDays:
     values: Floats
 
     @property
-    def zenith(self) -> Floats:
-        """The sun's angle from straight above, in degrees."""
-        return self._of(_ZENITH)
-
-    @property
-    def azimuth(self) -> Floats:
-        """The sun's direction in degrees, 180 = south."""
-        return self._of(_AZIMUTH)
+    def sun(self) -> tuple[Floats, Floats, Floats]:
+        """Where the sun stands, as a vector of length one: upwards, to the north, to the east."""
+        return self._of(_UP), self._of(_NORTH), self._of(_EAST)
 
     @property
     def ghi(self) -> Floats:
@@ -85,8 +80,11 @@ def _town_day(site: Site, day: date) -> tuple[Seconds, Floats]:
     ends = start + CELL_S * np.arange(1, cells + 1, dtype=np.int64)
     fraction = ((ends - CELL_S / 2) / 86400 + site.longitude / 360) % 1.0
     sky = sky_of_cells(site, start, cells)
-    values = np.empty((8, cells))
-    values[_ZENITH], values[_AZIMUTH], values[_GHI], values[_DNI] = sky.zenith, sky.azimuth, sky.ghi, sky.dni
+    zenith, azimuth = np.radians(sky.zenith), np.radians(sky.azimuth)
+    values = np.empty((9, cells))
+    values[_UP] = np.cos(zenith)
+    values[_NORTH], values[_EAST] = np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth)
+    values[_GHI], values[_DNI] = sky.ghi, sky.dni
     values[_COS_ZENITH] = np.cos(np.radians(np.minimum(sky.zenith, 90.0)))
     values[_HOUR] = fraction * 24
     values[_HABIT] = load.daily_profile(values[_HOUR])

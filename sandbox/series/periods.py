@@ -96,10 +96,14 @@ class Periods:
             if not done or (self.rules.fold == "merged" and sheet.ends[0, -1] - sheet.ends[0, 0] >= _ONE_DAY):
                 continue
             plants = [sheet.plants[at] for at in done]
-            texts = [labels(sheet.ends[at], self._zone(sheet.plants[at])) for at in done]
+            texts: dict[str, Labels] = {}
+            for at in done:  # plants of a zone share a day's labels
+                zone = sheet.plants[at].zone
+                if zone not in texts:
+                    texts[zone] = labels(sheet.ends[at], self._zone(sheet.plants[at]))
             whole = len(done) == len(sheet.plants)
             columns = {name: values if whole else values[done] for name, values in sheet.columns.items()}
-            yield plants, np.stack(texts), columns
+            yield plants, np.stack([texts[plant.zone] for plant in plants]), columns
 
     def _is_complete(self, plant: Plant, day: date) -> bool:
         """Whether the plant had begun by that day, and its portal has processed it."""

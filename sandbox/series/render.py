@@ -109,16 +109,16 @@ def _page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[memoryv
     for slot, rows in zip(gaps, absent, strict=True):
         scaled[slot, rows] = 0.0
     sizes = _Sizes.of(scaled, rates)
-    texts = {slot: _texts(scaled[slot] / scale[slot]) for slot in sizes.long.tolist()}
+    texts = {int(slot): _texts(scaled[slot] / scale[slot]) for slot in sizes.long}
     layout = _layout(fields, labels.itemsize, sizes.words(texts))
     page = layout.page(labels)
     for slots, write in ((sizes.short, _short), (sizes.rates, _rates), (sizes.wide, _wide)):
         if len(slots):
             for number, words in enumerate(write(scaled[slots].astype(np.int32))):
                 page[:, layout.places[slots] + number] = words.T
-    for slot, text in texts.items():
-        page[:, layout.places[slot] : layout.places[slot] + text.shape[1]] = text
-    for slot, rows in zip(gaps.tolist(), absent, strict=True):
+    for long, text in texts.items():
+        page[:, layout.places[long] : layout.places[long] + text.shape[1]] = text
+    for slot, rows in zip(gaps, absent, strict=True):
         page[rows, layout.begins[slot] : layout.begins[slot + 1]] = 0
     return _cut(page, len(labels))
 
