@@ -65,9 +65,10 @@ def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
     lists: dict[int, memoryview] = {}
     for group in alike.values():
         ordered, slots = _ordered(fields, missing[:, group[0]])
+        gaps = np.flatnonzero(missing[slots, group[0]]).tolist()
         for some in (group[at : at + PLANTS_A_PAGE] for at in range(0, len(group), PLANTS_A_PAGE)):
             theirs = numbers[np.ix_(slots, some)].reshape(len(slots), len(some) * rows)
-            lists |= zip(some, _page_lists(ordered, labels[some], theirs), strict=True)
+            lists |= zip(some, _page_lists(ordered, labels[some], theirs, gaps), strict=True)
     return [lists[plant] for plant in range(plants)]
 
 
@@ -100,21 +101,26 @@ def _ordered(fields: Fields, missing: NDArray[np.bool_]) -> tuple[Fields, list[i
     return tuple(fields[number] for number in order), [slot for number in order for slot in slots_of[number]]
 
 
-def _page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[memoryview]:
-    """The lists of plants whose rows fit on one page; labels (plants, rows), numbers (slots, all rows)."""
+def _page_lists(fields: Fields, labels: Labels, numbers: Floats, gaps: list[int]) -> list[memoryview]:
+    """The lists of plants whose rows fit on one page; labels (plants, rows), numbers (slots, all rows), used up.
+
+    `gaps` are the slots with absent values.
+    """
     rates, scale = _precision(fields)
-    scaled = np.rint(numbers * scale)
-    gaps = np.flatnonzero(~np.isfinite(scaled.sum(axis=1)))
+    scaled = np.multiply(numbers, scale, out=numbers)
+    np.rint(scaled, out=scaled)
     absent = ~np.isfinite(scaled[gaps])
     for slot, rows in zip(gaps, absent, strict=True):
         scaled[slot, rows] = 0.0
     sizes = _Sizes.of(scaled, rates)
     texts = {int(slot): _texts(scaled[slot] / scale[slot]) for slot in sizes.long}
+    scaled[sizes.long] = 0.0
+    integers = scaled.astype(np.int32)
     layout = _layout(fields, labels.itemsize, sizes.words(texts))
     page = layout.page(labels)
     for slots, write in ((sizes.short, _short), (sizes.rates, _rates), (sizes.wide, _wide)):
         if len(slots):
-            for number, words in enumerate(write(scaled[slots].astype(np.int32))):
+            for number, words in enumerate(write(integers[slots])):
                 page[:, layout.places[slots] + number] = words.T
     for long, text in texts.items():
         page[:, layout.places[long] : layout.places[long] + text.shape[1]] = text

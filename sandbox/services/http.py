@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -68,7 +69,7 @@ def error_answer(error: HTTPException) -> Response:
 def query(request: Request) -> dict[str, str]:
     """The query's parameters by lower-case name; of a repeated one the first counts."""
     values: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         values.setdefault(name.lower(), value)
     return values
 
