@@ -1,5 +1,6 @@
 """Which owner lets which client read which plants."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -57,7 +58,7 @@ class ConsentBook:
         only if the owner has plants that it does not cover.
         """
         owner = owner.strip().lower()
-        if owner not in self._plants_of:
+        if not self._plants_of.get(owner):
             raise UnknownOwnerError(owner)
         state = self.state(client_id, owner)
         held = self._held.get((client_id, owner))
@@ -98,12 +99,17 @@ class ConsentBook:
             held.plants = frozenset() if state is State.REVOKED else held.plants
         return True
 
-    def revoke_all(self) -> int:
-        """Every owner revokes; returns how many had accepted."""
-        accepted = [held for held in self._held.values() if held.state is State.ACCEPTED]
-        for held in accepted:
-            held.state, held.plants = State.REVOKED, frozenset()
-        return len(accepted)
+    def revoke(self, owners: Collection[str] | None = None) -> None:
+        """These owners (or all) revoke what they have accepted, whoever asked them."""
+        for (_, owner), held in self._held.items():
+            if held.state is State.ACCEPTED and (owners is None or owner in owners):
+                held.state, held.plants = State.REVOKED, frozenset()
+
+    def forget_plants(self, plant_ids: Iterable[str]) -> None:
+        """No consent covers these plants any more, until their owner accepts a new request."""
+        gone = frozenset(plant_ids)
+        for held in self._held.values():
+            held.plants -= gone
 
     def rename_plant(self, old: str, new: str) -> None:
         """A plant got a new id; a consent for the old id holds for the new one."""

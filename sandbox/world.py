@@ -101,7 +101,20 @@ class World:
 
     def is_owner(self, login: str) -> bool:
         """Whether this e-mail owns a plant."""
-        return login in self._plants_of
+        return bool(self._plants_of.get(login))
+
+    def owners(self, plant_ids: Iterable[str]) -> set[str]:
+        """Who owns these plants; unknown plants have no owner."""
+        return {self._sources[plant_id].plant.owner for plant_id in plant_ids if plant_id in self._sources}
+
+    def lose_owner(self, plant_ids: Iterable[str]) -> None:
+        """Nobody owns these plants any more: no consent covers them, and nobody can give one."""
+        for plant_id in plant_ids:
+            source = self._sources.get(plant_id)
+            if source is not None:
+                self._plants_of.get(source.plant.owner, set()).discard(plant_id)
+                source.plant = replace(source.plant, owner="")
+                self.consents.forget_plants((plant_id,))
 
     def add_plants(self, count: int) -> list[str]:
         """Owners get new plants (the fleet grows by `count`), which no consent covers yet; returns their ids."""
@@ -138,7 +151,7 @@ class World:
             for key, kept in self._sources.items()
         }
         self._devices |= {device.device_id: (new_id, device) for device in devices}
-        self._plants_of[old.owner].add(new_id)
+        self._plants_of.setdefault(old.owner, set()).add(new_id)
         self.consents.rename_plant(plant_id, new_id)
         self.version += 1
         return new_id

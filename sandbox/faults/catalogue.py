@@ -16,20 +16,27 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One fault. `amount` is what the setting of the same name means, with its default."""
+    """One fault. `amount` is what the setting of the same name means, with its default.
+
+    `of_plants`: it happens to the plants of its aim, whichever plant the request that brings it about asks for.
+    """
 
     name: str
     stage: Stage
     what: str
     amount: float = 0.0
     amount_unit: str = ""
+    of_plants: bool = False
 
 
 KINDS = {
     kind.name: kind
     for kind in (
         Kind("expired_token", Stage.BEFORE, "every access token becomes invalid, so the call answers 401"),
-        Kind("revoked_consent", Stage.BEFORE, "every owner revokes the consent"),
+        Kind("revoked_consent", Stage.BEFORE, "the owners of the plants (or all) revoke", of_plants=True),
+        Kind("narrowed_consent", Stage.BEFORE, "owners take the plants out of a consent", of_plants=True),
+        Kind("lost_owner", Stage.BEFORE, "the plants lose their owner", of_plants=True),
+        Kind("migration", Stage.BEFORE, "the plants, if on Classic, move to ennexOS", of_plants=True),
         Kind("status_404", Stage.INSTEAD, "404 for something that is there (a consent just asked for, say)"),
         Kind("status_408", Stage.INSTEAD, "408 Request Timeout"),
         Kind("status_429", Stage.INSTEAD, "429 outside of the budget"),
@@ -64,6 +71,7 @@ KINDS = {
         Kind("number_for_string", Stage.ROWS, "a time is a number"),
         Kind("null_values", Stage.ROWS, "a value is null in place of being left out"),
         Kind("unknown_fields", Stage.ROWS, "fields that nobody has heard of"),
+        Kind("hostile_names", Stage.BODY, "plants and devices have names that break things"),
         Kind("missing_envelope", Stage.BODY, "the list alone, without the object around it"),
         Kind("invalid_json", Stage.BODY, "JSON with a fault in it"),
         Kind("html_body", Stage.BODY, "200 with an HTML page"),

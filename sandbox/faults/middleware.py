@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, unquote
 
+import numpy as np
 import orjson
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sandbox.faults import wire
 from sandbox.faults.catalogue import Stage
 from sandbox.faults.plan import Call, Fault, FaultPlan, FirstReads
-from sandbox.faults.rows import spoil
+from sandbox.faults.rows import spoil, spoil_lists, with_hostile_names
 from sandbox.random_streams import Topic, stream
 from sandbox.services.http import json_answer
 from sandbox.world import World
@@ -46,12 +47,13 @@ class FaultPlayer:
         if scope["type"] != "http" or not self._plan.held or scope["path"].startswith("/_"):
             await self._app(scope, receive, send)
             return
-        faults = self._plan.striking(self._call(scope))
+        call = self._call(scope)
+        faults = self._plan.striking(call)
         if not faults:
             await self._app(scope, receive, send)
             return
         for fault in faults:
-            self._before(fault)
+            self._before(fault, call)
         instead = next((fault for fault in faults if fault.kind.stage is Stage.INSTEAD), None)
         answer = _failure(instead) if instead else await self._spoiled_answer(scope, receive, faults)
         on_wire = next((fault for fault in faults if fault.kind.stage is Stage.WIRE), None)
@@ -60,34 +62,47 @@ class FaultPlayer:
     def _call(self, scope: Scope) -> Call:
         path: str = scope["path"]
         query = scope["query_string"].decode("latin-1")
-        parts = path.split("/")
-        device_id = parts[parts.index("devices") + 1] if "devices" in parts[:-1] else ""
-        found = self._world.device(unquote(device_id).lower())
+        device = self._world.device(_id_after("devices", path))
+        plant_id = device[0].plant.plant_id if device else _id_after("plants", path)
         date = next((value for name, value in parse_qsl(query) if name.lower() == "date"), "")
-        return Call(scope["method"], path, query, found[0].plant.plant_id if found else "", date)
+        return Call(scope["method"], path, query, plant_id, date)
 
-    def _before(self, fault: Fault) -> None:
-        if fault.kind.name == "expired_token":
-            self._world.tokens.expire_access_tokens()
-        elif fault.kind.name == "revoked_consent":
-            self._world.consents.revoke_all()
+    def _before(self, fault: Fault, call: Call) -> None:
+        """What changes the world; it does so once, however often the fault strikes."""
+        world, name = self._world, fault.kind.name
+        plants = fault.plants or ((call.plant_id,) if call.plant_id else ())
+        if name == "expired_token":
+            world.tokens.expire_access_tokens()
+        elif name == "revoked_consent":
+            world.consents.revoke(world.owners(fault.plants) if fault.plants else None)
+        elif name == "narrowed_consent":
+            world.consents.forget_plants(plants)
+        elif name == "lost_owner":
+            world.lose_owner(plants)
+        elif name == "migration":
+            for plant_id in plants:
+                world.migrate(plant_id)
 
     async def _spoiled_answer(self, scope: Scope, receive: Receive, faults: Iterable[Fault]) -> Response:
         """The true answer, collected whole, and then spoiled in rows and body."""
         answer = await _collect(self._app, scope, receive)
+        self._spoiled += 1
         if answer.status_code != 200:  # noqa: PLR2004 - only good answers can be spoiled
             return answer
         for fault in faults:
             if fault.kind.stage is Stage.ROWS:
                 self._spoil_rows(answer, fault, scope)
             elif fault.kind.stage is Stage.BODY:
-                _spoil_body(answer, fault)
+                _spoil_body(answer, fault, stream(self._plan.seed, Topic.FAULT, 2**20 + 1, self._spoiled))
         return answer
 
     def _spoil_rows(self, answer: Response, fault: Fault, scope: Scope) -> None:
-        self._spoiled += 1
         content = orjson.loads(answer.body) if _is_json(answer) else None
-        if not isinstance(content, dict) or not isinstance(content.get("set"), list):
+        if not isinstance(content, dict):
+            return
+        if not isinstance(content.get("set"), list):
+            if fault.path:  # a fault that aims at other answers on purpose acts on their lists
+                _set_body(answer, orjson.dumps(spoil_lists(content, fault)))
             return
         if fault.kind.name == "huge_answer":
             _set_body(answer, _inflated(content, fault.amount))
@@ -101,6 +116,12 @@ class FaultPlayer:
                 spoil(content, fault, rng, first_read=first, energy="returnenergyvalues=true" in question)
             ),
         )
+
+
+def _id_after(word: str, path: str) -> str:
+    """The part of the path behind `word`, in lower case; empty if there is none."""
+    parts = path.split("/")
+    return unquote(parts[parts.index(word) + 1]).lower() if word in parts[:-1] else ""
 
 
 def _failure(fault: Fault) -> Response:
@@ -136,7 +157,7 @@ def _set_body(answer: Response, body: bytes) -> None:
     answer.headers["content-length"] = str(len(body))
 
 
-def _spoil_body(answer: Response, fault: Fault) -> None:
+def _spoil_body(answer: Response, fault: Fault, rng: np.random.Generator) -> None:
     body = bytes(answer.body)
     if fault.kind.name == "html_body":
         answer.headers["content-type"] = "text/html; charset=utf-8"
@@ -144,6 +165,8 @@ def _spoil_body(answer: Response, fault: Fault) -> None:
     elif fault.kind.name == "invalid_json":
         middle = len(body) // 2
         _set_body(answer, body[:middle] + b',,"NaN: ' + body[middle:])
+    elif fault.kind.name == "hostile_names" and _is_json(answer):
+        _set_body(answer, orjson.dumps(with_hostile_names(orjson.loads(body), rng)))
     elif _is_json(answer):
         content = orjson.loads(body)
         inner = next((value for value in content.values() if isinstance(value, list)), content)

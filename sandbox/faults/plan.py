@@ -43,15 +43,13 @@ class Fault:
         if not self.since <= now < self.until or (self.method and call.method != self.method):
             return False
         on_path = self.path in call.path if self.path else call.path.startswith(DATA_ROOTS)
-        on_plant = not self.plants or any(
-            item in self.plants for item in (*call.path.split("/"), call.plant_id)
-        )
+        on_plant = not self.plants or self.kind.of_plants or call.plant_id in self.plants
         return on_path and on_plant and (not self.dates or call.date in self.dates)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a fault can aim at: `plant_id` is the plant of a device call, `date` the query's Date."""
+    """What a fault can aim at: `plant_id` is the plant of a plant's or device's call, `date` the query's Date."""
 
     method: str
     path: str
@@ -150,7 +148,7 @@ def make_fault(settings: Mapping[str, Any]) -> Fault:
     fault = Fault(
         kind=kind,
         share=_number(settings, "share", 1.0),
-        plants=_texts(settings, "plants"),
+        plants=tuple(item.lower() for item in _texts(settings, "plants")),
         dates=_texts(settings, "dates"),
         path=_text(settings, "path"),
         method=_text(settings, "method").upper(),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.faults.plan import Fault
+from sandbox.fleet.simulated import HOSTILE_NAMES
 
 Rows = list[dict[str, Any]]
 Answer = dict[str, Any]
@@ -36,6 +37,33 @@ def spoil(
     else:
         changed = _FAULTS[fault.kind.name](rows, fault.amount, rng)
     return {**answer, "set": changed}
+
+
+def spoil_lists(answer: Answer, fault: Fault) -> Answer:
+    """An answer of another kind (plants, devices, sets, logs) with its lists empty, doubled or with unknown fields."""
+    changes: dict[str, Callable[[list[Any]], list[Any]]] = {
+        "empty_list": lambda _: [],
+        "duplicate_rows": lambda items: items + items,
+        "unknown_fields": lambda items: [
+            {**item, "newQuantity": 1.5} if isinstance(item, dict) else item for item in items
+        ],
+    }
+    change = changes.get(fault.kind.name)
+    if change is None:
+        return answer
+    return {key: change(value) if isinstance(value, list) else value for key, value in answer.items()}
+
+
+def with_hostile_names(content: object, rng: np.random.Generator) -> object:
+    """The same with every name replaced by one that breaks pages, paths, SQL or spreadsheets of a careless client."""
+    if isinstance(content, list):
+        return [with_hostile_names(item, rng) for item in content]
+    if not isinstance(content, dict):
+        return content
+    changed = {key: with_hostile_names(value, rng) for key, value in content.items()}
+    if isinstance(changed.get("name"), str):
+        changed["name"] = HOSTILE_NAMES[int(rng.integers(len(HOSTILE_NAMES)))]
+    return changed
 
 
 def _lowered(rows: Rows, percent: float) -> Rows:

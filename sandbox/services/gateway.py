@@ -14,6 +14,8 @@ from sandbox.tokens import Access
 from sandbox.world import World
 
 BUCKET_S = 300
+_LATER_VERSION = "/monitoring/v2/"
+"""A public client reads rows below v2 and all else below v1, so both answer alike; SMA's pages know v1 only."""
 DATA_ROOTS = ("/monitoring/", "/live/", "/gridcontrol/")
 
 
@@ -94,6 +96,8 @@ class Gateway:
         path: str = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             path = scope["path"] = path.rstrip("/") or "/"
+        if path.startswith(_LATER_VERSION):
+            path = scope["path"] = path.replace("/v2/", "/v1/", 1)
         if path.startswith(DATA_ROOTS) or path.startswith("/oauth2/v2/bc-authorize"):
             refusal = self._refusal(scope, counted=path.startswith(DATA_ROOTS))
             if refusal is not None:

@@ -36,7 +36,7 @@ class Schedule:
     """A plant's commands, as they were sent, and the limits that they mean."""
 
     schedule_id: str
-    plant_id: str
+    plant_index: int
     commands: list[dict[str, Any]]
     limits: tuple[FeedInLimit, ...]
 
@@ -89,24 +89,23 @@ class GridControlService:
         if len(self._schedules) >= MAX_SCHEDULES:
             raise ApiError(409, "Too many schedules: delete some first")
         schedule = Schedule(
-            str(uuid.uuid4()), source.plant.plant_id, commands, _limits(commands, body.get("fallback"))
+            str(uuid.uuid4()), source.plant.index, commands, _limits(commands, body.get("fallback"))
         )
         self._schedules[schedule.schedule_id] = schedule
         self._apply(source)
-        return json_answer(_shown(schedule), 202)
+        return json_answer(_shown(schedule, source.plant), 202)
 
     async def show(self, request: Request) -> Response:
         """The plant's schedules."""
-        plant_id = self._controlled(request).plant.plant_id
-        return json_answer(
-            {"schedules": [_shown(item) for item in self._schedules.values() if item.plant_id == plant_id]}
-        )
+        plant = self._controlled(request).plant
+        mine = (item for item in self._schedules.values() if item.plant_index == plant.index)
+        return json_answer({"schedules": [_shown(item, plant) for item in mine]})
 
     async def delete(self, request: Request) -> Response:
         """End a schedule at once, fallback included."""
         source = self._controlled(request)
         schedule = self._schedules.get(request.path_params["schedule_id"])
-        if schedule is None or schedule.plant_id != source.plant.plant_id:
+        if schedule is None or schedule.plant_index != source.plant.index:
             raise not_found()
         del self._schedules[schedule.schedule_id]
         self._apply(source)
@@ -119,7 +118,7 @@ class GridControlService:
         return found.source
 
     def _apply(self, source: SimulatedSource) -> None:
-        mine = (item for item in self._schedules.values() if item.plant_id == source.plant.plant_id)
+        mine = (item for item in self._schedules.values() if item.plant_index == source.plant.index)
         source.limit(limit for item in mine for limit in item.limits)
         self._world.version += 1
 
@@ -190,10 +189,10 @@ def _limits(commands: list[dict[str, Any]], fallback: object) -> tuple[FeedInLim
     return tuple(limits)
 
 
-def _shown(schedule: Schedule) -> dict[str, object]:
+def _shown(schedule: Schedule, plant: Plant) -> dict[str, object]:
     return {
         "scheduleId": schedule.schedule_id,
-        "plantId": schedule.plant_id,
+        "plantId": plant.plant_id,
         "status": "Accepted",
         "commands": schedule.commands,
     }

@@ -1,11 +1,12 @@
 """The Live API (`{live}/v1/…`): what the plant does now.
 
-Unproven (second-hand only): the envelope with `status` beside `set` as one object, what `configuration` holds, and what
-a plant that is not on Classic answers (here 404). Known from SMA's pages: Classic systems only, at most one call in
-ten seconds. Sessions of about ten minutes are not enforced: nobody has described how they end.
+Unproven (second-hand only): the envelope with `status` beside `set` as one object, what `configuration` holds, what a
+plant that is not on Classic answers (here 404), and how a session ends (here 429 until the plant was left alone for a
+minute). Known from SMA's pages: Classic systems only, at most one call in ten seconds, sessions of about ten minutes.
 """
 
 import math
+from dataclasses import dataclass
 
 import orjson
 from starlette.requests import Request
@@ -23,6 +24,17 @@ from sandbox.world import World
 
 _BASE = "/live/v1"
 SECONDS_BETWEEN_CALLS = 10
+SESSION_S = 600
+PAUSE_S = 60
+"""Calls closer together than this belong to one session."""
+
+
+@dataclass(slots=True)
+class _Session:
+    """When a plant was first and last asked in a row, in seconds since 1970."""
+
+    began_at: float
+    called_at: float
 
 
 class LiveService:
@@ -32,7 +44,7 @@ class LiveService:
         """Serve the present of `world`."""
         self._world = world
         self._periods = Periods(world.options.rules, world.clock)
-        self._called_at: dict[str, float] = {}
+        self._sessions: dict[str, _Session] = {}
 
     def routes(self) -> list[Route]:
         """The service's routes."""
@@ -68,8 +80,14 @@ class LiveService:
         return found.source
 
     def _pace(self, plant_id: str) -> None:
+        """Count the call; 429 when it comes too soon, or when the session has lasted long enough."""
         now = self._world.clock.now()
-        wait = SECONDS_BETWEEN_CALLS - (now - self._called_at.get(plant_id, -math.inf))
-        if 0 < wait <= SECONDS_BETWEEN_CALLS:
+        session = self._sessions.get(plant_id)
+        if session is None or not 0 <= now - session.called_at < PAUSE_S:
+            self._sessions[plant_id] = _Session(now, now)
+            return
+        ended = now - session.began_at >= SESSION_S
+        wait = session.called_at + (PAUSE_S if ended else SECONDS_BETWEEN_CALLS) - now
+        if wait > 0:
             raise ApiError(429, "Too Many Requests", headers={"Retry-After": str(math.ceil(wait))})
-        self._called_at[plant_id] = now
+        session.called_at = now

@@ -12,8 +12,9 @@ import pytest
 
 from sandbox.faults.catalogue import KINDS
 from sandbox.faults.plan import FaultError, FirstReads, make_fault, parse_fault
+from sandbox.fleet.simulated import HOSTILE_NAMES, simulated_fleet
 from sandbox.options import Options
-from tests.sandbox.conftest import Json, Served, served
+from tests.sandbox.conftest import Json, Serve, Served, served
 
 PLANT = "5000000"
 DAY = "/monitoring/v1/plants/5000000/measurements/sets/EnergyBalance/Day"
@@ -239,6 +240,72 @@ def test_expired_token_in_the_middle_of_a_run(faulty: Served) -> None:
 def test_revoked_consent_in_the_middle_of_a_run(faulty: Served) -> None:
     switch_on(faulty, "revoked_consent,after=1,times=1")
     assert [len(faulty.http.get(DAY, params=ASK).json()["set"]) for _ in range(3)] == [288, 0, 0]
+
+
+def test_consent_of_some_plants_only_is_revoked_in_the_middle_of_a_run(serve: Serve) -> None:
+    it = serve(plants=6, faults=("revoked_consent,plants=5000000,after=1,times=1",))
+    plants = [len(it.get("/monitoring/v1/plants")["plants"]) for _ in range(3)]
+    assert plants == [6, 3, 3]
+
+
+def test_narrowed_consent_leaves_the_owners_other_plants_and_can_be_asked_for_again(serve: Serve) -> None:
+    it = serve(plants=3, faults=("narrowed_consent,plants=5000000,times=1",))
+    assert len(it.get("/monitoring/v1/plants")["plants"]) == 2
+    assert it.http.get(DAY, params=ASK).json()["set"] == []
+    ask = "/oauth2/v2/bc-authorize"
+    assert it.http.post(ask, json={"loginHint": "owner1@example.com"}).json()["state"] == "Pending"
+    it.http.put(f"{ask}/owner1@example.com/status", json={"status": "Accepted"})
+    assert len(it.get("/monitoring/v1/plants")["plants"]) == 3
+
+
+def test_plants_that_lost_their_owner_cannot_be_asked_for_again(serve: Serve) -> None:
+    it = serve(plants=1, faults=("lost_owner,plants=5000000,times=1",))
+    assert it.get("/monitoring/v1/plants")["plants"] == []
+    refused = it.http.post("/oauth2/v2/bc-authorize", json={"loginHint": "owner1@example.com"})
+    assert (refused.status_code, "not a system owner" in refused.text) == (400, True)
+
+
+def test_a_migration_at_a_moment(serve: Serve) -> None:
+    fleet = simulated_fleet(6, Options().seed)
+    old = next(plant.plant_id for plant in fleet if plant.classic)
+    it = serve(plants=6, faults=(f"migration,plants={old.upper()},since=2024-06-15T12:30:00Z",))
+    assert old in [plant["plantId"] for plant in it.get("/monitoring/v1/plants")["plants"]]
+    it.world.clock.advance(3600)
+    it.login()
+    ids = [plant["plantId"] for plant in it.get("/monitoring/v1/plants")["plants"]]
+    assert (len(ids), old in ids) == (6, False)
+    assert it.http.get(DAY.replace(PLANT, old), params=ASK).status_code == 308
+
+
+def test_without_plants_a_migration_moves_the_classic_plants_that_are_asked(serve: Serve) -> None:
+    it = serve(plants=6, faults=("migration=0.5",))
+    classic = [source.plant.plant_id for source in it.world.sources() if source.plant.classic]
+    assert set(statuses(it, *classic * 6)) == {200, 308}
+    assert set(statuses(it, *classic)) == {308}
+    assert statuses(it, PLANT) == [200]
+
+
+def test_hostile_names(faulty: Served) -> None:
+    good = faulty.get("/monitoring/v1/plants")["plants"]
+    switch_on(faulty, "hostile_names")
+    bad = faulty.get("/monitoring/v1/plants")["plants"]
+    assert {plant["name"] for plant in bad} <= set(HOSTILE_NAMES)
+    assert [plant["plantId"] for plant in bad] == [plant["plantId"] for plant in good]
+    assert faulty.get(DAY, **ASK)["plant"]["name"] in HOSTILE_NAMES
+
+
+@pytest.mark.parametrize(
+    ("fault", "counts"), [("empty_list", (0, 0)), ("duplicate_rows", (12, 2)), ("unknown_fields", (6, 2))]
+)
+def test_lists_of_plants_and_sets_are_spoiled_where_a_path_says_so(
+    faulty: Served, fault: str, counts: tuple[int, int]
+) -> None:
+    sets = f"/monitoring/v1/plants/{PLANT}/measurements/sets"
+    doubled = 2 if fault == "duplicate_rows" else 1
+    switch_on(faulty, f"{fault},path=/monitoring/v1/plants")
+    plants = faulty.get("/monitoring/v1/plants")["plants"]
+    assert (len(plants), len(faulty.get(sets)["sets"])) == (counts[0], counts[1] * doubled)
+    assert all(("newQuantity" in plant) == (fault == "unknown_fields") for plant in plants)
 
 
 def test_every_fault_has_a_test_here() -> None:

@@ -33,6 +33,22 @@ def test_live_takes_one_call_in_ten_seconds(serve: Serve) -> None:
     assert [*codes, it.http.get(path).status_code] == [200, 429, 200]
 
 
+def test_a_live_session_ends_after_ten_minutes_and_starts_anew_after_a_pause(serve: Serve) -> None:
+    it = serve(plants=12)
+    path = f"/live/v1/plants/{plant_of(it, 3)}/measurements/sets/EnergyBalance"
+    codes = []
+    for _ in range(62):
+        it.login()
+        codes.append(it.http.get(path).status_code)
+        it.world.clock.advance(10)
+    assert codes == [200] * 60 + [429] * 2
+    refused = it.http.get(path)
+    assert (refused.status_code, 0 < int(refused.headers["Retry-After"]) <= 40) == (429, True)
+    it.world.clock.advance(40)
+    it.login()
+    assert it.http.get(path).status_code == 200
+
+
 def test_live_is_for_classic_plants_only(sandbox: Served) -> None:
     assert sandbox.http.get("/live/v1/plants/5000000/configuration").status_code == 404
 
@@ -112,6 +128,15 @@ def test_commands_that_a_plant_cannot_follow_are_refused_unless_the_check_is_ski
 )
 def test_bad_schedules_are_400(sandbox: Served, body: Json) -> None:
     assert sandbox.http.post(f"{GRID}/5000000/schedules", json=body).status_code == 400
+
+
+def test_a_schedule_moves_along_with_its_plant(serve: Serve) -> None:
+    it = serve(plants=12)
+    old = plant_of(it, 3)
+    it.http.post(f"{GRID}/{old}/schedules", json={"commands": [command("2024-06-16T08:00:00Z", 60, 0)]})
+    new = it.world.migrate(old)
+    assert it.http.get(f"{GRID}/{old}/schedules").status_code == 308
+    assert [item["plantId"] for item in it.get(f"{GRID}/{new}/schedules")["schedules"]] == [new]
 
 
 def test_recordings_cannot_be_controlled(sandbox: Served) -> None:
