@@ -83,7 +83,7 @@ class MeasurementService:
     def rows(self, request: Request) -> bytes:
         """The body with the rows of one set and period."""
         found = find(self._world, request)
-        set_type = _set_type(request.path_params["set_type"], found)
+        set_type = _set_type(request.path_params["set_type"])
         period = request.path_params["period"].lower()
         if period not in sets.PERIODS:
             raise bad_value("period", f"The value '{period[:100]}' is not valid.")
@@ -146,11 +146,10 @@ def _envelope(source: Source, device: Device | None) -> dict[str, object]:
     return envelope
 
 
-def _set_type(text: str, found: Found) -> str:
-    """The set's proper name; 404 for a name that SMA does not know at this level."""
+def _set_type(text: str) -> str:
+    """The set's proper name; 404 for a name that SMA does not know."""
     name = sets.BY_LOWER_NAME.get(text.lower())
-    level = sets.PLANT_SETS if found.device is None else sets.DEVICE_SETS
-    if name is None or name not in level:
+    if name is None:
         raise not_found()
     return name
 

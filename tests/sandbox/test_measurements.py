@@ -203,7 +203,8 @@ def test_a_set_that_the_device_lacks_is_an_empty_list_and_an_unknown_one_404(san
     assert sandbox.device_rows("9000011", sets.BATTERY, Date=DAY) == []
     base = "/monitoring/v1/plants/900001/measurements/sets"
     assert sandbox.http.get(f"{base}/Nonsense/Day", params={"Date": DAY}).status_code == 404
-    assert sandbox.http.get(f"{base}/PowerAc/Day", params={"Date": DAY}).status_code == 404
+    assert sandbox.get(f"{base}/PowerAc/Day", Date=DAY)["set"] == []
+    assert sandbox.rows("5000000", "Month", "EnergyAndPowerPv", Date="2023-06") == []
 
 
 @pytest.mark.parametrize(
