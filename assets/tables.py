@@ -21,6 +21,8 @@ from schemas import (
     EnergyDaily,
     EnergyMonthly,
     Invoices,
+    KpiDaily,
+    KpiMonthly,
     LogMessages,
     Logs,
     MeasurementSets,
@@ -93,6 +95,11 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
             step=steps.write_device_energy_daily,
             deps=["pv_intervals", "plants", "energy_daily"],
         ),
+        make(
+            KpiDaily,
+            step=steps.write_kpi_daily,
+            deps=["energy_daily", "energy_balance_intervals", "sensor_intervals", "plants"],
+        ),
     ]
 
 
@@ -117,6 +124,13 @@ def month_assets() -> list[dg.AssetsDefinition]:
     return [
         whole(
             EnergyMonthly, steps.write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE, every="month"
+        ),
+        whole(
+            KpiMonthly,
+            steps.write_kpi_monthly,
+            deps=["kpi_daily", "energy_monthly", "plants"],
+            kinds=FROM_LAKE,
+            every="month",
         ),
         whole(LogMessages, steps.write_log_messages, deps=["logs", "plants"], kinds=FROM_LAKE),
     ]

@@ -142,7 +142,7 @@ def summarize_months(
     it are absent can still be complete.
     """
     month = pl.col("local_date").dt.truncate("1mo").alias("month")
-    counts = [_sum(pl.col("covered_h", "expected_h")), pl.col("largest_gap_min").max()]
+    counts = [exact_sum(pl.col("covered_h", "expected_h")), pl.col("largest_gap_min").max()]
     status = pl.col("status")
     summed = (
         days.lazy()
@@ -154,7 +154,7 @@ def summarize_months(
             (status != "complete").any().alias("holes"),
             *counts,
             pl.col(COUNTS).sum(),
-            *(_sum(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h")),
+            *(exact_sum(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h")),
         )
         .join(starts.lazy(), on="plant_id", how="left")
         .sort("month", "plant_id")
@@ -197,8 +197,8 @@ def _summary(
         pl.col("interval_start").filter("valued").min().alias("first"),
         pl.col("interval_end").filter("valued").max().alias("last"),
         pl.col("covered_us").sum(),
-        *(_sum(pl.col(f"{name}_kwh")) for name in quantities),
-        *(_sum(pl.col(f"{name}_us")) for name in quantities),
+        *(exact_sum(pl.col(f"{name}_kwh")) for name in quantities),
+        *(exact_sum(pl.col(f"{name}_us")) for name in quantities),
     )
     windows = window(figures.join(asked.select(*keys, *BOUNDS), on=keys, how="inner", maintain_order="left"))
     covered = cover(spans(rows.filter("valued"), keys), windows, keys)
@@ -221,7 +221,7 @@ def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequen
     return pl.Schema(columns)
 
 
-def _sum(values: pl.Expr) -> pl.Expr:
+def exact_sum(values: pl.Expr) -> pl.Expr:
     """The sum whatever the order, or null where there is nothing to sum: polars alone would say 0."""
     total = (values / GRAIN).cast(pl.Int128).sum().cast(pl.Float64) * GRAIN
     return pl.when(values.count() > 0).then(total)

@@ -87,14 +87,23 @@ def elevation_deg(places: pl.DataFrame) -> pl.Series:
 
     Null where one of them is. The answer has a value for each row, in the same order.
     """
-    latitude, declination = pl.col("latitude").radians(), pl.col("declination")
+    height = pl.col("up").clip(-1, 1).arcsin().degrees().alias("elevation_deg")
+    return direction(places).select(height).to_series()
+
+
+def direction(places: pl.DataFrame) -> pl.DataFrame:
+    """Where the sun stands, as a vector of length 1 from the place to the sun: east, north and up. Else as above."""
+    sin_latitude, cos_latitude = pl.col("latitude").radians().sin(), pl.col("latitude").radians().cos()
+    sin_sun, cos_sun = pl.col("declination").sin(), pl.col("declination").cos()
     hour_angle = (pl.col("days") + pl.col("longitude") / 360 + pl.col("equation_of_time")) * tau
-    height = latitude.sin() * declination.sin() + latitude.cos() * declination.cos() * hour_angle.cos()
     return (
         places.select("latitude", "longitude", days=_days(pl.col("at")))
         .pipe(_with_sun, at="days")
-        .select(height.clip(-1, 1).arcsin().degrees().alias("elevation_deg"))
-        .to_series()
+        .select(
+            east=-cos_sun * hour_angle.sin(),
+            north=cos_latitude * sin_sun - sin_latitude * cos_sun * hour_angle.cos(),
+            up=sin_latitude * sin_sun + cos_latitude * cos_sun * hour_angle.cos(),
+        )
     )
 
 

@@ -11,6 +11,7 @@ from schemas.core import (
     PvIntervals,
     Quarantine,
 )
+from schemas.kpi import KpiDaily, KpiMonthly
 from schemas.raw import (
     RawAc,
     RawAnswers,
@@ -88,6 +89,8 @@ TABLES: tuple[type[Table], ...] = (
     CoverageDaily,
     DeviceEnergyDaily,
     EnergyMonthly,
+    KpiDaily,
+    KpiMonthly,
     LogMessages,
     BillingUnits,
     Invoices,
@@ -115,6 +118,8 @@ __all__ = [
     "EnergyMonthly",
     "GridIntervals",
     "Invoices",
+    "KpiDaily",
+    "KpiMonthly",
     "LogMessages",
     "Logs",
     "MeasurementSets",

@@ -40,7 +40,8 @@ measured or given, and each column says which. An energy stands beside the time 
 together.
 
 What a name ends with is its unit: `_w` W, `_kw` kW, `_kwh` kWh, `_h` hours, `_min` minutes, `_ms` milliseconds,
-`_pct` %, `_g_per_kwh` g/kWh; `n_` begins a count, `_rate` and `coverage` are shares from 0 to 1.
+`_pct` %, `_g_per_kwh` g/kWh, `_kwh_per_kw` kWh/kW, `_kwh_per_m2` kWh/m², `_kg` kg; `n_` begins a count, `_rate` and
+`coverage` are shares from 0 to 1.
 """
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (

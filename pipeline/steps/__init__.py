@@ -28,6 +28,7 @@ from pipeline.steps.fetching import (
     fetch_plants,
     fetch_set,
 )
+from pipeline.steps.kpi import write_kpi_daily, write_kpi_monthly
 from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
 from pipeline.steps.sources import SETS, SOURCES, check_sets, not_chosen
 from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
@@ -72,6 +73,8 @@ __all__ = [
     "write_energy_monthly",
     "write_intervals",
     "write_invoices",
+    "write_kpi_daily",
+    "write_kpi_monthly",
     "write_log_messages",
     "write_logs",
     "write_measurement_sets",

@@ -153,3 +153,22 @@ def test_the_page_and_the_picture_are_whole(demo: tuple[Path, str]) -> None:
         "doctor",
     ):
         assert word in printed
+
+
+def test_plant_figures_follow_from_the_published_energies(warehouse: duckdb.DuckDBPyConnection) -> None:
+    figures = """
+        SELECT k.final_yield_kwh_per_kw, k.performance_ratio, k.irradiation_source, k.self_supply_rate_reason
+        FROM kpi_monthly AS k WHERE plant_id = ?
+    """
+    (row,) = warehouse.execute(figures, [MELBOURNE]).fetchall()
+    assert row[0] == pytest.approx(MONTH_KWH / 4, abs=TOLERANCE_KWH)
+    assert 0.4 < row[1] < 0.8
+    assert row[2:] == ("clear_sky", "nothing_measured")
+    sums = """
+        SELECT count(*) FROM kpi_monthly AS m JOIN (
+            SELECT plant_id, date_trunc('month', local_date) AS month, sum(pv_generation_kwh) AS kwh
+            FROM kpi_daily GROUP BY ALL
+        ) AS d USING (plant_id, month) JOIN energy_monthly AS e USING (plant_id, month)
+        WHERE abs(m.pv_generation_kwh - d.kwh) < 1e-9 AND m.pv_generation_kwh = e.pv_generation_kwh
+    """
+    assert warehouse.execute(sums).fetchall() == [(14,)]

@@ -37,6 +37,9 @@ MODELS: tuple[type[Table], ...] = (*TABLES, Meta)
 # What a name ends with exactly when its column has the unit.
 SUFFIXES = {
     "g/kWh": "_g_per_kwh",
+    "kWh/kW": "_kwh_per_kw",
+    "kWh/m²": "_kwh_per_m2",
+    "kg": "_kg",
     **UNIT_SUFFIXES,
     "kW": "_kw",
     "h": "_h",
@@ -48,7 +51,7 @@ SUFFIXES = {
 NAMES = {
     "count": r"n_\w+|attempts?|counter",
     "B": r"bytes",
-    "1": r"\w+_rate|coverage|\w+_factor",
+    "1": r"\w+_rate|coverage|\w+_factor|performance_ratio\w*|availability_\w+",
     "°": r"latitude|longitude",
     "that of the field": r"value",
 }

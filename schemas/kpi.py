@@ -1,0 +1,252 @@
+"""Plant figures by the names of IEC 61724-1: yields, performance ratio, availability, self-consumption, CO2 avoided.
+
+A figure that its inputs don't carry is null, and the column `<figure>_reason` beside it says which input is lacking.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from schemas.base import FINITE, Table, column
+from schemas.core import PlantKey
+from schemas.quantities import FULL_MONTH_H
+from schemas.report import STATUSES, Day, Month
+
+SOURCES = ["sensor", "clear_sky", "none"]
+# Why a figure is null. The first that holds is given.
+NOT_MEASURED, NO_PEAK, NO_AC, NO_PLACE = "nothing_measured", "no_peak_power", "no_ac_power", "no_coordinates"
+GAPS, DARK, NO_CO2 = "irradiation_gaps", "too_dark", "no_co2_factor"
+NO_USE, CONTRADICTION, NO_DAYS = "no_energy", "contradictory", "days_without_irradiation"
+REASONS = {
+    NOT_MEASURED: "no row carries the power",
+    NO_PEAK: "the plant's DC peak power is not known",
+    NO_AC: "the plant's AC power is not known",
+    NO_PLACE: "the plant has neither a sensor nor coordinates",
+    GAPS: "the plant's sensor covers less than 95 % of the daylight",
+    NO_DAYS: "a day of the month has no reference yield",
+    DARK: "no sun to speak of in the rows' time",
+    NO_CO2: "the plant has no CO2 factor",
+    NO_USE: "the energy to divide by is 0",
+    CONTRADICTION: "the part is larger than the whole",
+}
+
+# The column that says why a figure is null.
+REASON_OF = {
+    "final_yield_kwh_per_kw": "final_yield_reason",
+    "reference_yield_h": "reference_yield_reason",
+    "performance_ratio": "performance_ratio_reason",
+    "performance_ratio_period": "performance_ratio_period_reason",
+    "capacity_factor": "capacity_factor_reason",
+    "availability_time": "availability_reason",
+    "availability_energy": "availability_reason",
+    "self_consumption_rate": "self_consumption_rate_reason",
+    "self_supply_rate": "self_supply_rate_reason",
+    "co2_avoided_kg": "co2_avoided_reason",
+}
+
+
+def reason(figure: str, *why: str) -> Any:
+    """Why the figure beside it is null."""
+    told = "; ".join(f"{word}: {REASONS[word]}" for word in why)
+    return column(f"Why {figure} is null. {told}.", null=f"{figure} has a value", isin=list(why))
+
+
+def figure(meaning: str, formula: str, unit: str, name: str) -> Any:
+    """A figure with its formula; null where its reason says why."""
+    return column(f"{meaning}: {formula}.", unit=unit, null=f"see {name}_reason", ge=0, le=FINITE)
+
+
+def share(meaning: str, formula: str, name: str) -> Any:
+    """A figure from 0 to 1 with its formula; null where its reason says why."""
+    return column(f"{meaning}: {formula}.", unit="1", null=f"see {name}_reason", ge=0, le=1)
+
+
+def amount(meaning: str, unit: str, null: str) -> Any:
+    """What figures are divided from: it adds up over days."""
+    return column(meaning, unit=unit, null=null, ge=0, le=FINITE)
+
+
+class Inputs(Table):
+    """What the figures rest on."""
+
+    status: str = column("Status of the energy, as in the energy table of the same period.", isin=STATUSES)
+    coverage: float = column(
+        "Share of the expected time that rows with a value cover: read every figure with it.",
+        unit="1",
+        null="nothing was expected",
+        ge=0,
+        le=1,
+    )
+    pv_generation_kwh: float = amount(
+        "PV generation, as in the energy table.", "kWh", "nothing measured (not the same as zero)"
+    )
+    peak_power_kw: float = amount(
+        "DC peak power that yields are related to, as last known.", "kW", "not known"
+    )
+    ac_power_kw: float = amount(
+        "AC power that the capacity factor is related to, as last known.", "kW", "not known"
+    )
+    irradiation_source: str = column(
+        "sensor: the plant's own sensor (set Sensor; of several the one with most values), in its plane. "
+        "clear_sky: no sensor, so an upper bound: what a "
+        "cloudless sky gives to the fixed plane that catches most on that day, as the modules' own plane is not known; "
+        "the performance ratio is then a lower bound. none: neither sensor nor coordinates. A month with one day of "
+        "clear_sky is clear_sky.",
+        isin=SOURCES,
+    )
+    irradiation_covered_h: float = column(
+        "Time from sunrise to sunset for which the irradiation is known.",
+        unit="h",
+        ge=0,
+        le=FULL_MONTH_H,
+    )
+    period_h: float = column(
+        "Length of the period: 23 and 25 hours for days when clocks change.", unit="h", ge=0, le=FULL_MONTH_H
+    )
+
+
+class Yields(Table):
+    """Yields and what is made of them."""
+
+    final_yield_kwh_per_kw: float = figure(
+        "Final yield (Yf)", "pv_generation_kwh / peak_power_kw", "kWh/kW", "final_yield"
+    )
+    final_yield_reason: str = reason("final_yield_kwh_per_kw", NOT_MEASURED, NO_PEAK)
+    reference_yield_h: float = figure(
+        "Reference yield (Yr)",
+        "irradiation in kWh/m² / 1 kW/m², over the whole period",
+        "h",
+        "reference_yield",
+    )
+    reference_yield_reason: str = reason("reference_yield_h", NO_PLACE, GAPS, NO_DAYS)
+    performance_ratio: float = figure(
+        "Performance ratio (PR) of the measured window",
+        "window_generation_kwh / peak_power_kw / window_reference_yield_h, both over the time for which power and "
+        "irradiation are known; a lower bound where irradiation_source is clear_sky",
+        "1",
+        "performance_ratio",
+    )
+    performance_ratio_reason: str = reason("performance_ratio", NOT_MEASURED, NO_PEAK, NO_PLACE, DARK)
+    performance_ratio_period: float = figure(
+        "Performance ratio (PR) of the whole period, in which missing rows count as no energy",
+        "final_yield_kwh_per_kw / reference_yield_h; a lower bound where irradiation_source is clear_sky",
+        "1",
+        "performance_ratio_period",
+    )
+    performance_ratio_period_reason: str = reason(
+        "performance_ratio_period", NOT_MEASURED, NO_PEAK, NO_PLACE, GAPS, NO_DAYS, DARK
+    )
+    window_generation_kwh: float = amount(
+        "PV generation of the measured window: the time for which power and irradiation are known.",
+        "kWh",
+        "no such time",
+    )
+    window_reference_yield_h: float = amount("Reference yield of the measured window.", "h", "no such time")
+    capacity_factor: float = figure(
+        "Capacity factor", "pv_generation_kwh / (ac_power_kw * period_h)", "1", "capacity_factor"
+    )
+    capacity_factor_reason: str = reason("capacity_factor", NOT_MEASURED, NO_AC)
+
+
+class Availability(Table):
+    """Availability, and what it is made of."""
+
+    availability_time: float = share(
+        "Availability by time",
+        "generating_h / productive_h. Time without rows is neither available nor not: coverage tells of it",
+        "availability",
+    )
+    availability_energy: float = share(
+        "Availability by energy: what was made of what could have been, had the plant worked all the time as it did "
+        "while it generated",
+        "generating_irradiation_kwh_per_m2 / productive_irradiation_kwh_per_m2",
+        "availability",
+    )
+    availability_reason: str = reason(
+        "availability_time and availability_energy", NOT_MEASURED, NO_PLACE, DARK
+    )
+    productive_h: float = amount(
+        "Time with rows in which the plant should generate: irradiance of 50 W/m² by the sensor, else a sun 10° high.",
+        "h",
+        "nothing measured, or no irradiation known",
+    )
+    generating_h: float = amount(
+        "Part of productive_h with a PV power above 0.", "h", "nothing measured, or no irradiation known"
+    )
+    productive_irradiation_kwh_per_m2: float = amount(
+        "Irradiation in productive_h.", "kWh/m²", "nothing measured, or no irradiation known"
+    )
+    generating_irradiation_kwh_per_m2: float = amount(
+        "Irradiation in generating_h.", "kWh/m²", "nothing measured, or no irradiation known"
+    )
+
+
+class OwnUse(Table):
+    """Shares of own use, and what they are made of."""
+
+    self_consumption_rate: float = share(
+        "Self-consumption rate",
+        "matched_self_consumption_kwh / matched_generation_kwh: from energies, of the rows that have both",
+        "self_consumption_rate",
+    )
+    self_consumption_rate_reason: str = reason("self_consumption_rate", NOT_MEASURED, NO_USE, CONTRADICTION)
+    self_supply_rate: float = share(
+        "Self-supply rate (autarky)",
+        "matched_self_supply_kwh / matched_consumption_kwh: from energies, of the rows that have both",
+        "self_supply_rate",
+    )
+    self_supply_rate_reason: str = reason("self_supply_rate", NOT_MEASURED, NO_USE, CONTRADICTION)
+    matched_self_consumption_kwh: float = amount(
+        "Self-consumption of the rows that have generation too.", "kWh", "no such row"
+    )
+    matched_generation_kwh: float = amount(
+        "Total generation, or PV generation where that is absent, of the rows that have self-consumption too.",
+        "kWh",
+        "no such row",
+    )
+    matched_self_supply_kwh: float = amount(
+        "Self-supply of the rows that have total consumption too.", "kWh", "no such row"
+    )
+    matched_consumption_kwh: float = amount(
+        "Total consumption of the rows that have self-supply too.", "kWh", "no such row"
+    )
+    co2_avoided_kg: float = figure(
+        "CO2 avoided", "pv_generation_kwh * co2_factor_g_per_kwh of plants / 1000", "kg", "co2_avoided"
+    )
+    co2_avoided_reason: str = reason("co2_avoided_kg", NOT_MEASURED, NO_CO2)
+
+
+class KpiDaily(
+    OwnUse,
+    Availability,
+    Yields,
+    Inputs,
+    Day,
+    PlantKey,
+    table="kpi_daily",
+    layer="report",
+    key=("plant_id", "local_date"),
+):
+    """Figures of each plant and day by IEC 61724-1, each with its formula and, where it is null, the reason."""
+
+
+class KpiMonthly(
+    OwnUse,
+    Availability,
+    Yields,
+    Inputs,
+    Month,
+    PlantKey,
+    table="kpi_monthly",
+    layer="report",
+    key=("plant_id", "month"),
+    partition=("month",),
+):
+    """Figures of each plant and month by IEC 61724-1: from the sums of its days, never the mean of their ratios."""
+
+    n_days_sensor: pl.Int64 = column(
+        "Days of these with irradiation by the plant's sensor.", unit="count", ge=0, le=31
+    )
+    n_days_clear_sky: pl.Int64 = column(
+        "Days of these with irradiation of a cloudless sky.", unit="count", ge=0, le=31
+    )
