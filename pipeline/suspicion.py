@@ -107,17 +107,26 @@ class Suspicions:
 
     def _frozen(self, rows: pl.DataFrame, repeats: pl.Series) -> pl.Series:
         """Which rows belong to a run of one value that is long enough; `repeats` says which equal the row before."""
-        runs = repeats.rle().struct.unnest()
-        if not runs.filter(pl.col("value") & (pl.col("len") + 1 >= self.limits.frozen_rows)).height:
-            return pl.Series(FROZEN, [False]).new_from_index(0, repeats.len())
-        spans = pl.DataFrame({"run": (~repeats).cum_sum()}).with_columns(
-            rows["interval_start", "interval_end"]
+        # A run begins with the row that the first repeating one equals.
+        runs = repeats.rle().struct.unnest().with_columns(end=pl.col("len").cum_sum().cast(pl.Int64))
+        runs = runs.filter(pl.col("value")).select(
+            "end", begin=pl.col("end") - pl.col("len").cast(pl.Int64) - 1
         )
-        lasts = pl.col("interval_end").last() - pl.col("interval_start").first()
-        frozen = (pl.len() >= self.limits.frozen_rows) & (
-            lasts >= dt.timedelta(minutes=self.limits.frozen_min)
+        spans = pl.concat(
+            [
+                runs,
+                rows[runs["begin"]].select("interval_start"),
+                rows[runs["end"] - 1].select("interval_end"),
+            ],
+            how="horizontal",
         )
-        return spans.select(frozen.over("run").alias(FROZEN)).to_series()
+        lasts = pl.col("interval_end") - pl.col("interval_start")
+        frozen = spans.filter(
+            pl.col("end") - pl.col("begin") >= self.limits.frozen_rows,
+            lasts >= dt.timedelta(minutes=self.limits.frozen_min),
+        )
+        at = frozen.select(pl.int_ranges("begin", "end").explode()).to_series()
+        return pl.select(pl.int_range(repeats.len()).is_in(at.implode()).alias(FROZEN)).to_series()
 
 
 def inverters_against_plants(plants: pl.DataFrame, devices: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
