@@ -97,6 +97,17 @@ def drift(context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runt
 
 
 @dg.asset_check(
+    name="closed_months",
+    asset="energy_monthly",
+    description="The days of every closed month still add up to what was closed.",
+)
+def closed_months(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Warn when a closed month has adjustments."""
+    with told():
+        return result(steps.closed_months_hold(runtime))
+
+
+@dg.asset_check(
     name="readable",
     asset="warehouse",
     description="The published file opens as its readers open it, and each of its tables can be read.",
@@ -209,7 +220,7 @@ def list_checks() -> list[dg.AssetChecksDefinition]:
 
 def day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the days, made once for all of them after the last one."""
-    return [*of_each_day(days), standing, freshness, drift, solar_time]
+    return [*of_each_day(days), standing, freshness, drift, solar_time, closed_months]
 
 
 def publish_checks() -> list[dg.AssetChecksDefinition]:

@@ -7,11 +7,20 @@ import dagster as dg
 from assets.common import OWNERS, told
 from pipeline.instance import PUBLISH_POOL
 from pipeline.runtime import Runtime
-from schemas import TABLES, ApiRequests, CoverageDaily, Quarantine, storage
+from schemas import (
+    TABLES,
+    Adjustments,
+    ApiRequests,
+    CoverageDaily,
+    Quarantine,
+    Restatements,
+    RowChanges,
+    storage,
+)
 from warehouse.publish import publish
 
-# Written by the assets that set something aside, ask SMA or add up days: no assets of their own.
-BY_THE_WAY = (Quarantine, CoverageDaily, ApiRequests)
+# Written by the assets that set something aside, ask SMA, add up days or find them changed: no assets of their own.
+BY_THE_WAY = (Quarantine, CoverageDaily, ApiRequests, Restatements, RowChanges, Adjustments)
 
 
 @dg.asset(

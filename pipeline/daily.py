@@ -12,6 +12,7 @@ import polars as pl
 from pipeline.coverage import BOUNDS, BY_DAY, QUANTITY, by_quantity, cover, expected_h, spans, window
 from pipeline.energy import HOURS_PER_US
 from pipeline.series import whole_groups
+from pipeline.timebase import UTC_US
 
 # Quantities that only a meter knows: where one has a value, rows are expected through the night.
 METERED: Final = (
@@ -136,7 +137,7 @@ def _has_gap() -> pl.Expr:
 def summarize_months(
     days: pl.DataFrame | pl.LazyFrame, starts: pl.DataFrame, quantities: Sequence[str]
 ) -> pl.DataFrame:
-    """Rows of `energy_monthly` from rows of `energy_daily`, sorted by month and plant.
+    """Rows of `energy_monthly` from rows of `energy_daily`, sorted by month and plant; none of them closed.
 
     `starts` has plant_id and start_date (plant-local day of the start of operation, or null): a month whose days before
     it are absent can still be complete.
@@ -164,6 +165,7 @@ def summarize_months(
     due = (pl.col("month").dt.month_end() - begins).dt.total_days() + 1
     return summed.with_columns(
         coverage=_share(),
+        closed_at=pl.lit(None, UTC_US),
         status=pl.when("open")
         .then(pl.lit("provisional"))
         .when(pl.col("n_days") == pl.col("n_days_missing"))

@@ -2,6 +2,7 @@
 
 from schemas.access import Consents
 from schemas.base import Column, Storage, Table, columns, comment, polars_schema, storage
+from schemas.changes import Adjustments, Restatements, RowChanges
 from schemas.core import (
     Devices,
     EnergyBalanceIntervals,
@@ -91,6 +92,9 @@ TABLES: tuple[type[Table], ...] = (
     EnergyMonthly,
     KpiDaily,
     KpiMonthly,
+    Restatements,
+    RowChanges,
+    Adjustments,
     LogMessages,
     BillingUnits,
     Invoices,
@@ -100,6 +104,7 @@ __all__ = [
     "RAW",
     "TABLES",
     "AcIntervals",
+    "Adjustments",
     "ApiRequests",
     "BatteryIntervals",
     "BatteryStackIntervals",
@@ -144,6 +149,8 @@ __all__ = [
     "RawPlants",
     "RawPv",
     "RawSensor",
+    "Restatements",
+    "RowChanges",
     "SensorIntervals",
     "Storage",
     "Table",

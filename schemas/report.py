@@ -128,7 +128,12 @@ class EnergyMonthly(
     key=("plant_id", "month"),
     partition=("month",),
 ):
-    """Energy of each plant and month: the sum of its days, and how complete it is."""
+    """Energy of each plant and month: the sum of its days, and how complete it is. A closed month stays as it is."""
+
+    closed_at: Utc = column(
+        "When the month was closed; what changed in its days since then is in adjustments.",
+        null="the month is open",
+    )
 
 
 class LogMessages(

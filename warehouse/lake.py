@@ -15,7 +15,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +47,8 @@ LONGEST_PAUSE_S = 0.1
 # delta-rs takes these for parts of a URL, and panics or looks elsewhere.
 NO_FOLDER = re.compile(r"[\[\]%]")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+# Where a file says what its rows were made from.
+FACTS = b"sunledger"
 ARROW_TYPES = {pl.String: pa.string(), pl.Binary: pa.binary()}
 
 
@@ -63,12 +65,52 @@ class Written:
     version: int
 
 
+Differs: TypeAlias = Callable[["Change"], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The active files of one version of a table: absolute paths, or s3 addresses."""
 
     version: int
     files: tuple[str, ...]
+
+
+class Change:
+    """A part's stored rows and the different ones that are about to replace them."""
+
+    def __init__(
+        self,
+        lake: "Lake",
+        model: type[Table],
+        uris: Sequence[str],
+        spooled: Callable[[], Iterator[pa.RecordBatch]],
+        facts: Mapping[str, str],
+    ) -> None:
+        self._lake, self._model, self._uris, self._spooled = lake, model, uris, spooled
+        self.facts = facts
+        # The stored files are never written again, so their names tell this change from every other one of the part.
+        self.replaces = " ".join(_inside(self._model, uri) for uri in uris)
+
+    def before(self) -> pl.DataFrame:
+        """The stored rows; none at the first writing."""
+        found = self._lake.rows(self._model, self._uris)
+        return pl.concat([_empty(self._model), *found])
+
+    def after(self) -> pl.DataFrame:
+        """The rows that take their place."""
+        frames = (cast("pl.DataFrame", pl.from_arrow(batch)) for batch in self._spooled())
+        types = polars_schema(self._model)
+        return pl.concat([_empty(self._model), *(frame.cast(types) for frame in frames)])
+
+    def facts_before(self) -> dict[str, str]:
+        """What the stored rows were said to be made from; empty where nothing was said."""
+        facts: dict[str, str] = {}
+        for uri in self._uris:
+            with self._lake.files(self._model).open_input_file(_inside(self._model, uri)) as source:
+                metadata = pq.read_metadata(source).metadata or {}
+            facts |= json.loads(metadata.get(FACTS, b"{}"))
+        return facts
 
 
 class Lake:
@@ -100,13 +142,15 @@ class Lake:
         plants: Collection[str] | None = None,
         devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
+        facts: Mapping[str, str] | None = None,
+        differs: Differs | None = None,
     ) -> Written:
         """Make the part hold exactly the rows of `chunks`: see `Replacement` for all of it."""
         with self.replacement(model, part) as new:
             for chunk in chunks:
                 new.add(chunk)
             # Looked at only now: the caller may have found out which ones while the chunks were drawn.
-            return new.commit(plants=plants, devices=devices, empty=empty)
+            return new.commit(plants=plants, devices=devices, empty=empty, facts=facts, differs=differs)
 
     def replacement(self, model: type[Table], part: Part) -> "Replacement":
         """New rows for a part, to be added and then committed; several may be open at once. Use it as a context."""
@@ -203,8 +247,7 @@ class Lake:
         types = pl.Schema({name: schema[name] for name in wanted})
         files, remote = self.files(model), "://" in self.root
         for uri in uris:
-            # Local paths come as the paths of URLs. Names of parts and files need no quotes either way.
-            path = unquote(uri).rpartition(f"/{storage(model).table}/")[2]
+            path = _inside(model, uri)
             values = _part_of(path, schema)
             with files.open_input_file(path) as source, pq.ParquetFile(source, pre_buffer=remote) as file:
                 stored = file.schema_arrow.names
@@ -214,6 +257,21 @@ class Lake:
                     frame = cast("pl.DataFrame", pl.from_arrow(batch))
                     others = [pl.lit(values.get(name)).alias(name) for name in wanted if name not in kept]
                     yield frame.with_columns(others).select(wanted).cast(types)
+
+    def stored(self, model: type[Table], part: Part) -> str:
+        """The names of the part's active files, as a `Change` names them; empty where nothing is stored."""
+        table = self.open(model)
+        return " ".join(_inside(model, uri) for uri in _uris(table, part)) if table else ""
+
+    def rows_of(
+        self, model: type[Table], stored: str, columns: Collection[str] | None = None
+    ) -> pl.DataFrame | None:
+        """The rows of files that `stored` named once, replaced or not; None when one is gone by now."""
+        uris = [f"{self.uri(model)}/{name}" for name in stored.split()]
+        try:
+            return pl.concat([_empty(model, columns), *self.rows(model, uris, columns)])
+        except FileNotFoundError:
+            return None
 
     def files(self, model: type[Table]) -> pafs.FileSystem:
         """The file system that paths inside the model's table belong to."""
@@ -253,22 +311,36 @@ class Replacement:
         plants: Collection[str] | None = None,
         devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
+        facts: Mapping[str, str] | None = None,
+        differs: Differs | None = None,
     ) -> Written:
         """Replace the stored rows by the added ones.
+
+        `facts` are kept with the rows: what they were made from. `differs` is called with the change before it is
+        committed, so whatever it writes is there when the change is; after a kill it may be called again with the same.
+        Both are for parts that are replaced whole.
 
         With `plants`, or with `devices` as (plant_id, device_id), only their rows are replaced and the others' stay
         (they are held in memory). Raises EmptyPartError if there are no rows, stored ones would be lost and `empty`
         was not set. Then, and in any other failure, the stored part stays.
         """
-        return self._try(_scope(plants, devices), empty=empty)
+        return self._try(_scope(plants, devices), empty=empty, facts=facts, differs=differs)
 
     def commit_over(self, old: pl.DataFrame) -> Written:
         """Replace the stored rows that `old` (unique rows of some columns) names; all others stay."""
         return self._try(old, empty=True)
 
-    def _try(self, old: pl.DataFrame | None, *, empty: bool) -> Written:
+    def _try(
+        self,
+        old: pl.DataFrame | None,
+        *,
+        empty: bool,
+        facts: Mapping[str, str] | None = None,
+        differs: Differs | None = None,
+    ) -> Written:
         """Try until no other run was faster, within reason."""
         attempt = _Attempt(self._lake, self._model, self._part, old, self._digest, empty=empty)
+        attempt.facts, attempt.differs = facts or {}, differs
         for _ in range(ATTEMPTS):
             try:
                 return attempt.commit(self._spool.batches)
@@ -312,6 +384,8 @@ class _Attempt:
         self.seen: list[str] | None = None
         self.equal = False
         self.action: AddAction | None = None
+        self.facts: Mapping[str, str] = {}
+        self.differs: Differs | None = None
 
     def commit(self, spooled: Callable[[], Iterator[pa.RecordBatch]]) -> Written:
         """Commit, or find that nothing changed. Raises CommitFailedError when somebody was faster."""
@@ -343,6 +417,8 @@ class _Attempt:
                 f"{place(self.model, self.part)}: the new data is empty, but {stored.rows} rows are stored. "
                 f"They were kept; nothing was written."
             )
+        if self.differs is not None:
+            self.differs(Change(self.lake, self.model, files, spooled, self.facts))
         if self.digest.rows or kept.height:
             self.action = self._write(_merge(self.model, spooled(), kept))
 
@@ -383,6 +459,8 @@ class _Attempt:
                 for group in _row_groups(batches, storage(self.model).row_group):
                     writer.write_table(group.select(schema.names))
                     rows += group.num_rows
+                if self.facts:
+                    writer.add_key_value_metadata({FACTS.decode(): json.dumps(dict(self.facts))})
             size = sink.tell()
         values = {name: str(value) for name, value in self.part.items()}
         return AddAction(path, size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows}))
@@ -419,8 +497,10 @@ def _repeats(dtype: pa.DataType) -> bool:
     return not (pa.types.is_floating(dtype) or pa.types.is_binary(dtype))
 
 
-def _empty(model: type[Table]) -> pl.DataFrame:
-    return pl.DataFrame(schema=polars_schema(model))
+def _empty(model: type[Table], columns: Collection[str] | None = None) -> pl.DataFrame:
+    """No rows, in these columns or all of them, in the model's order."""
+    schema = polars_schema(model).items()
+    return pl.DataFrame(schema={name: kind for name, kind in schema if columns is None or name in columns})
 
 
 def _merge(
@@ -451,6 +531,12 @@ def _scope(
     if devices is not None:
         return pl.DataFrame(list(devices), {"plant_id": pl.String, "device_id": pl.String}, orient="row")
     return None if plants is None else pl.DataFrame({"plant_id": list(plants)}, {"plant_id": pl.String})
+
+
+def _inside(model: type[Table], uri: str) -> str:
+    """A file's path inside the model's table."""
+    # Local paths come as the paths of URLs. Names of parts and files need no quotes either way.
+    return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
 
 
 def _part_of(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:

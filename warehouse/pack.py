@@ -45,6 +45,20 @@ SHEETS = (
         "plant_name, plant_id, local_date",
     ),
     Sheet(
+        "adjustments",
+        "What the days of the month add up to beyond its figures, if it was closed before: to be booked.",
+        "adjustments",
+        "month = $month",
+        "plant_name, plant_id, quantity",
+    ),
+    Sheet(
+        "restatements",
+        "Figures of the month's days that became others after their day was final, with time and cause.",
+        "restatements",
+        "local_date BETWEEN $month AND $end",
+        "plant_name, plant_id, local_date, quantity, noted_at",
+    ),
+    Sheet(
         "billing-units",
         "PU: the systems that SMA charges for the month, with capacity, class and fee. Empty fee: unpriced, not free.",
         "billing_units",

@@ -17,6 +17,7 @@ from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
 from pipeline.cli.console import Bars, complain, out, say
 from pipeline.cli.exports import export, pack
+from pipeline.cli.months import close, reopen
 from pipeline.errors import SunledgerError, UsageError
 from sandbox.cli import app as sandbox_app
 
@@ -47,6 +48,8 @@ app.add_typer(consent_app, name="consent")
 app.add_typer(billing_app, name="billing")
 app.command()(export)
 app.command()(pack)
+app.command()(close)
+app.command("open")(reopen)
 
 
 class Format(StrEnum):

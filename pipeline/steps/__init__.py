@@ -7,6 +7,7 @@ nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
 from pipeline.steps.access import concern, refresh_consents
 from pipeline.steps.base import BALANCE, PV, Report, SetSource, listed
 from pipeline.steps.billing import write_billing_units, write_invoices
+from pipeline.steps.closing import close_month, closed_months_hold, closed_overview, open_month
 from pipeline.steps.concerns import concerns
 from pipeline.steps.days import (
     intervals_as_read,
@@ -44,6 +45,9 @@ __all__ = [
     "SetSource",
     "budget",
     "check_sets",
+    "close_month",
+    "closed_months_hold",
+    "closed_overview",
     "completeness",
     "concern",
     "concerns",
@@ -60,6 +64,7 @@ __all__ = [
     "judge_times",
     "listed",
     "not_chosen",
+    "open_month",
     "published",
     "quality",
     "refresh_consents",

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,8 @@ from pipeline.steps.base import (
     settled,
     with_bounds,
 )
+from pipeline.steps.changes import drop_unmade, facts, note_figures, note_rows
+from pipeline.steps.closing import adjust, closed_months
 from pipeline.steps.sources import other
 from pipeline.sun import daylight
 from pipeline.suspicion import inverters_against_plants
@@ -47,6 +50,8 @@ from schemas import (
     RawDeviceLogs,
     RawLogs,
     RawOtherSets,
+    Restatements,
+    RowChanges,
     Table,
     polars_schema,
     storage,
@@ -69,16 +74,17 @@ def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report
 def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     places = known_places(runtime.lake, source)
     settings = runtime.settings
+    limits = load_thresholds(settings.quality)
     transform = SetTransform(
-        source.set,
-        source.intervals,
-        settings.sma_time_basis,
-        settings.sma_merged_hour,
-        load_thresholds(settings.quality),
+        source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour, limits
     )
-    account = Account()
-    frames = transform.day(runtime.lake.batches(source.raw, {"local_date": day}), places, day, account)
-    written = runtime.lake.replace(source.intervals, {"local_date": day}, frames)
+    account, part = Account(), {"local_date": day}
+    made_from = facts(runtime, source, day, limits)
+    frames = transform.day(runtime.lake.batches(source.raw, part), places, day, account)
+    differs = note_rows(runtime, source, day)
+    written = runtime.lake.replace(source.intervals, part, frames, facts=made_from, differs=differs)
+    if differs and not written.changed:
+        drop_unmade(runtime, source.intervals, RowChanges, day)
     quarantine(runtime, source.intervals, day, account.quarantine())
     if account.unknown_fields:
         table = storage(source.raw).table
@@ -228,13 +234,17 @@ def write_energy_monthly(runtime: Runtime) -> Report:
     quantities = [f.column for f in ENERGY_BALANCE.powers]
     months = summarize_months(runtime.lake.scan(EnergyDaily), starts, quantities)
     report = Report(rows=months.height)
-    for frame in months.partition_by("month", maintain_order=True):
+    closed = closed_months(runtime)
+    for frame in months.filter(~pl.col("month").is_in(closed["month"].implode())).partition_by(
+        "month", maintain_order=True
+    ):
         part = {"month": frame["month"][0]}
         columns = polars_schema(EnergyMonthly).names()
         written = runtime.lake.replace(EnergyMonthly, part, [frame.select(columns)])
         report.changed |= written.changed
     report.facts["months"] = months["month"].n_unique()
     report.facts["days_joined_after_a_move"] = rejoined
+    report.facts["closed_months_changed"] = adjust(runtime, closed, months)
     return report
 
 
@@ -272,6 +282,7 @@ def _write_daily(
         frame = frame.select(polars_schema(model).names())
         if model is EnergyDaily:
             runtime.lake.replace(CoverageDaily, part, [named.select(polars_schema(CoverageDaily).names())])
+            return _replace_figures(runtime, day, frame, moved), frame
         return runtime.lake.replace(model, part, [frame]), frame
 
     written, frame = settled(runtime.lake, [source.raw, source.intervals], part, write)
@@ -284,6 +295,20 @@ def _write_daily(
             status: int(counts.get(status, 0)) for status in ("complete", "partial", "missing", "provisional")
         },
     )
+
+
+def _replace_figures(runtime: Runtime, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
+    """Store the plants' day; what was final and becomes another figure is noted as restated."""
+    written = runtime.lake.replace(
+        EnergyDaily,
+        {"local_date": day},
+        [frame],
+        facts={"version": version("sunledger")},
+        differs=note_figures(runtime, day, moved),
+    )
+    if not written.changed:
+        drop_unmade(runtime, EnergyDaily, Restatements, day)
+    return written
 
 
 def _coverage(daily: pl.DataFrame) -> float:

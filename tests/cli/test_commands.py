@@ -189,6 +189,8 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "billing",
         "export",
         "pack",
+        "close",
+        "open",
         "ui",
         "doctor",
         "sandbox",

@@ -15,6 +15,8 @@
 -- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
 -- battery_charging_kwh: Battery charging. Unit: kWh. Null: no battery, or nothing measured.
 -- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: no battery, or nothing measured.
+-- closed_at: When the month was closed: its figures stay. Null: the month is open.
+-- pv_generation_adjustment_kwh: What its days add up to now beyond the closed PV generation. Unit: kWh. Null: the same, or the month is open.
 SELECT
     energy.plant_id,
     plants.name AS plant_name,
@@ -30,6 +32,12 @@ SELECT
     energy.grid_consumption_kwh,
     energy.total_consumption_kwh,
     energy.battery_charging_kwh,
-    energy.battery_discharging_kwh
+    energy.battery_discharging_kwh,
+    energy.closed_at,
+    adjustments.difference_kwh AS pv_generation_adjustment_kwh
 FROM energy_monthly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN adjustments
+    ON adjustments.plant_id = energy.plant_id
+    AND adjustments.month = energy.month
+    AND adjustments.quantity = 'pv_generation'

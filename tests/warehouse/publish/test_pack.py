@@ -29,6 +29,8 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
     assert {one.path.stem: one.rows for one in done} == {
         "energy-monthly": 2,
         "energy-daily": 4,
+        "adjustments": 0,
+        "restatements": 0,
         "billing-units": 0,
         "invoices": 0,
         "days-to-check": 3,

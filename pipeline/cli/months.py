@@ -1,0 +1,88 @@
+"""`sunledger close` and `sunledger open`: months whose figures stay as they are."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.runtime import Runtime
+
+
+def close(
+    month: Annotated[
+        str | None,
+        typer.Argument(metavar="[YYYY-MM]", help="The month. Without one, closed months are listed."),
+    ] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="List the closed months and what was adjusted since.")
+    ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Close it though days of it are not final.")
+    ] = False,
+) -> None:
+    """Close a month: its figures stay, and what its days become later is booked as an adjustment."""
+    from pipeline import steps  # noqa: PLC0415 - commands load what they need
+    from pipeline.cli.console import say  # noqa: PLC0415
+    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.runs import recorded  # noqa: PLC0415
+    from pipeline.runtime import Runtime  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+
+    with Runtime(load_settings()) as runtime:
+        if month is None or listing:
+            _show(runtime)
+            return
+        first = month_of("MONTH", month)
+        # What is closed are the figures of the newest days, also of those that no run has added up yet.
+        steps.write_energy_monthly(runtime)
+        plants = steps.close_month(runtime, first, anyway=anyway)
+        with recorded(runtime) as runs:
+            runs.publish()
+        say(f"{month} is closed with {plants} plants. Later changes go into the table adjustments.")
+
+
+def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The closed month.")]) -> None:
+    """Open a closed month: its figures follow its days again, and its adjustments end."""
+    from pipeline import steps  # noqa: PLC0415
+    from pipeline.cli.console import say  # noqa: PLC0415
+    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.runs import recorded  # noqa: PLC0415
+    from pipeline.runtime import Runtime  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+
+    with Runtime(load_settings()) as runtime:
+        steps.open_month(runtime, month_of("MONTH", month))
+        steps.write_energy_monthly(runtime)
+        with recorded(runtime) as runs:
+            runs.publish()
+        say(f"{month} is open: its figures are those of its days again.")
+
+
+def _show(runtime: "Runtime") -> None:
+    from pipeline import steps  # noqa: PLC0415
+    from pipeline.cli.console import say, show_table  # noqa: PLC0415
+
+    found = steps.closed_overview(runtime)
+    if not found.height:
+        say("No month is closed.")
+        return
+    columns = [
+        ("month", False),
+        ("closed (UTC)", False),
+        ("plants", True),
+        ("PV kWh", True),
+        ("plants adjusted", True),
+        ("PV adjustment kWh", True),
+    ]
+    rows = [
+        (
+            f"{month:%Y-%m}",
+            f"{at:%Y-%m-%d %H:%M}",
+            str(plants),
+            f"{pv or 0:,.1f}",
+            str(adjusted),
+            f"{kwh:+,.3f}",
+        )
+        for month, at, plants, pv, adjusted, kwh in found.iter_rows()
+    ]
+    show_table("Closed months", columns, rows)

@@ -1,0 +1,96 @@
+"""What became of figures that were there before: restated days, and adjustments of closed months."""
+
+import polars as pl
+
+from schemas.base import FINITE, Table, Utc, column, energy
+from schemas.core import LOCAL_DATE, PlantKey
+from schemas.report import STATUSES
+
+QUANTITY = "The figure: the name of its column in energy_daily, without _kwh."
+REPLACES = "Name of the stored file that held what was replaced: with plant and quantity it names the change."
+CAUSE = (
+    "Why, joined by +. answer_changed: SMA answers differently. first_answer: the plant had none before. "
+    "time_basis_changed, merged_hour_changed, thresholds_changed: those settings. plant_data_changed: its rated power, "
+    "place or time zone. version_changed: another version of sunledger. plant_moved: two ids became one plant. "
+    "unknown: what the old figure was made from is not stored any more."
+)
+NOT_COUNTED = "the rows are the same, or what they were is not stored any more"
+
+
+class RowsChanged(Table):
+    """What became of a day's interval rows."""
+
+    n_rows_added: pl.Int64 = column(
+        "Interval rows that were not there before.", unit="count", null=NOT_COUNTED, ge=0
+    )
+    n_rows_removed: pl.Int64 = column(
+        "Interval rows that are there no more.", unit="count", null=NOT_COUNTED, ge=0
+    )
+    n_rows_changed: pl.Int64 = column(
+        "Interval rows of the same time with another value.", unit="count", null=NOT_COUNTED, ge=0
+    )
+
+
+class Restatements(
+    RowsChanged,
+    PlantKey,
+    table="restatements",
+    layer="report",
+    key=("plant_id", "local_date", "quantity", "replaces"),
+    volatile=("noted_at",),
+):
+    """Every figure of a day in energy_daily that became another one after the day was final, with time and cause."""
+
+    local_date: pl.Date = column(LOCAL_DATE)
+    quantity: str = column(QUANTITY)
+    before_kwh: float = energy("As it was before")
+    after_kwh: float = energy("As it became")
+    difference_kwh: float = column(
+        "after_kwh less before_kwh, where one is null that counts as 0.", unit="kWh", ge=-FINITE, le=FINITE
+    )
+    status_before: str = column("Status of the day before.", isin=STATUSES)
+    status_after: str = column(
+        "Status of the day then.", null="the plant has no such day any more", isin=STATUSES
+    )
+    cause: str = column(CAUSE)
+    closed: bool = column(
+        "True where the month was closed by then: its figures stay, and adjustments has the difference."
+    )
+    noted_at: Utc = column("When it was noted.")
+    replaces: str = column(REPLACES)
+
+
+class RowChanges(
+    RowsChanged,
+    PlantKey,
+    table="row_changes",
+    layer="core",
+    key=("plant_id", "local_date", "replaces"),
+):
+    """Changed interval rows of final days, noted before their figures are made again: the evidence of restatements."""
+
+    local_date: pl.Date = column(LOCAL_DATE)
+    cause: str = column(CAUSE)
+    figures: str = column("Name of the stored file of energy_daily that the rows had been made into.")
+    replaces: str = column(REPLACES)
+
+
+class Adjustments(
+    PlantKey,
+    table="adjustments",
+    layer="report",
+    key=("plant_id", "month", "quantity"),
+    partition=("month",),
+    volatile=("noted_at",),
+):
+    """What a closed month's days add up to now, where that is not the closed figure: to be booked in an open month."""
+
+    month: pl.Date = column("First day of the closed month.")
+    quantity: str = column(QUANTITY.replace("energy_daily", "energy_monthly"))
+    closed_kwh: float = energy("As energy_monthly keeps it")
+    now_kwh: float = energy("As the days add up now")
+    difference_kwh: float = column(
+        "now_kwh less closed_kwh, where one is null that counts as 0.", unit="kWh", ge=-FINITE, le=FINITE
+    )
+    closed_at: Utc = column("When the month was closed.")
+    noted_at: Utc = column("When the difference became what it is.")
