@@ -1,0 +1,83 @@
+"""Two backfills and the run of a schedule at once, by Dagster's daemon: within the budget, each day once and whole."""
+
+import datetime as dt
+from typing import Any
+
+import polars as pl
+
+from pipeline.run_tags import DUE_AT, RANGE_END, RANGE_START
+from schemas import ApiRequests, EnergyDaily
+from tests.ui.conftest import BUDGET, ControlRoom, eventually
+from warehouse.lake import Lake
+
+NEWEST = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=40)
+LOCATION = "pipeline.definitions"
+REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
+PLANTS = 6
+
+LAUNCH_BACKFILL = """
+mutation launch($days: [String!]!, $repository: RepositorySelector!) {
+  launchPartitionBackfill(backfillParams: {
+    selector: {partitionSetName: "energy_days_partition_set", repositorySelector: $repository}, partitionNames: $days
+  }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } }
+}
+"""
+LAUNCH_RUN = """
+mutation launch($tags: [ExecutionTag!]!, $selector: JobOrPipelineSelector!) {
+  launchRun(executionParams: {selector: $selector, executionMetadata: {tags: $tags}}) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  }
+}
+"""
+RUNS = "{ runsOrError { ... on Runs { results { runId status startTime endTime tags { key value } } } } }"
+
+
+def days_back(first: int, last: int) -> list[str]:
+    return [str(NEWEST - dt.timedelta(days=n)) for n in range(first, last - 1, -1)]
+
+
+def runs_over(room: ControlRoom, days: set[str]) -> list[dict[str, Any]]:
+    """The runs that are about any of these days."""
+    found = []
+    for run in room.ask(RUNS)["runsOrError"]["results"]:
+        tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+        if {tags.get(RANGE_START), tags.get(RANGE_END)} & days:
+            found.append(run)
+    return found
+
+
+def test_two_backfills_and_a_schedule_keep_budget_and_days(control_room: ControlRoom) -> None:
+    assert control_room.sunledger("refresh").returncode == 0
+    first, second, scheduled = days_back(5, 3), days_back(4, 2), days_back(3, 1)
+    for days in (first, second):
+        answer = control_room.ask(LAUNCH_BACKFILL, days=days, repository=REPOSITORY)
+        assert answer["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", answer
+    tags = {RANGE_START: scheduled[0], RANGE_END: scheduled[-1], DUE_AT: dt.datetime.now(dt.UTC).isoformat()}
+    answer = control_room.ask(
+        LAUNCH_RUN,
+        tags=[{"key": key, "value": value} for key, value in tags.items()],
+        selector={**REPOSITORY, "jobName": "energy_days"},
+    )
+    assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
+
+    every = {*first, *second, *scheduled}
+    runs = eventually(lambda: _ended(runs_over(control_room, every)), within_s=420)
+    assert [run["status"] for run in runs] == ["SUCCESS"] * 3
+
+    assert max(run["startTime"] for run in runs) < min(run["endTime"] for run in runs), (
+        "They did not overlap."
+    )
+
+    assert control_room.sunledger("verify").returncode == 0
+    lake = Lake(str(control_room.home / "lake"), control_room.home / "tmp")
+    daily = lake.scan(EnergyDaily).collect().filter(pl.col("local_date").cast(pl.String).is_in(sorted(every)))
+    assert daily.height == daily.select("plant_id", "local_date").n_unique() == PLANTS * len(every)
+    asked = lake.scan(ApiRequests).select("asked_at", "status").sort("asked_at").collect()
+    assert asked.filter(pl.col("status") == 429).height == 0
+    rolling = asked.rolling("asked_at", period="300s").agg(pl.len())
+    assert rolling["len"].max() <= BUDGET  # type: ignore[operator]
+
+
+def _ended(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The three runs, when all have ended."""
+    return runs if len(runs) == 3 and all(run["endTime"] for run in runs) else []
