@@ -29,7 +29,7 @@ ARGUMENTS = [
 ]
 STARTS_WITHIN_S = 120
 # Small enough to hold three runs back.
-BUDGET = 600
+BUDGET = 240
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
