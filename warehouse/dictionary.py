@@ -11,6 +11,7 @@ from pathlib import Path
 
 from schemas import TABLES, Column, Table, columns, comment, storage
 from schemas.base import FINITE
+from warehouse.macros import MACROS
 from warehouse.meta import Meta
 from warehouse.views import CuratedView, curated_views
 
@@ -72,7 +73,7 @@ def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -
 
 def document() -> str:
     """The whole of docs/data-dictionary.md."""
-    return markdown((*TABLES, Meta), curated_views())
+    return markdown((*TABLES, Meta), curated_views()) + _macros()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -122,6 +123,11 @@ def _view(view: CuratedView) -> str:
         *(_row(f"`{name}`", text) for name, text in view.columns.items()),
     ]
     return f"### `{view.name}`\n\n{view.comment}\n\n" + "\n".join(rows) + "\n"
+
+
+def _macros() -> str:
+    rows = ["| macro | gives |", "|---|---|", *(_row(f"`{m.signature}`", m.comment) for m in MACROS)]
+    return "\n## Macros\n\nFunctions of the published file.\n\n" + "\n".join(rows) + "\n"
 
 
 def _row(*cells: str) -> str:

@@ -30,6 +30,7 @@ from pipeline.errors import SunledgerError
 from schemas import TABLES, EnergyDaily, Table, polars_schema, storage
 from warehouse.ddl import comment_on, comments, create_file_view, create_table, identifier, literal
 from warehouse.lake import Lake, Snapshot
+from warehouse.macros import MACROS, create
 from warehouse.meta import Meta, schema_hash
 from warehouse.views import curated_views
 
@@ -275,6 +276,8 @@ def _add_meta(
 
 
 def _add_curated(connection: duckdb.DuckDBPyConnection) -> None:
+    for macro in MACROS:
+        _execute(connection, create(macro))
     for view in curated_views():
         connection.execute(f"CREATE VIEW {identifier(view.name)} AS {view.query}")
         _execute(connection, comment_on("VIEW", view.name, view.comment, view.columns))

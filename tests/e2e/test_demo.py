@@ -15,11 +15,14 @@ import pytest
 
 from pipeline.cli.demo import MELBOURNE, NETHERLANDS
 from pipeline.steps import BALANCE, intervals_as_read
+from schemas import TABLES, Table, storage
 from warehouse.lake import Lake
+from warehouse.questions.__main__ import FILE, markdown
 
 ROOT = Path(__file__).parent.parent.parent
 RECORDINGS = ROOT / "sandbox" / "recordings"
 OCTOBER = [dt.date(2021, 10, day) for day in range(1, 32)]
+KEYED = [model for model in TABLES if storage(model).key and storage(model).published != "no"]
 MONTH_KWH = 503.986
 TOLERANCE_KWH = 0.01
 
@@ -172,3 +175,18 @@ def test_plant_figures_follow_from_the_published_energies(warehouse: duckdb.Duck
         WHERE abs(m.pv_generation_kwh - d.kwh) < 1e-9 AND m.pv_generation_kwh = e.pv_generation_kwh
     """
     assert warehouse.execute(sums).fetchall() == [(14,)]
+
+
+def test_the_twenty_questions_have_the_answers_that_are_documented(
+    warehouse: duckdb.DuckDBPyConnection,
+) -> None:
+    assert markdown(warehouse) == FILE.read_text(), (
+        "Run 'python -m warehouse.questions demo' after 'make demo'."
+    )
+
+
+@pytest.mark.parametrize("model", KEYED, ids=lambda model: storage(model).table)
+def test_no_two_rows_share_a_key(warehouse: duckdb.DuckDBPyConnection, model: type[Table]) -> None:
+    key = ", ".join(storage(model).key)
+    twice = f"SELECT {key} FROM {storage(model).table} GROUP BY {key} HAVING count(*) > 1"
+    assert warehouse.execute(twice).fetchall() == []

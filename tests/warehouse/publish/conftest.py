@@ -14,6 +14,8 @@ from schemas import (
     EnergyBalanceIntervals,
     EnergyDaily,
     EnergyMonthly,
+    KpiDaily,
+    KpiMonthly,
     Logs,
     Plants,
     PvIntervals,
@@ -41,7 +43,13 @@ DEFAULTS: dict[Any, Any] = {
     pl.Date: FIRST,
     pl.Datetime: NOW,
 }
-WORDS = {"backend": "ennexos", "interval_basis": "previous_row", "status": "complete", "scope": "value"}
+WORDS = {
+    "backend": "ennexos",
+    "interval_basis": "previous_row",
+    "status": "complete",
+    "scope": "value",
+    "irradiation_source": "none",
+}
 
 
 def make_frame(model: type[Table], rows: Rows) -> pl.DataFrame:
@@ -125,6 +133,8 @@ def fill(lake: Lake) -> None:
             {"plant_id": "b", "device_id": "b1", "local_date": FIRST, "pv_generation_kwh": 4.0} | half,
         ],
     )
+    put(lake, KpiDaily, [{"plant_id": "a", "local_date": FIRST, "final_yield_kwh_per_kw": 3.0}])
+    put(lake, KpiMonthly, [whole | {"plant_id": "a", "final_yield_kwh_per_kw": 5.0}])
     noon = dt.datetime(2021, 10, 1, 12, tzinfo=dt.UTC)
     for model, device in ((EnergyBalanceIntervals, {}), (PvIntervals, {"device_id": "a1"})):
         put(

@@ -1,0 +1,88 @@
+"""The published tables against their contract: nothing changes in silence."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from schemas import TABLES, columns
+from warehouse import contract
+from warehouse.meta import Meta
+
+TODAY = dt.date(2030, 1, 2)
+TYPES = {
+    *("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL(18,2)"),
+    *("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "BLOB"),
+}
+
+
+def test_the_contract_is_what_the_models_say() -> None:
+    version, promised = contract.read()
+    assert contract.differences(promised, contract.published()) == ([], []), (
+        f"The published tables changed: run '{contract.REMAKE}' and commit what it writes."
+    )
+    assert contract.FILE.read_text() == contract.text(version, promised)
+    newest = contract.CHANGES.read_text().partition(contract.VERSIONS)[2].split("### ")[1]
+    assert newest.startswith(f"{version[0]}.{version[1]} (")
+
+
+def test_no_type_surprises() -> None:
+    assert {c.duckdb_type for model in (*TABLES, Meta) for c in columns(model)} <= TYPES
+    types = {kind for kind, *_ in contract.published().values()}
+    assert types - {"", "macro"} <= TYPES - {"BLOB"}
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A contract and a list of changes of the test's own."""
+    monkeypatch.setattr(contract, "FILE", tmp_path / "contract.csv")
+    monkeypatch.setattr(contract, "CHANGES", tmp_path / "changes.md")
+    (tmp_path / "changes.md").write_text("Policy.\n\n## Versions\n\n### 3.1 (2029-01-01)\n")
+    return tmp_path
+
+
+def promise(**changed: tuple[str, ...] | None) -> None:
+    """Write version 3.1: what is published now, but for some columns of energy_daily."""
+    facts = contract.published()
+    for name, fact in changed.items():
+        if fact is None:
+            del facts["energy_daily", name]
+        else:
+            facts["energy_daily", name] = fact
+    contract.FILE.write_text(contract.text((3, 1), facts))
+
+
+def test_an_addition_raises_the_second_number(files: Path) -> None:
+    promise(coverage=None)
+    assert contract.main([], TODAY) == 0
+    assert contract.read() == ((3, 2), contract.published())
+    told = "## Versions\n\n### 3.2 (2030-01-02)\n\n* energy_daily.coverage added\n\n### 3.1"
+    assert told in (files / "changes.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "fact", "told"),
+    [
+        ("old", ("DOUBLE", "null", "kW"), "energy_daily.old removed"),
+        ("coverage", ("BIGINT", "null", "1"), "energy_daily.coverage: BIGINT null 1 became DOUBLE null 1"),
+    ],
+)
+def test_a_break_must_be_confirmed(
+    files: Path, capsys: pytest.CaptureFixture[str], name: str, fact: tuple[str, ...], told: str
+) -> None:
+    promise(**{name: fact})
+    before = contract.FILE.read_text()
+    assert contract.main([], TODAY) == 1
+    assert told in capsys.readouterr().err
+    assert contract.FILE.read_text() == before
+    assert contract.main(["--breaking"], TODAY) == 0
+    assert contract.read()[0] == (4, 0)
+    assert f"* {told}\n" in (files / "changes.md").read_text()
+
+
+def test_without_a_change_nothing_is_written(files: Path) -> None:
+    promise()
+    assert contract.main([], TODAY) == 0
+    assert contract.read()[0] == (3, 1)
+    assert contract.main(["--force"], TODAY) == 2
+    assert "3.2" not in (files / "changes.md").read_text()

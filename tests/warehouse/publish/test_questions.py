@@ -1,0 +1,76 @@
+"""The twenty questions, the macros for local time, and the keys, on a published file."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+from schemas import TABLES, storage
+from warehouse.macros import MACROS
+from warehouse.publish import OFFLINE, Published
+from warehouse.questions import Question, questions
+from warehouse.questions.__main__ import FILE
+
+KEYED = [model for model in TABLES if storage(model).key and storage(model).published != "no"]
+
+
+@pytest.fixture
+def db(published: Published) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file as a reader without internet opens it, in a time zone of its own."""
+    with duckdb.connect(str(published.path), read_only=True, config=dict(OFFLINE)) as connection:
+        connection.execute("SET TimeZone = 'Asia/Tokyo'")
+        yield connection
+
+
+def test_there_are_twenty() -> None:
+    assert [question.number for question in questions()] == list(range(1, 21))
+    assert len({question.text for question in questions()}) == 20
+
+
+@pytest.mark.parametrize("question", questions(), ids=lambda question: str(question.number))
+def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, question: Question) -> None:
+    answer = db.execute(question.query)
+    names = [name for name, *_ in answer.description or ()]
+    documented = (
+        f"## {question.number}. {question.text}\n\n```sql\n{question.query}\n```\n\n| {' | '.join(names)} |"
+    )
+    assert documented in FILE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        # 2025-10-26 01:30 UTC is the second 02:30 of Berlin's autumn night.
+        (
+            "CAST(local_time(TIMESTAMPTZ '2025-10-26 01:30:00+00', 'Europe/Berlin') AS VARCHAR)",
+            "2025-10-26 02:30:00",
+        ),
+        ("local_day(TIMESTAMPTZ '2025-10-31 23:30:00+00', 'Europe/Berlin')", dt.date(2025, 11, 1)),
+        ("local_month(TIMESTAMPTZ '2025-10-31 23:30:00+00', 'Europe/Berlin')", dt.date(2025, 11, 1)),
+        ("epoch(day_start(DATE '2025-10-27', 'Europe/Berlin'))", 1761519600.0),
+        ("day_hours(DATE '2025-10-26', 'Europe/Berlin')", 25.0),
+        ("day_hours(DATE '2025-03-30', 'Europe/Berlin')", 23.0),
+        ("month_of(DATE '2025-10-26')", dt.date(2025, 10, 1)),
+    ],
+)
+def test_macros_know_local_time_whatever_the_reader_s_zone(
+    db: duckdb.DuckDBPyConnection, call: str, expected: object
+) -> None:
+    assert db.execute(f"SELECT {call}").fetchall() == [(expected,)]
+
+
+def test_every_macro_has_its_comment(db: duckdb.DuckDBPyConnection) -> None:
+    found = db.execute("SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal").fetchall()
+    assert dict(found) == {macro.name: macro.comment for macro in MACROS}
+
+
+@pytest.mark.parametrize("model", KEYED, ids=lambda model: storage(model).table)
+def test_keys_are_told_and_unique(db: duckdb.DuckDBPyConnection, model: type) -> None:
+    kept = storage(model)
+    key = ", ".join(kept.key)
+    twice = f"SELECT {key} FROM {kept.table} GROUP BY {key} HAVING count(*) > 1"
+    assert db.execute(twice).fetchall() == []
+    comments = "SELECT comment FROM duckdb_{}() WHERE {}_name = ? AND NOT internal"
+    kind = ("views", "view") if kept.published == "view" else ("tables", "table")
+    assert db.execute(comments.format(*kind), [kept.table]).fetchall()[0][0].endswith(f"Key: {key}.")

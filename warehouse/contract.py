@@ -1,0 +1,109 @@
+"""The contract with those who query the published file: its tables, views, columns, types and units, with a version.
+
+`python -m warehouse.contract` compares the models with `contract.csv`. What was only added raises the second number of
+the version; what was taken away, renamed or changed raises the first one and needs `--breaking`. The change is written
+to docs/schema-changes.md, which holds the policy too.
+"""
+
+import csv
+import datetime as dt
+import sys
+from collections.abc import Iterator, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TypeAlias
+
+from schemas import TABLES, Table, columns, storage
+from warehouse.macros import MACROS
+from warehouse.meta import Meta
+from warehouse.views import curated_views
+
+FILE = Path(__file__).with_name("contract.csv")
+CHANGES = Path(__file__).parents[1] / "docs" / "schema-changes.md"
+REMAKE = "python -m warehouse.contract"
+HEAD = ["table", "column", "type", "null", "unit"]
+VERSIONS = "## Versions\n"
+
+# Type, null and unit of each (table, column).
+Facts: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
+
+
+def published() -> Facts:
+    """What the published file promises by the models, views and macros. A view's types follow from its tables."""
+    facts: Facts = {}
+    models: tuple[type[Table], ...] = (*TABLES, Meta)
+    for model in models:
+        if storage(model).published != "no":
+            for c in columns(model):
+                null = "null" if c.nullable else "not null"
+                facts[storage(model).table, c.name] = (c.duckdb_type, null, c.unit)
+    for view in curated_views():
+        facts |= {(view.name, name): ("", "", "") for name in view.columns}
+    return facts | {(macro.signature, ""): ("macro", "", "") for macro in MACROS}
+
+
+def read() -> tuple[tuple[int, int], Facts]:
+    """The version and the promises of the committed file."""
+    first, *lines = csv.reader(FILE.read_text("utf-8").splitlines())
+    major, minor = first[0].removeprefix("# version ").split(".")
+    facts = {(table, column): tuple(rest) for table, column, *rest in lines[1:]}
+    return (int(major), int(minor)), facts
+
+
+def text(version: tuple[int, int], facts: Facts) -> str:
+    """The file's content."""
+    out = StringIO()
+    write = csv.writer(out, lineterminator="\n")
+    write.writerow([f"# version {version[0]}.{version[1]}"])
+    write.writerow(HEAD)
+    write.writerows([*key, *rest] for key, rest in facts.items())
+    return out.getvalue()
+
+
+def differences(before: Facts, after: Facts) -> tuple[list[str], list[str]]:
+    """What was added, and what breaks a query that worked, each as a line for people."""
+    added = [f"{_name(key)} added" for key in after if key not in before]
+    gone = [f"{_name(key)} removed" for key in before if key not in after]
+    changed = [
+        f"{_name(key)}: {' '.join(filter(None, before[key]))} became {' '.join(filter(None, after[key]))}"
+        for key in before
+        if key in after and before[key] != after[key]
+    ]
+    return added, gone + changed
+
+
+def main(arguments: Sequence[str], today: dt.date) -> int:
+    """Bring the file up to date. Returns the exit code: 1 for a break that was not confirmed, 2 for wrong usage."""
+    if arguments not in ([], ["--breaking"]):
+        sys.stderr.write(f"Usage: {REMAKE} [--breaking]\n")
+        return 2
+    (major, minor), before = read()
+    after = published()
+    added, breaking = differences(before, after)
+    if breaking and not arguments:
+        lines = "".join(f"  {line}\n" for line in breaking)
+        sys.stderr.write(
+            f"Queries that worked would fail or change:\n{lines}"
+            f"Keep the old column beside the new one, or confirm by '{REMAKE} --breaking'.\n"
+        )
+        return 1
+    if added or breaking:
+        version = (major + 1, 0) if breaking else (major, minor + 1)
+        changes = CHANGES.read_text("utf-8")
+        entry = "".join(_entry(version, breaking + added, today))
+        CHANGES.write_text(changes.replace(VERSIONS, VERSIONS + entry, 1), "utf-8")
+        FILE.write_text(text(version, after), "utf-8")
+    return 0
+
+
+def _entry(version: tuple[int, int], lines: list[str], today: dt.date) -> Iterator[str]:
+    yield f"\n### {version[0]}.{version[1]} ({today})\n\n"
+    yield from (f"* {line}\n" for line in lines)
+
+
+def _name(key: tuple[str, str]) -> str:
+    return ".".join(filter(None, key))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], dt.datetime.now(dt.UTC).date()))

@@ -1,0 +1,59 @@
+"""Write docs/questions.md: each question with its SQL and its result on the demo (`make demo`)."""
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.publish import connect
+from warehouse.questions import questions
+
+FILE = Path(__file__).parents[2] / "docs" / "questions.md"
+INTRODUCTION = """# Twenty questions
+
+What analysts ask first, with the SQL for the published file and its result on the demo. Made by `make demo` and
+`python -m warehouse.questions demo` from `warehouse/questions/`: change those, not this file.
+
+Open the file read-only with any DuckDB from 1.2 on (`demo/sunledger.duckdb` after `make demo`). What each table, view
+and macro means is in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`.
+"""
+
+
+def markdown(connection: duckdb.DuckDBPyConnection) -> str:
+    """All questions, with their results by this warehouse."""
+    parts = [INTRODUCTION]
+    for question in questions():
+        answer = connection.execute(question.query)
+        names = [name for name, *_ in answer.description or ()]
+        parts.append(
+            f"## {question.number}. {question.text}\n\n```sql\n{question.query}\n```\n\n"
+            + _table(names, answer.fetchall())
+        )
+    return "\n".join(parts)
+
+
+def _table(names: list[str], rows: list[tuple[Any, ...]]) -> str:
+    lines = [names, ["---"] * len(names), *([_cell(value) for value in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dt.datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return "" if value is None else str(value).replace("|", "\\|")
+
+
+def main(arguments: list[str]) -> int:
+    """Write the file from the demo in the given folder."""
+    if len(arguments) != 1:
+        sys.stderr.write("Give the demo's folder: python -m warehouse.questions demo\n")
+        return 2
+    with connect(Path(arguments[0]) / "sunledger.duckdb") as connection:
+        FILE.write_text(markdown(connection), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,37 @@
+-- Figures of each plant and month by IEC 61724-1 with the plant's name; kpi_monthly has their formulas, inputs and reasons.
+--
+-- plant_id: Plant's id.
+-- plant_name: Name that the owner gave.
+-- month: First day of the calendar month.
+-- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
+-- coverage: Share of the expected time that rows with a value cover. Unit: 1. Null: nothing was expected.
+-- irradiation_source: sensor, clear_sky (an upper bound, so performance ratios are lower bounds) or none.
+-- final_yield_kwh_per_kw: Final yield. Unit: kWh/kW. Null: see the reason in kpi_monthly.
+-- reference_yield_h: Reference yield. Unit: h. Null: see the reason in kpi_monthly.
+-- performance_ratio: Performance ratio of the measured window. Unit: 1. Null: see the reason in kpi_monthly.
+-- performance_ratio_period: Performance ratio of the whole period. Unit: 1. Null: see the reason in kpi_monthly.
+-- capacity_factor: Capacity factor by AC power. Unit: 1. Null: see the reason in kpi_monthly.
+-- availability_time: Availability by time. Unit: 1. Null: see the reason in kpi_monthly.
+-- availability_energy: Availability by energy. Unit: 1. Null: see the reason in kpi_monthly.
+-- self_consumption_rate: Self-consumption rate. Unit: 1. Null: see the reason in kpi_monthly.
+-- self_supply_rate: Self-supply rate (autarky). Unit: 1. Null: see the reason in kpi_monthly.
+-- co2_avoided_kg: CO2 avoided. Unit: kg. Null: see the reason in kpi_monthly.
+SELECT
+    kpi.plant_id,
+    plants.name AS plant_name,
+    kpi.month,
+    kpi.status,
+    kpi.coverage,
+    kpi.irradiation_source,
+    kpi.final_yield_kwh_per_kw,
+    kpi.reference_yield_h,
+    kpi.performance_ratio,
+    kpi.performance_ratio_period,
+    kpi.capacity_factor,
+    kpi.availability_time,
+    kpi.availability_energy,
+    kpi.self_consumption_rate,
+    kpi.self_supply_rate,
+    kpi.co2_avoided_kg
+FROM kpi_monthly AS kpi
+LEFT JOIN plants ON plants.plant_id = kpi.plant_id
