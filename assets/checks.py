@@ -108,6 +108,17 @@ def closed_months(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    name="reconciles",
+    asset="reconciliation",
+    description="Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
+)
+def reconciles(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Warn when differences from SMA's own figures stay unexplained."""
+    with told():
+        return result(steps.reconciles(runtime))
+
+
+@dg.asset_check(
     name="readable",
     asset="warehouse",
     description="The published file opens as its readers open it, and each of its tables can be read.",
@@ -226,3 +237,8 @@ def day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinit
 def publish_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with the published file."""
     return [readable]
+
+
+def vendor_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks that go with SMA's own energies."""
+    return [reconciles]

@@ -30,10 +30,12 @@ from schemas import (
     Plants,
     RawDeviceLogs,
     RawDevices,
+    RawEnergyMonths,
     RawLogs,
     RawMeasurementSets,
     RawOtherSets,
     RawPlants,
+    Reconciliation,
     storage,
 )
 
@@ -133,6 +135,27 @@ def month_assets() -> list[dg.AssetsDefinition]:
             every="month",
         ),
         whole(LogMessages, steps.write_log_messages, deps=["logs", "plants"], kinds=FROM_LAKE),
+    ]
+
+
+def vendor_assets() -> list[dg.AssetsDefinition]:
+    """SMA's own energies of the last month, and ours beside them: once a month, since each plant costs a request."""
+    return [
+        whole(
+            RawEnergyMonths,
+            steps.fetch_energy_months,
+            deps=["plants", "measurement_sets"],
+            kinds=FROM_API,
+            pool=API_POOL,
+            every="month",
+        ),
+        whole(
+            Reconciliation,
+            steps.write_reconciliation,
+            deps=["raw_energy_months", "energy_daily", "dc_energy_intervals", "plants"],
+            kinds=FROM_LAKE,
+            every="month",
+        ),
     ]
 
 

@@ -11,10 +11,18 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from assets.checks import day_checks, list_checks, publish_checks
+from assets.checks import day_checks, list_checks, publish_checks, vendor_checks
 from assets.common import EVERY
 from assets.published import warehouse
-from assets.tables import chosen, fetched_day_assets, list_assets, made_day_assets, money_assets, month_assets
+from assets.tables import (
+    chosen,
+    fetched_day_assets,
+    list_assets,
+    made_day_assets,
+    money_assets,
+    month_assets,
+    vendor_assets,
+)
 from pipeline.due import FIRST_ZONE
 from pipeline.run_tags import limits
 from pipeline.runtime import Runtime
@@ -53,7 +61,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     days = day_partitions(settings)
     lists, fetched, made = list_assets(), fetched_day_assets(days), made_day_assets(days)
     reports = [*month_assets(), *money_assets(), warehouse]
-    assets = [*lists, *fetched, *made, *reports]
+    assets = [*lists, *fetched, *made, *vendor_assets(), *reports]
     cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
     finish = dg.define_asset_job(
         ENERGY_JOB,
@@ -62,7 +70,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     )
     return dg.Definitions(
         assets=assets,
-        asset_checks=[*list_checks(), *day_checks(days), *publish_checks()],
+        asset_checks=[*list_checks(), *day_checks(days), *vendor_checks(), *publish_checks()],
         jobs=[
             dg.define_asset_job(
                 LISTS_JOB,

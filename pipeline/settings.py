@@ -291,6 +291,12 @@ class Settings(BaseSettings):
         description="Thresholds of the quality rules (TOML). Default: none, those that come with sunledger.",
     )
 
+    gap_policy: Literal["none", "vendor"] = Field(
+        default="none",
+        description="Which figure the table reconciliation says would be booked for a day with a gap that SMA's own "
+        "figure bridges: none (the measured one) or vendor (SMA's). No other table follows it. Default: none.",
+    )
+
     def require_credentials(self) -> None:
         """Raise ConfigurationError naming every credential that is missing (a login is not one of them)."""
         needed = {

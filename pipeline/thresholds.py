@@ -34,6 +34,9 @@ class Thresholds:
     identity_share: float
     inverters_kwh: float
     inverters_share: float
+    reconcile_kwh: float
+    reconcile_share: float
+    reconcile_share_hours: float
 
 
 def load_thresholds(path: Path | None = None) -> Thresholds:

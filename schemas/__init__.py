@@ -2,7 +2,7 @@
 
 from schemas.access import Consents
 from schemas.base import Column, Storage, Table, columns, comment, polars_schema, storage
-from schemas.changes import Adjustments, Restatements, RowChanges
+from schemas.changes import Adjustments, Reconciliation, Restatements, RowChanges
 from schemas.core import (
     Devices,
     EnergyBalanceIntervals,
@@ -24,6 +24,7 @@ from schemas.raw import (
     RawDevices,
     RawEnergyBalance,
     RawEnergyMix,
+    RawEnergyMonths,
     RawGrid,
     RawLogs,
     RawMeasurementSets,
@@ -61,6 +62,7 @@ RAW: tuple[type[RawAnswers], ...] = (
     RawDc,
     RawDcEnergy,
     RawSensor,
+    RawEnergyMonths,
     RawOtherSets,
     RawLogs,
     RawDeviceLogs,
@@ -95,6 +97,7 @@ TABLES: tuple[type[Table], ...] = (
     Restatements,
     RowChanges,
     Adjustments,
+    Reconciliation,
     LogMessages,
     BillingUnits,
     Invoices,
@@ -142,6 +145,7 @@ __all__ = [
     "RawDevices",
     "RawEnergyBalance",
     "RawEnergyMix",
+    "RawEnergyMonths",
     "RawGrid",
     "RawLogs",
     "RawMeasurementSets",
@@ -149,6 +153,7 @@ __all__ = [
     "RawPlants",
     "RawPv",
     "RawSensor",
+    "Reconciliation",
     "Restatements",
     "RowChanges",
     "SensorIntervals",

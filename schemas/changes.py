@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from schemas.base import FINITE, Table, Utc, column, energy
+from schemas.base import FINITE, Table, Utc, column, energy, ratio
 from schemas.core import LOCAL_DATE, PlantKey
 from schemas.report import STATUSES
 
@@ -94,3 +94,64 @@ class Adjustments(
     )
     closed_at: Utc = column("When the month was closed.")
     noted_at: Utc = column("When the difference became what it is.")
+
+
+REASONS = [
+    "none",
+    "rounding",
+    "gap",
+    "spike",
+    "hole_carried_over",
+    "not_measured",
+    "no_vendor_value",
+    "unexplained",
+]
+
+
+class Reconciliation(
+    PlantKey,
+    table="reconciliation",
+    layer="report",
+    key=("plant_id", "month", "period", "local_date", "quantity"),
+    partition=("month",),
+):
+    """Energies that we measured beside SMA's own, by plant, quantity, day and month. A difference is never repaired."""
+
+    month: pl.Date = column("First day of the calendar month.")
+    period: str = column("Whether the row is for a day or for the whole month.", isin=["day", "month"])
+    local_date: pl.Date = column("The day, or the first one of the month.")
+    quantity: str = column(QUANTITY)
+    measured_kwh: float = energy("Integrated from mean powers, as in energy_daily")
+    vendor_kwh: float = energy("SMA's own figure of the day (of the month: their sum)")
+    energy_values_kwh: float = column(
+        "Sum of SMA's energy values by the interval: of PV the set EnergyDc, which is measured before the inverter.",
+        unit="kWh",
+        null="not asked for (SUNLEDGER_SETS), or none came",
+        ge=0,
+        le=FINITE,
+    )
+    difference_kwh: float = column(
+        "measured_kwh less vendor_kwh.", unit="kWh", null="one of the two is null", ge=-FINITE, le=FINITE
+    )
+    tolerance_kwh: float = column(
+        "How far the two may differ, by the thresholds of docs/quality.md.",
+        unit="kWh",
+        null="SMA gives no figure",
+        ge=0,
+        le=FINITE,
+    )
+    reason: str = column(
+        "Why they differ. none: they don't. rounding: within the tolerance. gap: the day has one and SMA's figure is "
+        "larger. spike: a value of the day was set aside. hole_carried_over: a day beside it differs as much the other "
+        "way, and one of the two has a gap. not_measured: only SMA has a figure. no_vendor_value: only we have one. "
+        "unexplained: none of these. Of a month: that of its largest difference.",
+        isin=REASONS,
+    )
+    agrees: bool = column("True where both are there and differ by no more than the tolerance.")
+    coverage: float = ratio(
+        "Share of the expected time that the measured figure covers.", null="nothing was expected"
+    )
+    would_book: str = column(
+        "Which figure SUNLEDGER_GAP_POLICY would book: measured, or vendor for gaps under the policy vendor.",
+        isin=["measured", "vendor"],
+    )

@@ -25,7 +25,9 @@ class RawAnswers(
     device_id: str = column("Device asked for; empty where a plant was asked for.")
     set_type: str = column("Measurement set as the API names it; empty where the request has none.")
     request_date: str = column("The request's date as sent, or its first and last; empty where it has none.")
-    local_date: pl.Date = column("Partition: the plant-local day asked for, or the day of asking.")
+    local_date: pl.Date = column(
+        "Partition: the plant-local day asked for, the first day of a month asked for, or the day of asking."
+    )
     target: str = column(
         "Path and query that answered, without host: after a move of the plant, those of the new id."
     )
@@ -97,6 +99,10 @@ class RawDcEnergy(RawAnswers, table="raw_dc_energy"):
 
 class RawSensor(RawAnswers, table="raw_sensor"):
     """Answers to each sensor's Sensor set, one plant-local day a partition."""
+
+
+class RawEnergyMonths(RawAnswers, table="raw_energy_months"):
+    """Answers to each plant's EnergyBalance by the month: SMA's own energy of each day. A month a partition."""
 
 
 class RawOtherSets(RawAnswers, table="raw_other_sets", partition=("local_date", "set_type")):

@@ -161,6 +161,27 @@ def plan(
 
 
 @app.command()
+def reconcile(
+    *,
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month; it must be over.")],
+    plants: Annotated[
+        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask again for what is stored and final.")] = False,
+    max_requests: Annotated[
+        int | None, typer.Option(min=1, help="Refuse a month that needs more requests.")
+    ] = None,
+) -> None:
+    """Compare a month with SMA's own figures, one request a plant; differences are shown, never repaired."""
+    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.cli.reconcile import run  # noqa: PLC0415
+
+    with _runtime(plants, again=again) as runtime:
+        run(runtime, month_of("--month", month), max_requests)
+        _tell_missing(runtime)
+
+
+@app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
     from pipeline.runs import recorded  # noqa: PLC0415

@@ -13,10 +13,11 @@ from pipeline.errors import SmaError, UsageError
 
 Endpoint = Literal["plants", "devices", "sets", "measurements", "logs"]
 
-Period = Literal["Day", "Week"]
+Period = Literal["Day", "Week", "Month"]
 
 DAY: Period = "Day"
 WEEK: Period = "Week"
+MONTH: Period = "Month"
 
 _PLANT_LIST_PARAMS = (("WithStatus", "true"), ("WithInstallation", "true"), ("WithLocation", "true"))
 _DEVICE_LIST_PARAMS = (("WithDeactivatedDevices", "true"),)
@@ -26,8 +27,9 @@ _DEVICE_LIST_PARAMS = (("WithDeactivatedDevices", "true"),)
 class Request:
     """One GET of the Monitoring API. Build it with the constructors below; unused parts stay empty strings.
 
-    `period` is the API's word (`Day`, `Month`, ...), `date` its `Date` parameter (`YYYY-MM-DD` for a day or week) or,
-    for logs, the day or the days from and to (`YYYY-MM-DD/YYYY-MM-DD`). An empty `device_id` means the plant itself.
+    `period` is the API's word (`Day`, `Month`, ...), `date` its `Date` parameter (`YYYY-MM-DD` for a day or week,
+    `YYYY-MM` for a month) or, for logs, the day or the days from and to (`YYYY-MM-DD/YYYY-MM-DD`). An empty `device_id`
+    means the plant itself.
     """
 
     endpoint: Endpoint
@@ -76,6 +78,11 @@ class Request:
         Whether a week begins with its date or is that date's calendar week is not known: ask with a Monday.
         """
         return cls("measurements", plant_id, device_id, set_type, period, _iso_day(day))
+
+    @classmethod
+    def plant_month(cls, plant_id: str, set_type: str, month: dt.date) -> Self:
+        """SMA's own energies of a plant-level set, a row for each day of the month: Wh."""
+        return cls("measurements", plant_id, "", set_type, MONTH, f"{month:%Y-%m}")
 
     @classmethod
     def logs(

@@ -31,6 +31,13 @@ from pipeline.steps.fetching import (
 )
 from pipeline.steps.kpi import write_kpi_daily, write_kpi_monthly
 from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
+from pipeline.steps.reconciling import (
+    fetch_energy_months,
+    last_month,
+    month_requests,
+    reconciles,
+    write_reconciliation,
+)
 from pipeline.steps.sources import SETS, SOURCES, check_sets, not_chosen
 from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
 from pipeline.steps.watching import budget, completeness, drift, freshness, published, quality, whole
@@ -54,6 +61,7 @@ __all__ = [
     "drift",
     "fetch_device_logs",
     "fetch_devices",
+    "fetch_energy_months",
     "fetch_logs",
     "fetch_measurement_sets",
     "fetch_other_sets",
@@ -62,11 +70,14 @@ __all__ = [
     "freshness",
     "intervals_as_read",
     "judge_times",
+    "last_month",
     "listed",
+    "month_requests",
     "not_chosen",
     "open_month",
     "published",
     "quality",
+    "reconciles",
     "refresh_consents",
     "standing",
     "stored_days",
@@ -85,4 +96,5 @@ __all__ = [
     "write_measurement_sets",
     "write_other_intervals",
     "write_plants",
+    "write_reconciliation",
 ]

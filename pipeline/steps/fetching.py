@@ -74,7 +74,7 @@ def fetch_set(
     Days of one calendar week are asked for together. Weeks that are finished stay when a later one fails.
     """
     for week in asking.weeks(days):
-        yield from _fetch_days(runtime, wanted_set(runtime, source, week))
+        yield from fetch_days(runtime, wanted_set(runtime, source, week))
 
 
 def fetch_other_sets(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
@@ -83,7 +83,7 @@ def fetch_other_sets(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tupl
         _tell_odd_sets(runtime, week[0])
         reports = {day: Report(facts={"requests": 0, "sets": []}) for day in week}
         for name in other_sets(runtime):
-            for day, report in _fetch_days(runtime, wanted_set(runtime, other(name), week)):
+            for day, report in fetch_days(runtime, wanted_set(runtime, other(name), week)):
                 reports[day].rows += report.rows
                 reports[day].changed |= report.changed
                 reports[day].facts["requests"] += report.facts["requests"]
@@ -94,13 +94,13 @@ def fetch_other_sets(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tupl
 def fetch_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
     """Ask for what the days lack of every plant's log; each day as it is stored."""
     for week in asking.weeks(days):
-        yield from _fetch_days(runtime, wanted_logs(runtime, week))
+        yield from fetch_days(runtime, wanted_logs(runtime, week))
 
 
 def fetch_device_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
     """Ask for what the days lack of every device's own log; each day as it is stored."""
     for week in asking.weeks(days):
-        yield from _fetch_days(runtime, wanted_device_logs(runtime, week))
+        yield from fetch_days(runtime, wanted_device_logs(runtime, week))
 
 
 def device_requests(runtime: Runtime) -> list[Request]:
@@ -142,11 +142,11 @@ def _fetch_list(runtime: Runtime, model: type[RawAnswers], requests: Sequence[Re
     today = runtime.today()
     asked = [Asked(request, {today: None}) for request in requests]
     days = {today: Fetched(runtime.settings.sma_time_basis)}
-    ((_, report),) = _fetch_days(runtime, Wanted(model, asked, days, {}))
+    ((_, report),) = fetch_days(runtime, Wanted(model, asked, days, {}))
     return report
 
 
-def _fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Report]]:
+def fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Report]]:
     """Ask, and replace each day's part by what came; all days of the answers are on their way at once."""
     if not wanted.asked:
         yield from ((day, Report(facts={"requests": 0})) for day in wanted.days)

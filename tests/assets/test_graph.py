@@ -67,7 +67,7 @@ def test_only_raw_assets_hold_the_pool_of_the_api() -> None:
 
 def covered(defs: dg.Definitions) -> set[str]:
     """The assets that the jobs make."""
-    jobs = [defs.resolve_job_def(name) for name in (LISTS_JOB, DAYS_JOB)]
+    jobs = [defs.resolve_job_def(name) for name in (LISTS_JOB, DAYS_JOB, "close_month")]
     return {key.path[0] for job in jobs for key in job.asset_layer.executable_asset_keys}
 
 
@@ -79,6 +79,7 @@ def test_the_jobs_cover_the_graph() -> None:
 def test_the_jobs_leave_out_the_sets_that_are_not_asked_for() -> None:
     asked = {name for name in covered(DEFS) if name.startswith("raw_")}
     lists = {"raw_plants", "raw_devices", "raw_measurement_sets"}
+    lists |= {"raw_energy_months"}
     assert asked == lists | {"raw_energy_balance", "raw_pv", "raw_logs"}
     made = covered(build_definitions(load_settings(env_file=None, sets="powerdc", logs="none")))
     assert {name for name in made if name.startswith("raw_")} == lists | {"raw_dc"}
@@ -87,7 +88,8 @@ def test_the_jobs_leave_out_the_sets_that_are_not_asked_for() -> None:
 
 def test_the_month_is_closed_and_published() -> None:
     made = DEFS.resolve_job_def("close_month").asset_layer.executable_asset_keys
-    assert {dg.AssetKey("energy_monthly"), dg.AssetKey("warehouse")} <= set(made)
+    wanted = ("energy_monthly", "raw_energy_months", "reconciliation", "warehouse")
+    assert {dg.AssetKey(name) for name in wanted} <= set(made)
 
 
 def test_a_column_schema_has_types_and_rules() -> None:

@@ -191,6 +191,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "pack",
         "close",
         "open",
+        "reconcile",
         "ui",
         "doctor",
         "sandbox",

@@ -1,0 +1,108 @@
+"""Our energies beside the vendor's own, end to end against the sandbox: what each fault makes of the comparison."""
+
+import datetime as dt
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline import steps
+from pipeline.errors import UsageError
+from pipeline.runtime import Runtime
+from pipeline.settings import load_settings
+from sandbox.launch import running
+from schemas import EnergyDaily, Quarantine, Reconciliation
+from tests.e2e.test_days import refresh
+
+MONTH = dt.date(2025, 6, 1)
+# From a Monday on: a week's answer begins there, and so does the spike.
+DAYS = [dt.date(2025, 6, day) for day in (9, 10, 11)]
+NOW = dt.datetime(2025, 7, 15, 12, tzinfo=dt.UTC)
+PV = "pv_generation"
+
+
+def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
+    """The table after three days of two plants and their month."""
+    with running("--plants", "2", "--time-basis", "utc", "--seed", "7", *options) as address:
+        given = {name.lower(): value for name, value in address.settings().items()}
+        chosen = load_settings(env_file=None, home=home, **(given | settings))
+        with Runtime(chosen, now=lambda: NOW) as runtime:
+            refresh(runtime)
+            for _ in steps.fetch_set(runtime, steps.BALANCE, DAYS):
+                pass
+            for day in DAYS:
+                steps.write_intervals(runtime, steps.BALANCE, day)
+                steps.write_energy_daily(runtime, day)
+            before = runtime.lake.scan(EnergyDaily).collect()
+            plants = len(steps.month_requests(runtime, MONTH))
+            assert plants >= 2
+            report = steps.fetch_energy_months(runtime, MONTH)
+            assert report.facts["requests"] == plants
+            # What is stored and final is not asked for again.
+            assert steps.month_requests(runtime, MONTH) == []
+            steps.write_reconciliation(runtime)
+            assert not steps.write_reconciliation(runtime).changed
+            # A difference is shown, and never repaired.
+            assert runtime.lake.scan(EnergyDaily).collect().equals(before)
+            assert (
+                runtime.lake.scan(Quarantine)
+                .filter(pl.col("source") == "raw_energy_months")
+                .collect()
+                .is_empty()
+            )
+            return runtime.lake.scan(Reconciliation).collect()
+
+
+def pv(found: pl.DataFrame) -> pl.DataFrame:
+    return found.filter(pl.col("quantity") == PV, pl.col("period") == "day").sort("plant_id", "local_date")
+
+
+def test_without_faults_all_figures_agree(tmp_path: Path) -> None:
+    found = reconciled(tmp_path)
+    assert found["agrees"].all()
+    assert set(found["reason"]) <= {"none", "rounding"}
+    assert set(found["would_book"]) == {"measured"}
+    days, months = pv(found), found.filter(pl.col("quantity") == PV, pl.col("period") == "month")
+    assert set(days["local_date"]) == set(DAYS)
+    assert months["vendor_kwh"].sum() == pytest.approx(days["vendor_kwh"].sum())
+    assert (days["difference_kwh"].abs() < 0.003 * days["vendor_kwh"] + 0.05).all()
+
+
+def test_sums_that_drift_are_unexplained(tmp_path: Path) -> None:
+    days = pv(reconciled(tmp_path, "--fault", "drift,path=/Month,amount=5"))
+    assert set(days["reason"]) == {"unexplained"}
+    assert not days["agrees"].any()
+    assert (days["difference_kwh"] / days["vendor_kwh"]).to_list() == pytest.approx(
+        [-0.05 / 1.05] * days.height, rel=0.05
+    )
+
+
+def test_missing_rows_are_a_gap_that_a_policy_may_fill(tmp_path: Path) -> None:
+    fault = ("--fault", "missing_rows,path=/Day,amount=120", "--fault", "missing_rows,path=/Week,amount=600")
+    days = pv(reconciled(tmp_path / "none", *fault))
+    gaps = days.filter(pl.col("reason").is_in(["gap", "not_measured"]))
+    assert gaps.height
+    assert set(gaps["would_book"]) == {"measured"}
+    assert (gaps["measured_kwh"].fill_null(0) < gaps["vendor_kwh"]).all()
+    policy = pv(reconciled(tmp_path / "vendor", *fault, gap_policy="vendor"))
+    filled = policy.filter(pl.col("would_book") == "vendor")
+    assert filled["reason"].to_list() == gaps["reason"].to_list()
+    assert filled["measured_kwh"].to_list() == gaps["measured_kwh"].to_list()
+
+
+def test_a_spike_agrees_with_sma_because_it_is_set_aside_and_shows_where_it_is_not(tmp_path: Path) -> None:
+    """Lost energy of 500 kWh in the five minutes of dawn: without that row the day lacks next to nothing."""
+    fault = ("--fault", "spike,path=/Day,amount=500000", "--fault", "spike,path=/Week,amount=500000")
+    assert pv(reconciled(tmp_path / "strict", *fault))["agrees"].all()
+    loose = tmp_path / "loose.toml"
+    names = ("beyond_rated_times", "beyond_fleet_times", "beyond_sun_times", "beyond_sun_times_neighbours")
+    loose.write_text("".join(f"{name} = 1e9\n" for name in names))
+    struck = pv(reconciled(tmp_path / "loose", *fault, quality=str(loose))).filter(~pl.col("agrees"))
+    assert set(struck["reason"]) == {"unexplained"}
+    assert (struck["difference_kwh"] > 400).all()
+
+
+def test_a_running_month_is_refused(tmp_path: Path) -> None:
+    runtime = Runtime(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
+    with pytest.raises(UsageError, match="2025-07 is not over"):
+        steps.fetch_energy_months(runtime, dt.date(2025, 7, 1))
