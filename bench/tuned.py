@@ -1,0 +1,136 @@
+"""For each of the twenty questions the table that an expert would make for it alone, and the query on that."""
+
+_MONTHS = """SELECT name AS plant_name, {columns} FROM energy_monthly AS e JOIN plants USING (plant_id)
+    ORDER BY month, plant_name"""
+_KPI = """SELECT name AS plant_name, month, {columns} FROM kpi_monthly JOIN plants USING (plant_id)
+    ORDER BY month, plant_name"""
+_OCTOBER = "month = DATE '2021-10-01'"
+_IN_OCTOBER = "local_date BETWEEN DATE '2021-10-01' AND DATE '2021-10-31'"
+
+# By the question's number: the table, and the query, which names it `tuned`.
+TUNED: dict[int, tuple[str, str]] = {
+    1: (
+        _MONTHS.format(columns="month, pv_generation_kwh, coverage, status"),
+        f"""SELECT plant_name, round(pv_generation_kwh, 1), round(coverage, 3), status FROM tuned
+        WHERE {_OCTOBER} ORDER BY plant_name""",
+    ),
+    2: (
+        """SELECT month, status, covered_h, expected_h, pv_generation_kwh FROM energy_monthly ORDER BY month""",
+        """SELECT month, count(*), count(*) FILTER (WHERE status <> 'complete'), round(sum(pv_generation_kwh), 1),
+        round(sum(covered_h) / sum(expected_h), 3) FROM tuned GROUP BY month ORDER BY month""",
+    ),
+    3: (
+        "SELECT plant_id, local_date, pv_generation_kwh, status FROM energy_daily ORDER BY plant_id, local_date",
+        """SELECT local_date, round(pv_generation_kwh, 2), status FROM tuned WHERE plant_id = '900001'
+        AND local_date BETWEEN DATE '2021-10-01' AND DATE '2021-10-10' ORDER BY local_date""",
+    ),
+    4: (
+        """SELECT name AS plant_name, month, pv_generation_kwh / peak_power_kw AS yield
+        FROM energy_monthly JOIN plants USING (plant_id) ORDER BY month""",
+        f"""SELECT plant_name, round(yield, 1) AS kwh_per_kw FROM tuned WHERE {_OCTOBER} AND yield IS NOT NULL
+        ORDER BY kwh_per_kw DESC, plant_name LIMIT 10""",
+    ),
+    5: (
+        """SELECT local_date, name AS plant_name, e.status, expected_h, covered_h, largest_gap_min, n_flagged
+        FROM energy_daily AS e JOIN plants USING (plant_id) ORDER BY local_date, plant_name""",
+        """SELECT local_date, plant_name, status, round(greatest(expected_h - covered_h, 0), 2),
+        round(largest_gap_min) FROM tuned WHERE (status <> 'complete' OR n_flagged > 0)
+        AND local_date BETWEEN DATE '2021-10-01' AND DATE '2025-12-31' ORDER BY local_date, plant_name LIMIT 10""",
+    ),
+    6: (
+        """SELECT name AS plant_name, local_date, n_rows, status FROM energy_daily JOIN plants USING (plant_id)
+        ORDER BY plant_name, local_date""",
+        """SELECT plant_name, min(local_date), max(local_date) FILTER (WHERE n_rows > 0), count(*),
+        count(*) FILTER (WHERE status = 'complete'), count(*) FILTER (WHERE status = 'missing')
+        FROM tuned GROUP BY plant_name ORDER BY plant_name""",
+    ),
+    7: (
+        _KPI.format(columns="performance_ratio, irradiation_source, coverage"),
+        f"""SELECT plant_name, round(performance_ratio, 3), irradiation_source, round(coverage, 3) FROM tuned
+        WHERE {_OCTOBER} ORDER BY plant_name""",
+    ),
+    8: (
+        _KPI.format(columns="performance_ratio, performance_ratio_reason"),
+        """SELECT plant_name, performance_ratio_reason, count(*) FROM tuned WHERE performance_ratio IS NULL
+        GROUP BY ALL ORDER BY plant_name""",
+    ),
+    9: (
+        _KPI.format(columns="capacity_factor"),
+        f"""SELECT plant_name, round(capacity_factor, 3) AS capacity_factor FROM tuned WHERE {_OCTOBER}
+        ORDER BY capacity_factor DESC, plant_name LIMIT 10""",
+    ),
+    10: (
+        _KPI.format(columns="self_consumption_rate, self_supply_rate"),
+        f"""SELECT plant_name, round(self_consumption_rate, 3), round(self_supply_rate, 3) FROM tuned
+        WHERE {_OCTOBER} AND self_supply_rate IS NOT NULL ORDER BY plant_name""",
+    ),
+    11: (
+        "SELECT month, co2_avoided_kg FROM kpi_monthly ORDER BY month",
+        """SELECT month, count(co2_avoided_kg), round(sum(co2_avoided_kg), 1) FROM tuned GROUP BY month
+        ORDER BY month""",
+    ),
+    12: (
+        """SELECT local_date, name AS plant_name, availability_time, availability_energy FROM kpi_daily
+        JOIN plants USING (plant_id) ORDER BY local_date, plant_name""",
+        """SELECT local_date, plant_name, round(availability_time, 4), round(availability_energy, 4) FROM tuned
+        WHERE availability_time < 1 ORDER BY local_date, plant_name LIMIT 10""",
+    ),
+    13: (
+        """SELECT plants.name AS plant_name, devices.name AS device_name, e.plant_id, local_date,
+        1000 * pv_generation_kwh / generator_power_w AS yield
+        FROM device_energy_daily AS e JOIN plants USING (plant_id) JOIN devices USING (plant_id, device_id)
+        ORDER BY local_date, e.plant_id""",
+        f"""WITH found AS (SELECT *, median(yield) OVER plant AS middle, count(yield) OVER plant AS n FROM tuned
+        WHERE {_IN_OCTOBER} WINDOW plant AS (PARTITION BY plant_id, local_date))
+        SELECT plant_name, device_name, count(*), round(avg(yield / middle), 3) AS mean FROM found
+        WHERE n > 1 AND middle > 0 AND yield IS NOT NULL GROUP BY ALL
+        ORDER BY mean, plant_name, device_name LIMIT 10""",
+    ),
+    14: (
+        """SELECT plant_id, name AS plant_name, local_date, pv_generation_kwh FROM energy_daily
+        JOIN plants USING (plant_id) ORDER BY plant_id, local_date""",
+        """SELECT plant_name, arg_max(local_date, pv_generation_kwh), round(max(pv_generation_kwh), 2) FROM tuned
+        GROUP BY plant_name ORDER BY plant_name""",
+    ),
+    15: (
+        _MONTHS.format(columns="month, grid_feed_in_kwh, grid_consumption_kwh"),
+        f"""SELECT plant_name, round(grid_feed_in_kwh, 1), round(grid_consumption_kwh, 1) FROM tuned
+        WHERE {_OCTOBER} AND grid_feed_in_kwh IS NOT NULL ORDER BY plant_name""",
+    ),
+    16: (
+        """SELECT plant_id, local_date, timezone(timezone, interval_start) AS local_start, pv_generation_w
+        FROM energy_balance_intervals JOIN plants USING (plant_id) ORDER BY plant_id, local_start""",
+        """SELECT local_start, round(pv_generation_w) FROM tuned WHERE plant_id = '900001'
+        AND local_date = DATE '2021-10-06' AND local_start >= TIMESTAMP '2021-10-06 12:00'
+        ORDER BY local_start LIMIT 10""",
+    ),
+    17: (
+        """SELECT plant_id, local_date, hour(timezone(timezone, interval_start)) AS local_hour, pv_generation_w
+        FROM energy_balance_intervals JOIN plants USING (plant_id) ORDER BY plant_id, local_date""",
+        f"""SELECT local_hour, round(avg(pv_generation_w)) AS mean FROM tuned WHERE plant_id = '900001'
+        AND {_IN_OCTOBER} GROUP BY local_hour HAVING mean > 0 ORDER BY local_hour""",
+    ),
+    18: (
+        """SELECT name AS plant_name, timezone, local_date, interval_end, grid_feed_in_w
+        FROM energy_balance_intervals JOIN plants USING (plant_id) ORDER BY local_date, plant_name""",
+        f"""SELECT plant_name, round(max(grid_feed_in_w)) AS peak,
+        timezone(any_value(timezone), arg_max(interval_end, grid_feed_in_w)) FROM tuned WHERE {_IN_OCTOBER}
+        GROUP BY plant_name HAVING peak > 0 ORDER BY plant_name""",
+    ),
+    19: (
+        """SELECT local_date, hour(timezone(timezone, interval_start)) AS local_hour, pv_generation_kwh
+        FROM energy_balance_intervals JOIN plants USING (plant_id) ORDER BY local_date""",
+        f"""SELECT local_hour, round(sum(pv_generation_kwh), 1) AS kwh FROM tuned WHERE {_IN_OCTOBER}
+        GROUP BY local_hour HAVING kwh > 0 ORDER BY local_hour""",
+    ),
+    20: (
+        """SELECT name AS plant_name, timezone, local_date, epoch_ms(interval_start) // 900000 AS quarter,
+        grid_consumption_kwh FROM energy_balance_intervals JOIN plants USING (plant_id)
+        ORDER BY local_date, plant_name, quarter""",
+        f"""WITH quarters AS (SELECT plant_name, timezone, quarter, sum(grid_consumption_kwh) * 4 AS kw FROM tuned
+        WHERE {_IN_OCTOBER} GROUP BY ALL)
+        SELECT plant_name, round(max(kw), 2) AS peak,
+        timezone(any_value(timezone), to_timestamp(arg_max(quarter, kw) * 900)) FROM quarters
+        GROUP BY plant_name HAVING peak > 0 ORDER BY plant_name""",
+    ),
+}
