@@ -1,8 +1,6 @@
 """A month for finance in one folder: what was made, what it costs, how sure it is, each as a file, and what is what."""
 
 import datetime as dt
-import secrets
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import duckdb
 from pipeline.errors import UsageError
 from warehouse.ddl import identifier
 from warehouse.export import FORMATS, Exported, export
+from warehouse.folder import replaced
 
 README = "README.md"
 UNITS = "Energy is kWh, power kW, money in the row's currency. An empty cell is not zero: nothing is known."
@@ -98,14 +97,9 @@ def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, fo
     """
     folder = folder.absolute()
     _refuse(connection, month, folder)
-    new = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
-    new.mkdir(parents=True)
-    try:
+    with replaced(folder) as new:
         done = [export(connection, _query(sheet, month), new / f"{sheet.name}.{form}") for sheet in SHEETS]
         (new / README).write_text(_readme(connection, month, done), "utf-8")
-        _swap(new, folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
     return [Exported(folder / one.path.name, one.rows, one.bytes) for one in done]
 
 
@@ -131,15 +125,6 @@ def _query(sheet: Sheet, month: dt.date) -> str:
     if sheet.named:
         rows = f"SELECT plants.name AS plant_name, found.* FROM ({rows}) AS found LEFT JOIN plants USING (plant_id)"  # noqa: S608
     return f"{rows} ORDER BY {sheet.order}"
-
-
-def _swap(new: Path, folder: Path) -> None:
-    """Put the new folder in the place of the old one, which was made by an earlier pack."""
-    old = new.with_suffix(".old")
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequence[Exported]) -> str:
