@@ -1,11 +1,15 @@
-"""The published DuckDB file as an asset."""
+"""The published DuckDB file, and the pages made of it, as assets."""
 
+from base64 import b64encode
 from importlib.metadata import version
 
 import dagster as dg
+from pydantic import Field
 
-from assets.common import OWNERS, told
+from assets.common import EVERY, OWNERS, told
 from pipeline.instance import PUBLISH_POOL
+from pipeline.report import month_png
+from pipeline.reporting import report, reported_month
 from pipeline.runtime import Runtime
 from schemas import (
     TABLES,
@@ -17,7 +21,7 @@ from schemas import (
     RowChanges,
     storage,
 )
-from warehouse.publish import publish
+from warehouse.publish import connect, publish
 
 # Written by the assets that set something aside, ask SMA, add up days or find them changed: no assets of their own.
 BY_THE_WAY = (Quarantine, CoverageDaily, ApiRequests, Restatements, RowChanges, Adjustments)
@@ -46,5 +50,41 @@ def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
             "bytes": published.bytes,
             "seconds": published.seconds,
             "tables": dg.MetadataValue.json(dict(published.tables)),
+        }
+    )
+
+
+class ReportOf(dg.Config):
+    """Which month is reported."""
+
+    month: str = Field(default="", description="YYYY-MM. Empty: the month before the current one, in UTC.")
+
+
+@dg.asset(
+    name="monthly_report",
+    group_name="publish",
+    description="A month as HTML pages for people: the fleet and each plant, in a folder of SUNLEDGER_HOME/reports.",
+    kinds={"html"},
+    owners=OWNERS,
+    deps=[warehouse],
+    tags={EVERY: "month"},
+)
+def monthly_report(config: ReportOf, runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
+    """Write the pages, and show the fleet's picture in the metadata."""
+    with told():
+        month = reported_month(config.month, runtime.now())
+        folder = runtime.settings.home / "reports" / f"{month:%Y-%m}"
+        with connect(runtime.settings.warehouse) as connection:
+            done = report(connection, month, folder)
+    picture = b64encode(month_png(done.month)).decode()
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(done.index)),
+            "month": f"{month:%Y-%m}",
+            "plants": done.plants,
+            "bytes": done.bytes,
+            "picture": dg.MetadataValue.md(
+                f"![The fleet's energy by day and power by hour](data:image/png;base64,{picture})"
+            ),
         }
     )

@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.checks import day_checks, list_checks, publish_checks, vendor_checks
 from assets.common import EVERY
-from assets.published import warehouse
+from assets.published import monthly_report, warehouse
 from assets.tables import (
     chosen,
     fetched_day_assets,
@@ -61,7 +61,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     days = day_partitions(settings)
     lists, fetched, made = list_assets(), fetched_day_assets(days), made_day_assets(days)
     reports = [*month_assets(), *money_assets(), warehouse]
-    assets = [*lists, *fetched, *made, *vendor_assets(), *reports]
+    assets = [*lists, *fetched, *made, *vendor_assets(), *reports, monthly_report]
     cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
     finish = dg.define_asset_job(
         ENERGY_JOB,

@@ -18,6 +18,7 @@ from pipeline.cli.consent import app as consent_app
 from pipeline.cli.console import Bars, complain, out, say
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
+from pipeline.cli.report import report
 from pipeline.errors import SunledgerError, UsageError
 from sandbox.cli import app as sandbox_app
 
@@ -50,6 +51,7 @@ app.command()(export)
 app.command()(pack)
 app.command()(close)
 app.command("open")(reopen)
+app.command()(report)
 
 
 class Format(StrEnum):

@@ -1,4 +1,4 @@
-"""What the picture of a month shows, as figures: one calendar of days and one grid of hours."""
+"""What the pictures of a month show, as figures: one calendar of days and one grid of hours."""
 
 from calendar import monthrange
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 HOURS = 24
+ONE_ROW_A_DAY = "A picture shows one plant: give it one row a day, of one plant."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,24 @@ def month_of(days: pl.DataFrame, intervals: pl.DataFrame, *, timezone: str, mont
     `days` are rows of energy_daily, `intervals` of energy_balance_intervals; rows of other months are left out.
     A day's look is complete, partial, provisional, missing (no row or no value) or unread (no such day in `days`).
     """
-    first = month.replace(day=1)
-    last = first.replace(day=monthrange(first.year, first.month)[1])
+    first, last = ends_of(month)
+    if days.filter(pl.col("local_date").is_between(first, last))["plant_id"].n_unique() > 1:
+        raise ValueError(ONE_ROW_A_DAY)
+    inside = intervals.filter(pl.col("local_date").is_between(first, last))
+    return month_from(days, power_grid(hours_of(inside, timezone), last.day), month=month)
+
+
+def ends_of(month: date) -> tuple[date, date]:
+    """The first and the last day of the calendar month."""
+    return month.replace(day=1), month.replace(day=monthrange(month.year, month.month)[1])
+
+
+def month_from(days: pl.DataFrame, power_kw: NDArray[np.float64], *, month: date) -> Month:
+    """The same of one plant or of a whole fleet: `days` has a row a day, `power_kw` is hours x days of the month."""
+    first, last = ends_of(month)
     held = days.filter(pl.col("local_date").is_between(first, last))
-    if held["plant_id"].n_unique() > 1 or held["local_date"].is_duplicated().any():
-        raise ValueError("A picture shows one plant: give it one row a day, of one plant.")
+    if held["local_date"].is_duplicated().any():
+        raise ValueError(ONE_ROW_A_DAY)
     calendar = (
         pl.DataFrame({"local_date": pl.date_range(first, last, eager=True)})
         .join(held, on="local_date", how="left", maintain_order="left")
@@ -63,9 +77,7 @@ def month_of(days: pl.DataFrame, intervals: pl.DataFrame, *, timezone: str, mont
     return Month(
         first=first,
         days=calendar,
-        power_kw=_power_kw(
-            intervals.filter(pl.col("local_date").is_between(first, last)), timezone, last.day
-        ),
+        power_kw=power_kw,
         kwh=total["kwh"][0],
         coverage=total["coverage"][0],
         n_held=held.height,
@@ -86,19 +98,24 @@ def _look() -> pl.Expr:
     )
 
 
-def _power_kw(intervals: pl.DataFrame, timezone: str, n_days: int) -> NDArray[np.float64]:
-    """Mean PV power in kW by hour of the local clock and day of the month; NaN in hours without a value.
+def hours_of(intervals: pl.DataFrame, timezone: str) -> pl.DataFrame:
+    """PV energy by day and hour of the local clock: local_date, hour, kwh, hours (of the intervals with a value).
 
-    An interval counts in the hour that its middle lies in. Both passes of a repeated hour share one cell.
+    An interval counts in the hour that its middle lies in. Both passes of a repeated hour share one row.
     """
     length = pl.col("interval_end") - pl.col("interval_start")
     middle = (pl.col("interval_start") + length / 2).dt.convert_time_zone(timezone)
-    cells = (
+    return (
         intervals.filter(pl.col("pv_generation_kwh").is_not_null())
-        .group_by(hour=middle.dt.hour().cast(pl.Int64), day=pl.col("local_date").dt.day().cast(pl.Int64))
+        .group_by("local_date", hour=middle.dt.hour().cast(pl.Int64))
         .agg(kwh=pl.col("pv_generation_kwh").sum(), hours=length.sum() / pl.duration(hours=1))
-        .filter(pl.col("hours") > 0)
     )
+
+
+def power_grid(hours: pl.DataFrame, n_days: int) -> NDArray[np.float64]:
+    """Mean power in kW by hour and day of the month, from rows of `hours_of`; NaN in hours without a value."""
+    cells = hours.filter(pl.col("hours") > 0)
     grid = np.full((HOURS, n_days), np.nan)
-    grid[cells["hour"].to_numpy(), cells["day"].to_numpy() - 1] = (cells["kwh"] / cells["hours"]).to_numpy()
+    days = cells["local_date"].dt.day().cast(pl.Int64).to_numpy() - 1
+    grid[cells["hour"].to_numpy(), days] = (cells["kwh"] / cells["hours"]).to_numpy()
     return grid

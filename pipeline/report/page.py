@@ -16,7 +16,7 @@ from pipeline.report.palette import GAP_LINE, INK, MUTED, PAPER, RULE, SUN
 from pipeline.report.svg import FONTS
 from pipeline.report.text import clean, clock, month_name, number, percent, plural, share_of
 
-_COLOURS = {"paper": PAPER, "ink": INK, "muted": MUTED, "rule": RULE, "sun": SUN, "gap-line": GAP_LINE}
+COLOURS = {"paper": PAPER, "ink": INK, "muted": MUTED, "rule": RULE, "sun": SUN, "gap-line": GAP_LINE}
 
 # kWh; tenths say nothing beside figures of this size.
 _NO_DECIMALS_FROM = 10_000
@@ -68,7 +68,7 @@ def fleet_page(
     months = month_rows.sort("name", "plant_id", "month")
     total = _total(months)
     return (
-        _environment()
+        environment()
         .get_template("fleet.html.j2")
         .render(
             title=clean(title),
@@ -84,14 +84,14 @@ def fleet_page(
             verdicts=_VERDICTS,
             next_steps=next_steps,
             facts=facts,
-            colours=_COLOURS,
+            colours=COLOURS,
             fonts=FONTS,
         )
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    made = Environment(
         loader=PackageLoader("pipeline", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -99,14 +99,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "number": number,
         "percent": percent,
         "share": share_of,
         "month": month_name,
         "clock": clock,
     }
-    return environment
+    return made
 
 
 def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ INK = Colour("#1f2a30", "#e6ebed")
 MUTED = Colour("#5c6970", "#9daab2")
 RULE = Colour("#dde1df", "#323d45")
 SUN = Colour("#d98a1f", "#e9a63c")
+LOAD = Colour("#2c6a93", "#74b4dc")
 SUN_PALE = Colour("#f7dfb4", "#4f3f22")
 GAP = Colour("#efeee9", "#2b2d2e")
 GAP_LINE = Colour("#98a3a8", "#66747d")
@@ -36,4 +37,4 @@ HEAT = (
     Colour("#632c15", "#fde8b3"),
 )
 
-ROLES = (PAPER, INK, MUTED, RULE, SUN, SUN_PALE, GAP, GAP_LINE, NIGHT, *HEAT)
+ROLES = (PAPER, INK, MUTED, RULE, SUN, LOAD, SUN_PALE, GAP, GAP_LINE, NIGHT, *HEAT)

@@ -9,16 +9,14 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, PathPatch, Rectangle
-from matplotlib.path import Path
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
-from numpy.typing import NDArray
 
+from pipeline.report.heat import draw_scale, draw_tiles, spread, steps_to, tick
 from pipeline.report.month import HOURS, Month, month_of
 from pipeline.report.palette import (
     GAP,
     GAP_LINE,
-    HEAT,
     INK,
     MUTED,
     NIGHT,
@@ -28,8 +26,8 @@ from pipeline.report.palette import (
     SUN_PALE,
     Colour,
 )
-from pipeline.report.svg import FONTS, draw_svg
-from pipeline.report.text import clean, month_name, number, percent, plural, shorten
+from pipeline.report.svg import FONTS, draw_png, draw_svg
+from pipeline.report.text import LARGE, clean, energy_text, month_name, percent, plural, shorten
 
 SIZE_IN = (9.0, 6.4)
 POINTS_AN_INCH = 72
@@ -39,19 +37,15 @@ _LEFT, _WIDTH = 0.075, 0.905
 _BARS = (_LEFT, 0.535, _WIDTH, 0.295)
 _HEAT = (_LEFT, 0.135, _WIDTH, 0.325)
 _SCALE = (_LEFT, 0.045, 0.50, 0.024)
-_SCALE_SWATCHES = 14
 
 _NAME_WIDTH, _NAME_LETTERS = 405, 42
 
-# From here on figures are easier to read in the next larger unit (kWh in MWh, kW in MW).
-_LARGE = 10_000
 # Below this share of the month's highest hour a cell is drawn as "no power": inverters idle at a few watts.
 _IDLE = 0.002
 
 _BAR_WIDTH = 0.76
 # A hair over a day, so that neighbouring bands have no seam.
 _BAND_WIDTH = 1.02
-_TILE = 0.94
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +78,12 @@ def month_picture(
     and in dark. Rows of more than one plant raise ValueError.
     """
     found = month_of(days, intervals, timezone=timezone, month=month)
-    name = clean(plant_name)
+    return draw_month(found, name=plant_name, clock=f"clock of {timezone}")
+
+
+def draw_month(found: Month, *, name: str, clock: str) -> str:
+    """The same of figures that are there already; `clock` says by whose time of day the hours are."""
+    name = clean(name)
 
     def draw(figure: Figure) -> None:
         _draw_days(figure.add_axes(_BARS), found)
@@ -95,28 +94,32 @@ def month_picture(
         size=SIZE_IN,
         title=f"{name}: PV energy in {month_name(found.first)}",
         description=_description(found),
-        heading=_heading(found, name, timezone),
+        heading=_heading(found, name, clock),
     )
 
 
-def _energy(kwh: float | None) -> str:
-    if kwh is None:
-        return "no measured energy"
-    return f"{number(kwh / 1000, 3)} MWh" if kwh >= _LARGE else f"{number(kwh, 3)} kWh"
+def month_png(found: Month) -> bytes:
+    """The same picture, without its heading, as PNG on light paper: for places that show no SVG."""
+
+    def draw(figure: Figure) -> None:
+        _draw_days(figure.add_axes(_BARS), found)
+        _draw_hours(figure, found)
+
+    return draw_png(draw, size=SIZE_IN)
 
 
 def _description(month: Month) -> str:
     """The picture in words, for those who don't see it."""
     best = month.days.filter(pl.col("kwh") == pl.col("kwh").max()).head(1)
-    peak = f", most on day {best['day'][0]} with {_energy(best['kwh'][0])}" if best.height else ""
+    peak = f", most on day {best['day'][0]} with {energy_text(best['kwh'][0])}" if best.height else ""
     return (
-        f"Bars: energy of each day, {_energy(month.kwh)} in all{peak}; {month.n_held} of "
+        f"Bars: energy of each day, {energy_text(month.kwh)} in all{peak}; {month.n_held} of "
         f"{plural(month.n_days, 'day')} read, {month.n_missing} of them without a measured value, coverage "
         f"{percent(month.coverage)}. Below: heat map of mean power by hour of the day and day of the month."
     )
 
 
-def _heading(month: Month, name: str, timezone: str) -> str:
+def _heading(month: Month, name: str, clock: str) -> str:
     """Name and month on the left, the total and how whole it is on the right."""
     left = _LEFT * SIZE_IN[0] * POINTS_AN_INCH
     right = (_LEFT + _WIDTH) * SIZE_IN[0] * POINTS_AN_INCH
@@ -126,8 +129,8 @@ def _heading(month: Month, name: str, timezone: str) -> str:
     return (
         f'\n<svg x="{left:g}" y="0" width="{_NAME_WIDTH}" height="36" overflow="hidden">'
         f"{_text(0, 27, 'start', large, INK, shorten(name, _NAME_LETTERS))}</svg>"
-        f"\n{_text(left, 45, 'start', small, MUTED, f'{month_name(month.first)} · clock of {timezone}')}"
-        f"\n{_text(right, 27, 'end', large, INK, _energy(month.kwh))}"
+        f"\n{_text(left, 45, 'start', small, MUTED, f'{month_name(month.first)} · {clock}')}"
+        f"\n{_text(right, 27, 'end', large, INK, energy_text(month.kwh))}"
         f"\n{_text(right, 45, 'end', small, MUTED, f'{days} · coverage {percent(month.coverage)}')}"
     )
 
@@ -141,13 +144,13 @@ def _text(x: float, y: float, anchor: str, font: str, colour: Colour, text: str)
 def _draw_days(axes: Axes, month: Month) -> None:
     """A bar for each measured day, a band over the whole height for each day without a value."""
     top = float(month.days["kwh"].fill_null(0).max() or 0) or 1.0  # type: ignore[arg-type]
-    scale, unit = (1000, "MWh") if top >= _LARGE else (1, "kWh")
+    scale, unit = (1000, "MWh") if top >= LARGE else (1, "kWh")
     _frame(axes, month, title=f"PV energy by day, {unit}")
     axes.set_ylim(0, top / scale * 1.14)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.yaxis.set_major_formatter(FuncFormatter(tick))
     axes.grid(visible=True, axis="y", color=RULE.light, linewidth=0.7)
-    looks = month.days["look"].unique().to_list()
+    looks = month.days["look"].unique(maintain_order=True).to_list()
     for look in looks:
         _draw_look(axes, month.days.filter(look=look), _LOOKS[look], scale)
     _label_coverage(axes, month.days, scale, lift=top / scale * 0.015)
@@ -212,21 +215,21 @@ def _draw_hours(figure: Figure, month: Month) -> None:
     power = month.power_kw
     measured = power[np.isfinite(power)]
     top = float(measured.max()) if measured.size else 0.0
-    scale, unit = (1000, "MW") if top >= _LARGE else (1, "kW")
+    scale, unit = (1000, "MW") if top >= LARGE else (1, "kW")
     _frame(axes, month, title=f"Mean PV power by hour of the day, {unit}")
     axes.set_ylim(HOURS, 0)
     axes.yaxis.set_major_locator(MultipleLocator(6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:02.0f}:00"))
     axes.set_xlabel("Day of the month", fontsize=8.5, color=MUTED.light, loc="right", labelpad=2)
     _band_days(axes, month)
-    steps = _steps(top / scale)
+    steps = steps_to(top / scale)
     levels = np.digitize(power / scale, steps[1:-1]) + 1
     levels[power <= top * _IDLE] = 0
     levels[np.isnan(power)] = -1
-    colours = _spread(len(steps) - 1)
+    colours = spread(len(steps) - 1)
     for level, colour in enumerate((NIGHT, *colours)):
-        _draw_tiles(axes, levels == level, colour)
-    _draw_scale(figure.add_axes(_SCALE), steps, colours)
+        draw_tiles(axes, levels == level, colour)
+    draw_scale(figure.add_axes(_SCALE), steps, colours)
 
 
 def _band_days(axes: Axes, month: Month) -> None:
@@ -235,56 +238,6 @@ def _band_days(axes: Axes, month: Month) -> None:
         days = month.days.filter(look=look)
         if not np.isfinite(month.power_kw[:, days["day"].to_numpy() - 1]).any():
             _draw_look(axes, days, _LOOKS[look], 1)
-
-
-def _steps(top: float) -> NDArray[np.float64]:
-    """Round boundaries of the classes of power, from 0 to at least `top`; at most as many as there are colours."""
-    if top <= 0:
-        return np.array([0.0])
-    return np.asarray(MaxNLocator(nbins=len(HEAT), steps=[1, 2, 2.5, 5, 10]).tick_values(0, top))
-
-
-def _spread(count: int) -> list[Colour]:
-    """`count` colours, over the whole range of the palette."""
-    return [HEAT[round(position)] for position in np.linspace(0, len(HEAT) - 1, count)]
-
-
-def _draw_tiles(axes: Axes, where: NDArray[np.bool_], colour: Colour) -> None:
-    """One shape of all cells of one colour: a file of 744 shapes is three times as large."""
-    hour, day = np.nonzero(where)
-    if not hour.size:
-        return
-    half = _TILE / 2
-    corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
-    centres = np.stack([day + 1.0, hour + 0.5], axis=1)
-    tiles = Path.make_compound_path_from_polys(centres[:, None, :] + corners)
-    axes.add_patch(PathPatch(tiles, facecolor=colour.light, linewidth=0, zorder=2))
-
-
-def _draw_scale(axes: Axes, steps: NDArray[np.float64], colours: Sequence[Colour]) -> None:
-    """The colours in a row, with the power at each boundary; no power and no row stand apart."""
-    axes.set_axis_off()
-    axes.set_xlim(0, _SCALE_SWATCHES)
-    axes.set_ylim(0, 1)
-
-    def swatch(place: float, face: Colour, edge: Colour) -> None:
-        box = Rectangle((place, 0), 1, 1, facecolor=face.light, edgecolor=edge.light, linewidth=0.6)
-        axes.add_patch(box).set_clip_on(False)
-
-    for place, label, face, edge in ((0.0, "no row", PAPER, GAP_LINE), (2.6, "no power", NIGHT, NIGHT)):
-        swatch(place, face, edge)
-        axes.text(place + 1.2, 0.45, label, fontsize=8, color=MUTED.light, va="center")
-    first = 6.0
-    for position, colour in enumerate(colours):
-        swatch(first + position, colour, colour)
-    for position, step in enumerate(steps if colours else ()):
-        axes.text(
-            first + position, -0.4, _tick(step, 0), fontsize=8, color=MUTED.light, ha="center", va="top"
-        )
-
-
-def _tick(value: float, _: object) -> str:
-    return f"{value:,.10g}"
 
 
 def _frame(axes: Axes, month: Month, title: str) -> None:

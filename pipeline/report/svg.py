@@ -35,6 +35,8 @@ _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _OPENING = re.compile(r"<svg\b[^>]*>")
 # Hundredths of a point: finer than any printer, and half the size.
 _FRACTION = re.compile(r"(\d\.\d{2})\d+")
+_ID = re.compile(r' id="([^"]*)"')
+_REFERENCE = re.compile(r'url\(#([^)]*)\)|xlink:href="#([^"]*)"')
 _COMMENT = re.compile(r"<!--.*?-->\s*", re.DOTALL)
 _MEASURED_FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
 _STYLE = re.compile(r"<style type=\"text/css\">.*?</style>", re.DOTALL)
@@ -67,11 +69,29 @@ def draw_svg(
         f'<desc id="{name}-desc">{escape(description)}</desc>'
     )
     attributes = f' class="picture" role="img" aria-labelledby="{name}-title" aria-describedby="{name}-desc">'
-    body = drawing[opening.end() :].rstrip().removesuffix("</svg>")
+    body = _own_ids(drawing[opening.end() :].rstrip().removesuffix("</svg>"), name)
     return f"{opening[0][:-1]}{attributes}\n{label}{body}{heading}\n</svg>\n"
 
 
+def _own_ids(body: str, name: str) -> str:
+    """The drawing with ids of its own: matplotlib gives every figure the same ones, and most are of no use."""
+    used = {first or second for first, second in _REFERENCE.findall(body)}
+    body = _ID.sub(lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", body)
+    return body.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'xlink:href="#{name}-')
+
+
+def draw_png(draw: Callable[[Figure], None], *, size: tuple[float, float]) -> bytes:
+    """What `draw` puts on a figure of `size` inches as a PNG."""
+    return _saved(draw, size, "png", {"Software": None})
+
+
 def _drawn(draw: Callable[[Figure], None], size: tuple[float, float]) -> str:
+    return _saved(draw, size, "svg", _NO_METADATA).decode()
+
+
+def _saved(
+    draw: Callable[[Figure], None], size: tuple[float, float], form: str, metadata: dict[str, None]
+) -> bytes:
     # Setting the backend, even to what it is, would load pyplot.
     settings: dict[RcKeyType, Any] = {
         key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"
@@ -80,8 +100,8 @@ def _drawn(draw: Callable[[Figure], None], size: tuple[float, float]) -> str:
     with _SETTINGS_IN_USE, mpl.rc_context(settings | _SETTINGS):
         figure = Figure(figsize=size, facecolor=PAPER.light, edgecolor="none")
         draw(figure)
-        figure.savefig(target, format="svg", metadata=_NO_METADATA)
-    return target.getvalue().decode()
+        figure.savefig(target, format=form, metadata=metadata)
+    return target.getvalue()
 
 
 def _style() -> str:

@@ -22,6 +22,9 @@ MONTHS = (
     "December",
 )
 
+# From here on figures are easier to read in the next larger unit (kWh in MWh, kW in MW).
+LARGE = 10_000
+
 # Characters that XML 1.0 can't hold: control codes, halves of surrogate pairs, and the two non-characters.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 # Overrides of the writing direction would turn the text around a name as well.
@@ -43,6 +46,13 @@ def percent(share: float | None) -> str:
     # The tiny step keeps 0.57 from becoming 56.9: its product with 1000 is just below 570.
     tenths = floor(share * 1000 + 1e-6)
     return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths / 10:.1f} %"
+
+
+def energy_text(kwh: float | None) -> str:
+    """An energy to the watt-hour, or to the kilowatt-hour where it is large."""
+    if kwh is None:
+        return "no measured energy"
+    return f"{number(kwh / 1000, 3)} MWh" if kwh >= LARGE else f"{number(kwh, 3)} kWh"
 
 
 def share_of(share: float | None) -> str:

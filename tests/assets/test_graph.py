@@ -38,7 +38,7 @@ def test_every_table_asset_shows_its_columns_with_units(key: dg.AssetKey) -> Non
 
 def test_every_table_is_an_asset() -> None:
     tables = {storage(model).table for model in TABLES if model not in BY_THE_WAY}
-    assert {key.path[0] for key in KEYS} == {*tables, "warehouse"}
+    assert {key.path[0] for key in KEYS} == {*tables, "warehouse", "monthly_report"}
 
 
 def test_the_day_is_the_only_partition() -> None:
@@ -88,7 +88,7 @@ def test_the_jobs_leave_out_the_sets_that_are_not_asked_for() -> None:
 
 def test_the_month_is_closed_and_published() -> None:
     made = DEFS.resolve_job_def("close_month").asset_layer.executable_asset_keys
-    wanted = ("energy_monthly", "raw_energy_months", "reconciliation", "warehouse")
+    wanted = ("energy_monthly", "raw_energy_months", "reconciliation", "warehouse", "monthly_report")
     assert {dg.AssetKey(name) for name in wanted} <= set(made)
 
 

@@ -20,7 +20,7 @@ def _frame(schema: pl.Schema, rows: list[dict[str, object]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={name: schema[name] for name in schema})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def day_rows() -> Rows:
     """Rows of energy_daily: `day_rows({1: 12.5, 2: None}, {2: {"status": "missing"}})`."""
 
@@ -53,7 +53,7 @@ def day_rows() -> Rows:
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def interval_rows() -> Rows:
     """Rows of energy_balance_intervals: `watts(hour)` through each of the days, in steps of `minutes`."""
 
@@ -92,7 +92,7 @@ def interval_rows() -> Rows:
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def month_rows() -> Rows:
     """Rows of energy_monthly with the plant's name, each changed by one of the dictionaries."""
 

@@ -1,0 +1,35 @@
+"""`sunledger report`: a month as pages for people."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")],
+    plants: Annotated[
+        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Where the pages go; an earlier report there is replaced. Default: report-MONTH.",
+        ),
+    ] = None,
+) -> None:
+    """Write a month as HTML: index.html for the fleet and a page for each plant, all without network and script."""
+    from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
+    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.reporting import report as write  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+    from warehouse.publish import connect  # noqa: PLC0415
+
+    first = month_of("--month", month)
+    only = [word for plant in plants or [] for word in plant.split(",") if word]
+    with connect(load_settings().warehouse) as connection:
+        done = write(connection, first, output or Path(f"report-{month}"), only)
+    say(f"Wrote the fleet and {done.plants} plants to {done.index.parent}. Open {done.index} in a browser.")

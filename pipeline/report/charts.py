@@ -1,0 +1,144 @@
+"""The other pictures of a report: load and production by hour of the day, and the days of a year as a heat map."""
+
+from calendar import monthrange
+from datetime import date
+
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+
+from pipeline.report.heat import draw_scale, draw_tiles, spread, steps_to, tick
+from pipeline.report.month import HOURS
+from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
+from pipeline.report.svg import draw_svg
+from pipeline.report.text import LARGE, MONTHS, clean, energy_text, month_name
+
+WIDTH_IN = 9.0
+_PROFILE_IN, _YEAR_IN = 2.9, 4.0
+_MONTHS, _DAYS = 12, 31
+
+
+def profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> str:
+    """Mean power by hour of the local clock as SVG text: PV as an area, consumption as a line.
+
+    `profile` has a row an hour: hour, pv_kw, load_kw; null where nothing was measured.
+    """
+    hours = pl.DataFrame({"hour": range(HOURS)}, schema={"hour": pl.Int64})
+    # The mean of an hour is drawn through the whole of it.
+    drawn = hours.join(profile, on="hour", how="left", maintain_order="left").fill_null(np.nan)
+    edges = np.arange(HOURS + 1)
+    pv, load = drawn["pv_kw"].to_numpy(), drawn["load_kw"].to_numpy()
+    top = float(np.nanmax(np.concatenate([pv, load, [0.0]])))
+    scale, unit = (1000, "MW") if top >= LARGE else (1, "kW")
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0.075, 0.16, 0.905, 0.70))
+        axes.set_title(f"Mean power by hour of the day, {unit}", loc="left", fontsize=9.5, pad=6)
+        axes.set_facecolor(PAPER.light)
+        axes.set_axisbelow(True)
+        axes.stairs(pv / scale, edges, fill=True, color=SUN_PALE.light, label="_area")
+        axes.stairs(pv / scale, edges, baseline=None, color=SUN.light, linewidth=1.8, label="PV generation")
+        if np.isfinite(load).any():
+            axes.stairs(
+                load / scale,
+                edges,
+                baseline=None,
+                color=LOAD.light,
+                linewidth=1.8,
+                linestyle=(0, (5, 2)),
+                label="consumption",
+            )
+        axes.set_xlim(0, HOURS)
+        axes.set_ylim(0, (top / scale or 1.0) * 1.12)
+        axes.xaxis.set_major_locator(MultipleLocator(3))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:02.0f}:00"))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+        axes.yaxis.set_major_formatter(FuncFormatter(tick))
+        axes.grid(visible=True, axis="y", color=RULE.light, linewidth=0.7)
+        axes.tick_params(length=0, labelsize=8.5)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side == "bottom")
+            spine.set_color(GAP_LINE.light)
+        axes.legend(
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.005),
+            ncols=2,
+            frameon=False,
+            fontsize=8.5,
+            labelcolor=MUTED.light,
+            borderpad=0,
+        )
+
+    return draw_svg(
+        draw,
+        size=(WIDTH_IN, _PROFILE_IN),
+        title=f"{clean(name)}: load and production by hour in {month_name(month)}",
+        description=_profile_words(drawn, scale, unit),
+    )
+
+
+def _profile_words(drawn: pl.DataFrame, scale: int, unit: str) -> str:
+    """The profile in words, for those who don't see it."""
+    found = []
+    for column, what in (("pv_kw", "PV generation"), ("load_kw", "Consumption")):
+        known = drawn.filter(pl.col(column).is_not_nan())
+        if known.height:
+            best = known.sort(column, descending=True).row(0, named=True)
+            found.append(f"{what} is highest from {best['hour']:02}:00: {best[column] / scale:,.3g} {unit}.")
+        else:
+            found.append(f"{what} was not measured.")
+    return " ".join(found)
+
+
+def year_picture(days: pl.DataFrame, *, name: str, year: int) -> str:
+    """A tile for each day of the year by its PV energy, a row a month, as SVG text.
+
+    `days` has a row a day: local_date, kwh (null: nothing measured). A day that is not in it stays pale.
+    """
+    found = days.filter(pl.col("local_date").dt.year() == year)
+    grid = np.full((_MONTHS, _DAYS), np.nan)
+    read = np.zeros((_MONTHS, _DAYS), dtype=bool)
+    months, numbers = (
+        (part.cast(pl.Int64) - 1).to_numpy()
+        for part in (found["local_date"].dt.month(), found["local_date"].dt.day())
+    )
+    read[months, numbers] = True
+    grid[months, numbers] = found["kwh"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    calendar = np.arange(_DAYS) < np.array([[monthrange(year, month + 1)[1]] for month in range(_MONTHS)])
+    top = float(np.nanmax(grid)) if np.isfinite(grid).any() else 0.0
+    # The labels of the scale stand close together.
+    scale, unit = (1000, "MWh") if top >= LARGE / 10 else (1, "kWh")
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0.075, 0.20, 0.905, 0.70))
+        axes.set_title(f"PV energy of each day of {year}, {unit}", loc="left", fontsize=9.5, pad=6)
+        axes.set_facecolor(PAPER.light)
+        axes.set_xlim(0.4, _DAYS + 0.6)
+        axes.set_ylim(_MONTHS, 0)
+        axes.set_xticks(range(1, _DAYS + 1))
+        axes.set_yticks([number + 0.5 for number in range(_MONTHS)], [name[:3] for name in MONTHS])
+        axes.tick_params(length=0, labelsize=8.5)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        steps = steps_to(top / scale)
+        colours = spread(len(steps) - 1)
+        levels = np.digitize(grid / scale, steps[1:-1]) + 1
+        levels[grid <= 0] = 0
+        levels[np.isnan(grid)] = -1
+        draw_tiles(axes, calendar & np.isnan(grid), GAP)
+        for level, colour in enumerate((NIGHT, *colours)):
+            draw_tiles(axes, levels == level, colour)
+        for month, day in np.argwhere(read & np.isnan(grid)):
+            axes.plot(day + 1, month + 0.5, marker="x", markersize=4, color=GAP_LINE.light, linewidth=0)
+        scale_axes = figure.add_axes((0.075, 0.06, 0.50, 0.04))
+        draw_scale(scale_axes, steps, colours, none="not read", zero="nothing", ground=GAP)
+
+    best = found.filter(pl.col("kwh") == pl.col("kwh").max()).head(1)
+    most = f", most on {best['local_date'][0]} with {energy_text(best['kwh'][0])}" if best.height else ""
+    return draw_svg(
+        draw,
+        size=(WIDTH_IN, _YEAR_IN),
+        title=f"{clean(name)}: PV energy of each day of {year}",
+        description=f"Heat map: {found['kwh'].count()} days with a value{most}. A cross: no value. Pale: not read.",
+    )

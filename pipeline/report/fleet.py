@@ -1,0 +1,110 @@
+"""A fleet's month as figures: its days as one, the profile of its hours, its plants by specific yield."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipeline.report.month import HOURS, power_grid
+
+
+def fleet_days(days: pl.DataFrame) -> pl.DataFrame:
+    """Rows of energy_daily of many plants as one row a day: local_date, kWh, coverage and status of all together.
+
+    A day is complete if it is so for every plant, provisional if it may still change for one.
+    """
+    expected = pl.col("expected_h").sum()
+    status = pl.col("status")
+    return (
+        days.group_by("local_date")
+        .agg(
+            pv_generation_kwh=_sum("pv_generation_kwh"),
+            covered_h=pl.col("covered_h").sum(),
+            expected_h=expected,
+            coverage=pl.when(expected > 0).then((pl.col("covered_h").sum() / expected).clip(0, 1)),
+            status=pl.when((status == "complete").all())
+            .then(pl.lit("complete"))
+            .when((status == "missing").all())
+            .then(pl.lit("missing"))
+            .when((status == "provisional").any())
+            .then(pl.lit("provisional"))
+            .otherwise(pl.lit("partial")),
+        )
+        .sort("local_date")
+    )
+
+
+def profile_of(hours: pl.DataFrame) -> pl.DataFrame:
+    """Mean power by hour of the clock, plant by plant: plant_id, hour, pv_kw, load_kw; null where nothing is known."""
+    return (
+        hours.group_by("plant_id", "hour")
+        .agg(
+            pv_kw=_mean("kwh", "hours"),
+            load_kw=_mean("load_kwh", "load_hours"),
+        )
+        .sort("plant_id", "hour")
+    )
+
+
+def grids_of(hours: pl.DataFrame, n_days: int) -> dict[str, NDArray[np.float64]]:
+    """Mean PV power in kW by hour and day of the month, plant by plant."""
+    return {
+        str(plant): power_grid(rows, n_days)
+        for (plant,), rows in hours.partition_by("plant_id", as_dict=True).items()
+    }
+
+
+class FleetHours:
+    """Sums of the plants' hours, taken in part by part, so that a fleet's hours are never in memory at once."""
+
+    def __init__(self, n_days: int) -> None:
+        self._power = np.zeros((HOURS, n_days))
+        self._known = np.zeros((HOURS, n_days), dtype=bool)
+        self._profiles: list[pl.DataFrame] = []
+
+    def add(self, profile: pl.DataFrame, grids: dict[str, NDArray[np.float64]]) -> None:
+        """Take the plants of `profile_of` and `grids_of` in."""
+        self._profiles.append(_summed(profile))
+        for grid in grids.values():
+            known = np.isfinite(grid)
+            self._power[known] += grid[known]
+            self._known |= known
+
+    @property
+    def power_kw(self) -> NDArray[np.float64]:
+        """PV power of all plants with a value in the cell; NaN where none has one."""
+        return np.where(self._known, self._power, np.nan)
+
+    @property
+    def profile(self) -> pl.DataFrame:
+        """Sum of the plants' means by hour: hour, pv_kw, load_kw."""
+        if not self._profiles:
+            return pl.DataFrame(schema={"hour": pl.Int64, "pv_kw": pl.Float64, "load_kw": pl.Float64})
+        return _summed(pl.concat(self._profiles))
+
+
+def ranking(plants: pl.DataFrame, months: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+    """Every plant with its month, best specific yield (kWh per kW of DC peak power) first.
+
+    Plants without a yield come last. `rank` counts those that have one; equal yields share a rank.
+    """
+    figure = pl.col("pv_generation_kwh") / pl.col("peak_power_kw")
+    return (
+        plants.join(months.drop("plant_name", strict=False), on="plant_id", how="left")
+        .join(units.select("plant_id", "fee_eur", "currency", "pricing"), on="plant_id", how="left")
+        .with_columns(specific_yield=pl.when(pl.col("peak_power_kw") > 0).then(figure))
+        .with_columns(rank=pl.col("specific_yield").rank("min", descending=True))
+        .sort("specific_yield", "name", "plant_id", descending=[True, False, False], nulls_last=True)
+    )
+
+
+def _summed(profile: pl.DataFrame) -> pl.DataFrame:
+    return profile.group_by("hour").agg(pv_kw=_sum("pv_kw"), load_kw=_sum("load_kw")).sort("hour")
+
+
+def _sum(column: str) -> pl.Expr:
+    """A sum of nothing known is null."""
+    return pl.when(pl.col(column).count() > 0).then(pl.col(column).sum())
+
+
+def _mean(energy: str, hours: str) -> pl.Expr:
+    return pl.when(pl.col(hours).sum() > 0).then(pl.col(energy).sum() / pl.col(hours).sum())

@@ -1,0 +1,71 @@
+"""What heat maps share: round classes of a quantity, their colours, tiles, and the scale below."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from pipeline.report.palette import GAP_LINE, HEAT, MUTED, NIGHT, PAPER, Colour
+
+TILE = 0.94
+_SWATCHES = 14
+
+
+def steps_to(top: float) -> NDArray[np.float64]:
+    """Round boundaries of the classes, from 0 to at least `top`; at most as many as there are colours."""
+    if top <= 0:
+        return np.array([0.0])
+    return np.asarray(MaxNLocator(nbins=len(HEAT), steps=[1, 2, 2.5, 5, 10]).tick_values(0, top))
+
+
+def spread(count: int) -> list[Colour]:
+    """`count` colours, over the whole range of the palette."""
+    return [HEAT[round(position)] for position in np.linspace(0, len(HEAT) - 1, count)]
+
+
+def draw_tiles(axes: Axes, where: NDArray[np.bool_], colour: Colour) -> None:
+    """One shape of all cells of one colour: a file of 744 shapes is three times as large."""
+    hour, day = np.nonzero(where)
+    if not hour.size:
+        return
+    half = TILE / 2
+    corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
+    centres = np.stack([day + 1.0, hour + 0.5], axis=1)
+    tiles = Path.make_compound_path_from_polys(centres[:, None, :] + corners)
+    axes.add_patch(PathPatch(tiles, facecolor=colour.light, linewidth=0, zorder=2))
+
+
+def draw_scale(
+    axes: Axes,
+    steps: NDArray[np.float64],
+    colours: Sequence[Colour],
+    *,
+    none: str = "no row",
+    zero: str = "no power",
+    ground: Colour = PAPER,
+) -> None:
+    """The colours in a row, with the figure at each boundary; nothing and no row stand apart."""
+    axes.set_axis_off()
+    axes.set_xlim(0, _SWATCHES)
+    axes.set_ylim(0, 1)
+
+    def swatch(place: float, face: Colour, edge: Colour) -> None:
+        box = Rectangle((place, 0), 1, 1, facecolor=face.light, edgecolor=edge.light, linewidth=0.6)
+        axes.add_patch(box).set_clip_on(False)
+
+    for place, label, face, edge in ((0.0, none, ground, GAP_LINE), (2.9, zero, NIGHT, NIGHT)):
+        swatch(place, face, edge)
+        axes.text(place + 1.2, 0.45, label, fontsize=8, color=MUTED.light, va="center")
+    first = 6.0
+    for position, colour in enumerate(colours):
+        swatch(first + position, colour, colour)
+    for position, step in enumerate(steps if colours else ()):
+        axes.text(first + position, -0.4, tick(step, 0), fontsize=8, color=MUTED.light, ha="center", va="top")
+
+
+def tick(value: float, _: object) -> str:
+    return f"{value:,.10g}"

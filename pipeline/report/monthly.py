@@ -1,0 +1,201 @@
+"""The report of a month: the fleet's page and the plants' pages. Frames in, text out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from pipeline.report import tables
+from pipeline.report.charts import profile_picture, year_picture
+from pipeline.report.fleet import FleetHours, fleet_days, grids_of, profile_of, ranking
+from pipeline.report.month import Month, ends_of, month_from
+from pipeline.report.picture import draw_month
+from pipeline.report.sheet import Plot, Sheet, Table, drawing, render
+from pipeline.report.text import clean, month_name, number, percent, plural
+
+INDEX = "index.html"
+_NOTHING_INVENTED = "What was not measured is shown as such, never as zero."
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A month's rows of some plants: what the pages are made of; the class MonthRows says what each frame holds."""
+
+    plants: pl.DataFrame
+    days: pl.DataFrame
+    months: pl.DataFrame
+    units: pl.DataFrame
+    invoices: pl.DataFrame
+    set_aside: pl.DataFrame
+    restatements: pl.DataFrame | None
+    figures: pl.DataFrame | None
+
+    def of(self, plant_id: str) -> "Frames":
+        """The same of one plant."""
+        mine = pl.col("plant_id") == plant_id
+        return Frames(
+            plants=self.plants.filter(mine),
+            days=self.days.filter(mine),
+            months=self.months.filter(mine),
+            units=self.units.filter(mine),
+            invoices=self.invoices.clear(),
+            set_aside=self.set_aside.filter(mine),
+            restatements=None if self.restatements is None else self.restatements.filter(mine),
+            figures=None if self.figures is None else self.figures.filter(mine),
+        )
+
+
+class MonthReport:
+    """The pages of a month. Feed it the plants' hours part by part; the fleet's page comes when all are in."""
+
+    def __init__(self, frames: Frames, month: date, *, published_at: datetime, version: str) -> None:
+        self._frames = frames
+        self._first, self._last = ends_of(month)
+        self._hours = FleetHours(self._last.day)
+        self._ranked = ranking(frames.plants, frames.months, frames.units)
+        self._rows = {row["plant_id"]: row for row in self._ranked.iter_rows(named=True)}
+        self._names = {plant: row["name"] for plant, row in self._rows.items()}
+        self._facts = [
+            ("Month", f"{self._first} to {self._last}, by each plant's own calendar"),
+            ("Warehouse", f"published {published_at:%Y-%m-%d %H:%M} UTC by sunledger {version}"),
+            ("Energy", "mean power over each interval's own length; a gap is counted, never filled"),
+            ("Coverage", "the part of the expected time for which there are values"),
+        ]
+
+    def plant_pages(self, hours: pl.DataFrame, plant_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """File name and text of each of these plants' pages, from rows of `MonthRows.hours` of theirs."""
+        profiles, grids = profile_of(hours), grids_of(hours, self._last.day)
+        self._hours.add(profiles, grids)
+        for plant_id in plant_ids:
+            found = self._frames.of(plant_id)
+            grid = grids.get(plant_id, FleetHours(self._last.day).power_kw)
+            month = month_from(found.days, grid, month=self._first)
+            profile = profiles.filter(pl.col("plant_id") == plant_id)
+            yield tables.file_of(plant_id), render(self._plant(self._rows[plant_id], found, month, profile))
+
+    def fleet_month(self) -> Month:
+        """The figures of the fleet's picture."""
+        return month_from(fleet_days(self._frames.days), self._hours.power_kw, month=self._first)
+
+    def fleet_page(self) -> str:
+        """The text of the fleet's page, which links to the plants' pages beside it."""
+        frames, month = self._frames, self.fleet_month()
+        name, clock = plural(frames.plants.height, "plant"), "each plant's own clock"
+        sections = [
+            tables.by_yield(self._ranked),
+            *_known(frames, self._names),
+            tables.cost(frames.units),
+            tables.bills(frames.invoices),
+        ]
+        return render(
+            Sheet(
+                title=f"Solar fleet, {month_name(self._first)}",
+                lead=f"Energy, coverage, data quality and cost of {name}. {_NOTHING_INVENTED}",
+                headline=self._headline(month),
+                plots=self._plots("All plants", month, fleet_days(frames.days), self._hours.profile, clock),
+                tables=sections,
+                facts=self._facts,
+            )
+        )
+
+    def _plant(self, row: Mapping[str, Any], found: Frames, month: Month, profile: pl.DataFrame) -> Sheet:
+        name, clock = clean(row["name"]), f"clock of {row['timezone']}"
+        inside = found.days.filter(pl.col("local_date") >= self._first)
+        best = self._ranked["rank"].count()
+        return Sheet(
+            title=f"{name}, {month_name(self._first)}",
+            lead=f"Plant {clean(row['plant_id'])}, time zone {row['timezone']}. {_NOTHING_INVENTED}",
+            headline=[
+                ("PV generation", *_energy(month.kwh)),
+                (
+                    "Specific yield"
+                    if row["rank"] is None
+                    else f"Specific yield, rank {row['rank']} of {best}",
+                    number(row["specific_yield"], 1),
+                    "kWh/kW",
+                ),
+                ("Coverage of the expected time", percent(month.coverage), ""),
+                ("Consumption", *_energy(_sum(inside, "total_consumption_kwh"))),
+                ("Days with values", number(month.n_held - month.n_missing), f"of {month.n_days}"),
+                ("PU fee of the month", tables.fee(row), ""),
+            ],
+            plots=self._plots(name, month, found.days, profile, clock),
+            tables=[tables.gaps(inside), *_known(found, self._names), tables.cost(found.units)],
+            facts=[*_about(row), *self._facts],
+            back=INDEX,
+        )
+
+    def _headline(self, month: Month) -> list[tuple[str, str, str]]:
+        frames = self._frames
+        both = self._ranked.filter(pl.col("specific_yield").is_not_null())
+        energy, power = (float(both[name].sum()) for name in ("pv_generation_kwh", "peak_power_kw"))
+        fees = frames.units["fee_eur"].sum()
+        currencies = frames.units["currency"].drop_nulls().unique().to_list()
+        unpriced = frames.units["fee_eur"].null_count()
+        complete = frames.months.filter(status="complete").height
+        money = " ".join(currencies) if len(currencies) == 1 else ""
+        return [
+            ("PV generation", *_energy(month.kwh)),
+            (
+                "Specific yield of the fleet",
+                number(energy / power if power else None, 1),
+                "kWh/kW",
+            ),
+            ("Coverage of the expected time", percent(month.coverage), ""),
+            ("Plants with a complete month", number(complete), f"of {number(frames.plants.height)}"),
+            ("PU of the month", number(frames.units.height), f"{unpriced} unpriced" if unpriced else ""),
+            ("Fees of the month", f"{fees or 0:,.2f}", money),
+        ]
+
+    def _plots(
+        self, name: str, month: Month, days: pl.DataFrame, profile: pl.DataFrame, clock: str
+    ) -> list[Plot]:
+        year = days.select("local_date", kwh="pv_generation_kwh")
+        drawn = (
+            (
+                "days",
+                "Energy by day, power by hour",
+                "A hatched bar is a day that is not wholly covered. Below, each tile is an hour.",
+                draw_month(month, name=name, clock=clock),
+            ),
+            (
+                "profile",
+                "Load and production",
+                "The month's mean of each hour, over the time for which there are values.",
+                profile_picture(profile, name=name, month=self._first),
+            ),
+            (
+                "year",
+                "The year so far",
+                "A tile is a day; a cross is a day without a value, a pale tile one that was not read.",
+                year_picture(year, name=name, year=self._first.year),
+            ),
+        )
+        return [Plot(key, heading, caption, drawing(svg)) for key, heading, caption, svg in drawn]
+
+
+def _known(found: Frames, names: Mapping[str, str]) -> list[Table]:
+    """The tables that both kinds of pages have, where the file has their rows."""
+    return [
+        *([] if found.figures is None else [tables.figures(found.figures, names)]),
+        tables.set_aside(found.set_aside),
+        *([] if found.restatements is None else [tables.restated(found.restatements, names)]),
+    ]
+
+
+def _about(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    peak, ac = (number(row[name], 2) for name in ("peak_power_kw", "ac_power_kw"))
+    return [("Power", f"{peak} kW DC peak, {ac} kW AC, class {row['capacity_class'] or 'not known'}")]
+
+
+def _energy(kwh: float | None) -> tuple[str, str]:
+    """Value and unit."""
+    if kwh is not None and kwh >= 100_000:  # noqa: PLR2004 - six digits are hard to read at a glance
+        return number(kwh / 1000, 1), "MWh"
+    return number(kwh, 1), "kWh"
+
+
+def _sum(days: pl.DataFrame, column: str) -> float | None:
+    return float(days[column].sum()) if days[column].count() else None

@@ -1,0 +1,279 @@
+"""The report of a month: from a published file to a folder of pages, with every name only a name."""
+
+import datetime as dt
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from assets.published import monthly_report
+from pipeline.cli.commands import app
+from pipeline.errors import UsageError
+from pipeline.report.tables import file_of
+from pipeline.reporting import report, reported_month
+from pipeline.runtime import Runtime
+from schemas import EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, Plants, Quarantine, polars_schema
+from tests.report.test_page import Page
+from warehouse.lake import Lake
+from warehouse.publish import connect, publish
+
+Rows = Callable[..., pl.DataFrame]
+
+OCTOBER = dt.date(2021, 10, 1)
+NOW = dt.datetime(2021, 11, 2, 15, tzinfo=dt.UTC)
+SCRIPT = "<script>alert(1)</script>"
+STRANGE_ID = '../../x"><b>'
+
+
+def plants() -> pl.DataFrame:
+    rows = [
+        {
+            "plant_id": plant_id,
+            "name": name,
+            "backend": "ennexos",
+            "timezone": "Australia/Brisbane",
+            "peak_power_kw": peak,
+            "ac_power_kw": 4.0,
+            "capacity_class": "1-19",
+            "first_seen": OCTOBER,
+            "last_seen": OCTOBER,
+        }
+        for plant_id, name, peak in (("1", SCRIPT, 5.0), ("2", "Barn & Byre", 4.0), (STRANGE_ID, "C", None))
+    ]
+    return pl.DataFrame(rows, schema=polars_schema(Plants))
+
+
+@pytest.fixture(scope="module")
+def published(
+    tmp_path_factory: pytest.TempPathFactory, day_rows: Rows, interval_rows: Rows, month_rows: Rows
+) -> Path:
+    """A published file with October 2021 of three plants; the second one has gaps and set-aside values."""
+    home = tmp_path_factory.mktemp("published")
+    lake = Lake(str(home / "lake"), home / "scratch")
+    lake.replace(Plants, {}, [plants()])
+    for day in (1, 2):
+        days = [
+            day_rows({day: 10.0}),
+            day_rows(
+                {day: 12.0},
+                {day: {"status": "partial", "coverage": 0.5, "covered_h": 6.0, "n_flagged": 3}},
+                plant_id="2",
+            ),
+            day_rows({day: None}, {day: {"status": "missing", "coverage": 0.0}}, plant_id=STRANGE_ID),
+        ]
+        part = {"local_date": OCTOBER.replace(day=day)}
+        lake.replace(EnergyDaily, part, [pl.concat(days).sort("plant_id")])
+        lake.replace(EnergyBalanceIntervals, part, [interval_rows([day])])
+    months = month_rows(
+        {"pv_generation_kwh": 20.0},
+        {"pv_generation_kwh": 24.0, "status": "partial", "coverage": 0.5, "n_flagged": 6},
+        {"plant_id": STRANGE_ID, "pv_generation_kwh": None, "status": "missing", "coverage": 0.0},
+    )
+    lake.replace(EnergyMonthly, {"month": OCTOBER}, [months.drop("name").sort("plant_id")])
+    aside = pl.DataFrame(
+        [
+            {
+                "local_date": OCTOBER,
+                "source": "energy_balance_intervals",
+                "plant_id": "2",
+                "scope": "value",
+                "kept": False,
+                "reason": "beyond_rated_power",
+                "n_rows": 6,
+            }
+        ],
+        schema=polars_schema(Quarantine),
+    )
+    lake.replace(
+        Quarantine,
+        {"local_date": OCTOBER, "source": "energy_balance_intervals"},
+        [aside],
+    )
+    target = home / "sunledger.duckdb"
+    publish(lake, target, now=NOW, version="1")
+    return target
+
+
+@pytest.fixture
+def file(published: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copy(published, tmp_path / "sunledger.duckdb")
+
+
+@pytest.fixture(scope="module")
+def db(published: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(published) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def folder(db: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of that month."""
+    place = tmp_path_factory.mktemp("pages") / "out"
+    done = report(db, OCTOBER, place)
+    assert done.index == place / "index.html"
+    assert done.bytes == sum(path.stat().st_size for path in done.index.parent.iterdir())
+    return done.index.parent
+
+
+def page(path: Path) -> Page:
+    return Page(path.read_text())
+
+
+def test_the_fleet_links_to_a_page_of_each_plant(folder: Path) -> None:
+    links = {link["href"] for link in page(folder / "index.html").all("a")}
+    pages = {path.name for path in folder.iterdir()} - {"index.html"}
+    assert links == pages == {file_of(plant) for plant in ("1", "2", STRANGE_ID)}
+    for name in pages:
+        assert page(folder / name).all("a")[0]["href"] == "index.html"
+
+
+def test_plants_are_ranked_by_specific_yield_with_coverage_beside_it(folder: Path) -> None:
+    ranking = page(folder / "index.html").tables[0][1:]
+    assert [row[:6] for row in ranking] == [
+        ["Barn & Byre 2", "1", "6.0", "24.0", "50 %", "partial"],
+        [f"{SCRIPT} 1", "2", "4.0", "20.0", "100 %", "complete"],
+        [f"C {STRANGE_ID}", "–", "–", "–", "0 %", "missing"],
+    ]
+
+
+def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
+    fleet = page(folder / "index.html").text
+    for words in (
+        "PV energy by day, kWh",
+        "Mean power by hour of the day, kW",
+        "PV energy of each day of 2021, kWh",
+        "What was set aside, and why",
+        "beyond rated power",
+        "PU and cost",
+        "Invoices of the year",
+    ):
+        assert words in fleet
+    plant = page(folder / file_of("2"))
+    assert [row[:3] for row in plant.tables[0][1:]] == [
+        ["2021-10-01", "partial", "50 %"],
+        ["2021-10-02", "partial", "50 %"],
+    ]
+    assert "Specific yield, rank 1 of 2" in plant.text
+
+
+def test_every_name_is_only_a_name_and_the_network_is_asked_for_nothing(folder: Path) -> None:
+    assert all(re.fullmatch(r"index\.html|plant-[0-9a-z-]+\.html", path.name) for path in folder.iterdir())
+    for path in folder.iterdir():
+        html = path.read_text()
+        found = Page(html)
+        tags = {tag for tag, _ in found.tags}
+        assert not tags & {"script", "b", "img", "iframe", "object", "embed"}
+        assert not [a for _, a in found.tags if {"src", "srcset", "action"} & set(a)]
+        assert "default-src 'none'" in html
+        assert "@import" not in html
+        assert "https://" not in html
+        outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)
+        assert "http://" not in outside
+        ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+    assert SCRIPT in page(folder / "index.html").text
+
+
+def test_chosen_plants_are_the_fleet(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    done = report(db, OCTOBER, tmp_path / "one", ["2"])
+    assert done.plants == 1
+    assert done.month.kwh == 24.0
+    assert {path.name for path in done.index.parent.iterdir()} == {"index.html", "plant-2.html"}
+
+
+def test_a_report_replaces_a_report_and_nothing_else(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    (tmp_path / "plant-old.html").touch()
+    report(db, OCTOBER, tmp_path, ["2"])
+    assert not (tmp_path / "plant-old.html").exists()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match="holds something else"):
+        report(db, OCTOBER, tmp_path, ["2"])
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_the_same_file_gives_the_same_pages(
+    db: duckdb.DuckDBPyConnection, folder: Path, tmp_path: Path
+) -> None:
+    report(db, OCTOBER, tmp_path / "again")
+    for path in folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("month", "only", "sentence"),
+    [
+        (dt.date(2021, 9, 1), [], "neither energy nor PU of 2021-09; it has 2021-10 to 2021-10"),
+        (OCTOBER, ["77"], "Plant 77 is not in the warehouse"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path, month: dt.date, only: list[str], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        report(db, month, tmp_path / "none", only)
+    assert not (tmp_path / "none").exists()
+
+
+def test_tables_of_other_versions_are_shown_where_they_are(file: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(file)) as writer:
+        for table in ("restatements", "kpi_monthly"):
+            writer.execute(f"DROP TABLE IF EXISTS {table}")
+        writer.execute(
+            "CREATE TABLE restatements AS SELECT '1' AS plant_id, DATE '2021-10-02' AS local_date, "
+            "'pv_generation' AS quantity, 9e0 AS before_kwh, 1e1 AS after_kwh, 1e0 AS difference_kwh, "
+            "'more_rows' AS cause, TIMESTAMPTZ '2021-11-01 00:00:00+00' AS noted_at"
+        )
+        writer.execute(
+            "CREATE TABLE kpi_monthly AS SELECT '2' AS plant_id, DATE '2021-10-01' AS month, 6e0 AS "
+            "final_yield_kwh_per_kw, 81e-2 AS performance_ratio, 'clear_sky' AS irradiation_source"
+        )
+    with connect(file) as connection:
+        done = report(connection, OCTOBER, tmp_path / "more", ["1", "2"])
+    fleet = page(done.index)
+    assert ["Barn & Byre 2", "6.0", "81 %", "clear sky"] in [row for table in fleet.tables for row in table]
+    assert "more rows" in fleet.text
+    assert "+1.000" in page(done.index.with_name("plant-1.html")).text
+    assert "No figure of this month was restated." in page(done.index.with_name("plant-2.html")).text
+
+
+def test_the_command_says_where_the_pages_are(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNLEDGER_WAREHOUSE", str(file))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["report", "--month", "2021-10", "--plants", "2"])
+    assert done.exit_code == 0
+    assert len(list((tmp_path / "report-2021-10").iterdir())) == 2
+
+
+def test_the_asset_shows_the_picture_of_the_month_before(
+    file: Path, new_runtime: Callable[..., Runtime]
+) -> None:
+    runtime = new_runtime()
+    runtime.settings.warehouse.parent.mkdir(parents=True, exist_ok=True)
+    file.rename(runtime.settings.warehouse)
+    result = dg.materialize(
+        [monthly_report],
+        resources={"runtime": runtime},
+        run_config={"ops": {"monthly_report": {"config": {"month": "2021-10"}}}},
+    )
+    metadata = result.asset_materializations_for_node("monthly_report")[0].metadata
+    assert metadata["plants"].value == 3
+    assert str(metadata["picture"].value).startswith("![")
+    assert "data:image/png;base64,iVBOR" in str(metadata["picture"].value)
+    assert (runtime.settings.home / "reports" / "2021-10" / "index.html").exists()
+
+
+def test_without_a_month_it_is_the_one_before() -> None:
+    assert reported_month("", dt.datetime(2026, 1, 2, tzinfo=dt.UTC)) == dt.date(2025, 12, 1)
+    assert reported_month("2024-02", NOW) == dt.date(2024, 2, 1)
+    for wrong in ("2024-13", "October", "2024"):
+        with pytest.raises(UsageError, match="write it as YYYY-MM"):
+            reported_month(wrong, NOW)

@@ -1,0 +1,136 @@
+"""What the report of a month reads from the published file, as frames: no judgement, no text."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from pipeline.errors import UsageError
+from warehouse.ddl import identifier
+
+PLANT_COLUMNS = "plant_id, name, backend, timezone, peak_power_kw, ac_power_kw, capacity_class, start_up"
+_DAY_COLUMNS = (
+    "plant_id, local_date, status, pv_generation_kwh, total_consumption_kwh, covered_h, expected_h, coverage, "
+    "largest_gap_min, n_rows, n_flagged, n_suspect"
+)
+_HOUR = "hour(timezone(plants.timezone, interval_start + (interval_end - interval_start) / 2))"
+_LENGTH = "epoch(interval_end - interval_start) / 3600"
+
+
+@dataclass(frozen=True, slots=True)
+class MonthRows:
+    """A month of some plants in the published file; every method gives rows of these plants, sorted.
+
+    Tables that this file does not have give None: files of other versions are read too.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    month: dt.date
+    plant_ids: Sequence[str]
+
+    @property
+    def end(self) -> dt.date:
+        """The last day of the month."""
+        return (self.month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
+
+    def plants(self) -> pl.DataFrame:
+        """Rows of plants."""
+        return self._rows("plants", PLANT_COLUMNS, "true", "plant_id")
+
+    def days(self) -> pl.DataFrame:
+        """Rows of energy_daily of the whole year up to the month's end."""
+        year = self.month.replace(month=1)
+        where = f"local_date BETWEEN DATE '{year}' AND DATE '{self.end}'"
+        return self._rows("energy_daily", _DAY_COLUMNS, where, "plant_id, local_date")
+
+    def months(self) -> pl.DataFrame:
+        """Rows of energy_monthly of the month."""
+        return self._rows("energy_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
+
+    def units(self) -> pl.DataFrame:
+        """Rows of billing_units of the month."""
+        return self._rows("billing_units", "*", f"month = DATE '{self.month}'", "plant_id")
+
+    def invoices(self) -> pl.DataFrame:
+        """Rows of invoices of the year, which are of the whole account."""
+        query = "SELECT * FROM invoices WHERE year = ? ORDER BY quarter"
+        return self.connection.execute(query, [self.month.year]).pl()
+
+    def set_aside(self) -> pl.DataFrame:
+        """plant_id, source, reason, kept, n_found, n_rows, n_days: what quarantine says of the month."""
+        columns = (
+            "plant_id, source, reason, kept, count(*) AS n_found, sum(n_rows)::BIGINT AS n_rows, "
+            "count(DISTINCT local_date) AS n_days"
+        )
+        where = f"{self._of_month()} GROUP BY plant_id, source, reason, kept"
+        return self._rows("quarantine", columns, where, "plant_id, n_found DESC, source, reason, kept")
+
+    def restatements(self) -> pl.DataFrame | None:
+        """Rows of restatements of the month's days."""
+        if not self._has("restatements"):
+            return None
+        columns = "plant_id, local_date, quantity, before_kwh, after_kwh, difference_kwh, cause, noted_at"
+        return self._rows(
+            "restatements", columns, self._of_month(), "plant_id, local_date, quantity, noted_at"
+        )
+
+    def figures(self) -> pl.DataFrame | None:
+        """Rows of kpi_monthly of the month."""
+        if not self._has("kpi_monthly"):
+            return None
+        return self._rows("kpi_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
+
+    def hours(self, plant_ids: Sequence[str]) -> pl.DataFrame:
+        """plant_id, local_date, hour of the plant's clock; PV energy in kwh with its hours, load_kwh with load_hours.
+
+        An interval counts in the hour that its middle lies in.
+        """
+        query = (
+            f"SELECT plant_id, local_date, {_HOUR} AS hour, "  # noqa: S608 - constants of this module
+            f"sum(pv_generation_kwh) AS kwh, sum({_LENGTH}) FILTER (pv_generation_kwh IS NOT NULL) AS hours, "
+            f"sum(total_consumption_kwh) AS load_kwh, "
+            f"sum({_LENGTH}) FILTER (total_consumption_kwh IS NOT NULL) AS load_hours "
+            f"FROM energy_balance_intervals JOIN plants USING (plant_id) "
+            f"WHERE {self._of_month()} AND plant_id IN (SELECT unnest(?)) "
+            f"GROUP BY ALL ORDER BY ALL"
+        )
+        return self.connection.execute(query, [list(plant_ids)]).pl()
+
+    def published(self) -> dict[str, Any]:
+        """The row of _meta."""
+        return self.connection.execute("FROM _meta").pl().row(0, named=True)
+
+    def _of_month(self) -> str:
+        return f"local_date BETWEEN DATE '{self.month}' AND DATE '{self.end}'"
+
+    def _rows(self, table: str, columns: str, where: str, order: str) -> pl.DataFrame:
+        query = (
+            f"SELECT {columns} FROM {identifier(table)} WHERE plant_id IN (SELECT unnest(?)) AND {where} "  # noqa: S608
+            f"ORDER BY {order}"
+        )
+        return self.connection.execute(query, [list(self.plant_ids)]).pl()
+
+    def _has(self, table: str) -> bool:
+        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?"
+        return bool(self.connection.execute(query, [table]).fetchall()[0][0])
+
+
+def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequence[str] = ()) -> MonthRows:
+    """The month of `only` these plants, or of all that have energy or PU in it.
+
+    Raises UsageError for a plant that is not in the file, and for a month of which it has nothing.
+    """
+    known = {plant for (plant,) in connection.execute("SELECT plant_id FROM plants").fetchall()}
+    if unknown := sorted(set(only) - known):
+        raise UsageError(f"Plant {unknown[0]} is not in the warehouse: take ids from the table plants.")
+    found = connection.execute(
+        "SELECT month, plant_id FROM energy_monthly UNION SELECT month, plant_id FROM billing_units ORDER BY ALL"
+    ).fetchall()
+    here = {plant for of, plant in found if of == month} & known
+    if not here:
+        months = f"it has {found[0][0]:%Y-%m} to {found[-1][0]:%Y-%m}" if found else "it is empty"
+        raise UsageError(f"The warehouse has neither energy nor PU of {month:%Y-%m}; {months}.")
+    return MonthRows(connection, month, sorted(set(only) or here))
