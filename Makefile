@@ -3,6 +3,7 @@
 VENV := .venv
 BENCH := .venv-bench
 ORACLE := .venv-oracle
+BI := .venv-bi
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-for-tests
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test conformance lint docs bench ui clean
+.PHONY: setup demo test conformance lint docs bench bi ui clean
 
 setup: $(STAMP)
 
@@ -69,8 +70,20 @@ $(BENCH)/.installed: requirements-bench.lock.txt
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.lock.txt
 	@touch $@
 
+# The demo's file in Apache Superset, in a browser (apt-get install chromium), and read by DuckDB 1.2. Takes minutes.
+bi: $(TOOLS) $(BI)/.installed
+	@test -f demo/sunledger.duckdb || $(BIN)/sunledger demo
+	@$(BIN)/python -m tests.bi $(BI)/bin/python demo/sunledger.duckdb demo/superset.png
+
+# Superset pins what we don't, and is larger than we are, so it has an environment of its own.
+$(BI)/.installed: requirements-bi.lock.txt
+	@echo "Setting up $(BI) for Apache Superset ..."
+	@$(PYTHON) -m venv --clear $(BI)
+	@$(BI)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bi.lock.txt
+	@touch $@
+
 ui: setup
 	@$(BIN)/sunledger ui
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(ORACLE) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BENCH) $(ORACLE) $(BI) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

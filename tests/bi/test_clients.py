@@ -1,0 +1,104 @@
+"""The published file in the clients of analysts and BI tools: each reads it, sees the next one, and cannot write."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import _duckdb
+import duckdb
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from adbc_driver_manager import ProgrammingError, dbapi
+from sqlalchemy.pool import NullPool
+
+from schemas import EnergyBalanceIntervals, EnergyDaily
+from tests.warehouse.publish.conftest import make_frame
+from warehouse.lake import Lake
+from warehouse.publish import publish
+
+DAY = dt.date(2021, 10, 1)
+NOON = dt.datetime(2021, 10, 1, 12, tzinfo=dt.UTC)
+SUM = "SELECT sum(pv_generation_kwh) AS kwh FROM v_energy_daily"
+
+Put = Callable[[float], Path]
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Put:
+    """Publish a day of two plants with so many kWh each; where the file is."""
+    lake, target = Lake(str(tmp_path / "lake"), tmp_path / "scratch"), tmp_path / "sunledger.duckdb"
+
+    def publish_kwh(kwh: float) -> Path:
+        rows = [
+            {"plant_id": plant, "local_date": DAY, "interval_end": NOON, "pv_generation_kwh": kwh}
+            for plant in "ab"
+        ]
+        for model in (EnergyDaily, EnergyBalanceIntervals):
+            days = [{name: row[name] for name in row if name in model.to_schema().columns} for row in rows]
+            lake.replace(model, {"local_date": DAY}, [make_frame(model, days)])
+        publish(lake, target, now=NOON, version=str(kwh))
+        return target
+
+    return publish_kwh
+
+
+def test_sqlalchemy(put: Put) -> None:
+    engine = sa.create_engine(f"duckdb:///{put(1.0)}?access_mode=READ_ONLY", poolclass=NullPool)
+    found = sa.inspect(engine)
+    assert "energy_daily" in found.get_table_names(schema="main")
+    assert "v_energy_daily" in found.get_view_names(schema="main")
+    assert "pv_generation_kwh" in {column["name"] for column in found.get_columns("energy_daily")}
+    with engine.connect() as connection:
+        assert connection.execute(sa.text(SUM)).scalar_one() == 2.0
+    put(3.0)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text(SUM)).scalar_one() == 6.0
+        with pytest.raises(sa.exc.SQLAlchemyError, match="read-only"):
+            connection.execute(sa.text("DELETE FROM energy_daily"))
+
+
+def adbc(file: Path) -> dbapi.Connection:
+    """The driver is a part of DuckDB's own package."""
+    return dbapi.connect(
+        driver=_duckdb.__file__,
+        entrypoint="duckdb_adbc_init",
+        db_kwargs={"path": str(file), "access_mode": "READ_ONLY"},
+        autocommit=True,
+    )
+
+
+def test_adbc(put: Put) -> None:
+    file = put(1.0)
+    with adbc(file) as connection, connection.cursor() as cursor:
+        cursor.execute(SUM)
+        assert cursor.fetch_arrow_table().to_pylist() == [{"kwh": 2.0}]
+        cursor.execute("SELECT interval_end FROM energy_balance_intervals WHERE plant_id = ?", ["a"])
+        assert cursor.fetchone() == (NOON,)
+        with pytest.raises(ProgrammingError, match="read-only"):
+            cursor.execute("DELETE FROM energy_daily")
+    put(3.0)
+    with adbc(file) as connection, connection.cursor() as cursor:
+        cursor.execute(SUM)
+        assert cursor.fetchone() == (6.0,)
+
+
+def test_polars(put: Put) -> None:
+    with duckdb.connect(str(put(1.0)), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        assert connection.execute(SUM).pl().to_dicts() == [{"kwh": 2.0}]
+        times = pl.read_database("SELECT interval_end FROM energy_balance_intervals", connection)
+        assert times.schema["interval_end"] == pl.Datetime("us", "Etc/UTC")
+        assert times["interval_end"].to_list() == [NOON, NOON]
+
+
+# Delete when DuckDB makes data frames without it.
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.drop:pandas.errors.Pandas4Warning")
+def test_pandas(put: Put) -> None:
+    pandas = pytest.importorskip("pandas")
+    with duckdb.connect(str(put(1.0)), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        assert connection.execute(SUM).df()["kwh"].tolist() == [2.0]
+        times = connection.execute("SELECT interval_end, local_date FROM energy_balance_intervals").df()
+        assert str(times["interval_end"].dtype).endswith("UTC]")
+        assert times["interval_end"].tolist() == [pandas.Timestamp(NOON)] * 2
