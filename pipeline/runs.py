@@ -60,15 +60,19 @@ class Runs:
                 )
             except RunFailedError as failure:
                 if failure.exit_code != INTERRUPTED:
-                    self._run(
-                        [
-                            *chosen(made_day_assets(partitions), settings),
-                            *month_assets(),
-                            *day_checks(partitions),
-                        ],
-                        tags,
-                    )
+                    self.remake(start, end)
                 raise
+
+    def remake(self, first: dt.date, last: dt.date) -> None:
+        """Make all days from first to last again from the stored answers, in runs of up to a month; asks SMA nothing.
+
+        Raises RunFailedError.
+        """
+        settings = self.runtime.settings
+        partitions = day_partitions(settings)
+        made = [*chosen(made_day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
+        for start, end in chunks(first, last):
+            self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
 
     def publish(self) -> None:
         """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""

@@ -103,6 +103,11 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
             snapshots = {model: lake.snapshot(model) for model in published}
             rows = _build(lake, snapshots, file, now=now, version=version)
             size = _put(file, target)
+    except duckdb.ConstraintException as fault:
+        raise PublishError(
+            f"{target} was not published: {_first_line(fault)} Rows that an older version stored lack the column. "
+            f"What was published before is unchanged. Make them again with 'sunledger rebuild', which asks SMA nothing."
+        ) from fault
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
         raise PublishError(
             f"{target} was not published: {_first_line(fault)} What was published before is unchanged. "

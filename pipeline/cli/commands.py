@@ -184,6 +184,33 @@ def reconcile(
 
 
 @app.command()
+def rebuild(
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="YYYY-MM-DD", help="First day. Default: the first stored one."),
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day. Default: the last stored one.")
+    ] = None,
+) -> None:
+    """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
+    from pipeline import steps  # noqa: PLC0415
+    from pipeline.runs import check_days, recorded  # noqa: PLC0415
+
+    with _runtime(None) as runtime:
+        stored = steps.stored_days(runtime)
+        if not stored:
+            raise SunledgerError("No day is stored yet: fetch some first with 'sunledger backfill'.")
+        begin = _day("--from", first) if first else stored[0]
+        end = _day("--to", last) if last else stored[-1]
+        check_days(runtime, begin, end)
+        with recorded(runtime) as runs:
+            runs.remake(begin, end)
+            runs.publish()
+        say(f"Days {begin} to {end} were made again; published {runtime.settings.warehouse}.")
+
+
+@app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
     from pipeline.runs import recorded  # noqa: PLC0415

@@ -168,6 +168,16 @@ def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:
     assert stored.item() == pytest.approx(6 * 24.0)
 
 
+def test_days_can_be_made_again_without_a_request(runs: Runs, sma: ScriptedSma) -> None:
+    runs.days(FIRST, FIRST)
+    before = runs.runtime.lake.scan(EnergyDaily).collect()
+    runs.runtime.lake.replace(EnergyDaily, {"local_date": FIRST}, [], empty=True)
+    sma.asked.clear()
+    runs.remake(FIRST, FIRST)
+    assert runs.runtime.lake.scan(EnergyDaily).collect().equals(before)
+    assert sma.asked == []
+
+
 def test_the_same_days_can_be_run_again(runs: Runs) -> None:
     runs.days(FIRST, LAST)
     runs.days(FIRST, LAST)

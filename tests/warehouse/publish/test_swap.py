@@ -257,3 +257,20 @@ def test_readers_never_see_an_error_or_a_mixture(
         done.touch()
         assert said(reopens) == [[float(state)] for state in range(PUBLISHES + 1)]
         assert said(holds) == [[0.0]]
+
+
+def test_rows_without_a_column_of_now_are_told_with_the_cure(
+    lake: Lake, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an older version has stored them: what a part's file lacks is read as null."""
+    put(lake, target)
+    published, scan = target.read_bytes(), Lake.scan
+
+    def older(self: Lake, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
+        found = scan(self, model, snapshot)
+        return found.with_columns(n_suspect=pl.lit(None, pl.Int64)) if model is EnergyDaily else found
+
+    monkeypatch.setattr(Lake, "scan", older)
+    with pytest.raises(PublishError, match=r"n_suspect.*older version.*sunledger rebuild"):
+        put(lake, target)
+    assert target.read_bytes() == published
