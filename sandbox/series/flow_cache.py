@@ -18,7 +18,7 @@ from sandbox.series.asked import AskedOrder
 from sandbox.series.balance import kind_of
 from sandbox.series.table import Columns, Floats
 
-PLANTS_AT_ONCE = 32
+PLANTS_AT_ONCE = 96
 DAYS_AT_ONCE = 8
 _JUDGED_BLOCKS = 8
 

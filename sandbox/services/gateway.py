@@ -3,6 +3,7 @@
 import math
 from datetime import timedelta
 from email.utils import format_datetime, formatdate
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,6 +60,11 @@ class TokenBucket:
         return {"Retry-After": format_datetime(at, usegmt=True)}
 
 
+@lru_cache(maxsize=4)
+def _http_date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
+
+
 class Dated:
     """ASGI middleware: every answer's Date shows the sandbox's clock."""
 
@@ -72,8 +78,8 @@ class Dated:
 
         async def dated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                date = formatdate(self._clock.now(), usegmt=True)
-                message["headers"] = [*message.get("headers", ()), (b"date", date.encode())]
+                date = _http_date(int(self._clock.now()))
+                message["headers"] = [*message.get("headers", ()), (b"date", date)]
             await send(message)
 
         await self._app(scope, receive, dated)

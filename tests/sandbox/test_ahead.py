@@ -92,10 +92,10 @@ def test_neighbours_are_told_once_and_limits_drop_them() -> None:
 def test_as_many_come_along_as_were_used_of_late() -> None:
     """In the order of the fleet ever more, up to a bound; in no order hardly any."""
     cache = FlowCache(7)
-    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(120, 7)]
+    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(300, 7)]
     day = date(2023, 6, 10)
     told = [sum(len(sheet.plants) for sheet in source.neighbours(day)) for source in sources]
-    assert [count for count in told if count] == [3, 7, 15, 31, PLANTS_AT_ONCE, 31]
+    assert [count for count in told if count] == [3, 7, 15, 31, 63, PLANTS_AT_ONCE, 84]
 
     cache = FlowCache(7)
     sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(300, 7)]
