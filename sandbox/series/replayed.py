@@ -67,9 +67,10 @@ def read_recording(path: Path) -> Recording:
     frame = frame.drop_nulls(end).unique(end, keep="last").sort(end)
     if frame.height < 2:  # noqa: PLR2004 - a step needs two rows
         raise RecordingError(f"The recording {path.name} has {frame.height} rows; at least two are needed.")
+    watts = frame[power].cast(pl.Float64)
     return Recording(
         ends=frame[end].dt.epoch("s").to_numpy().astype(np.int64),
-        watts=frame[power].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
+        watts=watts.set(~watts.is_finite(), None).fill_null(float("nan")).to_numpy(),
         meter_kwh=None if meter is None else frame[meter].cast(pl.Float64).interpolate().to_numpy(),
     )
 

@@ -1,11 +1,13 @@
 """The code flow, as a browser walks it."""
 
 import re
+import shutil
 from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
+from playwright.sync_api import sync_playwright
 
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET, OWNER_PASSWORD
 from tests.sandbox.conftest import Serve, Served
@@ -63,6 +65,29 @@ def test_allow_leads_to_a_token_that_sees_the_owners_plants_only(
     ]
     assert [plant["plantId"] for plant in seen] == owned
     assert len(owned) == 3
+
+
+def test_the_page_works_in_a_real_browser(sandbox: Served) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("There is no Chromium here: apt-get install chromium.")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as player:
+        window = player.chromium.launch(executable_path=chromium, args=arguments)
+        page = window.new_page()
+        page.goto(f"{sandbox.url}/oauth2/auth?{urlencode({**ASKED, 'redirect_uri': sandbox.url + '/docs'})}")
+        page.get_by_label("E-mail").fill("owner1@example.com")
+        page.get_by_label("Password").fill(OWNER_PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        assert "Niestetal" in page.get_by_role("list").inner_text()
+        page.get_by_role("button", name="Allow").click()
+        page.wait_for_url(f"{sandbox.url}/docs?*")
+        answer = parse_qs(urlsplit(page.url).query)
+        window.close()
+    assert answer["state"] == [ASKED["state"]]
+    form = {"grant_type": "authorization_code", "code": answer["code"][0]}
+    form["redirect_uri"] = f"{sandbox.url}/docs"
+    assert sandbox.http.post("/oauth2/token", data=form, auth=CODE).status_code == 200
 
 
 def test_a_code_works_once_and_for_its_own_address(browser: httpx.Client) -> None:

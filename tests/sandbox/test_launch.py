@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ BASES = {
     "SMA_MONITORING_URL": "/monitoring",
     "SMA_LIVE_URL": "/live",
 }
+LOOPBACKS = ("127.0.0.1", "127.0.0.2")
 
 
 def alive(pid: int) -> bool:
@@ -88,6 +90,33 @@ def test_it_ends_with_its_standard_input_and_its_banner_says_what_it_is() -> Non
         assert process.returncode == 0
     assert "NOT SMA" in said
     assert "sandbox-custom-secret" not in said
+
+
+def reachable(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_it_listens_where_it_was_told_and_on_loopback_otherwise(host: str) -> None:
+    """All of 127/8 is this machine, so a second address of it can stand for one that others can reach."""
+    options = [] if host == "127.0.0.1" else ["--host", host]
+    command = [sys.executable, "-m", "sandbox", "serve", "--port", "0", "--plants", "0", "--ready-json"]
+    with subprocess.Popen(
+        [*command, "--until-stdin-closes", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
+        assert [reachable(to, port) for to in LOOPBACKS] == [to == host for to in LOOPBACKS]
+        _, said = process.communicate(timeout=20)
+    assert ("can use and control it" in said) == (host != "127.0.0.1")
 
 
 def test_a_taken_port_is_told_with_the_cure() -> None:

@@ -89,6 +89,13 @@ def test_without_a_meter_energy_is_power_times_interval(serve: Serve, tmp_path: 
     assert half == pytest.approx(600 / 8 / 1000)
 
 
+def test_a_power_beyond_all_numbers_is_an_absent_row(serve: Serve, tmp_path: Path) -> None:
+    path = recording(tmp_path / "odd.parquet", [600.0, float("inf"), float("nan"), 1200.0])
+    it = serve(plants=0, replays=(Replay(path, plant_id="77"),))
+    assert [row["pvGeneration"] for row in it.rows("77", Date="2024-03-01")] == [600.0, 1200.0]
+    assert it.rows("77", "Month", Date="2024-03")[0]["pvGeneration"] == pytest.approx(300.0)
+
+
 def test_options_of_a_replay_reach_the_plant(serve: Serve, tmp_path: Path) -> None:
     path = recording(tmp_path / "named.parquet", [1.0, 2.0])
     replay = Replay(path, "Europe/Oslo", 12.5, "My roof", "4711", 59.9, 10.7)
