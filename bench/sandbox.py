@@ -3,11 +3,14 @@
 Cold answers are computed from the model for the first time, in the order of a backfill: day by day over the fleet.
 Kept answers were given before. What counts is the CPU time of the server's process alone (user and system), read from
 the system before and after; the load comes from this process, over a few keep-alive connections. Linux only.
+
+`--soak 1000000` asks so many questions instead, one in fifty of them cold, and shows the memory on the way.
 """
 
 import argparse
 import asyncio
 import datetime as dt
+import itertools
 import json
 import os
 import random
@@ -28,6 +31,8 @@ from sandbox.series import sets
 FIRST_DAY = dt.date(2025, 6, 10)
 CONNECTIONS = 4
 KEPT_PASSES = 5
+SOAKED_PLANTS = 300
+SOAKED_COLD_ONE_IN = 50
 _LENGTH = re.compile(rb"content-length: ([0-9]+)", re.IGNORECASE)
 
 
@@ -68,7 +73,13 @@ def main() -> None:
         prog="python -m bench.sandbox", description="What a plant-day costs the sandbox."
     )
     parser.add_argument("--connections", type=int, default=CONNECTIONS, help="connections (default 4)")
-    connections = parser.parse_args().connections
+    parser.add_argument("--soak", type=int, default=0, help="show the memory over so many answers instead")
+    connections, soak = parser.parse_args().connections, parser.parse_args().soak
+    print(f"Load of this machine over the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if soak:
+        with running("--plants", str(SOAKED_PLANTS)) as address:
+            _soak(address, soak, connections)
+        return
     print(f"Answers per CPU second of the sandbox, {connections} connections")
     _line("fleet", "asked", "answers", "kB each", "cold", "kept", "MB at end")
     for case in CASES:
@@ -99,6 +110,26 @@ def _measure(case: Case, address: SandboxAddress, connections: int) -> None:
         f"{kept.answers / kept.cpu_s:,.0f}",
         f"{_memory_mb(_pid(address)):,.0f}",
     )
+
+
+def _soak(address: SandboxAddress, answers: int, connections: int) -> None:
+    """Twenty lines: how much memory the server holds after each twentieth of the answers."""
+    paths = _paths(Case(SOAKED_PLANTS, 1, ALL))
+    cold = itertools.cycle(
+        _questions(paths, (FIRST_DAY - dt.timedelta(days=number) for number in range(1500)))
+    )
+    kept = itertools.cycle(list(_questions(paths[:100], [FIRST_DAY + dt.timedelta(days=1)])))
+    print(f"{'answers':>10}{'cold':>10}{'a CPU second':>14}{'MB':>8}")
+    part = answers // 20
+    for number in range(1, 21):
+        mixed = (next(cold if at % SOAKED_COLD_ONE_IN == 0 else kept) for at in range(part))
+        measured = _load(address, _token(address), mixed, connections)
+        rate = measured.answers / measured.cpu_s
+        memory = _memory_mb(_pid(address))
+        print(
+            f"{number * part:>10,}{number * part // SOAKED_COLD_ONE_IN:>10,}{rate:>14,.0f}{memory:>8,.0f}",
+            flush=True,
+        )
 
 
 def _paths(case: Case) -> list[str]:
