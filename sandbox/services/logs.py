@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
@@ -20,15 +21,25 @@ _BASE = "/monitoring/v1"
 MAX_DAYS = 366
 LEVELS = ("Info", "Warning", "Error")
 
+
+class _Event(NamedTuple):
+    """What may happen, and between which hours of the day: an inverter that sleeps has no faults."""
+
+    event_id: int
+    tag: int
+    level: str
+    message: str
+    hours: tuple[int, int]
+
+
 _EVENTS = (
-    (10110, 401, "Info", "Time was synchronised"),
-    (10248, 501, "Info", "Firmware update: no new version found"),
-    (103, 301, "Warning", "Grid fault: mains voltage outside the permitted range"),
-    (7701, 620, "Warning", "Fan speed is low"),
-    (3501, 700, "Error", "Insulation fault: check the generator for earth faults"),
-    (10340, 410, "Error", "Communication disturbed"),
+    _Event(10110, 401, "Info", "Time was synchronised", (0, 23)),
+    _Event(10248, 501, "Info", "Firmware update: no new version found", (1, 4)),
+    _Event(103, 301, "Warning", "Grid fault: mains voltage outside the permitted range", (10, 15)),
+    _Event(7701, 620, "Warning", "Fan speed is low", (11, 16)),
+    _Event(3501, 700, "Error", "Insulation fault: check the generator for earth faults", (9, 12)),
+    _Event(10340, 410, "Error", "Communication disturbed", (0, 23)),
 )
-"""Event id, message tag, level and text."""
 
 _EVENTS_A_DAY = 0.35
 
@@ -75,27 +86,32 @@ class LogService:
                 continue
             rng = day_stream(self._world.options.seed, Topic.LOGS, plant.index, day)
             count = int(rng.poisson(_EVENTS_A_DAY))
-            for moment in sorted(rng.integers(start, end, count).tolist()):
-                pick, counter = int(rng.integers(len(_EVENTS))), int(rng.integers(1, 4))
+            happened: list[tuple[int, int, int]] = []
+            for pick, counter in zip(
+                rng.integers(len(_EVENTS), size=count), rng.integers(1, 4, count), strict=True
+            ):
+                first_hour, last_hour = _EVENTS[pick].hours
+                moment = start + int(rng.integers(first_hour * 3600, min(last_hour * 3600, end - start)))
+                happened.append((moment, int(pick), int(counter)))
+            for moment, pick, counter in sorted(happened):
                 if moment <= now:
-                    yield self._entry(plant, moment, pick, counter)
+                    yield self._entry(plant, moment, _EVENTS[pick], counter)
 
-    def _entry(self, plant: Plant, moment: int, pick: int, counter: int) -> dict[str, object]:
+    def _entry(self, plant: Plant, moment: int, event: _Event, counter: int) -> dict[str, object]:
         """One event. Classic plants have no event id: the key is left out."""
-        event_id, tag, level, message = _EVENTS[pick]
         inverter = next(
             device
             for device in plant.with_role(Role.INVERTER)
             if device.deactivated_at is None or moment < device.deactivated_at
         )
         zone = UTC if self._world.options.rules.basis == "utc" else ZoneInfo(plant.zone)
-        entry: dict[str, object] = {} if plant.classic else {"logId": event_id}
+        entry: dict[str, object] = {} if plant.classic else {"logId": event.event_id}
         entry |= {
             "timestamp": datetime.fromtimestamp(moment, zone).strftime("%Y-%m-%dT%H:%M:%S"),
-            "messageTagId": tag,
-            "message": message,
-            "level": level,
-            "occurrence": "Solved" if level != "Info" else "Ongoing",
+            "messageTagId": event.tag,
+            "message": event.message,
+            "level": event.level,
+            "occurrence": "Solved" if event.level != "Info" else "Ongoing",
             "counter": counter,
             "deviceId": inverter.device_id,
             "plantId": plant.plant_id,

@@ -238,6 +238,17 @@ def test_bad_questions_are_400(sandbox: Served, period: str, params: dict[str, s
     assert answer.json()["status"] == 400
 
 
+def test_faults_of_inverters_happen_while_they_work(sandbox: Served) -> None:
+    logs = sandbox.get("/monitoring/v1/plants/5000000/logs", From="2022-01-01", To="2022-12-31")["logs"]
+    hours: dict[str, set[int]] = {}
+    for entry in logs:
+        hours.setdefault(entry["message"].partition(":")[0], set()).add(int(entry["timestamp"][11:13]))
+    assert hours["Insulation fault"] <= set(range(8, 14))
+    assert hours["Fan speed is low"] <= set(range(10, 18))
+    assert len(hours["Communication disturbed"]) > 4
+    assert [entry["timestamp"] for entry in logs] == sorted(entry["timestamp"] for entry in logs)
+
+
 def test_logs_have_event_ids_on_ennexos_only(sandbox: Served) -> None:
     def logs(index: int, **more: str) -> list[Json]:
         plant = next(source.plant for source in sandbox.world.sources() if source.plant.index == index)
