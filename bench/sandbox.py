@@ -60,8 +60,8 @@ IN_NO_ORDER = "all plants, in no order"
 CASES = (
     Case(100, 12, ALL),
     Case(300, 6, ALL),
-    Case(1000, 3, ALL),
-    Case(1000, 8, "5 minutes, with battery"),
+    Case(1000, 6, ALL),
+    Case(1000, 30, "5 minutes, with battery"),
     Case(300, 3, "all inverters", sets.PV),
     Case(300, 4, IN_NO_ORDER),
 )

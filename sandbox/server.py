@@ -1,6 +1,7 @@
 """Runs the application on uvicorn until it is told to stop."""
 
 import ctypes
+import gc
 import json
 import os
 import socket
@@ -85,6 +86,7 @@ def serve(
 ) -> None:
     """Serve `app` until SIGINT, SIGTERM or, if asked for, the end of standard input."""
     _keep_freed_memory()
+    gc.freeze()  # the fleet is here to stay: the collector need not look through it again and again
     server = Server(configured(app), on_ready)
     if until_stdin_closes:
         threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
