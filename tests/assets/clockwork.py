@@ -88,7 +88,7 @@ def _lists(runtime: Runtime) -> None:
 
 def _days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
     for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
-        steps.fetch_set(runtime, steps.BALANCE, day)
-        steps.fetch_set(runtime, steps.PV, day)
+        for source in (steps.BALANCE, steps.PV):
+            assert [done for done, _ in steps.fetch_set(runtime, source, [day])] == [day]
         steps.write_intervals(runtime, steps.BALANCE, day)
         steps.write_energy_daily(runtime, day)

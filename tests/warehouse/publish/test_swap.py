@@ -260,10 +260,10 @@ def test_readers_never_see_an_error_or_a_mixture(
 
 
 def test_rows_without_a_column_of_now_are_told_with_the_cure(
-    lake: Lake, target: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Lake, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an older version has stored them: what a part's file lacks is read as null."""
-    put(lake, target)
+    put(filled, target)
     published, scan = target.read_bytes(), Lake.scan
 
     def older(self: Lake, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
@@ -272,5 +272,5 @@ def test_rows_without_a_column_of_now_are_told_with_the_cure(
 
     monkeypatch.setattr(Lake, "scan", older)
     with pytest.raises(PublishError, match=r"n_suspect.*older version.*sunledger rebuild"):
-        put(lake, target)
+        put(filled, target)
     assert target.read_bytes() == published
