@@ -96,10 +96,17 @@ def served(options: Options, now: datetime = NOW) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Served]:
-    """Twelve plants and the recordings, for tests that only read."""
+def shared_sandbox() -> Iterator[Served]:
+    """Twelve plants and the recordings: see `sandbox`."""
     with served(Options(recordings=True)) as it:
         yield it
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: Served) -> Served:
+    """Twelve plants and the recordings, for tests that only read, with a token that no earlier test has used up."""
+    shared_sandbox.login()
+    return shared_sandbox
 
 
 @pytest.fixture

@@ -29,11 +29,11 @@ def faulty() -> Iterator[Served]:
 
 @pytest.fixture(autouse=True)
 def clean(faulty: Served) -> Iterator[None]:
+    faulty.login()
     yield
     httpx.request("DELETE", f"{faulty.url}/_control/faults", trust_env=False)
     for owner in ("owner1@example.com", "owner2@example.com"):
         faulty.world.consents.grant("sandbox-custom", owner)
-    faulty.login()
 
 
 def switch_on(it: Served, *faults: str | Json) -> None:
