@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.energy import HOURS_PER_US, MINUTES_PER_US
+from pipeline.energy import HOURS_PER_S, HOURS_PER_US, MINUTES_PER_US
 
 # An inverter wakes some time after sunrise and sleeps before sunset: so much at either end is no gap.
 WAKING: Final = dt.timedelta(minutes=60)
@@ -35,6 +35,11 @@ def window(series: pl.DataFrame) -> pl.DataFrame:
 def expected_h() -> pl.Expr:
     """Hours of a window."""
     return (pl.col("to") - pl.col("from")).dt.total_microseconds() * HOURS_PER_US
+
+
+def bridged_h(seconds: pl.Expr) -> pl.Expr:
+    """Hours of a series beyond its rows' one resolution; null where a row does not tell."""
+    return pl.when(seconds.null_count() == 0).then(seconds.sum() * HOURS_PER_S).alias("bridged_h")
 
 
 def spans(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -72,13 +77,13 @@ def cover(found: pl.DataFrame, windows: pl.DataFrame, keys: Sequence[str]) -> pl
 def by_quantity(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """A row for each series and each quantity that it has a value of.
 
-    `rows` as for `spans`, with flagged and `<name>_w`. `figures` has a row for each series: n_rows, covered_us (of all
-    its rows), the columns that `window` needs, and `<name>_us` (time with a value, or null) and `<name>_kwh` of each
-    quantity. New: quantity, energy_kwh, covered_h, expected_h, largest_gap_min, n_rows, n_flagged.
+    `rows` as for `spans`, with flagged, bridged_s and `<name>_w`. `figures` has a row for each series: n_rows,
+    bridged_h, covered_us (of all its rows), the columns that `window` needs, and `<name>_us` (time with a value, or
+    null) and `<name>_kwh` of each quantity. New: quantity and the columns of `QUANTITY`.
     """
     names = [name.removesuffix("_us") for name in figures.columns if name.endswith("_us")]
     names.remove("covered")
-    facts = ["n_rows", "covered_us", "metered", "first", "last", *BOUNDS]
+    facts = ["n_rows", "bridged_h", "covered_us", "metered", "first", "last", *BOUNDS]
     long = _long(figures, [*keys, *facts], names, "us").join(
         _long(figures, keys, names, "kwh").rename({"kwh": "energy_kwh"}),
         on=[*keys, "quantity"],
@@ -88,7 +93,7 @@ def by_quantity(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str]) 
     there = long.filter(pl.col("us").is_not_null())
     windows = window(there.with_columns(pl.col("metered") & (pl.col("quantity") != BY_DAY)))
     whole = windows.filter(pl.col("us") == pl.col("covered_us")).with_columns(n_flagged=pl.lit(0, pl.Int64))
-    holed = windows.filter(pl.col("us") != pl.col("covered_us")).drop("n_rows")
+    holed = windows.filter(pl.col("us") != pl.col("covered_us")).drop("n_rows", "bridged_h")
     of_rows = whole.select(*keys, "quantity").join(
         spans(rows, keys), on=keys, how="left", maintain_order="left"
     )
@@ -111,6 +116,7 @@ QUANTITY: Final = {
     "covered_h": pl.Float64(),
     "expected_h": pl.Float64(),
     "largest_gap_min": pl.Float64(),
+    "bridged_h": pl.Float64(),
     "n_rows": pl.Int64(),
     "n_flagged": pl.Int64(),
 }
@@ -127,9 +133,9 @@ def _long(figures: pl.DataFrame, index: Sequence[str], names: Sequence[str], wha
 def _holed(
     rows: pl.DataFrame, wanted: pl.DataFrame, keys: Sequence[str], names: Sequence[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Spans of the quantities that lack values in some rows, and how many rows have one, and how many lost it."""
+    """Spans of the quantities that lack values in some rows, and what their rows come to."""
     series = [*keys, "quantity"]
-    times = [*keys, "interval_start", "interval_end", "flagged"]
+    times = [*keys, "interval_start", "interval_end", "bridged_s", "flagged"]
     mine = rows.join(wanted.select(keys).unique(), on=keys, how="semi", maintain_order="left")
     long = (
         _long(mine, times, [name for name in names if name in set(wanted["quantity"])], "w")
@@ -140,5 +146,6 @@ def _holed(
     counts = long.group_by(series).agg(
         valued.sum().cast(pl.Int64).alias("n_rows"),
         (~valued & pl.col("flagged")).sum().cast(pl.Int64).alias("n_flagged"),
+        bridged_h(pl.when(valued).then("bridged_s").otherwise(0)),
     )
     return spans(long.filter(valued), series), counts

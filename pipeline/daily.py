@@ -9,7 +9,17 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from pipeline.coverage import BOUNDS, BY_DAY, QUANTITY, by_quantity, cover, expected_h, spans, window
+from pipeline.coverage import (
+    BOUNDS,
+    BY_DAY,
+    QUANTITY,
+    bridged_h,
+    by_quantity,
+    cover,
+    expected_h,
+    spans,
+    window,
+)
 from pipeline.energy import HOURS_PER_US
 from pipeline.series import whole_groups
 from pipeline.timebase import UTC_US
@@ -114,6 +124,8 @@ def _judged(figures: pl.DataFrame) -> pl.DataFrame:
             pl.col("covered_h").fill_null(0.0),
             pl.col("expected_h").fill_null(pl.col("silent_h")),
             pl.col("n_rows", "n_flagged").fill_null(0),
+            # Of rows that don't tell it stays null.
+            bridged_h=pl.when(pl.col("n_rows").fill_null(0) > 0).then("bridged_h").otherwise(0.0),
         )
         .with_columns(pl.col("largest_gap_min").fill_null(pl.col("expected_h") * 60))
         .with_columns(
@@ -143,7 +155,12 @@ def summarize_months(
     it are absent can still be complete.
     """
     month = pl.col("local_date").dt.truncate("1mo").alias("month")
-    counts = [exact_sum(pl.col("covered_h", "expected_h")), pl.col("largest_gap_min").max()]
+    bridged = pl.col("bridged_h")
+    counts = [
+        exact_sum(pl.col("covered_h", "expected_h")),
+        pl.col("largest_gap_min").max(),
+        pl.when(bridged.null_count() == 0).then(exact_sum(bridged)).alias("bridged_h"),
+    ]
     status = pl.col("status")
     summed = (
         days.lazy()
@@ -199,6 +216,7 @@ def _summary(
         pl.col("interval_start").filter("valued").min().alias("first"),
         pl.col("interval_end").filter("valued").max().alias("last"),
         pl.col("covered_us").sum(),
+        bridged_h(pl.col("bridged_s")),
         *(exact_sum(pl.col(f"{name}_kwh")) for name in quantities),
         *(exact_sum(pl.col(f"{name}_us")) for name in quantities),
     )
@@ -217,7 +235,7 @@ def _summary(
 
 def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]) -> pl.Schema:
     floats = [f"{name}_{what}" for name in quantities for what in ("kwh", "covered_h")]
-    floats += ["covered_h", "expected_h", "largest_gap_min"]
+    floats += ["covered_h", "expected_h", "largest_gap_min", "bridged_h"]
     columns: dict[str, pl.DataType] = {key: asked.schema[key] for key in keys}
     columns |= dict.fromkeys(floats, pl.Float64()) | dict.fromkeys(COUNTS, pl.Int64())
     return pl.Schema(columns)

@@ -5,7 +5,8 @@ A row's value is the mean over the interval that ends at its time (FAQ: "UTC_END
 1. kWh = W x seconds / 3,600,000, with the seconds of the row's actual interval.
 2. The interval reaches back to the row before if that is at most `MAX_STEPS` declared resolutions away, else one
    declared resolution; the rest is a gap. The first row of a day reaches back to local midnight if that is nearer than
-   one resolution, else one resolution. So a day needs no neighbour, and days add up to months.
+   one resolution, else one resolution. So a day needs no neighbour, and days add up to months. Whether a row that
+   reaches back further than one resolution holds the mean of all that time can't be known: the time is counted.
 3. A value that is absent is null power and null energy for that interval alone, and covers no time.
 4. No row reaches back over the second pass of a merged autumn hour: its energy is known or it is a gap.
 
@@ -22,10 +23,12 @@ MAX_STEPS = 3
 HOURS_PER_US = 1 / 3_600_000_000
 MINUTES_PER_US = 1 / 60_000_000
 KWH_PER_W_US = HOURS_PER_US / 1000
+HOURS_PER_S = 1 / 3600
+US_PER_S = 1_000_000
 
 
 def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
-    """interval_start (UTC) and interval_basis of each row.
+    """interval_start (UTC), interval_basis and bridged_s (time beyond one resolution) of each row.
 
     For a frame sorted by (series, interval_end) with `lost_end` (of a merged hour up to this row: where its second pass
     ends, of which nothing is known), `day_start` (UTC) and `resolution` (duration, the declared one); no two rows of a
@@ -46,7 +49,10 @@ def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
         .then(pl.lit("midnight"))
         .otherwise(pl.lit("resolution"))
     )
-    return [start.alias("interval_start"), basis.alias("interval_basis")]
+    beyond = (end - start - step).dt.total_microseconds()
+    # Rounded up, since it is to bound an error.
+    bridged = ((beyond.clip(0) + (US_PER_S - 1)) // US_PER_S).cast(pl.Int32)
+    return [start.alias("interval_start"), basis.alias("interval_basis"), bridged.alias("bridged_s")]
 
 
 def energy_columns(powers: Sequence[str]) -> list[pl.Expr]:

@@ -310,7 +310,7 @@ def quarantined(
     return frame.with_columns(missing).select(schema.names())
 
 
-_INTERVAL = ("interval_start", "interval_end", "interval_basis")
+_INTERVAL = ("interval_start", "interval_end", "interval_basis", "bridged_s")
 BAD_VALUE = {
     "cell": pl.UInt32,
     "answer": pl.UInt32,

@@ -8,6 +8,7 @@ from schemas.quantities import BalanceEnergies, BalancePowers, BalanceStates, Pv
 PLANT_ID = "Plant's id: digits on ennexOS, a GUID on Sunny Portal Classic."
 DEVICE_ID = "Device's id."
 LOCAL_DATE = "Calendar day in the plant's own time zone."
+NOT_COUNTED_YET = "stored before this was counted; 'sunledger rebuild' counts it"
 
 
 class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=()):
@@ -105,6 +106,13 @@ class Interval(Table, layer="core", published="view"):
         "How the start was found: the row before, local midnight, or one declared resolution "
         "(the day's first row, or the first after a gap).",
         isin=["previous_row", "midnight", "resolution"],
+    )
+    bridged_s: pl.Int32 = column(
+        "Part of the interval beyond one declared resolution: one or two rows may be missing, and the row's mean is "
+        "taken for their time too.",
+        unit="s",
+        null=NOT_COUNTED_YET,
+        ge=0,
     )
     flagged: bool = column("True where a value of this row was set aside; quarantine says which and why.")
     suspect: bool = column(

@@ -3,7 +3,7 @@
 import polars as pl
 
 from schemas.base import FINITE, Table, Utc, column, energy, ratio
-from schemas.core import LOCAL_DATE, DeviceKey, PlantKey
+from schemas.core import LOCAL_DATE, NOT_COUNTED_YET, DeviceKey, PlantKey
 from schemas.quantities import FULL_MONTH_H, BalanceCovered, BalanceEnergies, covered
 
 STATUSES = ["complete", "partial", "missing", "provisional"]
@@ -23,6 +23,14 @@ class Covered(Table):
     )
     coverage: float = ratio("covered_h divided by expected_h.", null="nothing was expected")
     largest_gap_min: float = column("Longest expected time without a row.", unit="min", ge=0, le=FINITE)
+    bridged_h: float = column(
+        "Time for which a later row's power was taken, because one or two rows before it may be missing: with the "
+        "uncovered time it bounds the error of the energy.",
+        unit="h",
+        null=NOT_COUNTED_YET,
+        ge=0,
+        le=FULL_MONTH_H,
+    )
     n_rows: pl.Int64 = column("Rows stored.", unit="count", ge=0)
     n_flagged: pl.Int64 = column("Rows with a value that was set aside.", unit="count", ge=0)
 

@@ -82,9 +82,12 @@ def test_the_pipeline_and_rdtools_reproduce_every_day(days: list[Day]) -> None:
     wanted = check.expected(days)
     assert check.pipeline(daily).worst_error(wanted) < MAX_ERROR
     expected = {day["id"]: day["expected"] for day in days}
+    resolution = {day["id"]: RESOLUTIONS[day["plant"]["resolution"]] for day in days}
     for (plant,), mine in rows.partition_by("plant_id", as_dict=True).items():
         right = expected.pop(str(plant))
         assert _intervals(mine, right["day_start"]) == [tuple(each[:3]) for each in right["intervals"]]
+        beyond = [end - start - resolution[plant] for start, end, *_ in right["intervals"]]
+        assert mine["bridged_s"].to_list() == [max(0, seconds) for seconds in beyond]
     assert not expected
     theirs, ours = check.rdtools(), check.without_rows_behind_gaps(rows)
     assert len(wanted.kwh) - len(theirs) == WITHOUT_RDTOOLS

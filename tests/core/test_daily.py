@@ -26,6 +26,7 @@ SCHEMA = {
     "plant_id": pl.String,
     "interval_start": pl.Datetime("us", "UTC"),
     "interval_end": pl.Datetime("us", "UTC"),
+    "bridged_s": pl.Int32,
     "flagged": pl.Boolean,
     "suspect": pl.Boolean,
     **{f"{name}_{unit}": pl.Float64 for name in QUANTITIES for unit in ("w", "kwh")},
@@ -40,6 +41,7 @@ class Span:
     end: int
     watts: Mapping[str, float] = field(default_factory=lambda: {"pv_generation": 1000.0})
     flagged: bool = False
+    bridged_s: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def frame(spans: Sequence[Span], plant: str = "1") -> pl.DataFrame:
         }
         times = {"interval_start": moment(span.begin), "interval_end": moment(span.end)}
         rows.append({"plant_id": plant, **times, "flagged": span.flagged, "suspect": False} | values)
+        rows[-1]["bridged_s"] = span.bridged_s
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
@@ -346,6 +349,27 @@ def test_a_quantity_of_the_portal_does_not_decide_the_day() -> None:
     ]
     assert summary(spans)["status"] == "complete"
     assert quantities(spans)["battery_charging"][5] == "partial"
+
+
+def bridged(spans: Sequence[Span]) -> dict[str, object]:
+    """bridged_h of the whole day and of each quantity."""
+    table = summarize_day([frame(spans)], asked(**{"1": Asked()}), keys=["plant_id"], quantities=QUANTITIES)
+    return {"": table.rows["bridged_h"].item()} | dict(
+        table.quantities.select("quantity", "bridged_h").rows()
+    )
+
+
+def test_what_was_bridged_is_told_of_the_day_and_of_each_quantity() -> None:
+    both = {"pv_generation": 1000.0, "grid_feed_in": 500.0}
+    spans = [Span(240, 300, both), Span(300, 480, both, bridged_s=7200)]
+    assert bridged(spans) == {"": 2.0, "pv_generation": 2.0, "grid_feed_in": 2.0}
+    alone = Span(480, 570, {"grid_feed_in": 500.0}, bridged_s=1800)
+    assert bridged([*spans, alone]) == {"": 2.5, "pv_generation": 2.0, "grid_feed_in": 2.5}
+    assert bridged([]) == {"": 0.0, "pv_generation": 0.0}
+
+
+def test_of_rows_that_do_not_tell_what_they_bridge_nothing_is_claimed() -> None:
+    assert bridged([Span(240, 300, bridged_s=None)]) == {"": None, "pv_generation": None}
 
 
 def test_plants_come_in_order_whether_they_answered_or_not() -> None:

@@ -38,6 +38,8 @@ def assert_equal_to_oracle(rows: pl.DataFrame, day: PlantDay) -> None:
     assert rows["interval_start"].to_list() == [interval.start for interval, _ in expected]
     assert rows["interval_basis"].to_list() == [interval.basis for interval, _ in expected]
     assert rows["flagged"].to_list() == [merged for _, merged in expected]
+    beyond = [(interval.end - interval.start - day.resolution).total_seconds() for interval, _ in expected]
+    assert rows["bridged_s"].to_list() == [max(0, seconds) for seconds in beyond]
     for api, name in FIELDS.items():
         exact = [interval.kwh[api] for interval, _ in expected]
         found = rows[f"{name}_kwh"]

@@ -32,6 +32,7 @@ def daily(
         "expected_h": 12.0,
         "coverage": 10 / 12,
         "largest_gap_min": 3.0,
+        "bridged_h": 0.25,
         "n_rows": 100,
         "n_flagged": 1,
         "n_suspect": 0,
@@ -65,6 +66,12 @@ def test_a_month_is_the_sum_of_its_days() -> None:
     assert (month["pv_generation_kwh"], month["pv_generation_covered_h"]) == (170.5, 279.0)
     assert (month["grid_feed_in_kwh"], month["grid_feed_in_covered_h"]) == (None, None)
     assert figures(month) == (310.0, 372.0, pytest.approx(10 / 12), 3.0, "complete")
+    assert month["bridged_h"] == 31 * 0.25
+
+
+def test_a_month_with_a_day_that_does_not_tell_what_it_bridges_does_not_either() -> None:
+    (month,) = months(pl.concat([daily(30), daily(1, first="2025-10-31", bridged_h=None)]))
+    assert month["bridged_h"] is None
 
 
 def test_months_and_plants_are_kept_apart_and_in_order() -> None:

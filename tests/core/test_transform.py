@@ -205,7 +205,12 @@ def test_a_value_is_set_aside_alone_and_its_row_flagged(
     assert outcome.rows["flagged"].to_list() == [False, True]
     assert outcome.rows["total_consumption_kwh"].to_list() == [None, pytest.approx(0.025, rel=1e-12)]
     values = outcome.rows.drop(
-        "plant_id", "local_date", "flagged", "suspect", pl.col("^(interval|total_consumption)_.*$")
+        "plant_id",
+        "local_date",
+        "bridged_s",
+        "flagged",
+        "suspect",
+        pl.col("^(interval|total_consumption)_.*$"),
     )
     assert set(values.row(1)) == {None}
     assert (outcome.account.rows_aside, outcome.account.values_aside) == (0, 1)

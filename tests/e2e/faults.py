@@ -40,8 +40,8 @@ def table() -> str:
         for kind in (KINDS[name] for name in LASTING):
             (row,) = _met(Path(home) / kind.name, [kind])
             lines.append(_line(kind, plain[0], row))
-    head = "| fault | PV energy | status | coverage | rows | flagged | suspect | in `quarantine` |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *sorted(lines)]) + "\n"
+    head = "| fault | PV energy | status | coverage | bridged | rows | flagged | suspect | in `quarantine` |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|---|---|", *sorted(lines)]) + "\n"
 
 
 def _met(home: Path, kinds: Sequence[Kind | None]) -> list[dict[str, Any]]:
@@ -109,6 +109,7 @@ def _line(kind: Kind, plain: dict[str, Any], met: dict[str, Any]) -> str:
         energy,
         met["status"],
         f"{100 * met['coverage']:.1f} %",
+        f"{60 * met['bridged_h']:.0f} min",
         f"{met['n_rows']} of {plain['n_rows']}",
         str(met["n_flagged"]),
         str(met["n_suspect"]),

@@ -44,6 +44,7 @@ SUFFIXES = {
     "kW": "_kw",
     "h": "_h",
     "min": "_min",
+    "s": "_s",
     "ms": "_ms",
     "EUR": "_eur",
 }

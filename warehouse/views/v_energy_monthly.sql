@@ -7,6 +7,7 @@
 -- n_days: Days of the month that the warehouse holds. Unit: count.
 -- n_days_missing: Days of these with no row at all. Unit: count.
 -- coverage: Share of the expected time that rows with a value cover. Unit: 1. Null: nothing was expected.
+-- bridged_h: Time for which a later row's power was taken, because rows before it may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
 -- self_consumption_kwh: Own generation used on site. Unit: kWh. Null: nothing measured.
@@ -25,6 +26,7 @@ SELECT
     energy.n_days,
     energy.n_days_missing,
     energy.coverage,
+    energy.bridged_h,
     energy.pv_generation_kwh,
     energy.pv_generation_kwh / nullif(plants.peak_power_kw, 0) AS specific_yield_kwh_per_kw,
     energy.self_consumption_kwh,
