@@ -19,6 +19,7 @@ from schemas import (
     DeviceEnergyDaily,
     Devices,
     EnergyDaily,
+    EnergyHourly,
     EnergyMonthly,
     Invoices,
     KpiDaily,
@@ -28,6 +29,7 @@ from schemas import (
     MeasurementSets,
     OtherIntervals,
     Plants,
+    ProfileMonthly,
     RawDeviceLogs,
     RawDevices,
     RawEnergyMonths,
@@ -91,6 +93,7 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
         ),
         make(OtherIntervals, step=steps.write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
         make(Logs, step=steps.write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
+        make(EnergyHourly, step=steps.write_energy_hourly, deps=["energy_balance_intervals", "plants"]),
         make(EnergyDaily, step=steps.write_energy_daily, deps=["energy_balance_intervals", "plants"]),
         make(
             DeviceEnergyDaily,
@@ -126,6 +129,13 @@ def month_assets() -> list[dg.AssetsDefinition]:
     return [
         whole(
             EnergyMonthly, steps.write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE, every="month"
+        ),
+        whole(
+            ProfileMonthly,
+            steps.write_profile_monthly,
+            deps=["energy_hourly", "plants"],
+            kinds=FROM_LAKE,
+            every="month",
         ),
         whole(
             KpiMonthly,

@@ -1,4 +1,8 @@
-"""For each of the twenty questions the table that an expert would make for it alone, and the query on that."""
+"""For each of the twenty questions the table that an expert would make for it alone, and the query on that.
+
+The table answers the question for every month, plant or period, not only for those that the query names: it is a table
+for the question, not its answer. Where that is possible it holds sums already.
+"""
 
 _MONTHS = """SELECT name AS plant_name, {columns} FROM energy_monthly AS e JOIN plants USING (plant_id)
     ORDER BY month, plant_name"""
@@ -15,9 +19,10 @@ TUNED: dict[int, tuple[str, str]] = {
         WHERE {_OCTOBER} ORDER BY plant_name""",
     ),
     2: (
-        """SELECT month, status, covered_h, expected_h, pv_generation_kwh FROM energy_monthly ORDER BY month""",
-        """SELECT month, count(*), count(*) FILTER (WHERE status <> 'complete'), round(sum(pv_generation_kwh), 1),
-        round(sum(covered_h) / sum(expected_h), 3) FROM tuned GROUP BY month ORDER BY month""",
+        """SELECT month, count(*) AS n, count(*) FILTER (WHERE status <> 'complete') AS not_complete,
+        sum(pv_generation_kwh) AS kwh, sum(covered_h) / sum(expected_h) AS coverage FROM energy_monthly
+        GROUP BY month ORDER BY month""",
+        """SELECT month, n, not_complete, round(kwh, 1), round(coverage, 3) FROM tuned ORDER BY month""",
     ),
     3: (
         "SELECT plant_id, local_date, pv_generation_kwh, status FROM energy_daily ORDER BY plant_id, local_date",
@@ -31,18 +36,18 @@ TUNED: dict[int, tuple[str, str]] = {
         ORDER BY kwh_per_kw DESC, plant_name LIMIT 10""",
     ),
     5: (
-        """SELECT local_date, name AS plant_name, e.status, expected_h, covered_h, largest_gap_min, n_flagged
-        FROM energy_daily AS e JOIN plants USING (plant_id) ORDER BY local_date, plant_name""",
-        """SELECT local_date, plant_name, status, round(greatest(expected_h - covered_h, 0), 2),
-        round(largest_gap_min) FROM tuned WHERE (status <> 'complete' OR n_flagged > 0)
-        AND local_date BETWEEN DATE '2021-10-01' AND DATE '2025-12-31' ORDER BY local_date, plant_name LIMIT 10""",
+        """SELECT local_date, name AS plant_name, e.status, greatest(expected_h - covered_h, 0) AS missing_h,
+        largest_gap_min FROM energy_daily AS e JOIN plants USING (plant_id)
+        WHERE e.status <> 'complete' OR n_flagged > 0 ORDER BY local_date, plant_name""",
+        """SELECT local_date, plant_name, status, round(missing_h, 2), round(largest_gap_min) FROM tuned
+        WHERE local_date BETWEEN DATE '2021-10-01' AND DATE '2025-12-31' ORDER BY local_date, plant_name LIMIT 10""",
     ),
     6: (
-        """SELECT name AS plant_name, local_date, n_rows, status FROM energy_daily JOIN plants USING (plant_id)
-        ORDER BY plant_name, local_date""",
-        """SELECT plant_name, min(local_date), max(local_date) FILTER (WHERE n_rows > 0), count(*),
-        count(*) FILTER (WHERE status = 'complete'), count(*) FILTER (WHERE status = 'missing')
-        FROM tuned GROUP BY plant_name ORDER BY plant_name""",
+        """SELECT name AS plant_name, min(local_date) AS first_day,
+        max(local_date) FILTER (WHERE n_rows > 0) AS last_day, count(*) AS n,
+        count(*) FILTER (WHERE status = 'complete') AS complete, count(*) FILTER (WHERE status = 'missing') AS missing
+        FROM energy_daily JOIN plants USING (plant_id) GROUP BY plant_name ORDER BY plant_name""",
+        "SELECT plant_name, first_day, last_day, n, complete, missing FROM tuned ORDER BY plant_name",
     ),
     7: (
         _KPI.format(columns="performance_ratio, irradiation_source, coverage"),
@@ -50,9 +55,10 @@ TUNED: dict[int, tuple[str, str]] = {
         WHERE {_OCTOBER} ORDER BY plant_name""",
     ),
     8: (
-        _KPI.format(columns="performance_ratio, performance_ratio_reason"),
-        """SELECT plant_name, performance_ratio_reason, count(*) FROM tuned WHERE performance_ratio IS NULL
-        GROUP BY ALL ORDER BY plant_name""",
+        """SELECT name AS plant_name, month, performance_ratio_reason FROM kpi_monthly JOIN plants USING (plant_id)
+        WHERE performance_ratio IS NULL ORDER BY plant_name""",
+        """SELECT plant_name, performance_ratio_reason, count(*) FROM tuned GROUP BY ALL
+        ORDER BY plant_name, performance_ratio_reason""",
     ),
     9: (
         _KPI.format(columns="capacity_factor"),
@@ -65,9 +71,9 @@ TUNED: dict[int, tuple[str, str]] = {
         WHERE {_OCTOBER} AND self_supply_rate IS NOT NULL ORDER BY plant_name""",
     ),
     11: (
-        "SELECT month, co2_avoided_kg FROM kpi_monthly ORDER BY month",
-        """SELECT month, count(co2_avoided_kg), round(sum(co2_avoided_kg), 1) FROM tuned GROUP BY month
+        """SELECT month, count(co2_avoided_kg) AS n, sum(co2_avoided_kg) AS co2 FROM kpi_monthly GROUP BY month
         ORDER BY month""",
+        "SELECT month, n, round(co2, 1) FROM tuned ORDER BY month",
     ),
     12: (
         """SELECT local_date, name AS plant_name, availability_time, availability_energy FROM kpi_daily
@@ -76,21 +82,21 @@ TUNED: dict[int, tuple[str, str]] = {
         WHERE availability_time < 1 ORDER BY local_date, plant_name LIMIT 10""",
     ),
     13: (
-        """SELECT plants.name AS plant_name, devices.name AS device_name, e.plant_id, local_date,
+        """WITH yields AS (SELECT plants.name AS plant_name, devices.name AS device_name, e.plant_id, local_date,
         1000 * pv_generation_kwh / generator_power_w AS yield
-        FROM device_energy_daily AS e JOIN plants USING (plant_id) JOIN devices USING (plant_id, device_id)
-        ORDER BY local_date, e.plant_id""",
-        f"""WITH found AS (SELECT *, median(yield) OVER plant AS middle, count(yield) OVER plant AS n FROM tuned
-        WHERE {_IN_OCTOBER} WINDOW plant AS (PARTITION BY plant_id, local_date))
-        SELECT plant_name, device_name, count(*), round(avg(yield / middle), 3) AS mean FROM found
-        WHERE n > 1 AND middle > 0 AND yield IS NOT NULL GROUP BY ALL
-        ORDER BY mean, plant_name, device_name LIMIT 10""",
+        FROM device_energy_daily AS e JOIN plants USING (plant_id) JOIN devices USING (plant_id, device_id)),
+        found AS (SELECT *, median(yield) OVER plant AS middle, count(yield) OVER plant AS n FROM yields
+        WINDOW plant AS (PARTITION BY plant_id, local_date))
+        SELECT plant_name, device_name, local_date, yield / middle AS relative FROM found
+        WHERE n > 1 AND middle > 0 AND yield IS NOT NULL ORDER BY local_date, plant_name, device_name""",
+        f"""SELECT plant_name, device_name, count(*), round(avg(relative), 3) AS mean FROM tuned WHERE {_IN_OCTOBER}
+        GROUP BY ALL ORDER BY mean, plant_name, device_name LIMIT 10""",
     ),
     14: (
-        """SELECT plant_id, name AS plant_name, local_date, pv_generation_kwh FROM energy_daily
-        JOIN plants USING (plant_id) ORDER BY plant_id, local_date""",
-        """SELECT plant_name, arg_max(local_date, pv_generation_kwh), round(max(pv_generation_kwh), 2) FROM tuned
-        GROUP BY plant_name ORDER BY plant_name""",
+        """SELECT name AS plant_name, arg_max(local_date, pv_generation_kwh) AS best_day,
+        max(pv_generation_kwh) AS kwh FROM energy_daily JOIN plants USING (plant_id) GROUP BY plant_name
+        ORDER BY plant_name""",
+        "SELECT plant_name, best_day, round(kwh, 2) FROM tuned ORDER BY plant_name",
     ),
     15: (
         _MONTHS.format(columns="month, grid_feed_in_kwh, grid_consumption_kwh"),
@@ -105,10 +111,10 @@ TUNED: dict[int, tuple[str, str]] = {
         ORDER BY local_start LIMIT 10""",
     ),
     17: (
-        """SELECT plant_id, local_date, hour(timezone(timezone, interval_start)) AS local_hour, pv_generation_w
-        FROM energy_balance_intervals JOIN plants USING (plant_id) ORDER BY plant_id, local_date""",
-        f"""SELECT local_hour, round(avg(pv_generation_w)) AS mean FROM tuned WHERE plant_id = '900001'
-        AND {_IN_OCTOBER} GROUP BY local_hour HAVING mean > 0 ORDER BY local_hour""",
+        """SELECT plant_id, month, local_hour, 1000 * pv_generation_kwh / pv_generation_covered_h AS mean_w
+        FROM profile_monthly ORDER BY plant_id, month, local_hour""",
+        f"""SELECT local_hour, round(mean_w) AS mean FROM tuned WHERE plant_id = '900001' AND {_OCTOBER} AND mean > 0
+        ORDER BY local_hour""",
     ),
     18: (
         """SELECT name AS plant_name, timezone, local_date, interval_end, grid_feed_in_w
@@ -118,10 +124,9 @@ TUNED: dict[int, tuple[str, str]] = {
         GROUP BY plant_name HAVING peak > 0 ORDER BY plant_name""",
     ),
     19: (
-        """SELECT local_date, hour(timezone(timezone, interval_start)) AS local_hour, pv_generation_kwh
-        FROM energy_balance_intervals JOIN plants USING (plant_id) ORDER BY local_date""",
-        f"""SELECT local_hour, round(sum(pv_generation_kwh), 1) AS kwh FROM tuned WHERE {_IN_OCTOBER}
-        GROUP BY local_hour HAVING kwh > 0 ORDER BY local_hour""",
+        """SELECT month, local_hour, sum(pv_generation_kwh) AS kwh FROM profile_monthly GROUP BY ALL ORDER BY ALL""",
+        f"""SELECT local_hour, round(kwh, 1) AS pv_kwh FROM tuned WHERE {_OCTOBER} AND pv_kwh > 0
+        ORDER BY local_hour""",
     ),
     20: (
         """SELECT name AS plant_name, timezone, local_date, epoch_ms(interval_start) // 900000 AS quarter,

@@ -33,7 +33,15 @@ from schemas.raw import (
     RawPv,
     RawSensor,
 )
-from schemas.report import CoverageDaily, DeviceEnergyDaily, EnergyDaily, EnergyMonthly, LogMessages
+from schemas.report import (
+    CoverageDaily,
+    DeviceEnergyDaily,
+    EnergyDaily,
+    EnergyHourly,
+    EnergyMonthly,
+    LogMessages,
+    ProfileMonthly,
+)
 from schemas.sets import (
     AcIntervals,
     BatteryIntervals,
@@ -88,10 +96,12 @@ TABLES: tuple[type[Table], ...] = (
     Logs,
     Quarantine,
     ApiRequests,
+    EnergyHourly,
     EnergyDaily,
     CoverageDaily,
     DeviceEnergyDaily,
     EnergyMonthly,
+    ProfileMonthly,
     KpiDaily,
     KpiMonthly,
     Restatements,
@@ -122,6 +132,7 @@ __all__ = [
     "Devices",
     "EnergyBalanceIntervals",
     "EnergyDaily",
+    "EnergyHourly",
     "EnergyMixIntervals",
     "EnergyMonthly",
     "GridIntervals",
@@ -133,6 +144,7 @@ __all__ = [
     "MeasurementSets",
     "OtherIntervals",
     "Plants",
+    "ProfileMonthly",
     "PvIntervals",
     "Quarantine",
     "RawAc",

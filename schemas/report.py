@@ -6,6 +6,7 @@ from schemas.base import FINITE, Table, Utc, column, energy, ratio
 from schemas.core import LOCAL_DATE, NOT_COUNTED_YET, DeviceKey, PlantKey
 from schemas.quantities import FULL_MONTH_H, BalanceCovered, BalanceEnergies, covered
 
+LOCAL_HOUR = "Hour of the plant's own clock, 0 to 23."
 STATUSES = ["complete", "partial", "missing", "provisional"]
 
 
@@ -142,6 +143,55 @@ class EnergyMonthly(
         "When the month was closed; what changed in its days since then is in adjustments.",
         null="the month is open",
     )
+
+
+class Hour(Table):
+    """The hour that a row is for."""
+
+    hour_start: Utc = column("When the hour begins. The repeated hour of autumn is two hours.")
+    local_hour: pl.Int64 = column(LOCAL_HOUR, ge=0, le=23)
+
+
+class EnergyHourly(
+    BalanceCovered,
+    BalanceEnergies,
+    Hour,
+    Day,
+    PlantKey,
+    table="energy_hourly",
+    layer="report",
+    key=("plant_id", "hour_start"),
+    published="view",
+):
+    """Energy of each plant and hour of its own clock, with the time that it covers.
+
+    An interval counts in the hour that its middle lies in. An hour without a row of the plant is not here. The hours of
+    a day add up to the day.
+    """
+
+
+class ProfileHour(Table):
+    """The month and the hour of its average day that a row is for."""
+
+    month: pl.Date = column("First day of the calendar month.")
+    local_hour: pl.Int64 = column(LOCAL_HOUR, ge=0, le=23)
+    n_days: pl.Int64 = column("Days with a row in this hour.", unit="count", ge=1, le=31)
+
+
+class ProfileMonthly(
+    BalanceCovered,
+    BalanceEnergies,
+    ProfileHour,
+    PlantKey,
+    table="profile_monthly",
+    layer="report",
+    key=("plant_id", "month", "local_hour"),
+    partition=("month",),
+):
+    """The average day of each plant and month: energy of each hour of the plant's clock, summed over the days.
+
+    The mean power of an hour in kW is its energy divided by the time that it covers.
+    """
 
 
 class LogMessages(

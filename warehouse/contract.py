@@ -50,19 +50,26 @@ def read() -> tuple[tuple[int, int], Facts]:
     return (int(major), int(minor)), facts
 
 
+def version_text(version: tuple[int, int]) -> str:
+    """A version as people write it."""
+    return f"{version[0]}.{version[1]}"
+
+
 def text(version: tuple[int, int], facts: Facts) -> str:
     """The file's content."""
     out = StringIO()
     write = csv.writer(out, lineterminator="\n")
-    write.writerow([f"# version {version[0]}.{version[1]}"])
+    write.writerow([f"# version {version_text(version)}"])
     write.writerow(HEAD)
     write.writerows([*key, *rest] for key, rest in facts.items())
     return out.getvalue()
 
 
 def differences(before: Facts, after: Facts) -> tuple[list[str], list[str]]:
-    """What was added, and what breaks a query that worked, each as a line for people."""
-    added = [f"{_name(key)} added" for key in after if key not in before]
+    """What was added, and what breaks a query that worked, each as a line for people; a new table is one line."""
+    known = {table for table, _ in before}
+    new = [_name(key) if key[0] in known else key[0] for key in after if key not in before]
+    added = [f"{name} added" for name in dict.fromkeys(new)]
     gone = [f"{_name(key)} removed" for key in before if key not in after]
     changed = [
         f"{_name(key)}: {' '.join(filter(None, before[key]))} became {' '.join(filter(None, after[key]))}"
@@ -97,7 +104,7 @@ def main(arguments: Sequence[str], today: dt.date) -> int:
 
 
 def _entry(version: tuple[int, int], lines: list[str], today: dt.date) -> Iterator[str]:
-    yield f"\n### {version[0]}.{version[1]} ({today})\n\n"
+    yield f"\n### {version_text(version)} ({today})\n\n"
     yield from (f"* {line}\n" for line in lines)
 
 

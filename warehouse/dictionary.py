@@ -31,6 +31,8 @@ PUBLISHED = {
     "view": "as a view over the lake's Parquet files",
     "no": "not at all (lake only)",
 }
+VIEWS = """Answers to common questions, in the published file only. Of those that read small tables it holds the
+rows, so that they are as fast as a table made for the question; the others are views."""
 INTRODUCTION = f"""# Data dictionary
 
 Made by `{REMAKE}` from `schemas/` and `warehouse/views/`: change those, not this file.
@@ -64,10 +66,7 @@ def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -
             parts += [f"## {title}\n\n{text}\n", *map(_table, members)]
     described = [_view(view) for view in views]
     if described:
-        parts += [
-            "## Curated views\n\nAnswers to common questions, in the published file only.\n",
-            *described,
-        ]
+        parts += [f"## Curated views\n\n{VIEWS}\n", *described]
     return "\n".join(parts)
 
 

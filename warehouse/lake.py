@@ -105,12 +105,7 @@ class Change:
 
     def facts_before(self) -> dict[str, str]:
         """What the stored rows were said to be made from; empty where nothing was said."""
-        facts: dict[str, str] = {}
-        for uri in self._uris:
-            with self._lake.files(self._model).open_input_file(_inside(self._model, uri)) as source:
-                metadata = pq.read_metadata(source).metadata or {}
-            facts |= json.loads(metadata.get(FACTS, b"{}"))
-        return facts
+        return self._lake.facts_of(self._model, self._uris)
 
 
 class Lake:
@@ -262,6 +257,20 @@ class Lake:
         """The names of the part's active files, as a `Change` names them; empty where nothing is stored."""
         table = self.open(model)
         return " ".join(_inside(model, uri) for uri in _uris(table, part)) if table else ""
+
+    def facts(self, model: type[Table], part: Part) -> dict[str, str]:
+        """What the part's rows were said to be made from; empty where nothing is stored or was said."""
+        table = self.open(model)
+        return self.facts_of(model, _uris(table, part)) if table else {}
+
+    def facts_of(self, model: type[Table], uris: Collection[str]) -> dict[str, str]:
+        """What the rows of active files of the model's table were said to be made from."""
+        facts: dict[str, str] = {}
+        for uri in uris:
+            with self.files(model).open_input_file(_inside(model, uri)) as source:
+                metadata = pq.read_metadata(source).metadata or {}
+            facts |= json.loads(metadata.get(FACTS, b"{}"))
+        return facts
 
     def rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None

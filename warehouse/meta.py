@@ -15,6 +15,9 @@ class Meta(Table, table="_meta", layer="report", partition=()):
 
     product_version: str = column("Version of sunledger that published the file.")
     published_at: Utc = column("When the publication began: later changes of the lake are not in this file.")
+    contract_version: str = column(
+        "Version of the published tables, as in 1.2: docs/schema-changes.md says what each one changed."
+    )
     schema_hash: str = column(
         "Digest of every table's definition; it changes when a column or its meaning does."
     )

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import SunledgerError
 from schemas import TABLES, EnergyDaily, Table, polars_schema, storage
+from warehouse import contract
 from warehouse.ddl import comment_on, comments, create_file_view, create_table, identifier, literal
 from warehouse.lake import Lake, Snapshot
 from warehouse.macros import MACROS, create
@@ -270,6 +271,7 @@ def _add_meta(
     row = {
         "product_version": version,
         "published_at": now.astimezone(dt.UTC),
+        "contract_version": contract.version_text(contract.read()[0]),
         "schema_hash": schema_hash(TABLES),
         "source_versions": json.dumps(versions, sort_keys=True),
         "first_day": first_day,
@@ -284,8 +286,9 @@ def _add_curated(connection: duckdb.DuckDBPyConnection) -> None:
     for macro in MACROS:
         _execute(connection, create(macro))
     for view in curated_views():
-        connection.execute(f"CREATE VIEW {identifier(view.name)} AS {view.query}")
-        _execute(connection, comment_on("VIEW", view.name, view.comment, view.columns))
+        kind = view.kind.upper()
+        connection.execute(f"CREATE {kind} {identifier(view.name)} AS {view.query}")
+        _execute(connection, comment_on(kind, view.name, view.comment, view.columns))
 
 
 def _first_line(fault: Exception) -> str:

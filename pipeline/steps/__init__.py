@@ -29,6 +29,7 @@ from pipeline.steps.fetching import (
     fetch_plants,
     fetch_set,
 )
+from pipeline.steps.hours import write_energy_hourly, write_profile_monthly
 from pipeline.steps.kpi import write_kpi_daily, write_kpi_monthly
 from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
 from pipeline.steps.reconciling import (
@@ -86,6 +87,7 @@ __all__ = [
     "write_device_energy_daily",
     "write_devices",
     "write_energy_daily",
+    "write_energy_hourly",
     "write_energy_monthly",
     "write_intervals",
     "write_invoices",
@@ -96,5 +98,6 @@ __all__ = [
     "write_measurement_sets",
     "write_other_intervals",
     "write_plants",
+    "write_profile_monthly",
     "write_reconciliation",
 ]

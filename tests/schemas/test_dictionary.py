@@ -38,7 +38,7 @@ def test_a_table_tells_key_partition_and_rules() -> None:
 
 
 def test_a_bar_in_a_meaning_does_not_break_the_table() -> None:
-    view = CuratedView("v", "About.", {"a": "x | y."}, "SELECT 1 AS a")
+    view = CuratedView("v", "view", "About.", {"a": "x | y."}, "SELECT 1 AS a")
     assert "| `a` | x \\| y. |" in markdown([], [view])
 
 

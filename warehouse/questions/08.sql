@@ -1,8 +1,7 @@
 -- Why has a plant no performance ratio?
 -- report
-SELECT plants.name AS plant_name, performance_ratio_reason, count(*) AS n_months
-FROM kpi_monthly
-JOIN plants USING (plant_id)
+SELECT plant_name, performance_ratio_reason, count(*) AS n_months
+FROM v_kpi_monthly
 WHERE performance_ratio IS NULL
 GROUP BY ALL
-ORDER BY plant_name
+ORDER BY plant_name, performance_ratio_reason

@@ -1,11 +1,6 @@
 -- What was the best day of each plant?
 -- report
-WITH best AS (
-    SELECT plant_id, arg_max(local_date, pv_generation_kwh) AS best_day, max(pv_generation_kwh) AS kwh
-    FROM energy_daily
-    GROUP BY plant_id
-)
-SELECT plants.name AS plant_name, best_day, round(kwh, 2) AS pv_kwh
-FROM best
-JOIN plants USING (plant_id)
+SELECT plant_name, best_day, round(best_day_pv_generation_kwh, 2) AS pv_kwh
+FROM v_plants_energy
+WHERE best_day IS NOT NULL
 ORDER BY plant_name

@@ -1,21 +1,27 @@
 """The curated views: one `.sql` file each, the answer to a question that analysts ask first.
 
-A file begins with a comment: a paragraph that says what the view shows, an empty comment line, then one line
-`-- column: meaning` for every column. Both become comments of the published view. The query follows.
+A file begins with a comment. Its first line says whether the publication keeps the rows (`table`: they are few, and
+asked for often) or the query (`view`). Then come a paragraph that says what the view shows, an empty comment line, and
+one line `-- column: meaning` for every column. Both become comments in the published file. The query follows; the
+rows of a table lie in its order.
 """
 
 import re
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Literal, TypeAlias, cast
+
+Kind: TypeAlias = Literal["table", "view"]
 
 _COLUMN = re.compile(r"(\w+): (.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class CuratedView:
-    """A view: its name, what it shows, the meaning of each column in order, and its query."""
+    """A view: its name, what is kept of it, what it shows, the meaning of each column in order, and its query."""
 
     name: str
+    kind: Kind
     comment: str
     columns: dict[str, str]
     query: str
@@ -31,7 +37,9 @@ def parse(name: str, text: str) -> CuratedView:
     """A view from its file's text. Raises ValueError when the leading comment is not as described above."""
     lines = text.splitlines()
     length = next((i for i, line in enumerate(lines) if not line.startswith("--")), len(lines))
-    head = [line.removeprefix("--").strip() for line in lines[:length]]
+    kind, *head = [line.removeprefix("--").strip() for line in lines[:length]] or [""]
+    if kind not in ("table", "view"):
+        raise ValueError(f"View {name}: begin with the line '-- table' or '-- view'.")
     if "" not in head:
         raise ValueError(f"View {name}: begin with a comment, an empty comment line, and a line per column.")
     middle = head.index("")
@@ -41,6 +49,7 @@ def parse(name: str, text: str) -> CuratedView:
         raise ValueError(f"View {name}: {wrong!r} is not 'column: meaning'.")
     return CuratedView(
         name=name,
+        kind=cast("Kind", kind),
         comment=" ".join(head[:middle]),
         columns={found[1]: found[2] for found in meanings if found},
         query="\n".join(lines[length:]).strip().removesuffix(";"),

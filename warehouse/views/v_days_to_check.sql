@@ -1,3 +1,4 @@
+-- table
 -- Days that are not simply fine: partial, missing or provisional ones, and those with values set aside or suspicious. Newest first.
 --
 -- local_date: Calendar day in the plant's own time zone.

@@ -1,3 +1,4 @@
+-- table
 -- Energy of each plant and day with the plant's name and its yield per installed power: the day's sheet.
 --
 -- plant_id: Plant's id.
@@ -31,3 +32,4 @@ SELECT
     energy.battery_discharging_kwh
 FROM energy_daily AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+ORDER BY month_of(energy.local_date), energy.plant_id, energy.local_date

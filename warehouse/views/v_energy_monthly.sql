@@ -1,3 +1,4 @@
+-- table
 -- Energy of each plant and month with the plant's name and its yield per installed power: the month's sheet.
 --
 -- plant_id: Plant's id.
@@ -43,3 +44,4 @@ LEFT JOIN adjustments
     ON adjustments.plant_id = energy.plant_id
     AND adjustments.month = energy.month
     AND adjustments.quantity = 'pv_generation'
+ORDER BY energy.month, plant_name, energy.plant_id

@@ -1,3 +1,4 @@
+-- table
 -- Energy of the whole fleet per month, with how much of it was really measured. A sum takes the plants that reported the quantity.
 --
 -- month: First day of the calendar month.
@@ -11,6 +12,8 @@
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
 -- grid_consumption_kwh: Consumption from the grid. Unit: kWh. Null: nothing measured.
 -- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
+-- n_plants_with_co2: Plants whose avoided CO2 is known. Unit: count.
+-- co2_avoided_kg: CO2 avoided by these plants. Unit: kg. Null: not known for any of them.
 SELECT
     energy.month,
     count(*) AS n_plants,
@@ -24,8 +27,11 @@ SELECT
     sum(energy.self_consumption_kwh) AS self_consumption_kwh,
     sum(energy.grid_feed_in_kwh) AS grid_feed_in_kwh,
     sum(energy.grid_consumption_kwh) AS grid_consumption_kwh,
-    sum(energy.total_consumption_kwh) AS total_consumption_kwh
+    sum(energy.total_consumption_kwh) AS total_consumption_kwh,
+    count(kpi.co2_avoided_kg) AS n_plants_with_co2,
+    sum(kpi.co2_avoided_kg) AS co2_avoided_kg
 FROM energy_monthly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN kpi_monthly AS kpi ON kpi.plant_id = energy.plant_id AND kpi.month = energy.month
 GROUP BY energy.month
 ORDER BY energy.month

@@ -1,3 +1,4 @@
+-- table
 -- Energy of each inverter and day beside the other inverters of its plant: a low relative_yield points to a fault, shade or a wrong rating.
 --
 -- plant_id: Plant's id.
@@ -34,3 +35,4 @@ SELECT
     END AS relative_yield
 FROM yields
 WINDOW siblings AS (PARTITION BY plant_id, local_date)
+ORDER BY month_of(local_date), plant_id, device_id, local_date

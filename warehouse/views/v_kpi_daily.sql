@@ -1,3 +1,4 @@
+-- table
 -- Figures of each plant and day by IEC 61724-1 with the plant's name; kpi_daily has their formulas, inputs and reasons.
 --
 -- plant_id: Plant's id.
@@ -35,3 +36,4 @@ SELECT
     kpi.co2_avoided_kg
 FROM kpi_daily AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
+ORDER BY month_of(kpi.local_date), kpi.plant_id, kpi.local_date

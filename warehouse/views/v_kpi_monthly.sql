@@ -1,3 +1,4 @@
+-- table
 -- Figures of each plant and month by IEC 61724-1 with the plant's name; kpi_monthly has their formulas, inputs and reasons.
 --
 -- plant_id: Plant's id.
@@ -9,6 +10,7 @@
 -- final_yield_kwh_per_kw: Final yield. Unit: kWh/kW. Null: see the reason in kpi_monthly.
 -- reference_yield_h: Reference yield. Unit: h. Null: see the reason in kpi_monthly.
 -- performance_ratio: Performance ratio of the measured window. Unit: 1. Null: see the reason in kpi_monthly.
+-- performance_ratio_reason: Why performance_ratio is null. Null: it is known.
 -- performance_ratio_period: Performance ratio of the whole period. Unit: 1. Null: see the reason in kpi_monthly.
 -- capacity_factor: Capacity factor by AC power. Unit: 1. Null: see the reason in kpi_monthly.
 -- availability_time: Availability by time. Unit: 1. Null: see the reason in kpi_monthly.
@@ -26,6 +28,7 @@ SELECT
     kpi.final_yield_kwh_per_kw,
     kpi.reference_yield_h,
     kpi.performance_ratio,
+    kpi.performance_ratio_reason,
     kpi.performance_ratio_period,
     kpi.capacity_factor,
     kpi.availability_time,
@@ -35,3 +38,4 @@ SELECT
     kpi.co2_avoided_kg
 FROM kpi_monthly AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
+ORDER BY kpi.month, plant_name, kpi.plant_id

@@ -1,3 +1,4 @@
+-- view
 -- Log entries with the names of plant and device, and with an event id also where Sunny Portal Classic gives none: by the message tag, where ennexOS has one event id for it. Newest first.
 --
 -- plant_id: Plant's id.

@@ -1,3 +1,4 @@
+-- view
 -- Power of each plant in the intervals that the API reports, with the plant's name and its wall clock. Filter by plant_id and local_date to be fast.
 --
 -- plant_id: Plant's id.

@@ -1,3 +1,4 @@
+-- view
 -- What was set aside or is suspicious, and why, per plant and reason: where the vendor's data needs a talk with the vendor. Largest first.
 --
 -- plant_id: Plant's id.

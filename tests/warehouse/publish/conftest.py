@@ -13,11 +13,13 @@ from schemas import (
     Devices,
     EnergyBalanceIntervals,
     EnergyDaily,
+    EnergyHourly,
     EnergyMonthly,
     KpiDaily,
     KpiMonthly,
     Logs,
     Plants,
+    ProfileMonthly,
     PvIntervals,
     Quarantine,
     Table,
@@ -134,7 +136,7 @@ def fill(lake: Lake) -> None:
         ],
     )
     put(lake, KpiDaily, [{"plant_id": "a", "local_date": FIRST, "final_yield_kwh_per_kw": 3.0}])
-    put(lake, KpiMonthly, [whole | {"plant_id": "a", "final_yield_kwh_per_kw": 5.0}])
+    put(lake, KpiMonthly, [whole | {"plant_id": "a", "final_yield_kwh_per_kw": 5.0, "co2_avoided_kg": 21.5}])
     noon = dt.datetime(2021, 10, 1, 12, tzinfo=dt.UTC)
     for model, device in ((EnergyBalanceIntervals, {}), (PvIntervals, {"device_id": "a1"})):
         put(
@@ -153,6 +155,18 @@ def fill(lake: Lake) -> None:
                 for later in (dt.timedelta(0), dt.timedelta(minutes=5), dt.timedelta(days=1))
             ],
         )
+    hour = {"local_hour": 14, "pv_generation_kwh": 0.5, "pv_generation_covered_h": 1 / 6}
+    put(lake, EnergyHourly, [hour | {"plant_id": "a", "local_date": FIRST, "hour_start": noon}])
+    average = {"month": MONTH, "n_days": 2, "local_hour": 14}
+    put(
+        lake,
+        ProfileMonthly,
+        [
+            average | {"plant_id": "a", "pv_generation_kwh": 0.75, "pv_generation_covered_h": 0.25},
+            average | {"plant_id": "b", "pv_generation_kwh": 2.0, "pv_generation_covered_h": 0.5},
+            average | {"plant_id": "b", "local_hour": 15},
+        ],
+    )
     put(
         lake,
         Quarantine,

@@ -101,7 +101,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(
 ) -> None:
     put(lake, target)
     old, inode = target.read_bytes(), target.stat().st_ino
-    broken = CuratedView("v_broken", "About.", {"a": "A."}, "SELECT a FROM no_such_table")
+    broken = CuratedView("v_broken", "view", "About.", {"a": "A."}, "SELECT a FROM no_such_table")
     monkeypatch.setattr(module, "curated_views", lambda: (broken,))
     with pytest.raises(duckdb.CatalogException, match="no_such_table"):
         put(lake, target, "2")

@@ -1,0 +1,25 @@
+-- table
+-- When the whole fleet makes and uses its energy: sums of each month by the hour of the plants' own clocks. A sum takes the plants that reported the quantity.
+--
+-- month: First day of the calendar month.
+-- local_hour: Hour of the plants' own clocks, 0 to 23.
+-- n_plants: Plants with at least one row in this hour. Unit: count.
+-- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
+-- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
+-- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
+-- grid_consumption_kwh: Consumption from the grid. Unit: kWh. Null: nothing measured.
+-- battery_charging_kwh: Battery charging. Unit: kWh. Null: nothing measured.
+-- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: nothing measured.
+SELECT
+    month,
+    local_hour,
+    count(*) AS n_plants,
+    sum(pv_generation_kwh) AS pv_generation_kwh,
+    sum(total_consumption_kwh) AS total_consumption_kwh,
+    sum(grid_feed_in_kwh) AS grid_feed_in_kwh,
+    sum(grid_consumption_kwh) AS grid_consumption_kwh,
+    sum(battery_charging_kwh) AS battery_charging_kwh,
+    sum(battery_discharging_kwh) AS battery_discharging_kwh
+FROM profile_monthly
+GROUP BY month, local_hour
+ORDER BY month, local_hour
