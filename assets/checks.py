@@ -119,6 +119,16 @@ def reconciles(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    name="price_list",
+    asset="billing_units",
+    description="The price list can be read: without it energy is published, but new PU have no fee.",
+)
+def price_list(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    """Fail with the fault of the file."""
+    return result(steps.price_list(runtime))
+
+
+@dg.asset_check(
     name="readable",
     asset="warehouse",
     description="The published file opens as its readers open it, and each of its tables can be read.",
@@ -236,7 +246,7 @@ def day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinit
 
 def publish_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with the published file."""
-    return [readable]
+    return [price_list, readable]
 
 
 def vendor_checks() -> list[dg.AssetChecksDefinition]:

@@ -4,7 +4,8 @@ import polars as pl
 
 from schemas.base import CAPACITY_CLASSES, FINITE, Money, Table, Utc, column, money
 
-PRICINGS = ["priced", "no_capacity", "no_price"]
+NO_PRICE_LIST = "no_price_list"
+PRICINGS = ["priced", "no_capacity", "no_price", NO_PRICE_LIST]
 DECISIONS = ["invoiced", "year_end", "carried", "waits_for_year_end"]
 UNPRICED = "unpriced: pricing says why, and it is not free"
 
@@ -78,15 +79,21 @@ class BillingUnits(
     base_eur: Money = money("The part of the fee that the class decides.", UNPRICED)
     capacity_eur: Money = money("The part of the fee that the capacity decides.", UNPRICED)
     fee_eur: Money = money("Fee of the PU: base_eur + capacity_eur.", UNPRICED)
-    currency: str = column("Currency of the amounts, by the price list.", null="the month has no price")
+    currency: str = column(
+        "Currency of the amounts, by the price list.",
+        null="the month has no price, or there is no price list",
+    )
     pricing: str = column(
-        "priced, or why there is no fee: no_capacity (SMA gives none), no_price (the price list begins later).",
+        "priced, or why there is no fee: no_capacity (SMA gives none), no_price (the price list begins later), "
+        "no_price_list (it can't be read).",
         isin=PRICINGS,
     )
     price_valid_from: pl.Date = column(
-        "Entry of the price list that was used.", null="the price list begins later"
+        "Entry of the price list that was used.", null="the price list begins later, or can't be read"
     )
-    price_source: str = column("What the price list says of that entry.", null="the price list begins later")
+    price_source: str = column(
+        "What the price list says of that entry.", null="the price list begins later, or can't be read"
+    )
 
 
 class Invoices(Table, table="invoices", layer="report", key=("year", "quarter"), partition=()):

@@ -9,9 +9,13 @@ import polars as pl
 from pipeline.billing.prices import PriceList
 from pipeline.master import capacity_class
 from schemas import BillingUnits, polars_schema
+from schemas.usage import NO_PRICE_LIST
 
 # A system may have moved more than once: so many new ids are followed.
 MOST_MOVES = 4
+
+# Of a PU whose fee is known, what its requests decide.
+_COUNTED_ANEW = ("plant_id", "month", "n_requests", "n_device_requests", "first_request", "last_request")
 
 OF_A_SYSTEM = pl.col("plant_id") != ""
 ANSWERED = pl.col("status").is_between(200, 299)
@@ -60,6 +64,20 @@ def billing_units(
     """
     units = with_capacity(asked_systems(requests, moves, prices), capacities)
     return prices.priced(units).select(polars_schema(BillingUnits).names())
+
+
+def with_known_fees(units: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """Units that no price list was at hand for, with the fees of the same PU in `before`; both rows of billing_units.
+
+    PU that are not among these say `no_price_list`. One that was priced keeps the capacity of its fee.
+    """
+    kept = [c for c in units.columns if c not in _COUNTED_ANEW]
+    known = before.select("plant_id", "month", *kept, known=pl.lit(value=True))
+    unknown = pl.col("known").is_null()
+    joined = units.join(known, on=["plant_id", "month"], how="left", suffix="_before", maintain_order="left")
+    fees = (pl.when(unknown).then(c).otherwise(f"{c}_before").alias(c) for c in kept if c != "pricing")
+    pricing = pl.when(unknown).then(pl.lit(NO_PRICE_LIST)).otherwise("pricing_before").alias("pricing")
+    return joined.with_columns(*fees, pricing).select(units.columns)
 
 
 def with_capacity(units: pl.DataFrame, capacities: pl.DataFrame) -> pl.DataFrame:

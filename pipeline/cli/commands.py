@@ -106,7 +106,7 @@ def backfill(
         begin, end = _day("--from", first), _day("--to", last)
         check_days(runtime, begin, end)
         runtime.settings.require_credentials()
-        # Needed at the end, when a wrong one would cost a publication: so looked at before the first request.
+        # Needed at the end, when a wrong one would cost fees: so looked at before the first request.
         load_prices(runtime.settings.prices)
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
@@ -208,6 +208,7 @@ def rebuild(
             runs.remake(begin, end)
             runs.publish()
         say(f"Days {begin} to {end} were made again; published {runtime.settings.warehouse}.")
+        _tell_missing(runtime)
 
 
 @app.command()
@@ -218,6 +219,7 @@ def publish() -> None:
     with _runtime(None) as runtime, recorded(runtime) as runs:
         runs.publish()
         say(f"Published {runtime.settings.warehouse}.")
+        _tell_missing(runtime)
 
 
 @app.command()
@@ -422,7 +424,8 @@ def _tell_missing(runtime: "Runtime") -> None:
         return
     out.print(f"Done in part: {len(runtime.missing)} things are missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
-        out.print(f"  {item.day} {item.table} plant {item.plant_id}: {item.reason}", markup=False)
+        plant = f" plant {item.plant_id}" if item.plant_id else ""
+        out.print(f"  {item.day} {item.table}{plant}: {item.reason}", markup=False, soft_wrap=True)
     if len(runtime.missing) > MISSING_SHOWN:
         out.print(f"  and {len(runtime.missing) - MISSING_SHOWN} more: see the table quarantine.")
     raise typer.Exit(IN_PART)

@@ -13,7 +13,11 @@ from pipeline.report.text import clean, clock, number, percent
 # More rows than these of one kind belong into a query: the table says so.
 MOST_ROWS = 100
 _PLAIN = re.compile(r"[0-9a-z-]{1,64}")
-_UNPRICED = {"no_capacity": "unpriced: no capacity", "no_price": "unpriced: no price"}
+_UNPRICED = {
+    "no_capacity": "unpriced: no capacity",
+    "no_price": "unpriced: no price",
+    "no_price_list": "unpriced: no price list",
+}
 # What to show of kpi_monthly: its column, heading, unit, and how it is written.
 _FIGURES: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("final_yield_kwh_per_kw", "Final yield", "kWh/kW", lambda value: number(value, 1)),

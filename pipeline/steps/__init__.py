@@ -6,7 +6,7 @@ nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
 
 from pipeline.steps.access import concern, refresh_consents
 from pipeline.steps.base import BALANCE, PV, Report, SetSource, listed
-from pipeline.steps.billing import write_billing_units, write_invoices
+from pipeline.steps.billing import price_list, write_billing_units, write_invoices
 from pipeline.steps.closing import close_month, closed_months_hold, closed_overview, open_month
 from pipeline.steps.concerns import concerns
 from pipeline.steps.days import (
@@ -76,6 +76,7 @@ __all__ = [
     "month_requests",
     "not_chosen",
     "open_month",
+    "price_list",
     "published",
     "quality",
     "reconciles",

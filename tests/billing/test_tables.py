@@ -6,11 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
+from polars.testing import assert_frame_equal
 
 from pipeline import steps
-from pipeline.errors import ConfigurationError
-from pipeline.runs import RunFailedError, recorded
+from pipeline.runs import recorded
 from pipeline.runtime import Runtime
 from pipeline.sma.requests import Request
 from schemas import BillingUnits, Invoices
@@ -122,14 +121,40 @@ def test_without_requests_both_tables_are_empty(new_runtime: New) -> None:
     assert runtime.lake.scan(Invoices).collect().height == 0
 
 
-def test_a_wrong_price_list_fails_the_run_with_its_sentence(new_runtime: New, tmp_path: Path) -> None:
+def test_a_price_list_that_cannot_be_read_costs_no_energy_and_no_known_fee(
+    new_runtime: New, sma: ScriptedSma, tmp_path: Path
+) -> None:
     runtime = new_runtime()
+    list_on(runtime, sma, "2021-10-19", 50.0)
+    store(runtime, request("2021-10-10"))
+    steps.write_billing_units(runtime)
+    steps.write_invoices(runtime)
+    known, invoiced = (runtime.lake.scan(model).collect() for model in (BillingUnits, Invoices))
+    store(runtime, request("2021-10-11"), request("2021-10-11", plant_id="12"))
     runtime.settings = runtime.settings.model_copy(update={"prices": tmp_path / "nowhere.toml"})
-    with pytest.raises(ConfigurationError, match="SUNLEDGER_PRICES"):
-        steps.write_billing_units(runtime)
-    with (
-        recorded(runtime) as runs,
-        pytest.raises(RunFailedError, match=r"nowhere.toml can't be read") as caught,
-    ):
+    with recorded(runtime) as runs:
         runs.publish()
-    assert caught.value.exit_code == 2
+    (lacking,) = runtime.missing
+    assert lacking.table == "billing_units"
+    assert "nowhere.toml can't be read" in lacking.reason
+    assert "Energy is published" in lacking.reason
+    with connect(runtime.settings.warehouse) as db:
+        units = db.execute("SELECT plant_id, n_requests, fee_eur, pricing FROM billing_units ORDER BY ALL")
+        fee = known["fee_eur"].item()
+        assert units.fetchall() == [("11", 2, fee, "priced"), ("12", 1, None, "no_price_list")]
+        assert_frame_equal(db.sql("FROM invoices").pl(), invoiced)
+    found = steps.price_list(runtime)
+    assert (found.passed, found.severe) == (False, True)
+
+
+def test_a_mended_price_list_prices_what_waited(new_runtime: New, tmp_path: Path) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    store(runtime, request("2021-10-10"))
+    mended = runtime.settings
+    runtime.settings = mended.model_copy(update={"prices": tmp_path / "nowhere.toml"})
+    assert not steps.write_billing_units(runtime).facts["price_list_is_read"]
+    runtime.settings = mended
+    assert steps.price_list(runtime).passed
+    assert steps.write_billing_units(runtime).facts["price_list_is_read"]
+    assert runtime.lake.scan(BillingUnits).collect()["pricing"].to_list() == ["priced"]

@@ -12,7 +12,6 @@ from warehouse.lake import Lake
 from warehouse.publish import publish
 from warehouse.questions import questions
 
-
 NOW = dt.datetime(2021, 11, 1, tzinfo=dt.UTC)
 
 
