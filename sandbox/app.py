@@ -11,6 +11,7 @@ from sandbox.faults.plan import FaultPlan, parse_fault
 from sandbox.services.authorize import AuthorizeService
 from sandbox.services.consent import ConsentService
 from sandbox.services.control import ControlService
+from sandbox.services.express import Express
 from sandbox.services.gateway import Dated, Gateway, TokenBucket
 from sandbox.services.gridcontrol import GridControlService
 from sandbox.services.http import error_answer
@@ -30,8 +31,9 @@ def build_app(world: World) -> Starlette:
     bucket = TokenBucket(world.clock, options.requests_per_5_min, options.retry_after)
     plan = FaultPlan(options.seed, world.clock)
     plan.replace([parse_fault(text) for text in options.faults])
+    measurements = MeasurementService(world)
     services = (
-        MeasurementService(world),
+        measurements,
         MonitoringService(world),
         LogService(world),
         OAuthService(world),
@@ -53,6 +55,7 @@ def build_app(world: World) -> Starlette:
         exception_handlers={HTTPException: _in_sma_form},
     )
     app.router.redirect_slashes = False
+    app.state.express = Express(world, plan, bucket, measurements)
     return app
 
 

@@ -61,7 +61,8 @@ class TokenBucket:
 
 
 @lru_cache(maxsize=4)
-def _http_date(second: int) -> bytes:
+def http_date(second: int) -> bytes:
+    """A second since 1970 as the header Date has it."""
     return formatdate(second, usegmt=True).encode()
 
 
@@ -78,7 +79,7 @@ class Dated:
 
         async def dated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                date = _http_date(int(self._clock.now()))
+                date = http_date(int(self._clock.now()))
                 message["headers"] = [*message.get("headers", ()), (b"date", date)]
             await send(message)
 

@@ -92,6 +92,10 @@ class MeasurementService:
         total, energy = flag(values, "WithTotal"), flag(values, "ReturnEnergyValues")
         return self._body(found, set_type, period, when, total=total, energy=energy)
 
+    def day(self, found: Found, set_type: str, day: date) -> bytes:
+        """The body with the rows of one day."""
+        return self._body(found, set_type, "day", day, total=False, energy=False)
+
     def _answer_ahead(self, found: Found, day: date) -> None:
         """Write the day's balance of the plants that are likely to be asked next: together they cost far less."""
         for plants, labels, columns in self._periods.neighbours(found.source, day):
