@@ -1,4 +1,6 @@
-"""In which order plants are asked, to foresee which ones come next."""
+"""In which order plants and days are asked, to foresee which ones come next."""
+
+from datetime import date
 
 KEPT_LAPS = 4
 
@@ -7,19 +9,26 @@ class AskedOrder:
     """A log of the plants that were asked, by index, bounded by some laps over the fleet.
 
     A backfill asks the same plants in much the same order day after day, so after a plant come those that came after it
-    the last time. Plants that nobody asks any more are forgotten after one lap.
+    the last time. Plants that nobody asks any more are forgotten after one lap. `over_days` tells whether the last step
+    led to another day of the same plant, rather than to another plant on the same day.
     """
 
     def __init__(self) -> None:
         """Nobody has asked anything yet."""
+        self.over_days = False
+        self._day: date | None = None
         self._log: list[int] = []
         self._dropped = 0
         self._latest: dict[int, int] = {}
         self._before: dict[int, int] = {}
 
-    def note(self, plant: int) -> None:
-        """This plant is being asked."""
-        if self._log and self._log[-1] == plant:
+    def note(self, plant: int, day: date | None = None) -> None:
+        """This plant (and day) is being asked."""
+        same_plant, same_day = bool(self._log) and self._log[-1] == plant, self._day == day
+        if same_plant != same_day:
+            self.over_days = same_plant
+        self._day = day
+        if same_plant:
             return
         if plant in self._latest:
             self._before[plant] = self._latest[plant]

@@ -20,7 +20,11 @@ from sandbox.series.table import Columns, Floats
 
 PLANTS_AT_ONCE = 96
 DAYS_AT_ONCE = 8
+FIRST_REACH = 8
+"""How many rows of a block were used, as long as nothing is known: a small fleet's day, or a week of a plant."""
 _JUDGED_BLOCKS = 8
+_TRIED = 3
+"""How many rows come along now and then where nothing that came along was used of late."""
 
 CHARGER = "charger"
 """The charging station's own quantity among a plant's energies."""
@@ -70,13 +74,11 @@ class FlowCache:
         self._limits: dict[int, tuple[FeedInLimit, ...]] = {}
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
         self._untold: set[int] = set()
-        self._lately: deque[set[int]] = deque(maxlen=_JUDGED_BLOCKS)
+        self._lately = deque([FIRST_REACH], maxlen=_JUDGED_BLOCKS)
         self._places: dict[_Key, tuple[_Block, int]] = {}
         self._months: OrderedDict[tuple[int, int, int], Columns] = OrderedDict()
         self._order = AskedOrder()
         self._misses = 0
-        self._plant_missed: dict[int, int] = {}
-        self._day_missed: dict[date, int] = {}
 
     def join(self, plant: Plant) -> None:
         """`plant` belongs to the fleet from now on; under its index it may have had another id before."""
@@ -84,9 +86,9 @@ class FlowCache:
 
     def asked(self, plant: Plant, day: date | None) -> None:
         """Somebody asks for this plant (and day), be it for an answer that is kept elsewhere."""
-        self._order.note(plant.index)
+        self._order.note(plant.index, day)
         if day is not None and (place := self._places.get((plant.index, day))) is not None:
-            place[0].used.add(place[1])
+            self._use(*place)
 
     def limits(self, plant: Plant) -> tuple[FeedInLimit, ...]:
         """The plant's feed-in limits."""
@@ -134,6 +136,10 @@ class FlowCache:
         for _, same in groupby(days, key=lambda day: (cells_of(day, plant.zone), day.year, day.month)):
             yield self._flows([(plant, day) for day in same])
 
+    def kept(self) -> set[tuple[int, date]]:
+        """Which days of which plants (by index) are kept now."""
+        return set(self._places)
+
     def sizes(self) -> tuple[int, int]:
         """How many days and months are kept now."""
         return len(self._places), len(self._months)
@@ -147,18 +153,21 @@ class FlowCache:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _expected(self, plant: Plant, day: date) -> list[_Row]:
-        """The missed row and those to be expected after it, judged by what was missed last: this day, or this plant."""
-        day_missed, plant_missed = self._day_missed.get(day, 0), self._plant_missed.get(plant.index, 0)
+        """The missed row and those to be expected after it: further days of the plant, or other plants on this day."""
+        self._order.note(plant.index, day)
+        reach = min(self._reach(), self._max_days - 1)
+        if self._order.over_days:
+            return [(plant, day + timedelta(days=ahead)) for ahead in range(1 + min(reach, DAYS_AT_ONCE - 1))]
+        followers = self._followers(plant, min(reach, PLANTS_AT_ONCE - 1))
+        return [(plant, day), *((self._fleet[index], day) for index in followers)]
+
+    def _reach(self) -> int:
+        """How many rows shall come along: twice as many as were used of a block of late, and none in vain."""
         self._misses += 1
-        self._day_missed[day] = self._plant_missed[plant.index] = self._misses
-        reach = min(2 * max((len(used) for used in self._lately), default=0), self._max_days - 1)
-        more: list[_Row] = []
-        if day_missed > plant_missed:
-            followers = self._followers(plant, min(reach, PLANTS_AT_ONCE - 1))
-            more = [(self._fleet[index], day) for index in followers]
-        elif plant_missed:
-            more = [(plant, day + timedelta(days=1 + ahead)) for ahead in range(min(reach, DAYS_AT_ONCE - 1))]
-        return [(plant, day), *more]
+        most = max(self._lately)
+        if most > 1:
+            return 2 * most - 1
+        return _TRIED if self._misses % _JUDGED_BLOCKS == 0 else 0
 
     def _followers(self, plant: Plant, count: int) -> list[int]:
         """The plants likely to be asked after this one: those of the last time, else the next of the fleet."""
@@ -182,7 +191,6 @@ class FlowCache:
             keys = tuple((plant.index, day) for plant, day in same)
             block = _Block(self._misses * PLANTS_AT_ONCE + number, keys, self._flows(same))
             self._blocks[block.number] = block
-            self._lately.append(block.used)
             if len({index for index, _ in keys}) > 1:
                 self._untold.add(block.number)
             self._places |= {key: (block, position) for position, key in enumerate(keys)}
@@ -194,10 +202,19 @@ class FlowCache:
             self._simulate(self._expected(plant, day))
         block, position = self._places[key]
         self._blocks.move_to_end(block.number)
-        block.used.add(position)
+        self._use(block, position)
         return block, position
 
+    def _use(self, block: _Block, position: int) -> None:
+        """Somebody asked for this row; a block is judged when all of its rows were asked for, or when it is dropped."""
+        if position not in block.used:
+            block.used.add(position)
+            if len(block.used) == len(block.keys):
+                self._lately.append(len(block.used))
+
     def _drop(self, block: _Block) -> None:
+        if len(block.used) < len(block.keys):
+            self._lately.append(len(block.used))
         self._untold.discard(block.number)
         for key in block.keys:
             del self._places[key]

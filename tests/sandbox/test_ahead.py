@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sandbox.fleet.simulated import simulated_fleet
 from sandbox.random_streams import Topic, day_stream, day_streams
 from sandbox.series.asked import AskedOrder
-from sandbox.series.flow_cache import DAYS_AT_ONCE, PLANTS_AT_ONCE, FeedInLimit, FlowCache
+from sandbox.series.flow_cache import DAYS_AT_ONCE, FIRST_REACH, PLANTS_AT_ONCE, FeedInLimit, FlowCache
 from sandbox.series.periods import TimeRules
 from sandbox.series.simulated import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
@@ -77,13 +77,12 @@ def test_neighbours_are_told_once_and_limits_drop_them() -> None:
     cache = FlowCache(7)
     sources = [SimulatedSource(plant, cache) for plant in FLEET]
     day = date(2023, 6, 10)
-    assert sources[0].neighbours(day) == []
-    told = sources[1].neighbours(day)
-    assert [plant.index for sheet in told for plant in sheet.plants] == [1, 2, 3]
-    assert sources[2].neighbours(day) == []
-    assert cache.sizes()[0] == 4
+    told = sources[0].neighbours(day)
+    assert sorted(plant.index for sheet in told for plant in sheet.plants) == list(range(2 * FIRST_REACH))
+    assert sources[1].neighbours(day) == []
+    assert cache.sizes()[0] == 2 * FIRST_REACH
     sources[1].limit([FeedInLimit(0.0, 4e9, 100.0)])
-    assert cache.sizes()[0] == 1
+    assert cache.sizes()[0] == 0
     held = sources[1].day(None, "EnergyBalance", day).power
     assert "gridFeedIn" in held
     assert held["gridFeedIn"].max() <= 100 + 1e-9
@@ -95,14 +94,35 @@ def test_as_many_come_along_as_were_used_of_late() -> None:
     sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(300, 7)]
     day = date(2023, 6, 10)
     told = [sum(len(sheet.plants) for sheet in source.neighbours(day)) for source in sources]
-    assert [count for count in told if count] == [3, 7, 15, 31, 63, PLANTS_AT_ONCE, 84]
+    assert [count for count in told if count] == [16, 32, 64, PLANTS_AT_ONCE, 92]
 
-    cache = FlowCache(7)
+
+def test_hardly_any_come_along_in_no_order_over_more_days_than_are_kept() -> None:
+    cache = FlowCache(7, days=60)
     sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(300, 7)]
     rng = np.random.default_rng(1)
-    for plant, ahead in zip(rng.integers(0, 300, 400), rng.integers(0, 300, 400), strict=True):
-        sources[plant].day(None, "EnergyBalance", date(2023, 1, 1) + timedelta(days=int(ahead)))
-    assert cache.sizes()[0] < 5 * 400
+    before: set[tuple[int, date]] = set()
+    came_along = 0
+    for plant, ahead in zip(rng.integers(0, 300, 300), rng.integers(0, 3000, 300), strict=True):
+        day = date(2015, 1, 1) + timedelta(days=int(ahead))
+        sources[plant].day(None, "EnergyBalance", day)
+        kept = cache.kept()
+        came_along += len(kept - before - {(int(plant), day)})
+        before = kept
+    assert came_along < 300
+
+
+def test_next_days_come_along_where_a_plant_is_asked_day_by_day() -> None:
+    cache = FlowCache(7)
+    sources = [SimulatedSource(plant, cache) for plant in FLEET]
+    first = date(2023, 6, 10)
+    for source in sources[:3]:
+        for ahead in range(2 * DAYS_AT_ONCE):
+            source.asked(first + timedelta(days=ahead))
+            source.day(None, "EnergyBalance", first + timedelta(days=ahead))
+    later = [(index, day) for index, day in cache.kept() if day > first]
+    assert {index for index, _ in later} == {0, 1, 2}
+    assert len(later) == 3 * 2 * DAYS_AT_ONCE
 
 
 def test_plants_nobody_asks_are_not_simulated_after_the_first_day() -> None:
