@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-import dagster as dg
 import polars as pl
 
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline import steps
-from pipeline.instance import dagster_home
+from pipeline.instance import open_dagster
 from pipeline.runs import Runs
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings, load_settings
@@ -152,7 +151,7 @@ def _do_all(reports: Iterator[tuple[dt.date, steps.Report]]) -> None:
 
 
 def _dagster(runtime: Runtime, days: list[dt.date], result: Result) -> None:
-    with dg.DagsterInstance.from_config(str(dagster_home(runtime.settings))) as instance:
+    with open_dagster(runtime.settings) as instance:
         runs = Runs(runtime, instance)
         with result.stage(DAYS):
             runs.days(days[0], days[-1])

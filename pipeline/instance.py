@@ -1,5 +1,6 @@
 """Dagster's own home: a folder of ours, with a configuration that sends nothing anywhere, and limits of its pools."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,13 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# Dagster's own files in $DAGSTER_HOME, written with less CPU time. Without this setting Dagster writes them itself.
+storage:
+  custom:
+    module: pipeline.records
+    class: Records
+    config:
+      base_dir: {env: DAGSTER_HOME}
 concurrency:
   pools:
     # A run holds a slot of a pool only while one of its assets needs it. Unnamed pools let one in at a time.
@@ -73,21 +81,32 @@ def limit_pools(instance: "DagsterInstance") -> None:
             instance.event_log_storage.set_concurrency_slots(pool, limit)
 
 
-def prepare(settings: Settings) -> None:
-    """Make the home and limit the pools, before Dagster starts on it."""
+def open_dagster(settings: Settings) -> "DagsterInstance":
+    """The home's Dagster in this process, which is that home's from now on; close it, or use it as a context."""
     from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
 
-    with DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+    os.environ |= _own_environment(settings)
+    return DagsterInstance.from_config(str(dagster_home(settings)))
+
+
+def prepare(settings: Settings) -> None:
+    """Make the home and limit the pools, before Dagster starts on it."""
+    with open_dagster(settings) as instance:
         limit_pools(instance)
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """What Dagster's processes need beside the environment of this one."""
     return {
-        "DAGSTER_HOME": str(dagster_home(settings)),
+        **_own_environment(settings),
         "SUNLEDGER_HOME": str(settings.home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
+
+
+def _own_environment(settings: Settings) -> dict[str, str]:
+    # Events of a range are stored so many at once: more than a run's days have of one asset.
+    return {"DAGSTER_HOME": str(dagster_home(settings)), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
 
 def dagster_command(part: str, host: str, port: int) -> list[str]:

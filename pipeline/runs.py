@@ -15,7 +15,7 @@ from assets.tables import chosen, day_assets, list_assets, made_day_assets, mone
 from pipeline.definitions import day_partitions
 from pipeline.due import newest_day
 from pipeline.errors import SunledgerError, UsageError
-from pipeline.instance import dagster_home, limit_pools
+from pipeline.instance import limit_pools, open_dagster
 from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
 
@@ -98,7 +98,7 @@ class Runs:
 def recorded(runtime: Runtime) -> Iterator[Runs]:
     """Runs that are recorded in the home's Dagster, where the UI shows them."""
     try:
-        with dg.DagsterInstance.from_config(str(dagster_home(runtime.settings))) as instance:
+        with open_dagster(runtime.settings) as instance:
             limit_pools(instance)
             yield Runs(runtime, instance)
     except SQLAlchemyError as fault:

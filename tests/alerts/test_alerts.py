@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from pipeline import steps
 from pipeline.alerts import AlertFailedError, Concern, Message, Told, channels, tell
-from pipeline.instance import dagster_home
+from pipeline.instance import open_dagster
 from pipeline.runtime import Runtime
 from pipeline.sensors import alerts
 from pipeline.settings import Settings
@@ -139,7 +139,7 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
         ):
             return sensor.evaluate_tick(context).cursor
 
-    with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+    with open_dagster(settings) as instance:
         cursor = look(None)
         add(dg.DagsterRunStatus.FAILURE)
         cursor = look(look(cursor))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.errors import PermanentError
-from pipeline.instance import dagster_home
+from pipeline.instance import open_dagster
 from pipeline.run_tags import ASK, BACKENDS, limits
 from pipeline.settings import Settings
 from schemas import EnergyDaily
@@ -22,7 +22,7 @@ CLASSIC = "01234567-89ab-cdef-0123-456789abcdef"
 
 @pytest.fixture
 def machine(settings: Settings) -> Iterator[Clockwork]:
-    with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+    with open_dagster(settings) as instance:
         found = Clockwork(settings.model_copy(update={"window_days": 2}), instance, ClockedSma())
         found.turn_to(MIDNIGHT)
         yield found

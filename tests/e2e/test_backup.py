@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.backup import back_up, restore
 from pipeline.errors import SunledgerError, UsageError
+from pipeline.instance import open_dagster
 from pipeline.runs import recorded
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
@@ -47,7 +48,7 @@ def test_all_state_comes_back_elsewhere(saved: Path, settings: Settings, tmp_pat
     assert [found.fault for found in verify_lake(after) if found.fault] == []
     assert (other.home / "credentials" / "login").read_text() == "a login"
     assert not (other.home / "tmp" / "left").exists()
-    with dg.DagsterInstance.from_config(str(other.home / "dagster")) as instance:
+    with open_dagster(other) as instance:
         assert instance.get_latest_materialization_event(dg.AssetKey("warehouse")) is not None
 
 
