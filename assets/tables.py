@@ -33,11 +33,13 @@ from schemas import (
     RawDeviceLogs,
     RawDevices,
     RawEnergyMonths,
+    RawEnergyYears,
     RawLogs,
     RawMeasurementSets,
     RawOtherSets,
     RawPlants,
     Reconciliation,
+    ReconciliationYearly,
     storage,
 )
 
@@ -72,7 +74,10 @@ def fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
     ask = functools.partial(per_days, days=days, groups=weeks, kinds=FROM_API, pool=API_POOL)
     lists = ["plants", "measurement_sets", "devices"]
     return [
-        *(ask(source.raw, steps=functools.partial(_fetch, source), deps=lists) for source in steps.SETS),
+        *(
+            ask(source.raw, steps=functools.partial(_fetch, source), deps=lists)
+            for source in (*steps.SETS, steps.VALUES)
+        ),
         ask(RawOtherSets, steps=steps.fetch_other_sets, deps=lists),
         ask(RawLogs, steps=steps.fetch_logs, deps=["plants"]),
         ask(RawDeviceLogs, steps=steps.fetch_device_logs, deps=["plants", "devices"]),
@@ -89,7 +94,7 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
                 step=functools.partial(_make_intervals, source),
                 deps=[storage(source.raw).table, "plants", *(["devices"] if source.of_devices else [])],
             )
-            for source in steps.SOURCES
+            for source in (*steps.SOURCES, steps.VALUES)
         ),
         make(OtherIntervals, step=steps.write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
         make(Logs, step=steps.write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
@@ -149,7 +154,10 @@ def month_assets() -> list[dg.AssetsDefinition]:
 
 
 def vendor_assets() -> list[dg.AssetsDefinition]:
-    """SMA's own energies of the last month, and ours beside them: once a month, since each plant costs a request."""
+    """SMA's own energies of the last month and, where wanted, of past years, and ours beside them.
+
+    Once a month, since each plant costs a request.
+    """
     return [
         whole(
             RawEnergyMonths,
@@ -162,9 +170,30 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
         whole(
             Reconciliation,
             steps.write_reconciliation,
-            deps=["raw_energy_months", "energy_daily", "dc_energy_intervals", "plants"],
+            deps=[
+                "raw_energy_months",
+                "energy_daily",
+                "energy_value_intervals",
+                "dc_energy_intervals",
+                "plants",
+            ],
             kinds=FROM_LAKE,
             every="month",
+        ),
+        whole(
+            RawEnergyYears,
+            steps.fetch_past_years,
+            deps=["plants", "measurement_sets", "raw_energy_balance"],
+            kinds=FROM_API,
+            pool=API_POOL,
+            every="year",
+        ),
+        whole(
+            ReconciliationYearly,
+            steps.write_reconciliation_yearly,
+            deps=["raw_energy_years", "energy_monthly", "reconciliation", "plants"],
+            kinds=FROM_LAKE,
+            every="year",
         ),
     ]
 

@@ -9,7 +9,7 @@ A week in which the clocks change is asked for day by day: its labels repeat or 
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import polars as pl
@@ -69,6 +69,12 @@ def measurements(
     """The requests for a set, in order."""
     asked = (ask for series in wanted for ask in _of_series(series, set_type, basis, by_week=by_week))
     return sorted(asked, key=lambda ask: ask.request)
+
+
+def energies(wanted: Collection[Series], set_type: str, basis: TimeBasis) -> list[Asked]:
+    """The requests for a set's energies by the interval, in order: day by day, since only Day is known to give them."""
+    days = measurements(wanted, set_type, basis, by_week=False)
+    return [replace(ask, request=replace(ask.request, energies=True)) for ask in days]
 
 
 def logs(wanted: Collection[Series], basis: TimeBasis) -> list[Asked]:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -17,6 +17,7 @@ from pipeline.sma.budget import Budget
 from pipeline.steps.base import listed
 from pipeline.steps.billing import capacities, moves, this_month
 from pipeline.steps.fetching import device_requests, sets_requests
+from pipeline.steps.vendor import first_of_year, month_requests, year_requests
 from pipeline.steps.wanted import wanted
 from pipeline.timebase import ONE_DAY
 from schemas import ApiRequests, storage
@@ -34,6 +35,7 @@ TYPICAL_BYTES: Mapping[str, int] = {
     "raw_dc": 50_000,
     "raw_dc_energy": 12_000,
     "raw_sensor": 30_000,
+    "raw_energy_values": 75_000,
     "raw_other_sets": 10_000,
     "raw_logs": 500,
     "raw_device_logs": 500,
@@ -57,6 +59,8 @@ class Plan:
     """What a backfill will take. `minutes` is None without a request budget; new PU are not on this month's bill.
 
     `next_month_eur` is what it may add to the next month's bill, because it will not be done before: 0 where it will.
+    `reconciling` are requests that are none of the backfill's: what comparing its months, and where the settings say so
+    its years, with SMA's own figures takes afterwards.
     """
 
     days: int
@@ -70,6 +74,7 @@ class Plan:
     unpriced: tuple[str, ...]
     currency: str
     price_source: str
+    reconciling: Mapping[str, int]
 
     @property
     def total_requests(self) -> int:
@@ -114,6 +119,7 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
         unpriced=tuple(priced.filter(pl.col("fee_eur").is_null())["plant_id"]),
         currency=price.currency,
         price_source=price.source,
+        reconciling=_reconciling(runtime, days),
     )
 
 
@@ -134,6 +140,17 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
             f"{len(found.unpriced)} plants have no AC power, so their price is not known (the first: "
             f"{found.unpriced[0]}): leave --max-eur out, or choose other plants. Nothing was sent."
         )
+
+
+def _reconciling(runtime: Runtime, days: Sequence[dt.date]) -> dict[str, int]:
+    """How many Month and Year requests the days' months and years take, as far as they are over."""
+    today = runtime.today()
+    months = sorted({day.replace(day=1) for day in days} - {today.replace(day=1)})
+    years = sorted({first_of_year(day) for day in days} - {first_of_year(today)})
+    counts = {"months": sum(len(month_requests(runtime, month)) for month in months if month < today)}
+    if runtime.settings.energy_years == "on":
+        counts["years"] = sum(len(year_requests(runtime, year)) for year in years if year < today)
+    return counts
 
 
 def _minutes(requests: int, in_5_min: int | None) -> float | None:

@@ -297,6 +297,18 @@ class Settings(BaseSettings):
         "figure bridges: none (the measured one) or vendor (SMA's). No other table follows it. Default: none.",
     )
 
+    energy_values: Literal["on", "off"] = Field(
+        default="off",
+        description="Whether each plant's EnergyBalance is asked for a second time, as energies (ReturnEnergyValues): "
+        "a request more for each plant and day. The table reconciliation has them beside the measured ones. Default: "
+        "off.",
+    )
+    energy_years: Literal["on", "off"] = Field(
+        default="off",
+        description="Whether the schedule `year` asks for SMA's energies of each year that is over: a request for "
+        "each plant and year. `sunledger reconcile --year` asks in any case. Default: off.",
+    )
+
     def require_credentials(self) -> None:
         """Raise ConfigurationError naming every credential that is missing (a login is not one of them)."""
         needed = {

@@ -2,7 +2,7 @@
 
 from schemas.access import Consents
 from schemas.base import Column, Storage, Table, columns, comment, polars_schema, storage
-from schemas.changes import Adjustments, Reconciliation, Restatements, RowChanges
+from schemas.changes import Adjustments, Reconciliation, ReconciliationYearly, Restatements, RowChanges
 from schemas.core import (
     Devices,
     EnergyBalanceIntervals,
@@ -25,6 +25,8 @@ from schemas.raw import (
     RawEnergyBalance,
     RawEnergyMix,
     RawEnergyMonths,
+    RawEnergyValues,
+    RawEnergyYears,
     RawGrid,
     RawLogs,
     RawMeasurementSets,
@@ -50,6 +52,7 @@ from schemas.sets import (
     DcEnergyIntervals,
     DcIntervals,
     EnergyMixIntervals,
+    EnergyValueIntervals,
     GridIntervals,
     OtherIntervals,
     SensorIntervals,
@@ -70,7 +73,9 @@ RAW: tuple[type[RawAnswers], ...] = (
     RawDc,
     RawDcEnergy,
     RawSensor,
+    RawEnergyValues,
     RawEnergyMonths,
+    RawEnergyYears,
     RawOtherSets,
     RawLogs,
     RawDeviceLogs,
@@ -92,6 +97,7 @@ TABLES: tuple[type[Table], ...] = (
     DcIntervals,
     DcEnergyIntervals,
     SensorIntervals,
+    EnergyValueIntervals,
     OtherIntervals,
     Logs,
     Quarantine,
@@ -108,6 +114,7 @@ TABLES: tuple[type[Table], ...] = (
     RowChanges,
     Adjustments,
     Reconciliation,
+    ReconciliationYearly,
     LogMessages,
     BillingUnits,
     Invoices,
@@ -135,6 +142,7 @@ __all__ = [
     "EnergyHourly",
     "EnergyMixIntervals",
     "EnergyMonthly",
+    "EnergyValueIntervals",
     "GridIntervals",
     "Invoices",
     "KpiDaily",
@@ -158,6 +166,8 @@ __all__ = [
     "RawEnergyBalance",
     "RawEnergyMix",
     "RawEnergyMonths",
+    "RawEnergyValues",
+    "RawEnergyYears",
     "RawGrid",
     "RawLogs",
     "RawMeasurementSets",
@@ -166,6 +176,7 @@ __all__ = [
     "RawPv",
     "RawSensor",
     "Reconciliation",
+    "ReconciliationYearly",
     "Restatements",
     "RowChanges",
     "SensorIntervals",

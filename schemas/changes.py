@@ -106,6 +106,8 @@ REASONS = [
     "no_vendor_value",
     "unexplained",
 ]
+# Why measured energies differ from SMA's energies of the intervals.
+VALUE_REASONS = [*(reason for reason in REASONS if reason != "no_vendor_value"), "before_inverter"]
 
 
 class Reconciliation(
@@ -124,11 +126,30 @@ class Reconciliation(
     measured_kwh: float = energy("Integrated from mean powers, as in energy_daily")
     vendor_kwh: float = energy("SMA's own figure of the day (of the month: their sum)")
     energy_values_kwh: float = column(
-        "Sum of SMA's energy values by the interval: of PV the set EnergyDc, which is measured before the inverter.",
+        "Sum of SMA's energy values by the interval: those of EnergyBalance (SUNLEDGER_ENERGY_VALUES), else of PV the "
+        "set EnergyDc (SUNLEDGER_SETS).",
         unit="kWh",
-        null="not asked for (SUNLEDGER_SETS), or none came",
+        null="not asked for, or none came",
         ge=0,
         le=FINITE,
+    )
+    energy_values_from: str = column(
+        "The set that the energy values are of: EnergyBalance, or EnergyDc, which is measured before the inverter.",
+        null="there are none",
+        isin=["EnergyBalance", "EnergyDc"],
+    )
+    energy_values_difference_kwh: float = column(
+        "measured_kwh less energy_values_kwh; of a month the sum of its days'.",
+        unit="kWh",
+        null="one of the two is null",
+        ge=-FINITE,
+        le=FINITE,
+    )
+    energy_values_reason: str = column(
+        "Why measured_kwh and energy_values_kwh differ, in the words of `reason`, by the same tolerance; "
+        "before_inverter: they are of EnergyDc, so the inverter's losses lie between the two.",
+        null="there are no energy values",
+        isin=VALUE_REASONS,
     )
     difference_kwh: float = column(
         "measured_kwh less vendor_kwh.", unit="kWh", null="one of the two is null", ge=-FINITE, le=FINITE
@@ -145,6 +166,53 @@ class Reconciliation(
         "larger. spike: a value of the day was set aside. hole_carried_over: a day beside it differs as much the other "
         "way, and one of the two has a gap. not_measured: only SMA has a figure. no_vendor_value: only we have one. "
         "unexplained: none of these. Of a month: that of its largest difference.",
+        isin=REASONS,
+    )
+    agrees: bool = column("True where both are there and differ by no more than the tolerance.")
+    coverage: float = ratio(
+        "Share of the expected time that the measured figure covers.", null="nothing was expected"
+    )
+    would_book: str = column(
+        "Which figure SUNLEDGER_GAP_POLICY would book: measured, or vendor for gaps under the policy vendor.",
+        isin=["measured", "vendor"],
+    )
+
+
+class ReconciliationYearly(
+    PlantKey,
+    table="reconciliation_yearly",
+    layer="report",
+    key=("plant_id", "year", "period", "month", "quantity"),
+    partition=("year",),
+):
+    """Energies of the months of a year that we measured beside SMA's own by its month and year answers."""
+
+    year: pl.Date = column("First day of the calendar year.")
+    period: str = column("Whether the row is for a month or for the whole year.", isin=["month", "year"])
+    month: pl.Date = column("First day of the month, or of the year.")
+    quantity: str = column(QUANTITY.replace("energy_daily", "energy_monthly"))
+    measured_kwh: float = energy("Integrated from mean powers, as in energy_monthly (of the year: the sum)")
+    vendor_days_kwh: float = column(
+        "SMA's own figures of the days that the warehouse holds, by its Month answers, as in reconciliation, added up.",
+        unit="kWh",
+        null="not asked for, or none came",
+        ge=0,
+        le=FINITE,
+    )
+    vendor_kwh: float = energy("SMA's own figure of the month by its Year answer (of the year: the sum)")
+    difference_kwh: float = column(
+        "measured_kwh less vendor_kwh.", unit="kWh", null="one of the two is null", ge=-FINITE, le=FINITE
+    )
+    tolerance_kwh: float = column(
+        "How far the two may differ, by the thresholds of docs/quality.md for each of its days.",
+        unit="kWh",
+        null="SMA gives no figure",
+        ge=0,
+        le=FINITE,
+    )
+    reason: str = column(
+        "Why they differ, as in reconciliation; gap: rows or days of the month are missing, and SMA's figure is "
+        "larger. Of a year: that of its largest difference.",
         isin=REASONS,
     )
     agrees: bool = column("True where both are there and differ by no more than the tolerance.")

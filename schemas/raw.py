@@ -26,7 +26,7 @@ class RawAnswers(
     set_type: str = column("Measurement set as the API names it; empty where the request has none.")
     request_date: str = column("The request's date as sent, or its first and last; empty where it has none.")
     local_date: pl.Date = column(
-        "Partition: the plant-local day asked for, the first day of a month asked for, or the day of asking."
+        "Partition: the plant-local day asked for, the first day of a month or year asked for, or the day of asking."
     )
     target: str = column(
         "Path and query that answered, without host: after a move of the plant, those of the new id."
@@ -103,6 +103,14 @@ class RawSensor(RawAnswers, table="raw_sensor"):
 
 class RawEnergyMonths(RawAnswers, table="raw_energy_months"):
     """Answers to each plant's EnergyBalance by the month: SMA's own energy of each day. A month a partition."""
+
+
+class RawEnergyYears(RawAnswers, table="raw_energy_years"):
+    """Answers to each plant's EnergyBalance by the year: SMA's own energy of each month. A year a partition."""
+
+
+class RawEnergyValues(RawAnswers, table="raw_energy_values"):
+    """Answers to each plant's EnergyBalance as energies of the intervals, one plant-local day a partition."""
 
 
 class RawOtherSets(RawAnswers, table="raw_other_sets", partition=("local_date", "set_type")):

@@ -10,7 +10,7 @@ import polars as pl
 
 from schemas.base import FINITE, Table, Utc, column, energy, power, ratio, value
 from schemas.core import DEVICE_ID, LOCAL_DATE, DeviceKey, Interval, PlantKey
-from schemas.quantities import MeasurementSet, fields
+from schemas.quantities import ENERGY_BALANCE, BalanceEnergies, BalanceStates, MeasurementSet, fields
 
 # Bounds of sense: beyond them no plant works, so a value tells of a fault. Sensors may read a little below zero.
 AC_V, DC_V, CURRENT_A = 2_000.0, 2_000.0, 10_000.0
@@ -303,6 +303,20 @@ class OtherIntervals(
     )
 
 
+class EnergyValueIntervals(
+    BalanceEnergies,
+    Interval,
+    PlantKey,
+    table="energy_value_intervals",
+    key=("plant_id", "interval_end"),
+):
+    """Energy of each plant as SMA counts it (EnergyBalance with ReturnEnergyValues; Wh / 1000), never made from power.
+
+    The first row after a hole holds the energy of the whole hole. Only asked for where a user wants it.
+    """
+
+
+BALANCE_ENERGIES = MeasurementSet(ENERGY_BALANCE.name, (*fields(BalanceEnergies), *fields(BalanceStates)))
 BATTERY = MeasurementSet("EnergyAndPowerBattery", (*fields(BatteryValues), *fields(StackValues, array=True)))
 IN_OUT = MeasurementSet("EnergyAndPowerInOut", fields(GridValues))
 CONSUMPTION = MeasurementSet("EnergyAndPowerConsumption", fields(ConsumptionValues))

@@ -165,21 +165,31 @@ def plan(
 @app.command()
 def reconcile(
     *,
-    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month; it must be over.")],
+    month: Annotated[
+        str | None, typer.Option("--month", metavar="YYYY-MM", help="The month; it must be over.")
+    ] = None,
+    year: Annotated[
+        int | None, typer.Option("--year", help="Or a year: its months, by SMA's figures of the year.")
+    ] = None,
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Ask again for what is stored and final.")] = False,
     max_requests: Annotated[
-        int | None, typer.Option(min=1, help="Refuse a month that needs more requests.")
+        int | None, typer.Option(min=1, help="Refuse a month or year that needs more requests.")
     ] = None,
 ) -> None:
-    """Compare a month with SMA's own figures, one request a plant; differences are shown, never repaired."""
+    """Compare a month or year with SMA's own figures, one request a plant; differences are shown, never repaired."""
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
-    from pipeline.cli.reconcile import run  # noqa: PLC0415
+    from pipeline.cli.reconcile import run_month, run_year  # noqa: PLC0415
 
+    if (month is None) == (year is None):
+        raise UsageError("Give either --month or --year.")
     with _runtime(plants, again=again) as runtime:
-        run(runtime, month_of("--month", month), max_requests)
+        if month is not None:
+            run_month(runtime, month_of("--month", month), max_requests)
+        elif year is not None:
+            run_year(runtime, year, max_requests)
         _tell_missing(runtime)
 
 

@@ -43,6 +43,11 @@ def show(found: Plan) -> None:
         [("requests for", False), ("requests", True)],
         [*rows, ("all", f"{found.total_requests:,}")],
     )
+    counts = ", ".join(f"{count:,} for {name}" for name, count in found.reconciling.items() if count)
+    if counts:
+        out.print(
+            f"Comparing with SMA's own figures afterwards takes more: {counts} ('sunledger reconcile')."
+        )
     minutes = (
         "no budget is set (SMA_REQUESTS_PER_5_MIN)" if found.minutes is None else f"{found.minutes:,.1f}"
     )

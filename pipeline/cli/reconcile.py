@@ -9,35 +9,57 @@ from pipeline.cli.console import Bars, say, show_table
 from pipeline.errors import UsageError
 from pipeline.runs import recorded
 from pipeline.runtime import Runtime
-from schemas import Reconciliation
+from schemas import Reconciliation, ReconciliationYearly
 
 # The largest differences: all are in the table.
 SHOWN = 20
 
 
-def run(runtime: Runtime, month: dt.date, max_requests: int | None) -> None:
+def run_month(runtime: Runtime, month: dt.date, max_requests: int | None) -> None:
     """Ask for SMA's figures of the month, compare, publish, and show the result."""
     runtime.settings.require_credentials()
-    needed = len(steps.month_requests(runtime, month))
-    if max_requests is not None and needed > max_requests:
-        raise UsageError(
-            f"This month needs {needed} requests, more than --max-requests {max_requests}: choose fewer plants, or "
-            "raise it. Nothing was sent."
-        )
-    say(f"{month:%Y-%m}: {needed} requests, one for each plant that SMA's figures are not stored of.")
+    _announce(f"{month:%Y-%m}", len(steps.month_requests(runtime, month)), max_requests)
     with Bars() as bars:
         runtime.progress = bars
         steps.fetch_energy_months(runtime, month)
     steps.write_reconciliation(runtime)
     with recorded(runtime) as runs:
         runs.publish()
-    show(runtime, month)
+    stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
+    show(stored.collect(), "local_date")
 
 
-def show(runtime: Runtime, month: dt.date) -> None:
-    """The differences by reason, and the largest ones."""
-    stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month)
-    rows = stored.filter(pl.col("period") == "day").collect()
+def run_year(runtime: Runtime, year: int, max_requests: int | None) -> None:
+    """The same for the months of a year."""
+    runtime.settings.require_credentials()
+    try:
+        first = dt.date(year, 1, 1)
+    except ValueError:
+        raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
+    _announce(str(year), len(steps.year_requests(runtime, first)), max_requests)
+    with Bars() as bars:
+        runtime.progress = bars
+        steps.fetch_energy_years(runtime, first)
+    steps.write_reconciliation_yearly(runtime)
+    with recorded(runtime) as runs:
+        runs.publish()
+    stored = runtime.lake.scan(ReconciliationYearly).filter(
+        pl.col("year") == first, pl.col("period") == "month"
+    )
+    show(stored.collect(), "month")
+
+
+def _announce(period: str, needed: int, max_requests: int | None) -> None:
+    if max_requests is not None and needed > max_requests:
+        raise UsageError(
+            f"{period} needs {needed} requests, more than --max-requests {max_requests}: choose fewer plants, or "
+            "raise it. Nothing was sent."
+        )
+    say(f"{period}: {needed} requests, one for each plant that SMA's figures are not stored of.")
+
+
+def show(rows: pl.DataFrame, date: str) -> None:
+    """The differences by reason, and the largest ones; `date` names the column of the day or month."""
     counts = ", ".join(
         f"{count} {reason}" for reason, count in rows["reason"].value_counts().sort("reason").rows()
     )
@@ -46,37 +68,23 @@ def show(runtime: Runtime, month: dt.date) -> None:
     )
     off = rows.filter(~pl.col("agrees"))
     size = (pl.col("measured_kwh").fill_null(0) - pl.col("vendor_kwh").fill_null(0)).abs()
-    largest = off.sort(
-        size, "plant_id", "local_date", "quantity", descending=[True, False, False, False]
-    ).head(SHOWN)
+    largest = off.sort(size, "plant_id", date, "quantity", descending=[True, False, False, False]).head(SHOWN)
     if not largest.height:
         return
-    columns = [
-        ("plant", False),
-        ("day", False),
-        ("quantity", False),
-        ("measured kWh", True),
-        ("SMA kWh", True),
-    ]
-    columns += [("difference", True), ("tolerance", True), ("reason", False), ("would book", False)]
-    names = [
-        "plant_id",
-        "local_date",
-        "quantity",
-        "measured_kwh",
-        "vendor_kwh",
-        "difference_kwh",
-        "tolerance_kwh",
-    ]
+    heads = {"measured_kwh": "measured kWh", "vendor_kwh": "SMA kWh"}
+    if "energy_values_kwh" in rows.columns and rows["energy_values_kwh"].count():
+        heads["energy_values_kwh"] = "energy values kWh"
+    heads |= {"difference_kwh": "difference", "tolerance_kwh": "tolerance"}
+    texts = {"plant_id": "plant", date: date.removeprefix("local_"), "quantity": "quantity"}
+    after = {"reason": "reason", "would_book": "would book"}
+    columns = [(head, False) for head in texts.values()]
+    columns += [(head, True) for head in heads.values()] + [(head, False) for head in after.values()]
+    shown = largest.select(*texts, *heads, *after).rows()
+    first, last = len(texts), len(texts) + len(heads)
     show_table(
         f"The largest of {off.height} differences beyond the tolerance",
         columns,
-        [
-            (plant, str(day), quantity, *map(_kwh, figures), reason, booked)
-            for plant, day, quantity, *figures, reason, booked in largest.select(
-                *names, "reason", "would_book"
-            ).iter_rows()
-        ],
+        [(*map(str, row[:first]), *map(_kwh, row[first:last]), *row[last:]) for row in shown],
     )
 
 

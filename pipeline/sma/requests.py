@@ -13,11 +13,12 @@ from pipeline.errors import SmaError, UsageError
 
 Endpoint = Literal["plants", "devices", "sets", "measurements", "logs"]
 
-Period = Literal["Day", "Week", "Month"]
+Period = Literal["Day", "Week", "Month", "Year"]
 
 DAY: Period = "Day"
 WEEK: Period = "Week"
 MONTH: Period = "Month"
+YEAR: Period = "Year"
 
 _PLANT_LIST_PARAMS = (("WithStatus", "true"), ("WithInstallation", "true"), ("WithLocation", "true"))
 _DEVICE_LIST_PARAMS = (("WithDeactivatedDevices", "true"),)
@@ -28,8 +29,8 @@ class Request:
     """One GET of the Monitoring API. Build it with the constructors below; unused parts stay empty strings.
 
     `period` is the API's word (`Day`, `Month`, ...), `date` its `Date` parameter (`YYYY-MM-DD` for a day or week,
-    `YYYY-MM` for a month) or, for logs, the day or the days from and to (`YYYY-MM-DD/YYYY-MM-DD`). An empty `device_id`
-    means the plant itself.
+    `YYYY-MM` for a month, `YYYY` for a year) or, for logs, the day or the days from and to (`YYYY-MM-DD/YYYY-MM-DD`).
+    An empty `device_id` means the plant itself. `energies` asks for Wh of each interval in place of mean power.
     """
 
     endpoint: Endpoint
@@ -38,6 +39,7 @@ class Request:
     set_type: str = ""
     period: str = ""
     date: str = ""
+    energies: bool = False
 
     @classmethod
     def plants(cls) -> Self:
@@ -71,18 +73,30 @@ class Request:
 
     @classmethod
     def measured(
-        cls, plant_id: str, device_id: str, set_type: str, period: Period, day: dt.date | str
+        cls,
+        plant_id: str,
+        device_id: str,
+        set_type: str,
+        period: Period,
+        day: dt.date | str,
+        *,
+        energies: bool = False,
     ) -> Self:
         """A set of a plant (empty `device_id`) or device in the highest resolution, for a day or for seven.
 
         Whether a week begins with its date or is that date's calendar week is not known: ask with a Monday.
         """
-        return cls("measurements", plant_id, device_id, set_type, period, _iso_day(day))
+        return cls("measurements", plant_id, device_id, set_type, period, _iso_day(day), energies)
 
     @classmethod
     def plant_month(cls, plant_id: str, set_type: str, month: dt.date) -> Self:
         """SMA's own energies of a plant-level set, a row for each day of the month: Wh."""
         return cls("measurements", plant_id, "", set_type, MONTH, f"{month:%Y-%m}")
+
+    @classmethod
+    def plant_year(cls, plant_id: str, set_type: str, year: dt.date) -> Self:
+        """SMA's own energies of a plant-level set, a row for each month of the year: Wh."""
+        return cls("measurements", plant_id, "", set_type, YEAR, f"{year:%Y}")
 
     @classmethod
     def logs(
@@ -120,7 +134,8 @@ class Request:
         if self.endpoint == "logs":
             first, _, last = self.date.partition("/")
             return (("From", first), ("To", last or first))
-        return (("Date", self.date),) if self.date else ()
+        date = (("Date", self.date),) if self.date else ()
+        return (*date, ("ReturnEnergyValues", "true")) if self.energies else date
 
     @property
     def target(self) -> str:

@@ -32,15 +32,17 @@ from pipeline.steps.fetching import (
 from pipeline.steps.hours import write_energy_hourly, write_profile_monthly
 from pipeline.steps.kpi import write_kpi_daily, write_kpi_monthly
 from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
-from pipeline.steps.reconciling import (
+from pipeline.steps.reconciling import reconciles, write_reconciliation, write_reconciliation_yearly
+from pipeline.steps.sources import SETS, SOURCES, VALUES, check_sets, not_chosen
+from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
+from pipeline.steps.vendor import (
     fetch_energy_months,
+    fetch_energy_years,
+    fetch_past_years,
     last_month,
     month_requests,
-    reconciles,
-    write_reconciliation,
+    year_requests,
 )
-from pipeline.steps.sources import SETS, SOURCES, check_sets, not_chosen
-from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
 from pipeline.steps.watching import budget, completeness, drift, freshness, published, quality, whole
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "PV",
     "SETS",
     "SOURCES",
+    "VALUES",
     "Report",
     "SetSource",
     "budget",
@@ -63,9 +66,11 @@ __all__ = [
     "fetch_device_logs",
     "fetch_devices",
     "fetch_energy_months",
+    "fetch_energy_years",
     "fetch_logs",
     "fetch_measurement_sets",
     "fetch_other_sets",
+    "fetch_past_years",
     "fetch_plants",
     "fetch_set",
     "freshness",
@@ -101,4 +106,6 @@ __all__ = [
     "write_plants",
     "write_profile_monthly",
     "write_reconciliation",
+    "write_reconciliation_yearly",
+    "year_requests",
 ]

@@ -57,6 +57,8 @@ class SetSource:
     intervals: type[Table]
     # None: plants and devices may both have it.
     of_devices: bool | None
+    # Whether it is asked for as energies of the intervals, not as mean power.
+    energies: bool = False
 
     @property
     def shares_raw(self) -> str:

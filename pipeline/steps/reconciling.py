@@ -1,4 +1,4 @@
-"""The vendor's own energies of a month, and what they say of ours."""
+"""What SMA's own energies say of ours: by the day and month, and by the year. Calls no API."""
 
 import datetime as dt
 from functools import partial
@@ -6,27 +6,25 @@ from functools import partial
 import polars as pl
 
 from pipeline import changes, reconcile
-from pipeline.asking import Asked
 from pipeline.daily import exact_sum
-from pipeline.errors import UsageError
-from pipeline.fetch import Fetched
 from pipeline.findings import Finding
 from pipeline.moves import successors, with_new_ids
 from pipeline.runtime import Runtime
-from pipeline.sma.requests import Request
-from pipeline.steps.base import BALANCE, Report, delay, in_operation, listed, settled
+from pipeline.steps.base import BALANCE, Report, settled
 from pipeline.steps.changes import QUANTITIES
-from pipeline.steps.fetching import fetch_days
-from pipeline.steps.wanted import Wanted
+from pipeline.steps.vendor import end_of_month
 from pipeline.thresholds import load_thresholds
-from pipeline.timebase import ONE_DAY
 from schemas import (
     DcEnergyIntervals,
     EnergyDaily,
-    MeasurementSets,
+    EnergyMonthly,
+    EnergyValueIntervals,
     Plants,
+    RawAnswers,
     RawEnergyMonths,
+    RawEnergyYears,
     Reconciliation,
+    ReconciliationYearly,
     polars_schema,
     storage,
 )
@@ -35,20 +33,6 @@ from schemas.quantities import ENERGY_BALANCE
 API_NAMES = {field.api: field.column for field in ENERGY_BALANCE.powers}
 # Differences that a person should look at.
 NEEDS_A_LOOK = ("unexplained", "spike", "hole_carried_over")
-
-
-def month_requests(runtime: Runtime, month: dt.date) -> list[Request]:
-    """One request for each plant with EnergyBalance that was in operation and whose final answer is not stored."""
-    return [ask.request for ask in _wanted(runtime, month).asked]
-
-
-def fetch_energy_months(runtime: Runtime, month: dt.date | None = None) -> Report:
-    """Ask for SMA's own energies of a month, one request a plant. Default: the last month that is over."""
-    first = last_month(runtime) if month is None else month
-    if first >= runtime.today().replace(day=1):
-        raise UsageError(f"{first:%Y-%m} is not over: choose a month before this one.")
-    ((_, report),) = fetch_days(runtime, _wanted(runtime, first))
-    return report
 
 
 def write_reconciliation(runtime: Runtime) -> Report:
@@ -71,9 +55,20 @@ def write_reconciliation(runtime: Runtime) -> Report:
     return report
 
 
-def last_month(runtime: Runtime) -> dt.date:
-    """First day of the last month that is over."""
-    return (runtime.today().replace(day=1) - ONE_DAY).replace(day=1)
+def write_reconciliation_yearly(runtime: Runtime) -> Report:
+    """Measured months beside SMA's own, of every year that SMA's are stored of; calls no API."""
+    report = Report()
+    differing = 0
+    for part in runtime.lake.parts(RawEnergyYears):
+        year = dt.date.fromisoformat(part["local_date"])
+        part_of = {"local_date": year}
+        found = settled(runtime.lake, [RawEnergyYears], part_of, partial(_reconciled_year, runtime, year))
+        written = runtime.lake.replace(ReconciliationYearly, {"year": year}, [found], empty=True)
+        report.rows += written.rows
+        report.changed |= written.changed
+        differing += int((~found["agrees"]).sum())
+    report.facts = {"differences_beyond_tolerance": differing}
+    return report
 
 
 def reconciles(runtime: Runtime) -> Finding:
@@ -85,7 +80,7 @@ def reconciles(runtime: Runtime) -> Finding:
     rows = pl.concat(runtime.lake.batches(Reconciliation, {"month": month}))
     days = rows.filter(pl.col("period") == reconcile.DAY)
     counts = {reason: int(count) for reason, count in days["reason"].value_counts().sort("reason").rows()}
-    odd = days.filter(pl.col("reason").is_in(NEEDS_A_LOOK))
+    odd = days.filter(pl.any_horizontal(pl.col("reason", "energy_values_reason").is_in(NEEDS_A_LOOK)))
     if not odd.height:
         return Finding(
             passed=True,
@@ -100,64 +95,83 @@ def reconciles(runtime: Runtime) -> Finding:
     )
 
 
-def _wanted(runtime: Runtime, month: dt.date) -> Wanted:
-    last = (month + 31 * ONE_DAY).replace(day=1) - ONE_DAY
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
-    having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = in_operation(listed(runtime), last, runtime.now()).join(having, on="plant_id", how="semi")
-    plants = plants.with_columns(delay(runtime.settings)).sort("plant_id")
-    columns = ["plant_id", "device_id", "request_date", "final", "no_rows"]
-    stored = pl.concat(
-        [
-            pl.DataFrame(schema={name: polars_schema(RawEnergyMonths)[name] for name in columns}),
-            *(
-                b.select(columns)
-                for b in runtime.lake.batches(RawEnergyMonths, {"local_date": month}, columns=columns)
-            ),
-        ]
-    )
-    fetched = Fetched(
-        runtime.settings.sma_time_basis,
-        final_after=dict(plants.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
-        with_rows=frozenset(
-            stored.filter(~pl.col("no_rows")).select("plant_id", "device_id", "request_date").rows()
-        ),
-    )
-    if not runtime.again:
-        plants = plants.join(stored.filter("final"), on="plant_id", how="anti", maintain_order="left")
-    requests = [Request.plant_month(plant, BALANCE.set.name, month) for plant in plants["plant_id"]]
-    zones = dict(plants.select("plant_id", "timezone").rows())
-    return Wanted(
-        RawEnergyMonths, [Asked(request, {month: None}) for request in requests], {month: fetched}, zones
-    )
-
-
 def _reconciled(runtime: Runtime, month: dt.date) -> pl.DataFrame:
-    last = (month + 31 * ONE_DAY).replace(day=1) - ONE_DAY
-    within = pl.col("local_date").is_between(month, last)
+    within = pl.col("local_date").is_between(month, end_of_month(month))
     moved = successors(runtime.lake.scan(Plants).collect())
-    answers = pl.concat(
-        runtime.lake.batches(RawEnergyMonths, {"local_date": month}, columns=["plant_id", "body"])
-    )
-    vendor = with_new_ids(reconcile.vendor_days(answers, API_NAMES), moved).filter(within)
-    # Where both ids of a plant that moved answer, the new one's word counts.
-    key = ["plant_id", "local_date", "quantity"]
-    vendor = vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
+    vendor = _vendor(runtime, RawEnergyMonths, month, moved).filter(within)
     daily = runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != changes.PROVISIONAL).collect()
     # What was not fetched can't be compared.
     there = daily.select("plant_id", "local_date")
     vendor = vendor.join(there, on=["plant_id", "local_date"], how="semi")
-    measured = reconcile.measured_days(daily, QUANTITIES).join(vendor, on="plant_id", how="semi")
-    values = (
-        runtime.lake.scan(DcEnergyIntervals)
-        .filter(within)
-        .group_by("plant_id", "local_date")
-        .agg(
-            energy_values_kwh=exact_sum(pl.col("dc_energy_input_kwh")),
-            quantity=pl.lit("pv_generation").first(),
-        )
-        .collect()
-    )
+    measured = reconcile.measured_long(daily, QUANTITIES, ["local_date"])
+    measured = measured.join(vendor, on="plant_id", how="semi")
     limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy
+    values = _energy_values(runtime, within, moved)
     found = reconcile.reconciled(measured, vendor, values, limits, policy).with_columns(month=pl.lit(month))
     return found.select(polars_schema(Reconciliation).names()).sort(storage(Reconciliation).key)
+
+
+def _vendor(runtime: Runtime, model: type[RawAnswers], first: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
+    """SMA's energies in the answers of a part, under the newest ids."""
+    answers = pl.concat(runtime.lake.batches(model, {"local_date": first}, columns=["plant_id", "body"]))
+    vendor = with_new_ids(reconcile.vendor_energies(answers, API_NAMES), moved)
+    # Where both ids of a plant that moved answer, the new one's word counts.
+    key = ["plant_id", "local_date", "quantity"]
+    return vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
+
+
+def _energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
+    """plant_id, local_date, quantity, energy_values_kwh and energy_values_from: EnergyDc where nothing better is."""
+    day = ["plant_id", "local_date"]
+    names = [f"{name}_kwh" for name in QUANTITIES]
+    balance = (
+        runtime.lake.scan(EnergyValueIntervals)
+        .filter(within)
+        .group_by(day)
+        .agg(exact_sum(pl.col(name)) for name in names)
+        .collect()
+        .unpivot(names, index=day, variable_name="quantity", value_name="energy_values_kwh")
+        .drop_nulls()
+        .with_columns(
+            pl.col("quantity").str.strip_suffix("_kwh"), energy_values_from=pl.lit(BALANCE.set.name)
+        )
+    )
+    dc = (
+        runtime.lake.scan(DcEnergyIntervals)
+        .filter(within)
+        .group_by(day)
+        .agg(
+            quantity=pl.lit("pv_generation").first(),
+            energy_values_kwh=exact_sum(pl.col("dc_energy_input_kwh")),
+            energy_values_from=pl.lit(reconcile.DC_SET).first(),
+        )
+        .collect()
+        .drop_nulls()
+    )
+    key = [*day, "quantity"]
+    found = pl.concat([balance, dc.join(balance, on=key, how="anti")])
+    # A day's energies may be told in parts, by either id.
+    return (
+        with_new_ids(found, moved)
+        .group_by(key)
+        .agg(exact_sum(pl.col("energy_values_kwh")), pl.col("energy_values_from").max())
+    )
+
+
+def _reconciled_year(runtime: Runtime, year: dt.date) -> pl.DataFrame:
+    within = pl.col("month").is_between(year, year.replace(month=12))
+    moved = successors(runtime.lake.scan(Plants).collect())
+    vendor = _vendor(runtime, RawEnergyYears, year, moved).rename({"local_date": "month"}).filter(within)
+    open_month = pl.col("status") == changes.PROVISIONAL
+    months = runtime.lake.scan(EnergyMonthly).filter(within, ~open_month).collect()
+    measured = reconcile.measured_long(months, QUANTITIES, ["month", "n_days"])
+    key = ["plant_id", "month", "quantity"]
+    days = runtime.lake.scan(Reconciliation).filter(within, pl.col("period") == reconcile.MONTH)
+    of_days = days.select(*key, vendor_days_kwh="vendor_kwh").collect()
+    # What was not fetched can't be compared.
+    vendor = vendor.join(months, on=["plant_id", "month"], how="semi")
+    measured = measured.join(vendor, on="plant_id", how="semi").join(of_days, on=key, how="left")
+    limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy
+    found = reconcile.reconciled_year(measured, vendor, limits, policy).with_columns(year=pl.lit(year))
+    names = polars_schema(ReconciliationYearly).names()
+    return found.select(names).sort(storage(ReconciliationYearly).key)

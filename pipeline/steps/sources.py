@@ -20,6 +20,7 @@ from schemas import (
     DcEnergyIntervals,
     DcIntervals,
     EnergyMixIntervals,
+    EnergyValueIntervals,
     GridIntervals,
     MeasurementSets,
     OtherIntervals,
@@ -31,6 +32,7 @@ from schemas import (
     RawDcEnergy,
     RawDeviceLogs,
     RawEnergyMix,
+    RawEnergyValues,
     RawGrid,
     RawLogs,
     RawOtherSets,
@@ -61,6 +63,10 @@ SETS = (
     SetSource(kinds.SENSOR, RawSensor, SensorIntervals, of_devices=True),
 )
 SOURCES = (*SETS, STACKS)
+# The plants' own set once more, in SMA's energies.
+VALUES = SetSource(
+    kinds.BALANCE_ENERGIES, RawEnergyValues, EnergyValueIntervals, of_devices=False, energies=True
+)
 _WITH_TABLE = {source.set.name.lower() for source in SETS}
 
 
@@ -72,7 +78,8 @@ def other(name: str) -> SetSource:
 def chosen(settings: Settings) -> tuple[SetSource, ...]:
     """The sets with a table of their own that a run asks for."""
     names = _names(settings)
-    return tuple(source for source in SETS if ALL in names or source.set.name.lower() in names)
+    found = tuple(source for source in SETS if ALL in names or source.set.name.lower() in names)
+    return (*found, VALUES) if settings.energy_values == "on" else found
 
 
 def other_sets(runtime: Runtime) -> list[str]:
@@ -98,10 +105,10 @@ def asks_for_others(settings: Settings) -> bool:
 
 def not_chosen(settings: Settings) -> frozenset[str]:
     """The tables that a run of days leaves alone, because nothing new is asked for them."""
-    wanted = {source.set.name for source in chosen(settings)}
+    wanted = {source.raw for source in chosen(settings)}
     idle: list[type[Table]] = []
-    for source in SOURCES:
-        if source.set.name not in wanted:
+    for source in (*SOURCES, VALUES):
+        if source.raw not in wanted:
             idle += [source.raw, source.intervals]
     if not asks_for_others(settings):
         idle += [RawOtherSets, OtherIntervals]

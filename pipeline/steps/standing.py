@@ -9,7 +9,15 @@ from pipeline.runtime import Runtime
 from pipeline.steps.base import BALANCE, REQUEST_FAILED, in_operation, listed
 from pipeline.steps.sources import not_chosen
 from pipeline.timebase import ONE_DAY
-from schemas import RAW, EnergyDaily, MeasurementSets, Quarantine, RawEnergyMonths, storage
+from schemas import (
+    RAW,
+    EnergyDaily,
+    MeasurementSets,
+    Quarantine,
+    RawEnergyMonths,
+    RawEnergyYears,
+    storage,
+)
 
 # Why a plant's day is not whole. Asking again may help for all but the last: SMA has answered, without a row.
 NOT_FETCHED, FAILED, PROVISIONAL, SILENT = "not_fetched", "request_failed", "provisional", "silent"
@@ -65,10 +73,12 @@ def _due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
 
 def _failed(runtime: Runtime, held: pl.Expr) -> pl.DataFrame:
     """plant_id, local_date and failed (true) where an answer of the day is missing because its request failed."""
-    # What is asked for no more stays as it was.
-    sources = {storage(model).table for model in RAW if model is not RawEnergyMonths}
+    # What is asked for no more stays as it was. Answers for months and years are no day's.
+    sources = {storage(model).table for model in RAW if model not in (RawEnergyMonths, RawEnergyYears)}
     sources -= not_chosen(runtime.settings)
+    # Sets without a table of their own have a part each, which names them behind the table.
+    table = pl.col("source").str.split("-").list.first()
     aside = runtime.lake.scan(Quarantine).filter(
-        held, pl.col("source").is_in(sorted(sources)), pl.col("reason") == REQUEST_FAILED
+        held, table.is_in(sorted(sources)), pl.col("reason") == REQUEST_FAILED
     )
     return aside.select("plant_id", "local_date").unique().with_columns(failed=pl.lit(value=True)).collect()

@@ -59,6 +59,8 @@ def wanted_set(runtime: Runtime, source: SetSource, week: Sequence[dt.date]) -> 
 
     def ask(series: list[asking.Series]) -> list[Asked]:
         name, basis = source.set.name, runtime.settings.sma_time_basis
+        if source.energies:
+            return asking.energies(series, name, basis)
         return asking.measurements(series, name, basis, by_week=name not in runtime.weekless)
 
     return _wanted(

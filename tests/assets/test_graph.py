@@ -67,19 +67,20 @@ def test_only_raw_assets_hold_the_pool_of_the_api() -> None:
 
 def covered(defs: dg.Definitions) -> set[str]:
     """The assets that the jobs make."""
-    jobs = [defs.resolve_job_def(name) for name in (LISTS_JOB, DAYS_JOB, "close_month")]
+    names = (LISTS_JOB, DAYS_JOB, "close_month", "close_year")
+    jobs = [defs.resolve_job_def(name) for name in names]
     return {key.path[0] for job in jobs for key in job.asset_layer.executable_asset_keys}
 
 
 def test_the_jobs_cover_the_graph() -> None:
-    whole = load_settings(env_file=None, sets="all", logs="devices")
+    whole = load_settings(env_file=None, sets="all", logs="devices", energy_values="on")
     assert covered(build_definitions(whole)) == {key.path[0] for key in KEYS}
 
 
 def test_the_jobs_leave_out_the_sets_that_are_not_asked_for() -> None:
     asked = {name for name in covered(DEFS) if name.startswith("raw_")}
     lists = {"raw_plants", "raw_devices", "raw_measurement_sets"}
-    lists |= {"raw_energy_months"}
+    lists |= {"raw_energy_months", "raw_energy_years"}
     assert asked == lists | {"raw_energy_balance", "raw_pv", "raw_logs"}
     made = covered(build_definitions(load_settings(env_file=None, sets="powerdc", logs="none")))
     assert {name for name in made if name.startswith("raw_")} == lists | {"raw_dc"}

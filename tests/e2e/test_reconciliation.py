@@ -7,17 +7,27 @@ import polars as pl
 import pytest
 
 from pipeline import steps
+from pipeline.billing import load_prices
 from pipeline.errors import UsageError
+from pipeline.plan import plan
 from pipeline.runtime import Runtime
 from pipeline.settings import load_settings
 from sandbox.launch import running
-from schemas import EnergyDaily, Quarantine, Reconciliation
+from schemas import (
+    EnergyDaily,
+    EnergyValueIntervals,
+    Quarantine,
+    Reconciliation,
+    ReconciliationYearly,
+    storage,
+)
 from tests.e2e.test_days import refresh
 
 MONTH = dt.date(2025, 6, 1)
 # From a Monday on: a week's answer begins there, and so does the spike.
 DAYS = [dt.date(2025, 6, day) for day in (9, 10, 11)]
 NOW = dt.datetime(2025, 7, 15, 12, tzinfo=dt.UTC)
+LATER = dt.datetime(2026, 1, 15, 12, tzinfo=dt.UTC)
 PV = "pv_generation"
 
 
@@ -106,3 +116,62 @@ def test_a_running_month_is_refused(tmp_path: Path) -> None:
     runtime = Runtime(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
     with pytest.raises(UsageError, match="2025-07 is not over"):
         steps.fetch_energy_months(runtime, dt.date(2025, 7, 1))
+
+
+def test_energy_values_and_the_year_stand_beside_what_was_measured(tmp_path: Path) -> None:
+    """Asked for by settings alone; the first energy after a hole carries the whole hole, so it has what power lacks."""
+    fault = ("--fault", "missing_rows,path=/Week,amount=900")
+    fleet = ("--plants", "2", "--time-basis", "plant_local", "--seed", "7", *fault)
+    with running(*fleet) as address:
+        given = {name.lower(): value for name, value in address.settings().items()}
+        wanted = {"energy_values": "on", "energy_years": "on"}
+        chosen = load_settings(env_file=None, home=tmp_path, **(given | wanted))
+        with Runtime(chosen, now=lambda: LATER) as runtime:
+            refresh(runtime)
+            counted = plan(runtime, DAYS[0], DAYS[-1], load_prices(None))
+            asked = dict.fromkeys(counted.requests, 0)
+            for source in (steps.BALANCE, steps.VALUES):
+                for _, report in steps.fetch_set(runtime, source, DAYS):
+                    asked[storage(source.raw).table] = report.facts["requests"]
+                for day in DAYS:
+                    steps.write_intervals(runtime, source, day)
+            plants = len(steps.month_requests(runtime, MONTH))
+            # A day of energies is a request of its own, of power a week is one; months and years one a plant.
+            assert asked["raw_energy_balance"] == counted.requests["raw_energy_balance"] == plants
+            assert counted.requests["raw_energy_values"] == len(DAYS) * plants
+            assert counted.reconciling == {"months": plants, "years": plants}
+            for day in DAYS:
+                steps.write_energy_daily(runtime, day)
+            steps.write_energy_monthly(runtime)
+            assert steps.fetch_energy_months(runtime, MONTH).facts["requests"] == plants
+            assert steps.fetch_past_years(runtime).facts["requests"] == plants
+            assert steps.fetch_past_years(runtime).facts["requests"] == 0
+            steps.write_reconciliation(runtime)
+            steps.write_reconciliation_yearly(runtime)
+            assert not steps.write_reconciliation_yearly(runtime).changed
+            days = pv(runtime.lake.scan(Reconciliation).collect())
+            months = runtime.lake.scan(ReconciliationYearly).filter(pl.col("quantity") == PV).collect()
+            values = runtime.lake.scan(EnergyValueIntervals).collect()
+    assert set(days["energy_values_from"]) == {"EnergyBalance"}
+    # SMA's three figures agree with each other, whatever came of the power.
+    assert days["energy_values_kwh"].to_list() == pytest.approx(days["vendor_kwh"].to_list(), rel=0.003)
+    assert set(values["flagged"]) == {False}
+    holed = days.filter(~pl.col("agrees"))
+    assert set(holed["energy_values_reason"]) == set(holed["reason"]) <= {"gap", "not_measured"}
+    assert holed.height
+    of_month = months.filter(pl.col("period") == "month")
+    assert of_month["month"].to_list() == [MONTH] * of_month.height
+    # Three days of thirty are held: the rest is a gap of the month, which SMA's year tells.
+    assert set(of_month["reason"]) == {"gap"}
+    assert (of_month["vendor_kwh"] > of_month["vendor_days_kwh"]).all()
+    assert (
+        months.filter(pl.col("period") == "year")["vendor_kwh"].to_list() == of_month["vendor_kwh"].to_list()
+    )
+
+
+def test_a_running_year_is_refused(tmp_path: Path) -> None:
+    runtime = Runtime(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
+    with pytest.raises(UsageError, match="2025 is not over"):
+        steps.fetch_energy_years(runtime, dt.date(2025, 1, 1))
+    # Years are asked for by themselves only where a setting says so.
+    assert steps.fetch_past_years(runtime).facts["requests"] == 0

@@ -28,6 +28,18 @@ DAY = dt.date(2021, 10, 3)
             Request.device_day("13", "14", "EnergyAndPowerPv", "2021-10-03"),
             "/v1/devices/14/measurements/sets/EnergyAndPowerPv/Day?Date=2021-10-03",
         ),
+        (
+            Request.measured("13", "", "EnergyBalance", "Day", DAY, energies=True),
+            "/v1/plants/13/measurements/sets/EnergyBalance/Day?Date=2021-10-03&ReturnEnergyValues=true",
+        ),
+        (
+            Request.plant_month("13", "EnergyBalance", DAY),
+            "/v1/plants/13/measurements/sets/EnergyBalance/Month?Date=2021-10",
+        ),
+        (
+            Request.plant_year("13", "EnergyBalance", DAY),
+            "/v1/plants/13/measurements/sets/EnergyBalance/Year?Date=2021",
+        ),
         (Request.logs("13", DAY), "/v1/plants/13/logs?From=2021-10-03&To=2021-10-03"),
         (Request.logs("13", DAY, device_id="14"), "/v1/devices/14/logs?From=2021-10-03&To=2021-10-03"),
     ],
