@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from pipeline.errors import UsageError
 from pipeline.timebase import ONE_DAY, local_day
 
 # How long after its end a day may still grow: Classic portals process for up to two hours, less for plants with the
@@ -64,6 +65,19 @@ def groups(plants: pl.DataFrame) -> frozenset[Group]:
 def newest_day(now: dt.datetime) -> dt.date:
     """The newest calendar day that has begun somewhere on earth."""
     return now.astimezone(ZoneInfo(FIRST_ZONE)).date()
+
+
+def check_days(first: dt.date, last: dt.date, earliest: dt.date, now: dt.datetime) -> None:
+    """Raise UsageError for a range that can't be meant, in a warehouse that begins with `earliest`."""
+    newest = newest_day(now)
+    if first > last:
+        raise UsageError(f"--from {first} is after --to {last}: swap them.")
+    if first < earliest:
+        raise UsageError(
+            f"{first} is before the warehouse begins, {earliest}: set SUNLEDGER_FIRST_DAY to reach it."
+        )
+    if last > newest:
+        raise UsageError(f"{last} is in the future: the last day that can be asked for is {newest}.")
 
 
 def live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta = HOUR) -> list[dt.date]:

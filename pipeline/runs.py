@@ -13,8 +13,7 @@ from assets.common import DAYS_PER_RUN
 from assets.published import warehouse
 from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.definitions import day_partitions
-from pipeline.due import newest_day
-from pipeline.errors import SunledgerError, UsageError
+from pipeline.errors import SunledgerError
 from pipeline.instance import limit_pools, open_dagster
 from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
@@ -114,19 +113,6 @@ def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[
         end = min(last, first + (size - 1) * ONE_DAY)
         yield first, end
         first = end + ONE_DAY
-
-
-def check_days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
-    """Raise UsageError for a range that can't be meant."""
-    earliest, newest = runtime.settings.first_day, newest_day(runtime.now())
-    if first > last:
-        raise UsageError(f"--from {first} is after --to {last}: swap them.")
-    if first < earliest:
-        raise UsageError(
-            f"{first} is before the warehouse begins, {earliest}: set SUNLEDGER_FIRST_DAY to reach it."
-        )
-    if last > newest:
-        raise UsageError(f"{last} is in the future: the last day that can be asked for is {newest}.")
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> Exception:

@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from sandbox.address import SandboxAddress
-from sandbox.app import build_app
 from sandbox.faults.catalogue import KINDS
-from sandbox.faults.plan import FaultError
 from sandbox.options import (
     DEFAULT_CLIENT_ID,
     DEFAULT_CLIENT_SECRET,
@@ -21,12 +19,8 @@ from sandbox.options import (
     OWNER_PASSWORD,
     Options,
     Replay,
+    TimeRules,
 )
-from sandbox.series.periods import TimeRules
-from sandbox.series.replayed import RecordingError
-from sandbox.server import CannotListenError, address_of, listen, ready_line
-from sandbox.server import serve as run_server
-from sandbox.world import World
 
 app = typer.Typer(help="A look-alike of SMA's services for building, teaching and testing. It is not SMA.")
 
@@ -165,9 +159,20 @@ def serve(
         faults=tuple(fault or ()),
         hostile_names=hostile_names,
     )
+    _run(options, ready_json=ready_json, until_stdin_closes=until_stdin_closes)
+
+
+def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> None:
+    # Loaded here: whoever asks the product's own CLI for something else does not wait for a server.
+    from sandbox.app import build_app  # noqa: PLC0415
+    from sandbox.faults.plan import FaultError  # noqa: PLC0415
+    from sandbox.series.replayed import RecordingError  # noqa: PLC0415
+    from sandbox.server import CannotListenError, address_of, listen, ready_line, serve  # noqa: PLC0415
+    from sandbox.world import World  # noqa: PLC0415
+
     try:
         application = build_app(World(options))
-        listener = listen(host, port)
+        listener = listen(options.host, options.port)
     except (RecordingError, FaultError, CannotListenError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(WRONG_USAGE) from error
@@ -179,7 +184,7 @@ def serve(
             sys.stdout.write(ready_line(address) + "\n")
             sys.stdout.flush()
 
-    run_server(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
+    serve(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
 
 
 def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:

@@ -4,14 +4,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sandbox.series.periods import TimeRules
-
 LOOPBACK = "127.0.0.1"
 DEFAULT_CLIENT_ID = "sandbox-custom"
 DEFAULT_CLIENT_SECRET = "sandbox-custom-secret"  # noqa: S105 - a published default of a look-alike, no secret of anyone
 DEFAULT_CODE_CLIENT_ID = "sandbox-code"
 DEFAULT_CODE_CLIENT_SECRET = "sandbox-code-secret"  # noqa: S105 - as above
 OWNER_PASSWORD = "sunshine"  # noqa: S105 - the password of every simulated owner
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRules:
+    """How this server tells the time, where SMA's own pages leave it open.
+
+    `basis`: labels in UTC or in the plant's wall clock. `fold`: the repeated autumn hour as two rows of one label, or
+    merged into one. `day_of`: with UTC labels, whether Day D is the plant's day or the UTC day. `week_of`: seven days
+    from the date, or the date's week from Monday.
+    """
+
+    basis: Literal["utc", "plant_local"] = "plant_local"
+    fold: Literal["twice", "merged"] = "twice"
+    day_of: Literal["local", "utc"] = "local"
+    week_of: Literal["date", "monday"] = "date"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,16 +98,18 @@ def backfill(
 ) -> None:
     """Fetch what the days lack from SMA, turn power into energy, publish."""
     from pipeline.billing import load_prices  # noqa: PLC0415
-    from pipeline.cli.plan import refuse  # noqa: PLC0415
-    from pipeline.runs import check_days, recorded  # noqa: PLC0415
-    from pipeline.steps import check_sets  # noqa: PLC0415
 
+    begin, end = _day("--from", first), _day("--to", last)
     with _runtime(plants, sets, again=again) as runtime:
-        begin, end = _day("--from", first), _day("--to", last)
-        check_days(runtime, begin, end)
+        _check_days(runtime, begin, end)
         runtime.settings.require_credentials()
         # Needed at the end, when a wrong one would cost fees: so looked at before the first request.
         load_prices(runtime.settings.prices)
+        # Dagster takes seconds to load: a mistake is told before.
+        from pipeline.cli.plan import refuse  # noqa: PLC0415
+        from pipeline.runs import recorded  # noqa: PLC0415
+        from pipeline.steps import check_sets  # noqa: PLC0415
+
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
             runtime.progress = bars
@@ -205,7 +207,7 @@ def rebuild(
 ) -> None:
     """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
     from pipeline import steps  # noqa: PLC0415
-    from pipeline.runs import check_days, recorded  # noqa: PLC0415
+    from pipeline.runs import recorded  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         stored = steps.stored_days(runtime)
@@ -213,7 +215,7 @@ def rebuild(
             raise SunledgerError("No day is stored yet: fetch some first with 'sunledger backfill'.")
         begin = _day("--from", first) if first else stored[0]
         end = _day("--to", last) if last else stored[-1]
-        check_days(runtime, begin, end)
+        _check_days(runtime, begin, end)
         with recorded(runtime) as runs:
             runs.remake(begin, end)
             runs.publish()
@@ -420,6 +422,12 @@ def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: 
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
     return Runtime(settings, only_plants=wanted, again=again)
+
+
+def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
+    from pipeline.due import check_days  # noqa: PLC0415
+
+    check_days(first, last, runtime.settings.first_day, runtime.now())
 
 
 def _tell_unknown(runtime: "Runtime") -> None:

@@ -5,9 +5,9 @@ from decimal import Decimal, InvalidOperation
 
 from pipeline.billing import load_prices
 from pipeline.cli.console import out, show_table
+from pipeline.due import check_days
 from pipeline.errors import UsageError
 from pipeline.plan import Plan, plan, refuse_beyond
-from pipeline.runs import check_days
 from pipeline.runtime import Runtime
 from pipeline.steps import check_sets
 
@@ -16,7 +16,7 @@ MB = 1e6
 
 def make(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
     """The plan for these days by the settings' price list; sends nothing."""
-    check_days(runtime, first, last)
+    check_days(first, last, runtime.settings.first_day, runtime.now())
     found = plan(runtime, first, last, load_prices(runtime.settings.prices))
     check_sets(runtime)
     return found

@@ -4,34 +4,19 @@ import calendar
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
 
 import numpy as np
 
 from sandbox.clock import Clock
 from sandbox.days import Labels, dates, day_span, labels, local_date, local_midnight
 from sandbox.fleet.plants import Device, Plant
+from sandbox.options import TimeRules
 from sandbox.series import fields, sets
 from sandbox.series.table import EMPTY, Columns, Floats, Source, Table, stacked
 
 _RECENT_DAYS = 7
 _ONE_DAY = 86400
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
-
-
-@dataclass(frozen=True, slots=True)
-class TimeRules:
-    """How this server tells the time, where SMA's own pages leave it open.
-
-    `basis`: labels in UTC or in the plant's wall clock. `fold`: the repeated autumn hour as two rows of one label, or
-    merged into one. `day_of`: with UTC labels, whether Day D is the plant's day or the UTC day. `week_of`: seven days
-    from the date, or the date's week from Monday.
-    """
-
-    basis: Literal["utc", "plant_local"] = "plant_local"
-    fold: Literal["twice", "merged"] = "twice"
-    day_of: Literal["local", "utc"] = "local"
-    week_of: Literal["date", "monday"] = "date"
 
 
 @dataclass(frozen=True, slots=True)

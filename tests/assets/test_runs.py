@@ -8,14 +8,14 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from pipeline.errors import SmaError, TransientError, UsageError
+from pipeline.errors import SmaError, TransientError
 from pipeline.instance import limit_pools
-from pipeline.runs import RunFailedError, Runs, check_days, chunks, recorded
+from pipeline.runs import RunFailedError, Runs, chunks, recorded
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
-from tests.scripted import NOW, ScriptedSma
+from tests.scripted import ScriptedSma
 
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 6)
 DAYS = ["2021-10-04", "2021-10-05", "2021-10-06"]
@@ -90,6 +90,7 @@ def test_a_failing_week_does_not_lose_those_around_it(runs: Runs, sma: ScriptedS
     assert {str(day): status for day, status in stored.rows()} == dict.fromkeys(fetched, "complete")
 
 
+@pytest.mark.long
 def test_a_fault_that_passes_costs_a_second_try_of_that_week_alone(runs: Runs, sma: ScriptedSma) -> None:
     fail_on(sma, MONDAYS[0], times=2)
     runs.days(*AROUND)
@@ -99,6 +100,7 @@ def test_a_fault_that_passes_costs_a_second_try_of_that_week_alone(runs: Runs, s
     assert runs.runtime.again
 
 
+@pytest.mark.long
 def test_weeks_that_fail_one_after_another_end_the_run(runs: Runs, sma: ScriptedSma) -> None:
     mondays = [(dt.date(2021, 9, 6) + i * dt.timedelta(days=7)).isoformat() for i in range(5)]
     fail_on(sma, *mondays[1:])
@@ -142,24 +144,6 @@ def test_a_month_of_days_is_one_run_and_a_year_is_twelve() -> None:
     assert year[-1][1] == dt.date(2024, 12, 31)
     assert all((end - start).days <= 30 for start, end in year)
     assert list(chunks(FIRST, FIRST)) == [(FIRST, FIRST)]
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "says"),
-    [
-        (LAST, FIRST, "swap them"),
-        (dt.date(1999, 1, 1), LAST, "SUNLEDGER_FIRST_DAY"),
-        (FIRST, NOW.date() + dt.timedelta(days=2), "in the future"),
-    ],
-)
-def test_a_range_that_cannot_be_meant_is_refused(
-    new_runtime: Callable[..., Runtime],
-    first: dt.date,
-    last: dt.date,
-    says: str,
-) -> None:
-    with pytest.raises(UsageError, match=says):
-        check_days(new_runtime(), first, last)
 
 
 def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:

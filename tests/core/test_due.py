@@ -11,6 +11,7 @@ from pipeline.due import (
     Attempt,
     Group,
     catch_up_window,
+    check_days,
     due_again,
     groups,
     has_tries_left,
@@ -21,6 +22,7 @@ from pipeline.due import (
     sliding_window,
     spans,
 )
+from pipeline.errors import UsageError
 
 BERLIN, BERLIN_CLASSIC = Group("ennexos", "Europe/Berlin"), Group("classic", "Europe/Berlin")
 BOSTON, BRISBANE = Group("ennexos", "America/New_York"), Group("ennexos", "Australia/Brisbane")
@@ -162,3 +164,20 @@ def test_groups_are_those_of_the_plants() -> None:
         }
     )
     assert groups(plants) == {BERLIN, BERLIN_CLASSIC}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "says"),
+    [
+        ("2021-10-06", "2021-10-04", "swap them"),
+        ("1999-01-01", "2021-10-06", "SUNLEDGER_FIRST_DAY"),
+        ("2021-10-04", "2021-10-10", "in the future: the last day that can be asked for is 2021-10-09"),
+    ],
+)
+def test_a_range_that_cannot_be_meant_is_refused(first: str, last: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        check_days(day(first), day(last), day("2015-01-01"), utc("2021-10-08T12:00"))
+
+
+def test_the_day_that_has_begun_somewhere_can_be_asked_for() -> None:
+    check_days(day("2015-01-01"), day("2021-10-09"), day("2015-01-01"), utc("2021-10-08T12:00"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sandbox.days import labels
-from sandbox.series.periods import TimeRules
+from sandbox.options import TimeRules
 from tests.sandbox.conftest import Serve, Served
 
 BERLIN, AUTUMN, SPRING = "5000000", "2023-10-29", "2023-03-26"
