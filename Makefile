@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test conformance lint docs bench bi ui clean
+.PHONY: setup demo test test-long test-ui conformance lint docs bench bi ui clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,10 @@ demo: setup
 
 test: $(TOOLS)
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# What takes minutes: whole programs as a user starts them, kills, races, shared budgets, large fleets.
+test-long: $(TOOLS)
+	@$(BIN)/python -m pytest -m long --numprocesses auto --dist worksteal
 
 # Another tool's opinion on every day of the published suite. It is not ours, so it has an environment of its own.
 conformance: $(TOOLS) $(ORACLE)/.installed

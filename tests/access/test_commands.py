@@ -34,6 +34,7 @@ def written(home: Path) -> list[Path]:
     return [p for p in home.rglob("*") if p.is_file() and "credentials" not in p.relative_to(home).parts]
 
 
+@pytest.mark.long
 def test_from_an_empty_list_to_a_published_day_and_back(tmp_path: Path, box: SandboxAddress) -> None:
     settings = box.settings()
     before = sunledger(tmp_path, "refresh", **settings)
@@ -58,6 +59,7 @@ def test_from_an_empty_list_to_a_published_day_and_back(tmp_path: Path, box: San
     assert not ADDRESS.search((before.stderr + asked.stderr + done.stdout + done.stderr).encode())
 
 
+@pytest.mark.long
 def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
     settings = box.settings() | CODE
     process = subprocess.Popen(

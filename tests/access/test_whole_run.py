@@ -32,6 +32,8 @@ from tests.access.test_commands import CODE
 from tests.cli.test_commands import PROGRAM, environment, sunledger
 from tests.sandbox.conftest import Served, served
 
+pytestmark = pytest.mark.long
+
 STRANGER = "stranger@example.com"
 WRONG_SECRET = "hush-hush-0417"
 REDIS_PASSWORD = "redis-hush-0417"

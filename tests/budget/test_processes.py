@@ -74,6 +74,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
     process.stdout.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sandbox", [(BUDGET, WINDOW_S, True)], indirect=True)
 def test_three_processes_spend_the_budget_of_one_without_a_refusal(sandbox: Sandbox, tmp_path: Path) -> None:
     """The bucket is empty at the start. One process is killed on the way; the others take over its share."""
@@ -88,6 +89,7 @@ def test_three_processes_spend_the_budget_of_one_without_a_refusal(sandbox: Sand
     assert utilisation(counts) >= 0.97
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sandbox", [(None, WINDOW_S, False)], indirect=True)
 def test_nothing_that_a_killed_process_asked_is_lost(sandbox: Sandbox, tmp_path: Path) -> None:
     """But what was on its way: at most the four connections that the process has."""
@@ -104,6 +106,7 @@ def test_nothing_that_a_killed_process_asked_is_lost(sandbox: Sandbox, tmp_path:
     assert list((tmp_path / "requests").iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sandbox", [(20, 5.0, True)], indirect=True)
 def test_a_refusal_of_one_process_pauses_the_other(sandbox: Sandbox, tmp_path: Path) -> None:
     """Without a setting: 429s alone slow it. Both wait as long as the answer to one of them says."""

@@ -222,6 +222,7 @@ def test_what_is_no_address_is_refused_without_repeating_it(url: str) -> None:
     assert PASSWORD not in str(caught.value)
 
 
+@pytest.mark.long
 @needs_redis
 @pytest.mark.parametrize("sandbox", [(BUDGET, WINDOW_S, True)], indirect=True)
 def test_machines_that_share_a_redis_spend_the_budget_of_one_without_a_refusal(

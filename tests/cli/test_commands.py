@@ -104,6 +104,7 @@ def test_an_unknown_plant_is_wrong_usage(tmp_path: Path, box: SandboxAddress) ->
     assert "Plant 77 is not in SMA's list of 3 plants" in result.stderr
 
 
+@pytest.mark.long
 def test_backfill_publish_sql(tmp_path: Path, box: SandboxAddress) -> None:
     done = sunledger(tmp_path, "backfill", *OCTOBER, **box.settings())
     assert done.returncode == 0, done.stderr
@@ -128,6 +129,7 @@ def test_backfill_publish_sql(tmp_path: Path, box: SandboxAddress) -> None:
     assert sunledger(tmp_path, "publish").returncode == 0
 
 
+@pytest.mark.long
 def test_what_is_missing_is_listed_and_the_exit_code_says_so(tmp_path: Path) -> None:
     with running(
         "--plants", "3", "--seed", "7", "--fault", "status_404=1,plants=5000000,path=EnergyBalance"
@@ -147,6 +149,7 @@ def test_doctor(tmp_path: Path, box: SandboxAddress) -> None:
     assert "SMA_CLIENT_ID and SMA_CLIENT_SECRET are not set" in ill.stdout
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_backfill_with_a_sentence(tmp_path: Path, box: SandboxAddress) -> None:
     process = subprocess.Popen(
         [*PROGRAM, "backfill", "--from", "2021-10-01", "--to", "2021-12-31"],

@@ -19,6 +19,8 @@ from schemas import TABLES, Table, storage
 from warehouse.lake import Lake
 from warehouse.questions.__main__ import FILE, markdown
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent.parent
 RECORDINGS = ROOT / "sandbox" / "recordings"
 OCTOBER = [dt.date(2021, 10, day) for day in range(1, 32)]

@@ -1,7 +1,11 @@
 """The table of faults in docs/quality.md is what the pipeline does."""
 
+import pytest
+
 from sandbox.faults.catalogue import KINDS
 from tests.e2e import faults
+
+pytestmark = pytest.mark.long
 
 
 def test_the_document_tells_what_each_fault_does_to_a_day() -> None:

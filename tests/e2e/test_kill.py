@@ -12,6 +12,8 @@ import pytest
 from schemas import DeviceEnergyDaily, EnergyBalanceIntervals, EnergyDaily, PvIntervals, Table, storage
 from warehouse.lake import Lake
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent.parent
 TABLES: list[type[Table]] = [EnergyBalanceIntervals, PvIntervals, EnergyDaily, DeviceEnergyDaily]
 ROWS = {EnergyBalanceIntervals: 576, PvIntervals: 576, EnergyDaily: 2, DeviceEnergyDaily: 2}

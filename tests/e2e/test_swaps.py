@@ -94,6 +94,7 @@ def test_what_a_device_delivered_stays_when_no_list_names_it_any_more(
     assert {request.device_id for request in sma.asked} == {"", NEW}
 
 
+@pytest.mark.long
 def test_a_backfill_fetches_the_history_of_replaced_inverters(tmp_path: Path) -> None:
     """Plant 2 of every fleet lost its first inverter: its days around the swap, and one of long before."""
     with running("--plants", "3") as address:

@@ -8,6 +8,8 @@ import pytest
 from bench.truth import MAX_ERROR, beyond_bound, compared, through_the_pipeline, true_energies
 from sandbox.launch import running
 
+pytestmark = pytest.mark.long
+
 # Both portals, steps of 5 and 15 minutes, three zones; Europe changes its clocks on the second day.
 FLEET = ("--plants", "4")
 DAYS = [dt.date(2025, 3, 29), dt.date(2025, 3, 30), dt.date(2025, 3, 31)]

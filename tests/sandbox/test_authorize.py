@@ -67,6 +67,7 @@ def test_allow_leads_to_a_token_that_sees_the_owners_plants_only(
     assert len(owned) == 3
 
 
+@pytest.mark.long
 def test_the_page_works_in_a_real_browser(sandbox: Served) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:

@@ -158,6 +158,7 @@ def test_all_faults_can_be_listed() -> None:
     assert "truncated_body" in result.stdout
 
 
+@pytest.mark.long
 def test_a_sandbox_of_ten_thousand_plants_starts() -> None:
     with running("--plants", "10000") as address:
         assert httpx.get(f"{address.url}/_control", trust_env=False).json()["plants"] == 10_000

@@ -167,6 +167,7 @@ def test_what_a_dead_publisher_left_is_removed_and_other_files_stay(lake: Lake, 
     ]
 
 
+@pytest.mark.long
 def test_publishers_take_turns_and_a_killed_one_blocks_nobody(
     lake: Lake, frame: Any, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_reader_cannot_write(lake: Lake, target: Path) -> None:
         db.execute("DELETE FROM plants")
 
 
+@pytest.mark.long
 def test_readers_never_see_an_error_or_a_mixture(
     lake: Lake, frame: Any, tmp_path: Path, target: Path
 ) -> None:
