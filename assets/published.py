@@ -8,8 +8,6 @@ from pydantic import Field
 
 from assets.common import EVERY, OWNERS, told
 from pipeline.instance import PUBLISH_POOL
-from pipeline.report import month_png
-from pipeline.reporting import report, reported_month
 from pipeline.runtime import Runtime
 from schemas import (
     TABLES,
@@ -71,6 +69,10 @@ class ReportOf(dg.Config):
 )
 def monthly_report(config: ReportOf, runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     """Write the pages, and show the fleet's picture in the metadata."""
+    # Whatever starts Dagster loads this module; few of those processes draw.
+    from pipeline.report import month_png  # noqa: PLC0415
+    from pipeline.reporting import report, reported_month  # noqa: PLC0415
+
     with told():
         month = reported_month(config.month, runtime.now())
         folder = runtime.settings.home / "reports" / f"{month:%Y-%m}"
