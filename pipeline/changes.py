@@ -145,19 +145,23 @@ def adjusted(
     """Figures of closed months that their days don't add up to: plant_id, month, quantity, *_kwh, closed_at.
 
     `closed` and `now` are rows of `energy_monthly`, those of closed months as they were closed and as they would be;
-    `moved` is what `successors` gives.
+    `moved` is what `successors` gives. A plant that moved since is named by the id that its closed row has.
     """
     names = {f"{name}_kwh": name for name in quantities}
     key = ["plant_id", "month"]
-    once = with_new_ids(closed, moved).group_by(key).agg(_whole(names))
+    renamed = with_new_ids(closed.with_columns(closed_id="plant_id"), moved)
+    # Where both ids were closed, the newest one's row stands for the plant.
+    ids = renamed.group_by(key).agg(pl.col("closed_id").sort_by("old_id", "closed_id").first())
+    once = renamed.group_by(key).agg(_whole(names))
     then, today = _long(once, key, names), _long(now, key, names)
     both = then.join(today, on=[*key, "quantity"], how="full", coalesce=True, suffix="_now")
     differ = both.filter(pl.col("kwh").ne_missing(pl.col("kwh_now")))
     at = closed.group_by("month").agg(pl.col("closed_at").max())
     return (
         differ.join(at, on="month")
+        .join(ids, on=key, how="left")
         .select(
-            "plant_id",
+            pl.coalesce("closed_id", "plant_id").alias("plant_id"),
             "month",
             pl.col("quantity").replace(names),
             closed_kwh="kwh",

@@ -83,7 +83,10 @@ class Adjustments(
     partition=("month",),
     volatile=("noted_at",),
 ):
-    """What a closed month's days add up to now, where that is not the closed figure: to be booked in an open month."""
+    """What a closed month's days add up to now, where that is not the closed figure: to be booked in an open month.
+
+    A plant that moved since has the id of its closed row in energy_monthly.
+    """
 
     month: pl.Date = column("First day of the closed month.")
     quantity: str = column(QUANTITY.replace("energy_daily", "energy_monthly"))

@@ -4,7 +4,7 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.changes import causes, joined, restated, rows_changed
+from pipeline.changes import adjusted, causes, joined, restated, rows_changed
 
 NO_MOVE = pl.DataFrame(schema={"plant_id": pl.String, "successor": pl.String})
 FACTS = {"time_basis": "utc", "merged_hour": "gap", "thresholds": "a", "version": "1"}
@@ -96,3 +96,40 @@ def test_settings_concern_every_plant_and_join_other_causes() -> None:
 
 def test_of_a_day_that_says_nothing_no_cause_is_claimed() -> None:
     assert causes({}, FACTS, (None, answers(("1", b"z"))), (None, sites())).height == 0
+
+
+def closed_rows(*rows: tuple[str, float | None], closed: bool = True) -> pl.DataFrame:
+    at = dt.datetime(2026, 11, 2, tzinfo=dt.UTC) if closed else None
+    return pl.DataFrame(
+        [(plant, dt.date(2026, 10, 1), kwh, at) for plant, kwh in rows],
+        schema={
+            "plant_id": pl.String,
+            "month": pl.Date,
+            "a_kwh": pl.Float64,
+            "closed_at": pl.Datetime("us", "UTC"),
+        },
+        orient="row",
+    )
+
+
+def test_only_closed_figures_that_days_do_not_add_up_to_are_adjusted() -> None:
+    closed = closed_rows(("1", 10.0), ("2", 20.0), ("3", None))
+    now = closed_rows(("1", 10.0), ("2", 21.0), ("3", 0.0), ("4", 5.0), closed=False)
+    found = adjusted(closed, now, NO_MOVE, ["a"])
+    assert found.select("plant_id", "quantity", "closed_kwh", "now_kwh", "difference_kwh").rows() == [
+        ("2", "a", 20.0, 21.0, 1.0),
+        ("3", "a", None, 0.0, 0.0),
+        ("4", "a", None, 5.0, 5.0),
+    ]
+    assert set(found["closed_at"]) == {dt.datetime(2026, 11, 2, tzinfo=dt.UTC)}
+
+
+def test_a_plant_that_moved_since_is_adjusted_under_the_id_of_its_closed_row() -> None:
+    moved = pl.DataFrame({"plant_id": ["old", "older"], "successor": ["new", "new"]})
+    now = closed_rows(("new", 12.0), closed=False)
+    assert adjusted(closed_rows(("old", 12.0)), now, moved, ["a"]).height == 0
+    found = adjusted(closed_rows(("old", 10.0)), now, moved, ["a"])
+    assert found.select("plant_id", "difference_kwh").rows() == [("old", 2.0)]
+    # Both ids were closed: their sum is the plant's, and the newest row stands for it.
+    both = adjusted(closed_rows(("old", 4.0), ("new", 7.0)), now, moved, ["a"])
+    assert both.select("plant_id", "closed_kwh", "difference_kwh").rows() == [("new", 11.0, 1.0)]

@@ -118,6 +118,7 @@ def test_a_running_month_is_refused(tmp_path: Path) -> None:
         steps.fetch_energy_months(runtime, dt.date(2025, 7, 1))
 
 
+@pytest.mark.long
 def test_energy_values_and_the_year_stand_beside_what_was_measured(tmp_path: Path) -> None:
     """Asked for by settings alone; the first energy after a hole carries the whole hole, so it has what power lacks."""
     fault = ("--fault", "missing_rows,path=/Week,amount=900")

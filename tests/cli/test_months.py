@@ -1,0 +1,201 @@
+"""Closing, opening and reconciling a month as a user types it, on a small lake: exit codes, words, published rows."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from pipeline import steps
+from pipeline.cli.commands import app
+from pipeline.errors import UsageError
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.sma.requests import Request
+from pipeline.steps.closing import NotClosableError
+from schemas import Adjustments, EnergyDaily, Plants
+from tests.e2e.test_days import run
+from tests.scripted import NOW, ScriptedSma, compact
+from warehouse.publish import publish
+
+New = Callable[..., Runtime]
+# Two days of the month: the plants began on the first of them.
+FIRST, LAST = dt.date(2021, 9, 29), dt.date(2021, 9, 30)
+MONTH = "2021-09"
+PLANT, QUIET = "11", "12"
+
+
+@pytest.fixture
+def lake(new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    """The days of two plants in a lake that the commands find too."""
+    listed = sma._body(Request.plants())
+    for plant in listed["plants"]:
+        plant["installation"]["startUpUtc"] = "2021-09-28T14:00:00"
+    sma.special = lambda request: compact(listed) if request.endpoint == "plants" else None
+    for place in ("pipeline.runs.recorded", "pipeline.cli.reconcile.recorded"):
+        monkeypatch.setattr(place, publishing)
+    monkeypatch.setenv("SUNLEDGER_HOME", str(settings.home))
+    monkeypatch.setenv("SMA_TIME_BASIS", settings.sma_time_basis)
+    monkeypatch.chdir(settings.home.parent)
+    return run(new_runtime(), FIRST, LAST)
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """Publishes as a run of Dagster's would, at a tenth of its cost."""
+
+    runtime: Runtime
+
+    def publish(self) -> None:
+        publish(self.runtime.lake, self.runtime.settings.warehouse, now=NOW, version="test")
+
+
+@contextmanager
+def publishing(runtime: Runtime) -> Iterator[Publishing]:
+    yield Publishing(runtime)
+
+
+def typed(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words), catch_exceptions=True)
+
+
+def published(settings: Settings, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(settings.warehouse), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+MONTH_SHEET = (
+    "SELECT plant_id, round(pv_generation_kwh, 9), closed_at IS NOT NULL, round(pv_generation_adjustment_kwh, 9) "
+    f"FROM v_energy_monthly WHERE month = DATE '{MONTH}-01' ORDER BY plant_id"
+)
+
+
+def test_a_month_is_closed_adjusted_and_opened_again(
+    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+) -> None:
+    assert "No month is closed" in typed("close").stderr
+    done = typed("close", MONTH)
+    assert (done.exit_code, f"{MONTH} is closed with 2 plants" in done.stderr) == (0, True), done.stderr
+    assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, None), (QUIET, 48.0, True, None)]
+    again = typed("close", MONTH)
+    assert isinstance(again.exception, NotClosableError)
+    assert "closed already" in str(again.exception)
+
+    # A day of it is read again and differs: the closed figure stays, and the difference is told wherever one looks.
+    sma.watts[PLANT, str(LAST)] = 2000.0
+    runtime = run(new_runtime(), LAST)
+    finding = steps.closed_months_hold(runtime)
+    assert (finding.passed, MONTH in finding.text) == (False, True)
+    assert finding.facts["pv_adjustment_kwh"] == pytest.approx(24.0)
+    report = steps.write_energy_monthly(runtime)
+    assert report.facts["closed_months_changed"] == [f"{MONTH}: 1 plants, PV generation +24.000 kWh"]
+    assert typed("publish").exit_code == 0
+    assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, 24.0), (QUIET, 48.0, True, None)]
+    restated = "SELECT plant_id, quantity, closed, cause FROM restatements"
+    assert published(settings, restated) == [(PLANT, "pv_generation", True, "answer_changed")]
+    listed = typed("close", "--list")
+    assert [word in listed.stdout for word in (MONTH, "96.0", "+24.000")] == [True] * 3
+
+    opened = typed("open", MONTH)
+    assert (opened.exit_code, "is open" in opened.stderr) == (0, True)
+    assert published(settings, MONTH_SHEET) == [(PLANT, 72.0, False, None), (QUIET, 48.0, False, None)]
+    assert isinstance(typed("open", MONTH).exception, NotClosableError)
+
+
+def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
+    lake: Runtime, settings: Settings
+) -> None:
+    lake.lake.replace(EnergyDaily, {"local_date": FIRST}, [], empty=True)
+    refused = typed("close", MONTH)
+    assert isinstance(refused.exception, NotClosableError)
+    assert f"2 days that are not final: plant {PLANT} {FIRST}: not_fetched" in str(refused.exception)
+    assert typed("close", MONTH, "--anyway").exit_code == 0
+    assert published(settings, MONTH_SHEET) == [(PLANT, 24.0, True, None), (QUIET, 24.0, True, None)]
+    # The day that was lacking is then a difference like any other.
+    steps.write_energy_daily(lake, FIRST)
+    steps.write_energy_monthly(lake)
+    assert set(lake.lake.scan(Adjustments).collect()["difference_kwh"].round(9)) == {24.0}
+    for month, why in (("2021-08", "holds no energy"), ("2021-13", "write it as YYYY-MM")):
+        assert why in str(typed("close", month).exception)
+
+
+@pytest.mark.long
+def test_what_a_plant_that_moved_after_the_closing_changed_stands_beside_its_closed_row(
+    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+) -> None:
+    assert typed("close", MONTH).exit_code == 0
+    plants = lake.lake.scan(Plants).collect()
+    new = plants.filter(plant_id=PLANT).with_columns(plant_id=pl.lit("99"), migrated_from=pl.lit(PLANT))
+    lake.lake.replace(Plants, {}, [pl.concat([plants, new]).sort("plant_id")])
+    steps.write_energy_monthly(lake)
+    # To move alone changes nothing.
+    assert lake.lake.scan(Adjustments).collect().height == 0
+    sma.watts[PLANT, str(LAST)] = 500.0
+    for _ in steps.fetch_set(new_runtime(), steps.BALANCE, [LAST]):
+        pass
+    steps.write_intervals(lake, steps.BALANCE, LAST)
+    steps.write_energy_daily(lake, LAST)
+    steps.write_energy_monthly(lake)
+    assert typed("publish").exit_code == 0
+    assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, -12.0), (QUIET, 48.0, True, None)]
+
+
+def month_answer(request: Request) -> bytes | None:
+    """SMA's own energies: of one plant a tenth more than was measured, of the other the same."""
+    if request.period not in {"Month", "Year"}:
+        return None
+    wh = 26_400.0 if request.plant_id == PLANT else 24_000.0
+    rows = [{"time": f"{day}T00:00:00", "pvGeneration": wh} for day in (FIRST, LAST)]
+    if request.period == "Year":
+        rows = [{"time": f"{MONTH}-01T00:00:00", "pvGeneration": 2 * wh}]
+    return compact({"set": rows, "resolution": "OneDay"})
+
+
+def test_a_month_and_a_year_are_compared_with_smas_own_figures(
+    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = dt.datetime(2022, 1, 5, 12, tzinfo=dt.UTC)
+    sma.special = month_answer
+    sma.answered_at = later
+
+    def runtime(*_: object, **__: object) -> Runtime:
+        found = new_runtime(again=False)
+        found.now = lambda: later
+        return found
+
+    monkeypatch.setattr("pipeline.cli.commands._runtime", runtime)
+    refused = typed("reconcile", "--month", MONTH, "--max-requests", "1")
+    assert isinstance(refused.exception, UsageError)
+    assert "needs 2 requests, more than --max-requests 1" in str(refused.exception)
+    sma.asked.clear()
+    done = typed("reconcile", "--month", MONTH)
+    assert done.exit_code == 0, done.stderr
+    assert [(asked.period, asked.date) for asked in sma.asked] == [("Month", MONTH)] * 2
+    assert f"{MONTH}: 2 requests" in done.stderr
+    assert "4 figures of 2 plants compared: 2 none, 2 unexplained" in done.stderr
+    shown = [line.split() for line in done.stdout.splitlines() if str(FIRST) in line]
+    assert [word for word in shown[0] if word[0].isalnum() or word[0] == "-"] == [
+        PLANT, str(FIRST), "pv_generation", "24.000", "26.400", "-2.400", "0.129", "unexplained", "measured"
+    ]  # fmt: skip
+    assert "0 requests" in typed("reconcile", "--month", MONTH).stderr
+    columns = "plant_id, period, reason, would_book"
+    assert published(
+        settings, f"SELECT {columns} FROM reconciliation WHERE period = 'month' ORDER BY ALL"
+    ) == [
+        (PLANT, "month", "unexplained", "measured"),
+        (QUIET, "month", "none", "measured"),
+    ]
+    year = typed("reconcile", "--year", "2021")
+    assert year.exit_code == 0, year.stderr
+    assert "2021: 2 requests" in year.stderr
+    query = "SELECT plant_id, reason, vendor_days_kwh, vendor_kwh FROM reconciliation_yearly WHERE period = 'month'"
+    assert published(settings, f"{query} ORDER BY ALL") == [
+        (PLANT, "gap", pytest.approx(52.8), pytest.approx(52.8)), (QUIET, "none", 48.0, 48.0)
+    ]  # fmt: skip
+    for words in (["reconcile"], ["reconcile", "--month", MONTH, "--year", "2021"]):
+        assert "either --month or --year" in str(typed(*words).exception)
