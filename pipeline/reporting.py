@@ -1,7 +1,7 @@
 """The report of a month as files in a folder: reads the published file, has the pages made, puts them in place."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import duckdb
 from pipeline.errors import UsageError
 from pipeline.report.month import Month
 from pipeline.report.monthly import INDEX, Frames, MonthReport
+from pipeline.runtime import Progress, Silence
 from warehouse.folder import replaced
 from warehouse.month_rows import MonthRows, month_rows
 
+STEP = "report"
 # Plants whose hours are in memory at once: 744 rows a plant and month.
 PLANTS_AT_ONCE = 100
 
@@ -32,11 +34,11 @@ def report(
     month: dt.date,
     folder: Path,
     only: Sequence[str] = (),
-    advance: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> Reported:
     """Write a page for the fleet and one for each plant into `folder`, which is there whole or as it was.
 
-    `only` limits fleet and plants to these ids; `advance` is called after each plant. Raises UsageError for a month
+    `only` limits fleet and plants to these ids; `progress` is told of each plant. Raises UsageError for a month
     without energy and PU, for a plant that is not in the file, and for a folder that holds something else.
     """
     folder = folder.absolute()
@@ -46,13 +48,14 @@ def report(
     pages = MonthReport(
         _frames(rows), month, published_at=published["published_at"], version=published["product_version"]
     )
-    size = 0
+    size, told = 0, progress or Silence()
+    told.begin(STEP, f"{month:%Y-%m}", len(rows.plant_ids))
     with replaced(folder) as new:
         for begin in range(0, len(rows.plant_ids), PLANTS_AT_ONCE):
             part = rows.plant_ids[begin : begin + PLANTS_AT_ONCE]
             for name, text in pages.plant_pages(rows.hours(part), part):
                 size += (new / name).write_bytes(text.encode())
-                advance()
+                told.advance(STEP)
         size += (new / INDEX).write_bytes(pages.fleet_page().encode())
     return Reported(folder / INDEX, len(rows.plant_ids), size, pages.fleet_month())
 
@@ -85,5 +88,6 @@ def _frames(rows: MonthRows) -> Frames:
         invoices=rows.invoices(),
         set_aside=rows.set_aside(),
         restatements=rows.restatements(),
+        reconciliation=rows.reconciliation(),
         figures=rows.figures(),
     )

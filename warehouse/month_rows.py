@@ -77,6 +77,13 @@ class MonthRows:
             "restatements", columns, self._of_month(), "plant_id, local_date, quantity, noted_at"
         )
 
+    def reconciliation(self) -> pl.DataFrame | None:
+        """Rows of reconciliation of the month as a whole: our energies beside SMA's own."""
+        if not self._has("reconciliation"):
+            return None
+        where = f"period = 'month' AND month = DATE '{self.month}'"
+        return self._rows("reconciliation", "*", where, "plant_id, quantity")
+
     def figures(self) -> pl.DataFrame | None:
         """Rows of kpi_monthly of the month."""
         if not self._has("kpi_monthly"):

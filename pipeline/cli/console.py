@@ -29,15 +29,16 @@ def complain(text: str) -> None:
 
 
 class Bars:
-    """Progress of the fetching steps: one bar on a terminal, a line when a part begins elsewhere."""
+    """Progress of steps that take long: one bar on a terminal, a line when a part begins elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "requests") -> None:
+        self._unit = unit
         self._terminal = err.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("requests"),
+            TextColumn(unit),
             TimeElapsedColumn(),
             console=err,
             transient=True,
@@ -61,7 +62,7 @@ class Bars:
             description = f"{label} {step.removeprefix('raw_')}"
             self._progress.reset(self._task, total=total, description=description, visible=True)
         else:
-            say(f"{label} {step}: {total} requests")
+            say(f"{label} {step}: {total} {self._unit}")
 
     def advance(self, step: str, count: int = 1) -> None:  # noqa: ARG002 - one bar serves all steps
         """So many more are done."""

@@ -22,7 +22,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a month as HTML: index.html for the fleet and a page for each plant, all without network and script."""
-    from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
+    from pipeline.cli.console import Bars, say  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
     from pipeline.reporting import report as write  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
@@ -30,6 +30,6 @@ def report(
 
     first = month_of("--month", month)
     only = [word for plant in plants or [] for word in plant.split(",") if word]
-    with connect(load_settings().warehouse) as connection:
-        done = write(connection, first, output or Path(f"report-{month}"), only)
+    with connect(load_settings().warehouse) as connection, Bars("plants") as bars:
+        done = write(connection, first, output or Path(f"report-{month}"), only, bars)
     say(f"Wrote the fleet and {done.plants} plants to {done.index.parent}. Open {done.index} in a browser.")

@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from pipeline.report.heat import draw_scale, draw_tiles, spread, steps_to, tick
+from pipeline.report.heat import draw_scale, draw_tiles, label_ticks, spread, steps_to, tick
 from pipeline.report.month import HOURS
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
@@ -56,7 +56,7 @@ def profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
         axes.yaxis.set_major_formatter(FuncFormatter(tick))
         axes.grid(visible=True, axis="y", color=RULE.light, linewidth=0.7)
-        axes.tick_params(length=0, labelsize=8.5)
+        label_ticks(axes)
         for side, spine in axes.spines.items():
             spine.set_visible(side == "bottom")
             spine.set_color(GAP_LINE.light)
@@ -116,9 +116,9 @@ def year_picture(days: pl.DataFrame, *, name: str, year: int) -> str:
         axes.set_facecolor(PAPER.light)
         axes.set_xlim(0.4, _DAYS + 0.6)
         axes.set_ylim(_MONTHS, 0)
+        label_ticks(axes)
         axes.set_xticks(range(1, _DAYS + 1))
         axes.set_yticks([number + 0.5 for number in range(_MONTHS)], [name[:3] for name in MONTHS])
-        axes.tick_params(length=0, labelsize=8.5)
         for spine in axes.spines.values():
             spine.set_visible(False)
         steps = steps_to(top / scale)

@@ -1,4 +1,4 @@
-"""What heat maps share: round classes of a quantity, their colours, tiles, and the scale below."""
+"""What charts share: labels, and of heat maps round classes of a quantity, their colours, tiles, the scale below."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,13 @@ def draw_tiles(axes: Axes, where: NDArray[np.bool_], colour: Colour) -> None:
     corners = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
     centres = np.stack([day + 1.0, hour + 0.5], axis=1)
     tiles = Path.make_compound_path_from_polys(centres[:, None, :] + corners)
-    axes.add_patch(PathPatch(tiles, facecolor=colour.light, linewidth=0, zorder=2))
+    # The limits are set: as a patch it would be measured for them, corner by corner.
+    axes.add_artist(PathPatch(tiles, facecolor=colour.light, linewidth=0, zorder=2))
+
+
+def label_ticks(axes: Axes) -> None:
+    """Labels without marks. Called before there are ticks: each one that is there already would be made anew."""
+    axes.tick_params(length=0, bottom=False, left=False, labelsize=8.5)
 
 
 def draw_scale(
@@ -55,7 +61,7 @@ def draw_scale(
 
     def swatch(place: float, face: Colour, edge: Colour) -> None:
         box = Rectangle((place, 0), 1, 1, facecolor=face.light, edgecolor=edge.light, linewidth=0.6)
-        axes.add_patch(box).set_clip_on(False)
+        axes.add_artist(box).set_clip_on(False)
 
     for place, label, face, edge in ((0.0, none, ground, GAP_LINE), (2.9, zero, NIGHT, NIGHT)):
         swatch(place, face, edge)

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.report import tables
+from pipeline.report import quality, tables
 from pipeline.report.charts import profile_picture, year_picture
 from pipeline.report.fleet import FleetHours, fleet_days, grids_of, profile_of, ranking
 from pipeline.report.month import Month, ends_of, month_from
@@ -30,6 +30,7 @@ class Frames:
     invoices: pl.DataFrame
     set_aside: pl.DataFrame
     restatements: pl.DataFrame | None
+    reconciliation: pl.DataFrame | None
     figures: pl.DataFrame | None
 
     def of(self, plant_id: str) -> "Frames":
@@ -43,6 +44,7 @@ class Frames:
             invoices=self.invoices.clear(),
             set_aside=self.set_aside.filter(mine),
             restatements=None if self.restatements is None else self.restatements.filter(mine),
+            reconciliation=None if self.reconciliation is None else self.reconciliation.filter(mine),
             figures=None if self.figures is None else self.figures.filter(mine),
         )
 
@@ -132,7 +134,9 @@ class MonthReport:
         both = self._ranked.filter(pl.col("specific_yield").is_not_null())
         energy, power = (float(both[name].sum()) for name in ("pv_generation_kwh", "peak_power_kw"))
         fees = frames.units["fee_eur"].sum()
-        currencies = frames.units["currency"].drop_nulls().unique().to_list()
+        # The amounts are in EUR by their names, unless a price list says another currency.
+        named = pl.concat([frames.units["currency"], frames.invoices["currency"]]).drop_nulls()
+        currencies = named.unique().to_list() or ["EUR"]
         unpriced = frames.units["fee_eur"].null_count()
         complete = frames.months.filter(status="complete").height
         money = " ".join(currencies) if len(currencies) == 1 else ""
@@ -180,8 +184,9 @@ def _known(found: Frames, names: Mapping[str, str]) -> list[Table]:
     """The tables that both kinds of pages have, where the file has their rows."""
     return [
         *([] if found.figures is None else [tables.figures(found.figures, names)]),
-        tables.set_aside(found.set_aside),
-        *([] if found.restatements is None else [tables.restated(found.restatements, names)]),
+        quality.set_aside(found.set_aside),
+        *([] if found.restatements is None else [quality.restated(found.restatements, names)]),
+        *([] if found.reconciliation is None else [quality.reconciled(found.reconciliation, names)]),
     ]
 
 

@@ -6,6 +6,7 @@ template; only the picture goes in as it is, because it is our own SVG.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -90,7 +91,9 @@ def fleet_page(
     )
 
 
+@cache
 def environment() -> Environment:
+    """Templates, which are compiled once, and their filters."""
     made = Environment(
         loader=PackageLoader("pipeline", "templates"),
         autoescape=True,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from pipeline.report.heat import draw_scale, draw_tiles, spread, steps_to, tick
+from pipeline.report.heat import draw_scale, draw_tiles, label_ticks, spread, steps_to, tick
 from pipeline.report.month import HOURS, Month, month_of
 from pipeline.report.palette import (
     GAP,
@@ -246,8 +246,8 @@ def _frame(axes: Axes, month: Month, title: str) -> None:
     axes.set_facecolor(PAPER.light)
     axes.set_axisbelow(True)
     axes.set_xlim(0.4, month.n_days + 0.6)
+    label_ticks(axes)
     axes.set_xticks(month.days["day"].to_numpy())
-    axes.tick_params(length=0, labelsize=8.5)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(GAP_LINE.light)

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from html import escape
 from threading import Lock
@@ -92,18 +93,21 @@ def _drawn(draw: Callable[[Figure], None], size: tuple[float, float]) -> str:
 def _saved(
     draw: Callable[[Figure], None], size: tuple[float, float], form: str, metadata: dict[str, None]
 ) -> bytes:
-    # Setting the backend, even to what it is, would load pyplot.
-    settings: dict[RcKeyType, Any] = {
-        key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"
-    }
     target = io.BytesIO()
-    with _SETTINGS_IN_USE, mpl.rc_context(settings | _SETTINGS):
+    with _SETTINGS_IN_USE, mpl.rc_context(_all_settings()):
         figure = Figure(figsize=size, facecolor=PAPER.light, edgecolor="none")
         draw(figure)
         figure.savefig(target, format=form, metadata=metadata)
     return target.getvalue()
 
 
+@cache
+def _all_settings() -> dict[RcKeyType, Any]:
+    # Setting the backend, even to what it is, would load pyplot.
+    return {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"} | _SETTINGS
+
+
+@cache
 def _style() -> str:
     """Style rules for this drawing alone; what matplotlib writes here would reach the whole page."""
     # Shapes carry their colours in a style, the ground of a hatching as an attribute.

@@ -18,7 +18,15 @@ from pipeline.errors import UsageError
 from pipeline.report.tables import file_of
 from pipeline.reporting import report, reported_month
 from pipeline.runtime import Runtime
-from schemas import EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, Plants, Quarantine, polars_schema
+from schemas import (
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyMonthly,
+    Plants,
+    Quarantine,
+    Reconciliation,
+    polars_schema,
+)
 from tests.report.test_page import Page
 from warehouse.lake import Lake
 from warehouse.publish import connect, publish
@@ -47,6 +55,25 @@ def plants() -> pl.DataFrame:
         for plant_id, name, peak in (("1", SCRIPT, 5.0), ("2", "Barn & Byre", 4.0), (STRANGE_ID, "C", None))
     ]
     return pl.DataFrame(rows, schema=polars_schema(Plants))
+
+
+def reconciliation() -> pl.DataFrame:
+    """SMA's month of plant 2 is larger than ours, and a day of it too; that of plant 1 is the same."""
+    common = {"month": OCTOBER, "local_date": OCTOBER, "quantity": "pv_generation", "would_book": "measured"}
+    same = {"measured_kwh": 20.0, "vendor_kwh": 20.0, "difference_kwh": 0.0, "reason": "none", "agrees": True}
+    more = {
+        "measured_kwh": 24.0,
+        "vendor_kwh": 48.0,
+        "difference_kwh": -24.0,
+        "reason": "gap",
+        "agrees": False,
+    }
+    rows = [
+        {"plant_id": "1", "period": "month"} | same,
+        {"plant_id": "2", "period": "day"} | more,
+        {"plant_id": "2", "period": "month", "coverage": 0.5} | more,
+    ]
+    return pl.DataFrame([common | row for row in rows], schema=polars_schema(Reconciliation))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +122,7 @@ def published(
         {"local_date": OCTOBER, "source": "energy_balance_intervals"},
         [aside],
     )
+    lake.replace(Reconciliation, {"month": OCTOBER}, [reconciliation()])
     target = home / "sunledger.duckdb"
     publish(lake, target, now=NOW, version="1")
     return target
@@ -161,6 +189,21 @@ def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
         ["2021-10-02", "partial", "50 %"],
     ]
     assert "Specific yield, rank 1 of 2" in plant.text
+
+
+def test_figures_that_differ_from_sma_s_own_are_shown(folder: Path) -> None:
+    heading = "Measured beside SMA's own figures"
+    fleet, same, other = (page(folder / name) for name in ("index.html", file_of("1"), file_of("2")))
+    shown = ["Barn & Byre 2", "pv generation", "24.0", "48.0", "-24.0", "50 %", "gap"]
+    for found, agreeing in ((fleet, "1 of 2 figures agree"), (other, "0 of 1 figures agree")):
+        assert heading in found.text
+        assert agreeing in found.text
+        assert [row for table in found.tables for row in table if row[1:] == shown[1:]] == [shown]
+    assert "1 of 1 figures agree within their tolerance." in same.text
+
+
+def test_fees_have_a_currency_without_a_pu_too(folder: Path) -> None:
+    assert "0.00 EUR" in page(folder / "index.html").text
 
 
 def test_every_name_is_only_a_name_and_the_network_is_asked_for_nothing(folder: Path) -> None:
@@ -250,6 +293,7 @@ def test_the_command_says_where_the_pages_are(
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["report", "--month", "2021-10", "--plants", "2"])
     assert done.exit_code == 0
+    assert "2021-10 report: 1 plants" in done.stderr
     assert len(list((tmp_path / "report-2021-10").iterdir())) == 2
 
 

@@ -1,0 +1,120 @@
+"""The tables of data quality: what was set aside, what changed later, and where SMA's own figures differ."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from pipeline.report.sheet import Cell, Column, Table
+from pipeline.report.tables import MOST_ROWS, named
+from pipeline.report.text import clean, number, percent
+
+
+def set_aside(found: pl.DataFrame) -> Table:
+    """What quarantine says, by reason."""
+    reasons = (
+        found.group_by("reason", "source", "kept")
+        .agg(pl.col("n_found", "n_rows").sum(), plants=pl.col("plant_id").n_unique())
+        .sort("n_found", "reason", "source", "kept", descending=[True, False, False, False])
+    )
+    rows = [
+        (
+            Cell(clean(row["reason"].replace("_", " "))),
+            Cell(clean(row["source"])),
+            Cell("kept as suspicious" if row["kept"] else "set aside"),
+            Cell(number(row["n_found"])),
+            Cell(number(row["n_rows"])),
+            Cell(number(row["plants"])),
+        )
+        for row in reasons.head(MOST_ROWS).iter_rows(named=True)
+    ]
+    return Table(
+        "quarantine",
+        "What was set aside, and why",
+        "Nothing is dropped in silence: the table quarantine has every one, and docs/quality.md explains each reason.",
+        "Nothing was set aside.",
+        (
+            Column("Reason", numeric=False),
+            Column("Table", numeric=False),
+            Column("What was done", numeric=False),
+            Column("Found"),
+            Column("Rows"),
+            Column("Plants"),
+        ),
+        rows,
+    )
+
+
+def restated(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
+    """Figures that became other ones after their day was final, the largest differences first."""
+    size = pl.col("difference_kwh").abs()
+    largest = found.sort(size, "local_date", "plant_id", "quantity", descending=[True, False, False, False])
+    rows = [
+        (
+            named({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            Cell(row["local_date"].isoformat()),
+            Cell(row["quantity"].replace("_", " ")),
+            Cell(number(row["before_kwh"], 3)),
+            Cell(number(row["after_kwh"], 3)),
+            Cell(f"{row['difference_kwh']:+,.3f}"),
+            Cell(clean(row["cause"].replace("_", " "))),
+            Cell(f"{row['noted_at']:%Y-%m-%d}"),
+        )
+        for row in largest.head(MOST_ROWS).iter_rows(named=True)
+    ]
+    more = f" {found.height:,} in all; the largest {MOST_ROWS}." if found.height > MOST_ROWS else ""
+    return Table(
+        "restatements",
+        "Restated figures",
+        f"Figures of this month that changed after their day was final.{more}",
+        "No figure of this month was restated.",
+        (
+            Column("Plant", numeric=False),
+            Column("Day", numeric=False),
+            Column("Figure", numeric=False),
+            Column("Before", "kWh"),
+            Column("After", "kWh"),
+            Column("Difference", "kWh"),
+            Column("Cause", numeric=False),
+            Column("Noted", numeric=False),
+        ),
+        rows,
+    )
+
+
+def reconciled(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
+    """Energies of the month that differ from SMA's own, the largest differences first."""
+    size = pl.col("difference_kwh").abs()
+    order = (size, "plant_id", "quantity")
+    differing = found.filter(~pl.col("agrees")).sort(order, descending=[True, False, False], nulls_last=True)
+    rows = [
+        (
+            named({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            Cell(row["quantity"].replace("_", " ")),
+            Cell(number(row["measured_kwh"], 1)),
+            Cell(number(row["vendor_kwh"], 1)),
+            Cell("–" if row["difference_kwh"] is None else f"{row['difference_kwh']:+,.1f}"),
+            Cell(percent(row["coverage"]), share=row["coverage"]),
+            Cell(clean(row["reason"].replace("_", " "))),
+        )
+        for row in differing.head(MOST_ROWS).iter_rows(named=True)
+    ]
+    agreeing = f"{found.height - differing.height:,} of {found.height:,} figures agree within their tolerance"
+    more = f", the largest {MOST_ROWS} of the others are here" if differing.height > MOST_ROWS else ""
+    return Table(
+        "reconciliation",
+        "Measured beside SMA's own figures",
+        f"{agreeing}{more}. A difference is shown and never repaired: docs/changes.md explains each reason.",
+        f"{agreeing}."
+        if found.height
+        else "SMA's own figures of this month were not asked for: 'sunledger reconcile' does that.",
+        (
+            Column("Plant", numeric=False),
+            Column("Figure", numeric=False),
+            Column("Measured", "kWh"),
+            Column("SMA's own", "kWh"),
+            Column("Difference", "kWh"),
+            Column("Coverage"),
+            Column("Reason", numeric=False),
+        ),
+        rows,
+    )
