@@ -224,10 +224,16 @@ def _report_days(context: dg.AssetCheckExecutionContext, found: Mapping[dt.date,
 
 
 def _unknown_fields(instance: dg.DagsterInstance) -> set[str]:
-    """The fields that the newest days' materializations say are unknown."""
+    """The fields that the materializations of the newest lists and days say are unknown."""
     found: set[str] = set()
-    for table in ("energy_balance_intervals", "pv_intervals"):
-        for record in instance.fetch_materializations(dg.AssetKey(table), limit=DAYS_PER_RUN).records:
+    newest = {
+        "plants": 1,
+        "devices": 1,
+        "energy_balance_intervals": DAYS_PER_RUN,
+        "pv_intervals": DAYS_PER_RUN,
+    }
+    for table, limit in newest.items():
+        for record in instance.fetch_materializations(dg.AssetKey(table), limit=limit).records:
             materialized = record.asset_materialization
             names = materialized.metadata.get("unknown_fields") if materialized else None
             found |= set(names.value if names and isinstance(names.value, list) else ())

@@ -1,8 +1,10 @@
 """Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before."""
 
 import datetime as dt
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
@@ -46,6 +48,23 @@ _SETS = """
 SELECT plant_id, nullif(device_id, '') AS device_id,
        unnest(from_json(body, '{"sets": ["VARCHAR"]}').sets) AS set_type FROM answers
 """
+
+# What SMA's lists are known to hold, kept or not: anything else is news. A plant comes with its address, for example.
+_PLANT = {"plantId", "name", "timezone", "description", "status", "installation", "location"}
+_INSTALLATION = {
+    "peakPower", "acNominalPower", "calcAcNominalPower", "dcPowerInputMax", "co2SavingsFactor", "startUpUtc",
+    "orientation", "orientation.azimuth", "orientation.collectorSlope",
+}  # fmt: skip
+_ADDRESS = {"country", "federalState", "city", "zipCode", "street", "streetNo", "longitude", "latitude"}
+PLANT_FIELDS = frozenset(
+    _PLANT
+    | {f"installation.{name}" for name in _INSTALLATION}
+    | {"location.currencyCode3", "location.address", *(f"location.address.{name}" for name in _ADDRESS)}
+)
+DEVICE_FIELDS = frozenset({
+    "deviceId", "name", "type", "product", "productId", "vendor", "serial", "timezone", "generatorPower",
+    "generatorPowerDc", "isActive", "deactivatedAt",
+})  # fmt: skip
 
 
 def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -91,6 +110,15 @@ def devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
         _within(name, 0, FINITE).alias(name) for name in ("generator_power_w", "generator_power_dc_w")
     ).with_columns(deactivated_at=_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today))
     return frame.select(polars_schema(Devices).names()).sort("plant_id", "device_id")
+
+
+def unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[str]) -> list[str]:
+    """The fields of the list's entries that are not known, inner ones with their path, sorted."""
+    entries = f"SELECT unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM answers"  # noqa: S608 - our own word
+    # One structure that holds what any entry has.
+    objects = f"SELECT json_group_structure(entry) FROM ({entries}) WHERE json_type(entry) = 'OBJECT'"  # noqa: S608
+    found = _asked(objects, answers).item()
+    return sorted(set(_paths(json.loads(found or "null"))) - known)
 
 
 def measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
@@ -141,12 +169,26 @@ def is_timezone(name: str | None) -> bool:
 
 def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:
     """Run the query over the answers; rows without an id (the first column that ends so) are no rows."""
+    frame = _asked(query, answers)
+    key = key or ("device_id" if "device_id" in frame.columns else "plant_id")
+    return frame.filter(pl.col(key).is_not_null() & (pl.col(key) != ""))
+
+
+def _asked(query: str, answers: pl.DataFrame) -> pl.DataFrame:
     texts = answers.select("plant_id", "device_id", pl.col("body").cast(pl.String, strict=True))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.register("answers", texts.to_arrow())
-        frame = engine.execute(query).pl()
-    key = key or ("device_id" if "device_id" in frame.columns else "plant_id")
-    return frame.filter(pl.col(key).is_not_null() & (pl.col(key) != ""))
+        return engine.execute(query).pl()
+
+
+def _paths(structure: Any, path: str = "") -> Iterator[str]:
+    """The paths of all fields of a structure as DuckDB tells it: objects of types, arrays of one element."""
+    if isinstance(structure, list):
+        yield from _paths(structure[0], path)
+    elif isinstance(structure, dict):
+        for name, inner in structure.items():
+            yield path + name
+            yield from _paths(inner, f"{path}{name}.")
 
 
 def _within(name: str, low: float, high: float) -> pl.Expr:

@@ -15,6 +15,7 @@ from schemas import (
     Devices,
     MeasurementSets,
     Plants,
+    RawAnswers,
     RawDevices,
     RawMeasurementSets,
     RawPlants,
@@ -43,8 +44,10 @@ def write_plants(runtime: Runtime) -> Report:
         reason = f"unknown time zone {zone!r}"
         runtime.missing.append(Missing(str(today), "plants", plant, reason))
     quarantine(runtime, Plants, today, quarantined(aside, "row", Plants, today))
+    unknown = _unknown(runtime, RawPlants, master.unknown_fields(answers, "plants", master.PLANT_FIELDS))
     written = runtime.lake.replace(Plants, {}, [frame])
-    return report_of(written, listed=listed.height, no_longer_listed=written.rows - listed.height)
+    gone_now = written.rows - listed.height
+    return report_of(written, listed=listed.height, no_longer_listed=gone_now, unknown_fields=unknown)
 
 
 def _moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
@@ -65,7 +68,15 @@ def write_devices(runtime: Runtime) -> Report:
     today, answers = newest(runtime, RawDevices)
     stored = runtime.lake.scan(Devices).collect()
     frame = master.remember(stored, master.devices(answers, today), ["plant_id", "device_id"])
-    return report_of(runtime.lake.replace(Devices, {}, [frame]))
+    unknown = _unknown(runtime, RawDevices, master.unknown_fields(answers, "devices", master.DEVICE_FIELDS))
+    return report_of(runtime.lake.replace(Devices, {}, [frame]), unknown_fields=unknown)
+
+
+def _unknown(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> list[str]:
+    """The fields, told to the run if there are any."""
+    if fields:
+        runtime.unknown_fields.setdefault(storage(model).table, set()).update(fields)
+    return fields
 
 
 def write_measurement_sets(runtime: Runtime) -> Report:

@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from pipeline.master import (
+    DEVICE_FIELDS,
+    PLANT_FIELDS,
     capacity_class,
     devices,
     is_timezone,
@@ -15,6 +17,7 @@ from pipeline.master import (
     plant_ids,
     plants,
     remember,
+    unknown_fields,
 )
 from schemas import Devices, MeasurementSets, Plants, Table, polars_schema
 from warehouse.frames import sort, validate
@@ -234,6 +237,21 @@ def test_plants_of_several_answers_are_one_list() -> None:
     both = answers({"plants": [plant("2")]}, {"plants": [plant("1"), plant("2")]})
     assert plants(both, TODAY)[0]["plant_id"].to_list() == ["1", "2"]
     assert sorted(plant_ids(both)) == ["1", "2"]
+
+
+def test_fields_that_no_list_had_before_are_named_with_their_path() -> None:
+    news = plant(
+        "2", tariff="x", installation={"peakPower": 1.0, "tilt": {"of": [{"roof": 30}]}}, location=None
+    )
+    both = answers(
+        {"plants": [plant("1"), 5, news]}, {"plants": [plant("3", mood=None)]}, {}, {"plants": None}
+    )
+    told = ["installation.tilt", "installation.tilt.of", "installation.tilt.of.roof", "mood", "tariff"]
+    assert unknown_fields(both, "plants", PLANT_FIELDS) == told
+    assert unknown_fields(answers({"devices": [{"deviceId": "1", "x": 1}]}), "devices", DEVICE_FIELDS) == [
+        "x"
+    ]
+    assert unknown_fields(answers({"plants": [plant("1")]}), "plants", PLANT_FIELDS) == []
 
 
 # ---- devices ---------------------------------------------------------------------------------------------------------

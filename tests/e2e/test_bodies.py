@@ -87,3 +87,14 @@ def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: Runtime, box: Ser
     bodies = runtime.lake.scan(RawEnergyBalance).collect()["body"]
     assert all(any(name.encode() in body for body in bodies) for name in names)
     assert not names & set(EnergyBalanceIntervals.to_schema().columns)
+
+
+def test_lists_name_their_unknown_fields_and_none_without_the_fault(runtime: Runtime, box: Served) -> None:
+    with runtime:
+        refresh(runtime)
+        assert runtime.unknown_fields == {}
+        box.http.put("/_control/faults", json={"faults": ["unknown_fields,path=plants"]}).raise_for_status()
+        runtime.again = True
+        refresh(runtime)
+    names = {"newQuantity"}
+    assert runtime.unknown_fields == {"raw_plants": names, "raw_devices": names}
