@@ -199,8 +199,8 @@ def _summary(
     """Figures of the series in one frame of whole series."""
     lasts = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds()
     valued = pl.any_horizontal(pl.col(f"{name}_w").is_not_null() for name in quantities)
-    # A row whose PV generation was set aside is a hole in the day, whatever else it says.
-    valued &= ~pl.col("flagged") | pl.col(f"{BY_DAY}_w").is_not_null()
+    if rows["flagged"].any():
+        valued &= ~_pv_set_aside(keys)
     metered = [name for name in quantities if name in METERED]
     rows = rows.with_columns(valued.alias("valued"), lasts.alias("covered_us")).with_columns(
         # What an absent value covers is null before the rows are grouped: to filter each group costs twice as much.
@@ -231,6 +231,18 @@ def _summary(
         .select(_summary_schema(asked, keys, quantities).names())
     )
     return DayFigures(days, by_quantity(rows, windows.drop("from", "to", "edge"), keys))
+
+
+def _pv_set_aside(keys: Sequence[str]) -> pl.Expr:
+    """Whether a row's PV generation was set aside: then it is a hole in the day, whatever else the row says.
+
+    A row is flagged for other reasons too, and at night there is no PV generation to lose: it was there where the
+    nearest row that is not flagged, before or after, has one. Where all rows are flagged it counts as lost.
+    """
+    there = pl.col(f"{BY_DAY}_w").is_not_null()
+    known = pl.when(~pl.col("flagged")).then(there)
+    before, after = known.forward_fill().over(keys), known.backward_fill().over(keys)
+    return pl.col("flagged") & ~there & (before | after).fill_null(value=True)
 
 
 def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]) -> pl.Schema:

@@ -123,7 +123,11 @@ class DeviceEnergyDaily(
     layer="report",
     key=("plant_id", "device_id", "local_date"),
 ):
-    """Energy of each inverter and day, and how complete it is."""
+    """PV energy of each inverter and day, and how complete it is.
+
+    PV alone: what batteries take and give is in battery_intervals. Meters are never added up by device: several may
+    count the same energy, so a plant's feed-in and consumption are in energy_daily.
+    """
 
 
 class EnergyMonthly(

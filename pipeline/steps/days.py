@@ -30,6 +30,7 @@ from pipeline.steps.base import (
 from pipeline.steps.changes import drop_unmade, facts, note_figures, note_rows
 from pipeline.steps.closing import adjust, closed_months
 from pipeline.steps.sources import other
+from pipeline.steps.swaps import not_yet_there
 from pipeline.sun import daylight
 from pipeline.suspicion import inverters_against_plants
 from pipeline.thresholds import load_thresholds
@@ -272,9 +273,12 @@ def _write_daily(
         frames = join_rows(runtime.lake.batches(source.intervals, part), moved, keys)
         asked = _asked(runtime, source, moved, keys, day)
         days, named = summarize_day(frames, asked, keys=keys, quantities=quantities)
-        replaced = asked.filter("replaced").join(days.filter(pl.col("n_rows") == 0), on=keys, how="semi")
+        silent = days.filter(pl.col("n_rows") == 0).select(keys)
+        absent = silent.join(asked.filter("replaced"), on=keys, how="semi")
+        if source.of_devices:
+            absent = pl.concat([absent, not_yet_there(runtime, source, silent, day)])
         frame, named = (
-            found.join(replaced, on=keys, how="anti", maintain_order="left").with_columns(
+            found.join(absent, on=keys, how="anti", maintain_order="left").with_columns(
                 local_date=pl.lit(day)
             )
             for found in (days, named)

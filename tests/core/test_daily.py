@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import polars as pl
@@ -162,6 +162,24 @@ def test_a_row_whose_pv_generation_was_set_aside_is_a_hole() -> None:
     row = summary(spans)
     assert figures(row) == (23.0, 24.0, pytest.approx(23 / 24), 60.0, "partial")
     assert (row["total_consumption_kwh"], row["n_flagged"]) == (pytest.approx(7.2), 1)
+
+
+def test_a_row_that_is_flagged_for_something_else_at_night_is_no_hole() -> None:
+    """As a merged hour is, or a consumption that was set aside, where inverters sleep and send no key."""
+    day = [
+        Span(
+            at, at + 60, {"total_consumption": 300.0} | ({"pv_generation": 10.0} if 240 <= at < 1200 else {})
+        )
+        for at in range(0, 1440, 60)
+    ]
+    for number in (1, 2):
+        day[number] = replace(day[number], flagged=True)
+    row = summary(day)
+    assert (row["covered_h"], row["coverage"], row["status"]) == (24.0, 1.0, "complete")
+    # By day it is one, also where several rows in a row lost theirs.
+    for number in (11, 12):
+        day[number] = Span(number * 60, number * 60 + 60, {"total_consumption": 300.0}, flagged=True)
+    assert figures(summary(day)) == (22.0, 24.0, pytest.approx(22 / 24), 120.0, "partial")
 
 
 # ---- coverage --------------------------------------------------------------------------------------------------------

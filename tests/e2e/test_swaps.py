@@ -65,6 +65,32 @@ def test_on_the_day_of_a_swap_both_inverters_count(new_runtime: New, sma: Script
     assert found[4, NEW] == (pytest.approx(36.0), "partial")
     assert found[5, NEW] == (pytest.approx(72.0), "complete")
     assert (5, OLD) not in found
+    # Nor is the new one missing on the day before, though it was asked for.
+    assert (3, NEW) not in found
+
+
+def test_a_new_inverter_is_missing_once_it_had_a_row_or_the_old_one_is_gone(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    devices_of(sma)
+    sma.special = before_and_after_noon
+    silent = {(NEW, str(TUESDAY)), (OLD, str(SUNDAY))}
+
+    def special(request: Request) -> bytes | None:
+        if (request.device_id, request.date) in silent:
+            return json.dumps({"resolution": "FiveMinutes", "set": []}).encode()
+        return before_and_after_noon(request)
+
+    sma.special = special
+    runtime = new_runtime("11")
+    refresh(runtime)
+    for day in (SUNDAY, MONDAY, TUESDAY):
+        fetch(runtime, day)
+        build(runtime, day)
+    found = by_device(runtime)
+    assert found[3, OLD] == (None, "missing")
+    assert (3, NEW) not in found
+    assert found[5, NEW] == (None, "missing")
 
 
 def test_what_a_device_delivered_stays_when_no_list_names_it_any_more(
