@@ -55,7 +55,7 @@ def labels(ends: Seconds, zone: str) -> Labels:
     return _labels(np.ascontiguousarray(ends).tobytes(), zone)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _labels(ends: bytes, zone: str) -> Labels:
     """Cached by content: all plants of a zone and step share their labels."""
     instants = np.frombuffer(ends, dtype=np.int64)

@@ -145,9 +145,9 @@ def _plane_of_array(plants: Sequence[Plant], towns: TownDays, index: Floats) -> 
     ghi = towns.ghi * index
     clearness = np.clip((index - 0.2) / 0.8, 0.0, 1.0)
     beam = towns.dni * clearness * np.sqrt(clearness)
-    diffuse = np.maximum(ghi - beam * towns.cos_zenith, 0.0)
-    tilt_cos, tilt_sin = np.cos(tilt), np.sin(tilt)
     up, north, east = towns.sun
+    diffuse = np.maximum(ghi - beam * up, 0.0)
+    tilt_cos, tilt_sin = np.cos(tilt), np.sin(tilt)
     facing = tilt_cos * up + tilt_sin * np.cos(azimuth) * north + tilt_sin * np.sin(azimuth) * east
     facing = np.maximum(facing, 0.0)
     result: Floats = beam * facing + diffuse * (1 + tilt_cos) / 2 + ghi * _ALBEDO * (1 - tilt_cos) / 2

@@ -1,7 +1,6 @@
 """Where the sun stands and what a clear sky sends, by pvlib (imported on first use: it takes a second)."""
 
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,6 @@ CELL_S = 300
 """Length of a cell, the model's grain in time."""
 
 _DAY = 86400
-_BLOCK_CELLS = 8 * _DAY // CELL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +25,6 @@ class Sky:
     ghi: Floats
     dni: Floats
     dhi: Floats
-
-
-def sky_of_cells(site: Site, start: int, cells: int) -> Sky:
-    """The clear sky of `cells` cells from `start` (UTC seconds at a whole cell) on, cut from kept blocks."""
-    first = start // CELL_S
-    number, skip = divmod(first, _BLOCK_CELLS)
-    blocks = [_sky_block(site, number)]
-    if skip + cells > _BLOCK_CELLS:
-        blocks.append(_sky_block(site, number + 1))
-
-    def cut(name: str) -> Floats:
-        parts = [getattr(block, name) for block in blocks]
-        whole: Floats = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return whole[skip : skip + cells]
-
-    return Sky(*(cut(item.name) for item in fields(Sky)))
-
-
-@lru_cache(maxsize=256)
-def _sky_block(site: Site, number: int) -> Sky:
-    """Eight days of sky over a town: 92 kB, shared by all plants there."""
-    begin = (number * _BLOCK_CELLS + np.arange(_BLOCK_CELLS, dtype=np.int64)) * CELL_S
-    return clear_sky(site, begin + CELL_S // 2)
 
 
 def clear_sky(site: Site, instants: Seconds) -> Sky:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from sandbox.days import Seconds, day_span
 from sandbox.fleet.sites import Site
 from sandbox.physics import load, weather
-from sandbox.physics.sun import CELL_S, sky_of_cells
+from sandbox.physics.sun import CELL_S, clear_sky
 
 Floats = NDArray[np.float64]
 
-_UP, _NORTH, _EAST, _GHI, _DNI, _COS_ZENITH, _HOUR, _HABIT, _AIR = range(9)
-KEPT_DAYS = 512
-"""How many days of towns are remembered: 20 kB each, and a fleet of any size has one per town and day."""
+_UP, _NORTH, _EAST, _GHI, _DNI, _HOUR, _HABIT, _AIR = range(8)
+_DAY = 86400
+_BLOCK_CELLS = 8 * _DAY // CELL_S
+KEPT_BLOCKS = 64
+"""How many blocks of eight days are remembered, 147 kB each: enough for a month of twelve towns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,8 @@ class TownDays:
 
     @property
     def dni(self) -> Floats:
-        """Clear-sky irradiance of the beam, W/m²."""
+        """Clear-sky irradiance of the beam, W/m²; zero below the horizon."""
         return self._of(_DNI)
-
-    @property
-    def cos_zenith(self) -> Floats:
-        """Cosine of the zenith angle, zero below the horizon (within rounding)."""
-        return self._of(_COS_ZENITH)
 
     @property
     def hour(self) -> Floats:
@@ -68,25 +65,32 @@ class TownDays:
 
 def town_days(sites: list[Site], days: list[date]) -> TownDays:
     """The towns of all rows; the days must have the same number of cells."""
-    kept = [_town_day(site, day) for site, day in zip(sites, days, strict=True)]
-    return TownDays(np.stack([ends for ends, _ in kept]), np.stack([values for _, values in kept], axis=1))
+    spans = [day_span(day, site.zone) for site, day in zip(sites, days, strict=True)]
+    starts, cells = np.array([start for start, _ in spans]), (spans[0][1] - spans[0][0]) // CELL_S
+    values = np.empty((8, len(sites), cells))
+    for row, (site, (start, _)) in enumerate(zip(sites, spans, strict=True)):
+        number, skip = divmod(start // CELL_S, _BLOCK_CELLS)
+        held = min(cells, _BLOCK_CELLS - skip)
+        values[:, row, :held] = _town_block(site, number)[:, skip : skip + held]
+        if held < cells:
+            values[:, row, held:] = _town_block(site, number + 1)[:, : cells - held]
+    seasons = [weather.season_temperature(site, day) for site, day in zip(sites, days, strict=True)]
+    values[_AIR] += np.array(seasons)[:, None]
+    return TownDays(starts[:, None] + CELL_S * np.arange(1, cells + 1), values)
 
 
-@lru_cache(maxsize=KEPT_DAYS)
-def _town_day(site: Site, day: date) -> tuple[Seconds, Floats]:
-    """The cells' ends, and the quantities of `TownDays` with the shape (quantities, cells)."""
-    start, end = day_span(day, site.zone)
-    cells = (end - start) // CELL_S
-    ends = start + CELL_S * np.arange(1, cells + 1, dtype=np.int64)
-    fraction = ((ends - CELL_S / 2) / 86400 + site.longitude / 360) % 1.0
-    sky = sky_of_cells(site, start, cells)
+@lru_cache(maxsize=KEPT_BLOCKS)
+def _town_block(site: Site, number: int) -> Floats:
+    """The quantities of `TownDays` for eight days, shape (quantities, cells); of the air, what the hour adds to it."""
+    middles = (number * _BLOCK_CELLS + np.arange(_BLOCK_CELLS, dtype=np.int64)) * CELL_S + CELL_S // 2
+    fraction = (middles / _DAY + site.longitude / 360) % 1.0
+    sky = clear_sky(site, middles)
     zenith, azimuth = np.radians(sky.zenith), np.radians(sky.azimuth)
-    values = np.empty((9, cells))
+    values = np.empty((8, _BLOCK_CELLS))
     values[_UP] = np.cos(zenith)
     values[_NORTH], values[_EAST] = np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth)
     values[_GHI], values[_DNI] = sky.ghi, sky.dni
-    values[_COS_ZENITH] = np.cos(np.radians(np.minimum(sky.zenith, 90.0)))
     values[_HOUR] = fraction * 24
     values[_HABIT] = load.daily_profile(values[_HOUR])
-    values[_AIR] = weather.climate_temperature(site, day, fraction)
-    return ends, values
+    values[_AIR] = weather.daily_swing(site, fraction)
+    return values

@@ -72,13 +72,17 @@ def clear_sky_index(draws: Draws, clear_days: Floats, cells: int) -> Floats:
     return index
 
 
-def climate_temperature(site: Site, day: date, day_fraction: Floats) -> Floats:
-    """Ambient °C by season and time of the day (warmest at three in the afternoon)."""
+def season_temperature(site: Site, day: date) -> float:
+    """Mean ambient °C of the season."""
     warmest = 200 if site.latitude >= 0 else 17
     season = site.seasonal_swing_c * np.cos(2 * np.pi * (day.timetuple().tm_yday - warmest) / 365.25)
+    return site.mean_temp_c + float(season)
+
+
+def daily_swing(site: Site, day_fraction: Floats) -> Floats:
+    """What the time of the day adds, in °C (warmest at three in the afternoon)."""
     daily: Floats = site.daily_swing_c * np.cos(2 * np.pi * (day_fraction - 15 / 24))
-    climate: Floats = site.mean_temp_c + season + daily
-    return climate
+    return daily
 
 
 def air_temperature(climate_c: Floats, draws: Draws) -> Floats:

@@ -66,7 +66,7 @@ class FlowCache:
     cost little.
     """
 
-    def __init__(self, seed: int, days: int = 2048, months: int = 4096) -> None:
+    def __init__(self, seed: int, days: int = 1024, months: int = 2048) -> None:
         """Hold at most `days` days of plants in full, and `months` months of daily energies."""
         self.seed = seed
         self._max_days, self._max_months = days, months
