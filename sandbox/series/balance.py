@@ -1,4 +1,4 @@
-"""The energy balance of one plant, or of several plants of one kind at once, from cells to rows."""
+"""The energy balance of plants, from cells to rows: a value a row along the last axis."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -16,36 +16,51 @@ from sandbox.series.table import Columns, Floats, Sheet
 
 _FLOWS = tuple(item.name for item in fields(Flows))
 _Values = TypeVar("_Values", Floats, Seconds)
-Kind = tuple[int, bool, bool, bool]
 
 
-def balance_rows(plant: Plant, flows: Flows, capacity_wh: Floats | float) -> tuple[Columns, Columns]:
-    """Power in W and the other fields of EnergyBalance, a value a row along the last axis.
-
-    `plant` tells the step and the equipment; `capacity_wh` is its battery's, or that of each plant of the same kind.
-    """
+def balance_rows(plant: Plant, flows: Flows) -> tuple[Columns, Columns]:
+    """Power in W and the other fields of a plant's EnergyBalance."""
     step = plant.step_s
     power = {name: row_means(watts, step) for name, watts in sma_fields.plant_power(plant, flows).items()}
     other = sma_fields.rates(power)
     if plant.battery is not None:
-        other["batteryStateOfCharge"] = 100.0 * at_row_ends(flows.stored_wh, step) / capacity_wh
+        other["batteryStateOfCharge"] = 100.0 * at_row_ends(flows.stored_wh, step) / plant.battery.capacity_wh
     return power, other
 
 
 def sheets(plants: Sequence[Plant], flows: Flows) -> Iterator[Sheet]:
-    """The balance of one day of many plants, neighbours of one kind together; the flows have a row for each."""
+    """The balance of one day of many plants, neighbours of one step together; the flows have a row for each."""
     first = 0
-    for _, same in groupby(plants, key=kind_of):
+    for step, same in groupby(plants, key=lambda plant: plant.step_s):
         some = list(same)
         theirs = Flows(*(getattr(flows, name)[first : first + len(some)] for name in _FLOWS))
         first += len(some)
-        capacity = np.array([plant.battery.capacity_wh if plant.battery else 0.0 for plant in some])
-        power, other = balance_rows(some[0], theirs, capacity[:, None])
-        yield Sheet(some, at_row_ends(theirs.ends, some[0].step_s), {**power, **other})
+        yield Sheet(some, at_row_ends(theirs.ends, step), _columns(some, theirs, step))
 
 
-def kind_of(plant: Plant) -> Kind:
-    """What decides which fields a plant's balance has, and how many rows."""
+def _columns(plants: list[Plant], flows: Flows, step_s: int) -> Columns:
+    """The balance of plants of one step; NaN in the fields that a plant does not have."""
+    power = {
+        name: _known(plants, name, row_means(watts, step_s))
+        for name, watts in sma_fields.balance_power(flows).items()
+        if any(sma_fields.has(plant, name) for plant in plants)
+    }
+    columns = power | sma_fields.rates(power)
+    capacity = np.array([plant.battery.capacity_wh if plant.battery else np.nan for plant in plants])
+    if not np.isnan(capacity).all():
+        stored = at_row_ends(flows.stored_wh, step_s)
+        columns["batteryStateOfCharge"] = 100.0 * stored / capacity[:, None]
+    return columns
+
+
+def _known(plants: list[Plant], name: str, rows: Floats) -> Floats:
+    """The rows of the plants that have the field, NaN in those of the others."""
+    known = np.array([sma_fields.has(plant, name) for plant in plants])
+    return rows if known.all() else np.where(known[:, None], rows, np.nan)
+
+
+def kind_of(plant: Plant) -> tuple[int, bool, bool, bool]:
+    """What decides how many rows a plant's balance has, and which fields."""
     return plant.step_s, plant.metered, plant.battery is not None, plant.diesel_w > 0
 
 

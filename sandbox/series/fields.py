@@ -22,12 +22,26 @@ SETS_OF_ROLE: dict[Role, tuple[str, ...]] = {
 }
 
 
-def plant_power(plant: Plant, flows: Flows) -> Columns:
-    """The plant's EnergyBalance. Without a meter only the generation is known."""
-    generated = flows.pv + flows.diesel
+_KNOWN_WITHOUT_METER = ("pvGeneration", "totalGeneration")
+
+
+def has(plant: Plant, name: str) -> bool:
+    """Whether the plant's EnergyBalance has this field: without a meter only the generation is known."""
     if not plant.metered:
-        return {"pvGeneration": flows.pv, "totalGeneration": generated}
-    fields = {
+        return name in _KNOWN_WITHOUT_METER
+    if name in ("batteryCharging", "batteryDischarging", "batteryStateOfCharge"):
+        return plant.battery is not None
+    return name != "dieselGeneration" or plant.diesel_w > 0
+
+
+def plant_power(plant: Plant, flows: Flows) -> Columns:
+    """The power of the plant's EnergyBalance."""
+    return {name: watts for name, watts in balance_power(flows).items() if has(plant, name)}
+
+
+def balance_power(flows: Flows) -> Columns:
+    """The power of an EnergyBalance with everything that a plant may have."""
+    return {
         "pvGeneration": flows.pv,
         "directConsumption": flows.direct,
         "totalConsumption": flows.load,
@@ -36,15 +50,10 @@ def plant_power(plant: Plant, flows: Flows) -> Columns:
         "dieselGeneration": flows.diesel,
         "gridFeedIn": flows.feed_in,
         "gridConsumption": flows.from_grid,
-        "totalGeneration": generated,
+        "totalGeneration": flows.pv + flows.diesel,
         "selfConsumption": flows.direct + flows.charging,
         "selfSupply": flows.direct + flows.discharging,
     }
-    if plant.battery is None:
-        del fields["batteryCharging"], fields["batteryDischarging"]
-    if not plant.diesel_w:
-        del fields["dieselGeneration"]
-    return fields
 
 
 def device_power(device: Device, set_type: str, flows: Flows) -> Columns:

@@ -1,7 +1,7 @@
 """The fleet's recent days and months, simulated many rows at a time and kept within bounds."""
 
 import calendar
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
@@ -20,10 +20,9 @@ from sandbox.series.table import Columns, Floats
 
 PLANTS_AT_ONCE = 96
 DAYS_AT_ONCE = 8
-FIRST_REACH = 8
-"""How many rows of a block were used, as long as nothing is known: a small fleet's day, or a week of a plant."""
-_JUDGED_BLOCKS = 8
-_TRIED = 3
+FIRST_REACH = 15
+"""How many rows come along as long as nothing is known: a small fleet's day, or a week of a plant."""
+_TRIED, _TRIED_EVERY = 3, 8
 """How many rows come along now and then where nothing that came along was used of late."""
 
 CHARGER = "charger"
@@ -74,7 +73,7 @@ class FlowCache:
         self._limits: dict[int, tuple[FeedInLimit, ...]] = {}
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
         self._untold: set[int] = set()
-        self._lately = deque([FIRST_REACH], maxlen=_JUDGED_BLOCKS)
+        self._reach = FIRST_REACH
         self._places: dict[_Key, tuple[_Block, int]] = {}
         self._months: OrderedDict[tuple[int, int, int], Columns] = OrderedDict()
         self._order = AskedOrder()
@@ -155,19 +154,16 @@ class FlowCache:
     def _expected(self, plant: Plant, day: date) -> list[_Row]:
         """The missed row and those to be expected after it: further days of the plant, or other plants on this day."""
         self._order.note(plant.index, day)
-        reach = min(self._reach(), self._max_days - 1)
+        reach = min(self._told_or_tried(), self._max_days - 1)
         if self._order.over_days:
             return [(plant, day + timedelta(days=ahead)) for ahead in range(1 + min(reach, DAYS_AT_ONCE - 1))]
         followers = self._followers(plant, min(reach, PLANTS_AT_ONCE - 1))
         return [(plant, day), *((self._fleet[index], day) for index in followers)]
 
-    def _reach(self) -> int:
-        """How many rows shall come along: twice as many as were used of a block of late, and none in vain."""
+    def _told_or_tried(self) -> int:
+        """How many rows shall come along; now and then some, even if all that came along of late came in vain."""
         self._misses += 1
-        most = max(self._lately)
-        if most > 1:
-            return 2 * most - 1
-        return _TRIED if self._misses % _JUDGED_BLOCKS == 0 else 0
+        return self._reach or (_TRIED if self._misses % _TRIED_EVERY == 0 else 0)
 
     def _followers(self, plant: Plant, count: int) -> list[int]:
         """The plants likely to be asked after this one: those of the last time, else the next of the fleet."""
@@ -206,15 +202,16 @@ class FlowCache:
         return block, position
 
     def _use(self, block: _Block, position: int) -> None:
-        """Somebody asked for this row; a block is judged when all of its rows were asked for, or when it is dropped."""
+        """Somebody asked for this row; if all rows of a block were asked for, twice as many shall come along."""
         if position not in block.used:
             block.used.add(position)
-            if len(block.used) == len(block.keys):
-                self._lately.append(len(block.used))
+            if len(block.used) == len(block.keys) > 1:
+                self._reach = max(self._reach, min(2 * len(block.used), PLANTS_AT_ONCE) - 1)
 
     def _drop(self, block: _Block) -> None:
-        if len(block.used) < len(block.keys):
-            self._lately.append(len(block.used))
+        """Forget a block; if hardly any of its rows were asked for, half as many shall come along."""
+        if 2 * len(block.used) <= len(block.keys):
+            self._reach //= 2
         self._untold.discard(block.number)
         for key in block.keys:
             del self._places[key]

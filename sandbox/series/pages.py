@@ -35,11 +35,14 @@ Integers = NDArray[np.int32]
 Slots = NDArray[np.intp]
 
 
-def page_lists(fields: Fields, labels: Labels, numbers: Floats, gaps: list[int]) -> list[memoryview]:
-    """The lists of plants whose rows fit on one page; labels (plants, rows), numbers (slots, all rows), used up.
+def gaps_of(numbers: Floats) -> list[int]:
+    """The slots with absent values."""
+    return np.flatnonzero(~np.isfinite(numbers.sum(axis=1))).tolist()
 
-    `gaps` are the slots with absent values.
-    """
+
+def page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[memoryview]:
+    """The lists of plants whose rows fit on one page; labels (plants, rows), numbers (slots, all rows), used up."""
+    gaps = gaps_of(numbers)
     rates, scale = precision(fields)
     scaled = np.multiply(numbers, scale, out=numbers)
     np.rint(scaled, out=scaled)

@@ -1,4 +1,7 @@
-"""Rows to JSON text. Lists of several plants at once are written on pages, a list alone with a template."""
+"""Rows to JSON text. Lists of several plants at once are written on pages, a list alone with a template.
+
+Absent values (NaN) become absent keys.
+"""
 
 from functools import lru_cache
 
@@ -7,11 +10,11 @@ import orjson
 from numpy.typing import NDArray
 
 from sandbox.days import Labels
-from sandbox.series.pages import page_lists
+from sandbox.series.pages import gaps_of, page_lists
 from sandbox.series.slots import Fields, around_numbers, precision
 from sandbox.series.table import Columns, Floats
 
-PLANTS_A_PAGE = 8
+ROWS_A_PAGE = 8 * 288
 """Few enough that a page stays near the processor, enough that each step over it is worth its call."""
 
 
@@ -24,7 +27,7 @@ def rows_json(labels: Labels, columns: Columns) -> bytes:
 
 
 def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
-    """The lists of several plants with the same fields and the same number of rows, each as `rows_json` writes it.
+    """The lists of several plants with the same number of rows, each as `rows_json` writes it.
 
     All arrays have a leading axis for the plants. What is returned is a view of longer texts: copy it, don't keep it.
     """
@@ -32,28 +35,35 @@ def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
     if not rows:
         return [memoryview(b"[]")] * plants
     fields, numbers = _stacked(columns, labels.shape)
-    missing = ~np.isfinite(numbers.sum(axis=2))
-    alike: dict[bytes, list[int]] = {}
-    for plant in range(plants):
-        alike.setdefault(missing[:, plant].tobytes(), []).append(plant)
     lists: dict[int, memoryview] = {}
-    for group in alike.values():
-        ordered, slots = _ordered(fields, missing[:, group[0]])
-        gaps = np.flatnonzero(missing[slots, group[0]]).tolist()
-        for some in (group[at : at + PLANTS_A_PAGE] for at in range(0, len(group), PLANTS_A_PAGE)):
+    for late, group in _written_alike(numbers).values():
+        ordered, slots = _ordered(fields, late)
+        a_page = max(1, ROWS_A_PAGE // rows)
+        for some in (group[at : at + a_page] for at in range(0, len(group), a_page)):
+            theirs = numbers[np.ix_(slots, some)]
             if len(some) == 1:
-                lists[some[0]] = memoryview(
-                    _list_alone(ordered, labels[some[0]], numbers[slots, some[0]], gaps)
-                )
-                continue
-            theirs = numbers[np.ix_(slots, some)].reshape(len(slots), len(some) * rows)
-            lists |= zip(some, page_lists(ordered, labels[some], theirs, gaps), strict=True)
+                text = _list_alone(ordered, labels[some[0]], theirs[:, 0])
+                lists[some[0]] = memoryview(text)
+            else:
+                theirs = theirs.reshape(len(slots), len(some) * rows)
+                lists |= zip(some, page_lists(ordered, labels[some], theirs), strict=True)
     return [lists[plant] for plant in range(plants)]
 
 
-def _list_alone(fields: Fields, labels: Labels, numbers: Floats, gaps: list[int]) -> bytes:
-    """The list of one plant; numbers (slots, rows), used up. `gaps` are the slots with absent values."""
+def _written_alike(numbers: Floats) -> dict[bytes, tuple[NDArray[np.bool_], list[int]]]:
+    """Plants whose fields are written in the same order, and which slots come late, as some of their rows lack them."""
+    there = np.isfinite(numbers)
+    late = np.asarray(there.any(axis=2) & ~there.all(axis=2))
+    alike: dict[bytes, tuple[NDArray[np.bool_], list[int]]] = {}
+    for plant in range(numbers.shape[1]):
+        alike.setdefault(late[:, plant].tobytes(), (late[:, plant], []))[1].append(plant)
+    return alike
+
+
+def _list_alone(fields: Fields, labels: Labels, numbers: Floats) -> bytes:
+    """The list of one plant; numbers (slots, rows), used up."""
     slots, rows = numbers.shape
+    gaps = gaps_of(numbers)
     _, scale = precision(fields)
     rounded = np.multiply(numbers, scale, out=numbers)
     np.rint(rounded, out=rounded)
@@ -99,11 +109,11 @@ def _stacked(columns: Columns, shape: tuple[int, ...]) -> tuple[Fields, Floats]:
     return fields, numbers
 
 
-def _ordered(fields: Fields, missing: NDArray[np.bool_]) -> tuple[Fields, list[int]]:
-    """The fields in the order of writing, those with `missing` slots last, and the slots in that order."""
+def _ordered(fields: Fields, late: NDArray[np.bool_]) -> tuple[Fields, list[int]]:
+    """The fields in the order of writing, those with `late` slots last, and the slots in that order."""
     slots_of: list[range] = []
     for _, elements in fields:
         first = slots_of[-1].stop if slots_of else 0
         slots_of.append(range(first, first + (elements or 1)))
-    order = sorted(range(len(fields)), key=lambda number: bool(missing[slots_of[number].start]))
+    order = sorted(range(len(fields)), key=lambda number: bool(late[slots_of[number].start]))
     return tuple(fields[number] for number in order), [slot for number in order for slot in slots_of[number]]

@@ -139,8 +139,7 @@ class SimulatedSource:
     def _plant_day(self, set_type: str, flows: Flows) -> Table:
         if set_type == sets.GRID_SETTINGS:
             return self._grid_settings(flows)
-        capacity_wh = self.plant.battery.capacity_wh if self.plant.battery else 0.0
-        power, other = balance_rows(self.plant, flows, capacity_wh)
+        power, other = balance_rows(self.plant, flows)
         step = self.plant.step_s
         return _table(at_row_ends(flows.ends, step), power, other, step)
 

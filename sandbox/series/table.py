@@ -85,7 +85,7 @@ def _stacked_columns(parts: list[tuple[int, Columns]]) -> Columns:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The same day of plants that have the same fields and as many rows; all arrays have the shape (plants, rows)."""
+    """The same day of plants with as many rows; arrays have the shape (plants, rows), NaN in fields a plant lacks."""
 
     plants: list[Plant]
     ends: Seconds

@@ -78,9 +78,9 @@ def test_neighbours_are_told_once_and_limits_drop_them() -> None:
     sources = [SimulatedSource(plant, cache) for plant in FLEET]
     day = date(2023, 6, 10)
     told = sources[0].neighbours(day)
-    assert sorted(plant.index for sheet in told for plant in sheet.plants) == list(range(2 * FIRST_REACH))
+    assert sorted(plant.index for sheet in told for plant in sheet.plants) == list(range(1 + FIRST_REACH))
     assert sources[1].neighbours(day) == []
-    assert cache.sizes()[0] == 2 * FIRST_REACH
+    assert cache.sizes()[0] == 1 + FIRST_REACH
     sources[1].limit([FeedInLimit(0.0, 4e9, 100.0)])
     assert cache.sizes()[0] == 0
     held = sources[1].day(None, "EnergyBalance", day).power
