@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class FlowCache:
     cost little.
     """
 
-    def __init__(self, seed: int, days: int = 1024, months: int = 2048) -> None:
+    def __init__(self, seed: int, days: int = 1536, months: int = 2048) -> None:
         """Hold at most `days` days of plants in full, and `months` months of daily energies."""
         self.seed = seed
         self._max_days, self._max_months = days, months
@@ -157,34 +157,33 @@ class FlowCache:
         reach = min(self._told_or_tried(), self._max_days - 1)
         if self._order.over_days:
             return [(plant, day + timedelta(days=ahead)) for ahead in range(1 + min(reach, DAYS_AT_ONCE - 1))]
-        followers = self._followers(plant, min(reach, PLANTS_AT_ONCE - 1))
-        return [(plant, day), *((self._fleet[index], day) for index in followers)]
+        followers = (row for row in self._followers(plant, day, 2 * reach) if _key(row) not in self._places)
+        return [(plant, day), *islice(followers, min(reach, PLANTS_AT_ONCE - 1))]
 
     def _told_or_tried(self) -> int:
         """How many rows shall come along; now and then some, even if all that came along of late came in vain."""
         self._misses += 1
         return self._reach or (_TRIED if self._misses % _TRIED_EVERY == 0 else 0)
 
-    def _followers(self, plant: Plant, count: int) -> list[int]:
+    def _followers(self, plant: Plant, day: date, count: int) -> Iterator[_Row]:
         """The plants likely to be asked after this one: those of the last time, else the next of the fleet."""
-        followers = self._order.followers(plant.index, count)
-        if followers:
-            return followers
-        numbers = range(plant.index + 1, plant.index + 1 + count)
-        return [index for index in numbers if index in self._fleet]
+        followers = self._order.followers(plant.index, count) or range(
+            plant.index + 1, plant.index + 1 + count
+        )
+        return ((self._fleet[index], day) for index in followers if index in self._fleet)
 
     def _simulate(self, rows: list[_Row]) -> None:
         """Simulate the rows that are not kept yet, and drop the blocks that were not asked for longest."""
         by_length: dict[int, list[_Row]] = {}
         for plant, day in rows:
-            if (plant.index, day) not in self._places:
+            if _key((plant, day)) not in self._places:
                 by_length.setdefault(cells_of(day, plant.zone), []).append((plant, day))
         wanted = sum(len(same) for same in by_length.values())
         while self._blocks and len(self._places) + wanted > self._max_days:
             self._drop(self._blocks.popitem(last=False)[1])
         for number, same in enumerate(by_length.values()):
             same.sort(key=lambda row: kind_of(row[0]))  # so that plants of a kind can be written together
-            keys = tuple((plant.index, day) for plant, day in same)
+            keys = tuple(map(_key, same))
             block = _Block(self._misses * PLANTS_AT_ONCE + number, keys, self._flows(same))
             self._blocks[block.number] = block
             if len({index for index, _ in keys}) > 1:
@@ -234,6 +233,10 @@ class FlowCache:
             inside = (begin >= held.start) & (begin + CELL_S <= held.end)
             limit = np.where(inside, np.minimum(limit, held.watts), limit)
         return limit
+
+
+def _key(row: _Row) -> _Key:
+    return row[0].index, row[1]
 
 
 def energies_of(plant: Plant, flows: Flows) -> Columns:

@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from sandbox.days import Labels
 from sandbox.series.pages import gaps_of, page_lists
@@ -19,10 +18,7 @@ ROWS_A_PAGE = 8 * 288
 
 
 def rows_json(labels: Labels, columns: Columns) -> bytes:
-    """`[{"time":…,"pvGeneration":4.0},…]`; a field of shape (rows, k) becomes `[{"index":"A","value":…},…]`.
-
-    Fields that are absent in some row come last.
-    """
+    """`[{"time":…,"pvGeneration":4.0},…]`; a field of shape (rows, k) becomes `[{"index":"A","value":…},…]`."""
     return bytes(lists_json(labels[None], {name: values[None] for name, values in columns.items()})[0])
 
 
@@ -35,29 +31,15 @@ def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
     if not rows:
         return [memoryview(b"[]")] * plants
     fields, numbers = _stacked(columns, labels.shape)
-    lists: dict[int, memoryview] = {}
-    for late, group in _written_alike(numbers).values():
-        ordered, slots = _ordered(fields, late)
-        a_page = max(1, ROWS_A_PAGE // rows)
-        for some in (group[at : at + a_page] for at in range(0, len(group), a_page)):
-            theirs = numbers[np.ix_(slots, some)]
-            if len(some) == 1:
-                text = _list_alone(ordered, labels[some[0]], theirs[:, 0])
-                lists[some[0]] = memoryview(text)
-            else:
-                theirs = theirs.reshape(len(slots), len(some) * rows)
-                lists |= zip(some, page_lists(ordered, labels[some], theirs), strict=True)
-    return [lists[plant] for plant in range(plants)]
-
-
-def _written_alike(numbers: Floats) -> dict[bytes, tuple[NDArray[np.bool_], list[int]]]:
-    """Plants whose fields are written in the same order, and which slots come late, as some of their rows lack them."""
-    there = np.isfinite(numbers)
-    late = np.asarray(there.any(axis=2) & ~there.all(axis=2))
-    alike: dict[bytes, tuple[NDArray[np.bool_], list[int]]] = {}
-    for plant in range(numbers.shape[1]):
-        alike.setdefault(late[:, plant].tobytes(), (late[:, plant], []))[1].append(plant)
-    return alike
+    a_page = max(1, ROWS_A_PAGE // rows)
+    lists: list[memoryview] = []
+    for first in range(0, plants, a_page):
+        theirs, numbered = labels[first : first + a_page], numbers[:, first : first + a_page]
+        if len(theirs) == 1:
+            lists.append(memoryview(_list_alone(fields, theirs[0], numbered[:, 0])))
+        else:
+            lists += page_lists(fields, theirs, numbered.reshape(len(numbers), theirs.size))
+    return lists
 
 
 def _list_alone(fields: Fields, labels: Labels, numbers: Floats) -> bytes:
@@ -107,13 +89,3 @@ def _stacked(columns: Columns, shape: tuple[int, ...]) -> tuple[Fields, Floats]:
             numbers[slot] = values
         slot += elements or 1
     return fields, numbers
-
-
-def _ordered(fields: Fields, late: NDArray[np.bool_]) -> tuple[Fields, list[int]]:
-    """The fields in the order of writing, those with `late` slots last, and the slots in that order."""
-    slots_of: list[range] = []
-    for _, elements in fields:
-        first = slots_of[-1].stop if slots_of else 0
-        slots_of.append(range(first, first + (elements or 1)))
-    order = sorted(range(len(fields)), key=lambda number: bool(late[slots_of[number].start]))
-    return tuple(fields[number] for number in order), [slot for number in order for slot in slots_of[number]]

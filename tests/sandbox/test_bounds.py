@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.clock import Clock
-from sandbox.series.render import object_json, rows_json
+from sandbox.series.render import lists_json, object_json, rows_json
 from sandbox.services.measurements import BodyCache
 from sandbox.tokens import ACCESS_S, Client, TokenStore
 
@@ -91,7 +91,11 @@ def test_rows_are_what_a_plain_writer_would_write(
                 {"index": "B", "value": 2.0 * row + 1},
             ]
         expected.append(entry)
-    assert orjson.loads(rows_json(labels, columns)) == expected
+    rows = orjson.loads(rows_json(labels, columns))
+    assert rows == expected
+    assert [list(row) for row in rows] == [list(row) for row in expected]
+    twice = lists_json(np.stack([labels] * 2), {name: np.stack([v] * 2) for name, v in columns.items()})
+    assert [orjson.loads(rows) for rows in twice] == [expected] * 2
 
 
 def test_no_rows_and_no_columns() -> None:
