@@ -12,7 +12,8 @@ import dagster as dg
 from pipeline.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.runtime import Runtime
 from pipeline.steps import Report
-from schemas import Table, columns, comment, storage
+from schemas import TABLES, Table, columns, comment, storage
+from schemas.lineage import column_lineage
 
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
@@ -22,6 +23,8 @@ MOST_FAILING_IN_A_ROW = 3
 
 # Assets with this tag are made by the schedule of that name too, when a month or year is closed.
 EVERY = "sunledger/every"
+
+MODELS = {storage(model).table: model for model in TABLES}
 
 # Days in the groups that are done together.
 Groups: TypeAlias = Callable[[Iterable[dt.date]], Iterable[Sequence[dt.date]]]
@@ -46,7 +49,21 @@ def table_schema(model: type[Table]) -> dg.TableSchema:
     )
 
 
-def options(model: type[Table], *, kinds: set[str], group: str | None = None) -> dict[str, Any]:
+def lineage(model: type[Table], deps: Iterable[str]) -> dg.TableColumnLineage:
+    """What the models say of where each column comes from, as Dagster keeps it."""
+    parents = [MODELS[name] for name in deps if name in MODELS]
+    return dg.TableColumnLineage(
+        {
+            name: [dg.TableColumnDep(dg.AssetKey(storage(parent).table), column) for parent, column in made]
+            for name, made in column_lineage(model, parents).items()
+            if made
+        }
+    )
+
+
+def options(
+    model: type[Table], *, deps: Sequence[str], kinds: set[str], group: str | None = None
+) -> dict[str, Any]:
     """The arguments of an asset that come from its model."""
     kept = storage(model)
     return {
@@ -58,7 +75,7 @@ def options(model: type[Table], *, kinds: set[str], group: str | None = None) ->
         "metadata": {
             "dagster/column_schema": table_schema(model),
             "dagster/table_name": kept.table,
-            "docs": dg.MetadataValue.path(f"docs/data-dictionary.md#{kept.table}"),
+            "dagster/column_lineage": lineage(model, deps),
             "key": ", ".join(kept.key) or "none",
             "partition": ", ".join(kept.partition) or "none: replaced whole",
         },
@@ -100,7 +117,7 @@ def per_days(
         # Delete when backfill policies leave beta: users can do nothing about it.
         warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
         asset: Decorator = dg.asset(
-            **options(model, kinds=kinds),
+            **options(model, deps=deps, kinds=kinds),
             deps=deps,
             partitions_def=days,
             backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
@@ -205,7 +222,7 @@ def whole(
     """An asset that is made whole, without days. `every` (month, year) has the schedule of that name make it too."""
 
     asset: Decorator = dg.asset(
-        **options(model, kinds=kinds, group=group),
+        **options(model, deps=deps, kinds=kinds, group=group),
         deps=deps,
         pool=pool,
         tags={EVERY: every} if every else {},

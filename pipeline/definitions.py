@@ -13,6 +13,7 @@ import dagster as dg
 
 from assets.checks import day_checks, list_checks, publish_checks, vendor_checks
 from assets.common import EVERY
+from assets.docs import with_links
 from assets.published import monthly_report, warehouse
 from assets.tables import (
     chosen,
@@ -69,7 +70,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
         description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
     )
     return dg.Definitions(
-        assets=assets,
+        assets=with_links(assets, settings.docs_url),
         asset_checks=[*list_checks(), *day_checks(days), *vendor_checks(), *publish_checks()],
         jobs=[
             dg.define_asset_job(

@@ -270,6 +270,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Alert when this month's PU cost more than so many EUR. Default: none.",
     )
+    docs_url: str = Field(
+        default="",
+        description="Where people can read the folder docs/ in a browser, as in "
+        "`https://git.example.org/sunledger/blob/main/docs`: assets in Dagster link "
+        "there. Default: none; they name the file.",
+    )
     sets: Annotated[str, AfterValidator(_sets)] = Field(
         default="EnergyBalance,EnergyAndPowerPv",
         description="Measurement sets that a day is asked for, separated by commas, or `all`. Each costs a request for "

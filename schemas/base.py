@@ -85,6 +85,8 @@ class Column:
     # The values that are allowed, of a column that has bounds.
     low: float | None = None
     high: float | None = None
+    # Columns of other tables that it is made from, where neither its name nor its description says so.
+    of: tuple[str, ...] = ()
 
     @property
     def comment(self) -> str:
@@ -94,12 +96,21 @@ class Column:
         return f"{self.description}{unit}{null}"
 
 
-def column(description: str, *, unit: str = "", null: str = "", api: str = "", **checks: Any) -> Any:
+def column(
+    description: str,
+    *,
+    unit: str = "",
+    null: str = "",
+    api: str = "",
+    of: tuple[str, ...] = (),
+    **checks: Any,
+) -> Any:
     """A column: what it says, its unit, and what null means there. Without `null` it is never null.
 
-    `api` is the vendor's name of a measured field, where it is not ours in camel case.
+    `api` is the vendor's name of a measured field, where it is not ours in camel case. `of` names the columns of other
+    tables that it is made from, where neither its name nor its description says so: see `schemas.lineage`.
     """
-    metadata = {"unit": unit, "null": null, "api": api}
+    metadata = {"unit": unit, "null": null, "api": api, "of": of}
     return pa.Field(description=description, nullable=bool(null), metadata=metadata, **checks)
 
 
@@ -177,6 +188,7 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
                 api=metadata.get("api", ""),
                 low=bounds.get("min_value"),
                 high=bounds.get("max_value"),
+                of=metadata.get("of", ()),
             )
         )
     return tuple(found)

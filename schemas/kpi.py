@@ -30,6 +30,9 @@ REASONS = {
     CONTRADICTION: "the part is larger than the whole",
 }
 
+# What irradiation is made from, by the plant's sensor or by the sun over the plant.
+IRRADIATION = ("external_insolation_w_per_m2", "latitude", "longitude")
+
 # The column that says why a figure is null.
 REASON_OF = {
     "final_yield_kwh_per_kw": "final_yield_reason",
@@ -51,9 +54,9 @@ def reason(figure: str, *why: str) -> Any:
     return column(f"Why {figure} is null. {told}.", null=f"{figure} has a value", isin=list(why))
 
 
-def figure(meaning: str, formula: str, unit: str, name: str) -> Any:
+def figure(meaning: str, formula: str, unit: str, name: str, of: tuple[str, ...] = ()) -> Any:
     """A figure with its formula; null where its reason says why."""
-    return column(f"{meaning}: {formula}.", unit=unit, null=f"see {name}_reason", ge=0, le=FINITE)
+    return column(f"{meaning}: {formula}.", unit=unit, null=f"see {name}_reason", of=of, ge=0, le=FINITE)
 
 
 def share(meaning: str, formula: str, name: str) -> Any:
@@ -61,9 +64,9 @@ def share(meaning: str, formula: str, name: str) -> Any:
     return column(f"{meaning}: {formula}.", unit="1", null=f"see {name}_reason", ge=0, le=1)
 
 
-def amount(meaning: str, unit: str, null: str) -> Any:
+def amount(meaning: str, unit: str, null: str, of: tuple[str, ...] = ()) -> Any:
     """What figures are divided from: it adds up over days."""
-    return column(meaning, unit=unit, null=null, ge=0, le=FINITE)
+    return column(meaning, unit=unit, null=null, of=of, ge=0, le=FINITE)
 
 
 class Inputs(Table):
@@ -93,15 +96,21 @@ class Inputs(Table):
         "the performance ratio is then a lower bound. none: neither sensor nor coordinates. A month with one day of "
         "clear_sky is clear_sky.",
         isin=SOURCES,
+        of=IRRADIATION,
     )
     irradiation_covered_h: float = column(
         "Time from sunrise to sunset for which the irradiation is known.",
         unit="h",
         ge=0,
         le=FULL_MONTH_H,
+        of=IRRADIATION,
     )
     period_h: float = column(
-        "Length of the period: 23 and 25 hours for days when clocks change.", unit="h", ge=0, le=FULL_MONTH_H
+        "Length of the period: 23 and 25 hours for days when clocks change.",
+        unit="h",
+        ge=0,
+        le=FULL_MONTH_H,
+        of=("local_date", "timezone"),
     )
 
 
@@ -117,6 +126,7 @@ class Yields(Table):
         "irradiation in kWh/m² / 1 kW/m², over the whole period",
         "h",
         "reference_yield",
+        of=IRRADIATION,
     )
     reference_yield_reason: str = reason("reference_yield_h", NO_PLACE, GAPS, NO_DAYS)
     performance_ratio: float = figure(
@@ -140,8 +150,11 @@ class Yields(Table):
         "PV generation of the measured window: the time for which power and irradiation are known.",
         "kWh",
         "no such time",
+        of=("pv_generation_kwh", *IRRADIATION),
     )
-    window_reference_yield_h: float = amount("Reference yield of the measured window.", "h", "no such time")
+    window_reference_yield_h: float = amount(
+        "Reference yield of the measured window.", "h", "no such time", of=("pv_generation_w", *IRRADIATION)
+    )
     capacity_factor: float = figure(
         "Capacity factor", "pv_generation_kwh / (ac_power_kw * period_h)", "1", "capacity_factor"
     )
@@ -169,15 +182,25 @@ class Availability(Table):
         "Time with rows in which the plant should generate: irradiance of 50 W/m² by the sensor, else a sun 10° high.",
         "h",
         "nothing measured, or no irradiation known",
+        of=("pv_generation_w", *IRRADIATION),
     )
     generating_h: float = amount(
-        "Part of productive_h with a PV power above 0.", "h", "nothing measured, or no irradiation known"
+        "Part of productive_h with a PV power above 0.",
+        "h",
+        "nothing measured, or no irradiation known",
+        of=("pv_generation_w", *IRRADIATION),
     )
     productive_irradiation_kwh_per_m2: float = amount(
-        "Irradiation in productive_h.", "kWh/m²", "nothing measured, or no irradiation known"
+        "Irradiation in productive_h.",
+        "kWh/m²",
+        "nothing measured, or no irradiation known",
+        of=("pv_generation_w", *IRRADIATION),
     )
     generating_irradiation_kwh_per_m2: float = amount(
-        "Irradiation in generating_h.", "kWh/m²", "nothing measured, or no irradiation known"
+        "Irradiation in generating_h.",
+        "kWh/m²",
+        "nothing measured, or no irradiation known",
+        of=("pv_generation_w", *IRRADIATION),
     )
 
 
@@ -197,18 +220,28 @@ class OwnUse(Table):
     )
     self_supply_rate_reason: str = reason("self_supply_rate", NOT_MEASURED, NO_USE, CONTRADICTION)
     matched_self_consumption_kwh: float = amount(
-        "Self-consumption of the rows that have generation too.", "kWh", "no such row"
+        "Self-consumption of the rows that have generation too.",
+        "kWh",
+        "no such row",
+        of=("self_consumption_kwh", "total_generation_kwh", "pv_generation_kwh"),
     )
     matched_generation_kwh: float = amount(
         "Total generation, or PV generation where that is absent, of the rows that have self-consumption too.",
         "kWh",
         "no such row",
+        of=("total_generation_kwh", "pv_generation_kwh", "self_consumption_kwh"),
     )
     matched_self_supply_kwh: float = amount(
-        "Self-supply of the rows that have total consumption too.", "kWh", "no such row"
+        "Self-supply of the rows that have total consumption too.",
+        "kWh",
+        "no such row",
+        of=("self_supply_kwh", "total_consumption_kwh"),
     )
     matched_consumption_kwh: float = amount(
-        "Total consumption of the rows that have self-supply too.", "kWh", "no such row"
+        "Total consumption of the rows that have self-supply too.",
+        "kWh",
+        "no such row",
+        of=("total_consumption_kwh", "self_supply_kwh"),
     )
     co2_avoided_kg: float = figure(
         "CO2 avoided", "pv_generation_kwh * co2_factor_g_per_kwh of plants / 1000", "kg", "co2_avoided"
@@ -245,8 +278,16 @@ class KpiMonthly(
     """Figures of each plant and month by IEC 61724-1: from the sums of its days, never the mean of their ratios."""
 
     n_days_sensor: pl.Int64 = column(
-        "Days of these with irradiation by the plant's sensor.", unit="count", ge=0, le=31
+        "Days of these with irradiation by the plant's sensor.",
+        unit="count",
+        ge=0,
+        le=31,
+        of=("irradiation_source",),
     )
     n_days_clear_sky: pl.Int64 = column(
-        "Days of these with irradiation of a cloudless sky.", unit="count", ge=0, le=31
+        "Days of these with irradiation of a cloudless sky.",
+        unit="count",
+        ge=0,
+        le=31,
+        of=("irradiation_source",),
     )

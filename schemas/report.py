@@ -6,6 +6,7 @@ from schemas.base import FINITE, Table, Utc, column, energy, ratio
 from schemas.core import LOCAL_DATE, NOT_COUNTED_YET, DeviceKey, PlantKey
 from schemas.quantities import FULL_MONTH_H, BalanceCovered, BalanceEnergies, covered
 
+INTERVAL = ("interval_start", "interval_end")
 LOCAL_HOUR = "Hour of the plant's own clock, 0 to 23."
 STATUSES = ["complete", "partial", "missing", "provisional"]
 
@@ -14,16 +15,23 @@ class Covered(Table):
     """How complete a figure is."""
 
     covered_h: float = column(
-        "Part of the expected time that rows with a value cover.", unit="h", ge=0, le=FULL_MONTH_H
+        "Part of the expected time that rows with a value cover.",
+        unit="h",
+        ge=0,
+        le=FULL_MONTH_H,
+        of=INTERVAL,
     )
     expected_h: float = column(
         "Time that rows were expected for: the whole day, or sunrise to sunset for inverters that sleep.",
         unit="h",
         ge=0,
         le=FULL_MONTH_H,
+        of=("timezone", "latitude", "longitude"),
     )
     coverage: float = ratio("covered_h divided by expected_h.", null="nothing was expected")
-    largest_gap_min: float = column("Longest expected time without a row.", unit="min", ge=0, le=FINITE)
+    largest_gap_min: float = column(
+        "Longest expected time without a row.", unit="min", ge=0, le=FINITE, of=INTERVAL
+    )
     bridged_h: float = column(
         "Time for which a later row's power was taken, because one or two rows before it may be missing: with the "
         "uncovered time it bounds the error of the energy.",
@@ -31,9 +39,10 @@ class Covered(Table):
         null=NOT_COUNTED_YET,
         ge=0,
         le=FULL_MONTH_H,
+        of=("bridged_s",),
     )
-    n_rows: pl.Int64 = column("Rows stored.", unit="count", ge=0)
-    n_flagged: pl.Int64 = column("Rows with a value that was set aside.", unit="count", ge=0)
+    n_rows: pl.Int64 = column("Rows stored.", unit="count", ge=0, of=("interval_end",))
+    n_flagged: pl.Int64 = column("Rows with a value that was set aside.", unit="count", ge=0, of=("flagged",))
 
 
 class Status(Table):
@@ -43,13 +52,16 @@ class Status(Table):
         "complete: no gap. partial: rows, or values of PV or of the meter, are missing (coverage_daily says which). "
         "missing: no row at all. provisional: may still change.",
         isin=STATUSES,
+        of=INTERVAL,
     )
 
 
 class Suspected(Table):
     """How much of a figure is suspicious."""
 
-    n_suspect: pl.Int64 = column("Rows with a value that is kept though suspicious.", unit="count", ge=0)
+    n_suspect: pl.Int64 = column(
+        "Rows with a value that is kept though suspicious.", unit="count", ge=0, of=("suspect",)
+    )
 
 
 class Coverage(Status, Suspected, Covered):
@@ -65,9 +77,13 @@ class Day(Table):
 class Month(Table):
     """The month that a row is for."""
 
-    month: pl.Date = column("First day of the calendar month.")
-    n_days: pl.Int64 = column("Days of the month that the warehouse holds.", unit="count", ge=0, le=31)
-    n_days_missing: pl.Int64 = column("Days of these with no row at all.", unit="count", ge=0, le=31)
+    month: pl.Date = column("First day of the calendar month.", of=("local_date",))
+    n_days: pl.Int64 = column(
+        "Days of the month that the warehouse holds.", unit="count", ge=0, le=31, of=("local_date",)
+    )
+    n_days_missing: pl.Int64 = column(
+        "Days of these with no row at all.", unit="count", ge=0, le=31, of=("status",)
+    )
 
 
 class PvEnergy(Table):
@@ -152,8 +168,8 @@ class EnergyMonthly(
 class Hour(Table):
     """The hour that a row is for."""
 
-    hour_start: Utc = column("When the hour begins. The repeated hour of autumn is two hours.")
-    local_hour: pl.Int64 = column(LOCAL_HOUR, ge=0, le=23)
+    hour_start: Utc = column("When the hour begins. The repeated hour of autumn is two hours.", of=INTERVAL)
+    local_hour: pl.Int64 = column(LOCAL_HOUR, ge=0, le=23, of=(*INTERVAL, "timezone"))
 
 
 class EnergyHourly(
@@ -177,9 +193,9 @@ class EnergyHourly(
 class ProfileHour(Table):
     """The month and the hour of its average day that a row is for."""
 
-    month: pl.Date = column("First day of the calendar month.")
+    month: pl.Date = column("First day of the calendar month.", of=("local_date",))
     local_hour: pl.Int64 = column(LOCAL_HOUR, ge=0, le=23)
-    n_days: pl.Int64 = column("Days with a row in this hour.", unit="count", ge=1, le=31)
+    n_days: pl.Int64 = column("Days with a row in this hour.", unit="count", ge=1, le=31, of=("local_date",))
 
 
 class ProfileMonthly(

@@ -1,5 +1,7 @@
 """Structure of the asset graph: what every asset must carry, and what the graph must not do."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -7,12 +9,25 @@ from assets.common import table_schema
 from assets.published import BY_THE_WAY
 from pipeline.definitions import DAYS_JOB, LISTS_JOB, build_definitions
 from pipeline.settings import load_settings
-from schemas import RAW, TABLES, columns, storage
+from schemas import (
+    RAW,
+    TABLES,
+    BillingUnits,
+    Consents,
+    Invoices,
+    LogMessages,
+    Reconciliation,
+    Table,
+    columns,
+    storage,
+)
 
 DEFS = build_definitions(load_settings(env_file=None))
 GRAPH = DEFS.resolve_asset_graph()
 KEYS = sorted(GRAPH.materializable_asset_keys)
 MODELS = {storage(model).table: model for model in TABLES}
+# Made of the record of requests, of what owners say, of counting or of comparing: no column has parents of its own.
+COUNTED = (BillingUnits, Invoices, Consents, LogMessages, Reconciliation)
 LAYERS = ["source", "raw", "core", "report", "publish"]
 
 
@@ -34,6 +49,68 @@ def test_every_table_asset_shows_its_columns_with_units(key: dg.AssetKey) -> Non
         if column.unit:
             drawn = next(c for c in shown.columns if c.name == column.name)
             assert f"Unit: {column.unit}." in (drawn.description or "")
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_every_asset_links_to_what_is_written_about_it(key: dg.AssetKey) -> None:
+    name = key.path[0]
+    metadata = GRAPH.get(key).metadata
+    references = {
+        Path(ref.file_path): ref.line_number for ref in metadata["dagster/code_references"].code_references
+    }
+    page, line = next((path, line) for path, line in references.items() if path.suffix == ".md")
+    assert metadata["docs"].value == f"docs/{page.name}"
+    if name in MODELS:
+        assert page.read_text().splitlines()[line - 1] == f"### `{name}`"
+        source, line = next((path, line) for path, line in references.items() if path.suffix == ".py")
+        assert source.read_text().splitlines()[line - 1].startswith(f"class {MODELS[name].__name__}(")
+
+
+def test_links_lead_to_the_web_where_the_docs_are_there() -> None:
+    settings = load_settings(env_file=None, docs_url="https://git.example.org/docs/")
+    graph = build_definitions(settings).resolve_asset_graph()
+    assert {
+        name: graph.get(dg.AssetKey(name)).metadata["docs"].value for name in ("energy_daily", "warehouse")
+    } == {
+        "energy_daily": "https://git.example.org/docs/data-dictionary.md#energy_daily",
+        "warehouse": "https://git.example.org/docs/bi.md",
+    }
+
+
+def parents(table: str, column: str) -> set[str]:
+    lineage = GRAPH.get(dg.AssetKey(table)).metadata["dagster/column_lineage"]
+    return {f"{dep.asset_key.path[0]}.{dep.column_name}" for dep in lineage.deps_by_column.get(column, ())}
+
+
+def test_a_figure_leads_back_to_the_answer() -> None:
+    assert parents("energy_monthly", "pv_generation_kwh") == {"energy_daily.pv_generation_kwh"}
+    assert parents("energy_daily", "pv_generation_kwh") == {"energy_balance_intervals.pv_generation_kwh"}
+    assert parents("energy_balance_intervals", "pv_generation_kwh") == {"raw_energy_balance.body"}
+    # By a formula, also one that names columns of the same table; and by what only the model says.
+    assert {
+        "plants.peak_power_kw",
+        "sensor_intervals.external_insolation_w_per_m2",
+        "plants.latitude",
+    } <= parents("kpi_daily", "performance_ratio_period")
+    assert parents("energy_daily", "n_flagged") == {"energy_balance_intervals.flagged"}
+    assert parents("energy_daily", "pv_generation_covered_h") == {
+        "energy_balance_intervals.pv_generation_kwh"
+    }
+
+
+ENERGY = [m for m in TABLES if storage(m).layer in {"core", "report"} and m not in {*BY_THE_WAY, *COUNTED}]
+
+
+@pytest.mark.parametrize("model", ENERGY, ids=lambda model: storage(model).table)
+def test_every_column_of_core_and_report_tables_comes_from_somewhere(model: type[Table]) -> None:
+    table = storage(model).table
+    own = {"closed_at"}
+    lacking = {column.name for column in columns(model) if not parents(table, column.name)}
+    assert lacking <= own
+    for column in columns(model):
+        for name in parents(table, column.name):
+            parent, _, of = name.partition(".")
+            assert of in {c.name for c in columns(MODELS[parent])}
 
 
 def test_every_table_is_an_asset() -> None:

@@ -1,0 +1,41 @@
+"""Which columns of other tables a column is made from, by what the models say: names, formulas, and `of`."""
+
+import re
+from collections.abc import Collection
+
+from schemas.base import Column, Table, columns, storage
+
+# A raw answer is one column: everything that is measured comes out of it.
+BODY = "body"
+COVERED, ENERGY = "_covered_h", "_kwh"
+WORD = re.compile(r"\w+")
+
+
+def column_lineage(
+    model: type[Table], parents: Collection[type[Table]]
+) -> dict[str, list[tuple[type[Table], str]]]:
+    """The columns of `parents` that each column of the model is made from, in the order of both.
+
+    A column keeps what has its own name, and is made from what its `of` or its formula names. Where a formula names
+    columns of the same table, theirs count. Of a core table everything else comes from the answers' body.
+    """
+    own = {column.name: column for column in columns(model)}
+    elsewhere = [(parent, column.name) for parent in parents for column in columns(parent)]
+    found = {}
+    for column in own.values():
+        wanted = _wanted(column, own, frozenset())
+        made = [(parent, name) for parent, name in elsewhere if name in wanted]
+        if not made and storage(model).layer == "core":
+            made = [(parent, BODY) for parent in parents if storage(parent).layer == "raw"]
+        found[column.name] = made
+    return found
+
+
+def _wanted(column: Column, own: dict[str, Column], seen: frozenset[str]) -> set[str]:
+    """Names of columns elsewhere that would be parents of the column."""
+    wanted = {column.name, *column.of}
+    if column.name.endswith(COVERED):
+        wanted.add(column.name.removesuffix(COVERED) + ENERGY)
+    for word in set(WORD.findall(column.description)) - {column.name} - seen:
+        wanted |= _wanted(own[word], own, seen | {column.name}) if word in own else {word}
+    return wanted
