@@ -99,7 +99,7 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
         make(OtherIntervals, step=steps.write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
         make(Logs, step=steps.write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
         make(EnergyHourly, step=steps.write_energy_hourly, deps=["energy_balance_intervals", "plants"]),
-        make(EnergyDaily, step=steps.write_energy_daily, deps=["energy_balance_intervals", "plants"]),
+        make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "plants"]),
         make(
             DeviceEnergyDaily,
             step=steps.write_device_energy_daily,
@@ -127,6 +127,13 @@ def _fetch(
 
 def _make_intervals(source: steps.SetSource, runtime: Runtime, day: dt.date) -> steps.Report:
     return steps.write_intervals(runtime, source, day)
+
+
+def _make_energy_daily(runtime: Runtime, day: dt.date) -> steps.Report:
+    report = steps.write_energy_daily(runtime, day)
+    pictures = steps.day_pictures(runtime, day)
+    report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
+    return report
 
 
 def month_assets() -> list[dg.AssetsDefinition]:

@@ -32,6 +32,7 @@ from pipeline.steps.fetching import (
 from pipeline.steps.hours import write_energy_hourly, write_profile_monthly
 from pipeline.steps.kpi import write_kpi_daily, write_kpi_monthly
 from pipeline.steps.lists import write_devices, write_measurement_sets, write_plants
+from pipeline.steps.pictures import day_pictures
 from pipeline.steps.reconciling import reconciles, write_reconciliation, write_reconciliation_yearly
 from pipeline.steps.sources import SETS, SOURCES, VALUES, check_sets, not_chosen
 from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
@@ -62,6 +63,7 @@ __all__ = [
     "completeness",
     "concern",
     "concerns",
+    "day_pictures",
     "drift",
     "fetch_device_logs",
     "fetch_devices",

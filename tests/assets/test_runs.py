@@ -57,6 +57,10 @@ def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: Scripted
     kwh = {day: round(float(str(facts["pv_generation_kwh"]))) for day, facts in daily.items()}
     assert kwh == {"2021-10-04": 48, "2021-10-05": 36, "2021-10-06": 48}
     assert daily["2021-10-04"]["complete"] == 2
+    for picture in ("fleet", "power"):
+        assert str(daily["2021-10-04"][picture]).startswith(
+            f"![2021-10-04: {picture}](data:image/svg+xml;base64,"
+        )
 
 
 def test_published_after_a_run(runs: Runs) -> None:
