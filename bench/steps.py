@@ -1,7 +1,8 @@
 """What `sunledger backfill --from --to` does, by our own steps and without Dagster: `python -m bench.steps FIRST LAST`.
 
 Lists, days in runs of up to a month, months, checks, money, publication: each step and judgement of the graph, once a
-run, with the settings of the environment. `bench.dagster` measures it beside the real command.
+run, with the settings of the environment. Pictures are left out: only Dagster's page shows them. `bench.dagster`
+measures it beside the real command.
 """
 
 import datetime as dt
@@ -51,6 +52,7 @@ def _days(runtime: Runtime, days: Sequence[dt.date]) -> None:
         _each(days, lambda day, source=source: steps.write_intervals(runtime, source, day))  # type: ignore[misc]
     for write in (
         steps.write_logs,
+        steps.write_energy_hourly,
         steps.write_energy_daily,
         steps.write_device_energy_daily,
         steps.write_kpi_daily,
@@ -58,6 +60,7 @@ def _days(runtime: Runtime, days: Sequence[dt.date]) -> None:
         _each(days, lambda day, write=write: write(runtime, day))  # type: ignore[misc]
     steps.write_energy_monthly(runtime)
     steps.write_kpi_monthly(runtime)
+    steps.write_profile_monthly(runtime)
     steps.write_log_messages(runtime)
     steps.completeness(runtime, days)
     steps.quality(runtime, days)

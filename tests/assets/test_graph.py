@@ -17,6 +17,7 @@ from schemas import (
     Invoices,
     LogMessages,
     Reconciliation,
+    ReconciliationYearly,
     Table,
     columns,
     storage,
@@ -27,7 +28,7 @@ GRAPH = DEFS.resolve_asset_graph()
 KEYS = sorted(GRAPH.materializable_asset_keys)
 MODELS = {storage(model).table: model for model in TABLES}
 # Made of the record of requests, of what owners say, of counting or of comparing: no column has parents of its own.
-COUNTED = (BillingUnits, Invoices, Consents, LogMessages, Reconciliation)
+COUNTED = (BillingUnits, Invoices, Consents, LogMessages, Reconciliation, ReconciliationYearly)
 LAYERS = ["source", "raw", "core", "report", "publish"]
 
 
