@@ -33,22 +33,16 @@ _LONG_RATE_FROM = 1e6
 Words = NDArray[np.uint64]
 Integers = NDArray[np.int32]
 Slots = NDArray[np.intp]
-
-
-def gaps_of(numbers: Floats) -> list[int]:
-    """The slots with absent values."""
-    return np.flatnonzero(~np.isfinite(numbers.sum(axis=1))).tolist()
+Flags = NDArray[np.bool_]
 
 
 def page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[memoryview]:
     """The lists of plants whose rows fit on one page; labels (plants, rows), numbers (slots, all rows), used up."""
-    gaps = gaps_of(numbers)
     rates, scale = precision(fields)
     scaled = np.multiply(numbers, scale, out=numbers)
     np.rint(scaled, out=scaled)
-    absent = ~np.isfinite(scaled[gaps])
-    for slot, rows in zip(gaps, absent, strict=True):
-        scaled[slot, rows] = 0.0
+    there: Flags = np.isfinite(scaled)
+    np.copyto(scaled, 0.0, where=~there)
     sizes = _Sizes.of(scaled, rates)
     texts = {int(slot): _texts(scaled[slot] / scale[slot]) for slot in sizes.long}
     scaled[sizes.long] = 0.0
@@ -61,9 +55,20 @@ def page_lists(fields: Fields, labels: Labels, numbers: Floats) -> list[memoryvi
                 page[:, layout.places[slots] + number] = words.T
     for long, text in texts.items():
         page[:, layout.places[long] : layout.places[long] + text.shape[1]] = text
-    for slot, rows in zip(gaps, absent, strict=True):
-        page[rows, layout.begins[slot] : layout.begins[slot + 1]] = 0
+    _erase(page, layout.begins, there.reshape(len(there), *labels.shape))
     return _cut(page, len(labels))
+
+
+def _erase(page: Words, begins: list[int], there: Flags) -> None:
+    """Take keys and numbers of absent values off the page; `there` has the shape (slots, plants, rows)."""
+    some, every = np.asarray(there.any(axis=2)), np.asarray(there.all(axis=2))
+    of_plants = page.reshape(*there.shape[1:], -1)
+    for slot, plant in zip(*np.nonzero(~some), strict=True):
+        of_plants[plant, :, begins[slot] : begins[slot + 1]] = 0
+    for slot in np.flatnonzero((some & ~every).any(axis=1)).tolist():
+        kept = there[slot].reshape(-1).astype(np.uint64)
+        for word in range(begins[slot], begins[slot + 1]):
+            page[:, word] *= kept
 
 
 def _cut(page: Words, plants: int) -> list[memoryview]:

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from sandbox.days import Labels
-from sandbox.series.pages import gaps_of, page_lists
+from sandbox.series.pages import page_lists
 from sandbox.series.slots import Fields, around_numbers, precision
 from sandbox.series.table import Columns, Floats
 
@@ -34,18 +34,29 @@ def lists_json(labels: Labels, columns: Columns) -> list[memoryview]:
     a_page = max(1, ROWS_A_PAGE // rows)
     lists: list[memoryview] = []
     for first in range(0, plants, a_page):
-        theirs, numbered = labels[first : first + a_page], numbers[:, first : first + a_page]
+        theirs = labels[first : first + a_page]
+        held, numbered = _held(fields, numbers[:, first : first + a_page].reshape(len(numbers), theirs.size))
         if len(theirs) == 1:
-            lists.append(memoryview(_list_alone(fields, theirs[0], numbered[:, 0])))
+            lists.append(memoryview(_list_alone(held, theirs[0], numbered)))
         else:
-            lists += page_lists(fields, theirs, numbered.reshape(len(numbers), theirs.size))
+            lists += page_lists(held, theirs, numbered)
     return lists
+
+
+def _held(fields: Fields, numbers: Floats) -> tuple[Fields, Floats]:
+    """The fields that are there in any row, and their numbers (slots, rows)."""
+    there = np.isfinite(numbers).any(axis=1)
+    if there.all():
+        return fields, numbers
+    slots = np.repeat(np.arange(len(fields)), [elements or 1 for _, elements in fields])
+    held = np.unique(slots[there])
+    return tuple(fields[number] for number in held), numbers[np.isin(slots, held)]
 
 
 def _list_alone(fields: Fields, labels: Labels, numbers: Floats) -> bytes:
     """The list of one plant; numbers (slots, rows), used up."""
     slots, rows = numbers.shape
-    gaps = gaps_of(numbers)
+    gaps = np.flatnonzero(~np.isfinite(numbers).all(axis=1)).tolist()
     _, scale = precision(fields)
     rounded = np.multiply(numbers, scale, out=numbers)
     np.rint(rounded, out=rounded)
