@@ -167,9 +167,17 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
     from sandbox.app import build_app  # noqa: PLC0415
     from sandbox.faults.plan import FaultError  # noqa: PLC0415
     from sandbox.series.replayed import RecordingError  # noqa: PLC0415
-    from sandbox.server import CannotListenError, address_of, listen, ready_line, serve  # noqa: PLC0415
+    from sandbox.server import (  # noqa: PLC0415
+        CannotListenError,
+        address_of,
+        listen,
+        ready_line,
+        serve,
+        stay_on_one_core,
+    )
     from sandbox.world import World  # noqa: PLC0415
 
+    stay_on_one_core()
     try:
         application = build_app(World(options))
         listener = listen(options.host, options.port)

@@ -23,10 +23,16 @@ Labels = NDArray[np.bytes_]
 """Texts as SMA writes times."""
 
 
+@lru_cache(maxsize=64)
+def zone_info(name: str) -> ZoneInfo:
+    """The zone of an IANA name; ZoneInfo itself remembers eight, and reads all others from disk again and again."""
+    return ZoneInfo(name)
+
+
 @lru_cache(maxsize=8192)
 def local_midnight(day: date, zone: str) -> int:
     """The instant at which the local day `day` begins in `zone`, in seconds since 1970."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp())
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone_info(zone)).timestamp())
 
 
 def day_span(day: date, zone: str) -> tuple[int, int]:
@@ -36,7 +42,7 @@ def day_span(day: date, zone: str) -> tuple[int, int]:
 
 def local_date(instant: float, zone: str) -> date:
     """The calendar date that the plant's wall clock shows at `instant`."""
-    return datetime.fromtimestamp(instant, ZoneInfo(zone)).date()
+    return datetime.fromtimestamp(instant, zone_info(zone)).date()
 
 
 def utc_date(instant: float) -> date:
@@ -105,5 +111,5 @@ def _bytes_of(texts: Labels) -> NDArray[np.uint8]:
 
 def _offset(instant: int, zone: str) -> int:
     """Seconds that the wall clock is ahead of UTC at `instant`."""
-    ahead = datetime.fromtimestamp(instant, ZoneInfo(zone)).utcoffset()
+    ahead = datetime.fromtimestamp(instant, zone_info(zone)).utcoffset()
     return int(ahead.total_seconds()) if ahead is not None else 0

@@ -29,15 +29,22 @@ def day_stream(seed: int, topic: Topic, index: int, day: date) -> np.random.Gene
 
 
 def day_streams(seed: int, topic: Topic, rows: Iterable[tuple[int, date]]) -> Iterator[np.random.Generator]:
-    """The streams of many plants (by index) and days: draw from each before you take the next.
+    """The streams of many plants (by index) and days: draw from each before you take the next."""
+    return _streams(_key(seed, topic, index, day.toordinal()) for index, day in rows)
 
-    It is one generator that gets a new key each time, for to make one takes as long as to draw a day's numbers.
-    """
+
+def index_streams(seed: int, topic: Topic, indices: Iterable[int]) -> Iterator[np.random.Generator]:
+    """The streams of many plants, whatever the day: draw from each before you take the next."""
+    return _streams(_key(seed, topic, index, 0) for index in indices)
+
+
+def _streams(keys: Iterable[NDArray[np.uint64]]) -> Iterator[np.random.Generator]:
+    """One generator that gets a new key each time, for to make one takes as long as to draw a day's numbers."""
     philox = np.random.Philox(key=0)
     generator = np.random.Generator(philox)
     state = philox.state
-    for index, day in rows:
-        state["state"]["key"] = _key(seed, topic, index, day.toordinal())
+    for key in keys:
+        state["state"]["key"] = key
         philox.state = state
         yield generator
 

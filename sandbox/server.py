@@ -93,6 +93,11 @@ def serve(
     server.run(sockets=[listener])
 
 
+def stay_on_one_core() -> None:
+    """Have polars start no threads, which cost more than they save here; call this before it is used."""
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+
 def _keep_freed_memory() -> None:
     """Have glibc keep what is freed: to take a large array from the system anew costs as much as to compute it."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other systems have none, and are only slower

@@ -4,6 +4,7 @@ The first twelve are chosen so that a small fleet shows the variety that matters
 summer time), 5 and 15 minute rows, with and without battery. Further plants are drawn at random.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,7 +14,7 @@ from sandbox.days import local_date, local_midnight
 from sandbox.fleet.ids import device_id, ennexos_plant_id, guid
 from sandbox.fleet.plants import Array, Battery, Device, Plant, Role
 from sandbox.fleet.sites import FIRST_SITES, SITES
-from sandbox.random_streams import Topic, stream
+from sandbox.random_streams import Topic, index_streams
 
 VARIED = 12
 PLANTS_PER_OWNER = 3
@@ -71,7 +72,8 @@ _KINDS = (
 
 def simulated_fleet(count: int, seed: int, *, hostile_names: bool = False) -> list[Plant]:
     """The first `count` plants of `seed`."""
-    plants = [simulated_plant(index, seed) for index in range(count)]
+    streams = index_streams(seed, Topic.PLANT, range(count))
+    plants = [_plant(index, seed, rng) for index, rng in enumerate(streams)]
     if hostile_names:
         plants = [replace(plant, name=HOSTILE_NAMES[plant.index % len(HOSTILE_NAMES)]) for plant in plants]
     return plants
@@ -82,9 +84,8 @@ def owner_of(index: int) -> str:
     return f"owner{index // PLANTS_PER_OWNER + 1}@example.com"
 
 
-def simulated_plant(index: int, seed: int) -> Plant:
+def _plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
     """Plant `index` of `seed`, with its devices."""
-    rng = stream(seed, Topic.PLANT, index)
     kind = _kind(index, rng)
     site = FIRST_SITES[index % len(FIRST_SITES)] if index < VARIED else SITES[int(rng.integers(len(SITES)))]
     inverters = _inverters(rng)
@@ -122,11 +123,27 @@ def simulated_plant(index: int, seed: int) -> Plant:
     return replace(plant, devices=tuple(_devices(plant, inverters, rng)))
 
 
+def _up_to(*shares: float) -> list[float]:
+    """Running sums of shares, the last of them one."""
+    sums = np.cumsum(shares)
+    ends: list[float] = (sums / sums[-1]).tolist()
+    return ends
+
+
+_STEPS_UP_TO = _up_to(0.6, 0.3, 0.1)
+_INVERTERS_UP_TO = _up_to(0.2, 0.2, 0.2, 0.2, 0.15, 0.05)
+
+
+def _chosen(up_to: list[float], rng: np.random.Generator) -> int:
+    """One of several, by their shares."""
+    return bisect_right(up_to, rng.random())
+
+
 def _kind(index: int, rng: np.random.Generator) -> _Kind:
     if index < VARIED:
         return _KINDS[index // len(FIRST_SITES)]
     classic = bool(rng.random() < 0.5)  # noqa: PLR2004 - an even coin
-    step = (FIVE_MINUTES, FIFTEEN_MINUTES, ONE_HOUR)[int(rng.choice(3, p=(0.6, 0.3, 0.1)))]
+    step = (FIVE_MINUTES, FIFTEEN_MINUTES, ONE_HOUR)[_chosen(_STEPS_UP_TO, rng)]
     metered = bool(rng.random() < 0.85)  # noqa: PLR2004 - most plants have a meter
     return _Kind(classic, step, battery=metered and bool(rng.random() < 0.4), metered=metered)  # noqa: PLR2004
 
@@ -140,7 +157,7 @@ def _delay(index: int, *, classic: bool) -> int:
 
 def _inverters(rng: np.random.Generator) -> list[tuple[float, str, int]]:
     """One to three inverters of one size; commercial sizes are rarer."""
-    size = _INVERTERS[int(rng.choice(len(_INVERTERS), p=(0.2, 0.2, 0.2, 0.2, 0.15, 0.05)))]
+    size = _INVERTERS[_chosen(_INVERTERS_UP_TO, rng)]
     return [size] * int(rng.integers(1, 4))
 
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from sandbox.days import zone_info
 from sandbox.fleet.plants import Device, Plant, Role
 
 Json = dict[str, Any]
@@ -53,7 +53,7 @@ def device_json(device: Device, plant: Plant, *, with_zone: bool) -> Json:
         if device.role is Role.INVERTER:
             answer["generatorPowerDc"] = round(plant.array.peak_w * device.share, 1)
     if device.deactivated_at is not None:
-        wall = datetime.fromtimestamp(device.deactivated_at, ZoneInfo(plant.zone))
+        wall = datetime.fromtimestamp(device.deactivated_at, zone_info(plant.zone))
         answer["deactivatedAt"] = wall.strftime("%Y-%m-%dT%H:%M:%S")
     return answer
 

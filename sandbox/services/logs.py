@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.days import dates, day_span
+from sandbox.days import dates, day_span, zone_info
 from sandbox.fleet.plants import Plant, Role
 from sandbox.random_streams import Topic, day_stream
 from sandbox.services.describe import brief_plant
@@ -104,7 +103,7 @@ class LogService:
             for device in plant.with_role(Role.INVERTER)
             if device.deactivated_at is None or moment < device.deactivated_at
         )
-        zone = UTC if self._world.options.rules.basis == "utc" else ZoneInfo(plant.zone)
+        zone = UTC if self._world.options.rules.basis == "utc" else zone_info(plant.zone)
         entry: dict[str, object] = {} if plant.classic else {"logId": event.event_id}
         entry |= {
             "timestamp": datetime.fromtimestamp(moment, zone).strftime("%Y-%m-%dT%H:%M:%S"),
