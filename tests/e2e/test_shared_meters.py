@@ -1,0 +1,80 @@
+"""A meter that several devices repeat: each tells its figures, and nothing adds them up."""
+
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from pipeline import steps
+from pipeline.daily import METERED
+from pipeline.runtime import Runtime
+from pipeline.sma.requests import Request
+from pipeline.steps.sources import SETS
+from schemas import (
+    DeviceEnergyDaily,
+    EnergyDaily,
+    EnergyMonthly,
+    GridIntervals,
+    Table,
+    polars_schema,
+    storage,
+)
+from tests.e2e.test_days import MONDAY, build, fetch, refresh
+from tests.scripted import ScriptedSma, compact, rows
+from warehouse.views import curated_views
+
+New = Callable[..., Runtime]
+(GRID,) = (source for source in SETS if source.intervals is GridIntervals)
+BY_METER = {"grid_intervals", "consumption_intervals", "energy_mix_intervals"}
+
+
+def one_meter(request: Request) -> bytes | None:
+    """1 kW of feed-in, which the plant tells and each of its two devices repeats."""
+    if request.endpoint == "sets":
+        device = ["EnergyAndPowerPv", GRID.set.name]
+        return compact({"sets": device if request.device_id else ["EnergyBalance"]})
+    if request.endpoint != "measurements":
+        return None
+    measured = [{**row, "gridFeedIn": 1000.0} for row in rows(request.date, 1000.0)]
+    if request.set_type == GRID.set.name:
+        measured = [{"time": row["time"], "gridFeedIn": row["gridFeedIn"]} for row in measured]
+    if request.set_type == "EnergyAndPowerPv":
+        measured = rows(request.date, 500.0)
+    return compact({"resolution": "FiveMinutes", "set": measured})
+
+
+def kwh(runtime: Runtime, model: type[Table], by: str) -> dict[str, float]:
+    rows = runtime.lake.scan(model).group_by(by).agg(pl.col("grid_feed_in_kwh").sum()).sort(by).collect()
+    return dict(rows.rows())
+
+
+def test_a_meter_that_devices_share_counts_once(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.devices["11"] = [{"deviceId": name, "isActive": True} for name in ("110", "111")]
+    sma.special = one_meter
+    runtime = new_runtime("11")
+    refresh(runtime)
+    fetch(runtime, MONDAY)
+    for _ in steps.fetch_set(runtime, GRID, [MONDAY]):
+        pass
+    steps.write_intervals(runtime, GRID, MONDAY)
+    build(runtime, MONDAY)
+    # Both devices tell it, and stay apart.
+    assert kwh(runtime, GridIntervals, "device_id") == {
+        "110": pytest.approx(24.0),
+        "111": pytest.approx(24.0),
+    }
+    for model in (EnergyDaily, EnergyMonthly):
+        assert kwh(runtime, model, "plant_id") == {"11": pytest.approx(24.0)}
+    devices = runtime.lake.scan(DeviceEnergyDaily).collect()
+    assert devices["pv_generation_kwh"].round(9).to_list() == [12.0, 12.0]
+
+
+def test_the_table_of_devices_has_no_figure_of_a_meter() -> None:
+    metered = {f"{name}_kwh" for name in METERED} | {"consumption_kwh"}
+    assert not metered & set(polars_schema(DeviceEnergyDaily))
+
+
+def test_no_view_reads_the_figures_of_single_meters() -> None:
+    found = {storage(source.intervals).table for source in SETS} & BY_METER
+    assert found == BY_METER
+    assert [view.name for view in curated_views() for table in BY_METER if table in view.query] == []
