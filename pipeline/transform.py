@@ -168,11 +168,19 @@ class SetTransform:
         return step.filter(step > pl.duration()).mode().min().over("series")
 
     def _in_order(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Rows sorted by series and time without doubles, and the doubles (all but the first as the API sent them)."""
+        """Rows sorted by series and time without doubles, and the doubles (all but the first as the API sent them).
+
+        `behind` tells the rows that came after a later one in the same answer.
+        """
         same = pl.col("series") == pl.col("series").shift(1)
         step = pl.col("interval_end") - pl.col("interval_end").shift(1)
+        behind = pl.lit(value=False)
         if not rows.select((~same | (step > pl.duration())).slice(1).all()).item():
-            rows = rows.sort("series", "interval_end", maintain_order=True)
+            latest = pl.col("interval_end").cum_max().shift(1).over("answer")
+            behind = (pl.col("interval_end") < latest).fill_null(value=False)
+            rows = rows.with_columns(behind=behind).sort("series", "interval_end", maintain_order=True)
+            behind = pl.col("behind")
+        rows = rows.with_columns(behind=behind)
         double = (same & (step == pl.duration())).fill_null(value=False)
         fault = pl.lit(quality.DUPLICATE).alias("fault")
         doubles = rows.filter(double).with_columns(fault).select("answer", "raw_time", "fault")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import quality
+from pipeline import quality, suspicion
 from pipeline.timebase import TimeBasis
 from schemas import EnergyBalanceIntervals, PvIntervals, Quarantine, polars_schema
 from schemas.base import FINITE
@@ -90,6 +90,7 @@ def test_of_doubles_the_first_as_sent_stays() -> None:
         ("row", quality.DUPLICATE, NOON),
         ("row", quality.DUPLICATE, late),
         ("row", quality.DUPLICATE, late),
+        ("rows", suspicion.UNSORTED, NOON),
     ]
 
 
@@ -105,7 +106,11 @@ def test_unsorted_rows_are_sorted_and_lose_nothing() -> None:
     outcome = run([row(time, float(at)) for at, time in enumerate(times)], "OneHour")
     assert outcome.rows["pv_generation_w"].to_list() == [3.0, 1.0, 0.0, 4.0, 2.0]
     assert outcome.rows["interval_basis"].to_list() == ["midnight", *["previous_row"] * 4]
-    assert not outcome.quarantine.height
+    # It is told, of the rows that came too late alone: those of three, one and seven o'clock.
+    found = only(outcome)
+    assert (found["reason"], found["kept"], found["n_rows"], found["field"]) == ("unsorted", True, 3, "time")
+    assert outcome.rows["suspect"].to_list() == [True, True, False, True, False]
+    assert not outcome.rows["flagged"].any()
 
 
 def test_rows_of_neighbouring_days_are_left_to_their_own_partition_only_where_they_were_asked_for() -> None:
