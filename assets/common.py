@@ -262,6 +262,13 @@ def told() -> Iterator[None]:
         ) from error
 
 
+def failed_days(failure: dg.DagsterEvent | None) -> set[dt.date]:
+    """The days that a step's failure says it could not do; empty where it does not name any."""
+    said = failure.step_failure_data.user_failure_data if failure else None
+    told: Any = said.metadata.get("failed_days") if said else None
+    return {dt.date.fromisoformat(day) for day in (told.value if told else ())}
+
+
 @contextmanager
 def kept_when_failing(
     context: dg.AssetExecutionContext, done: Mapping[str, Mapping[str, Any]]

@@ -130,6 +130,11 @@ def has_tries_left(day: dt.date, attempts: Collection[Attempt]) -> bool:
     return len(_tries(day, attempts)) <= len(WAITS)
 
 
+def days_of(first: dt.date, last: dt.date) -> list[dt.date]:
+    """All days from first to last."""
+    return [first + i * ONE_DAY for i in range((last - first).days + 1)]
+
+
 def spans(days: Iterable[dt.date], longest: int) -> list[tuple[dt.date, dt.date]]:
     """The days as ranges without holes, of at most `longest` days each."""
     found: list[tuple[dt.date, dt.date]] = []

@@ -1,7 +1,7 @@
 """Runs of the asset graph in this process, for the command line: the same assets as in the UI, in the same records."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -9,14 +9,16 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from assets.checks import day_checks, list_checks, publish_checks
-from assets.common import DAYS_PER_RUN
+from assets.common import DAYS_PER_RUN, failed_days
 from assets.published import warehouse
 from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.definitions import day_partitions
+from pipeline.due import days_of, spans
 from pipeline.errors import SunledgerError
 from pipeline.instance import limit_pools, open_dagster
 from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
+from pipeline.sensors import DECISIVE
 
 ONE_DAY = dt.timedelta(days=1)
 # What a shell expects of a program that ended by Ctrl-C.
@@ -24,11 +26,15 @@ INTERRUPTED = 130
 
 
 class RunFailedError(SunledgerError):
-    """A run of the graph failed with an error of ours; `exit_code` is that error's."""
+    """A run of the graph failed with an error of ours; `exit_code` is that error's.
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    `not_fetched` has the days whose energy could not be asked for.
+    """
+
+    def __init__(self, message: str, exit_code: int, not_fetched: Collection[dt.date] = ()) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]
+        self.not_fetched = not_fetched
 
 
 @dataclass(slots=True)
@@ -59,7 +65,10 @@ class Runs:
                 )
             except RunFailedError as failure:
                 if failure.exit_code != INTERRUPTED:
-                    self.remake(start, end)
+                    # Days that were not fetched would be made of nothing, and look done.
+                    fetched = set(days_of(start, end)) - set(failure.not_fetched)
+                    for span in spans(fetched, DAYS_PER_RUN):
+                        self.remake(*span)
                 raise
 
     def remake(self, first: dt.date, last: dt.date) -> None:
@@ -117,13 +126,14 @@ def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[
 
 def _failure(result: dg.ExecuteInProcessResult) -> Exception:
     """The first failed step as an error of ours; anything else is a fault of this program and keeps its trace."""
-    for event in result.all_events:
-        if not event.is_step_failure:
-            continue
+    failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
+    for event in failures.values():
         data = event.step_failure_data
         if data.user_failure_data and data.user_failure_data.description:
             code = data.user_failure_data.metadata.get("exit_code")
-            return RunFailedError(data.user_failure_data.description, int(code.value) if code else 1)  # type: ignore[arg-type]
+            not_fetched = failed_days(failures.get(DECISIVE))
+            exit_code = int(code.value) if code else 1  # type: ignore[arg-type]
+            return RunFailedError(data.user_failure_data.description, exit_code, not_fetched)
         if data.error and data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
             return RunFailedError(
                 "Interrupted. The days that were finished are stored; run it again for the rest.", INTERRUPTED

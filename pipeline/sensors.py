@@ -1,18 +1,24 @@
 """Sensors: what Dagster does when something has happened."""
 
+import datetime as dt
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import dagster as dg
 
+from assets.common import failed_days
 from pipeline import steps
 from pipeline.alerts import Channel, Concern, channels, tell
+from pipeline.due import days_of, spans
 from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from schemas import storage
 
 PARTITION = "dagster/partition"
+# The answers that a day's energy is made of.
+DECISIVE = storage(steps.BALANCE.raw).table
 ALERT_INTERVAL_S = 300
 # What define_asset_job gives has no public name.
 Job: TypeAlias = Any
@@ -21,7 +27,8 @@ Job: TypeAlias = Any
 def finish_partly(settings: Settings, *, fetched: Collection[str], job: Job) -> dg.SensorDefinition:
     """When a run failed to fetch some of its days: make energy of those that it fetched, by `job`.
 
-    Dagster skips everything downstream of a failed asset, for all days of the run.
+    Dagster skips everything downstream of a failed asset, for all days of the run. Days whose energy was not fetched
+    are left out: made of nothing, they would look done.
     """
 
     @dg.run_failure_sensor(
@@ -30,12 +37,20 @@ def finish_partly(settings: Settings, *, fetched: Collection[str], job: Job) -> 
         request_job=job,
         default_status=sensor_status(settings),
     )
-    def sensor(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
+    def sensor(context: dg.RunFailureSensorContext) -> list[dg.RunRequest] | dg.SkipReason:
         run = context.dagster_run
+        failures = {event.step_key: event for event in context.get_step_failure_events()}
         days = _days(run)
-        if days is None or not _failed_steps(context) & set(fetched):
+        if days is None or not failures.keys() & set(fetched):
             return dg.SkipReason("Nothing was fetched that would have to be made into energy.")
-        return dg.RunRequest(run_key=run.run_id, tags=dict(zip((RANGE_START, RANGE_END), days, strict=True)))
+        left = set(days) - failed_days(failures.get(DECISIVE))
+        return [
+            dg.RunRequest(
+                run_key=f"{run.run_id} {first}",
+                tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
+            )
+            for first, last in spans(left, len(days))
+        ] or dg.SkipReason("None of its days was fetched.")
 
     return sensor
 
@@ -83,12 +98,11 @@ def sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if settings.schedules == "on" else dg.DefaultSensorStatus.STOPPED
 
 
-def _days(run: dg.DagsterRun) -> tuple[str, str] | None:
-    """First and last day of the run."""
+def _days(run: dg.DagsterRun) -> list[dt.date] | None:
+    """The days of the run."""
     if PARTITION in run.tags:
-        return run.tags[PARTITION], run.tags[PARTITION]
-    return (run.tags[RANGE_START], run.tags[RANGE_END]) if RANGE_START in run.tags else None
-
-
-def _failed_steps(context: dg.RunFailureSensorContext) -> set[str]:
-    return {event.step_key for event in context.get_step_failure_events() if event.step_key}
+        return [dt.date.fromisoformat(run.tags[PARTITION])]
+    if RANGE_START not in run.tags:
+        return None
+    first, last = (dt.date.fromisoformat(run.tags[end]) for end in (RANGE_START, RANGE_END))
+    return days_of(first, last)

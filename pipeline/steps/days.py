@@ -11,6 +11,7 @@ import polars as pl
 from pipeline import logs as log_entries
 from pipeline.coverage import BOUNDS, BY_DAY
 from pipeline.daily import DECISIVE, summarize_day, summarize_months
+from pipeline.errors import SunledgerError
 from pipeline.moves import join_asked, join_rows, successors
 from pipeline.others import OtherTransform
 from pipeline.runtime import Runtime
@@ -29,7 +30,8 @@ from pipeline.steps.base import (
 )
 from pipeline.steps.changes import drop_unmade, facts, note_figures, note_rows
 from pipeline.steps.closing import adjust, closed_months
-from pipeline.steps.sources import other
+from pipeline.steps.sources import chosen, other
+from pipeline.steps.standing import having_balance
 from pipeline.steps.swaps import not_yet_there
 from pipeline.sun import daylight
 from pipeline.suspicion import inverters_against_plants
@@ -202,8 +204,17 @@ def write_log_messages(runtime: Runtime) -> Report:
 
 
 def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
-    """Energy and coverage of every plant that was asked for on the day."""
-    return _write_daily(runtime, BALANCE, EnergyDaily, ["plant_id"], day)
+    """Energy and coverage of every plant that was asked for on the day.
+
+    Raises SunledgerError for a day that was never fetched though plants were in operation: nothing is not energy.
+    """
+    report = _write_daily(runtime, BALANCE, EnergyDaily, ["plant_id"], day)
+    if not report.rows and BALANCE in chosen(runtime.settings) and having_balance(runtime, day).height:
+        raise SunledgerError(
+            f"{day} was never fetched: materialize raw_energy_balance of that day first, or run 'sunledger backfill "
+            f"--from {day} --to {day}'."
+        )
+    return report
 
 
 def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:

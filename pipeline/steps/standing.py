@@ -54,12 +54,21 @@ def stored_days(runtime: Runtime) -> list[dt.date]:
     return [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(EnergyDaily)]
 
 
+def having_balance(runtime: Runtime, day: dt.date) -> pl.DataFrame:
+    """The listed plants that have EnergyBalance and were in operation on the day, with the day's bounds."""
+    return in_operation(_with_balance(runtime), day, runtime.now())
+
+
+def _with_balance(runtime: Runtime) -> pl.DataFrame:
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
+    return listed(runtime).join(
+        sets.filter(pl.col("set_type") == BALANCE.set.name), on="plant_id", how="semi"
+    )
+
+
 def _due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     """The plants and days from first to last that SMA has all of by now."""
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
-    having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = listed(runtime).join(having, on="plant_id", how="semi")
-    now = runtime.now()
+    plants, now = _with_balance(runtime), runtime.now()
     closed = (
         pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
     )

@@ -72,12 +72,12 @@ class Clockwork:
         self.instance.add_run(dg.DagsterRun(job_name=job, tags=tags, status=dg.DagsterRunStatus.SUCCESS))
         with self.runtime(tags) as runtime:
             if job == LISTS_JOB:
-                _lists(runtime)
+                refresh_lists(runtime)
             elif job == DAYS_JOB:
                 _days(runtime, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
 
 
-def _lists(runtime: Runtime) -> None:
+def refresh_lists(runtime: Runtime) -> None:
     steps.fetch_plants(runtime)
     steps.write_plants(runtime)
     steps.fetch_devices(runtime)
