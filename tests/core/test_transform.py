@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline import quality, suspicion
 from pipeline.timebase import TimeBasis
+from pipeline.transform import SetTransform
 from schemas import EnergyBalanceIntervals, PvIntervals, Quarantine, polars_schema
 from schemas.base import FINITE
 from tests.core.answers import DAY, Outcome, Row, balance, body, examples, inverters, places, raw, row
@@ -111,6 +112,19 @@ def test_unsorted_rows_are_sorted_and_lose_nothing() -> None:
     assert (found["reason"], found["kept"], found["n_rows"], found["field"]) == ("unsorted", True, 3, "time")
     assert outcome.rows["suspect"].to_list() == [True, True, False, True, False]
     assert not outcome.rows["flagged"].any()
+
+
+@pytest.mark.parametrize("lost", ["a row", "a double"])
+def test_a_row_that_gets_lost_on_the_way_fails_the_run(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = SetTransform._in_order
+
+    def careless(self: SetTransform, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        kept, doubles = real(self, rows)
+        return (kept.head(-1), doubles) if lost == "a row" else (kept, doubles.head(0))
+
+    monkeypatch.setattr(SetTransform, "_in_order", careless)
+    with pytest.raises(AssertionError, match="3 rows came in, not all came out"):
+        run([row(NOON, 1.0), row(NOON, 2.0), row("2025-07-09T12:05:00", 1.0)])
 
 
 def test_rows_of_neighbouring_days_are_left_to_their_own_partition_only_where_they_were_asked_for() -> None:
