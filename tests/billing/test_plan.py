@@ -101,3 +101,18 @@ def test_a_plant_without_capacity_is_unpriced_and_no_limit_is_trusted(
     assert (found.unpriced, found.classes, found.new_eur) == (("11",), (), 0)
     with pytest.raises(UsageError, match=r"1 plants have no AC power.*the first: 11"):
         refuse_beyond(found, None, Decimal(100))
+
+
+def test_comparing_with_smas_own_figures_is_counted_apart(new_runtime: New) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    before = plan(runtime, FIRST, LAST, PRICES)
+    # October and 2021 are not over yet.
+    assert before.reconciling == {"months": 0}
+    runtime.settings = runtime.settings.model_copy(update={"energy_years": "on"})
+    august, new_year = dt.date(2021, 8, 30), dt.date(2020, 12, 31)
+    assert plan(runtime, august, LAST, PRICES).reconciling == {"months": 4, "years": 0}
+    found = plan(runtime, new_year, new_year, PRICES)
+    assert found.reconciling == {"months": 2, "years": 2}
+    # They are no part of the backfill, so no limit of it is about them.
+    refuse_beyond(found, found.total_requests, None)
