@@ -59,9 +59,15 @@ def _known(plants: list[Plant], name: str, rows: Floats) -> Floats:
     return rows if known.all() else np.where(known[:, None], rows, np.nan)
 
 
-def kind_of(plant: Plant) -> tuple[int, bool, bool, bool]:
-    """What decides how many rows a plant's balance has, and which fields."""
-    return plant.step_s, plant.metered, plant.battery is not None, plant.diesel_w > 0
+def kind_of(plant: Plant) -> tuple[int, bool, bool, bool, float]:
+    """What decides how many rows a plant's balance has, which fields, and how long their numbers are."""
+    return (
+        plant.step_s,
+        plant.metered,
+        plant.battery is not None,
+        plant.diesel_w > 0,
+        plant.array.ac_rated_w,
+    )
 
 
 def row_means(cells: Floats, step_s: int) -> Floats:
