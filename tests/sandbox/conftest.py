@@ -1,5 +1,6 @@
 """A sandbox inside the test's own process, on a port chosen by the system, with its world in reach."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -72,6 +73,14 @@ Serve = Callable[..., Served]
 """Starts a server of a test's own, with the options given by name."""
 
 
+_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def client(**more: Any) -> httpx.Client:
+    """A client for a sandbox; to read the system's certificates would take longer than most tests."""
+    return httpx.Client(timeout=20, trust_env=False, verify=_NO_CERTIFICATES, **more)
+
+
 @contextmanager
 def served(options: Options, now: datetime = NOW) -> Iterator[Served]:
     """Serve `options` for a while."""
@@ -85,7 +94,7 @@ def served(options: Options, now: datetime = NOW) -> Iterator[Served]:
         try:
             assert ready.wait(20)
             url = address_of(options, listener).url
-            with httpx.Client(base_url=url, timeout=20, trust_env=False) as http:
+            with client(base_url=url) as http:
                 it = Served(world, url, http)
                 it.login()
                 yield it

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET, OWNER_PASSWORD
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.conftest import Serve, Served, client
 
 CODE = (DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET)
 BACK = "http://127.0.0.1:9/callback?keep=1"
@@ -19,7 +19,7 @@ ASKED = {"client_id": CODE[0], "response_type": "code", "redirect_uri": BACK, "s
 
 @pytest.fixture
 def browser(sandbox: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.url, trust_env=False) as it:
+    with client(base_url=sandbox.url) as it:
         yield it
 
 
@@ -144,7 +144,7 @@ def test_pages_escape_what_they_show_and_load_nothing(browser: httpx.Client) -> 
 
 def test_hostile_plant_names_are_shown_as_text(serve: Serve) -> None:
     it = serve(plants=3, hostile_names=True)
-    with httpx.Client(base_url=it.url, trust_env=False) as browser:
+    with client(base_url=it.url) as browser:
         page = browser.post(
             "/oauth2/auth/login", data={**ASKED, "email": "owner1@example.com", "password": OWNER_PASSWORD}
         ).text

@@ -11,7 +11,7 @@ from sandbox.options import (
     DEFAULT_CODE_CLIENT_ID,
     DEFAULT_CODE_CLIENT_SECRET,
 )
-from tests.sandbox.conftest import Serve, Served
+from tests.sandbox.conftest import Serve, Served, client
 
 CUSTOM = (DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
 CODE = (DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET)
@@ -19,7 +19,8 @@ DAY = 86400
 
 
 def ask(it: Served, auth: tuple[str, str] | None = CUSTOM, **form: str) -> httpx.Response:
-    return httpx.post(f"{it.url}/oauth2/token", data=form, auth=auth, trust_env=False)
+    with client() as bare:
+        return bare.post(f"{it.url}/oauth2/token", data=form, auth=auth)
 
 
 def test_client_credentials_answer_has_every_recorded_field(sandbox: Served) -> None:
