@@ -1,0 +1,97 @@
+"""A PostgreSQL of a test's own: a cluster in a folder of its own, on a port chosen by the system, ended by its id."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "only-on-loopback"
+STARTS_WITHIN_S = 60
+
+
+def _binaries() -> Path | None:
+    """Where initdb and postgres are: Debian keeps them by version, outside the path."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).parent
+    return next(
+        (file.parent for file in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None
+    )
+
+
+BINARIES = _binaries()
+needs_postgres = pytest.mark.skipif(
+    BINARIES is None, reason="PostgreSQL is not installed: on Debian, apt-get install postgresql"
+)
+
+
+@contextmanager
+def postgres() -> Iterator[dict[str, str]]:
+    """The environment that deploy/dagster-cluster.yaml reads, while a server listens on loopback."""
+    assert BINARIES
+    # PostgreSQL refuses to run as root, and the user it runs as must own its files.
+    user = "postgres" if os.getuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="sunledger-postgres-") as name:
+        folder = Path(name)
+        (folder / "password").write_text(PASSWORD)
+        if user:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, user)
+        data = folder / "data"
+        subprocess.run(
+            [
+                BINARIES / "initdb",
+                "-D",
+                data,
+                "-U",
+                "sunledger",
+                "-A",
+                "scram-sha-256",
+                f"--pwfile={folder / 'password'}",
+            ],
+            check=True,
+            capture_output=True,
+            user=user,
+            cwd=folder,
+        )
+        port = _free_port()
+        options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
+        with (folder / "log").open("w") as said:
+            server = subprocess.Popen(
+                [BINARIES / "postgres", "-D", data, *options], stdout=said, stderr=said, user=user, cwd=folder
+            )
+            try:
+                _wait(port, server)
+                yield {
+                    "DAGSTER_PG_HOST": "127.0.0.1",
+                    "DAGSTER_PG_PORT": str(port),
+                    "DAGSTER_PG_USER": "sunledger",
+                    "DAGSTER_PG_PASSWORD": PASSWORD,
+                    "DAGSTER_PG_DB": "postgres",
+                }
+            finally:
+                server.terminate()
+                server.wait(STARTS_WITHIN_S)
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _wait(port: int, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < deadline and server.poll() is None:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("PostgreSQL does not start")

@@ -1,0 +1,52 @@
+"""Records in PostgreSQL, by the configuration for more than one machine: days are fetched and recorded, twice."""
+
+import datetime as dt
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline.instance import dagster_home
+from pipeline.runs import recorded
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from schemas import EnergyDaily
+from tests.assets.postgres_server import needs_postgres, postgres
+
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "dagster-cluster.yaml"
+DAYS = ["2021-10-04", "2021-10-05"]
+
+pytestmark = [pytest.mark.long, needs_postgres]
+
+
+@pytest.fixture
+def cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    pytest.importorskip(
+        "dagster_postgres", reason="dagster-postgres is not installed: pip install '.[cluster]'"
+    )
+    with postgres() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        shutil.copy(CONFIGURATION, dagster_home(settings) / "dagster.yaml")
+        yield
+
+
+@pytest.mark.usefixtures("cluster")
+def test_days_are_recorded_in_postgresql(new_runtime: Callable[..., Runtime], settings: Settings) -> None:
+    from dagster_postgres import PostgresEventLogStorage  # noqa: PLC0415 - part of the extra `cluster`
+
+    first, last = (dt.date.fromisoformat(day) for day in DAYS)
+    for _ in range(2):
+        with new_runtime() as runtime, recorded(runtime) as runs:
+            runs.lists()
+            runs.days(first, last)
+            runs.publish()
+            assert isinstance(runs.instance.event_log_storage, PostgresEventLogStorage)
+            assert runs.instance.get_materialized_partitions(dg.AssetKey("energy_daily")) == set(DAYS)
+            pools = {pool.name: pool.limit for pool in runs.instance.event_log_storage.get_pool_limits()}
+            assert pools == {"sma_api": 3, "publish": 1}
+            stored = [part["local_date"] for part in runtime.lake.parts(EnergyDaily)]
+            assert stored == DAYS
+    assert not list((settings.home / "dagster").rglob("*.db"))
