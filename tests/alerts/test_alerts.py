@@ -5,8 +5,10 @@ import datetime as dt
 import email
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 
 import dagster as dg
+import polars as pl
 import pytest
 from pydantic import SecretStr
 
@@ -16,6 +18,7 @@ from pipeline.instance import open_dagster
 from pipeline.runtime import Runtime
 from pipeline.sensors import alerts
 from pipeline.settings import Settings
+from schemas import BillingUnits, Consents, polars_schema, storage
 from tests.alerts.receivers import MailServer, WebServer, listening
 from tests.scripted import NOW, ScriptedSma
 
@@ -174,3 +177,70 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
     told = {concern.name: concern for concern in steps.concerns(later)}
     assert told["gone:12"].title == "Plant 12 (Plant 12) is gone"
     assert "SMA lists it no more" in told["gone:12"].text
+
+
+def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Callable[..., Runtime]) -> None:
+    runtime = new_runtime()
+    steps.fetch_plants(runtime)
+    steps.write_plants(runtime)
+    rows = [
+        ("client", "owner-a", NOW - dt.timedelta(days=2), "Pending", None, None),
+        ("client", "owner-a", NOW - dt.timedelta(hours=3), "Accepted", "Pending", None),
+        ("client", "owner-b", NOW - dt.timedelta(days=9), "Revoked", "Accepted", None),
+    ]
+    frame = pl.DataFrame(rows, schema=polars_schema(Consents), orient="row")
+    runtime.lake.replace(Consents, {}, [frame.sort(storage(Consents).key)])
+    told = [c for c in steps.concerns(runtime) if c.name.startswith("event:consent")]
+    # The first one seen is no change, and nobody needs to be told of one that is older than some days.
+    assert [(c.title, c.text) for c in told] == [
+        (
+            "A consent is Accepted",
+            "The consent of owner owner-a went from Pending to Accepted. 'sunledger consent list' says whose it is.",
+        )
+    ]
+
+
+@pytest.mark.parametrize(("limit", "told"), [(None, False), (20, False), (19, True)])
+def test_more_money_than_expected_is_told(
+    new_runtime: Callable[..., Runtime], limit: int | None, *, told: bool
+) -> None:
+    runtime = new_runtime()
+    steps.fetch_plants(runtime)
+    steps.write_plants(runtime)
+    runtime.settings = runtime.settings.model_copy(update={"alert_eur": limit})
+    month = NOW.date().replace(day=1)
+    fees = [billed("11", month, "12.50"), billed("12", month, "7.00")]
+    last = (month - dt.timedelta(days=1)).replace(day=1)
+    for of in (month, last):
+        rows = [fee | {"month": of} for fee in fees]
+        frame = pl.DataFrame(rows, schema=polars_schema(BillingUnits))
+        runtime.lake.replace(BillingUnits, {"month": of}, [frame])
+    found = {c.name: c.text for c in steps.concerns(runtime) if c.name.startswith("money")}
+    assert bool(found) == told
+    if told:
+        assert (
+            "The PU of 2021-10 cost 19.50 EUR by now, more than SUNLEDGER_ALERT_EUR=19"
+            in found[f"money:{month}"]
+        )
+
+
+def billed(plant: str, month: dt.date, fee: str) -> dict[str, object]:
+    """A row of billing_units with a fee."""
+    empty = dict.fromkeys(polars_schema(BillingUnits).names())
+    return empty | {
+        "plant_id": plant,
+        "month": month,
+        "capacity_kw": 5.0,
+        "capacity_class": "1-19",
+        "n_requests": 3,
+        "n_device_requests": 0,
+        "first_request": NOW,
+        "last_request": NOW,
+        "base_eur": Decimal(fee),
+        "capacity_eur": Decimal("0.00"),
+        "fee_eur": Decimal(fee),
+        "currency": "EUR",
+        "pricing": "priced",
+        "price_valid_from": month,
+        "price_source": "test",
+    }
