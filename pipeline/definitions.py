@@ -28,7 +28,7 @@ from pipeline.due import FIRST_ZONE
 from pipeline.run_tags import limits
 from pipeline.runtime import Runtime
 from pipeline.schedules import day_schedules, job_schedule
-from pipeline.sensors import alerts, finish_partly
+from pipeline.sensors import alerts, finish_partly, retention
 from pipeline.settings import Settings, load_settings
 
 LISTS_JOB = "refresh_lists"
@@ -102,6 +102,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             finish_partly(settings, fetched=[asset.key.to_user_string() for asset in fetched], job=finish),
             # Runs that people start from the graph have no job of ours.
             alerts(settings, jobs=[LISTS_JOB, DAYS_JOB, ENERGY_JOB, "__ASSET_JOB"]),
+            retention(settings),
         ],
         resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},
         # One process a run: connections and the token live through it, and libraries are loaded once.

@@ -8,6 +8,7 @@ are Dagster's: its own storage goes on with them when the setting is taken out.
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as db
@@ -61,6 +62,16 @@ class EventLog(SqliteEventLogStorage):
         while len(self._open) > OPEN_AT_MOST:
             self._open.popitem(last=False)[1].dispose()
         return self._open[shard]
+
+    def delete_events(self, run_id: str) -> None:
+        """Forget a run, and its database with it, which Dagster leaves behind empty."""
+        super().delete_events(run_id)
+        with self._db_lock:
+            if run_id in self._open:
+                self._open.pop(run_id).dispose()
+            self._initialized_dbs.discard(run_id)
+            for end in ("", "-wal", "-shm"):
+                Path(self.path_for_shard(run_id) + end).unlink(missing_ok=True)
 
     def has_table(self, table_name: str) -> bool:
         """Whether there is such a table: asked for at each event, so a table that was found stays found."""

@@ -11,15 +11,17 @@ from assets.common import failed_days
 from pipeline import steps
 from pipeline.alerts import Channel, Concern, channels, tell
 from pipeline.due import days_of, spans
+from pipeline.retention import purge_runs
 from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.timebase import ONE_DAY
 from schemas import storage
 
 PARTITION = "dagster/partition"
 # The answers that a day's energy is made of.
 DECISIVE = storage(steps.BALANCE.raw).table
-ALERT_INTERVAL_S = 300
+ALERT_INTERVAL_S, RETENTION_INTERVAL_S = 300, 3600
 # What define_asset_job gives has no public name.
 Job: TypeAlias = Any
 
@@ -76,6 +78,24 @@ def alerts(
         told, faults = tell(json.loads(context.cursor or "{}"), concerns, found)
         reason = "; ".join(faults) or f"{len(concerns)} concerns, all told."
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(told, sort_keys=True))
+
+    return sensor
+
+
+def retention(settings: Settings) -> dg.SensorDefinition:
+    """Delete old runs that say nothing any more."""
+
+    @dg.sensor(
+        name="retention",
+        minimum_interval_seconds=RETENTION_INTERVAL_S,
+        description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since.",
+        default_status=sensor_status(settings),
+    )
+    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
+        before = runtime.now() - settings.keep_runs_days * ONE_DAY
+        return dg.SkipReason(
+            f"{purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d} deleted."
+        )
 
     return sensor
 

@@ -250,6 +250,12 @@ class Settings(BaseSettings):
         le=31,
         description="How many closed days are read again each day, since SMA corrects figures (1 to 31). Default: 7.",
     )
+    keep_runs_days: int = Field(
+        default=90,
+        ge=1,
+        description="Runs of Dagster older than so many days are deleted once all that they made was made again. "
+        "Default: 90.",
+    )
     alert_smtp: SecretStr = Field(
         default=SecretStr(""),
         description="Mail server for alerts, smtp[s]://[user:password@]host[:port]; smtp uses STARTTLS. Default: none.",

@@ -1,5 +1,6 @@
 """Dagster's records as we keep them: the same rows in the same files as its own storage writes, and both read both."""
 
+import datetime as dt
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from pipeline import records
 from pipeline.instance import open_dagster
+from pipeline.retention import purge_runs
 from pipeline.settings import Settings
 
 DAYS = dg.DailyPartitionsDefinition("2021-10-01", end_date="2021-10-20")
@@ -130,3 +132,24 @@ def test_a_new_home_keeps_them_so_and_batches_are_on(
         assert isinstance(instance.run_storage, records.RunLog)
         do_days(instance)
     assert (settings.home / "dagster" / "history" / "runs" / "index.db").is_file()
+
+
+def test_old_runs_go_once_all_that_they_made_was_made_again(settings: Settings) -> None:
+    def run(first: str, last: str) -> str:
+        tags = dict(zip(RANGE, (first, last), strict=True))
+        return dg.materialize([raw, made, good], instance=instance, tags=tags).run_id
+
+    with open_dagster(settings) as instance:
+        replaced, held = run("2021-10-04", "2021-10-05"), run("2021-10-04", "2021-10-06")
+        newest = run("2021-10-04", "2021-10-05")
+        failed = instance.add_run(dg.DagsterRun(job_name="x", status=dg.DagsterRunStatus.FAILURE)).run_id
+        going = instance.add_run(dg.DagsterRun(job_name="x", status=dg.DagsterRunStatus.STARTED)).run_id
+        days = instance.get_materialized_partitions(made.key)
+        now = dt.datetime.now(dt.UTC)
+        assert purge_runs(instance, now - dt.timedelta(days=1)) == 0
+        assert purge_runs(instance, now + dt.timedelta(days=1)) == 2
+        assert {record.run_id for record in instance.get_runs()} == {held, newest, going}
+        assert instance.get_materialized_partitions(made.key) == days
+        files = {path.stem for path in (settings.home / "dagster" / "history" / "runs").glob("*-*.db")}
+    assert files == {held, newest}
+    assert {replaced, failed} & files == set()

@@ -1,0 +1,41 @@
+"""Old runs that say nothing any more: which there are, and how they go. Dagster itself keeps all runs for ever.
+
+The colours of partitions and the metadata of days are made of runs. So a run stays as long as it holds the newest
+materialization of anything, however old it is; what later runs have done again can go.
+"""
+
+import datetime as dt
+
+import dagster as dg
+
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+# A tick is short, so a long pause is made up for by several.
+MOST_AT_ONCE = 200
+
+
+def purge_runs(instance: dg.DagsterInstance, before: dt.datetime) -> int:
+    """Delete finished runs from before that moment which hold nothing newest; how many."""
+    old = dg.RunsFilter(statuses=FINISHED, created_before=before)
+    deleted = 0
+    for record in instance.get_run_records(old, ascending=True):
+        if deleted == MOST_AT_ONCE:
+            break
+        if not _holds_newest(instance, record.dagster_run.run_id):
+            instance.delete_run(record.dagster_run.run_id)
+            deleted += 1
+    return deleted
+
+
+def _holds_newest(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether what the run has made of any asset, or of any of its days, was not made again since."""
+    events = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    for record in events.records:
+        event = record.event_log_entry.dagster_event
+        if event is None or event.asset_key is None:
+            continue
+        days = [event.partition] if event.partition else None
+        wanted = dg.AssetRecordsFilter(asset_key=event.asset_key, asset_partitions=days)
+        newest = instance.fetch_materializations(wanted, limit=1).records
+        if newest and newest[0].run_id == run_id:
+            return True
+    return False
