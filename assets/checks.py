@@ -2,7 +2,8 @@
 
 import datetime as dt
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import dagster as dg
 
@@ -10,6 +11,8 @@ from assets.common import DAYS_PER_RUN, told
 from pipeline import steps
 from pipeline.findings import Finding
 from pipeline.runtime import Runtime
+
+Judge: TypeAlias = Callable[[Runtime], Finding]
 
 
 @dg.asset_check(
@@ -51,38 +54,59 @@ def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(
-    name="budget",
-    asset="raw_plants",
-    description="SMA refuses at most one request in a hundred for the rate.",
+def judged(name: str, asset: str, judge: Judge, description: str) -> dg.AssetChecksDefinition:
+    """A check that shows a finding as it is."""
+
+    @dg.asset_check(name=name, asset=asset, description=description)
+    def check(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+        with told():
+            return result(judge(runtime))
+
+    return check
+
+
+def _budget(runtime: Runtime) -> Finding:
+    runtime.store_requests()
+    return steps.budget(runtime)
+
+
+budget = judged("budget", "raw_plants", _budget, "SMA refuses at most one request in a hundred for the rate.")
+standing = judged(
+    "standing",
+    "energy_daily",
+    steps.whole,
+    "Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
 )
-def budget(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Warn when the last day's requests were refused too often."""
-    with told():
-        runtime.store_requests()
-        return result(steps.budget(runtime))
-
-
-@dg.asset_check(
-    name="standing",
-    asset="energy_daily",
-    description="Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
+freshness = judged(
+    "freshness",
+    "energy_balance_intervals",
+    steps.freshness,
+    "The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
 )
-def standing(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Say which days and plants are still missing, whatever days the run was about."""
-    with told():
-        return result(steps.whole(runtime))
-
-
-@dg.asset_check(
-    name="freshness",
-    asset="energy_balance_intervals",
-    description="The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
+closed_months = judged(
+    "closed_months",
+    "energy_monthly",
+    steps.closed_months_hold,
+    "The days of every closed month still add up to what was closed.",
 )
-def freshness(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Fail when a whole backend is silent, warn about single plants."""
-    with told():
-        return result(steps.freshness(runtime))
+reconciles = judged(
+    "reconciles",
+    "reconciliation",
+    steps.reconciles,
+    "Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
+)
+price_list = judged(
+    "price_list",
+    "billing_units",
+    steps.price_list,
+    "The price list can be read: without it energy is published, but new PU have no fee.",
+)
+readable = judged(
+    "readable",
+    "warehouse",
+    steps.published,
+    "The published file opens as its readers open it, and each of its tables can be read.",
+)
 
 
 @dg.asset_check(
@@ -94,48 +118,6 @@ def drift(context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runt
     """Warn, with their names, when SMA sends something new."""
     with told():
         return result(steps.drift(runtime, _unknown_fields(context.instance)))
-
-
-@dg.asset_check(
-    name="closed_months",
-    asset="energy_monthly",
-    description="The days of every closed month still add up to what was closed.",
-)
-def closed_months(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Warn when a closed month has adjustments."""
-    with told():
-        return result(steps.closed_months_hold(runtime))
-
-
-@dg.asset_check(
-    name="reconciles",
-    asset="reconciliation",
-    description="Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
-)
-def reconciles(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Warn when differences from SMA's own figures stay unexplained."""
-    with told():
-        return result(steps.reconciles(runtime))
-
-
-@dg.asset_check(
-    name="price_list",
-    asset="billing_units",
-    description="The price list can be read: without it energy is published, but new PU have no fee.",
-)
-def price_list(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Fail with the fault of the file."""
-    return result(steps.price_list(runtime))
-
-
-@dg.asset_check(
-    name="readable",
-    asset="warehouse",
-    description="The published file opens as its readers open it, and each of its tables can be read.",
-)
-def readable(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Fail when readers would."""
-    return result(steps.published(runtime))
 
 
 def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
