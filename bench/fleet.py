@@ -96,6 +96,7 @@ def _figures(swing: pl.Expr) -> dict[str, pl.Expr]:
         "covered_h": pl.lit(23.0),
         "expected_h": pl.lit(24.0),
         "coverage": pl.lit(23 / 24),
+        "n_flagged": pl.lit(0),
         "performance_ratio": swing / 3,
         "capacity_factor": swing / 10,
         "self_consumption_rate": swing / 4,

@@ -38,7 +38,8 @@ def main() -> None:
         detail = done.tables["energy_balance_intervals"]
         print(
             f"{options.plants} plants, {options.days} days: {detail:,} rows of detail, "
-            f"written in {written - begun:.0f} s, published in {done.seconds:.1f} s ({done.bytes / 1e6:.0f} MB)"
+            f"written in {written - begun:.0f} s, published in {done.seconds:.1f} s ({done.bytes / 1e6:.0f} MB)",
+            flush=True,
         )
         slow = compare(home, options.tries)
     if slow:
@@ -68,7 +69,8 @@ def compare(home: Path, tries: int) -> list[int]:
             mine, best = (min(times) for times in zip(*both, strict=True))
             most = MOST[question.reads]
             print(
-                f"{question.number:>8}{question.reads:>8}{mine:>14.2f}{best:>10.2f}{mine / best:>7.2f}{most:>9}"
+                f"{question.number:>8}{question.reads:>8}{mine:>14.2f}{best:>10.2f}{mine / best:>7.2f}{most:>9}",
+                flush=True,
             )
             if mine / best > most:
                 slow.append(question.number)

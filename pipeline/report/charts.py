@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from pipeline.report.heat import draw_scale, draw_tiles, label_ticks, spread, steps_to, tick
+from pipeline.report.heat import draw_scale, draw_tiles, label_axis, label_ticks, spread, steps_to, tick
 from pipeline.report.month import HOURS
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
@@ -116,9 +116,8 @@ def year_picture(days: pl.DataFrame, *, name: str, year: int) -> str:
         axes.set_facecolor(PAPER.light)
         axes.set_xlim(0.4, _DAYS + 0.6)
         axes.set_ylim(_MONTHS, 0)
-        label_ticks(axes)
-        axes.set_xticks(range(1, _DAYS + 1))
-        axes.set_yticks([number + 0.5 for number in range(_MONTHS)], [name[:3] for name in MONTHS])
+        label_axis(axes, "x", {day: str(day) for day in range(1, _DAYS + 1)})
+        label_axis(axes, "y", {number + 0.5: name[:3] for number, name in enumerate(MONTHS)})
         for spine in axes.spines.values():
             spine.set_visible(False)
         steps = steps_to(top / scale)

@@ -1,17 +1,23 @@
 """What charts share: labels, and of heat maps round classes of a quantity, their colours, tiles, the scale below."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from pipeline.report.palette import GAP_LINE, HEAT, MUTED, NIGHT, PAPER, Colour
 
 TILE = 0.94
+POINTS_AN_INCH = 72
+LABEL_SIZE = 8.5
+# Between an axis and its labels, in points.
+_PAD = 3.5
 _SWATCHES = 14
 
 
@@ -40,9 +46,23 @@ def draw_tiles(axes: Axes, where: NDArray[np.bool_], colour: Colour) -> None:
     axes.add_artist(PathPatch(tiles, facecolor=colour.light, linewidth=0, zorder=2))
 
 
+def label_axis(axes: Axes, along: Literal["x", "y"], labels: Mapping[float, str]) -> None:
+    """Labels beside an axis where it has the places named: as plain text, since ticks are half of a picture's work."""
+    pad = -_PAD / POINTS_AN_INCH
+    if along == "x":
+        axes.set_xticks([])
+        at = axes.get_xaxis_transform() + ScaledTranslation(0, pad, axes.figure.dpi_scale_trans)
+    else:
+        axes.set_yticks([])
+        at = axes.get_yaxis_transform() + ScaledTranslation(pad, 0, axes.figure.dpi_scale_trans)
+    for place, label in labels.items():
+        x, y, ha, va = (place, 0, "center", "top") if along == "x" else (0, place, "right", "center_baseline")
+        axes.text(x, y, label, transform=at, ha=ha, va=va, fontsize=LABEL_SIZE, color=MUTED.light)
+
+
 def label_ticks(axes: Axes) -> None:
-    """Labels without marks. Called before there are ticks: each one that is there already would be made anew."""
-    axes.tick_params(length=0, bottom=False, left=False, labelsize=8.5)
+    """Ticks that are labels alone. Called before there are any: each one that is there already would be made anew."""
+    axes.tick_params(length=0, bottom=False, left=False, labelsize=LABEL_SIZE)
 
 
 def draw_scale(

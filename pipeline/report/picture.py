@@ -12,7 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from pipeline.report.heat import draw_scale, draw_tiles, label_ticks, spread, steps_to, tick
+from pipeline.report.heat import (
+    LABEL_SIZE,
+    POINTS_AN_INCH,
+    draw_scale,
+    draw_tiles,
+    label_axis,
+    label_ticks,
+    spread,
+    steps_to,
+    tick,
+)
 from pipeline.report.month import HOURS, Month, month_of
 from pipeline.report.palette import (
     GAP,
@@ -30,13 +40,15 @@ from pipeline.report.svg import FONTS, draw_png, draw_svg
 from pipeline.report.text import LARGE, clean, energy_text, month_name, percent, plural, shorten
 
 SIZE_IN = (9.0, 6.4)
-POINTS_AN_INCH = 72
 
 # Where things are, in parts of the figure's width and height from its lower left corner.
 _LEFT, _WIDTH = 0.075, 0.905
 _BARS = (_LEFT, 0.535, _WIDTH, 0.295)
 _HEAT = (_LEFT, 0.135, _WIDTH, 0.325)
 _SCALE = (_LEFT, 0.045, 0.50, 0.024)
+
+# From the axis past the days to what they are, in points.
+_BELOW = 13
 
 _NAME_WIDTH, _NAME_LETTERS = 405, 42
 
@@ -220,7 +232,7 @@ def _draw_hours(figure: Figure, month: Month) -> None:
     axes.set_ylim(HOURS, 0)
     axes.yaxis.set_major_locator(MultipleLocator(6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:02.0f}:00"))
-    axes.set_xlabel("Day of the month", fontsize=8.5, color=MUTED.light, loc="right", labelpad=2)
+    axes.set_xlabel("Day of the month", fontsize=LABEL_SIZE, color=MUTED.light, loc="right", labelpad=_BELOW)
     _band_days(axes, month)
     steps = steps_to(top / scale)
     levels = np.digitize(power / scale, steps[1:-1]) + 1
@@ -247,7 +259,7 @@ def _frame(axes: Axes, month: Month, title: str) -> None:
     axes.set_axisbelow(True)
     axes.set_xlim(0.4, month.n_days + 0.6)
     label_ticks(axes)
-    axes.set_xticks(month.days["day"].to_numpy())
+    label_axis(axes, "x", {day: str(day) for day in month.days["day"]})
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(GAP_LINE.light)
