@@ -17,8 +17,8 @@ What analysts ask first, with the SQL for the published file and its result on t
 `python -m warehouse.questions demo` from `warehouse/questions/`: change those, not this file.
 
 Open the file read-only with any DuckDB from 1.2 on (`demo/sunledger.duckdb` after `make demo`). What each table, view
-and macro means is in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`. How long
-each takes on a year of 1,000 plants is in [speed.md](speed.md).
+and macro means is in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`.
+How long each question takes on a year of 1,000 plants is in [speed.md](speed.md).
 """
 
 
