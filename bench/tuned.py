@@ -111,9 +111,10 @@ TUNED: dict[int, tuple[str, str]] = {
         clocks AS (SELECT *, timezone(timezone, interval_start) AS local_start FROM moments)
         SELECT plant_id, local_date, local_start, pv_generation_w FROM detail
         JOIN clocks USING (timezone, interval_start) ORDER BY plant_id, local_start""",
-        """SELECT local_start, round(pv_generation_w) FROM tuned WHERE plant_id = '900001'
-        AND local_date = DATE '2021-10-06' AND local_start >= TIMESTAMP '2021-10-06 12:00'
-        ORDER BY local_start LIMIT 10""",
+        # Materialized: else DuckDB finds the first ten rows and then looks for them in the whole table once more.
+        """WITH found AS MATERIALIZED (SELECT local_start, pv_generation_w FROM tuned WHERE plant_id = '900001'
+        AND local_date = DATE '2021-10-06' AND local_start >= TIMESTAMP '2021-10-06 12:00')
+        SELECT local_start, round(pv_generation_w) FROM found ORDER BY local_start LIMIT 10""",
     ),
     17: (
         """SELECT plant_id, month, local_hour, 1000 * pv_generation_kwh / pv_generation_covered_h AS mean_w
@@ -125,8 +126,8 @@ TUNED: dict[int, tuple[str, str]] = {
         """SELECT name AS plant_name, timezone, local_date, interval_end, grid_feed_in_w
         FROM energy_balance_intervals JOIN plants USING (plant_id) ORDER BY local_date, plant_name""",
         f"""SELECT plant_name, round(max(grid_feed_in_w)) AS peak,
-        timezone(any_value(timezone), arg_max(interval_end, grid_feed_in_w)) FROM tuned WHERE {_IN_OCTOBER}
-        GROUP BY plant_name HAVING peak > 0 ORDER BY plant_name""",
+        timezone(any_value(timezone), min_by(interval_end, (-grid_feed_in_w, interval_end))) FROM tuned
+        WHERE {_IN_OCTOBER} AND grid_feed_in_w > 0 GROUP BY plant_name ORDER BY plant_name""",
     ),
     19: (
         """SELECT month, local_hour, sum(pv_generation_kwh) AS kwh FROM profile_monthly GROUP BY ALL ORDER BY ALL""",
@@ -137,10 +138,10 @@ TUNED: dict[int, tuple[str, str]] = {
         """SELECT name AS plant_name, timezone, local_date, epoch_ms(interval_start) // 900000 AS quarter,
         grid_consumption_kwh FROM energy_balance_intervals JOIN plants USING (plant_id)
         ORDER BY local_date, plant_name, quarter""",
-        f"""WITH quarters AS (SELECT plant_name, timezone, quarter, sum(grid_consumption_kwh) * 4 AS kw FROM tuned
-        WHERE {_IN_OCTOBER} GROUP BY ALL)
+        f"""WITH quarters AS (SELECT plant_name, timezone, quarter, round(sum(grid_consumption_kwh) * 4, 6) AS kw
+        FROM tuned WHERE {_IN_OCTOBER} GROUP BY ALL)
         SELECT plant_name, round(max(kw), 2) AS peak,
-        timezone(any_value(timezone), to_timestamp(arg_max(quarter, kw) * 900)) FROM quarters
+        timezone(any_value(timezone), to_timestamp(min_by(quarter, (-kw, quarter)) * 900)) FROM quarters
         GROUP BY plant_name HAVING peak > 0 ORDER BY plant_name""",
     ),
 }
