@@ -27,7 +27,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-STARTS_WITHIN_S = 120
+STARTS_WITHIN_S = 300
 # Small enough to hold three runs back.
 BUDGET = 240
 
