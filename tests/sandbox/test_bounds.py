@@ -2,7 +2,7 @@
 
 import numpy as np
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.clock import Clock
@@ -60,6 +60,7 @@ SOME_NUMBERS = st.one_of(
 )
 
 
+@settings(deadline=None)  # the first number makes the tables of all digits
 @given(
     st.dictionaries(
         st.sampled_from(["pvGeneration", "gridFeedIn", "autarkyRate", "selfConsumptionRate"]),
