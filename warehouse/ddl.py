@@ -37,10 +37,20 @@ def create_file_view(model: type[Table], groups: Iterable[Sequence[str]]) -> str
     the model's own in any case: an empty select that spells them out leads the union. Groups serve in place
     of `union_by_name`, which opens every file for every query (0.2 s for 1,500 files, against 0.02 s).
     """
-    parts = [_empty(columns(model)), *(_read(model, files) for files in groups)]
+    parts = [_empty(columns(model)), *(read_files(model, _list(files)) for files in groups)]
     union = " UNION ALL BY NAME ".join(parts)
     names = ", ".join(identifier(c.name) for c in columns(model))
     return f"CREATE VIEW {identifier(storage(model).table)} AS SELECT {names} FROM ({union})"  # noqa: S608
+
+
+def read_files(model: type[Table], files: str) -> str:
+    """A select of all columns of Parquet files of the model, of which `files` is SQL's list of paths."""
+    partition = [c for c in columns(model) if c.name in storage(model).partition]
+    options = ""
+    if partition:
+        types = ", ".join(f"{literal(c.name)}: {c.duckdb_type}" for c in partition)
+        options = f", hive_partitioning = true, hive_types = {{{types}}}"
+    return f"(SELECT * FROM read_parquet({files}{options}))"  # noqa: S608
 
 
 def comments(model: type[Table], kind: str) -> list[str]:
@@ -69,11 +79,5 @@ def _empty(shape: Iterable[Column]) -> str:
     return f"(SELECT {nulls} WHERE false)"
 
 
-def _read(model: type[Table], files: Sequence[str]) -> str:
-    partition = [c for c in columns(model) if c.name in storage(model).partition]
-    options = ""
-    if partition:
-        types = ", ".join(f"{literal(c.name)}: {c.duckdb_type}" for c in partition)
-        options = f", hive_partitioning = true, hive_types = {{{types}}}"
-    paths = ", ".join(literal(file) for file in files)
-    return f"(SELECT * FROM read_parquet([{paths}]{options}))"  # noqa: S608
+def _list(files: Iterable[str]) -> str:
+    return f"[{', '.join(literal(file) for file in files)}]"

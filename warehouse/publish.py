@@ -27,11 +27,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import SunledgerError
-from schemas import TABLES, EnergyDaily, Table, polars_schema, storage
+from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Table, polars_schema, storage
 from warehouse import contract
 from warehouse.ddl import comment_on, comments, create_file_view, create_table, identifier, literal
 from warehouse.lake import Lake, Snapshot
-from warehouse.macros import MACROS, create
+from warehouse.macros import MACROS, create, from_the_days_file
 from warehouse.meta import Meta, schema_hash
 from warehouse.views import curated_views
 
@@ -193,7 +193,7 @@ def _build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, ve
             for model, snapshot in snapshots.items()
         }
         _add_meta(connection, snapshots, now=now, version=version)
-        _add_curated(connection)
+        _add_curated(connection, snapshots[EnergyBalanceIntervals])
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT published")
         connection.execute("USE memory")
@@ -203,7 +203,7 @@ def _build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, ve
 
 def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], snapshot: Snapshot) -> int:
     """Add one table or view with its comments, and return its number of rows."""
-    if storage(model).published == "view" and not any("://" in file for file in snapshot.files):
+    if storage(model).published == "view" and _in_reach(snapshot):
         return _add_view(connection, model, snapshot)
     at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
     connection.execute(create_table(model))
@@ -211,6 +211,11 @@ def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], 
     _execute(connection, comments(model, "TABLE"))
     counted = connection.execute(f"SELECT count(*) FROM {identifier(storage(model).table)}").fetchall()  # noqa: S608
     return int(counted[0][0])
+
+
+def _in_reach(snapshot: Snapshot) -> bool:
+    """Whether readers of the published file can read the snapshot's files too."""
+    return not any("://" in file for file in snapshot.files)
 
 
 def _add_view(connection: duckdb.DuckDBPyConnection, model: type[Table], snapshot: Snapshot) -> int:
@@ -282,13 +287,18 @@ def _add_meta(
     _execute(connection, comments(Meta, "TABLE"))
 
 
-def _add_curated(connection: duckdb.DuckDBPyConnection) -> None:
+def _add_curated(connection: duckdb.DuckDBPyConnection, detail: Snapshot) -> None:
     for macro in MACROS:
-        _execute(connection, create(macro))
+        if not macro.gives_rows:
+            _execute(connection, create(macro))
     for view in curated_views():
         kind = view.kind.upper()
         connection.execute(f"CREATE {kind} {identifier(view.name)} AS {view.query}")
         _execute(connection, comment_on(kind, view.name, view.comment, view.columns))
+    for macro in MACROS:
+        if macro.gives_rows:
+            days = detail.files and _in_reach(detail)
+            _execute(connection, create(from_the_days_file(macro, detail.files) if days else macro))
 
 
 def _first_line(fault: Exception) -> str:
