@@ -68,12 +68,26 @@ def restore(settings: Settings, source: Path) -> int:
         unpacked = Path(folder)
         try:
             with tarfile.open(source) as archive:
-                archive.extractall(unpacked, filter="data")
+                _unpack(archive, unpacked)
         except (OSError, tarfile.TarError) as fault:
             raise SunledgerError(f"{source} can't be read as a backup: {fault}.") from fault
         count = _verify(unpacked, source)
         _place(unpacked, places)
     return count
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write the files of the archive into the folder, and nothing beside it; early 3.11 has no filters for that."""
+    for member in archive:
+        path = Path(os.path.normpath(folder / member.name))
+        content = archive.extractfile(member) if member.isreg() and path.is_relative_to(folder) else None
+        if content is None:
+            raise tarfile.TarError(f"{member.name!r} is nothing that a backup holds")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with content, path.open("xb") as file:
+            shutil.copyfileobj(content, file, BLOCK)
+        path.chmod(member.mode & 0o755)
+        os.utime(path, (member.mtime, member.mtime))
 
 
 def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:

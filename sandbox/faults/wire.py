@@ -5,7 +5,6 @@ import socket
 import struct
 from typing import Any, cast
 
-from starlette.applications import Starlette
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -24,7 +23,8 @@ class ConnectedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """See uvicorn's own."""
         super().__init__(*args, **kwargs)
-        self._express: Any = getattr(cast("Starlette", self.app).state, "express", None)
+        # An application that is wrapped in another one has no short way.
+        self._express: Any = getattr(getattr(self.app, "state", None), "express", None)
         self._answered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -1,6 +1,7 @@
 """Backup and restore: all state comes back elsewhere, byte for byte where it counts, and half a file is refused."""
 
 import stat
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def saved(new_runtime: Callable[..., Runtime], settings: Settings, tmp_path: Pat
         runs.publish()
         (settings.home / "credentials").mkdir(exist_ok=True)
         (settings.home / "credentials" / "login").write_text("a login")
+        (settings.home / "credentials" / "login").chmod(0o600)
         (settings.home / "tmp").mkdir(exist_ok=True)
         (settings.home / "tmp" / "left").write_text("by a run that was killed")
         target = tmp_path / "backup.tar"
@@ -47,6 +49,7 @@ def test_all_state_comes_back_elsewhere(saved: Path, settings: Settings, tmp_pat
     assert after.scan(EnergyDaily).collect().equals(before.scan(EnergyDaily).collect())
     assert [found.fault for found in verify_lake(after) if found.fault] == []
     assert (other.home / "credentials" / "login").read_text() == "a login"
+    assert stat.S_IMODE((other.home / "credentials" / "login").stat().st_mode) == 0o600
     assert not (other.home / "tmp" / "left").exists()
     with open_dagster(other) as instance:
         assert instance.get_latest_materialization_event(dg.AssetKey("warehouse")) is not None
@@ -68,6 +71,22 @@ def test_a_backup_that_is_cut_short_or_damaged_restores_nothing(
         with pytest.raises(SunledgerError):
             restore(other, saved)
         assert not other.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("../outside", tarfile.REGTYPE), ("/outside", tarfile.REGTYPE), ("home/link", tarfile.SYMTYPE)],
+)
+def test_a_strange_archive_writes_nothing(settings: Settings, tmp_path: Path, name: str, kind: bytes) -> None:
+    source = tmp_path / "strange.tar"
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, "/etc/passwd"
+    with tarfile.open(source, "w") as archive:
+        archive.addfile(entry)
+    other = elsewhere(settings, tmp_path)
+    with pytest.raises(SunledgerError, match=r"can't be read as a backup.*nothing that a backup holds"):
+        restore(other, source)
+    assert list(other.home.parent.iterdir()) == []
 
 
 def test_a_restore_never_overwrites_and_a_backup_never_holds_itself(saved: Path, settings: Settings) -> None:
