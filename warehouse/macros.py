@@ -4,6 +4,8 @@ They are stored in the file, so that every reader has them. They need DuckDB's I
 extension is loaded from anywhere.
 """
 
+import datetime as dt
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -86,21 +88,27 @@ def create(macro: Macro) -> list[str]:
 
 
 def from_the_days_file(macro: Macro, files: Sequence[str]) -> Macro:
-    """The same rows of v_power, read from the file of the day in the macro's parameter `day`.
+    """The same rows of v_power, read from the file of the day in the macro's parameter `day` alone.
 
     Whoever asks the view has DuckDB look at the path of every day's file first, which takes longer than to read one.
+    Where a day has several files the macro stays as it is.
     """
-    # One text is read many times faster than a list of as many. Without a file of the day, any file has the columns.
-    of_day = (
-        f"list_filter(string_split({literal(_BETWEEN.join(files))}, {literal(_BETWEEN)}), "
-        "file -> contains(file, '/local_date=' || CAST(day AS DATE) || '/'))"
-    )
-    source = read_files(EnergyBalanceIntervals, f"coalesce(nullif({of_day}, []), [{literal(files[0])}])")
+    of_day = {dt.date.fromisoformat(found[1]): file for file in files if (found := _DAY.search(file))}
+    if not of_day or len(of_day) < len(files):
+        return macro
+    # One text with a place of the same width for each calendar day: found without looking at the others.
+    first, last = min(of_day), max(of_day)
+    width = max(map(len, files))
+    days = (first + dt.timedelta(days=number) for number in range((last - first).days + 1))
+    paths = "".join(of_day.get(day, "").ljust(width) for day in days)
+    place = f"1 + {width} * greatest(0, CAST(day AS DATE) - DATE {literal(str(first))})"
+    path = f"rtrim(substr({literal(paths)}, {place}, {width}))"
+    # Without a file of the day, any file has the columns, and no row of it.
+    source = read_files(EnergyBalanceIntervals, f"coalesce(nullif({path}, ''), {literal(files[0])})")
     # The name of the detail means that file alone in the view's query.
     detail = storage(EnergyBalanceIntervals).table
     power = next(view.query for view in curated_views() if view.name == "v_power")
     return macro._replace(query=macro.query.replace(" v_power ", f" (WITH {detail} AS {source} {power}) "))
 
 
-# No path holds two slashes in a row.
-_BETWEEN = "//"
+_DAY = re.compile(r"/local_date=(\d{4}-\d{2}-\d{2})/[^/]*$")
