@@ -1,5 +1,7 @@
 """What became of figures that were there before: restated days, and adjustments of closed months."""
 
+from typing import Any
+
 import polars as pl
 
 from schemas.base import FINITE, Table, Utc, column, energy, ratio
@@ -112,6 +114,22 @@ REASONS = [
 # Why measured energies differ from SMA's energies of the intervals.
 VALUE_REASONS = [*(reason for reason in REASONS if reason != "no_vendor_value"), "before_inverter"]
 
+AGREES = "True where both are there and differ by no more than the tolerance."
+MEASURED_SHARE = "Share of the expected time that the measured figure covers."
+WOULD_BOOK = (
+    "Which figure SUNLEDGER_GAP_POLICY would book: measured, or vendor for gaps under the policy vendor."
+)
+
+
+def _difference(description: str) -> Any:
+    """Of two energies in kWh, null where one of them is."""
+    return column(description, unit="kWh", null="one of the two is null", ge=-FINITE, le=FINITE)
+
+
+def _tolerance(description: str) -> Any:
+    """How far such energies may differ, in kWh."""
+    return column(description, unit="kWh", null="SMA gives no figure", ge=0, le=FINITE)
+
 
 class Reconciliation(
     PlantKey,
@@ -141,12 +159,8 @@ class Reconciliation(
         null="there are none",
         isin=["EnergyBalance", "EnergyDc"],
     )
-    energy_values_difference_kwh: float = column(
-        "measured_kwh less energy_values_kwh; of a month the sum of its days'.",
-        unit="kWh",
-        null="one of the two is null",
-        ge=-FINITE,
-        le=FINITE,
+    energy_values_difference_kwh: float = _difference(
+        "measured_kwh less energy_values_kwh; of a month the sum of its days'."
     )
     energy_values_reason: str = column(
         "Why measured_kwh and energy_values_kwh differ, in the words of `reason`, by the same tolerance; "
@@ -154,16 +168,8 @@ class Reconciliation(
         null="there are no energy values",
         isin=VALUE_REASONS,
     )
-    difference_kwh: float = column(
-        "measured_kwh less vendor_kwh.", unit="kWh", null="one of the two is null", ge=-FINITE, le=FINITE
-    )
-    tolerance_kwh: float = column(
-        "How far the two may differ, by the thresholds of docs/quality.md.",
-        unit="kWh",
-        null="SMA gives no figure",
-        ge=0,
-        le=FINITE,
-    )
+    difference_kwh: float = _difference("measured_kwh less vendor_kwh.")
+    tolerance_kwh: float = _tolerance("How far the two may differ, by the thresholds of docs/quality.md.")
     reason: str = column(
         "Why they differ. none: they don't. rounding: within the tolerance. gap: the day has one and SMA's figure is "
         "larger. spike: a value of the day was set aside. hole_carried_over: a day beside it differs as much the other "
@@ -171,14 +177,9 @@ class Reconciliation(
         "unexplained: none of these. Of a month: that of its largest difference.",
         isin=REASONS,
     )
-    agrees: bool = column("True where both are there and differ by no more than the tolerance.")
-    coverage: float = ratio(
-        "Share of the expected time that the measured figure covers.", null="nothing was expected"
-    )
-    would_book: str = column(
-        "Which figure SUNLEDGER_GAP_POLICY would book: measured, or vendor for gaps under the policy vendor.",
-        isin=["measured", "vendor"],
-    )
+    agrees: bool = column(AGREES)
+    coverage: float = ratio(MEASURED_SHARE, null="nothing was expected")
+    would_book: str = column(WOULD_BOOK, isin=["measured", "vendor"])
 
 
 class ReconciliationYearly(
@@ -203,26 +204,15 @@ class ReconciliationYearly(
         le=FINITE,
     )
     vendor_kwh: float = energy("SMA's own figure of the month by its Year answer (of the year: the sum)")
-    difference_kwh: float = column(
-        "measured_kwh less vendor_kwh.", unit="kWh", null="one of the two is null", ge=-FINITE, le=FINITE
-    )
-    tolerance_kwh: float = column(
-        "How far the two may differ, by the thresholds of docs/quality.md for each of its days.",
-        unit="kWh",
-        null="SMA gives no figure",
-        ge=0,
-        le=FINITE,
+    difference_kwh: float = _difference("measured_kwh less vendor_kwh.")
+    tolerance_kwh: float = _tolerance(
+        "How far the two may differ, by the thresholds of docs/quality.md for each of its days."
     )
     reason: str = column(
         "Why they differ, as in reconciliation; gap: rows or days of the month are missing, and SMA's figure is "
         "larger. Of a year: that of its largest difference.",
         isin=REASONS,
     )
-    agrees: bool = column("True where both are there and differ by no more than the tolerance.")
-    coverage: float = ratio(
-        "Share of the expected time that the measured figure covers.", null="nothing was expected"
-    )
-    would_book: str = column(
-        "Which figure SUNLEDGER_GAP_POLICY would book: measured, or vendor for gaps under the policy vendor.",
-        isin=["measured", "vendor"],
-    )
+    agrees: bool = column(AGREES)
+    coverage: float = ratio(MEASURED_SHARE, null="nothing was expected")
+    would_book: str = column(WOULD_BOOK, isin=["measured", "vendor"])
