@@ -242,7 +242,9 @@ def _pv_set_aside(keys: Sequence[str]) -> pl.Expr:
     there = pl.col(f"{BY_DAY}_w").is_not_null()
     known = pl.when(~pl.col("flagged")).then(there)
     before, after = known.forward_fill().over(keys), known.backward_fill().over(keys)
-    return pl.col("flagged") & ~there & (before | after).fill_null(value=True)
+    # The day's first and last rows have a neighbour on one side only.
+    either = pl.coalesce(before | after, before, after, pl.lit(value=True))
+    return pl.col("flagged") & ~there & either
 
 
 def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]) -> pl.Schema:

@@ -1,123 +1,28 @@
 """Days: energies with the time that they cover, silence that is no zero, and a status to go by."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.daily import DECISIVE, METERED, summarize_day
 from pipeline.sun import daylight
-from schemas import CoverageDaily, EnergyDaily, polars_schema
-from schemas.quantities import ENERGY_BALANCE
-from tests.core.answers import examples
+from schemas import CoverageDaily, polars_schema
+from tests.core.plant_day import (
+    DAY,
+    HOUR,
+    QUANTITIES,
+    Asked,
+    Span,
+    asked,
+    every,
+    figures,
+    frame,
+    summary,
+)
 from warehouse.frames import validate
-
-DAY = dt.date(2025, 7, 9)
-START = dt.datetime(2025, 7, 9, tzinfo=dt.UTC)
-HOUR = dt.timedelta(hours=1)
-MINUTE = dt.timedelta(minutes=1)
-QUANTITIES = [each.column for each in ENERGY_BALANCE.powers]
-SCHEMA = {
-    "plant_id": pl.String,
-    "interval_start": pl.Datetime("us", "UTC"),
-    "interval_end": pl.Datetime("us", "UTC"),
-    "bridged_s": pl.Int32,
-    "flagged": pl.Boolean,
-    "suspect": pl.Boolean,
-    **{f"{name}_{unit}": pl.Float64 for name in QUANTITIES for unit in ("w", "kwh")},
-}
-
-
-@dataclass(frozen=True)
-class Span:
-    """An interval row: minutes from midnight, and mean powers of the quantities that it has."""
-
-    begin: int
-    end: int
-    watts: Mapping[str, float] = field(default_factory=lambda: {"pv_generation": 1000.0})
-    flagged: bool = False
-    bridged_s: int | None = 0
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was known of a plant when it was asked, in minutes from midnight."""
-
-    sunrise: int | None = 240
-    sunset: int | None = 1200
-    start_up: int | None = None
-    ended: int | None = None
-    final: bool = True
-    expects: tuple[str, ...] = ("pv_generation",)
-    hours: int = 24
-
-
-def moment(minutes: int | None) -> dt.datetime | None:
-    return None if minutes is None else START + minutes * MINUTE
-
-
-def frame(spans: Sequence[Span], plant: str = "1") -> pl.DataFrame:
-    rows = []
-    for span in spans:
-        values = {f"{name}_w": watts for name, watts in span.watts.items()}
-        values |= {
-            f"{name}_kwh": watts * (span.end - span.begin) / 60_000 for name, watts in span.watts.items()
-        }
-        times = {"interval_start": moment(span.begin), "interval_end": moment(span.end)}
-        rows.append({"plant_id": plant, **times, "flagged": span.flagged, "suspect": False} | values)
-        rows[-1]["bridged_s"] = span.bridged_s
-    return pl.DataFrame(rows, schema=SCHEMA)
-
-
-def asked(**plants: Asked) -> pl.DataFrame:
-    times = ("day_start", "day_end", "sunrise", "sunset", "start_up", "ended")
-    rows = [
-        {
-            "plant_id": plant,
-            "day_start": START,
-            "day_end": START + known.hours * HOUR,
-            "sunrise": moment(known.sunrise),
-            "sunset": moment(known.sunset),
-            "start_up": moment(known.start_up),
-            "ended": moment(known.ended),
-            "final": known.final,
-            "expects": list(known.expects),
-        }
-        for plant, known in plants.items()
-    ]
-    schema = {
-        "plant_id": pl.String,
-        **dict.fromkeys(times, pl.Datetime("us", "UTC")),
-        "final": pl.Boolean,
-        "expects": pl.List(pl.String),
-    }
-    return pl.DataFrame(rows, schema=schema)
-
-
-def summary(spans: Sequence[Span], known: Asked | None = None) -> dict[str, object]:
-    """The day's row of one plant."""
-    figures = summarize_day(
-        [frame(spans)], asked(**{"1": known or Asked()}), keys=["plant_id"], quantities=QUANTITIES
-    )
-    daily = figures.rows.with_columns(local_date=pl.lit(DAY)).select(polars_schema(EnergyDaily).names())
-    validate(EnergyDaily, daily, {"local_date": DAY})
-    (row,) = daily.rows(named=True)
-    return row
-
-
-def every(step: int, begin: int = 0, end: int = 1440, **watts: float) -> list[Span]:
-    values = watts or {"pv_generation": 1000.0}
-    return [Span(at, at + step, values) for at in range(begin, end, step)]
-
-
-def figures(row: Mapping[str, object]) -> tuple[object, ...]:
-    return tuple(row[name] for name in ("covered_h", "expected_h", "coverage", "largest_gap_min", "status"))
-
 
 # ---- energies --------------------------------------------------------------------------------------------------------
 
@@ -172,7 +77,7 @@ def test_a_row_that_is_flagged_for_something_else_at_night_is_no_hole() -> None:
         )
         for at in range(0, 1440, 60)
     ]
-    for number in (1, 2):
+    for number in (0, 1, 22, 23):
         day[number] = replace(day[number], flagged=True)
     row = summary(day)
     assert (row["covered_h"], row["coverage"], row["status"]) == (24.0, 1.0, "complete")
@@ -448,149 +353,6 @@ def test_the_sun_of_the_far_north_is_of_the_kind_that_is_assumed_here() -> None:
     assert sunrise == noon == sunset
     sunrise, _, sunset = daylight(plants, dt.date(2025, 6, 21)).row(0)[1:]
     assert sunset - sunrise == 24 * HOUR
-
-
-# ---- any day equals an oracle ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cover:
-    """Expected and covered minutes, and the largest gap, of the spans that count."""
-
-    expected: int
-    covered: int
-    gap: float
-
-    @property
-    def holed(self) -> bool:
-        return self.gap > 0 or (self.expected > 0 and self.covered == 0)
-
-
-def cover(spans: Sequence[Span], known: Asked, *, metered: bool, ends: Sequence[Span]) -> Cover:
-    """By the rules' text, in minutes; `ends` are the day's first and last rows with a value."""
-    day_end = known.hours * 60
-    begin, finish = 0, day_end
-    if not metered and known.sunrise is not None and known.sunset is not None:
-        begin, finish = max(known.sunrise, 0), min(known.sunset, day_end)
-    elif not metered and ends:
-        begin, finish = ends[0].begin, ends[-1].end
-    begin = max(begin, known.start_up or 0)
-    finish = max(min(finish, day_end if known.ended is None else known.ended), begin)
-    minutes = set(range(begin, finish))
-    covered = {minute for span in spans for minute in range(span.begin, span.end)} & minutes
-    gaps, edge = [0], 0 if metered else 60
-    if spans:
-        gaps.append(min(spans[0].begin, finish) - begin - edge)
-        gaps += [
-            min(later.begin, finish) - max(earlier.end, begin)
-            for earlier, later in zip(spans, spans[1:], strict=False)  # noqa: RUF007 - one look at pairs
-        ]
-        gaps.append(finish - max(spans[-1].end, begin) - edge)
-    else:
-        gaps.append(finish - begin)
-    return Cover(len(minutes), len(covered), float(max(gaps)))
-
-
-def status_of(found: Cover, rows: int, known: Asked, *, holes: bool = False) -> str:
-    if not known.final:
-        return "provisional"
-    if not rows:
-        return "missing"
-    return "partial" if found.holed or holes else "complete"
-
-
-def shown(found: Cover, rows: int, flagged: int) -> dict[str, object]:
-    return {
-        "expected_h": found.expected / 60,
-        "covered_h": found.covered / 60,
-        "coverage": found.covered / found.expected if found.expected else None,
-        "largest_gap_min": found.gap,
-        "n_rows": rows,
-        "n_flagged": flagged,
-    }
-
-
-def expected(spans: Sequence[Span], known: Asked) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
-    """The day's figures and those of each quantity."""
-    holes = [span for span in spans if span.flagged and "pv_generation" not in span.watts]
-    valued = [span for span in spans if span.watts and span not in holes]
-    metered = any(name in METERED for span in spans for name in span.watts)
-    quantities = {}
-    holed = False
-    for name in {name for span in spans for name in span.watts} | set(known.expects):
-        own = [span for span in spans if name in span.watts]
-        lost = sum(span.flagged for span in spans) - sum(span.flagged for span in own) if own else 0
-        awake = name != "pv_generation" and (metered or not own)
-        found = cover(own, known, metered=awake, ends=valued if own else [])
-        quantities[name] = shown(found, len(own), lost) | {"status": status_of(found, len(own), known)}
-        holed |= bool(own) and name in DECISIVE and found.holed
-    day = cover(valued, known, metered=metered, ends=valued)
-    status = status_of(day, len(spans), known, holes=holed)
-    return shown(day, len(spans), sum(span.flagged for span in spans)) | {"status": status}, quantities
-
-
-powers = st.dictionaries(
-    st.sampled_from(["pv_generation", "battery_charging"]), st.floats(0, 1e5), max_size=2
-)
-metered_powers = st.dictionaries(
-    st.sampled_from(["pv_generation", "grid_feed_in"]), st.floats(0, 1e5), max_size=2
-)
-
-
-@st.composite
-def plant_days(draw: st.DrawFn) -> tuple[list[Span], Asked]:
-    hours = draw(st.sampled_from([23, 24, 25]))
-    sunrise, length = draw(st.integers(-60, 800)), draw(st.integers(0, 1500))
-    sun = draw(st.sampled_from([(None, None), (sunrise, sunrise + length)]))
-    start_up = draw(st.sampled_from([None, None, -5000, 300, 1200]))
-    ended = draw(st.sampled_from([None, None, None, 500, 1000]))
-    expects = draw(st.sampled_from([("pv_generation",), DECISIVE]))
-    final = draw(st.integers(0, 5)) > 0
-    known = Asked(*sun, start_up=start_up, ended=ended, final=final, hours=hours, expects=expects)
-    kind = draw(st.sampled_from([powers, metered_powers]))
-    cuts = sorted(draw(st.sets(st.integers(0, hours * 60), max_size=24)))
-    kept = draw(st.lists(st.booleans(), min_size=len(cuts), max_size=len(cuts)))
-    pairs = zip(cuts, cuts[1:], kept, strict=False)
-    return [
-        Span(low, high, draw(kind), draw(st.integers(0, 9)) == 0) for low, high, keep in pairs if keep
-    ], known
-
-
-@examples(120, shrink=False)
-@given(st.lists(plant_days(), min_size=1, max_size=6), st.integers(1, 40))
-def test_every_figure_equals_the_oracle_however_the_rows_are_cut(
-    drawn: list[tuple[list[Span], Asked]], size: int
-) -> None:
-    plants = {str(number): day for number, day in enumerate(drawn)}
-    rows = pl.concat([frame(spans, plant) for plant, (spans, _) in plants.items()])
-    known = asked(**{plant: day for plant, (_, day) in plants.items()})
-    cut = [rows[at : at + size] for at in range(0, rows.height, size)]
-    table, named = summarize_day(cut, known, keys=["plant_id"], quantities=QUANTITIES)
-    whole = summarize_day([rows], known, keys=["plant_id"], quantities=QUANTITIES)
-    assert table.equals(whole.rows)
-    assert named.equals(whole.quantities)
-    assert table["plant_id"].to_list() == list(plants)
-    for found, (spans, day) in zip(table.rows(named=True), plants.values(), strict=True):
-        of_day, of_quantities = expected(spans, day)
-        mine = {
-            each["quantity"]: each for each in named.rows(named=True) if each["plant_id"] == found["plant_id"]
-        }
-        assert mine.keys() == of_quantities.keys()
-        for quantity, values in of_quantities.items():
-            for name, value in values.items():
-                close = pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
-                assert mine[quantity][name] == close, (quantity, name)
-            assert mine[quantity]["energy_kwh"] == found[f"{quantity}_kwh"]
-        for name, value in of_day.items():
-            assert found[name] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value), (
-                name
-            )
-        for name in QUANTITIES:
-            own = [span for span in spans if name in span.watts]
-            energy = sum(Fraction(span.watts[name]) * (span.end - span.begin) / 60_000 for span in own)
-            assert found[f"{name}_kwh"] == (pytest.approx(float(energy), rel=1e-12) if own else None)
-            hours = sum(span.end - span.begin for span in own) / 60
-            assert found[f"{name}_covered_h"] == (pytest.approx(hours, rel=1e-12) if own else None)
 
 
 def test_devices_are_summed_each_by_itself() -> None:

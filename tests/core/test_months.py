@@ -12,7 +12,7 @@ from pipeline.daily import summarize_months
 from schemas import EnergyDaily, EnergyMonthly, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from tests.core.answers import examples
-from tests.core.test_daily import figures
+from tests.core.plant_day import figures
 from warehouse.frames import validate
 
 QUANTITIES = [each.column for each in ENERGY_BALANCE.powers]
