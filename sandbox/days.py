@@ -58,29 +58,24 @@ def dates(first: date, last: date) -> Iterator[date]:
 
 def labels(ends: Seconds, zone: str) -> Labels:
     """The labels of these interval ends, `YYYY-MM-DDTHH:MM:SS` in `zone`'s wall clock; shared, so read-only."""
-    return _labels(np.ascontiguousarray(ends).tobytes(), zone)
+    if not len(ends):
+        return np.empty(0, dtype="S19")
+    first, last = (_offset(int(instant), zone) for instant in (ends[0], ends[-1]))
+    if first == last and ends[-1] - ends[0] < _CALM_S:
+        return _written((ends + first).tobytes())
+    series = pl.from_epoch(pl.Series(ends), time_unit="s").dt.replace_time_zone("UTC")
+    naive = series.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    return _written(naive.dt.epoch("s").to_numpy().tobytes())
 
 
 @lru_cache(maxsize=256)
-def _labels(ends: bytes, zone: str) -> Labels:
-    """Cached by content: all plants of a zone and step share their labels."""
-    instants = np.frombuffer(ends, dtype=np.int64)
-    if not len(instants):
-        return np.empty(0, dtype="S19")
-    first, last = (_offset(int(instant), zone) for instant in (instants[0], instants[-1]))
-    if first == last and instants[-1] - instants[0] < _CALM_S:
-        wall = instants + first
-    else:
-        series = pl.from_epoch(pl.Series(instants), time_unit="s").dt.replace_time_zone("UTC")
-        naive = series.dt.convert_time_zone(zone).dt.replace_time_zone(None)
-        wall = naive.dt.epoch("s").to_numpy()
-    labelled = _written(wall)
-    labelled.setflags(write=False)
-    return labelled
+def _written(wall_clock: bytes) -> Labels:
+    """Seconds of a wall clock since 1970 (int64) as text.
 
-
-def _written(wall: Seconds) -> Labels:
-    """Seconds of a wall clock since 1970 as text; parts are looked up, for numpy takes far longer to write each."""
+    Parts are looked up, for numpy takes far longer to write each. Cached by content: on a day without a change of
+    clocks all zones share their labels.
+    """
+    wall = np.frombuffer(wall_clock, dtype=np.int64)
     day, second = np.divmod(wall, 86400)
     minute, second = np.divmod(second, 60)
     days = np.arange(day.min(), day.max() + 1).astype("datetime64[D]")
@@ -89,6 +84,7 @@ def _written(wall: Seconds) -> Labels:
     text[:, 10:16] = _minutes()[minute]
     text[:, 16:] = _seconds()[second]
     labelled: Labels = text.reshape(-1).view("S19")
+    labelled.setflags(write=False)
     return labelled
 
 

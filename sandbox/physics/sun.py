@@ -14,17 +14,21 @@ CELL_S = 300
 """Length of a cell, the model's grain in time."""
 
 _DAY = 86400
+_HORIZON_DEG = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sky:
-    """Sun position in degrees and clear-sky irradiance in W/m², one value a cell."""
+    """Clear-sky irradiance in W/m² and where the sun stands, one value a cell; all zero while it is down.
 
-    zenith: Floats
-    azimuth: Floats
+    The sun is a vector of length one: `up` from level ground, to the `north`, to the `east`.
+    """
+
+    up: Floats
+    north: Floats
+    east: Floats
     ghi: Floats
     dni: Floats
-    dhi: Floats
 
 
 def clear_sky(site: Site, instants: Seconds) -> Sky:
@@ -38,20 +42,22 @@ def clear_sky(site: Site, instants: Seconds) -> Sky:
     hour_angle = np.radians(minutes / 4 - 180)
     latitude = np.radians(site.latitude)
     zenith = solarposition.solar_zenith_analytical(latitude, hour_angle, declination)
+    # By night all is zero: nothing else is computed of it.
+    up = np.flatnonzero(np.degrees(zenith) < _HORIZON_DEG)
+    zenith = zenith[up]
     with np.errstate(divide="ignore", invalid="ignore"):
-        azimuth = np.degrees(
-            solarposition.solar_azimuth_analytical(latitude, hour_angle, declination, zenith)
-        )
-    zenith = np.degrees(zenith)
-    sky = clearsky.simplified_solis(90 - zenith)
-    up = zenith < 90  # noqa: PLR2004 - the horizon
-    return Sky(
-        zenith=zenith,
-        azimuth=np.nan_to_num(azimuth, nan=180.0),
-        ghi=np.where(up, sky["ghi"], 0.0),
-        dni=np.where(up, sky["dni"], 0.0),
-        dhi=np.where(up, sky["dhi"], 0.0),
+        azimuth = solarposition.solar_azimuth_analytical(latitude, hour_angle[up], declination[up], zenith)
+    azimuth = np.nan_to_num(azimuth, nan=np.pi)
+    irradiance = clearsky.simplified_solis(90 - np.degrees(zenith))
+    values = np.zeros((5, len(instants)))
+    values[:, up] = (
+        np.cos(zenith),
+        np.sin(zenith) * np.cos(azimuth),
+        np.sin(zenith) * np.sin(azimuth),
+        irradiance["ghi"],
+        irradiance["dni"],
     )
+    return Sky(*values)
 
 
 def _day_of_year(instants: Seconds) -> Floats:

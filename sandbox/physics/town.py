@@ -30,7 +30,7 @@ class TownDays:
 
     @property
     def sun(self) -> tuple[Floats, Floats, Floats]:
-        """Where the sun stands, as a vector of length one: upwards, to the north, to the east."""
+        """Where the sun stands: a vector of length one upwards, to the north, to the east; zero while it is down."""
         return self._of(_UP), self._of(_NORTH), self._of(_EAST)
 
     @property
@@ -85,10 +85,8 @@ def _town_block(site: Site, number: int) -> Floats:
     middles = (number * _BLOCK_CELLS + np.arange(_BLOCK_CELLS, dtype=np.int64)) * CELL_S + CELL_S // 2
     fraction = (middles / _DAY + site.longitude / 360) % 1.0
     sky = clear_sky(site, middles)
-    zenith, azimuth = np.radians(sky.zenith), np.radians(sky.azimuth)
     values = np.empty((8, _BLOCK_CELLS))
-    values[_UP] = np.cos(zenith)
-    values[_NORTH], values[_EAST] = np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth)
+    values[_UP], values[_NORTH], values[_EAST] = sky.up, sky.north, sky.east
     values[_GHI], values[_DNI] = sky.ghi, sky.dni
     values[_HOUR] = fraction * 24
     values[_HABIT] = load.daily_profile(values[_HOUR])

@@ -40,23 +40,19 @@ def sheets(plants: Sequence[Plant], flows: Flows) -> Iterator[Sheet]:
 
 def _columns(plants: list[Plant], flows: Flows, step_s: int) -> Columns:
     """The balance of plants of one step; NaN in the fields that a plant does not have."""
-    power = {
-        name: _known(plants, name, row_means(watts, step_s))
-        for name, watts in sma_fields.balance_power(flows).items()
-        if any(sma_fields.has(plant, name) for plant in plants)
-    }
+    names = [sma_fields.balance_names(plant) for plant in plants]
+    power = {}
+    for name, watts in sma_fields.balance_power(flows).items():
+        known = np.array([name in some for some in names])
+        if known.any():
+            rows = row_means(watts, step_s)
+            power[name] = rows if known.all() else np.where(known[:, None], rows, np.nan)
     columns = power | sma_fields.rates(power)
     capacity = np.array([plant.battery.capacity_wh if plant.battery else np.nan for plant in plants])
     if not np.isnan(capacity).all():
         stored = at_row_ends(flows.stored_wh, step_s)
         columns["batteryStateOfCharge"] = 100.0 * stored / capacity[:, None]
     return columns
-
-
-def _known(plants: list[Plant], name: str, rows: Floats) -> Floats:
-    """The rows of the plants that have the field, NaN in those of the others."""
-    known = np.array([sma_fields.has(plant, name) for plant in plants])
-    return rows if known.all() else np.where(known[:, None], rows, np.nan)
 
 
 def kind_of(plant: Plant) -> tuple[int, bool, bool, bool, float]:
@@ -72,10 +68,15 @@ def kind_of(plant: Plant) -> tuple[int, bool, bool, bool, float]:
 
 def row_means(cells: Floats, step_s: int) -> Floats:
     """Mean of each row's cells."""
-    if step_s == CELL_S:
+    each = step_s // CELL_S
+    if each == 1:
         return cells
-    result: Floats = cells.reshape(*cells.shape[:-1], -1, step_s // CELL_S).mean(axis=-1)
-    return result
+    # Cell by cell in all rows at once: numpy's own mean takes three times as long for so few cells a row.
+    total = cells[..., ::each].copy()
+    for cell in range(1, each):
+        total += cells[..., cell::each]
+    total /= each
+    return total
 
 
 def at_row_ends(cells: _Values, step_s: int) -> _Values:

@@ -3,6 +3,9 @@
 `*_power` functions give W of every cell (days, cells); `*_other` functions give the fields that are no energy.
 """
 
+import dataclasses
+from functools import lru_cache
+
 import numpy as np
 
 from sandbox.fleet.plants import Device, Plant, Role
@@ -22,21 +25,28 @@ SETS_OF_ROLE: dict[Role, tuple[str, ...]] = {
 }
 
 
-_KNOWN_WITHOUT_METER = ("pvGeneration", "totalGeneration")
+def balance_names(plant: Plant) -> tuple[str, ...]:
+    """The energy fields of the plant's EnergyBalance, in the order of writing."""
+    return _balance_names(plant.metered, plant.battery is not None, plant.diesel_w > 0)
 
 
-def has(plant: Plant, name: str) -> bool:
-    """Whether the plant's EnergyBalance has this field: without a meter only the generation is known."""
-    if not plant.metered:
-        return name in _KNOWN_WITHOUT_METER
-    if name in ("batteryCharging", "batteryDischarging", "batteryStateOfCharge"):
-        return plant.battery is not None
-    return name != "dieselGeneration" or plant.diesel_w > 0
+@lru_cache(maxsize=8)
+def _balance_names(metered: bool, battery: bool, diesel: bool) -> tuple[str, ...]:
+    nothing = np.zeros(1)
+    names = balance_power(Flows(*(nothing for _ in dataclasses.fields(Flows))))  # type: ignore[arg-type]
+    if not metered:  # then only the generation is known
+        return ("pvGeneration", "totalGeneration")
+    return tuple(
+        name
+        for name in names
+        if (battery or not name.startswith("battery")) and (diesel or name != "dieselGeneration")
+    )
 
 
 def plant_power(plant: Plant, flows: Flows) -> Columns:
     """The power of the plant's EnergyBalance."""
-    return {name: watts for name, watts in balance_power(flows).items() if has(plant, name)}
+    power = balance_power(flows)
+    return {name: power[name] for name in balance_names(plant)}
 
 
 def balance_power(flows: Flows) -> Columns:

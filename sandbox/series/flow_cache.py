@@ -158,7 +158,10 @@ class FlowCache:
         if self._order.over_days:
             return [(plant, day + timedelta(days=ahead)) for ahead in range(1 + min(reach, DAYS_AT_ONCE - 1))]
         followers = (row for row in self._followers(plant, day, 2 * reach) if _key(row) not in self._places)
-        return [(plant, day), *islice(followers, min(reach, PLANTS_AT_ONCE - 1))]
+        most = min(reach, PLANTS_AT_ONCE - 1)
+        ahead = list(islice(followers, most + most // 2))
+        # A few that would be left over come along: alone they would cost far more.
+        return [(plant, day), *(ahead if next(followers, None) is None else ahead[:most])]
 
     def _told_or_tried(self) -> int:
         """How many rows shall come along; now and then some, even if all that came along of late came in vain."""

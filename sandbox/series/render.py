@@ -4,13 +4,14 @@ Absent values (NaN) become absent keys.
 """
 
 from functools import lru_cache
+from itertools import compress
 
 import numpy as np
 import orjson
 
 from sandbox.days import Labels
 from sandbox.series.pages import page_lists
-from sandbox.series.slots import Fields, around_numbers, precision
+from sandbox.series.slots import Fields, around_numbers, fields_of_slots, precision
 from sandbox.series.table import Columns, Floats
 
 ROWS_A_PAGE = 8 * 288
@@ -48,9 +49,10 @@ def _held(fields: Fields, numbers: Floats) -> tuple[Fields, Floats]:
     there = np.isfinite(numbers).any(axis=1)
     if there.all():
         return fields, numbers
-    slots = np.repeat(np.arange(len(fields)), [elements or 1 for _, elements in fields])
-    held = np.unique(slots[there])
-    return tuple(fields[number] for number in held), numbers[np.isin(slots, held)]
+    owners = fields_of_slots(fields)
+    held = np.zeros(len(fields), dtype=bool)
+    held[owners[there]] = True
+    return tuple(compress(fields, held)), numbers[held[owners]]
 
 
 def _list_alone(fields: Fields, labels: Labels, numbers: Floats) -> bytes:

@@ -1,7 +1,6 @@
 """Measurements of a simulated plant."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import date
 from itertools import groupby
 
@@ -17,8 +16,6 @@ from sandbox.series import sets
 from sandbox.series.balance import at_row_ends, balance_rows, row_means, sheets
 from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, energies_of
 from sandbox.series.table import EMPTY, Columns, Sheet, Table
-
-_FLOWS = tuple(item.name for item in fields(Flows))
 
 
 class SimulatedSource:
@@ -124,8 +121,7 @@ class SimulatedSource:
         if device is None:
             if set_type == sets.GRID_SETTINGS:
                 return {}
-            names = _balance_names(self.plant)
-            return {name: (name, 1.0) for name in names}
+            return {name: (name, 1.0) for name in sma_fields.balance_names(self.plant)}
         load = CHARGER if device.role is Role.CHARGER else "totalConsumption"
         table: dict[str, dict[str, tuple[str, float]]] = {
             sets.PV: {"pvGeneration": ("pvGeneration", device.share)},
@@ -200,13 +196,6 @@ class SimulatedSource:
         if set_type == sets.POWER_DC:
             return sma_fields.dc_fields(dc, noise)
         return sma_fields.ac_fields(self.plant, row_means(flows.pv, step) * device.share, noise)
-
-
-def _balance_names(plant: Plant) -> tuple[str, ...]:
-    """The names of the balance's energy fields; they depend on the plant's equipment alone."""
-    nothing = np.zeros(1)
-    empty = Flows(*(nothing for _ in _FLOWS))  # type: ignore[arg-type]
-    return tuple(sma_fields.plant_power(plant, empty))
 
 
 def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> Table:
