@@ -65,18 +65,21 @@ class TownDays:
 
 def town_days(sites: list[Site], days: list[date]) -> TownDays:
     """The towns of all rows; the days must have the same number of cells."""
-    spans = [day_span(day, site.zone) for site, day in zip(sites, days, strict=True)]
+    rows = list(zip(sites, days, strict=True))
+    places = {town_day: place for place, town_day in enumerate(dict.fromkeys(rows))}
+    spans = [day_span(day, site.zone) for site, day in places]
     starts, cells = np.array([start for start, _ in spans]), (spans[0][1] - spans[0][0]) // CELL_S
-    values = np.empty((8, len(sites), cells))
-    for row, (site, (start, _)) in enumerate(zip(sites, spans, strict=True)):
-        number, skip = divmod(start // CELL_S, _BLOCK_CELLS)
+    values = np.empty((8, len(places), cells))
+    for (site, day), place in places.items():
+        number, skip = divmod(int(starts[place]) // CELL_S, _BLOCK_CELLS)
         held = min(cells, _BLOCK_CELLS - skip)
-        values[:, row, :held] = _town_block(site, number)[:, skip : skip + held]
+        values[:, place, :held] = _town_block(site, number)[:, skip : skip + held]
         if held < cells:
-            values[:, row, held:] = _town_block(site, number + 1)[:, : cells - held]
-    seasons = [weather.season_temperature(site, day) for site, day in zip(sites, days, strict=True)]
-    values[_AIR] += np.array(seasons)[:, None]
-    return TownDays(starts[:, None] + CELL_S * np.arange(1, cells + 1), values)
+            values[:, place, held:] = _town_block(site, number + 1)[:, : cells - held]
+        values[_AIR, place] += weather.season_temperature(site, day)
+    of_rows = np.array([places[row] for row in rows])
+    ends = starts[of_rows, None] + CELL_S * np.arange(1, cells + 1)
+    return TownDays(ends, values.take(of_rows, axis=1))
 
 
 @lru_cache(maxsize=KEPT_BLOCKS)

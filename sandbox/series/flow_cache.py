@@ -19,9 +19,13 @@ from sandbox.series.balance import kind_of
 from sandbox.series.table import Columns, Floats
 
 PLANTS_AT_ONCE = 96
+"""Half as many more where none are left then."""
 DAYS_AT_ONCE = 8
-FIRST_REACH = 15
-"""How many rows come along as long as nothing is known: a small fleet's day, or a week of a plant."""
+FIRST_REACH = 63
+"""How many rows come along as long as nothing is known: a small fleet's day, or a week of a plant.
+
+Many, for the days of a fleet are asked soon even if in no order; fewer as soon as they come in vain.
+"""
 _TRIED, _TRIED_EVERY = 3, 8
 """How many rows come along now and then where nothing that came along was used of late."""
 

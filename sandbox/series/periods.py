@@ -77,7 +77,7 @@ class Periods:
         if not self._days("day", day) or (self.rules.basis == "utc" and self.rules.day_of == "utc"):
             return
         for sheet in source.neighbours(day):
-            done = [at for at, plant in enumerate(sheet.plants) if self._is_complete(plant, day)]
+            done = self._complete(sheet.plants, day)
             if not done or (self.rules.fold == "merged" and sheet.ends[0, -1] - sheet.ends[0, 0] >= _ONE_DAY):
                 continue
             plants = [sheet.plants[at] for at in done]
@@ -90,14 +90,19 @@ class Periods:
             columns = {name: values if whole else values[done] for name, values in sheet.columns.items()}
             yield plants, np.stack([texts[plant.zone] for plant in plants]), columns
 
-    def _is_complete(self, plant: Plant, day: date) -> bool:
-        """Whether the plant had begun by that day, and its portal has processed it."""
-        begin, _ = day_span(day, plant.zone)
-        available = self._clock.now() - plant.delay_s
-        return (
-            begin >= plant.started_at.timestamp()
-            and local_midnight(day + timedelta(days=2), plant.zone) <= available
-        )
+    def _complete(self, plants: list[Plant], day: date) -> list[int]:
+        """Which of the plants had begun by that day, and have a portal that has processed it."""
+        now, after = self._clock.now(), day + timedelta(days=2)
+        spans = {
+            zone: (local_midnight(day, zone), local_midnight(after, zone))
+            for zone in {plant.zone for plant in plants}
+        }
+        return [
+            at
+            for at, plant in enumerate(plants)
+            if spans[plant.zone][0] >= plant.started_at.timestamp()
+            and spans[plant.zone][1] <= now - plant.delay_s
+        ]
 
     def _labelled(self, source: Source, set_type: str, table: Table, *, energy: bool, complete: bool) -> Rows:
         shown = table.in_energy() if energy else table
