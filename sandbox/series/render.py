@@ -14,7 +14,7 @@ from sandbox.series.pages import page_lists
 from sandbox.series.slots import Fields, around_numbers, fields_of_slots, precision
 from sandbox.series.table import Columns, Floats
 
-ROWS_A_PAGE = 8 * 288
+ROWS_A_PAGE = 16 * 288
 """Few enough that a page stays near the processor, enough that each step over it is worth its call."""
 
 
