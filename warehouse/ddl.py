@@ -37,20 +37,21 @@ def create_file_view(model: type[Table], groups: Iterable[Sequence[str]]) -> str
     the model's own in any case: an empty select that spells them out leads the union. Groups serve in place
     of `union_by_name`, which opens every file for every query (0.2 s for 1,500 files, against 0.02 s).
     """
-    parts = [_empty(columns(model)), *(read_files(model, _list(files)) for files in groups)]
+    reads = (f"(FROM {read_files(model, _list(files))})" for files in groups)
+    parts = [_empty(columns(model)), *reads]
     union = " UNION ALL BY NAME ".join(parts)
     names = ", ".join(identifier(c.name) for c in columns(model))
     return f"CREATE VIEW {identifier(storage(model).table)} AS SELECT {names} FROM ({union})"  # noqa: S608
 
 
 def read_files(model: type[Table], files: str) -> str:
-    """A select of all columns of Parquet files of the model, of which `files` is SQL's list of paths."""
+    """The table function that reads Parquet files of the model; `files` is SQL for a path or a list of paths."""
     partition = [c for c in columns(model) if c.name in storage(model).partition]
     options = ""
     if partition:
         types = ", ".join(f"{literal(c.name)}: {c.duckdb_type}" for c in partition)
         options = f", hive_partitioning = true, hive_types = {{{types}}}"
-    return f"(SELECT * FROM read_parquet({files}{options}))"  # noqa: S608
+    return f"read_parquet({files}{options})"
 
 
 def comments(model: type[Table], kind: str) -> list[str]:

@@ -5,11 +5,12 @@ extension is loaded from anywhere.
 """
 
 import datetime as dt
+import os.path
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schemas import EnergyBalanceIntervals, storage
+from schemas import EnergyBalanceIntervals
 from warehouse.ddl import literal, read_files
 from warehouse.views import curated_views
 
@@ -90,25 +91,34 @@ def create(macro: Macro) -> list[str]:
 def from_the_days_file(macro: Macro, files: Sequence[str]) -> Macro:
     """The same rows of v_power, read from the file of the day in the macro's parameter `day` alone.
 
-    Whoever asks the view has DuckDB look at the path of every day's file first, which takes longer than to read one.
-    Where a day has several files the macro stays as it is.
+    Whoever asks the view has DuckDB look at the path of every day's file first, which takes longer than to read one,
+    and join all rows with all plants. What is left takes milliseconds, most of them for the plan: so it has no layer
+    that it can do without. Where a day has several files the macro stays as it is.
     """
     of_day = {dt.date.fromisoformat(found[1]): file for file in files if (found := _DAY.search(file))}
     if not of_day or len(of_day) < len(files):
         return macro
-    # One text with a place of the same width for each calendar day: found without looking at the others.
     first, last = min(of_day), max(of_day)
-    width = max(map(len, files))
-    days = (first + dt.timedelta(days=number) for number in range((last - first).days + 1))
-    paths = "".join(of_day.get(day, "").ljust(width) for day in days)
-    place = f"1 + {width} * greatest(0, CAST(day AS DATE) - DATE {literal(str(first))})"
-    path = f"rtrim(substr({literal(paths)}, {place}, {width}))"
-    # Without a file of the day, any file has the columns, and no row of it.
-    source = read_files(EnergyBalanceIntervals, f"coalesce(nullif({path}, ''), {literal(files[0])})")
-    # The name of the detail means that file alone in the view's query.
-    detail = storage(EnergyBalanceIntervals).table
-    power = next(view.query for view in curated_views() if view.name == "v_power")
-    return macro._replace(query=macro.query.replace(" v_power ", f" (WITH {detail} AS {source} {power}) "))
+    n_days = (last - first).days + 1
+    # One text with a place of the same width for each calendar day: found without looking at the others. The
+    # text is copied whenever the macro is called, so what all paths begin with is no part of it.
+    alike = os.path.commonprefix(files)  # noqa: RUF071 - a text, not a folder
+    widths = {len(file) - len(alike) for file in files}
+    width = max(widths)
+    # Any file will do where the day has none: it has the columns, and no row of the day. So has that of the first or
+    # the last day for all days outside.
+    days = (first + dt.timedelta(days=number) for number in range(n_days))
+    places = "".join(of_day.get(day, files[0])[len(alike) :].ljust(width) for day in days)
+    place = f"greatest(0, least({n_days - 1}, CAST(day AS DATE) - DATE {literal(str(first))}))"
+    name = f"substr({literal(places)}, 1 + {width} * {place}, {width})"
+    # The lake's own names are of one length.
+    path = f"concat({literal(alike)}, {name if len(widths) == 1 else f'rtrim({name})'})"
+    source = read_files(EnergyBalanceIntervals, path)
+    # The columns of the view, with the plant found once: its time zone is then known before the rows are.
+    columns = next(view.query for view in curated_views() if view.name == "v_power").partition("\nFROM ")[0]
+    plants = "(SELECT name, timezone FROM plants WHERE plant_id = plant) AS plants"
+    rows = "power.plant_id = plant AND power.local_date = CAST(day AS DATE)"
+    return macro._replace(query=f"{columns} FROM {source} AS power LEFT JOIN {plants} ON true WHERE {rows}")
 
 
 _DAY = re.compile(r"/local_date=(\d{4}-\d{2}-\d{2})/[^/]*$")

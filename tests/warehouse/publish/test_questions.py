@@ -60,23 +60,6 @@ def test_macros_know_local_time_whatever_the_reader_s_zone(
     assert db.execute(f"SELECT {call}").fetchall() == [(expected,)]
 
 
-@pytest.mark.parametrize(
-    ("plant", "day", "rows"),
-    [("a", "2021-10-01", 2), ("a", "2021-10-02", 1), ("b", "2021-10-01", 0), ("a", "2019-01-01", 0)],
-)
-def test_the_power_of_a_day_is_that_of_the_view(
-    db: duckdb.DuckDBPyConnection, plant: str, day: str, rows: int
-) -> None:
-    columns = [name for name, *_ in db.execute("FROM v_power").description or ()]
-    expected = db.execute(
-        "FROM v_power WHERE plant_id = ? AND local_date = ? ORDER BY interval_end", [plant, day]
-    )
-    of_view = expected.fetchall()
-    found = db.execute(f"FROM power_of_day('{plant}', DATE '{day}') ORDER BY interval_end")
-    assert [name for name, *_ in found.description or ()] == columns
-    assert (found.fetchall(), len(of_view)) == (of_view, rows)
-
-
 def test_every_macro_has_its_comment(db: duckdb.DuckDBPyConnection) -> None:
     found = db.execute("SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal").fetchall()
     assert dict(found) == {macro.name: macro.comment for macro in MACROS}

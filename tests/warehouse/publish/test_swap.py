@@ -14,7 +14,6 @@ import polars as pl
 import pytest
 
 from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, Table, columns, storage
-from tests.warehouse.publish.conftest import fill
 from warehouse import publish as module
 from warehouse.lake import Lake, Snapshot
 from warehouse.publish import NotPublishedError, PublishError, connect, publish
@@ -203,15 +202,6 @@ def test_detail_from_an_object_store_is_copied(filled: Lake, target: Path) -> No
         assert len(db.execute("FROM power_of_day('a', DATE '2021-10-01')").fetchall()) == 2
     assert ours.height == 3
     assert ours["pv_generation_kwh"].sum() == pytest.approx(0.75)
-
-
-def test_the_power_of_a_day_needs_that_day_s_file_alone(lake: Lake, target: Path) -> None:
-    fill(lake)
-    publish(lake, target, now=NOW, version="1")
-    for file in Path(lake.root, "energy_balance_intervals", "local_date=2021-10-02").iterdir():
-        file.unlink()
-    with connect(target) as db:
-        assert len(db.execute("FROM power_of_day('a', DATE '2021-10-01')").fetchall()) == 2
 
 
 def test_the_result_tells_path_size_and_time(lake: Lake, target: Path) -> None:
