@@ -164,9 +164,6 @@ def serve(
 
 def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> None:
     # Loaded here: whoever asks the product's own CLI for something else does not wait for a server.
-    from sandbox.app import build_app  # noqa: PLC0415
-    from sandbox.faults.plan import FaultError  # noqa: PLC0415
-    from sandbox.series.replayed import RecordingError  # noqa: PLC0415
     from sandbox.server import (  # noqa: PLC0415
         CannotListenError,
         address_of,
@@ -175,9 +172,14 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
         serve,
         stay_on_one_core,
     )
+
+    stay_on_one_core()  # before all that loads numpy
+
+    from sandbox.app import build_app  # noqa: PLC0415
+    from sandbox.faults.plan import FaultError  # noqa: PLC0415
+    from sandbox.series.replayed import RecordingError  # noqa: PLC0415
     from sandbox.world import World  # noqa: PLC0415
 
-    stay_on_one_core()
     try:
         application = build_app(World(options))
         listener = listen(options.host, options.port)

@@ -94,8 +94,12 @@ def serve(
 
 
 def stay_on_one_core() -> None:
-    """Have polars start no threads, which cost more than they save here; call this before it is used."""
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    """Have polars and OpenBLAS (of scipy) start no threads, which cost more than they save here.
+
+    To be called before they are used.
+    """
+    for setting in ("POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(setting, "1")
 
 
 def _keep_freed_memory() -> None:
