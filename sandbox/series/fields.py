@@ -32,10 +32,10 @@ def balance_names(plant: Plant) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def _balance_names(metered: bool, battery: bool, diesel: bool) -> tuple[str, ...]:
-    nothing = np.zeros(1)
-    names = balance_power(Flows(*(nothing for _ in dataclasses.fields(Flows))))  # type: ignore[arg-type]
     if not metered:  # then only the generation is known
         return ("pvGeneration", "totalGeneration")
+    nothing = np.zeros(1)
+    names = balance_power(Flows(*(nothing for _ in dataclasses.fields(Flows))))  # type: ignore[arg-type]
     return tuple(
         name
         for name in names

@@ -19,7 +19,7 @@ from sandbox.series.balance import kind_of
 from sandbox.series.table import Columns, Floats
 
 PLANTS_AT_ONCE = 96
-"""Half as many more where none are left then."""
+"""At most so many, or half as many more if none are left then."""
 DAYS_AT_ONCE = 8
 FIRST_REACH = 63
 """How many rows come along as long as nothing is known: a small fleet's day, or a week of a plant.
@@ -163,7 +163,7 @@ class FlowCache:
             return [(plant, day + timedelta(days=ahead)) for ahead in range(1 + min(reach, DAYS_AT_ONCE - 1))]
         followers = (row for row in self._followers(plant, day, 2 * reach) if _key(row) not in self._places)
         most = min(reach, PLANTS_AT_ONCE - 1)
-        ahead = list(islice(followers, most + most // 2))
+        ahead = list(islice(followers, min(most + most // 2, self._max_days - 1)))
         # A few that would be left over come along: alone they would cost far more.
         return [(plant, day), *(ahead if next(followers, None) is None else ahead[:most])]
 

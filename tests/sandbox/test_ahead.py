@@ -97,6 +97,14 @@ def test_as_many_come_along_as_were_used_of_late() -> None:
     assert [count for count in told if count] == [1 + FIRST_REACH, PLANTS_AT_ONCE, 140]
 
 
+def test_no_more_come_along_than_are_kept() -> None:
+    cache = FlowCache(7, days=50)
+    sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(70, 7)]
+    for source in sources:
+        source.day(None, "EnergyBalance", date(2023, 6, 10))
+        assert cache.sizes()[0] <= 50
+
+
 def test_hardly_any_come_along_in_no_order_over_more_days_than_are_kept() -> None:
     cache = FlowCache(7, days=60)
     sources = [SimulatedSource(plant, cache) for plant in simulated_fleet(300, 7)]
