@@ -1,7 +1,7 @@
 """ASGI middleware that plays the faults which strike a request. Without faults it only passes requests on."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, unquote
 
 import numpy as np
@@ -14,6 +14,7 @@ from sandbox.faults.catalogue import Stage
 from sandbox.faults.plan import Call, Fault, FaultPlan, FirstReads
 from sandbox.faults.rows import spoil, spoil_lists, with_hostile_names
 from sandbox.random_streams import Topic, stream
+from sandbox.series import sets
 from sandbox.services.http import json_answer
 from sandbox.world import World
 
@@ -39,6 +40,7 @@ class FaultPlayer:
         self._app = app
         self._world = world
         self._plan = plan
+        self._held = plan.held
         self._reads = FirstReads()
         self._spoiled = 0
 
@@ -47,6 +49,8 @@ class FaultPlayer:
         if scope["type"] != "http" or not self._plan.held or scope["path"].startswith("/_"):
             await self._app(scope, receive, send)
             return
+        if self._held is not self._plan.held:  # faults that are set anew play anew, the same way
+            self._held, self._reads, self._spoiled = self._plan.held, FirstReads(), 0
         call = self._call(scope)
         faults = self._plan.striking(call)
         if not faults:
@@ -112,10 +116,17 @@ class FaultPlayer:
         rng = stream(self._plan.seed, Topic.FAULT, 2**20, self._spoiled)
         _set_body(
             answer,
-            orjson.dumps(
-                spoil(content, fault, rng, first_read=first, energy="returnenergyvalues=true" in question)
-            ),
+            orjson.dumps(spoil(content, fault, rng, first_read=first, energy=_in_energy(content, question))),
         )
+
+
+def _in_energy(content: Mapping[str, object], question: str) -> bool:
+    """Whether the rows hold Wh: they do where they are asked for, in EnergyDc, and in Month, Year and Total."""
+    return (
+        "returnenergyvalues=true" in question
+        or content.get("setType") == sets.ENERGY_DC
+        or content.get("resolution") in sets.RESOLUTION_OF_PERIOD.values()
+    )
 
 
 def _id_after(word: str, path: str) -> str:

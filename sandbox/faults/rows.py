@@ -7,11 +7,12 @@ import numpy as np
 
 from sandbox.faults.plan import Fault
 from sandbox.fleet.simulated import HOSTILE_NAMES
+from sandbox.series import sets
 
 Rows = list[dict[str, Any]]
 Answer = dict[str, Any]
 
-_RATES = ("Rate", "StateOf", "Temperature", "Voltage")
+_NO_POWER = ("Rate", "StateOf", "Temperature", "oltage", "Frequency", "Factor", "Resistance")
 _YEAR_AHEAD = 1
 
 
@@ -27,6 +28,9 @@ def spoil(
         return answer
     if fault.kind.name == "changed_answer":
         changed = _lowered(rows, fault.amount) if first_read else rows
+    elif fault.kind.name == "spike":
+        a_row_h = 1.0 if energy else sets.seconds_of(answer.get("resolution")) / 3600
+        changed = _spike(rows, fault.amount / a_row_h)
     elif fault.kind.name == "uneven_steps":
         changed = _uneven_steps(rows, int(fault.amount), rng, energy=energy)
     elif fault.kind.name == "unknown_fields":
@@ -70,7 +74,7 @@ def _lowered(rows: Rows, percent: float) -> Rows:
     """All energy and power lower by some percent: what a portal shows before late data has arrived."""
     factor = 1 - percent / 100
     return [
-        {key: round(value * factor, 3) if _is_power(key, value) else value for key, value in row.items()}
+        _changed(row, lambda key, value: round(value * factor, 3) if _is_power(key, value) else value)
         for row in rows
     ]
 
@@ -81,14 +85,21 @@ def _uneven_steps(rows: Rows, pairs: int, rng: np.random.Generator, *, energy: b
     part = 1.0 if energy else 0.5
     result = dict(enumerate(rows))
     for start in starts:
-        early, late = rows[start], rows[start + 1]
-        joined = {
-            key: round(part * (early.get(key, 0.0) + value), 6) if _is_power(key, value) else value
-            for key, value in late.items()
+        early = result.pop(start)
+        result[start + 1] = {
+            key: _joined(key, early.get(key), value, part) for key, value in rows[start + 1].items()
         }
-        del result[start]
-        result[start + 1] = joined
     return list(result.values())
+
+
+def _joined(key: str, early: Any, late: Any, part: float) -> Any:
+    """A value of two rows; of an array each element by itself."""
+    if isinstance(late, list):
+        before = {each["index"]: each["value"] for each in early or []}
+        return [
+            {**each, "value": _joined(key, before.get(each["index"]), each["value"], part)} for each in late
+        ]
+    return round(part * ((early or 0.0) + late), 6) if _is_power(key, late) else late
 
 
 def _drift(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - every fault is called alike
@@ -101,15 +112,15 @@ def _missing_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
     return rows[:start] + rows[start + count :]
 
 
-def _spike(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - every fault is called alike
-    """Lost energy lands in one five-minute row: Wh x 12 = W."""
+def _spike(rows: Rows, lift: float) -> Rows:
+    """Lost energy lands in the first row with power, which so gets `lift` more."""
     at = next(
         (i for i, row in enumerate(rows) if any(_is_power(k, v) and v > 0 for k, v in row.items())), None
     )
     if at is None:
         return rows
     lifted = {
-        key: round(value + amount * 12, 3) if key in ("pvGeneration", "totalGeneration") else value
+        key: round(value + lift, 3) if key in ("pvGeneration", "totalGeneration") else value
         for key, value in rows[at].items()
     }
     return [*rows[:at], lifted, *rows[at + 1 :]]
@@ -159,17 +170,26 @@ def _one_row(rows: Rows, rng: np.random.Generator, change: Callable[[str, Any], 
     if not rows:
         return rows
     at = int(rng.integers(0, len(rows)))
-    return [*rows[:at], {key: change(key, value) for key, value in rows[at].items()}, *rows[at + 1 :]]
+    return [*rows[:at], _changed(rows[at], change), *rows[at + 1 :]]
+
+
+def _changed(row: dict[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """A row with every value changed; of an array each element."""
+    return {
+        key: [{**each, "value": change(key, each["value"])} for each in value]
+        if isinstance(value, list)
+        else change(key, value)
+        for key, value in row.items()
+    }
 
 
 def _is_power(key: str, value: object) -> bool:
-    return isinstance(value, float) and not any(part in key for part in _RATES)
+    return isinstance(value, float) and not any(part in key for part in _NO_POWER)
 
 
 _FAULTS: dict[str, Callable[[Rows, float, np.random.Generator], Rows]] = {
     "missing_rows": _missing_rows,
     "drift": _drift,
-    "spike": _spike,
     "negative": _negative,
     "duplicate_rows": _duplicate_rows,
     "unsorted_rows": _unsorted_rows,

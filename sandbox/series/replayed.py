@@ -59,11 +59,14 @@ def read_recording(path: Path) -> Recording:
         ) from error
     end = _column(frame, "end", path)
     power = _column(frame, "power", path)
-    meter = next((name for name in _NAMES["meter"] if name in frame.columns), None)
+    meter = next((name for name in _NAMES["meter"] if frame.schema.get(name, pl.Null) != pl.Null), None)
     if not isinstance(frame.schema[end], pl.Datetime):
         raise RecordingError(
             f"Column {end} of {path.name} must hold timestamps (naive ones are taken as UTC)."
         )
+    for name in filter(None, (power, meter)):
+        if not frame.schema[name].is_numeric():
+            raise RecordingError(f"Column {name} of {path.name} must hold numbers, not {frame.schema[name]}.")
     frame = frame.drop_nulls(end).unique(end, keep="last").sort(end)
     if frame.height < 2:  # noqa: PLR2004 - a step needs two rows
         raise RecordingError(f"The recording {path.name} has {frame.height} rows; at least two are needed.")
@@ -88,6 +91,9 @@ def _energies(recording: Recording, steps: Seconds, own_steps: Seconds) -> tuple
     if recording.meter_kwh is None:
         return by_power, np.zeros_like(by_power)
     metered = np.diff(recording.meter_kwh, prepend=recording.meter_kwh[0] - by_power[0])
+    metered = np.where(
+        np.isnan(metered), by_power, metered
+    )  # before the meter's first reading, and after its last
     own = np.where(steps > own_steps, np.minimum(by_power, metered), metered)
     return own, np.where(steps > LONGEST_HOLE_S, 0.0, metered - own)
 

@@ -7,8 +7,9 @@ start and a duration, and a fallback command applies when the schedule ends. A l
 
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from starlette.requests import Request
@@ -48,6 +49,7 @@ class GridControlService:
         """Steer the plants of `world`."""
         self._world = world
         self._schedules: dict[str, Schedule] = {}
+        self._ended: dict[int, list[FeedInLimit]] = {}
 
     def routes(self) -> list[Route]:
         """The service's routes."""
@@ -102,12 +104,15 @@ class GridControlService:
         return json_answer({"schedules": [_shown(item, plant) for item in mine]})
 
     async def delete(self, request: Request) -> Response:
-        """End a schedule at once, fallback included."""
+        """End a schedule at once, fallback included; what it has limited until now stays in the plant's power."""
         source = self._controlled(request)
         schedule = self._schedules.get(request.path_params["schedule_id"])
         if schedule is None or schedule.plant_index != source.plant.index:
             raise not_found()
         del self._schedules[schedule.schedule_id]
+        now = self._world.clock.now()
+        begun = [replace(limit, end=min(limit.end, now)) for limit in schedule.limits if limit.start < now]
+        self._ended.setdefault(source.plant.index, []).extend(begun)
         self._apply(source)
         return Response(status_code=204)
 
@@ -118,8 +123,9 @@ class GridControlService:
         return found.source
 
     def _apply(self, source: SimulatedSource) -> None:
-        mine = (item for item in self._schedules.values() if item.plant_index == source.plant.index)
-        source.limit(limit for item in mine for limit in item.limits)
+        plant = source.plant.index
+        mine = (item.limits for item in self._schedules.values() if item.plant_index == plant)
+        source.limit(chain(self._ended.get(plant, ()), *mine))
         self._world.version += 1
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from sandbox.faults.catalogue import KINDS
 from sandbox.faults.plan import FaultError, FirstReads, make_fault, parse_fault
-from sandbox.fleet.simulated import HOSTILE_NAMES, simulated_fleet
+from sandbox.fleet.plants import Role
+from sandbox.fleet.simulated import FIFTEEN_MINUTES, HOSTILE_NAMES, simulated_fleet
 from sandbox.options import Options
 from tests.sandbox.conftest import Json, Serve, Served, served
 
@@ -93,6 +94,24 @@ def test_uneven_steps_lose_no_energy(faulty: Served, energy: str) -> None:
     )
 
 
+@pytest.mark.parametrize("period", ["Month", "Year", "Total"])
+def test_uneven_steps_of_energies_lose_none(faulty: Served, period: str) -> None:
+    ask = {} if period == "Total" else {"Date": "2023-06-10"}
+    good = faulty.http.get(DAY.replace("/Day", f"/{period}"), params=ask).json()["set"]
+    switch_on(faulty, "uneven_steps,amount=2")
+    bad = faulty.http.get(DAY.replace("/Day", f"/{period}"), params=ask).json()["set"]
+    assert len(bad) < len(good)
+    whole = sum(row["pvGeneration"] for row in good)
+    assert sum(row["pvGeneration"] for row in bad) == pytest.approx(whole, abs=0.01)
+
+
+def test_faults_that_are_set_anew_play_the_same_way(faulty: Served) -> None:
+    switch_on(faulty, "missing_rows,amount=7", "changed_answer,amount=10")
+    first = [faulty.http.get(DAY, params=ASK).json()["set"] for _ in range(2)]
+    switch_on(faulty, "missing_rows,amount=7", "changed_answer,amount=10")
+    assert [faulty.http.get(DAY, params=ASK).json()["set"] for _ in range(2)] == first
+
+
 def test_drift_makes_sums_disagree(faulty: Served) -> None:
     month = DAY.replace("/Day", "/Month")
     good = faulty.http.get(month, params={"Date": "2023-06"}).json()["set"]
@@ -105,6 +124,32 @@ def test_spike_puts_the_lost_energy_into_one_row(faulty: Served) -> None:
     ((good, bad),) = changed(*spoiled(faulty, "spike"))
     assert bad["pvGeneration"] - good["pvGeneration"] == pytest.approx(165_763 * 12)
     assert good["totalConsumption"] == bad["totalConsumption"]
+
+
+@pytest.mark.parametrize("period", ["Day?Date=2023-06-10&ReturnEnergyValues=true", "Month?Date=2023-06"])
+def test_a_spike_among_energies_is_as_large(faulty: Served, period: str) -> None:
+    good = faulty.http.get(DAY.replace("Day", period)).json()["set"]
+    switch_on(faulty, "spike")
+    ((good_row, bad_row),) = changed(good, faulty.http.get(DAY.replace("Day", period)).json()["set"])
+    assert bad_row["pvGeneration"] - good_row["pvGeneration"] == pytest.approx(165_763)
+
+
+def test_a_spike_of_fifteen_minutes_holds_as_much_energy(faulty: Served) -> None:
+    plant = next(plant for plant in simulated_fleet(6, 7) if plant.step_s == FIFTEEN_MINUTES)
+    path = DAY.replace(DAY.split("/")[4], plant.plant_id)
+    good = faulty.http.get(path, params=ASK).json()["set"]
+    switch_on(faulty, "spike")
+    ((good_row, bad_row),) = changed(good, faulty.http.get(path, params=ASK).json()["set"])
+    assert bad_row["pvGeneration"] - good_row["pvGeneration"] == pytest.approx(165_763 * 4)
+
+
+def test_arrays_are_spoiled_element_by_element(faulty: Served) -> None:
+    inverter = simulated_fleet(1, 7)[0].with_role(Role.INVERTER)[0].device_id
+    path = f"/monitoring/v1/devices/{inverter}/measurements/sets/PowerDc/Day"
+    good = faulty.http.get(path, params=ASK).json()["set"]
+    switch_on(faulty, "negative,amount=123")
+    ((_, row),) = changed(good, faulty.http.get(path, params=ASK).json()["set"])
+    assert [each["value"] for each in row["dcPowerInput"]] == [-123, -123]
 
 
 def test_negative(faulty: Served) -> None:

@@ -1,5 +1,7 @@
 """Live and GridControl, as far as they are known."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.sandbox.conftest import Json, Serve, Served
@@ -83,8 +85,23 @@ def test_a_schedule_curtails_the_plants_power_while_it_lasts(serve: Serve) -> No
     schedule = created.json()["scheduleId"]
     assert it.http.delete(f"{GRID}/{plant}/schedules/{schedule}").status_code == 204
     assert it.http.delete(f"{GRID}/{plant}/schedules/{schedule}").status_code == 404
-    free = it.rows(plant, Date="2024-06-16")
-    assert sum(row["pvGeneration"] for row in free) >= sum(row["pvGeneration"] for row in rows.values())
+    # What has happened stays as it was.
+    assert it.rows(plant, Date="2024-06-16") == list(rows.values())
+    assert it.truth(plant, "gridFeedIn", "2024-06-16T08:00:00Z", "2024-06-16T10:00:00Z") == 0.0
+
+
+def test_a_schedule_that_is_deleted_has_limited_until_then(serve: Serve) -> None:
+    it = serve(plants=3)
+    plant = plant_of(it, 0)
+    body = {"commands": [command("2024-06-16T08:00:00Z", 7200, 0)]}
+    schedule = it.http.post(f"{GRID}/{plant}/schedules", json=body).json()["scheduleId"]
+    it.world.clock.advance(datetime(2024, 6, 16, 9, tzinfo=UTC).timestamp() - it.world.clock.now())
+    it.login()
+    assert it.http.delete(f"{GRID}/{plant}/schedules/{schedule}").status_code == 204
+    it.world.clock.advance(3 * 86400)
+    it.login()
+    assert it.truth(plant, "gridFeedIn", "2024-06-16T08:00:00Z", "2024-06-16T09:00:00Z") == 0.0
+    assert it.truth(plant, "gridFeedIn", "2024-06-16T09:00:00Z", "2024-06-16T10:00:00Z") > 0.0
 
 
 def test_the_fallback_applies_when_the_schedule_ends(serve: Serve) -> None:

@@ -89,6 +89,20 @@ def test_without_a_meter_energy_is_power_times_interval(serve: Serve, tmp_path: 
     assert half == pytest.approx(600 / 8 / 1000)
 
 
+@pytest.mark.parametrize("meter", [[None] * 4, [None, None, 10.3, 10.4], [10.1, 10.2, None, None]])
+def test_where_the_meter_says_nothing_energy_is_power_times_interval(
+    serve: Serve, tmp_path: Path, meter: list[float | None]
+) -> None:
+    path = recording(tmp_path / "silent.parquet", [600.0] * 4, meter)
+    it = serve(plants=0, replays=(Replay(path, plant_id="77"),))
+    energy = it.rows("77", Date="2024-03-01", ReturnEnergyValues="true")
+    assert [row["pvGeneration"] for row in energy] == pytest.approx([100.0] * 4)
+    assert it.rows("77", "Month", Date="2024-03")[0]["pvGeneration"] == pytest.approx(400.0)
+    assert it.truth("77", "pvGeneration", "2024-03-01T00:00:00Z", "2024-03-01T01:00:00Z") == pytest.approx(
+        0.4
+    )
+
+
 def test_a_power_beyond_all_numbers_is_an_absent_row(serve: Serve, tmp_path: Path) -> None:
     path = recording(tmp_path / "odd.parquet", [600.0, float("inf"), float("nan"), 1200.0])
     it = serve(plants=0, replays=(Replay(path, plant_id="77"),))
@@ -120,6 +134,7 @@ def test_other_column_names_and_disorder_are_understood(tmp_path: Path) -> None:
         ({"mean_power_w": [1.0]}, "no column for end"),
         ({"interval_end_utc": [datetime(2024, 1, 1)]}, "no column for power"),  # noqa: DTZ001 - naive on purpose
         ({"interval_end_utc": ["today"], "mean_power_w": [1.0]}, "must hold timestamps"),
+        ({"interval_end_utc": [datetime(2024, 1, 1)], "mean_power_w": ["1.0"]}, "must hold numbers"),  # noqa: DTZ001
         ({"interval_end_utc": [datetime(2024, 1, 1)], "mean_power_w": [1.0]}, "at least two"),  # noqa: DTZ001
     ],
 )
