@@ -41,26 +41,28 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 NEEDED = ("plant", "month", "amount")
 TOTALS = {"total", "sum", "total net", "net total", "summe", "gesamt", "gesamtbetrag", "summe netto"}
+# Every beginning of a month's name that has three letters or more.
 MONTHS = {
-    name: number
+    name[:letters]: number
     for number, names in enumerate(
         (
-            "jan",
-            "feb",
-            "mar mär mrz",
-            "apr",
+            "january januar jänner",
+            "february februar feber",
+            "march märz mrz",
+            "april",
             "may mai",
-            "jun",
-            "jul",
-            "aug",
-            "sep",
-            "oct okt",
-            "nov",
-            "dec dez",
+            "june juni",
+            "july juli",
+            "august",
+            "september sept",
+            "october oktober",
+            "november",
+            "december dezember",
         ),
         1,
     )
     for name in names.split()
+    for letters in range(3, len(name) + 1)
 }
 
 _ID = r"^(\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
@@ -226,9 +228,9 @@ class _Columns:
 def _month() -> pl.Expr:
     """First of the month: from 2026-10, 2026-10-31, 10/2026, 10.2026, 31.10.2026, Oct 2026, Okt-26."""
     text = pl.col("month").str.to_lowercase()
-    year_first = text.str.extract_groups(r"^(?<y>\d{4})[-/](?<m>\d{1,2})(?:-\d{1,2})?$")
-    year_last = text.str.extract_groups(r"^(?:\d{1,2}\.)?(?<m>\d{1,2})[./-](?<y>\d{4})$")
-    named = text.str.extract_groups(r"^(?<m>[a-zä]{3})[a-zä]*[\s.-]*(?<y>\d{2}|\d{4})$")
+    year_first = text.str.extract_groups(r"^(?<y>\d{4})[-/](?<m>\d{1,2})(?:-(?:0?[1-9]|[12]\d|3[01]))?$")
+    year_last = text.str.extract_groups(r"^(?:(?:0?[1-9]|[12]\d|3[01])\.)?(?<m>\d{1,2})[./-](?<y>\d{4})$")
+    named = text.str.extract_groups(r"^(?<m>[a-zä]+)[\s.-]*(?<y>\d{2}|\d{4})$")
     number = named.struct.field("m").replace_strict(MONTHS, default=None, return_dtype=pl.Int64)
     year = pl.coalesce(*(e.struct.field("y") for e in (year_first, year_last, named))).cast(pl.Int64)
     month = pl.coalesce(*(e.struct.field("m").cast(pl.Int64) for e in (year_first, year_last)), number)

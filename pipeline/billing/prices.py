@@ -4,7 +4,7 @@ import datetime as dt
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ PUBLISHED = "prices.toml"
 MONTHS: Mapping[str, int] = {"month": 1, "year": 12}
 LARGEST = Decimal(1_000_000)
 
-# Wide enough for a twelfth of a yearly price to round to the right cent, and for any capacity in mW.
+# Twelve months of a PU are exact: a twelfth is taken once, of the sum, or half a cent would be lost on the way.
 EXACT = pl.Decimal(38, 10)
 CAPACITY = pl.Decimal(38, 6)
 CENTS = pl.Decimal(18, 2)
@@ -55,8 +55,9 @@ class Price:
 
     @property
     def live_eur(self) -> Decimal:
-        """What the booked Live plan costs a month; 0 without one."""
-        return self.live[self.live_plan] if self.live_plan is not None else Decimal(0)
+        """What the booked Live plan costs a month, to the cent; 0 without one."""
+        amount = self.live[self.live_plan] if self.live_plan is not None else Decimal(0)
+        return amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class PriceList:
         half a cent up), currency, pricing, price_valid_from and price_source as in `billing_units`. The order stays.
         """
         entries = pl.DataFrame(
-            [(p.valid_from, p.currency, p.source, p.per_kw_ac) for p in self.prices],
+            [(p.valid_from, p.currency, p.source, _a_year(p.per_kw_ac)) for p in self.prices],
             {
                 "price_valid_from": pl.Date,
                 "currency": pl.String,
@@ -114,7 +115,7 @@ class PriceList:
             orient="row",
         )
         bases = pl.DataFrame(
-            [(p.valid_from, name, amount) for p in self.prices for name, amount in p.base.items()],
+            [(p.valid_from, name, _a_year(amount)) for p in self.prices for name, amount in p.base.items()],
             {"price_valid_from": pl.Date, "capacity_class": pl.String, "base": EXACT},
             orient="row",
         )
@@ -129,8 +130,8 @@ class PriceList:
             .sort("_row")
         )
         return found.with_columns(
-            fee_eur=_cents(exact),
-            base_eur=pl.when(exact.is_not_null()).then(_cents(pl.col("base"))),
+            fee_eur=_cents(exact / MONTHS["year"]),
+            base_eur=pl.when(exact.is_not_null()).then(_cents(pl.col("base") / MONTHS["year"])),
             pricing=pl.when(pl.col("price_valid_from").is_null())
             .then(pl.lit("no_price"))
             .when(pl.col("capacity_kw").is_null())
@@ -282,6 +283,11 @@ class _Reader:
         return ConfigurationError(
             f"The price list {self._name} is wrong: {where}{key} {what}. Compare it with the published one."
         )
+
+
+def _a_year(monthly: Decimal) -> Decimal:
+    """Twelve times an amount, exactly: a twelfth of a yearly price becomes that price again."""
+    return (monthly * MONTHS["year"]).quantize(Decimal(1).scaleb(-EXACT.scale))
 
 
 def _cents(amount: pl.Expr) -> pl.Expr:

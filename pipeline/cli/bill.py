@@ -37,7 +37,7 @@ def show_year(year: int | None, *, forecast: bool) -> None:
 
 def show(found: Bill, prices: PriceList, *, forecast: bool) -> None:
     """Print the bill."""
-    if not found.classes.height:
+    if not found.classes.height and not found.invoices["fees_eur"].sum():
         known = "" if found.first_month is None else f" The record begins in {found.first_month:%Y-%m}."
         say(f"No system was asked for in {found.year}, so there is nothing to pay.{known}")
         return
@@ -117,6 +117,12 @@ def _state(quarter: tuple[int, int], now: tuple[int, int], *, forecast: bool) ->
 def _show_notes(found: Bill, *, forecast: bool) -> None:
     if forecast:
         out.print(_basis(found), soft_wrap=True)
+    live = Decimal(found.invoices["live_eur"].sum())
+    if live:
+        out.print(
+            f"The invoices' fees hold {_money(live)} {found.currency} of the booked Live plan.",
+            soft_wrap=True,
+        )
     if found.unpriced:
         out.print(
             f"{_systems(len(found.unpriced))} without a price, so every sum is too low: "

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.report.sheet import Cell, Column, Table
-from pipeline.report.text import clean, clock, number, percent
+from pipeline.report.text import clean, clock, number, percent, ratio
 
 # More rows than these of one kind belong into a query: the table says so.
 MOST_ROWS = 100
@@ -22,13 +22,13 @@ _UNPRICED = {
 _FIGURES: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("final_yield_kwh_per_kw", "Final yield", "kWh/kW", lambda value: number(value, 1)),
     ("reference_yield_h", "Reference yield", "h", lambda value: number(value, 1)),
-    ("performance_ratio", "Performance ratio", "", percent),
+    ("performance_ratio", "Performance ratio", "", ratio),
     ("irradiation_source", "Irradiation from", "", lambda value: str(value or "–").replace("_", " ")),
-    ("capacity_factor", "Capacity factor", "", percent),
+    ("capacity_factor", "Capacity factor", "", ratio),
     ("availability_time", "Available by time", "", percent),
     ("availability_energy", "Available by energy", "", percent),
-    ("self_consumption_rate", "Self-consumption", "", percent),
-    ("self_supply_rate", "Self-supply", "", percent),
+    ("self_consumption_rate", "Self-consumption", "", ratio),
+    ("self_supply_rate", "Self-supply", "", ratio),
     ("co2_avoided_kg", "CO2 avoided", "kg", number),
 )
 

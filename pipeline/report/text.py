@@ -48,6 +48,11 @@ def percent(share: float | None) -> str:
     return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths / 10:.1f} %"
 
 
+def ratio(share: float | None) -> str:
+    """A figure of a plant in percent, rounded to one decimal as every number is; its full size is no limit."""
+    return "–" if share is None else f"{number(100 * share, 1).removesuffix('.0')} %"
+
+
 def energy_text(kwh: float | None) -> str:
     """An energy to the watt-hour, or to the kilowatt-hour where it is large."""
     if kwh is None:

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
 import pytest
 
-from pipeline.billing import load_prices
+from pipeline.billing import PriceList, load_prices
 from pipeline.billing.bill import Bill, bill, expected
 from pipeline.billing.units import asked_in_vain
 from pipeline.billing.usage import NO_DATA, NO_DAY, unused
@@ -135,6 +136,18 @@ def test_a_year_without_requests(runtime: Runtime, capsys: pytest.CaptureFixture
     assert (
         "No system was asked for in 2019, so there is nothing to pay. The record begins in 2021-10." in text
     )
+
+
+def test_a_live_plan_is_shown_in_a_year_without_requests(
+    runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = load_prices(None).prices[0]
+    booked = PriceList((replace(first, live_plan=200_000),))
+    show(bill(runtime, booked, 2020, forecast=False), booked, forecast=False)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "nothing to pay" not in text
+    assert "Q4 300.00" in text
+    assert "fees hold 1200.00 EUR of the booked Live plan" in text.replace(",", "")
 
 
 def test_plants_without_capacity_are_told_in_every_place(

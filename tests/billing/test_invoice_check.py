@@ -60,6 +60,13 @@ def test_excel_s_own_csv_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "month", ["Oct 2026", "Okt. 2026", "October 2026", "Oktober 26", "okt-26", "2026-10-31", "01.10.2026"]
+)
+def test_months(tmp_path: Path, month: str) -> None:
+    assert dt.date(2026, 10, 1) in lines(tmp_path, f"plant;month;fee\n1;{month};1\n")[0]
+
+
+@pytest.mark.parametrize(
     ("amount", "value"),
     [
         ("1.234,56", "1234.56"),
@@ -89,6 +96,8 @@ def test_amounts(tmp_path: Path, amount: str, value: str) -> None:
         ("plant,month,fee\n1,2026-10,\n", "line 2, column 'fee': it is empty"),
         ("plant,month,fee\n1,2026-10,1\n\n1,2026-13,1\n", "line 4, column 'month': '2026-13' is no month"),
         ("plant,month,fee\n1,10/11/2026,1\n", "column 'month': '10/11/2026' is no month"),
+        ("plant,month,fee\n1,Junk 2026,1\n", "column 'month': 'Junk 2026' is no month"),
+        ("plant,month,fee\n1,2026-10-99,1\n", "column 'month': '2026-10-99' is no month"),
         ("plant,month,fee\n1,,1\n", "line 2, column 'month': it is empty"),
         ("Plant ID,month,fee\nPlant A,2026-10,1\n", "line 2, column 'Plant ID': 'Plant A' is no plant id"),
         ('plant;month;fee\n"5,00E+06";2026-10;1\n', "'5,00E.06' is what Excel makes of a long id"),

@@ -1,7 +1,10 @@
 """The price list: decimal fees to the cent, and a wrong file is told by file, entry and key."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 
 import polars as pl
@@ -99,6 +102,20 @@ def test_a_fee_is_rounded_once_and_half_a_cent_up(watts: int) -> None:
     assert unit["base_eur"] + unit["capacity_eur"] == unit["fee_eur"]  # type: ignore[operator]
 
 
+@given(st.integers(100, 30_000))
+def test_a_twelfth_of_a_year_is_taken_once(hundredths: int) -> None:
+    """At 1.1 kW the year of this list costs 101.10, a month so 8.425: half a cent that must go up."""
+    price = replace(
+        PRICES.prices[0],
+        base={name: Decimal(100) / 12 for name in PRICES.prices[0].base},
+        per_kw_ac=Decimal(1) / 12,
+    )
+    capacity = Decimal(hundredths) / 100
+    fee = priced(replace(PRICES, prices=(price,)), float(capacity))["fee_eur"]
+    cents = Fraction(100 + capacity) * 100 / 12
+    assert fee == Decimal(floor(cents + Fraction(1, 2))) / 100
+
+
 def test_the_order_of_the_units_stays() -> None:
     months = [dt.date(2026, 3, 1), dt.date(2026, 1, 1), dt.date(2026, 2, 1)]
     units = pl.DataFrame({"month": months, "capacity_kw": [5.0, 50.0, 500.0]}).with_columns(
@@ -118,6 +135,8 @@ def test_live_plans_and_what_is_booked(tmp_path: Path) -> None:
     assert PRICES.prices[0].live_eur == 0
     booked = FILE.replace("currency", "live_plan = 200_000\ncurrency", 1)
     assert load_prices(write(tmp_path, booked)).prices[0].live_eur == 100
+    cents = booked.replace('200_000 = "100"', '200_000 = "33.335"')
+    assert load_prices(write(tmp_path, cents)).prices[0].live_eur == Decimal("33.34")
 
 
 def test_a_file_of_excel_s_kind_is_read(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from pipeline.report.text import clean, clock, month_name, number, percent, plural, share_of, shorten
+from pipeline.report.text import clean, clock, month_name, number, percent, plural, ratio, share_of, shorten
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,12 @@ from pipeline.report.text import clean, clock, month_name, number, percent, plur
 )
 def test_numbers_have_separators_and_nothing_is_a_dash(value: float | None, decimals: int, text: str) -> None:
     assert number(value, decimals) == text
+
+
+def test_figures_of_plants_are_rounded_and_not_cut() -> None:
+    assert [ratio(share) for share in (None, 0.43192, 0.14374, 0.9999, 1.04)] == [
+        "–", "43.2 %", "14.4 %", "100 %", "104 %",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
