@@ -51,6 +51,11 @@ def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.da
     if differing.height:
         _show_lines(differing, begin, end)
     _show_kinds(found, currency)
+    n_unpriced = found.filter(pl.col("kind") != THEIRS, pl.col("ours_eur").is_null()).height
+    if n_unpriced:
+        out.print(
+            f"PU without a price here (?), which count as nothing in our sums: {n_unpriced}.", soft_wrap=True
+        )
     problems = [*_of_total(invoice), *_outside(invoice, months)]
     for text in problems:
         out.print(Text(text), soft_wrap=True)

@@ -152,7 +152,7 @@ def cost(units: pl.DataFrame) -> Table:
         "cost",
         "PU and cost",
         "Systems that SMA was asked for in this month, whatever days were asked for. Check the prices.",
-        "SMA was not asked for any of these plants in this month, so it charges nothing for it.",
+        "The record has no request for these plants in this month: as far as it goes, SMA charges nothing for it.",
         (Column("Class", numeric=False), Column("PU"), Column("Requests"), Column("Fee")),
         rows,
     )
