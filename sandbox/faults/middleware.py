@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import wire
 from sandbox.faults.catalogue import Stage
-from sandbox.faults.plan import Call, Fault, FaultPlan, FirstReads
+from sandbox.faults.plan import Call, Fault, FaultPlan
 from sandbox.faults.rows import spoil, spoil_lists, with_hostile_names
 from sandbox.random_streams import Topic, stream
 from sandbox.series import sets
@@ -40,17 +40,12 @@ class FaultPlayer:
         self._app = app
         self._world = world
         self._plan = plan
-        self._held = plan.held
-        self._reads = FirstReads()
-        self._spoiled = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with the faults that strike it."""
         if scope["type"] != "http" or not self._plan.held or scope["path"].startswith("/_"):
             await self._app(scope, receive, send)
             return
-        if self._held is not self._plan.held:  # faults that are set anew play anew, the same way
-            self._held, self._reads, self._spoiled = self._plan.held, FirstReads(), 0
         call = self._call(scope)
         faults = self._plan.striking(call)
         if not faults:
@@ -90,14 +85,16 @@ class FaultPlayer:
     async def _spoiled_answer(self, scope: Scope, receive: Receive, faults: Iterable[Fault]) -> Response:
         """The true answer, collected whole, and then spoiled in rows and body."""
         answer = await _collect(self._app, scope, receive)
-        self._spoiled += 1
+        self._plan.spoiled += 1
         if answer.status_code != 200:  # noqa: PLR2004 - only good answers can be spoiled
             return answer
         for fault in faults:
             if fault.kind.stage is Stage.ROWS:
                 self._spoil_rows(answer, fault, scope)
             elif fault.kind.stage is Stage.BODY:
-                _spoil_body(answer, fault, stream(self._plan.seed, Topic.FAULT, 2**20 + 1, self._spoiled))
+                _spoil_body(
+                    answer, fault, stream(self._plan.seed, Topic.FAULT, 2**20 + 1, self._plan.spoiled)
+                )
         return answer
 
     def _spoil_rows(self, answer: Response, fault: Fault, scope: Scope) -> None:
@@ -112,8 +109,8 @@ class FaultPlayer:
             _set_body(answer, _inflated(content, fault.amount))
             return
         question = f"{scope['path']}?{scope['query_string'].decode('latin-1')}".lower()
-        first = fault.kind.name == "changed_answer" and self._reads.is_first(question)
-        rng = stream(self._plan.seed, Topic.FAULT, 2**20, self._spoiled)
+        first = fault.kind.name == "changed_answer" and self._plan.reads.is_first(question)
+        rng = stream(self._plan.seed, Topic.FAULT, 2**20, self._plan.spoiled)
         _set_body(
             answer,
             orjson.dumps(spoil(content, fault, rng, first_read=first, energy=_in_energy(content, question))),

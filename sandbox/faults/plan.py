@@ -66,17 +66,39 @@ class Counter:
     struck: int = 0
 
 
+class FirstReads:
+    """Which questions were asked before: a bounded memory of their digests."""
+
+    def __init__(self, limit: int = 100_000) -> None:
+        """Remember the latest `limit` questions."""
+        self._limit = limit
+        self._seen: dict[bytes, None] = {}
+
+    def is_first(self, question: str) -> bool:
+        """True the first time that this question is asked."""
+        digest = hashlib.blake2b(question.encode(), digest_size=12).digest()
+        if digest in self._seen:
+            return False
+        self._seen[digest] = None
+        if len(self._seen) > self._limit:
+            del self._seen[next(iter(self._seen))]
+        return True
+
+
 @dataclass(slots=True)
 class FaultPlan:
-    """The faults that are switched on, in order."""
+    """The faults that are switched on, in order, and what was read and spoiled since they were set."""
 
     seed: int
     clock: Clock
     held: list[tuple[Fault, Counter]] = field(default_factory=list)
+    reads: FirstReads = field(default_factory=FirstReads)
+    spoiled: int = 0
 
     def replace(self, faults: Iterable[Fault]) -> None:
-        """Switch on exactly these faults, with counters at zero."""
+        """Switch on exactly these faults, with counters at zero: they play as they did the last time."""
         self.held = [(fault, Counter()) for fault in faults]
+        self.reads, self.spoiled = FirstReads(), 0
         if len(self.held) > MAX_FAULTS:
             self.held = self.held[:MAX_FAULTS]
             raise FaultError(f"At most {MAX_FAULTS} faults can be held: the first {MAX_FAULTS} are.")
@@ -213,22 +235,3 @@ def _shown(fault: Fault) -> dict[str, object]:
         if key in values:
             values[key] = datetime.fromtimestamp(values[key], UTC).isoformat()
     return {"kind": fault.kind.name, **values}
-
-
-class FirstReads:
-    """Which questions were asked before: a bounded memory of their digests."""
-
-    def __init__(self, limit: int = 100_000) -> None:
-        """Remember the latest `limit` questions."""
-        self._limit = limit
-        self._seen: dict[bytes, None] = {}
-
-    def is_first(self, question: str) -> bool:
-        """True the first time that this question is asked."""
-        digest = hashlib.blake2b(question.encode(), digest_size=12).digest()
-        if digest in self._seen:
-            return False
-        self._seen[digest] = None
-        if len(self._seen) > self._limit:
-            del self._seen[next(iter(self._seen))]
-        return True

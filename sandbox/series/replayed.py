@@ -91,9 +91,8 @@ def _energies(recording: Recording, steps: Seconds, own_steps: Seconds) -> tuple
     if recording.meter_kwh is None:
         return by_power, np.zeros_like(by_power)
     metered = np.diff(recording.meter_kwh, prepend=recording.meter_kwh[0] - by_power[0])
-    metered = np.where(
-        np.isnan(metered), by_power, metered
-    )  # before the meter's first reading, and after its last
+    # Before the meter's first reading, and after its last.
+    metered = np.where(np.isnan(metered), by_power, metered)
     own = np.where(steps > own_steps, np.minimum(by_power, metered), metered)
     return own, np.where(steps > LONGEST_HOLE_S, 0.0, metered - own)
 
