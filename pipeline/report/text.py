@@ -48,11 +48,6 @@ def percent(share: float | None) -> str:
     return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths / 10:.1f} %"
 
 
-def ratio(share: float | None) -> str:
-    """A figure of a plant in percent, rounded to one decimal as every number is; its full size is no limit."""
-    return "–" if share is None else f"{number(100 * share, 1).removesuffix('.0')} %"
-
-
 def energy_text(kwh: float | None) -> str:
     """An energy to the watt-hour, or to the kilowatt-hour where it is large."""
     if kwh is None:
@@ -63,6 +58,11 @@ def energy_text(kwh: float | None) -> str:
 def share_of(share: float | None) -> str:
     """A share from 0 to 1 in percent, rounded to a tenth: for parts that ought to be nothing, not all."""
     return "–" if share is None else f"{share * 100:.1f} %"
+
+
+def ratio(share: float | None) -> str:
+    """A figure of a plant in percent, as `share_of` rounds it, without an empty decimal; its full size is no limit."""
+    return share_of(share).replace(".0 %", " %")
 
 
 def clock(minutes: float | None, *, signed: bool = False) -> str:
