@@ -22,6 +22,8 @@ SENSOR_ENOUGH = 0.95
 # When a plant that works has something to give: by its sensor, or without one by the sun's height (sine of 10 degrees).
 PRODUCTIVE_W_PER_M2 = 50.0
 PRODUCTIVE_SINE = 0.17365
+# A reference yield below this says nothing of a plant: over a short day of eight hours it is a mean of 12 W/m².
+LEAST_REFERENCE_YIELD_H = 0.1
 # Rounded watts may say a little more than all; more is a contradiction.
 MOST_SHARE = 1.01
 # What adds up over days.
@@ -52,15 +54,7 @@ ROW_COLUMNS = (
     "self_supply_kwh",
     "total_consumption_kwh",
 )
-_IRRADIANCE: Final = pl.Schema(
-    {
-        "plant_id": pl.String(),
-        "interval_start": pl.Datetime("us", "UTC"),
-        "interval_end": pl.Datetime("us", "UTC"),
-        "w_per_m2": pl.Float64(),
-        "productive": pl.Boolean(),
-    }
-)
+_IRRADIANCE: Final = ("plant_id", "interval_start", "interval_end", "w_per_m2", "productive")
 
 
 def summarize_day(rows: pl.DataFrame, sensors: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
@@ -68,12 +62,14 @@ def summarize_day(rows: pl.DataFrame, sensors: pl.DataFrame, plants: pl.DataFram
 
     `rows` are rows of `energy_balance_intervals` (ROW_COLUMNS), `sensors` those of `sensor_intervals`. `plants` has
     plant_id, latitude, longitude, peak_power_kw, ac_power_kw, co2_factor_g_per_kwh; day_start, day_end, sunrise,
-    sunset (UTC); and status, coverage and pv_generation_kwh of the day.
+    sunset and start_up (UTC, or null); and status, coverage and pv_generation_kwh of the day.
     """
     by_sensor = _by_sensor(sensors)
+    powered = rows.filter(pl.col("pv_generation_w").is_not_null())
+    plants = _from_start_up(plants, powered)
     measured = by_sensor["plant_id"].unique()
     placed = pl.col("latitude").is_not_null() & pl.col("longitude").is_not_null()
-    sky = _by_sky(plants.filter(placed, ~pl.col("plant_id").is_in(measured.implode())))
+    sky = _sky(plants.filter(placed, ~pl.col("plant_id").is_in(measured.implode())))
     source = (
         pl.when(pl.col("plant_id").is_in(measured.implode()))
         .then(pl.lit("sensor"))
@@ -82,11 +78,9 @@ def summarize_day(rows: pl.DataFrame, sensors: pl.DataFrame, plants: pl.DataFram
         .otherwise(pl.lit("none"))
     )
     facts = plants.with_columns(irradiation_source=source, period_h=_hours(pl.col("day_start"), "day_end"))
-    irradiance = pl.concat([by_sensor, sky]).sort("interval_end")
-    powered = rows.filter(pl.col("pv_generation_w").is_not_null())
     parts = (
-        _irradiation(irradiance, facts),
-        _worked(irradiance, powered),
+        _irradiation(pl.concat([by_sensor, _on_plane(sky).select(_IRRADIANCE)]), facts),
+        _worked(by_sensor, sky, powered),
         _window_energy(powered, by_sensor, facts),
         _matched(rows),
     )
@@ -149,7 +143,7 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
                 k.NOT_MEASURED: nothing,
                 k.NO_PEAK: no_peak,
                 k.NO_PLACE: no_place,
-                k.DARK: _absent("window_reference_yield_h") | col("window_generation_kwh").is_null(),
+                k.DARK: _dark("window_reference_yield_h") | col("window_generation_kwh").is_null(),
             },
         ),
         (
@@ -160,7 +154,7 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
                 k.NO_PEAK: no_peak,
                 k.NO_PLACE: no_place,
                 missing: reference.is_null(),
-                k.DARK: reference <= 0,
+                k.DARK: _dark("reference_yield_h"),
             },
         ),
         (
@@ -214,6 +208,10 @@ def _absent(name: str) -> pl.Expr:
     return pl.col(name).is_null() | (pl.col(name) <= 0)
 
 
+def _dark(reference: str) -> pl.Expr:
+    return pl.col(reference).fill_null(0.0) < LEAST_REFERENCE_YIELD_H
+
+
 def _hours(start: pl.Expr, end: str) -> pl.Expr:
     return (pl.col(end) - start).dt.total_microseconds() * HOURS_PER_US
 
@@ -233,17 +231,26 @@ def _by_sensor(sensors: pl.DataFrame) -> pl.DataFrame:
         .unique("plant_id", keep="first", maintain_order=True)
     )
     watts = value.clip(0)
-    return known.join(best, on=["plant_id", "device_id"], how="semi").select(
-        "plant_id",
-        "interval_start",
-        "interval_end",
-        w_per_m2=watts,
-        productive=watts >= PRODUCTIVE_W_PER_M2,
+    return (
+        known.join(best, on=["plant_id", "device_id"], how="semi")
+        .with_columns(w_per_m2=watts, productive=watts >= PRODUCTIVE_W_PER_M2)
+        .select(_IRRADIANCE)
     )
 
 
-def _by_sky(plants: pl.DataFrame) -> pl.DataFrame:
-    """Irradiance of a cloudless sky while the sun is up, for plants with coordinates."""
+def _from_start_up(plants: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
+    """The plants, whose first day begins with their operation: with the start-up, or a row that is even earlier."""
+    first = powered.group_by("plant_id").agg(first=pl.col("interval_start").min())
+    begun = pl.when(pl.col("start_up") < pl.col("day_end")).then(pl.min_horizontal("start_up", "first"))
+    return (
+        plants.join(first, on="plant_id", how="left", maintain_order="left")
+        .with_columns(day_start=pl.max_horizontal("day_start", begun))
+        .drop("first")
+    )
+
+
+def _sky(plants: pl.DataFrame) -> pl.DataFrame:
+    """A cloudless sky (`clear_sky`) in steps while the sun is up, for plants with coordinates."""
     begin = pl.max_horizontal("day_start", pl.col("sunrise").dt.truncate(STEP))
     end = pl.min_horizontal("day_end", "sunset")
     steps = (
@@ -259,24 +266,26 @@ def _by_sky(plants: pl.DataFrame) -> pl.DataFrame:
         .with_columns(interval_end=pl.col("interval_start") + STEP)
         .with_columns(at=_middle())
     )
-    if not steps.height:
-        return pl.DataFrame(schema=_IRRADIANCE)
-    sky = clear_sky(steps)
-    return sky.with_columns(w_per_m2=on_best_plane(sky), productive=pl.col("up") >= PRODUCTIVE_SINE).select(
-        *_IRRADIANCE.names()
-    )
+    return clear_sky(steps)
+
+
+def _on_plane(sky: pl.DataFrame) -> pl.DataFrame:
+    """Irradiance under the sky on the plane that catches most in the very time of these rows."""
+    return sky.with_columns(w_per_m2=on_best_plane(sky), productive=pl.col("up") >= PRODUCTIVE_SINE)
 
 
 def _irradiation(irradiance: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
     """reference_yield_h of what is known, and how much of the daylight that is."""
     bounds = facts.select(
         "plant_id",
+        "day_start",
         begin=pl.max_horizontal(pl.coalesce("sunrise", "day_start"), "day_start"),
         end=pl.min_horizontal(pl.coalesce("sunset", "day_end"), "day_end"),
     )
     lit = pl.min_horizontal("interval_end", "end") - pl.max_horizontal("interval_start", "begin")
     return (
         irradiance.join(bounds, on="plant_id")
+        .filter(pl.col("interval_end") > pl.col("day_start"))
         .group_by("plant_id")
         .agg(
             reference_yield_h=exact_sum(_kwh_per_m2()),
@@ -290,13 +299,20 @@ def _kwh_per_m2() -> pl.Expr:
     return pl.col("w_per_m2") * _hours(pl.col("interval_start"), "interval_end") / 1000
 
 
-def _worked(irradiance: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
-    """What of the irradiation fell while power was measured, should have given some, and did."""
-    spans = powered.select("plant_id", "interval_end", "pv_generation_w", begun="interval_start")
-    met = irradiance.with_columns(
-        hours=_hours(pl.col("interval_start"), "interval_end"), kwh=_kwh_per_m2(), middle=_middle()
-    ).drop("interval_start", "interval_end")
-    met = _during(met, spans)
+def _worked(by_sensor: pl.DataFrame, sky: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
+    """What of the irradiation fell while power was measured, should have given some, and did.
+
+    No plane is known to be the plant's own: for a part of a day the bound is the plane that is best in that part.
+    """
+    spans = powered.select("plant_id", "pv_generation_w", begun="interval_start", until="interval_end")
+    columns = [*_IRRADIANCE, "pv_generation_w"]
+    seen = [
+        _during(by_sensor.with_columns(middle=_middle()), spans).select(columns),
+        _on_plane(_during(sky, spans, "at")).select(columns),
+    ]
+    met = pl.concat(seen).with_columns(
+        hours=_hours(pl.col("interval_start"), "interval_end"), kwh=_kwh_per_m2()
+    )
     due, works = pl.col("productive"), pl.col("productive") & (pl.col("pv_generation_w") > 0)
     # Once anything is known of a plant, none of the time is 0 and not null.
     return met.group_by("plant_id").agg(
@@ -317,7 +333,7 @@ def _window_energy(powered: pl.DataFrame, by_sensor: pl.DataFrame, facts: pl.Dat
     """PV energy of the time for which the irradiation is known: all of it, unless a sensor has gaps."""
     columns = ["plant_id", "pv_generation_kwh"]
     always = facts.filter(pl.col("irradiation_source") == "clear_sky").select("plant_id")
-    spans = by_sensor.select("plant_id", "interval_end", begun="interval_start")
+    spans = by_sensor.select("plant_id", begun="interval_start", until="interval_end")
     rows = powered.select(*columns, middle=_middle())
     met = [
         rows.join(always, on="plant_id", how="semi").select(columns),
@@ -330,17 +346,17 @@ def _window_energy(powered: pl.DataFrame, by_sensor: pl.DataFrame, facts: pl.Dat
     )
 
 
-def _during(moments: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
-    """The rows whose `middle` lies in a span (begun, interval_end] of their plant, with the span's columns."""
-    found = moments.sort("plant_id", "middle").join_asof(
-        spans.sort("plant_id", "interval_end"),
-        left_on="middle",
-        right_on="interval_end",
+def _during(moments: pl.DataFrame, spans: pl.DataFrame, at: str = "middle") -> pl.DataFrame:
+    """The rows whose moment lies in a span (begun, until] of their plant, with the span's columns."""
+    found = moments.sort("plant_id", at).join_asof(
+        spans.sort("plant_id", "until"),
+        left_on=at,
+        right_on="until",
         by="plant_id",
         strategy="forward",
         check_sortedness=False,
     )
-    return found.filter(pl.col("begun") <= pl.col("middle"))
+    return found.filter(pl.col("begun") <= pl.col(at))
 
 
 def _matched(rows: pl.DataFrame) -> pl.DataFrame:

@@ -24,7 +24,7 @@ REASONS = {
     NO_PLACE: "the plant has neither a sensor nor coordinates",
     GAPS: "the plant's sensor covers less than 95 % of the daylight",
     NO_DAYS: "a day of the month has no reference yield",
-    DARK: "no sun to speak of in the rows' time",
+    DARK: "no sun to speak of in the time in question (for a ratio: a reference yield below 0.1 h)",
     NO_CO2: "the plant has no CO2 factor",
     NO_USE: "the energy to divide by is 0",
     CONTRADICTION: "the part is larger than the whole",
@@ -92,9 +92,9 @@ class Inputs(Table):
     irradiation_source: str = column(
         "sensor: the plant's own sensor (set Sensor; of several the one with most values), in its plane. "
         "clear_sky: no sensor, so an upper bound: what a "
-        "cloudless sky gives to the fixed plane that catches most on that day, as the modules' own plane is not known; "
-        "the performance ratio is then a lower bound. none: neither sensor nor coordinates. A month with one day of "
-        "clear_sky is clear_sky.",
+        "cloudless sky gives to the fixed plane that catches most in the time in question (the day, or the measured "
+        "part of it), as the modules' own plane is not known; the performance ratio is then a lower bound. none: "
+        "neither sensor nor coordinates. A month with one day of clear_sky is clear_sky.",
         isin=SOURCES,
         of=IRRADIATION,
     )
@@ -106,7 +106,8 @@ class Inputs(Table):
         of=IRRADIATION,
     )
     period_h: float = column(
-        "Length of the period: 23 and 25 hours for days when clocks change.",
+        "Length of the period: 23 and 25 hours for days when clocks change, on a plant's first day from its "
+        "start-up on. A month has the hours of its days that have a row (n_days).",
         unit="h",
         ge=0,
         le=FULL_MONTH_H,
@@ -123,7 +124,7 @@ class Yields(Table):
     final_yield_reason: str = reason("final_yield_kwh_per_kw", NOT_MEASURED, NO_PEAK)
     reference_yield_h: float = figure(
         "Reference yield (Yr)",
-        "irradiation in kWh/m² / 1 kW/m², over the whole period",
+        "irradiation in kWh/m² / 1 kW/m², over the whole period_h",
         "h",
         "reference_yield",
         of=IRRADIATION,

@@ -52,7 +52,7 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
 def _write_day(runtime: Runtime, day: dt.date) -> Report:
     moved = successors(runtime.lake.scan(Plants).collect())
     energy = _rows(runtime, EnergyDaily, day, _OF_ENERGY)
-    site = ("plant_id", "timezone", "latitude", "longitude", *_FACTS[1:])
+    site = ("plant_id", "timezone", "latitude", "longitude", "start_up", *_FACTS[1:])
     places = runtime.lake.scan(Plants).select(site).collect().join(energy, on="plant_id", how="inner")
     suns = daylight(places, day).select("plant_id", "sunrise", "sunset")
     plants = with_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")

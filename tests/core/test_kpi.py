@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline import kpi
+from pipeline.clear_sky import ALBEDO, clear_sky
 from schemas import EnergyBalanceIntervals, KpiDaily, KpiMonthly, SensorIntervals, polars_schema
 from schemas.kpi import REASON_OF
 from warehouse.frames import validate
@@ -14,6 +15,7 @@ from warehouse.frames import validate
 DAY = dt.date(2025, 6, 21)
 MIDNIGHT = dt.datetime(2025, 6, 20, 22, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
+MINUTE = dt.timedelta(minutes=1)
 SENSED = ["plant_id", "device_id", "interval_start", "interval_end", "external_insolation_w_per_m2"]
 # Sun from 08:00 to 16:00 by the plant's clock.
 RISE, SET = 8, 16
@@ -32,13 +34,16 @@ def plant(**facts: Any) -> pl.DataFrame:
         "day_end": MIDNIGHT + 24 * HOUR,
         "sunrise": MIDNIGHT + RISE * HOUR,
         "sunset": MIDNIGHT + SET * HOUR,
+        "start_up": None,
         "status": "complete",
         "coverage": 1.0,
         "pv_generation_kwh": 40.0,
     }
     types = {"latitude": pl.Float64, "longitude": pl.Float64, "pv_generation_kwh": pl.Float64}
     types |= dict.fromkeys(("peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh"), pl.Float64)
-    types |= dict.fromkeys(("day_start", "day_end", "sunrise", "sunset"), pl.Datetime("us", "UTC"))
+    types |= dict.fromkeys(
+        ("day_start", "day_end", "sunrise", "sunset", "start_up"), pl.Datetime("us", "UTC")
+    )
     return pl.DataFrame([known | facts], schema_overrides=types)
 
 
@@ -136,6 +141,57 @@ def test_without_a_sensor_the_sky_is_an_upper_bound() -> None:
     assert found["irradiation_source"] == "clear_sky"
     assert 6 < found["reference_yield_h"] < 8
     assert found["performance_ratio"] == pytest.approx(4 / found["reference_yield_h"])
+
+
+@pytest.mark.parametrize("facing", ["east", "south", "west"])
+@pytest.mark.parametrize("hours", [(8, 16), (8, 10), (14, 16), (15, 16)], ids=str)
+def test_no_plane_beats_the_bound_in_any_part_of_a_day(facing: str, hours: tuple[int, int]) -> None:
+    """A faultless plant whose steep modules look somewhere has a ratio of at most 1, whatever rows are missing."""
+    steps = pl.DataFrame({"at": [MIDNIGHT + (12 * i + 0.5) * kpi.STEP / 12 for i in range(24 * 144)]})
+    toward = {"east": pl.col("east"), "south": -pl.col("north"), "west": -pl.col("east")}[facing]
+    sky = clear_sky(steps.with_columns(latitude=52.5, longitude=13.4)).with_columns(
+        facing=(toward * 0.8 + pl.col("up") * 0.6).clip(0)
+    )
+    plane = pl.col("dni") * "facing" + pl.col("dhi") * 0.8 + pl.col("ghi") * ALBEDO * 0.2
+    by_hour = sky.group_by(hour=(pl.col("at") - MIDNIGHT).dt.total_hours()).agg(plane.mean() * 10)
+    watts = dict(by_hour.filter(pl.col("hour").is_between(*hours, closed="left")).iter_rows())
+    found = day(rows(watts), pv_generation_kwh=sum(watts.values()) / 1000)
+    assert 0.05 < found["performance_ratio"] <= 1
+    assert found["performance_ratio_period"] <= found["performance_ratio"] + 1e-9
+
+
+def test_a_few_minutes_of_dusk_are_too_dark_for_a_ratio() -> None:
+    dusk = {"sunrise": MIDNIGHT + 5 * HOUR, "sunset": MIDNIGHT + 21 * HOUR}
+    minutes = rows({20: 1500.0}).with_columns(interval_start=pl.col("interval_end") - 10 * MINUTE)
+    found = day(minutes, pv_generation_kwh=0.25, **dusk)
+    assert 0 < found["window_reference_yield_h"] < kpi.LEAST_REFERENCE_YIELD_H
+    assert found["performance_ratio_reason"] == "too_dark"
+    assert 0 < found["performance_ratio_period"] < 0.01
+    gloomy = day(GOOD, sensor(dict.fromkeys(LIGHT, 12.0)))
+    assert gloomy["performance_ratio_reason"] == gloomy["performance_ratio_period_reason"] == "too_dark"
+
+
+@pytest.mark.parametrize(("earliest", "hours"), [(12, 12), (11, 13)])
+def test_the_first_day_begins_with_the_operation(earliest: int, hours: int) -> None:
+    """Sensor and clocks count from the start-up on, or from a row of before it."""
+    found = day(
+        rows(dict.fromkeys(range(earliest, SET), 5000.0)),
+        sensor(dict.fromkeys(LIGHT, 1000.0)),
+        start_up=MIDNIGHT + 12 * HOUR,
+        pv_generation_kwh=5.0 * (SET - earliest),
+    )
+    assert found["period_h"] == hours
+    assert found["reference_yield_h"] == SET - earliest
+    assert found["performance_ratio_period"] == found["performance_ratio"] == 0.5
+    assert found["capacity_factor"] == pytest.approx(5 * (SET - earliest) / 8 / hours)
+
+
+def test_the_sky_too_counts_from_the_start_up_on() -> None:
+    late = day(GOOD.filter(pl.col("interval_start") >= MIDNIGHT + 12 * HOUR), start_up=MIDNIGHT + 12 * HOUR)
+    assert late["reference_yield_h"] == pytest.approx(late["window_reference_yield_h"])
+    assert late["reference_yield_h"] < 0.6 * day(GOOD)["reference_yield_h"]
+    long_ago = day(GOOD, start_up=MIDNIGHT - 1000 * HOUR)
+    assert (long_ago["period_h"], long_ago["reference_yield_h"]) == (24.0, day(GOOD)["reference_yield_h"])
 
 
 def test_a_polar_night_is_dark_and_not_unknown() -> None:
