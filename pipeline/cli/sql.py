@@ -12,14 +12,26 @@ from warehouse.export import export
 
 MOST_ROWS = 1000
 PRINTED = ("table", "csv")
+# What DuckDB does beside a file that it opened to read.
+WRITES = (
+    duckdb.StatementType.COPY,
+    duckdb.StatementType.COPY_DATABASE,
+    duckdb.StatementType.EXPORT,
+    duckdb.StatementType.ATTACH,
+)
 NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "UBIGINT", "SMALLINT", "TINYINT")
 
 
 def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
-    """Run the query and print its rows. Raises UsageError with DuckDB's own words."""
+    """Run the query and print its rows. Raises UsageError, with DuckDB's own words where it fails there."""
     if form not in PRINTED:
         raise UsageError(f"--format {form} is a file: say where with --output FILE.")
     try:
+        if any(statement.type in WRITES for statement in connection.extract_statements(query)):
+            raise UsageError(
+                "COPY, EXPORT and ATTACH make files, and this command only reads: "
+                "give the SELECT alone, and --output FILE for a file of its rows."
+            )
         result = connection.execute(query)
         columns = result.description or []
         if form == "csv":
