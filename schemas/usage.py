@@ -58,7 +58,8 @@ class BillingUnits(
     )
     month: pl.Date = column("First day of the month of asking, whatever days were asked for.")
     capacity_kw: float = column(
-        "AC capacity that the month is billed with: as SMA listed it last in the month.",
+        "AC capacity that the month is billed with: as SMA listed it last by the month's end, or first after it where "
+        "that is unknown; capacity_as_of says when.",
         unit="kW",
         null="SMA has never given one, so the PU is unpriced",
         ge=0,

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from schemas import Column, Table, columns, comment, storage
 
+# What the comment of a table or view says that has no key.
+NO_KEY = "No key: two rows may be equal."
+
 
 def identifier(name: str) -> str:
     """A name as SQL reads it, whatever signs it holds."""
@@ -57,10 +60,10 @@ def read_files(model: type[Table], files: str) -> str:
 def comments(model: type[Table], kind: str) -> list[str]:
     """COMMENT ON the table (`kind` TABLE) or view (`kind` VIEW) and on each of its columns."""
     kept = storage(model)
-    text = comment(model)
-    if kept.key:
-        text += f" Key: {', '.join(kept.key)}."
-    return comment_on(kind, kept.table, text, {c.name: c.comment for c in columns(model)})
+    key = f"Key: {', '.join(kept.key)}." if kept.key else NO_KEY
+    return comment_on(
+        kind, kept.table, f"{comment(model)} {key}", {c.name: c.comment for c in columns(model)}
+    )
 
 
 def comment_on(kind: str, name: str, text: str, of_columns: dict[str, str]) -> list[str]:

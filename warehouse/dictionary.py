@@ -11,6 +11,7 @@ from pathlib import Path
 
 from schemas import TABLES, Column, Table, columns, comment, storage
 from schemas.base import FINITE
+from warehouse.ddl import NO_KEY
 from warehouse.macros import MACROS
 from warehouse.meta import Meta
 from warehouse.views import CuratedView, curated_views
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
 def _table(model: type[Table]) -> str:
     kept = storage(model)
     facts = [
-        f"Key: {_names(kept.key)}" if kept.key else "No key: two rows may be equal",
+        f"Key: {_names(kept.key)}" if kept.key else NO_KEY.removesuffix("."),
         f"partitioned by {_names(kept.partition)}" if kept.partition else "replaced as a whole",
         f"published {PUBLISHED[kept.published]}",
     ]

@@ -30,24 +30,37 @@ class Macro(NamedTuple):
         return f"{self.name}({', '.join(self.parameters)})"
 
 
+def _wall_clock(macro: str) -> str:
+    """SQL of the wall clock of `zone` at `moment`, and an error where that is no moment.
+
+    DuckDB's own function reads a TIMESTAMP as a wall clock and turns it round, hours away from what was meant.
+    """
+    told = literal(f"{macro} takes a moment (TIMESTAMPTZ) and got: ")
+    return (
+        "timezone(zone, CASE WHEN typeof(moment) IN ('TIMESTAMP WITH TIME ZONE', '\"NULL\"') "
+        "THEN CAST(moment AS TIMESTAMPTZ) "
+        f"ELSE CAST(error({told} || typeof(moment)) AS TIMESTAMPTZ) END)"
+    )
+
+
 MACROS = (
     Macro(
         "local_time",
         ("moment", "zone"),
-        "The wall clock (TIMESTAMP) of a time zone (IANA name) at a moment (TIMESTAMPTZ).",
-        "timezone(zone, moment)",
+        "The wall clock (TIMESTAMP) of a time zone (IANA name) at a moment (TIMESTAMPTZ; other types are refused).",
+        _wall_clock("local_time"),
     ),
     Macro(
         "local_day",
         ("moment", "zone"),
         "The calendar day (DATE) of a time zone at a moment. Rows of intervals have theirs in local_date.",
-        "CAST(timezone(zone, moment) AS DATE)",
+        f"CAST({_wall_clock('local_day')} AS DATE)",
     ),
     Macro(
         "local_month",
         ("moment", "zone"),
         "The first day of the calendar month (DATE) of a time zone at a moment.",
-        "CAST(date_trunc('month', timezone(zone, moment)) AS DATE)",
+        f"CAST(date_trunc('month', {_wall_clock('local_month')}) AS DATE)",
     ),
     Macro(
         "day_start",

@@ -10,7 +10,7 @@ from schemas import Table, columns, comment, storage
 from schemas.base import Utc, column
 
 
-class Meta(Table, table="_meta", layer="report", partition=()):
+class Meta(Table, table="_meta", layer="report", key=("published_at",), partition=()):
     """Where this file comes from: one row, written with the publication."""
 
     product_version: str = column("Version of sunledger that published the file.")

@@ -1,5 +1,6 @@
 -- table
 -- Days that are not simply fine: partial, missing or provisional ones, and those with values set aside or suspicious. Newest first.
+-- Key: plant_id, local_date.
 --
 -- local_date: Calendar day in the plant's own time zone.
 -- plant_id: Plant's id.

@@ -1,5 +1,6 @@
 -- table
 -- Energy of each plant and day with the plant's name and its yield per installed power: the day's sheet.
+-- Key: plant_id, local_date.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.

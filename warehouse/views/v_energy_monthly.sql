@@ -1,5 +1,6 @@
 -- table
 -- Energy of each plant and month with the plant's name and its yield per installed power: the month's sheet.
+-- Key: plant_id, month.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.

@@ -1,5 +1,6 @@
 -- table
 -- Energy of the whole fleet per month, with how much of it was really measured. A sum takes the plants that reported the quantity.
+-- Key: month.
 --
 -- month: First day of the calendar month.
 -- n_plants: Plants with at least one day in the month. Unit: count.

@@ -1,5 +1,6 @@
 -- table
 -- Energy of each inverter and day beside the other inverters of its plant: a low relative_yield points to a fault, shade or a wrong rating.
+-- Key: plant_id, device_id, local_date.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.

@@ -1,5 +1,6 @@
 -- table
 -- Figures of each plant and month by IEC 61724-1 with the plant's name; kpi_monthly has their formulas, inputs and reasons.
+-- Key: plant_id, month.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.

@@ -1,5 +1,6 @@
 -- view
 -- Log entries with the names of plant and device, and with an event id also where Sunny Portal Classic gives none: by the message tag, where ennexOS has one event id for it. Newest first.
+-- No key: two rows may be equal.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.

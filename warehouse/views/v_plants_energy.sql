@@ -1,5 +1,6 @@
 -- table
 -- Each plant on one line: how long the warehouse has its days, how good they are, and what it made in all. Plants without a single day are listed too.
+-- Key: plant_id.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.

@@ -1,5 +1,6 @@
 -- view
 -- Power of each plant in the intervals that the API reports, with the plant's name and its wall clock. Filter by plant_id and local_date to be fast.
+-- Key: plant_id, interval_end.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.

@@ -1,5 +1,6 @@
 -- table
 -- The average day of each plant and month: mean power by the hour of the plant's clock, over the time for which there are values, with the plant's name.
+-- Key: plant_id, month, local_hour.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.

@@ -1,5 +1,6 @@
 -- view
 -- What was set aside or is suspicious, and why, per plant and reason: where the vendor's data needs a talk with the vendor. Largest first.
+-- Key: plant_id, source, reason, scope, kept.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave. Null: the plant is not in plants.

@@ -81,8 +81,8 @@ def test_comments_are_the_models(db: duckdb.DuckDBPyConnection, model: type[Tabl
         "UNION ALL SELECT comment FROM duckdb_views() WHERE view_name = $name",
         {"name": kept.table},
     ).fetchall()
-    key = f" Key: {', '.join(kept.key)}." if kept.key else ""
-    assert about == [(comment(model) + key,)]
+    key = f"Key: {', '.join(kept.key)}." if kept.key else "No key: two rows may be equal."
+    assert about == [(f"{comment(model)} {key}",)]
     of_columns = db.execute(
         "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
         [kept.table],
@@ -150,6 +150,11 @@ def test_a_curated_view_documents_itself_and_each_column(
         f"SELECT comment FROM duckdb_{view.kind}s() WHERE {view.kind}_name = ?", [view.name]
     ).fetchall()
     assert about == [(view.comment,)]
+    key = view.comment.rpartition(". ")[2].removesuffix(".").removeprefix("Key: ")
+    if key == "No key: two rows may be equal":
+        return
+    assert set(key.split(", ")) <= set(view.columns)
+    assert db.execute(f"SELECT {key} FROM {view.name} GROUP BY ALL HAVING count(*) > 1").fetchall() == []
     assert db.execute(f"FROM {view.name}").fetchall() != []
 
 

@@ -60,6 +60,17 @@ def test_macros_know_local_time_whatever_the_reader_s_zone(
     assert db.execute(f"SELECT {call}").fetchall() == [(expected,)]
 
 
+@pytest.mark.parametrize("macro", ["local_time", "local_day", "local_month"])
+@pytest.mark.parametrize(
+    "wrong", ["TIMESTAMP '2025-10-31 23:30:00'", "DATE '2025-10-31'", "'2025-10-31 23:30'"]
+)
+def test_a_wall_clock_is_no_moment(db: duckdb.DuckDBPyConnection, macro: str, wrong: str) -> None:
+    """DuckDB's own function would turn it round in silence."""
+    with pytest.raises(duckdb.Error, match=rf"{macro} takes a moment \(TIMESTAMPTZ\) and got: "):
+        db.execute(f"SELECT {macro}({wrong}, 'Europe/Berlin')")
+    assert db.execute(f"SELECT {macro}(NULL, 'Europe/Berlin')").fetchall() == [(None,)]
+
+
 def test_every_macro_has_its_comment(db: duckdb.DuckDBPyConnection) -> None:
     found = db.execute("SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal").fetchall()
     assert dict(found) == {macro.name: macro.comment for macro in MACROS}
