@@ -5,15 +5,19 @@ What could be read in two ways is refused, naming line and column, and never gue
 
 import codecs
 import csv
+import datetime as dt
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 
+from pipeline.billing import invoice_cells as cells
+from pipeline.billing.invoice_headings import AMOUNT, NEEDED, amounts, roles
 from pipeline.billing.prices import CENTS
 from pipeline.errors import UsageError
 from schemas.base import CAPACITY_CLASSES
@@ -22,50 +26,20 @@ SEPARATORS = ";,\t|"
 # Invoices have a letterhead: so many lines may come before the headings.
 LETTERHEAD = 30
 
-# What a heading may be, the surest first: lower case, without signs and what is in brackets.
-HEADINGS: Mapping[str, tuple[str, ...]] = {
-    "plant": (
-        "plant id", "plantid", "system id", "systemid", "anlagen id", "anlagenid", "anlagennummer",
-        "plant", "system", "anlage", "id",
-    ),
-    "month": (
-        "month", "billing month", "period", "service period", "monat", "abrechnungsmonat", "leistungsmonat",
-        "zeitraum", "leistungszeitraum",
-    ),
-    "class": ("capacity class", "class", "ac class", "leistungsklasse", "klasse"),
-    "amount": (
-        "fee eur", "fee", "amount eur", "amount", "net amount", "net amount eur", "price eur", "price",
-        "betrag eur", "betrag", "nettobetrag", "betrag netto", "preis", "gebühr", "entgelt",
-    ),
-    "currency": ("currency", "währung"),
-}  # fmt: skip
-NEEDED = ("plant", "month", "amount")
-TOTALS = {"total", "sum", "total net", "net total", "summe", "gesamt", "gesamtbetrag", "summe netto"}
-# Every beginning of a month's name that has three letters or more.
-MONTHS = {
-    name[:letters]: number
-    for number, names in enumerate(
-        (
-            "january januar jänner",
-            "february februar feber",
-            "march märz mrz",
-            "april",
-            "may mai",
-            "june juni",
-            "july juli",
-            "august",
-            "september sept",
-            "october oktober",
-            "november",
-            "december dezember",
-        ),
-        1,
-    )
-    for name in names.split()
-    for letters in range(3, len(name) + 1)
-}
+TOTALS = (
+    "total", "sum", "subtotal", "grand total", "total net", "net total", "net amount", "total amount",
+    "summe", "zwischensumme", "gesamtsumme", "gesamt", "gesamtbetrag", "summe netto", "gesamt netto", "nettosumme",
+    "nettobetrag", "rechnungsbetrag",
+)  # fmt: skip
 
+# What people send instead of a CSV file, by its first bytes.
+_OTHER_FILES = {
+    b"PK\x03\x04": "an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"%PDF": "a PDF",
+}
 _ID = r"^(\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+_AROUND = " \t\u00a0'\""
 _EXCEL_NUMBER = r"^\d([.,]\d+)?e\+\d+$"
 
 
@@ -73,21 +47,22 @@ _EXCEL_NUMBER = r"^\d([.,]\d+)?e\+\d+$"
 class InvoiceFile:
     """An invoice that was read.
 
-    `lines` has line (of the file), plant_id, month, capacity_class (null: not given) and amount_eur. `total` is the
-    invoice's own sum, if it has one. `ignored` are lines with neither a plant nor a month, such as taxes.
+    `lines` has line (of the file), plant_id, month, capacity_class (null: not given) and amount_eur. `totals` are the
+    invoice's own sums. `ignored` are other lines without a plant, such as taxes.
     """
 
     lines: pl.DataFrame
-    total: Decimal | None
+    totals: tuple[Decimal, ...]
     ignored: tuple[int, ...]
 
 
-def read_invoice(path: Path, currency: str = "EUR") -> InvoiceFile:
-    """Read an invoice. Raises UsageError naming line and column, also for another currency."""
-    text = _text(path)
-    names, cells = _table(path, text)
-    frame = _Columns(path, names, cells)
-    return frame.read(currency)
+def read_invoice(path: Path, currency: str, latest: dt.date) -> InvoiceFile:
+    """Read an invoice.
+
+    Raises UsageError naming line and column, also for another currency and for a month after `latest`.
+    """
+    names, rows = _table(path, _text(path))
+    return _Columns(path, names, rows).read(currency, latest)
 
 
 def _text(path: Path) -> str:
@@ -95,6 +70,9 @@ def _text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as fault:
         raise UsageError(f"The invoice {path} can't be read: {fault.strerror}.") from None
+    for begin, kind in _OTHER_FILES.items():
+        if data.startswith(begin):
+            raise UsageError(f"The invoice {path} is {kind}: save its table as CSV, with a line for each PU.")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     try:
@@ -108,36 +86,43 @@ def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]
     """The headings, and the lines below them with their numbers. Empty lines are left out."""
     best: tuple[int, str, list[str]] = (0, "", [])
     for separator in SEPARATORS:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        for cells in reader:
-            roles = _roles(cells)
-            if all(role in roles for role in NEEDED):
-                return cells, [(reader.line_num, row) for row in reader if any(c.strip() for c in row)]
-            if len(roles) > best[0]:
-                best = (len(roles), ", ".join(r for r in NEEDED if r not in roles), cells)
-            if reader.line_num > LETTERHEAD:
-                break
-    found = f"In {', '.join(repr(c) for c in best[2])} there is none for: {best[1]}. " if best[0] else ""
+        source = io.StringIO(text, newline="")
+        for line, names in _letterhead(source, separator):
+            found = roles(names)
+            if all(role in found for role in NEEDED):
+                return names, list(_rows(path, source, separator, line))
+            if len(found) > best[0]:
+                best = (len(found), ", ".join(r for r in NEEDED if r not in found), names)
+    near = f"In {', '.join(repr(c) for c in best[2])} there is none for: {best[1]}. " if best[0] else ""
     raise UsageError(
-        f"The invoice {path} has no line of headings with plant, month and amount. {found}"
+        f"The invoice {path} has no line of headings with plant, month and amount. {near}"
         f"Call the columns plant_id, month, capacity_class and fee_eur: see docs/billing.md."
     )
 
 
-def _roles(cells: Sequence[str]) -> dict[str, int]:
-    """Which column has which role. The surest heading of a role wins."""
-    plain = [_plain(cell) for cell in cells]
-    return {
-        role: plain.index(name)
-        for role, names in HEADINGS.items()
-        for name in reversed(names)
-        if name in plain
-    }
+def _letterhead(source: io.StringIO, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The first lines, one of which may hold the headings, each with its number."""
+    reader = csv.reader(source, delimiter=separator)
+    with suppress(csv.Error):
+        for names in reader:
+            yield reader.line_num, names
+            if reader.line_num > LETTERHEAD:
+                return
 
 
-def _plain(heading: str) -> str:
-    without = re.sub(r"[(\[].*?[)\]]", "", heading.lower())
-    return re.sub(r"[^0-9a-zäöü]+", " ", without).strip()
+def _rows(path: Path, source: io.StringIO, separator: str, above: int) -> Iterator[tuple[int, list[str]]]:
+    """The lines below the headings that hold anything, each with the number of its first line."""
+    reader, line = csv.reader(source, delimiter=separator, strict=True), above + 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield line, row
+            line = above + reader.line_num + 1
+    except csv.Error:
+        # Read on, the quote would take in the lines below it, and they would be missing without a word.
+        raise UsageError(
+            f"{path} line {line}: a quote opens in a cell and is not closed at its end."
+        ) from None
 
 
 class _Columns:
@@ -145,7 +130,8 @@ class _Columns:
 
     def __init__(self, path: Path, names: list[str], rows: list[tuple[int, list[str]]]) -> None:
         self._path, self._names = path, names
-        self._roles = _roles(names)
+        self._roles = roles(names)
+        self._refuse_headings()
         long = next(((line, row) for line, row in rows if any(c.strip() for c in row[len(names) :])), None)
         if long:
             raise UsageError(
@@ -154,49 +140,70 @@ class _Columns:
             )
         padded = [[*row, *[""] * len(names)][: len(names)] for _, row in rows]
         columns = list(zip(*padded, strict=True)) if padded else [()] * len(names)
-        texts = {
-            role: pl.Series(role, columns[i], pl.String).str.strip_chars(" \t\u00a0'\"")
-            for role, i in self._roles.items()
-        }
-        self._frame = pl.DataFrame(
-            {"line": [line for line, _ in rows], **texts}, schema_overrides={"line": pl.Int64}
-        )
+        texts = [pl.Series(str(i), column, pl.String) for i, column in enumerate(columns)]
+        frame = pl.DataFrame([pl.Series("line", [line for line, _ in rows], pl.Int64), *texts])
+        of_role = (pl.col(str(i)).str.strip_chars(_AROUND).alias(role) for role, i in self._roles.items())
+        words = pl.col(*(text.name for text in texts)).str.to_lowercase().str.replace_all(r"[^a-z]+", " ")
+        has_total = pl.any_horizontal(words.str.strip_chars().is_in(list(TOTALS)))
+        self._frame = frame.select("line", *of_role, has_total=has_total)
 
-    def read(self, currency: str) -> InvoiceFile:
+    def read(self, currency: str, latest: dt.date) -> InvoiceFile:
         """The invoice. Raises UsageError."""
         plant = pl.col("plant").str.to_lowercase()
-        odd = (pl.col("month") == "") & ~plant.str.contains(_ID)
+        odd = ~plant.str.contains(_ID) & ((pl.col("month") == "") | pl.col("has_total"))
         other, lines = self._frame.filter(odd), self._frame.filter(~odd)
-        is_total = plant.str.replace_all(r"[^a-z]+", " ").str.strip_chars().is_in(list(TOTALS))
-        totals = other.filter(is_total, pl.col("amount") != "")
+        totals = other.filter(pl.col("has_total"), pl.col(AMOUNT) != "")
         self._check_currency(lines, currency)
-        plants = self._parsed(lines, "plant", plant.str.extract(_ID), self._why_no_plant)
+        plants = self._parsed(lines, "plant", plant.str.extract(_ID), _why_no_plant)
         found = lines.select(
             "line",
             plant_id=plants,
-            month=self._parsed(lines, "month", _month(), lambda _: "is no month; write it as 2026-10"),
+            month=self._parsed(lines, "month", cells.month(latest), lambda t: cells.why_no_month(t, latest)),
             capacity_class=self._classes(lines),
-            amount_eur=self._parsed(lines, "amount", _amount(), _why_no_amount).cast(CENTS),
+            amount_eur=self._amounts(lines),
         )
         if not found.height:
             raise UsageError(f"The invoice {self._path} has headings and no line below them.")
-        total = self._parsed(totals, "amount", _amount(), _why_no_amount).cast(CENTS).to_list()
-        ignored = other.filter(~is_total)["line"].to_list()
-        return InvoiceFile(found, total[0] if total else None, tuple(ignored))
+        ignored = other.join(totals, on="line", how="anti", maintain_order="left")["line"]
+        return InvoiceFile(found, tuple(self._amounts(totals)), tuple(ignored))
+
+    def _refuse_headings(self) -> None:
+        """Refuse amounts that would be compared with the wrong ones of ours. Raises UsageError."""
+        first, *others = amounts(self._names)
+        name = self._names[first.place].strip()
+        twins = [other for other in others if other[:2] == first[:2]]
+        if twins:
+            second = self._names[twins[0].place].strip()
+            raise UsageError(
+                f"The invoice {self._path} has two columns of amounts, {name!r} and {second!r}: delete the one that is "
+                f"not to be compared."
+            )
+        if first.with_tax:
+            raise UsageError(
+                f"The invoice {self._path} has amounts with tax only ({name!r}), and our prices are without: add the "
+                f"net amounts, or call the column fee_eur if there is no tax in it."
+            )
+
+    def _amounts(self, lines: pl.DataFrame) -> pl.Series:
+        return self._parsed(lines, AMOUNT, cells.amount(), cells.why_no_amount).cast(CENTS)
 
     def _classes(self, lines: pl.DataFrame) -> pl.Series:
         if "class" not in self._roles:
             return pl.Series([None] * lines.height, dtype=pl.String)
-        choices = ", ".join(CAPACITY_CLASSES)
-        return self._parsed(
-            lines, "class", _class(), lambda _: f"is no class of AC power; choose from {choices}", blank=True
-        )
+        why = f"is no class of AC power; choose from {', '.join(CAPACITY_CLASSES)}"
+        return self._parsed(lines, "class", cells.class_of_power(), lambda _: why, blank=True)
 
     def _check_currency(self, lines: pl.DataFrame, currency: str) -> None:
+        why = f"is another currency than the price list's, {currency}; amounts can't be compared"
         if "currency" in self._roles:
-            known = pl.when(pl.col("currency").str.to_uppercase().is_in([currency.upper(), ""])).then(1)
-            cure = f"is another currency than the price list's, {currency}; amounts can't be compared"
-            self._parsed(lines, "currency", known, lambda _: cure, blank=True)
+            known = pl.when(pl.col("currency").str.to_uppercase().is_in([currency, ""])).then(1)
+            self._parsed(lines, "currency", known, lambda _: why, blank=True)
+        other = cells.other_currency(pl.col(AMOUNT), currency)
+        self._parsed(lines, AMOUNT, pl.when(~other).then(1), lambda _: why)
+        name = self._names[self._roles[AMOUNT]].strip()
+        # Our own exports have this heading in every currency.
+        if name.lower() != "fee_eur" and pl.select(cells.other_currency(pl.lit(name), currency)).item():
+            raise UsageError(f"The invoice {self._path}, column {name!r}: {why}.")
 
     def _parsed(
         self,
@@ -218,57 +225,8 @@ class _Columns:
             raise UsageError(f"{self._path} line {line}, column {heading!r}: {shown}{reason}.")
         return parsed
 
-    @staticmethod
-    def _why_no_plant(text: str) -> str:
-        if re.match(_EXCEL_NUMBER, text.lower()):
-            return "is what Excel makes of a long id; format that column as text and export again"
-        return "is no plant id (digits, or 8-4-4-4-12 hexadecimal digits)"
 
-
-def _month() -> pl.Expr:
-    """First of the month: from 2026-10, 2026-10-31, 10/2026, 10.2026, 31.10.2026, Oct 2026, Okt-26."""
-    text = pl.col("month").str.to_lowercase()
-    year_first = text.str.extract_groups(r"^(?<y>\d{4})[-/](?<m>\d{1,2})(?:-(?:0?[1-9]|[12]\d|3[01]))?$")
-    year_last = text.str.extract_groups(r"^(?:(?:0?[1-9]|[12]\d|3[01])\.)?(?<m>\d{1,2})[./-](?<y>\d{4})$")
-    named = text.str.extract_groups(r"^(?<m>[a-zä]+)[\s.-]*(?<y>\d{2}|\d{4})$")
-    number = named.struct.field("m").replace_strict(MONTHS, default=None, return_dtype=pl.Int64)
-    year = pl.coalesce(*(e.struct.field("y") for e in (year_first, year_last, named))).cast(pl.Int64)
-    month = pl.coalesce(*(e.struct.field("m").cast(pl.Int64) for e in (year_first, year_last)), number)
-    century = pl.when(year < 100).then(2000).otherwise(0)  # noqa: PLR2004 - two digits of a year
-    valid = month.is_between(1, 12)
-    return pl.when(valid).then(pl.date(year + century, pl.when(valid).then(month).otherwise(1), 1))
-
-
-def _amount() -> pl.Expr:
-    """A decimal number with either separator. Null where it is none, or where it might be two: 1.234 or 1,234."""
-    bare = pl.col("amount").str.replace_all(r"(?i)eur|usd|us\$|[€$\s\u00a0\u202f']", "")
-    plain = bare.str.contains(r"^[+-]?(\d+|\d+[.,](\d{1,2}|\d{4,})|0[.,]\d{3})$")
-    german = bare.str.contains(r"^[+-]?\d{1,3}(\.\d{3})+,\d+$") | bare.str.contains(
-        r"^[+-]?\d{1,3}(\.\d{3}){2,}$"
-    )
-    english = bare.str.contains(r"^[+-]?\d{1,3}(,\d{3})+\.\d+$") | bare.str.contains(
-        r"^[+-]?\d{1,3}(,\d{3}){2,}$"
-    )
-    text = (
-        pl.when(plain)
-        .then(bare.str.replace(",", ".", literal=True))
-        .when(german)
-        .then(bare.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True))
-        .when(english)
-        .then(bare.str.replace_all(",", "", literal=True))
-    )
-    exact = text.str.strip_prefix("+").str.to_decimal(scale=10)
-    return exact.round(2, mode="half_away_from_zero")
-
-
-def _why_no_amount(text: str) -> str:
-    if re.search(r"\d[.,]\d{3}\D*$", text):
-        return "may be a number of thousands or of thousandths; write two digits after the decimal sign"
-    return "is no amount; write it as 16.50 or 16,50"
-
-
-def _class() -> pl.Expr:
-    """One of SMA's classes: also with units, long dashes, or as >= 1000."""
-    text = pl.col("class").str.to_lowercase().str.replace_all(r"kwac|kwp|kw|[\s\u00a0]", "")
-    text = text.str.replace_all(r"[–—−]|to|bis", "-").str.replace(r"^(?:>=|≥|ab|from)?1000\+?$", "1000+")
-    return pl.when(text.is_in(CAPACITY_CLASSES)).then(text)
+def _why_no_plant(text: str) -> str:
+    if re.match(_EXCEL_NUMBER, text.lower()):
+        return "is what Excel makes of a long id; format that column as text and export again"
+    return "is no plant id (digits, or 8-4-4-4-12 hexadecimal digits)"

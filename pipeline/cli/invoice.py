@@ -17,7 +17,7 @@ from pipeline.cli.console import out, say, show_table
 from pipeline.errors import UsageError
 from pipeline.runtime import Runtime
 from pipeline.settings import load_settings
-from pipeline.steps.billing import moves, units_now
+from pipeline.steps.billing import moves, this_month, units_now
 from schemas import ApiRequests
 from warehouse.export import export, format_of
 
@@ -30,7 +30,7 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
         format_of(output)
     with Runtime(load_settings()) as runtime:
         prices = load_prices(runtime.settings.prices)
-        invoice = read_invoice(path, prices.currency)
+        invoice = read_invoice(path, prices.currency, this_month(runtime, prices))
         begin, end = _months(invoice, first, last)
         runtime.store_requests()
         of_months = pl.col("month").is_between(begin, end)
@@ -109,13 +109,13 @@ def _show_kinds(found: pl.DataFrame, currency: str) -> None:
 
 
 def _of_total(invoice: InvoiceFile) -> list[str]:
-    """What is wrong with the invoice's own sum, if it has one."""
-    lines = invoice.lines["amount_eur"].sum()
-    if invoice.total is None or invoice.total == lines:
+    """What is wrong with the invoice's own sums, if it has any: one of them must be that of its lines."""
+    lines = Decimal(invoice.lines["amount_eur"].sum())
+    if not invoice.totals or lines in invoice.totals:
         return []
-    return [
-        f"The invoice's own sum, {_money(invoice.total)}, is not the sum of its lines, {_money(Decimal(lines))}."
-    ]
+    sums = " and ".join(map(_money, invoice.totals))
+    own = f"own sum, {sums}, is not" if len(invoice.totals) == 1 else f"own sums, {sums}, are not"
+    return [f"The invoice's {own} the sum of its lines, {_money(lines)}."]
 
 
 def _outside(invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:

@@ -1,0 +1,81 @@
+"""Which column of an invoice is what, by its heading in English or German; of several amounts the one without tax."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+# What a heading may be, the surest first: lower case, without signs and what is in brackets.
+HEADINGS: Mapping[str, tuple[str, ...]] = {
+    "plant": (
+        "plant id", "plantid", "system id", "systemid", "anlagen id", "anlagenid", "anlagennummer", "anlagen nr",
+        "anlagennr", "system no", "plant", "system", "anlage", "id",
+    ),
+    "month": (
+        "month", "billing month", "period", "service period", "monat", "abrechnungsmonat", "leistungsmonat",
+        "zeitraum", "leistungszeitraum",
+    ),
+    "class": ("capacity class", "class", "ac class", "leistungsklasse", "klasse"),
+    "currency": ("currency", "währung"),
+}  # fmt: skip
+# The same for amounts, without their words for tax and currency; "" is a heading of nothing but those.
+AMOUNTS = (
+    "fee", "amount", "betrag", "entgelt", "gebühr", "line total", "total price", "gesamtpreis", "price", "preis", "",
+    "total amount", "gesamtbetrag", "total", "sum", "summe", "gesamt",
+)  # fmt: skip
+AMOUNT = "amount"
+NEEDED = ("plant", "month", AMOUNT)
+
+_TAX = r"( \d+)?( (vat|tax|mwst|ust|mehrwertsteuer|umsatzsteuer))?( \d+)?"
+_NET = re.compile(rf"netto|\b(net|excl|excluding|exkl|ohne|zzgl|without)\b{_TAX}")
+_GROSS = re.compile(rf"brutto|\b(gross|incl|including|inkl|einschl|mit|with)\b{_TAX}")
+_CURRENCY = re.compile(r"\b(in )?(eur|euro|usd|us|chf|gbp)\b")
+
+
+class Column(NamedTuple):
+    """A column that may hold the amount: without tax (0), not said (1) or with it (2), its place in AMOUNTS, and where.
+
+    The smallest is the surest.
+    """
+
+    tax: int
+    name: int
+    place: int
+
+    @property
+    def with_tax(self) -> bool:
+        """Whether its heading says that tax is in the amounts."""
+        return self.tax == 2  # noqa: PLR2004 - see above
+
+
+def roles(cells: Sequence[str]) -> dict[str, int]:
+    """Which column has which role. The surest heading of a role wins."""
+    plain = [_words(re.sub(r"[(\[].*?[)\]]", "", cell)) for cell in cells]
+    found = {
+        role: plain.index(name)
+        for role, names in HEADINGS.items()
+        for name in reversed(names)
+        if name in plain
+    }
+    if columns := amounts(cells):
+        found[AMOUNT] = columns[0].place
+    return found
+
+
+def amounts(cells: Sequence[str]) -> list[Column]:
+    """The columns that may hold the amount, the surest first."""
+    columns = (_amount(cell, place) for place, cell in enumerate(cells))
+    return sorted(column for column in columns if column is not None)
+
+
+def _amount(cell: str, place: int) -> Column | None:
+    words = _words(_CURRENCY.sub(" ", _words(cell)))
+    net, gross = _NET.search(words), _GROSS.search(words)
+    name = _words(_GROSS.sub(" ", _NET.sub(" ", words)))
+    said = bool(net) != bool(gross)
+    if name not in AMOUNTS or (not name and words not in {"net", "netto", "gross", "brutto"}):
+        return None
+    return Column((0 if net else 2) if said else 1, AMOUNTS.index(name), place)
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[^0-9a-zäöü]+", " ", text.lower()).strip()
