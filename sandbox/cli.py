@@ -17,6 +17,7 @@ from sandbox.options import (
     DEFAULT_CODE_CLIENT_SECRET,
     LOOPBACK,
     OWNER_PASSWORD,
+    OptionError,
     Options,
     Replay,
     TimeRules,
@@ -129,36 +130,40 @@ def serve(
     if list_faults:
         typer.echo("\n".join(f"{kind.name:20}{kind.what}" for kind in KINDS.values()))
         return
-    replays = _replays(
-        replay or [],
-        {
-            "timezone": timezone,
-            "rated_kw": rated_kw,
-            "name": name,
-            "plant_id": plant_id,
-            "latitude": latitude,
-            "longitude": longitude,
-        },
-    )
-    options = Options(
-        host=host,
-        port=port,
-        plants=plants,
-        seed=seed,
-        rules=TimeRules(time_basis.value, fold.value, day_of.value, week_of.value),
-        replays=replays,
-        recordings=recordings,
-        client_id=client_id,
-        client_secret=client_secret,
-        code_client_id=code_client_id,
-        code_client_secret=code_client_secret,
-        owners_without_consent=owners_without_consent,
-        consent_after_s=consent_after,
-        requests_per_5_min=requests_per_5_min,
-        retry_after=retry_after.value,
-        faults=tuple(fault or ()),
-        hostile_names=hostile_names,
-    )
+    try:
+        replays = _replays(
+            replay or [],
+            {
+                "timezone": timezone,
+                "rated_kw": rated_kw,
+                "name": name,
+                "plant_id": plant_id,
+                "latitude": latitude,
+                "longitude": longitude,
+            },
+        )
+        options = Options(
+            host=host,
+            port=port,
+            plants=plants,
+            seed=seed,
+            rules=TimeRules(time_basis.value, fold.value, day_of.value, week_of.value),
+            replays=replays,
+            recordings=recordings,
+            client_id=client_id,
+            client_secret=client_secret,
+            code_client_id=code_client_id,
+            code_client_secret=code_client_secret,
+            owners_without_consent=owners_without_consent,
+            consent_after_s=consent_after,
+            requests_per_5_min=requests_per_5_min,
+            retry_after=retry_after.value,
+            faults=tuple(fault or ()),
+            hostile_names=hostile_names,
+        )
+    except OptionError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(WRONG_USAGE) from error
     _run(options, ready_json=ready_json, until_stdin_closes=until_stdin_closes)
 
 

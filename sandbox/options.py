@@ -1,5 +1,6 @@
 """Everything that can be chosen when the sandbox starts."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,10 @@ DEFAULT_CLIENT_SECRET = "sandbox-custom-secret"  # noqa: S105 - a published defa
 DEFAULT_CODE_CLIENT_ID = "sandbox-code"
 DEFAULT_CODE_CLIENT_SECRET = "sandbox-code-secret"  # noqa: S105 - as above
 OWNER_PASSWORD = "sunshine"  # noqa: S105 - the password of every simulated owner
+
+
+class OptionError(ValueError):
+    """Options that cannot be, or not together: the message says why and what would do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,11 @@ class TimeRules:
     fold: Literal["twice", "merged"] = "twice"
     day_of: Literal["local", "utc"] = "local"
     week_of: Literal["date", "monday"] = "date"
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for rules that contradict each other."""
+        if self.day_of == "utc" and self.basis != "utc":
+            raise OptionError("--day-of utc goes with labels in UTC: add --time-basis utc.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +75,21 @@ class Options:
     retry_after: RetryAfter = "seconds"
     faults: tuple[str, ...] = ()
     hostile_names: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise OptionError for credentials that no client can use, and a wait without an end."""
+        for option, value in (
+            ("--client-id", self.client_id),
+            ("--client-secret", self.client_secret),
+            ("--code-client-id", self.code_client_id),
+            ("--code-client-secret", self.code_client_secret),
+        ):
+            if not value:
+                raise OptionError(f"{option} is empty: leave it out, or give a text.")
+        if self.client_id == self.code_client_id:
+            raise OptionError(
+                f"--client-id and --code-client-id are both {self.client_id!r}: a client is set up for one flow. "
+                "Name them differently."
+            )
+        if self.consent_after_s is not None and not 0 <= self.consent_after_s < math.inf:
+            raise OptionError(f"--consent-after {self.consent_after_s} is no time: give seconds, 0 or more.")

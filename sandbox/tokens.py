@@ -110,11 +110,17 @@ class TokenStore:
         session.refresh_key = secrets.token_urlsafe(24)
         return self._tokens(session)
 
-    def end(self, token: str) -> None:
-        """Log out: end the session of this refresh token with its access tokens; TokenError without one."""
-        session_id = token.partition(".")[0]
-        if self._sessions.pop(session_id, None) is None:
+    def end(self, client: Client, token: str) -> None:
+        """Log out: end the session of the client's refresh token with its access tokens; TokenError without one."""
+        session_id, _, rest = token.partition(".")
+        session = self._sessions.get(session_id)
+        if (
+            session is None
+            or session.client != client
+            or rest != f"{session.generation}.{session.refresh_key}"
+        ):
             raise TokenError(400, "invalid_grant", "Invalid refresh token")
+        del self._sessions[session_id]
         self._drop(lambda access: access.session_id == session_id)
 
     def living(self) -> int:

@@ -199,6 +199,9 @@ def _replayed(replay: Replay, number: int) -> ReplaySource:
         raise RecordingError(f"{plant_id[:60]!r} is no plant id: give digits (ennexOS) or a GUID (Classic).")
     if not 0 < replay.rated_kw < MOST_KW:
         raise RecordingError(f"A rated power of {replay.rated_kw:g} kW cannot be: give kW of the inverter.")
+    for name, degrees, most in (("latitude", replay.latitude, 90), ("longitude", replay.longitude, 180)):
+        if not -most <= degrees <= most:
+            raise RecordingError(f"A {name} of {degrees:g} cannot be: give degrees from -{most} to {most}.")
     recording = read_recording(replay.path)
     rated_w = replay.rated_kw * 1000
     inverter = Device(

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,9 @@ from sandbox.random_streams import Topic, stream
 
 DATA_ROOTS = ("/monitoring/", "/live/", "/gridcontrol/")
 MAX_FAULTS = 200
+METHODS = ("GET", "POST", "PUT", "DELETE")
+# What the query's Date says: a day, a month or a year.
+DATE = re.compile(r"\d{4}(-\d{2}){0,2}")
 
 
 class FaultError(ValueError):
@@ -174,12 +178,20 @@ def make_fault(settings: Mapping[str, Any]) -> Fault:
         dates=_texts(settings, "dates"),
         path=_text(settings, "path"),
         method=_text(settings, "method").upper(),
-        after=int(_number(settings, "after", 0)),
-        times=_number(settings, "times", math.inf),
+        after=int(_count(settings, "after", 0, least=0)),
+        times=_count(settings, "times", math.inf, least=1),
         since=_moment(settings, "since", -math.inf),
         until=_moment(settings, "until", math.inf),
         amount=_number(settings, "amount", kind.amount),
     )
+    if fault.method and fault.method not in METHODS:
+        raise FaultError(f"The method of {kind.name} must be one of {', '.join(METHODS)}.")
+    if wrong := next((date for date in fault.dates if not DATE.fullmatch(date)), None):
+        raise FaultError(
+            f"{wrong[:60]!r} is no date of {kind.name}: write it as the query's Date, such as 2025-06-01 or 2025-06."
+        )
+    if fault.since >= fault.until:
+        raise FaultError(f"The fault {kind.name} ends before it begins: since must be earlier than until.")
     if not 0 <= fault.share <= 1:
         raise FaultError(f"The share of {kind.name} must lie between 0 and 1.")
     if fault.amount < 0 or fault.amount > 1e9:  # noqa: PLR2004 - nothing sensible is larger
@@ -197,6 +209,13 @@ def _number(settings: Mapping[str, Any], name: str, default: float) -> float:
         raise FaultError(f"{name} of a fault must be a number, not {str(value)[:60]!r}.") from error
     if not math.isfinite(number):
         raise FaultError(f"{name} of a fault must be a finite number.")
+    return number
+
+
+def _count(settings: Mapping[str, Any], name: str, default: float, *, least: int) -> float:
+    number = _number(settings, name, default)
+    if number < least or (math.isfinite(number) and number != int(number)):
+        raise FaultError(f"{name} of a fault must be a whole number, {least} or more.")
     return number
 
 

@@ -17,7 +17,7 @@ from sandbox.faults.plan import Fault, FaultError, FaultPlan, make_fault, parse_
 from sandbox.options import RetryAfter
 from sandbox.services.consent import state_named
 from sandbox.services.gateway import TokenBucket
-from sandbox.services.http import ApiError, json_answer, json_object, not_found
+from sandbox.services.http import ApiError, json_answer, json_object
 from sandbox.world import World
 
 MAX_NEW_PLANTS = 10_000
@@ -114,7 +114,9 @@ class ControlService:
             str(body.get("owner", "")),
         )
         if not self._world.consents.answer(client_id, owner, state):
-            raise not_found()
+            raise ApiError(
+                404, "There is no consent of this owner for this client that this state could follow"
+            )
         return json_answer({"owner": owner, "state": state.value})
 
     async def plants(self, request: Request) -> Response:

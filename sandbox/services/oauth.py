@@ -44,8 +44,8 @@ class OAuthService:
         """End the session of a refresh token."""
         values = await _parameters(request)
         try:
-            self._client(request, values)
-            self._world.tokens.end(values.get("refresh_token", ""))
+            client = self._client(request, values)
+            self._world.tokens.end(client, values.get("refresh_token", ""))
         except TokenError as error:
             return _refused(error)
         return Response(status_code=204)

@@ -164,7 +164,7 @@ def test_logout_ends_the_session_at_sma_and_forgets_it_here(make: Make, box: Ser
 
 def test_a_session_that_sma_no_longer_knows_is_forgotten_all_the_same(make: Make, box: Served) -> None:
     settings = make("code")
-    box.world.tokens.end(enter(settings, allow).refresh_token)
+    box.world.tokens.end(box.world.clients[settings.sma_client_id], enter(settings, allow).refresh_token)
     assert asyncio.run(log_out(settings))
     assert not LoginStore.of(settings).read().refresh_token
 

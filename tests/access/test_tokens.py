@@ -166,7 +166,7 @@ def test_a_login_that_has_ended_says_which_command_to_run(
         box.world.clock.advance(2 * DAY_S)
     stored = LoginStore.of(settings).read().refresh_token
     if way == "revoked":
-        box.world.tokens.end(stored)
+        box.world.tokens.end(box.world.clients[settings.sma_client_id], stored)
     elif way == "renewed elsewhere":
         box.world.tokens.refresh(box.world.clients[DEFAULT_CODE_CLIENT_ID], stored)
     with pytest.raises(CredentialsError, match="run 'sunledger login'") as caught:

@@ -462,6 +462,12 @@ def test_faults_in_rows_leave_an_empty_answer_standing(faulty: Served, name: str
         ("reset,plants", "has no value"),
         ("reset,since=noon", "ISO time"),
         ("stall,amount=-1", "must not be negative"),
+        ("reset,after=-3", "after of a fault must be a whole number, 0 or more"),
+        ("reset,after=1.5", "after of a fault must be a whole number, 0 or more"),
+        ("reset,times=0", "times of a fault must be a whole number, 1 or more"),
+        ("reset,method=FETCH", "one of GET, POST, PUT, DELETE"),
+        ("reset,dates=2025-06-01+June", "'June' is no date of reset"),
+        ("reset,since=2025-06-02T00:00:00Z,until=2025-06-01T00:00:00Z", "ends before it begins"),
     ],
 )
 def test_a_fault_that_cannot_be_says_why(faulty: Served, text: str, said: str) -> None:

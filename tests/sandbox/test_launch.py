@@ -92,6 +92,21 @@ def test_it_ends_with_its_standard_input_and_its_banner_says_what_it_is() -> Non
     assert "sandbox-custom-secret" not in said
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--client-id", "sandbox-code"], "both 'sandbox-code'"),
+        (["--client-id", ""], "--client-id is empty"),
+        (["--code-client-secret", ""], "--code-client-secret is empty"),
+        (["--day-of", "utc"], "add --time-basis utc"),
+        (["--consent-after", "inf"], "--consent-after inf is no time"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_with_the_cure(options: list[str], said: str) -> None:
+    refused = CliRunner().invoke(app, ["serve", "--port", "0", *options])
+    assert (refused.exit_code, said in refused.stderr) == (2, True)
+
+
 def reachable(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=5):
@@ -141,7 +156,6 @@ def test_faults_from_the_command_line() -> None:
     ("options", "said"),
     [
         (["--fault", "nonsense"], "There is no fault"),
-        (["--replay", "a.parquet", "--timezone", "UTC", "--timezone", "UTC"], "repeat it in step"),
         (["--plants", "-1"], "greater than or equal"),
         (["--time-basis", "moon"], "moon"),
     ],

@@ -124,6 +124,17 @@ def test_logout_ends_the_session_and_its_tokens(serve: Serve) -> None:
     assert ask(it, grant_type="refresh_token", refresh_token=tokens["refresh_token"]).status_code == 400
 
 
+def test_a_session_is_ended_by_its_own_client_and_newest_token_alone(serve: Serve) -> None:
+    it = serve(plants=1)
+    first = ask(it, grant_type="client_credentials").json()["refresh_token"]
+    second = ask(it, grant_type="refresh_token", refresh_token=first).json()["refresh_token"]
+    logouts = [(CODE, second), (CUSTOM, first), (CUSTOM, second.partition(".")[0])]
+    for (client_id, secret), token in logouts:
+        form = {"client_id": client_id, "client_secret": secret, "refresh_token": token}
+        assert httpx.post(f"{it.url}/oauth2/logout", data=form, trust_env=False).status_code == 400
+    assert ask(it, grant_type="refresh_token", refresh_token=second).status_code == 200
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer nonsense", "Basic abc", "Bearer \u00e9"])
 def test_data_needs_a_bearer_token(sandbox: Served, header: str) -> None:
     headers = [(b"Authorization", header.encode())]
