@@ -86,14 +86,12 @@ def month_from(days: pl.DataFrame, power_kw: NDArray[np.float64], *, month: date
 
 
 def _look() -> pl.Expr:
-    """How a day is drawn. A day said to be whole is not drawn so while its coverage says otherwise."""
+    """How a day is drawn: by its status. One that is complete has no gap, which can be a little less than all of it."""
     return (
         pl.when(pl.col("status").is_null())
         .then(pl.lit("unread"))
         .when(pl.col("pv_generation_kwh").is_null())
         .then(pl.lit("missing"))
-        .when((pl.col("status") == "complete") & (pl.col("coverage") < 1))
-        .then(pl.lit("partial"))
         .otherwise(pl.col("status"))
     )
 

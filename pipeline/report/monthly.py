@@ -16,6 +16,10 @@ from pipeline.report.sheet import Plot, Sheet, Table, drawing, render
 from pipeline.report.text import clean, month_name, number, percent, plural
 
 INDEX = "index.html"
+_COMPLETE = (
+    "a day without a gap. Its coverage may be below 100 %: inverters wake some time after sunrise and sleep some time "
+    "before sunset, and up to an hour of each is no gap"
+)
 _NOTHING_INVENTED = "What was not measured is shown as such, never as zero."
 
 
@@ -64,6 +68,7 @@ class MonthReport:
             ("Warehouse", f"published {published_at:%Y-%m-%d %H:%M} UTC by sunledger {version}"),
             ("Energy", "mean power over each interval's own length; a gap is counted, never filled"),
             ("Coverage", "the part of the expected time for which there are values"),
+            ("Complete", _COMPLETE),
         ]
 
     def plant_pages(self, hours: pl.DataFrame, plant_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -161,7 +166,7 @@ class MonthReport:
             (
                 "days",
                 "Energy by day, power by hour",
-                "A hatched bar is a day that is not wholly covered. Below, each tile is an hour.",
+                "A hatched bar is a day that is not complete, with its coverage. Below, each tile is an hour.",
                 draw_month(month, name=name, clock=clock),
             ),
             (

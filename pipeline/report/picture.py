@@ -37,7 +37,7 @@ from pipeline.report.palette import (
     Colour,
 )
 from pipeline.report.svg import FONTS, draw_png, draw_svg
-from pipeline.report.text import LARGE, clean, energy_text, month_name, percent, plural, shorten
+from pipeline.report.text import LARGE, clean, cut, energy_text, month_name, percent, plural, shorten
 
 SIZE_IN = (9.0, 6.4)
 
@@ -85,9 +85,9 @@ def month_picture(
     """The picture of one plant's month as SVG text, the same bytes for the same input.
 
     `days` are the plant's rows of energy_daily and `intervals` its rows of energy_balance_intervals, whose times are
-    drawn by the clocks of `timezone` (IANA). Above: kWh of each day; days that aren't whole are hatched and carry their
-    coverage. Below: mean power by hour and day. The element stands alone as a file and fits into an HTML page, in light
-    and in dark. Rows of more than one plant raise ValueError.
+    drawn by the clocks of `timezone` (IANA). Above: kWh of each day; days that aren't complete are hatched and carry
+    their coverage. Below: mean power by hour and day. The element stands alone as a file and fits into an HTML page, in
+    light and in dark. Rows of more than one plant raise ValueError.
     """
     found = month_of(days, intervals, timezone=timezone, month=month)
     return draw_month(found, name=plant_name, clock=f"clock of {timezone}")
@@ -185,13 +185,13 @@ def _draw_look(axes: Axes, days: pl.DataFrame, look: _Look, scale: int) -> None:
 
 
 def _label_coverage(axes: Axes, days: pl.DataFrame, scale: int, lift: float) -> None:
-    """The coverage in percent over each bar whose day isn't whole."""
+    """The coverage in percent over each bar whose day isn't complete."""
     lacking = days.filter(
         pl.col("look").is_in(["partial", "provisional"]) & (pl.col("coverage") < 1),
         pl.col("kwh").is_not_null(),
     )
     for day, kwh, coverage in lacking.select("day", "kwh", "coverage").iter_rows():
-        text = f"{int(coverage * 100)}%"
+        text = f"{cut(coverage, 100)}%"
         axes.text(day, kwh / scale + lift, text, ha="center", va="bottom", fontsize=7.5, color=MUTED.light)
 
 

@@ -43,9 +43,14 @@ def percent(share: float | None) -> str:
     """A share from 0 to 1 in percent, cut to one decimal: only what is complete is written as 100 %."""
     if share is None:
         return "–"
-    # The tiny step keeps 0.57 from becoming 56.9: its product with 1000 is just below 570.
-    tenths = floor(share * 1000 + 1e-6)
+    tenths = cut(share, 1000)
     return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths / 10:.1f} %"
+
+
+def cut(share: float, parts: int) -> int:
+    """How many whole `parts` of one the share has."""
+    # The tiny step keeps 0.57 from becoming 569 of 1000: their product is just below 570.
+    return floor(share * parts + 1e-6)
 
 
 def energy_text(kwh: float | None) -> str:

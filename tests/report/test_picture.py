@@ -107,6 +107,19 @@ def test_days_that_are_not_whole_are_told_apart_and_named(day_rows: Rows, interv
     assert any(SUN_PALE.light in (rect.get("fill") or "") for rect in parsed(svg).iter(f"{SVG}rect"))
 
 
+def test_a_day_is_hatched_by_its_status_and_not_by_its_coverage(day_rows: Rows, interval_rows: Rows) -> None:
+    days = day_rows(
+        {1: 10.0, 2: 10.0},
+        {1: {"coverage": 0.998, "covered_h": 11.976}, 2: {"status": "partial", "coverage": 0.57}},
+    )
+    shown = texts(draw(days.head(1), interval_rows([1])))
+    assert "complete" in shown
+    assert "partial, % covered" not in shown
+    assert "99%" not in shown
+    assert "1 of 31 days measured · coverage 99.8 %" in shown
+    assert "57%" in texts(draw(days, interval_rows([1, 2])))
+
+
 def test_a_whole_month_needs_no_other_legend(whole: str) -> None:
     assert not {"partial, % covered", "no value", "may still change", "not read"} & set(texts(whole))
 
