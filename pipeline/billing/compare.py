@@ -5,25 +5,32 @@ import datetime as dt
 import polars as pl
 
 AGREED, OURS, THEIRS = "agreed", "ours only", "theirs only"
-CLASS, PRICE = "other class", "other price"
-KINDS = (AGREED, OURS, THEIRS, CLASS, PRICE)
+CLASS, PRICE, UNPRICED = "other class", "other price", "no price"
+KINDS = (AGREED, OURS, THEIRS, CLASS, PRICE, UNPRICED)
 MONTHS_A_QUARTER = 3
+KEY = ("plant_id", "month")
 
 
 def compare(
-    lines: pl.DataFrame, units: pl.DataFrame, vain: pl.DataFrame, moves: pl.DataFrame
+    lines: pl.DataFrame,
+    units: pl.DataFrame,
+    vain: pl.DataFrame,
+    moves: pl.DataFrame,
+    record: tuple[dt.date, dt.date] | None = None,
 ) -> pl.DataFrame:
     """Each PU of either side on a row, by month and plant.
 
     `lines` are those of an InvoiceFile, `units` rows of billing_units of the same months, `vain` says who was asked
-    for and not answered (plant_id, month, n_requests), `moves` who got a new id (old_id, plant_id, moved_on). The
-    result has month, plant_id, kind, ours_class, theirs_class, ours_eur, theirs_eur, difference_eur (theirs less
-    ours), line (of the invoice) and note.
+    for and not answered (plant_id, month, n_requests), `moves` who got a new id (old_id, plant_id, moved_on), `record`
+    is the first and the last month of our count. The result has month, plant_id, kind, ours_class, theirs_class,
+    ours_eur, theirs_eur, difference_eur (theirs less ours), line (of the invoice, the first where charges and credits
+    of a PU were added up) and note.
     """
-    key = ["plant_id", "month"]
-    theirs = _by_our_ids(lines, units, moves).with_columns(_first=pl.col("line").min().over(key))
-    # A PU is paid once: its first line meets our count, and every further one has nothing to meet.
-    theirs = theirs.with_columns(_ours=pl.col("line") == pl.col("_first"))
+    key = list(KEY)
+    theirs = _added_up(_by_our_ids(lines, units, moves))
+    # A PU is paid once: its first charge meets our count, and every further one has nothing to meet.
+    theirs = theirs.with_columns(_first=pl.col("line").filter(pl.col("amount_eur") >= 0).min().over(key))
+    theirs = theirs.with_columns(_ours=pl.col("_credited") | pl.col("line").eq_missing(pl.col("_first")))
     ours = units.select(
         *key,
         "n_requests",
@@ -42,7 +49,9 @@ def compare(
     return (
         both.with_columns(kind=_kind())
         .with_columns(
-            note=_note(),
+            note=pl.concat_str(_note_of_credit(), _note(record), separator="; ", ignore_nulls=True).replace(
+                "", None
+            ),
             difference_eur=pl.col("theirs_eur").fill_null(0) - pl.col("ours_eur").fill_null(0),
         )
         .sort("month", "plant_id", "line")
@@ -61,11 +70,39 @@ def compare(
     )
 
 
-def quarters_of(months: pl.Series) -> tuple[dt.date, dt.date]:
-    """The first and the last month of the quarters that these months lie in: an invoice is for whole quarters."""
+def quarters_of(lines: pl.DataFrame) -> tuple[dt.date, dt.date]:
+    """The first and the last month of the quarters that these lines charge: an invoice is for whole quarters of a year.
+
+    It is the year that most lines are of. Credits may be of any month before, and count where there is nothing else.
+    """
+    charged = lines.filter(pl.col("amount_eur") >= 0)
+    months = (charged if charged.height else lines)["month"]
+    months = months.filter(months.dt.year() == months.dt.year().mode().max())
     first, last = min(months), max(months)
     begin = first.replace(month=first.month - (first.month - 1) % MONTHS_A_QUARTER)
     return begin, last.replace(month=last.month + 2 - (last.month - 1) % MONTHS_A_QUARTER)
+
+
+def _added_up(theirs: pl.DataFrame) -> pl.DataFrame:
+    """Lines as they are, but one line for the charges and credits of the same PU.
+
+    `_credited` says that it is such a sum, `_lines` of which lines.
+    """
+    charges = pl.col("amount_eur") > 0
+    mixed = charges.any().over(KEY) & (pl.col("amount_eur") < 0).any().over(KEY)
+    one = pl.when(mixed).then(pl.col("line").min().over(KEY)).otherwise("line")
+    return (
+        theirs.with_columns(_credited=mixed, _one=one)
+        .group_by(*KEY, "_credited", "_one", maintain_order=True)
+        .agg(
+            pl.col("line").first(),
+            # A charge that was wrong is credited, and the right one follows.
+            pl.col("capacity_class").filter(charges | ~mixed).drop_nulls().last(),
+            pl.col("amount_eur").sum(),
+            _lines=pl.col("line").cast(pl.String).str.join(", "),
+        )
+        .drop("_one")
+    )
 
 
 def _by_our_ids(lines: pl.DataFrame, units: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
@@ -89,11 +126,17 @@ def _kind() -> pl.Expr:
     other_class = pl.col("theirs_class").is_not_null() & pl.col("theirs_class").ne_missing(
         pl.col("ours_class")
     )
+    nothing = _paid_back()
+    counted = pl.col("n_requests").is_not_null()
     return (
-        pl.when(pl.col("line").is_null())
+        pl.when(pl.col("line").is_null() | (nothing & counted))
         .then(pl.lit(OURS))
-        .when(pl.col("n_requests").is_null())
+        .when(nothing)
+        .then(pl.lit(AGREED))
+        .when(~counted)
         .then(pl.lit(THEIRS))
+        .when(pl.col("ours_eur").is_null())
+        .then(pl.lit(UNPRICED))
         .when(other_class)
         .then(pl.lit(CLASS))
         .when(pl.col("theirs_eur").ne_missing(pl.col("ours_eur")))
@@ -102,15 +145,39 @@ def _kind() -> pl.Expr:
     )
 
 
-def _note() -> pl.Expr:
+def _paid_back() -> pl.Expr:
+    """Whether SMA has credited all that it has charged for a PU."""
+    return pl.col("_credited").fill_null(value=False) & (pl.col("theirs_eur") == 0)
+
+
+def _note_of_credit() -> pl.Expr:
+    alone = (pl.col("theirs_eur") < 0) & ~pl.col("_credited")
+    return (
+        pl.when(_paid_back())
+        .then(pl.format("charged and credited in lines {}", "_lines"))
+        .when(pl.col("_credited"))
+        .then(pl.format("charges less credits of lines {}", "_lines"))
+        .when(alone)
+        .then(pl.lit("a credit of no charge in this file: look at an earlier invoice"))
+    )
+
+
+def _note(record: tuple[dt.date, dt.date] | None) -> pl.Expr:
     """What else is known of a line."""
+    begin, end = record or (dt.date.min, dt.date.max)
     kind, theirs = pl.col("kind"), pl.col("kind") == THEIRS
     since = pl.col("first_request").dt.strftime("%Y-%m-%d %H:%M UTC")
     return (
-        pl.when(theirs & (pl.col("line") != pl.col("_first")))
+        pl.when(theirs & (pl.col("theirs_eur") < 0))
+        .then(None)
+        .when(theirs & (pl.col("line") != pl.col("_first")))
         .then(pl.format("billed twice: see line {}", "_first"))
         .when(theirs & pl.col("_vain").is_not_null())
         .then(pl.format("{} request{} without an answer", "_vain", _plural("_vain")))
+        .when(theirs & (pl.col("month") < begin))
+        .then(pl.lit(f"our record of requests begins in {begin:%Y-%m}"))
+        .when(theirs & (pl.col("month") > end))
+        .then(pl.lit(f"our record of requests ends in {end:%Y-%m}"))
         .when(theirs)
         .then(pl.lit("not asked for in this month"))
         .when((kind != AGREED) & (pl.col("pricing") == "no_capacity"))

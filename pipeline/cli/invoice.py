@@ -10,7 +10,7 @@ import polars as pl
 from rich.text import Text
 
 from pipeline.billing import load_prices
-from pipeline.billing.compare import AGREED, KINDS, OURS, THEIRS, compare, quarters_of
+from pipeline.billing.compare import AGREED, KINDS, MONTHS_A_QUARTER, OURS, THEIRS, compare, quarters_of
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
 from pipeline.billing.units import asked_in_vain
 from pipeline.cli.console import out, say, show_table
@@ -18,10 +18,12 @@ from pipeline.errors import UsageError
 from pipeline.runtime import Runtime
 from pipeline.settings import load_settings
 from pipeline.steps.billing import moves, this_month, units_now
+from pipeline.words import plural
 from schemas import ApiRequests
 from warehouse.export import export, format_of
 
 AGREE, DIFFER = 0, 3
+NAMED = 5
 
 
 def check_file(path: Path, first: str | None, last: str | None, output: Path | None) -> int:
@@ -35,10 +37,10 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
         runtime.store_requests()
         of_months = pl.col("month").is_between(begin, end)
         lake, moved = runtime.lake, moves(runtime.lake)
-        units = units_now(lake, prices).filter(of_months)
+        units = units_now(lake, prices)
         vain = asked_in_vain(lake.scan(ApiRequests), moved, prices)
-        lines = invoice.lines.filter(of_months)
-        found = compare(lines, units, vain, moved)
+        record = (min(units["month"]), max(units["month"])) if units.height else None
+        found = compare(invoice.lines.filter(of_months), units.filter(of_months), vain, moved, record)
     if output is not None:
         _write(found, output)
     return show(found, invoice, (begin, end), prices.currency)
@@ -57,7 +59,7 @@ def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.da
             f"PU without a price here (?), which count as nothing in our sums: {n_unpriced}.", soft_wrap=True
         )
     problems = [*_of_total(invoice), *_outside(invoice, months)]
-    for text in problems:
+    for text in [*problems, *_wide(found, invoice, months)]:
         out.print(Text(text), soft_wrap=True)
     if invoice.ignored:
         lines = ", ".join(map(str, invoice.ignored))
@@ -119,18 +121,38 @@ def _of_total(invoice: InvoiceFile) -> list[str]:
 
 
 def _outside(invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
-    outside = invoice.lines.filter(~pl.col("month").is_between(*months))["line"].to_list()
-    if not outside:
+    """Which lines were not compared."""
+    outside = invoice.lines.filter(~pl.col("month").is_between(*months))
+    if not outside.height:
         return []
+    named = ", ".join(
+        f"line {line}: {month:%Y-%m}" for line, month in outside.head(NAMED)["line", "month"].rows()
+    )
+    more = ", ..." if outside.height > NAMED else ""
     text = (
-        f"{len(outside)} lines are of other months than {months[0]:%Y-%m} to {months[1]:%Y-%m} and were not compared, "
-        f"the first is line {outside[0]}."
+        f"Not compared, since not of {months[0]:%Y-%m} to {months[1]:%Y-%m}: {plural(outside.height, 'line')} "
+        f"({named}{more}). Correct a month that is wrong, or choose the months with --from and --to."
+    )
+    return [text]
+
+
+def _wide(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
+    """Which lines made the months wider than a quarter, where PU of ours are left over."""
+    begin, end = months
+    quarter = end.month - begin.month < MONTHS_A_QUARTER
+    if quarter or months != quarters_of(invoice.lines) or OURS not in found["kind"]:
+        return []
+    lines = invoice.lines.filter(pl.col("month").is_between(begin, end)).sort("month", maintain_order=True)
+    first, last = lines.row(0, named=True), lines.row(-1, named=True)
+    text = (
+        f"These quarters were compared because of line {first['line']} ({first['month']:%Y-%m}) and line "
+        f"{last['line']} ({last['month']:%Y-%m}). If one is wrong, correct it, or choose months with --from and --to."
     )
     return [text]
 
 
 def _months(invoice: InvoiceFile, first: str | None, last: str | None) -> tuple[dt.date, dt.date]:
-    begin, end = quarters_of(invoice.lines["month"])
+    begin, end = quarters_of(invoice.lines)
     begin = month("--from", first) if first else begin
     end = month("--to", last) if last else end
     if begin > end:
@@ -151,7 +173,7 @@ def _write(found: pl.DataFrame, output: Path) -> None:
     with duckdb.connect() as connection:
         connection.register("comparison", found.to_arrow())
         done = export(connection, "FROM comparison", output)
-    say(f"Wrote {done.rows} lines to {done.path}.")
+    say(f"Wrote {plural(done.rows, 'line')} to {done.path}.")
 
 
 def _money(amount: Decimal | None) -> str:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -31,11 +32,18 @@ def read(folder: Path, text: str) -> InvoiceFile:
     return read_invoice(file, "EUR", NOW)
 
 
-def differences(
-    text: str, folder: Path, *ours: dict[str, object], moves: pl.DataFrame = NO_MOVES
-) -> list[object]:
-    found = compare(read(folder, text).lines, units(*ours), NO_VAIN, moves)
-    return found.select("plant_id", "kind").rows()
+def compared(
+    text: str,
+    folder: Path,
+    *ours: dict[str, object],
+    moves: pl.DataFrame = NO_MOVES,
+    record: tuple[dt.date, dt.date] | None = None,
+) -> pl.DataFrame:
+    return compare(read(folder, text).lines, units(*ours), NO_VAIN, moves, record)
+
+
+def differences(*args: Any, **options: Any) -> list[object]:
+    return compared(*args, **options).select("plant_id", "kind").rows()
 
 
 def test_each_kind_of_difference(tmp_path: Path) -> None:
@@ -63,10 +71,8 @@ def test_without_a_class_only_the_price_is_compared(tmp_path: Path) -> None:
 
 
 def test_an_unpriced_pu_never_agrees(tmp_path: Path) -> None:
-    assert differences("1,2026-10,,12.45\n", tmp_path, unit("1", "2026-10", None)) == [("1", "other price")]
-    assert differences("1,2026-10,1-19,12.45\n", tmp_path, unit("1", "2026-10", None)) == [
-        ("1", "other class")
-    ]
+    assert differences("1,2026-10,,12.45\n", tmp_path, unit("1", "2026-10", None)) == [("1", "no price")]
+    assert differences("1,2026-10,1-19,12.45\n", tmp_path, unit("1", "2026-10", None)) == [("1", "no price")]
 
 
 def test_ids_are_compared_without_case_and_across_a_move(tmp_path: Path) -> None:
@@ -77,11 +83,84 @@ def test_ids_are_compared_without_case_and_across_a_move(tmp_path: Path) -> None
     assert moved == [("7", "agreed")]
 
 
-def test_an_invoice_is_for_whole_quarters() -> None:
-    months = pl.Series([dt.date(2026, 5, 1), dt.date(2026, 8, 1)])
-    assert quarters_of(months) == (dt.date(2026, 4, 1), dt.date(2026, 9, 1))
-    december = pl.Series([dt.date(2026, 12, 1)])
-    assert quarters_of(december) == (OCTOBER, dt.date(2026, 12, 1))
+def rows_of(text: str, folder: Path, *ours: dict[str, object]) -> list[tuple[object, ...]]:
+    found = compared(text, folder, *ours)
+    return found.select(
+        "kind", "line", "theirs_class", pl.col("difference_eur").cast(pl.String), "note"
+    ).rows()
+
+
+CHARGE, CREDIT = "1,2026-10,20-99,16.50\n", "1,2026-10,20-99,-16.50\n"
+
+
+def test_what_is_charged_and_credited_is_not_charged(tmp_path: Path) -> None:
+    note = "charged and credited in lines 2, 3"
+    assert rows_of(CHARGE + CREDIT, tmp_path) == [("agreed", 2, "20-99", "0.00", note)]
+    since = "1 request since 2026-10-02 00:00 UTC"
+    assert rows_of(CREDIT + CHARGE, tmp_path, unit("1", "2026-10", "16.50")) == [
+        ("ours only", 2, "20-99", "-16.50", f"{note}; {since}")
+    ]
+
+
+def test_a_credit_corrects_what_was_billed_twice_or_too_high(tmp_path: Path) -> None:
+    ours = unit("1", "2026-10", "16.50")
+    twice = rows_of(CHARGE + CHARGE + CREDIT, tmp_path, ours)
+    assert twice == [("agreed", 2, "20-99", "0.00", "charges less credits of lines 2, 3, 4")]
+    wrong = "1,2026-10,100-499,19.50\n1,2026-10,100-499,-19.50\n"
+    assert rows_of(wrong + CHARGE, tmp_path, ours) == twice
+    (row,) = rows_of(CHARGE + "1,2026-10,20-99,-6.50\n", tmp_path, ours)
+    assert row[:4] == ("other price", 2, "20-99", "-6.50")
+
+
+def test_a_credit_without_its_charge_is_told_as_what_it_is(tmp_path: Path) -> None:
+    rows = rows_of(CREDIT, tmp_path, unit("1", "2026-10", "16.50"))
+    assert [row[:4] for row in rows] == [
+        ("ours only", None, None, "-16.50"),
+        ("theirs only", 2, "20-99", "-16.50"),
+    ]
+    assert rows[1][4] == "a credit of no charge in this file: look at an earlier invoice"
+
+
+def test_a_charge_under_either_id_of_a_system_is_one_pu(tmp_path: Path) -> None:
+    """A system that moved from the classic portal, and is on the invoice under both ids."""
+    moves = pl.DataFrame({"plant_id": ["7"], "old_id": [GUID], "moved_on": [OCTOBER]})
+    text = f"{GUID},2026-10,20-99,16.50\n7,2026-10,20-99,16.50\n"
+    found = compared(text, tmp_path, unit("7", "2026-10", "16.50"), moves=moves)
+    assert found.select("kind", "note").rows() == [
+        ("agreed", None),
+        ("theirs only", "billed twice: see line 2"),
+    ]
+
+
+def test_a_month_that_the_record_does_not_reach_is_told(tmp_path: Path) -> None:
+    text = "2,2026-09,,1\n2,2026-10,,1\n2,2026-11,,1\n"
+    found = compared(text, tmp_path, unit("1", "2026-10", "16.50"), record=(OCTOBER, OCTOBER))
+    assert found.filter(pl.col("kind") == "theirs only")["note"].to_list() == [
+        "our record of requests begins in 2026-10",
+        "not asked for in this month",
+        "our record of requests ends in 2026-10",
+    ]
+
+
+def quarters(folder: Path, *months: str) -> tuple[str, str]:
+    text = "".join(f"1,{month},,{fee or 1}\n" for month, _, fee in (m.partition(":") for m in months))
+    begin, end = quarters_of(read(folder, text).lines)
+    return f"{begin:%Y-%m}", f"{end:%Y-%m}"
+
+
+def test_an_invoice_is_for_whole_quarters(tmp_path: Path) -> None:
+    assert quarters(tmp_path, "2026-05", "2026-08") == ("2026-04", "2026-09")
+    assert quarters(tmp_path, "2026-12") == ("2026-10", "2026-12")
+
+
+def test_a_line_of_another_year_makes_no_months_wider(tmp_path: Path) -> None:
+    assert quarters(tmp_path, "2021-10", "2026-11", "2026-12") == ("2026-10", "2026-12")
+    assert quarters(tmp_path, "2025-11", "2026-01") == ("2026-01", "2026-03")
+
+
+def test_a_credit_of_an_older_month_makes_no_months_wider(tmp_path: Path) -> None:
+    assert quarters(tmp_path, "2026-02:-5", "2026-12") == ("2026-10", "2026-12")
+    assert quarters(tmp_path, "2026-02:-5") == ("2026-01", "2026-03")
 
 
 @pytest.mark.parametrize("text", ["2026", "2026-13", "2026-1", "2026-10-01", "soon"])
@@ -136,7 +215,7 @@ def test_the_example_of_the_documentation(home: Path, capsys: pytest.CaptureFixt
     printed = plain(capsys.readouterr().out)
     blocks = re.findall(r"```text\n(.*?)```", (DOCS / "billing.md").read_text("utf-8"), re.DOTALL)
     assert printed in [plain(block) for block in blocks]
-    for kind in ("agreed", "ours only", "theirs only", "other class", "other price"):
+    for kind in ("agreed", "ours only", "theirs only", "other class", "other price", "no price"):
         assert re.search(rf"^\s+{kind} +[1-9]", printed, re.MULTILINE), kind
 
 
@@ -159,7 +238,10 @@ def test_lines_can_be_written_and_months_chosen(home: Path, capsys: pytest.Captu
     assert len(written) == 7
     assert sum("agreed" in line for line in written) == 5
     assert check_file(own, "2026-09", "2026-09", None) == 3
-    assert "5 lines are of other months than 2026-09 to 2026-09" in capsys.readouterr().out
+    assert (
+        "Not compared, since not of 2026-09 to 2026-09: 5 lines (line 2: 2026-10, line"
+        in capsys.readouterr().out
+    )
 
 
 def test_all_agreed_is_exit_code_0(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,6 +252,28 @@ def test_all_agreed_is_exit_code_0(home: Path, capsys: pytest.CaptureFixture[str
     own.write_text("plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\nTotal,,,17.50\n")
     assert check_file(own, None, None, None) == 3
     assert "own sum, 17.50, is not the sum of its lines, 16.50" in capsys.readouterr().out
+
+
+def test_a_line_of_a_wrong_month_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = home / "own.csv"
+    lines = "5000000,2027-01,16.50\n"
+    own.write_text(f"plant_id,month,fee_eur\n{lines}5000000,2021-10,16.50\n")
+    assert check_file(own, None, None, None) == 3
+    text = capsys.readouterr().out
+    assert (
+        "Not compared, since not of 2027-01 to 2027-03: 1 line (line 3: 2021-10). Correct a month that"
+        in text
+    )
+    assert not re.search("ours only +[1-9]", text)
+    own.write_text("plant_id,month,fee_eur\n5000000,2026-12,16.50\n5000000,2026-01,16.50\n")
+    assert check_file(own, None, None, None) == 3
+    text = capsys.readouterr().out
+    assert (
+        "These quarters were compared because of line 3 (2026-01) and line 2 (2026-12). If one is wrong"
+        in text
+    )
+    assert check_file(own, "2026-12", "2026-12", None) == 3
+    assert "These quarters" not in capsys.readouterr().out
 
 
 def test_wrong_usage_is_told_before_anything_is_compared(home: Path) -> None:

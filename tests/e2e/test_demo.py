@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ import polars as pl
 import pytest
 
 from pipeline.cli.demo import MELBOURNE, NETHERLANDS
+from pipeline.cli.invoice import check_file
+from pipeline.cli.sql import save
 from pipeline.steps import BALANCE, intervals_as_read
 from schemas import TABLES, Table, storage
 from warehouse.lake import Lake
+from warehouse.publish import connect
 from warehouse.questions.__main__ import FILE, markdown
 
 pytestmark = pytest.mark.long
@@ -192,3 +196,24 @@ def test_no_two_rows_share_a_key(warehouse: duckdb.DuckDBPyConnection, model: ty
     key = ", ".join(storage(model).key)
     twice = f"SELECT {key} FROM {storage(model).table} GROUP BY {key} HAVING count(*) > 1"
     assert warehouse.execute(twice).fetchall() == []
+
+
+def test_an_invoice_with_faults_is_compared(
+    demo: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """As docs/billing.md tells newcomers to try it."""
+    for name in [name for name in os.environ if name.startswith(("SMA_", "SUNLEDGER_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SUNLEDGER_HOME", str(demo[0]))
+    monkeypatch.chdir(tmp_path)
+    invoice = tmp_path / "invoice.csv"
+    with connect(demo[0] / "sunledger.duckdb") as connection:
+        save(connection, (ROOT / "docs" / "example-invoice.sql").read_text(), invoice, None)
+    assert check_file(invoice, None, None, None) == 3
+    printed = capsys.readouterr().out
+    counts = dict(re.findall(r"^ +(agreed|ours only|theirs only|other \w+) +(\d+) ", printed, re.MULTILINE))
+    assert int(counts.pop("agreed")) >= 11
+    assert counts == {"ours only": "1", "theirs only": "1", "other class": "1", "other price": "1"}
