@@ -3,7 +3,7 @@
 import secrets
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -122,6 +122,18 @@ class TokenStore:
             raise TokenError(400, "invalid_grant", "Invalid refresh token")
         del self._sessions[session_id]
         self._drop(lambda access: access.session_id == session_id)
+
+    def end_logins(self, users: Collection[str] | None = None) -> int:
+        """End all sessions of these users (or of all) in the code flow; returns how many there were."""
+        ended = {
+            session.session_id
+            for session in self._sessions.values()
+            if session.user is not None and (users is None or session.user in users)
+        }
+        for session_id in ended:
+            del self._sessions[session_id]
+        self._drop(lambda access: access.session_id in ended)
+        return len(ended)
 
     def living(self) -> int:
         """How many access tokens are held."""

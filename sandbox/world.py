@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
@@ -106,6 +106,11 @@ class World:
     def owners(self, plant_ids: Iterable[str]) -> set[str]:
         """Who owns these plants; unknown plants have no owner."""
         return {self._sources[plant_id].plant.owner for plant_id in plant_ids if plant_id in self._sources}
+
+    def revoke(self, owners: Collection[str] | None = None) -> None:
+        """These owners (or all) revoke their consents of the custom flow and their logins of the code flow."""
+        self.consents.revoke(owners)
+        self.tokens.end_logins(owners)
 
     def lose_owner(self, plant_ids: Iterable[str]) -> None:
         """Nobody owns these plants any more: no consent covers them, and nobody can give one."""

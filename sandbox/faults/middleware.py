@@ -73,7 +73,7 @@ class FaultPlayer:
         if name == "expired_token":
             world.tokens.expire_access_tokens()
         elif name == "revoked_consent":
-            world.consents.revoke(world.owners(fault.plants) if fault.plants else None)
+            world.revoke(world.owners(fault.plants) if fault.plants else None)
         elif name == "narrowed_consent":
             world.consents.forget_plants(plants)
         elif name == "lost_owner":

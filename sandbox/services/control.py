@@ -104,7 +104,10 @@ class ControlService:
         return json_answer(self._budget())
 
     async def consents(self, request: Request) -> Response:
-        """An owner answers or revokes without a word from the client: `{"owner", "state", "client_id"?}`."""
+        """An owner answers or revokes without a word from the client: `{"owner", "state", "client_id"?}`.
+
+        With a client of the code flow only revoking is to be done: it ends the owner's logins.
+        """
         body = await _change(request)
         state = state_named(body.get("state"))
         if state is None or state is State.PENDING:
@@ -113,7 +116,12 @@ class ControlService:
             str(body.get("client_id", self._world.options.client_id)),
             str(body.get("owner", "")),
         )
-        if not self._world.consents.answer(client_id, owner, state):
+        client = self._world.clients.get(client_id)
+        if client is not None and client.flow == "code" and state is State.REVOKED:
+            done = self._world.tokens.end_logins({owner}) > 0
+        else:
+            done = self._world.consents.answer(client_id, owner, state)
+        if not done:
             raise ApiError(
                 404, "There is no consent of this owner for this client that this state could follow"
             )

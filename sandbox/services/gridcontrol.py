@@ -34,11 +34,12 @@ MAX_DURATION_S = 366 * 86400
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A plant's commands, as they were sent, and the limits that they mean."""
+    """A plant's commands and fallback, as they were sent, and the limits that they mean."""
 
     schedule_id: str
     plant_index: int
     commands: list[dict[str, Any]]
+    fallback: object
     limits: tuple[FeedInLimit, ...]
 
 
@@ -90,8 +91,9 @@ class GridControlService:
             raise ApiError(400, f"Command {bad} is not supported: {refused[bad]}")
         if len(self._schedules) >= MAX_SCHEDULES:
             raise ApiError(409, "Too many schedules: delete some first")
+        fallback = body.get("fallback")
         schedule = Schedule(
-            str(uuid.uuid4()), source.plant.index, commands, _limits(commands, body.get("fallback"))
+            str(uuid.uuid4()), source.plant.index, commands, fallback, _limits(commands, fallback)
         )
         self._schedules[schedule.schedule_id] = schedule
         self._apply(source)
@@ -201,4 +203,5 @@ def _shown(schedule: Schedule, plant: Plant) -> dict[str, object]:
         "plantId": plant.plant_id,
         "status": "Accepted",
         "commands": schedule.commands,
+        **({} if schedule.fallback is None else {"fallback": schedule.fallback}),
     }

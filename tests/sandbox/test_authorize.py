@@ -150,3 +150,31 @@ def test_hostile_plant_names_are_shown_as_text(serve: Serve) -> None:
         ).text
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_revocation_ends_the_owner_s_logins_and_nobody_else_s(serve: Serve) -> None:
+    it = serve(plants=6)
+    with client(base_url=it.url) as browser:
+        mine, other = (
+            token(browser, walk(browser, "allow", f"owner{n}@example.com")["code"][0]).json() for n in (1, 2)
+        )
+        revoked = {"owner": "owner1@example.com", "state": "Revoked", "client_id": CODE[0]}
+        assert browser.post("/_control/consents", json=revoked).status_code == 200
+        assert browser.post("/_control/consents", json=revoked).status_code == 404
+        assert _seen(browser, mine) == 401
+        refused = _renewed(browser, mine)
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+        assert _seen(browser, other) == 200
+        browser.post("/_control/faults", json={"kind": "revoked_consent", "times": 1})
+        assert _seen(browser, other) == 401
+        assert _renewed(browser, other).status_code == 400
+
+
+def _seen(browser: httpx.Client, tokens: dict[str, str]) -> int:
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    return browser.get("/monitoring/v1/plants", headers=headers).status_code
+
+
+def _renewed(browser: httpx.Client, tokens: dict[str, str]) -> httpx.Response:
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    return browser.post("/oauth2/token", data=form, auth=CODE)

@@ -111,7 +111,9 @@ def test_the_fallback_applies_when_the_schedule_ends(serve: Serve) -> None:
         "commands": [command("2024-06-16T06:00:00Z", 3600, 1e9)],
         "fallback": {"command": "FeedInLimit", "value": 0},
     }
-    assert it.http.post(f"{GRID}/{plant}/schedules", json=body).status_code == 202
+    accepted = it.http.post(f"{GRID}/{plant}/schedules", json=body)
+    assert (accepted.status_code, accepted.json()["fallback"]) == (202, body["fallback"])
+    assert it.get(f"{GRID}/{plant}/schedules")["schedules"] == [accepted.json()]
     it.world.clock.advance(3 * 86400)
     it.login()
     rows = it.rows(plant, Date="2024-06-17")
