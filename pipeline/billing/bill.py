@@ -59,7 +59,9 @@ def bill(runtime: Runtime, prices: PriceList, year: int, *, forecast: bool) -> B
         more = more.clear()
     priced = prices.priced(with_capacity(more, capacities(lake))).select(COST)
     every = pl.concat([units.select(COST), priced])
-    found = invoices(every, prices, dt.date(year, DECEMBER, 1) if priced.height else month)
+    # A Live plan costs every month until it ends, whoever is asked for.
+    until = max(month, dt.date(year, DECEMBER, 1)) if forecast else month
+    found = invoices(every, prices, until)
     of_year = pl.col("month").dt.year() == year
     ours = units.filter(of_year)
     vain = asked_in_vain(lake.scan(ApiRequests), moves(lake), prices)

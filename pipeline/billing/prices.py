@@ -1,6 +1,7 @@
 """The price list: what SMA charges from when on, how it invoices, and the fees of PU. Money is decimal, never float."""
 
 import datetime as dt
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -211,7 +212,7 @@ class _Reader:
             raise self._wrong(where, "live_plan", f"{plan!r} is none of the plans in [prices.live]")
         return Price(
             valid_from,
-            self._text(where, "currency", table.get("currency")),
+            self._currency(where, table.get("currency")),
             self._text(where, "source", table.get("source", "the price list")),
             {
                 name: self._amount(where, f'base."{name}"', base.get(name)) / of_base
@@ -258,6 +259,12 @@ class _Reader:
         if not isinstance(value, str) or not value.strip():
             raise self._wrong(where, key, "is missing" if value is None else f"{value!r} is no text")
         return value.strip()
+
+    def _currency(self, where: str, value: object) -> str:
+        code = self._text(where, "currency", value).upper()
+        if not re.fullmatch(r"[A-Z]{3}", code):
+            raise self._wrong(where, "currency", f"{value!r} is no code of ISO 4217, as EUR is one")
+        return code
 
     def _choice(
         self, where: str, table: Mapping[str, Any], key: str, choices: set[str], usual: str | None = None

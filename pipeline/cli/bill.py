@@ -119,8 +119,9 @@ def _show_notes(found: Bill, *, forecast: bool) -> None:
         out.print(_basis(found), soft_wrap=True)
     live = Decimal(found.invoices["live_eur"].sum())
     if live:
+        until = f", up to {found.year}-12" if forecast else ""
         out.print(
-            f"The invoices' fees hold {_money(live)} {found.currency} of the booked Live plan.",
+            f"The invoices' fees hold {_money(live)} {found.currency} of the booked Live plan{until}.",
             soft_wrap=True,
         )
     if found.unpriced:

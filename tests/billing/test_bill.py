@@ -150,6 +150,25 @@ def test_a_live_plan_is_shown_in_a_year_without_requests(
     assert "fees hold 1200.00 EUR of the booked Live plan" in text.replace(",", "")
 
 
+def test_a_live_plan_is_forecast_to_the_year_s_end_without_any_system(
+    new_runtime: New, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of October 2021: a plan booked from September on, which ends with 2022's January."""
+    first = load_prices(None).prices[0]
+    booked = replace(first, valid_from=dt.date(2021, 9, 1), live_plan=200_000)
+    over = replace(first, valid_from=dt.date(2022, 2, 1))
+    runtime, prices = new_runtime(), PriceList((first, booked, over))
+
+    def live(year: int, *, forecast: bool) -> list[tuple[int, int]]:
+        return bill(runtime, prices, year, forecast=forecast).invoices.select("quarter", "live_eur").rows()
+
+    assert live(2021, forecast=False) == [(3, 100), (4, 100)]
+    assert live(2021, forecast=True) == [(3, 100), (4, 300)]
+    assert live(2022, forecast=True) == [(1, 100), (2, 0), (3, 0), (4, 0)]
+    show(bill(runtime, prices, 2021, forecast=True), prices, forecast=True)
+    assert "fees hold 400.00 EUR of the booked Live plan, up to 2021-12." in capsys.readouterr().out
+
+
 def test_plants_without_capacity_are_told_in_every_place(
     new_runtime: New, sma: ScriptedSma, capsys: pytest.CaptureFixture[str]
 ) -> None:

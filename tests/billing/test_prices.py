@@ -143,6 +143,11 @@ def test_a_file_of_excel_s_kind_is_read(tmp_path: Path) -> None:
     assert load_prices(write(tmp_path, "\ufeff" + FILE)).prices[0].per_kw_ac == Decimal("0.10")
 
 
+def test_a_currency_is_its_code_in_capitals(tmp_path: Path) -> None:
+    prices = load_prices(write(tmp_path, FILE.replace('"EUR"', '" eur "') + NEXT))
+    assert [price.currency for price in prices.prices] == ["EUR", "EUR"]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -153,6 +158,8 @@ def test_a_file_of_excel_s_kind_is_read(tmp_path: Path) -> None:
         (FILE.replace('"0.10"', '"-0.10"'), "per_kw_ac '-0.10' is no amount"),
         (FILE.replace('"0.10"', "true"), "per_kw_ac True is no amount"),
         (FILE.replace('"0.10"', "nan"), "per_kw_ac .*is no amount"),
+        (FILE.replace('"EUR"', '"US$"'), r"valid_from 2026-01-01, currency 'US\$' is no code of ISO 4217, as EUR"),
+        (FILE.replace('"EUR"', '"Euro"'), "currency 'Euro' is no code"),
         (FILE.replace('"year"', '"week"'), "base_period 'week' is none of month, year"),
         (FILE.replace('"1000+" = "65"', ""), r'entry 1, valid_from 2026-01-01, base."1000\+" is missing'),
         (FILE.replace('"1000+"', '"1000"'), "base, 1000 is unknown; choose from 1-19,"),
