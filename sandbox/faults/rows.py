@@ -144,9 +144,12 @@ def _unsorted_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
 def _future_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
     """Copies of the last rows with the year after theirs."""
     tail = rows[-int(amount) :] if amount >= 1 else []
-    return rows + [
-        {**row, "time": f"{int(row['time'][:4]) + _YEAR_AHEAD:04d}{row['time'][4:]}"} for row in tail
-    ]
+    return rows + [{**row, "time": _a_year_on(row["time"])} for row in tail]
+
+
+def _a_year_on(label: str) -> str:
+    """The label of the year after; the day after that of 29 February, which is in no such year."""
+    return f"{int(label[:4]) + _YEAR_AHEAD:04d}{label[4:]}".replace("-02-29", "-03-01")
 
 
 def _empty_list(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above

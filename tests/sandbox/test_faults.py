@@ -176,6 +176,12 @@ def test_future_rows(faulty: Served) -> None:
     assert [row["time"][:4] for row in bad[len(good) :]] == ["2024", "2024"]
 
 
+def test_rows_a_year_ahead_of_a_leap_day_have_a_date(faulty: Served) -> None:
+    switch_on(faulty, "future_rows,amount=3")
+    rows = faulty.http.get(DAY, params={"Date": "2024-02-29"}).json()["set"]
+    assert {row["time"][:10] for row in rows[-3:-1]} == {"2025-03-01"}
+
+
 def test_empty_list(faulty: Served) -> None:
     good, bad = spoiled(faulty, "empty_list")
     assert good
