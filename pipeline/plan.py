@@ -20,6 +20,7 @@ from pipeline.steps.fetching import device_requests, sets_requests
 from pipeline.steps.vendor import first_of_year, month_requests, year_requests
 from pipeline.steps.wanted import wanted
 from pipeline.timebase import ONE_DAY
+from pipeline.words import plural
 from schemas import ApiRequests, storage
 from schemas.base import CAPACITY_CLASSES
 
@@ -127,7 +128,7 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
     """Raise UsageError if the plan needs more than allowed."""
     if max_requests is not None and found.total_requests > max_requests:
         raise UsageError(
-            f"This backfill needs {found.total_requests} requests, more than --max-requests {max_requests}: "
+            f"This backfill needs {plural(found.total_requests, 'request')}, more than --max-requests {max_requests}: "
             f"choose fewer days or plants, or raise it. Nothing was sent."
         )
     if max_eur is not None and found.new_eur > max_eur:
@@ -137,7 +138,7 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
     if max_eur is not None and found.unpriced:
         raise UsageError(
-            f"{len(found.unpriced)} plants have no AC power, so their price is not known (the first: "
+            f"{plural(len(found.unpriced), 'plant')} without AC power, of which no price is known (the first: "
             f"{found.unpriced[0]}): leave --max-eur out, or choose other plants. Nothing was sent."
         )
 

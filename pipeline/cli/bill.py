@@ -13,6 +13,7 @@ from pipeline.cli.console import out, say, show_table
 from pipeline.runtime import Runtime
 from pipeline.settings import load_settings
 from pipeline.steps.billing import this_month
+from pipeline.words import plural
 
 # More lines than these help nobody on a screen; in a file or a pipe all of them are wanted.
 ON_SCREEN = 20
@@ -126,14 +127,15 @@ def _show_notes(found: Bill, *, forecast: bool) -> None:
         )
     if found.unpriced:
         out.print(
-            f"{_systems(len(found.unpriced))} without a price, so every sum is too low: "
+            f"{plural(len(found.unpriced), 'system')} without a price, so every sum is too low: "
             f"{', '.join(found.unpriced[:NAMED])}{' ...' if len(found.unpriced) > NAMED else ''}. "
             f"SMA gives no AC capacity, or the price list begins later: see billing_units.pricing.",
             soft_wrap=True,
         )
     if found.in_vain:
         out.print(
-            f"{_systems(found.in_vain)} asked for in vain in some month (refused, or never answered): not counted.",
+            f"{plural(found.in_vain, 'system')} asked for in vain in some month (refused, or never answered): "
+            "not counted.",
             soft_wrap=True,
         )
 
@@ -147,7 +149,7 @@ def _basis(found: Bill) -> str:
     return (
         f"Forecast: who was asked for in {before:%Y-%m} or {found.month:%Y-%m} and is in SMA's newest list is expected "
         f"in every month up to {end:%Y-%m}, with the capacity listed last and the price of that month: "
-        f"{_systems(found.expected_systems)} to come. New plants are not in it."
+        f"{plural(found.expected_systems, 'system')} to come. New plants are not in it."
     )
 
 
@@ -173,10 +175,6 @@ def _show_unused(found: Bill) -> None:
     )
     if len(shown) < len(rows):
         out.print(f"and {len(rows) - len(shown)} more: pipe the output into a file to see all.")
-
-
-def _systems(count: int) -> str:
-    return "1 system" if count == 1 else f"{count} systems"
 
 
 def _money(amount: Decimal) -> str:

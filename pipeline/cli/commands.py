@@ -20,6 +20,7 @@ from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
 from pipeline.errors import SunledgerError, UsageError
+from pipeline.words import plural
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ def backfill(
                     runs.publish()
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
-        say(f"{days} days done with {sent} requests; published {runtime.settings.warehouse}.")
+        say(
+            f"{plural(days, 'day')} done with {plural(sent, 'request')}; published {runtime.settings.warehouse}."
+        )
         _tell_unknown(runtime)
         _tell_missing(runtime)
 
@@ -139,7 +142,7 @@ def refresh() -> None:
             runtime.progress = bars
             with recorded(runtime) as runs:
                 runs.lists()
-        say(f"The lists are up to date after {runtime.session.requests_sent} requests.")
+        say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
         _tell_missing(runtime)
 
 
@@ -246,7 +249,7 @@ def verify() -> None:
             if found.fault:
                 faults += 1
                 out.print(f"{found.place}: {found.fault}", markup=False, soft_wrap=True)
-    say(f"{parts} parts read, {faults} with a fault.")
+    say(f"{plural(parts, 'part')} read, {faults} with a fault.")
     if faults:
         raise typer.Exit(FAILED)
 
@@ -312,7 +315,8 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it
     settings = load_settings()
     files, size = back_up(settings, file)
     say(
-        f"{files} files, {size / 1e6:,.1f} MB in {file.absolute()}. It holds secrets: keep it as you keep passwords."
+        f"{plural(files, 'file')}, {size / 1e6:,.1f} MB in {file.absolute()}. "
+        "It holds secrets: keep it as you keep passwords."
     )
     if "://" in settings.lake:
         say(f"The lake at {settings.lake} is not part of it: keep its versions by the store's own means.")
@@ -329,7 +333,9 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger ba
         # Views of the published file name files of the lake by their place.
         with recorded(runtime) as runs:
             runs.publish()
-        say(f"{files} files are back in {runtime.settings.home}; published {runtime.settings.warehouse}.")
+        say(
+            f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
+        )
 
 
 @app.command()
@@ -438,12 +444,13 @@ def _tell_unknown(runtime: "Runtime") -> None:
 
 
 def _tell_missing(runtime: "Runtime") -> None:
-    if not runtime.missing:
+    n_missing = len(runtime.missing)
+    if not n_missing:
         return
-    out.print(f"Done in part: {len(runtime.missing)} things are missing.")
+    out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
         out.print(f"  {item.day} {item.table}{plant}: {item.reason}", markup=False, soft_wrap=True)
-    if len(runtime.missing) > MISSING_SHOWN:
-        out.print(f"  and {len(runtime.missing) - MISSING_SHOWN} more: see the table quarantine.")
+    if n_missing > MISSING_SHOWN:
+        out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
     raise typer.Exit(IN_PART)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.words import plural
+
 
 class FileFormat(StrEnum):
     """Formats of files."""
@@ -32,7 +34,7 @@ def export(
 
     with connect(load_settings().warehouse) as connection:
         done = export_table(connection, table, output, form)
-    say(f"Wrote {done.rows:,} rows to {done.path}.")
+    say(f"Wrote {plural(done.rows, 'row')} to {done.path}.")
 
 
 def pack(
@@ -54,5 +56,5 @@ def pack(
     with connect(load_settings().warehouse) as connection:
         done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
     for one in done:
-        say(f"  {one.path.name}: {one.rows:,} rows")
+        say(f"  {one.path.name}: {plural(one.rows, 'row')}")
     say(f"Packed {month} into {done[0].path.parent}.")

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.words import plural
+
 if TYPE_CHECKING:
     from pipeline.runtime import Runtime
 
@@ -38,7 +40,7 @@ def close(
         plants = steps.close_month(runtime, first, anyway=anyway)
         with recorded(runtime) as runs:
             runs.publish()
-        say(f"{month} is closed with {plants} plants. Later changes go into the table adjustments.")
+        say(f"{month} is closed with {plural(plants, 'plant')}. Later changes go into the table adjustments.")
 
 
 def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The closed month.")]) -> None:

@@ -14,6 +14,7 @@ from pipeline.settings import load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consent import Consent, ConsentApi, NotAnOwnerError, State, address
 from pipeline.steps.access import look_at, store_consents
+from pipeline.words import plural
 
 DONE, FAILED, IN_PART = 0, 1, 3
 # A request that SMA does not answer is looked at again after this long, whatever its interval.
@@ -84,7 +85,7 @@ def watch(minutes: float) -> int:
         if not watched:
             say("No owner has an open request.")
             return DONE
-        say(f"Waiting for {_owners(len(watched))}; Ctrl-C ends it.")
+        say(f"Waiting for {plural(len(watched), 'owner')}; Ctrl-C ends it.")
         while open_ones := _pending(book):
             due = [owner for owner in open_ones if owner.due_at() <= runtime.now()]
             before = {owner.address: owner.state for owner in due}
@@ -97,7 +98,7 @@ def watch(minutes: float) -> int:
         left = _pending(book)
         end = [owner for owner in book.owners().values() if owner.address in watched]
     if left:
-        say(f"No answer yet from {_owners(len(left))}: run it again, or remind them.")
+        say(f"No answer yet from {plural(len(left), 'owner')}: run it again, or remind them.")
     return DONE if all(owner.state is State.ACCEPTED for owner in end) else IN_PART
 
 
@@ -133,10 +134,6 @@ async def _attempt(api: ConsentApi, owner: str) -> Consent | SmaError:
         raise
     except SmaError as error:
         return error
-
-
-def _owners(count: int) -> str:
-    return "1 owner" if count == 1 else f"{count} owners"
 
 
 def _code(good: int, wanted: int) -> int:

@@ -10,6 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.plan import Plan, plan, refuse_beyond
 from pipeline.runtime import Runtime
 from pipeline.steps import check_sets
+from pipeline.words import plural
 
 MB = 1e6
 
@@ -39,7 +40,7 @@ def show(found: Plan) -> None:
     """Print the plan."""
     rows = [(name.removeprefix("raw_"), f"{count:,}") for name, count in found.requests.items()]
     show_table(
-        f"{found.days} days of {found.plants} plants; nothing was sent",
+        f"{plural(found.days, 'day')} of {plural(found.plants, 'plant')}; nothing was sent",
         [("requests for", False), ("requests", True)],
         [*rows, ("all", f"{found.total_requests:,}")],
     )
@@ -81,5 +82,5 @@ def show(found: Plan) -> None:
         )
     if found.unpriced:
         out.print(
-            f"{len(found.unpriced)} plants have no AC power and are not priced: {', '.join(found.unpriced[:5])}"
+            f"{plural(len(found.unpriced), 'plant')} without AC power, not priced: {', '.join(found.unpriced[:5])}"
         )

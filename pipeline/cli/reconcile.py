@@ -9,6 +9,7 @@ from pipeline.cli.console import Bars, say, show_table
 from pipeline.errors import UsageError
 from pipeline.runs import recorded
 from pipeline.runtime import Runtime
+from pipeline.words import plural
 from schemas import Reconciliation, ReconciliationYearly
 
 # The largest differences: all are in the table.
@@ -52,10 +53,10 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None) -> None:
 def _announce(period: str, needed: int, max_requests: int | None) -> None:
     if max_requests is not None and needed > max_requests:
         raise UsageError(
-            f"{period} needs {needed} requests, more than --max-requests {max_requests}: choose fewer plants, or "
-            "raise it. Nothing was sent."
+            f"{period} needs {plural(needed, 'request')}, more than --max-requests {max_requests}: choose "
+            "fewer plants, or raise it. Nothing was sent."
         )
-    say(f"{period}: {needed} requests, one for each plant that SMA's figures are not stored of.")
+    say(f"{period}: {plural(needed, 'request')}, one for each plant that SMA's figures are not stored of.")
 
 
 def show(rows: pl.DataFrame, date: str) -> None:
@@ -64,7 +65,8 @@ def show(rows: pl.DataFrame, date: str) -> None:
         f"{count} {reason}" for reason, count in rows["reason"].value_counts().sort("reason").rows()
     )
     say(
-        f"{rows.height} figures of {rows['plant_id'].n_unique()} plants compared: {counts or 'nothing to compare'}."
+        f"{plural(rows.height, 'figure')} of {plural(rows['plant_id'].n_unique(), 'plant')} compared: "
+        f"{counts or 'nothing to compare'}."
     )
     off = rows.filter(~pl.col("agrees"))
     size = (pl.col("measured_kwh").fill_null(0) - pl.col("vendor_kwh").fill_null(0)).abs()
@@ -82,7 +84,7 @@ def show(rows: pl.DataFrame, date: str) -> None:
     shown = largest.select(*texts, *heads, *after).rows()
     first, last = len(texts), len(texts) + len(heads)
     show_table(
-        f"The largest of {off.height} differences beyond the tolerance",
+        f"The largest of {plural(off.height, 'difference')} beyond the tolerance",
         columns,
         [(*map(str, row[:first]), *map(_kwh, row[first:last]), *row[last:]) for row in shown],
     )

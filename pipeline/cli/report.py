@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.words import plural
+
 
 def report(
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")],
@@ -32,4 +34,6 @@ def report(
     only = [word for plant in plants or [] for word in plant.split(",") if word]
     with connect(load_settings().warehouse) as connection, Bars("plants") as bars:
         done = write(connection, first, output or Path(f"report-{month}"), only, bars)
-    say(f"Wrote the fleet and {done.plants} plants to {done.index.parent}. Open {done.index} in a browser.")
+    say(
+        f"Wrote the fleet and {plural(done.plants, 'plant')} to {done.index.parent}. Open {done.index} in a browser."
+    )

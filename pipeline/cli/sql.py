@@ -8,6 +8,7 @@ import duckdb
 
 from pipeline.cli.console import complain, out, say, show_table
 from pipeline.errors import UsageError
+from pipeline.words import plural
 from warehouse.export import export
 
 MOST_ROWS = 1000
@@ -52,7 +53,7 @@ def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
 def save(connection: duckdb.DuckDBPyConnection, query: str, output: Path, form: str | None) -> None:
     """Write all rows of the query to a file. Raises UsageError as `export` does."""
     done = export(connection, query, output, form)
-    say(f"Wrote {done.rows:,} rows to {done.path}.")
+    say(f"Wrote {plural(done.rows, 'row')} to {done.path}.")
 
 
 def interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:

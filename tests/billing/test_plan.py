@@ -99,7 +99,9 @@ def test_a_plant_without_capacity_is_unpriced_and_no_limit_is_trusted(
     refresh(runtime)
     found = plan(runtime, FIRST, LAST, PRICES)
     assert (found.unpriced, found.classes, found.new_eur) == (("11",), (), 0)
-    with pytest.raises(UsageError, match=r"1 plants have no AC power.*the first: 11"):
+    with pytest.raises(
+        UsageError, match=r"1 plant without AC power, of which no price is known .the first: 11"
+    ):
         refuse_beyond(found, None, Decimal(100))
 
 
