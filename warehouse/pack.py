@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import UsageError
+from warehouse.asked import record_begins
 from warehouse.ddl import identifier
 from warehouse.export import FORMATS, Exported, export
 from warehouse.folder import replaced
@@ -169,8 +170,25 @@ def _figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list[str]
     coverage = (
         f"{covered / expected:.1%} of the expected time is covered" if expected else "nothing was expected"
     )
-    price = f"{fees or 0:,.2f} {currency or ''} ({source or 'no price'}); {unpriced} of them are unpriced"
+    price = (
+        f"{fees:,.2f} {currency} ({source}); {unpriced} of them are unpriced"
+        if fees is not None
+        else "all unpriced"
+    )
     return [
         f"{plants} plants, {energy}; {coverage}; {unsure} of them are not complete.",
-        f"{units} PU, {price}." if units else "No PU: no system was asked for in this month.",
+        " ".join(filter(None, [f"{units} PU, {price}." if units else "", _record(connection, month, units)])),
     ]
+
+
+def _record(connection: duckdb.DuckDBPyConnection, month: dt.date, units: int) -> str:
+    """What the record of requests knows of the month's PU: what it doesn't have was not asked for, or is not known."""
+    begins = record_begins(connection)
+    if begins is None:
+        return "PU and fees are not known: there is no record of requests."
+    end = (month + dt.timedelta(days=31)).replace(day=1)
+    if begins >= end and not units:
+        return f"PU and fees are not known: the record of requests begins on {begins}."
+    earlier = f" The record of requests begins on {begins}: what was asked for earlier is not known."
+    nothing = "" if units else "No PU: no system was asked for in this month."
+    return (nothing + (earlier if begins > month else "")).strip()

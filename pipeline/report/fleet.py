@@ -85,15 +85,23 @@ class FleetHours:
 def ranking(plants: pl.DataFrame, months: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     """Every plant with its month, best specific yield (kWh per kW of DC peak power) first.
 
-    Plants without a yield come last. `rank` counts those that have one; equal yields share a rank.
+    Plants without a yield come last. `rank` counts those that have one; equal yields share a rank. A plant that was
+    asked for under two ids has two PU: `fee_eur` is their sum, and one without a price says so in `pricing`.
     """
     figure = pl.col("pv_generation_kwh") / pl.col("peak_power_kw")
     return (
         plants.join(months.drop("plant_name", strict=False), on="plant_id", how="left")
-        .join(units.select("plant_id", "fee_eur", "currency", "pricing"), on="plant_id", how="left")
+        .join(_fees(units), on="plant_id", how="left")
         .with_columns(specific_yield=pl.when(pl.col("peak_power_kw") > 0).then(figure))
         .with_columns(rank=pl.col("specific_yield").rank("min", descending=True))
         .sort("specific_yield", "name", "plant_id", descending=[True, False, False], nulls_last=True)
+    )
+
+
+def _fees(units: pl.DataFrame) -> pl.DataFrame:
+    unpriced_first = pl.col("pricing").sort_by(pl.col("pricing") == "priced", maintain_order=True)
+    return units.group_by("plant_id").agg(
+        _sum("fee_eur"), currency=pl.col("currency").drop_nulls().first(), pricing=unpriced_first.first()
     )
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.report import quality, tables
+from pipeline.report import costs, quality, tables
 from pipeline.report.charts import profile_picture, year_picture
 from pipeline.report.fleet import FleetHours, fleet_days, grids_of, profile_of, ranking
 from pipeline.report.month import Month, ends_of, month_from
 from pipeline.report.picture import draw_month
+from pipeline.report.record import Record
 from pipeline.report.sheet import Plot, Sheet, Table, drawing, render
 from pipeline.report.text import clean, month_name, number, percent, plural
 
@@ -25,7 +26,11 @@ _NOTHING_INVENTED = "What was not measured is shown as such, never as zero."
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """A month's rows of some plants: what the pages are made of; the class MonthRows says what each frame holds."""
+    """A month's rows of some plants by their newest ids: what the pages are made of.
+
+    The class MonthRows says what each frame holds. `units` may have PU of systems that are not in `plants`; `asked_as`
+    in it is the id that SMA was asked for. `moved` has plant_id, an earlier id, and its `successor`.
+    """
 
     plants: pl.DataFrame
     days: pl.DataFrame
@@ -36,6 +41,8 @@ class Frames:
     restatements: pl.DataFrame | None
     reconciliation: pl.DataFrame | None
     figures: pl.DataFrame | None
+    moved: pl.DataFrame
+    record: Record
 
     def of(self, plant_id: str) -> "Frames":
         """The same of one plant."""
@@ -50,6 +57,8 @@ class Frames:
             restatements=None if self.restatements is None else self.restatements.filter(mine),
             reconciliation=None if self.reconciliation is None else self.reconciliation.filter(mine),
             figures=None if self.figures is None else self.figures.filter(mine),
+            moved=self.moved.filter(pl.col("successor") == plant_id),
+            record=self.record,
         )
 
 
@@ -63,6 +72,10 @@ class MonthReport:
         self._ranked = ranking(frames.plants, frames.months, frames.units)
         self._rows = {row["plant_id"]: row for row in self._ranked.iter_rows(named=True)}
         self._names = {plant: row["name"] for plant, row in self._rows.items()}
+        # Whether SMA was asked before the record begins is not known, unless a PU says so.
+        known = bool(frames.units.height) or frames.record.knows(self._first)
+        self._no_unit = "no PU" if known else "not known"
+        self._limit = frames.record.limit(self._first)
         self._facts = [
             ("Month", f"{self._first} to {self._last}, by each plant's own calendar"),
             ("Warehouse", f"published {published_at:%Y-%m-%d %H:%M} UTC by sunledger {version}"),
@@ -90,11 +103,13 @@ class MonthReport:
         """The text of the fleet's page, which links to the plants' pages beside it."""
         frames, month = self._frames, self.fleet_month()
         name, clock = plural(frames.plants.height, "plant"), "each plant's own clock"
+        strangers = frames.units.filter(~pl.col("plant_id").is_in(list(self._rows)))
         sections = [
-            tables.by_yield(self._ranked),
+            tables.by_yield(self._ranked, self._no_unit),
             *_known(frames, self._names),
-            tables.cost(frames.units),
-            tables.bills(frames.invoices),
+            costs.by_class(frames.units, self._limit),
+            *([costs.unlisted(strangers)] if strangers.height else []),
+            costs.bills(frames.invoices, self._first.year, frames.record),
         ]
         return render(
             Sheet(
@@ -126,11 +141,15 @@ class MonthReport:
                 ("Coverage of the expected time", percent(month.coverage), ""),
                 ("Consumption", *_energy(_sum(inside, "total_consumption_kwh"))),
                 ("Days with values", number(month.n_held - month.n_missing), f"of {month.n_days}"),
-                ("PU fee of the month", tables.fee(row), ""),
+                ("PU fee of the month", costs.fee(row, self._no_unit), ""),
             ],
             plots=self._plots(name, month, found.days, profile, clock),
-            tables=[tables.gaps(inside), *_known(found, self._names), tables.cost(found.units)],
-            facts=[*_about(row), *self._facts],
+            tables=[
+                tables.gaps(inside),
+                *_known(found, self._names),
+                costs.of_plant(found.units, self._limit),
+            ],
+            facts=[*_about(row, found.moved), *self._facts],
             back=INDEX,
         )
 
@@ -138,13 +157,7 @@ class MonthReport:
         frames = self._frames
         both = self._ranked.filter(pl.col("specific_yield").is_not_null())
         energy, power = (float(both[name].sum()) for name in ("pv_generation_kwh", "peak_power_kw"))
-        fees = frames.units["fee_eur"].sum()
-        # The amounts are in EUR by their names, unless a price list says another currency.
-        named = pl.concat([frames.units["currency"], frames.invoices["currency"]]).drop_nulls()
-        currencies = named.unique().to_list() or ["EUR"]
-        unpriced = frames.units["fee_eur"].null_count()
         complete = frames.months.filter(status="complete").height
-        money = " ".join(currencies) if len(currencies) == 1 else ""
         return [
             ("PV generation", *_energy(month.kwh)),
             (
@@ -154,8 +167,25 @@ class MonthReport:
             ),
             ("Coverage of the expected time", percent(month.coverage), ""),
             ("Plants with a complete month", number(complete), f"of {number(frames.plants.height)}"),
-            ("PU of the month", number(frames.units.height), f"{unpriced} unpriced" if unpriced else ""),
-            ("Fees of the month", f"{fees or 0:,.2f}", money),
+            *self._money(),
+        ]
+
+    def _money(self) -> list[tuple[str, str, str]]:
+        """What SMA was asked for and charges, as far as the record of requests goes."""
+        units, begins = self._frames.units, self._frames.record.begins
+        since = f"record begins {begins}" if self._limit and begins else ""
+        if self._no_unit == "not known":
+            return [("PU of the month", "not known", since), ("Fees of the month", "not known", since)]
+        unpriced, priced = units["fee_eur"].null_count(), units["fee_eur"].drop_nulls()
+        # The amounts are in EUR by their names, unless a price list says another currency.
+        named = pl.concat([units["currency"], self._frames.invoices["currency"]]).drop_nulls()
+        currencies = named.unique().to_list() or ["EUR"]
+        counted = [f"{number(unpriced)} unpriced"] if unpriced else []
+        amount = "unpriced" if unpriced and not len(priced) else f"{priced.sum():,.2f}"
+        money = currencies if len(currencies) == 1 and amount != "unpriced" else []
+        return [
+            ("PU of the month", number(units.height), ", ".join(filter(None, [*counted, since]))),
+            ("Fees of the month", amount, ", ".join(filter(None, [*money, since]))),
         ]
 
     def _plots(
@@ -195,9 +225,13 @@ def _known(found: Frames, names: Mapping[str, str]) -> list[Table]:
     ]
 
 
-def _about(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _about(row: Mapping[str, Any], moved: pl.DataFrame) -> list[tuple[str, str]]:
+    earlier = ", ".join(clean(plant) for plant in moved["plant_id"].sort())
     peak, ac = (number(row[name], 2) for name in ("peak_power_kw", "ac_power_kw"))
-    return [("Power", f"{peak} kW DC peak, {ac} kW AC, class {row['capacity_class'] or 'not known'}")]
+    return [
+        ("Power", f"{peak} kW DC peak, {ac} kW AC, class {row['capacity_class'] or 'not known'}"),
+        *([("Earlier id", f"{earlier}, before the plant moved")] if earlier else []),
+    ]
 
 
 def _energy(kwh: float | None) -> tuple[str, str]:

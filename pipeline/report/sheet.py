@@ -32,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A section with one table. Without rows the sentence `empty` stands there."""
+    """A section with one table, and the sums of its rows in `foot`. Without rows the sentence `empty` stands there."""
 
     key: str
     heading: str
@@ -40,6 +40,7 @@ class Table:
     empty: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
+    foot: Sequence[Cell] = ()
 
 
 @dataclass(frozen=True, slots=True)

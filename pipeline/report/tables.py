@@ -7,17 +7,13 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.report.costs import fee
 from pipeline.report.sheet import Cell, Column, Table
 from pipeline.report.text import clean, clock, number, percent, ratio
 
 # More rows than these of one kind belong into a query: the table says so.
 MOST_ROWS = 100
 _PLAIN = re.compile(r"[0-9a-z-]{1,64}")
-_UNPRICED = {
-    "no_capacity": "unpriced: no capacity",
-    "no_price": "unpriced: no price",
-    "no_price_list": "unpriced: no price list",
-}
 # What to show of kpi_monthly: its column, heading, unit, and how it is written.
 _FIGURES: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("final_yield_kwh_per_kw", "Final yield", "kWh/kW", lambda value: number(value, 1)),
@@ -39,8 +35,8 @@ def file_of(plant_id: str) -> str:
     return f"plant-{plant_id if plain else sha256(plant_id.encode()).hexdigest()[:24]}.html"
 
 
-def by_yield(ranked: pl.DataFrame) -> Table:
-    """Every plant, best specific yield first, with a link to its page."""
+def by_yield(ranked: pl.DataFrame, no_unit: str) -> Table:
+    """Every plant, best specific yield first, with a link to its page; `no_unit` is said of those without a PU."""
     best = ranked["specific_yield"].max() or 1.0
     rows = [
         (
@@ -53,7 +49,7 @@ def by_yield(ranked: pl.DataFrame) -> Table:
             Cell(_days(row)),
             Cell(clock(row["largest_gap_min"])),
             Cell(number(row["n_flagged"])),
-            Cell(fee(row)),
+            Cell(fee(row, no_unit)),
         )
         for row in ranked.iter_rows(named=True)
     ]
@@ -132,75 +128,10 @@ def figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     )
 
 
-def cost(units: pl.DataFrame) -> Table:
-    """PU and fees of the month by class of capacity."""
-    classes = (
-        units.group_by("capacity_class", "currency", "pricing")
-        .agg(n=pl.len(), n_requests=pl.col("n_requests").sum(), fee_eur=pl.col("fee_eur").sum())
-        .sort("pricing", "capacity_class", "currency", nulls_last=True)
-    )
-    rows = [
-        (
-            Cell("not known" if row["capacity_class"] is None else f"{row['capacity_class']} kW"),
-            Cell(number(row["n"])),
-            Cell(number(row["n_requests"])),
-            Cell(fee(row)),
-        )
-        for row in classes.iter_rows(named=True)
-    ]
-    return Table(
-        "cost",
-        "PU and cost",
-        "Systems that SMA was asked for in this month, whatever days were asked for. Check the prices.",
-        "The record has no request for these plants in this month: as far as it goes, SMA charges nothing for it.",
-        (Column("Class", numeric=False), Column("PU"), Column("Requests"), Column("Fee")),
-        rows,
-    )
-
-
-def bills(invoices: pl.DataFrame) -> Table:
-    """The invoices of the year, which are of the whole account."""
-    money = ("fees_eur", "carried_in_eur", "invoiced_eur", "carried_out_eur")
-    rows = [
-        (
-            Cell(f"Q{row['quarter']} {row['year']}"),
-            Cell(number(row["n_units"])),
-            *(Cell(f"{row[name]:,.2f} {row['currency']}") for name in money),
-            Cell(row["decision"].replace("_", " ") + ("" if row["is_closed"] else ", still running")),
-        )
-        for row in invoices.iter_rows(named=True)
-    ]
-    return Table(
-        "invoices",
-        "Invoices of the year",
-        "What SMA should invoice for the whole account: small sums are carried on, at the year's end all is due.",
-        "There is no invoice of this year yet.",
-        (
-            Column("Quarter", numeric=False),
-            Column("PU"),
-            Column("Fees"),
-            Column("Carried in"),
-            Column("Invoiced"),
-            Column("Carried on"),
-            Column("Why", numeric=False),
-        ),
-        rows,
-    )
-
-
 def named(row: Mapping[str, Any], *, link: bool = False) -> Cell:
     """A plant's name with its id below."""
     href = file_of(row["plant_id"]) if link else ""
     return Cell(clean(row["name"]), href=href, below=clean(row["plant_id"]))
-
-
-def fee(row: Mapping[str, Any]) -> str:
-    """A fee with its currency; unpriced is not free, and no PU is neither."""
-    if row["pricing"] is None:
-        return "no PU"
-    if row["pricing"] != "priced":
-        return _UNPRICED.get(row["pricing"], "unpriced")
-    return f"{row['fee_eur']:,.2f} {row['currency']}"
 
 
 def _days(row: Mapping[str, Any]) -> str:

@@ -1,13 +1,16 @@
 """A plant's month, made up: a bell of power each day, as rows of the warehouse's tables."""
 
+import shutil
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
 from schemas import EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, polars_schema
+from tests.report.fleet import published_fleet
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -121,3 +124,17 @@ def month_rows() -> Rows:
         return _frame(schema, rows)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def published(
+    tmp_path_factory: pytest.TempPathFactory, day_rows: Rows, interval_rows: Rows, month_rows: Rows
+) -> Path:
+    """The published file of `published_fleet`, for tests that only read it."""
+    return published_fleet(tmp_path_factory.mktemp("published"), day_rows, interval_rows, month_rows)
+
+
+@pytest.fixture
+def file(published: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copy(published, tmp_path / "sunledger.duckdb")

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,120 +17,11 @@ from pipeline.errors import UsageError
 from pipeline.report.tables import file_of
 from pipeline.reporting import report, reported_month
 from pipeline.runtime import Runtime
-from schemas import (
-    EnergyBalanceIntervals,
-    EnergyDaily,
-    EnergyMonthly,
-    Plants,
-    Quarantine,
-    Reconciliation,
-    polars_schema,
-)
+from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
-from warehouse.lake import Lake
-from warehouse.publish import connect, publish
+from warehouse.publish import connect
 
 Rows = Callable[..., pl.DataFrame]
-
-OCTOBER = dt.date(2021, 10, 1)
-NOW = dt.datetime(2021, 11, 2, 15, tzinfo=dt.UTC)
-SCRIPT = "<script>alert(1)</script>"
-STRANGE_ID = '../../x"><b>'
-
-
-def plants() -> pl.DataFrame:
-    rows = [
-        {
-            "plant_id": plant_id,
-            "name": name,
-            "backend": "ennexos",
-            "timezone": "Australia/Brisbane",
-            "peak_power_kw": peak,
-            "ac_power_kw": 4.0,
-            "capacity_class": "1-19",
-            "first_seen": OCTOBER,
-            "last_seen": OCTOBER,
-        }
-        for plant_id, name, peak in (("1", SCRIPT, 5.0), ("2", "Barn & Byre", 4.0), (STRANGE_ID, "C", None))
-    ]
-    return pl.DataFrame(rows, schema=polars_schema(Plants))
-
-
-def reconciliation() -> pl.DataFrame:
-    """SMA's month of plant 2 is larger than ours, and a day of it too; that of plant 1 is the same."""
-    common = {"month": OCTOBER, "local_date": OCTOBER, "quantity": "pv_generation", "would_book": "measured"}
-    same = {"measured_kwh": 20.0, "vendor_kwh": 20.0, "difference_kwh": 0.0, "reason": "none", "agrees": True}
-    more = {
-        "measured_kwh": 24.0,
-        "vendor_kwh": 48.0,
-        "difference_kwh": -24.0,
-        "reason": "gap",
-        "agrees": False,
-    }
-    rows = [
-        {"plant_id": "1", "period": "month"} | same,
-        {"plant_id": "2", "period": "day"} | more,
-        {"plant_id": "2", "period": "month", "coverage": 0.5} | more,
-    ]
-    return pl.DataFrame([common | row for row in rows], schema=polars_schema(Reconciliation))
-
-
-@pytest.fixture(scope="module")
-def published(
-    tmp_path_factory: pytest.TempPathFactory, day_rows: Rows, interval_rows: Rows, month_rows: Rows
-) -> Path:
-    """A published file with October 2021 of three plants; the second one has gaps and set-aside values."""
-    home = tmp_path_factory.mktemp("published")
-    lake = Lake(str(home / "lake"), home / "scratch")
-    lake.replace(Plants, {}, [plants()])
-    for day in (1, 2):
-        days = [
-            day_rows({day: 10.0}),
-            day_rows(
-                {day: 12.0},
-                {day: {"status": "partial", "coverage": 0.5, "covered_h": 6.0, "n_flagged": 3}},
-                plant_id="2",
-            ),
-            day_rows({day: None}, {day: {"status": "missing", "coverage": 0.0}}, plant_id=STRANGE_ID),
-        ]
-        part = {"local_date": OCTOBER.replace(day=day)}
-        lake.replace(EnergyDaily, part, [pl.concat(days).sort("plant_id")])
-        lake.replace(EnergyBalanceIntervals, part, [interval_rows([day])])
-    months = month_rows(
-        {"pv_generation_kwh": 20.0},
-        {"pv_generation_kwh": 24.0, "status": "partial", "coverage": 0.5, "n_flagged": 6},
-        {"plant_id": STRANGE_ID, "pv_generation_kwh": None, "status": "missing", "coverage": 0.0},
-    )
-    lake.replace(EnergyMonthly, {"month": OCTOBER}, [months.drop("name").sort("plant_id")])
-    aside = pl.DataFrame(
-        [
-            {
-                "local_date": OCTOBER,
-                "source": "energy_balance_intervals",
-                "plant_id": "2",
-                "scope": "value",
-                "kept": False,
-                "reason": "beyond_rated_power",
-                "n_rows": 6,
-            }
-        ],
-        schema=polars_schema(Quarantine),
-    )
-    lake.replace(
-        Quarantine,
-        {"local_date": OCTOBER, "source": "energy_balance_intervals"},
-        [aside],
-    )
-    lake.replace(Reconciliation, {"month": OCTOBER}, [reconciliation()])
-    target = home / "sunledger.duckdb"
-    publish(lake, target, now=NOW, version="1")
-    return target
-
-
-@pytest.fixture
-def file(published: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
-    return shutil.copy(published, tmp_path / "sunledger.duckdb")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A month for finance in one folder, out of the published file."""
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,8 +43,55 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
     assert "# October 2021" in readme
     assert "published on 2021-10-03 at 04:05 UTC by sunledger 1.2.3" in readme
     assert "2 plants, 54.000 kWh of PV energy; 62.5% of the expected time is covered; 1 of them" in readme
-    assert "No PU: no system was asked for" in readme
+    assert "* PU and fees are not known: there is no record of requests." in readme
     assert all(f"| {name} |" in readme for name in FILES - {"README.md"})
+
+
+@pytest.mark.parametrize(
+    ("first", "units", "said"),
+    [
+        (dt.date(2021, 9, 30), [], "* No PU: no system was asked for in this month.\n"),
+        (
+            dt.date(2021, 11, 1),
+            [],
+            "* PU and fees are not known: the record of requests begins on 2021-11-01.\n",
+        ),
+        (
+            dt.date(2021, 10, 9),
+            [],
+            "* No PU: no system was asked for in this month. The record of requests begins on ",
+        ),
+        (dt.date(2021, 9, 30), ["2.50", None], "* 2 PU, 2.50 EUR (list 7); 1 of them are unpriced.\n"),
+        (dt.date(2021, 9, 30), [None], "* 1 PU, all unpriced.\n"),
+        (
+            dt.date(2021, 10, 31),
+            ["2.50"],
+            "0 of them are unpriced. The record of requests begins on 2021-10-09: what was asked for earlier is not",
+        ),
+    ],
+)
+def test_no_word_of_pu_goes_beyond_the_record(
+    published: Published, tmp_path: Path, first: dt.date, units: list[str | None], said: str
+) -> None:
+    file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
+    with duckdb.connect(str(file)) as writer:
+        writer.execute(
+            "INSERT INTO api_requests BY NAME SELECT '1' AS request_id, ?::TIMESTAMPTZ AS asked_at, ? AS asked_date, "
+            "'' AS plant_id, '' AS device_id, '/v1/plants' AS endpoint, '' AS set_type, '' AS period, "
+            "'' AS request_date, 0 AS bytes, 0 AS elapsed_ms",
+            [f"{first} 12:00:00+00", first],
+        )
+        for number, fee in enumerate(units):
+            writer.execute(
+                "INSERT INTO billing_units BY NAME SELECT $id AS plant_id, $month AS month, 1 AS n_requests, "
+                "0 AS n_device_requests, TIMESTAMPTZ '2021-10-09 00:00:00+00' AS first_request, "
+                "first_request AS last_request, $fee::DECIMAL(18, 2) AS fee_eur, 'EUR' AS currency, "
+                "'priced' AS pricing, 'list 7' AS price_source",
+                {"id": str(number), "month": OCTOBER, "fee": fee},
+            )
+    with connect(file) as connection:
+        pack(connection, OCTOBER, tmp_path / "pack", "csv")
+    assert said in (tmp_path / "pack" / "README.md").read_text()
 
 
 def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(

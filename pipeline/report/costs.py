@@ -1,0 +1,162 @@
+"""The tables of what SMA charges: PU by class and by system, and the invoices of the year."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from pipeline.report.record import Record
+from pipeline.report.sheet import Cell, Column, Table
+from pipeline.report.text import clean, number
+
+_UNPRICED = {
+    "no_capacity": "unpriced: no capacity",
+    "no_price": "unpriced: no price",
+    "no_price_list": "unpriced: no price list",
+}
+_CHECK = "Check the prices against your contract."
+_OF_SYSTEMS = (
+    Column("System", numeric=False),
+    Column("Class", numeric=False),
+    Column("Requests"),
+    Column("First one", "UTC", numeric=False),
+    Column("Fee"),
+)
+
+
+def by_class(units: pl.DataFrame, limit: str) -> Table:
+    """PU and fees of the month by class of capacity; `limit` is what the record of requests can't say of it."""
+    classes = (
+        units.group_by("capacity_class", "currency", "pricing")
+        .agg(n=pl.len(), n_requests=pl.col("n_requests").sum(), fee_eur=pl.col("fee_eur").sum())
+        .sort("pricing", "capacity_class", "currency", nulls_last=True)
+    )
+    rows = [
+        (Cell(_class(row)), Cell(number(row["n"])), Cell(number(row["n_requests"])), Cell(fee(row)))
+        for row in classes.iter_rows(named=True)
+    ]
+    counts = (Cell(number(units.height)), Cell(number(int(units["n_requests"].sum()))))
+    return Table(
+        "cost",
+        "PU and cost",
+        _said("Systems that SMA was asked for in this month, whatever days were asked for.", limit, _CHECK),
+        limit
+        or "SMA was asked for no system in this month: as far as the record goes, it charges nothing for it.",
+        (Column("Class", numeric=False), Column("PU"), Column("Requests"), Column("Fee")),
+        rows,
+        (Cell("All"), *counts, Cell(sum_of_fees(units))),
+    )
+
+
+def of_plant(units: pl.DataFrame, limit: str) -> Table:
+    """The PU of one plant, by the id that SMA was asked for."""
+    return Table(
+        "cost",
+        "PU and cost",
+        _said(
+            "What SMA was asked for in this month, whatever days were asked for. A plant that moved may have two PU.",
+            limit,
+            _CHECK,
+        ),
+        limit
+        or "SMA was not asked for this plant in this month: as far as the record goes, it charges nothing for it.",
+        _OF_SYSTEMS,
+        _by_system(units),
+        _all_systems(units) if units.height > 1 else (),
+    )
+
+
+def unlisted(units: pl.DataFrame) -> Table:
+    """The PU of systems that the table plants does not have: no page and no other row of the report shows them."""
+    return Table(
+        "unlisted",
+        "PU of systems that are no plant here",
+        "The PU above include these. SMA answered for them, and its list of plants does not have them: a system that "
+        "left the list, or whose consent ended. Whoever still asks for one pays for it.",
+        "Every PU is of a plant of this report.",
+        _OF_SYSTEMS,
+        _by_system(units),
+        _all_systems(units),
+    )
+
+
+def bills(invoices: pl.DataFrame, year: int, record: Record) -> Table:
+    """The invoices of the year, which are of the whole account."""
+    money = ("fees_eur", "carried_in_eur", "invoiced_eur", "carried_out_eur")
+    rows = [
+        (
+            Cell(f"Q{row['quarter']} {row['year']}"),
+            Cell(number(row["n_units"])),
+            *(Cell(f"{row[name]:,.2f} {row['currency']}") for name in money),
+            Cell(row["decision"].replace("_", " ") + ("" if row["is_closed"] else ", still running")),
+        )
+        for row in invoices.iter_rows(named=True)
+    ]
+    return Table(
+        "invoices",
+        "Invoices of the year",
+        "What SMA should invoice for the whole account: small sums are carried on, at the year's end all is due.",
+        _no_invoice(year, record),
+        (
+            Column("Quarter", numeric=False),
+            Column("PU"),
+            Column("Fees"),
+            Column("Carried in"),
+            Column("Invoiced"),
+            Column("Carried on"),
+            Column("Why", numeric=False),
+        ),
+        rows,
+    )
+
+
+def fee(row: Mapping[str, Any], no_unit: str = "no PU") -> str:
+    """A fee with its currency; unpriced is not free, and what is said where there is no PU is neither."""
+    if row["pricing"] is None:
+        return no_unit
+    if row["pricing"] != "priced":
+        return _UNPRICED.get(row["pricing"], "unpriced")
+    return f"{row['fee_eur']:,.2f} {row['currency']}"
+
+
+def sum_of_fees(units: pl.DataFrame) -> str:
+    """What the PU cost together, and how many of them have no price."""
+    priced = units.filter(pl.col("fee_eur").is_not_null())
+    unpriced = units.height - priced.height
+    sums = priced.group_by("currency").agg(pl.col("fee_eur").sum()).sort("currency")
+    parts = [f"{amount:,.2f} {currency}" for currency, amount in sums.iter_rows()]
+    return ", ".join([*parts, *([f"{number(unpriced)} unpriced"] if unpriced else [])])
+
+
+def _by_system(units: pl.DataFrame) -> list[tuple[Cell, ...]]:
+    return [
+        (
+            Cell(clean(row["asked_as"])),
+            Cell(_class(row)),
+            Cell(number(row["n_requests"])),
+            Cell(f"{row['first_request']:%Y-%m-%d %H:%M}"),
+            Cell(fee(row)),
+        )
+        for row in units.sort("asked_as").iter_rows(named=True)
+    ]
+
+
+def _all_systems(units: pl.DataFrame) -> tuple[Cell, ...]:
+    requests = number(int(units["n_requests"].sum()))
+    return (Cell("All"), Cell(""), Cell(requests), Cell(""), Cell(sum_of_fees(units)))
+
+
+def _no_invoice(year: int, record: Record) -> str:
+    if record.begins is None:
+        return f"There is no record of requests, so what SMA invoiced in {year} is not known."
+    if record.begins.year > year:
+        return f"The record of requests begins on {record.begins}: what SMA invoiced in {year} is not known."
+    return f"There is no invoice of {year} yet."
+
+
+def _class(row: Mapping[str, Any]) -> str:
+    return "not known" if row["capacity_class"] is None else f"{row['capacity_class']} kW"
+
+
+def _said(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))

@@ -1,0 +1,28 @@
+"""The record of requests, as far as it reaches: where it has nothing, nothing is known, which is not nothing paid."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from pipeline.report.month import ends_of
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`begins` is the day (UTC) of the first request that is known, None where none is."""
+
+    begins: date | None
+
+    def knows(self, month: date) -> bool:
+        """Whether it reaches into the calendar month."""
+        return self.begins is not None and self.begins <= ends_of(month)[1]
+
+    def limit(self, month: date) -> str:
+        """What it can't say of the month, as a sentence; nothing where it knows the whole of it."""
+        if self.begins is None:
+            return "There is no record of requests: what SMA was asked for in this month is not known."
+        begin = f"The record of requests begins on {self.begins}"
+        if not self.knows(month):
+            return f"{begin}: what SMA was asked for in this month, and charged, is not known."
+        if self.begins > month.replace(day=1):
+            return f"{begin}: what SMA was asked for earlier in this month is not known."
+        return ""

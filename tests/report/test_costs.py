@@ -1,0 +1,166 @@
+"""What a report says of PU and fees: every PU of the month, and no word about months that the record does not know."""
+
+import datetime as dt
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.report.tables import file_of
+from pipeline.reporting import report
+from tests.report.fleet import OCTOBER
+from tests.report.test_page import Page
+from warehouse.publish import connect
+
+NOT_KNOWN = "PU of the month not known"
+
+
+def put_units(file: Path, *units: tuple[str, str | None], month: dt.date = OCTOBER) -> None:
+    """PU of the month into the file: the system, and its fee in EUR or none."""
+    with duckdb.connect(str(file)) as writer:
+        for system, fee in units:
+            writer.execute(
+                "INSERT INTO billing_units BY NAME SELECT $id AS plant_id, $month AS month, 4e0 AS capacity_kw, "
+                "CASE WHEN $fee IS NOT NULL THEN '1-19' END AS capacity_class, 10 AS n_requests, "
+                "0 AS n_device_requests, $month + INTERVAL 12 HOUR AS first_request, "
+                "$month + INTERVAL 13 HOUR AS last_request, $fee::DECIMAL(18, 2) AS fee_eur, 'EUR' AS currency, "
+                "CASE WHEN $fee IS NULL THEN 'no_capacity' ELSE 'priced' END AS pricing",
+                {"id": system, "month": month, "fee": fee},
+            )
+
+
+def pages(file: Path, folder: Path, *only: str, month: dt.date = OCTOBER) -> dict[str, Page]:
+    """The report's pages by the names of their files."""
+    with connect(file) as connection:
+        report(connection, month, folder, only)
+    return {path.name: Page(path.read_text()) for path in folder.iterdir()}
+
+
+def table(page: Page, *first: str) -> list[list[str]]:
+    """The rows below the heading that begins with these words, of the one table that has it."""
+    (found,) = [rows[1:] for rows in page.tables if rows[0][: len(first)] == list(first)]
+    return found
+
+
+def test_every_pu_of_the_month_is_listed_and_counted(file: Path, tmp_path: Path) -> None:
+    put_units(file, ("1", "2.50"), ("2", "3.00"), ("gone", "4.25"), ('"><script>', None))
+    fleet = pages(file, tmp_path / "out")["index.html"]
+    with connect(file) as connection:
+        ((count, fees),) = connection.execute(
+            "SELECT count(*), sum(fee_eur) FROM billing_units WHERE month = ?", [OCTOBER]
+        ).fetchall()
+    assert (count, fees) == (4, Decimal("9.75"))
+    assert table(fleet, "Class", "PU")[-1] == ["All", "4", "40", "9.75 EUR, 1 unpriced"]
+    assert "PU of the month 4 1 unpriced" in fleet.text
+    assert "Fees of the month 9.75 EUR" in fleet.text
+    assert table(fleet, "System") == [
+        ['"><script>', "not known", "10", "2021-10-01 12:00", "unpriced: no capacity"],
+        ["gone", "1-19 kW", "10", "2021-10-01 12:00", "4.25 EUR"],
+        ["All", "", "20", "", "4.25 EUR, 1 unpriced"],
+    ]
+
+
+def test_pu_without_a_price_are_not_free(file: Path, tmp_path: Path) -> None:
+    put_units(file, ("1", None))
+    assert "Fees of the month unpriced" in pages(file, tmp_path / "out")["index.html"].text
+
+
+def test_a_report_of_some_plants_has_the_pu_of_these_alone(file: Path, tmp_path: Path) -> None:
+    put_units(file, ("1", "2.50"), ("2", "3.00"), ("gone", "4.25"))
+    fleet = pages(file, tmp_path / "out", "2")["index.html"]
+    assert table(fleet, "Class", "PU")[-1] == ["All", "1", "10", "3.00 EUR"]
+    assert "gone" not in fleet.text
+
+
+def move(file: Path, old: str, new: str) -> None:
+    """The plant gets a new id: reports know it by that, and what was closed or asked before keeps the old one."""
+    with duckdb.connect(str(file)) as writer:
+        writer.execute(
+            "INSERT INTO plants SELECT * REPLACE ($new AS plant_id, $old AS migrated_from) FROM plants "
+            "WHERE plant_id = $old",
+            {"old": old, "new": new},
+        )
+        writer.execute("UPDATE energy_daily SET plant_id = ? WHERE plant_id = ?", [new, old])
+
+
+def test_a_plant_that_moved_is_one_plant_with_the_pu_of_both_ids(file: Path, tmp_path: Path) -> None:
+    move(file, "1", "1-new")
+    put_units(file, ("1", "2.50"), ("1-new", "2.00"))
+    found = pages(file, tmp_path / "out")
+    assert file_of("1") not in found
+    ranking = table(found["index.html"], "Plant", "Rank")
+    assert [row[1:6] + row[-1:] for row in ranking if "1-new" in row[0]] == [
+        ["2", "4.0", "20.0", "100 %", "complete", "4.50 EUR"]
+    ]
+    assert len(ranking) == 3
+    assert table(found["index.html"], "Class", "PU")[-1] == ["All", "2", "20", "4.50 EUR"]
+    plant = found[file_of("1-new")]
+    assert table(plant, "System") == [
+        ["1", "1-19 kW", "10", "2021-10-01 12:00", "2.50 EUR"],
+        ["1-new", "1-19 kW", "10", "2021-10-01 12:00", "2.00 EUR"],
+        ["All", "", "20", "", "4.50 EUR"],
+    ]
+    assert "Earlier id 1, before the plant moved" in plant.text
+    # Its hours are still stored by the id that they were read by.
+    assert "PV generation is highest from" in plant.text
+
+
+def test_a_plant_that_moved_may_be_named_by_either_id(file: Path, tmp_path: Path) -> None:
+    move(file, "1", "1-new")
+    for number, plant in enumerate(("1", "1-new")):
+        assert set(pages(file, tmp_path / str(number), plant)) == {"index.html", file_of("1-new")}
+
+
+@pytest.mark.parametrize(
+    ("begins", "sentences"),
+    [
+        (None, [NOT_KNOWN, "There is no record of requests", "what SMA invoiced in 2021 is not known"]),
+        (
+            "2022-02-03",
+            [
+                f"{NOT_KNOWN} record begins 2022-02-03",
+                "Fees of the month not known record begins 2022-02-03",
+                "The record of requests begins on 2022-02-03: what SMA was asked for in this month, and charged",
+                "begins on 2022-02-03: what SMA invoiced in 2021 is not known.",
+            ],
+        ),
+        (
+            "2021-10-20",
+            [
+                "PU of the month 0 record begins 2021-10-20",
+                "Fees of the month 0.00 EUR, record begins 2021-10-20",
+                "what SMA was asked for earlier in this month is not known",
+            ],
+        ),
+        ("2021-10-01", ["PU of the month 0 Fees of the month 0.00 EUR Energy", "it charges nothing for it"]),
+    ],
+)
+def test_before_the_record_begins_nothing_is_known(
+    file: Path, tmp_path: Path, begins: str | None, sentences: list[str]
+) -> None:
+    with duckdb.connect(str(file)) as writer:
+        writer.execute(
+            "UPDATE api_requests SET asked_at = ?::TIMESTAMPTZ", [f"{begins or OCTOBER} 12:00:00+00"]
+        )
+        if not begins:
+            writer.execute("DELETE FROM api_requests")
+    found = pages(file, tmp_path / "out")
+    for sentence in sentences:
+        assert sentence in found["index.html"].text
+    unknown = NOT_KNOWN in sentences[0]
+    assert [row[-1] for row in table(found["index.html"], "Plant", "Rank")] == [
+        "not known" if unknown else "no PU"
+    ] * 3
+    assert f"PU fee of the month {'not known' if unknown else 'no PU'}" in found[file_of("2")].text
+    assert ("0.00" in found["index.html"].text) is not unknown
+
+
+def test_a_pu_says_that_its_month_is_known(file: Path, tmp_path: Path) -> None:
+    """Requests may be deleted after some time; the PU that were counted from them stay."""
+    with duckdb.connect(str(file)) as writer:
+        writer.execute("UPDATE api_requests SET asked_at = TIMESTAMPTZ '2022-02-03 12:00:00+00'")
+    put_units(file, ("1", "2.50"))
+    fleet = pages(file, tmp_path / "out")["index.html"]
+    assert "Fees of the month 2.50 EUR" in fleet.text
+    assert "not known" not in fleet.text
