@@ -144,7 +144,16 @@ def other_currency(text: pl.Expr, currency: str) -> pl.Expr:
 
 
 def class_of_power() -> pl.Expr:
-    """One of SMA's classes: also with units, long dashes, or as >= 1000."""
+    """One of SMA's classes: also with units, long dashes, or as >= 1.000."""
     text = pl.col("class").str.to_lowercase().str.replace_all(r"kwac|kwp|kw|[\s\u00a0]", "")
-    text = text.str.replace_all(r"[–—−]|to|bis", "-").str.replace(r"^(?:>=|≥|ab|from)?1000\+?$", "1000+")
+    text = text.str.replace_all(r"[–—−]|to|bis", "-").str.replace(
+        r"^(?:>=?|≥|ab|from)?1[.,]?000\+?$", "1000+"
+    )
     return pl.when(text.is_in(CAPACITY_CLASSES)).then(text)
+
+
+def why_no_class(text: str) -> str:
+    """What is wrong with the text of a class."""
+    if re.search(r"\bjan|\d[./]\d+[./]\d", text.lower()):
+        return "is what Excel makes of 1-19; format that column as text, or write the class again"
+    return f"is no class of AC power; choose from {', '.join(CAPACITY_CLASSES)}"

@@ -20,7 +20,6 @@ from pipeline.billing import invoice_cells as cells
 from pipeline.billing.invoice_headings import AMOUNT, NEEDED, amounts, roles
 from pipeline.billing.prices import CENTS
 from pipeline.errors import UsageError
-from schemas.base import CAPACITY_CLASSES
 
 SEPARATORS = ";,\t|"
 # Invoices have a letterhead: so many lines may come before the headings.
@@ -39,7 +38,8 @@ _OTHER_FILES = {
     b"%PDF": "a PDF",
 }
 _ID = r"^(\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
-_AROUND = " \t\u00a0'\""
+# Exports for Excel write an id as '123 or ="123", so that it stays a text.
+_AROUND = " \t\u00a0'\"="
 _EXCEL_NUMBER = r"^\d([.,]\d+)?e\+\d+$"
 
 
@@ -48,7 +48,7 @@ class InvoiceFile:
     """An invoice that was read.
 
     `lines` has line (of the file), plant_id, month, capacity_class (null: not given) and amount_eur. `totals` are the
-    invoice's own sums. `ignored` are other lines without a plant, such as taxes.
+    invoice's own sums. `ignored` are other lines that name no plant, such as taxes and Live plans.
     """
 
     lines: pl.DataFrame
@@ -145,12 +145,13 @@ class _Columns:
         of_role = (pl.col(str(i)).str.strip_chars(_AROUND).alias(role) for role, i in self._roles.items())
         words = pl.col(*(text.name for text in texts)).str.to_lowercase().str.replace_all(r"[^a-z]+", " ")
         has_total = pl.any_horizontal(words.str.strip_chars().is_in(list(TOTALS)))
-        self._frame = frame.select("line", *of_role, has_total=has_total)
+        has_live = pl.any_horizontal(words.str.contains(r"\blive\b"))
+        self._frame = frame.select("line", *of_role, has_total=has_total, of_none=has_total | has_live)
 
     def read(self, currency: str, latest: dt.date) -> InvoiceFile:
         """The invoice. Raises UsageError."""
         plant = pl.col("plant").str.to_lowercase()
-        odd = ~plant.str.contains(_ID) & ((pl.col("month") == "") | pl.col("has_total"))
+        odd = ~plant.str.contains(_ID) & ((pl.col("month") == "") | pl.col("of_none"))
         other, lines = self._frame.filter(odd), self._frame.filter(~odd)
         totals = other.filter(pl.col("has_total"), pl.col(AMOUNT) != "")
         self._check_currency(lines, currency)
@@ -190,8 +191,7 @@ class _Columns:
     def _classes(self, lines: pl.DataFrame) -> pl.Series:
         if "class" not in self._roles:
             return pl.Series([None] * lines.height, dtype=pl.String)
-        why = f"is no class of AC power; choose from {', '.join(CAPACITY_CLASSES)}"
-        return self._parsed(lines, "class", cells.class_of_power(), lambda _: why, blank=True)
+        return self._parsed(lines, "class", cells.class_of_power(), cells.why_no_class, blank=True)
 
     def _check_currency(self, lines: pl.DataFrame, currency: str) -> None:
         why = f"is another currency than the price list's, {currency}; amounts can't be compared"

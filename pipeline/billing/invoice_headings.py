@@ -12,7 +12,7 @@ HEADINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "month": (
         "month", "billing month", "period", "service period", "monat", "abrechnungsmonat", "leistungsmonat",
-        "zeitraum", "leistungszeitraum",
+        "zeitraum", "leistungszeitraum", "abrechnungszeitraum", "billing period", "service month",
     ),
     "class": ("capacity class", "class", "ac class", "leistungsklasse", "klasse"),
     "currency": ("currency", "währung"),

@@ -63,7 +63,7 @@ def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.da
         out.print(Text(text), soft_wrap=True)
     if invoice.ignored:
         lines = ", ".join(map(str, invoice.ignored))
-        out.print(f"Lines with neither plant nor month were not compared: {lines}.", soft_wrap=True)
+        out.print(f"Lines that name no plant were not compared: {lines}.", soft_wrap=True)
     if not differing.height and not problems:
         say(f"The invoice agrees with our count of {begin:%Y-%m} to {end:%Y-%m}.")
         return AGREE

@@ -37,6 +37,7 @@ ONE = [(2, "5000000", OCTOBER, "20-99", Decimal("16.50"))]
         'Fee,Capacity Class,Billing month,System-ID\n"16,50",20–99,2026-10-31,5000000\n',
         "ANLAGEN-ID|MONAT|LEISTUNGSKLASSE|BETRAG\n5000000|31.10.2026|20 bis 99|16,50 €\n",
         "Anlage;Zeitraum;Klasse;Nettobetrag\n'5000000;Okt 26;20-99;16,5000\n\n",
+        'id;period;class;price\n="5000000";2026/10;20-99;16.50\n',
         "id;period;class;price\n 5000000 ;October 2026; 20 - 99 ;+16.50 EUR\n",
     ],
 )
@@ -138,6 +139,8 @@ def test_amounts(tmp_path: Path, amount: str, value: str) -> None:
         ("Plant ID,month,fee\nPlant A,2026-10,1\n", "line 2, column 'Plant ID': 'Plant A' is no plant id"),
         ('plant;month;fee\n"5,00E+06";2026-10;1\n', "'5,00E.06' is what Excel makes of a long id"),
         ("plant;month;class;fee\n1;2026-10;big;1\n", "column 'class': 'big' is no class .* choose from 1-19, 20-99"),
+        ("plant;month;class;fee\n1;2026-10;19. Jan;1\n", "'19. Jan' is what Excel makes of 1-19"),
+        ("plant;month;class;fee\n1;2026-10;01.01.2019;1\n", "is what Excel makes of 1-19"),
         ("plant;month;currency;fee\n1;2026-10;USD;1\n", "column 'currency': 'USD' is another currency"),
         ("plant,month,fee\n1,2026-10,16,50\n", "line 2: 4 cells below 3 headings. A decimal comma needs"),
     ],
@@ -183,6 +186,23 @@ def test_a_table_as_finance_sends_it(tmp_path: Path) -> None:
     ]
     assert found.totals == (Decimal("1033.00"), Decimal("1229.27"))
     assert found.ignored == (8, 10)
+
+
+def test_a_live_plan_is_set_aside(tmp_path: Path) -> None:
+    text = "plant;month;fee\nLive API, 200.000 calls;2026-10;100\n1;2026-10;16.50\nTotal;;116.50\n"
+    found = read(tmp_path, text)
+    assert (found.lines["line"].to_list(), found.ignored) == ([3], (2,))
+
+
+@pytest.mark.parametrize("name", ["1000+", ">= 1000", "> 1.000 kW", "1,000+", "ab 1000 kWac"])
+def test_the_largest_class(tmp_path: Path, name: str) -> None:
+    assert lines(tmp_path, f"plant;month;class;fee\n1;2026-10;{name};1\n")[0][3] == "1000+"
+
+
+def test_lines_may_end_in_each_way(tmp_path: Path) -> None:
+    for end in ("\n", "\r\n", "\r"):
+        text = "plant;month;fee\n1;2026-10;1\n\n2;2026-10;1\n".replace("\n", end)
+        assert [row[:2] for row in lines(tmp_path, text)] == [(2, "1"), (4, "2")]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
