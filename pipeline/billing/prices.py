@@ -19,7 +19,9 @@ from pipeline.master import is_timezone
 from schemas.base import CAPACITY_CLASSES
 
 PUBLISHED = "prices.toml"
-MONTHS: Mapping[str, int] = {"month": 1, "year": 12}
+MONTHS_A_YEAR = 12
+# How often a price is due in a year.
+TIMES: Mapping[str, int] = {"month": MONTHS_A_YEAR, "year": 1}
 LARGEST = Decimal(1_000_000)
 
 # Twelve months of a PU are exact: a twelfth is taken once, of the sum, or half a cent would be lost on the way.
@@ -44,13 +46,18 @@ _ENTRY_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Prices that hold from a month on: `base` (by class) and `per_kw_ac` of a PU, `live` of a month, by calls."""
+    """Prices that hold from a month on, as they are written: `base` by class and `per_kw_ac`, each for a period of PU.
+
+    A PU is one month of it. `live` is of a month, by calls.
+    """
 
     valid_from: dt.date
     currency: str
     source: str
     base: Mapping[str, Decimal]
+    base_period: str
     per_kw_ac: Decimal
+    per_kw_ac_period: str
     live: Mapping[int, Decimal]
     live_plan: int | None
 
@@ -106,7 +113,10 @@ class PriceList:
         half a cent up), currency, pricing, price_valid_from and price_source as in `billing_units`. The order stays.
         """
         entries = pl.DataFrame(
-            [(p.valid_from, p.currency, p.source, _a_year(p.per_kw_ac)) for p in self.prices],
+            [
+                (p.valid_from, p.currency, p.source, p.per_kw_ac * TIMES[p.per_kw_ac_period])
+                for p in self.prices
+            ],
             {
                 "price_valid_from": pl.Date,
                 "currency": pl.String,
@@ -116,7 +126,11 @@ class PriceList:
             orient="row",
         )
         bases = pl.DataFrame(
-            [(p.valid_from, name, _a_year(amount)) for p in self.prices for name, amount in p.base.items()],
+            [
+                (p.valid_from, name, amount * TIMES[p.base_period])
+                for p in self.prices
+                for name, amount in p.base.items()
+            ],
             {"price_valid_from": pl.Date, "capacity_class": pl.String, "base": EXACT},
             orient="row",
         )
@@ -131,8 +145,8 @@ class PriceList:
             .sort("_row")
         )
         return found.with_columns(
-            fee_eur=_cents(exact / MONTHS["year"]),
-            base_eur=pl.when(exact.is_not_null()).then(_cents(pl.col("base") / MONTHS["year"])),
+            fee_eur=_cents(exact / MONTHS_A_YEAR),
+            base_eur=pl.when(exact.is_not_null()).then(_cents(pl.col("base") / MONTHS_A_YEAR)),
             pricing=pl.when(pl.col("price_valid_from").is_null())
             .then(pl.lit("no_price"))
             .when(pl.col("capacity_kw").is_null())
@@ -204,8 +218,6 @@ class _Reader:
         where = f"{where}valid_from {valid_from}, "
         base = self._table(where, "base", table.get("base"))
         self._known(f"{where}base, ", base, set(CAPACITY_CLASSES))
-        of_base = MONTHS[self._choice(where, table, "base_period", set(MONTHS))]
-        of_kw = MONTHS[self._choice(where, table, "per_kw_ac_period", set(MONTHS), "month")]
         live = self._live(where, table.get("live", {}))
         plan = table.get("live_plan")
         if plan is not None and not (isinstance(plan, int) and plan in live):
@@ -214,11 +226,10 @@ class _Reader:
             valid_from,
             self._currency(where, table.get("currency")),
             self._text(where, "source", table.get("source", "the price list")),
-            {
-                name: self._amount(where, f'base."{name}"', base.get(name)) / of_base
-                for name in CAPACITY_CLASSES
-            },
-            self._amount(where, "per_kw_ac", table.get("per_kw_ac")) / of_kw,
+            {name: self._amount(where, f'base."{name}"', base.get(name)) for name in CAPACITY_CLASSES},
+            self._choice(where, table, "base_period", set(TIMES)),
+            self._amount(where, "per_kw_ac", table.get("per_kw_ac")),
+            self._choice(where, table, "per_kw_ac_period", set(TIMES), "month"),
             live,
             plan,
         )
@@ -253,6 +264,10 @@ class _Reader:
                 amount = None
         if amount is None or not amount.is_finite() or not 0 <= amount <= LARGEST:
             raise self._wrong(where, key, f'{value!r} is no amount; write it as "16.50"')
+        if amount != round(amount, EXACT.scale):
+            raise self._wrong(
+                where, key, f"{value!r} has more than {EXACT.scale} decimals and would be rounded"
+            )
         return amount
 
     def _text(self, where: str, key: str, value: object) -> str:
@@ -290,11 +305,6 @@ class _Reader:
         return ConfigurationError(
             f"The price list {self._name} is wrong: {where}{key} {what}. Compare it with the published one."
         )
-
-
-def _a_year(monthly: Decimal) -> Decimal:
-    """Twelve times an amount, exactly: a twelfth of a yearly price becomes that price again."""
-    return (monthly * MONTHS["year"]).quantize(Decimal(1).scaleb(-EXACT.scale))
 
 
 def _cents(amount: pl.Expr) -> pl.Expr:

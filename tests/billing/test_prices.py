@@ -87,6 +87,12 @@ def test_a_month_before_the_first_price_is_unpriced(tmp_path: Path) -> None:
         prices.on(dt.date(2025, 12, 1))
 
 
+def test_prices_are_held_as_they_are_written(tmp_path: Path) -> None:
+    price = load_prices(write(tmp_path, FILE)).prices[0]
+    assert (price.base["100-499"], price.base_period) == (Decimal(15), "year")
+    assert (price.per_kw_ac, price.per_kw_ac_period) == (Decimal("0.10"), "month")
+
+
 def test_the_price_of_a_month_is_the_one_that_held_then(tmp_path: Path) -> None:
     prices = load_prices(write(tmp_path, NEXT + FILE))
     assert priced(prices, 50.0, dt.date(2026, 12, 1))["fee_eur"] == Decimal("6.00")
@@ -107,8 +113,10 @@ def test_a_twelfth_of_a_year_is_taken_once(hundredths: int) -> None:
     """At 1.1 kW the year of this list costs 101.10, a month so 8.425: half a cent that must go up."""
     price = replace(
         PRICES.prices[0],
-        base={name: Decimal(100) / 12 for name in PRICES.prices[0].base},
-        per_kw_ac=Decimal(1) / 12,
+        base={name: Decimal(100) for name in PRICES.prices[0].base},
+        base_period="year",
+        per_kw_ac=Decimal(1),
+        per_kw_ac_period="year",
     )
     capacity = Decimal(hundredths) / 100
     fee = priced(replace(PRICES, prices=(price,)), float(capacity))["fee_eur"]
@@ -156,6 +164,7 @@ def test_a_currency_is_its_code_in_capitals(tmp_path: Path) -> None:
         ("[[prices]", "no TOML file .*line 1"),
         (NEXT + FILE.replace('"0.10"', '"cheap"'), "entry 2, valid_from 2026-01-01, per_kw_ac 'cheap' is no amount"),
         (FILE.replace('"0.10"', '"-0.10"'), "per_kw_ac '-0.10' is no amount"),
+        (FILE.replace('"0.10"', '"0.10000000001"'), "per_kw_ac '0.10000000001' has more than 10 decimals"),
         (FILE.replace('"0.10"', "true"), "per_kw_ac True is no amount"),
         (FILE.replace('"0.10"', "nan"), "per_kw_ac .*is no amount"),
         (FILE.replace('"EUR"', '"US$"'), r"valid_from 2026-01-01, currency 'US\$' is no code of ISO 4217, as EUR"),
