@@ -8,6 +8,7 @@ from pipeline.consents import Owner
 from pipeline.sma.consent import State
 from pipeline.sma.store import SESSION_DAYS, Login
 from pipeline.timebase import ONE_DAY
+from pipeline.words import plural
 
 # How long the check goes on to speak of a plant that is listed no more: a month of reports.
 GONE_FOR = 30 * ONE_DAY
@@ -46,7 +47,7 @@ def account(owners: Collection[Owner]) -> str:
     parts = []
     for state in State:
         if count := counts[state]:
-            part = f"{count} {'owner' if count == 1 else 'owners'} {_WHAT[state][count > 1]}"
+            part = f"{plural(count, 'owner')} {_WHAT[state][count > 1]}"
             ends = [owner.expires_at for owner in owners if owner.state is state and owner.expires_at]
             if state is State.PENDING and ends:
                 part += f" (possible until {min(ends):%Y-%m-%d})"

@@ -11,6 +11,7 @@ import polars as pl
 
 from pipeline.sunclock import LEAST_IN_THE_DARK_IF_FALSE, time_basis_verdict
 from pipeline.timebase import TimeBasis
+from pipeline.words import plural
 
 # Roofs to the east and to the west even out over a fleet, a wrong basis doesn't. Nearly all zones are an hour or more
 # from UTC.
@@ -67,7 +68,7 @@ class SolarTime:
         if not self.judged:
             return "No plant has both energy and a place by which the sun could judge the times."
         if self.agrees:
-            return f"The energy of {_plants(self.judged)} comes while the sun is up."
+            return f"The energy of {plural(self.judged, 'plant')} comes while the sun is up."
         found = []
         if self.otherwise:
             found.append(
@@ -78,8 +79,8 @@ class SolarTime:
             found.append(f"The energy of {_named(self.neither)} comes in the dark by either reading.")
         if self.fleet_is_off:
             found.append(
-                f"The middle of the energy of {_plants(self.judged)} is {self.noon_min:+.0f} minutes from solar noon "
-                f"({self.other_noon_min:+.0f} as {self.other})."
+                f"The middle of the energy of {plural(self.judged, 'plant')} is {self.noon_min:+.0f} minutes from "
+                f"solar noon ({self.other_noon_min:+.0f} as {self.other})."
             )
         return " ".join([*found, self._cure()])
 
@@ -122,10 +123,6 @@ def judge(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
         noon_min=medians[0],
         other_noon_min=medians[1],
     )
-
-
-def _plants(count: int) -> str:
-    return "1 plant" if count == 1 else f"{count} plants"
 
 
 def _named(plants: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from pipeline.doctor.finding import Finding, fail, ok, warn
 from pipeline.sma.budget import Budget
 from pipeline.sma.budget_store import State
 from pipeline.sma.consent import State as ConsentState
+from pipeline.words import plural
 
 SHOWN_BY = "'sunledger consent list' shows them"
 # A person waits this long for the doctor; a longer pause is told instead.
@@ -36,7 +37,7 @@ def plants(
     concern = access.concern(flow, owners, listed, gone, today) if gone else None
     if concern:
         return [warn("plants", concern)]
-    return [ok("plants", f"{listed} {'plant' if listed == 1 else 'plants'} listed by {url}")]
+    return [ok("plants", f"{plural(listed, 'plant')} listed by {url}")]
 
 
 def budget(rules: Budget, state: State, where: str, refused: int) -> list[Finding]:

@@ -12,6 +12,7 @@ from pipeline.doctor.finding import Finding, fail, ok, warn
 from pipeline.sun import daylight
 from pipeline.sunclock import time_basis_verdict
 from pipeline.timebase import ONE_DAY, TimeBasis, local_day, parse_label
+from pipeline.words import plural
 
 FIELD = "pvGeneration"
 # With fewer days behind it a month may have no clear one yet: then the month before is asked for.
@@ -105,7 +106,7 @@ def judge(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
 
 def evaluate(judged: pl.DataFrame, setting: TimeBasis, requests: int) -> list[Finding]:
     """Whether the setting fits the sun, with the measured noons."""
-    name, asked = "time basis", f"({requests} requests)"
+    name, asked = "time basis", f"({plural(requests, 'request')})"
     if not judged.height:
         text = (
             f"no plant with a known place outside of UTC had a sunny day to look at {asked}, so SMA_TIME_BASIS="

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from pipeline.doctor.finding import Finding, fail, ok, warn
+from pipeline.words import plural
 
 # A year of 1,000 plants takes some 2 GB with its raw answers; less than this fills up in a first backfill.
 FREE_GB_WANTED = 5.0
@@ -85,8 +86,8 @@ def locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Finding]:
         found.append(
             warn(
                 "locks",
-                f"processes that were killed left {len(leftovers)} private "
-                f"{'file' if len(leftovers) == 1 else 'files'} that may hold a token: delete {names}.",
+                f"processes that were killed left {plural(len(leftovers), 'private file')} "
+                f"that may hold a token: delete {names}.",
             )
         )
     return found or [ok("locks", "nobody holds one, and nothing was left behind")]

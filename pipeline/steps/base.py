@@ -13,6 +13,7 @@ from pipeline.errors import SunledgerError, UsageError
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.timebase import days_frame
+from pipeline.words import plural
 from schemas import (
     Devices,
     EnergyBalanceIntervals,
@@ -85,7 +86,8 @@ def listed(runtime: Runtime) -> pl.DataFrame:
     unknown = sorted(runtime.only_plants - set(listed["plant_id"]))
     if unknown:
         raise UsageError(
-            f"Plant {unknown[0]} is not in SMA's list of {listed.height} plants: take ids from the table plants."
+            f"Plant {unknown[0]} is not in SMA's list of {plural(listed.height, 'plant')}: "
+            "take ids from the table plants."
         )
     if runtime.only_plants:
         listed = listed.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))

@@ -14,6 +14,7 @@ from pipeline.steps.base import delay, listed, with_bounds
 from pipeline.steps.changes import QUANTITIES
 from pipeline.steps.standing import SILENT, standing
 from pipeline.timebase import UTC_US
+from pipeline.words import plural
 from schemas import Adjustments, EnergyMonthly, Plants, polars_schema, storage
 
 # More in a message than anybody reads.
@@ -45,8 +46,10 @@ def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> in
         named = [f"plant {plant} {day}: {why}" for plant, day, why in _named(open_days)]
         named += [f"plant {plant}: {changes.PROVISIONAL}" for plant in left["plant_id"]]
         more = f" and {len(named) - REASONS_SHOWN} more" if len(named) > REASONS_SHOWN else ""
+        verb = "is" if len(named) == 1 else "are"
         raise NotClosableError(
-            f"{month:%Y-%m} has {len(named)} days that are not final: {'; '.join(named[:REASONS_SHOWN])}{more}. "
+            f"{month:%Y-%m} has {plural(len(named), 'day')} that {verb} not final: "
+            f"{'; '.join(named[:REASONS_SHOWN])}{more}. "
             f"Run 'sunledger backfill --from {month} --to {last}', or close it --anyway."
         )
     _put(runtime, month, rows.with_columns(closed_at=pl.lit(runtime.now(), UTC_US)))
@@ -86,7 +89,7 @@ def adjust(runtime: Runtime, closed: pl.DataFrame, now: pl.DataFrame) -> list[st
 def adjustment_text(month: object, rows: pl.DataFrame) -> str:
     """What a closed month's adjustments come to, in a line."""
     pv = rows.filter(pl.col("quantity") == "pv_generation")["difference_kwh"].sum()
-    return f"{month:%Y-%m}: {rows['plant_id'].n_unique()} plants, PV generation {pv:+.3f} kWh"
+    return f"{month:%Y-%m}: {plural(rows['plant_id'].n_unique(), 'plant')}, PV generation {pv:+.3f} kWh"
 
 
 def closed_overview(runtime: Runtime) -> pl.DataFrame:
@@ -117,7 +120,9 @@ def closed_months_hold(runtime: Runtime) -> Finding:
     found = closed_overview(runtime)
     changed = found.filter(pl.col("plants_adjusted") > 0)
     if not changed.height:
-        return Finding(passed=True, text=f"{found.height} closed months, none of them changed since.")
+        return Finding(
+            passed=True, text=f"{plural(found.height, 'closed month')}, none of them changed since."
+        )
     months = [f"{month:%Y-%m}" for month in changed["month"]]
     return Finding(
         passed=False,

@@ -93,7 +93,7 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     assert (finding.passed, MONTH in finding.text) == (False, True)
     assert finding.facts["pv_adjustment_kwh"] == pytest.approx(24.0)
     report = steps.write_energy_monthly(runtime)
-    assert report.facts["closed_months_changed"] == [f"{MONTH}: 1 plants, PV generation +24.000 kWh"]
+    assert report.facts["closed_months_changed"] == [f"{MONTH}: 1 plant, PV generation +24.000 kWh"]
     assert typed("publish").exit_code == 0
     assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, 24.0), (QUIET, 48.0, True, None)]
     restated = "SELECT plant_id, quantity, closed, cause FROM restatements"
