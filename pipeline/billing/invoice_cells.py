@@ -56,7 +56,8 @@ def why_no_month(text: str, latest: dt.date) -> str:
         return f"would be {later:%Y-%m}, and months after {latest:%Y-%m} can't be billed yet; write it as 2026-10"
     if len(re.findall(_DATE, text)) > 1:
         return "is not one whole month, first to last day, and a PU is a month; write a line for each, as 2026-10"
-    if re.match(r"^[^\W\d]+[\s.-]*\d\d$", text):
+    name = re.match(r"^([^\W\d]+)[\s.-]*\d\d$", text)
+    if name and name[1].lower() in MONTHS:
         return "may be a day or a year; write the month as 2026-10"
     return "is no month; write it as 2026-10"
 

@@ -4,8 +4,12 @@ import datetime as dt
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.billing.invoice_cells import amount
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
 from pipeline.errors import UsageError
 
@@ -78,7 +82,7 @@ def test_months(tmp_path: Path, month: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "value"),
+    ("text", "value"),
     [
         ("1.234,56", "1234.56"),
         ("1,234.56", "1234.56"),
@@ -96,8 +100,27 @@ def test_months(tmp_path: Path, month: str) -> None:
         ("1’234.50", "1234.50"),
     ],
 )
-def test_amounts(tmp_path: Path, amount: str, value: str) -> None:
-    assert lines(tmp_path, f"plant;month;fee\n1;2026-10;{amount}\n")[0][4] == Decimal(value)
+def test_amounts(tmp_path: Path, text: str, value: str) -> None:
+    assert lines(tmp_path, f"plant;month;fee\n1;2026-10;{text}\n")[0][4] == Decimal(value)
+
+
+@given(st.integers(-(10**10), 10**10))
+def test_an_amount_is_the_same_in_every_writing(cents: int) -> None:
+    value = Decimal(cents).scaleb(-2)
+    english, digits = f"{value:,.2f}", f"{abs(value):.2f}"
+    german = english.translate(str.maketrans(",.", ".,"))
+    minus = "-" if cents < 0 else ""
+    writings = [
+        english,
+        german,
+        f"{german} €",
+        german.replace(".", "\u202f"),
+        f"EUR {english}",
+        f"{value:.2f}00",
+    ]
+    writings += [f"{digits}{minus}", f"({digits})" if minus else digits, f"{value:.2f}".replace(".", ",")]
+    read = pl.DataFrame({"amount": writings}).select(amount()).to_series()
+    assert read.to_list() == [value] * len(writings)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +149,7 @@ def test_amounts(tmp_path: Path, amount: str, value: str) -> None:
         ("plant,month,fee\n1,2026-10,\n", "line 2, column 'fee': it is empty"),
         ("plant,month,fee\n1,2026-10,1\n\n1,2026-13,1\n", "line 4, column 'month': '2026-13' is no month"),
         ("plant,month,fee\n1,10/11/2026,1\n", "column 'month': '10/11/2026' is no month"),
+        ("plant,month,fee\n1,Junk-26,1\n", "column 'month': 'Junk-26' is no month"),
         ("plant,month,fee\n1,Junk 2026,1\n", "column 'month': 'Junk 2026' is no month"),
         ("plant,month,fee\n1,2026-10-99,1\n", "column 'month': '2026-10-99' is no month"),
         ("plant,month,fee\n1,2026-02-30,1\n", "column 'month': '2026-02-30' is no month"),
