@@ -249,6 +249,15 @@ def test_all_agreed_is_exit_code_0(home: Path, capsys: pytest.CaptureFixture[str
     own.write_text("plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\nTotal,,,16.50\n")
     assert check_file(own, None, None, None) == 0
     assert "agrees with our count of 2027-01 to 2027-03" in capsys.readouterr().err
+    own.write_text(
+        "plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\nTotal,,,19.64\nTotal net,,,16.50\n"
+    )
+    assert check_file(own, None, None, None) == 0
+    own.write_text(
+        "plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\nTotal,,,17.50\nTotal net,,,17.00\n"
+    )
+    assert check_file(own, None, None, None) == 3
+    assert "own sums, 17.50 and 17.00, are not the sum of its lines, 16.50" in capsys.readouterr().out
     own.write_text("plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\nTotal,,,17.50\n")
     assert check_file(own, None, None, None) == 3
     assert "own sum, 17.50, is not the sum of its lines, 16.50" in capsys.readouterr().out
@@ -272,6 +281,7 @@ def test_a_line_of_a_wrong_month_is_named(home: Path, capsys: pytest.CaptureFixt
         "These quarters were compared because of line 3 (2026-01) and line 2 (2026-12). If one is wrong"
         in text
     )
+    assert "our record of requests begins in 2026-10" in text
     assert check_file(own, "2026-12", "2026-12", None) == 3
     assert "These quarters" not in capsys.readouterr().out
 
