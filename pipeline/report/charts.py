@@ -8,15 +8,29 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from pipeline.report.heat import draw_scale, draw_tiles, label_axis, label_ticks, spread, steps_to, tick
-from pipeline.report.month import HOURS
+from pipeline.report.heat import (
+    LABEL_SIZE,
+    LEFT,
+    SCALE_WIDTH,
+    WIDTH,
+    WIDTH_IN,
+    draw_scale,
+    draw_tiles,
+    label_axis,
+    label_ticks,
+    spread,
+    steps_to,
+    tick,
+)
+from pipeline.report.month import HOURS, ends_of
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
 from pipeline.report.text import LARGE, MONTHS, clean, energy_text, month_name
 
-WIDTH_IN = 9.0
-_PROFILE_IN, _YEAR_IN = 2.9, 4.0
-_MONTHS, _DAYS = 12, 31
+_PROFILE_IN = 2.7
+_DAYS = 31
+# Of the picture of a year: the height of a month, and what is above and below all of them, in inches.
+_ROW_IN, _ABOVE_IN, _BELOW_IN, _SCALE_IN = 0.2, 0.36, 0.62, 0.16
 
 
 def profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> str:
@@ -33,7 +47,7 @@ def profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> str:
     scale, unit = (1000, "MW") if top >= LARGE else (1, "kW")
 
     def draw(figure: Figure) -> None:
-        axes = figure.add_axes((0.075, 0.16, 0.905, 0.70))
+        axes = figure.add_axes((LEFT, 0.13, WIDTH, 0.73))
         axes.set_title(f"Mean power by hour of the day, {unit}", loc="left", fontsize=9.5, pad=6)
         axes.set_facecolor(PAPER.light)
         axes.set_axisbelow(True)
@@ -65,7 +79,7 @@ def profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> str:
             bbox_to_anchor=(1.0, 1.005),
             ncols=2,
             frameon=False,
-            fontsize=8.5,
+            fontsize=LABEL_SIZE,
             labelcolor=MUTED.light,
             borderpad=0,
         )
@@ -91,33 +105,36 @@ def _profile_words(drawn: pl.DataFrame, scale: int, unit: str) -> str:
     return " ".join(found)
 
 
-def year_picture(days: pl.DataFrame, *, name: str, year: int) -> str:
-    """A tile for each day of the year by its PV energy, a row a month, as SVG text.
+def year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
+    """A tile for each day of the year up to the month's end by its PV energy, a row a month, as SVG text.
 
     `days` has a row a day: local_date, kwh (null: nothing measured). A day that is not in it stays pale.
     """
-    found = days.filter(pl.col("local_date").dt.year() == year)
-    grid = np.full((_MONTHS, _DAYS), np.nan)
-    read = np.zeros((_MONTHS, _DAYS), dtype=bool)
+    year, n_months = month.year, month.month
+    found = days.filter(pl.col("local_date").is_between(date(year, 1, 1), ends_of(month)[1]))
+    grid = np.full((n_months, _DAYS), np.nan)
+    read = np.zeros((n_months, _DAYS), dtype=bool)
     months, numbers = (
         (part.cast(pl.Int64) - 1).to_numpy()
         for part in (found["local_date"].dt.month(), found["local_date"].dt.day())
     )
     read[months, numbers] = True
     grid[months, numbers] = found["kwh"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    calendar = np.arange(_DAYS) < np.array([[monthrange(year, month + 1)[1]] for month in range(_MONTHS)])
+    calendar = np.arange(_DAYS) < np.array([[monthrange(year, number + 1)[1]] for number in range(n_months)])
     top = float(np.nanmax(grid)) if np.isfinite(grid).any() else 0.0
     # The labels of the scale stand close together.
     scale, unit = (1000, "MWh") if top >= LARGE / 10 else (1, "kWh")
 
+    height = _ABOVE_IN + n_months * _ROW_IN + _BELOW_IN
+
     def draw(figure: Figure) -> None:
-        axes = figure.add_axes((0.075, 0.20, 0.905, 0.70))
+        axes = figure.add_axes((LEFT, _BELOW_IN / height, WIDTH, n_months * _ROW_IN / height))
         axes.set_title(f"PV energy of each day of {year}, {unit}", loc="left", fontsize=9.5, pad=6)
         axes.set_facecolor(PAPER.light)
         axes.set_xlim(0.4, _DAYS + 0.6)
-        axes.set_ylim(_MONTHS, 0)
+        axes.set_ylim(n_months, 0)
         label_axis(axes, "x", {day: str(day) for day in range(1, _DAYS + 1)})
-        label_axis(axes, "y", {number + 0.5: name[:3] for number, name in enumerate(MONTHS)})
+        label_axis(axes, "y", {number + 0.5: MONTHS[number][:3] for number in range(n_months)})
         for spine in axes.spines.values():
             spine.set_visible(False)
         steps = steps_to(top / scale)
@@ -128,16 +145,16 @@ def year_picture(days: pl.DataFrame, *, name: str, year: int) -> str:
         draw_tiles(axes, calendar & np.isnan(grid), GAP)
         for level, colour in enumerate((NIGHT, *colours)):
             draw_tiles(axes, levels == level, colour)
-        for month, day in np.argwhere(read & np.isnan(grid)):
-            axes.plot(day + 1, month + 0.5, marker="x", markersize=4, color=GAP_LINE.light, linewidth=0)
-        scale_axes = figure.add_axes((0.075, 0.06, 0.50, 0.04))
+        for row, day in np.argwhere(read & np.isnan(grid)):
+            axes.plot(day + 1, row + 0.5, marker="x", markersize=4, color=GAP_LINE.light, linewidth=0)
+        scale_axes = figure.add_axes((LEFT, _SCALE_IN * 1.4 / height, SCALE_WIDTH, _SCALE_IN / height))
         draw_scale(scale_axes, steps, colours, none="not read", zero="nothing", ground=GAP)
 
     best = found.filter(pl.col("kwh") == pl.col("kwh").max()).head(1)
     most = f", most on {best['local_date'][0]} with {energy_text(best['kwh'][0])}" if best.height else ""
     return draw_svg(
         draw,
-        size=(WIDTH_IN, _YEAR_IN),
-        title=f"{clean(name)}: PV energy of each day of {year}",
+        size=(WIDTH_IN, height),
+        title=f"{clean(name)}: PV energy of each day of {year} up to {month_name(month)}",
         description=f"Heat map: {found['kwh'].count()} days with a value{most}. A cross: no value. Pale: not read.",
     )

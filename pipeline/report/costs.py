@@ -29,7 +29,13 @@ def by_class(units: pl.DataFrame, limit: str) -> Table:
     classes = (
         units.group_by("capacity_class", "currency", "pricing")
         .agg(n=pl.len(), n_requests=pl.col("n_requests").sum(), fee_eur=pl.col("fee_eur").sum())
-        .sort("pricing", "capacity_class", "currency", nulls_last=True)
+        .sort(
+            pl.col("pricing") != "priced",
+            pl.col("capacity_class").str.extract(r"^(\d+)").cast(pl.Int64),
+            "pricing",
+            "currency",
+            nulls_last=True,
+        )
     )
     rows = [
         (Cell(_class(row)), Cell(number(row["n"])), Cell(number(row["n_requests"])), Cell(fee(row)))

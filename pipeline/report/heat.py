@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from pipeline.report.palette import GAP_LINE, HEAT, MUTED, NIGHT, PAPER, Colour
 
+# Width of every picture in inches, and in parts of it where the axes begin, how wide they are, and so is a scale.
+WIDTH_IN = 6.5
+LEFT, WIDTH, SCALE_WIDTH = 0.085, 0.88, 0.69
 TILE = 0.94
 POINTS_AN_INCH = 72
 LABEL_SIZE = 8.5

@@ -8,12 +8,11 @@ from typing import Any
 import polars as pl
 
 from pipeline.report import costs, quality, tables
-from pipeline.report.charts import profile_picture, year_picture
 from pipeline.report.fleet import FleetHours, fleet_days, grids_of, profile_of, ranking
 from pipeline.report.month import Month, ends_of, month_from
-from pipeline.report.picture import draw_month
+from pipeline.report.plots import plots
 from pipeline.report.record import Record
-from pipeline.report.sheet import Plot, Sheet, Table, drawing, render
+from pipeline.report.sheet import Sheet, Table, render
 from pipeline.report.text import clean, month_name, number, percent, plural
 
 INDEX = "index.html"
@@ -116,7 +115,7 @@ class MonthReport:
                 title=f"Solar fleet, {month_name(self._first)}",
                 lead=f"Energy, coverage, data quality and cost of {name}. {_NOTHING_INVENTED}",
                 headline=self._headline(month),
-                plots=self._plots("All plants", month, fleet_days(frames.days), self._hours.profile, clock),
+                plots=plots("All plants", month, fleet_days(frames.days), self._hours.profile, clock),
                 tables=sections,
                 facts=self._facts,
             )
@@ -143,7 +142,7 @@ class MonthReport:
                 ("Days with values", number(month.n_held - month.n_missing), f"of {month.n_days}"),
                 ("PU fee of the month", costs.fee(row, self._no_unit), ""),
             ],
-            plots=self._plots(name, month, found.days, profile, clock),
+            plots=plots(name, month, found.days, profile, clock),
             tables=[
                 tables.gaps(inside),
                 *_known(found, self._names),
@@ -187,32 +186,6 @@ class MonthReport:
             ("PU of the month", number(units.height), ", ".join(filter(None, [*counted, since]))),
             ("Fees of the month", amount, ", ".join(filter(None, [*money, since]))),
         ]
-
-    def _plots(
-        self, name: str, month: Month, days: pl.DataFrame, profile: pl.DataFrame, clock: str
-    ) -> list[Plot]:
-        year = days.select("local_date", kwh="pv_generation_kwh")
-        drawn = (
-            (
-                "days",
-                "Energy by day, power by hour",
-                "A hatched bar is a day that is not complete, with its coverage. Below, each tile is an hour.",
-                draw_month(month, name=name, clock=clock),
-            ),
-            (
-                "profile",
-                "Load and production",
-                "The month's mean of each hour, over the time for which there are values.",
-                profile_picture(profile, name=name, month=self._first),
-            ),
-            (
-                "year",
-                "The year so far",
-                "A tile is a day; a cross is a day without a value, a pale tile one that was not read.",
-                year_picture(year, name=name, year=self._first.year),
-            ),
-        )
-        return [Plot(key, heading, caption, drawing(svg)) for key, heading, caption, svg in drawn]
 
 
 def _known(found: Frames, names: Mapping[str, str]) -> list[Table]:

@@ -14,7 +14,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from pipeline.report.heat import (
     LABEL_SIZE,
+    LEFT,
     POINTS_AN_INCH,
+    SCALE_WIDTH,
+    WIDTH,
+    WIDTH_IN,
     draw_scale,
     draw_tiles,
     label_axis,
@@ -39,18 +43,18 @@ from pipeline.report.palette import (
 from pipeline.report.svg import FONTS, draw_png, draw_svg
 from pipeline.report.text import LARGE, clean, cut, energy_text, month_name, percent, plural, shorten
 
-SIZE_IN = (9.0, 6.4)
+# Narrow, so that its letters can be read where a phone or half a page is all the room there is.
+SIZE_IN = (WIDTH_IN, 6.75)
 
 # Where things are, in parts of the figure's width and height from its lower left corner.
-_LEFT, _WIDTH = 0.075, 0.905
-_BARS = (_LEFT, 0.535, _WIDTH, 0.295)
-_HEAT = (_LEFT, 0.135, _WIDTH, 0.325)
-_SCALE = (_LEFT, 0.045, 0.50, 0.024)
+_BARS = (LEFT, 0.505, WIDTH, 0.295)
+_HEAT = (LEFT, 0.125, WIDTH, 0.315)
+_SCALE = (LEFT, 0.04, SCALE_WIDTH, 0.023)
 
-# From the axis past the days to what they are, in points.
-_BELOW = 13
+# From the axis past the days to what they are, and past the legend to the title, in points.
+_BELOW, _ABOVE_LEGEND = 13, 19
 
-_NAME_WIDTH, _NAME_LETTERS = 405, 42
+_NAME_WIDTH, _NAME_LETTERS = 290, 31
 
 # Below this share of the month's highest hour a cell is drawn as "no power": inverters idle at a few watts.
 _IDLE = 0.002
@@ -72,7 +76,7 @@ class _Look:
 
 _LOOKS = {
     "complete": _Look("complete", SUN, SUN),
-    "partial": _Look("partial, % covered", SUN_PALE, SUN, "////"),
+    "partial": _Look("partial", SUN_PALE, SUN, "////"),
     "provisional": _Look("may still change", SUN_PALE, SUN, "\\\\\\\\"),
     "missing": _Look("no value", GAP, GAP_LINE, "xxxx"),
     "unread": _Look("not read", GAP, GAP),
@@ -86,8 +90,8 @@ def month_picture(
 
     `days` are the plant's rows of energy_daily and `intervals` its rows of energy_balance_intervals, whose times are
     drawn by the clocks of `timezone` (IANA). Above: kWh of each day; days that aren't complete are hatched and carry
-    their coverage. Below: mean power by hour and day. The element stands alone as a file and fits into an HTML page, in
-    light and in dark. Rows of more than one plant raise ValueError.
+    their coverage in percent. Below: mean power by hour and day. The element stands alone as a file and fits into an
+    HTML page, in light and in dark. Rows of more than one plant raise ValueError.
     """
     found = month_of(days, intervals, timezone=timezone, month=month)
     return draw_month(found, name=plant_name, clock=f"clock of {timezone}")
@@ -132,18 +136,18 @@ def _description(month: Month) -> str:
 
 
 def _heading(month: Month, name: str, clock: str) -> str:
-    """Name and month on the left, the total and how whole it is on the right."""
-    left = _LEFT * SIZE_IN[0] * POINTS_AN_INCH
-    right = (_LEFT + _WIDTH) * SIZE_IN[0] * POINTS_AN_INCH
+    """The name and the total, and below them the month and how whole it is."""
+    left = LEFT * SIZE_IN[0] * POINTS_AN_INCH
+    right = (LEFT + WIDTH) * SIZE_IN[0] * POINTS_AN_INCH
     days = f"{month.n_held - month.n_missing} of {plural(month.n_days, 'day')} measured"
-    large, small = "600 17px", "11px"
+    large, small = "600 16px", "10.5px"
     # Letters differ in width: what is still too wide after the cut ends at the edge of its own box.
     return (
-        f'\n<svg x="{left:g}" y="0" width="{_NAME_WIDTH}" height="36" overflow="hidden">'
-        f"{_text(0, 27, 'start', large, INK, shorten(name, _NAME_LETTERS))}</svg>"
-        f"\n{_text(left, 45, 'start', small, MUTED, f'{month_name(month.first)} · {clock}')}"
-        f"\n{_text(right, 27, 'end', large, INK, energy_text(month.kwh))}"
-        f"\n{_text(right, 45, 'end', small, MUTED, f'{days} · coverage {percent(month.coverage)}')}"
+        f'\n<svg x="{left:g}" y="0" width="{_NAME_WIDTH}" height="33" overflow="hidden">'
+        f"{_text(0, 25, 'start', large, INK, shorten(name, _NAME_LETTERS))}</svg>"
+        f"\n{_text(right, 25, 'end', large, INK, energy_text(month.kwh))}"
+        f"\n{_text(left, 42, 'start', small, MUTED, f'{month_name(month.first)} · {clock}')}"
+        f"\n{_text(left, 57, 'start', small, MUTED, f'{days} · coverage {percent(month.coverage)}')}"
     )
 
 
@@ -157,7 +161,9 @@ def _draw_days(axes: Axes, month: Month) -> None:
     """A bar for each measured day, a band over the whole height for each day without a value."""
     top = float(month.days["kwh"].fill_null(0).max() or 0) or 1.0  # type: ignore[arg-type]
     scale, unit = (1000, "MWh") if top >= LARGE else (1, "kWh")
-    _frame(axes, month, title=f"PV energy by day, {unit}")
+    lacking = _lacking(month.days)
+    labels = "; above a bar: % covered" if lacking.height else ""
+    _frame(axes, month, title=f"PV energy by day, {unit}{labels}", pad=_ABOVE_LEGEND)
     axes.set_ylim(0, top / scale * 1.14)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(tick))
@@ -165,7 +171,7 @@ def _draw_days(axes: Axes, month: Month) -> None:
     looks = month.days["look"].unique(maintain_order=True).to_list()
     for look in looks:
         _draw_look(axes, month.days.filter(look=look), _LOOKS[look], scale)
-    _label_coverage(axes, month.days, scale, lift=top / scale * 0.015)
+    _label_coverage(axes, lacking, scale, lift=top / scale * 0.015)
     _legend(axes, [look for name, look in _LOOKS.items() if name in looks])
 
 
@@ -184,14 +190,18 @@ def _draw_look(axes: Axes, days: pl.DataFrame, look: _Look, scale: int) -> None:
     )
 
 
-def _label_coverage(axes: Axes, days: pl.DataFrame, scale: int, lift: float) -> None:
-    """The coverage in percent over each bar whose day isn't complete."""
-    lacking = days.filter(
+def _lacking(days: pl.DataFrame) -> pl.DataFrame:
+    """The days with a bar that aren't complete."""
+    return days.filter(
         pl.col("look").is_in(["partial", "provisional"]) & (pl.col("coverage") < 1),
         pl.col("kwh").is_not_null(),
     )
+
+
+def _label_coverage(axes: Axes, lacking: pl.DataFrame, scale: int, lift: float) -> None:
+    """The coverage in percent over each bar whose day isn't complete."""
     for day, kwh, coverage in lacking.select("day", "kwh", "coverage").iter_rows():
-        text = f"{cut(coverage, 100)}%"
+        text = str(cut(coverage, 100))
         axes.text(day, kwh / scale + lift, text, ha="center", va="bottom", fontsize=7.5, color=MUTED.light)
 
 
@@ -208,16 +218,16 @@ def _legend(axes: Axes, looks: Sequence[_Look]) -> None:
     ]
     axes.legend(
         handles=handles,
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.005),
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.005),
         ncols=len(handles),
         frameon=False,
-        fontsize=8.5,
+        fontsize=LABEL_SIZE,
         labelcolor=MUTED.light,
         handlelength=1.4,
         columnspacing=1.3,
         borderpad=0,
-        borderaxespad=0.4,
+        borderaxespad=0.0,
     )
 
 
@@ -252,9 +262,9 @@ def _band_days(axes: Axes, month: Month) -> None:
             _draw_look(axes, days, _LOOKS[look], 1)
 
 
-def _frame(axes: Axes, month: Month, title: str) -> None:
+def _frame(axes: Axes, month: Month, title: str, pad: float = 6) -> None:
     """What both charts share: a column for each day, quiet lines, and a title on the left."""
-    axes.set_title(title, loc="left", fontsize=9.5, color=INK.light, pad=6)
+    axes.set_title(title, loc="left", fontsize=9.5, color=INK.light, pad=pad)
     axes.set_facecolor(PAPER.light)
     axes.set_axisbelow(True)
     axes.set_xlim(0.4, month.n_days + 0.6)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from pipeline.report.reasons import CAUSES, CAUSES_JOINED_BY, DIFFERENCES, SET_ASIDE, terms, words
 from pipeline.report.sheet import Cell, Column, Table
 from pipeline.report.tables import MOST_ROWS, named
 from pipeline.report.text import clean, number, percent
@@ -18,7 +19,7 @@ def set_aside(found: pl.DataFrame) -> Table:
     )
     rows = [
         (
-            Cell(clean(row["reason"].replace("_", " "))),
+            Cell(clean(words(row["reason"]))),
             Cell(clean(row["source"])),
             Cell("kept as suspicious" if row["kept"] else "set aside"),
             Cell(number(row["n_found"])),
@@ -30,7 +31,8 @@ def set_aside(found: pl.DataFrame) -> Table:
     return Table(
         "quarantine",
         "What was set aside, and why",
-        "Nothing is dropped in silence: the table quarantine has every one, and docs/quality.md explains each reason.",
+        "Nothing is dropped in silence. What was set aside is in no energy, and its time is not covered; what is only "
+        "suspicious is kept in both. The table quarantine has every one.",
         "Nothing was set aside.",
         (
             Column("Reason", numeric=False),
@@ -41,6 +43,7 @@ def set_aside(found: pl.DataFrame) -> Table:
             Column("Plants"),
         ),
         rows,
+        terms=terms(reasons["reason"], SET_ASIDE),
     )
 
 
@@ -56,7 +59,7 @@ def restated(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
             Cell(number(row["before_kwh"], 3)),
             Cell(number(row["after_kwh"], 3)),
             Cell(f"{row['difference_kwh']:+,.3f}"),
-            Cell(clean(row["cause"].replace("_", " "))),
+            Cell(clean(words(row["cause"].replace(CAUSES_JOINED_BY, " and ")))),
             Cell(f"{row['noted_at']:%Y-%m-%d}"),
         )
         for row in largest.head(MOST_ROWS).iter_rows(named=True)
@@ -65,7 +68,7 @@ def restated(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     return Table(
         "restatements",
         "Restated figures",
-        f"Figures of this month that changed after their day was final.{more}",
+        f"Figures of this month that changed after their day was final: the new ones are in this report.{more}",
         "No figure of this month was restated.",
         (
             Column("Plant", numeric=False),
@@ -78,6 +81,7 @@ def restated(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
             Column("Noted", numeric=False),
         ),
         rows,
+        terms=terms((one for cause in found["cause"] for one in cause.split(CAUSES_JOINED_BY)), CAUSES),
     )
 
 
@@ -94,7 +98,7 @@ def reconciled(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
             Cell(number(row["vendor_kwh"], 1)),
             Cell("–" if row["difference_kwh"] is None else f"{row['difference_kwh']:+,.1f}"),
             Cell(percent(row["coverage"]), share=row["coverage"]),
-            Cell(clean(row["reason"].replace("_", " "))),
+            Cell(clean(words(row["reason"]))),
         )
         for row in differing.head(MOST_ROWS).iter_rows(named=True)
     ]
@@ -103,7 +107,7 @@ def reconciled(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     return Table(
         "reconciliation",
         "Measured beside SMA's own figures",
-        f"{agreeing}{more}. A difference is shown and never repaired: docs/changes.md explains each reason.",
+        f"{agreeing}{more}. A difference is shown and never repaired.",
         f"{agreeing}."
         if found.height
         else "SMA's own figures of this month were not asked for: 'sunledger reconcile' does that.",
@@ -117,4 +121,5 @@ def reconciled(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
             Column("Reason", numeric=False),
         ),
         rows,
+        terms=terms(differing["reason"], DIFFERENCES),
     )

@@ -32,7 +32,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A section with one table, and the sums of its rows in `foot`. Without rows the sentence `empty` stands there."""
+    """A section with one table. Without rows the sentence `empty` stands there.
+
+    `foot` has the sums of the rows, `terms` what words in them mean.
+    """
 
     key: str
     heading: str
@@ -41,16 +44,18 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     foot: Sequence[Cell] = ()
+    terms: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A section with one picture of ours."""
+    """A section with one picture of ours; where there is nothing to draw the sentence `empty` stands there."""
 
     key: str
     heading: str
     caption: str
-    svg: Markup
+    svg: Markup | None
+    empty: str
 
 
 @dataclass(frozen=True, slots=True)

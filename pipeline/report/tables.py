@@ -8,8 +8,10 @@ from typing import Any
 import polars as pl
 
 from pipeline.report.costs import fee
+from pipeline.report.reasons import words
 from pipeline.report.sheet import Cell, Column, Table
 from pipeline.report.text import clean, clock, number, percent, ratio
+from schemas.kpi import REASON_OF
 
 # More rows than these of one kind belong into a query: the table says so.
 MOST_ROWS = 100
@@ -109,23 +111,33 @@ def gaps(days: pl.DataFrame) -> Table:
 
 def figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     """Plant figures by IEC 61724-1, as far as the file has them."""
+    ordered = found.with_columns(
+        _name=pl.col("plant_id").replace_strict(names, default="", return_dtype=pl.String)
+    )
+    ordered = ordered.sort("_name", "plant_id")
     shown = [figure for figure in _FIGURES if figure[0] in found.columns]
     rows = [
         (
             named({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
-            *(Cell(write(row[column])) for column, _, _, write in shown),
+            *(Cell(write(row[column]), below=_why(row, column)) for column, _, _, write in shown),
         )
-        for row in found.iter_rows(named=True)
+        for row in ordered.iter_rows(named=True)
     ]
     return Table(
         "figures",
         "Plant figures",
-        "By the names of IEC 61724-1; the data dictionary has each formula, and the table kpi_monthly says why one is "
-        "missing. By clear sky the reference is an upper bound.",
+        "By the names of IEC 61724-1; the data dictionary has each formula, and explains why one is missing. By clear "
+        "sky the reference yield is an upper bound, so the performance ratio is a lower one.",
         "There are no plant figures of this month.",
         (Column("Plant", numeric=False), *(Column(label, unit) for _, label, unit, _ in shown)),
         rows,
     )
+
+
+def _why(row: Mapping[str, Any], column: str) -> str:
+    """Why the figure is missing, by its reason beside it."""
+    reason = row.get(REASON_OF.get(column, ""))
+    return clean(words(reason)) if row[column] is None and reason else ""
 
 
 def named(row: Mapping[str, Any], *, link: bool = False) -> Cell:

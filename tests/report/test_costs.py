@@ -61,6 +61,16 @@ def test_every_pu_of_the_month_is_listed_and_counted(file: Path, tmp_path: Path)
     ]
 
 
+def test_classes_come_smallest_first_and_what_has_no_price_last(file: Path, tmp_path: Path) -> None:
+    put_units(file, ("a", None), ("b", "1.00"), ("c", "1.00"), ("d", "1.00"))
+    with duckdb.connect(str(file)) as writer:
+        for system, name in (("b", "100-499"), ("c", "20-99")):
+            writer.execute("UPDATE billing_units SET capacity_class = ? WHERE plant_id = ?", [name, system])
+    fleet = pages(file, tmp_path / "out")["index.html"]
+    classes = [row[0] for row in table(fleet, "Class", "PU")]
+    assert classes == ["1-19 kW", "20-99 kW", "100-499 kW", "not known", "All"]
+
+
 def test_pu_without_a_price_are_not_free(file: Path, tmp_path: Path) -> None:
     put_units(file, ("1", None))
     assert "Fees of the month unpriced" in pages(file, tmp_path / "out")["index.html"].text

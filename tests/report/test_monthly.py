@@ -161,17 +161,25 @@ def test_tables_of_other_versions_are_shown_where_they_are(file: Path, tmp_path:
         writer.execute(
             "CREATE TABLE restatements AS SELECT '1' AS plant_id, DATE '2021-10-02' AS local_date, "
             "'pv_generation' AS quantity, 9e0 AS before_kwh, 1e1 AS after_kwh, 1e0 AS difference_kwh, "
-            "'more_rows' AS cause, TIMESTAMPTZ '2021-11-01 00:00:00+00' AS noted_at"
+            "'answer_changed+first_answer' AS cause, TIMESTAMPTZ '2021-11-01 00:00:00+00' AS noted_at"
         )
         writer.execute(
             "CREATE TABLE kpi_monthly AS SELECT '2' AS plant_id, DATE '2021-10-01' AS month, 6e0 AS "
-            "final_yield_kwh_per_kw, 81e-2 AS performance_ratio, 'clear_sky' AS irradiation_source"
+            "final_yield_kwh_per_kw, 81e-2 AS performance_ratio, 'clear_sky' AS irradiation_source, "
+            "NULL AS performance_ratio_reason "
+            "UNION ALL SELECT '1', DATE '2021-10-01', 4e0, NULL, 'none', 'no_coordinates'"
         )
     with connect(file) as connection:
         done = report(connection, OCTOBER, tmp_path / "more", ["1", "2"])
     fleet = page(done.index)
-    assert ["Barn & Byre 2", "6.0", "81 %", "clear sky"] in [row for table in fleet.tables for row in table]
-    assert "more rows" in fleet.text
+    # By name, and what is missing says why.
+    shown = [
+        [f"{SCRIPT} 1", "4.0", "– no coordinates", "none"],
+        ["Barn & Byre 2", "6.0", "81 %", "clear sky"],
+    ]
+    assert [table[1:] for table in fleet.tables if table[0][1] == "Final yield kWh/kW"] == [shown]
+    assert "answer changed and first answer" in fleet.text
+    assert "first answer the plant had no answer for the day before" in fleet.text
     assert "+1.000" in page(done.index.with_name("plant-1.html")).text
     assert "No figure of this month was restated." in page(done.index.with_name("plant-2.html")).text
 

@@ -1,0 +1,71 @@
+"""What the reasons and causes on a page mean, for whoever has the page and not the documentation."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+# Of the table quarantine; docs/quality.md says more, and what to do.
+SET_ASIDE = {
+    "request_failed": "SMA gave no usable answer; what was stored before is kept",
+    "empty_now": "SMA answered without rows where rows are stored; those are kept",
+    "not_listed": "SMA answered without rows and lists the plant no more; what was stored before is kept",
+    "not_utf8": "the answer can't be read",
+    "not_json": "the answer can't be read: cut short, or an error page",
+    "wrong_shape": "the answer has another form than SMA documents",
+    "unreadable_time": "the row's time can't be read",
+    "no_such_local_time": "the row's time lies in the hour that the spring change of clocks skips",
+    "foreign_day": "the row is of another day than was asked for",
+    "future": "the row's time is after the moment of asking",
+    "duplicate": "a second row of the same time; the first is kept",
+    "unlisted": "a plant or device that no list has named",
+    "unknown_resolution": "the rows declare a resolution that is not known, and are too few to show their step",
+    "unknown_timezone": "the plant's time zone is not known, so it has no days",
+    "not_a_number": "something else where a number belongs",
+    "negative": "a power below zero where none can be",
+    "beyond_rated": "PV power far beyond the rated power: typically the energy of an outage in one row",
+    "beyond_fleet": "no rated power is known, and PV power is far beyond the fleet's and the series' own",
+    "beyond_sun": "PV power far beyond what a clear sky gives: typically the energy of an outage in one row",
+    "no_index": "a value that doesn't say which input or stack it is of",
+    "out_of_range": "a value that no device has",
+    "night": "PV power while the sun is down",
+    "out_of_step": "much of the day's PV energy comes at night: the times are wrong, not the values",
+    "frozen": "the same PV power for hours",
+    "unsorted": "rows came in another order than that of their times",
+    "generation_identity": "generation is not self-consumption and feed-in together",
+    "consumption_identity": "consumption is not self-supply and grid consumption together",
+    "inverters_sum": "the inverters' energies don't add up to the plant's",
+}
+
+# Of the table restatements, where they may be joined.
+CAUSES = {
+    "answer_changed": "SMA answers differently for the day",
+    "first_answer": "the plant had no answer for the day before: late data, or a request that had failed",
+    "time_basis_changed": "the setting says otherwise whose time SMA's times are",
+    "merged_hour_changed": "the setting for the hour that the autumn change of clocks repeats is another one",
+    "thresholds_changed": "the thresholds of the quality rules are other ones",
+    "plant_data_changed": "the plant's power, place or time zone is another one",
+    "version_changed": "another version of sunledger made the figure",
+    "plant_moved": "the plant got a new id, and its two ids became one",
+    "unknown": "what the old figure was made from is not stored any more",
+}
+CAUSES_JOINED_BY = "+"
+
+# Of the table reconciliation.
+DIFFERENCES = {
+    "none": "there is no difference",
+    "rounding": "the difference is within the tolerance",
+    "gap": "rows are missing and SMA has more: its meter bridged the gap",
+    "spike": "a value was set aside as impossible",
+    "hole_carried_over": "the day before or after differs as much the other way, and one of the two has a gap",
+    "not_measured": "nothing was measured, and SMA has a figure",
+    "no_vendor_value": "SMA has no figure",
+    "unexplained": "none of the known reasons: look at it",
+}
+
+
+def words(reason: str) -> str:
+    """A reason as it is written on a page."""
+    return reason.replace("_", " ")
+
+
+def terms(found: Iterable[str], meanings: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """The reasons that were found, once each, with what they mean."""
+    return [(words(reason), meanings[reason]) for reason in sorted(set(found)) if reason in meanings]
