@@ -1,7 +1,7 @@
 """Runs of the asset graph in this process, for the command line: the same assets as in the UI, in the same records."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -66,20 +66,18 @@ class Runs:
             except RunFailedError as failure:
                 if failure.exit_code != INTERRUPTED:
                     # Days that were not fetched would be made of nothing, and look done.
-                    fetched = set(days_of(start, end)) - set(failure.not_fetched)
-                    for span in spans(fetched, DAYS_PER_RUN):
-                        self.remake(*span)
+                    self.remake(set(days_of(start, end)) - set(failure.not_fetched))
                 raise
 
-    def remake(self, first: dt.date, last: dt.date) -> None:
-        """Make all days from first to last again from the stored answers, in runs of up to a month; asks SMA nothing.
+    def remake(self, days: Iterable[dt.date]) -> None:
+        """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
 
         Raises RunFailedError.
         """
         settings = self.runtime.settings
         partitions = day_partitions(settings)
         made = [*chosen(made_day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
-        for start, end in chunks(first, last):
+        for start, end in spans(days, DAYS_PER_RUN):
             self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
 
     def publish(self) -> None:

@@ -219,10 +219,22 @@ def rebuild(
         begin = _day("--from", first) if first else stored[0]
         end = _day("--to", last) if last else stored[-1]
         _check_days(runtime, begin, end)
+        days = [day for day in stored if begin <= day <= end]
+        if not days:
+            raise UsageError(
+                f"No day from {begin} to {end} is stored: the stored ones are from {stored[0]} to {stored[-1]}."
+            )
+        if n_days := steps.asked_otherwise(runtime, begin, end):
+            say(
+                f"{plural(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
+                f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
+            )
         with recorded(runtime) as runs:
-            runs.remake(begin, end)
+            runs.remake(days)
             runs.publish()
-        say(f"Days {begin} to {end} were made again; published {runtime.settings.warehouse}.")
+        verb = "was" if len(days) == 1 else "were"
+        say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
+        say(f"Published {runtime.settings.warehouse}.")
         _tell_missing(runtime)
 
 

@@ -35,7 +35,7 @@ from pipeline.steps.lists import write_devices, write_measurement_sets, write_pl
 from pipeline.steps.pictures import day_pictures
 from pipeline.steps.reconciling import reconciles, write_reconciliation, write_reconciliation_yearly
 from pipeline.steps.sources import SETS, SOURCES, VALUES, check_sets, not_chosen
-from pipeline.steps.standing import ASK_AGAIN, standing, stored_days
+from pipeline.steps.standing import ASK_AGAIN, asked_otherwise, standing, stored_days
 from pipeline.steps.vendor import (
     fetch_energy_months,
     fetch_energy_years,
@@ -55,6 +55,7 @@ __all__ = [
     "VALUES",
     "Report",
     "SetSource",
+    "asked_otherwise",
     "budget",
     "check_sets",
     "close_month",

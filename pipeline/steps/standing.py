@@ -14,6 +14,7 @@ from schemas import (
     EnergyDaily,
     MeasurementSets,
     Quarantine,
+    RawEnergyBalance,
     RawEnergyMonths,
     RawEnergyYears,
     storage,
@@ -52,6 +53,14 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
 def stored_days(runtime: Runtime) -> list[dt.date]:
     """The days that the lake holds energy of, sorted."""
     return [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(EnergyDaily)]
+
+
+def asked_otherwise(runtime: Runtime, first: dt.date, last: dt.date) -> int:
+    """How many days from first to last hold answers that were asked for with another time basis than the run's."""
+    of_days = pl.col("local_date").is_between(first, last)
+    other = pl.col("time_basis") != runtime.settings.sma_time_basis
+    found = runtime.lake.scan(RawEnergyBalance).filter(of_days, other).select(pl.col("local_date").n_unique())
+    return int(found.collect(engine="streaming").item())
 
 
 def having_balance(runtime: Runtime, day: dt.date) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import SmaError, TransientError
 from pipeline.instance import limit_pools
-from pipeline.runs import RunFailedError, Runs, chunks, recorded
+from pipeline.runs import ONE_DAY, RunFailedError, Runs, chunks, recorded
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.sma.requests import Request
@@ -156,12 +156,17 @@ def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:
     assert stored.item() == pytest.approx(6 * 24.0)
 
 
-def test_days_can_be_made_again_without_a_request(runs: Runs, sma: ScriptedSma) -> None:
+def test_days_can_be_made_again_without_a_request_whatever_lies_between_them(
+    runs: Runs, sma: ScriptedSma
+) -> None:
+    later = LAST + ONE_DAY
     runs.days(FIRST, FIRST)
+    runs.days(later, later)
     before = runs.runtime.lake.scan(EnergyDaily).collect()
-    runs.runtime.lake.replace(EnergyDaily, {"local_date": FIRST}, [], empty=True)
+    for day in (FIRST, later):
+        runs.runtime.lake.replace(EnergyDaily, {"local_date": day}, [], empty=True)
     sma.asked.clear()
-    runs.remake(FIRST, FIRST)
+    runs.remake([later, FIRST])
     assert runs.runtime.lake.scan(EnergyDaily).collect().equals(before)
     assert sma.asked == []
 

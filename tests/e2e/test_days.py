@@ -121,6 +121,15 @@ def test_a_rebuild_from_raw_calls_no_api(new_runtime: New, sma: ScriptedSma) -> 
     assert sma.asked == []
 
 
+def test_days_that_were_asked_for_with_another_time_basis_are_counted(new_runtime: New) -> None:
+    runtime = run(new_runtime(), MONDAY, TUESDAY)
+    assert steps.asked_otherwise(runtime, MONDAY, TUESDAY) == 0
+    other = "utc" if runtime.settings.sma_time_basis == "plant_local" else "plant_local"
+    runtime.settings = runtime.settings.model_copy(update={"sma_time_basis": other})
+    assert steps.asked_otherwise(runtime, MONDAY, TUESDAY) == 2
+    assert steps.asked_otherwise(runtime, TUESDAY, TUESDAY) == 1
+
+
 def test_a_silent_plant_is_missing_and_not_zero(new_runtime: New, sma: ScriptedSma) -> None:
     sma.watts["12", "2021-10-04"] = None
     runtime = run(new_runtime(), MONDAY)
