@@ -135,13 +135,18 @@ TUNED: dict[int, tuple[str, str]] = {
         ORDER BY local_hour""",
     ),
     20: (
-        """SELECT name AS plant_name, timezone, local_date, epoch_ms(interval_start) // 900000 AS quarter,
-        grid_consumption_kwh FROM energy_balance_intervals JOIN plants USING (plant_id)
-        ORDER BY local_date, plant_name, quarter""",
-        f"""WITH quarters AS (SELECT plant_name, timezone, quarter, round(sum(grid_consumption_kwh) * 4, 6) AS kw
+        # What the question has to split is split here.
+        """WITH intervals AS (SELECT plant_id, local_date, grid_consumption_kwh AS kwh,
+        epoch_ms(interval_start) AS began, epoch_ms(interval_end) AS ended,
+        unnest(range(began // 900000, (ended - 1) // 900000 + 1)) AS quarter
+        FROM energy_balance_intervals WHERE grid_consumption_kwh > 0)
+        SELECT name AS plant_name, timezone, local_date, quarter,
+        kwh * (least(ended, (quarter + 1) * 900000) - greatest(began, quarter * 900000)) / (ended - began) AS kwh
+        FROM intervals JOIN plants USING (plant_id) ORDER BY local_date, plant_name, quarter""",
+        f"""WITH quarters AS (SELECT plant_name, timezone, quarter, round(sum(kwh) * 4, 6) AS kw
         FROM tuned WHERE {_IN_OCTOBER} GROUP BY ALL)
         SELECT plant_name, round(max(kw), 2) AS peak,
         timezone(any_value(timezone), to_timestamp(min_by(quarter, (-kw, quarter)) * 900)) FROM quarters
-        GROUP BY plant_name HAVING peak > 0 ORDER BY plant_name""",
+        GROUP BY plant_name ORDER BY plant_name""",
     ),
 }

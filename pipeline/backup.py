@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.settings import Settings
+from warehouse.folder import place_of
 
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"
@@ -32,9 +33,10 @@ BLOCK = 2**20
 def back_up(settings: Settings, target: Path) -> tuple[int, int]:
     """Write everything into `target`, whole or not at all; the number of files and bytes.
 
-    Raises UsageError for a target inside the home, and SunledgerError where something can't be read or written.
+    Raises UsageError for a target inside the home or that is no file, and SunledgerError where something can't be read
+    or written.
     """
-    target = target.absolute()
+    target = place_of(target)
     if target.is_relative_to(settings.home):
         raise UsageError(
             f"{target} is inside of what is to be backed up: choose a place outside {settings.home}."

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeAlias
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, TypeAlias
 
 import duckdb
 import xlsxwriter
@@ -24,6 +25,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from pipeline.errors import UsageError
 from warehouse.ddl import identifier, literal
+from warehouse.folder import place_of
 
 FORMATS = ("csv", "parquet", "xlsx")
 # What spreadsheets take for the beginning of a formula.
@@ -63,13 +65,11 @@ def format_of(path: Path, form: str | None = None) -> str:
 def export(connection: Connection, query: str, path: Path, form: str | None = None) -> Exported:
     """Write the rows of one SELECT to `path`, which is replaced whole.
 
-    Raises UsageError for what is no query, a format that is not known, and more rows than XLSX takes.
+    Raises UsageError for what is no query, a place that is no file's, a format that is not known, and more rows than
+    XLSX takes.
     """
     form = format_of(path, form)
-    path = path.absolute()
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "is a folder" if path.is_dir() else "is in a folder that is not there"
-        raise UsageError(f"{path} {problem}: name a file in a folder that is.")
+    path = place_of(path)
     query = _one_select(connection, query)
     try:
         shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
@@ -141,7 +141,15 @@ def _plain(heading: str) -> str:
     return f"'{heading}" if heading[:1] in "=+-@\t\r" else heading
 
 
-def _parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:  # noqa: ARG001
+def _parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
+    # Parquet has no whole numbers of 128 bits, which the sum of whole numbers has: DuckDB would round them in silence.
+    exact = [
+        f"CAST({identifier(name)} AS DECIMAL(38, 0)) AS {identifier(name)}"
+        for name, kind in shape
+        if kind in {"HUGEINT", "UHUGEINT"}
+    ]
+    if exact:
+        query = f"SELECT * REPLACE ({', '.join(exact)}) FROM ({query})"  # noqa: S608 - names are quoted
     return _copy(connection, f"COPY ({query}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd)")
 
 
@@ -156,8 +164,11 @@ def _xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, str]], 
             f"{counted:,} rows of {len(shape)} columns are more than an XLSX sheet takes ({XLSX_ROWS - 1:,} and "
             f"{XLSX_COLUMNS:,}): narrow the query, or write CSV or Parquet."
         )
-    options = {"constant_memory": True, "tmpdir": str(file.parent)}
-    with xlsxwriter.Workbook(str(file), options) as book:
+    with (
+        TemporaryDirectory(prefix=f"{file.name}-", dir=file.parent) as rows_written,
+        file.open("wb") as handle,
+        xlsxwriter.Workbook(_Sink(handle), {"constant_memory": True, "tmpdir": rows_written}) as book,
+    ):
         sheet = book.add_worksheet("data")
         sheet.freeze_panes(1, 0)
         bold = book.add_format({"bold": True})
@@ -181,6 +192,35 @@ def _xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, str]], 
                             f"which XLSX can't hold: leave the column out, or write CSV or Parquet."
                         )
     return row
+
+
+class _Sink:
+    """A file that fails once: a zip that could not be written tries again as it is thrown away, and nobody listens."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle: BinaryIO | None = handle
+
+    def write(self, data: bytes) -> int:
+        return self._once(lambda handle: handle.write(data))
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        return self._once(lambda handle: handle.seek(place, whence))
+
+    def tell(self) -> int:
+        return self._once(lambda handle: handle.tell())
+
+    def flush(self) -> None:
+        self._once(lambda handle: handle.flush() or 0)
+
+    def _once(self, work: Callable[[BinaryIO], int]) -> int:
+        handle = self._handle
+        if handle is None or handle.closed:
+            return 0
+        try:
+            return work(handle)
+        except OSError:
+            self._handle = None
+            raise
 
 
 def _writer(sheet: Worksheet, kind: str, formats: Mapping[str, Format]) -> Write:

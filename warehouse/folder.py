@@ -1,10 +1,26 @@
-"""A folder of results that is there whole or as it was."""
+"""A file or folder of results that is there whole or as it was."""
 
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pipeline.errors import UsageError
+
+
+def place_of(file: Path) -> Path:
+    """Where `file` really is, to be replaced there: what a link leads to, and not the link.
+
+    Raises UsageError for a folder, a device, a pipe, and a place in a folder that is not there.
+    """
+    if file.exists() and not file.is_file():
+        problem = "is a folder" if file.is_dir() else "is a device or a pipe, which can't be replaced"
+    elif not file.absolute().parent.is_dir():
+        problem = "is in a folder that is not there"
+    else:
+        return file.resolve()
+    raise UsageError(f"{file} {problem}: name a file in a folder that is.")
 
 
 @contextmanager

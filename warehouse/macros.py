@@ -43,6 +43,27 @@ def _wall_clock(macro: str) -> str:
     )
 
 
+def _first_moment(clock: str) -> str:
+    """SQL of the first moment at which the clock of `zone` shows a midnight (TIMESTAMP).
+
+    Where it comes twice, DuckDB's own function gives the second: the first is told by the offset of hours before.
+    """
+    second = f"timezone(zone, {clock})"
+    before = f"{second} - INTERVAL 3 HOUR"
+    offset = f"timezone(zone, {before}) - timezone('UTC', {before})"
+    first = f"timezone('UTC', {clock} - ({offset}))"
+    return f"CASE WHEN timezone(zone, {first}) = {clock} THEN least({first}, {second}) ELSE {second} END"
+
+
+def _power_of_day() -> str:
+    """SQL of the rows by the view, under names that no argument can mean: a macro's arguments are text put into it."""
+    names = list(next(view for view in curated_views() if view.name == "v_power").columns)
+    hidden = {name: f"_{place}" for place, name in enumerate(names)}
+    rows = f"{hidden['plant_id']} = CAST(plant AS VARCHAR) AND {hidden['local_date']} = CAST(day AS DATE)"
+    found = f"FROM v_power AS _power({', '.join(hidden.values())}) WHERE {rows}"
+    return f"FROM ({found}) AS _rows({', '.join(names)})"
+
+
 MACROS = (
     Macro(
         "local_time",
@@ -65,14 +86,15 @@ MACROS = (
     Macro(
         "day_start",
         ("day", "zone"),
-        "The moment (TIMESTAMPTZ) at which a calendar day begins in a time zone.",
-        "timezone(zone, CAST(day AS TIMESTAMP))",
+        "The moment (TIMESTAMPTZ) at which a calendar day begins in a time zone: the first one where midnight comes "
+        "twice.",
+        _first_moment("CAST(day AS TIMESTAMP)"),
     ),
     Macro(
         "day_hours",
         ("day", "zone"),
         "Length of a calendar day in a time zone in h: 23 and 25 where the clocks change.",
-        "epoch(timezone(zone, CAST(day AS TIMESTAMP) + INTERVAL 1 DAY) - timezone(zone, CAST(day AS TIMESTAMP)))"
+        f"epoch({_first_moment('CAST(day AS TIMESTAMP) + INTERVAL 1 DAY')} - {_first_moment('CAST(day AS TIMESTAMP)')})"
         " / 3600",
     ),
     Macro(
@@ -85,8 +107,9 @@ MACROS = (
         "power_of_day",
         ("plant", "day"),
         "The rows of v_power of one plant (its id) and one calendar day, as fast in the tenth year as in the first: "
-        "FROM power_of_day('5000000', DATE '2021-10-06').",
-        "FROM v_power WHERE plant_id = plant AND local_date = CAST(day AS DATE)",
+        "FROM power_of_day('5000000', DATE '2021-10-06'). Both are values, not columns: for several plants or days "
+        "ask v_power.",
+        _power_of_day(),
         gives_rows=True,
     ),
 )
@@ -124,13 +147,15 @@ def from_the_days_file(macro: Macro, files: Sequence[str]) -> Macro:
     places = "".join(of_day.get(day, files[0])[len(alike) :].ljust(width) for day in days)
     place = f"greatest(0, least({n_days - 1}, CAST(day AS DATE) - DATE {literal(str(first))}))"
     name = f"substr({literal(places)}, 1 + {width} * {place}, {width})"
-    # The lake's own names are of one length.
-    path = f"concat({literal(alike)}, {name if len(widths) == 1 else f'rtrim({name})'})"
+    # The lake's own names are of one length. No part of the plant is in a path: but what a file's name is made of
+    # can't be a column, which here could be taken for one of the file.
+    file = name if len(widths) == 1 else f"rtrim({name})"
+    path = f"concat({literal(alike)}, {file}, left(CAST(plant AS VARCHAR), 0))"
     source = read_files(EnergyBalanceIntervals, path)
     # The columns of the view, with the plant found once: its time zone is then known before the rows are.
     columns = next(view.query for view in curated_views() if view.name == "v_power").partition("\nFROM ")[0]
-    plants = "(SELECT name, timezone FROM plants WHERE plant_id = plant) AS plants"
-    rows = "power.plant_id = plant AND power.local_date = CAST(day AS DATE)"
+    plants = "(SELECT name, timezone FROM plants WHERE plant_id = CAST(plant AS VARCHAR)) AS plants"
+    rows = "power.plant_id = CAST(plant AS VARCHAR) AND power.local_date = CAST(day AS DATE)"
     return macro._replace(query=f"{columns} FROM {source} AS power LEFT JOIN {plants} ON true WHERE {rows}")
 
 

@@ -96,7 +96,8 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
     if now.tzinfo is None:
         raise ValueError("now has no time zone")
     begun = time.monotonic()
-    target = target.absolute()
+    # What a link leads to is replaced, and not the link.
+    target = target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _turn(target), _beside(target) as file:

@@ -86,7 +86,7 @@ def test_adbc(put: Put) -> None:
 def test_polars(put: Put) -> None:
     with duckdb.connect(str(put(1.0)), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        assert connection.execute(SUM).pl().to_dicts() == [{"kwh": 2.0}]
+        assert connection.sql(SUM).pl().to_dicts() == [{"kwh": 2.0}]
         times = pl.read_database("SELECT interval_end FROM energy_balance_intervals", connection)
         assert times.schema["interval_end"] == pl.Datetime("us", "Etc/UTC")
         assert times["interval_end"].to_list() == [NOON, NOON]
@@ -98,7 +98,7 @@ def test_pandas(put: Put) -> None:
     pandas = pytest.importorskip("pandas")
     with duckdb.connect(str(put(1.0)), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        assert connection.execute(SUM).df()["kwh"].tolist() == [2.0]
-        times = connection.execute("SELECT interval_end, local_date FROM energy_balance_intervals").df()
+        assert connection.sql(SUM).df()["kwh"].tolist() == [2.0]
+        times = connection.sql("SELECT interval_end, local_date FROM energy_balance_intervals").df()
         assert str(times["interval_end"].dtype).endswith("UTC]")
         assert times["interval_end"].tolist() == [pandas.Timestamp(NOON)] * 2

@@ -1,6 +1,9 @@
 """Files of tables and queries: whole or not at all, types kept, nothing that a spreadsheet runs or spoils."""
 
 import datetime as dt
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,6 +17,7 @@ import pytest
 from pipeline.errors import UsageError
 from warehouse import export as exports
 from warehouse.export import export, export_table, format_of
+from warehouse.folder import place_of
 
 NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 EVERYTHING = """
@@ -211,3 +215,54 @@ def test_where_a_file_cannot_be_is_told(db: duckdb.DuckDBPyConnection, tmp_path:
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
         export(db, "SELECT 1", tmp_path / "x.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for device in (Path("/dev/null"), tmp_path / "pipe.csv"):
+        with pytest.raises(UsageError, match="is a device or a pipe, which can't be replaced"):
+            place_of(device)
+
+
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    file, link = tmp_path / "there" / "x.csv", tmp_path / "link.csv"
+    file.write_text("old")
+    link.symlink_to(file)
+    assert export(db, "SELECT 1 AS x", link).path == file
+    assert (link.is_symlink(), file.read_text()) == (True, "x\n1\n")
+
+
+def test_parquet_keeps_whole_numbers_of_any_size(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    export(
+        db,
+        "SELECT 'a' AS b, sum(n) AS s FROM (VALUES (123456789012345678), (NULL)) t(n)",
+        tmp_path / "x.parquet",
+    )
+    assert pl.read_parquet(tmp_path / "x.parquet").rows() == [("a", Decimal(123456789012345678))]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import duckdb
+from warehouse.export import export
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), -1))
+try:
+    export(duckdb.connect(), "SELECT hash(range) AS h, 'x' || range AS name FROM range(60000)", Path(sys.argv[1]))
+except OSError as fault:
+    print("told:", fault.strerror or fault)
+"""
+
+
+@pytest.mark.parametrize("form", exports.FORMATS)
+@pytest.mark.parametrize("room", [50_000, 400_000])
+def test_without_room_the_old_file_stays_and_nothing_is_left(tmp_path: Path, form: str, room: int) -> None:
+    """A limit of the system for the size of a file, as a full disk would be."""
+    path = tmp_path / f"x.{form}"
+    path.write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path), str(room)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.startswith("told: "), done.stderr) == (True, "")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

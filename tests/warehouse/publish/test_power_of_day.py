@@ -111,6 +111,30 @@ def test_what_is_no_plant_and_no_day_has_no_rows(db: duckdb.DuckDBPyConnection, 
     assert db.execute(f"FROM power_of_day({arguments})").fetchall() == []
 
 
+def test_an_id_may_be_a_number(db: duckdb.DuckDBPyConnection) -> None:
+    assert db.execute("FROM power_of_day(900001, DATE '2021-10-06')").fetchall() == []
+
+
+@pytest.mark.parametrize("argument", ["plants.plant_id", "plant_id", "power.plant_id", "p.plant_id"])
+def test_a_column_is_refused_and_never_taken_for_one_of_the_file(
+    db: duckdb.DuckDBPyConnection, argument: str
+) -> None:
+    alias = argument.rpartition(".")[0] or "plants"
+    with pytest.raises(duckdb.BinderException):
+        db.execute(f"SELECT count(*) FROM plants AS {alias}, power_of_day({argument}, DATE '2021-10-06')")
+
+
+@pytest.mark.parametrize("argument", ["listed.plant_id", "plant_id"])
+def test_the_macro_of_the_view_takes_a_column_for_what_it_is(
+    db: duckdb.DuckDBPyConnection, argument: str
+) -> None:
+    macro, _ = create(MACRO)
+    db.execute(macro.replace("CREATE MACRO power_of_day", "CREATE OR REPLACE TEMP MACRO rows_of"))
+    listed = "(SELECT plant_id FROM plants WHERE plant_id = 'five') AS listed"
+    call = f"FROM {listed}, rows_of({argument}, DATE '2021-10-06') AS rows"
+    assert db.execute(f"SELECT rows.plant_id, count(*) {call} GROUP BY ALL").fetchall() == [("five", 288)]
+
+
 def test_the_next_publication_has_the_rows_of_now(lake: Lake, tmp_path: Path) -> None:
     target = tmp_path / "sunledger.duckdb"
     put_days(lake)

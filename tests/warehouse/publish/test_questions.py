@@ -7,11 +7,12 @@ import duckdb
 import pytest
 
 from schemas import TABLES, storage
-from warehouse.macros import MACROS
+from warehouse.macros import MACROS, create
 from warehouse.publish import OFFLINE, Published
 from warehouse.questions import Question, questions
 from warehouse.questions.__main__ import FILE
 
+DAY, MINUTE = dt.date(2021, 10, 6), dt.timedelta(minutes=1)
 KEYED = [model for model in TABLES if storage(model).key and storage(model).published != "no"]
 
 
@@ -38,6 +39,39 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
     assert documented in FILE.read_text()
 
 
+def test_a_quarter_s_peak_is_of_the_time_that_its_rows_cover() -> None:
+    """Steady 10 kW, and an hour of 20: an interval over several quarters gives each its share, a gap gives nothing."""
+    midnight = dt.datetime(2021, 10, 6, tzinfo=dt.UTC)
+    # Minutes of the day at which intervals end, and their power in kW; each begins where the one before ends.
+    steady = [(15 * number, 10.0) for number in range(1, 97) if number not in (40, 41)]
+    uneven = [(10, 10.0), (40, 10.0), (45, 10.0), (60, 10.0), (90, 20.0), (100, 10.0)]
+    rows = [
+        (plant, DAY, midnight + begun * MINUTE, midnight + ended * MINUTE, kw * (ended - begun) / 60)
+        for plant, intervals in (("steady", steady), ("uneven", uneven), ("gap", [(7, 10.0)]))
+        for (begun, _), (ended, kw) in zip([(0, 0.0), *intervals], intervals, strict=False)
+    ]
+    with duckdb.connect() as db:
+        db.execute("SET TimeZone = 'UTC'")
+        db.execute(
+            "CREATE TABLE energy_balance_intervals(plant_id VARCHAR, local_date DATE, "
+            "interval_start TIMESTAMPTZ, interval_end TIMESTAMPTZ, grid_consumption_kwh DOUBLE)"
+        )
+        db.executemany("INSERT INTO energy_balance_intervals VALUES (?, ?, ?, ?, ?)", rows)
+        db.execute(
+            "CREATE TABLE plants AS SELECT DISTINCT plant_id, plant_id AS name, 'UTC' AS timezone "
+            "FROM energy_balance_intervals"
+        )
+        for macro in MACROS:
+            if not macro.gives_rows:
+                db.execute(create(macro)[0])
+        found = db.execute(questions()[19].query).fetchall()
+    assert [(plant, kw, str(start)) for plant, kw, start in found] == [
+        ("gap", 4.67, "2021-10-06 00:00:00"),
+        ("steady", 10.0, "2021-10-06 00:00:00"),
+        ("uneven", 20.0, "2021-10-06 01:00:00"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
@@ -51,6 +85,15 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
         ("epoch(day_start(DATE '2025-10-27', 'Europe/Berlin'))", 1761519600.0),
         ("day_hours(DATE '2025-10-26', 'Europe/Berlin')", 25.0),
         ("day_hours(DATE '2025-03-30', 'Europe/Berlin')", 23.0),
+        # Clocks go back from one o'clock to midnight: it comes twice, and the day begins with the first.
+        ("epoch(day_start(DATE '2021-10-31', 'Atlantic/Azores'))", 1635638400.0),
+        ("day_hours(DATE '2021-10-31', 'Atlantic/Azores')", 25.0),
+        ("day_hours(DATE '2021-10-30', 'Atlantic/Azores')", 24.0),
+        ("day_hours(DATE '2021-11-07', 'America/Havana')", 25.0),
+        # Clocks go forward from midnight to one o'clock: there is none, and the day begins an hour later.
+        ("epoch(day_start(DATE '2024-04-26', 'Africa/Cairo'))", 1714082400.0),
+        ("day_hours(DATE '2024-04-26', 'Africa/Cairo')", 23.0),
+        ("day_hours(DATE '2021-04-04', 'Australia/Lord_Howe')", 24.5),
         ("month_of(DATE '2025-10-26')", dt.date(2025, 10, 1)),
     ],
 )

@@ -96,6 +96,18 @@ def test_a_new_file_takes_the_place_of_the_old_and_open_readers_keep_theirs(lake
     assert names(target.parent) == [".sunledger.duckdb.lock", "sunledger.duckdb"]
 
 
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "sunledger.duckdb"
+    link.symlink_to(tmp_path / "disk" / "real.duckdb")
+    for number in ("1", "2"):
+        put(lake, link, number)
+        with connect(link) as db:
+            assert version(db) == number
+    assert link.is_symlink()
+    assert names(tmp_path / "disk") == [".real.duckdb.lock", "real.duckdb"]
+
+
 def test_a_failure_in_the_middle_leaves_the_old_file_and_nothing_else(
     lake: Lake, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
