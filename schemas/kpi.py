@@ -276,7 +276,10 @@ class KpiMonthly(
     key=("plant_id", "month"),
     partition=("month",),
 ):
-    """Figures of each plant and month by IEC 61724-1: from the sums of its days, never the mean of their ratios."""
+    """Figures of each plant and month by IEC 61724-1: from the sums of its days, never the mean of their ratios.
+
+    Those of a closed month stay with its closed energy.
+    """
 
     n_days_sensor: pl.Int64 = column(
         "Days of these with irradiation by the plant's sensor.",

@@ -210,7 +210,8 @@ class ProfileMonthly(
 ):
     """The average day of each plant and month: energy of each hour of the plant's clock, summed over the days.
 
-    The mean power of an hour in kW is its energy divided by the time that it covers.
+    The mean power of an hour in kW is its energy divided by the time that it covers. The average day of a closed month
+    stays as it was closed.
     """
 
 

@@ -36,7 +36,7 @@ def close(
             return
         first = month_of("MONTH", month)
         # What is closed are the figures of the newest days, also of those that no run has added up yet.
-        steps.write_energy_monthly(runtime)
+        _add_up(runtime)
         plants = steps.close_month(runtime, first, anyway=anyway)
         with recorded(runtime) as runs:
             runs.publish()
@@ -54,10 +54,18 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
 
     with Runtime(load_settings()) as runtime:
         steps.open_month(runtime, month_of("MONTH", month))
-        steps.write_energy_monthly(runtime)
+        _add_up(runtime)
         with recorded(runtime) as runs:
             runs.publish()
         say(f"{month} is open: its figures are those of its days again.")
+
+
+def _add_up(runtime: "Runtime") -> None:
+    """Every table of months, from its days."""
+    from pipeline import steps  # noqa: PLC0415
+
+    for step in (steps.write_energy_monthly, steps.write_kpi_monthly, steps.write_profile_monthly):
+        step(runtime)
 
 
 def _show(runtime: "Runtime") -> None:

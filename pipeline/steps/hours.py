@@ -10,6 +10,7 @@ from pipeline.hours import summarize_hours, summarize_profile
 from pipeline.moves import join_rows, successors
 from pipeline.runtime import Runtime
 from pipeline.steps.base import BALANCE, Report, report_of, settled
+from pipeline.steps.closing import closed_months
 from schemas import EnergyHourly, Plants, ProfileMonthly, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.lake import Snapshot
@@ -36,11 +37,14 @@ def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
 
 
 def write_profile_monthly(runtime: Runtime) -> Report:
-    """The average day of each month whose hours are not those that it was made from."""
+    """The average day of each month whose hours are not those that it was made from; of a closed one it stays."""
     report = Report(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})
     snapshot = runtime.lake.snapshot(EnergyHourly)
+    closed = {*closed_months(runtime)["month"]}
     for month, files in _by_month(snapshot).items():
         part = {"month": month}
+        if month in closed and runtime.lake.snapshot(ProfileMonthly, part).files:
+            continue
         made_from = hashlib.sha256("\n".join(files).encode()).hexdigest()
         if runtime.lake.facts(ProfileMonthly, part).get(MADE_FROM) == made_from:
             continue

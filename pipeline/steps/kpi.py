@@ -33,7 +33,10 @@ def write_kpi_daily(runtime: Runtime, day: dt.date) -> Report:
 
 
 def write_kpi_monthly(runtime: Runtime) -> Report:
-    """Figures of every month from its days, those of plants that moved under their newest id."""
+    """Figures of every month from its days, those of plants that moved under their newest id.
+
+    A closed month keeps those that belong to its closed energy.
+    """
     remade = _rejoin(runtime)
     plants = runtime.lake.scan(Plants).select(_FACTS).collect()
     months = kpi.summarize_months(runtime.lake.scan(KpiDaily), plants)
@@ -43,7 +46,10 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
     rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
     report = Report(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
     columns = polars_schema(KpiMonthly).names()
-    for frame in rows.select(columns).partition_by("month", maintain_order=True):
+    kept = _closed_with_their_energy(runtime, energy)
+    for frame in (
+        rows.select(columns).filter(~pl.col("month").is_in(kept)).partition_by("month", maintain_order=True)
+    ):
         written = runtime.lake.replace(KpiMonthly, {"month": frame["month"][0]}, [frame])
         report.changed |= written.changed
     return report
@@ -72,6 +78,15 @@ def _write_day(runtime: Runtime, day: dt.date) -> Report:
         written,
         **{f"irradiation_{source}": int(by.get(source, 0)) for source in ("sensor", "clear_sky", "none")},
     )
+
+
+def _closed_with_their_energy(runtime: Runtime, energy: pl.DataFrame) -> list[dt.date]:
+    """The closed months whose stored figures are of the energy that was closed."""
+    closed = energy.filter(pl.col("closed_at").is_not_null()).select("plant_id", "month", "pv_generation_kwh")
+    stored = runtime.lake.scan(KpiMonthly).select("plant_id", "month", kwh="pv_generation_kwh").collect()
+    same = pl.col("pv_generation_kwh").eq_missing(pl.col("kwh"))
+    both = closed.join(stored, on=["plant_id", "month"], how="inner").with_columns(same=same)
+    return both.group_by("month").agg(pl.col("same").all()).filter("same")["month"].to_list()
 
 
 def _rejoin(runtime: Runtime) -> int:

@@ -107,6 +107,37 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     assert isinstance(typed("open", MONTH).exception, NotClosableError)
 
 
+PV_OF_MONTH = f"""
+SELECT k.plant_id, round(k.pv_generation_kwh, 9), k.coverage, round(sum(p.pv_generation_kwh), 9)
+FROM kpi_monthly AS k JOIN profile_monthly AS p USING (plant_id, month)
+WHERE month = DATE '{MONTH}-01' GROUP BY ALL ORDER BY ALL
+"""
+
+
+def add_up(runtime: Runtime, *days: dt.date) -> None:
+    """The figures and hours of the days, and all that months are made of."""
+    for day in days:
+        steps.write_kpi_daily(runtime, day)
+        steps.write_energy_hourly(runtime, day)
+    for step in (steps.write_energy_monthly, steps.write_kpi_monthly, steps.write_profile_monthly):
+        step(runtime)
+
+
+def test_plant_figures_and_profile_of_a_closed_month_stay_with_its_energy(
+    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+) -> None:
+    add_up(lake, FIRST, LAST)
+    assert typed("close", MONTH).exit_code == 0
+    closed = [(PLANT, 48.0, 1.0, 48.0), (QUIET, 48.0, 1.0, 48.0)]
+    assert published(settings, PV_OF_MONTH) == closed
+    sma.watts[PLANT, str(LAST)] = 2000.0
+    add_up(run(new_runtime(), LAST), LAST)
+    assert typed("publish").exit_code == 0
+    assert published(settings, PV_OF_MONTH) == closed
+    assert typed("open", MONTH).exit_code == 0
+    assert published(settings, PV_OF_MONTH) == [(PLANT, 72.0, 1.0, 72.0), closed[1]]
+
+
 def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
     lake: Runtime, settings: Settings
 ) -> None:
