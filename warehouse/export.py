@@ -26,6 +26,7 @@ from xlsxwriter.worksheet import Worksheet
 from pipeline.errors import UsageError
 from warehouse.ddl import identifier, literal
 from warehouse.folder import place_of
+from warehouse.publish import query_failed
 
 FORMATS = ("csv", "parquet", "xlsx")
 # What spreadsheets take for the beginning of a formula.
@@ -70,6 +71,10 @@ def export(connection: Connection, query: str, path: Path, form: str | None = No
     """
     form = format_of(path, form)
     path = place_of(path)
+    if str(path) in {
+        file for (file,) in connection.execute("SELECT path FROM duckdb_databases()").fetchall()
+    }:
+        raise UsageError(f"{path} is the warehouse itself: name another file.")
     query = _one_select(connection, query)
     try:
         shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
@@ -77,12 +82,22 @@ def export(connection: Connection, query: str, path: Path, form: str | None = No
             writer = {"csv": _csv, "parquet": _parquet, "xlsx": _xlsx}[form]
             rows = writer(connection, query, shape, file)
             size = _durable(file)
+            if path.exists():
+                # Who may read the file stays as somebody has set it.
+                file.chmod(path.stat().st_mode & 0o777)
             file.replace(path)
-    except (duckdb.IOException, XlsxWriterException) as fault:
-        raise OSError(None, str(fault).partition("\n")[0], str(path)) from fault
+    except XlsxWriterException as fault:
+        raise _not_written(fault, path) from fault
     except duckdb.Error as fault:
-        raise UsageError(f"The query failed: {fault}") from None
+        failed = query_failed(fault)
+        if isinstance(fault, duckdb.IOException) and isinstance(failed, UsageError):
+            raise _not_written(fault, path) from fault
+        raise failed from None
     return Exported(path, rows, size)
+
+
+def _not_written(fault: Exception, path: Path) -> OSError:
+    return OSError(None, str(fault).partition("\n")[0], str(path))
 
 
 def export_table(connection: Connection, table: str, path: Path, form: str | None = None) -> Exported:
@@ -98,7 +113,7 @@ def _one_select(connection: Connection, query: str) -> str:
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as fault:
-        raise UsageError(f"The query failed: {fault}") from None
+        raise query_failed(fault) from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UsageError("An export takes one SELECT (or FROM ...), and nothing besides.")
     return f"SELECT * FROM ({statements[0].query.strip().rstrip(';')}\n)"  # noqa: S608 - the user's own query

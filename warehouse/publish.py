@@ -26,7 +26,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import SunledgerError
+from pipeline.errors import SunledgerError, UsageError
 from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Table, polars_schema, storage
 from warehouse import contract
 from warehouse.ddl import comment_on, comments, create_file_view, create_table, identifier, literal
@@ -84,6 +84,16 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
         ) from fault
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def query_failed(fault: duckdb.Error) -> SunledgerError:
+    """A query's failure as an error of ours: with DuckDB's own words, and the cure where files of the lake are gone."""
+    if isinstance(fault, duckdb.IOException) and "No files found" in str(fault):
+        return NotPublishedError(
+            "Files of the lake that the published file reads are not where they were when it was made: run "
+            f"'sunledger publish' to make it anew. {_first_line(fault)}"
+        )
+    return UsageError(f"The query failed: {fault}")
 
 
 def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Published:

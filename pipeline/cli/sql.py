@@ -7,9 +7,10 @@ from pathlib import Path
 import duckdb
 
 from pipeline.cli.console import complain, out, say, show_table
-from pipeline.errors import UsageError
+from pipeline.errors import SunledgerError, UsageError
 from pipeline.words import plural
 from warehouse.export import export
+from warehouse.publish import query_failed
 
 MOST_ROWS = 1000
 PRINTED = ("table", "csv")
@@ -24,26 +25,38 @@ NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "UBIGIN
 
 
 def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
-    """Run the query and print its rows. Raises UsageError, with DuckDB's own words where it fails there."""
+    """Run the query, or several, and print their rows.
+
+    Raises UsageError, with DuckDB's own words where one fails there, and NotPublishedError where files are gone.
+    """
     if form not in PRINTED:
         raise UsageError(f"--format {form} is a file: say where with --output FILE.")
     try:
-        if any(statement.type in WRITES for statement in connection.extract_statements(query)):
+        statements = connection.extract_statements(query)
+        if not statements:
+            raise UsageError("There is no query: write one, such as SHOW TABLES.")
+        if any(statement.type in WRITES for statement in statements):
             raise UsageError(
                 "COPY, EXPORT and ATTACH make files, and this command only reads: "
                 "give the SELECT alone, and --output FILE for a file of its rows."
             )
-        result = connection.execute(query)
-        columns = result.description or []
-        if form == "csv":
-            writer = csv.writer(sys.stdout)
-            writer.writerow([column[0] for column in columns])
-            while rows := result.fetchmany(MOST_ROWS):
-                writer.writerows(rows)
-            return
-        rows = result.fetchmany(MOST_ROWS + 1)
+        for statement in statements:
+            result = connection.execute(statement)
+            if statement.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]:
+                _print(result, form)
     except duckdb.Error as fault:
-        raise UsageError(f"The query failed: {fault}") from None
+        raise query_failed(fault) from None
+
+
+def _print(result: duckdb.DuckDBPyConnection, form: str) -> None:
+    columns = result.description or []
+    if form == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow([column[0] for column in columns])
+        while rows := result.fetchmany(MOST_ROWS):
+            writer.writerows(rows)
+        return
+    rows = result.fetchmany(MOST_ROWS + 1)
     headings = [(str(column[0]), str(column[1]).startswith(NUMBERS)) for column in columns]
     show_table("", headings, [[_cell(value) for value in row] for row in rows[:MOST_ROWS]])
     if len(rows) > MOST_ROWS:
@@ -69,7 +82,7 @@ def interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:
         if lines[-1].rstrip().endswith(";"):
             try:
                 show(connection, "\n".join(lines), form)
-            except UsageError as error:
+            except SunledgerError as error:
                 complain(str(error))
             lines = []
 

@@ -232,6 +232,20 @@ def test_what_a_link_leads_to_is_replaced_and_not_the_link(
     assert (link.is_symlink(), file.read_text()) == (True, "x\n1\n")
 
 
+def test_who_may_read_a_file_stays_when_it_is_replaced(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.touch()
+    file.chmod(0o640)
+    export(db, "SELECT 1 AS x", file)
+    assert (file.stat().st_mode & 0o777, file.read_text()) == (0o640, "x\n1\n")
+
+
+def test_the_warehouse_itself_is_never_replaced_by_an_export(tmp_path: Path) -> None:
+    file = tmp_path / "x.duckdb"
+    with duckdb.connect(str(file)) as db, pytest.raises(UsageError, match="is the warehouse itself"):
+        export(db, "SELECT 1 AS x", file, "csv")
+
+
 def test_parquet_keeps_whole_numbers_of_any_size(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     export(
         db,
