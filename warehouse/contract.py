@@ -7,14 +7,18 @@ to docs/schema-changes.md, which holds the policy too.
 
 import csv
 import datetime as dt
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TypeAlias
 
+import duckdb
+
 from schemas import TABLES, Table, columns, storage
-from warehouse.macros import MACROS
+from warehouse.ddl import create_table
+from warehouse.macros import MACROS, create
 from warehouse.meta import Meta
 from warehouse.views import curated_views
 
@@ -23,13 +27,16 @@ CHANGES = Path(__file__).parents[1] / "docs" / "schema-changes.md"
 REMAKE = "python -m warehouse.contract"
 HEAD = ["table", "column", "type", "null", "unit"]
 VERSIONS = "## Versions\n"
+# Where the meaning of a view's column says its unit, and how types are written here.
+UNIT = re.compile(r"\bUnit: ([^.]+)\.")
+WRITTEN = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
 
 # Type, null and unit of each (table, column).
 Facts: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
 
 
 def published() -> Facts:
-    """What the published file promises by the models, views and macros. A view's types follow from its tables."""
+    """What the published file promises by the models, views and macros."""
     facts: Facts = {}
     models: tuple[type[Table], ...] = (*TABLES, Meta)
     for model in models:
@@ -37,9 +44,27 @@ def published() -> Facts:
             for c in columns(model):
                 null = "null" if c.nullable else "not null"
                 facts[storage(model).table, c.name] = (c.duckdb_type, null, c.unit)
+    types = _types_of_views([model for model in models if storage(model).published != "no"])
     for view in curated_views():
-        facts |= {(view.name, name): ("", "", "") for name in view.columns}
+        for name, meaning in view.columns.items():
+            unit = UNIT.search(meaning)
+            facts[view.name, name] = (types[view.name, name], "", unit[1] if unit else "")
     return facts | {(macro.signature, ""): ("macro", "", "") for macro in MACROS}
+
+
+def _types_of_views(models: Sequence[type[Table]]) -> dict[tuple[str, str], str]:
+    """The types of the views' columns, as DuckDB makes them of their queries."""
+    with duckdb.connect() as database:
+        for model in models:
+            database.execute(create_table(model))
+        for macro in MACROS:
+            if not macro.gives_rows:
+                database.execute(create(macro)[0])
+        for view in curated_views():
+            database.execute(f"CREATE VIEW {view.name} AS {view.query}")
+        columns_of = "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+        found = database.execute(columns_of).fetchall()
+    return {(table, name): WRITTEN.get(kind, kind) for table, name, kind in found}
 
 
 def read() -> tuple[tuple[int, int], Facts]:

@@ -1,6 +1,7 @@
 """The published tables against their contract: nothing changes in silence."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from schemas import TABLES, columns
 from warehouse import contract
 from warehouse.meta import Meta
+from warehouse.views import curated_views
 
 TODAY = dt.date(2030, 1, 2)
 TYPES = {
@@ -78,6 +80,27 @@ def test_a_break_must_be_confirmed(
     assert contract.main(["--breaking"], TODAY) == 0
     assert contract.read()[0] == (4, 0)
     assert f"* {told}\n" in (files / "changes.md").read_text()
+
+
+def test_a_view_s_types_and_units_are_promised(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promise()
+    cast = "CAST(sum(quarantine.n_rows) AS BIGINT)"
+    power = {"pv_generation_w": "Mean PV power. Unit: kW."}
+    views = [
+        replace(
+            view,
+            query=view.query.replace(cast, "sum(quarantine.n_rows)"),
+            columns=view.columns | (power if view.name == "v_profile_monthly" else {}),
+        )
+        for view in curated_views()
+    ]
+    monkeypatch.setattr(contract, "curated_views", lambda: views)
+    assert contract.main([], TODAY) == 1
+    told = capsys.readouterr().err
+    assert "v_quarantine_by_reason.n_rows: BIGINT count became HUGEINT count" in told
+    assert "v_profile_monthly.pv_generation_w: DOUBLE W became DOUBLE kW" in told
 
 
 def test_without_a_change_nothing_is_written(files: Path) -> None:
