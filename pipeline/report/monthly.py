@@ -75,6 +75,7 @@ class MonthReport:
         known = bool(frames.units.height) or frames.record.knows(self._first)
         self._no_unit = "no PU" if known else "not known"
         self._limit = frames.record.limit(self._first)
+        self._before = f"before {frames.record.begins}" if not known and frames.record.begins else ""
         self._facts = [
             ("Month", f"{self._first} to {self._last}, by each plant's own calendar"),
             ("Warehouse", f"published {published_at:%Y-%m-%d %H:%M} UTC by sunledger {version}"),
@@ -140,7 +141,7 @@ class MonthReport:
                 ("Coverage of the expected time", percent(month.coverage), ""),
                 ("Consumption", *_energy(_sum(inside, "total_consumption_kwh"))),
                 ("Days with values", number(month.n_held - month.n_missing), f"of {month.n_days}"),
-                ("PU fee of the month", costs.fee(row, self._no_unit), ""),
+                ("PU fee of the month", costs.fee(row, self._no_unit), self._before),
             ],
             plots=plots(name, month, found.days, profile, clock),
             tables=[
@@ -172,9 +173,9 @@ class MonthReport:
     def _money(self) -> list[tuple[str, str, str]]:
         """What SMA was asked for and charges, as far as the record of requests goes."""
         units, begins = self._frames.units, self._frames.record.begins
-        since = f"record begins {begins}" if self._limit and begins else ""
         if self._no_unit == "not known":
-            return [("PU of the month", "not known", since), ("Fees of the month", "not known", since)]
+            return [(label, "not known", self._before) for label in ("PU of the month", "Fees of the month")]
+        since = f"since {begins}" if self._limit else ""
         unpriced, priced = units["fee_eur"].null_count(), units["fee_eur"].drop_nulls()
         # The amounts are in EUR by their names, unless a price list says another currency.
         named = pl.concat([units["currency"], self._frames.invoices["currency"]]).drop_nulls()
@@ -184,7 +185,7 @@ class MonthReport:
         money = currencies if len(currencies) == 1 and amount != "unpriced" else []
         return [
             ("PU of the month", number(units.height), ", ".join(filter(None, [*counted, since]))),
-            ("Fees of the month", amount, ", ".join(filter(None, [*money, since]))),
+            ("Fees of the month", amount, " ".join(filter(None, [*money, since]))),
         ]
 
 

@@ -54,7 +54,7 @@ _SCALE = (LEFT, 0.04, SCALE_WIDTH, 0.023)
 # From the axis past the days to what they are, and past the legend to the title, in points.
 _BELOW, _ABOVE_LEGEND = 13, 19
 
-_NAME_WIDTH, _NAME_LETTERS = 290, 31
+_NAME_LETTERS = 36
 
 # Below this share of the month's highest hour a cell is drawn as "no power": inverters idle at a few watts.
 _IDLE = 0.002
@@ -136,18 +136,18 @@ def _description(month: Month) -> str:
 
 
 def _heading(month: Month, name: str, clock: str) -> str:
-    """The name and the total, and below them the month and how whole it is."""
+    """The name, and below it the month and how whole it is on the left, the total on the right."""
     left = LEFT * SIZE_IN[0] * POINTS_AN_INCH
     right = (LEFT + WIDTH) * SIZE_IN[0] * POINTS_AN_INCH
     days = f"{month.n_held - month.n_missing} of {plural(month.n_days, 'day')} measured"
     large, small = "600 16px", "10.5px"
     # Letters differ in width: what is still too wide after the cut ends at the edge of its own box.
     return (
-        f'\n<svg x="{left:g}" y="0" width="{_NAME_WIDTH}" height="33" overflow="hidden">'
-        f"{_text(0, 25, 'start', large, INK, shorten(name, _NAME_LETTERS))}</svg>"
-        f"\n{_text(right, 25, 'end', large, INK, energy_text(month.kwh))}"
-        f"\n{_text(left, 42, 'start', small, MUTED, f'{month_name(month.first)} · {clock}')}"
+        f'\n<svg x="{left:g}" y="0" width="{right - left:g}" height="31" overflow="hidden">'
+        f"{_text(0, 24, 'start', large, INK, shorten(name, _NAME_LETTERS))}</svg>"
+        f"\n{_text(left, 41, 'start', small, MUTED, f'{month_name(month.first)} · {clock}')}"
         f"\n{_text(left, 57, 'start', small, MUTED, f'{days} · coverage {percent(month.coverage)}')}"
+        f"\n{_text(right, 58, 'end', large, INK, energy_text(month.kwh))}"
     )
 
 

@@ -129,8 +129,8 @@ def test_a_plant_that_moved_may_be_named_by_either_id(file: Path, tmp_path: Path
         (
             "2022-02-03",
             [
-                f"{NOT_KNOWN} record begins 2022-02-03",
-                "Fees of the month not known record begins 2022-02-03",
+                f"{NOT_KNOWN} before 2022-02-03",
+                "Fees of the month not known before 2022-02-03",
                 "The record of requests begins on 2022-02-03: what SMA was asked for in this month, and charged",
                 "begins on 2022-02-03: what SMA invoiced in 2021 is not known.",
             ],
@@ -138,8 +138,8 @@ def test_a_plant_that_moved_may_be_named_by_either_id(file: Path, tmp_path: Path
         (
             "2021-10-20",
             [
-                "PU of the month 0 record begins 2021-10-20",
-                "Fees of the month 0.00 EUR, record begins 2021-10-20",
+                "PU of the month 0 since 2021-10-20",
+                "Fees of the month 0.00 EUR since 2021-10-20",
                 "what SMA was asked for earlier in this month is not known",
             ],
         ),

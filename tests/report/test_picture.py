@@ -182,7 +182,7 @@ def test_every_name_is_only_a_name(name: str, day_rows: Rows, interval_rows: Row
     plain = " ".join(re.sub("[\x00\x1b]", " ", name).split()) or "(no name)"
     assert root.findtext(f"{SVG}title") == f"{plain}: PV energy in October 2021"
     heading = texts(svg)
-    cut = plain if len(plain) <= 31 else plain[:30] + "…"
+    cut = plain if len(plain) <= 36 else plain[:35] + "…"
     assert cut in heading
 
 
