@@ -30,10 +30,10 @@ TUNED: dict[int, tuple[str, str]] = {
         AND local_date BETWEEN DATE '2021-10-01' AND DATE '2021-10-10' ORDER BY local_date""",
     ),
     4: (
-        """SELECT name AS plant_name, month, pv_generation_kwh / peak_power_kw AS yield
+        """SELECT name AS plant_name, month, pv_generation_kwh / peak_power_kw AS yield, coverage
         FROM energy_monthly JOIN plants USING (plant_id) ORDER BY month""",
-        f"""SELECT plant_name, round(yield, 1) AS kwh_per_kw FROM tuned WHERE {_OCTOBER} AND yield IS NOT NULL
-        ORDER BY kwh_per_kw DESC, plant_name LIMIT 10""",
+        f"""SELECT plant_name, round(yield, 1) AS kwh_per_kw, round(coverage, 3) FROM tuned
+        WHERE {_OCTOBER} AND yield IS NOT NULL ORDER BY kwh_per_kw DESC, plant_name LIMIT 10""",
     ),
     5: (
         """SELECT local_date, name AS plant_name, e.status, greatest(expected_h - covered_h, 0) AS missing_h,
@@ -43,7 +43,7 @@ TUNED: dict[int, tuple[str, str]] = {
         WHERE local_date BETWEEN DATE '2021-10-01' AND DATE '2025-12-31' ORDER BY local_date, plant_name LIMIT 10""",
     ),
     6: (
-        """SELECT name AS plant_name, min(local_date) AS first_day,
+        """SELECT name AS plant_name, min(local_date) FILTER (WHERE n_rows > 0) AS first_day,
         max(local_date) FILTER (WHERE n_rows > 0) AS last_day, count(*) AS n,
         count(*) FILTER (WHERE status = 'complete') AS complete, count(*) FILTER (WHERE status = 'missing') AS missing
         FROM energy_daily JOIN plants USING (plant_id) GROUP BY plant_name ORDER BY plant_name""",
@@ -61,8 +61,9 @@ TUNED: dict[int, tuple[str, str]] = {
         ORDER BY plant_name, performance_ratio_reason""",
     ),
     9: (
-        _KPI.format(columns="capacity_factor"),
-        f"""SELECT plant_name, round(capacity_factor, 3) AS capacity_factor FROM tuned WHERE {_OCTOBER}
+        _KPI.format(columns="capacity_factor, coverage"),
+        f"""SELECT plant_name, round(capacity_factor, 3) AS capacity_factor, round(coverage, 3) FROM tuned
+        WHERE {_OCTOBER}
         ORDER BY capacity_factor DESC, plant_name LIMIT 10""",
     ),
     10: (
@@ -83,7 +84,7 @@ TUNED: dict[int, tuple[str, str]] = {
     ),
     13: (
         """WITH yields AS (SELECT plants.name AS plant_name, devices.name AS device_name, e.plant_id, local_date,
-        1000 * pv_generation_kwh / generator_power_w AS yield
+        CASE WHEN e.status = 'complete' THEN 1000 * pv_generation_kwh / generator_power_w END AS yield
         FROM device_energy_daily AS e JOIN plants USING (plant_id) JOIN devices USING (plant_id, device_id)),
         found AS (SELECT *, median(yield) OVER plant AS middle, count(yield) OVER plant AS n FROM yields
         WINDOW plant AS (PARTITION BY plant_id, local_date))
@@ -94,13 +95,15 @@ TUNED: dict[int, tuple[str, str]] = {
     ),
     14: (
         """SELECT name AS plant_name, arg_max(local_date, pv_generation_kwh) AS best_day,
-        max(pv_generation_kwh) AS kwh FROM energy_daily JOIN plants USING (plant_id) GROUP BY plant_name
+        max(pv_generation_kwh) AS kwh, arg_max(coverage, pv_generation_kwh) AS coverage
+        FROM energy_daily JOIN plants USING (plant_id) GROUP BY plant_name
         ORDER BY plant_name""",
-        "SELECT plant_name, best_day, round(kwh, 2) FROM tuned ORDER BY plant_name",
+        "SELECT plant_name, best_day, round(kwh, 2), round(coverage, 3) FROM tuned ORDER BY plant_name",
     ),
     15: (
-        _MONTHS.format(columns="month, grid_feed_in_kwh, grid_consumption_kwh"),
-        f"""SELECT plant_name, round(grid_feed_in_kwh, 1), round(grid_consumption_kwh, 1) FROM tuned
+        _MONTHS.format(columns="month, grid_feed_in_kwh, grid_consumption_kwh, coverage"),
+        f"""SELECT plant_name, round(grid_feed_in_kwh, 1), round(grid_consumption_kwh, 1), round(coverage, 3)
+        FROM tuned
         WHERE {_OCTOBER} AND grid_feed_in_kwh IS NOT NULL ORDER BY plant_name""",
     ),
     16: (
@@ -130,8 +133,9 @@ TUNED: dict[int, tuple[str, str]] = {
         WHERE {_IN_OCTOBER} AND grid_feed_in_w > 0 GROUP BY plant_name ORDER BY plant_name""",
     ),
     19: (
-        """SELECT month, local_hour, sum(pv_generation_kwh) AS kwh FROM profile_monthly GROUP BY ALL ORDER BY ALL""",
-        f"""SELECT local_hour, round(kwh, 1) AS pv_kwh FROM tuned WHERE {_OCTOBER} AND pv_kwh > 0
+        """SELECT month, local_hour, sum(pv_generation_kwh) AS kwh,
+        sum(pv_generation_covered_h) AS covered_h FROM profile_monthly GROUP BY ALL ORDER BY ALL""",
+        f"""SELECT local_hour, round(kwh, 1) AS pv_kwh, round(covered_h, 1) FROM tuned WHERE {_OCTOBER} AND pv_kwh > 0
         ORDER BY local_hour""",
     ),
     20: (

@@ -74,7 +74,8 @@ class Inputs(Table):
 
     status: str = column("Status of the energy, as in the energy table of the same period.", isin=STATUSES)
     coverage: float = column(
-        "Share of the expected time that rows with a value cover: read every figure with it.",
+        "Share of the expected time that rows with a value cover, of the night too where there is a meter: read every "
+        "figure with it. coverage_daily has that of each quantity.",
         unit="1",
         null="nothing was expected",
         ge=0,

@@ -28,7 +28,11 @@ class Covered(Table):
         le=FULL_MONTH_H,
         of=("timezone", "latitude", "longitude"),
     )
-    coverage: float = ratio("covered_h divided by expected_h.", null="nothing was expected")
+    coverage: float = ratio(
+        "covered_h divided by expected_h, of the night too where there is a meter; coverage_daily has that of each "
+        "quantity.",
+        null="nothing was expected",
+    )
     largest_gap_min: float = column(
         "Longest expected time without a row.", unit="min", ge=0, le=FINITE, of=INTERVAL
     )

@@ -8,7 +8,7 @@
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
 -- n_days: Days of the month that the warehouse holds. Unit: count.
 -- n_days_missing: Days of these with no row at all. Unit: count.
--- coverage: Share of the expected time that rows with a value cover. Unit: 1. Null: nothing was expected.
+-- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter; coverage_daily has that of each quantity. Unit: 1. Null: nothing was expected.
 -- bridged_h: Time for which a later row's power was taken, because rows before it may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.

@@ -1,5 +1,5 @@
 -- table
--- Energy of each inverter and day beside the other inverters of its plant: a low relative_yield points to a fault, shade or a wrong rating.
+-- Energy of each inverter and day beside the other inverters of its plant: a low relative_yield points to a fault, shade or a wrong rating. Days with gaps are held against none.
 -- Key: plant_id, device_id, local_date.
 --
 -- plant_id: Plant's id.
@@ -12,7 +12,7 @@
 -- coverage: Share of the expected time that rows with a value cover. Unit: 1. Null: nothing was expected.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
 -- specific_yield_kwh_per_kw: PV generation per kW of rated AC power. Unit: kWh/kW. Null: nothing measured, or rating not known.
--- relative_yield: Specific yield divided by the plant's median inverter of that day. Unit: 1. Null: the inverter is the only one, or a yield is not known.
+-- relative_yield: Specific yield divided by that of the plant's median inverter, of the inverters whose day is complete. Unit: 1. Null: the inverter is the only one, its day is not complete, or a yield is not known.
 WITH yields AS (
     SELECT
         energy.plant_id,
@@ -30,10 +30,10 @@ WITH yields AS (
     LEFT JOIN devices ON devices.plant_id = energy.plant_id AND devices.device_id = energy.device_id
 )
 SELECT
-    *,
-    CASE WHEN count(specific_yield_kwh_per_kw) OVER siblings > 1
-        THEN specific_yield_kwh_per_kw / nullif(median(specific_yield_kwh_per_kw) OVER siblings, 0)
+    * EXCLUDE whole_yield,
+    CASE WHEN count(whole_yield) OVER siblings > 1
+        THEN whole_yield / nullif(median(whole_yield) OVER siblings, 0)
     END AS relative_yield
-FROM yields
+FROM (SELECT *, CASE WHEN status = 'complete' THEN specific_yield_kwh_per_kw END AS whole_yield FROM yields)
 WINDOW siblings AS (PARTITION BY plant_id, local_date)
 ORDER BY month_of(local_date), plant_id, device_id, local_date

@@ -6,7 +6,7 @@
 -- plant_name: Name that the owner gave.
 -- local_date: Calendar day in the plant's own time zone.
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- coverage: Share of the expected time that rows with a value cover. Unit: 1. Null: nothing was expected.
+-- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter; coverage_daily has that of each quantity. Unit: 1. Null: nothing was expected.
 -- irradiation_source: sensor, clear_sky (an upper bound, so performance ratios are lower bounds) or none.
 -- final_yield_kwh_per_kw: Final yield. Unit: kWh/kW. Null: see the reason in kpi_daily.
 -- reference_yield_h: Reference yield. Unit: h. Null: see the reason in kpi_daily.

@@ -7,10 +7,12 @@
 -- timezone: IANA time zone.
 -- peak_power_kw: DC peak power. Unit: kW. Null: not known.
 -- first_day: First day in the warehouse. Null: no day yet.
+-- first_day_with_data: First day with at least one row. Null: no such day.
 -- last_day: Latest day in the warehouse. Null: no day yet.
 -- last_day_with_data: Latest day with at least one row. Null: no such day; ask the owner for consent, or SMA for the plant.
 -- best_day: The day with the most PV generation, the first of equal ones. Null: nothing measured.
 -- best_day_pv_generation_kwh: PV generation of that day. Unit: kWh. Null: nothing measured.
+-- best_day_coverage: Share of the expected time that rows with a value cover on that day. Unit: 1. Null: nothing measured.
 -- n_days: Days in the warehouse. Unit: count.
 -- n_days_complete: Days of these without a gap. Unit: count.
 -- n_days_missing: Days of these with no row at all. Unit: count.
@@ -24,11 +26,14 @@ SELECT
     plants.timezone,
     plants.peak_power_kw,
     min(energy.local_date) AS first_day,
+    min(energy.local_date) FILTER (WHERE energy.n_rows > 0) AS first_day_with_data,
     max(energy.local_date) AS last_day,
     max(energy.local_date) FILTER (WHERE energy.n_rows > 0) AS last_day_with_data,
     min_by(energy.local_date, (-energy.pv_generation_kwh, energy.local_date))
         FILTER (WHERE energy.pv_generation_kwh IS NOT NULL) AS best_day,
     max(energy.pv_generation_kwh) AS best_day_pv_generation_kwh,
+    min_by(energy.coverage, (-energy.pv_generation_kwh, energy.local_date))
+        FILTER (WHERE energy.pv_generation_kwh IS NOT NULL) AS best_day_coverage,
     count(energy.local_date) AS n_days,
     count(*) FILTER (WHERE energy.status = 'complete') AS n_days_complete,
     count(*) FILTER (WHERE energy.status = 'missing') AS n_days_missing,

@@ -5,6 +5,7 @@
 -- month: First day of the calendar month.
 -- local_hour: Hour of the plants' own clocks, 0 to 23.
 -- n_plants: Plants with at least one row in this hour. Unit: count.
+-- pv_generation_covered_h: Time with values of PV generation, summed over plants and days. Unit: h. Null: nothing measured.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
 -- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
@@ -15,6 +16,7 @@ SELECT
     month,
     local_hour,
     count(*) AS n_plants,
+    sum(pv_generation_covered_h) AS pv_generation_covered_h,
     sum(pv_generation_kwh) AS pv_generation_kwh,
     sum(total_consumption_kwh) AS total_consumption_kwh,
     sum(grid_feed_in_kwh) AS grid_feed_in_kwh,

@@ -3,18 +3,31 @@
 import datetime as dt
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from polars.testing import assert_frame_equal
 
-from schemas import TABLES, PvIntervals, Table, columns, comment, polars_schema, storage
+from schemas import (
+    TABLES,
+    DeviceEnergyDaily,
+    Devices,
+    Plants,
+    PvIntervals,
+    Table,
+    columns,
+    comment,
+    polars_schema,
+    storage,
+)
+from tests.warehouse.publish.conftest import FIRST, NOW, put
 from warehouse import contract
 from warehouse.ddl import create_file_view
 from warehouse.lake import Lake
 from warehouse.meta import Meta, schema_hash
-from warehouse.publish import Published, connect
+from warehouse.publish import Published, connect, publish
 from warehouse.views import CuratedView, curated_views, parse
 
 PUBLISHED: list[type[Table]] = [model for model in TABLES if storage(model).published != "no"]
@@ -215,6 +228,34 @@ def test_an_inverter_is_held_against_its_siblings(db: duckdb.DuckDBPyConnection)
         ("a2", 2.4, pytest.approx(2.4 / 3.2)),
         ("b1", None, None),
     ]
+
+
+def test_an_inverter_with_a_gap_is_held_against_none(lake: Lake, tmp_path: Path) -> None:
+    inverters = [("a1", 20.0, "complete"), ("a2", 18.0, "complete"), ("a3", 5.0, "partial")]
+    put(lake, Plants, [{"plant_id": "a", "name": "Alpha"}])
+    put(
+        lake,
+        Devices,
+        [{"plant_id": "a", "device_id": name, "generator_power_w": 5000.0} for name, *_ in inverters],
+    )
+    put(
+        lake,
+        DeviceEnergyDaily,
+        [
+            {
+                "plant_id": "a",
+                "device_id": name,
+                "local_date": FIRST,
+                "pv_generation_kwh": kwh,
+                "status": status,
+            }
+            for name, kwh, status in inverters
+        ],
+    )
+    publish(lake, tmp_path / "x.duckdb", now=NOW, version="1")
+    with connect(tmp_path / "x.duckdb") as db:
+        found = db.execute("SELECT device_id, relative_yield FROM v_inverters_daily ORDER BY ALL").fetchall()
+    assert found == [("a1", pytest.approx(20 / 19)), ("a2", pytest.approx(18 / 19)), ("a3", None)]
 
 
 def test_an_average_day_is_mean_power_by_the_hour(db: duckdb.DuckDBPyConnection) -> None:
