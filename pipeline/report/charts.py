@@ -25,7 +25,7 @@ from pipeline.report.heat import (
 from pipeline.report.month import HOURS, ends_of
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
-from pipeline.report.text import LARGE, MONTHS, clean, energy_text, month_name
+from pipeline.report.text import LARGE, MONTHS, clean, energy_text, month_name, plural
 
 _PROFILE_IN = 2.7
 _DAYS = 31
@@ -98,7 +98,7 @@ def _profile_words(drawn: pl.DataFrame, scale: int, unit: str) -> str:
     for column, what in (("pv_kw", "PV generation"), ("load_kw", "Consumption")):
         known = drawn.filter(pl.col(column).is_not_nan())
         if known.height:
-            best = known.sort(column, descending=True).row(0, named=True)
+            best = known.sort(column, "hour", descending=[True, False]).row(0, named=True)
             found.append(f"{what} is highest from {best['hour']:02}:00: {best[column] / scale:,.3g} {unit}.")
         else:
             found.append(f"{what} was not measured.")
@@ -150,11 +150,12 @@ def year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
         scale_axes = figure.add_axes((LEFT, _SCALE_IN * 1.4 / height, SCALE_WIDTH, _SCALE_IN / height))
         draw_scale(scale_axes, steps, colours, none="not read", zero="nothing", ground=GAP)
 
+    read_days = plural(found["kwh"].count(), "day")
     best = found.filter(pl.col("kwh") == pl.col("kwh").max()).head(1)
     most = f", most on {best['local_date'][0]} with {energy_text(best['kwh'][0])}" if best.height else ""
     return draw_svg(
         draw,
         size=(WIDTH_IN, height),
         title=f"{clean(name)}: PV energy of each day of {year} up to {month_name(month)}",
-        description=f"Heat map: {found['kwh'].count()} days with a value{most}. A cross: no value. Pale: not read.",
+        description=f"Heat map: {read_days} with a value{most}. A cross: no value. Pale: not read.",
     )

@@ -74,7 +74,12 @@ class MonthReport:
         # Whether SMA was asked before the record begins is not known, unless a PU says so.
         known = bool(frames.units.height) or frames.record.knows(self._first)
         self._no_unit = "no PU" if known else "not known"
-        self._limit = frames.record.limit(self._first)
+        # A PU before the record's first day is one of another zone's calendar: then there is nothing to add.
+        self._limit = (
+            ""
+            if frames.units.height and not frames.record.knows(self._first)
+            else frames.record.limit(self._first)
+        )
         self._before = f"before {frames.record.begins}" if not known and frames.record.begins else ""
         self._facts = [
             ("Month", f"{self._first} to {self._last}, by each plant's own calendar"),
@@ -140,7 +145,7 @@ class MonthReport:
                 ),
                 ("Coverage of the expected time", percent(month.coverage), ""),
                 ("Consumption", *_energy(_sum(inside, "total_consumption_kwh"))),
-                ("Days with values", number(month.n_held - month.n_missing), f"of {month.n_days}"),
+                ("Days with PV values", number(month.n_held - month.n_missing), f"of {month.n_days}"),
                 ("PU fee of the month", costs.fee(row, self._no_unit), self._before),
             ],
             plots=plots(name, month, found.days, profile, clock),

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from pipeline.report import month_picture
-from pipeline.report.palette import HEAT, NIGHT, ROLES, SUN, SUN_PALE
+from pipeline.report.palette import HEAT, INK, LOAD, MUTED, NIGHT, PAPER, ROLES, SUN, SUN_PALE
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -217,6 +217,28 @@ def test_every_colour_has_its_dark_counterpart(day_rows: Rows, interval_rows: Ro
 def test_roles_have_colours_of_their_own() -> None:
     assert len({role.light for role in ROLES}) == len(ROLES)
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for role in ROLES for colour in (role.light, role.dark))
+
+
+def contrast(one: str, other: str) -> float:
+    """How much brighter one colour is than the other, by WCAG 2."""
+
+    def brightness(colour: str) -> float:
+        parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, bright = sorted((brightness(one), brightness(other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def test_letters_and_lines_stand_out_from_their_ground() -> None:
+    style = Path("pipeline/templates/page.css").read_text()
+    light, dark = re.findall(r"--ground: (#[0-9a-f]{6})", style)
+    for role, least in ((INK, 4.5), (MUTED, 4.5), (SUN, 3.0), (LOAD, 3.0)):
+        for own, grounds in ((role.light, (PAPER.light, light)), (role.dark, (PAPER.dark, dark))):
+            assert min(contrast(own, ground) for ground in grounds) >= least
+    words = [re.findall(rf"--{name}: (#[0-9a-f]{{6}})", style) for name in ("good", "warn", "bad")]
+    assert all(contrast(own, PAPER.light) >= 4.5 <= contrast(other, PAPER.dark) for own, other in words)
 
 
 @pytest.mark.parametrize(

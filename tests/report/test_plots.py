@@ -32,7 +32,7 @@ def test_the_year_is_drawn_up_to_the_month(day_rows: Rows, month: int) -> None:
     names = [name[:3] for name in MONTHS]
     assert [text for text in texts(svg) if text in names] == names[:month]
     assert f"PV energy of each day of 2021 up to {MONTHS[month - 1]} 2021</title>" in svg
-    assert "1 days with a value, most on 2021-" in svg
+    assert "1 day with a value, most on 2021-" in svg
 
 
 @pytest.mark.parametrize(
