@@ -8,6 +8,7 @@ import polars as pl
 from pipeline.hours import summarize_hours, summarize_profile
 from pipeline.timebase import days_frame
 from schemas import (
+    CoverageDaily,
     DeviceEnergyDaily,
     Devices,
     EnergyBalanceIntervals,
@@ -77,6 +78,9 @@ def fill(lake: Lake, plants: int, days: int) -> None:
     for model, frame in ((EnergyDaily, by_day), (KpiDaily, by_day)):
         for part in frame.partition_by("local_date"):
             _put(lake, model, part)
+    of_pv = by_day.with_columns(quantity=pl.lit("pv_generation"), energy_kwh="pv_generation_kwh")
+    for part in of_pv.partition_by("local_date"):
+        _put(lake, CoverageDaily, part)
     for part in by_day.join(inverters, how="cross").partition_by("local_date"):
         _put(lake, DeviceEnergyDaily, part)
     by_month = by_day.with_columns(month=pl.col("local_date").dt.truncate("1mo")).unique(

@@ -6,7 +6,8 @@
 -- plant_name: Name that the owner gave.
 -- local_date: Calendar day in the plant's own time zone.
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter; coverage_daily has that of each quantity. Unit: 1. Null: nothing was expected.
+-- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
+-- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover. Unit: 1. Null: no PV was expected, or stored before this was counted.
 -- bridged_h: Time for which a later row's power was taken, because rows before it may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
@@ -22,6 +23,7 @@ SELECT
     energy.local_date,
     energy.status,
     energy.coverage,
+    pv.coverage AS pv_generation_coverage,
     energy.bridged_h,
     energy.pv_generation_kwh,
     energy.pv_generation_kwh / nullif(plants.peak_power_kw, 0) AS specific_yield_kwh_per_kw,
@@ -33,4 +35,8 @@ SELECT
     energy.battery_discharging_kwh
 FROM energy_daily AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN coverage_daily AS pv
+    ON pv.plant_id = energy.plant_id
+    AND pv.local_date = energy.local_date
+    AND pv.quantity = 'pv_generation'
 ORDER BY month_of(energy.local_date), energy.plant_id, energy.local_date

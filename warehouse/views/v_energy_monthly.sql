@@ -8,7 +8,8 @@
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
 -- n_days: Days of the month that the warehouse holds. Unit: count.
 -- n_days_missing: Days of these with no row at all. Unit: count.
--- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter; coverage_daily has that of each quantity. Unit: 1. Null: nothing was expected.
+-- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
+-- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover, over the days as they are now. Unit: 1. Null: no PV was expected, or stored before this was counted.
 -- bridged_h: Time for which a later row's power was taken, because rows before it may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
@@ -20,6 +21,12 @@
 -- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: no battery, or nothing measured.
 -- closed_at: When the month was closed: its figures stay. Null: the month is open.
 -- pv_generation_adjustment_kwh: What its days add up to now beyond the closed PV generation. Unit: kWh. Null: the same, or the month is open.
+WITH pv AS (
+    SELECT plant_id, month_of(local_date) AS month, sum(covered_h) / nullif(sum(expected_h), 0) AS coverage
+    FROM coverage_daily
+    WHERE quantity = 'pv_generation'
+    GROUP BY ALL
+)
 SELECT
     energy.plant_id,
     plants.name AS plant_name,
@@ -28,6 +35,7 @@ SELECT
     energy.n_days,
     energy.n_days_missing,
     energy.coverage,
+    pv.coverage AS pv_generation_coverage,
     energy.bridged_h,
     energy.pv_generation_kwh,
     energy.pv_generation_kwh / nullif(plants.peak_power_kw, 0) AS specific_yield_kwh_per_kw,
@@ -41,6 +49,7 @@ SELECT
     adjustments.difference_kwh AS pv_generation_adjustment_kwh
 FROM energy_monthly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN pv ON pv.plant_id = energy.plant_id AND pv.month = energy.month
 LEFT JOIN adjustments
     ON adjustments.plant_id = energy.plant_id
     AND adjustments.month = energy.month

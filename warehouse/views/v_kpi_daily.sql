@@ -6,7 +6,8 @@
 -- plant_name: Name that the owner gave.
 -- local_date: Calendar day in the plant's own time zone.
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter; coverage_daily has that of each quantity. Unit: 1. Null: nothing was expected.
+-- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
+-- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover. Unit: 1. Null: no PV was expected, or stored before this was counted.
 -- irradiation_source: sensor, clear_sky (an upper bound, so performance ratios are lower bounds) or none.
 -- final_yield_kwh_per_kw: Final yield. Unit: kWh/kW. Null: see the reason in kpi_daily.
 -- reference_yield_h: Reference yield. Unit: h. Null: see the reason in kpi_daily.
@@ -24,6 +25,7 @@ SELECT
     kpi.local_date,
     kpi.status,
     kpi.coverage,
+    pv.coverage AS pv_generation_coverage,
     kpi.irradiation_source,
     kpi.final_yield_kwh_per_kw,
     kpi.reference_yield_h,
@@ -37,4 +39,8 @@ SELECT
     kpi.co2_avoided_kg
 FROM kpi_daily AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
+LEFT JOIN coverage_daily AS pv
+    ON pv.plant_id = kpi.plant_id
+    AND pv.local_date = kpi.local_date
+    AND pv.quantity = 'pv_generation'
 ORDER BY month_of(kpi.local_date), kpi.plant_id, kpi.local_date

@@ -6,7 +6,8 @@
 -- plant_name: Name that the owner gave.
 -- month: First day of the calendar month.
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter; coverage_daily has that of each quantity. Unit: 1. Null: nothing was expected.
+-- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
+-- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover, over the days as they are now. Unit: 1. Null: no PV was expected, or stored before this was counted.
 -- irradiation_source: sensor, clear_sky (an upper bound, so performance ratios are lower bounds) or none.
 -- final_yield_kwh_per_kw: Final yield. Unit: kWh/kW. Null: see the reason in kpi_monthly.
 -- reference_yield_h: Reference yield. Unit: h. Null: see the reason in kpi_monthly.
@@ -19,12 +20,19 @@
 -- self_consumption_rate: Self-consumption rate. Unit: 1. Null: see the reason in kpi_monthly.
 -- self_supply_rate: Self-supply rate (autarky). Unit: 1. Null: see the reason in kpi_monthly.
 -- co2_avoided_kg: CO2 avoided. Unit: kg. Null: see the reason in kpi_monthly.
+WITH pv AS (
+    SELECT plant_id, month_of(local_date) AS month, sum(covered_h) / nullif(sum(expected_h), 0) AS coverage
+    FROM coverage_daily
+    WHERE quantity = 'pv_generation'
+    GROUP BY ALL
+)
 SELECT
     kpi.plant_id,
     plants.name AS plant_name,
     kpi.month,
     kpi.status,
     kpi.coverage,
+    pv.coverage AS pv_generation_coverage,
     kpi.irradiation_source,
     kpi.final_yield_kwh_per_kw,
     kpi.reference_yield_h,
@@ -39,4 +47,5 @@ SELECT
     kpi.co2_avoided_kg
 FROM kpi_monthly AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
+LEFT JOIN pv ON pv.plant_id = kpi.plant_id AND pv.month = kpi.month
 ORDER BY kpi.month, plant_name, kpi.plant_id

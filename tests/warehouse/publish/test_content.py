@@ -12,8 +12,13 @@ from polars.testing import assert_frame_equal
 
 from schemas import (
     TABLES,
+    CoverageDaily,
     DeviceEnergyDaily,
     Devices,
+    EnergyDaily,
+    EnergyMonthly,
+    KpiDaily,
+    KpiMonthly,
     Plants,
     PvIntervals,
     Table,
@@ -22,7 +27,7 @@ from schemas import (
     polars_schema,
     storage,
 )
-from tests.warehouse.publish.conftest import FIRST, NOW, put
+from tests.warehouse.publish.conftest import FIRST, MONTH, NOW, SECOND, put
 from warehouse import contract
 from warehouse.ddl import create_file_view
 from warehouse.lake import Lake
@@ -228,6 +233,37 @@ def test_an_inverter_is_held_against_its_siblings(db: duckdb.DuckDBPyConnection)
         ("a2", 2.4, pytest.approx(2.4 / 3.2)),
         ("b1", None, None),
     ]
+
+
+def test_the_coverage_of_pv_counts_no_night(lake: Lake, tmp_path: Path) -> None:
+    """Half of the sun's ten hours are lost on the first day; the meter was read all the time."""
+    put(lake, Plants, [{"plant_id": "a", "name": "Alpha"}])
+    hours = {FIRST: 5.0, SECOND: 10.0}
+    days = [{"plant_id": "a", "local_date": day} for day in hours]
+    put(lake, EnergyDaily, [day | {"covered_h": 24.0, "expected_h": 24.0, "coverage": 1.0} for day in days])
+    put(lake, KpiDaily, days)
+    put(
+        lake,
+        CoverageDaily,
+        [
+            {"plant_id": "a", "local_date": day, "quantity": quantity, "covered_h": covered}
+            | {"expected_h": expected, "coverage": covered / expected}
+            for day in hours
+            for quantity, covered, expected in (
+                ("pv_generation", hours[day], 10.0),
+                ("grid_feed_in", 24.0, 24.0),
+            )
+        ],
+    )
+    month = {"plant_id": "a", "month": MONTH, "n_days": 2}
+    put(lake, EnergyMonthly, [month])
+    put(lake, KpiMonthly, [month])
+    publish(lake, tmp_path / "x.duckdb", now=NOW, version="1")
+    with connect(tmp_path / "x.duckdb") as db:
+        for daily, monthly in (("v_energy_daily", "v_energy_monthly"), ("v_kpi_daily", "v_kpi_monthly")):
+            found = db.execute(f"SELECT pv_generation_coverage FROM {daily} ORDER BY local_date").fetchall()
+            assert found == [(0.5,), (1.0,)]
+            assert db.execute(f"SELECT pv_generation_coverage FROM {monthly}").fetchall() == [(0.75,)]
 
 
 def test_an_inverter_with_a_gap_is_held_against_none(lake: Lake, tmp_path: Path) -> None:
