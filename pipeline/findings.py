@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.due import DELAY
+from pipeline.words import plural
 
 # A plant without a meter sends no row from sunset to sunrise: 17 hours in a northern winter, and an hour until the tick
 # that reads its first one. Classic plants are read once a day, when the day of the last zone is closed.
@@ -44,7 +45,9 @@ def day_is_complete(day: dt.date, daily: pl.DataFrame) -> Finding:
             facts=facts,
         )
     if not counts["missing"] and not counts["partial"]:
-        return Finding(passed=True, text=f"{day}: {daily.height} plants, none with a gap.", facts=facts)
+        return Finding(
+            passed=True, text=f"{day}: {plural(daily.height, 'plant')}, none with a gap.", facts=facts
+        )
     worst = daily.filter(pl.col("status").is_in(["missing", "partial"])).sort("coverage", "plant_id")
     named = ", ".join(worst["plant_id"].head(SHOWN))
     return Finding(
@@ -72,7 +75,8 @@ def nothing_stands_out(lacking: pl.DataFrame, first: dt.date, last: dt.date) -> 
     return Finding(
         passed=False,
         severe=oldest <= last - LATE,
-        text=f"{again.height} plant-days are missing ({days} days, {plants} plants, the oldest {oldest}). The schedule "
+        text=f"{plural(again.height, 'plant-day')} {'is' if again.height == 1 else 'are'} missing "
+        f"({plural(days, 'day')}, {plural(plants, 'plant')}, the oldest {oldest}). The schedule "
         f"'closing' tries each five times; after that run 'sunledger backfill --from {oldest} --to {last}', or look at "
         f"quarantine for the reason.",
         facts=facts,
@@ -100,7 +104,7 @@ def is_fresh(newest: pl.DataFrame, now: dt.datetime) -> Finding:
             f"their runs end well, and what 'sunledger doctor' says."
         )
     else:
-        text = f"{late.height} plants have sent nothing for long ({named}): look at their portal pages."
+        text = f"{plural(late.height, 'plant')} sent nothing for long ({named}): look at the portal pages."
     return Finding(passed=False, severe=bool(dead), text=text, facts=facts)
 
 

@@ -14,6 +14,7 @@ from pipeline.steps.base import BALANCE, Report, settled
 from pipeline.steps.changes import QUANTITIES
 from pipeline.steps.vendor import end_of_month
 from pipeline.thresholds import load_thresholds
+from pipeline.words import plural
 from schemas import (
     DcEnergyIntervals,
     EnergyDaily,
@@ -89,8 +90,8 @@ def reconciles(runtime: Runtime) -> Finding:
         )
     return Finding(
         passed=False,
-        text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {odd['plant_id'].n_unique()} plants differ from "
-        "SMA's own by more than gaps and rounding explain. Look at the table reconciliation; nothing was repaired.",
+        text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {plural(odd['plant_id'].n_unique(), 'plant')} "
+        "differ from SMA's own by more than gaps and rounding explain. Look at the table reconciliation; nothing was repaired.",
         facts=counts,
     )
 

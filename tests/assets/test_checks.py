@@ -117,7 +117,7 @@ def newest(**hours: float | None) -> pl.DataFrame:
             {"ennexos_1": 1.0, "ennexos_2": 19.0},
             False,
             False,
-            "1 plants have sent nothing for long (ennexos_2)",
+            "1 plant sent nothing for long (ennexos_2)",
         ),
         ({"ennexos_1": 19.0, "classic_1": 20.0}, False, True, "No plant of ennexos has new data"),
         ({"classic_1": None}, False, True, "No plant of classic"),
