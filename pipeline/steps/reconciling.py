@@ -91,7 +91,8 @@ def reconciles(runtime: Runtime) -> Finding:
     return Finding(
         passed=False,
         text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {plural(odd['plant_id'].n_unique(), 'plant')} "
-        "differ from SMA's own by more than gaps and rounding explain. Look at the table reconciliation; nothing was repaired.",
+        "differ from SMA's own by more than gaps and rounding explain. Look at the table reconciliation; nothing was "
+        "repaired.",
         facts=counts,
     )
 
