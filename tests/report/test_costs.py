@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipeline.errors import UsageError
 from pipeline.report.tables import file_of
 from pipeline.reporting import report
 from tests.report.fleet import OCTOBER
@@ -74,6 +75,17 @@ def test_classes_come_smallest_first_and_what_has_no_price_last(file: Path, tmp_
 def test_pu_without_a_price_are_not_free(file: Path, tmp_path: Path) -> None:
     put_units(file, ("1", None))
     assert "Fees of the month unpriced" in pages(file, tmp_path / "out")["index.html"].text
+
+
+def test_a_month_with_nothing_but_pu_of_strangers_is_reported(file: Path, tmp_path: Path) -> None:
+    put_units(file, ("gone", "4.25"), month=dt.date(2021, 12, 1))
+    found = pages(file, tmp_path / "out", month=dt.date(2021, 12, 1))
+    assert set(found) == {"index.html"}
+    assert table(found["index.html"], "Class", "PU")[-1] == ["All", "1", "10", "4.25 EUR"]
+    assert table(found["index.html"], "System")[0][0] == "gone"
+    assert "There is no PV energy of December 2021: none of its days was read." in found["index.html"].text
+    with pytest.raises(UsageError, match="neither energy nor PU of 2021-12"):
+        pages(file, tmp_path / "out", "1", month=dt.date(2021, 12, 1))
 
 
 def test_a_report_of_some_plants_has_the_pu_of_these_alone(file: Path, tmp_path: Path) -> None:
