@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import UsageError
+from pipeline.words import plural
 from warehouse.asked import record_begins
 from warehouse.ddl import identifier
 from warehouse.export import FORMATS, Exported, export
@@ -176,7 +177,7 @@ def _figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list[str]
         else "all unpriced"
     )
     return [
-        f"{plants} plants, {energy}; {coverage}; {unsure} of them are not complete.",
+        f"{plural(plants, 'plant')}, {energy}; {coverage}; {unsure} of them are not complete.",
         " ".join(filter(None, [f"{units} PU, {price}." if units else "", _record(connection, month, units)])),
     ]
 

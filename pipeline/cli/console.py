@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.words import plural
+
 # A pipe has no width; this keeps the widest table on one line a row.
 PIPE_WIDTH = 2000
 # Results go to standard output, all else to standard error, so that a result can be piped.
@@ -31,14 +33,14 @@ def complain(text: str) -> None:
 class Bars:
     """Progress of steps that take long: one bar on a terminal, a line when a part begins elsewhere."""
 
-    def __init__(self, unit: str = "requests") -> None:
+    def __init__(self, unit: str = "request") -> None:
         self._unit = unit
         self._terminal = err.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn(f"{unit}s"),
             TimeElapsedColumn(),
             console=err,
             transient=True,
@@ -62,7 +64,7 @@ class Bars:
             description = f"{label} {step.removeprefix('raw_')}"
             self._progress.reset(self._task, total=total, description=description, visible=True)
         else:
-            say(f"{label} {step}: {total} {self._unit}")
+            say(f"{label} {step}: {plural(total, self._unit)}")
 
     def advance(self, step: str, count: int = 1) -> None:  # noqa: ARG002 - one bar serves all steps
         """So many more are done."""

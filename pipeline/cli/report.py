@@ -32,7 +32,7 @@ def report(
 
     first = month_of("--month", month)
     only = [word for plant in plants or [] for word in plant.split(",") if word]
-    with connect(load_settings().warehouse) as connection, Bars("plants") as bars:
+    with connect(load_settings().warehouse) as connection, Bars("plant") as bars:
         done = write(connection, first, output or Path(f"report-{month}"), only, bars)
     say(
         f"Wrote the fleet and {plural(done.plants, 'plant')} to {done.index.parent}. Open {done.index} in a browser."

@@ -25,7 +25,8 @@ from pipeline.report.heat import (
 from pipeline.report.month import HOURS, ends_of
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
-from pipeline.report.text import LARGE, MONTHS, clean, energy_text, month_name, plural
+from pipeline.report.text import LARGE, MONTHS, clean, energy_text, month_name
+from pipeline.words import plural
 
 _PROFILE_IN = 2.7
 _DAYS = 31

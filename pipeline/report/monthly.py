@@ -13,7 +13,8 @@ from pipeline.report.month import Month, ends_of, month_from
 from pipeline.report.plots import plots
 from pipeline.report.record import Record
 from pipeline.report.sheet import Sheet, Table, render
-from pipeline.report.text import clean, month_name, number, percent, plural
+from pipeline.report.text import clean, month_name, number, percent
+from pipeline.words import plural
 
 INDEX = "index.html"
 _COMPLETE = (

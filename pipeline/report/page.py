@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from pipeline.report.palette import GAP_LINE, INK, MUTED, PAPER, RULE, SUN
 from pipeline.report.svg import FONTS
-from pipeline.report.text import clean, clock, month_name, number, percent, plural, share_of
+from pipeline.report.text import clean, clock, month_name, number, percent, share_of
+from pipeline.words import plural
 
 COLOURS = {"paper": PAPER, "ink": INK, "muted": MUTED, "rule": RULE, "sun": SUN, "gap-line": GAP_LINE}
 

@@ -7,7 +7,8 @@ from pipeline.report.charts import profile_picture, year_picture
 from pipeline.report.month import Month
 from pipeline.report.picture import draw_month
 from pipeline.report.sheet import Plot, drawing
-from pipeline.report.text import month_name, number, plural
+from pipeline.report.text import month_name, number
+from pipeline.words import plural
 
 
 def plots(name: str, month: Month, days: pl.DataFrame, profile: pl.DataFrame, clock: str) -> list[Plot]:

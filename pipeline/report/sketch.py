@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from pipeline.report.palette import GAP_LINE, INK, LOAD, MUTED, PAPER, SUN
+from pipeline.words import plural
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 200, 72, 20, 24, 22
 HOURS = 24
@@ -72,7 +73,7 @@ def fleet_picture(daily: pl.DataFrame, day: dt.date) -> str:
     found = bars.agg(pl.col("made").mean(), pl.col("order").max()).rows()
     top = _top(max((made or 0 for _, made, _ in found), default=0))
     several = f", each bar {each} plants" if each > 1 else ""
-    parts = list(_frame(f"{day}: {ranked.height} plants by yield{several}", f"{top:g} kWh/kW"))
+    parts = list(_frame(f"{day}: {plural(ranked.height, 'plant')} by yield{several}", f"{top:g} kWh/kW"))
     colours, wide = list(STATUSES.values()), (WIDTH - LEFT - RIGHT) / max(len(found), 1)
     for place, made, worst in found:
         tall = max((made or 0) / top * (HEIGHT - TOP - BOTTOM), 2)

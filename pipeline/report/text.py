@@ -85,11 +85,6 @@ def month_name(month: date, *, short: bool = False) -> str:
     return f"{name[:3] if short else name} {month.year}"
 
 
-def plural(count: int, noun: str) -> str:
-    """A count and its noun: 1 plant, 1,200 plants."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def clean(name: str) -> str:
     """A name as one line without characters that a page can't hold; not escaped yet."""
     visible = _DIRECTION.sub("", _NOT_XML.sub(" ", name))

@@ -191,7 +191,7 @@ def test_the_command_says_where_the_pages_are(
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["report", "--month", "2021-10", "--plants", "2"])
     assert done.exit_code == 0
-    assert "2021-10 report: 1 plants" in done.stderr
+    assert "2021-10 report: 1 plant\n" in done.stderr
     assert len(list((tmp_path / "report-2021-10").iterdir())) == 2
 
 

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from pipeline.report.text import clean, clock, month_name, number, percent, plural, ratio, share_of, shorten
+from pipeline.report.text import clean, clock, month_name, number, percent, ratio, share_of, shorten
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,6 @@ def test_lengths_of_time_are_hours_and_minutes(minutes: float | None, signed: bo
 def test_months_are_english_words() -> None:
     assert month_name(date(2021, 10, 31)) == "October 2021"
     assert month_name(date(2025, 5, 1), short=True) == "May 2025"
-
-
-def test_one_thing_is_singular() -> None:
-    assert (plural(1, "day"), plural(0, "day"), plural(1200, "day")) == ("1 day", "0 days", "1,200 days")
 
 
 def test_names_become_one_harmless_line() -> None:
