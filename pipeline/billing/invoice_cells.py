@@ -110,7 +110,7 @@ def amount() -> pl.Expr:
 
     A minus may stand behind the figure or be a pair of brackets, as accounts have it.
     """
-    bare = pl.col("amount").str.replace_all(r"(?i)eur|usd|us\$|[€$\s\u00a0\u202f'’]", "")
+    bare = pl.col("amount").str.replace_all(r"(?i)eur|usd|us\$|chf|gbp|[€$£\s\u00a0\u202f'’]", "")
     bare = bare.str.replace_all(r"[−–]", "-").str.replace(r"^\((.+)\)$|^(.+)-$", "-${1}${2}")
     plain = bare.str.contains(r"^[+-]?(\d+|\d+[.,](\d{1,2}|\d{4,})|0[.,]\d{3})$")
     german = bare.str.contains(r"^[+-]?\d{1,3}(\.\d{3})+,\d+$|^[+-]?\d{1,3}(\.\d{3}){2,}$")
@@ -137,8 +137,8 @@ def why_no_amount(text: str) -> str:
 
 
 def other_currency(text: pl.Expr, currency: str) -> pl.Expr:
-    """Whether the text names a currency of SMA's price lists, EUR or USD, that is not this one."""
-    signs = {"EUR": "€|eur", "USD": r"us\$|usd"}
+    """Whether the text names a currency that is not this one."""
+    signs = {"EUR": "€|eur", "USD": r"us\$|usd", "CHF": "chf", "GBP": "£|gbp"}
     others = [sign for code, sign in signs.items() if code != currency]
     # Other countries' currencies are dollars, too.
     return text.str.to_lowercase().str.contains("|".join([*others, *([r"\$"] if currency == "EUR" else [])]))

@@ -48,12 +48,14 @@ class InvoiceFile:
     """An invoice that was read.
 
     `lines` has line (of the file), plant_id, month, capacity_class (null: not given) and amount_eur. `totals` are the
-    invoice's own sums. `ignored` are other lines that name no plant, such as taxes and Live plans.
+    invoice's own sums. `ignored` are other lines that name no plant, such as taxes and Live plans, and `ignored_eur`
+    their amounts, as far as they have any that can be read.
     """
 
     lines: pl.DataFrame
     totals: tuple[Decimal, ...]
     ignored: tuple[int, ...]
+    ignored_eur: tuple[Decimal, ...]
 
 
 def read_invoice(path: Path, currency: str, latest: dt.date) -> InvoiceFile:
@@ -165,8 +167,11 @@ class _Columns:
         )
         if not found.height:
             raise UsageError(f"The invoice {self._path} has headings and no line below them.")
-        ignored = other.join(totals, on="line", how="anti", maintain_order="left")["line"]
-        return InvoiceFile(found, tuple(self._amounts(totals)), tuple(ignored))
+        ignored = other.join(totals, on="line", how="anti", maintain_order="left")
+        amounts_of_them = ignored.select(cells.amount().cast(CENTS)).to_series().drop_nulls()
+        return InvoiceFile(
+            found, tuple(self._amounts(totals)), tuple(ignored["line"]), tuple(amounts_of_them)
+        )
 
     def _refuse_headings(self) -> None:
         """Refuse amounts that would be compared with the wrong ones of ours. Raises UsageError."""

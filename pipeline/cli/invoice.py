@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from decimal import Decimal
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
@@ -53,7 +54,7 @@ def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.da
     if differing.height:
         _show_lines(differing, begin, end)
     _show_kinds(found, currency)
-    n_unpriced = found.filter(pl.col("kind") != THEIRS, pl.col("ours_eur").is_null()).height
+    n_unpriced = found.filter(~pl.col("kind").is_in([THEIRS, AGREED]), pl.col("ours_eur").is_null()).height
     if n_unpriced:
         out.print(
             f"PU without a price here (?), which count as nothing in our sums: {n_unpriced}.", soft_wrap=True
@@ -111,9 +112,13 @@ def _show_kinds(found: pl.DataFrame, currency: str) -> None:
 
 
 def _of_total(invoice: InvoiceFile) -> list[str]:
-    """What is wrong with the invoice's own sums, if it has any: one of them must be that of its lines."""
+    """What is wrong with the invoice's own sums, if it has any: one of them must be that of its lines.
+
+    Lines that name no plant, such as a Live plan and taxes, may be in it, as far as they stand above it.
+    """
     lines = Decimal(invoice.lines["amount_eur"].sum())
-    if not invoice.totals or lines in invoice.totals:
+    sums_of_lines = accumulate(invoice.ignored_eur, initial=lines)
+    if not invoice.totals or not {*sums_of_lines}.isdisjoint(invoice.totals):
         return []
     sums = " and ".join(map(_money, invoice.totals))
     own = f"own sum, {sums}, is not" if len(invoice.totals) == 1 else f"own sums, {sums}, are not"

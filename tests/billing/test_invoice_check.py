@@ -293,3 +293,31 @@ def test_wrong_usage_is_told_before_anything_is_compared(home: Path) -> None:
         check_file(own, "2026-11", "2026-10", None)
     with pytest.raises(UsageError, match="names no format"):
         check_file(own, None, None, home / "lines.doc")
+
+
+@pytest.mark.parametrize(
+    ("below", "code"),
+    [
+        # A Live plan is on the invoice and in its sum; tax is in the second sum.
+        ("Live API,2027-01,,100.00\nTotal,,,116.50\n", 0),
+        ("Live API,2027-01,,100.00\nTotal net,,,116.50\nVAT 19 %,,,22.14\nTotal,,,138.64\n", 0),
+        ("VAT 19 %,,,3.14\nTotal,,,19.64\n", 0),
+        ("Live API,2027-01,,100.00\nTotal,,,117.50\n", 3),
+    ],
+)
+def test_lines_without_a_plant_may_be_in_the_invoice_s_sum(home: Path, below: str, code: int) -> None:
+    own = home / "own.csv"
+    own.write_text(f"plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\n{below}")
+    assert check_file(own, None, None, None) == code
+
+
+def test_a_system_of_theirs_alone_is_no_pu_of_ours_without_a_price(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = home / "own.csv"
+    own.write_text(
+        "plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\n4711,2027-01,20-99,16.50\n"
+        "4711,2027-01,20-99,-16.50\n"
+    )
+    assert check_file(own, None, None, None) == 0
+    assert "PU without a price here" not in capsys.readouterr().out
