@@ -5,6 +5,11 @@ import datetime as dt
 import duckdb
 import polars as pl
 
+from pipeline.errors import UsageError
+from pipeline.words import plural
+
+# More months in a message than anybody reads.
+MOST = 12
 # The record itself, and the PU that were counted from it, of which the requests may have been deleted since.
 _BEGINS = """
 SELECT CAST(timezone('UTC', min(moment)) AS DATE)
@@ -16,6 +21,22 @@ def units(connection: duckdb.DuckDBPyConnection, month: dt.date) -> pl.DataFrame
     """Every row of billing_units of the month, also of systems that the table plants does not have."""
     query = "SELECT * FROM billing_units WHERE month = ? ORDER BY plant_id"
     return connection.execute(query, [month]).pl()
+
+
+def months(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
+    """The months that the file has energy or PU of, sorted."""
+    query = "SELECT month FROM energy_monthly UNION SELECT month FROM billing_units ORDER BY month"
+    return [month for (month,) in connection.execute(query).fetchall()]
+
+
+def nothing_of(connection: duckdb.DuckDBPyConnection, month: dt.date) -> UsageError:
+    """The error for a month that the file has neither energy nor PU of: which ones it has."""
+    known = months(connection)
+    there = (
+        f"it has those of {', '.join(f'{one:%Y-%m}' for one in known[-MOST:])}" if known else "it is empty"
+    )
+    more = f" and {plural(len(known) - MOST, 'month')} before" if len(known) > MOST else ""
+    return UsageError(f"The warehouse has neither energy nor PU of {month:%Y-%m}; {there}{more}.")
 
 
 def record_begins(connection: duckdb.DuckDBPyConnection) -> dt.date | None:

@@ -57,9 +57,7 @@ def format_of(path: Path, form: str | None = None) -> str:
     """The format by its name, or by the file's. Raises UsageError."""
     found = form or path.suffix.removeprefix(".").lower()
     if found not in FORMATS:
-        raise UsageError(
-            f"{path} names no format: end it with .csv, .parquet or .xlsx, or give --format csv, parquet or xlsx."
-        )
+        raise UsageError(f"{path} names no format: end it with .csv, .parquet or .xlsx.")
     return found
 
 

@@ -9,6 +9,7 @@ import duckdb
 import polars as pl
 
 from pipeline.errors import UsageError
+from warehouse.asked import nothing_of
 from warehouse.ddl import identifier
 
 PLANT_COLUMNS = "plant_id, name, backend, timezone, peak_power_kw, ac_power_kw, capacity_class, start_up"
@@ -146,12 +147,13 @@ def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequ
     """
     known = {plant for (plant,) in connection.execute("SELECT plant_id FROM plants").fetchall()}
     if unknown := sorted(set(only) - known):
-        raise UsageError(f"Plant {unknown[0]} is not in the warehouse: take ids from the table plants.")
-    found = connection.execute(
-        "SELECT month, plant_id FROM energy_monthly UNION SELECT month, plant_id FROM billing_units ORDER BY ALL"
-    ).fetchall()
-    here = {plant for of, plant in found if of == month} & known
+        raise UsageError(
+            f"Plant {unknown[0]} is not in the table plants: take ids from there. PU of a system that is no plant here "
+            "are on the page of the whole fleet."
+        )
+    of_month = "SELECT plant_id FROM {} WHERE month = $month"
+    query = f"{of_month.format('energy_monthly')} UNION {of_month.format('billing_units')}"
+    here = {plant for (plant,) in connection.execute(query, {"month": month}).fetchall()} & known
     if not here:
-        months = f"it has {found[0][0]:%Y-%m} to {found[-1][0]:%Y-%m}" if found else "it is empty"
-        raise UsageError(f"The warehouse has neither energy nor PU of {month:%Y-%m}; {months}.")
+        raise nothing_of(connection, month)
     return MonthRows(connection, month, sorted(set(only) or here))

@@ -9,7 +9,7 @@ import duckdb
 
 from pipeline.errors import UsageError
 from pipeline.words import plural
-from warehouse.asked import record_begins
+from warehouse.asked import months, nothing_of, record_begins
 from warehouse.ddl import identifier
 from warehouse.export import FORMATS, Exported, export
 from warehouse.folder import replaced
@@ -95,7 +95,8 @@ SHEETS = (
 def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, form: str) -> list[Exported]:
     """Write the month's files and a README into `folder`, which is there whole or as it was.
 
-    Raises UsageError for a month without energy and PU, and for a folder that holds something else.
+    Raises UsageError for a month without energy, PU and an invoice of its quarter, and for a folder that holds
+    something else.
     """
     folder = folder.absolute()
     _refuse(connection, month, folder)
@@ -109,15 +110,11 @@ def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path)
     ours = {README, *(f"{sheet.name}.{form}" for sheet in SHEETS for form in FORMATS)}
     if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= ours):
         raise UsageError(f"{folder} holds something else: choose another --folder for the pack.")
-    known = [
-        day
-        for (day,) in connection.execute(
-            "SELECT month FROM energy_monthly UNION SELECT month FROM billing_units ORDER BY month"
-        ).fetchall()
-    ]
-    if month not in known:
-        months = f"it has {known[0]:%Y-%m} to {known[-1]:%Y-%m}" if known else "it is empty"
-        raise UsageError(f"The warehouse has neither energy nor PU of {month:%Y-%m}; {months}.")
+    quarter = "SELECT count(*) FROM invoices WHERE year = ? AND quarter = ?"
+    ((invoiced,),) = connection.execute(quarter, [month.year, (month.month + 2) // 3]).fetchall()
+    # The last month of a quarter may have nothing of its own, and the quarter's invoice all the same.
+    if not invoiced and month not in months(connection):
+        raise nothing_of(connection, month)
 
 
 def _query(sheet: Sheet, month: dt.date) -> str:

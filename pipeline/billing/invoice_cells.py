@@ -53,7 +53,7 @@ def why_no_month(text: str, latest: dt.date) -> str:
     """What is wrong with the text of a month."""
     later = pl.select(pl.lit(text).alias("month")).select(_any_month()).item()
     if later is not None:
-        return f"would be {later:%Y-%m}, and months after {latest:%Y-%m} can't be billed yet; write it as 2026-10"
+        return f"would be {later:%Y-%m}, and months after {latest:%Y-%m} can't be billed yet; correct it"
     if len(re.findall(_DATE, text)) > 1:
         return "is not one whole month, first to last day, and a PU is a month; write a line for each, as 2026-10"
     name = re.match(r"^([^\W\d]+)[\s.-]*\d\d$", text)

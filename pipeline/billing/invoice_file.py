@@ -177,7 +177,7 @@ class _Columns:
         """Refuse amounts that would be compared with the wrong ones of ours. Raises UsageError."""
         first, *others = amounts(self._names)
         name = self._names[first.place].strip()
-        twins = [other for other in others if other[:2] == first[:2]]
+        twins = [other for other in others if other[:2] == first[:2] or first.may_be_of_one(other)]
         if twins:
             second = self._names[twins[0].place].strip()
             raise UsageError(

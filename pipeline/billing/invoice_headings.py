@@ -22,6 +22,9 @@ AMOUNTS = (
     "fee", "amount", "betrag", "entgelt", "gebühr", "line total", "total price", "gesamtpreis", "price", "preis", "",
     "total amount", "gesamtbetrag", "total", "sum", "summe", "gesamt",
 )  # fmt: skip
+# What may be the price of one unit, beside what may be that of all of them.
+PRICES = ("price", "preis")
+SUMS = ("total amount", "gesamtbetrag", "total", "sum", "summe", "gesamt")
 AMOUNT = "amount"
 NEEDED = ("plant", "month", AMOUNT)
 
@@ -45,6 +48,10 @@ class Column(NamedTuple):
     def with_tax(self) -> bool:
         """Whether its heading says that tax is in the amounts."""
         return self.tax == 2  # noqa: PLR2004 - see above
+
+    def may_be_of_one(self, other: "Column") -> bool:
+        """Whether this may be the price of one of several, and the other what they cost together."""
+        return self.tax == other.tax and AMOUNTS[self.name] in PRICES and AMOUNTS[other.name] in SUMS
 
 
 def roles(cells: Sequence[str]) -> dict[str, int]:

@@ -138,6 +138,7 @@ def test_an_amount_is_the_same_in_every_writing(cents: int) -> None:
         ("plant;month;fee\n1;2026-10;99999999999999999999\n", "is no amount"),
         ("plant;month;fee\n1;2026-10;$ 16.50\n", "line 2, column 'fee': .* another currency than the price list"),
         ("plant;month;fee in USD\n1;2026-10;16.50\n", "column 'fee in USD': is another currency"),
+        ("Anlage;Monat;Preis;Summe\n1;2026-10;8,25;16,50\n", "two columns of amounts, 'Preis' and 'Summe': delete"),
         ("plant;month;Amount CHF\n1;2026-10;16.50\n", "column 'Amount CHF': is another currency"),
         ("plant;month;Amount (GBP)\n1;2026-10;16.50\n", r"column 'Amount \(GBP\)': is another currency"),
         ("plant;month;fee\n1;2026-10;£16.50\n", "line 2, column 'fee': .* another currency than the price list"),
@@ -187,7 +188,6 @@ def test_what_cannot_be_read_is_told_by_line_and_column(tmp_path: Path, text: st
         "Amount;Net amount",
         "Betrag inkl. 19 % USt;Betrag",
         "USt-Betrag;Betrag ohne USt (EUR)",
-        "Total;Price",
         "Bruttobetrag;Nettobetrag in EUR",
     ],
 )

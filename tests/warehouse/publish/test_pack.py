@@ -94,6 +94,21 @@ def test_no_word_of_pu_goes_beyond_the_record(
     assert said in (tmp_path / "pack" / "README.md").read_text()
 
 
+def test_a_month_with_its_quarter_s_invoice_alone_is_packed(published: Published, tmp_path: Path) -> None:
+    file = shutil.copy(published.path, tmp_path / "sunledger.duckdb")
+    money = ("units_eur", "live_eur", "fees_eur", "carried_in_eur", "invoiced_eur", "carried_out_eur")
+    with duckdb.connect(str(file)) as writer:
+        writer.execute(
+            "INSERT INTO invoices BY NAME SELECT 2021 AS year, 3 AS quarter, 0 AS n_units, 0 AS n_unpriced, "
+            f"{', '.join(f'12.45 AS {name}' for name in money)}, 'carried' AS decision, true AS is_closed, "
+            "'EUR' AS currency"
+        )
+    with connect(file) as connection:
+        done = pack(connection, dt.date(2021, 9, 1), tmp_path / "pack", "csv")
+    assert {one.path.stem: one.rows for one in done}["invoices"] == 1
+    assert "0 plants, nothing measured" in (tmp_path / "pack" / "README.md").read_text()
+
+
 def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(
     db: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
@@ -112,6 +127,6 @@ def test_a_folder_with_something_else_is_not_touched(db: duckdb.DuckDBPyConnecti
 
 
 def test_a_month_that_the_warehouse_has_not(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="neither energy nor PU of 2021-09; it has 2021-10 to 2021-10"):
+    with pytest.raises(UsageError, match="neither energy nor PU of 2021-09; it has those of 2021-10"):
         pack(db, dt.date(2021, 9, 1), tmp_path / "pack", "csv")
     assert list(tmp_path.iterdir()) == []
