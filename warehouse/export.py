@@ -69,9 +69,8 @@ def export(connection: Connection, query: str, path: Path, form: str | None = No
     """
     form = format_of(path, form)
     path = place_of(path)
-    if str(path) in {
-        file for (file,) in connection.execute("SELECT path FROM duckdb_databases()").fetchall()
-    }:
+    files = connection.execute("SELECT path FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
+    if path in {Path(file).resolve() for (file,) in files}:
         raise UsageError(f"{path} is the warehouse itself: name another file.")
     query = _one_select(connection, query)
     try:

@@ -241,8 +241,9 @@ def test_who_may_read_a_file_stays_when_it_is_replaced(db: duckdb.DuckDBPyConnec
 
 
 def test_the_warehouse_itself_is_never_replaced_by_an_export(tmp_path: Path) -> None:
-    file = tmp_path / "x.duckdb"
-    with duckdb.connect(str(file)) as db, pytest.raises(UsageError, match="is the warehouse itself"):
+    file, link = tmp_path / "x.duckdb", tmp_path / "link.duckdb"
+    link.symlink_to(file)
+    with duckdb.connect(str(link)) as db, pytest.raises(UsageError, match="is the warehouse itself"):
         export(db, "SELECT 1 AS x", file, "csv")
 
 
