@@ -36,6 +36,9 @@ MONTHS = {
 # The first year that may be written with two digits. Spreadsheets show a day of October as Oct-05 or Oct-31 as well.
 FIRST_SHORT_YEAR = "20"
 
+# How a currency is written, by its code.
+CURRENCIES = {"EUR": "€|eur", "USD": r"us\$|usd", "CHF": "chf", "GBP": "£|gbp"}
+
 _DATE = r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{4}"
 _PERIOD = rf"^(?<first>{_DATE})\s*(?:-|–|—|/|to|bis)\s*(?<last>{_DATE})$"
 _MIDNIGHT = r"[t ]00:00(:00(\.0+)?)?z?$"
@@ -110,7 +113,8 @@ def amount() -> pl.Expr:
 
     A minus may stand behind the figure or be a pair of brackets, as accounts have it.
     """
-    bare = pl.col("amount").str.replace_all(r"(?i)eur|usd|us\$|chf|gbp|[€$£\s\u00a0\u202f'’]", "")
+    signs = "|".join(CURRENCIES.values())
+    bare = pl.col("amount").str.replace_all(rf"(?i){signs}|[$\s\u00a0\u202f'’]", "")
     bare = bare.str.replace_all(r"[−–]", "-").str.replace(r"^\((.+)\)$|^(.+)-$", "-${1}${2}")
     plain = bare.str.contains(r"^[+-]?(\d+|\d+[.,](\d{1,2}|\d{4,})|0[.,]\d{3})$")
     german = bare.str.contains(r"^[+-]?\d{1,3}(\.\d{3})+,\d+$|^[+-]?\d{1,3}(\.\d{3}){2,}$")
@@ -138,8 +142,7 @@ def why_no_amount(text: str) -> str:
 
 def other_currency(text: pl.Expr, currency: str) -> pl.Expr:
     """Whether the text names a currency that is not this one."""
-    signs = {"EUR": "€|eur", "USD": r"us\$|usd", "CHF": "chf", "GBP": "£|gbp"}
-    others = [sign for code, sign in signs.items() if code != currency]
+    others = [sign for code, sign in CURRENCIES.items() if code != currency]
     # Other countries' currencies are dollars, too.
     return text.str.to_lowercase().str.contains("|".join([*others, *([r"\$"] if currency == "EUR" else [])]))
 

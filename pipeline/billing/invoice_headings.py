@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from pipeline.billing.invoice_cells import CURRENCIES
+
 # What a heading may be, the surest first: lower case, without signs and what is in brackets.
 HEADINGS: Mapping[str, tuple[str, ...]] = {
     "plant": (
@@ -31,7 +33,7 @@ NEEDED = ("plant", "month", AMOUNT)
 _TAX = r"( \d+)?( (vat|tax|mwst|ust|mehrwertsteuer|umsatzsteuer))?( \d+)?"
 _NET = re.compile(rf"netto|\b(net|excl|excluding|exkl|ohne|zzgl|without)\b{_TAX}")
 _GROSS = re.compile(rf"brutto|\b(gross|incl|including|inkl|einschl|mit|with)\b{_TAX}")
-_CURRENCY = re.compile(r"\b(in )?(eur|euro|usd|us|chf|gbp)\b")
+_CURRENCY = re.compile(rf"\b(in )?({'|'.join(CURRENCIES).lower()}|euro|us)\b")
 
 
 class Column(NamedTuple):
