@@ -49,7 +49,7 @@ def report(
     """
     folder = folder.absolute()
     _refuse(folder)
-    found = _found(connection, month, only)
+    found = month_rows(connection, month, only)
     moved = successors(asked.moves(connection))
     fleet = newest_ids(found.plant_ids, moved)
     rows = replace(found, plant_ids=all_ids(fleet, moved))
@@ -81,16 +81,6 @@ def reported_month(text: str, now: dt.datetime) -> dt.date:
         return dt.datetime.strptime(f"{text}-01", "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
     except ValueError:
         raise UsageError(f"{text} is not a month: write it as YYYY-MM, as in 2026-10.") from None
-
-
-def _found(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequence[str]) -> MonthRows:
-    """The month's rows; of no plant where all that the file has of it is PU of systems that are no plants."""
-    try:
-        return month_rows(connection, month, only)
-    except UsageError:
-        if only or not asked.units(connection, month).height:
-            raise
-        return MonthRows(connection, month, [])
 
 
 def _refuse(folder: Path) -> None:

@@ -74,10 +74,6 @@ class MonthRows:
         """Rows of energy_monthly of the month."""
         return self._rows("energy_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
 
-    def units(self) -> pl.DataFrame:
-        """Rows of billing_units of the month."""
-        return self._rows("billing_units", "*", f"month = DATE '{self.month}'", "plant_id")
-
     def invoices(self) -> pl.DataFrame:
         """Rows of invoices of the year, which are of the whole account."""
         query = "SELECT * FROM invoices WHERE year = ? ORDER BY quarter"
@@ -141,7 +137,7 @@ class MonthRows:
 
 
 def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequence[str] = ()) -> MonthRows:
-    """The month of `only` these plants, or of all that have energy or PU in it.
+    """The month of `only` these plants, or of all that have energy or PU in it: none where all PU are of other systems.
 
     Raises UsageError for a plant that is not in the file, and for a month of which it has nothing.
     """
@@ -153,7 +149,8 @@ def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequ
         )
     of_month = "SELECT plant_id FROM {} WHERE month = $month"
     query = f"{of_month.format('energy_monthly')} UNION {of_month.format('billing_units')}"
-    here = {plant for (plant,) in connection.execute(query, {"month": month}).fetchall()} & known
-    if not here:
+    found = {plant for (plant,) in connection.execute(query, {"month": month}).fetchall()}
+    here = found & known
+    if not (here if only else found):
         raise nothing_of(connection, month)
     return MonthRows(connection, month, sorted(set(only) or here))

@@ -3,7 +3,7 @@
 A file begins with a comment. Its first line says whether the publication keeps the rows (`table`: they are few, and
 asked for often) or the query (`view`). Then come a paragraph that says what the view shows, an empty comment line, and
 one line `-- column: meaning` for every column. Both become comments in the published file. The query follows; the
-rows of a table lie in its order.
+rows of a table lie in its order. They are made in the order of their names, so one can read those before it.
 """
 
 import re

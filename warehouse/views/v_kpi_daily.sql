@@ -25,7 +25,7 @@ SELECT
     kpi.local_date,
     kpi.status,
     kpi.coverage,
-    pv.coverage AS pv_generation_coverage,
+    energy.pv_generation_coverage,
     kpi.irradiation_source,
     kpi.final_yield_kwh_per_kw,
     kpi.reference_yield_h,
@@ -39,8 +39,5 @@ SELECT
     kpi.co2_avoided_kg
 FROM kpi_daily AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
-LEFT JOIN coverage_daily AS pv
-    ON pv.plant_id = kpi.plant_id
-    AND pv.local_date = kpi.local_date
-    AND pv.quantity = 'pv_generation'
+LEFT JOIN v_energy_daily AS energy ON energy.plant_id = kpi.plant_id AND energy.local_date = kpi.local_date
 ORDER BY month_of(kpi.local_date), kpi.plant_id, kpi.local_date

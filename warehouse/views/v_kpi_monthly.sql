@@ -20,19 +20,13 @@
 -- self_consumption_rate: Self-consumption rate. Unit: 1. Null: see the reason in kpi_monthly.
 -- self_supply_rate: Self-supply rate (autarky). Unit: 1. Null: see the reason in kpi_monthly.
 -- co2_avoided_kg: CO2 avoided. Unit: kg. Null: see the reason in kpi_monthly.
-WITH pv AS (
-    SELECT plant_id, month_of(local_date) AS month, sum(covered_h) / nullif(sum(expected_h), 0) AS coverage
-    FROM coverage_daily
-    WHERE quantity = 'pv_generation'
-    GROUP BY ALL
-)
 SELECT
     kpi.plant_id,
     plants.name AS plant_name,
     kpi.month,
     kpi.status,
     kpi.coverage,
-    pv.coverage AS pv_generation_coverage,
+    energy.pv_generation_coverage,
     kpi.irradiation_source,
     kpi.final_yield_kwh_per_kw,
     kpi.reference_yield_h,
@@ -47,5 +41,5 @@ SELECT
     kpi.co2_avoided_kg
 FROM kpi_monthly AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
-LEFT JOIN pv ON pv.plant_id = kpi.plant_id AND pv.month = kpi.month
+LEFT JOIN v_energy_monthly AS energy ON energy.plant_id = kpi.plant_id AND energy.month = kpi.month
 ORDER BY kpi.month, plant_name, kpi.plant_id
