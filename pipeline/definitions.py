@@ -157,5 +157,5 @@ def _runtime_per_run(settings: Settings) -> Any:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dagster dev -w workspace.yaml` loads."""
+    """What Dagster loads, by workspace.yaml here and in assets."""
     return build_definitions(load_settings())

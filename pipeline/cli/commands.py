@@ -19,6 +19,7 @@ from pipeline.cli.console import Bars, complain, out, say
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
+from pipeline.cli.ui import ui
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.words import plural
 from sandbox.cli import app as sandbox_app
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
 FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
 MISSING_SHOWN = 20
-
-
-class UiPart(StrEnum):
-    """What of Dagster is started."""
-
-    ALL = "all"
-    WEB = "web"
-    DAEMON = "daemon"
 
 
 app = typer.Typer(
@@ -53,6 +46,7 @@ app.command()(pack)
 app.command()(close)
 app.command("open")(reopen)
 app.command()(report)
+app.command()(ui)
 
 
 class Format(StrEnum):
@@ -294,28 +288,6 @@ def sql(
             save(connection, text, output, form)
         else:
             show(connection, text, form or Format.TABLE)
-
-
-@app.command()
-def ui(
-    host: Annotated[
-        str, typer.Option(help="Address to bind; anything but loopback has no login.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
-    part: Annotated[
-        UiPart, typer.Option(help="Which part to start: as services, the page and the daemon are two.")
-    ] = UiPart.ALL,
-) -> None:
-    """Open the control room: Dagster on this machine."""
-    from pipeline.instance import dagster_command, environment, prepare  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
-
-    settings = load_settings()
-    prepare(settings)
-    if part is not UiPart.DAEMON:
-        say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
-    command = [sys.executable, "-m", *dagster_command(part.value, host, port)]
-    os.execve(sys.executable, command, {**os.environ, **environment(settings)})  # noqa: S606 - becomes Dagster
 
 
 @app.command()
