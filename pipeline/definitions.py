@@ -23,6 +23,7 @@ from assets.tables import (
     money_assets,
     month_assets,
     vendor_assets,
+    without_optional_inputs,
 )
 from pipeline.due import FIRST_ZONE
 from pipeline.run_tags import limits
@@ -70,7 +71,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
         description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
     )
     return dg.Definitions(
-        assets=with_links(assets, settings.docs_url),
+        assets=with_links(without_optional_inputs(assets, settings), settings.docs_url),
         asset_checks=[*list_checks(), *day_checks(days), *vendor_checks(), *publish_checks()],
         jobs=[
             dg.define_asset_job(
