@@ -5,7 +5,7 @@ first calls SMA, so the graph can be looked at without any.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -150,10 +150,21 @@ def _runtime_per_run(settings: Settings) -> Any:
     def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
-        with Runtime(settings, **limits(tags)) as opened:
+        with Runtime(settings, tell=_log_of(context), **limits(tags)) as opened:
             yield opened
 
     return runtime
+
+
+def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
+    """Who is told of waits: the run's own log."""
+    log = context.log
+
+    def tell(text: str) -> None:
+        if log is not None:
+            log.info(text)
+
+    return tell
 
 
 @dg.definitions

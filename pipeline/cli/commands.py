@@ -411,7 +411,7 @@ def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: 
     if plants and not wanted:
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
-    return Runtime(settings, only_plants=wanted, again=again)
+    return Runtime(settings, only_plants=wanted, again=again, tell=say)
 
 
 def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
