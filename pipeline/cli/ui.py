@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import say
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 
 
 class UiPart(StrEnum):
@@ -30,8 +30,8 @@ def ui(
 ) -> None:
     """Open the control room: Dagster on this machine."""
     from assets.control_room import Service, run_services  # noqa: PLC0415 - commands load what they need
-    from pipeline.instance import daemon_command, environment, prepare, webserver_command  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from assets.dagster_home import daemon_command, environment, prepare, webserver_command  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     if part is not UiPart.DAEMON:

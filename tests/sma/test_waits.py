@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.sma.auth.secret_files import locked_async
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import WaitAnnouncer
 from pipeline.sma.requests import Request
-from pipeline.sma.secret_files import locked_async
 from sandbox.launch import running
 
 PLANTS = "/monitoring/v1/plants"
