@@ -47,20 +47,32 @@ SOURCE = "source"
 FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
 
+_ask_list = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
+_make_list = functools.partial(whole, kinds=FROM_LAKE, group=SOURCE)
+
 
 def list_assets() -> list[dg.AssetsDefinition]:
     """Consents, plants, devices and measurement sets: what is there to be asked for."""
+    return [*plant_assets(), *device_assets()]
+
+
+def plant_assets() -> list[dg.AssetsDefinition]:
+    """The list of plants and their owners' consents, which cost nothing to ask for."""
     # A group of their own: they come before all days, and every layer of those reads them.
-    ask = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
-    make = functools.partial(whole, kinds=FROM_LAKE, group=SOURCE)
     return [
-        ask(RawPlants, steps.fetch_plants, deps=[]),
-        ask(Consents, steps.refresh_consents, deps=["raw_plants"]),
-        make(Plants, steps.write_plants, deps=["raw_plants", "consents"]),
-        ask(RawDevices, steps.fetch_devices, deps=["plants"]),
-        make(Devices, steps.write_devices, deps=["raw_devices"]),
-        ask(RawMeasurementSets, steps.fetch_measurement_sets, deps=["plants", "devices"]),
-        make(MeasurementSets, steps.write_measurement_sets, deps=["raw_measurement_sets"]),
+        _ask_list(RawPlants, steps.fetch_plants, deps=[]),
+        _ask_list(Consents, steps.refresh_consents, deps=["raw_plants"]),
+        _make_list(Plants, steps.write_plants, deps=["raw_plants", "consents"]),
+    ]
+
+
+def device_assets() -> list[dg.AssetsDefinition]:
+    """Devices and measurement sets, each asked for by its plant: so they make PU."""
+    return [
+        _ask_list(RawDevices, steps.fetch_devices, deps=["plants"]),
+        _make_list(Devices, steps.write_devices, deps=["raw_devices"]),
+        _ask_list(RawMeasurementSets, steps.fetch_measurement_sets, deps=["plants", "devices"]),
+        _make_list(MeasurementSets, steps.write_measurement_sets, deps=["raw_measurement_sets"]),
     ]
 
 

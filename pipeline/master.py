@@ -153,8 +153,8 @@ def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
 def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
     """SMA's class of an AC power in kW, the only place that decides on it; null where the power is null or 0.
 
-    A class begins at its first whole kilowatt and lasts until the next class begins: 19.9 kW have not reached 20 and are
-    in 1-19, 99.9 kW are in 20-99. Below 1 kW it is the smallest class, because a system that is asked for is charged.
+    A class begins at its first whole kilowatt and lasts until the next class begins: 19.9 kW have not reached 20 and
+    are in 1-19, 99.9 kW are in 20-99. Below 1 kW it is the smallest class: a system that is asked for is charged.
     """
     name: pl.Expr = pl.lit(CAPACITY_CLASSES[0])
     watts = kilowatts.round(WATTS)

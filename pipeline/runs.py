@@ -11,7 +11,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from assets.checks import day_checks, list_checks, publish_checks
 from assets.common import DAYS_PER_RUN, failed_days
 from assets.published import warehouse
-from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
+from assets.tables import (
+    chosen,
+    day_assets,
+    device_assets,
+    made_day_assets,
+    money_assets,
+    month_assets,
+    plant_assets,
+)
 from pipeline.definitions import day_partitions
 from pipeline.due import days_of, spans
 from pipeline.errors import SunledgerError
@@ -47,7 +55,16 @@ class Runs:
 
     def lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
-        self._run([*list_assets(), *list_checks()], {})
+        self.plants()
+        self.devices()
+
+    def plants(self) -> None:
+        """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
+        self._run(plant_assets(), {})
+
+    def devices(self) -> None:
+        """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
+        self._run([*device_assets(), *list_checks()], {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.

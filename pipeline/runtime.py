@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from pipeline.errors import SunledgerError
 from pipeline.request_log import RequestLog
+from pipeline.run.allowance import Allowance
 from pipeline.settings import Settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.session import SmaSession
@@ -63,6 +64,8 @@ class Runtime:
     only_plants: frozenset[str] = frozenset()
     only_backends: frozenset[str] = frozenset()
     again: bool = False
+    # What the run may cost where the settings have no monthly limit.
+    allowance: Allowance = field(default_factory=Allowance)
     progress: Progress = field(default_factory=Silence)
     now: Callable[[], dt.datetime] = utc_now
     make_session: Callable[[Settings], SmaSession] | None = None

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 import time
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def run(folder: Path, bars: Bars) -> None:
             home=home,
             lake=str(home / "lake"),
             warehouse=home / "sunledger.duckdb",
+            # The embedded sandbox charges nobody.
+            max_eur_per_month=Decimal(1_000_000),
             **{name.lower(): value for name, value in box.settings().items()},
         )
         with Runtime(settings, progress=bars) as runtime, recorded(runtime) as runs:

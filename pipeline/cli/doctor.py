@@ -1,8 +1,11 @@
 """`sunledger doctor` on the terminal: a line for each finding."""
 
+from functools import partial
+
 from rich.text import Text
 
 from pipeline.cli.console import out
+from pipeline.cli.spending import agree
 from pipeline.doctor.examination import examine
 from pipeline.doctor.finding import Finding, Level, fail, ok
 from pipeline.errors import SunledgerError
@@ -12,8 +15,11 @@ _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red",
 _WIDEST = 11
 
 
-def run(plants_asked: int) -> bool:
-    """Print a line for each finding as it comes; whether none is a failure."""
+def run(plants_asked: int | None, *, yes: bool) -> bool:
+    """Print a line for each finding as it comes; whether none is a failure.
+
+    `plants_asked` plants are asked for a clear day. With None only plants are that cost nothing more this month.
+    """
     try:
         settings = load_settings()
     except SunledgerError as error:
@@ -22,7 +28,7 @@ def run(plants_asked: int) -> bool:
     where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
     _print(ok("settings", where))
     well = True
-    for finding in examine(settings, plants_asked=plants_asked):
+    for finding in examine(settings, plants_asked=plants_asked, agree=partial(agree, yes=yes)):
         _print(finding)
         well &= finding.level is not Level.FAIL
     return well

@@ -7,17 +7,20 @@ none is repeated more than once, since a person waits.
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib.metadata import version
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import polars as pl
 
 from pipeline import master
 from pipeline.access import GONE_FOR, lasting
+from pipeline.billing import load_prices
+from pipeline.billing.spending import CostNotAllowedError, admit, counted_plants, not_allowed
 from pipeline.doctor import access, basis, facts, machine, network
 from pipeline.doctor.finding import Finding, Level, fail, ok, skip
 from pipeline.doctor.network import Probe
@@ -38,6 +41,7 @@ from pipeline.sma.tokens import NO_LOGIN
 from pipeline.sma.transport import Timeouts, trusted_authorities
 from pipeline.sma.wire import Limits, Wire
 from pipeline.steps.access import look_again, owners_of
+from pipeline.steps.billing import this_month
 from schemas import ApiRequests, Plants
 
 # A person waits: one more try for what fails, none for a refusal of the rate, and no patience for a dead host.
@@ -47,8 +51,22 @@ LIMITS = Limits(
 )
 # Plants that are asked for a clear day, each with one request for a month and one for a day of it.
 PLANTS_ASKED = 3
+AGREE_HINT = (
+    "'sunledger doctor --ask-plants 3' asks up to 3 plants, and says before what SMA charges for them"
+)
 
 BALANCE = "EnergyBalance"
+
+
+class Agree(Protocol):
+    """Has somebody agree to the PU of these plants, or raises CostNotAllowedError."""
+
+    def __call__(self, runtime: Runtime, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
+        """`capacities` has plant_id, listed_on and capacity_kw."""
+
+
+def agree_to_nothing(runtime: Runtime, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
+    """Nobody is there to be asked: the gate in front of the requests decides by the settings alone."""
 
 
 @dataclass
@@ -57,7 +75,9 @@ class Patient:
 
     runtime: Runtime
     clock: Clock
-    plants_asked: int
+    # None: whoever costs nothing more this month.
+    plants_asked: int | None
+    agree: Agree
     probes: list[Probe] = field(default_factory=list)
     plants: pl.DataFrame = field(default_factory=pl.DataFrame)
 
@@ -82,11 +102,16 @@ class Check:
 
 
 def examine(
-    settings: Settings, *, clock: Clock | None = None, plants_asked: int = PLANTS_ASKED
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    plants_asked: int | None = None,
+    agree: Agree = agree_to_nothing,
 ) -> Iterator[Finding]:
     """Findings as they come, in the order in which a run would fail.
 
-    `plants_asked` plants at most are asked for a clear day; SMA bills a plant for the month in which it is asked for.
+    `plants_asked` plants at most are asked for a clear day, once `agree` let them; SMA bills a plant for the month in
+    which it is asked for. With None only plants are that are billed for this month already. Raises CostNotAllowedError.
     """
     clock = clock or Clock()
 
@@ -95,7 +120,7 @@ def examine(
         return SmaSession(settings, make_client=make)
 
     with Runtime(settings, now=clock.now, make_session=session) as runtime:
-        patient = Patient(runtime, clock, plants_asked)
+        patient = Patient(runtime, clock, plants_asked, agree)
         bad: set[str] = set()
         for check in CHECKS:
             if (check.name == "login" and patient.custom) or (check.name == "consent" and not patient.custom):
@@ -112,6 +137,9 @@ def examine(
 def _findings(check: Check, patient: Patient) -> list[Finding]:
     try:
         return list(check.look(patient))
+    except CostNotAllowedError:
+        # Nothing is broken: it was told to do what nobody has agreed to.
+        raise
     except SunledgerError as error:
         return [fail(check.name, str(error))]
 
@@ -215,13 +243,13 @@ def _plants(patient: Patient) -> list[Finding]:
 
 
 def _time_basis(patient: Patient) -> list[Finding]:
-    if not patient.plants_asked:
+    if patient.plants_asked == 0:
         return [skip("time basis", "not asked for: --ask-plants is 0")]
     runtime, today = patient.runtime, patient.runtime.today()
     month = basis.month_to_ask(today)
-    billed = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= today.replace(day=1))
-    ids = billed.select(pl.col("plant_id").unique()).collect()["plant_id"].to_list()
-    chosen = basis.candidates(patient.plants, ids, today).head(patient.plants_asked)
+    chosen = _plants_to_ask(patient)
+    if not chosen.height and patient.plants_asked is None:
+        return [skip("time basis", f"no plant is billed for this month yet, so none was asked: {AGREE_HINT}")]
     curves, requests = [], 0
     for plant, timezone in chosen.select("plant_id", "timezone").rows():
         asked = Request("measurements", plant, "", BALANCE, "Month", f"{month:%Y-%m}")
@@ -233,6 +261,25 @@ def _time_basis(patient: Patient) -> list[Finding]:
             curves.append(basis.curve(plant, day, runtime.session.send(asked).body))
     judged = basis.judge(pl.concat(curves), chosen) if curves else pl.DataFrame()
     return basis.evaluate(judged, patient.settings.sma_time_basis, requests)
+
+
+def _plants_to_ask(patient: Patient) -> pl.DataFrame:
+    """The plants that are asked for a clear day, as far as it is agreed what they cost."""
+    runtime, today = patient.runtime, patient.runtime.today()
+    runtime.store_requests()
+    prices = load_prices(patient.settings.prices)
+    counted = counted_plants(runtime, prices, this_month(runtime, prices))
+    found = basis.candidates(patient.plants, counted, today)
+    if patient.plants_asked is None:
+        return found.filter(pl.col("plant_id").is_in(sorted(counted))).head(PLANTS_ASKED)
+    chosen = found.head(patient.plants_asked)
+    ids = chosen["plant_id"].to_list()
+    capacities = patient.plants.select("plant_id", listed_on="last_seen", capacity_kw="ac_power_kw")
+    patient.agree(runtime, ids, capacities=capacities)
+    admission = admit(runtime, ids, capacities)
+    if admission.refused and not admission.plants:
+        raise not_allowed(runtime, admission.refused)
+    return chosen.filter(pl.col("plant_id").is_in(sorted(admission.plants)))
 
 
 def _warehouse(patient: Patient) -> list[Finding]:

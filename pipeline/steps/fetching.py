@@ -3,12 +3,14 @@
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import polars as pl
 
 from pipeline import access, asking, master
 from pipeline.asking import Asked
+from pipeline.billing import spending
 from pipeline.fetch import Fetched, raw_frame, raw_frames
 from pipeline.runtime import Missing, Runtime
 from pipeline.sma.requests import Answer, Failure, Request, plant_of
@@ -148,6 +150,7 @@ def _fetch_list(runtime: Runtime, model: type[RawAnswers], requests: Sequence[Re
 
 def fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Report]]:
     """Ask, and replace each day's part by what came; all days of the answers are on their way at once."""
+    wanted = _affordable(runtime, wanted)
     if not wanted.asked:
         yield from ((day, Report(facts={"requests": 0})) for day in wanted.days)
         return
@@ -185,12 +188,36 @@ def fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Repo
             )
 
 
+def _affordable(runtime: Runtime, wanted: Wanted) -> Wanted:
+    """What is wanted of the plants whose PU may be made. Raises CostNotAllowedError if there is none."""
+    plants = _billed(wanted)
+    if not plants:
+        return wanted
+    admission = spending.admit(runtime, plants)
+    refused = admission.refused
+    if refused is None:
+        return wanted
+    if not admission.plants:
+        raise spending.not_allowed(runtime, refused)
+    reason = f"not asked for, because of its cost: {spending.why_not(runtime, refused)}"
+    left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
+    runtime.missing += [one for one in left_out if one not in runtime.missing]
+    return replace(wanted, asked=[ask for ask in wanted.asked if ask.request.plant_id in admission.plants])
+
+
+def _billed(wanted: Wanted) -> set[str]:
+    """The plants that the requests make a PU of: the list of plants is nobody's."""
+    return {ask.request.plant_id for ask in wanted.asked} - {""}
+
+
 def _dated(runtime: Runtime, wanted: Wanted) -> Iterator[Dated]:
     """What comes, by day."""
     table, basis = storage(wanted.model).table, runtime.settings.sma_time_basis
+    plants = _billed(wanted)
 
     def fetch(requests: Iterable[Request]) -> Iterator[Answer | Failure]:
-        return _counted(runtime, table, runtime.session.fetch(requests))
+        allowed = spending.within_month(runtime, plants, requests) if plants else requests
+        return _counted(runtime, table, runtime.session.fetch(allowed))
 
     def single(ask: Asked) -> list[Asked]:
         return asking.single(ask, wanted.zones[ask.request.plant_id], basis)
@@ -203,8 +230,10 @@ def _fetch_moves(runtime: Runtime) -> int:
     today = runtime.today()
     plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
     known = [*plants["migrated_from"].drop_nulls(), *(listed_ids(runtime) or ())]
-    left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].sort()
-    results = list(runtime.session.fetch([Request.devices(plant) for plant in left])) if len(left) else []
+    left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].to_list()
+    # SMA charges the new system, so this may cost as much as any other request.
+    left = sorted(spending.admit(runtime, left).plants) if left else []
+    results = list(runtime.session.fetch([Request.devices(plant) for plant in left])) if left else []
     moved = [
         r for r in results if isinstance(r, Answer) and plant_of(r.target) not in {None, r.request.plant_id}
     ]
