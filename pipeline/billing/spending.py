@@ -135,6 +135,9 @@ def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None =
 def look_ahead(runtime: Runtime, plants: Iterable[str]) -> Admission:
     """What `admit` would say, with nothing let through and nothing kept."""
     wanted = frozenset(plants)
+    prices = load_prices(runtime.settings.prices)
+    if wanted <= _Book(runtime.settings.home, prices.invoicing.month_of(runtime.now())).read():
+        return Admission(wanted)
     found = new_units(runtime, wanted)
     return _admission(wanted, found, _within_limits(runtime, found))
 

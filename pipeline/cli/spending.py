@@ -7,11 +7,7 @@ from decimal import Decimal
 import polars as pl
 import typer
 
-from pipeline.billing.spending import (
-    allow_units,
-    new_units,
-    not_allowed,
-)
+from pipeline.billing.spending import CostNotAllowedError, allow_units, new_units, not_allowed
 from pipeline.cli.console import err, say
 from pipeline.errors import UsageError
 from pipeline.run.allowance import amount

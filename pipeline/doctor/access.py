@@ -2,8 +2,10 @@
 
 import datetime as dt
 from collections.abc import Collection
+from decimal import Decimal
 
 from pipeline import access
+from pipeline.billing.spending import LIMIT, NewUnits
 from pipeline.consents import Owner
 from pipeline.doctor.finding import Finding, fail, ok, warn
 from pipeline.sma.budget import Budget
@@ -38,6 +40,20 @@ def plants(
     if concern:
         return [warn("plants", concern)]
     return [ok("plants", f"{plural(listed, 'plant')} listed by {url}")]
+
+
+def costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> list[Finding]:
+    """What the PU of the month cost, and what they may cost: `bill` as of now."""
+    spent = f"{bill.spent_eur} {bill.currency} of PU in {bill.month:%Y-%m} by now"
+    if limit is not None:
+        return [ok("costs", f"{spent}, of {limit} that {LIMIT} allows a month")]
+    if schedules:
+        text = (
+            f"{spent}, and no limit is set: schedules ask for no plant before somebody agrees to its PU, in each month "
+            f"anew. Set {LIMIT} to what a month may cost."
+        )
+        return [warn("costs", text)]
+    return [ok("costs", f"{spent}; every new PU is asked about, because {LIMIT} is not set")]
 
 
 def budget(rules: Budget, state: State, where: str, refused: int) -> list[Finding]:

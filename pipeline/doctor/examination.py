@@ -20,7 +20,7 @@ import polars as pl
 from pipeline import master
 from pipeline.access import GONE_FOR, lasting
 from pipeline.billing import load_prices
-from pipeline.billing.spending import CostNotAllowedError, admit, counted_plants, not_allowed
+from pipeline.billing.spending import CostNotAllowedError, admit, counted_plants, new_units, not_allowed
 from pipeline.doctor import access, basis, facts, machine, network
 from pipeline.doctor.finding import Finding, Level, fail, ok, skip
 from pipeline.doctor.network import Probe
@@ -216,6 +216,13 @@ def _budget(patient: Patient) -> list[Finding]:
     return access.budget(rules, state, where, refused.select(pl.len()).collect().item())
 
 
+def _costs(patient: Patient) -> list[Finding]:
+    settings = patient.settings
+    bill = new_units(patient.runtime, ())
+    schedules = settings.schedules == "on"
+    return access.costs(bill, settings.max_eur_per_month, schedules=schedules)
+
+
 async def _budget_state(patient: Patient) -> State:
     budget = shared_budget(patient.settings, patient.clock)
     try:
@@ -298,6 +305,7 @@ CHECKS = (
     Check("credentials", _credentials),
     Check("login", _login, ("credentials",)),
     Check("budget", _budget, ("folders", "locks")),
+    Check("costs", _costs, ("folders",)),
     Check("token", _token, ("hosts", "credentials", "login", "budget")),
     Check("consent", _consent, ("token",)),
     Check("plants", _plants, ("token",)),

@@ -8,12 +8,15 @@ import polars as pl
 
 from pipeline.access import GONE_FOR, why_gone
 from pipeline.alerts import Concern
+from pipeline.billing import spending
+from pipeline.errors import SunledgerError
 from pipeline.findings import Finding
 from pipeline.runtime import Runtime
 from pipeline.steps.access import concern, owners_of
-from pipeline.steps.base import listed_ids
+from pipeline.steps.base import listed, listed_ids
 from pipeline.steps.watching import budget, freshness, whole
 from pipeline.timebase import ONE_DAY
+from pipeline.words import plural
 from schemas import BillingUnits, Consents, Plants
 
 # An event is told within minutes of being seen; after so long nobody needs to be told any more.
@@ -32,6 +35,7 @@ def concerns(runtime: Runtime) -> list[Concern]:
         lambda r: _severe("stale", "No new data", freshness(r)),
         lambda r: _any("refused", "SMA refuses requests", budget(r)),
         _money,
+        _not_allowed,
     ]
     return [found for source in sources for found in source(runtime)]
 
@@ -79,6 +83,18 @@ def _money(runtime: Runtime) -> Iterator[Concern]:
         text = f"The PU of {month:%Y-%m} cost {spent:.2f} EUR by now, more than SUNLEDGER_ALERT_EUR={limit}: see "
         text += "'sunledger billing' for which plants, and stop schedules that ask for plants you don't need."
         yield Concern(f"money:{month}", "PU cost more than expected", text)
+
+
+def _not_allowed(runtime: Runtime) -> Iterator[Concern]:
+    """Plants that no run may ask for, because their PU of this month are beyond what was agreed to."""
+    try:
+        refused = spending.look_ahead(runtime, listed(runtime)["plant_id"]).refused
+    except SunledgerError:
+        # Without plants nobody is left out; a price list that can't be read has a check of its own.
+        return
+    if refused is not None:
+        title = f"{plural(refused.plants.height, 'plant')} not asked for, because of the cost"
+        yield Concern(f"spending:{refused.month:%Y-%m}", title, str(spending.not_allowed(runtime, refused)))
 
 
 def _gone(runtime: Runtime) -> pl.DataFrame:
