@@ -237,7 +237,7 @@ def _next_steps(home: Path) -> list[tuple[str, str]]:
         ("Connect a BI tool, read-only:", f"duckdb:///{home / 'sunledger.duckdb'}?access_mode=READ_ONLY"),
         (
             "Point it at SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_ENVIRONMENT into .env, then",
-            f"{program} doctor && {program} backfill --from 2026-10-01 --to 2026-10-31",
+            f"{program} doctor && {program} plan --from 2026-10-01 --to 2026-10-31",
         ),
     ]
 
