@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.common import EVERY, OWNERS, told
+from pipeline import steps
 from pipeline.instance import PUBLISH_POOL
 from pipeline.runtime import Runtime
 from schemas import (
@@ -39,6 +40,8 @@ def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     with told():
         # What this run has asked for so far belongs into what it publishes.
         runtime.store_requests()
+        # The settings may have changed since the list of plants was made.
+        steps.mark_excluded(runtime)
         published = publish(
             runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger")
         )

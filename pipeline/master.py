@@ -90,6 +90,7 @@ def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.Data
         migrated_from=pl.lit(None, pl.String),
         first_seen=pl.lit(today),
         last_seen=pl.lit(today),
+        excluded_from=pl.lit(None, pl.Date),
     )
     aside = found.filter(~placed.fill_null(value=False)).select(
         "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"

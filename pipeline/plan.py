@@ -15,7 +15,7 @@ from pipeline.billing.units import with_capacity
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.runtime import Runtime
 from pipeline.sma.budget import Budget
-from pipeline.steps.base import BALANCE, in_operation, listed
+from pipeline.steps.base import BALANCE, in_operation, owned
 from pipeline.steps.billing import capacities, this_month
 from pipeline.steps.fetching import device_requests, sets_requests
 from pipeline.steps.sources import chosen
@@ -97,7 +97,7 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
 
     Raises SunledgerError when no plants are known yet.
     """
-    plants = _known(runtime)
+    plants = _known(runtime, first)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     # The list of plants is always asked for.
     requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
@@ -209,9 +209,9 @@ def _next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, m
     return Decimal(priced["fee_eur"].sum() or 0)
 
 
-def _known(runtime: Runtime) -> pl.DataFrame:
+def _known(runtime: Runtime, first: dt.date) -> pl.DataFrame:
     try:
-        return listed(runtime)
+        return owned(runtime, min(first, runtime.today()))
     except UsageError:
         raise
     except SunledgerError:

@@ -161,14 +161,14 @@ def _window(
 
 def _groups(runtime: Runtime) -> frozenset[due.Group]:
     try:
-        return due.groups(steps.listed(runtime))
+        return due.groups(steps.owned(runtime))
     except SunledgerError:
         return frozenset()
 
 
 def _refusal(runtime: Runtime, backend: str | None = None) -> dg.SkipReason | None:
     """Why no plant at all may be asked for: each would add a PU that nobody has agreed to. A run would only fail."""
-    plants = steps.listed(runtime)
+    plants = steps.owned(runtime)
     if backend is not None:
         plants = plants.filter(pl.col("backend") == backend)
     try:

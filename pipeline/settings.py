@@ -272,6 +272,17 @@ class Settings(BaseSettings):
     alert_slack: SecretStr = Field(
         default=SecretStr(""), description="Slack-compatible webhook for alerts. Default: none."
     )
+    include_plants: str = Field(
+        default="",
+        description="The plants that are yours, joined by commas: ids, names (`*` is any text, `?` one sign, upper and "
+        "lower case alike), or `@FILE` with one a line. Default: none, every plant that SMA lists.",
+    )
+    exclude_plants: str = Field(
+        default="",
+        description="Plants of these that are not yours, written in the same way, each with a day where you like "
+        "(`5000022 from 2026-10-15`): from then on they are not asked for, cost nothing, and are missing nowhere. "
+        "Default: none.",
+    )
     max_eur_per_month: Decimal | None = Field(
         default=None,
         ge=0,

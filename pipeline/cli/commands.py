@@ -126,7 +126,7 @@ def backfill(
                 runtime.progress = bars
                 runs.plants()
             # Outside of the bars: it may ask a person.
-            agree_on_fleet(runtime, yes=yes, max_eur=amount)
+            agree_on_fleet(runtime, yes=yes, max_eur=amount, since=begin)
             with Bars() as bars:
                 runtime.progress = bars
                 runs.devices()

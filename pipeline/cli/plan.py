@@ -10,7 +10,7 @@ from pipeline.cli.spending import know_plants
 from pipeline.due import check_days
 from pipeline.plan import Plan, plan, refuse_beyond
 from pipeline.runtime import Runtime
-from pipeline.steps import check_sets, listed
+from pipeline.steps import check_sets, owned
 from pipeline.words import plural
 
 MB = 1e6
@@ -40,7 +40,7 @@ def refuse(
     refuse_beyond(found, max_requests, max_eur)
     if max_eur is not None and found.next_month_eur:
         next_month = (found.month + dt.timedelta(days=31)).replace(day=1)
-        allow_units(runtime, new_units(runtime, listed(runtime)["plant_id"].to_list(), next_month))
+        allow_units(runtime, new_units(runtime, owned(runtime, first)["plant_id"].to_list(), next_month))
 
 
 def show(found: Plan) -> None:

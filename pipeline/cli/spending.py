@@ -1,5 +1,6 @@
 """Consent to cost on the command line: what a command adds to the month's bill, and whether a person agrees."""
 
+import datetime as dt
 import sys
 from collections.abc import Collection
 from decimal import Decimal
@@ -12,7 +13,7 @@ from pipeline.cli.console import err, say
 from pipeline.errors import UsageError
 from pipeline.run.allowance import amount
 from pipeline.runtime import Runtime
-from pipeline.steps import fetch_plants, listed, refresh_consents, write_plants
+from pipeline.steps import fetch_plants, owned, refresh_consents, write_plants
 from pipeline.steps.base import listed_ids
 
 
@@ -27,9 +28,12 @@ def know_plants(runtime: Runtime) -> bool:
     return True
 
 
-def agree_on_fleet(runtime: Runtime, *, yes: bool, max_eur: Decimal | None = None) -> None:
-    """As `agree`, for all plants that the run is about."""
-    agree(runtime, listed(runtime)["plant_id"].to_list(), yes=yes, max_eur=max_eur)
+def agree_on_fleet(
+    runtime: Runtime, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
+) -> None:
+    """As `agree`, for all plants that the run is about: those that are yours today, or were on the day `since`."""
+    plants = owned(runtime, min(since or runtime.today(), runtime.today()))
+    agree(runtime, plants["plant_id"].to_list(), yes=yes, max_eur=max_eur)
 
 
 def agree(

@@ -5,7 +5,7 @@ nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
 """
 
 from pipeline.steps.access import concern, refresh_consents
-from pipeline.steps.base import BALANCE, PV, Report, SetSource, listed
+from pipeline.steps.base import BALANCE, PV, Report, SetSource, listed, mark_excluded, owned
 from pipeline.steps.billing import price_list, write_billing_units, write_invoices
 from pipeline.steps.closing import close_month, closed_months_hold, closed_overview, open_month
 from pipeline.steps.concerns import concerns
@@ -81,9 +81,11 @@ __all__ = [
     "judge_times",
     "last_month",
     "listed",
+    "mark_excluded",
     "month_requests",
     "not_chosen",
     "open_month",
+    "owned",
     "price_list",
     "published",
     "quality",

@@ -13,7 +13,7 @@ from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consent import Consent, ConsentApi
-from pipeline.steps.base import Report, listed_ids, report_of
+from pipeline.steps.base import Report, excluded_plants, listed_ids, report_of
 from schemas import Consents, Plants, polars_schema, storage
 from warehouse.lake import Lake, Written
 
@@ -95,6 +95,7 @@ def concern(runtime: Runtime) -> str | None:
     plants = runtime.lake.scan(Plants).select("plant_id", "last_seen", "migrated_from").collect()
     listed = listed_ids(runtime) or frozenset()
     known = [*listed, *plants["migrated_from"].drop_nulls()]
+    plants = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
     gone = plants.filter(~pl.col("plant_id").is_in(known))["last_seen"].to_list()
     settings = runtime.settings
     return access.concern(settings.sma_flow, owners_of(settings), len(listed), gone, runtime.today())

@@ -13,7 +13,7 @@ from pipeline.errors import SunledgerError
 from pipeline.findings import Finding
 from pipeline.runtime import Runtime
 from pipeline.steps.access import concern, owners_of
-from pipeline.steps.base import listed, listed_ids
+from pipeline.steps.base import excluded_plants, listed_ids, owned
 from pipeline.steps.watching import budget, freshness, whole
 from pipeline.timebase import ONE_DAY
 from pipeline.words import plural
@@ -52,9 +52,10 @@ def _plants(runtime: Runtime) -> Iterator[Concern]:
     for plant, name in _gone(runtime).select("plant_id", "name").rows():
         yield Concern(f"gone:{plant}", f"Plant {plant} ({name}) is gone", f"{why[0].upper()}{why[1:]}.")
     plants = runtime.lake.scan(Plants).select("plant_id", "name", "first_seen").collect()
+    mine = ~pl.col("plant_id").is_in(excluded_plants(runtime)["plant_id"].to_list())
     # The first list of all is no news.
     later = pl.col("first_seen") > pl.col("first_seen").min()
-    news = plants.filter(later, pl.col("first_seen") >= _since(runtime))
+    news = plants.filter(later, mine, pl.col("first_seen") >= _since(runtime))
     for (day,), new in news.group_by("first_seen", maintain_order=True):
         ids = new["plant_id"].sort().to_list()
         digest = hashlib.sha256(",".join(ids).encode()).hexdigest()[:12]
@@ -88,7 +89,7 @@ def _money(runtime: Runtime) -> Iterator[Concern]:
 def _not_allowed(runtime: Runtime) -> Iterator[Concern]:
     """Plants that no run may ask for, because their PU of this month are beyond what was agreed to."""
     try:
-        refused = spending.look_ahead(runtime, listed(runtime)["plant_id"]).refused
+        refused = spending.look_ahead(runtime, owned(runtime)["plant_id"]).refused
     except SunledgerError:
         # Without plants nobody is left out; a price list that can't be read has a check of its own.
         return
@@ -102,7 +103,8 @@ def _gone(runtime: Runtime) -> pl.DataFrame:
     ids = listed_ids(runtime) or frozenset()
     recent = pl.col("last_seen") >= runtime.today() - GONE_FOR
     plants = runtime.lake.scan(Plants).filter(recent).select("plant_id", "name").collect()
-    return plants.filter(~pl.col("plant_id").is_in(list(ids))).sort("plant_id")
+    mine = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
+    return mine.filter(~pl.col("plant_id").is_in(list(ids))).sort("plant_id")
 
 
 def _since(runtime: Runtime) -> dt.date:

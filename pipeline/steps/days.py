@@ -14,6 +14,7 @@ from pipeline.daily import DECISIVE, summarize_day, summarize_months
 from pipeline.errors import SunledgerError
 from pipeline.moves import join_asked, join_rows, successors
 from pipeline.others import OtherTransform
+from pipeline.run.fleet import days_of_months
 from pipeline.runtime import Runtime
 from pipeline.solar_time import SolarTime, solar_time
 from pipeline.steps.base import (
@@ -21,6 +22,8 @@ from pipeline.steps.base import (
     PV,
     Report,
     SetSource,
+    drop_months_without,
+    excluded_plants,
     known_places,
     quarantine,
     raw_part,
@@ -244,9 +247,14 @@ def write_energy_monthly(runtime: Runtime) -> Report:
     start = pl.struct("start_up", "timezone").map_elements(_local_date, return_dtype=pl.Date)
     starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
     quantities = [f.column for f in ENERGY_BALANCE.powers]
-    months = summarize_months(runtime.lake.scan(EnergyDaily), starts, quantities)
-    report = Report(rows=months.height)
     closed = closed_months(runtime)
+    excluded = excluded_plants(runtime)
+    days = days_of_months(runtime.lake.scan(EnergyDaily), excluded, closed["month"].unique())
+    # Days after the last one that is yours are owed by nobody.
+    starts = starts.join(excluded, on="plant_id", how="left").rename({"excluded_from": "end_date"})
+    months = summarize_months(days, starts, quantities)
+    report = Report(rows=months.height)
+    drop_months_without(runtime, EnergyMonthly, {*months["month"], *closed["month"]})
     for frame in months.filter(~pl.col("month").is_in(closed["month"].implode())).partition_by(
         "month", maintain_order=True
     ):

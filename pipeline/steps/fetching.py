@@ -22,8 +22,9 @@ from pipeline.steps.base import (
     REQUEST_FAILED,
     Report,
     SetSource,
-    listed,
+    excluded_plants,
     listed_ids,
+    owned,
     quarantine,
     raw_part,
     report_of,
@@ -107,12 +108,12 @@ def fetch_device_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tup
 
 def device_requests(runtime: Runtime) -> list[Request]:
     """Of every plant whose devices were not asked for today."""
-    return _not_today(runtime, RawDevices, [Request.devices(plant) for plant in listed(runtime)["plant_id"]])
+    return _not_today(runtime, RawDevices, [Request.devices(plant) for plant in owned(runtime)["plant_id"]])
 
 
 def sets_requests(runtime: Runtime) -> list[Request]:
     """Of every plant and active device, and once of each deactivated one: its past can still be asked for."""
-    plants = listed(runtime)
+    plants = owned(runtime)
     known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()
     devices = runtime.lake.scan(Devices).collect().join(plants, on="plant_id", how="semi")
     active = pl.col("is_active").fill_null(value=True)
@@ -230,6 +231,7 @@ def _fetch_moves(runtime: Runtime) -> int:
     today = runtime.today()
     plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
     known = [*plants["migrated_from"].drop_nulls(), *(listed_ids(runtime) or ())]
+    plants = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
     left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].to_list()
     # SMA charges the new system, so this may cost as much as any other request.
     left = sorted(spending.admit(runtime, left).plants) if left else []

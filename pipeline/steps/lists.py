@@ -6,10 +6,11 @@ import polars as pl
 
 from pipeline import access, master
 from pipeline.errors import ConsentMissing
+from pipeline.run.fleet import fleet_of
 from pipeline.runtime import Missing, Runtime
 from pipeline.sma.requests import plant_of
 from pipeline.steps.access import owners_of
-from pipeline.steps.base import Report, newest, quarantine, report_of
+from pipeline.steps.base import Report, newest, quarantine, report_of, with_exclusion
 from pipeline.transform import quarantined
 from schemas import (
     Devices,
@@ -35,7 +36,10 @@ def write_plants(runtime: Runtime) -> Report:
     if not listed.height and not aside.height:
         raise ConsentMissing(access.why_none(flow, owners), path="/v1/plants")
     frame = master.remember_plants(stored, listed.update(_moves(runtime, today), on="plant_id"))
-    gone = _listed_before(stored).join(listed, on="plant_id", how="anti")
+    frame = with_exclusion(runtime, frame)
+    left_out = fleet_of(runtime.settings).excluded(stored)
+    gone = _listed_before(stored).join(left_out, on="plant_id", how="anti")
+    gone = gone.join(listed, on="plant_id", how="anti")
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
     for plant in gone["plant_id"]:
         if not runtime.only_plants or plant in runtime.only_plants:

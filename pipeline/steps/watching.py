@@ -10,7 +10,7 @@ from pipeline import due, findings
 from pipeline.errors import SunledgerError
 from pipeline.findings import Finding
 from pipeline.runtime import Runtime
-from pipeline.steps.base import BALANCE, listed
+from pipeline.steps.base import BALANCE, listed, owned
 from pipeline.steps.standing import standing, stored_days
 from pipeline.timebase import ONE_DAY
 from schemas import (
@@ -73,7 +73,7 @@ def freshness(runtime: Runtime) -> Finding:
     """The judgement of the newest rows of each backend."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = listed(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
+    plants = owned(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
     recent = pl.col("local_date") >= (runtime.now() - LOOK_BACK).date()
     rows = runtime.lake.scan(EnergyBalanceIntervals).filter(recent)
     newest = rows.group_by("plant_id").agg(newest=pl.col("interval_end").max()).collect()

@@ -166,7 +166,12 @@ def test_schedules_are_off_until_they_are_wanted(settings: Settings) -> None:
 
 
 def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
-    nothing = {"only_plants": frozenset(), "only_backends": frozenset(), "again": False, "allowance": Allowance()}
+    nothing = {
+        "only_plants": frozenset(),
+        "only_backends": frozenset(),
+        "again": False,
+        "allowance": Allowance(),
+    }
     assert limits({}) == nothing
     assert limits({ASK: "all"})["again"]
     assert not limits({"dagster/parent_run_id": "x", ASK: "all"})["again"]
