@@ -1,13 +1,14 @@
 """What the credentials give: owners, plants, and how fast they may be asked for."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from pipeline import access
 from pipeline.billing.spending import LIMIT, NewUnits
 from pipeline.consents import Owner
 from pipeline.doctor.finding import Finding, fail, ok, warn
+from pipeline.run.fleet import EXCLUDE, INCLUDE
 from pipeline.sma.budget import Budget
 from pipeline.sma.budget_store import State
 from pipeline.sma.consent import State as ConsentState
@@ -40,6 +41,21 @@ def plants(
     if concern:
         return [warn("plants", concern)]
     return [ok("plants", f"{plural(listed, 'plant')} listed by {url}")]
+
+
+def own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list[Finding]:
+    """How many of the listed plants the settings leave out, and entries that fit no plant."""
+    settings = f"{INCLUDE} and {EXCLUDE}"
+    if not listed:
+        return []
+    if left_out == listed:
+        return [fail("plants", f"{settings} leave out all {plural(listed, 'plant')}: change them.")]
+    found = [ok("plants", f"{left_out} of these are left out by {settings}")] if left_out else []
+    if unknown:
+        words = ", ".join(unknown)
+        text = f"{settings} name what fits no plant: {words}. Compare with the ids and names of the table plants."
+        found.append(warn("plants", text))
+    return found
 
 
 def costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> list[Finding]:

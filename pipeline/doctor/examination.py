@@ -25,6 +25,7 @@ from pipeline.doctor import access, basis, facts, machine, network
 from pipeline.doctor.finding import Finding, Level, fail, ok, skip
 from pipeline.doctor.network import Probe
 from pipeline.errors import SmaError, SunledgerError
+from pipeline.run.fleet import fleet_of
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.sma.budget import Budget, shared_budget
@@ -236,17 +237,25 @@ def _plants(patient: Patient) -> list[Finding]:
     answer = runtime.session.send(Request.plants())
     content = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [answer.body]})
     listed = master.plant_ids(content)
-    patient.plants, _ = master.plants(content, runtime.today())
+    found, _ = master.plants(content, runtime.today())
+    fleet = fleet_of(settings)
+    left_out = fleet.excluded(found).filter(pl.col("excluded_from") <= runtime.today())
+    patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
     before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
-    gone = before.filter(pl.col("last_seen") >= runtime.today() - GONE_FOR)["last_seen"].to_list()
-    return access.plants(
-        settings.sma_flow,
-        owners_of(settings),
-        len(listed),
-        gone,
-        runtime.today(),
-        settings.sma_monitoring_url,
-    )
+    stored = before.join(fleet.excluded(before), on="plant_id", how="anti")
+    gone = stored.filter(pl.col("last_seen") >= runtime.today() - GONE_FOR)["last_seen"].to_list()
+    known = pl.concat([found, before.select(found.columns)])
+    return [
+        *access.plants(
+            settings.sma_flow,
+            owners_of(settings),
+            len(listed),
+            gone,
+            runtime.today(),
+            settings.sma_monitoring_url,
+        ),
+        *access.own_plants(len(listed), left_out.height, fleet.unknown(known)),
+    ]
 
 
 def _time_basis(patient: Patient) -> list[Finding]:

@@ -183,6 +183,11 @@ def nobody_billed(ground: Ground) -> Settings:
     return ground.settings()
 
 
+@setup("A plant is left out that SMA does not list", "plants", "name what fits no plant: 5000099", Level.WARN)
+def unknown_exclusion(ground: Ground) -> Settings:
+    return ground.settings(exclude_plants="5000099")
+
+
 @setup("Schedules without a limit of their costs", "costs", "Set SUNLEDGER_MAX_EUR_PER_MONTH", Level.WARN)
 def no_limit(ground: Ground) -> Settings:
     ground.plants_asked = 0
