@@ -60,11 +60,11 @@ class Runs:
 
     def plants(self) -> None:
         """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
-        self._run(plant_assets(), {})
+        self._run([*plant_assets(), *list_checks()], {})
 
     def devices(self) -> None:
         """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
-        self._run([*device_assets(), *list_checks()], {})
+        self._run(device_assets(), {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.

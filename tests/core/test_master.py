@@ -89,6 +89,7 @@ def test_a_whole_plant() -> None:
         "migrated_from": None,
         "first_seen": TODAY,
         "last_seen": TODAY,
+        "excluded_from": None,
     }
 
 
