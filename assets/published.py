@@ -7,9 +7,9 @@ import dagster as dg
 from pydantic import Field
 
 from assets.common import EVERY, OWNERS, told
-from pipeline import steps
-from pipeline.instance import PUBLISH_POOL
-from pipeline.runtime import Runtime
+from assets.dagster_home import PUBLISH_POOL
+from pipeline.run.context import Runtime
+from pipeline.run.plants import mark_excluded
 from schemas import (
     TABLES,
     Adjustments,
@@ -41,7 +41,7 @@ def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
         # What this run has asked for so far belongs into what it publishes.
         runtime.store_requests()
         # The settings may have changed since the list of plants was made.
-        steps.mark_excluded(runtime)
+        mark_excluded(runtime)
         published = publish(
             runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger")
         )
@@ -74,7 +74,7 @@ def monthly_report(config: ReportOf, runtime: dg.ResourceParam[Runtime]) -> dg.M
     """Write the pages, and show the fleet's picture in the metadata."""
     # Whatever starts Dagster loads this module; few of those processes draw.
     from pipeline.report import month_png  # noqa: PLC0415
-    from pipeline.reporting import report, reported_month  # noqa: PLC0415
+    from pipeline.report.write_report import report, reported_month  # noqa: PLC0415
 
     with told():
         month = reported_month(config.month, runtime.now())

@@ -16,17 +16,17 @@ from pathlib import Path
 import orjson
 import polars as pl
 
+from assets.run_tags import MAX_EUR
 from pipeline.billing.prices import MONTHS_A_YEAR, TIMES, Price, PriceList, load_prices
+from pipeline.billing.requested_units import capacities, moves
 from pipeline.billing.units import asked_systems, with_capacity
-from pipeline.errors import ConfigurationError, SunledgerError, UsageError
-from pipeline.run_tags import MAX_EUR
-from pipeline.runtime import Runtime
-from pipeline.settings import variable_name
+from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
+from pipeline.common.local_time import ONE_DAY
+from pipeline.common.settings import variable_name
+from pipeline.common.text import plural
+from pipeline.run.context import Runtime
+from pipeline.sma.auth.secret_files import locked, read_private, write_private
 from pipeline.sma.requests import Request
-from pipeline.sma.secret_files import locked, read_private, write_private
-from pipeline.steps.billing import capacities, moves
-from pipeline.timebase import ONE_DAY
-from pipeline.words import plural
 from schemas import ApiRequests, Plants
 
 LIMIT = variable_name("max_eur_per_month")

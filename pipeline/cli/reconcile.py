@@ -4,14 +4,20 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline import steps
+from assets.runs import recorded
 from pipeline.cli.console import Bars, say, show_table
 from pipeline.cli.spending import agree
-from pipeline.errors import UsageError
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
+from pipeline.common.errors import UsageError
+from pipeline.common.text import plural
+from pipeline.extract.vendor_energies import (
+    fetch_energy_months,
+    fetch_energy_years,
+    month_requests,
+    year_requests,
+)
+from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
-from pipeline.words import plural
+from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import Reconciliation, ReconciliationYearly
 
 # The largest differences: all are in the table.
@@ -21,11 +27,11 @@ SHOWN = 20
 def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes: bool) -> None:
     """Ask for SMA's figures of the month, compare, publish, and show the result."""
     runtime.settings.require_credentials()
-    _announce(runtime, f"{month:%Y-%m}", steps.month_requests(runtime, month), max_requests, yes=yes)
+    _announce(runtime, f"{month:%Y-%m}", month_requests(runtime, month), max_requests, yes=yes)
     with Bars() as bars:
         runtime.progress = bars
-        steps.fetch_energy_months(runtime, month)
-    steps.write_reconciliation(runtime)
+        fetch_energy_months(runtime, month)
+    write_reconciliation(runtime)
     with recorded(runtime) as runs:
         runs.publish()
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
@@ -39,11 +45,11 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool
         first = dt.date(year, 1, 1)
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
-    _announce(runtime, str(year), steps.year_requests(runtime, first), max_requests, yes=yes)
+    _announce(runtime, str(year), year_requests(runtime, first), max_requests, yes=yes)
     with Bars() as bars:
         runtime.progress = bars
-        steps.fetch_energy_years(runtime, first)
-    steps.write_reconciliation_yearly(runtime)
+        fetch_energy_years(runtime, first)
+    write_reconciliation_yearly(runtime)
     with recorded(runtime) as runs:
         runs.publish()
     stored = runtime.lake.scan(ReconciliationYearly).filter(

@@ -10,11 +10,13 @@ import typer
 
 from pipeline.billing.spending import CostNotAllowedError, allow_units, new_units, not_allowed
 from pipeline.cli.console import err, say
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
+from pipeline.extract.consents import refresh_consents
+from pipeline.extract.fetch import fetch_plants
 from pipeline.run.allowance import amount
-from pipeline.runtime import Runtime
-from pipeline.steps import fetch_plants, owned, refresh_consents, write_plants
-from pipeline.steps.base import listed_ids
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed_ids, owned
+from pipeline.tables.inventory_tables import write_plants
 
 
 def know_plants(runtime: Runtime) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.errors import ConfigurationError
-from pipeline.settings import Settings, variable_name
+from pipeline.common.errors import ConfigurationError
+from pipeline.common.settings import Settings, variable_name
 
 INCLUDE, EXCLUDE = variable_name("include_plants"), variable_name("exclude_plants")
 # Before any day that a plant can have: it is not yours on any.

@@ -8,13 +8,13 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.dagster_home import open_dagster
+from assets.run_tags import ASK, BACKENDS, MAX_EUR, limits
 from pipeline.billing.spending import CostNotAllowedError
-from pipeline.errors import PermanentError
-from pipeline.instance import open_dagster
+from pipeline.common.errors import PermanentError
+from pipeline.common.settings import Settings
+from pipeline.ops import alert_conditions
 from pipeline.run.allowance import Allowance
-from pipeline.run_tags import ASK, BACKENDS, MAX_EUR, limits
-from pipeline.settings import Settings
-from pipeline.steps import concerns
 from schemas import EnergyDaily
 from tests.assets.clockwork import ClockedSma, Clockwork, refresh_lists
 
@@ -155,7 +155,7 @@ def test_a_schedule_waits_for_its_own_run(machine: Clockwork) -> None:
 
 
 def test_schedules_are_off_until_they_are_wanted(settings: Settings) -> None:
-    from pipeline.definitions import build_definitions  # noqa: PLC0415
+    from assets.definitions import build_definitions  # noqa: PLC0415
 
     def states(on: str) -> set[dg.DefaultScheduleStatus]:
         found = build_definitions(settings.model_copy(update={"schedules": on})).schedules or []
@@ -194,7 +194,7 @@ def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
         assert "SUNLEDGER_MAX_EUR_PER_MONTH" in machine.skips[-1][1]
     assert len(machine.sma.asked) == before
     with machine.runtime({}) as runtime:
-        assert [told.title for told in concerns(runtime) if told.name == "spending:2021-11"] == [
+        assert [told.title for told in alert_conditions(runtime) if told.name == "spending:2021-11"] == [
             "2 plants not asked for, because of the cost"
         ]
     # With room for one of them, the other days wait, and that one is read.

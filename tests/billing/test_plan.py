@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 
 from pipeline.billing import load_prices
-from pipeline.errors import SunledgerError, UsageError
-from pipeline.plan import plan, refuse_beyond
-from pipeline.runtime import Runtime
-from pipeline.steps import fetch_plants, write_plants
+from pipeline.billing.backfill_estimate import plan, refuse_beyond
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.extract.fetch import fetch_plants
+from pipeline.run.context import Runtime
+from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store
 from tests.e2e.test_days import fetch, refresh
 from tests.scripted import ScriptedSma

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from assets.run_tags import MAX_EUR, limits
 from pipeline.billing.spending import (
     CostNotAllowedError,
     admit,
@@ -20,11 +21,13 @@ from pipeline.billing.spending import (
     not_allowed,
     within_month,
 )
-from pipeline.errors import ConfigurationError, SunledgerError, UsageError
-from pipeline.run_tags import MAX_EUR, limits
-from pipeline.runtime import Runtime
+from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
+from pipeline.extract.fetch import fetch_devices, fetch_plants, fetch_set
+from pipeline.extract.vendor_energies import fetch_energy_months
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
-from pipeline.steps import BALANCE, fetch_devices, fetch_energy_months, fetch_plants, fetch_set, write_plants
+from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store
 from tests.e2e.test_days import refresh
 from tests.scripted import NOW, ScriptedSma
