@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pipeline.common.errors import UsageError
-from pipeline.run.allowance import Allowance, amount
+from pipeline.run.allowance import MAX_EUR, Allowance, amount
 
 # Dagster's own: the days of a run.
 RANGE_START: Final = "dagster/asset_partition_range_start"
@@ -18,8 +18,6 @@ PLANTS: Final = "sunledger/plants"
 # `all`: ask also for what is stored and final. Without it a run asks for what is missing.
 ASK: Final = "sunledger/ask"
 ALL: Final = "all"
-# How much PU the run may add to the month's bill, in the price list's currency, where the settings have no limit.
-MAX_EUR: Final = "sunledger/max_eur"
 # The moment for which a schedule found the days of a run due.
 DUE_AT: Final = "sunledger/due_at"
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from assets.run_tags import MAX_EUR
 from pipeline.billing.prices import MONTHS_A_YEAR, TIMES, Price, PriceList, load_prices
 from pipeline.billing.requested_units import capacities, moves
 from pipeline.billing.units import asked_systems, with_capacity
@@ -24,6 +23,7 @@ from pipeline.common.errors import ConfigurationError, SunledgerError, UsageErro
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import variable_name
 from pipeline.common.text import plural
+from pipeline.run.allowance import MAX_EUR
 from pipeline.run.context import Runtime
 from pipeline.sma.auth.secret_files import locked, read_private, write_private
 from pipeline.sma.requests import Request

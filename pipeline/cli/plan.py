@@ -4,12 +4,12 @@ import datetime as dt
 from decimal import Decimal
 
 from pipeline.billing import load_prices
-from pipeline.billing.backfill_estimate import Plan, plan, refuse_beyond
 from pipeline.billing.spending import allow_units, new_units
 from pipeline.cli.console import out, say, show_table
 from pipeline.cli.spending import know_plants
 from pipeline.common.day_availability import check_days
 from pipeline.common.text import plural
+from pipeline.extract.backfill_estimate import Plan, plan, refuse_beyond
 from pipeline.run.context import Runtime
 from pipeline.run.plants import owned
 from pipeline.run.sets import check_sets

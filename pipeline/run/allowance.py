@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Final
+
+# The tag of a run in Dagster that says how much PU it may add to the month's bill, in the price list's currency, where
+# the settings have no limit.
+MAX_EUR: Final = "sunledger/max_eur"
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from pipeline.billing import load_prices
-from pipeline.billing.backfill_estimate import plan, refuse_beyond
 from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.extract.backfill_estimate import plan, refuse_beyond
 from pipeline.extract.fetch import fetch_plants
 from pipeline.run.context import Runtime
 from pipeline.tables.inventory_tables import write_plants

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from pipeline.billing import load_prices
-from pipeline.billing.backfill_estimate import plan
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import load_settings
+from pipeline.extract.backfill_estimate import plan
 from pipeline.extract.fetch import fetch_plants
 from pipeline.ops import alert_conditions
 from pipeline.run.context import Runtime
