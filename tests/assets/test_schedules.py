@@ -13,7 +13,7 @@ from assets.run_tags import ASK, BACKENDS, MAX_EUR, limits
 from pipeline.billing.spending import CostNotAllowedError
 from pipeline.common.errors import PermanentError
 from pipeline.common.settings import Settings
-from pipeline.ops import alert_conditions
+from pipeline.ops.alert_conditions import concerns
 from pipeline.run.allowance import Allowance
 from schemas import EnergyDaily
 from tests.assets.clockwork import ClockedSma, Clockwork, refresh_lists
@@ -194,7 +194,7 @@ def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
         assert "SUNLEDGER_MAX_EUR_PER_MONTH" in machine.skips[-1][1]
     assert len(machine.sma.asked) == before
     with machine.runtime({}) as runtime:
-        assert [told.title for told in alert_conditions(runtime) if told.name == "spending:2021-11"] == [
+        assert [told.title for told in concerns(runtime) if told.name == "spending:2021-11"] == [
             "2 plants not asked for, because of the cost"
         ]
     # With room for one of them, the other days wait, and that one is read.

@@ -208,8 +208,8 @@ def test_a_file_of_consents_that_is_none_is_told(new_runtime: New) -> None:
 RACER = """
 import sys, decimal
 from pipeline.billing.spending import admit
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
+from pipeline.run.context import Runtime
+from pipeline.common.settings import load_settings
 home, plant = sys.argv[1:]
 settings = load_settings(env_file=None, home=home, max_eur_per_month=decimal.Decimal("13"))
 print(*admit(Runtime(settings), [plant]).plants)

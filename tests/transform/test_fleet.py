@@ -13,12 +13,12 @@ from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.extract.backfill_estimate import plan
 from pipeline.extract.fetch import fetch_plants
-from pipeline.ops import alert_conditions
+from pipeline.ops.alert_conditions import concerns
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import ALWAYS, fleet_of
 from pipeline.run.plants import listed, mark_excluded, owned
-from pipeline.tables import incomplete_days
 from pipeline.tables.energy_tables import write_energy_monthly
+from pipeline.tables.incomplete_days import standing
 from pipeline.tables.inventory_tables import write_plants
 from pipeline.tables.month_close import close_month, closed_months_hold
 from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
@@ -122,7 +122,7 @@ def test_a_foreign_plant_is_neither_asked_nor_billed(new_runtime: New, sma: Scri
     assert {asked.plant_id for asked in sma.asked} == {"", "11"}
     assert listed(runtime)["plant_id"].to_list() == ["11"]
     assert plan(runtime, DAYS[0], DAYS[-1], load_prices(None)).plants == 1
-    assert set(incomplete_days(runtime, DAYS[0], DAYS[-1])["plant_id"]) == {"11"}
+    assert set(standing(runtime, DAYS[0], DAYS[-1])["plant_id"]) == {"11"}
     # The table tells who is left out, and that it is there.
     plants = runtime.lake.scan(Plants).collect()
     assert dict(plants.select("plant_id", "excluded_from").iter_rows()) == {"11": None, "12": ALWAYS}
@@ -137,7 +137,7 @@ def test_a_foreign_plant_that_leaves_the_list_is_told_to_nobody(new_runtime: New
     write_plants(runtime)
     assert runtime.missing == []
     assert [asked.plant_id for asked in sma.asked] == [""]
-    assert [told for told in alert_conditions(runtime) if "12" in told.name] == []
+    assert [told for told in concerns(runtime) if "12" in told.name] == []
 
 
 def test_a_plant_that_is_left_out_cannot_be_named(new_runtime: New) -> None:
@@ -160,7 +160,7 @@ def test_a_sold_plant_is_asked_for_days_before_it_was_sold(new_runtime: New, sma
     # Today it is not asked what it has.
     assert owned(runtime)["plant_id"].to_list() == ["11"]
     assert owned(runtime, DAYS[0])["plant_id"].to_list() == ["11", "12"]
-    assert incomplete_days(runtime, DAYS[0], DAYS[-1]).height == 0
+    assert standing(runtime, DAYS[0], DAYS[-1]).height == 0
 
 
 def test_months_leave_its_days_out_and_days_stay(new_runtime: New, sma: ScriptedSma) -> None:
