@@ -4,12 +4,13 @@ from functools import partial
 
 from rich.text import Text
 
-from pipeline.cli.console import out
+from pipeline.cli.console import out, say
 from pipeline.cli.spending import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine
 from pipeline.ops.doctor.result import Finding, Level, fail, ok
+from pipeline.sma.clock import Clock, WaitAnnouncer
 
 _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red", Level.SKIP: "dim"}
 _WIDEST = 11
@@ -28,7 +29,8 @@ def run(plants_asked: int | None, *, yes: bool) -> bool:
     where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
     _print(ok("settings", where))
     well = True
-    for finding in examine(settings, plants_asked=plants_asked, agree=partial(agree, yes=yes)):
+    clock = Clock(announce=WaitAnnouncer(say))
+    for finding in examine(settings, clock=clock, plants_asked=plants_asked, agree=partial(agree, yes=yes)):
         _print(finding)
         well &= finding.level is not Level.FAIL
     return well
