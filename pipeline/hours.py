@@ -8,7 +8,7 @@ import polars as pl
 from pipeline.daily import exact_sum
 from pipeline.energy import HOURS_PER_US
 from pipeline.series import whole_groups
-from pipeline.timebase import UTC_US, local_day
+from pipeline.timebase import UTC_US, local_day, wall_clock
 
 # Every offset from UTC in use is a multiple of a quarter of an hour, so no quarter lies in two hours of any clock.
 QUARTER = dt.timedelta(minutes=15)
@@ -64,8 +64,8 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
 def _hours(day: dt.date, timezone: str) -> pl.DataFrame:
     bounds = local_day(day, timezone)
     quarters = pl.datetime_range(bounds.start, bounds.end, QUARTER, closed="left", time_unit="us", eager=True)
-    clock = pl.col("quarter").dt.convert_time_zone(timezone)
-    hour, offset = clock.dt.hour(), clock.dt.base_utc_offset() + clock.dt.dst_offset()
+    clock = wall_clock(pl.col("quarter"), timezone)
+    hour, offset = clock.dt.hour(), clock - pl.col("quarter").dt.replace_time_zone(None)
     return pl.DataFrame({"quarter": quarters}, schema={"quarter": UTC_US}).select(
         timezone=pl.lit(timezone),
         quarter="quarter",

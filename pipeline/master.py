@@ -5,11 +5,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
 import polars as pl
 
+from pipeline.timebase import is_timezone
 from schemas import Devices, MeasurementSets, Plants, polars_schema
 from schemas.base import FINITE
 
@@ -157,14 +157,6 @@ def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
     for below, smaller in reversed(CAPACITY_CLASSES):
         name = pl.when(kilowatts < below).then(pl.lit(smaller)).otherwise(name)
     return pl.when(kilowatts.is_not_null()).then(name)
-
-
-def is_timezone(name: str | None) -> bool:
-    """Whether the name is a time zone of the IANA database."""
-    try:
-        return bool(name) and ZoneInfo(name or "") is not None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
 
 
 def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:

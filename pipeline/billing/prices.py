@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pipeline.errors import ConfigurationError
-from pipeline.master import is_timezone
+from pipeline.timebase import is_timezone
 from schemas.base import CAPACITY_CLASSES
 
 PUBLISHED = "prices.toml"

@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline.billing.prices import PriceList
 from pipeline.master import capacity_class
+from pipeline.timebase import wall_clock
 from schemas import BillingUnits, polars_schema
 from schemas.usage import NO_PRICE_LIST
 
@@ -24,7 +25,7 @@ COUNTED = OF_A_SYSTEM & ANSWERED
 
 def month_of(timezone: str) -> pl.Expr:
     """First day of the month in which a request (asked_at) is charged, by the calendar of the zone."""
-    return pl.col("asked_at").dt.convert_time_zone(timezone).dt.date().dt.month_start()
+    return wall_clock(pl.col("asked_at"), timezone).dt.date().dt.month_start()
 
 
 def asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList) -> pl.DataFrame:

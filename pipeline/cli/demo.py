@@ -20,7 +20,7 @@ from pipeline.runtime import Runtime
 from pipeline.settings import Settings, load_settings
 from pipeline.steps import BALANCE, intervals_as_read
 from pipeline.sunclock import time_basis_verdict
-from pipeline.timebase import TimeBasis
+from pipeline.timebase import TimeBasis, wall_clock
 from sandbox.launch import running
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 from warehouse.lake import Lake
@@ -91,7 +91,7 @@ def _months(warehouse: duckdb.DuckDBPyConnection) -> pl.DataFrame:
 def _meter() -> pl.DataFrame:
     """local_date and kwh by the Melbourne inverter's own meter, which stands still at night."""
     recording = pl.read_parquet(str(files("sandbox").joinpath(RECORDING)))
-    local = pl.col("interval_end_utc").dt.convert_time_zone("Australia/Brisbane")
+    local = wall_clock(pl.col("interval_end_utc"), "Australia/Brisbane")
     day = (local - pl.duration(microseconds=1)).dt.date().alias("local_date")
     counter = pl.col("energy_counter_kwh")
     days = recording.group_by(day).agg(kwh=counter.max() - counter.min())

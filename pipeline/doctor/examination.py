@@ -18,7 +18,7 @@ import polars as pl
 
 from pipeline import master
 from pipeline.access import GONE_FOR, lasting
-from pipeline.doctor import access, basis, facts, machine, network
+from pipeline.doctor import access, basis, facts, machine, network, zones
 from pipeline.doctor.finding import Finding, Level, fail, ok, skip
 from pipeline.doctor.network import Probe
 from pipeline.errors import SmaError, SunledgerError
@@ -214,6 +214,17 @@ def _plants(patient: Patient) -> list[Finding]:
     )
 
 
+def _time_zones(patient: Patient) -> list[Finding]:
+    """The zones of the plants that are listed and of those that are stored, from the first day on."""
+    runtime = patient.runtime
+    stored = runtime.lake.scan(Plants).select("timezone").collect()["timezone"]
+    listed = patient.plants["timezone"] if patient.plants.height else stored
+    names = {*stored, *listed}
+    first = dt.datetime.combine(patient.settings.first_day, dt.time(), dt.UTC)
+    found = zones.differences(names, first, runtime.now() + zones.AHEAD)
+    return zones.evaluate(names, version("tzdata"), list(found))
+
+
 def _time_basis(patient: Patient) -> list[Finding]:
     if not patient.plants_asked:
         return [skip("time basis", "not asked for: --ask-plants is 0")]
@@ -254,6 +265,7 @@ CHECKS = (
     Check("token", _token, ("hosts", "credentials", "login", "budget")),
     Check("consent", _consent, ("token",)),
     Check("plants", _plants, ("token",)),
+    Check("time zones", _time_zones, ("folders",)),
     Check("time basis", _time_basis, ("plants",)),
     Check("warehouse", _warehouse),
 )

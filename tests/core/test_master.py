@@ -12,13 +12,13 @@ from pipeline.master import (
     PLANT_FIELDS,
     capacity_class,
     devices,
-    is_timezone,
     measurement_sets,
     plant_ids,
     plants,
     remember,
     unknown_fields,
 )
+from pipeline.timebase import is_timezone
 from schemas import Devices, MeasurementSets, Plants, Table, polars_schema
 from warehouse.frames import sort, validate
 
