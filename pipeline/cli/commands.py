@@ -107,16 +107,16 @@ def backfill(
         # Needed at the end, when a wrong one would cost fees: so looked at before the first request.
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load: a mistake is told before.
+        from pipeline import steps  # noqa: PLC0415
         from pipeline.cli.plan import refuse  # noqa: PLC0415
         from pipeline.runs import recorded  # noqa: PLC0415
-        from pipeline.steps import check_sets  # noqa: PLC0415
 
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
             runtime.progress = bars
             with recorded(runtime) as runs:
                 runs.lists()
-                check_sets(runtime)
+                steps.check_sets(runtime)
                 try:
                     runs.days(begin, end)
                 finally:
@@ -128,6 +128,7 @@ def backfill(
             f"{plural(days, 'day')} done with {plural(sent, 'request')}; published {runtime.settings.warehouse}."
         )
         _tell_unknown(runtime)
+        steps.tell_other_zones(runtime)
         _tell_missing(runtime)
 
 
@@ -135,6 +136,7 @@ def backfill(
 def refresh() -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from pipeline.runs import recorded  # noqa: PLC0415
+    from pipeline.steps import tell_other_zones  # noqa: PLC0415
 
     with _runtime(None, again=True) as runtime:
         runtime.settings.require_credentials()
@@ -143,6 +145,7 @@ def refresh() -> None:
             with recorded(runtime) as runs:
                 runs.lists()
         say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
+        tell_other_zones(runtime)
         _tell_missing(runtime)
 
 
@@ -235,6 +238,7 @@ def rebuild(
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
+        steps.tell_other_zones(runtime)
         _tell_missing(runtime)
 
 

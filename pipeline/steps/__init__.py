@@ -44,7 +44,8 @@ from pipeline.steps.vendor import (
     month_requests,
     year_requests,
 )
-from pipeline.steps.watching import budget, completeness, drift, freshness, published, quality, whole
+from pipeline.steps.watching import budget, completeness, drift, freshness, published, quality, whole, zones
+from pipeline.steps.zones import tell_other_zones
 
 __all__ = [
     "ASK_AGAIN",
@@ -91,6 +92,7 @@ __all__ = [
     "refresh_consents",
     "standing",
     "stored_days",
+    "tell_other_zones",
     "whole",
     "write_billing_units",
     "write_device_energy_daily",
@@ -111,4 +113,5 @@ __all__ = [
     "write_reconciliation",
     "write_reconciliation_yearly",
     "year_requests",
+    "zones",
 ]

@@ -12,6 +12,7 @@ from pipeline.findings import Finding
 from pipeline.runtime import Runtime
 from pipeline.steps.base import BALANCE, listed
 from pipeline.steps.standing import standing, stored_days
+from pipeline.steps.zones import cure_for_other_zones, days_of_other_zones
 from pipeline.timebase import ONE_DAY
 from schemas import (
     TABLES,
@@ -67,6 +68,13 @@ def whole(runtime: Runtime) -> Finding:
     )
     first = max(first, runtime.settings.first_day)
     return findings.nothing_stands_out(standing(runtime, first, last), first, last)
+
+
+def zones(runtime: Runtime) -> Finding:
+    """The judgement of all stored days by the plants' time zones of now."""
+    found = days_of_other_zones(runtime)
+    cure = cure_for_other_zones(found, runtime.settings.sma_time_basis) if found.height else ""
+    return findings.days_have_their_zones(found, cure)
 
 
 def freshness(runtime: Runtime) -> Finding:

@@ -46,7 +46,7 @@ def drawn(
     with_rows: frozenset[tuple[str, str, str]] = frozenset(),
     listed: frozenset[str] | None = None,
 ) -> tuple[list[pl.DataFrame], Fetched]:
-    fetched = Fetched("utc", final_after or {}, with_rows)
+    fetched = Fetched("utc", final_after or {}, with_rows, zones={"7": "Europe/Berlin"})
     asked = {result.request.plant_id for result in results}
     dated = ((DAY, result) for result in results)
     frames = raw_frames(dated, {DAY: fetched}, lambda: asked if listed is None else listed)
@@ -66,6 +66,7 @@ def test_answers_become_rows_of_the_raw_lake_as_they_are() -> None:
         "local_date": DAY,
         "target": "/v1/devices/70/measurements/sets/EnergyAndPowerPv/Day?Date=2025-07-09",
         "time_basis": "utc",
+        "asked_timezone": "Europe/Berlin",
         "status": 200,
         "fetched_at": ARRIVED,
         "elapsed_ms": 12.5,

@@ -16,6 +16,7 @@ from pipeline.master import (
     plant_ids,
     plants,
     remember,
+    remember_plants,
     unknown_fields,
 )
 from pipeline.timebase import is_timezone
@@ -78,6 +79,7 @@ def test_a_whole_plant() -> None:
         "name": "Roof",
         "backend": "ennexos",
         "timezone": "Europe/Berlin",
+        "previous_timezone": None,
         "latitude": 51.3,
         "longitude": 9.5,
         "country": "Germany",
@@ -361,3 +363,17 @@ def test_a_first_day_never_moves_later_nor_does_a_second_look_change_anything() 
 def test_an_empty_list_forgets_nothing() -> None:
     stored = seen(1, 5, a="x", b="y")
     assert remember(stored, stored.clear(), ["plant_id"]).equals(stored)
+
+
+def test_the_zone_before_a_correction_stays_known() -> None:
+    def seen(stored: pl.DataFrame, zone: str) -> pl.DataFrame:
+        frame, _ = listed(plant("1", timezone=zone))
+        return remember_plants(stored, frame)
+
+    first = seen(pl.DataFrame(schema=polars_schema(Plants)), "UTC")
+    assert first.select("timezone", "previous_timezone").rows() == [("UTC", None)]
+    corrected = seen(first, "Europe/Berlin")
+    assert corrected.select("timezone", "previous_timezone").rows() == [("Europe/Berlin", "UTC")]
+    assert seen(corrected, "Europe/Berlin").equals(corrected)
+    again = seen(corrected, "Europe/Madrid")
+    assert again.select("timezone", "previous_timezone").rows() == [("Europe/Madrid", "Europe/Berlin")]
