@@ -269,4 +269,4 @@ def test_failures_beside_kept_rows_are_not_raised() -> None:
 
 
 def test_nothing_asked_is_nothing_drawn() -> None:
-    assert drawn() == ([], Fetched("utc"))
+    assert drawn() == ([], Fetched("utc", zones={"7": "Europe/Berlin"}))
