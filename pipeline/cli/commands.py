@@ -25,6 +25,7 @@ from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
     from pipeline.runtime import Runtime
+    from pipeline.solar_time import SolarTime
 
 FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
@@ -129,7 +130,8 @@ def backfill(
         )
         _tell_unknown(runtime)
         steps.tell_other_zones(runtime)
-        _tell_missing(runtime)
+        solar_time = steps.judge_times(runtime, begin, end)
+        _tell_missing(runtime, solar_time)
 
 
 @app.command()
@@ -459,14 +461,18 @@ def _tell_unknown(runtime: "Runtime") -> None:
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
 
 
-def _tell_missing(runtime: "Runtime") -> None:
+def _tell_missing(runtime: "Runtime", solar_time: "SolarTime | None" = None) -> None:
+    """What the run lacks, and at the very end that its times don't fit the sun: then no figure of it is right."""
     n_missing = len(runtime.missing)
-    if not n_missing:
-        return
-    out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
+    if n_missing:
+        out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
         out.print(f"  {item.day} {item.table}{plant}: {item.reason}", markup=False, soft_wrap=True)
     if n_missing > MISSING_SHOWN:
         out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
-    raise typer.Exit(IN_PART)
+    fits = solar_time is None or solar_time.agrees
+    if solar_time is not None and not fits:
+        out.print(f"The times of these days do not fit the sun. {solar_time.sentence()}", soft_wrap=True)
+    if n_missing or not fits:
+        raise typer.Exit(IN_PART)
