@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from pipeline.timebase import FIRST_INSTANT, UTC_US, clock_periods, is_timezone
+from pipeline.common.local_time import FIRST_INSTANT, UTC_US, clock_periods, is_timezone
 from schemas import Table, polars_schema
 from schemas.base import Utc, column
 

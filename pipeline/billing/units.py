@@ -7,8 +7,8 @@ refused request (401, 429, ...) brought nothing, and whether SMA charges for one
 import polars as pl
 
 from pipeline.billing.prices import PriceList
-from pipeline.master import capacity_class
-from pipeline.timebase import wall_clock
+from pipeline.common.local_time import wall_clock
+from pipeline.transform.inventory import capacity_class
 from schemas import BillingUnits, polars_schema
 from schemas.usage import NO_PRICE_LIST
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.timebase import wall_clock
+from pipeline.common.local_time import wall_clock
 
 HOURS = 24
 ONE_ROW_A_DAY = "A picture shows one plant: give it one row a day, of one plant."

@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from pipeline.runtime import Missing, Runtime
-from pipeline.timebase import TimeBasis
-from pipeline.words import plural
+from pipeline.common.local_time import TimeBasis
+from pipeline.common.text import plural
+from pipeline.run.context import Missing, Runtime
 from schemas import EnergyDaily, Plants, RawEnergyBalance, storage
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.test_commands import sunledger
 from tests.small_sma import SmallSma, listed, serving
-from tests.sun.roof import watts
+from tests.transform.sun.roof import watts
 
 pytestmark = pytest.mark.long
 

@@ -44,8 +44,8 @@ def test_a_day_without_a_change_of_clocks_has_24_hours_on_a_machine_with_an_old_
     "module",
     [
         "pipeline.cli",
-        "pipeline.definitions",
-        "pipeline.due",
+        "assets.definitions",
+        "pipeline.common.day_availability",
         "assets.checks",
         "warehouse.publish",
         "sandbox.days",
@@ -85,4 +85,4 @@ def test_no_module_of_the_product_reads_a_zone_by_another_table() -> None:
         if word in path.read_text()
     }
     # That one compares the tables.
-    assert found == {"pipeline/doctor/zones.py: convert_time_zone("}
+    assert found == {"pipeline/ops/doctor/zones.py: convert_time_zone("}

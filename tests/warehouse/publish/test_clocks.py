@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.timebase import local_day
+from pipeline.common.local_time import local_day
 from schemas import EnergyBalanceIntervals, Plants
 from tests.warehouse.publish.conftest import put
 from warehouse.lake import Lake
