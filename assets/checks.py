@@ -11,7 +11,7 @@ from assets.common import DAYS_PER_RUN, told
 from pipeline.common.finding import Finding
 from pipeline.extract import consents
 from pipeline.ops import checks
-from pipeline.ops.checks import completeness, published, whole, zones
+from pipeline.ops.checks import completeness, published, whole
 from pipeline.run.context import Runtime
 from pipeline.tables import billing_tables, reconciliation_tables
 from pipeline.tables.interval_tables import judge_times
@@ -91,7 +91,7 @@ freshness = judged(
 time_zones = judged(
     "time_zones",
     "plants",
-    zones,
+    checks.zones,
     "Every stored day is cut by the time zone that its plant has now.",
 )
 closed_months = judged(

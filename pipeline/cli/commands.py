@@ -21,10 +21,7 @@ from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import plural
-from pipeline.run.sets import check_sets
-from pipeline.steps.zones import tell_other_zones
 from pipeline.tables.incomplete_days import asked_otherwise, stored_days
-from pipeline.tables.interval_tables import judge_times
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
@@ -112,9 +109,11 @@ def backfill(
         # Needed at the end, when a wrong one would cost fees: so looked at before the first request.
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load: a mistake is told before.
-
         from assets.runs import recorded  # noqa: PLC0415
         from pipeline.cli.plan import refuse  # noqa: PLC0415
+        from pipeline.run.sets import check_sets  # noqa: PLC0415
+        from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
+        from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
@@ -142,7 +141,7 @@ def backfill(
 def refresh() -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from assets.runs import recorded  # noqa: PLC0415
-    from pipeline.steps.zones import tell_other_zones  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
     with _runtime(None, again=True) as runtime:
         runtime.settings.require_credentials()
@@ -220,6 +219,7 @@ def rebuild(
     """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
 
     from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         stored = stored_days(runtime)

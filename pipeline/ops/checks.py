@@ -14,8 +14,8 @@ from pipeline.ops import findings
 from pipeline.run.context import Runtime
 from pipeline.run.plants import listed
 from pipeline.run.sets import BALANCE
-from pipeline.steps.zones import cure_for_other_zones, days_of_other_zones
 from pipeline.tables.incomplete_days import standing, stored_days
+from pipeline.tables.zone_corrections import cure_for_other_zones, days_of_other_zones
 from schemas import (
     TABLES,
     ApiRequests,

@@ -85,4 +85,4 @@ def test_no_module_of_the_product_reads_a_zone_by_another_table() -> None:
         if word in path.read_text()
     }
     # That one compares the tables.
-    assert found == {"pipeline/ops/doctor/zones.py: convert_time_zone("}
+    assert found == {"pipeline/ops/doctor/time_zones.py: convert_time_zone("}

@@ -19,7 +19,7 @@ import polars as pl
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import look_again, owners_of
-from pipeline.ops.doctor import access, basis, facts, machine, network, zones
+from pipeline.ops.doctor import access, basis, facts, machine, network, time_zones
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Finding, Level, fail, ok, skip
 from pipeline.run.context import Runtime
@@ -221,8 +221,8 @@ def _time_zones(patient: Patient) -> list[Finding]:
     listed = patient.plants["timezone"] if patient.plants.height else stored
     names = {*stored, *listed}
     first = dt.datetime.combine(patient.settings.first_day, dt.time(), dt.UTC)
-    found = zones.differences(names, first, runtime.now() + zones.AHEAD)
-    return zones.evaluate(names, version("tzdata"), list(found))
+    found = time_zones.differences(names, first, runtime.now() + time_zones.AHEAD)
+    return time_zones.evaluate(names, version("tzdata"), list(found))
 
 
 def _time_basis(patient: Patient) -> list[Finding]:

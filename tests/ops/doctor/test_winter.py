@@ -49,6 +49,9 @@ def test_the_basis_is_told_in_winter(tmp_path: Path, sma: SmallSma, true: str) -
     wrong = time_basis(tmp_path, sma, false)
     assert wrong.level is Level.FAIL, wrong.text
     assert f"Set SMA_TIME_BASIS={true}" in wrong.text
+    # December alone tells nothing: its energy comes by day, an hour more or less.
+    assert "(12 requests): on 2024-12-" in wrong.text
+    assert "; on 2024-0" in wrong.text
 
 
 @pytest.mark.parametrize("only", PLACES)

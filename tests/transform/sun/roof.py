@@ -3,8 +3,8 @@
 import datetime as dt
 from math import asin, cos, degrees, pi, radians, sin
 
-# Inverters wake up a while after sunrise.
-WAKES_AT_DEG = 2.0
+# Behind trees and houses the sun comes late and goes early.
+WAKES_AT_DEG = 8.0
 
 
 def elevation_deg(at: dt.datetime, latitude: float, longitude: float) -> float:

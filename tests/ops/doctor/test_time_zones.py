@@ -9,10 +9,10 @@ from pathlib import Path
 import tzdata
 
 from pipeline.ops.doctor.result import Level
-from pipeline.ops.doctor.zones import AHEAD, differences, evaluate
+from pipeline.ops.doctor.time_zones import AHEAD, differences, evaluate
 from tests.cli.test_commands import environment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Where the table of polars has no rules: placeholders, no zones of a plant.
 NO_PLACES = {"Factory"}
 
@@ -35,7 +35,7 @@ def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None
     shutil.copy(zones / "Chicago", zones / "Mexico_City")
     program = (
         "import datetime as dt\n"
-        "from pipeline.doctor.zones import differences, evaluate\n"
+        "from pipeline.ops.doctor.time_zones import differences, evaluate\n"
         "first = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)\n"
         "zones = ['America/Mexico_City']\n"
         "found = list(differences(zones, first, dt.datetime(2024, 12, 31, tzinfo=dt.UTC)))\n"
