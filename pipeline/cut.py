@@ -70,8 +70,8 @@ class Pieces:
 def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     """The rows of each span; None for a body that does not have the plain form, or whose days are not in order.
 
-    The spans follow each other and do not overlap. Rows between two spans belong to none. What a body outside of the
-    plain form holds can still be asked for by the day.
+    The newest day may come first. The spans follow each other and do not overlap. Rows between two spans belong to
+    none. What a body outside of the plain form holds can still be asked for by the day.
     """
     opening = SET_START.search(body)
     if opening is None:
@@ -89,9 +89,12 @@ def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     # where clocks go back, labels do too.
     bounds = np.array([label for span in spans for label in (span.begin, span.end)], f"S{LABEL_BYTES}")
     slots = np.searchsorted(bounds, labels)
-    if (slots[1:] < slots[:-1]).any():
+    falling = bool(slots[0] > slots[-1])
+    order = -slots if falling else slots
+    if (order[1:] < order[:-1]).any():
         return None
-    firsts, lasts = (np.searchsorted(slots, np.arange(1, len(bounds), 2), side) for side in ("left", "right"))
+    wanted = np.arange(1, len(bounds), 2) * (-1 if falling else 1)
+    firsts, lasts = (np.searchsorted(order, wanted, side) for side in ("left", "right"))
     edges = np.append(places, finish)
     envelope, tail = body[:start], body[finish:]
     bodies = [
@@ -99,7 +102,8 @@ def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
         for first, last in zip(firsts, lasts, strict=True)
     ]
     counts = (lasts - firsts).tolist()
-    return Pieces(tuple(bodies), tuple(counts), int(firsts[0]), len(slots) - int(lasts[-1]))
+    last = len(bounds)
+    return Pieces(tuple(bodies), tuple(counts), int((slots < 1).sum()), int((slots >= last).sum()))
 
 
 def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None]:

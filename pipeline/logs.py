@@ -43,7 +43,7 @@ def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: Ti
     )
     # Entries are events, not samples: two of one label are no sign of a repeated hour. So each is a series of its own,
     # and one of the repeated hour is taken for its first pass.
-    end, _ = instants(basis, changes=zones["change"].null_count() < zones.height)
+    end, *_ = instants(basis, changes=zones["change"].null_count() < zones.height)
     moment = pl.when(zulu).then(pl.col("label").dt.replace_time_zone("UTC")).otherwise(end)
     named = {"local_date": pl.lit(day), "logged_at": moment}
     return (

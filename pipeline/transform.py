@@ -17,7 +17,7 @@ from pipeline.energy import energy_columns, interval_columns
 from pipeline.series import whole_groups
 from pipeline.suspicion import Suspicions
 from pipeline.thresholds import Thresholds, load_thresholds
-from pipeline.timebase import UTC_US, MergedHour, TimeBasis, days_frame, instants, parse_label
+from pipeline.timebase import UTC_US, MergedHour, TimeBasis, days_frame, instants, newest_first, parse_label
 from schemas import Quarantine, Table, polars_schema, storage
 from schemas.quantities import MeasurementSet
 
@@ -159,12 +159,25 @@ class SetTransform:
         )
         if step.null_count():
             rows = rows.with_columns(resolution=pl.col("resolution").fill_null(self._step()))
-        rows = rows.with_columns(instants(self.basis, changes=facts["change"].null_count() < facts.height))
+        rows = self._with_instants(rows, changes=facts["change"].null_count() < facts.height)
         return rows.with_columns(fault=quality.row_fault(self.limits, neighbours=self.basis == "utc"))
+
+    def _with_instants(self, rows: pl.DataFrame, *, changes: bool) -> pl.DataFrame:
+        """The rows with their instants, in the order in which they came: which pass a row is of its place tells."""
+        moments = instants(self.basis, changes=changes)
+        if not changes or self.basis == "utc":
+            return rows.with_columns(moments)
+        turned = rows.select("row", "answer", turned=newest_first()).with_columns(
+            place=pl.when("turned").then(-pl.col("row").cast(pl.Int64)).otherwise("row")
+        )
+        if not turned["turned"].any():
+            return rows.with_columns(moments)
+        oldest_first = rows[turned.sort("answer", "place")["row"]]
+        return oldest_first.with_columns(moments).sort("row")
 
     def _step(self) -> pl.Expr:
         """The most common step of a series (null: it has none), for answers that declare an unheard-of resolution."""
-        step = pl.col("label").diff()
+        step = pl.col("label").sort().diff()
         return step.filter(step > pl.duration()).mode().min().over("series")
 
     def _in_order(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
