@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline.arrays import marks, marks_in_row, without_values
+from pipeline.arrays import ELEMENT, array_of, marks, marks_in_row, with_other_form, without_values
 
 # What stands between a key and its value.
 KEY_MARK = '":'
@@ -64,6 +64,9 @@ _NUMBERS = "('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT', 'NULL')"
 # Every cell that is unknown, or of the wrong type, or of a row in which a key comes twice.
 _ODD_CELLS = f"""
 SELECT answer, place, cell.key AS field, cell.value::VARCHAR AS detail, cell.type = 'ARRAY' AS is_array,
+       CASE WHEN cell.type IN ('ARRAY', 'OBJECT') THEN NULL ELSE try_cast(cell.value->>'$' AS DOUBLE) END AS number,
+       CASE WHEN cell.type = 'ARRAY'
+            THEN from_json(cell.value, '[{{"index": "VARCHAR", "value": "DOUBLE"}}]') END AS elements,
        CASE WHEN list_contains($arrays, cell.key) THEN cell.type IN ('ARRAY', 'NULL')
             WHEN cell.type IN {_NUMBERS} THEN true
             ELSE try_cast(cell.value->>'$' AS DOUBLE) IS NOT NULL END AS is_right
@@ -108,7 +111,7 @@ class Decoded:
     """What a batch of answers holds. `answer` is always the answer's place in the batch.
 
     `rows`: answer, raw_time, then one column a field: Float64, or a list of index and value (an array); in the order of
-    the answers and of their rows.
+    the answers and of their rows. A field that may be either has a second column for its arrays (`array_of`).
     `resolution`: the declared resolution of each answer in the batch, null where there is none.
     `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`).
     `bad_values`: row (place in `rows`, where the value is null), field, index (of an array's element) and detail of
@@ -130,11 +133,19 @@ _engines = threading.local()
 
 
 class Decoder:
-    """Reads answers of sets with the given fields, some of them arrays, in the thread that made it."""
+    """Reads answers of sets with the given fields, some of them arrays, in the thread that made it.
 
-    def __init__(self, fields: Sequence[str], arrays: Collection[str] = ()) -> None:
+    A number where an array is expected is the value of the first element, and an array of one element where a number
+    is expected is that number: SMA was seen to send either. The arrays of fields in `either`, which else are numbers,
+    are kept as well, whatever their length.
+    """
+
+    def __init__(
+        self, fields: Sequence[str], arrays: Collection[str] = (), either: Collection[str] = ()
+    ) -> None:
         self.fields = tuple(fields)
         self.arrays = tuple(name for name in fields if name in arrays)
+        self.either = tuple(name for name in fields if name in either)
         # Fields that were not known: whether each is an array.
         self.extra: dict[str, bool] = {}
         self.engine = _engine()
@@ -163,8 +174,8 @@ class Decoder:
             bad = pl.concat([bad, shapeless]).sort("answer")
             rows = rows.join(shapeless, on="answer", how="anti", maintain_order="left")
             rows, values, unknown = self._look_closely(readable, rows)
-        unknown |= {name for name in rows.columns[2 + len(self.fields) :] if rows[name].count()}
-        rows = rows.select("answer", "raw_time", *self.fields)
+        unknown |= {name for name in rows.columns if name in self.extra and rows[name].count()}
+        rows = rows.select("answer", "raw_time", *self.fields, *map(array_of, self.either))
         return Decoded(rows, self._resolution(batch), bad, values, tuple(sorted(unknown)), batch)
 
     def _rows(self, batch: pl.DataFrame) -> pl.DataFrame:
@@ -173,7 +184,8 @@ class Decoder:
         extra = {name: _ARRAY if is_array else "VARCHAR" for name, is_array in self.extra.items()}
         shape = json.dumps({"set": [{"time": "VARCHAR", **known, **extra}]})
         query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
-        return run_on(query, batch).rename({"time": "raw_time"})
+        found = run_on(query, batch).rename({"time": "raw_time"})
+        return found.with_columns(pl.lit(None, ELEMENT).alias(array_of(name)) for name in self.either)
 
     def _unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
@@ -181,7 +193,8 @@ class Decoder:
         Nothing is read without a mark in the text, so no answer has fewer marks than values, and the sums of the batch
         are enough, unless something in it escapes the count.
         """
-        texts, values = batch.select("answer", "body", envelope=_envelope()), rows.columns[1:]
+        texts = batch.select("answer", "body", envelope=_envelope())
+        values = ["raw_time", *self.fields, *self.extra]
         # Rows can't begin within the envelope.
         early = pl.col("envelope").str.contains("[", literal=True)
         escapes = pl.any_horizontal(early, *(pl.col("body").str.contains(what) for what in UNCOUNTED))
@@ -210,15 +223,20 @@ class Decoder:
         strange = cells.filter(~pl.col("field").is_in(known))
         self._learn(dict(strange.group_by("field").agg(pl.col("is_array").all()).rows()))
         begins = rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())
-        bad = (
+        odd = (
             _placed(cells.filter(pl.col("field").is_in(known)), begins)
             .group_by("row", "field", maintain_order=True)
-            .agg(pl.col("detail").unique().sort(), pl.col("is_right").all())
-            .filter(~pl.col("is_right") & (pl.col("field") != "time") | (pl.col("detail").list.len() > 1))
-            .with_columns(
-                pl.col("detail").list.eval(pl.element().str.head(DETAIL_CHARACTERS)).list.join(" and "),
-                index=pl.lit(None, pl.String),
+            .agg(
+                pl.col("detail").unique().sort(),
+                pl.col("is_right").all(),
+                pl.col("number", "elements").first(),
             )
+            .filter(~pl.col("is_right") & (pl.col("field") != "time") | (pl.col("detail").list.len() > 1))
+        )
+        rows, bad = self._take_other_forms(rows, odd)
+        bad = bad.with_columns(
+            pl.col("detail").list.eval(pl.element().str.head(DETAIL_CHARACTERS)).list.join(" and "),
+            index=pl.lit(None, pl.String),
         )
         for (field,), found in bad.group_by("field"):
             column = "raw_time" if field == "time" else str(field)
@@ -226,22 +244,37 @@ class Decoder:
             rows = rows.with_columns(pl.when(~here).then(column).alias(column))
         values = [bad.filter(pl.col("field") != "time").select(*BAD_VALUE)]
         names = set(strange["field"])
-        if self.arrays:
-            rows, odd, more = self._look_at_elements(batch, rows, begins)
-            values.append(odd)
+        if self.arrays or self.either:
+            rows, elements, more = self._look_at_elements(batch, rows, begins)
+            values.append(elements)
             names |= more
         return rows, pl.concat(values), names
+
+    def _take_other_forms(self, rows: pl.DataFrame, odd: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows with what came in the other form than expected, and the odd cells that have no form at all."""
+        once = pl.col("detail").list.len() == 1
+        only = pl.col("elements").list.first().struct.field("value")
+        one = pl.when(pl.col("elements").list.len() == 1).then(only)
+        number = pl.when(pl.col("field").is_in(self.arrays)).then("number").otherwise(one)
+        kept = pl.col("field").is_in(self.either) & pl.col("elements").is_not_null()
+        found = odd.with_columns(number=pl.when(once).then(number), is_kept=once & kept)
+        taken = found.filter(pl.col("number").is_not_null() | pl.col("is_kept"))
+        for (name,), cells in taken.group_by("field"):
+            rows = with_other_form(rows, str(name), cells)
+            if name in self.either:
+                rows = with_other_form(rows, array_of(str(name)), cells)
+        return rows, odd.join(taken, on=["row", "field"], how="anti", maintain_order="left")
 
     def _look_at_elements(
         self, batch: pl.DataFrame, rows: pl.DataFrame, begins: pl.DataFrame
     ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
         """The rows with null for each bad value of an array, the bad values, and the unknown keys of elements."""
-        odd = run_on(_ODD_ELEMENTS, batch, arrays=list(self.arrays))
+        odd = run_on(_ODD_ELEMENTS, batch, arrays=[*self.arrays, *self.either])
         keys = odd.explode("strange").drop_nulls("strange").select(pl.col("field") + "." + pl.col("strange"))
         bad = _placed(odd.filter(~pl.col("is_right")), begins)
         for (field,), found in bad.group_by("field"):
-            mended = without_values(rows[str(field)], found)
-            rows = rows.with_columns(mended)
+            column = array_of(str(field)) if field in self.either else str(field)
+            rows = rows.with_columns(without_values(rows[column], found))
         shown = bad.with_columns(pl.col("detail").str.head(DETAIL_CHARACTERS)).select(*BAD_VALUE)
         return rows, shown, set(keys.to_series())
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from pipeline import bounds, quality
-from pipeline.arrays import elements
+from pipeline.arrays import array_of, elements
 from pipeline.decode import Decoded, Decoder
 from pipeline.energy import energy_columns, interval_columns
 from pipeline.series import whole_groups
@@ -19,7 +19,7 @@ from pipeline.suspicion import Suspicions
 from pipeline.thresholds import Thresholds, load_thresholds
 from pipeline.timebase import UTC_US, MergedHour, TimeBasis, days_frame, instants, newest_first, parse_label
 from schemas import Quarantine, Table, polars_schema, storage
-from schemas.quantities import MeasurementSet
+from schemas.quantities import Field, MeasurementSet
 
 RESOLUTIONS = {
     "OneMinute": 60,
@@ -75,15 +75,17 @@ class SetTransform:
         # A set may fill several tables. All its fields are read for each: what is not read would be taken for unknown.
         here = [f for f in measurement_set.fields if f.array == (self.index is not None)]
         self.fields = [f for f in here if f.value_column in self.columns]
-        self.decoder = Decoder(
-            [f.api for f in measurement_set.fields], {f.api for f in measurement_set.fields if f.array}
-        )
-        self.names = {f.api: f.value_column for f in self.fields}
-        self.api = {column: api for api, column in self.names.items()}
+        self.decoder, self.either = _decoder(measurement_set)
+        # The columns of what is read, by those of this table.
+        self.names = {self._read_from(f): f.value_column for f in self.fields}
+        self.api = {f.value_column: f.api for f in self.fields}
         self.powers = [f.column for f in self.fields if f.power]
         self.limits = limits or load_thresholds()
         self.rules = quality.value_rules(self.fields)
         self.suspicions = Suspicions.of(self.columns, self.limits)
+
+    def _read_from(self, field: Field) -> str:
+        return array_of(field.api) if field.array and field.api in self.either else field.api
 
     def day(
         self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date, account: Account
@@ -214,7 +216,11 @@ class SetTransform:
         long = long.rename(self.names | {"index": self.index})
         cells = rows.drop(self.api).join(long, on="row", maintain_order="left_right").with_row_index("cell")
         lost = rows.select("row", "answer", "raw_time").join(odd, on="row", maintain_order="left_right")
-        named = lost.with_columns(detail=_named(pl.col("index")), cell=pl.lit(None, pl.UInt32))
+        named = lost.with_columns(
+            pl.col("field").replace({read: self.api[column] for read, column in self.names.items()}),
+            detail=_named(pl.col("index")),
+            cell=pl.lit(None, pl.UInt32),
+        )
         return cells, named.select(*BAD_VALUE)
 
     def _bad_values(self, cells: pl.DataFrame, broken: list[quality.ValueRule]) -> pl.DataFrame:
@@ -243,7 +249,11 @@ class SetTransform:
 
     def _unread(self, rows: pl.DataFrame, cells: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
         """The same of each value that was no number. It has no cell where an array has no such element."""
-        mine = decoded.bad_values.filter(pl.col("field").is_in(list(self.names)))
+        # Of a field that may be either, a table of arrays has the elements, the other table the rest.
+        of_array = pl.col("index").is_not_null() == (self.index is not None)
+        mine = decoded.bad_values.filter(
+            pl.col("field").is_in(list(self.api.values())), of_array | ~pl.col("field").is_in(self.either)
+        )
         if not mine.height:
             return pl.DataFrame(schema=BAD_VALUE)
         found = rows.select("row", "answer", "raw_time").join(mine, on="row", maintain_order="left_right")
@@ -329,6 +339,14 @@ def quarantined(
         frame = frame.with_columns(pl.col("device_id").replace("", None))
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
     return frame.with_columns(missing).select(schema.names())
+
+
+def _decoder(measurement_set: MeasurementSet) -> tuple[Decoder, list[str]]:
+    """A decoder of all fields of the set, and those of them that are a number in one table and an array in another."""
+    arrays = {f.api for f in measurement_set.fields if f.array}
+    either = sorted(arrays & {f.api for f in measurement_set.fields if not f.array})
+    names = list(dict.fromkeys(f.api for f in measurement_set.fields))
+    return Decoder(names, arrays.difference(either), either), either
 
 
 _INTERVAL = ("interval_start", "interval_end", "interval_basis", "bridged_s")
