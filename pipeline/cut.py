@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from pipeline.decode import as_texts, run_on
+from pipeline.answer_text import whole_texts
+from pipeline.decode import run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.
 ROW_START = b'{"time":"'
@@ -114,7 +115,7 @@ def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None
     batch = pl.DataFrame(
         {
             "log": range(len(logs)),
-            "body": as_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
+            "body": whole_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
             "bounds": [
                 [edge.decode() for span in spans for edge in (span.begin, span.end)] for _, spans in logs
             ],
@@ -160,7 +161,7 @@ def _end_of_rows(body: bytes, start: int, places: Places) -> int | None:
     try:
         rest = body[int(places[-1]) :].decode()
         _, length = json.JSONDecoder().raw_decode(rest)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     finish = int(places[-1]) + len(rest[:length].encode())
     return finish if body[finish:].lstrip().startswith(b"]") else None

@@ -16,6 +16,16 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pipeline.answer_text import (
+    MOST_DEPTH,
+    MOST_FIELDS,
+    MOST_KEYS,
+    MOST_ROWS,
+    MOST_UNKNOWN,
+    as_texts,
+    depth,
+    mended,
+)
 from pipeline.arrays import ELEMENT, array_of, marks, marks_in_row, with_other_form, without_values
 
 # What stands between a key and its value.
@@ -32,6 +42,10 @@ ENVELOPE = 2048
 ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 MOST_EXTRA = 32
 
+# Answers larger than this are counted before they are read: a plant's day of minutes is smaller.
+LARGE_BYTES = 2**19
+TOO_LARGE = "too_large"
+
 BAD_ANSWER = {"answer": pl.UInt32, "reason": pl.String}
 BAD_VALUE = {"row": pl.UInt32, "field": pl.String, "index": pl.String, "detail": pl.String}
 DETAIL_CHARACTERS = 100
@@ -46,32 +60,44 @@ END AS reason
 FROM batch ORDER BY answer
 """
 
-# Rows as JSON, each with its place in the answer.
-OBJECTS = """
-SELECT answer, place, object, len(list_distinct(names)) < len(names) AS has_doubles
+# Every cell of every row: its key and its value as JSON. A row's own text is not carried along with each of its cells,
+# which would take the square of its size.
+CELLS = """
+SELECT answer, place, has_doubles, unnest(names) AS field, unnest(cells) AS value
 FROM (
-    SELECT *, json_keys(object) AS names
+    SELECT answer, place, names, json_extract(object, '$.*') AS cells,
+           len(list_distinct(names)) < len(names) AS has_doubles
     FROM (
-        SELECT answer, unnest(list) AS object, generate_subscripts(list, 1) - 1 AS place
-        FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+        SELECT *, json_keys(object) AS names
+        FROM (
+            SELECT answer, unnest(list) AS object, generate_subscripts(list, 1) - 1 AS place
+            FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+        )
     )
+    WHERE len(names) > 0
 )
-WHERE len(names) > 0
+"""
+
+_LENGTHS = "SELECT answer, json_array_length(body, '$.set') AS n_rows FROM batch"
+# How many fields the widest row of each answer has.
+_WIDTHS = """
+SELECT answer, list_max(list_transform(list, lambda object: len(json_keys(object)))) AS n_fields
+FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
 """
 
 _NUMBERS = "('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT', 'NULL')"
 
 # Every cell that is unknown, or of the wrong type, or of a row in which a key comes twice.
 _ODD_CELLS = f"""
-SELECT answer, place, cell.key AS field, cell.value::VARCHAR AS detail, cell.type = 'ARRAY' AS is_array,
-       CASE WHEN cell.type IN ('ARRAY', 'OBJECT') THEN NULL ELSE try_cast(cell.value->>'$' AS DOUBLE) END AS number,
-       CASE WHEN cell.type = 'ARRAY'
-            THEN from_json(cell.value, '[{{"index": "VARCHAR", "value": "DOUBLE"}}]') END AS elements,
-       CASE WHEN list_contains($arrays, cell.key) THEN cell.type IN ('ARRAY', 'NULL')
-            WHEN cell.type IN {_NUMBERS} THEN true
-            ELSE try_cast(cell.value->>'$' AS DOUBLE) IS NOT NULL END AS is_right
-FROM ({OBJECTS}) AS rows, json_each(object) AS cell
-WHERE has_doubles OR NOT is_right AND cell.key <> 'time' OR NOT list_contains($known, cell.key)
+SELECT answer, place, field, value::VARCHAR AS detail, type = 'ARRAY' AS is_array,
+       CASE WHEN type IN ('ARRAY', 'OBJECT') THEN NULL ELSE try_cast(value->>'$' AS DOUBLE) END AS number,
+       CASE WHEN type = 'ARRAY'
+            THEN from_json(value, '[{{"index": "VARCHAR", "value": "DOUBLE"}}]') END AS elements,
+       CASE WHEN list_contains($arrays, field) THEN type IN ('ARRAY', 'NULL')
+            WHEN type IN {_NUMBERS} THEN true
+            ELSE try_cast(value->>'$' AS DOUBLE) IS NOT NULL END AS is_right
+FROM (SELECT *, json_type(value) AS type FROM ({CELLS}))
+WHERE has_doubles OR NOT is_right AND field <> 'time' OR NOT list_contains($known, field)
 """  # noqa: S608 - our own text
 
 # Every element of an array that is no object with a number and a text or number to name it, or that says more.
@@ -88,9 +114,8 @@ FROM (
     FROM (
         SELECT answer, place, field, unnest(list) AS element, generate_subscripts(list, 1) - 1 AS position
         FROM (
-            SELECT answer, place, cell.key AS field, from_json(cell.value, '["JSON"]') AS list
-            FROM ({OBJECTS}) AS rows, json_each(object) AS cell
-            WHERE cell.type = 'ARRAY' AND list_contains($arrays, cell.key)
+            SELECT answer, place, field, from_json(value, '["JSON"]') AS list
+            FROM ({CELLS}) WHERE json_type(value) = 'ARRAY' AND list_contains($arrays, field)
         )
     )
 )
@@ -113,7 +138,7 @@ class Decoded:
     `rows`: answer, raw_time, then one column a field: Float64, or a list of index and value (an array); in the order of
     the answers and of their rows. A field that may be either has a second column for its arrays (`array_of`).
     `resolution`: the declared resolution of each answer in the batch, null where there is none.
-    `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`).
+    `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`, `too_large`).
     `bad_values`: row (place in `rows`, where the value is null), field, index (of an array's element) and detail of
     each value that is no number, or that its row gives twice and differently.
     `unknown_fields`: fields of rows that the set is not known to have.
@@ -152,15 +177,16 @@ class Decoder:
 
     def decode(self, bodies: pl.Series) -> Decoded:
         """Columns of all bodies (Binary), and what could not be read."""
-        texts = as_texts(bodies)
-        batch = pl.DataFrame({"body": texts}).with_row_index("answer")
+        batch = _batch(bodies)
         good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
         try:
-            if texts.null_count():
-                good, bad = self._sort_out(batch)
-            rows = self._rows(good)
+            plain = not batch["body"].null_count() and not _large(batch).height
+            rows = self._rows(good) if plain else None
         except duckdb.InvalidInputException:
-            good, bad = self._sort_out(batch)
+            rows = None
+        if rows is None:
+            batch = batch.with_columns(mended(batch["body"]))
+            good, bad = _sort_out(batch, batch)
             rows = self._rows(good)
         silent = good.clear()
         if rows["answer"].n_unique() < good.height:
@@ -170,13 +196,14 @@ class Decoder:
         suspects = pl.concat([silent, self._unaccounted(good, rows)]).sort("answer")
         values, unknown = pl.DataFrame(schema=BAD_VALUE), set[str]()
         if suspects.height:
-            readable, shapeless = self._sort_out(suspects)
+            readable, shapeless = _sort_out(suspects, suspects)
             bad = pl.concat([bad, shapeless]).sort("answer")
             rows = rows.join(shapeless, on="answer", how="anti", maintain_order="left")
             rows, values, unknown = self._look_closely(readable, rows)
         unknown |= {name for name in rows.columns if name in self.extra and rows[name].count()}
         rows = rows.select("answer", "raw_time", *self.fields, *map(array_of, self.either))
-        return Decoded(rows, self._resolution(batch), bad, values, tuple(sorted(unknown)), batch)
+        told = tuple(sorted(unknown)[:MOST_UNKNOWN])
+        return Decoded(rows, self._resolution(batch), bad, values, told, batch)
 
     def _rows(self, batch: pl.DataFrame) -> pl.DataFrame:
         """answer, raw_time, the known fields as numbers or arrays of them, the extra ones as text or arrays."""
@@ -208,11 +235,6 @@ class Decoder:
         odd = early | (_behind("|".join(UNCOUNTED)) > 0) | (_behind(KEY_MARK) != pl.col("read").fill_null(0))
         checked = texts.join(read, on="answer", how="left", maintain_order="left").select(odd)
         return batch.filter(checked.to_series())
-
-    def _sort_out(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The answers of the right shape, and the others with the reason."""
-        kinds = run_on(_REASONS, batch)
-        return batch.filter(kinds["reason"].is_null()), kinds.drop_nulls("reason")
 
     def _look_closely(
         self, batch: pl.DataFrame, rows: pl.DataFrame
@@ -352,25 +374,43 @@ def _key_marks(texts: pl.Series) -> int:
     return found
 
 
-def unreadable(bodies: pl.Series) -> list[int]:
-    """The places of the bodies (Binary) that are no JSON object with a list of rows."""
-    batch = pl.DataFrame({"body": as_texts(bodies)}).with_row_index("answer")
+def unreadable(bodies: pl.Series) -> dict[int, str]:
+    """The places of the bodies (Binary) that are no JSON object with a list of rows, or beyond all bounds, and why."""
+    batch = _batch(bodies)
     if not batch.height:
-        return []
-    return run_on(_REASONS, batch).drop_nulls("reason")["answer"].to_list()
+        return {}
+    _, bad = _sort_out(batch, _large(batch))
+    if bad.height:
+        _, bad = _sort_out(batch.with_columns(mended(batch["body"])), _large(batch))
+    return dict(bad.rows())
 
 
-def as_texts(bodies: pl.Series) -> pl.Series:
-    """The bodies as text; null where they are not UTF-8."""
-    try:
-        return bodies.cast(pl.String)
-    except pl.exceptions.ComputeError:
-        readable = [_utf8(body) for body in bodies]
-        return pl.Series(bodies.name, readable, dtype=pl.String)
+def _batch(bodies: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({"body": as_texts(bodies)}).with_row_index("answer")
 
 
-def _utf8(body: bytes) -> str | None:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return None
+def _large(batch: pl.DataFrame) -> pl.DataFrame:
+    """The answers whose rows and keys have to be counted before they are read."""
+    return batch.filter(pl.col("body").str.len_bytes() > LARGE_BYTES)
+
+
+def _sort_out(batch: pl.DataFrame, suspects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The answers of the right shape and size, and the others with the reason; the size only of the suspects.
+
+    What is beyond the bounds of an answer is found before the engine parses it, as far as the text alone can tell.
+    """
+    keys = pl.col("body").str.count_matches(KEY_MARK, literal=True)
+    deep = [body is not None and depth(body.encode()) > MOST_DEPTH for body in suspects["body"]]
+    beyond = suspects.filter(pl.Series(deep, dtype=pl.Boolean) | (keys > MOST_KEYS))["answer"]
+    rest = batch.filter(~pl.col("answer").is_in(beyond.implode()))
+    kinds = run_on(_REASONS, rest).drop_nulls("reason")
+    shaped = suspects.join(rest, on="answer", how="semi").join(kinds, on="answer", how="anti")
+    if shaped.height:
+        long = run_on(_LENGTHS, shaped).filter(pl.col("n_rows") > MOST_ROWS)["answer"]
+        narrow = shaped.filter(~pl.col("answer").is_in(long.implode()))
+        wide = run_on(_WIDTHS, narrow).filter(pl.col("n_fields") > MOST_FIELDS)["answer"]
+        beyond = pl.concat([beyond, long, wide])
+    if beyond.len():
+        large = pl.DataFrame({"answer": beyond}).with_columns(reason=pl.lit(TOO_LARGE))
+        kinds = pl.concat([kinds, large]).sort("answer")
+    return batch.join(kinds, on="answer", how="anti", maintain_order="left"), kinds

@@ -5,6 +5,7 @@ import datetime as dt
 import duckdb
 import polars as pl
 
+from pipeline.answer_text import whole_texts
 from pipeline.timebase import TimeBasis, days_frame, instants, parse_label
 from schemas import LogMessages, Logs, polars_schema, storage
 
@@ -29,8 +30,9 @@ def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: Ti
     state.
     """
     texts = answers.join(places, on="plant_id", how="inner", maintain_order="left").select(
-        "plant_id", "device_id", "timezone", "fetched_at", pl.col("body").cast(pl.String, strict=True)
+        "plant_id", "device_id", "timezone", "fetched_at", "body"
     )
+    texts = texts.with_columns(whole_texts(texts["body"]))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("answers", texts.to_arrow())

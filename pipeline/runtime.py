@@ -69,6 +69,8 @@ class Runtime:
     missing: list[Missing] = field(default_factory=list)
     # Fields that SMA sends and no table has, by the raw table that keeps them.
     unknown_fields: dict[str, set[str]] = field(default_factory=dict)
+    # Facts of plants and devices in SMA's lists that can't be read.
+    odd_facts: int = 0
     # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
     listed: dict[int, frozenset[str]] = field(default_factory=dict)
     # Sets whose weeks the API refuses while it answers their days.

@@ -453,6 +453,12 @@ def _tell_unknown(runtime: "Runtime") -> None:
     for table, names in sorted(runtime.unknown_fields.items()):
         shown = ", ".join(sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
+    if runtime.odd_facts:
+        say(
+            f"Notice: {plural(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a number "
+            "counts as not given, a name is kept without what is broken in it. The table quarantine names each (source "
+            "plants and devices)."
+        )
 
 
 def _tell_missing(runtime: "Runtime") -> None:

@@ -19,6 +19,7 @@ from schemas import (
     RawDevices,
     RawMeasurementSets,
     RawPlants,
+    Table,
     storage,
 )
 
@@ -43,11 +44,18 @@ def write_plants(runtime: Runtime) -> Report:
     for plant, zone in aside.select("plant_id", "detail").rows():
         reason = f"unknown time zone {zone!r}"
         runtime.missing.append(Missing(str(today), "plants", plant, reason))
-    quarantine(runtime, Plants, today, quarantined(aside, "row", Plants, today))
+    odd = _odd(runtime, Plants, today, master.odd_facts(answers))
+    quarantine(runtime, Plants, today, pl.concat([quarantined(aside, "row", Plants, today), odd]))
     unknown = _unknown(runtime, RawPlants, master.unknown_fields(answers, "plants", master.PLANT_FIELDS))
     written = runtime.lake.replace(Plants, {}, [frame])
     gone_now = written.rows - listed.height
-    return report_of(written, listed=listed.height, no_longer_listed=gone_now, unknown_fields=unknown)
+    return report_of(
+        written,
+        listed=listed.height,
+        no_longer_listed=gone_now,
+        unknown_fields=unknown,
+        odd_facts=odd.height,
+    )
 
 
 def _moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
@@ -69,7 +77,19 @@ def write_devices(runtime: Runtime) -> Report:
     stored = runtime.lake.scan(Devices).collect()
     frame = master.remember(stored, master.devices(answers, today), ["plant_id", "device_id"])
     unknown = _unknown(runtime, RawDevices, master.unknown_fields(answers, "devices", master.DEVICE_FIELDS))
-    return report_of(runtime.lake.replace(Devices, {}, [frame]), unknown_fields=unknown)
+    odd = _odd(runtime, Devices, today, master.odd_facts(answers, of_devices=True))
+    quarantine(runtime, Devices, today, odd)
+    written = runtime.lake.replace(Devices, {}, [frame])
+    return report_of(written, unknown_fields=unknown, odd_facts=odd.height)
+
+
+def _odd(runtime: Runtime, model: type[Table], today: dt.date, found: pl.DataFrame) -> pl.DataFrame:
+    """Rows of quarantine for the facts that can't be read, told to the run."""
+    runtime.odd_facts += found.height
+    return pl.concat(
+        quarantined(found.filter(kept=kept).drop("kept"), "value", model, today, kept=kept)
+        for kept in (False, True)
+    )
 
 
 def _unknown(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pipeline.thresholds import Thresholds, load_thresholds
 
 DOC = Path("docs/quality.md").read_text()
 # Reasons that are written down where they are found, not as constants.
-ELSEWHERE = {"unknown_timezone", "not_utf8", "not_json", "wrong_shape"}
+ELSEWHERE = {"unknown_timezone", "not_utf8", "not_json", "wrong_shape", "too_large"}
 NO_REASON = {quality.NEIGHBOUR, quality.PV, suspicion.PV}
 
 
