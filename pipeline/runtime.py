@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from pipeline.errors import SunledgerError
-from pipeline.request_log import RequestLog
+from pipeline.request_log import RECORD_FOLDER, RequestLog
 from pipeline.settings import Settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.session import SmaSession
+from pipeline.words import plural
 from warehouse.lake import Lake
 
 
@@ -100,12 +101,23 @@ class Runtime:
     def requests(self) -> RequestLog:
         """The record of every request; `store_requests` moves it to the lake."""
         if self._requests is None:
-            self._requests = RequestLog(self.settings.home / "requests")
+            self._requests = RequestLog(self.settings.home / RECORD_FOLDER)
         return self._requests
 
     def store_requests(self) -> int:
-        """Move the record of requests up to now to the table api_requests; the number of requests."""
-        return self.requests.store(self.lake)
+        """Move the record of requests up to now to the table api_requests; the number of requests.
+
+        Lines of it that can't be read are missing there, and told.
+        """
+        stored = self.requests.store(self.lake)
+        if stored.unreadable:
+            files = ", ".join(str(path) for path in stored.kept)
+            reason = (
+                f"{plural(stored.unreadable, 'line')} of the record of requests can't be read: a full disk or a crash "
+                f"cut them short. Requests that are not counted may be among them; they are kept in {files}"
+            )
+            self.missing.append(Missing(str(self.today()), "api_requests", "", reason))
+        return stored.tries
 
     def today(self) -> dt.date:
         """The UTC date, under which lists are kept."""

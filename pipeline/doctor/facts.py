@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.doctor.machine import Held, Place, Publication
+from pipeline.request_log import RECORD_FOLDER, UNREADABLE
 from pipeline.settings import Settings
 from pipeline.sma.secret_files import FOLDER
 from schemas import TABLES
@@ -56,6 +57,11 @@ def leftovers(settings: Settings) -> list[Path]:
     """Private files whose process is gone: a token may be in them."""
     found = (settings.home / FOLDER).glob(".*.*-*")
     return [path for path in found if not _runs(path.name.rpartition(".")[2].partition("-")[0])]
+
+
+def unreadable_records(settings: Settings) -> list[Path]:
+    """Files that keep lines of the record of requests which nobody could read."""
+    return sorted((settings.home / RECORD_FOLDER).glob(f"*{UNREADABLE}"))
 
 
 def _stays_locked(path: Path) -> bool:
