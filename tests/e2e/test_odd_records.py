@@ -7,9 +7,11 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.runtime import Runtime
+from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE, PV
 from pipeline.sma.requests import Request
+from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, Logs, Plants, Quarantine, RawEnergyBalance
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
 from tests.scripted import ScriptedSma, compact
@@ -94,9 +96,9 @@ def test_half_a_character_in_a_log_s_text_costs_only_that(new_runtime: New, sma:
     bodies(sma, change)
     runtime = new_runtime()
     refresh(runtime)
-    list(steps.fetch_logs(runtime, WEEK))
+    list(fetch_logs(runtime, WEEK))
     for day in WEEK:
-        steps.write_logs(runtime, day)
+        write_logs(runtime, day)
     assert runtime.lake.scan(Logs).collect()["message"].to_list() == ["hot \ufffd"] * 2
     assert runtime.missing == []
 
@@ -111,7 +113,7 @@ def test_half_a_character_in_a_log_s_text_costs_only_that(new_runtime: New, sma:
 def test_an_answer_that_names_another_plant_or_device_is_not_stored(
     new_runtime: New, sma: ScriptedSma, named: dict[str, object]
 ) -> None:
-    source = steps.PV if "device" in named else steps.BALANCE
+    source = PV if "device" in named else BALANCE
 
     def change(request: Request, body: bytes) -> bytes:
         if (request.plant_id, request.set_type) != ("11", source.set.name):
@@ -121,7 +123,7 @@ def test_an_answer_that_names_another_plant_or_device_is_not_stored(
     bodies(sma, change)
     runtime = new_runtime()
     refresh(runtime)
-    (_, _), *_ = list(steps.fetch_set(runtime, source, [MONDAY, TUESDAY]))
+    (_, _), *_ = list(fetch_set(runtime, source, [MONDAY, TUESDAY]))
     stored = runtime.lake.scan(source.raw).collect()
     assert set(stored["plant_id"]) == {"12"}
     assert {item.plant_id for item in runtime.missing} == {"11"}
@@ -139,9 +141,9 @@ def test_lists_and_logs_of_another_plant_are_not_stored_either(new_runtime: New,
         return compact({"plant": {"plantId": "12"}, **json.loads(body)})
 
     bodies(sma, change)
-    for step in (steps.fetch_devices, steps.fetch_measurement_sets):
+    for step in (fetch_devices, fetch_measurement_sets):
         step(runtime)
-    list(steps.fetch_logs(runtime, [MONDAY]))
+    list(fetch_logs(runtime, [MONDAY]))
     assert {(item.table, item.plant_id) for item in runtime.missing} == {
         ("raw_devices", "11"), ("raw_measurement_sets", "11"), ("raw_logs", "11")
     }  # fmt: skip
@@ -209,6 +211,6 @@ def test_a_list_that_is_too_deep_is_no_list(new_runtime: New, sma: ScriptedSma, 
             refresh(again)
     else:
         refresh(again)
-        list(steps.fetch_logs(again, [MONDAY]))
+        list(fetch_logs(again, [MONDAY]))
         assert {item.plant_id for item in again.missing} == {"11"}
     assert energy(runtime)["11", 4] == pytest.approx(24.0)

@@ -1,0 +1,216 @@
+"""The record of requests: each try goes to a file of this machine at once, and from there to the lake in batches.
+
+Writing a line costs some microseconds and needs no care for the lake, so the record may be complete: when a process is
+killed, its file stays, and whoever stores records next takes it along. What a kill loses are the requests that were
+on their way, at most SMA_MAX_CONNECTIONS of them; nothing is synced to disk, so a crash of the machine loses its last
+seconds. The lake holds one file a day, however many runs wrote to it.
+"""
+
+import datetime as dt
+import errno
+import fcntl
+import json
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import orjson
+import polars as pl
+
+from pipeline.answer_text import as_texts
+from pipeline.common.errors import SunledgerError
+from pipeline.sma.http.attempt_log import Try
+from pipeline.transform.decode import run_on
+from schemas import ApiRequests, columns, polars_schema
+from warehouse.lake import Lake
+
+# Below SUNLEDGER_HOME.
+RECORD_FOLDER = "requests"
+SUFFIX, UNREADABLE = ".jsonl", ".unreadable"
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+MICROSECOND = dt.timedelta(microseconds=1)
+# Moments, in microseconds, at which a request can have been sent: the years 2000 to 2200.
+_MOMENTS: Final = (946_684_800_000_000, 7_258_118_400_000_000)
+
+
+@dataclass(slots=True)
+class Stored:
+    """What was moved to the lake: how many tries, how many lines could not be read, and the files that keep those."""
+
+    tries: int = 0
+    unreadable: int = 0
+    kept: list[Path] = field(default_factory=list)
+
+
+class RequestLog:
+    """Files of tries below `folder`, one for each process at a time. May be used by several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._guard = threading.Lock()
+        self._file: int | None = None
+        self._name = ""
+        self._count = 0
+
+    def add(self, one: Try) -> None:
+        """Write one try down. Raises SunledgerError when the file can't be written."""
+        with self._guard:
+            try:
+                if self._file is None:
+                    self._open()
+                assert self._file is not None  # noqa: S101 - for the type checker
+                self._count += 1
+                self._write(self._file, _line(one, f"{self._name}-{self._count}"))
+            except OSError as fault:
+                raise SunledgerError(
+                    f"The record of requests in {self._folder} can't be written: {fault.strerror}. Requests cost money "
+                    f"and budget, so none is sent without: make room, or set SUNLEDGER_HOME to another disk."
+                ) from fault
+
+    def store(self, lake: Lake) -> Stored:
+        """Move to the lake what this process wrote, and what processes left that are gone.
+
+        Files of living processes are left alone. A file is removed only when the lake has all of it. Lines that can't
+        be read are kept in a file beside it, with another suffix, which nobody stores.
+        """
+        self.close()
+        stored = Stored()
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            with _alone(path) as mine:
+                if not mine:
+                    continue
+                frame, unreadable = _read(path.read_bytes())
+                for (day,), rows in frame.group_by("asked_date", maintain_order=True):
+                    lake.append(ApiRequests, {"asked_date": _date(day)}, rows)
+                if unreadable:
+                    kept = path.with_suffix(UNREADABLE)
+                    kept.write_bytes(b"\n".join([*unreadable, b""]))
+                    stored.kept.append(kept)
+                path.unlink()
+                stored.tries += frame.height
+                stored.unreadable += len(unreadable)
+        return stored
+
+    def close(self) -> None:
+        """Close the file; the next try begins another one."""
+        with self._guard:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+    @staticmethod
+    def _write(file: int, line: bytes) -> None:
+        """Write the line whole or not at all: where it ends in the middle, the next one must not be lost with it."""
+        written = os.write(file, line)
+        if written < len(line):
+            os.ftruncate(file, os.fstat(file).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._name, self._count = uuid.uuid4().hex, 0
+        # Locked under a name that nobody looks for, so that nobody takes it for a file without an owner.
+        new = self._folder / f"{self._name}.new"
+        self._file = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        new.rename(new.with_suffix(SUFFIX))
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Whether nobody else writes or stores the file, and nobody can while the block lasts."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield os.fstat(file).st_nlink > 0
+    finally:
+        os.close(file)
+
+
+def _line(one: Try, request_id: str) -> bytes:
+    request = one.request
+    return orjson.dumps(
+        {
+            "request_id": request_id,
+            "asked_at": (one.asked_at - EPOCH) // MICROSECOND,
+            "plant_id": request.plant_id if request else "",
+            "device_id": request.device_id if request else "",
+            "endpoint": one.endpoint,
+            "set_type": request.set_type if request else "",
+            "period": request.period if request else "",
+            "request_date": request.date if request else "",
+            "attempt": one.attempt,
+            "status": one.status,
+            "error": one.error,
+            "bytes": one.size,
+            "elapsed_ms": one.elapsed_ms,
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
+    """The tries of a file as rows of the table, and the lines that are none: cut short by a crash or a full disk."""
+    lines = [line for line in data.replace(b"\0", b"").split(b"\n") if line]
+    with suppress(pl.exceptions.PolarsError):
+        frame = _rows(pl.read_ndjson(b"\n".join(lines), schema=_WRITTEN)) if lines else _NOTHING
+        if frame.height == len(lines) and frame.select(_is_try().all()).item():
+            return frame.select(_NOTHING.columns), []
+    # One of them at least is odd: the engine reads each by itself.
+    texts = pl.DataFrame({"body": as_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index("line")
+    query = "SELECT line, from_json(body, $shape) AS try FROM batch WHERE json_valid(body)"
+    found = run_on(query, texts.drop_nulls(), shape=json.dumps(_SHAPE)).unnest("try")
+    good = _rows(found.cast(_WRITTEN)).filter(_is_try())
+    bad = texts.join(good, on="line", how="anti", maintain_order="left")["line"]
+    return good.select(_NOTHING.columns), [lines[line] for line in bad]
+
+
+_NOTHING: Final = pl.DataFrame(schema=polars_schema(ApiRequests))
+# A line holds the moment as microseconds, and not the day.
+_WRITTEN: Final[dict[str, pl.DataType]] = {
+    **{name: dtype for name, dtype in _NOTHING.schema.items() if name != "asked_date"},
+    "asked_at": pl.Int64(),
+}
+_SHAPE: Final = {
+    name: "VARCHAR" if dtype == pl.String else "DOUBLE" if dtype == pl.Float64 else "BIGINT"
+    for name, dtype in _WRITTEN.items()
+}
+
+
+def _rows(written: pl.DataFrame) -> pl.DataFrame:
+    asked = (
+        pl.when(pl.col("asked_at").is_between(*_MOMENTS)).then("asked_at").cast(_NOTHING.schema["asked_at"])
+    )
+    return written.with_columns(asked_at=asked, asked_date=asked.dt.date())
+
+
+def _is_try() -> pl.Expr:
+    """Whether a row holds to every rule of its table."""
+    rules = [pl.lit(value=True)]
+    for column in columns(ApiRequests):
+        if not column.nullable:
+            rules.append(pl.col(column.name).is_not_null())
+        if column.low is not None and column.high is not None:
+            rules.append(pl.col(column.name).is_between(column.low, column.high).fill_null(value=True))
+        elif column.low is not None:
+            rules.append((pl.col(column.name) >= column.low).fill_null(value=True))
+    return pl.all_horizontal(rules)
+
+
+def _date(value: object) -> dt.date:
+    """A key of a group of days."""
+    assert isinstance(value, dt.date)  # noqa: S101 - group_by types its keys as objects
+    return value

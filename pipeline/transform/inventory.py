@@ -1,0 +1,255 @@
+"""Plants, devices and measurement sets: the vendor's lists to tables that remember what was seen before."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import duckdb
+import polars as pl
+
+from pipeline.answer_text import whole_texts
+from pipeline.transform.decode import DETAIL_CHARACTERS
+from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
+from schemas import Devices, MeasurementSets, Plants, polars_schema
+from schemas.base import FINITE
+
+CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# SMA's classes of AC power: what each ends below, in kW.
+CAPACITY_CLASSES = ((20, "1-19"), (100, "20-99"), (500, "100-499"), (1000, "500-999"))
+LARGEST_CLASS = "1000+"
+# Times outside of these are the portal's way to say that there is none: .NET writes 0001-01-01 or 9999-12-31.
+EARLIEST, LATEST = dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1)  # noqa: DTZ001 - as naive as the API's times
+
+_PLANTS = """
+SELECT answer.plantId AS plant_id, answer.name AS name, answer.timezone AS timezone,
+       answer.location.address.latitude AS latitude, answer.location.address.longitude AS longitude,
+       answer.location.address.country AS country, answer.installation.peakPower AS peak_w,
+       answer.installation.acNominalPower AS ac_w, answer.installation.calcAcNominalPower AS calc_ac_w,
+       answer.installation.co2SavingsFactor AS co2, answer.installation.startUpUtc AS start_up
+FROM (SELECT unnest(from_json(body, '{"plants": [{
+    "plantId": "VARCHAR", "name": "VARCHAR", "timezone": "VARCHAR",
+    "location": {"address": {"country": "VARCHAR", "latitude": "DOUBLE", "longitude": "DOUBLE"}},
+    "installation": {"peakPower": "DOUBLE", "acNominalPower": "DOUBLE", "calcAcNominalPower": "DOUBLE",
+                     "co2SavingsFactor": "DOUBLE", "startUpUtc": "VARCHAR"}}]}').plants) AS answer FROM answers)
+"""
+
+_DEVICES = """
+SELECT plant_id, device.deviceId AS device_id, device.name, device.type, device.product,
+       device.productId AS product_id, device.vendor, device.serial, device.generatorPower AS generator_power_w,
+       device.generatorPowerDc AS generator_power_dc_w, device.isActive AS is_active,
+       device.deactivatedAt AS deactivated_at
+FROM (SELECT plant_id, unnest(from_json(body, '{"devices": [{
+    "deviceId": "VARCHAR", "name": "VARCHAR", "type": "VARCHAR", "product": "VARCHAR", "productId": "BIGINT",
+    "vendor": "VARCHAR", "serial": "VARCHAR", "generatorPower": "DOUBLE", "generatorPowerDc": "DOUBLE",
+    "isActive": "BOOLEAN", "deactivatedAt": "VARCHAR"}]}').devices) AS device FROM answers)
+"""
+
+_SETS = """
+SELECT plant_id, nullif(device_id, '') AS device_id,
+       unnest(from_json(body, '{"sets": ["VARCHAR"]}').sets) AS set_type FROM answers
+"""
+
+# The numbers among these facts, by the API's name.
+_PLANT_NUMBERS = {
+    "latitude": "location.address.latitude",
+    "longitude": "location.address.longitude",
+    "peak_w": "installation.peakPower",
+    "ac_w": "installation.acNominalPower",
+    "calc_ac_w": "installation.calcAcNominalPower",
+    "co2": "installation.co2SavingsFactor",
+}
+_DEVICE_NUMBERS = {
+    "product_id": "productId",
+    "generator_power_w": "generatorPower",
+    "generator_power_dc_w": "generatorPowerDc",
+}
+
+# What SMA's lists are known to hold, kept or not: anything else is news. A plant comes with its address, for example.
+_PLANT = {"plantId", "name", "timezone", "description", "status", "installation", "location"}
+_INSTALLATION = {
+    "peakPower", "acNominalPower", "calcAcNominalPower", "dcPowerInputMax", "co2SavingsFactor", "startUpUtc",
+    "orientation", "orientation.azimuth", "orientation.collectorSlope",
+}  # fmt: skip
+_ADDRESS = {"country", "federalState", "city", "zipCode", "street", "streetNo", "longitude", "latitude"}
+PLANT_FIELDS = frozenset(
+    _PLANT
+    | {f"installation.{name}" for name in _INSTALLATION}
+    | {"location.currencyCode3", "location.address", *(f"location.address.{name}" for name in _ADDRESS)}
+)
+DEVICE_FIELDS = frozenset({
+    "deviceId", "name", "type", "product", "productId", "vendor", "serial", "timezone", "generatorPower",
+    "generatorPowerDc", "isActive", "deactivatedAt",
+})  # fmt: skip
+
+
+def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of `plants` from the answers to the list of plants, and the plants that were set aside with the reason.
+
+    A plant without a known time zone has no days, so it is set aside: plant_id, reason, detail.
+    """
+    found = _listed(_PLANTS, answers).unique("plant_id", keep="first", maintain_order=True)
+    known = [zone for zone in found["timezone"].unique() if is_timezone(zone)]
+    placed = pl.col("timezone").is_in(known)
+    ac = pl.coalesce(_power("ac_w"), _power("calc_ac_w")) / 1000
+    frame = found.filter(placed).with_columns(
+        name=pl.col("name").fill_null(pl.col("plant_id")),
+        backend=pl.when(pl.col("plant_id").str.contains(f"^(?i){CLASSIC_ID.pattern}$"))
+        .then(pl.lit("classic"))
+        .otherwise(pl.lit("ennexos")),
+        latitude=_within("latitude", -90, 90),
+        longitude=_within("longitude", -180, 180),
+        peak_power_kw=_power("peak_w") / 1000,
+        ac_power_kw=ac,
+        capacity_class=capacity_class(ac),
+        co2_factor_g_per_kwh=_within("co2", 0, FINITE),
+        start_up=_time("start_up").dt.replace_time_zone("UTC"),
+        migrated_from=pl.lit(None, pl.String),
+        first_seen=pl.lit(today),
+        last_seen=pl.lit(today),
+    )
+    aside = found.filter(~placed.fill_null(value=False)).select(
+        "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"
+    )
+    return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
+
+
+def odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.DataFrame:
+    """The facts of plants or devices in these lists that can't be read.
+
+    The frame has plant_id, device_id, field, detail, reason and kept.
+
+    A number that is none counts as not given; of a name the characters that are none are replaced.
+    """
+    query, fields = (_DEVICES, _DEVICE_NUMBERS) if of_devices else (_PLANTS, _PLANT_NUMBERS)
+    as_sent = re.sub('"(DOUBLE|BIGINT)"', '"VARCHAR"', query)
+    read, sent = _listed(query, answers), _listed(as_sent, answers)
+    schema = {
+        **dict.fromkeys(("plant_id", "device_id", "field", "detail", "reason"), pl.String),
+        "kept": pl.Boolean,
+    }
+    found = [pl.DataFrame(schema=schema)]
+    ids = ["plant_id", "device_id"] if of_devices else ["plant_id"]
+    for column, name in fields.items():
+        number = read[column].cast(pl.Float64)
+        odd = sent[column].is_not_null() & ~number.is_finite().fill_null(value=False)
+        told = {"field": pl.lit(name), "reason": pl.lit(NOT_A_NUMBER), "kept": pl.lit(value=False)}
+        found.append(sent.filter(odd).select(*ids, detail=pl.col(column).str.head(DETAIL_CHARACTERS), **told))
+    broken = sent.filter(pl.col("name").str.contains("\ufffd", literal=True))
+    told = {"field": pl.lit("name"), "reason": pl.lit(BROKEN_TEXT), "kept": pl.lit(value=True)}
+    found.append(broken.select(*ids, detail=pl.col("name").str.head(DETAIL_CHARACTERS), **told))
+    return pl.concat(found, how="diagonal").unique(["plant_id", "device_id", "field"], maintain_order=True)
+
+
+def plant_ids(answers: pl.DataFrame) -> list[str]:
+    """The ids in the answers to the list of plants."""
+    return _listed(_PLANTS, answers)["plant_id"].unique().to_list()
+
+
+def devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
+    """Rows of `devices` from the answers to each plant's devices."""
+    found = _listed(_DEVICES, answers).unique(["plant_id", "device_id"], keep="first", maintain_order=True)
+    frame = found.with_columns(
+        _within(name, 0, FINITE).alias(name) for name in ("generator_power_w", "generator_power_dc_w")
+    ).with_columns(deactivated_at=_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today))
+    return frame.select(polars_schema(Devices).names()).sort("plant_id", "device_id")
+
+
+def unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[str]) -> list[str]:
+    """The fields of the list's entries that are not known, inner ones with their path, sorted."""
+    entries = f"SELECT unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM answers"  # noqa: S608 - our own word
+    # One structure that holds what any entry has.
+    objects = f"SELECT json_group_structure(entry) FROM ({entries}) WHERE json_type(entry) = 'OBJECT'"  # noqa: S608
+    found = _asked(objects, answers).item()
+    return sorted(set(_paths(json.loads(found or "null"))) - known)
+
+
+def measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `measurement_sets` from the answers of each plant and device."""
+    found = _listed(_SETS, answers, key="set_type")
+    return (
+        found.select(polars_schema(MeasurementSets).names())
+        .unique()
+        .sort("plant_id", "device_id", "set_type")
+    )
+
+
+def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) -> pl.DataFrame:
+    """What is listed now, with its first_seen from before, and what is listed no more, as it was."""
+    keys = list(keys)
+    before = stored.select(*keys, before="first_seen")
+    seen = listed.join(before, on=keys, how="left").with_columns(
+        first_seen=pl.min_horizontal("first_seen", "before")
+    )
+    gone = stored.join(listed, on=keys, how="anti")
+    return pl.concat([seen.select(stored.columns), gone]).sort(keys)
+
+
+def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+    """As `remember`; the id that a plant had before it moved is told once, and stays known."""
+    before = stored.select("plant_id", before="migrated_from")
+    known = listed.join(before, on="plant_id", how="left").with_columns(
+        migrated_from=pl.coalesce("migrated_from", "before")
+    )
+    return remember(stored, known.select(listed.columns), ["plant_id"])
+
+
+def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
+    """SMA's class of an AC power; null where the power is."""
+    name: pl.Expr = pl.lit(LARGEST_CLASS)
+    for below, smaller in reversed(CAPACITY_CLASSES):
+        name = pl.when(kilowatts < below).then(pl.lit(smaller)).otherwise(name)
+    return pl.when(kilowatts.is_not_null()).then(name)
+
+
+def is_timezone(name: str | None) -> bool:
+    """Whether the name is a time zone of the IANA database."""
+    try:
+        return bool(name) and ZoneInfo(name or "") is not None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
+def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:
+    """Run the query over the answers; rows without an id (the first column that ends so) are no rows."""
+    frame = _asked(query, answers)
+    key = key or ("device_id" if "device_id" in frame.columns else "plant_id")
+    return frame.filter(pl.col(key).is_not_null() & (pl.col(key) != ""))
+
+
+def _asked(query: str, answers: pl.DataFrame) -> pl.DataFrame:
+    texts = answers.select("plant_id", "device_id", "body").with_columns(whole_texts(answers["body"]))
+    with duckdb.connect(config={"threads": 1}) as engine:
+        engine.register("answers", texts.to_arrow())
+        return engine.execute(query).pl()
+
+
+def _paths(structure: Any, path: str = "") -> Iterator[str]:
+    """The paths of all fields of a structure as DuckDB tells it: objects of types, arrays of one element."""
+    if isinstance(structure, list):
+        yield from _paths(structure[0], path)
+    elif isinstance(structure, dict):
+        for name, inner in structure.items():
+            yield path + name
+            yield from _paths(inner, f"{path}{name}.")
+
+
+def _within(name: str, low: float, high: float) -> pl.Expr:
+    return pl.when(pl.col(name).is_between(low, high)).then(name)
+
+
+def _power(name: str) -> pl.Expr:
+    """A power in W; 0 is the API's way to say that it is not known."""
+    return pl.when(pl.col(name).is_between(0, FINITE, closed="right")).then(name)
+
+
+def _time(name: str) -> pl.Expr:
+    """A time without offset, or with Z; null where it is neither, or no time that a plant can have seen."""
+    time = (
+        pl.col(name)
+        .str.strip_suffix("Z")
+        .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    )
+    return pl.when(time.is_between(EARLIEST, LATEST)).then(time)
