@@ -14,12 +14,12 @@ from typing import TypeAlias
 
 import polars as pl
 
-from pipeline.answer_checks import LISTS, fault_of, faults_of
-from pipeline.answer_text import parse
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, TransientError
 from pipeline.common.local_time import TimeBasis
+from pipeline.extract.answer_checks import LISTS, fault_of, faults_of
 from pipeline.extract.split_by_day import Dated, Result
 from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.transform.answer_text import parse
 from schemas import RawAnswers, polars_schema
 
 # The bodies of one frame: what the steps after this one hold at once.

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from pipeline.answer_text import whole_texts
+from pipeline.transform.answer_text import whole_texts
 from pipeline.transform.decode import run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.

@@ -22,9 +22,9 @@ from typing import Final
 import orjson
 import polars as pl
 
-from pipeline.answer_text import as_texts
 from pipeline.common.errors import SunledgerError
 from pipeline.sma.http.attempt_log import Try
+from pipeline.transform.answer_text import as_texts
 from pipeline.transform.decode import run_on
 from schemas import ApiRequests, columns, polars_schema
 from warehouse.lake import Lake
@@ -173,7 +173,7 @@ def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
     texts = pl.DataFrame({"body": as_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index("line")
     query = "SELECT line, from_json(body, $shape) AS try FROM batch WHERE json_valid(body)"
     found = run_on(query, texts.drop_nulls(), shape=json.dumps(_SHAPE)).unnest("try")
-    good = _rows(found.cast(_WRITTEN)).filter(_is_try())
+    good = _rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())
     bad = texts.join(good, on="line", how="anti", maintain_order="left")["line"]
     return good.select(_NOTHING.columns), [lines[line] for line in bad]
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline.answer_text import (
+from pipeline.transform.answer_text import (
     MOST_DEPTH,
     MOST_FIELDS,
     MOST_KEYS,

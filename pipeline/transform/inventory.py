@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import duckdb
 import polars as pl
 
-from pipeline.answer_text import whole_texts
+from pipeline.transform.answer_text import whole_texts
 from pipeline.transform.decode import DETAIL_CHARACTERS
 from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, polars_schema

@@ -5,8 +5,8 @@ import datetime as dt
 import duckdb
 import polars as pl
 
-from pipeline.answer_text import whole_texts
 from pipeline.common.local_time import TimeBasis, days_frame, instants, parse_label
+from pipeline.transform.answer_text import whole_texts
 from schemas import LogMessages, Logs, polars_schema, storage
 
 # Classic's event id is empty: absent, an empty text, or 0. A device's own log need not name the device.

@@ -7,9 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 import polars as pl
 
-from pipeline.answer_text import MOST_DEPTH, MOST_ROWS, depth, parse
 from pipeline.common.errors import PermanentError, SmaError, TransientError
 from pipeline.sma.requests import Answer, Failure, Request, plant_of
+from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, depth, parse
 from pipeline.transform.decode import TOO_LARGE, unreadable
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
