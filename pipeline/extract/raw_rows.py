@@ -42,7 +42,8 @@ class Fetched:
     more (absent: at once). `with_rows` are the (plant_id, device_id, request_date) of stored answers with rows.
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
-    rows would have erased stored ones; `unlisted` the plants that SMA lists no more.
+    rows would have erased stored ones; `unlisted` the plants that SMA lists no more; `asked_alone` those whose day was
+    asked for again because it lacked rows in the answer for its week, and `silent` those that had none then either.
     """
 
     basis: TimeBasis
@@ -54,6 +55,8 @@ class Fetched:
     failures: list[Failure] = field(default_factory=list)
     kept: list[Series] = field(default_factory=list)
     unlisted: set[str] = field(default_factory=set)
+    asked_alone: set[Series] = field(default_factory=set)
+    silent: set[Series] = field(default_factory=set)
     series_with_rows: frozenset[Series] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +117,8 @@ def _of_day(results: Iterable[Result], fetched: Fetched) -> list[Answer]:
     if failures:
         fetched.failures += failures
         return []
+    if _series(answers[0]) in fetched.asked_alone and all(_no_rows(answer) for answer in answers):
+        fetched.silent.add(_series(answers[0]))
     if _would_erase(answers, fetched):
         fetched.kept.append(_series(answers[0]))
         return []

@@ -60,12 +60,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The body of each span, and how many rows it has; how many rows lie before the first and after the last span."""
+    """The body of each span, and how many rows it has; how many rows lie before the first and after the last span.
+
+    `edges` has the labels of each span's first and last row as they were sent (None: no rows); empty for logs.
+    """
 
     bodies: tuple[bytes, ...]
     rows: tuple[int, ...]
     before: int
     after: int
+    edges: tuple[tuple[bytes, bytes] | None, ...] = ()
 
 
 def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
@@ -103,8 +107,12 @@ def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
         for first, last in zip(firsts, lasts, strict=True)
     ]
     counts = (lasts - firsts).tolist()
-    last = len(bounds)
-    return Pieces(tuple(bodies), tuple(counts), int((slots < 1).sum()), int((slots >= last).sum()))
+    edge_labels = tuple(
+        (bytes(labels[first]), bytes(labels[last - 1])) if last > first else None
+        for first, last in zip(firsts, lasts, strict=True)
+    )
+    before, after = int((slots < 1).sum()), int((slots >= len(bounds)).sum())
+    return Pieces(tuple(bodies), tuple(counts), before, after, edge_labels)
 
 
 def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None]:
