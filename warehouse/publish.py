@@ -34,7 +34,7 @@ from warehouse.ddl import comment_on, comments, create_file_view, create_table, 
 from warehouse.lake import Lake, Snapshot
 from warehouse.macros import MACROS, create, from_the_days_file
 from warehouse.meta import Meta, schema_hash
-from warehouse.publication import digest, find_change, find_log, forbid_log, record
+from warehouse.publication import digest, find_change, find_damage, find_log, forbid_log, record
 from warehouse.views import curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
@@ -99,19 +99,34 @@ def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
     """Open the file as it was published: a look before, and one after, between which nothing may have happened to it."""
     for _ in range(OPEN_TRIES):
         if change := find_change(path):
-            raise NotPublishedError(changed(path, change))
+            raise _changed(path, change)
         before = path.stat()
         connection = duckdb.connect(str(path), read_only=True)
         after = path.stat()
-        if find_log(path) is None and os.path.samestat(before, after) and before.st_mtime_ns == after.st_mtime_ns:
+        if (
+            find_log(path) is None
+            and os.path.samestat(before, after)
+            and before.st_mtime_ns == after.st_mtime_ns
+        ):
             return connection
         connection.close()
-    raise NotPublishedError(f"{path} was replaced each time it was opened: see what publishes it, and try again.")
+    raise NotPublishedError(
+        f"{path} was replaced each time it was opened: see what publishes it, and try again."
+    )
 
 
-def changed(path: Path, how: str) -> str:
-    """The sentences about a published file that is not what was published; `how` is a clause."""
-    return (
+def check_published(path: Path) -> None:
+    """Read the whole published file: is it what was published? Raises NotPublishedError where it is not."""
+    try:
+        damage = find_damage(path)
+    except OSError as fault:
+        raise NotPublishedError(f"{path} cannot be read: {_first_line(fault)}") from fault
+    if damage:
+        raise _changed(path, damage)
+
+
+def _changed(path: Path, how: str) -> NotPublishedError:
+    return NotPublishedError(
         f"{path} does not show what was published: {how}. "
         f"Run 'sunledger publish' to make it anew, and let other programs open it read-only."
     )

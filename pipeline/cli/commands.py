@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ from pipeline.words import plural
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
+    from pipeline.runs import Runs
     from pipeline.runtime import Runtime
 
 FAILED, IN_PART = 1, 3
@@ -121,7 +123,7 @@ def backfill(
                     runs.days(begin, end)
                 finally:
                     # Also after a failure: what was finished before it is whole.
-                    runs.publish()
+                    _publish(runs)
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
@@ -231,7 +233,7 @@ def rebuild(
             )
         with recorded(runtime) as runs:
             runs.remake(days)
-            runs.publish()
+            _publish(runs)
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
@@ -244,19 +246,19 @@ def publish() -> None:
     from pipeline.runs import recorded  # noqa: PLC0415
 
     with _runtime(None) as runtime, recorded(runtime) as runs:
-        runs.publish()
+        _publish(runs)
         say(f"Published {runtime.settings.warehouse}.")
         _tell_missing(runtime)
 
 
 @app.command()
 def verify() -> None:
-    """Read every stored part again: its checksums, its model, its order, its number of rows."""
-    from warehouse.verify import verify_lake  # noqa: PLC0415
+    """Read every stored part and the published file again: checksums, models, order, numbers of rows."""
+    from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         parts = faults = 0
-        for found in verify_lake(runtime.lake):
+        for found in chain(verify_lake(runtime.lake), verify_published(runtime.settings.warehouse)):
             parts += 1
             if found.fault:
                 faults += 1
@@ -344,7 +346,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger ba
         files = put_back(runtime.settings, file)
         # Views of the published file name files of the lake by their place.
         with recorded(runtime) as runs:
-            runs.publish()
+            _publish(runs)
         say(
             f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
         )
@@ -446,6 +448,11 @@ def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
     from pipeline.due import check_days  # noqa: PLC0415
 
     check_days(first, last, runtime.settings.first_day, runtime.now())
+
+
+def _publish(runs: "Runs") -> None:
+    for notice in runs.publish():
+        say(notice)
 
 
 def _tell_unknown(runtime: "Runtime") -> None:

@@ -179,9 +179,7 @@ def test_what_a_dead_publisher_left_is_removed_and_other_files_stay(lake: Lake, 
     (target.parent / ".other.duckdb.new-1-2").touch()
     (target.parent / "sunledger.duckdb.new-notes").touch()
     put(lake, target)
-    assert names(target.parent) == sorted(
-        [".other.duckdb.new-1-2", "sunledger.duckdb.new-notes", *PUBLISHED]
-    )
+    assert names(target.parent) == sorted([".other.duckdb.new-1-2", "sunledger.duckdb.new-notes", *PUBLISHED])
 
 
 @pytest.mark.long
