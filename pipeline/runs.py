@@ -86,10 +86,11 @@ class Runs:
         (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
         if not done.metadata["had_log"].value:
             return []
-        return [
+        notice = (
             "A program had opened the file that was published before for writing. Its log was removed, and what it "
             "changed is gone: let every program open the file read-only."
-        ]
+        )
+        return [notice]
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]

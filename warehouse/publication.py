@@ -1,7 +1,7 @@
 """What was published, and whether the file is still that: its digests beside it, and no log of another program.
 
-DuckDB applies a log `FILE.wal` to whatever file has the name, also to one that took the place of the file that the log was
-written for. A program that opened an earlier publication for writing could so change every later one. Therefore:
+DuckDB applies a log `FILE.wal` to whatever file has the name, also to one that took the place of the file that the log
+was written for. A program that opened an earlier publication for writing could so change every later one. Therefore:
 
 * The name of the log leads nowhere. Whoever opens the file to read finds no log, and whoever writes can't make one, so
   no transaction commits.
@@ -29,7 +29,7 @@ PUBLICATIONS_KEPT = 5
 # The log, and where DuckDB 1.5 writes while it empties the log; that file then takes the log's name.
 LOG_ENDINGS = (".wal", ".wal.checkpoint")
 # A folder that nobody has: what leads there can be neither read nor made.
-NOWHERE = "/nonexistent/this-file-is-published-to-be-read"
+NOWHERE = Path("/nonexistent/this-file-is-published-to-be-read")
 # What a file system says that has no links.
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
@@ -74,7 +74,7 @@ def forbid_log(target: Path) -> bool:
     """
     found = False
     for name in _log_names(target):
-        if name.is_symlink() and os.readlink(name) == NOWHERE:
+        if name.is_symlink() and name.readlink() == NOWHERE:
             continue
         found |= name.exists()
         _lead_nowhere(name)

@@ -96,7 +96,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open the file as it was published: a look before, and one after, between which nothing may have happened to it."""
+    """Open the file as it was published: nothing may have happened to it between a look before and one after."""
     for _ in range(OPEN_TRIES):
         if change := find_change(path):
             raise _changed(path, change)

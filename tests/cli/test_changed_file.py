@@ -1,4 +1,4 @@
-"""What a program did to the published file is told by each command that reads it, and gone after the next publication."""
+"""Each command that reads the published file tells what a program did to it; the next publication undoes it."""
 
 from pathlib import Path
 
