@@ -49,6 +49,8 @@ OPEN_TRIES = 5
 # Files of a copied table that are in memory at once: a day of a report is small, a day of detail is not.
 REPORT_FILES_AT_ONCE = 64
 DETAIL_FILES_AT_ONCE = 1
+# Where DuckDB looks for a granted Parquet file that is not there, which it may not: is it a folder of such files?
+GONE = ".parquet/**/*.parquet"
 # An extension would come from the internet in the middle of a publication: there is none that is needed.
 OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
@@ -133,12 +135,19 @@ def _changed(path: Path, how: str) -> NotPublishedError:
 
 
 def query_failed(fault: duckdb.Error) -> SunledgerError:
-    """A query's failure as an error of ours: with DuckDB's own words, and the cure where files of the lake are gone."""
-    if isinstance(fault, duckdb.IOException) and "No files found" in str(fault):
+    """A query's failure as an error of ours: with DuckDB's own words, and the cure where there is one."""
+    if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(
             "Files of the lake that the published file reads are not where they were when it was made: run "
             f"'sunledger publish' to make it anew. {_first_line(fault)}"
         )
+    if isinstance(fault, duckdb.PermissionException):
+        return UsageError(
+            f"A query reads the published file and what --file names, and nothing else: {_first_line(fault)}"
+        )
+    if isinstance(fault, duckdb.InternalException):
+        # What follows is the inside of DuckDB, which helps nobody here.
+        return UsageError(f"The query failed: {_first_line(fault)}")
     return UsageError(f"The query failed: {fault}")
 
 

@@ -281,21 +281,29 @@ def sql(
         Path | None,
         typer.Option("--output", "-o", help="Write all rows to this .csv, .parquet or .xlsx file."),
     ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", help="A file of yours that the query may read; repeat it for more. No other is."
+        ),
+    ] = None,
 ) -> None:
-    """Query the published warehouse, read-only."""
+    """Query the published warehouse: it is read, and nothing else is read or written."""
     from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
 
+    granted = readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
-        if output is None and query is None and sys.stdin.isatty():
-            interactive(connection, form or Format.TABLE)
-            return
-        text = sys.stdin.read() if query is None else query
         if output is not None:
-            save(connection, text, output, form)
+            save(connection, sys.stdin.read() if query is None else query, output, form, granted)
+            return
+        restrict(connection, granted)
+        if query is None and sys.stdin.isatty():
+            interactive(connection, form or Format.TABLE)
         else:
-            show(connection, text, form or Format.TABLE)
+            show(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)
 
 
 @app.command()
