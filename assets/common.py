@@ -12,6 +12,7 @@ import dagster as dg
 from pipeline.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.runtime import Runtime
 from pipeline.steps import Report
+from pipeline.words import harmless
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import column_lineage
 
@@ -250,7 +251,7 @@ def told() -> Iterator[None]:
     except SunledgerError as error:
         days = {"failed_days": error.days} if isinstance(error, DaysFailedError) else {}
         raise dg.Failure(
-            description=str(error),
+            description=harmless(str(error)),
             metadata={"exit_code": error.exit_code, **days},
             allow_retries=is_transient(error),
         ) from error

@@ -49,6 +49,8 @@ OPEN_TRIES = 5
 # Files of a copied table that are in memory at once: a day of a report is small, a day of detail is not.
 REPORT_FILES_AT_ONCE = 64
 DETAIL_FILES_AT_ONCE = 1
+# What to do about a warehouse that is not there or has no day.
+FIRST_DAYS = "'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD' fetches days and publishes them."
 # Where DuckDB looks for a granted Parquet file that is not there, which it may not: is it a folder of such files?
 GONE = ".parquet/**/*.parquet"
 # An extension would come from the internet in the middle of a publication: there is none that is needed.
@@ -85,7 +87,10 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     changed after it was published.
     """
     if not path.is_file():
-        raise NotPublishedError(f"There is no warehouse at {path}: run 'sunledger publish' to make it.")
+        raise NotPublishedError(
+            f"There is no warehouse at {path} yet: {FIRST_DAYS} If days are stored already, 'sunledger publish' makes "
+            "it from them."
+        )
     try:
         connection = _open_unchanged(path)
     except (OSError, duckdb.IOException) as fault:
@@ -115,6 +120,11 @@ def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
     raise NotPublishedError(
         f"{path} was replaced each time it was opened: see what publishes it, and try again."
     )
+
+
+def has_days(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the published file has energy of any day."""
+    return connection.execute("SELECT first_day FROM _meta").fetchall() != [(None,)]
 
 
 def check_published(path: Path) -> None:

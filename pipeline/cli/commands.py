@@ -16,7 +16,7 @@ import typer
 
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
-from pipeline.cli.console import Bars, complain, out, say
+from pipeline.cli.console import Bars, complain, list_item, out, say
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
@@ -243,11 +243,15 @@ def rebuild(
 @app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
+    from pipeline import steps  # noqa: PLC0415
     from pipeline.runs import recorded  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
     with _runtime(None) as runtime, recorded(runtime) as runs:
         _publish(runs)
         say(f"Published {runtime.settings.warehouse}.")
+        if not steps.stored_days(runtime):
+            say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
         _tell_missing(runtime)
 
 
@@ -262,7 +266,7 @@ def verify() -> None:
             parts += 1
             if found.fault:
                 faults += 1
-                out.print(f"{found.place}: {found.fault}", markup=False, soft_wrap=True)
+                list_item(f"{found.place}: {found.fault}")
     say(f"{plural(parts, 'part')} read, {faults} with a fault.")
     if faults:
         raise typer.Exit(FAILED)
@@ -291,7 +295,7 @@ def sql(
     """Query the published warehouse: it is read, and nothing else is read or written."""
     from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
     from pipeline.settings import load_settings  # noqa: PLC0415
-    from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
     from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
 
     granted = readable_files(files or [])
@@ -300,6 +304,8 @@ def sql(
             save(connection, sys.stdin.read() if query is None else query, output, form, granted)
             return
         restrict(connection, granted)
+        if not has_days(connection):
+            say(f"The warehouse has no day yet: {FIRST_DAYS}")
         if query is None and sys.stdin.isatty():
             interactive(connection, form or Format.TABLE)
         else:
@@ -477,7 +483,7 @@ def _tell_missing(runtime: "Runtime") -> None:
     out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
-        out.print(f"  {item.day} {item.table}{plant}: {item.reason}", markup=False, soft_wrap=True)
+        list_item(f"  {item.day} {item.table}{plant}: {item.reason}")
     if n_missing > MISSING_SHOWN:
         out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
     raise typer.Exit(IN_PART)

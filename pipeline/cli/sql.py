@@ -1,13 +1,12 @@
 """Rows of a query on the terminal."""
 
 import csv
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
-from pipeline.cli.console import complain, out, say, show_table
+from pipeline.cli.console import HarmlessStream, complain, out, say, show_table
 from pipeline.errors import SunledgerError, UsageError
 from pipeline.words import plural
 from warehouse.export import export
@@ -41,7 +40,7 @@ def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
 def _print(result: duckdb.DuckDBPyConnection, form: str) -> None:
     columns = result.description or []
     if form == "csv":
-        writer = csv.writer(sys.stdout)
+        writer = csv.writer(HarmlessStream())
         writer.writerow([column[0] for column in columns])
         while rows := result.fetchmany(MOST_ROWS):
             writer.writerows(rows)
