@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from warehouse.ddl import literal
 
 # What changes how an answer is computed or shown, and nothing outside of it.

@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.words import harmless, one_line, plural
+from pipeline.common.text import harmless, one_line, plural
 
 # A pipe has no width; this keeps the widest table on one line a row.
 PIPE_WIDTH = 2000

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline.cli.commands import _tell_missing, _tell_unknown
 from pipeline.cli.console import HarmlessConsole, complain, say, show_table
-from pipeline.runtime import Missing, Runtime
+from pipeline.run.context import Missing, Runtime
 from schemas import Plants
 from tests.cli.test_commands import sunledger
 from tests.warehouse.publish.conftest import NOW, make_frame

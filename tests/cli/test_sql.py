@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from pipeline.cli.sql import save, show
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from warehouse.export import export
 from warehouse.publish import NotPublishedError
 from warehouse.read_only import readable_files, restrict
