@@ -16,7 +16,7 @@ import typer
 
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
-from pipeline.cli.console import Bars, complain, list_item, out, say
+from pipeline.cli.console import Bars, complain, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
@@ -26,7 +26,6 @@ from pipeline.tables.incomplete_days import asked_otherwise, stored_days
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
-    from assets.runs import Runs
     from pipeline.run.context import Runtime
 
 FAILED, IN_PART = 1, 3
@@ -124,7 +123,7 @@ def backfill(
                     runs.days(begin, end)
                 finally:
                     # Also after a failure: what was finished before it is whole.
-                    _publish(runs)
+                    say_all(runs.publish())
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
@@ -234,7 +233,7 @@ def rebuild(
             )
         with recorded(runtime) as runs:
             runs.remake(days)
-            _publish(runs)
+            say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
@@ -249,7 +248,7 @@ def publish() -> None:
     from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
     with _runtime(None) as runtime, recorded(runtime) as runs:
-        _publish(runs)
+        say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
         if not stored_days(runtime):
             say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
@@ -361,7 +360,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger ba
         files = put_back(runtime.settings, file)
         # Views of the published file name files of the lake by their place.
         with recorded(runtime) as runs:
-            _publish(runs)
+            say_all(runs.publish())
         say(
             f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
         )
@@ -463,11 +462,6 @@ def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
     from pipeline.common.day_availability import check_days  # noqa: PLC0415
 
     check_days(first, last, runtime.settings.first_day, runtime.now())
-
-
-def _publish(runs: "Runs") -> None:
-    for notice in runs.publish():
-        say(notice)
 
 
 def _tell_unknown(runtime: "Runtime") -> None:

@@ -49,6 +49,12 @@ def say(text: str) -> None:
     err.print(Text(one_line(text)), soft_wrap=True)
 
 
+def say_all(notices: Iterable[str]) -> None:
+    """A line for each of them."""
+    for notice in notices:
+        say(notice)
+
+
 def list_item(text: str) -> None:
     """A line of a result."""
     out.print(Text(one_line(text)), soft_wrap=True)
