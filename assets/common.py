@@ -22,6 +22,9 @@ DAYS_PER_RUN = 31
 # So many failing days, or groups of them, one after another are no accident: the rest of the range would fail too.
 MOST_FAILING_IN_A_ROW = 3
 
+# Of assets that read what others may have made in the same run, without depending on them: when nothing else is left to
+# do, these are done. One process does a run, one asset after another.
+LAST = {"dagster/priority": "-1"}
 # Assets with this tag are made by the schedule of that name too, when a month or year is closed.
 EVERY = "sunledger/every"
 
@@ -219,14 +222,19 @@ def whole(
     pool: str | None = None,
     group: str | None = None,
     every: str | None = None,
+    last: bool = False,
 ) -> dg.AssetsDefinition:
-    """An asset that is made whole, without days. `every` (month, year) has the schedule of that name make it too."""
+    """An asset that is made whole, without days. `every` (month, year) has the schedule of that name make it too.
+
+    `last` does it after all of its run that does not depend on it.
+    """
 
     asset: Decorator = dg.asset(
         **options(model, deps=deps, kinds=kinds, group=group),
         deps=deps,
         pool=pool,
         tags={EVERY: every} if every else {},
+        op_tags=LAST if last else None,
     )
 
     def table(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:

@@ -20,6 +20,7 @@ from pipeline.cli.console import Bars, complain, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
+from pipeline.cli.ui import ui
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import plural
 from pipeline.tables.incomplete_days import asked_otherwise, stored_days
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
 FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
 MISSING_SHOWN = 20
-
-
-class UiPart(StrEnum):
-    """What of Dagster is started."""
-
-    ALL = "all"
-    WEB = "web"
-    DAEMON = "daemon"
 
 
 app = typer.Typer(
@@ -55,6 +48,7 @@ app.command()(pack)
 app.command()(close)
 app.command("open")(reopen)
 app.command()(report)
+app.command()(ui)
 
 
 class Format(StrEnum):
@@ -116,7 +110,7 @@ def backfill(
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
             runtime.progress = bars
-            with recorded(runtime) as runs:
+            with recorded(runtime, command="backfill", days=(begin, end)) as runs:
                 runs.lists()
                 check_sets(runtime)
                 try:
@@ -142,7 +136,7 @@ def refresh() -> None:
         runtime.settings.require_credentials()
         with Bars() as bars:
             runtime.progress = bars
-            with recorded(runtime) as runs:
+            with recorded(runtime, command="refresh") as runs:
                 runs.lists()
         say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
         _tell_missing(runtime)
@@ -231,7 +225,7 @@ def rebuild(
                 f"{plural(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
                 f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
             )
-        with recorded(runtime) as runs:
+        with recorded(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
             say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
@@ -243,11 +237,10 @@ def rebuild(
 @app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
-
     from assets.runs import recorded  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
-    with _runtime(None) as runtime, recorded(runtime) as runs:
+    with _runtime(None) as runtime, recorded(runtime, command="publish") as runs:
         say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
         if not stored_days(runtime):
@@ -313,28 +306,6 @@ def sql(
 
 
 @app.command()
-def ui(
-    host: Annotated[
-        str, typer.Option(help="Address to bind; anything but loopback has no login.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
-    part: Annotated[
-        UiPart, typer.Option(help="Which part to start: as services, the page and the daemon are two.")
-    ] = UiPart.ALL,
-) -> None:
-    """Open the control room: Dagster on this machine."""
-    from assets.dagster_home import dagster_command, environment, prepare  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-
-    settings = load_settings()
-    prepare(settings)
-    if part is not UiPart.DAEMON:
-        say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
-    command = [sys.executable, "-m", *dagster_command(part.value, host, port)]
-    os.execve(sys.executable, command, {**os.environ, **environment(settings)})  # noqa: S606 - becomes Dagster
-
-
-@app.command()
 def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it is whole.")]) -> None:
     """Write all state - lake, records, logins - into one file that only you can read."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
@@ -359,7 +330,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger ba
     with _runtime(None) as runtime:
         files = put_back(runtime.settings, file)
         # Views of the published file name files of the lake by their place.
-        with recorded(runtime) as runs:
+        with recorded(runtime, command="restore") as runs:
             say_all(runs.publish())
         say(
             f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
@@ -455,7 +426,7 @@ def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: 
     if plants and not wanted:
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
-    return Runtime(settings, only_plants=wanted, again=again)
+    return Runtime(settings, only_plants=wanted, again=again, tell=say)
 
 
 def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:

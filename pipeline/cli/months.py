@@ -42,7 +42,7 @@ def close(
         # What is closed are the figures of the newest days, also of those that no run has added up yet.
         _add_up(runtime)
         plants = close_month(runtime, first, anyway=anyway)
-        with recorded(runtime) as runs:
+        with recorded(runtime, command="close") as runs:
             say_all(runs.publish())
         say(f"{month} is closed with {plural(plants, 'plant')}. Later changes go into the table adjustments.")
 
@@ -59,7 +59,7 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
     with Runtime(load_settings()) as runtime:
         open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
-        with recorded(runtime) as runs:
+        with recorded(runtime, command="open") as runs:
             say_all(runs.publish())
         say(f"{month} is open: its figures are those of its days again.")
 
