@@ -14,6 +14,7 @@ from pipeline.common.text import plural
 from pipeline.run.request_log import RECORD_FOLDER, RequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
+from pipeline.sma.clock import Clock, WaitAnnouncer
 from warehouse.lake import Lake
 
 
@@ -52,6 +53,10 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def _tell_nobody(_text: str) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class Runtime:
     """One per run. Close it, or use it as a context.
@@ -65,6 +70,8 @@ class Runtime:
     only_backends: frozenset[str] = frozenset()
     again: bool = False
     progress: Progress = field(default_factory=Silence)
+    # Who is told of waits and notices, in sentences.
+    tell: Callable[[str], None] = _tell_nobody
     now: Callable[[], dt.datetime] = utc_now
     make_session: Callable[[Settings], SmaSession] | None = None
     missing: list[Missing] = field(default_factory=list)
@@ -92,7 +99,8 @@ class Runtime:
         """The session with SMA; opened at first use, shared by every step and day of the run."""
         if self._session is None:
             self.settings.require_credentials()
-            recorded = partial(SmaClient, record=self.requests.add)
+            clock = Clock(announce=WaitAnnouncer(self.tell))
+            recorded = partial(SmaClient, record=self.requests.add, clock=clock)
             make = self.make_session or partial(SmaSession, make_client=recorded)
             self._session = make(self.settings)
         return self._session

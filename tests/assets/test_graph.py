@@ -178,3 +178,15 @@ def test_a_column_schema_has_types_and_rules() -> None:
     assert watts.constraints.nullable
     assert watts.tags == {"unit": "W"}
     assert any("greater_than_or_equal_to(0)" in rule for rule in watts.constraints.other)
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"sets": "powerdc", "logs": "none"}, {"sets": "all", "logs": "devices"}]
+)
+def test_a_backfill_needs_nothing_that_no_run_of_days_makes(choice: dict[str, str]) -> None:
+    """Dagster warns of each input from outside that was never materialized: only lists may be one."""
+    defs = build_definitions(load_settings(env_file=None, **choice))
+    graph = defs.resolve_asset_graph()
+    made = defs.resolve_job_def(DAYS_JOB).asset_layer.executable_asset_keys
+    outside = {parent for key in made for parent in graph.get(key).parent_keys} - set(made)
+    assert {graph.get(key).group_name for key in outside} == {"source"}

@@ -39,11 +39,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What the published file says of itself."""
+    """What the published file says of itself, and whether there is a record to know it by."""
 
     path: Path
     version: str
     same_tables: bool
+    recorded: bool
     at: dt.datetime | None = None
     first_day: dt.date | None = None
     last_day: dt.date | None = None
@@ -177,6 +178,12 @@ def warehouse(path: Path, published: Publication | None, version: str) -> list[F
     if not published.same_tables:
         text = (
             f"{path} was published by sunledger {published.version} with other tables than {version} has: "
+            "publish it again with 'sunledger publish'."
+        )
+        return [warn("warehouse", text)]
+    if not published.recorded:
+        text = (
+            f"{path} has no record beside it, so a change by another program would pass unseen: "
             "publish it again with 'sunledger publish'."
         )
         return [warn("warehouse", text)]
