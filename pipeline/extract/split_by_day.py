@@ -145,7 +145,7 @@ def _is_short(
     day: tuple[dt.timedelta, dt.timedelta], others: Sequence[tuple[dt.timedelta, dt.timedelta]]
 ) -> bool:
     """Whether the day begins later or ends earlier than all others, by more than they differ from each other."""
-    firsts, lasts = zip(*others, strict=True)
+    firsts, lasts = [first for first, _ in others], [last for _, last in others]
     usual = USUAL_EDGE if len(others) >= FEW_DAYS else LITTLE_KNOWN_EDGE
     late = day[0] > max(firsts) + (max(firsts) - min(firsts)) + usual
     early = day[1] < min(lasts) - (max(lasts) - min(lasts)) - usual
