@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ import typer
 
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
-from pipeline.cli.console import Bars, complain, out, say
+from pipeline.cli.console import Bars, complain, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
@@ -118,7 +119,7 @@ def backfill(
                     runs.days(begin, end)
                 finally:
                     # Also after a failure: what was finished before it is whole.
-                    runs.publish()
+                    say_all(runs.publish())
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
@@ -232,7 +233,7 @@ def rebuild(
             )
         with recorded(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
-            runs.publish()
+            say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
@@ -246,25 +247,28 @@ def rebuild(
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
     from assets.runs import recorded  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
     with _runtime(None) as runtime, recorded(runtime, command="publish") as runs:
-        runs.publish()
+        say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
+        if not stored_days(runtime):
+            say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
         _tell_missing(runtime)
 
 
 @app.command()
 def verify() -> None:
-    """Read every stored part again: its checksums, its model, its order, its number of rows."""
-    from warehouse.verify import verify_lake  # noqa: PLC0415
+    """Read every stored part and the published file again: checksums, models, order, numbers of rows."""
+    from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         parts = faults = 0
-        for found in verify_lake(runtime.lake):
+        for found in chain(verify_lake(runtime.lake), verify_published(runtime.settings.warehouse)):
             parts += 1
             if found.fault:
                 faults += 1
-                out.print(f"{found.place}: {found.fault}", markup=False, soft_wrap=True)
+                list_item(f"{found.place}: {found.fault}")
     say(f"{plural(parts, 'part')} read, {faults} with a fault.")
     if faults:
         raise typer.Exit(FAILED)
@@ -283,21 +287,31 @@ def sql(
         Path | None,
         typer.Option("--output", "-o", help="Write all rows to this .csv, .parquet or .xlsx file."),
     ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", help="A file of yours that the query may read; repeat it for more. No other is."
+        ),
+    ] = None,
 ) -> None:
-    """Query the published warehouse, read-only."""
+    """Query the published warehouse: it is read, and nothing else is read or written."""
     from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
+    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
 
+    granted = readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
-        if output is None and query is None and sys.stdin.isatty():
-            interactive(connection, form or Format.TABLE)
-            return
-        text = sys.stdin.read() if query is None else query
         if output is not None:
-            save(connection, text, output, form)
+            save(connection, sys.stdin.read() if query is None else query, output, form, granted)
+            return
+        restrict(connection, granted)
+        if not has_days(connection):
+            say(f"The warehouse has no day yet: {FIRST_DAYS}")
+        if query is None and sys.stdin.isatty():
+            interactive(connection, form or Format.TABLE)
         else:
-            show(connection, text, form or Format.TABLE)
+            show(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)
 
 
 @app.command()
@@ -326,7 +340,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger ba
         files = put_back(runtime.settings, file)
         # Views of the published file name files of the lake by their place.
         with recorded(runtime, command="restore") as runs:
-            runs.publish()
+            say_all(runs.publish())
         say(
             f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
         )
@@ -435,6 +449,12 @@ def _tell_unknown(runtime: "Runtime") -> None:
     for table, names in sorted(runtime.unknown_fields.items()):
         shown = ", ".join(sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
+    if runtime.odd_facts:
+        say(
+            f"Notice: {plural(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a number "
+            "counts as not given, a name is kept without what is broken in it. The table quarantine names each (source "
+            "plants and devices)."
+        )
 
 
 def _tell_missing(runtime: "Runtime") -> None:
@@ -444,7 +464,7 @@ def _tell_missing(runtime: "Runtime") -> None:
     out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
-        out.print(f"  {item.day} {item.table}{plant}: {item.reason}", markup=False, soft_wrap=True)
+        list_item(f"  {item.day} {item.table}{plant}: {item.reason}")
     if n_missing > MISSING_SHOWN:
         out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
     raise typer.Exit(IN_PART)
