@@ -51,6 +51,7 @@ def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
             "path": dg.MetadataValue.path(str(published.path)),
             "bytes": published.bytes,
             "seconds": published.seconds,
+            "had_log": published.had_log,
             "tables": dg.MetadataValue.json(dict(published.tables)),
         }
     )

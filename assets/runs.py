@@ -103,13 +103,21 @@ class Runs:
         for start, end in spans(days, DAYS_PER_RUN):
             self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
 
-    def publish(self) -> None:
-        """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
-        self._run([*money_assets(), warehouse, *publish_checks()], {})
+    def publish(self) -> list[str]:
+        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError."""
+        result = self._run([*money_assets(), warehouse, *publish_checks()], {})
+        (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
+        if not done.metadata["had_log"].value:
+            return []
+        notice = (
+            "A program had opened the file that was published before for writing. Its log was removed, and what it "
+            "changed is gone: let every program open the file read-only."
+        )
+        return [notice]
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
-    ) -> None:
+    ) -> dg.ExecuteInProcessResult:
         job = dg.Definitions(
             assets=assets, jobs=[dg.define_asset_job(self.command)], resources={"runtime": self.runtime}
         ).resolve_job_def(self.command)
@@ -122,6 +130,7 @@ class Runs:
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
             raise _failure(result)
+        return result
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ import typer
 
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
-from pipeline.cli.console import Bars, complain, out, say
+from pipeline.cli.console import Bars, complain, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
@@ -27,6 +28,7 @@ from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
     from pipeline.run.context import Runtime
+    from pipeline.transform.sun.fleet_verdict import SolarTime
 
 FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
@@ -110,9 +112,13 @@ def backfill(
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load: a mistake is told before.
         from assets.runs import recorded  # noqa: PLC0415
+        from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
         from pipeline.cli.plan import refuse  # noqa: PLC0415
         from pipeline.cli.spending import agree_on_fleet, amount_of  # noqa: PLC0415
+        from pipeline.common.day_availability import days_of  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
+        from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
+        from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
         amount = amount_of("--max-eur", max_eur)
         refuse(runtime, begin, end, max_requests, amount)
@@ -130,14 +136,19 @@ def backfill(
                     runs.days(begin, end)
                 finally:
                     # Also after a failure: what was finished before it is whole.
-                    runs.publish()
+                    say_all(runs.publish())
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
             f"{plural(days, 'day')} done with {plural(sent, 'request')}; published {runtime.settings.warehouse}."
         )
+        whole = show_completeness(runtime, days_of(begin, end))
         _tell_unknown(runtime)
-        _tell_missing(runtime)
+        tell_other_zones(runtime)
+        solar_time = judge_times(runtime, begin, end)
+        _tell_missing(runtime, solar_time)
+        if not whole:
+            raise typer.Exit(IN_PART)
 
 
 @app.command()
@@ -151,6 +162,7 @@ def refresh(
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from assets.runs import recorded  # noqa: PLC0415
     from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
     with _runtime(plants, again=True) as runtime:
         runtime.settings.require_credentials()
@@ -163,6 +175,7 @@ def refresh(
                 runtime.progress = bars
                 runs.devices()
         say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
+        tell_other_zones(runtime)
         _tell_missing(runtime)
 
 
@@ -232,6 +245,8 @@ def rebuild(
     """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
 
     from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         stored = stored_days(runtime)
@@ -252,36 +267,43 @@ def rebuild(
             )
         with recorded(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
-            runs.publish()
+            say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
+        whole = show_completeness(runtime, days)
+        tell_other_zones(runtime)
         _tell_missing(runtime)
+        if not whole:
+            raise typer.Exit(IN_PART)
 
 
 @app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
     from assets.runs import recorded  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
     with _runtime(None) as runtime, recorded(runtime, command="publish") as runs:
-        runs.publish()
+        say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
+        if not stored_days(runtime):
+            say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
         _tell_missing(runtime)
 
 
 @app.command()
 def verify() -> None:
-    """Read every stored part again: its checksums, its model, its order, its number of rows."""
-    from warehouse.verify import verify_lake  # noqa: PLC0415
+    """Read every stored part and the published file again: checksums, models, order, numbers of rows."""
+    from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         parts = faults = 0
-        for found in verify_lake(runtime.lake):
+        for found in chain(verify_lake(runtime.lake), verify_published(runtime.settings.warehouse)):
             parts += 1
             if found.fault:
                 faults += 1
-                out.print(f"{found.place}: {found.fault}", markup=False, soft_wrap=True)
+                list_item(f"{found.place}: {found.fault}")
     say(f"{plural(parts, 'part')} read, {faults} with a fault.")
     if faults:
         raise typer.Exit(FAILED)
@@ -300,21 +322,31 @@ def sql(
         Path | None,
         typer.Option("--output", "-o", help="Write all rows to this .csv, .parquet or .xlsx file."),
     ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", help="A file of yours that the query may read; repeat it for more. No other is."
+        ),
+    ] = None,
 ) -> None:
-    """Query the published warehouse, read-only."""
+    """Query the published warehouse: it is read, and nothing else is read or written."""
     from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
+    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
 
+    granted = readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
-        if output is None and query is None and sys.stdin.isatty():
-            interactive(connection, form or Format.TABLE)
-            return
-        text = sys.stdin.read() if query is None else query
         if output is not None:
-            save(connection, text, output, form)
+            save(connection, sys.stdin.read() if query is None else query, output, form, granted)
+            return
+        restrict(connection, granted)
+        if not has_days(connection):
+            say(f"The warehouse has no day yet: {FIRST_DAYS}")
+        if query is None and sys.stdin.isatty():
+            interactive(connection, form or Format.TABLE)
         else:
-            show(connection, text, form or Format.TABLE)
+            show(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)
 
 
 @app.command()
@@ -343,7 +375,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger ba
         files = put_back(runtime.settings, file)
         # Views of the published file name files of the lake by their place.
         with recorded(runtime, command="restore") as runs:
-            runs.publish()
+            say_all(runs.publish())
         say(
             f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
         )
@@ -455,16 +487,26 @@ def _tell_unknown(runtime: "Runtime") -> None:
     for table, names in sorted(runtime.unknown_fields.items()):
         shown = ", ".join(sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
+    if runtime.odd_facts:
+        say(
+            f"Notice: {plural(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a number "
+            "counts as not given, a name is kept without what is broken in it. The table quarantine names each (source "
+            "plants and devices)."
+        )
 
 
-def _tell_missing(runtime: "Runtime") -> None:
+def _tell_missing(runtime: "Runtime", solar_time: "SolarTime | None" = None) -> None:
+    """What the run lacks, and at the very end that its times don't fit the sun: then no figure of it is right."""
     n_missing = len(runtime.missing)
-    if not n_missing:
-        return
-    out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
+    if n_missing:
+        out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
-        out.print(f"  {item.day} {item.table}{plant}: {item.reason}", markup=False, soft_wrap=True)
+        list_item(f"  {item.day} {item.table}{plant}: {item.reason}")
     if n_missing > MISSING_SHOWN:
         out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
-    raise typer.Exit(IN_PART)
+    fits = solar_time is None or solar_time.agrees
+    if solar_time is not None and not fits:
+        out.print(f"The times of these days do not fit the sun. {solar_time.sentence()}", soft_wrap=True)
+    if n_missing or not fits:
+        raise typer.Exit(IN_PART)

@@ -15,6 +15,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import listed, owned
 from pipeline.run.sets import BALANCE
 from pipeline.tables.incomplete_days import standing, stored_days
+from pipeline.tables.zone_corrections import cure_for_other_zones, days_of_other_zones
 from schemas import (
     TABLES,
     ApiRequests,
@@ -71,6 +72,13 @@ def whole(runtime: Runtime) -> Finding:
     return findings.nothing_stands_out(standing(runtime, first, last), first, last)
 
 
+def zones(runtime: Runtime) -> Finding:
+    """The judgement of all stored days by the plants' time zones of now."""
+    found = days_of_other_zones(runtime)
+    cure = cure_for_other_zones(found, runtime.settings.sma_time_basis) if found.height else ""
+    return findings.days_have_their_zones(found, cure)
+
+
 def freshness(runtime: Runtime) -> Finding:
     """The judgement of the newest rows of each backend."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
@@ -109,7 +117,9 @@ def published(runtime: Runtime) -> Finding:
             }
             for table in sorted(wanted & found):
                 connection.execute(f'SELECT * FROM "{table}" LIMIT 1').fetchall()  # noqa: S608 - our own names
-    except (SunledgerError, duckdb.Error) as fault:
+    except SunledgerError as fault:
+        return Finding(passed=False, severe=True, text=str(fault))
+    except duckdb.Error as fault:
         reason = str(fault).partition("\n")[0]
         return Finding(
             passed=False, severe=True, text=f"{path} can't be read: {reason} Run 'sunledger publish'."

@@ -7,7 +7,7 @@ none is repeated more than once, since a person waits.
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -23,7 +23,7 @@ from pipeline.billing.spending import CostNotAllowedError, admit, counted_plants
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import look_again, owners_of
-from pipeline.ops.doctor import access, basis, facts, machine, network
+from pipeline.ops.doctor import access, basis, facts, machine, network, time_zones
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Finding, Level, fail, ok, skip
 from pipeline.run.context import Runtime
@@ -160,7 +160,8 @@ def _disk(patient: Patient) -> list[Finding]:
 
 
 def _folders(patient: Patient) -> list[Finding]:
-    return machine.folders(facts.places(patient.settings))
+    found = machine.folders(facts.places(patient.settings))
+    return [*found, *machine.record(facts.unreadable_records(patient.settings))]
 
 
 def _locks(patient: Patient) -> list[Finding]:
@@ -258,25 +259,53 @@ def _plants(patient: Patient) -> list[Finding]:
     ]
 
 
+def _time_zones(patient: Patient) -> list[Finding]:
+    """The zones of the plants that are listed and of those that are stored, from the first day on."""
+    runtime = patient.runtime
+    stored = runtime.lake.scan(Plants).select("timezone").collect()["timezone"]
+    listed = patient.plants["timezone"] if patient.plants.height else stored
+    names = {*stored, *listed}
+    first = dt.datetime.combine(patient.settings.first_day, dt.time(), dt.UTC)
+    found = time_zones.differences(names, first, runtime.now() + time_zones.AHEAD)
+    return time_zones.evaluate(names, version("tzdata"), list(found))
+
+
 def _time_basis(patient: Patient) -> list[Finding]:
     if patient.plants_asked == 0:
         return [skip("time basis", "not asked for: --ask-plants is 0")]
-    runtime, today = patient.runtime, patient.runtime.today()
-    month = basis.month_to_ask(today)
+    today = patient.runtime.today()
     chosen = _plants_to_ask(patient)
     if not chosen.height and patient.plants_asked is None:
         return [skip("time basis", f"no plant is billed for this month yet, so none was asked: {AGREE_HINT}")]
-    curves, requests = [], 0
-    for plant, timezone in chosen.select("plant_id", "timezone").rows():
-        asked = Request("measurements", plant, "", BALANCE, "Month", f"{month:%Y-%m}")
+    newest = basis.month_to_ask(today)
+    judged, requests = _clear_days(patient, chosen, dict.fromkeys(chosen["plant_id"], newest))
+    if not basis.decides(judged):
+        # In winter an hour more or less brings little energy into the dark. The same plants make no further PU.
+        places = chosen.select("plant_id", "timezone", "latitude").iter_rows()
+        others = {plant: basis.other_season(zone, latitude, today) for plant, zone, latitude in places}
+        there = {plant: month for plant, month in others.items() if month != newest}
+        more, asked = _clear_days(patient, chosen, there)
+        judged, requests = pl.concat([judged, more], how="diagonal"), requests + asked
+    judged = basis.decide_by_noon(judged)
+    return basis.evaluate(judged, patient.settings.sma_time_basis, requests)
+
+
+def _clear_days(
+    patient: Patient, plants: pl.DataFrame, months: Mapping[str, dt.date]
+) -> tuple[pl.DataFrame, int]:
+    """What the sun says of the clearest day of each plant in the month given for it, and the requests that it took."""
+    curves, requests, today = [], 0, patient.runtime.today()
+    for plant, timezone in (
+        plants.filter(pl.col("plant_id").is_in(list(months))).select("plant_id", "timezone").rows()
+    ):
+        asked = Request("measurements", plant, "", BALANCE, "Month", f"{months[plant]:%Y-%m}")
         requests += 1
-        day = basis.clear_day(runtime.session.send(asked).body, timezone, today)
+        day = basis.clear_day(patient.runtime.session.send(asked).body, timezone, today)
         if day is not None:
             asked = Request("measurements", plant, "", BALANCE, DAY, day.isoformat())
             requests += 1
-            curves.append(basis.curve(plant, day, runtime.session.send(asked).body))
-    judged = basis.judge(pl.concat(curves), chosen) if curves else pl.DataFrame()
-    return basis.evaluate(judged, patient.settings.sma_time_basis, requests)
+            curves.append(basis.curve(plant, day, patient.runtime.session.send(asked).body))
+    return (basis.judge(pl.concat(curves), plants) if curves else pl.DataFrame()), requests
 
 
 def _plants_to_ask(patient: Patient) -> pl.DataFrame:
@@ -318,6 +347,7 @@ CHECKS = (
     Check("token", _token, ("hosts", "credentials", "login", "budget")),
     Check("consent", _consent, ("token",)),
     Check("plants", _plants, ("token",)),
+    Check("time zones", _time_zones, ("folders",)),
     Check("time basis", _time_basis, ("plants",)),
     Check("warehouse", _warehouse),
 )
