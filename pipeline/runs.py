@@ -2,20 +2,22 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
 
 from assets.checks import day_checks, list_checks, publish_checks
 from assets.common import DAYS_PER_RUN, failed_days
+from assets.dead_runs import end_own_runs
+from assets.pool_waits import PoolWait, Say, wait_for_pools, watched
 from assets.published import warehouse
+from assets.run_processes import THIS_PROCESS
 from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.definitions import day_partitions
 from pipeline.due import days_of, spans
 from pipeline.errors import SunledgerError
-from pipeline.instance import limit_pools, open_dagster
+from pipeline.instance import dagster_home, explained, open_dagster
 from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
 from pipeline.sensors import DECISIVE
@@ -43,6 +45,7 @@ class Runs:
 
     runtime: Runtime
     instance: dg.DagsterInstance
+    wait: PoolWait
     materialized: int = field(default=0)
 
     def lists(self) -> None:
@@ -87,31 +90,55 @@ class Runs:
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
     ) -> None:
-        result = dg.materialize(
-            assets,
-            instance=self.instance,
-            resources={"runtime": self.runtime},
-            tags=tags,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+        wait_for_pools(self.wait, {pool for asset in assets for pool in asset.op.pools})
+        try:
+            result = dg.materialize(
+                assets,
+                instance=self.instance,
+                resources={"runtime": attended(self.runtime, self.wait)},
+                tags=tags | THIS_PROCESS.tags(self.instance),
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        except BaseException as fault:
+            # Where the disk is full, this fails too: then the next command finds that the run is dead.
+            with suppress(Exception):
+                end_own_runs(
+                    self.instance, f"The run ended by an error of the program: {type(fault).__name__}."
+                )
+            raise
+        if self.wait.fault is not None:
+            raise self.wait.fault
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
             raise _failure(result)
 
 
+def attended(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
+    """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
+
+    @dg.resource
+    @contextmanager
+    def resource(context: dg.InitResourceContext) -> Iterator[Runtime]:
+        with watched(wait, context.run_id or ""):
+            yield runtime
+
+    return resource
+
+
 @contextmanager
-def recorded(runtime: Runtime) -> Iterator[Runs]:
-    """Runs that are recorded in the home's Dagster, where the UI shows them."""
-    try:
-        with open_dagster(runtime.settings) as instance:
-            limit_pools(instance)
-            yield Runs(runtime, instance)
-    except SQLAlchemyError as fault:
-        raise SunledgerError(
-            f"Dagster's records in {runtime.settings.home / 'dagster'} can't be read or written "
-            f"({type(fault).__name__}): look at the free space and the permissions there, then run it again."
-        ) from fault
+def recorded(runtime: Runtime, say: Say = lambda _text: None) -> Iterator[Runs]:
+    """Runs that are recorded in the home's Dagster, where the UI shows them; `say` gets notices and waits.
+
+    Runs whose process has died are ended before. Raises SunledgerError for a home that can't be used.
+    """
+    with (
+        open_dagster(runtime.settings) as instance,
+        explained(dagster_home(runtime.settings), records_only=True),
+    ):
+        wait = PoolWait(instance, say, runtime.settings.pool_wait_minutes * 60)
+        wait.free_dead()
+        yield Runs(runtime, instance, wait)
 
 
 def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:

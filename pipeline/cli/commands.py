@@ -114,7 +114,7 @@ def backfill(
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
             runtime.progress = bars
-            with recorded(runtime) as runs:
+            with recorded(runtime, say) as runs:
                 runs.lists()
                 check_sets(runtime)
                 try:
@@ -140,7 +140,7 @@ def refresh() -> None:
         runtime.settings.require_credentials()
         with Bars() as bars:
             runtime.progress = bars
-            with recorded(runtime) as runs:
+            with recorded(runtime, say) as runs:
                 runs.lists()
         say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
         _tell_missing(runtime)
@@ -229,7 +229,7 @@ def rebuild(
                 f"{plural(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
                 f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
             )
-        with recorded(runtime) as runs:
+        with recorded(runtime, say) as runs:
             runs.remake(days)
             runs.publish()
         verb = "was" if len(days) == 1 else "were"
@@ -243,7 +243,7 @@ def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
     from pipeline.runs import recorded  # noqa: PLC0415
 
-    with _runtime(None) as runtime, recorded(runtime) as runs:
+    with _runtime(None) as runtime, recorded(runtime, say) as runs:
         runs.publish()
         say(f"Published {runtime.settings.warehouse}.")
         _tell_missing(runtime)
@@ -343,7 +343,7 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger ba
     with _runtime(None) as runtime:
         files = put_back(runtime.settings, file)
         # Views of the published file name files of the lake by their place.
-        with recorded(runtime) as runs:
+        with recorded(runtime, say) as runs:
             runs.publish()
         say(
             f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."

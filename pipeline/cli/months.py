@@ -38,7 +38,7 @@ def close(
         # What is closed are the figures of the newest days, also of those that no run has added up yet.
         _add_up(runtime)
         plants = steps.close_month(runtime, first, anyway=anyway)
-        with recorded(runtime) as runs:
+        with recorded(runtime, say) as runs:
             runs.publish()
         say(f"{month} is closed with {plural(plants, 'plant')}. Later changes go into the table adjustments.")
 
@@ -55,7 +55,7 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
     with Runtime(load_settings()) as runtime:
         steps.open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
-        with recorded(runtime) as runs:
+        with recorded(runtime, say) as runs:
             runs.publish()
         say(f"{month} is open: its figures are those of its days again.")
 

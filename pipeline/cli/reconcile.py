@@ -24,7 +24,7 @@ def run_month(runtime: Runtime, month: dt.date, max_requests: int | None) -> Non
         runtime.progress = bars
         steps.fetch_energy_months(runtime, month)
     steps.write_reconciliation(runtime)
-    with recorded(runtime) as runs:
+    with recorded(runtime, say) as runs:
         runs.publish()
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
     show(stored.collect(), "local_date")
@@ -42,7 +42,7 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None) -> None:
         runtime.progress = bars
         steps.fetch_energy_years(runtime, first)
     steps.write_reconciliation_yearly(runtime)
-    with recorded(runtime) as runs:
+    with recorded(runtime, say) as runs:
         runs.publish()
     stored = runtime.lake.scan(ReconciliationYearly).filter(
         pl.col("year") == first, pl.col("period") == "month"
