@@ -113,8 +113,11 @@ def wait_for_pools(wait: PoolWait, pools: Collection[str]) -> None:
 
 
 @contextmanager
-def watched(wait: PoolWait, run_id: str) -> Iterator[None]:
-    """While this run goes on, tell its waits for pools; one that lasts too long ends it, and is `wait.fault`."""
+def watched(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator[None]:
+    """While this run goes on, tell its waits for pools; one that lasts too long ends it, and is `wait.fault`.
+
+    With `say_fault` that is told like the wait, where nobody would read `wait.fault`.
+    """
     done = threading.Event()
 
     def watch() -> None:
@@ -128,6 +131,8 @@ def watched(wait: PoolWait, run_id: str) -> Iterator[None]:
                 wait.look(pools)
             except PoolBusyError as fault:
                 wait.fault = fault
+                if say_fault:
+                    wait.say(str(fault))
                 # Dagster looks for this while it waits, and ends the run as by Ctrl-C.
                 os.kill(os.getpid(), signal.SIGINT)
                 return

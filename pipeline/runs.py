@@ -120,7 +120,7 @@ def attended(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
     @dg.resource
     @contextmanager
     def resource(context: dg.InitResourceContext) -> Iterator[Runtime]:
-        with watched(wait, context.run_id or ""):
+        with watched(wait, context.run.run_id if context.run else ""):
             yield runtime
 
     return resource

@@ -267,6 +267,29 @@ def verify() -> None:
 
 
 @app.command()
+def repair(
+    *,
+    lost_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lost-host",
+            metavar="HOST",
+            help="A machine that is not in use any more: its runs are ended too; repeat it for more.",
+        ),
+    ] = None,
+) -> None:
+    """Mend what an accident has left: records of runs that can't be read, and runs whose process has died."""
+    from pipeline.cli.repair import parts_of, run  # noqa: PLC0415
+    from pipeline.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    if not settings.home.is_dir():
+        raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to repair.")
+    if not run(settings, parts_of(lost_host or [])):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def sql(
     query: Annotated[
         str | None, typer.Argument(help="A query; without one they are read from input.")
@@ -337,11 +360,15 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it
 @app.command()
 def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger backup' wrote.")]) -> None:
     """Put the state of a backup into an empty SUNLEDGER_HOME, and publish it."""
+    from assets.mend_records import mend_records  # noqa: PLC0415
     from pipeline.backup import restore as put_back  # noqa: PLC0415
     from pipeline.runs import recorded  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         files = put_back(runtime.settings, file)
+        # A backup carries what was wrong with the records when it was made.
+        for sentence in mend_records(runtime.settings):
+            say(sentence)
         # Views of the published file name files of the lake by their place.
         with recorded(runtime, say) as runs:
             runs.publish()

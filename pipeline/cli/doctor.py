@@ -1,7 +1,10 @@
 """`sunledger doctor` on the terminal: a line for each finding."""
 
+from itertools import chain
+
 from rich.text import Text
 
+from assets.dagster_findings import examine_runs
 from pipeline.cli.console import out
 from pipeline.doctor.examination import examine
 from pipeline.doctor.finding import Finding, Level, fail, ok
@@ -22,7 +25,7 @@ def run(plants_asked: int) -> bool:
     where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
     _print(ok("settings", where))
     well = True
-    for finding in examine(settings, plants_asked=plants_asked):
+    for finding in chain(examine_runs(settings), examine(settings, plants_asked=plants_asked)):
         _print(finding)
         well &= finding.level is not Level.FAIL
     return well

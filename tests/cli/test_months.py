@@ -56,7 +56,7 @@ class Publishing:
 
 
 @contextmanager
-def publishing(runtime: Runtime) -> Iterator[Publishing]:
+def publishing(runtime: Runtime, say: object = None) -> Iterator[Publishing]:
     yield Publishing(runtime)
 
 
