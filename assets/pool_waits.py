@@ -4,8 +4,6 @@ Dagster itself waits without a word, for ever, and with a whole core: so a comma
 a run that has to wait in its midst is watched.
 """
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -17,6 +15,7 @@ import dagster as dg
 from assets.dead_runs import Going, end_dead_runs, going_runs
 from assets.run_processes import Life
 from pipeline.errors import SunledgerError
+from pipeline.signals import SIGNALS
 
 LOOK_EVERY_S = 2.0
 TELL_EVERY_S = 60.0
@@ -134,7 +133,7 @@ def watched(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator
                 if say_fault:
                     wait.say(str(fault))
                 # Dagster looks for this while it waits, and ends the run as by Ctrl-C.
-                os.kill(os.getpid(), signal.SIGINT)
+                SIGNALS.interrupt_own_run()
                 return
 
     thread = threading.Thread(target=watch, name="pool-waits", daemon=True)

@@ -15,11 +15,12 @@ import typer
 
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
-from pipeline.cli.console import Bars, complain, out, say
+from pipeline.cli.console import Bars, out, say
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
 from pipeline.errors import SunledgerError, UsageError
+from pipeline.signals import SIGNALS
 from pipeline.words import plural
 from sandbox.cli import app as sandbox_app
 
@@ -120,8 +121,9 @@ def backfill(
                 try:
                     runs.days(begin, end)
                 finally:
-                    # Also after a failure: what was finished before it is whole.
-                    runs.publish()
+                    # Also after a failure: what was finished before it is whole. Who interrupts wants the end.
+                    if SIGNALS.received is None:
+                        runs.publish()
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
@@ -337,8 +339,10 @@ def ui(
     prepare(settings)
     if part is not UiPart.DAEMON:
         say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
-    command = [sys.executable, "-m", *dagster_command(part.value, host, port)]
-    os.execve(sys.executable, command, {**os.environ, **environment(settings)})  # noqa: S606 - becomes Dagster
+    python = [sys.executable, "-m"]
+    command = [*python, "pipeline.cli.supervisor", *python, *dagster_command(part.value, host, port)]
+    # Dagster was only loaded to prepare its home: what stays is small.
+    os.execve(sys.executable, command, {**os.environ, **environment(settings)})  # noqa: S606
 
 
 @app.command()
@@ -428,25 +432,6 @@ def doctor(
 
     if not run(ask_plants):
         raise typer.Exit(FAILED)
-
-
-def main() -> None:
-    """Run the program and leave with its exit code."""
-    try:
-        app()
-    except SunledgerError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has left; nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except OSError as error:
-        place = error.filename or "A file"
-        complain(
-            f"{place} can't be read or written ({error.strerror or error}): look at the disk and the permissions."
-        )
-        sys.exit(FAILED)
 
 
 def _day(option: str, text: str) -> dt.date:

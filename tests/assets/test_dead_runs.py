@@ -115,7 +115,7 @@ def test_runs_of_another_machine_are_left_alone_and_named(instance: dg.DagsterIn
     add_run(instance, **there)
     assert end_dead_runs(instance) == []
     said: list[str] = []
-    with pytest.raises(PoolBusyError, match="7 on elsewhere.*'sunledger repair --lost-host elsewhere'"):
+    with pytest.raises(PoolBusyError, match=r"7 on elsewhere.*'sunledger repair --lost-host elsewhere'"):
         wait_for_pools(PoolWait(instance, said.append, 0.01), {"publish"})
     assert "7 on elsewhere" in said[0]
     assert [one.pools for one in end_dead_runs(instance, lost_hosts=["elsewhere"])] == [("publish",)]
