@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from assets.start_lock import start_lock
-from pipeline.instance import dagster_home, open_dagster
+from pipeline.instance import dagster_home, explained, open_dagster
 from pipeline.settings import Settings
 
 # Each of Dagster's databases in a home, and what is lost with it.
@@ -30,7 +30,7 @@ def mend_records(settings: Settings) -> Iterator[str]:
     if not (settings.home / "dagster").is_dir():
         return
     home = dagster_home(settings)
-    with start_lock(home):
+    with start_lock(home), explained(home, records_only=True):
         mixed = False
         for name, content in DATABASES.items():
             file = home / name

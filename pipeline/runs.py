@@ -1,9 +1,11 @@
 """Runs of the asset graph in this process, for the command line: the same assets as in the UI, in the same records."""
 
 import datetime as dt
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field
+from typing import Any, TextIO
 
 import dagster as dg
 
@@ -92,14 +94,15 @@ class Runs:
     ) -> None:
         wait_for_pools(self.wait, {pool for asset in assets for pool in asset.op.pools})
         try:
-            result = dg.materialize(
-                assets,
-                instance=self.instance,
-                resources={"runtime": attended(self.runtime, self.wait)},
-                tags=tags | THIS_PROCESS.tags(self.instance),
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
+            with redirect_stderr(WithoutRepeats(sys.stderr)):
+                result = dg.materialize(
+                    assets,
+                    instance=self.instance,
+                    resources={"runtime": attended(self.runtime, self.wait)},
+                    tags=tags | THIS_PROCESS.tags(self.instance),
+                    raise_on_error=False,
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                )
         except BaseException as fault:
             # Where the disk is full, this fails too: then the next command finds that the run is dead.
             with suppress(Exception):
@@ -112,6 +115,27 @@ class Runs:
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
             raise _failure(result)
+
+
+class WithoutRepeats:
+    """A stream without what Dagster writes there of faults of its records, with SQL: they are raised, and told then."""
+
+    STARTS = (
+        "Exception while storing event batch",
+        "Falling back to storing multiple single-event",
+        "Exception while writing logger call to event log",
+    )
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Pass the text on, unless it is one of those."""
+        return len(text) if text.startswith(self.STARTS) else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's."""
+        return getattr(self._stream, name)
 
 
 def attended(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:

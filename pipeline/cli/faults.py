@@ -16,10 +16,10 @@ CAUSES = (
     (
         re.compile(
             r"No space left on device|os error 28|Disk quota exceeded|os error 122|database or disk is full|not enough"
-            r" space|disk is full",
+            r" space|disk is full|disk I/O error",
             re.IGNORECASE,
         ),
-        "The disk{at} is full: make room, then run it again; what was stored before is whole.",
+        "The disk{at} is full or fails: make room, then run it again; what was stored before is whole.",
     ),
     (
         re.compile(r"Too many open files|os error 24\b", re.IGNORECASE),
