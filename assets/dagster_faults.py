@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from pipeline.errors import SunledgerError
+from pipeline.common.errors import SunledgerError
 
 DAMAGED = ("malformed", "not a database", "encrypted")
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from pipeline.doctor.finding import Finding, fail, ok, warn
-from pipeline.errors import SunledgerError
-from pipeline.settings import Settings
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.ops.doctor.result import Finding, fail, ok, warn
 
 
 def examine_runs(settings: Settings) -> Iterator[Finding]:
@@ -20,9 +20,9 @@ def examine_runs(settings: Settings) -> Iterator[Finding]:
 
 def _examine(settings: Settings) -> Iterator[Finding]:
     # Dagster takes a second to load.
+    from assets.dagster_home import dagster_home, explained, open_dagster  # noqa: PLC0415
     from assets.dead_runs import going_runs  # noqa: PLC0415
     from assets.run_processes import Life  # noqa: PLC0415
-    from pipeline.instance import dagster_home, explained, open_dagster  # noqa: PLC0415
 
     with open_dagster(settings) as instance, explained(dagster_home(settings), records_only=True):
         going = going_runs(instance)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from assets.dagster_home import dagster_home, explained, open_dagster
 from assets.start_lock import start_lock
-from pipeline.instance import dagster_home, explained, open_dagster
-from pipeline.settings import Settings
+from pipeline.common.settings import Settings
 
 # Each of Dagster's databases in a home, and what is lost with it.
 DATABASES = {

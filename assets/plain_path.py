@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.errors import SunledgerError
+from pipeline.common.errors import SunledgerError
 
 SPECIAL = re.compile(r"[\[\]*?%#]")
 OWN = "sunledger-homes"

@@ -14,7 +14,7 @@ import dagster as dg
 
 from assets.dead_runs import Going, end_dead_runs, going_runs
 from assets.run_processes import Life
-from pipeline.errors import SunledgerError
+from pipeline.common.errors import SunledgerError
 from pipeline.signals import SIGNALS
 
 LOOK_EVERY_S = 2.0

@@ -21,8 +21,8 @@ from typing import Final
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from assets.run_tags import PARENT
 from assets.start_lock import start_lock
-from pipeline.run_tags import PARENT
 
 # Whose run it is, for people: `4711 on plantserver`.
 PROCESS: Final = "sunledger/process"

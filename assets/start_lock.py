@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import SunledgerError
+from pipeline.common.errors import SunledgerError
 
 LOCK_FILE = "start.lock"
 # Setting up a new home takes 2 s; a slow disk takes longer, but whoever has it for so long stands still.

@@ -40,7 +40,7 @@ def _explain(fault: BaseException) -> int:
 
 
 def _say(fault: BaseException) -> int:
-    from pipeline.errors import SunledgerError  # noqa: PLC0415
+    from pipeline.common.errors import SunledgerError  # noqa: PLC0415
 
     if isinstance(fault, BrokenPipeError):
         # The reader of our output has left; nobody is there to be told.

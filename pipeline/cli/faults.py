@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.sma.text import clean
+from pipeline.sma.http.redact import clean
 
 # What systems and libraries of all languages say of the same cause, and what to do.
 CAUSES = (

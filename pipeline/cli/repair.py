@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.cli.console import complain, say
-from pipeline.errors import SunledgerError
-from pipeline.settings import Settings
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
 
 
 class Part(NamedTuple):
@@ -45,9 +45,9 @@ def parts_of(lost_hosts: Sequence[str]) -> list[Part]:
 
 
 def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:
+    from assets.dagster_home import dagster_home, explained, open_dagster  # noqa: PLC0415
     from assets.dead_runs import end_dead_runs  # noqa: PLC0415 - loads Dagster
     from assets.pool_waits import ended  # noqa: PLC0415
-    from pipeline.instance import dagster_home, explained, open_dagster  # noqa: PLC0415
 
     if not (settings.home / "dagster").is_dir():
         return

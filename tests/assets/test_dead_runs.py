@@ -12,11 +12,11 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 
+from assets.dagster_home import open_dagster
 from assets.dead_runs import end_dead_runs, going_runs
 from assets.pool_waits import PoolBusyError, PoolWait, wait_for_pools
 from assets.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
-from pipeline.instance import open_dagster
-from pipeline.settings import Settings
+from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, run, run_states, slots, start, wait_until
 
 pytestmark = pytest.mark.long

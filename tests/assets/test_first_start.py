@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from assets.dagster_faults import DagsterHomeError
+from assets.dagster_home import dagster_home, open_dagster
 from assets.mend_records import DATABASES, mend_records
-from pipeline.instance import dagster_home, open_dagster
-from pipeline.settings import Settings
+from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, rows, run, start
 
 OLDER = "5771160a95ad"

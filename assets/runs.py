@@ -1,0 +1,191 @@
+"""Runs of the asset graph in this process, for the command line: the same assets as in the UI, in the same records."""
+
+import datetime as dt
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import dagster as dg
+
+from assets.checks import day_checks, list_checks, publish_checks
+from assets.common import DAYS_PER_RUN, failed_days
+from assets.dagster_home import dagster_home, explained, open_dagster
+from assets.dead_runs import end_own_runs
+from assets.definitions import day_partitions
+from assets.pool_waits import PoolWait, Say, wait_for_pools, watched
+from assets.published import warehouse
+from assets.run_processes import THIS_PROCESS
+from assets.run_tags import RANGE_END, RANGE_START
+from assets.sensors import DECISIVE
+from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
+from pipeline.common.day_availability import days_of, spans
+from pipeline.common.errors import SunledgerError
+from pipeline.run.context import Runtime
+
+ONE_DAY = dt.timedelta(days=1)
+# What a shell expects of a program that ended by Ctrl-C.
+INTERRUPTED = 130
+
+
+class RunFailedError(SunledgerError):
+    """A run of the graph failed with an error of ours; `exit_code` is that error's.
+
+    `not_fetched` has the days whose energy could not be asked for.
+    """
+
+    def __init__(self, message: str, exit_code: int, not_fetched: Collection[dt.date] = ()) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+        self.not_fetched = not_fetched
+
+
+@dataclass(slots=True)
+class Runs:
+    """Runs that share one runtime and one record of runs."""
+
+    runtime: Runtime
+    instance: dg.DagsterInstance
+    wait: PoolWait
+    materialized: int = field(default=0)
+
+    def lists(self) -> None:
+        """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
+        self._run([*list_assets(), *list_checks()], {})
+
+    def days(self, first: dt.date, last: dt.date) -> None:
+        """Fetch and turn into energy all days from first to last, in runs of up to a month.
+
+        Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
+        """
+        settings = self.runtime.settings
+        partitions = day_partitions(settings)
+        for start, end in chunks(first, last):
+            tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
+            try:
+                self._run(
+                    [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)],
+                    tags,
+                )
+            except RunFailedError as failure:
+                if failure.exit_code != INTERRUPTED:
+                    # Days that were not fetched would be made of nothing, and look done.
+                    self.remake(set(days_of(start, end)) - set(failure.not_fetched))
+                raise
+
+    def remake(self, days: Iterable[dt.date]) -> None:
+        """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
+
+        Raises RunFailedError.
+        """
+        settings = self.runtime.settings
+        partitions = day_partitions(settings)
+        made = [*chosen(made_day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
+        for start, end in spans(days, DAYS_PER_RUN):
+            self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+
+    def publish(self) -> None:
+        """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
+        self._run([*money_assets(), warehouse, *publish_checks()], {})
+
+    def _run(
+        self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
+    ) -> None:
+        wait_for_pools(self.wait, {pool for asset in assets for pool in asset.op.pools})
+        try:
+            with redirect_stderr(WithoutRepeats(sys.stderr)):
+                result = dg.materialize(
+                    assets,
+                    instance=self.instance,
+                    resources={"runtime": attended(self.runtime, self.wait)},
+                    tags=tags | THIS_PROCESS.tags(self.instance),
+                    raise_on_error=False,
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                )
+        except BaseException as fault:
+            # Where the disk is full, this fails too: then the next command finds that the run is dead.
+            with suppress(Exception):
+                end_own_runs(
+                    self.instance, f"The run ended by an error of the program: {type(fault).__name__}."
+                )
+            raise
+        if self.wait.fault is not None:
+            raise self.wait.fault
+        self.materialized += len(result.get_asset_materialization_events())
+        if not result.success:
+            raise _failure(result)
+
+
+class WithoutRepeats:
+    """A stream without what Dagster writes there of faults of its records, with SQL: they are raised, and told then."""
+
+    STARTS = (
+        "Exception while storing event batch",
+        "Falling back to storing multiple single-event",
+        "Exception while writing logger call to event log",
+    )
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Pass the text on, unless it is one of those."""
+        return len(text) if text.startswith(self.STARTS) else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's."""
+        return getattr(self._stream, name)
+
+
+def attended(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
+    """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
+
+    @dg.resource
+    @contextmanager
+    def resource(context: dg.InitResourceContext) -> Iterator[Runtime]:
+        with watched(wait, context.run.run_id if context.run else ""):
+            yield runtime
+
+    return resource
+
+
+@contextmanager
+def recorded(runtime: Runtime, say: Say = lambda _text: None) -> Iterator[Runs]:
+    """Runs that are recorded in the home's Dagster, where the UI shows them; `say` gets notices and waits.
+
+    Runs whose process has died are ended before. Raises SunledgerError for a home that can't be used.
+    """
+    with (
+        open_dagster(runtime.settings) as instance,
+        explained(dagster_home(runtime.settings), records_only=True),
+    ):
+        wait = PoolWait(instance, say, runtime.settings.pool_wait_minutes * 60)
+        wait.free_dead()
+        yield Runs(runtime, instance, wait)
+
+
+def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:
+    """[first, last] cut into ranges of at most `size` days."""
+    while first <= last:
+        end = min(last, first + (size - 1) * ONE_DAY)
+        yield first, end
+        first = end + ONE_DAY
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> Exception:
+    """The first failed step as an error of ours; anything else is a fault of this program and keeps its trace."""
+    failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
+    for event in failures.values():
+        data = event.step_failure_data
+        if data.user_failure_data and data.user_failure_data.description:
+            code = data.user_failure_data.metadata.get("exit_code")
+            not_fetched = failed_days(failures.get(DECISIVE))
+            exit_code = int(code.value) if code else 1  # type: ignore[arg-type]
+            return RunFailedError(data.user_failure_data.description, exit_code, not_fetched)
+        if data.error and data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+            return RunFailedError(
+                "Interrupted. The days that were finished are stored; run it again for the rest.", INTERRUPTED
+            )
+        return RuntimeError(data.error_display_string)
+    return RuntimeError("The run failed before its first step.")
