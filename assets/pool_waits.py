@@ -15,7 +15,7 @@ import dagster as dg
 from assets.dead_runs import Going, end_dead_runs, going_runs
 from assets.run_processes import Life
 from pipeline.common.errors import SunledgerError
-from pipeline.signals import SIGNALS
+from pipeline.common.signals import SIGNALS
 
 LOOK_EVERY_S = 2.0
 TELL_EVERY_S = 60.0

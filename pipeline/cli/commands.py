@@ -20,8 +20,8 @@ from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
 from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.signals import SIGNALS
 from pipeline.common.text import plural
-from pipeline.signals import SIGNALS
 from pipeline.tables.incomplete_days import asked_otherwise, stored_days
 from sandbox.cli import app as sandbox_app
 

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
-from pipeline.signals import SIGNALS, Stopped, sentence
+from pipeline.common.signals import SIGNALS, Stopped, sentence
 
 FAILED = 1
 
