@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
+from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
@@ -86,9 +87,13 @@ class Runtime:
 
     @property
     def session(self) -> SmaSession:
-        """The session with SMA; opened at first use, shared by every step and day of the run."""
+        """The session with SMA; opened at first use, shared by every step and day of the run.
+
+        Raises UsageError for credentials and places that the run will need.
+        """
         if self._session is None:
             self.settings.require_credentials()
+            check_before_requests(self.settings)
             recorded = partial(SmaClient, record=self.requests.add)
             make = self.make_session or partial(SmaSession, make_client=recorded)
             self._session = make(self.settings)
