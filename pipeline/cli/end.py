@@ -14,7 +14,9 @@ def run_to_end() -> NoReturn:
     try:
         code = _run()
     except BaseException as fault:
+        SIGNALS.leaving = True
         code = _explain(fault)
+    SIGNALS.leaving = True
     _leave(code)
 
 

@@ -34,6 +34,8 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        # The program is leaving: whatever comes now must not interrupt it in saying why.
+        self.leaving = False
         self._own = 0
 
     def install(self) -> None:
@@ -77,7 +79,8 @@ SIGNALS = Signals()
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    raise Stopped(number)
+    if not SIGNALS.leaving:
+        raise Stopped(number)
 
 
 def _end(number: int) -> None:

@@ -124,7 +124,7 @@ def proxy_for(url: str) -> httpx.Proxy | None:
     if not usable:
         # It may hold a password, so it is not repeated.
         raise ConfigurationError(
-            f"The proxy that {parts.scheme}_proxy names can't be used: write it as http://[user:password@]host:port, or "
-            "unset it."
+            f"The proxy that {parts.scheme}_proxy names can't be used: write it as http://[user:password@]host:port, "
+            "or unset it."
         )
     return proxy
