@@ -14,10 +14,10 @@ from assets.common import DAYS_PER_RUN, failed_days
 from assets.dagster_home import dagster_home, explained, open_dagster
 from assets.dead_runs import end_own_runs
 from assets.definitions import day_partitions
-from assets.pool_waits import PoolWait, Say, wait_for_pools, watched
+from assets.pool_waits import PoolWait, wait_for_pools, watched
 from assets.published import warehouse
 from assets.run_processes import THIS_PROCESS
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_tags import RANGE_END, RANGE_START, command_tags
 from assets.sensors import DECISIVE
 from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.common.day_availability import days_of, spans
@@ -43,11 +43,17 @@ class RunFailedError(SunledgerError):
 
 @dataclass(slots=True)
 class Runs:
-    """Runs that share one runtime and one record of runs."""
+    """Runs that share one runtime and one record of runs.
+
+    Their job is called after the `command` that they belong to, and they carry its `tags`: so they are found on the
+    page.
+    """
 
     runtime: Runtime
     instance: dg.DagsterInstance
     wait: PoolWait
+    command: str = "sunledger"
+    tags: dict[str, str] = field(default_factory=dict)
     materialized: int = field(default=0)
 
     def lists(self) -> None:
@@ -85,36 +91,47 @@ class Runs:
         for start, end in spans(days, DAYS_PER_RUN):
             self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
 
-    def publish(self) -> None:
-        """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
-        self._run([*money_assets(), warehouse, *publish_checks()], {})
+    def publish(self) -> list[str]:
+        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError."""
+        result = self._run([*money_assets(), warehouse, *publish_checks()], {})
+        (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
+        if not done.metadata["had_log"].value:
+            return []
+        notice = (
+            "A program had opened the file that was published before for writing. Its log was removed, and what it "
+            "changed is gone: let every program open the file read-only."
+        )
+        return [notice]
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
-    ) -> None:
+    ) -> dg.ExecuteInProcessResult:
         wait_for_pools(self.wait, {pool for asset in assets for pool in asset.op.pools})
+        job = dg.Definitions(
+            assets=assets,
+            jobs=[dg.define_asset_job(self.command)],
+            resources={"runtime": attended(self.runtime, self.wait)},
+        ).resolve_job_def(self.command)
         try:
             with redirect_stderr(WithoutRepeats(sys.stderr)):
-                result = dg.materialize(
-                    assets,
+                result = job.execute_in_process(
                     instance=self.instance,
-                    resources={"runtime": attended(self.runtime, self.wait)},
-                    tags=tags | THIS_PROCESS.tags(self.instance),
+                    tags=self.tags | tags | THIS_PROCESS.tags(self.instance),
                     raise_on_error=False,
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
         except BaseException as fault:
             # Where the disk is full, this fails too: then the next command finds that the run is dead.
             with suppress(Exception):
-                end_own_runs(
-                    self.instance, f"The run ended by an error of the program: {type(fault).__name__}."
-                )
+                why = f"The run ended by an error of the program: {type(fault).__name__}."
+                end_own_runs(self.instance, why)
             raise
         if self.wait.fault is not None:
             raise self.wait.fault
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
             raise _failure(result)
+        return result
 
 
 class WithoutRepeats:
@@ -151,18 +168,19 @@ def attended(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
 
 
 @contextmanager
-def recorded(runtime: Runtime, say: Say = lambda _text: None) -> Iterator[Runs]:
-    """Runs that are recorded in the home's Dagster, where the UI shows them; `say` gets notices and waits.
+def recorded(
+    runtime: Runtime, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
+) -> Iterator[Runs]:
+    """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days.
 
     Runs whose process has died are ended before. Raises SunledgerError for a home that can't be used.
     """
-    with (
-        open_dagster(runtime.settings) as instance,
-        explained(dagster_home(runtime.settings), records_only=True),
-    ):
-        wait = PoolWait(instance, say, runtime.settings.pool_wait_minutes * 60)
+    settings = runtime.settings
+    tags = command_tags(plants=runtime.only_plants, sets=settings.sets, again=runtime.again, days=days)
+    with open_dagster(settings) as instance, explained(dagster_home(settings), records_only=True):
+        wait = PoolWait(instance, runtime.tell, settings.pool_wait_minutes * 60)
         wait.free_dead()
-        yield Runs(runtime, instance, wait)
+        yield Runs(runtime, instance, wait, command, tags)
 
 
 def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:

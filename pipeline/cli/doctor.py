@@ -5,11 +5,12 @@ from itertools import chain
 from rich.text import Text
 
 from assets.dagster_findings import examine_runs
-from pipeline.cli.console import out
+from pipeline.cli.console import out, say
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine
 from pipeline.ops.doctor.result import Finding, Level, fail, ok
+from pipeline.sma.clock import Clock, WaitAnnouncer
 
 _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red", Level.SKIP: "dim"}
 _WIDEST = 11
@@ -25,7 +26,8 @@ def run(plants_asked: int) -> bool:
     where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
     _print(ok("settings", where))
     well = True
-    for finding in chain(examine_runs(settings), examine(settings, plants_asked=plants_asked)):
+    examined = examine(settings, clock=Clock(announce=WaitAnnouncer(say)), plants_asked=plants_asked)
+    for finding in chain(examine_runs(settings), examined):
         _print(finding)
         well &= finding.level is not Level.FAIL
     return well

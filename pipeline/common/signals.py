@@ -51,6 +51,10 @@ class Signals:
         threading.Thread(target=self._watch, args=(read,), name="signals", daemon=True).start()
         sys.unraisablehook = self._unraisable
 
+    def hand_over(self) -> None:
+        """Leave signals to another part of the program, which has handlers and a bound of its own."""
+        signal.set_wakeup_fd(-1)
+
     def exit_code(self, otherwise: int) -> int:
         """What a shell expects of a program that was ended by a signal; `otherwise` for any other."""
         return otherwise if self.received is None else 128 + self.received

@@ -56,12 +56,13 @@ class Publishing:
 
     runtime: Runtime
 
-    def publish(self) -> None:
+    def publish(self) -> list[str]:
         publish(self.runtime.lake, self.runtime.settings.warehouse, now=NOW, version="test")
+        return []
 
 
 @contextmanager
-def publishing(runtime: Runtime, say: object = None) -> Iterator[Publishing]:
+def publishing(runtime: Runtime, **_named: object) -> Iterator[Publishing]:
     yield Publishing(runtime)
 
 
