@@ -32,20 +32,28 @@ DEG_PER_S: Final = 15 / 3600
 def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFrame:
     """The places with what bounds their power on the day.
 
-    `places` has plant_id, timezone, latitude, longitude, rated_w and peak_w (null: not known). New columns: bound_w
-    (null: nothing is known), dawn and dusk (UTC: where night ends and begins; null without coordinates).
+    `places` has plant_id, timezone, latitude, longitude, rated_w and peak_w (null: not known), and where `rated_w` may be
+    that of the plant, own_w of the device. New columns: bound_w (null: nothing is known), size_w (how large the plant or
+    device is, at least a house's, and is_sized: whether that is known), dawn and dusk (UTC: where night ends and begins;
+    null without coordinates).
     """
     sites = places.unique("plant_id", keep="first", maintain_order=True)
     twilight = nights(sites, day, below_deg=limits.night_sun_deg)
     known = pl.col("rated_w") * limits.beyond_rated_times
     fleet = _largest_usual(places["rated_w"])
     usual = pl.lit(None if fleet is None else fleet * limits.beyond_fleet_times, pl.Float64)
+    size = pl.coalesce(pl.max_horizontal("rated_w", "peak_w"), pl.lit(fleet, pl.Float64))
+    own = pl.col("own_w") if "own_w" in places.columns else pl.lit(None, pl.Float64)
     peak = pl.coalesce(
         pl.max_horizontal("peak_w", pl.when(pl.col("peak_w").is_not_null()).then("rated_w")),
         pl.col("rated_w") * limits.peak_per_ac_power,
     )
     return places.join(twilight, on="plant_id", how="left", maintain_order="left").with_columns(
-        bound_w=pl.coalesce(known, usual), peak_w=peak
+        bound_w=pl.coalesce(known, usual),
+        peak_w=peak,
+        size_w=size.fill_null(0.0).clip(limits.least_site_w),
+        is_sized=size.is_not_null(),
+        own_w=own,
     )
 
 

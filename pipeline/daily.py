@@ -200,6 +200,7 @@ def _summary(
     lasts = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds()
     valued = pl.any_horizontal(pl.col(f"{name}_w").is_not_null() for name in quantities)
     if rows["flagged"].any():
+        rows = rows.join(asked.select(*keys, "sunrise", "sunset"), on=keys, how="left", maintain_order="left")
         valued &= ~_pv_set_aside(keys)
     metered = [name for name in quantities if name in METERED]
     rows = rows.with_columns(valued.alias("valued"), lasts.alias("covered_us")).with_columns(
@@ -237,14 +238,16 @@ def _pv_set_aside(keys: Sequence[str]) -> pl.Expr:
     """Whether a row's PV generation was set aside: then it is a hole in the day, whatever else the row says.
 
     A row is flagged for other reasons too, and at night there is no PV generation to lose: it was there where the
-    nearest row that is not flagged, before or after, has one. Where all rows are flagged it counts as lost.
+    nearest row that is not flagged, before or after, has one, and the sun is up where it is known when it is. Where all
+    rows are flagged it counts as lost.
     """
+    by_day = (pl.col("interval_end") > pl.col("sunrise")) & (pl.col("interval_start") < pl.col("sunset"))
     there = pl.col(f"{BY_DAY}_w").is_not_null()
     known = pl.when(~pl.col("flagged")).then(there)
     before, after = known.forward_fill().over(keys), known.backward_fill().over(keys)
     # The day's first and last rows have a neighbour on one side only.
     either = pl.coalesce(before | after, before, after, pl.lit(value=True))
-    return pl.col("flagged") & ~there & either
+    return pl.col("flagged") & ~there & either & by_day.fill_null(value=True)
 
 
 def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]) -> pl.Schema:
