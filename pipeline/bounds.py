@@ -32,10 +32,10 @@ DEG_PER_S: Final = 15 / 3600
 def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFrame:
     """The places with what bounds their power on the day.
 
-    `places` has plant_id, timezone, latitude, longitude, rated_w and peak_w (null: not known), and where `rated_w` may be
-    that of the plant, own_w of the device. New columns: bound_w (null: nothing is known), size_w (how large the plant or
-    device is, at least a house's, and is_sized: whether that is known), dawn and dusk (UTC: where night ends and begins;
-    null without coordinates).
+    `places` has plant_id, timezone, latitude, longitude, rated_w and peak_w (null: not known), and where `rated_w` may
+    be that of the plant, own_w of the device. New columns: bound_w (null: nothing is known), size_w (how large the
+    plant or device is, no less than a house), is_sized (whether that is known), dawn and dusk (UTC: where night ends
+    and begins; null without coordinates).
     """
     sites = places.unique("plant_id", keep="first", maintain_order=True)
     twilight = nights(sites, day, below_deg=limits.night_sun_deg)

@@ -1,8 +1,8 @@
 """Which powers can't be, of whatever quantity: codes for "no value", and what rating, row or series refute.
 
-Frames in, frames out. A load has no bound of its own: a car, a crane or a factory takes what it takes. So a value is set
-aside where two things speak against it: it is large for the size of its plant, and the rest of its row or of its day
-says otherwise. Almost no row comes so far; the others cost one comparison a value.
+Frames in, frames out. A load has no bound of its own: a car, a crane or a factory takes what it takes. So a value is
+set aside where two things speak against it: it is large for the size of its plant, and the rest of its row or of its
+day says otherwise. Almost no row comes so far; the others cost one comparison a value.
 """
 
 from collections.abc import Sequence
@@ -71,8 +71,8 @@ class PowerRules:
     def mark(self, cells: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
         """The cells with `<column>_fault`, the reason or null, for each column that has a fault.
 
-        `cells` are sorted by series and time: cell, answer, the keys, bound_w and the columns, in the API's units.
-        `answers` are rows of `bounds.sited`, which `answer` counts.
+        `cells` are sorted by series and time: cell, answer, the keys, rated_w, size_w, own_w and the columns, in the API's
+        units. `answers` are rows of `bounds.sited`, which `answer` counts.
         """
         found = self.find(cells, answers)
         for (column,), faults in found.partition_by("column", as_dict=True, maintain_order=True).items():
@@ -85,11 +85,14 @@ class PowerRules:
         none = pl.DataFrame(schema=_FAULT)
         if not self.columns or not cells.height:
             return none
-        noticeable = cells.select(self._noticeable()).to_series()
-        if not noticeable.any():
+        large = cells.select(self._large()).to_series()
+        codes = self._codes(cells)
+        if codes is None and not large.any():
             return none
-        some = cells.with_columns(place=pl.int_range(pl.len())).filter(noticeable)
-        some = some.hstack(answers.select("size_w", "is_sized", "own_w")[some["answer"]])
+        some = cells.with_columns(place=pl.int_range(pl.len())).filter(
+            large if codes is None else large | codes
+        )
+        some = some.hstack(answers.select("is_sized")[some["answer"]])
         values = self._values(some)
         odd = values.filter(pl.any_horizontal(FLAGS))
         if not odd.height:
@@ -99,15 +102,28 @@ class PowerRules:
         derived = self._derived(values, faults, usual)
         return pl.concat([faults, derived]).select(*_FAULT)
 
-    def _noticeable(self) -> pl.Expr:
-        """Whether a row has a value that any rule may concern."""
-        bound = pl.col("bound_w")
-        if not any(column.startswith((*AC_SIDE, *DC_SIDE)) for column in self.columns):
-            bound = bound.clip(self.limits.least_site_w * self.limits.beyond_rated_times)
-        least = pl.min_horizontal(bound, pl.lit(min(CODES_16_BITS)))
-        return pl.any_horizontal(self._amount(column) >= least for column in self.columns).fill_null(
+    def _large(self) -> pl.Expr:
+        """Whether a row has a power that is large for its site or inverter: no other one needs a closer look."""
+        size = pl.col("size_w")
+        if any(column.startswith(AC_SIDE) for column in self.columns):
+            size = pl.min_horizontal(size, "own_w")
+        bound = size * self.limits.beyond_rated_times
+        return pl.any_horizontal(self._amount(column) > bound for column in self.columns).fill_null(
             value=False
         )
+
+    def _codes(self, cells: pl.DataFrame) -> pl.Series | None:
+        """Which rows have a code in some column; None for no row, which is told apart without looking at each."""
+        amounts = {column: self._amount(column) for column in self.columns}
+        codes = [*CODES_32_BITS, *CODES_16_BITS]
+        found = cells.select(
+            amount.filter(amount >= min(codes)).is_in(codes).any().alias(column)
+            for column, amount in amounts.items()
+        ).row(0, named=True)
+        having = [amounts[column].is_in(codes) for column, some in found.items() if some]
+        if not having:
+            return None
+        return cells.select(pl.any_horizontal(having).fill_null(value=False)).to_series()
 
     def _amount(self, column: str) -> pl.Expr:
         return pl.col(column).abs() if column in self.signed else pl.col(column)
@@ -130,7 +146,8 @@ class PowerRules:
             refuted = no
             if column in allowed:
                 refuted = beyond & (pl.col("amount") > allowed[column] * self.limits.beyond_balance_times)
-            large = pl.col("amount") > pl.col("size_w") * self.limits.beyond_size_times * hours
+            sizes = pl.col("amount") / (pl.col("size_w") * hours)
+            large = sizes > self.limits.beyond_size_times
             amount = self._amount(column)
             flags = (
                 pl.col("amount").is_in(CODES_32_BITS),
@@ -153,6 +170,8 @@ class PowerRules:
                         for name, flag in zip(FLAGS, flags, strict=True)
                     ),
                     beyond=beyond.fill_null(value=False),
+                    # A factory of megawatts may have a panel on its porch.
+                    huge=(sizes > self.limits.beyond_size_times**2).fill_null(value=False),
                     column=pl.lit(column),
                 )
             )
@@ -199,7 +218,7 @@ class PowerRules:
             .then(pl.lit(quality.IN_AND_OUT))
             .when(pl.col("refuted") & (beyond_day | pl.col("large")))
             .then(pl.lit(quality.BEYOND_BALANCE))
-            .when(pl.col("large") & alone & (pl.col("is_sized") | ~few))
+            .when(pl.col("large") & alone & (~few | pl.col("is_sized") & pl.col("huge")))
             .then(pl.lit(quality.BEYOND_SERIES))
         )
         return (

@@ -105,9 +105,7 @@ class ValueRule:
     def or_fault(self) -> "ValueRule":
         """The rule for a frame in which `power_faults` marked values of this column."""
         fault = pl.col(fault_column(self.column))
-        reason = (
-            pl.when(fault == SENTINEL).then(fault).when(self.broken).then(self.reason).otherwise(fault)
-        )
+        reason = pl.when(fault == SENTINEL).then(fault).when(self.broken).then(self.reason).otherwise(fault)
         return ValueRule(self.column, self.broken | fault.is_not_null(), reason)
 
 
@@ -120,7 +118,9 @@ def value_rules(fields: Sequence[Field]) -> list[ValueRule]:
     return [_rule(f, _beyond(f, powers)) for f in fields]
 
 
-def standby(rows: pl.DataFrame, columns: Sequence[str], limits: Thresholds) -> tuple[pl.DataFrame, pl.DataFrame]:
+def standby(
+    rows: pl.DataFrame, columns: Sequence[str], limits: Thresholds
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows with 0 for what an inverter that sleeps draws, and the rows that had such a value as they were.
 
     `columns` are powers that can't be negative; the rows that had one have `column` and `value` of the lowest. rated_w

@@ -204,8 +204,8 @@ def _repeats(limits: Thresholds) -> pl.Expr:
 def _limited(rows: pl.DataFrame, runs: pl.DataFrame, limits: Thresholds) -> pl.Series:
     """Which runs of one value (begin, end: places in `rows`) are the plateau of a limit and not of a frozen logger.
 
-    A limit is the day's maximum, into which the power rises and out of which it falls: it comes back to it, or leaves it
-    no faster than the sun sinks. Or it is a step to which a grid operator limits plants.
+    A limit is the day's maximum, into which the power rises and out of which it falls: it comes back to it, or leaves
+    it no faster than the sun sinks. Or it is a step to which a grid operator limits plants.
     """
     count, pv = rows.height, rows[PV]
     series = rows["series"]
@@ -230,7 +230,11 @@ def _limited(rows: pl.DataFrame, runs: pl.DataFrame, limits: Thresholds) -> pl.S
     at_top = (value >= pl.col("most")) & (pl.col("before") < value) & (after_it < value)
     share = value / pl.col("rated_w")
     is_step = pl.any_horizontal((share - step).abs() <= STEP_TOLERANCE for step in LIMITING_STEPS)
-    return found.join(day, on=["series", "value"], how="left", maintain_order="left").select(
-        (at_top & (sinks | (pl.col("often") > pl.col("length")))).fill_null(value=False)
-        | is_step.fill_null(value=False)
-    ).to_series()
+    return (
+        found.join(day, on=["series", "value"], how="left", maintain_order="left")
+        .select(
+            (at_top & (sinks | (pl.col("often") > pl.col("length")))).fill_null(value=False)
+            | is_step.fill_null(value=False)
+        )
+        .to_series()
+    )

@@ -155,7 +155,7 @@ class SetTransform:
             *self.series,
             pl.struct(self.series).rle_id().alias("series"),
             "day_start", "day_end", "change", "before", "after", "fetched_at",
-            "rated_w", "bound_w", "dawn", "dusk",
+            "rated_w", "bound_w", "size_w", "own_w", "dawn", "dusk",
             step,
         )  # fmt: skip
         rows = decoded.rows.select("answer", "raw_time", *self.names).rename(self.names).with_row_index("row")
