@@ -71,8 +71,8 @@ class PowerRules:
     def mark(self, cells: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
         """The cells with `<column>_fault`, the reason or null, for each column that has a fault.
 
-        `cells` are sorted by series and time: cell, answer, the keys, rated_w, size_w, own_w and the columns, in the API's
-        units. `answers` are rows of `bounds.sited`, which `answer` counts.
+        `cells` are sorted by series and time: cell, answer, the keys, rated_w, size_w, own_w and the columns, in the
+        API's units. `answers` are rows of `bounds.sited`, which `answer` counts.
         """
         found = self.find(cells, answers)
         for (column,), faults in found.partition_by("column", as_dict=True, maintain_order=True).items():
@@ -85,7 +85,8 @@ class PowerRules:
         none = pl.DataFrame(schema=_FAULT)
         if not self.columns or not cells.height:
             return none
-        large = cells.select(self._large()).to_series()
+        any_large = pl.any_horizontal(self._large(column) for column in self.columns)
+        large = cells.select(any_large.fill_null(value=False)).to_series()
         codes = self._codes(cells)
         if codes is None and not large.any():
             return none
@@ -102,15 +103,12 @@ class PowerRules:
         derived = self._derived(values, faults, usual)
         return pl.concat([faults, derived]).select(*_FAULT)
 
-    def _large(self) -> pl.Expr:
-        """Whether a row has a power that is large for its site or inverter: no other one needs a closer look."""
+    def _large(self, column: str) -> pl.Expr:
+        """Whether a row's power is large for its site or inverter: no other one but a code needs a closer look."""
         size = pl.col("size_w")
-        if any(column.startswith(AC_SIDE) for column in self.columns):
+        if column.startswith(AC_SIDE):
             size = pl.min_horizontal(size, "own_w")
-        bound = size * self.limits.beyond_rated_times
-        return pl.any_horizontal(self._amount(column) > bound for column in self.columns).fill_null(
-            value=False
-        )
+        return self._amount(column) > size * self.limits.beyond_rated_times
 
     def _codes(self, cells: pl.DataFrame) -> pl.Series | None:
         """Which rows have a code in some column; None for no row, which is told apart without looking at each."""
@@ -130,11 +128,13 @@ class PowerRules:
 
     def _values(self, some: pl.DataFrame) -> pl.DataFrame:
         """The values of these rows, one a row, with a flag for each thing that speaks against it."""
+        is_code = {c: self._amount(c).is_in([*CODES_32_BITS, *CODES_16_BITS]) for c in self.columns}
+        concerned = some.select((self._large(c) | is_code[c]).any().alias(c) for c in self.columns)
         allowed = _allowed_by_row(some.columns)
         ways = _both_ways(some.columns)
         bound = pl.col("size_w") * self.limits.beyond_rated_times
         frames = []
-        for column in self.columns:
+        for column in (c for c, is_so in concerned.row(0, named=True).items() if is_so):
             hours = HOURS_OF_AN_ENERGY if column in self.energies else 1.0
             no = pl.lit(value=False)
             own = no
