@@ -18,6 +18,7 @@ FLEET_FROM: Final = 5
 DEVIATIONS, PER_MEDIAN_DISTANCE = 3.0, 1.4826
 # The better hours of a day, which neither one wrong row nor a long night moves.
 BETTER_HOURS: Final = 0.9
+ROWS_TO_TELL: Final = 4
 # Coordinates of the town in place of the roof, clocks that are minutes off, light before sunrise.
 SUN_TOLERANCE_DEG: Final = 3.0
 # Direct light above the air, what of it passes one thickness of air (A. B. Meinel), and what the sky adds, in W/m2.
@@ -42,7 +43,7 @@ def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFram
     known = pl.col("rated_w") * limits.beyond_rated_times
     fleet = _largest_usual(places["rated_w"])
     usual = pl.lit(None if fleet is None else fleet * limits.beyond_fleet_times, pl.Float64)
-    size = pl.coalesce(pl.max_horizontal("rated_w", "peak_w"), pl.lit(fleet, pl.Float64))
+    size = pl.max_horizontal("rated_w", "peak_w")
     own = pl.col("own_w") if "own_w" in places.columns else pl.lit(None, pl.Float64)
     peak = pl.coalesce(
         pl.max_horizontal("peak_w", pl.when(pl.col("peak_w").is_not_null()).then("rated_w")),
@@ -51,7 +52,7 @@ def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFram
     return places.join(twilight, on="plant_id", how="left", maintain_order="left").with_columns(
         bound_w=pl.coalesce(known, usual),
         peak_w=peak,
-        size_w=size.fill_null(0.0).clip(limits.least_site_w),
+        size_w=size.fill_null(fleet or 0.0).clip(limits.least_site_w),
         is_sized=size.is_not_null(),
         own_w=own,
     )
@@ -78,7 +79,11 @@ def with_limits(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -
     alone = _alone(limits)
     any_above, any_alone = rows.select(above.any(), alone.any().alias("alone")).row(0)
     if any_above:
-        better = pv.filter(pv > 0).quantile(BETTER_HOURS, "lower").over("series") * limits.beyond_fleet_times
+        bright = pv.filter(pv > 0)
+        # A morning's first rows tell nothing of the plant but what they say themselves.
+        most = pl.when(bright.count() < ROWS_TO_TELL).then(bright.max())
+        better = pl.coalesce(most, bright.quantile(BETTER_HOURS, "lower")).over("series")
+        better *= limits.beyond_fleet_times
         lifted = pl.max_horizontal("bound_w", better)
         rows = rows.with_columns(
             pl.when(pl.col("rated_w").is_null()).then(lifted).otherwise("bound_w").alias("bound_w")

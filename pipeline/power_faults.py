@@ -29,15 +29,41 @@ CODES_16_BITS: Final = [
 HITS_OF_A_CODE: Final = 3
 # So many rows of a day, or so large a share of them, may be wrong alike: what all the others stay below is usual.
 ODD_ROWS, ODD_SHARE = 3, 0.01
+# Of a plant whose size nobody knows fewer rows tell nothing: the first ones of a morning grow from nothing.
+ROWS_OF_UNKNOWN: Final = 24
 # What flows in and out again in one row, or in two rows one after the other, is the same to these shares.
 SAME_ROW, NEXT_ROW = 0.1, 0.01
-# A sum that holds a wrong value is at least this share of it: something may have been taken off.
+# A sum that holds a wrong value is at least this share of it, and the value that share of the sum.
 PART_OF_A_SUM: Final = 0.8
 # Wh of an interval: the first row after a hole may hold the energy of a whole day.
 HOURS_OF_AN_ENERGY: Final = 24.0
 # Quantities that an inverter's own rating bounds, and those that it bounds on its DC side.
 AC_SIDE: Final = ("active_power", "reactive_power", "apparent_power")
 DC_SIDE: Final = ("dc_power_input", "dc_energy_input")
+# The powers of EnergyBalance.
+_BALANCE: Final = (
+    "pv_generation",
+    "total_generation",
+    "diesel_generation",
+    "direct_consumption",
+    "self_consumption",
+    "self_supply",
+    "total_consumption",
+    "grid_feed_in",
+    "grid_consumption",
+    "battery_charging",
+    "battery_discharging",
+)
+# What a site takes, through a connection that is larger than its plant.
+LOADS: Final = (
+    "total_consumption_w",
+    "self_supply_w",
+    "grid_consumption_w",
+    "battery_charging_w",
+    "battery_discharging_w",
+)
+# The column of what a row says of a power, codes left out.
+SAID: Final = "_said"
 FLAGS: Final = ("certain", "code", "rated", "both_ways", "refuted", "large")
 _FAULT = {"cell": pl.UInt32, "column": pl.String, "reason": pl.String}
 
@@ -130,8 +156,11 @@ class PowerRules:
         """The values of these rows, one a row, with a flag for each thing that speaks against it."""
         is_code = {c: self._amount(c).is_in([*CODES_32_BITS, *CODES_16_BITS]) for c in self.columns}
         concerned = some.select((self._large(c) | is_code[c]).any().alias(c) for c in self.columns)
+        # A code says nothing about the rest of its row.
+        said = {f"{c}{SAID}": pl.when(~is_code[c]).then(c) for c in self.columns}
+        some = some.with_columns(**said)
         allowed = _allowed_by_row(some.columns)
-        ways = _both_ways(some.columns)
+        ways = _both_ways(some.columns, self.limits)
         bound = pl.col("size_w") * self.limits.beyond_rated_times
         frames = []
         for column in (c for c, is_so in concerned.row(0, named=True).items() if is_so):
@@ -146,6 +175,8 @@ class PowerRules:
             refuted = no
             if column in allowed:
                 refuted = beyond & (pl.col("amount") > allowed[column] * self.limits.beyond_balance_times)
+                if column in LOADS:
+                    refuted &= pl.col("amount") > self.limits.connection_w
             sizes = pl.col("amount") / (pl.col("size_w") * hours)
             large = sizes > self.limits.beyond_size_times
             amount = self._amount(column)
@@ -203,6 +234,7 @@ class PowerRules:
         most = pl.col("most").fill_null(0.0)
         # Where the day has too few other values to tell, a code may be what a large plant makes.
         few = pl.col("n_usual").fill_null(0) <= ODD_ROWS
+        tells = pl.col("n_usual").fill_null(0) >= ROWS_OF_UNKNOWN
         likely = pl.when(few).then(pl.max_horizontal(most, "rated_w")).otherwise(most)
         beyond_day = amount > pl.col("usual").fill_null(0.0) * limits.beyond_balance_times
         alone = amount > pl.col("usual").fill_null(0.0) * limits.beyond_series_times
@@ -218,7 +250,7 @@ class PowerRules:
             .then(pl.lit(quality.IN_AND_OUT))
             .when(pl.col("refuted") & (beyond_day | pl.col("large")))
             .then(pl.lit(quality.BEYOND_BALANCE))
-            .when(pl.col("large") & alone & (~few | pl.col("is_sized") & pl.col("huge")))
+            .when(pl.col("large") & alone & pl.when("is_sized").then(~few | pl.col("huge")).otherwise(tells))
             .then(pl.lit(quality.BEYOND_SERIES))
         )
         return (
@@ -240,7 +272,8 @@ class PowerRules:
             .join(least, on="cell", how="inner")
             .join(usual, on=[*self.keys, "column"], how="left")
             .filter(
-                amount >= pl.col("wrong") * PART_OF_A_SUM,
+                amount.is_between(pl.col("wrong") * PART_OF_A_SUM, pl.col("wrong") / PART_OF_A_SUM),
+                pl.col("n_usual") > ODD_ROWS,
                 amount > pl.col("usual").fill_null(0.0) * self.limits.beyond_balance_times,
             )
             .select("cell", "column", "amount", "reason")
@@ -254,15 +287,17 @@ def _allowed_by_row(columns: Sequence[str]) -> dict[str, pl.Expr]:
     """
     if "total_generation_w" not in columns or "grid_feed_in_w" not in columns:
         return {}
-    power = {name: pl.col(f"{name}_w") for name in _BALANCE}
-    charging, discharging = (
-        power[name].fill_null(0.0) for name in ("battery_charging", "battery_discharging")
+    power = {name: pl.col(f"{name}_w{SAID}") for name in _BALANCE}
+    # A plant without a battery or diesel has no such key.
+    charging, discharging, diesel = (
+        pl.when(pl.col(f"{name}_w").is_null()).then(0.0).otherwise(power[name])
+        for name in ("battery_charging", "battery_discharging", "diesel_generation")
     )
     # PV and diesel need not add up to the total generation.
-    known = power["pv_generation"] + power["diesel_generation"].fill_null(0.0)
+    known = power["pv_generation"] + diesel
     generation = pl.max_horizontal(power["total_generation"], known)
     allowed = {
-        "total_generation": power["self_consumption"] + power["grid_feed_in"],
+        "total_generation": pl.coalesce(power["self_consumption"] + power["grid_feed_in"], known),
         "self_consumption": power["total_generation"],
         "direct_consumption": pl.min_horizontal(generation, power["total_consumption"]),
         "grid_feed_in": generation + discharging,
@@ -275,39 +310,39 @@ def _allowed_by_row(columns: Sequence[str]) -> dict[str, pl.Expr]:
     return {f"{name}_w": expr for name, expr in allowed.items()}
 
 
-def _both_ways(columns: Sequence[str]) -> dict[str, pl.Expr]:
-    """Whether as much flows out as in: in the same row or, at the grid, in two rows one after the other."""
+def _both_ways(columns: Sequence[str], limits: Thresholds) -> dict[str, pl.Expr]:
+    """Whether as much flows out as in: in the same row or, at the grid, in two rows one after the other.
+
+    What the rest of a row of EnergyBalance explains is none: a battery that trades both ways in an hour.
+    """
+
+    def flow(*names: str) -> pl.Expr:
+        known = [pl.col(f"{name}{SAID}").fill_null(0.0) for name in names if name in columns]
+        return pl.sum_horizontal(known or [pl.lit(0.0)]) * limits.beyond_balance_times
+
     found: dict[str, pl.Expr] = {}
-    for one, other in (
-        ("grid_feed_in_w", "grid_consumption_w"),
-        ("battery_charging_w", "battery_discharging_w"),
-    ):
-        if one in columns and other in columns:
-            for mine, back in ((one, other), (other, one)):
-                found[mine] = _same(pl.col(mine), pl.col(back), SAME_ROW)
-                if one == "grid_feed_in_w":
-                    for step in (1, -1):
-                        near = (pl.col("place") - step == pl.col("place").shift(step)) & (
-                            pl.col("series") == pl.col("series").shift(step)
-                        )
-                        found[mine] |= near & _same(pl.col(mine), pl.col(back).shift(step), NEXT_ROW)
+    feed_in, taken = "grid_feed_in_w", "grid_consumption_w"
+    if feed_in in columns and taken in columns:
+        out, back = (pl.col(f"{name}{SAID}") for name in (feed_in, taken))
+        odd = out > flow("pv_generation_w", "diesel_generation_w", "battery_discharging_w")
+        same = odd & _same(out, back, SAME_ROW)
+        found = {feed_in: same, taken: same}
+        for step in (1, -1):
+            near = pl.all_horizontal(
+                pl.col("place") - step == pl.col("place").shift(step),
+                pl.col("series") == pl.col("series").shift(step),
+            )
+            found[feed_in] |= near & odd & _same(out, back.shift(step), NEXT_ROW)
+            found[taken] |= near & odd.shift(step) & _same(back, out.shift(step), NEXT_ROW)
+    charging, discharging = "battery_charging_w", "battery_discharging_w"
+    if charging in columns and discharging in columns:
+        into, out = (pl.col(f"{name}{SAID}") for name in (charging, discharging))
+        of_site = into > flow("pv_generation_w", "diesel_generation_w", taken)
+        to_site = out > flow("total_consumption_w", feed_in)
+        same = (of_site | to_site) & _same(into, out, SAME_ROW)
+        found |= {charging: same, discharging: same}
     return found
 
 
 def _same(one: pl.Expr, other: pl.Expr, share: float) -> pl.Expr:
     return ((one - other).abs() <= one.abs() * share).fill_null(value=False)
-
-
-_BALANCE: Final = (
-    "pv_generation",
-    "total_generation",
-    "diesel_generation",
-    "direct_consumption",
-    "self_consumption",
-    "self_supply",
-    "total_consumption",
-    "grid_feed_in",
-    "grid_consumption",
-    "battery_charging",
-    "battery_discharging",
-)

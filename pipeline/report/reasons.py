@@ -25,7 +25,7 @@ SET_ASIDE = {
     "beyond_fleet": "no rated power is known, and PV power is far beyond the fleet's and the series' own",
     "beyond_sun": "PV power far beyond what a clear sky gives: typically the energy of an outage in one row",
     "sentinel": "a number that devices send where they have no value",
-    "in_and_out": "far more power than the plant has runs in and out again",
+    "in_and_out": "far more power than the plant has runs in and out again, and nothing says whence",
     "beyond_balance": "power far beyond the plant's size, which the rest of its row contradicts",
     "beyond_series": "power far beyond the plant's size and the rest of its day",
     "standby": "what a sleeping inverter draws, sent as negative generation: it counts as 0",

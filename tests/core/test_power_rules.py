@@ -358,17 +358,41 @@ def test_a_code_is_found_on_any_day_whose_own_powers_stay_below_it(
 ) -> None:
     rows, where, step = lived(seed)
     place = seed % len(rows)
-    others = [row.get(field.api, 0.0) for row in rows[:place] + rows[place + 1 :]]
+    others = [row[field.api] for row in rows[:place] + rows[place + 1 :] if field.api in row]
     rows[place][field.api] = sentinel
     outcome = made(rows, where, step=step)
     found = outcome.quarantine.filter(field=field.api, scope="value")["value"].to_list()
-    large = max(*others, 0.0) if len(others) > 3 else max(*others, where["rated_w"][0] or 0.0, 0.0)
+    if field.column != quality.PV:  # whose row is not to be trusted
+        assert {api for api, _ in aside(outcome)} <= {field.api}
+    rated = where["rated_w"][0] or 0.0
+    large = max(others) if len(others) > 3 else max([*others, rated])
     if sentinel < 1e5 and sentinel <= 1.2 * large:
         assert found in ([], [sentinel])
     else:
         assert found == [sentinel]
         kwh = outcome.rows[f"{field.column}_kwh"].sum()
         assert kwh <= sum(others) * step * 3 / 60_000 + 1e-6
+
+
+def test_a_battery_that_trades_both_ways_within_a_row_is_no_correction() -> None:
+    rows = []
+    for minute, label in moments(60):
+        row = balanced(label, pv=sun(minute - 30), load=400.0)
+        if minute in {60, 180}:
+            row |= dict.fromkeys(("batteryCharging", "batteryDischarging"), 50_000.0)
+            row |= {"gridFeedIn": 50_000.0, "gridConsumption": 50_400.0, "totalConsumption": 50_400.0}
+        rows.append(row)
+    assert aside(made(rows, house(), step=60)) == []
+
+
+@pytest.mark.parametrize(
+    "api", ["totalConsumption", "gridConsumption", "batteryCharging", "batteryDischarging"]
+)
+@pytest.mark.parametrize("watts", [11_000.0, 22_000.0, 40_000.0])
+def test_what_a_usual_connection_carries_stays_whatever_its_row_says(api: str, watts: float) -> None:
+    rows = plain_day("energy_balance_intervals")
+    rows[20][api] = watts
+    assert aside(made(rows, house())) == []
 
 
 def test_generation_that_sma_does_not_see_keeps_its_feed_in() -> None:
