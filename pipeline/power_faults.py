@@ -11,8 +11,8 @@ from typing import Final
 
 import polars as pl
 
-from pipeline import quality
-from pipeline.thresholds import Thresholds
+from pipeline.transform import row_rules
+from pipeline.transform.thresholds import Thresholds
 from schemas.base import FINITE
 from schemas.quantities import Field
 
@@ -102,7 +102,7 @@ class PowerRules:
         """
         found = self.find(cells, answers)
         for (column,), faults in found.partition_by("column", as_dict=True, maintain_order=True).items():
-            named = faults.select("cell", pl.col("reason").alias(quality.fault_column(str(column))))
+            named = faults.select("cell", pl.col("reason").alias(row_rules.fault_column(str(column))))
             cells = cells.join(named, on="cell", how="left", maintain_order="left")
         return cells
 
@@ -243,15 +243,15 @@ class PowerRules:
         )
         reason = (
             pl.when(is_code)
-            .then(pl.lit(quality.SENTINEL))
+            .then(pl.lit(row_rules.SENTINEL))
             .when("rated")
-            .then(pl.lit(quality.BEYOND))
+            .then(pl.lit(row_rules.BEYOND))
             .when(pl.col("both_ways") & beyond_day)
-            .then(pl.lit(quality.IN_AND_OUT))
+            .then(pl.lit(row_rules.IN_AND_OUT))
             .when(pl.col("refuted") & (beyond_day | pl.col("large")))
-            .then(pl.lit(quality.BEYOND_BALANCE))
+            .then(pl.lit(row_rules.BEYOND_BALANCE))
             .when(pl.col("large") & alone & pl.when("is_sized").then(~few | pl.col("huge")).otherwise(tells))
-            .then(pl.lit(quality.BEYOND_SERIES))
+            .then(pl.lit(row_rules.BEYOND_SERIES))
         )
         return (
             odd.join(usual, on=series, how="left", maintain_order="left")

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.runtime import Runtime
+from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
 from tests.e2e.test_days import MONDAY, run
 from tests.scripted import NOW, ScriptedSma, compact

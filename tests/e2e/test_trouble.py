@@ -8,11 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.errors import PermanentError, SmaError
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
+from assets.runs import recorded
+from pipeline.common.errors import PermanentError, SmaError
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
+from pipeline.tables.interval_tables import write_intervals
 from schemas import (
     CoverageDaily,
     DeviceEnergyDaily,
@@ -243,7 +244,7 @@ def test_two_runs_on_one_day_lose_nothing_of_each_other(
         return iter(frames)
 
     monkeypatch.setattr(Lake, "batches", slow)
-    steps.write_intervals(first, steps.BALANCE, MONDAY)
+    write_intervals(first, BALANCE, MONDAY)
     stored = first.lake.scan(EnergyBalanceIntervals).select("plant_id").unique().sort("plant_id").collect()
     assert raced
     assert stored["plant_id"].to_list() == ["11", "12"]

@@ -1,0 +1,140 @@
+"""Runs of the asset graph in this process, for the command line: the same assets as in the UI, in the same records."""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
+
+from assets.checks import day_checks, list_checks, publish_checks
+from assets.common import DAYS_PER_RUN, failed_days
+from assets.dagster_home import limit_pools, open_dagster
+from assets.definitions import day_partitions
+from assets.published import warehouse
+from assets.run_tags import RANGE_END, RANGE_START
+from assets.sensors import DECISIVE
+from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
+from pipeline.common.day_availability import days_of, spans
+from pipeline.common.errors import SunledgerError
+from pipeline.run.context import Runtime
+
+ONE_DAY = dt.timedelta(days=1)
+# What a shell expects of a program that ended by Ctrl-C.
+INTERRUPTED = 130
+
+
+class RunFailedError(SunledgerError):
+    """A run of the graph failed with an error of ours; `exit_code` is that error's.
+
+    `not_fetched` has the days whose energy could not be asked for.
+    """
+
+    def __init__(self, message: str, exit_code: int, not_fetched: Collection[dt.date] = ()) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+        self.not_fetched = not_fetched
+
+
+@dataclass(slots=True)
+class Runs:
+    """Runs that share one runtime and one record of runs."""
+
+    runtime: Runtime
+    instance: dg.DagsterInstance
+    materialized: int = field(default=0)
+
+    def lists(self) -> None:
+        """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
+        self._run([*list_assets(), *list_checks()], {})
+
+    def days(self, first: dt.date, last: dt.date) -> None:
+        """Fetch and turn into energy all days from first to last, in runs of up to a month.
+
+        Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
+        """
+        settings = self.runtime.settings
+        partitions = day_partitions(settings)
+        for start, end in chunks(first, last):
+            tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
+            try:
+                self._run(
+                    [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)],
+                    tags,
+                )
+            except RunFailedError as failure:
+                if failure.exit_code != INTERRUPTED:
+                    # Days that were not fetched would be made of nothing, and look done.
+                    self.remake(set(days_of(start, end)) - set(failure.not_fetched))
+                raise
+
+    def remake(self, days: Iterable[dt.date]) -> None:
+        """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
+
+        Raises RunFailedError.
+        """
+        settings = self.runtime.settings
+        partitions = day_partitions(settings)
+        made = [*chosen(made_day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
+        for start, end in spans(days, DAYS_PER_RUN):
+            self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+
+    def publish(self) -> None:
+        """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
+        self._run([*money_assets(), warehouse, *publish_checks()], {})
+
+    def _run(
+        self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
+    ) -> None:
+        result = dg.materialize(
+            assets,
+            instance=self.instance,
+            resources={"runtime": self.runtime},
+            tags=tags,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        self.materialized += len(result.get_asset_materialization_events())
+        if not result.success:
+            raise _failure(result)
+
+
+@contextmanager
+def recorded(runtime: Runtime) -> Iterator[Runs]:
+    """Runs that are recorded in the home's Dagster, where the UI shows them."""
+    try:
+        with open_dagster(runtime.settings) as instance:
+            limit_pools(instance)
+            yield Runs(runtime, instance)
+    except SQLAlchemyError as fault:
+        raise SunledgerError(
+            f"Dagster's records in {runtime.settings.home / 'dagster'} can't be read or written "
+            f"({type(fault).__name__}): look at the free space and the permissions there, then run it again."
+        ) from fault
+
+
+def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:
+    """[first, last] cut into ranges of at most `size` days."""
+    while first <= last:
+        end = min(last, first + (size - 1) * ONE_DAY)
+        yield first, end
+        first = end + ONE_DAY
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> Exception:
+    """The first failed step as an error of ours; anything else is a fault of this program and keeps its trace."""
+    failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
+    for event in failures.values():
+        data = event.step_failure_data
+        if data.user_failure_data and data.user_failure_data.description:
+            code = data.user_failure_data.metadata.get("exit_code")
+            not_fetched = failed_days(failures.get(DECISIVE))
+            exit_code = int(code.value) if code else 1  # type: ignore[arg-type]
+            return RunFailedError(data.user_failure_data.description, exit_code, not_fetched)
+        if data.error and data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+            return RunFailedError(
+                "Interrupted. The days that were finished are stored; run it again for the rest.", INTERRUPTED
+            )
+        return RuntimeError(data.error_display_string)
+    return RuntimeError("The run failed before its first step.")
