@@ -17,7 +17,6 @@ from unittest import mock
 import polars as pl
 
 from pipeline.common.settings import load_settings
-from pipeline.power_faults import PowerRules
 from pipeline.run.context import Runtime
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE
@@ -27,6 +26,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.transform import power_limits
 from pipeline.transform.anomalies import Suspicions
 from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.thresholds import load_thresholds
 from schemas import EnergyBalanceIntervals, Plants, RawEnergyBalance, polars_schema
 from schemas.quantities import ENERGY_BALANCE

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from pipeline.common.local_time import UTC_US, MergedHour, TimeBasis, days_frame, instants, parse_label
-from pipeline.power_faults import PowerRules
 from pipeline.transform import power_limits, row_rules
 from pipeline.transform.anomalies import FINDING, Suspicions, one_finding_a_series
 from pipeline.transform.array_fields import elements
 from pipeline.transform.decode import Decoded, Decoder
 from pipeline.transform.energy import energy_columns, interval_columns
+from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.row_groups import whole_groups
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import Quarantine, Table, polars_schema, storage
