@@ -52,7 +52,7 @@ def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFram
     return places.join(twilight, on="plant_id", how="left", maintain_order="left").with_columns(
         bound_w=pl.coalesce(known, usual),
         peak_w=peak,
-        size_w=size.fill_null(fleet or 0.0).clip(limits.least_site_w),
+        size_w=size.fill_null(fleet or limits.unknown_site_w).clip(limits.least_site_w),
         is_sized=size.is_not_null(),
         own_w=own,
     )

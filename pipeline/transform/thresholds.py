@@ -22,6 +22,7 @@ class Thresholds:
     beyond_sun_times_neighbours: float
     peak_per_ac_power: float
     least_site_w: float
+    unknown_site_w: float
     connection_w: float
     beyond_balance_times: float
     beyond_size_times: float
