@@ -41,6 +41,8 @@ BEYOND_BALANCE: Final = "beyond_balance"
 BEYOND_SERIES: Final = "beyond_series"
 # Why a value is kept as 0.
 STANDBY: Final = "standby"
+# Why a name is told that is kept.
+BROKEN_TEXT: Final = "broken_text"
 # A row that belongs to the neighbouring day's partition is not set aside: it is stored there.
 NEIGHBOUR: Final = "neighbour"
 
