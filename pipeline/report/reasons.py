@@ -37,6 +37,7 @@ SET_ASIDE = {
     "out_of_step": "much of the day's PV energy comes at night: the times are wrong, not the values",
     "frozen": "the same PV power for hours",
     "unsorted": "rows came in another order than that of their times",
+    "unordered_hour": "the rows of the repeated hour in autumn came in no order",
     "generation_identity": "generation is not self-consumption and feed-in together",
     "consumption_identity": "consumption is not self-supply and grid consumption together",
     "inverters_sum": "the inverters' energies don't add up to the plant's",
