@@ -117,7 +117,9 @@ def backfill(
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load: a mistake is told before.
         from assets.runs import recorded  # noqa: PLC0415
+        from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
         from pipeline.cli.plan import refuse  # noqa: PLC0415
+        from pipeline.common.day_availability import days_of  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
 
         refuse(runtime, begin, end, max_requests, max_eur)
@@ -136,8 +138,11 @@ def backfill(
         say(
             f"{plural(days, 'day')} done with {plural(sent, 'request')}; published {runtime.settings.warehouse}."
         )
+        whole = show_completeness(runtime, days_of(begin, end))
         _tell_unknown(runtime)
         _tell_missing(runtime)
+        if not whole:
+            raise typer.Exit(IN_PART)
 
 
 @app.command()
@@ -220,6 +225,7 @@ def rebuild(
     """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
 
     from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         stored = stored_days(runtime)
@@ -244,7 +250,10 @@ def rebuild(
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
+        whole = show_completeness(runtime, days)
         _tell_missing(runtime)
+        if not whole:
+            raise typer.Exit(IN_PART)
 
 
 @app.command()
@@ -453,6 +462,12 @@ def _tell_unknown(runtime: "Runtime") -> None:
     for table, names in sorted(runtime.unknown_fields.items()):
         shown = ", ".join(sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
+    if runtime.odd_facts:
+        say(
+            f"Notice: {plural(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a number "
+            "counts as not given, a name is kept without what is broken in it. The table quarantine names each (source "
+            "plants and devices)."
+        )
 
 
 def _tell_missing(runtime: "Runtime") -> None:

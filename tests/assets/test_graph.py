@@ -162,7 +162,7 @@ def test_the_jobs_leave_out_the_sets_that_are_not_asked_for() -> None:
     assert asked == lists | {"raw_energy_balance", "raw_pv", "raw_logs"}
     made = covered(build_definitions(load_settings(env_file=None, sets="powerdc", logs="none")))
     assert {name for name in made if name.startswith("raw_")} == lists | {"raw_dc"}
-    assert {name for name in made if name.endswith("_intervals")} == {"dc_intervals"}
+    assert {name for name in made if name.endswith("_intervals")} == {"dc_intervals", "dc_device_intervals"}
 
 
 def test_the_month_is_closed_and_published() -> None:

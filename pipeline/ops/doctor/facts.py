@@ -13,6 +13,7 @@ import duckdb
 
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.machine import Held, Place, Publication
+from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE
 from pipeline.sma.auth.secret_files import FOLDER
 from schemas import TABLES
 from warehouse.meta import schema_hash
@@ -57,6 +58,11 @@ def leftovers(settings: Settings) -> list[Path]:
     """Private files whose process is gone: a token may be in them."""
     found = (settings.home / FOLDER).glob(".*.*-*")
     return [path for path in found if not _runs(path.name.rpartition(".")[2].partition("-")[0])]
+
+
+def unreadable_records(settings: Settings) -> list[Path]:
+    """Files that keep lines of the record of requests which nobody could read."""
+    return sorted((settings.home / RECORD_FOLDER).glob(f"*{UNREADABLE}"))
 
 
 def _stays_locked(path: Path) -> bool:

@@ -64,6 +64,20 @@ def folders(places: Sequence[Place]) -> list[Finding]:
     return found or [ok("folders", f"{', '.join(str(place.path) for place in places)} can be written")]
 
 
+def record(unreadable: Sequence[Path]) -> list[Finding]:
+    """The files with lines of the record of requests that could not be read; nothing where there are none."""
+    if not unreadable:
+        return []
+    names = _some([str(path) for path in unreadable])
+    return [
+        warn(
+            "folders",
+            f"lines of the record of requests could not be read and are not counted: {names}. Look at them, compare "
+            "the month with SMA's invoice, and delete the files.",
+        )
+    ]
+
+
 def disk(places: Sequence[Place]) -> list[Finding]:
     """A finding for each place with too little room; one for all when there is none."""
     found = [
