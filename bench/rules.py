@@ -62,8 +62,8 @@ def answers(plants: int, factor: float) -> pl.DataFrame:
     schema = polars_schema(RawEnergyBalance)
     fixed = {
         "device_id": "", "set_type": "EnergyBalance", "request_date": str(DAY), "local_date": DAY, "target": "/v1",
-        "time_basis": "plant_local", "status": 200, "fetched_at": FETCHED, "elapsed_ms": 1.0, "attempts": 1,
-        "final": True, "no_rows": False,
+        "time_basis": "plant_local", "asked_timezone": "UTC", "status": 200, "fetched_at": FETCHED, "elapsed_ms": 1.0,
+        "attempts": 1, "final": True, "no_rows": False,
     }  # fmt: skip
     frame = pl.DataFrame({"plant_id": [f"{plant:05}" for plant in range(plants)], "body": bodies})
     filled = frame.with_columns(pl.lit(value).cast(schema[name]).alias(name) for name, value in fixed.items())

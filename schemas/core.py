@@ -18,6 +18,10 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     name: str = column("Name that the owner gave.")
     backend: str = column("Portal that holds the plant.", isin=["classic", "ennexos"])
     timezone: str = column("IANA time zone; it decides where the plant's days begin.")
+    previous_timezone: str = column(
+        "The zone that the API gave before it was corrected; days that were made with it are in v_days_to_check.",
+        null="never another one, as far as is known",
+    )
     latitude: float = column(
         "Latitude, north positive.", unit="°", null="not given by the API", ge=-90, le=90
     )
