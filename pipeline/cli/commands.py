@@ -21,7 +21,7 @@ from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
 from pipeline.cli.ui import ui
-from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.text import plural
 from pipeline.tables.incomplete_days import asked_otherwise, stored_days
 from sandbox.cli import app as sandbox_app
@@ -41,6 +41,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _prepare() -> None:
+    from pipeline.common.file_modes import limit_readers  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+
+    # A setting that is wrong is told by the command that needs it.
+    with suppress(ConfigurationError):
+        settings = load_settings()
+        limit_readers(settings.home, settings.readable_by)
+
+
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(consent_app, name="consent")
 app.add_typer(billing_app, name="billing")
