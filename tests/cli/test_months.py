@@ -62,7 +62,7 @@ class Publishing:
 
 
 @contextmanager
-def publishing(runtime: Runtime, **_named: object) -> Iterator[Publishing]:
+def publishing(runtime: Runtime, **_: Any) -> Iterator[Publishing]:
     yield Publishing(runtime)
 
 
