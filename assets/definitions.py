@@ -29,6 +29,7 @@ from assets.tables import (
     without_optional_inputs,
 )
 from pipeline.common.day_availability import FIRST_ZONE
+from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import Runtime
 
@@ -170,4 +171,6 @@ def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads, by workspace.yaml here and in assets."""
-    return build_definitions(load_settings())
+    settings = load_settings()
+    limit_readers(settings.home, settings.readable_by)
+    return build_definitions(settings)

@@ -21,13 +21,14 @@ from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
 from pipeline.cli.ui import ui
-from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.text import plural
 from pipeline.tables.incomplete_days import asked_otherwise, stored_days
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
     from pipeline.run.context import Runtime
+    from pipeline.transform.sun.fleet_verdict import SolarTime
 
 FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
@@ -40,6 +41,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _prepare() -> None:
+    from pipeline.common.file_modes import limit_readers  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+
+    # A setting that is wrong is told by the command that needs it.
+    with suppress(ConfigurationError):
+        settings = load_settings()
+        limit_readers(settings.home, settings.readable_by)
+
+
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(consent_app, name="consent")
 app.add_typer(billing_app, name="billing")
@@ -108,6 +122,8 @@ def backfill(
         from pipeline.cli.plan import refuse  # noqa: PLC0415
         from pipeline.common.day_availability import days_of  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
+        from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
+        from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
@@ -127,7 +143,9 @@ def backfill(
         )
         whole = show_completeness(runtime, days_of(begin, end))
         _tell_unknown(runtime)
-        _tell_missing(runtime)
+        tell_other_zones(runtime)
+        solar_time = judge_times(runtime, begin, end)
+        _tell_missing(runtime, solar_time)
         if not whole:
             raise typer.Exit(IN_PART)
 
@@ -136,6 +154,7 @@ def backfill(
 def refresh() -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
     with _runtime(None, again=True) as runtime:
         runtime.settings.require_credentials()
@@ -144,6 +163,7 @@ def refresh() -> None:
             with recorded(runtime, command="refresh") as runs:
                 runs.lists()
         say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
+        tell_other_zones(runtime)
         _tell_missing(runtime)
 
 
@@ -213,6 +233,7 @@ def rebuild(
 
     from assets.runs import recorded  # noqa: PLC0415
     from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         stored = stored_days(runtime)
@@ -238,6 +259,7 @@ def rebuild(
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
         whole = show_completeness(runtime, days)
+        tell_other_zones(runtime)
         _tell_missing(runtime)
         if not whole:
             raise typer.Exit(IN_PART)
@@ -457,14 +479,18 @@ def _tell_unknown(runtime: "Runtime") -> None:
         )
 
 
-def _tell_missing(runtime: "Runtime") -> None:
+def _tell_missing(runtime: "Runtime", solar_time: "SolarTime | None" = None) -> None:
+    """What the run lacks, and at the very end that its times don't fit the sun: then no figure of it is right."""
     n_missing = len(runtime.missing)
-    if not n_missing:
-        return
-    out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
+    if n_missing:
+        out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
         list_item(f"  {item.day} {item.table}{plant}: {item.reason}")
     if n_missing > MISSING_SHOWN:
         out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
-    raise typer.Exit(IN_PART)
+    fits = solar_time is None or solar_time.agrees
+    if solar_time is not None and not fits:
+        out.print(f"The times of these days do not fit the sun. {solar_time.sentence()}", soft_wrap=True)
+    if n_missing or not fits:
+        raise typer.Exit(IN_PART)

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.file_modes import Readers
 
 ENV_FILE = Path(".env")
 # Names of sets stand in paths of requests and of the lake.
@@ -218,6 +219,11 @@ class Settings(BaseSettings):
         ge=1,
     )
     home: AbsolutePath = Field(default=Path("data"), description="Folder of all state. Default: ./data.")
+    readable_by: Readers = Field(
+        default="group",
+        description="Who of this machine may read what sunledger writes, beside its secrets: owner, group (the owner's "
+        "group, for BI tools of other users) or all. Default: group.",
+    )
     lake: Annotated[str, AfterValidator(_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),
         description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
