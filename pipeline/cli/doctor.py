@@ -1,9 +1,11 @@
 """`sunledger doctor` on the terminal: a line for each finding."""
 
 from functools import partial
+from itertools import chain
 
 from rich.text import Text
 
+from assets.dagster_findings import examine_runs
 from pipeline.cli.console import out, say
 from pipeline.cli.spending import agree
 from pipeline.common.errors import SunledgerError
@@ -30,7 +32,8 @@ def run(plants_asked: int | None, *, yes: bool) -> bool:
     _print(ok("settings", where))
     well = True
     clock = Clock(announce=WaitAnnouncer(say))
-    for finding in examine(settings, clock=clock, plants_asked=plants_asked, agree=partial(agree, yes=yes)):
+    examined = examine(settings, clock=clock, plants_asked=plants_asked, agree=partial(agree, yes=yes))
+    for finding in chain(examine_runs(settings), examined):
         _print(finding)
         well &= finding.level is not Level.FAIL
     return well
