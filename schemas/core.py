@@ -171,7 +171,9 @@ class Quarantine(Table, table="quarantine", layer="core", partition=("local_date
         "What the reason is about; rows: several rows of the day, told once; day: the day's energy.",
         isin=["answer", "row", "value", "rows", "day"],
     )
-    kept: bool = column("True where it stays in its table and in kWh: suspicious, but possible.")
+    kept: bool = column(
+        "True where it stays in its table and in kWh: suspicious, but possible. An inverter's own draw stays as 0."
+    )
     reason: str = column("The rule that it broke; docs/quality.md explains each.")
     raw_time: str = column(
         "The row's time as the API wrote it.", null="a whole answer or day, or no time given"

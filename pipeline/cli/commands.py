@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part (what is missing is 
 """
 
 import datetime as dt
-import os
 import sys
 from contextlib import suppress
 from enum import StrEnum
@@ -16,12 +15,13 @@ import typer
 
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
-from pipeline.cli.console import Bars, complain, list_item, out, say, say_all
+from pipeline.cli.console import Bars, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
 from pipeline.cli.ui import ui
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
+from pipeline.common.signals import SIGNALS
 from pipeline.common.text import plural
 from pipeline.tables.incomplete_days import asked_otherwise, stored_days
 from sandbox.cli import app as sandbox_app
@@ -134,8 +134,9 @@ def backfill(
                 try:
                     runs.days(begin, end)
                 finally:
-                    # Also after a failure: what was finished before it is whole.
-                    say_all(runs.publish())
+                    # Also after a failure: what was finished before it is whole. Who interrupts wants the end.
+                    if SIGNALS.received is None:
+                        say_all(runs.publish())
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
@@ -281,18 +282,45 @@ def publish() -> None:
 
 @app.command()
 def verify() -> None:
-    """Read every stored part and the published file again: checksums, models, order, numbers of rows."""
+    """Read every stored part and the published file again: checksums, models, orders, numbers of rows."""
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from warehouse.lake import Lake  # noqa: PLC0415
     from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
-    with _runtime(None) as runtime:
-        parts = faults = 0
-        for found in chain(verify_lake(runtime.lake), verify_published(runtime.settings.warehouse)):
-            parts += 1
-            if found.fault:
-                faults += 1
-                list_item(f"{found.place}: {found.fault}")
+    settings = load_settings()
+    # Without a runtime, which would store the record of requests at its end: a full disk can be verified too.
+    lake = Lake(settings.lake, settings.home / "tmp")
+    parts = faults = 0
+    for found in chain(verify_lake(lake), verify_published(settings.warehouse)):
+        parts += 1
+        if found.fault:
+            faults += 1
+            list_item(f"{found.place}: {found.fault}")
     say(f"{plural(parts, 'part')} read, {faults} with a fault.")
     if faults:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def repair(
+    *,
+    lost_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lost-host",
+            metavar="HOST",
+            help="A machine that is not in use any more: its runs are ended too; repeat it for more.",
+        ),
+    ] = None,
+) -> None:
+    """Mend what an accident has left: records of runs that can't be read, and runs whose process has died."""
+    from pipeline.cli.repair import parts_of, run  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    if not settings.home.is_dir():
+        raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to repair.")
+    if not run(settings, parts_of(lost_host or [])):
         raise typer.Exit(FAILED)
 
 
@@ -355,11 +383,15 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it
 @app.command()
 def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger backup' wrote.")]) -> None:
     """Put the state of a backup into an empty SUNLEDGER_HOME, and publish it."""
+    from assets.mend_records import mend_records  # noqa: PLC0415
     from assets.runs import recorded  # noqa: PLC0415
     from pipeline.ops.backup import restore as put_back  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         files = put_back(runtime.settings, file)
+        # A backup carries what was wrong with the records when it was made.
+        for sentence in mend_records(runtime.settings):
+            say(sentence)
         # Views of the published file name files of the lake by their place.
         with recorded(runtime, command="restore") as runs:
             say_all(runs.publish())
@@ -419,25 +451,6 @@ def doctor(
 
     if not run(ask_plants):
         raise typer.Exit(FAILED)
-
-
-def main() -> None:
-    """Run the program and leave with its exit code."""
-    try:
-        app()
-    except SunledgerError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has left; nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except OSError as error:
-        place = error.filename or "A file"
-        complain(
-            f"{place} can't be read or written ({error.strerror or error}): look at the disk and the permissions."
-        )
-        sys.exit(FAILED)
 
 
 def _day(option: str, text: str) -> dt.date:

@@ -262,6 +262,12 @@ class Settings(BaseSettings):
         description="Runs of Dagster older than so many days are deleted once all that they made was made again. "
         "Default: 90.",
     )
+    pool_wait_minutes: float = Field(
+        default=60,
+        gt=0,
+        le=1440,
+        description="How many minutes a run waits for a slot of a pool that other runs hold. Default: 60.",
+    )
     alert_smtp: SecretStr = Field(
         default=SecretStr(""),
         description="Mail server for alerts, smtp[s]://[user:password@]host[:port]; smtp uses STARTTLS. Default: none.",
