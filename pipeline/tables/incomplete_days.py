@@ -23,7 +23,9 @@ from schemas import (
 
 # Why a plant's day is not whole. Asking again may help for all but the last: SMA has answered, without a row.
 NOT_FETCHED, FAILED, PROVISIONAL, SILENT = "not_fetched", "request_failed", "provisional", "silent"
-ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL)
+# The day was cut by a time zone that the portal has corrected since.
+OTHER_ZONE = "other_timezone"
+ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, OTHER_ZONE)
 
 _COLUMNS = ("plant_id", "name", "local_date", "reason")
 
@@ -34,7 +36,12 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     Plants that are known to have no EnergyBalance are left out. Raises SunledgerError when no plants are known yet.
     """
     held = pl.col("local_date").is_between(first, last)
-    daily = runtime.lake.scan(EnergyDaily).filter(held).select("plant_id", "local_date", "status").collect()
+    daily = (
+        runtime.lake.scan(EnergyDaily)
+        .filter(held)
+        .select("plant_id", "local_date", "status", made_by="timezone")
+        .collect()
+    )
     due = _due(runtime, first, last).join(daily, on=["plant_id", "local_date"], how="left")
     due = due.join(_failed(runtime, held), on=["plant_id", "local_date"], how="left")
     reason = (
@@ -44,6 +51,8 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
         .then(pl.lit(NOT_FETCHED))
         .when(pl.col("status") == "provisional")
         .then(pl.lit(PROVISIONAL))
+        .when(pl.coalesce("made_by", "previous_timezone", "timezone") != pl.col("timezone"))
+        .then(pl.lit(OTHER_ZONE))
         .when(pl.col("status") == "missing")
         .then(pl.lit(SILENT))
     )
@@ -84,7 +93,9 @@ def _due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     )
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     frames = [
-        in_operation(plants, day, now).filter(closed).select("plant_id", "name", local_date=pl.lit(day))
+        in_operation(plants, day, now)
+        .filter(closed)
+        .select("plant_id", "name", "timezone", "previous_timezone", local_date=pl.lit(day))
         for day in days
     ]
     return pl.concat(frames)
