@@ -21,6 +21,7 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("final_yield_kwh_per_kw", "Final yield", "kWh/kW", lambda value: number(value, 1)),
     ("reference_yield_h", "Reference yield", "h", lambda value: number(value, 1)),
     ("performance_ratio", "Performance ratio", "", ratio),
+    ("performance_ratio_clear_sky", "Ratio to a clear sky", "", ratio),
     ("irradiation_source", "Irradiation from", "", lambda value: str(value or "–").replace("_", " ")),
     ("capacity_factor", "Capacity factor", "", ratio),
     ("availability_time", "Available by time", "", percent),

@@ -8,10 +8,12 @@
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
 -- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
 -- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover. Unit: 1. Null: no PV was expected, or stored before this was counted.
--- irradiation_source: sensor, clear_sky (an upper bound, so performance ratios are lower bounds) or none.
+-- irradiation_source: sensor, clear_sky (no sensor: no performance ratio, and availability by a cloudless sky) or none.
 -- final_yield_kwh_per_kw: Final yield. Unit: kWh/kW. Null: see the reason in kpi_daily.
 -- reference_yield_h: Reference yield. Unit: h. Null: see the reason in kpi_daily.
--- performance_ratio: Performance ratio of the measured window. Unit: 1. Null: see the reason in kpi_daily.
+-- reference_yield_clear_sky_h: What the reference yield could have been under a cloudless sky. Unit: h. Null: see the reason in kpi_daily.
+-- performance_ratio: Performance ratio of the measured window, by measured irradiation alone. Unit: 1. Null: see the reason in kpi_daily.
+-- performance_ratio_clear_sky: Ratio to what a cloudless sky would have given: a lower bound of the performance ratio, known with and without a sensor. Unit: 1. Null: see the reason in kpi_daily.
 -- performance_ratio_period: Performance ratio of the whole period. Unit: 1. Null: see the reason in kpi_daily.
 -- capacity_factor: Capacity factor by AC power. Unit: 1. Null: see the reason in kpi_daily.
 -- availability_time: Availability by time. Unit: 1. Null: see the reason in kpi_daily.
@@ -28,9 +30,18 @@ SELECT
     energy.pv_generation_coverage,
     kpi.irradiation_source,
     kpi.final_yield_kwh_per_kw,
-    kpi.reference_yield_h,
-    kpi.performance_ratio,
-    kpi.performance_ratio_period,
+    -- Days that an older version stored have figures of a cloudless sky under the names of measured ones.
+    CASE WHEN kpi.irradiation_source = 'sensor' THEN kpi.reference_yield_h END AS reference_yield_h,
+    CASE WHEN kpi.irradiation_source = 'clear_sky'
+        THEN coalesce(kpi.reference_yield_clear_sky_h, kpi.reference_yield_h)
+        ELSE kpi.reference_yield_clear_sky_h
+    END AS reference_yield_clear_sky_h,
+    CASE WHEN kpi.irradiation_source = 'sensor' THEN kpi.performance_ratio END AS performance_ratio,
+    CASE WHEN kpi.irradiation_source = 'clear_sky'
+        THEN coalesce(kpi.performance_ratio_clear_sky, kpi.performance_ratio)
+        ELSE kpi.performance_ratio_clear_sky
+    END AS performance_ratio_clear_sky,
+    CASE WHEN kpi.irradiation_source = 'sensor' THEN kpi.performance_ratio_period END AS performance_ratio_period,
     kpi.capacity_factor,
     kpi.availability_time,
     kpi.availability_energy,
