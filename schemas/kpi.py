@@ -12,7 +12,9 @@ from schemas.core import PlantKey
 from schemas.quantities import FULL_MONTH_H
 from schemas.report import STATUSES, Day, Month
 
-SOURCES = ["sensor", "clear_sky", "none"]
+SOURCES = ["sensor", "supplied", "clear_sky", "none"]
+# Those of measured irradiation.
+MEASURED = ("sensor", "supplied")
 # Why a figure is null. The first that holds is given.
 NOT_MEASURED, NO_PEAK, NO_AC, NO_PLACE = "nothing_measured", "no_peak_power", "no_ac_power", "no_coordinates"
 NO_IRRADIATION = "irradiation_not_measured"
@@ -23,7 +25,7 @@ REASONS = {
     NO_PEAK: "the plant's DC peak power is not known",
     NO_AC: "the plant's AC power is not known",
     NO_PLACE: "the plant has no coordinates (for availability: and no sensor)",
-    NO_IRRADIATION: "the plant has no irradiation sensor with values",
+    NO_IRRADIATION: "the plant has no irradiation sensor with values, and SUNLEDGER_IRRADIATION brings none along",
     GAPS: "the plant's sensor covers less than 95 % of the daylight",
     NO_DAYS: "a day of the month has no reference yield",
     DARK: "no sun to speak of in the time in question (for a ratio: a reference yield below 0.1 h)",
@@ -96,10 +98,16 @@ class Inputs(Table):
     )
     irradiation_source: str = column(
         "sensor: the plant's own sensor (set Sensor; of several the one with most values), in its plane. "
-        "clear_sky: no sensor, so availability goes by a cloudless sky, and figures of measured irradiation are null. "
-        "none: neither sensor nor coordinates. A month with one day of clear_sky is clear_sky.",
+        "supplied: the user's own series (SUNLEDGER_IRRADIATION), which goes before a sensor; irradiation_series names "
+        "it. clear_sky: neither, so availability goes by a cloudless sky and figures of measured irradiation are null. "
+        "none: no coordinates either. A month with a day of clear_sky is clear_sky, else one with a day of supplied is "
+        "supplied.",
         isin=SOURCES,
         of=IRRADIATION,
+    )
+    irradiation_series: str = column(
+        "Name of the user's own irradiation that the figures rest on; of a month all names.",
+        null="not supplied by the user",
     )
     irradiation_covered_h: float = column(
         "Time from sunrise to sunset for which the irradiation is known.",
@@ -322,6 +330,14 @@ class KpiMonthly(
     n_days_sensor: pl.Int64 = column(
         "Days of these with irradiation by the plant's sensor.",
         unit="count",
+        ge=0,
+        le=31,
+        of=("irradiation_source",),
+    )
+    n_days_supplied: pl.Int64 = column(
+        "Days of these with irradiation that the user supplied.",
+        unit="count",
+        null="stored before this was counted",
         ge=0,
         le=31,
         of=("irradiation_source",),

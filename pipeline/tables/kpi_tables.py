@@ -7,8 +7,9 @@ import polars as pl
 from pipeline.run.context import Runtime
 from pipeline.run.plants import with_bounds
 from pipeline.run.step import Report, report_of, settled
+from pipeline.tables.supplied_irradiation import supplied_irradiation
 from pipeline.transform import kpi
-from pipeline.transform.plant_moves import join_rows, successors
+from pipeline.transform.plant_moves import join_rows, successors, with_new_ids
 from pipeline.transform.sun.position import daylight
 from schemas import (
     EnergyBalanceIntervals,
@@ -21,6 +22,7 @@ from schemas import (
     Table,
     polars_schema,
 )
+from schemas.kpi import SOURCES
 
 _SENSOR_COLUMNS = ("plant_id", "device_id", "interval_start", "interval_end", "external_insolation_w_per_m2")
 _FACTS = ("plant_id", "peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh")
@@ -71,14 +73,25 @@ def _write_day(runtime: Runtime, day: dt.date) -> Report:
         pl.concat([_empty(EnergyBalanceIntervals, kpi.ROW_COLUMNS), *rows]),
         pl.concat([_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors]),
         plants.sort("plant_id"),
+        _supplied(runtime, plants, moved),
     )
     frame = found.with_columns(local_date=pl.lit(day)).select(polars_schema(KpiDaily).names())
     written = runtime.lake.replace(KpiDaily, {"local_date": day}, [frame], empty=True)
     by = dict(frame["irradiation_source"].value_counts().rows())
     return report_of(
         written,
-        **{f"irradiation_{source}": int(by.get(source, 0)) for source in ("sensor", "clear_sky", "none")},
+        **{f"irradiation_{source}": int(by.get(source, 0)) for source in SOURCES},
     )
+
+
+def _supplied(runtime: Runtime, plants: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+    """The user's own irradiation of the plants' day, by the plants' newest ids."""
+    rows = supplied_irradiation(runtime.settings)
+    if not rows.height:
+        return rows
+    bounds = plants.select("plant_id", "day_start", "day_end")
+    within = (pl.col("interval_end") > pl.col("day_start")) & (pl.col("interval_start") < pl.col("day_end"))
+    return with_new_ids(rows, moved).join(bounds, on="plant_id").filter(within).select(rows.columns)
 
 
 def _closed_with_their_energy(runtime: Runtime, energy: pl.DataFrame) -> list[dt.date]:

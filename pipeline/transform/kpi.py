@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.common.local_time import UTC_US
 from pipeline.transform.daily import exact_sum
 from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.sun.clear_sky import clear_sky, on_best_plane
@@ -70,30 +71,49 @@ _MIXED_ONCE: Final = {
     "window_generation_kwh": "clear_sky_window_generation_kwh",
     "window_reference_yield_h": "clear_sky_window_reference_yield_h",
 }
+_SUPPLIED: Final = {
+    "plant_id": pl.String,
+    "interval_start": UTC_US,
+    "interval_end": UTC_US,
+    "w_per_m2": pl.Float64,
+    "series": pl.String,
+}
 _IRRADIANCE: Final = ("plant_id", "interval_start", "interval_end", "w_per_m2", "productive")
 
 
-def summarize_day(rows: pl.DataFrame, sensors: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
+def summarize_day(
+    rows: pl.DataFrame, sensors: pl.DataFrame, plants: pl.DataFrame, supplied: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Figures of one day for each row of `plants`, in that order.
 
     `rows` are rows of `energy_balance_intervals` (ROW_COLUMNS), `sensors` those of `sensor_intervals`. `plants` has
     plant_id, latitude, longitude, peak_power_kw, ac_power_kw, co2_factor_g_per_kwh; day_start, day_end, sunrise,
-    sunset and start_up (UTC, or null); and status, coverage and pv_generation_kwh of the day.
+    sunset and start_up (UTC, or null); and status, coverage and pv_generation_kwh of the day. `supplied` has
+    plant_id, interval_start, interval_end, w_per_m2 and series of irradiation that the user brought along: of its
+    plants it takes the place of the sensor.
     """
-    by_sensor = _by_sensor(sensors)
+    if supplied is None:
+        supplied = pl.DataFrame(schema=_SUPPLIED)
+    names = supplied.group_by("plant_id").agg(
+        irradiation_series=pl.col("series").unique().sort().str.join(", ")
+    )
+    of_user = supplied.with_columns(productive=pl.col("w_per_m2") >= PRODUCTIVE_W_PER_M2).select(_IRRADIANCE)
+    by_sensor = pl.concat([_by_sensor(sensors).join(names, on="plant_id", how="anti"), of_user])
     powered = rows.filter(pl.col("pv_generation_w").is_not_null())
     plants = _from_start_up(plants, powered)
     measured = pl.col("plant_id").is_in(by_sensor["plant_id"].unique().implode())
     placed = pl.col("latitude").is_not_null() & pl.col("longitude").is_not_null()
     sky = _sky(plants.filter(placed))
     source = (
-        pl.when(measured)
+        pl.when(pl.col("irradiation_series").is_not_null())
+        .then(pl.lit("supplied"))
+        .when(measured)
         .then(pl.lit("sensor"))
         .when(placed)
         .then(pl.lit("clear_sky"))
         .otherwise(pl.lit("none"))
     )
-    facts = plants.with_columns(
+    facts = plants.join(names, on="plant_id", how="left", maintain_order="left").with_columns(
         irradiation_source=source,
         measured=measured,
         placed=placed,
@@ -129,13 +149,17 @@ def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) ->
                 for name in ("reference_yield_h", "reference_yield_clear_sky_h")
             ),
             (by == "sensor").sum().cast(pl.Int64).alias("n_days_sensor"),
+            (by == "supplied").sum().cast(pl.Int64).alias("n_days_supplied"),
             (by == "clear_sky").sum().cast(pl.Int64).alias("n_days_clear_sky"),
-            (by == "sensor").any().alias("measured"),
+            by.is_in(k.MEASURED).any().alias("measured"),
+            pl.col("irradiation_series").drop_nulls().unique().sort().str.join(", ").replace("", None),
             pl.col("reference_yield_clear_sky_h").is_not_null().any().alias("placed"),
         )
         .with_columns(
             irradiation_source=pl.when(pl.col("n_days_clear_sky") > 0)
             .then(pl.lit("clear_sky"))
+            .when(pl.col("n_days_supplied") > 0)
+            .then(pl.lit("supplied"))
             .when("measured")
             .then(pl.lit("sensor"))
             .otherwise(pl.lit("none"))

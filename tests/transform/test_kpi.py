@@ -327,3 +327,36 @@ def test_days_that_an_older_version_stored_are_told_apart() -> None:
     assert months(sensed, old) == months(sensed, cloudless) | {
         "reference_yield_clear_sky_h": months(sensed, cloudless)["reference_yield_clear_sky_h"]
     }
+
+
+def supplied(watts: dict[int, float], series: str = "SolarSat") -> pl.DataFrame:
+    return sensor(dict(watts)).select(
+        "plant_id",
+        "interval_start",
+        "interval_end",
+        w_per_m2="external_insolation_w_per_m2",
+        series=pl.lit(series),
+    )
+
+
+def test_a_user_s_own_irradiation_makes_the_performance_ratio_and_is_named() -> None:
+    """It goes before the plant's sensor, which may be what the user has lost faith in."""
+    own = supplied(dict.fromkeys(LIGHT, 1000.0))
+    for sensors in (NO_SENSOR, sensor(dict.fromkeys(LIGHT, 400.0))):
+        frame = kpi.summarize_day(GOOD, sensors, plant(), own).with_columns(local_date=pl.lit(DAY))
+        found = frame.row(0, named=True)
+        validate(KpiDaily, frame.select(polars_schema(KpiDaily).names()), {"local_date": DAY})
+        assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
+        assert found["performance_ratio"] == found["performance_ratio_period"] == 0.5
+        assert found["reference_yield_h"] == 8.0
+        assert found["performance_ratio_clear_sky"] == day(GOOD)["performance_ratio_clear_sky"]
+
+
+def test_a_month_counts_and_names_supplied_days() -> None:
+    own = supplied(dict.fromkeys(LIGHT, 1000.0))
+    first = kpi.summarize_day(GOOD, NO_SENSOR, plant(), own)
+    second = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    found = months(first, second)
+    assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
+    assert (found["n_days_supplied"], found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1, 0)
+    assert found["performance_ratio"] == found["performance_ratio_period"] == 0.5

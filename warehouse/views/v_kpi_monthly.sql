@@ -8,7 +8,8 @@
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
 -- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
 -- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover, over the days as they are now. Unit: 1. Null: no PV was expected, or stored before this was counted.
--- irradiation_source: sensor, clear_sky (no sensor: no performance ratio, and availability by a cloudless sky) or none.
+-- irradiation_source: sensor, supplied (the user's own series), clear_sky (neither: no performance ratio, and availability by a cloudless sky) or none.
+-- irradiation_series: Name of the user's own series. Null: none.
 -- final_yield_kwh_per_kw: Final yield. Unit: kWh/kW. Null: see the reason in kpi_monthly.
 -- reference_yield_h: Reference yield. Unit: h. Null: see the reason in kpi_monthly.
 -- reference_yield_clear_sky_h: What the reference yield could have been under a cloudless sky. Unit: h. Null: see the reason in kpi_monthly.
@@ -30,6 +31,7 @@ SELECT
     kpi.coverage,
     energy.pv_generation_coverage,
     kpi.irradiation_source,
+    kpi.irradiation_series,
     kpi.final_yield_kwh_per_kw,
     kpi.reference_yield_h,
     kpi.reference_yield_clear_sky_h,
