@@ -13,7 +13,7 @@ from assets.common import DAYS_PER_RUN, failed_days
 from assets.dagster_home import limit_pools, open_dagster
 from assets.definitions import day_partitions
 from assets.published import warehouse
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_tags import RANGE_END, RANGE_START, command_tags
 from assets.sensors import DECISIVE
 from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.common.day_availability import days_of, spans
@@ -39,10 +39,16 @@ class RunFailedError(SunledgerError):
 
 @dataclass(slots=True)
 class Runs:
-    """Runs that share one runtime and one record of runs."""
+    """Runs that share one runtime and one record of runs.
+
+    Their job is called after the `command` that they belong to, and they carry its `tags`: so they are found on the
+    page.
+    """
 
     runtime: Runtime
     instance: dg.DagsterInstance
+    command: str = "sunledger"
+    tags: dict[str, str] = field(default_factory=dict)
     materialized: int = field(default=0)
 
     def lists(self) -> None:
@@ -80,33 +86,48 @@ class Runs:
         for start, end in spans(days, DAYS_PER_RUN):
             self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
 
-    def publish(self) -> None:
-        """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
-        self._run([*money_assets(), warehouse, *publish_checks()], {})
+    def publish(self) -> list[str]:
+        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError."""
+        result = self._run([*money_assets(), warehouse, *publish_checks()], {})
+        (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
+        if not done.metadata["had_log"].value:
+            return []
+        notice = (
+            "A program had opened the file that was published before for writing. Its log was removed, and what it "
+            "changed is gone: let every program open the file read-only."
+        )
+        return [notice]
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
-    ) -> None:
-        result = dg.materialize(
-            assets,
+    ) -> dg.ExecuteInProcessResult:
+        job = dg.Definitions(
+            assets=assets, jobs=[dg.define_asset_job(self.command)], resources={"runtime": self.runtime}
+        ).resolve_job_def(self.command)
+        result = job.execute_in_process(
             instance=self.instance,
-            resources={"runtime": self.runtime},
-            tags=tags,
+            tags=self.tags | tags,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
             raise _failure(result)
+        return result
 
 
 @contextmanager
-def recorded(runtime: Runtime) -> Iterator[Runs]:
-    """Runs that are recorded in the home's Dagster, where the UI shows them."""
+def recorded(
+    runtime: Runtime, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
+) -> Iterator[Runs]:
+    """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days."""
+    tags = command_tags(
+        plants=runtime.only_plants, sets=runtime.settings.sets, again=runtime.again, days=days
+    )
     try:
         with open_dagster(runtime.settings) as instance:
             limit_pools(instance)
-            yield Runs(runtime, instance)
+            yield Runs(runtime, instance, command, tags)
     except SQLAlchemyError as fault:
         raise SunledgerError(
             f"Dagster's records in {runtime.settings.home / 'dagster'} can't be read or written "

@@ -56,8 +56,9 @@ class Publishing:
 
     runtime: Runtime
 
-    def publish(self) -> None:
+    def publish(self) -> list[str]:
         publish(self.runtime.lake, self.runtime.settings.warehouse, now=NOW, version="test")
+        return []
 
 
 @contextmanager
