@@ -40,7 +40,7 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
 
     A closed month keeps those that belong to its closed energy.
     """
-    remade = _rejoin(runtime)
+    remade = _rejoin(runtime) + _tell_apart(runtime)
     plants = runtime.lake.scan(Plants).select(_FACTS).collect()
     months = kpi.summarize_months(runtime.lake.scan(KpiDaily), plants)
     energy = runtime.lake.scan(EnergyMonthly).collect()
@@ -110,6 +110,16 @@ def _rejoin(runtime: Runtime) -> int:
         return 0
     old = runtime.lake.scan(KpiDaily).filter(pl.col("plant_id").is_in(moved["plant_id"].to_list()))
     days = old.select(pl.col("local_date").unique().sort()).collect()["local_date"]
+    for day in days:
+        write_kpi_daily(runtime, day)
+    return len(days)
+
+
+def _tell_apart(runtime: Runtime) -> int:
+    """Make the days again that an older version stored with figures of a cloudless sky under names of measured ones."""
+    mixed = (pl.col("irradiation_source") == "clear_sky") & pl.col("reference_yield_h").is_not_null()
+    found = runtime.lake.scan(KpiDaily).filter(mixed).select(pl.col("local_date").unique().sort())
+    days = found.collect(engine="streaming")["local_date"]
     for day in days:
         write_kpi_daily(runtime, day)
     return len(days)

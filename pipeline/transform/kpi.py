@@ -66,11 +66,6 @@ _CLEAR_SKY: Final = {
     "irradiation_covered_h": "clear_sky_covered_h",
     "daylight_h": "clear_sky_daylight_h",
 }
-_MIXED_ONCE: Final = {
-    "reference_yield_h": "reference_yield_clear_sky_h",
-    "window_generation_kwh": "clear_sky_window_generation_kwh",
-    "window_reference_yield_h": "clear_sky_window_reference_yield_h",
-}
 _SUPPLIED: Final = {
     "plant_id": pl.String,
     "interval_start": UTC_US,
@@ -140,7 +135,7 @@ def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) ->
     """
     by = pl.col("irradiation_source")
     summed = (
-        _told_apart(days.lazy())
+        days.lazy()
         .group_by("plant_id", pl.col("local_date").dt.truncate("1mo").alias("month"))
         .agg(
             *(exact_sum(pl.col(name)) for name in AMOUNTS),
@@ -168,19 +163,6 @@ def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) ->
         .collect()
     )
     return figures(summed.join(plants, on="plant_id", how="left", maintain_order="left"), missing=k.NO_DAYS)
-
-
-def _told_apart(days: pl.LazyFrame) -> pl.LazyFrame:
-    """Days whose figures against a cloudless sky stand in their own columns, where older versions had one for both."""
-    cloudless = pl.col("irradiation_source") == "clear_sky"
-    return days.with_columns(
-        expression
-        for name, own in _MIXED_ONCE.items()
-        for expression in (
-            pl.coalesce(own, pl.when(cloudless).then(name)).alias(own),
-            pl.when(~cloudless).then(name).alias(name),
-        )
-    )
 
 
 def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:

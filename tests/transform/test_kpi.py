@@ -311,24 +311,6 @@ def test_a_month_has_both_ratios_of_the_days_that_have_them() -> None:
     assert months(cloudless)["performance_ratio_reason"] == "irradiation_not_measured"
 
 
-def test_days_that_an_older_version_stored_are_told_apart() -> None:
-    """It had one column for both: 0.418 of a sensor and 0.892 of a cloudless sky stood under one name."""
-    sensed = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
-    cloudless = kpi.summarize_day(GOOD, NO_SENSOR, plant())
-    names = ("reference_yield", "window_generation", "window_reference_yield")
-    own = (
-        "reference_yield_clear_sky_h",
-        "clear_sky_window_generation_kwh",
-        "clear_sky_window_reference_yield_h",
-    )
-    former = [f"{name}_{'kwh' if 'generation' in name else 'h'}" for name in names]
-    old = cloudless.with_columns(pl.col(now).alias(then) for now, then in zip(own, former, strict=True))
-    old = old.with_columns(pl.lit(None, pl.Float64).alias(name) for name in own)
-    assert months(sensed, old) == months(sensed, cloudless) | {
-        "reference_yield_clear_sky_h": months(sensed, cloudless)["reference_yield_clear_sky_h"]
-    }
-
-
 def supplied(watts: dict[int, float], series: str = "SolarSat") -> pl.DataFrame:
     return sensor(dict(watts)).select(
         "plant_id",

@@ -32,18 +32,11 @@ SELECT
     kpi.irradiation_source,
     kpi.irradiation_series,
     kpi.final_yield_kwh_per_kw,
-    -- Days that an older version stored have figures of a cloudless sky under the names of measured ones.
-    CASE WHEN kpi.irradiation_source IN ('sensor', 'supplied') THEN kpi.reference_yield_h END AS reference_yield_h,
-    CASE WHEN kpi.irradiation_source = 'clear_sky'
-        THEN coalesce(kpi.reference_yield_clear_sky_h, kpi.reference_yield_h)
-        ELSE kpi.reference_yield_clear_sky_h
-    END AS reference_yield_clear_sky_h,
-    CASE WHEN kpi.irradiation_source IN ('sensor', 'supplied') THEN kpi.performance_ratio END AS performance_ratio,
-    CASE WHEN kpi.irradiation_source = 'clear_sky'
-        THEN coalesce(kpi.performance_ratio_clear_sky, kpi.performance_ratio)
-        ELSE kpi.performance_ratio_clear_sky
-    END AS performance_ratio_clear_sky,
-    CASE WHEN kpi.irradiation_source IN ('sensor', 'supplied') THEN kpi.performance_ratio_period END AS performance_ratio_period,
+    kpi.reference_yield_h,
+    kpi.reference_yield_clear_sky_h,
+    kpi.performance_ratio,
+    kpi.performance_ratio_clear_sky,
+    kpi.performance_ratio_period,
     kpi.capacity_factor,
     kpi.availability_time,
     kpi.availability_energy,
