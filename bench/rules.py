@@ -26,6 +26,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.transform import power_limits
 from pipeline.transform.anomalies import Suspicions
 from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.thresholds import load_thresholds
 from schemas import EnergyBalanceIntervals, Plants, RawEnergyBalance, polars_schema
 from schemas.quantities import ENERGY_BALANCE
@@ -82,11 +83,13 @@ def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
     limits = load_thresholds()
 
     def made(
-        *, values: bool = True, suspicions: bool = True, limited: bool = True
+        *, values: bool = True, suspicions: bool = True, limited: bool = True, powers: bool = True
     ) -> Callable[[], Iterable[pl.DataFrame]]:
         transform = SetTransform(ENERGY_BALANCE, EnergyBalanceIntervals, "plant_local", limits=limits)
         transform.rules = transform.rules if values else []
         transform.suspicions = transform.suspicions if suspicions else Suspicions({}, {}, limits)
+        if not powers:
+            transform.power_rules = PowerRules.of([], ["series"], limits)
         known = power_limits.with_limits if limited else _unlimited
 
         def work() -> list[pl.DataFrame]:
@@ -99,8 +102,9 @@ def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
     without = {
         "negative, no number, beyond range or power": made(values=False),
         "beyond the fleet or the sun": made(limited=False),
+        "codes, and beyond balance or series": made(powers=False),
         "night, frozen, identities": made(suspicions=False),
-        "all of these": made(values=False, limited=False, suspicions=False),
+        "all of these": made(values=False, limited=False, suspicions=False, powers=False),
     }
     works = {"": made(), "decode": lambda: decoder.decode(raw["body"]), **without}
     # In turn, so that what disturbs the machine disturbs all of them; the first round only warms up.

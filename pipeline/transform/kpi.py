@@ -66,7 +66,7 @@ _CLEAR_SKY: Final = {
     "irradiation_covered_h": "clear_sky_covered_h",
     "daylight_h": "clear_sky_daylight_h",
 }
-_SUPPLIED: Final = {
+_SUPPLIED: Final[Mapping[str, pl.DataType | type[pl.DataType]]] = {
     "plant_id": pl.String,
     "interval_start": UTC_US,
     "interval_end": UTC_US,
@@ -88,7 +88,7 @@ def summarize_day(
     plants it takes the place of the sensor.
     """
     if supplied is None:
-        supplied = pl.DataFrame(schema=_SUPPLIED)
+        supplied = pl.DataFrame(schema=dict(_SUPPLIED))
     names = supplied.group_by("plant_id").agg(
         irradiation_series=pl.col("series").unique().sort().str.join(", ")
     )
@@ -384,14 +384,15 @@ def _worked(
             ("generating_irradiation_kwh_per_m2", works, "kwh"),
         )
     )
-    yields = (
-        seen.group_by("plant_id").agg(exact_sum(_kwh_per_m2()).alias(name))
-        for seen, name in (
-            (measured, "window_reference_yield_h"),
-            (by_sky, "clear_sky_window_reference_yield_h"),
-        )
+    return (
+        _sum_light(measured, "window_reference_yield_h"),
+        _sum_light(by_sky, "clear_sky_window_reference_yield_h"),
+        available,
     )
-    return (*yields, available)
+
+
+def _sum_light(irradiance: pl.DataFrame, name: str) -> pl.DataFrame:
+    return irradiance.group_by("plant_id").agg(exact_sum(_kwh_per_m2()).alias(name))
 
 
 def _window_energy(powered: pl.DataFrame, by_sensor: pl.DataFrame) -> pl.DataFrame:

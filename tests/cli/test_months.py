@@ -62,7 +62,7 @@ class Publishing:
 
 
 @contextmanager
-def publishing(runtime: Runtime) -> Iterator[Publishing]:
+def publishing(runtime: Runtime, **_: Any) -> Iterator[Publishing]:
     yield Publishing(runtime)
 
 
