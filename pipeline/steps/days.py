@@ -32,7 +32,7 @@ from pipeline.steps.changes import drop_unmade, facts, note_figures, note_rows
 from pipeline.steps.closing import adjust, closed_months
 from pipeline.steps.sources import chosen, other
 from pipeline.steps.standing import having_balance
-from pipeline.steps.swaps import not_yet_there
+from pipeline.steps.swaps import not_there
 from pipeline.sun import daylight
 from pipeline.suspicion import inverters_against_plants
 from pipeline.thresholds import load_thresholds
@@ -287,7 +287,7 @@ def _write_daily(
         silent = days.filter(pl.col("n_rows") == 0).select(keys)
         absent = silent.join(asked.filter("replaced"), on=keys, how="semi")
         if source.of_devices:
-            absent = pl.concat([absent, not_yet_there(runtime, source, silent, day)])
+            absent = pl.concat([absent, not_there(runtime, source, silent, day)])
         frame, named = (
             found.join(absent, on=keys, how="anti", maintain_order="left").with_columns(
                 local_date=pl.lit(day)
