@@ -99,7 +99,7 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
         make(OtherIntervals, step=steps.write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
         make(Logs, step=steps.write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
         make(EnergyHourly, step=steps.write_energy_hourly, deps=["energy_balance_intervals", "plants"]),
-        make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "plants"]),
+        make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "raw_pv", "plants"]),
         make(
             DeviceEnergyDaily,
             step=steps.write_device_energy_daily,

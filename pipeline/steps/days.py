@@ -30,14 +30,14 @@ from pipeline.steps.base import (
 )
 from pipeline.steps.changes import drop_unmade, facts, note_figures, note_rows
 from pipeline.steps.closing import adjust, closed_months
+from pipeline.steps.day_checks import check_inverters, check_plants
 from pipeline.steps.sources import chosen, other
 from pipeline.steps.standing import having_balance
 from pipeline.steps.swaps import not_there
 from pipeline.sun import daylight
-from pipeline.suspicion import inverters_against_plants
 from pipeline.thresholds import load_thresholds
 from pipeline.timebase import ONE_DAY, UTC_US, TimeBasis, local_day
-from pipeline.transform import Account, SetTransform, quarantined
+from pipeline.transform import Account, SetTransform
 from schemas import (
     CoverageDaily,
     DeviceEnergyDaily,
@@ -53,6 +53,7 @@ from schemas import (
     RawDeviceLogs,
     RawLogs,
     RawOtherSets,
+    RawPv,
     Restatements,
     RowChanges,
     Table,
@@ -214,27 +215,19 @@ def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
             f"{day} was never fetched: materialize raw_energy_balance of that day first, or run 'sunledger backfill "
             f"--from {day} --to {day}'."
         )
+    part = {"local_date": day}
+    report.facts["plants_without_generation"] = settled(
+        runtime.lake, [EnergyDaily], part, lambda: check_plants(runtime, BALANCE, day)
+    )
     return report
 
 
 def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     """Energy and coverage of every inverter that was asked for on the day, beside the plants' own."""
     report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
-    part = {"local_date": day}
-
-    def compare() -> int:
-        plants, devices = (
-            runtime.lake.scan(model).filter(pl.col("local_date") == day).collect()
-            for model in (EnergyDaily, DeviceEnergyDaily)
-        )
-        found = inverters_against_plants(plants, devices, load_thresholds(runtime.settings.quality))
-        told = quarantined(found, "day", DeviceEnergyDaily, day, kept=True)
-        quarantine(runtime, DeviceEnergyDaily, day, told)
-        return found.height
-
-    report.facts["plants_that_inverters_contradict"] = settled(
-        runtime.lake, [EnergyDaily, DeviceEnergyDaily], part, compare
-    )
+    part, sources = {"local_date": day}, [EnergyDaily, DeviceEnergyDaily]
+    against, idle = settled(runtime.lake, sources, part, lambda: check_inverters(runtime, PV, day))
+    report.facts |= {"plants_that_inverters_contradict": against, "inverters_without_generation": idle}
     return report
 
 
@@ -278,12 +271,13 @@ def _write_daily(
 ) -> Report:
     part = {"local_date": day}
     quantities = [f.column for f in source.set.powers]
+    limits = load_thresholds(runtime.settings.quality)
 
     def write() -> tuple[Written, pl.DataFrame]:
         moved = successors(runtime.lake.scan(Plants).collect())
         frames = join_rows(runtime.lake.batches(source.intervals, part), moved, keys)
         asked = _asked(runtime, source, moved, keys, day)
-        days, named = summarize_day(frames, asked, keys=keys, quantities=quantities)
+        days, named = summarize_day(frames, asked, keys=keys, quantities=quantities, limits=limits)
         silent = days.filter(pl.col("n_rows") == 0).select(keys)
         absent = silent.join(asked.filter("replaced"), on=keys, how="semi")
         if source.of_devices:
@@ -300,7 +294,7 @@ def _write_daily(
             return _replace_figures(runtime, day, frame, moved), frame
         return runtime.lake.replace(model, part, [frame]), frame
 
-    written, frame = settled(runtime.lake, [source.raw, source.intervals], part, write)
+    written, frame = settled(runtime.lake, [source.raw, source.intervals, RawPv], part, write)
     counts = dict(frame["status"].value_counts().rows())
     return report_of(
         written,
@@ -346,7 +340,7 @@ def _asked(
         batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(None, pl.Boolean))
         for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
     ]
-    asked = pl.concat([answered, *failed])
+    asked = pl.concat([answered, *failed, *_by_inverters_alone(runtime, source, day)])
     if source.of_devices:
         # A plant that is listed no more is reported as a whole: that is no device.
         asked = asked.filter(pl.col("device_id") != "")
@@ -362,6 +356,21 @@ def _asked(
         .select(*keys, *BOUNDS, "final", "expects", "replaced")
         .sort(keys)
     )
+
+
+def _by_inverters_alone(runtime: Runtime, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
+    """The plants whose inverters were asked for the day and that have no EnergyBalance to be asked for.
+
+    They are missing, and not absent: what their inverters deliver stands beside them.
+    """
+    if source is not BALANCE:
+        return []
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null())
+    having = sets.filter(pl.col("set_type") == source.set.name).select("plant_id").unique().collect()
+    return [
+        batch.join(having, on="plant_id", how="anti").with_columns(device_id=pl.lit(""))
+        for batch in runtime.lake.batches(RawPv, {"local_date": day}, columns=list(_ASKED))
+    ]
 
 
 def _ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
