@@ -42,7 +42,9 @@ def window(series: pl.DataFrame) -> pl.DataFrame:
     return series.with_columns(begin.alias("from"), finish.alias("to"), edge.alias("edge"))
 
 
-def nights_only(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str], most_w: float) -> pl.DataFrame:
+def nights_only(
+    rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str], most_w: float
+) -> pl.DataFrame:
     """keys and quantity of what the sun makes, where values lie in the night alone and say nothing of the day.
 
     `rows` and `figures` are as for `by_quantity`. None of the values lies in the daylight of the series' operation, not
@@ -51,7 +53,9 @@ def nights_only(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str], 
     """
     names = [name for name in OF_THE_SUN if f"{name}_us" in figures.columns]
     lit = figures.with_columns(_daylight()).filter(pl.col("lit_from") < pl.col("lit_to"))
-    dark_us = (pl.col("day_end") - pl.col("day_start") - (pl.col("lit_to") - pl.col("lit_from"))).dt.total_microseconds()
+    dark_us = (
+        pl.col("day_end") - pl.col("day_start") - (pl.col("lit_to") - pl.col("lit_from"))
+    ).dt.total_microseconds()
     most_kwh = most_w * dark_us * HOURS_PER_US / 1000
     # Looked at closely is only what may be so: on most days that is nothing.
     maybe = [(pl.col(f"{name}_us") <= dark_us) & (pl.col(f"{name}_kwh") <= most_kwh) for name in names]

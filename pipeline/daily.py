@@ -249,7 +249,9 @@ def _without_nights(figures: DayFigures, dark: pl.DataFrame, keys: Sequence[str]
         return figures
     by_series = dark.group_by(keys).agg(dark=pl.col("quantity"))
     known = {
-        f"{name}_{what}": pl.when(~pl.col("dark").list.contains(name).fill_null(value=False)).then(f"{name}_{what}")
+        f"{name}_{what}": pl.when(~pl.col("dark").list.contains(name).fill_null(value=False)).then(
+            f"{name}_{what}"
+        )
         for name in dark["quantity"].unique()
         for what in ("kwh", "covered_h")
     }

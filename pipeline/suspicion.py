@@ -145,7 +145,9 @@ def inverters_against_plants(plants: pl.DataFrame, devices: pl.DataFrame, limits
         .group_by("plant_id")
         .agg(
             whole=(pl.col("status") == "complete").all(),
-            inverters_kwh=pl.when(pl.col("pv_generation_kwh").count() > 0).then(pl.col("pv_generation_kwh").sum()),
+            inverters_kwh=pl.when(pl.col("pv_generation_kwh").count() > 0).then(
+                pl.col("pv_generation_kwh").sum()
+            ),
         )
         .drop_nulls("inverters_kwh")
     )
@@ -172,9 +174,9 @@ def inverters_against_plants(plants: pl.DataFrame, devices: pl.DataFrame, limits
 def without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
     """Series without PV power on a bright day: keys, reason, field, value, detail, n_rows.
 
-    `rows` has plant_id, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each series:
-    its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. Told is who has values of
-    enough of that time, and none of the day above a trace. `value` is the largest, in W.
+    `rows` has the keys, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each series:
+    its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is told if it has
+    values of enough of that time, and none of the whole day above a trace. `value` is the largest, in W.
     """
     keys = [name for name in ("plant_id", "device_id") if name in rows.columns]
     # A place that is not known has no sun.

@@ -47,7 +47,7 @@ def _undated() -> pl.Expr:
 
 
 def _with_ends(lake: Lake, source: SetSource, devices: pl.DataFrame) -> pl.DataFrame:
-    """The devices with `end` (plant-local): when they were deactivated, else where inactive their last day with rows."""
+    """The devices with `end` (plant-local): when they were deactivated, or of inactive ones their last day with rows."""
     if not devices["undated"].any():
         return devices.with_columns(end="deactivated_at")
     last = _last_days_with_rows(lake, source.raw, lake.snapshot(source.raw).version)
@@ -70,7 +70,9 @@ def _last_days_with_rows(lake: Lake, raw: type[RawAnswers], version: int) -> pl.
 def _not_yet_there(lake: Lake, devices: pl.DataFrame, silent: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     """The silent devices that never had a row before the day, where another one was still to be replaced."""
     replaced = (
-        devices.filter(pl.col("end").dt.date() >= day).group_by("plant_id").agg(first_swap=pl.col("end").min())
+        devices.filter(pl.col("end").dt.date() >= day)
+        .group_by("plant_id")
+        .agg(first_swap=pl.col("end").min())
     )
     own_end = pl.col("end")
     successors = (

@@ -177,7 +177,14 @@ def test_a_day_of_which_only_the_night_was_measured_has_no_energy(sun: tuple[int
     row = summary(NIGHT, Asked(*sun))
     assert (row["pv_generation_kwh"], row["pv_generation_covered_h"]) == (None, None)
     assert row["n_rows"] == len(NIGHT)
-    assert quantities(NIGHT, Asked(240, 1200))["pv_generation"][:6] == (None, 0.0, 16.0, 0.0, 960.0, "partial")
+    assert quantities(NIGHT, Asked(240, 1200))["pv_generation"][:6] == (
+        None,
+        0.0,
+        16.0,
+        0.0,
+        960.0,
+        "partial",
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,7 +215,10 @@ def test_whatever_the_sun_makes_has_no_figure_and_what_a_meter_read_at_night_has
     zeros = dict.fromkeys(OF_THE_SUN, 0.0)
     row = summary(every(60, 0, 180, **zeros, total_consumption=300.0, grid_consumption=300.0))
     assert {row[f"{name}_{what}"] for name in OF_THE_SUN for what in ("kwh", "covered_h")} == {None}
-    assert (row["total_consumption_kwh"], row["grid_consumption_kwh"]) == (pytest.approx(0.9), pytest.approx(0.9))
+    assert (row["total_consumption_kwh"], row["grid_consumption_kwh"]) == (
+        pytest.approx(0.9),
+        pytest.approx(0.9),
+    )
     assert (row["covered_h"], row["status"]) == (3.0, "partial")
     # A battery may feed in by night.
     fed = summary(every(60, 0, 180, **zeros | {"grid_feed_in": 800.0}))

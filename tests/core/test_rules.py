@@ -329,7 +329,11 @@ def days(*rows: tuple[str, str, float | None, str]) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("plant", "devices", "difference"),
     [
-        ((10.0, "complete"), [("a", 6.0, "complete"), ("b", 4.59, "complete")], None),  # within 5 % and 0.1 kWh
+        (
+            (10.0, "complete"),
+            [("a", 6.0, "complete"), ("b", 4.59, "complete")],
+            None,
+        ),  # within 5 % and 0.1 kWh
         ((10.0, "complete"), [("a", 6.0, "complete"), ("b", 4.61, "complete")], 0.61),
         ((10.0, "complete"), [("a", 6.0, "complete")], -4.0),
         ((10.0, "complete"), [("a", 6.0, "complete"), ("1", 10.0, "complete"), ("b", 4.0, "complete")], None),
@@ -380,7 +384,12 @@ HOURS = dt.timedelta(hours=1)
 def hourly(watts: Sequence[float | None], begin: int = 0, plant: str = "1") -> pl.DataFrame:
     starts = [NOON + (begin + hour - 12) * HOURS for hour in range(len(watts))]
     return pl.DataFrame(
-        {"plant_id": plant, "interval_start": starts, "interval_end": [at + HOURS for at in starts], suspicion.PV: watts},
+        {
+            "plant_id": plant,
+            "interval_start": starts,
+            "interval_end": [at + HOURS for at in starts],
+            suspicion.PV: watts,
+        },
         schema_overrides={suspicion.PV: pl.Float64},
     )
 
@@ -388,7 +397,9 @@ def hourly(watts: Sequence[float | None], begin: int = 0, plant: str = "1") -> p
 def bright(hours: float, rated_w: float | None = 5000.0) -> pl.DataFrame:
     """The sun is high for so many hours around noon."""
     times = {"bright_from": NOON - hours / 2 * HOURS, "bright_to": NOON + hours / 2 * HOURS}
-    return pl.DataFrame({"plant_id": ["1"], **times, "rated_w": [rated_w]}, schema_overrides={"rated_w": pl.Float64})
+    return pl.DataFrame(
+        {"plant_id": ["1"], **times, "rated_w": [rated_w]}, schema_overrides={"rated_w": pl.Float64}
+    )
 
 
 @pytest.mark.parametrize(

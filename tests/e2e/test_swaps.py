@@ -139,7 +139,9 @@ def test_an_inactive_inverter_without_an_end_date_is_not_missing_after_its_last_
 
 def test_an_inactive_inverter_that_never_had_a_row_is_not_missing(new_runtime: New, sma: ScriptedSma) -> None:
     undated(sma)
-    sma.special = lambda r: b'{"set":[],"resolution":"FiveMinutes"}' if r.device_id == OLD and r.date else None
+    sma.special = lambda r: (
+        b'{"set":[],"resolution":"FiveMinutes"}' if r.device_id == OLD and r.date else None
+    )
     runtime = new_runtime("11")
     refresh(runtime)
     fetch(runtime, MONDAY)

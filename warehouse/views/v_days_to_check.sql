@@ -14,10 +14,16 @@
 -- n_suspect: Rows with a value that is kept though suspicious. Unit: count.
 -- reasons: Why something of the plant or its devices was set aside or is suspicious that day. Null: nothing.
 -- pv_generation_kwh: PV generation that is left. Unit: kWh. Null: nothing measured.
+-- inverters_pv_generation_kwh: PV generation by the plant's inverters, where the plant's own figure may lack some. Unit: kWh. Null: no inverter has a value.
 WITH set_aside AS (
     SELECT plant_id, local_date, string_agg(DISTINCT reason, ', ' ORDER BY reason) AS reasons
     FROM quarantine
     GROUP BY plant_id, local_date
+), inverters AS (
+    SELECT plant_id, local_date, sum(pv_generation_kwh) AS pv_generation_kwh
+    FROM device_energy_daily
+    WHERE device_id <> plant_id
+    GROUP BY ALL
 )
 SELECT
     energy.local_date,
@@ -31,9 +37,11 @@ SELECT
     energy.n_flagged,
     energy.n_suspect,
     set_aside.reasons,
-    energy.pv_generation_kwh
+    energy.pv_generation_kwh,
+    inverters.pv_generation_kwh AS inverters_pv_generation_kwh
 FROM energy_daily AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.local_date = energy.local_date
 LEFT JOIN set_aside ON set_aside.plant_id = energy.plant_id AND set_aside.local_date = energy.local_date
 WHERE energy.status <> 'complete' OR energy.n_flagged > 0 OR set_aside.reasons IS NOT NULL
 ORDER BY energy.local_date DESC, plant_name, energy.plant_id
