@@ -174,9 +174,9 @@ def inverters_against_plants(plants: pl.DataFrame, devices: pl.DataFrame, limits
 def without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
     """Series without PV power on a bright day: keys, reason, field, value, detail, n_rows.
 
-    `rows` has the keys, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each series:
-    its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is told if it has
-    values of enough of that time, and none of the whole day above a trace. `value` is the largest, in W.
+    `rows` has the keys, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each
+    series: its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is told if
+    it has values of enough of that time, and none of the whole day above a trace. `value` is the largest, in W.
     """
     keys = [name for name in ("plant_id", "device_id") if name in rows.columns]
     # A place that is not known has no sun.

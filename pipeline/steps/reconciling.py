@@ -100,7 +100,7 @@ def reconciles(runtime: Runtime) -> Finding:
 def _reconciled(runtime: Runtime, month: dt.date) -> pl.DataFrame:
     within = pl.col("local_date").is_between(month, end_of_month(month))
     moved = successors(runtime.lake.scan(Plants).collect())
-    vendor = _vendor(runtime, RawEnergyMonths, month, moved).filter(within)
+    vendor = _vendor(runtime, RawEnergyMonths, month, end_of_month(month), moved, "1d").filter(within)
     daily = runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != changes.PROVISIONAL).collect()
     # What was not fetched can't be compared.
     there = daily.select("plant_id", "local_date")
@@ -113,10 +113,19 @@ def _reconciled(runtime: Runtime, month: dt.date) -> pl.DataFrame:
     return found.select(polars_schema(Reconciliation).names()).sort(storage(Reconciliation).key)
 
 
-def _vendor(runtime: Runtime, model: type[RawAnswers], first: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
-    """SMA's energies in the answers of a part, under the newest ids."""
+def _vendor(
+    runtime: Runtime,
+    model: type[RawAnswers],
+    first: dt.date,
+    last: dt.date,
+    moved: pl.DataFrame,
+    step: reconcile.Step,
+) -> pl.DataFrame:
+    """SMA's energies in the answers of a part, by days or months from first to last, under the newest ids."""
     answers = pl.concat(runtime.lake.batches(model, {"local_date": first}, columns=["plant_id", "body"]))
-    vendor = with_new_ids(reconcile.vendor_energies(answers, API_NAMES), moved)
+    zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
+    placed = answers.join(zones, on="plant_id", how="inner", maintain_order="left")
+    vendor = with_new_ids(reconcile.vendor_energies(placed, API_NAMES, first, last, step), moved)
     # Where both ids of a plant that moved answer, the new one's word counts.
     key = ["plant_id", "local_date", "quantity"]
     return vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
@@ -163,7 +172,9 @@ def _energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl
 def _reconciled_year(runtime: Runtime, year: dt.date) -> pl.DataFrame:
     within = pl.col("month").is_between(year, year.replace(month=12))
     moved = successors(runtime.lake.scan(Plants).collect())
-    vendor = _vendor(runtime, RawEnergyYears, year, moved).rename({"local_date": "month"}).filter(within)
+    last = year.replace(month=12)
+    vendor = _vendor(runtime, RawEnergyYears, year, last, moved, "1mo").rename({"local_date": "month"})
+    vendor = vendor.filter(within)
     open_month = pl.col("status") == changes.PROVISIONAL
     months = runtime.lake.scan(EnergyMonthly).filter(within, ~open_month).collect()
     measured = reconcile.measured_long(months, QUANTITIES, ["month", "n_days"])

@@ -47,7 +47,7 @@ def _undated() -> pl.Expr:
 
 
 def _with_ends(lake: Lake, source: SetSource, devices: pl.DataFrame) -> pl.DataFrame:
-    """The devices with `end` (plant-local): when they were deactivated, or of inactive ones their last day with rows."""
+    """The devices with `end` (plant-local): their deactivation, or of inactive ones their last day with rows."""
     if not devices["undated"].any():
         return devices.with_columns(end="deactivated_at")
     last = _last_days_with_rows(lake, source.raw, lake.snapshot(source.raw).version)
