@@ -19,7 +19,7 @@ def close(
         bool, typer.Option("--list", help="List the closed months and what was adjusted since.")
     ] = False,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Close it though days of it are not final.")
+        bool, typer.Option("--anyway", help="Close it though it is not complete: what is missing is said.")
     ] = False,
 ) -> None:
     """Close a month: its figures stay, and what its days become later is booked as an adjustment."""
@@ -37,10 +37,15 @@ def close(
         first = month_of("MONTH", month)
         # What is closed are the figures of the newest days, also of those that no run has added up yet.
         _add_up(runtime)
-        plants = steps.close_month(runtime, first, anyway=anyway)
+        steps.write_reconciliation(runtime, first)
+        closed = steps.close_month(runtime, first, anyway=anyway)
         with recorded(runtime) as runs:
             runs.publish()
-        say(f"{month} is closed with {plural(plants, 'plant')}. Later changes go into the table adjustments.")
+        for doubt in closed.doubts:
+            say(doubt.text)
+        say(
+            f"{month} is closed with {plural(closed.plants, 'plant')}. Later changes go into the table adjustments."
+        )
 
 
 def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The closed month.")]) -> None:

@@ -2,10 +2,11 @@
 
 import datetime as dt
 from calendar import monthrange
+from typing import NamedTuple
 
 import polars as pl
 
-from pipeline import changes
+from pipeline import changes, reconcile
 from pipeline.errors import SunledgerError
 from pipeline.findings import Finding
 from pipeline.moves import successors
@@ -13,10 +14,22 @@ from pipeline.runtime import Runtime
 from pipeline.steps.base import delay, listed, with_bounds
 from pipeline.steps.changes import QUANTITIES
 from pipeline.steps.standing import SILENT, standing
+from pipeline.suspicion import INVERTERS
 from pipeline.timebase import UTC_US
 from pipeline.words import plural
-from schemas import Adjustments, EnergyMonthly, Plants, polars_schema, storage
+from schemas import (
+    Adjustments,
+    EnergyDaily,
+    EnergyMonthly,
+    Plants,
+    Quarantine,
+    Reconciliation,
+    polars_schema,
+    storage,
+)
 
+# What of a day is kept, and told.
+SUSPICIOUS = "with suspicious values"
 # More in a message than anybody reads.
 REASONS_SHOWN = 5
 
@@ -25,11 +38,25 @@ class NotClosableError(SunledgerError):
     """A month can't be closed, or not yet."""
 
 
-def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> int:
-    """Close the month whose figures energy_monthly holds; how many plants it has.
+class Doubt(NamedTuple):
+    """Something of a month that a person should know before it is closed: a sentence, and whether it lacks energy."""
+
+    text: str
+    lacks_energy: bool = True
+
+
+class ClosedMonth(NamedTuple):
+    """How many plants a month was closed with, and what is doubtful of it."""
+
+    plants: int
+    doubts: list[Doubt]
+
+
+def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> ClosedMonth:
+    """Close the month whose figures energy_monthly holds.
 
     Raises NotClosableError for a month that is not over, is closed already or holds nothing, and, unless `anyway`, for
-    one with days that are not final.
+    one with days that are not final, or that are to be checked, and for one that differs from SMA's own figures.
     """
     rows = _rows(runtime, month)
     if rows["closed_at"].count():
@@ -52,8 +79,96 @@ def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> in
             f"{'; '.join(named[:REASONS_SHOWN])}{more}. "
             f"Run 'sunledger backfill --from {month} --to {last}', or close it --anyway."
         )
+    doubts = find_doubts(runtime, month, last)
+    if any(doubt.lacks_energy for doubt in doubts) and not anyway:
+        raise NotClosableError(
+            f"{month:%Y-%m} is not complete. {' '.join(doubt.text for doubt in doubts)} Look at it, or close it "
+            f"--anyway: what its days become later is then booked as an adjustment."
+        )
     _put(runtime, month, rows.with_columns(closed_at=pl.lit(runtime.now(), UTC_US)))
-    return rows.height
+    return ClosedMonth(rows.height, doubts)
+
+
+def find_doubts(runtime: Runtime, month: dt.date, last: dt.date) -> list[Doubt]:
+    """What is incomplete or doubtful of the month up to its `last` day, and by how much; empty where nothing is."""
+    within = pl.col("local_date").is_between(month, last)
+    told = runtime.lake.scan(Quarantine).filter(within).collect()
+    return [
+        *_days_to_check(runtime, within, told),
+        *_coverage(_rows(runtime, month)),
+        *_beside_inverters(told),
+        *_beside_vendor(runtime, month),
+    ]
+
+
+def _days_to_check(runtime: Runtime, within: pl.Expr, told: pl.DataFrame) -> list[Doubt]:
+    """The days that v_days_to_check lists, by what is the matter with them."""
+    key = ["plant_id", "local_date"]
+    days = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged").collect()
+    doubtful = told.select(*key, doubtful=pl.lit(value=True)).unique()
+    why = (
+        pl.when(pl.col("status") != "complete")
+        .then("status")
+        .when(pl.col("n_flagged") > 0)
+        .then(pl.lit("with values that were set aside"))
+        .when("doubtful")
+        .then(pl.lit(SUSPICIOUS))
+    )
+    found = days.join(doubtful, on=key, how="left").select("plant_id", why=why).drop_nulls()
+    if not found.height:
+        return []
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found["why"].value_counts().sort("why").rows())
+    verb = "is" if found.height == 1 else "are"
+    text = (
+        f"{found.height} of {plural(days.height, 'plant-day')} {verb} to be checked, of "
+        f"{plural(found['plant_id'].n_unique(), 'plant')}: {kinds} (v_days_to_check)."
+    )
+    return [Doubt(text, lacks_energy=bool((found["why"] != SUSPICIOUS).any()))]
+
+
+def _coverage(rows: pl.DataFrame) -> list[Doubt]:
+    """How much of the month is covered, and of how many plants it is not complete."""
+    open_rows = rows.filter(pl.col("status") != "complete")
+    if not open_rows.height:
+        return []
+    covered, expected = (float(rows[name].sum()) for name in ("covered_h", "expected_h"))
+    share = (
+        f"Values cover {covered / expected:.1%} of the expected time" if expected else "No time was expected"
+    )
+    lacking = max(0.0, expected - covered)
+    verb = "is" if open_rows.height == 1 else "are"
+    plants = f"{open_rows.height} of {plural(rows.height, 'plant')} {verb} not complete"
+    return [Doubt(f"{share}, {lacking:,.1f} h are missing, and {plants}.")]
+
+
+def _beside_inverters(told: pl.DataFrame) -> list[Doubt]:
+    """What the inverters have that the figures of their plants lack."""
+    more = told.filter(pl.col("reason") == INVERTERS, pl.col("value") > 0)
+    if not more.height:
+        return []
+    text = f"On {plural(more.height, 'plant-day')} inverters have {more['value'].sum():,.3f} kWh more than their plants"
+    return [Doubt(f"{text} (v_energy_monthly has both figures).")]
+
+
+def _beside_vendor(runtime: Runtime, month: dt.date) -> list[Doubt]:
+    """The quantities of the month that differ from SMA's own figures by more than the tolerance."""
+    of_month = pl.col("month") == month, pl.col("period") == reconcile.MONTH
+    rows = runtime.lake.scan(Reconciliation).filter(*of_month, ~pl.col("agrees")).collect()
+    differ = (
+        rows.filter(pl.col("vendor_kwh").is_not_null())
+        .with_columns(off=pl.col("measured_kwh").fill_null(0) - pl.col("vendor_kwh"))
+        # What one plant has too much must not hide what another one lacks.
+        .group_by("quantity", less=pl.col("off") < 0)
+        .agg(pl.col("off").abs().sum(), pl.len())
+        .sort("quantity", "less")
+    )
+    return [
+        Doubt(
+            f"{quantity} of {plural(count, 'plant')} is {off:,.3f} kWh {'less' if less else 'more'} than SMA's own "
+            "figure, beyond the tolerance (reconciliation)."
+        )
+        for quantity, less, off, count in differ.rows()
+    ]
 
 
 def open_month(runtime: Runtime, month: dt.date) -> None:

@@ -36,12 +36,12 @@ API_NAMES = {field.api: field.column for field in ENERGY_BALANCE.powers}
 NEEDS_A_LOOK = ("unexplained", "spike", "hole_carried_over")
 
 
-def write_reconciliation(runtime: Runtime) -> Report:
-    """Measured energies beside SMA's own, of every month that SMA's are stored of; calls no API."""
+def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Report:
+    """Measured energies beside SMA's own, of every month, or of `only` one, that SMA's are stored of; calls no API."""
     report = Report()
     differing = 0
-    for part in runtime.lake.parts(RawEnergyMonths):
-        month = dt.date.fromisoformat(part["local_date"])
+    stored = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(RawEnergyMonths)]
+    for month in [month for month in stored if only in {None, month}]:
         found = settled(
             runtime.lake,
             [RawEnergyMonths],
