@@ -4,12 +4,13 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from assets.checks import day_checks, list_checks, publish_checks
-from assets.common import DAYS_PER_RUN, failed_days
+from assets.common import DAYS_PER_RUN, MODELS, failed_days
 from assets.published import warehouse
 from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.definitions import day_partitions
@@ -19,6 +20,8 @@ from pipeline.instance import limit_pools, open_dagster
 from pipeline.run_tags import RANGE_END, RANGE_START
 from pipeline.runtime import Runtime
 from pipeline.sensors import DECISIVE
+from pipeline.steps import stored_answers, unmade_days
+from pipeline.unfinished_days import record_days, take_over_days
 
 ONE_DAY = dt.timedelta(days=1)
 # What a shell expects of a program that ended by Ctrl-C.
@@ -44,6 +47,10 @@ class Runs:
     runtime: Runtime
     instance: dg.DagsterInstance
     materialized: int = field(default=0)
+    # The days that were made by these runs, those of them that an earlier run had left unfinished, and why that failed.
+    made: set[dt.date] = field(default_factory=set)
+    completed: list[dt.date] = field(default_factory=list)
+    not_completed: str = ""
 
     def lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
@@ -57,17 +64,19 @@ class Runs:
         settings = self.runtime.settings
         partitions = day_partitions(settings)
         for start, end in chunks(first, last):
-            tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
-            try:
-                self._run(
-                    [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)],
-                    tags,
-                )
-            except RunFailedError as failure:
-                if failure.exit_code != INTERRUPTED:
+            failed: RunFailedError | None = None
+            assets = [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
+            with record_days(self._unfinished, days_of(start, end)):
+                try:
+                    self._run_days(assets, start, end)
+                except RunFailedError as failure:
+                    if failure.exit_code == INTERRUPTED:
+                        raise
                     # Days that were not fetched would be made of nothing, and look done.
                     self.remake(set(days_of(start, end)) - set(failure.not_fetched))
-                raise
+                    failed = failure
+            if failed is not None:
+                raise failed
 
     def remake(self, days: Iterable[dt.date]) -> None:
         """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
@@ -76,13 +85,52 @@ class Runs:
         """
         settings = self.runtime.settings
         partitions = day_partitions(settings)
-        made = [*chosen(made_day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
-        for start, end in spans(days, DAYS_PER_RUN):
-            self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+        self._remake(chosen(made_day_assets(partitions), settings), days)
 
     def publish(self) -> None:
-        """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
+        """Count PU and invoices anew, and publish the warehouse; before, complete days that an earlier run left.
+
+        Raises RunFailedError. Days that can't be completed are left to the next run, and `not_completed` says why.
+        """
+        try:
+            self._complete()
+        except RunFailedError as failure:
+            self.not_completed = str(failure)
         self._run([*money_assets(), warehouse, *publish_checks()], {})
+
+    def _complete(self) -> None:
+        """Make the days that dead runs left, and that lack tables, from the stored answers; asks SMA nothing."""
+        lake, partitions = self.runtime.lake, day_partitions(self.runtime.settings)
+        with take_over_days(self._unfinished) as left:
+            days = (left & set(stored_answers(self.runtime))) | unmade_days(self.runtime)
+            days -= self.made
+            # Also tables that this run's settings leave alone, where another run has made them before.
+            chosen_now = chosen(made_day_assets(partitions), self.runtime.settings)
+            kept = [
+                a for a in made_day_assets(partitions) if lake.snapshot(MODELS[a.key.path[0]]).version >= 0
+            ]
+            assets = {asset.key: asset for asset in (*kept, *chosen_now)}
+            self._remake(list(assets.values()), days)
+            self.completed = sorted(days)
+
+    def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
+        checks = day_checks(day_partitions(self.runtime.settings))
+        for start, end in spans(days, DAYS_PER_RUN):
+            with record_days(self._unfinished, days_of(start, end)):
+                self._run_days([*made, *month_assets(), *checks], start, end)
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.runtime.settings.home / "unfinished"
+
+    def _run_days(
+        self,
+        assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition],
+        start: dt.date,
+        end: dt.date,
+    ) -> None:
+        self._run(assets, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+        self.made |= set(days_of(start, end))
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]

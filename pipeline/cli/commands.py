@@ -24,6 +24,7 @@ from pipeline.words import plural
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
+    from pipeline.runs import Runs
     from pipeline.runtime import Runtime
 
 FAILED, IN_PART = 1, 3
@@ -127,6 +128,7 @@ def backfill(
         say(
             f"{plural(days, 'day')} done with {plural(sent, 'request')}; published {runtime.settings.warehouse}."
         )
+        _tell_completed(runs)
         _tell_unknown(runtime)
         _tell_missing(runtime)
 
@@ -235,6 +237,7 @@ def rebuild(
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
+        _tell_completed(runs)
         _tell_missing(runtime)
 
 
@@ -246,6 +249,7 @@ def publish() -> None:
     with _runtime(None) as runtime, recorded(runtime) as runs:
         runs.publish()
         say(f"Published {runtime.settings.warehouse}.")
+        _tell_completed(runs)
         _tell_missing(runtime)
 
 
@@ -446,6 +450,21 @@ def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
     from pipeline.due import check_days  # noqa: PLC0415
 
     check_days(first, last, runtime.settings.first_day, runtime.now())
+
+
+def _tell_completed(runs: "Runs") -> None:
+    """What the run did beside what it was asked for: days that an earlier run had begun."""
+    if runs.completed:
+        first, last = runs.completed[0], runs.completed[-1]
+        days = f"{first}" if first == last else f"{plural(len(runs.completed), 'day')} from {first} to {last}"
+        say(
+            f"An earlier run had left {days} unfinished: completed from the stored answers, without a request."
+        )
+    if runs.not_completed:
+        complain(
+            f"Days that an earlier run had left unfinished could not be completed, and the next run tries again: "
+            f"{runs.not_completed}"
+        )
 
 
 def _tell_unknown(runtime: "Runtime") -> None:

@@ -35,7 +35,14 @@ from pipeline.steps.lists import write_devices, write_measurement_sets, write_pl
 from pipeline.steps.pictures import day_pictures
 from pipeline.steps.reconciling import reconciles, write_reconciliation, write_reconciliation_yearly
 from pipeline.steps.sources import SETS, SOURCES, VALUES, check_sets, not_chosen
-from pipeline.steps.standing import ASK_AGAIN, asked_otherwise, standing, stored_days
+from pipeline.steps.standing import (
+    ASK_AGAIN,
+    asked_otherwise,
+    standing,
+    stored_answers,
+    stored_days,
+    unmade_days,
+)
 from pipeline.steps.vendor import (
     fetch_energy_months,
     fetch_energy_years,
@@ -90,7 +97,9 @@ __all__ = [
     "reconciles",
     "refresh_consents",
     "standing",
+    "stored_answers",
     "stored_days",
+    "unmade_days",
     "whole",
     "write_billing_units",
     "write_device_energy_daily",
