@@ -87,9 +87,9 @@ def unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.date]:
     stored = functools.cache(functools.partial(_days_of, runtime))
     fetched = stored_answers(runtime)
     found: set[dt.date] = set()
-    for source, made in ALWAYS_MADE:
+    for origin, made in ALWAYS_MADE:
         if storage(made).table not in idle:
-            found |= (stored(source) & fetched) - stored(made)
+            found |= (stored(origin) & fetched) - stored(made)
     for source in (*SOURCES, VALUES):
         # Answers may well have no arrays.
         if (
