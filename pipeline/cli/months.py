@@ -38,14 +38,13 @@ def close(
         # What is closed are the figures of the newest days, also of those that no run has added up yet.
         _add_up(runtime)
         steps.write_reconciliation(runtime, first)
-        closed = steps.close_month(runtime, first, anyway=anyway)
+        doubts = steps.find_doubts(runtime, first)
+        plants = steps.close_month(runtime, first, anyway=anyway)
         with recorded(runtime) as runs:
             runs.publish()
-        for doubt in closed.doubts:
+        for doubt in doubts:
             say(doubt.text)
-        say(
-            f"{month} is closed with {plural(closed.plants, 'plant')}. Later changes go into the table adjustments."
-        )
+        say(f"{month} is closed with {plural(plants, 'plant')}. Later changes go into the table adjustments.")
 
 
 def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The closed month.")]) -> None:

@@ -7,7 +7,7 @@ nothing. Steps meet only in the lake. Nothing after the raw steps calls the API.
 from pipeline.steps.access import concern, refresh_consents
 from pipeline.steps.base import BALANCE, PV, Report, SetSource, listed
 from pipeline.steps.billing import price_list, write_billing_units, write_invoices
-from pipeline.steps.closing import close_month, closed_months_hold, closed_overview, open_month
+from pipeline.steps.closing import close_month, closed_months_hold, closed_overview, find_doubts, open_month
 from pipeline.steps.concerns import concerns
 from pipeline.steps.days import (
     intervals_as_read,
@@ -83,6 +83,7 @@ __all__ = [
     "fetch_past_years",
     "fetch_plants",
     "fetch_set",
+    "find_doubts",
     "freshness",
     "intervals_as_read",
     "judge_times",

@@ -13,7 +13,7 @@ from pipeline.moves import successors
 from pipeline.runtime import Runtime
 from pipeline.steps.base import delay, listed, with_bounds
 from pipeline.steps.changes import QUANTITIES
-from pipeline.steps.standing import SILENT, standing
+from pipeline.steps.standing import NOT_MADE, SILENT, standing
 from pipeline.suspicion import INVERTERS
 from pipeline.timebase import UTC_US
 from pipeline.words import plural
@@ -45,60 +45,67 @@ class Doubt(NamedTuple):
     lacks_energy: bool = True
 
 
-class ClosedMonth(NamedTuple):
-    """How many plants a month was closed with, and what is doubtful of it."""
-
-    plants: int
-    doubts: list[Doubt]
-
-
-def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> ClosedMonth:
-    """Close the month whose figures energy_monthly holds.
+def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> int:
+    """Close the month whose figures energy_monthly holds; how many plants it has.
 
     Raises NotClosableError for a month that is not over, is closed already or holds nothing, and, unless `anyway`, for
-    one with days that are not final, or that are to be checked, and for one that differs from SMA's own figures.
+    one with days that are not final, or that lacks energy by what `find_doubts` finds.
     """
     rows = _rows(runtime, month)
     if rows["closed_at"].count():
         raise NotClosableError(f"{month:%Y-%m} is closed already: 'sunledger close --list' says since when.")
     if not rows.height:
         raise NotClosableError(f"{month:%Y-%m} holds no energy: backfill its days first.")
-    last = month.replace(day=monthrange(month.year, month.month)[1])
+    last = _last_day(month)
     _refuse_running(runtime, month, last)
-    open_days = standing(runtime, month, last).filter(pl.col("reason") != SILENT)
-    # Days of plants that are listed no more are not due, but may be unfinished all the same.
-    left = rows.filter(pl.col("status") == changes.PROVISIONAL)
-    left = left.join(open_days, on="plant_id", how="anti")
-    if (open_days.height or left.height) and not anyway:
-        named = [f"plant {plant} {day}: {why}" for plant, day, why in _named(open_days)]
-        named += [f"plant {plant}: {changes.PROVISIONAL}" for plant in left["plant_id"]]
-        more = f" and {len(named) - REASONS_SHOWN} more" if len(named) > REASONS_SHOWN else ""
-        verb = "is" if len(named) == 1 else "are"
-        raise NotClosableError(
-            f"{month:%Y-%m} has {plural(len(named), 'day')} that {verb} not final: "
-            f"{'; '.join(named[:REASONS_SHOWN])}{more}. "
-            f"Run 'sunledger backfill --from {month} --to {last}', or close it --anyway."
-        )
-    doubts = find_doubts(runtime, month, last)
-    if any(doubt.lacks_energy for doubt in doubts) and not anyway:
-        raise NotClosableError(
-            f"{month:%Y-%m} is not complete. {' '.join(doubt.text for doubt in doubts)} Look at it, or close it "
-            f"--anyway: what its days become later is then booked as an adjustment."
-        )
+    if not anyway:
+        for doubt in _not_final(runtime, month, rows):
+            raise NotClosableError(
+                f"{doubt.text} Run 'sunledger backfill --from {month} --to {last}', or close it --anyway."
+            )
+        doubts = find_doubts(runtime, month)
+        if any(doubt.lacks_energy for doubt in doubts):
+            raise NotClosableError(
+                f"{month:%Y-%m} is not complete. {' '.join(doubt.text for doubt in doubts)} Look at it, or close it "
+                f"--anyway: what its days become later is then booked as an adjustment."
+            )
     _put(runtime, month, rows.with_columns(closed_at=pl.lit(runtime.now(), UTC_US)))
-    return ClosedMonth(rows.height, doubts)
+    return rows.height
 
 
-def find_doubts(runtime: Runtime, month: dt.date, last: dt.date) -> list[Doubt]:
-    """What is incomplete or doubtful of the month up to its `last` day, and by how much; empty where nothing is."""
-    within = pl.col("local_date").is_between(month, last)
+def find_doubts(runtime: Runtime, month: dt.date) -> list[Doubt]:
+    """What is not final, incomplete or doubtful of the month, and by how much; empty where nothing is."""
+    within = pl.col("local_date").is_between(month, _last_day(month))
     told = runtime.lake.scan(Quarantine).filter(within).collect()
+    rows = _rows(runtime, month)
     return [
+        *_not_final(runtime, month, rows),
         *_days_to_check(runtime, within, told),
-        *_coverage(_rows(runtime, month)),
+        *_coverage(rows),
         *_beside_inverters(told),
         *_beside_vendor(runtime, month),
     ]
+
+
+def _last_day(month: dt.date) -> dt.date:
+    return month.replace(day=monthrange(month.year, month.month)[1])
+
+
+def _not_final(runtime: Runtime, month: dt.date, rows: pl.DataFrame) -> list[Doubt]:
+    """The days that are not stored, may still grow, or lack an answer."""
+    # Energy alone is closed: other tables of a day may follow.
+    open_days = standing(runtime, month, _last_day(month)).filter(~pl.col("reason").is_in([SILENT, NOT_MADE]))
+    # Days of plants that are listed no more are not due, but may be unfinished all the same.
+    left = rows.filter(pl.col("status") == changes.PROVISIONAL)
+    left = left.join(open_days, on="plant_id", how="anti")
+    named = [f"plant {plant} {day}: {why}" for plant, day, why in _named(open_days)]
+    named += [f"plant {plant}: {changes.PROVISIONAL}" for plant in left["plant_id"]]
+    if not named:
+        return []
+    more = f" and {len(named) - REASONS_SHOWN} more" if len(named) > REASONS_SHOWN else ""
+    verb = "is" if len(named) == 1 else "are"
+    shown = "; ".join(named[:REASONS_SHOWN])
+    return [Doubt(f"{month:%Y-%m} has {plural(len(named), 'day')} that {verb} not final: {shown}{more}.")]
 
 
 def _days_to_check(runtime: Runtime, within: pl.Expr, told: pl.DataFrame) -> list[Doubt]:

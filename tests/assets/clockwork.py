@@ -90,5 +90,9 @@ def _days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
     for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
         for source in (steps.BALANCE, steps.PV):
             assert [done for done, _ in steps.fetch_set(runtime, source, [day])] == [day]
-        steps.write_intervals(runtime, steps.BALANCE, day)
+        for source in (steps.BALANCE, steps.PV):
+            steps.write_intervals(runtime, source, day)
         steps.write_energy_daily(runtime, day)
+        steps.write_device_energy_daily(runtime, day)
+        steps.write_energy_hourly(runtime, day)
+        steps.write_kpi_daily(runtime, day)

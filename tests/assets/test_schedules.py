@@ -11,7 +11,7 @@ from pipeline.errors import PermanentError
 from pipeline.instance import open_dagster
 from pipeline.run_tags import ASK, BACKENDS, limits
 from pipeline.settings import Settings
-from schemas import EnergyDaily
+from schemas import EnergyDaily, KpiDaily
 from tests.assets.clockwork import ClockedSma, Clockwork
 
 HOUR = dt.timedelta(hours=1)
@@ -86,6 +86,22 @@ def test_three_days_off_are_caught_up_by_the_first_tick(machine: Clockwork) -> N
     }
     machine.tick("closing")
     assert machine.skips[-1] == ("closing", "All days up to 2021-10-24 are whole.")
+
+
+def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(machine: Clockwork) -> None:
+    machine.tick("lists")
+    machine.turn_to(MIDNIGHT + 25 * HOUR)
+    machine.tick("closing")
+    with machine.runtime({}) as runtime:
+        runtime.lake.replace(KpiDaily, {"local_date": dt.date(2021, 10, 20)}, [], empty=True)
+    before = len(machine.sma.asked)
+    machine.tick("closing")
+    assert machine.runs[-1][3] == "2021-10-20"
+    with machine.runtime({}) as runtime:
+        assert [part["local_date"] for part in runtime.lake.parts(KpiDaily)][-1] == "2021-10-20"
+    assert len(machine.sma.asked) == before
+    machine.tick("closing")
+    assert machine.skips[-1] == ("closing", "All days up to 2021-10-20 are whole.")
 
 
 def test_ticks_that_the_daemon_makes_up_for_are_left_to_the_newest(machine: Clockwork) -> None:

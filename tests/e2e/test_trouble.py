@@ -241,7 +241,7 @@ def test_a_plant_without_energy_of_its_own_has_a_row_beside_its_inverters(
     # Made again it is the same; and nobody waits for it to be asked for.
     build(runtime, MONDAY)
     assert daily_of(runtime, "12") == row
-    assert steps.standing(runtime, MONDAY, MONDAY).height == 0
+    assert "12" not in steps.standing(runtime, MONDAY, MONDAY)["plant_id"]
 
 
 def test_a_bright_day_without_any_generation_is_told_of_plant_and_inverter(
