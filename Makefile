@@ -62,7 +62,7 @@ lint: $(TOOLS)
 
 docs: setup
 	@$(BIN)/python -m warehouse.dictionary
-	@$(BIN)/python -m pipeline.settings_docs
+	@$(BIN)/python -m pipeline.common.settings_docs
 
 bench: setup $(BENCH)/.installed
 	@$(BIN)/python -m bench --dlt-python $(BENCH)/bin/python

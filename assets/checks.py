@@ -8,9 +8,14 @@ from typing import TypeAlias
 import dagster as dg
 
 from assets.common import DAYS_PER_RUN, told
-from pipeline import steps
-from pipeline.findings import Finding
-from pipeline.runtime import Runtime
+from pipeline.common.finding import Finding
+from pipeline.extract import consents
+from pipeline.ops import checks
+from pipeline.ops.checks import completeness, published, whole
+from pipeline.run.context import Runtime
+from pipeline.tables import billing_tables, reconciliation_tables
+from pipeline.tables.interval_tables import judge_times
+from pipeline.tables.month_close import closed_months_hold
 
 Judge: TypeAlias = Callable[[Runtime], Finding]
 
@@ -22,7 +27,7 @@ Judge: TypeAlias = Callable[[Runtime], Finding]
 )
 def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     """Warn, with what to do, when plants are listed no more or consents are open."""
-    concern = steps.concern(runtime)
+    concern = consents.concern(runtime)
     return dg.AssetCheckResult(
         passed=concern is None,
         severity=dg.AssetCheckSeverity.WARN,
@@ -38,7 +43,7 @@ def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
 def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     """Warn, with the plants and the setting to change, when production and sun disagree."""
     with told():
-        found = steps.judge_times(runtime)
+        found = judge_times(runtime)
     noons = {"noon_min": found.noon_min, "other_noon_min": found.other_noon_min}
     return dg.AssetCheckResult(
         passed=found.agrees,
@@ -67,44 +72,44 @@ def judged(name: str, asset: str, judge: Judge, description: str) -> dg.AssetChe
 
 def _budget(runtime: Runtime) -> Finding:
     runtime.store_requests()
-    return steps.budget(runtime)
+    return checks.budget(runtime)
 
 
 budget = judged("budget", "raw_plants", _budget, "SMA refuses at most one request in a hundred for the rate.")
 standing = judged(
     "standing",
     "energy_daily",
-    steps.whole,
+    whole,
     "Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
 )
 freshness = judged(
     "freshness",
     "energy_balance_intervals",
-    steps.freshness,
+    checks.freshness,
     "The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
 )
 closed_months = judged(
     "closed_months",
     "energy_monthly",
-    steps.closed_months_hold,
+    closed_months_hold,
     "The days of every closed month still add up to what was closed.",
 )
 reconciles = judged(
     "reconciles",
     "reconciliation",
-    steps.reconciles,
+    reconciliation_tables.reconciles,
     "Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
 )
 price_list = judged(
     "price_list",
     "billing_units",
-    steps.price_list,
+    billing_tables.price_list,
     "The price list can be read: without it energy is published, but new PU have no fee.",
 )
 readable = judged(
     "readable",
     "warehouse",
-    steps.published,
+    published,
     "The published file opens as its readers open it, and each of its tables can be read.",
 )
 
@@ -117,7 +122,7 @@ readable = judged(
 def drift(context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     """Warn, with their names, when SMA sends something new."""
     with told():
-        return result(steps.drift(runtime, _unknown_fields(context.instance)))
+        return result(checks.drift(runtime, _unknown_fields(context.instance)))
 
 
 def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
@@ -135,7 +140,7 @@ def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefini
         def complete(
             context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
         ) -> dg.AssetCheckResult:
-            found = steps.completeness(runtime, _days(context))
+            found = completeness(runtime, _days(context))
             if len(found) > 1:
                 _report_days(context, found)
             return result(_together(found))
@@ -148,7 +153,7 @@ def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefini
         def quality(
             context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
         ) -> dg.AssetCheckResult:
-            return result(steps.quality(runtime, _days(context)))
+            return result(checks.quality(runtime, _days(context)))
 
     return [complete, quality]
 

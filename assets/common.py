@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from pipeline.errors import CredentialsError, SmaError, SunledgerError, UsageError
-from pipeline.runtime import Runtime
-from pipeline.steps import Report
+from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
+from pipeline.run.context import Runtime
+from pipeline.run.step import Report
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import column_lineage
 

@@ -7,8 +7,8 @@ import dagster as dg
 from pydantic import Field
 
 from assets.common import EVERY, OWNERS, told
-from pipeline.instance import PUBLISH_POOL
-from pipeline.runtime import Runtime
+from assets.dagster_home import PUBLISH_POOL
+from pipeline.run.context import Runtime
 from schemas import (
     TABLES,
     Adjustments,
@@ -71,7 +71,7 @@ def monthly_report(config: ReportOf, runtime: dg.ResourceParam[Runtime]) -> dg.M
     """Write the pages, and show the fleet's picture in the metadata."""
     # Whatever starts Dagster loads this module; few of those processes draw.
     from pipeline.report import month_png  # noqa: PLC0415
-    from pipeline.reporting import report, reported_month  # noqa: PLC0415
+    from pipeline.report.write_report import report, reported_month  # noqa: PLC0415
 
     with told():
         month = reported_month(config.month, runtime.now())

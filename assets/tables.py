@@ -7,11 +7,32 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from assets.common import per_day, per_days, whole
-from pipeline import steps
-from pipeline.asking import weeks
-from pipeline.instance import API_POOL
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from assets.dagster_home import API_POOL
+from pipeline.common.settings import Settings
+from pipeline.extract.consents import refresh_consents
+from pipeline.extract.fetch import (
+    fetch_device_logs,
+    fetch_devices,
+    fetch_logs,
+    fetch_measurement_sets,
+    fetch_other_sets,
+    fetch_plants,
+    fetch_set,
+)
+from pipeline.extract.request_plan import weeks
+from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
+from pipeline.report.day_pictures import day_pictures
+from pipeline.run.context import Runtime
+from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, not_chosen
+from pipeline.run.step import Report
+from pipeline.tables.billing_tables import write_billing_units, write_invoices
+from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly
+from pipeline.tables.interval_tables import write_intervals, write_other_intervals
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
+from pipeline.tables.log_tables import write_log_messages, write_logs
+from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import (
     RAW,
     BillingUnits,
@@ -54,13 +75,13 @@ def list_assets() -> list[dg.AssetsDefinition]:
     ask = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
     make = functools.partial(whole, kinds=FROM_LAKE, group=SOURCE)
     return [
-        ask(RawPlants, steps.fetch_plants, deps=[]),
-        ask(Consents, steps.refresh_consents, deps=["raw_plants"]),
-        make(Plants, steps.write_plants, deps=["raw_plants", "consents"]),
-        ask(RawDevices, steps.fetch_devices, deps=["plants"]),
-        make(Devices, steps.write_devices, deps=["raw_devices"]),
-        ask(RawMeasurementSets, steps.fetch_measurement_sets, deps=["plants", "devices"]),
-        make(MeasurementSets, steps.write_measurement_sets, deps=["raw_measurement_sets"]),
+        ask(RawPlants, fetch_plants, deps=[]),
+        ask(Consents, refresh_consents, deps=["raw_plants"]),
+        make(Plants, write_plants, deps=["raw_plants", "consents"]),
+        ask(RawDevices, fetch_devices, deps=["plants"]),
+        make(Devices, write_devices, deps=["raw_devices"]),
+        ask(RawMeasurementSets, fetch_measurement_sets, deps=["plants", "devices"]),
+        make(MeasurementSets, write_measurement_sets, deps=["raw_measurement_sets"]),
     ]
 
 
@@ -74,13 +95,10 @@ def fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
     ask = functools.partial(per_days, days=days, groups=weeks, kinds=FROM_API, pool=API_POOL)
     lists = ["plants", "measurement_sets", "devices"]
     return [
-        *(
-            ask(source.raw, steps=functools.partial(_fetch, source), deps=lists)
-            for source in (*steps.SETS, steps.VALUES)
-        ),
-        ask(RawOtherSets, steps=steps.fetch_other_sets, deps=lists),
-        ask(RawLogs, steps=steps.fetch_logs, deps=["plants"]),
-        ask(RawDeviceLogs, steps=steps.fetch_device_logs, deps=["plants", "devices"]),
+        *(ask(source.raw, steps=functools.partial(_fetch, source), deps=lists) for source in (*SETS, VALUES)),
+        ask(RawOtherSets, steps=fetch_other_sets, deps=lists),
+        ask(RawLogs, steps=fetch_logs, deps=["plants"]),
+        ask(RawDeviceLogs, steps=fetch_device_logs, deps=["plants", "devices"]),
     ]
 
 
@@ -94,20 +112,20 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
                 step=functools.partial(_make_intervals, source),
                 deps=[storage(source.raw).table, "plants", *(["devices"] if source.of_devices else [])],
             )
-            for source in (*steps.SOURCES, steps.VALUES)
+            for source in (*SOURCES, VALUES)
         ),
-        make(OtherIntervals, step=steps.write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
-        make(Logs, step=steps.write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
-        make(EnergyHourly, step=steps.write_energy_hourly, deps=["energy_balance_intervals", "plants"]),
+        make(OtherIntervals, step=write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
+        make(Logs, step=write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
+        make(EnergyHourly, step=write_energy_hourly, deps=["energy_balance_intervals", "plants"]),
         make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "raw_pv", "plants"]),
         make(
             DeviceEnergyDaily,
-            step=steps.write_device_energy_daily,
+            step=write_device_energy_daily,
             deps=["pv_intervals", "plants", "energy_daily"],
         ),
         make(
             KpiDaily,
-            step=steps.write_kpi_daily,
+            step=write_kpi_daily,
             deps=["energy_daily", "energy_balance_intervals", "sensor_intervals", "plants"],
         ),
     ]
@@ -115,23 +133,21 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
 
 def chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
-    idle = steps.not_chosen(settings)
+    idle = not_chosen(settings)
     return [asset for asset in assets if asset.key.path[0] not in idle]
 
 
-def _fetch(
-    source: steps.SetSource, runtime: Runtime, days: Iterable[dt.date]
-) -> Iterator[tuple[dt.date, steps.Report]]:
-    return steps.fetch_set(runtime, source, days)
+def _fetch(source: SetSource, runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+    return fetch_set(runtime, source, days)
 
 
-def _make_intervals(source: steps.SetSource, runtime: Runtime, day: dt.date) -> steps.Report:
-    return steps.write_intervals(runtime, source, day)
+def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report:
+    return write_intervals(runtime, source, day)
 
 
-def _make_energy_daily(runtime: Runtime, day: dt.date) -> steps.Report:
-    report = steps.write_energy_daily(runtime, day)
-    pictures = steps.day_pictures(runtime, day)
+def _make_energy_daily(runtime: Runtime, day: dt.date) -> Report:
+    report = write_energy_daily(runtime, day)
+    pictures = day_pictures(runtime, day)
     report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
     return report
 
@@ -139,24 +155,22 @@ def _make_energy_daily(runtime: Runtime, day: dt.date) -> steps.Report:
 def month_assets() -> list[dg.AssetsDefinition]:
     """Months, and the dictionary of log messages: from all stored days."""
     return [
-        whole(
-            EnergyMonthly, steps.write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE, every="month"
-        ),
+        whole(EnergyMonthly, write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE, every="month"),
         whole(
             ProfileMonthly,
-            steps.write_profile_monthly,
+            write_profile_monthly,
             deps=["energy_hourly", "plants"],
             kinds=FROM_LAKE,
             every="month",
         ),
         whole(
             KpiMonthly,
-            steps.write_kpi_monthly,
+            write_kpi_monthly,
             deps=["kpi_daily", "energy_monthly", "plants"],
             kinds=FROM_LAKE,
             every="month",
         ),
-        whole(LogMessages, steps.write_log_messages, deps=["logs", "plants"], kinds=FROM_LAKE),
+        whole(LogMessages, write_log_messages, deps=["logs", "plants"], kinds=FROM_LAKE),
     ]
 
 
@@ -168,7 +182,7 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
     return [
         whole(
             RawEnergyMonths,
-            steps.fetch_energy_months,
+            fetch_energy_months,
             deps=["plants", "measurement_sets"],
             kinds=FROM_API,
             pool=API_POOL,
@@ -176,7 +190,7 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
         ),
         whole(
             Reconciliation,
-            steps.write_reconciliation,
+            write_reconciliation,
             deps=[
                 "raw_energy_months",
                 "energy_daily",
@@ -189,7 +203,7 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
         ),
         whole(
             RawEnergyYears,
-            steps.fetch_past_years,
+            fetch_past_years,
             deps=["plants", "measurement_sets", "raw_energy_balance"],
             kinds=FROM_API,
             pool=API_POOL,
@@ -197,7 +211,7 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
         ),
         whole(
             ReconciliationYearly,
-            steps.write_reconciliation_yearly,
+            write_reconciliation_yearly,
             deps=["raw_energy_years", "energy_monthly", "reconciliation", "plants"],
             kinds=FROM_LAKE,
             every="year",
@@ -210,6 +224,6 @@ def money_assets() -> list[dg.AssetsDefinition]:
     asking = [storage(model).table for model in RAW if model is not RawPlants]
     make = functools.partial(whole, kinds=FROM_LAKE)
     return [
-        make(BillingUnits, steps.write_billing_units, deps=["plants", *asking], every="month"),
-        make(Invoices, steps.write_invoices, deps=["billing_units"], every="year"),
+        make(BillingUnits, write_billing_units, deps=["plants", *asking], every="month"),
+        make(Invoices, write_invoices, deps=["billing_units"], every="year"),
     ]

@@ -5,8 +5,8 @@ import math
 
 import polars as pl
 
-from pipeline.hours import summarize_hours, summarize_profile
-from pipeline.timebase import days_frame
+from pipeline.common.local_time import days_frame
+from pipeline.transform.hourly import summarize_hours, summarize_profile
 from schemas import (
     CoverageDaily,
     DeviceEnergyDaily,

@@ -12,12 +12,18 @@ from unittest import mock
 
 import polars as pl
 
+from assets.dagster_home import open_dagster
+from assets.runs import Runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
-from pipeline import steps
-from pipeline.instance import open_dagster
-from pipeline.runs import Runs
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings, load_settings
+from pipeline.common.settings import Settings, load_settings
+from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE, PV
+from pipeline.run.step import Report
+from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
 from warehouse import frames
 from warehouse import lake as lake_module
@@ -110,42 +116,42 @@ def _lists(settings: Settings) -> None:
 
 
 def _refresh(runtime: Runtime) -> None:
-    steps.fetch_plants(runtime)
-    steps.write_plants(runtime)
-    steps.fetch_devices(runtime)
-    steps.write_devices(runtime)
-    steps.fetch_measurement_sets(runtime)
-    steps.write_measurement_sets(runtime)
+    fetch_plants(runtime)
+    write_plants(runtime)
+    fetch_devices(runtime)
+    write_devices(runtime)
+    fetch_measurement_sets(runtime)
+    write_measurement_sets(runtime)
 
 
 def _balance(runtime: Runtime, days: list[dt.date], result: Result) -> None:
     with result.stage(FETCH):
-        _do_all(steps.fetch_set(runtime, steps.BALANCE, days))
+        _do_all(fetch_set(runtime, BALANCE, days))
     for day in days:
         with result.stage(DECODE):
-            steps.write_intervals(runtime, steps.BALANCE, day)
+            write_intervals(runtime, BALANCE, day)
         with result.stage(DAILY):
-            steps.write_energy_daily(runtime, day)
+            write_energy_daily(runtime, day)
     _finish(runtime, result)
 
 
 def _all(runtime: Runtime, days: list[dt.date], result: Result) -> None:
     with result.stage(FETCH):
-        _do_all(steps.fetch_set(runtime, steps.BALANCE, days))
-        _do_all(steps.fetch_set(runtime, steps.PV, days))
-        _do_all(steps.fetch_logs(runtime, days))
+        _do_all(fetch_set(runtime, BALANCE, days))
+        _do_all(fetch_set(runtime, PV, days))
+        _do_all(fetch_logs(runtime, days))
     for day in days:
         with result.stage(DECODE):
-            steps.write_intervals(runtime, steps.BALANCE, day)
-            steps.write_intervals(runtime, steps.PV, day)
-            steps.write_logs(runtime, day)
+            write_intervals(runtime, BALANCE, day)
+            write_intervals(runtime, PV, day)
+            write_logs(runtime, day)
         with result.stage(DAILY):
-            steps.write_energy_daily(runtime, day)
-            steps.write_device_energy_daily(runtime, day)
+            write_energy_daily(runtime, day)
+            write_device_energy_daily(runtime, day)
     _finish(runtime, result)
 
 
-def _do_all(reports: Iterator[tuple[dt.date, steps.Report]]) -> None:
+def _do_all(reports: Iterator[tuple[dt.date, Report]]) -> None:
     for _ in reports:
         pass
 
@@ -161,7 +167,7 @@ def _dagster(runtime: Runtime, days: list[dt.date], result: Result) -> None:
 
 def _finish(runtime: Runtime, result: Result) -> None:
     with result.stage(DAILY):
-        steps.write_energy_monthly(runtime)
+        write_energy_monthly(runtime)
     with result.stage(PUBLISH):
         publish(runtime.lake, runtime.settings.warehouse, now=runtime.now(), version="bench")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
+from assets.runs import recorded
 from bench.child import AT_ONCE
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
+from pipeline.common.settings import load_settings
+from pipeline.run.context import Runtime
 from sandbox.launch import running
 from schemas import ApiRequests, MeasurementSets, Plants
 

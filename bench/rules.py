@@ -16,14 +16,17 @@ from unittest import mock
 
 import polars as pl
 
-from pipeline import bounds, steps
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
-from pipeline.steps import days as steps_days
-from pipeline.steps.base import known_places
-from pipeline.suspicion import Suspicions
-from pipeline.thresholds import load_thresholds
-from pipeline.transform import Account, SetTransform
+from pipeline.common.settings import load_settings
+from pipeline.run.context import Runtime
+from pipeline.run.plants import known_places
+from pipeline.run.sets import BALANCE
+from pipeline.tables import interval_tables as steps_days
+from pipeline.tables.energy_tables import write_energy_daily
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.transform import power_limits
+from pipeline.transform.anomalies import Suspicions
+from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.thresholds import load_thresholds
 from schemas import EnergyBalanceIntervals, Plants, RawEnergyBalance, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 
@@ -75,7 +78,7 @@ def _watts(step: int, plant: int) -> float:
 def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
     """The day's interval rows with all rules, and without each kind of them."""
     with _runtime(home, raw) as runtime:
-        places = known_places(runtime.lake, steps.BALANCE)
+        places = known_places(runtime.lake, BALANCE)
     limits = load_thresholds()
 
     def made(
@@ -84,10 +87,10 @@ def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
         transform = SetTransform(ENERGY_BALANCE, EnergyBalanceIntervals, "plant_local", limits=limits)
         transform.rules = transform.rules if values else []
         transform.suspicions = transform.suspicions if suspicions else Suspicions({}, {}, limits)
-        known = bounds.with_limits if limited else _unlimited
+        known = power_limits.with_limits if limited else _unlimited
 
         def work() -> list[pl.DataFrame]:
-            with mock.patch.object(bounds, "with_limits", known):
+            with mock.patch.object(power_limits, "with_limits", known):
                 return list(transform.day([raw], places, DAY, Account()))
 
         return work
@@ -132,13 +135,13 @@ def of_changes(folder: Path, raw: pl.DataFrame, changed: pl.DataFrame, rows: int
 
 
 def _make(runtime: Runtime) -> None:
-    steps.write_intervals(runtime, steps.BALANCE, DAY)
-    steps.write_energy_daily(runtime, DAY)
+    write_intervals(runtime, BALANCE, DAY)
+    write_energy_daily(runtime, DAY)
 
 
 def _recording(recorded: bool) -> AbstractContextManager[object]:
     """With the record of changes, or with a step in its place that notes nothing."""
-    real = steps_days.note_figures if recorded else lambda *_: None
+    real = energy_tables.note_figures if recorded else lambda *_: None
     rows = steps_days.note_rows if recorded else lambda *_: None
     return mock.patch.multiple(steps_days, note_figures=real, note_rows=rows)
 

@@ -10,10 +10,21 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 
-from pipeline import steps
-from pipeline.due import spans
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
+from pipeline.common.day_availability import spans
+from pipeline.common.settings import load_settings
+from pipeline.extract.consents import concern, refresh_consents
+from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.ops.checks import budget, completeness, drift, freshness, published, quality, whole
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE, PV
+from pipeline.tables.billing_tables import write_billing_units, write_invoices
+from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly
+from pipeline.tables.interval_tables import judge_times, write_intervals
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
+from pipeline.tables.log_tables import write_log_messages, write_logs
+from pipeline.tables.month_close import closed_months_hold
 from warehouse.publish import publish
 
 DAYS_PER_RUN = 31
@@ -32,51 +43,51 @@ def main() -> None:
 
 
 def _lists(runtime: Runtime) -> None:
-    steps.fetch_plants(runtime)
-    steps.refresh_consents(runtime)
-    steps.write_plants(runtime)
-    steps.fetch_devices(runtime)
-    steps.write_devices(runtime)
-    steps.fetch_measurement_sets(runtime)
-    steps.write_measurement_sets(runtime)
-    steps.concern(runtime)
+    fetch_plants(runtime)
+    refresh_consents(runtime)
+    write_plants(runtime)
+    fetch_devices(runtime)
+    write_devices(runtime)
+    fetch_measurement_sets(runtime)
+    write_measurement_sets(runtime)
+    concern(runtime)
     runtime.store_requests()
-    steps.budget(runtime)
+    budget(runtime)
 
 
 def _days(runtime: Runtime, days: Sequence[dt.date]) -> None:
-    for source in (steps.BALANCE, steps.PV):
-        _exhaust(steps.fetch_set(runtime, source, days))
-    _exhaust(steps.fetch_logs(runtime, days))
-    for source in (steps.BALANCE, steps.PV):
-        _each(days, lambda day, source=source: steps.write_intervals(runtime, source, day))  # type: ignore[misc]
+    for source in (BALANCE, PV):
+        _exhaust(fetch_set(runtime, source, days))
+    _exhaust(fetch_logs(runtime, days))
+    for source in (BALANCE, PV):
+        _each(days, lambda day, source=source: write_intervals(runtime, source, day))  # type: ignore[misc]
     for write in (
-        steps.write_logs,
-        steps.write_energy_hourly,
-        steps.write_energy_daily,
-        steps.write_device_energy_daily,
-        steps.write_kpi_daily,
+        write_logs,
+        write_energy_hourly,
+        write_energy_daily,
+        write_device_energy_daily,
+        write_kpi_daily,
     ):
         _each(days, lambda day, write=write: write(runtime, day))  # type: ignore[misc]
-    steps.write_energy_monthly(runtime)
-    steps.write_kpi_monthly(runtime)
-    steps.write_profile_monthly(runtime)
-    steps.write_log_messages(runtime)
-    steps.completeness(runtime, days)
-    steps.quality(runtime, days)
-    steps.whole(runtime)
-    steps.freshness(runtime)
-    steps.drift(runtime, ())
-    steps.judge_times(runtime)
-    steps.closed_months_hold(runtime)
+    write_energy_monthly(runtime)
+    write_kpi_monthly(runtime)
+    write_profile_monthly(runtime)
+    write_log_messages(runtime)
+    completeness(runtime, days)
+    quality(runtime, days)
+    whole(runtime)
+    freshness(runtime)
+    drift(runtime, ())
+    judge_times(runtime)
+    closed_months_hold(runtime)
 
 
 def _publish(runtime: Runtime) -> None:
-    steps.write_billing_units(runtime)
-    steps.write_invoices(runtime)
+    write_billing_units(runtime)
+    write_invoices(runtime)
     runtime.store_requests()
     publish(runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger"))
-    steps.published(runtime)
+    published(runtime)
 
 
 def _each(days: Iterable[dt.date], step: Callable[[dt.date], object]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from pipeline.settings import Settings, load_settings
+from pipeline.common.settings import Settings, load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.requests import Answer, Request
 

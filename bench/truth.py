@@ -14,10 +14,14 @@ from pathlib import Path
 import httpx
 import polars as pl
 
-from pipeline import steps
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
-from pipeline.timebase import days_frame
+from pipeline.common.local_time import days_frame
+from pipeline.common.settings import load_settings
+from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
+from pipeline.tables.energy_tables import write_energy_daily
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from sandbox.address import SandboxAddress
 from sandbox.launch import running
 from schemas import CoverageDaily, EnergyBalanceIntervals, EnergyDaily, Plants
@@ -46,15 +50,15 @@ def through_the_pipeline(
     given = {name.lower(): value for name, value in address.settings().items()} | settings
     given = {name.removeprefix("sunledger_"): value for name, value in given.items()}
     with Runtime(load_settings(env_file=None, home=home, **given)) as runtime:
-        for step in (steps.fetch_plants, steps.write_plants, steps.fetch_devices, steps.write_devices):
+        for step in (fetch_plants, write_plants, fetch_devices, write_devices):
             step(runtime)
-        steps.fetch_measurement_sets(runtime)
-        steps.write_measurement_sets(runtime)
-        for _ in steps.fetch_set(runtime, steps.BALANCE, days):
+        fetch_measurement_sets(runtime)
+        write_measurement_sets(runtime)
+        for _ in fetch_set(runtime, BALANCE, days):
             pass
         for day in days:
-            steps.write_intervals(runtime, steps.BALANCE, day)
-            steps.write_energy_daily(runtime, day)
+            write_intervals(runtime, BALANCE, day)
+            write_energy_daily(runtime, day)
         assert not runtime.missing, runtime.missing[0]
         return pl.concat(_figures(runtime))
 

@@ -1,7 +1,7 @@
 """Interval tables of the device-level sets, and of sets that have no table of their own.
 
 A set is described by the columns of its table alone (see `schemas.quantities`). To add one takes its model here, a
-model of its raw answers in `schemas.raw`, and a line in `pipeline.steps.base`.
+model of its raw answers in `schemas.raw`, and a line in `pipeline.run.plants`.
 """
 
 from typing import Any

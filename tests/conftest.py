@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings, load_settings
+from pipeline.common.settings import Settings, load_settings
+from pipeline.run.context import Runtime
 from tests.scripted import NOW, ScriptedSma
 
 

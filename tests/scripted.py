@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pipeline.errors import SmaError, TransientError
+from pipeline.common.errors import SmaError, TransientError
 from pipeline.sma.requests import Answer, Failure, Request
 
 NOW = dt.datetime(2021, 10, 20, 12, tzinfo=dt.UTC)

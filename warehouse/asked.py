@@ -5,8 +5,8 @@ import datetime as dt
 import duckdb
 import polars as pl
 
-from pipeline.errors import UsageError
-from pipeline.words import plural
+from pipeline.common.errors import UsageError
+from pipeline.common.text import plural
 
 # More months in a message than anybody reads.
 MOST = 12

@@ -23,7 +23,7 @@ from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from warehouse.ddl import identifier, literal
 from warehouse.folder import place_of
 from warehouse.publish import query_failed

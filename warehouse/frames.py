@@ -12,7 +12,7 @@ import numpy as np
 import pandera.errors
 import polars as pl
 
-from pipeline.errors import SunledgerError
+from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
 from schemas import polars_schema as derived_schema
 

@@ -32,7 +32,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
-from pipeline.errors import ConfigurationError, SunledgerError
+from pipeline.common.errors import ConfigurationError, SunledgerError
 from schemas import Table, storage
 from warehouse.frames import Digest, place, polars_schema, sort, validate
 from warehouse.spool import Spool

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from warehouse.asked import nothing_of
 from warehouse.ddl import identifier
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.errors import UsageError
-from pipeline.words import plural
+from pipeline.common.errors import UsageError
+from pipeline.common.text import plural
 from warehouse.asked import months, nothing_of, record_begins
 from warehouse.ddl import identifier
 from warehouse.export import FORMATS, Exported, export

@@ -26,7 +26,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import SunledgerError, UsageError
+from pipeline.common.errors import SunledgerError, UsageError
 from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Table, polars_schema, storage
 from warehouse import contract
 from warehouse.ddl import comment_on, comments, create_file_view, create_table, identifier, literal

@@ -9,11 +9,11 @@ import polars as pl
 
 from pipeline.billing.invoices import invoices
 from pipeline.billing.prices import CENTS, PriceList
+from pipeline.billing.requested_units import capacities, moves, this_month, units_now
 from pipeline.billing.units import asked_in_vain, with_capacity
 from pipeline.billing.usage import unused
-from pipeline.runtime import Runtime
-from pipeline.steps.base import listed_ids
-from pipeline.steps.billing import capacities, moves, this_month, units_now
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed_ids
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, Plants, Table, columns
 from warehouse.lake import Lake
 

@@ -19,7 +19,7 @@ import polars as pl
 from pipeline.billing import invoice_cells as cells
 from pipeline.billing.invoice_headings import AMOUNT, NEEDED, amounts, roles
 from pipeline.billing.prices import CENTS
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 
 SEPARATORS = ";,\t|"
 # Invoices have a letterhead: so many lines may come before the headings.

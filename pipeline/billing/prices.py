@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from pipeline.errors import ConfigurationError
-from pipeline.master import is_timezone
+from pipeline.common.errors import ConfigurationError
+from pipeline.transform.inventory import is_timezone
 from schemas.base import CAPACITY_CLASSES
 
 PUBLISHED = "prices.toml"

@@ -7,7 +7,7 @@ refused request (401, 429, ...) brought nothing, and whether SMA charges for one
 import polars as pl
 
 from pipeline.billing.prices import PriceList
-from pipeline.master import capacity_class
+from pipeline.transform.inventory import capacity_class
 from schemas import BillingUnits, polars_schema
 from schemas.usage import NO_PRICE_LIST
 

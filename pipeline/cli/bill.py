@@ -9,11 +9,11 @@ import polars as pl
 from pipeline.billing import PriceList, load_prices
 from pipeline.billing.bill import Bill, bill
 from pipeline.billing.invoices import quarter_of
+from pipeline.billing.requested_units import this_month
 from pipeline.cli.console import out, say, show_table
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
-from pipeline.steps.billing import this_month
-from pipeline.words import plural
+from pipeline.common.settings import load_settings
+from pipeline.common.text import plural
+from pipeline.run.context import Runtime
 
 # More lines than these help nobody on a screen; in a file or a pipe all of them are wanted.
 ON_SCREEN = 20

@@ -19,13 +19,14 @@ from pipeline.cli.console import Bars, complain, out, say
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
-from pipeline.errors import SunledgerError, UsageError
-from pipeline.words import plural
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.text import plural
+from pipeline.tables.incomplete_days import asked_otherwise, stored_days
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
-    from pipeline.runs import Runs
-    from pipeline.runtime import Runtime
+    from assets.runs import Runs
+    from pipeline.run.context import Runtime
 
 FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
@@ -108,9 +109,9 @@ def backfill(
         # Needed at the end, when a wrong one would cost fees: so looked at before the first request.
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load: a mistake is told before.
+        from assets.runs import recorded  # noqa: PLC0415
         from pipeline.cli.plan import refuse  # noqa: PLC0415
-        from pipeline.runs import recorded  # noqa: PLC0415
-        from pipeline.steps import check_sets  # noqa: PLC0415
+        from pipeline.run.sets import check_sets  # noqa: PLC0415
 
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
@@ -136,7 +137,7 @@ def backfill(
 @app.command()
 def refresh() -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
-    from pipeline.runs import recorded  # noqa: PLC0415
+    from assets.runs import recorded  # noqa: PLC0415
 
     with _runtime(None, again=True) as runtime:
         runtime.settings.require_credentials()
@@ -211,11 +212,11 @@ def rebuild(
     ] = None,
 ) -> None:
     """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
-    from pipeline import steps  # noqa: PLC0415
-    from pipeline.runs import recorded  # noqa: PLC0415
+
+    from assets.runs import recorded  # noqa: PLC0415
 
     with _runtime(None) as runtime:
-        stored = steps.stored_days(runtime)
+        stored = stored_days(runtime)
         if not stored:
             raise SunledgerError("No day is stored yet: fetch some first with 'sunledger backfill'.")
         begin = _day("--from", first) if first else stored[0]
@@ -226,7 +227,7 @@ def rebuild(
             raise UsageError(
                 f"No day from {begin} to {end} is stored: the stored ones are from {stored[0]} to {stored[-1]}."
             )
-        if n_days := steps.asked_otherwise(runtime, begin, end):
+        if n_days := asked_otherwise(runtime, begin, end):
             say(
                 f"{plural(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
                 f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
@@ -244,7 +245,7 @@ def rebuild(
 @app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
-    from pipeline.runs import recorded  # noqa: PLC0415
+    from assets.runs import recorded  # noqa: PLC0415
 
     with _runtime(None) as runtime, recorded(runtime) as runs:
         runs.publish()
@@ -286,7 +287,7 @@ def sql(
 ) -> None:
     """Query the published warehouse, read-only."""
     from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
     with connect(load_settings().warehouse) as connection:
@@ -311,8 +312,8 @@ def ui(
     ] = UiPart.ALL,
 ) -> None:
     """Open the control room: Dagster on this machine."""
-    from pipeline.instance import dagster_command, environment, prepare  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from assets.dagster_home import dagster_command, environment, prepare  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     prepare(settings)
@@ -325,8 +326,8 @@ def ui(
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it is whole.")]) -> None:
     """Write all state - lake, records, logins - into one file that only you can read."""
-    from pipeline.backup import back_up  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.ops.backup import back_up  # noqa: PLC0415
 
     settings = load_settings()
     files, size = back_up(settings, file)
@@ -341,8 +342,8 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it
 @app.command()
 def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger backup' wrote.")]) -> None:
     """Put the state of a backup into an empty SUNLEDGER_HOME, and publish it."""
-    from pipeline.backup import restore as put_back  # noqa: PLC0415
-    from pipeline.runs import recorded  # noqa: PLC0415
+    from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.ops.backup import restore as put_back  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         files = put_back(runtime.settings, file)
@@ -371,7 +372,7 @@ def login(
 ) -> None:
     """Log in with the code flow (SMA_FLOW=code): a user allows access to the own plants."""
     from pipeline.cli.login import enter  # noqa: PLC0415
-    from pipeline.sma.login import LoginOptions  # noqa: PLC0415
+    from pipeline.sma.auth.code_login import LoginOptions  # noqa: PLC0415
 
     enter(LoginOptions(port, offline=offline, pkce=pkce, wait_s=wait), browser=browser)
 
@@ -436,8 +437,8 @@ def _day(option: str, text: str) -> dt.date:
 
 
 def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: bool = False) -> "Runtime":
-    from pipeline.runtime import Runtime  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.run.context import Runtime  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
@@ -447,7 +448,7 @@ def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: 
 
 
 def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
-    from pipeline.due import check_days  # noqa: PLC0415
+    from pipeline.common.day_availability import check_days  # noqa: PLC0415
 
     check_days(first, last, runtime.settings.first_day, runtime.now())
 

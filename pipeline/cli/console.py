@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.words import plural
+from pipeline.common.text import plural
 
 # A pipe has no width; this keeps the widest table on one line a row.
 PIPE_WIDTH = 2000

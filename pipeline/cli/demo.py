@@ -12,15 +12,16 @@ import duckdb
 import polars as pl
 from rich.text import Text
 
+from assets.runs import Runs, recorded
 from pipeline.cli.console import Bars, out, say, show_table
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
+from pipeline.common.local_time import TimeBasis
+from pipeline.common.settings import Settings, load_settings
 from pipeline.report import fleet_page, month_picture
-from pipeline.runs import Runs, recorded
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings, load_settings
-from pipeline.steps import BALANCE, intervals_as_read
-from pipeline.sunclock import time_basis_verdict
-from pipeline.timebase import TimeBasis
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
+from pipeline.tables.interval_tables import intervals_as_read
+from pipeline.transform.sun.time_basis import time_basis_verdict
 from sandbox.launch import running
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 from warehouse.lake import Lake

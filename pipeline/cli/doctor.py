@@ -3,10 +3,10 @@
 from rich.text import Text
 
 from pipeline.cli.console import out
-from pipeline.doctor.examination import examine
-from pipeline.doctor.finding import Finding, Level, fail, ok
-from pipeline.errors import SunledgerError
-from pipeline.settings import load_settings
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import load_settings
+from pipeline.ops.doctor.examination import examine
+from pipeline.ops.doctor.result import Finding, Level, fail, ok
 
 _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red", Level.SKIP: "dim"}
 _WIDEST = 11

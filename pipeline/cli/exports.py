@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.words import plural
+from pipeline.common.text import plural
 
 
 class FileFormat(StrEnum):
@@ -28,7 +28,7 @@ def export(
 ) -> None:
     """Write a table of the published warehouse to a file: CSV, Parquet or XLSX. For a query: sql --output."""
     from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.export import export_table  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
@@ -48,7 +48,7 @@ def pack(
     """Put a month for finance into one folder: energy, PU, invoices, quality, and a README."""
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse import pack as packing  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 

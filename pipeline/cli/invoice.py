@@ -13,13 +13,13 @@ from rich.text import Text
 from pipeline.billing import load_prices
 from pipeline.billing.compare import AGREED, KINDS, MONTHS_A_QUARTER, OURS, THEIRS, compare, quarters_of
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
+from pipeline.billing.requested_units import moves, this_month, units_now
 from pipeline.billing.units import asked_in_vain
 from pipeline.cli.console import out, say, show_table
-from pipeline.errors import UsageError
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
-from pipeline.steps.billing import moves, this_month, units_now
-from pipeline.words import plural
+from pipeline.common.errors import UsageError
+from pipeline.common.settings import load_settings
+from pipeline.common.text import plural
+from pipeline.run.context import Runtime
 from schemas import ApiRequests
 from warehouse.export import export, format_of
 

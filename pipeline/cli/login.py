@@ -5,11 +5,11 @@ import webbrowser
 
 from rich.text import Text
 
-from pipeline.access import lasting
 from pipeline.cli.console import out, say
-from pipeline.settings import load_settings
-from pipeline.sma.login import LoginOptions, log_in, log_out
-from pipeline.sma.store import LoginStore
+from pipeline.common.settings import load_settings
+from pipeline.sma.auth.code_login import LoginOptions, log_in, log_out
+from pipeline.sma.auth.login_store import LoginStore
+from pipeline.sma.consents.access_problems import lasting
 
 
 def enter(options: LoginOptions, *, browser: bool) -> None:

@@ -4,10 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.words import plural
+from pipeline.common.text import plural
+from pipeline.tables.energy_tables import write_energy_monthly
+from pipeline.tables.hourly_tables import write_profile_monthly
+from pipeline.tables.kpi_tables import write_kpi_monthly
+from pipeline.tables.month_close import close_month, closed_overview, find_doubts, open_month
+from pipeline.tables.reconciliation_tables import write_reconciliation
 
 if TYPE_CHECKING:
-    from pipeline.runtime import Runtime
+    from pipeline.run.context import Runtime
 
 
 def close(
@@ -23,12 +28,12 @@ def close(
     ] = False,
 ) -> None:
     """Close a month: its figures stay, and what its days become later is booked as an adjustment."""
-    from pipeline import steps  # noqa: PLC0415 - commands load what they need
+
+    from assets.runs import recorded  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
-    from pipeline.runs import recorded  # noqa: PLC0415
-    from pipeline.runtime import Runtime  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.run.context import Runtime  # noqa: PLC0415
 
     with Runtime(load_settings()) as runtime:
         if month is None or listing:
@@ -37,9 +42,9 @@ def close(
         first = month_of("MONTH", month)
         # What is closed are the figures of the newest days, also of those that no run has added up yet.
         _add_up(runtime)
-        steps.write_reconciliation(runtime, first)
-        doubts = steps.find_doubts(runtime, first)
-        plants = steps.close_month(runtime, first, anyway=anyway)
+        write_reconciliation(runtime, first)
+        doubts = find_doubts(runtime, first)
+        plants = close_month(runtime, first, anyway=anyway)
         with recorded(runtime) as runs:
             runs.publish()
         for doubt in doubts:
@@ -49,15 +54,15 @@ def close(
 
 def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The closed month.")]) -> None:
     """Open a closed month: its figures follow its days again, and its adjustments end."""
-    from pipeline import steps  # noqa: PLC0415
+
+    from assets.runs import recorded  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
-    from pipeline.runs import recorded  # noqa: PLC0415
-    from pipeline.runtime import Runtime  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.run.context import Runtime  # noqa: PLC0415
 
     with Runtime(load_settings()) as runtime:
-        steps.open_month(runtime, month_of("MONTH", month))
+        open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
         with recorded(runtime) as runs:
             runs.publish()
@@ -66,17 +71,16 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
 
 def _add_up(runtime: "Runtime") -> None:
     """Every table of months, from its days."""
-    from pipeline import steps  # noqa: PLC0415
 
-    for step in (steps.write_energy_monthly, steps.write_kpi_monthly, steps.write_profile_monthly):
+    for step in (write_energy_monthly, write_kpi_monthly, write_profile_monthly):
         step(runtime)
 
 
 def _show(runtime: "Runtime") -> None:
-    from pipeline import steps  # noqa: PLC0415
+
     from pipeline.cli.console import say, show_table  # noqa: PLC0415
 
-    found = steps.closed_overview(runtime)
+    found = closed_overview(runtime)
     if not found.height:
         say("No month is closed.")
         return

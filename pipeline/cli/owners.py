@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from pipeline.cli.console import say, show_table
-from pipeline.consents import ConsentBook, Owner
-from pipeline.errors import CredentialsError, SmaError, UsageError
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
+from pipeline.common.errors import CredentialsError, SmaError, UsageError
+from pipeline.common.settings import load_settings
+from pipeline.common.text import plural
+from pipeline.extract.consents import look_at, store_consents
+from pipeline.run.context import Runtime
 from pipeline.sma.client import SmaClient
-from pipeline.sma.consent import Consent, ConsentApi, NotAnOwnerError, State, address
-from pipeline.steps.access import look_at, store_consents
-from pipeline.words import plural
+from pipeline.sma.consents.consent_api import Consent, ConsentApi, NotAnOwnerError, State, address
+from pipeline.sma.consents.consent_book import ConsentBook, Owner
 
 DONE, FAILED, IN_PART = 0, 1, 3
 # A request that SMA does not answer is looked at again after this long, whatever its interval.

@@ -4,13 +4,13 @@ import datetime as dt
 from decimal import Decimal, InvalidOperation
 
 from pipeline.billing import load_prices
+from pipeline.billing.backfill_estimate import Plan, plan, refuse_beyond
 from pipeline.cli.console import out, show_table
-from pipeline.due import check_days
-from pipeline.errors import UsageError
-from pipeline.plan import Plan, plan, refuse_beyond
-from pipeline.runtime import Runtime
-from pipeline.steps import check_sets
-from pipeline.words import plural
+from pipeline.common.day_availability import check_days
+from pipeline.common.errors import UsageError
+from pipeline.common.text import plural
+from pipeline.run.context import Runtime
+from pipeline.run.sets import check_sets
 
 MB = 1e6
 

@@ -4,12 +4,18 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline import steps
+from assets.runs import recorded
 from pipeline.cli.console import Bars, say, show_table
-from pipeline.errors import UsageError
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
-from pipeline.words import plural
+from pipeline.common.errors import UsageError
+from pipeline.common.text import plural
+from pipeline.extract.vendor_energies import (
+    fetch_energy_months,
+    fetch_energy_years,
+    month_requests,
+    year_requests,
+)
+from pipeline.run.context import Runtime
+from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import Reconciliation, ReconciliationYearly
 
 # The largest differences: all are in the table.
@@ -19,11 +25,11 @@ SHOWN = 20
 def run_month(runtime: Runtime, month: dt.date, max_requests: int | None) -> None:
     """Ask for SMA's figures of the month, compare, publish, and show the result."""
     runtime.settings.require_credentials()
-    _announce(f"{month:%Y-%m}", len(steps.month_requests(runtime, month)), max_requests)
+    _announce(f"{month:%Y-%m}", len(month_requests(runtime, month)), max_requests)
     with Bars() as bars:
         runtime.progress = bars
-        steps.fetch_energy_months(runtime, month)
-    steps.write_reconciliation(runtime)
+        fetch_energy_months(runtime, month)
+    write_reconciliation(runtime)
     with recorded(runtime) as runs:
         runs.publish()
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
@@ -37,11 +43,11 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None) -> None:
         first = dt.date(year, 1, 1)
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
-    _announce(str(year), len(steps.year_requests(runtime, first)), max_requests)
+    _announce(str(year), len(year_requests(runtime, first)), max_requests)
     with Bars() as bars:
         runtime.progress = bars
-        steps.fetch_energy_years(runtime, first)
-    steps.write_reconciliation_yearly(runtime)
+        fetch_energy_years(runtime, first)
+    write_reconciliation_yearly(runtime)
     with recorded(runtime) as runs:
         runs.publish()
     stored = runtime.lake.scan(ReconciliationYearly).filter(

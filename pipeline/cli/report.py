@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.words import plural
+from pipeline.common.text import plural
 
 
 def report(
@@ -26,8 +26,8 @@ def report(
     """Write a month as HTML: index.html for the fleet and a page for each plant, all without network and script."""
     from pipeline.cli.console import Bars, say  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
-    from pipeline.reporting import report as write  # noqa: PLC0415
-    from pipeline.settings import load_settings  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.report.write_report import report as write  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
     first = month_of("--month", month)

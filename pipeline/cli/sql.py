@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 
 from pipeline.cli.console import complain, out, say, show_table
-from pipeline.errors import SunledgerError, UsageError
-from pipeline.words import plural
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.text import plural
 from warehouse.export import export
 from warehouse.publish import query_failed
 

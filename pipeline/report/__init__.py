@@ -2,6 +2,6 @@
 
 from pipeline.report.page import fleet_page
 from pipeline.report.picture import month_picture, month_png
-from pipeline.sunclock import time_basis_verdict
+from pipeline.transform.sun.time_basis import time_basis_verdict
 
 __all__ = ["fleet_page", "month_picture", "month_png", "time_basis_verdict"]

@@ -8,6 +8,8 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from pipeline.common.text import plural
+from pipeline.report.figures import LARGE, MONTHS, clean, energy_text, month_name
 from pipeline.report.heat import (
     LABEL_SIZE,
     LEFT,
@@ -25,8 +27,6 @@ from pipeline.report.heat import (
 from pipeline.report.month import HOURS, ends_of
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
-from pipeline.report.text import LARGE, MONTHS, clean, energy_text, month_name
-from pipeline.words import plural
 
 _PROFILE_IN = 2.7
 _DAYS = 31

@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.report.figures import clean, number
 from pipeline.report.record import Record
 from pipeline.report.sheet import Cell, Column, Table
-from pipeline.report.text import clean, number
 
 _UNPRICED = {
     "no_capacity": "unpriced: no capacity",

@@ -7,14 +7,14 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.common.text import plural
 from pipeline.report import costs, quality, tables
+from pipeline.report.figures import clean, month_name, number, percent
 from pipeline.report.fleet import FleetHours, fleet_days, grids_of, profile_of, ranking
 from pipeline.report.month import Month, ends_of, month_from
 from pipeline.report.plots import plots
 from pipeline.report.record import Record
 from pipeline.report.sheet import Sheet, Table, render
-from pipeline.report.text import clean, month_name, number, percent
-from pipeline.words import plural
 
 INDEX = "index.html"
 _COMPLETE = (

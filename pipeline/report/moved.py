@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from pipeline.moves import with_new_ids
+from pipeline.transform.plant_moves import with_new_ids
 
 
 def newest_ids(plant_ids: Iterable[str], moved: pl.DataFrame) -> list[str]:

@@ -13,10 +13,10 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.common.text import plural
+from pipeline.report.figures import clean, clock, month_name, number, percent, share_of
 from pipeline.report.palette import GAP_LINE, INK, MUTED, PAPER, RULE, SUN
 from pipeline.report.svg import FONTS
-from pipeline.report.text import clean, clock, month_name, number, percent, share_of
-from pipeline.words import plural
 
 COLOURS = {"paper": PAPER, "ink": INK, "muted": MUTED, "rule": RULE, "sun": SUN, "gap-line": GAP_LINE}
 
@@ -96,7 +96,7 @@ def fleet_page(
 def environment() -> Environment:
     """Templates, which are compiled once, and their filters."""
     made = Environment(
-        loader=PackageLoader("pipeline", "templates"),
+        loader=PackageLoader("pipeline.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

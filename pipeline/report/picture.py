@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from pipeline.common.text import plural
+from pipeline.report.figures import LARGE, clean, cut, energy_text, month_name, percent, shorten
 from pipeline.report.heat import (
     LABEL_SIZE,
     LEFT,
@@ -41,8 +43,6 @@ from pipeline.report.palette import (
     Colour,
 )
 from pipeline.report.svg import FONTS, draw_png, draw_svg
-from pipeline.report.text import LARGE, clean, cut, energy_text, month_name, percent, shorten
-from pipeline.words import plural
 
 # Narrow, so that its letters can be read where a phone or half a page is all the room there is.
 SIZE_IN = (WIDTH_IN, 6.75)

@@ -3,12 +3,12 @@
 import numpy as np
 import polars as pl
 
+from pipeline.common.text import plural
 from pipeline.report.charts import profile_picture, year_picture
+from pipeline.report.figures import month_name, number
 from pipeline.report.month import Month
 from pipeline.report.picture import draw_month
 from pipeline.report.sheet import Plot, drawing
-from pipeline.report.text import month_name, number
-from pipeline.words import plural
 
 
 def plots(name: str, month: Month, days: pl.DataFrame, profile: pl.DataFrame, clock: str) -> list[Plot]:

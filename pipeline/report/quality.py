@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from pipeline.report.figures import clean, number, percent
 from pipeline.report.reasons import CAUSES, CAUSES_JOINED_BY, DIFFERENCES, SET_ASIDE, terms, words
 from pipeline.report.sheet import Cell, Column, Table
 from pipeline.report.tables import MOST_ROWS, named
-from pipeline.report.text import clean, number, percent
 
 
 def set_aside(found: pl.DataFrame) -> Table:

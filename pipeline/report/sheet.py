@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from pipeline.report.figures import clean
 from pipeline.report.page import COLOURS, environment
 from pipeline.report.svg import FONTS
-from pipeline.report.text import clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from pipeline.common.text import plural
 from pipeline.report.palette import GAP_LINE, INK, LOAD, MUTED, PAPER, SUN
-from pipeline.words import plural
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 200, 72, 20, 24, 22
 HOURS = 24

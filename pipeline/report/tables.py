@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from pipeline.report.costs import fee
+from pipeline.report.figures import clean, clock, number, percent, ratio
 from pipeline.report.reasons import words
 from pipeline.report.sheet import Cell, Column, Table
-from pipeline.report.text import clean, clock, number, percent, ratio
 from schemas.kpi import REASON_OF
 
 # More rows than these of one kind belong into a query: the table says so.

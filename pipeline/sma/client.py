@@ -6,19 +6,19 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urljoin, urlsplit
 
-from pipeline.errors import PermanentError, SmaError, UsageError
-from pipeline.settings import Settings
-from pipeline.sma.budget import shared_budget
+from pipeline.common.errors import PermanentError, SmaError, UsageError
+from pipeline.common.settings import Settings
+from pipeline.sma.auth.tokens import TokenSource
+from pipeline.sma.budget.limiter import Limiter
+from pipeline.sma.budget.shared_budget import shared_budget
 from pipeline.sma.clock import Clock
-from pipeline.sma.limiter import Limiter
-from pipeline.sma.problems import Call, Reply, not_yet, refusal, stray_redirect
+from pipeline.sma.http.attempt import Counters, Limits, Wire
+from pipeline.sma.http.attempt_log import Record, forget
+from pipeline.sma.http.error_messages import Call, Reply, not_yet, refusal, stray_redirect
+from pipeline.sma.http.ordered_stream import MAX_BACKLOG_BYTES, OrderedStream
+from pipeline.sma.http.retry import is_transient
+from pipeline.sma.http.transport import origin
 from pipeline.sma.requests import Answer, Failure, Request
-from pipeline.sma.retry import is_transient
-from pipeline.sma.stream import MAX_BACKLOG_BYTES, OrderedStream
-from pipeline.sma.tokens import TokenSource
-from pipeline.sma.transport import origin
-from pipeline.sma.tries import Record, forget
-from pipeline.sma.wire import Counters, Limits, Wire
 
 MAX_REDIRECTS = 3
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from pipeline.errors import SmaError, UsageError
+from pipeline.common.errors import SmaError, UsageError
 
 Endpoint = Literal["plants", "devices", "sets", "measurements", "logs"]
 

@@ -4,13 +4,15 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.moves import join_rows, successors
-from pipeline.runtime import Runtime
-from pipeline.steps.base import PV, SetSource, known_places, quarantine
-from pipeline.sun import nights
-from pipeline.suspicion import inverters_against_plants, without_generation
-from pipeline.thresholds import Thresholds, load_thresholds
-from pipeline.transform import quarantined
+from pipeline.run.context import Runtime
+from pipeline.run.plants import known_places
+from pipeline.run.sets import PV, SetSource
+from pipeline.run.step import quarantine
+from pipeline.transform.anomalies import inverters_against_plants, without_generation
+from pipeline.transform.intervals import quarantined
+from pipeline.transform.plant_moves import join_rows, successors
+from pipeline.transform.sun.position import nights
+from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table
 
 _ROWS = ("interval_start", "interval_end", "pv_generation_w")

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.settings import Settings, load_settings
+from pipeline.common.settings import Settings, load_settings
 from sandbox.options import (
     DEFAULT_CLIENT_ID,
     DEFAULT_CLIENT_SECRET,

@@ -6,8 +6,8 @@ It says `ready`, waits for a line, then renews and uses each token. It leaves wi
 import asyncio
 import sys
 
-from pipeline.errors import SunledgerError
-from pipeline.settings import load_settings
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.requests import Request
 

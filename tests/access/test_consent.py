@@ -9,17 +9,24 @@ from functools import partial
 
 import pytest
 
-from pipeline import access
-from pipeline.consents import ConsentBook, Owner
-from pipeline.errors import SmaError, UsageError
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from pipeline.common.errors import SmaError, UsageError
+from pipeline.common.settings import Settings
+from pipeline.extract.consents import refresh_consents, store_consents
+from pipeline.run.context import Runtime
+from pipeline.sma.auth.secret_files import SecretFileError
+from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
-from pipeline.sma.consent import CONSENT_PATH, Consent, ConsentApi, NotAnOwnerError, State, address
-from pipeline.sma.secret_files import SecretFileError
-from pipeline.sma.session import SmaSession
-from pipeline.steps.access import refresh_consents, store_consents
+from pipeline.sma.consents import access_problems
+from pipeline.sma.consents.consent_api import (
+    CONSENT_PATH,
+    Consent,
+    ConsentApi,
+    NotAnOwnerError,
+    State,
+    address,
+)
+from pipeline.sma.consents.consent_book import ConsentBook, Owner
 from schemas import Consents
 from tests.access.browser import OWNER
 from tests.access.conftest import Make
@@ -193,24 +200,26 @@ def owners(*states: State) -> list[Owner]:
     ],
 )
 def test_an_empty_list_is_explained(states: list[State], says: list[str]) -> None:
-    text = access.why_none("custom", owners(*states))
+    text = access_problems.why_none("custom", owners(*states))
     assert [words for words in says if words not in text] == []
 
 
 def test_the_code_flow_explains_itself_by_the_user() -> None:
-    assert "the user who logged in owns no such plant" in access.why_none("code", [])
-    assert "the user who logged in owns no such plant" in access.why_gone("code", [])
+    assert "the user who logged in owns no such plant" in access_problems.why_none("code", [])
+    assert "the user who logged in owns no such plant" in access_problems.why_gone("code", [])
 
 
 def test_a_concern_names_what_is_gone_and_ends_after_a_month() -> None:
     today = NOW.date()
     lately, long_ago = today - dt.timedelta(days=3), today - dt.timedelta(days=90)
     good = owners(State.ACCEPTED)
-    assert access.concern("custom", good, 5, [], today) is None
-    assert access.concern("custom", good, 5, [long_ago], today) is None
-    assert "1 plant is listed no more" in (access.concern("custom", good, 5, [lately, long_ago], today) or "")
-    assert "has revoked" in (access.concern("custom", owners(State.REVOKED), 5, [], today) or "")
-    assert "lists no plant" in (access.concern("custom", good, 0, [], today) or "")
+    assert access_problems.concern("custom", good, 5, [], today) is None
+    assert access_problems.concern("custom", good, 5, [long_ago], today) is None
+    assert "1 plant is listed no more" in (
+        access_problems.concern("custom", good, 5, [lately, long_ago], today) or ""
+    )
+    assert "has revoked" in (access_problems.concern("custom", owners(State.REVOKED), 5, [], today) or "")
+    assert "lists no plant" in (access_problems.concern("custom", good, 0, [], today) or "")
 
 
 def test_the_book_says_when_it_is_damaged(make: Make) -> None:

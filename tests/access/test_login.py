@@ -7,12 +7,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipeline.errors import SunledgerError, UsageError
-from pipeline.settings import Settings
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.settings import Settings
+from pipeline.sma.auth.code_login import LoginFailedError, LoginOptions, log_in, log_out
+from pipeline.sma.auth.login_store import Login, LoginStore
 from pipeline.sma.client import SmaClient
-from pipeline.sma.login import LoginFailedError, LoginOptions, log_in, log_out
 from pipeline.sma.requests import Request
-from pipeline.sma.store import Login, LoginStore
 from sandbox.options import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from tests.access.browser import decide, visit
 from tests.access.conftest import Make

@@ -9,14 +9,16 @@ import polars as pl
 import pytest
 
 from assets.checks import consent
-from pipeline import steps
-from pipeline.consents import ConsentBook
-from pipeline.errors import ConsentMissing
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
-from pipeline.sma.consent import Consent, State
+from assets.runs import recorded
+from pipeline.common.errors import ConsentMissing
+from pipeline.common.settings import Settings
+from pipeline.extract.consents import concern
+from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
+from pipeline.run.context import Runtime
+from pipeline.sma.consents.consent_api import Consent, State
+from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.tables.inventory_tables import write_measurement_sets, write_plants
 from schemas import MeasurementSets, Plants, Quarantine, RawEnergyBalance
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
@@ -112,12 +114,12 @@ def test_consent_that_ends_between_the_lists_keeps_what_is_known_of_the_sets(
 ) -> None:
     refresh(new_runtime())
     runtime = new_runtime()
-    steps.fetch_plants(runtime)
-    steps.write_plants(runtime)
-    steps.fetch_devices(runtime)
+    fetch_plants(runtime)
+    write_plants(runtime)
+    fetch_devices(runtime)
     sma.revoke("12")
-    steps.fetch_measurement_sets(runtime)
-    steps.write_measurement_sets(runtime)
+    fetch_measurement_sets(runtime)
+    write_measurement_sets(runtime)
     assert set(runtime.lake.scan(MeasurementSets).collect()["plant_id"]) == {"11", "12"}
     assert {(m.table, m.plant_id) for m in runtime.missing} == {("raw_measurement_sets", "12")}
 
@@ -145,9 +147,9 @@ def test_a_list_that_became_empty_fails_with_the_reason_and_keeps_the_plants(
     ConsentBook.of(settings).note({"owner1@example.com": Consent(State.REVOKED, None, 1800.0)}, NOW)
     sma.lists = []
     runtime = new_runtime()
-    steps.fetch_plants(runtime)
+    fetch_plants(runtime)
     with pytest.raises(ConsentMissing, match="1 owner has revoked the consent"):
-        steps.write_plants(runtime)
+        write_plants(runtime)
     assert runtime.lake.scan(Plants).collect().height == 2
 
 
@@ -183,6 +185,6 @@ def test_the_day_of_the_list_is_not_the_list(new_runtime: New, sma: Revocable) -
     later.now = lambda: NOW + dt.timedelta(days=1)
     sma.revoke("12")
     refresh(later)
-    assert steps.concern(later) is not None
+    assert concern(later) is not None
     later.now = lambda: NOW + dt.timedelta(days=60)
-    assert steps.concern(later) is None
+    assert concern(later) is None

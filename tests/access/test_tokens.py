@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigurationError, CredentialsError
-from pipeline.settings import Settings
+from pipeline.common.errors import ConfigurationError, CredentialsError
+from pipeline.common.settings import Settings
+from pipeline.sma.auth.login_store import LoginStore
+from pipeline.sma.auth.secret_files import SecretFileError, locked, reserved, write_private
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
 from pipeline.sma.requests import Request
-from pipeline.sma.secret_files import SecretFileError, locked, reserved, write_private
-from pipeline.sma.store import LoginStore
 from sandbox.options import DEFAULT_CODE_CLIENT_ID
 from tests.access.conftest import Make
 from tests.sandbox.conftest import Served

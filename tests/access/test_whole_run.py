@@ -142,7 +142,7 @@ def test_nothing_that_is_written_or_said_holds_a_secret_or_an_address(
         "job",
         "execute",
         "-m",
-        "pipeline.definitions",
+        "assets.definitions",
         "-j",
         "refresh_lists",
     ]

@@ -10,12 +10,18 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline import steps
-from pipeline.definitions import DAYS_JOB, LISTS_JOB, build_definitions
-from pipeline.run_tags import limits
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
+from assets.run_tags import limits
+from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE, PV
 from pipeline.sma.requests import Answer, Failure, Request
+from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
+from pipeline.tables.hourly_tables import write_energy_hourly
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.kpi_tables import write_kpi_daily
 from tests.scripted import ScriptedSma
 
 
@@ -78,21 +84,21 @@ class Clockwork:
 
 
 def refresh_lists(runtime: Runtime) -> None:
-    steps.fetch_plants(runtime)
-    steps.write_plants(runtime)
-    steps.fetch_devices(runtime)
-    steps.write_devices(runtime)
-    steps.fetch_measurement_sets(runtime)
-    steps.write_measurement_sets(runtime)
+    fetch_plants(runtime)
+    write_plants(runtime)
+    fetch_devices(runtime)
+    write_devices(runtime)
+    fetch_measurement_sets(runtime)
+    write_measurement_sets(runtime)
 
 
 def _days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
     for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
-        for source in (steps.BALANCE, steps.PV):
-            assert [done for done, _ in steps.fetch_set(runtime, source, [day])] == [day]
-        for source in (steps.BALANCE, steps.PV):
-            steps.write_intervals(runtime, source, day)
-        steps.write_energy_daily(runtime, day)
-        steps.write_device_energy_daily(runtime, day)
-        steps.write_energy_hourly(runtime, day)
-        steps.write_kpi_daily(runtime, day)
+        for source in (BALANCE, PV):
+            assert [done for done, _ in fetch_set(runtime, source, [day])] == [day]
+        for source in (BALANCE, PV):
+            write_intervals(runtime, source, day)
+        write_energy_daily(runtime, day)
+        write_device_energy_daily(runtime, day)
+        write_energy_hourly(runtime, day)
+        write_kpi_daily(runtime, day)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from pipeline.definitions import DAYS_JOB, build_definitions
-from pipeline.instance import open_dagster
-from pipeline.run_tags import RANGE_END, RANGE_START
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from assets.dagster_home import open_dagster
+from assets.definitions import DAYS_JOB, build_definitions
+from assets.run_tags import RANGE_END, RANGE_START
+from pipeline.common.settings import Settings
+from pipeline.run.context import Runtime
 from schemas import EnergyMonthly
 from tests.assets.clockwork import refresh_lists
 from tests.scripted import ScriptedSma

@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 from dagster._core.events import DagsterEventType
 
-from pipeline import findings
-from pipeline.runs import Runs, recorded
-from pipeline.runtime import Runtime
+from assets.runs import Runs, recorded
+from pipeline.ops import findings
+from pipeline.ops.checks import published
+from pipeline.run.context import Runtime
 from tests.scripted import NOW, ScriptedSma
 
 FIRST, LAST = dt.date(2021, 10, 17), dt.date(2021, 10, 19)
@@ -91,13 +92,12 @@ def test_a_new_field_of_the_vendor_is_named(runs: Runs, sma: ScriptedSma) -> Non
 
 
 def test_a_file_that_readers_cannot_open_is_an_error(runs: Runs) -> None:
-    from pipeline import steps  # noqa: PLC0415
 
-    found = steps.published(runs.runtime)
+    found = published(runs.runtime)
     assert not found.passed
     assert found.severe
     runs.runtime.settings.warehouse.write_bytes(b"no database")
-    assert "can't be read" in steps.published(runs.runtime).text
+    assert "can't be read" in published(runs.runtime).text
 
 
 def newest(**hours: float | None) -> pl.DataFrame:

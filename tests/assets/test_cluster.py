@@ -8,10 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline.instance import dagster_home
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from assets.dagster_home import dagster_home
+from assets.runs import recorded
+from pipeline.common.settings import Settings
+from pipeline.run.context import Runtime
 from schemas import EnergyDaily
 from tests.assets.postgres_server import needs_postgres, postgres
 

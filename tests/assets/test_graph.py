@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from assets.common import table_schema
+from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
 from assets.published import BY_THE_WAY
-from pipeline.definitions import DAYS_JOB, LISTS_JOB, build_definitions
-from pipeline.settings import load_settings
+from pipeline.common.settings import load_settings
 from schemas import (
     RAW,
     TABLES,

@@ -9,10 +9,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from assets.dagster_home import open_dagster
+from assets.retention import purge_runs
 from pipeline import records
-from pipeline.instance import open_dagster
-from pipeline.retention import purge_runs
-from pipeline.settings import Settings
+from pipeline.common.settings import Settings
 
 DAYS = dg.DailyPartitionsDefinition("2021-10-01", end_date="2021-10-20")
 RANGE = {

@@ -8,11 +8,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from pipeline.errors import SmaError, TransientError
-from pipeline.instance import limit_pools
-from pipeline.runs import ONE_DAY, RunFailedError, Runs, chunks, recorded
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from assets.dagster_home import limit_pools
+from assets.runs import ONE_DAY, RunFailedError, Runs, chunks, recorded
+from pipeline.common.errors import SmaError, TransientError
+from pipeline.common.settings import Settings
+from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
 from tests.scripted import ScriptedSma

@@ -7,10 +7,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from pipeline.errors import PermanentError
-from pipeline.instance import open_dagster
-from pipeline.run_tags import ASK, BACKENDS, limits
-from pipeline.settings import Settings
+from assets.dagster_home import open_dagster
+from assets.run_tags import ASK, BACKENDS, limits
+from pipeline.common.errors import PermanentError
+from pipeline.common.settings import Settings
 from schemas import EnergyDaily, KpiDaily
 from tests.assets.clockwork import ClockedSma, Clockwork
 
@@ -167,7 +167,7 @@ def test_a_schedule_waits_for_its_own_run(machine: Clockwork) -> None:
 
 
 def test_schedules_are_off_until_they_are_wanted(settings: Settings) -> None:
-    from pipeline.definitions import build_definitions  # noqa: PLC0415
+    from assets.definitions import build_definitions  # noqa: PLC0415
 
     def states(on: str) -> set[dg.DefaultScheduleStatus]:
         found = build_definitions(settings.model_copy(update={"schedules": on})).schedules or []

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 import pytest
 
-from pipeline.definitions import DAYS_JOB, build_definitions
-from pipeline.errors import SmaError, TransientError
-from pipeline.instance import open_dagster
-from pipeline.run_tags import RANGE_END, RANGE_START
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from assets.dagster_home import open_dagster
+from assets.definitions import DAYS_JOB, build_definitions
+from assets.run_tags import RANGE_END, RANGE_START
+from pipeline.common.errors import SmaError, TransientError
+from pipeline.common.settings import Settings
+from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
 from tests.assets.clockwork import refresh_lists

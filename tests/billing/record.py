@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.runtime import Runtime
+from pipeline.run.context import Runtime
 from schemas import ApiRequests, BillingUnits, polars_schema
 
 NO_MOVES = pl.DataFrame(schema={"plant_id": pl.String, "old_id": pl.String, "moved_on": pl.Date})

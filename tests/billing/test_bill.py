@@ -13,7 +13,7 @@ from pipeline.billing.bill import Bill, bill, expected
 from pipeline.billing.units import asked_in_vain
 from pipeline.billing.usage import NO_DATA, NO_DAY, unused
 from pipeline.cli.bill import show
-from pipeline.runtime import Runtime
+from pipeline.run.context import Runtime
 from tests.billing.record import NO_MOVES, at, record, request, store, unit, units
 from tests.e2e.test_days import refresh, run
 from tests.scripted import ScriptedSma

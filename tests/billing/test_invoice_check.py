@@ -13,8 +13,8 @@ import pytest
 from pipeline.billing.compare import compare, quarters_of
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
 from pipeline.cli.invoice import check_file, month
-from pipeline.errors import UsageError
-from pipeline.runtime import Runtime
+from pipeline.common.errors import UsageError
+from pipeline.run.context import Runtime
 from schemas import Plants, polars_schema
 from tests.billing.record import NO_MOVES, at, request, store, unit, units
 

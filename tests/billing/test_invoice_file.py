@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.billing.invoice_cells import amount
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example-invoice.csv"
 GUID = "62c3cffe-41ac-4f92-8899-06610ee07b05"

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from pipeline.billing import load_prices
-from pipeline.errors import SunledgerError, UsageError
-from pipeline.plan import plan, refuse_beyond
-from pipeline.runtime import Runtime
+from pipeline.billing.backfill_estimate import plan, refuse_beyond
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.run.context import Runtime
 from tests.billing.record import request, store
 from tests.e2e.test_days import fetch, refresh
 from tests.scripted import ScriptedSma

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.billing import PriceList, load_prices
-from pipeline.errors import ConfigurationError
-from pipeline.master import capacity_class
+from pipeline.common.errors import ConfigurationError
+from pipeline.transform.inventory import capacity_class
 
 PRICES = load_prices(None)
 TODAY = dt.date(2026, 11, 1)

@@ -8,10 +8,12 @@ from typing import Any
 
 from polars.testing import assert_frame_equal
 
-from pipeline import steps
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
+from assets.runs import recorded
+from pipeline.extract.fetch import fetch_plants
+from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
+from pipeline.tables.billing_tables import price_list, write_billing_units, write_invoices
+from pipeline.tables.inventory_tables import write_plants
 from schemas import BillingUnits, Invoices
 from tests.billing.record import at, request, store
 from tests.e2e.test_days import refresh
@@ -33,8 +35,8 @@ def list_with(kilowatts: float) -> Callable[[Request], bytes | None]:
 def list_on(runtime: Runtime, sma: ScriptedSma, day: str, kilowatts: float) -> None:
     runtime.now = lambda: at(day)
     sma.special = list_with(kilowatts)  # type: ignore[assignment]
-    steps.fetch_plants(runtime)
-    steps.write_plants(runtime)
+    fetch_plants(runtime)
+    write_plants(runtime)
 
 
 def stored(runtime: Runtime) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def test_a_month_that_is_over_keeps_the_capacity_it_was_billed_with(
     list_on(runtime, sma, "2021-09-30", 15.0)
     store(runtime, request("2021-09-10"), request("2021-10-10"))
     list_on(runtime, sma, "2021-10-19", 90.0)
-    report = steps.write_billing_units(runtime)
+    report = write_billing_units(runtime)
     expected = {
         "2021-09": (Decimal("13.35"), "1-19", 15.0),
         "2021-10": (Decimal("20.10"), "20-99", 90.0),
@@ -58,7 +60,7 @@ def test_a_month_that_is_over_keeps_the_capacity_it_was_billed_with(
     assert stored(runtime) == expected
     assert report.facts["closed_months_changed"] == []
     list_on(runtime, sma, "2021-11-02", 1200.0)
-    report = steps.write_billing_units(runtime)
+    report = write_billing_units(runtime)
     assert (stored(runtime), report.changed) == (expected, False)
 
 
@@ -66,9 +68,9 @@ def test_a_month_that_is_over_and_changes_is_told(new_runtime: New, sma: Scripte
     runtime = new_runtime()
     list_on(runtime, sma, "2021-10-19", 50.0)
     store(runtime, request("2021-09-10"), request("2021-10-10"))
-    steps.write_billing_units(runtime)
+    write_billing_units(runtime)
     store(runtime, request("2021-09-11", plant_id="12"))
-    report = steps.write_billing_units(runtime)
+    report = write_billing_units(runtime)
     assert report.facts["closed_months_changed"] == ["2021-09: 1 PU, 16.50 EUR before, 2 PU, 16.50 EUR now"]
     assert report.facts["unpriced"] == 1
 
@@ -79,13 +81,13 @@ def test_another_zone_moves_requests_and_leaves_no_month_behind(
     runtime = new_runtime()
     list_on(runtime, sma, "2021-10-19", 50.0)
     store(runtime, request("2021-09-30T23:00:00"))
-    steps.write_billing_units(runtime)
+    write_billing_units(runtime)
     assert list(stored(runtime)) == ["2021-09"]
     published = Path("pipeline/billing/prices.toml").resolve().read_text()
     own = tmp_path / "prices.toml"
     own.write_text(published.replace('"UTC"', '"Europe/Berlin"'))
     runtime.settings = runtime.settings.model_copy(update={"prices": own})
-    steps.write_billing_units(runtime)
+    write_billing_units(runtime)
     assert list(stored(runtime)) == ["2021-10"]
 
 
@@ -93,7 +95,7 @@ def test_the_same_requests_commit_nothing(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)
     store(runtime, request("2021-10-10"))
-    for step in (steps.write_billing_units, steps.write_invoices):
+    for step in (write_billing_units, write_invoices):
         assert step(runtime).changed
         assert not step(runtime).changed
 
@@ -116,8 +118,8 @@ def test_publishing_counts_what_was_asked_and_shows_it(new_runtime: New) -> None
 
 def test_without_requests_both_tables_are_empty(new_runtime: New) -> None:
     runtime = new_runtime()
-    assert steps.write_billing_units(runtime).rows == 0
-    assert steps.write_invoices(runtime).rows == 0
+    assert write_billing_units(runtime).rows == 0
+    assert write_invoices(runtime).rows == 0
     assert runtime.lake.scan(Invoices).collect().height == 0
 
 
@@ -127,8 +129,8 @@ def test_a_price_list_that_cannot_be_read_costs_no_energy_and_no_known_fee(
     runtime = new_runtime()
     list_on(runtime, sma, "2021-10-19", 50.0)
     store(runtime, request("2021-10-10"))
-    steps.write_billing_units(runtime)
-    steps.write_invoices(runtime)
+    write_billing_units(runtime)
+    write_invoices(runtime)
     known, invoiced = (runtime.lake.scan(model).collect() for model in (BillingUnits, Invoices))
     store(runtime, request("2021-10-11"), request("2021-10-11", plant_id="12"))
     runtime.settings = runtime.settings.model_copy(update={"prices": tmp_path / "nowhere.toml"})
@@ -143,7 +145,7 @@ def test_a_price_list_that_cannot_be_read_costs_no_energy_and_no_known_fee(
         fee = known["fee_eur"].item()
         assert units.fetchall() == [("11", 2, fee, "priced"), ("12", 1, None, "no_price_list")]
         assert_frame_equal(db.sql("FROM invoices").pl(), invoiced)
-    found = steps.price_list(runtime)
+    found = price_list(runtime)
     assert (found.passed, found.severe) == (False, True)
 
 
@@ -153,8 +155,8 @@ def test_a_mended_price_list_prices_what_waited(new_runtime: New, tmp_path: Path
     store(runtime, request("2021-10-10"))
     mended = runtime.settings
     runtime.settings = mended.model_copy(update={"prices": tmp_path / "nowhere.toml"})
-    assert not steps.write_billing_units(runtime).facts["price_list_is_read"]
+    assert not write_billing_units(runtime).facts["price_list_is_read"]
     runtime.settings = mended
-    assert steps.price_list(runtime).passed
-    assert steps.write_billing_units(runtime).facts["price_list_is_read"]
+    assert price_list(runtime).passed
+    assert write_billing_units(runtime).facts["price_list_is_read"]
     assert runtime.lake.scan(BillingUnits).collect()["pricing"].to_list() == ["priced"]

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pipeline.request_log import RequestLog
-from pipeline.sma.budget import Budget, SharedBudget
-from pipeline.sma.budget_store import FileStore, Moment, Store
+from pipeline.run.request_log import RequestLog
+from pipeline.sma.budget.file_store import FileStore, Moment, Store
+from pipeline.sma.budget.redis_store import RedisStore
+from pipeline.sma.budget.shared_budget import Budget, SharedBudget
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
-from pipeline.sma.redis_store import RedisStore
+from pipeline.sma.http.attempt_log import Try
 from pipeline.sma.requests import Answer, Request
-from pipeline.sma.tries import Try
 from tests.budget.conftest import settings_for
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.settings import Settings, load_settings
-from pipeline.sma.budget_store import Moment
+from pipeline.common.settings import Settings, load_settings
+from pipeline.sma.budget.file_store import Moment
 from pipeline.sma.clock import Clock
 from sandbox.options import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import SunledgerError
-from pipeline.request_log import RequestLog
-from pipeline.sma.budget import Budget
-from pipeline.sma.budget_store import FileStore
+from pipeline.common.errors import SunledgerError
+from pipeline.run.request_log import RequestLog
+from pipeline.sma.budget.file_store import FileStore
+from pipeline.sma.budget.shared_budget import Budget
 from schemas import ApiRequests
 from tests.budget.conftest import ROOT, FakeTime, Sandbox
 from warehouse.lake import Lake

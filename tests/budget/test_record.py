@@ -7,13 +7,14 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.errors import SunledgerError
-from pipeline.request_log import RequestLog
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_devices, fetch_plants
+from pipeline.run.context import Runtime
+from pipeline.run.request_log import RequestLog
+from pipeline.sma.http.attempt_log import Try, service
 from pipeline.sma.requests import Request
-from pipeline.sma.tries import Try, service
+from pipeline.tables.inventory_tables import write_plants
 from schemas import ApiRequests, Plants
 from tests.budget.conftest import Sandbox
 from warehouse.lake import Lake
@@ -40,9 +41,9 @@ def stored(lake: Lake) -> pl.DataFrame:
 @pytest.mark.parametrize("sandbox", [(None, 300.0, False)], indirect=True)
 def test_a_run_records_exactly_what_the_sandbox_was_asked(settings: Settings, sandbox: Sandbox) -> None:
     with Runtime(settings) as runtime:
-        steps.fetch_plants(runtime)
-        steps.write_plants(runtime)
-        steps.fetch_devices(runtime)
+        fetch_plants(runtime)
+        write_plants(runtime)
+        fetch_devices(runtime)
         sent = runtime.session.requests_sent
     seen = sandbox.counts()["paths"]
     rows = stored(runtime.lake)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from pipeline.errors import ConfigurationError, SunledgerError
-from pipeline.settings import load_settings
-from pipeline.sma.budget import Budget, SharedBudget, shared_budget
-from pipeline.sma.budget_store import Moment, State
-from pipeline.sma.redis_store import FAULT_WAITS_S, KEPT_MS, KEY_PREFIX, RedisStore, shown
+from pipeline.common.errors import ConfigurationError, SunledgerError
+from pipeline.common.settings import load_settings
+from pipeline.sma.budget.file_store import Moment, State
+from pipeline.sma.budget.redis_store import FAULT_WAITS_S, KEPT_MS, KEY_PREFIX, RedisStore, shown
+from pipeline.sma.budget.shared_budget import Budget, SharedBudget, shared_budget
 from tests.budget.conftest import FakeTime, Sandbox
 from tests.budget.redis_server import RedisServer, needs_redis, redis_server
 from tests.budget.test_processes import BUDGET, WINDOW_S, WORK_S, begin, outcome, start, utilisation

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sma.budget import Budget, SharedBudget
-from pipeline.sma.budget_store import FileStore, Moment, State
+from pipeline.sma.budget.file_store import FileStore, Moment, State
+from pipeline.sma.budget.shared_budget import Budget, SharedBudget
 from tests.budget.conftest import FakeTime
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import PermanentError
-from pipeline.settings import load_settings
+from pipeline.common.errors import PermanentError
+from pipeline.common.settings import load_settings
 from pipeline.sma.client import SmaClient
+from pipeline.sma.http.attempt_log import Try
 from pipeline.sma.requests import Answer, Request
-from pipeline.sma.tries import Try
 from tests.budget.conftest import FakeTime
 from tests.sma.conftest import ScriptedServer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import settings_docs
+from pipeline.common import settings_docs
 from sandbox.launch import SandboxAddress, running
 
 PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]

@@ -11,13 +11,19 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipeline import steps
 from pipeline.cli.commands import app
-from pipeline.errors import UsageError
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from pipeline.common.errors import UsageError
+from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_set
+from pipeline.extract.vendor_energies import fetch_energy_months
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
-from pipeline.steps.closing import NotClosableError
+from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
+from pipeline.tables.month_close import NotClosableError, closed_months_hold
 from schemas import Adjustments, EnergyDaily, Plants, RawEnergyBalance
 from tests.e2e.test_days import run
 from tests.scripted import NOW, ScriptedSma, compact, rows
@@ -37,7 +43,7 @@ def lake(new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: py
     for plant in listed["plants"]:
         plant["installation"]["startUpUtc"] = "2021-09-28T14:00:00"
     sma.special = lambda request: compact(listed) if request.endpoint == "plants" else None
-    for place in ("pipeline.runs.recorded", "pipeline.cli.reconcile.recorded"):
+    for place in ("assets.runs.recorded", "pipeline.cli.reconcile.recorded"):
         monkeypatch.setattr(place, publishing)
     monkeypatch.setenv("SUNLEDGER_HOME", str(settings.home))
     monkeypatch.setenv("SMA_TIME_BASIS", settings.sma_time_basis)
@@ -89,10 +95,10 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     # A day of it is read again and differs: the closed figure stays, and the difference is told wherever one looks.
     sma.watts[PLANT, str(LAST)] = 2000.0
     runtime = run(new_runtime(), LAST)
-    finding = steps.closed_months_hold(runtime)
+    finding = closed_months_hold(runtime)
     assert (finding.passed, MONTH in finding.text) == (False, True)
     assert finding.facts["pv_adjustment_kwh"] == pytest.approx(24.0)
-    report = steps.write_energy_monthly(runtime)
+    report = write_energy_monthly(runtime)
     assert report.facts["closed_months_changed"] == [f"{MONTH}: 1 plant, PV generation +24.000 kWh"]
     assert typed("publish").exit_code == 0
     assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, 24.0), (QUIET, 48.0, True, None)]
@@ -117,9 +123,9 @@ WHERE month = DATE '{MONTH}-01' GROUP BY ALL ORDER BY ALL
 def add_up(runtime: Runtime, *days: dt.date) -> None:
     """The figures and hours of the days, and all that months are made of."""
     for day in days:
-        steps.write_kpi_daily(runtime, day)
-        steps.write_energy_hourly(runtime, day)
-    for step in (steps.write_energy_monthly, steps.write_kpi_monthly, steps.write_profile_monthly):
+        write_kpi_daily(runtime, day)
+        write_energy_hourly(runtime, day)
+    for step in (write_energy_monthly, write_kpi_monthly, write_profile_monthly):
         step(runtime)
 
 
@@ -148,8 +154,8 @@ def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
     assert typed("close", MONTH, "--anyway").exit_code == 0
     assert published(settings, MONTH_SHEET) == [(PLANT, 24.0, True, None), (QUIET, 24.0, True, None)]
     # The day that was lacking is then a difference like any other.
-    steps.write_energy_daily(lake, FIRST)
-    steps.write_energy_monthly(lake)
+    write_energy_daily(lake, FIRST)
+    write_energy_monthly(lake)
     assert set(lake.lake.scan(Adjustments).collect()["difference_kwh"].round(9)) == {24.0}
     for month, why in (("2021-08", "holds no energy"), ("2021-13", "write it as YYYY-MM")):
         assert why in str(typed("close", month).exception)
@@ -175,7 +181,7 @@ def test_an_incomplete_month_says_what_it_lacks_and_is_closed_only_anyway(
     sma.answered_at = later = dt.datetime(2022, 1, 5, 12, tzinfo=dt.UTC)
     asking = new_runtime(again=False)
     asking.now = lambda: later
-    steps.fetch_energy_months(asking, dt.date(2021, 9, 1))
+    fetch_energy_months(asking, dt.date(2021, 9, 1))
 
     refused = typed("close", MONTH)
     assert isinstance(refused.exception, NotClosableError)
@@ -222,15 +228,15 @@ def test_what_a_plant_that_moved_after_the_closing_changed_stands_beside_its_clo
     plants = lake.lake.scan(Plants).collect()
     new = plants.filter(plant_id=PLANT).with_columns(plant_id=pl.lit("99"), migrated_from=pl.lit(PLANT))
     lake.lake.replace(Plants, {}, [pl.concat([plants, new]).sort("plant_id")])
-    steps.write_energy_monthly(lake)
+    write_energy_monthly(lake)
     # To move alone changes nothing.
     assert lake.lake.scan(Adjustments).collect().height == 0
     sma.watts[PLANT, str(LAST)] = 500.0
-    for _ in steps.fetch_set(new_runtime(), steps.BALANCE, [LAST]):
+    for _ in fetch_set(new_runtime(), BALANCE, [LAST]):
         pass
-    steps.write_intervals(lake, steps.BALANCE, LAST)
-    steps.write_energy_daily(lake, LAST)
-    steps.write_energy_monthly(lake)
+    write_intervals(lake, BALANCE, LAST)
+    write_energy_daily(lake, LAST)
+    write_energy_monthly(lake)
     assert typed("publish").exit_code == 0
     assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, -12.0), (QUIET, 48.0, True, None)]
 

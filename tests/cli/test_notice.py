@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.cli.commands import _tell_unknown
-from pipeline.runtime import Runtime
+from pipeline.run.context import Runtime
 
 
 def test_unknown_fields_are_one_line_for_each_table(

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from pipeline.cli.sql import save, show
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from warehouse.publish import NotPublishedError
 
 

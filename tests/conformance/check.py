@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipeline.daily import summarize_day
-from pipeline.transform import Account, SetTransform
+from pipeline.transform.daily import summarize_day
+from pipeline.transform.intervals import Account, SetTransform
 from schemas import EnergyBalanceIntervals, RawAnswers, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from tests.conformance.draw import RESOLUTIONS

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.core import oracle
+from tests.transform import oracle
 
 SEED = 20251026
 RESOLUTIONS = {

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.conformance.draw import FIELDS, RESOLUTIONS, Case
-from tests.core import oracle
+from tests.transform import oracle
 
 NAMES = {
     "pvGeneration": "pv_generation",

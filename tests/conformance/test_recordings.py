@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tests.conformance import check
-from tests.core import oracle
+from tests.transform import oracle
 
 FOLDER = Path(__file__).parents[2] / "sandbox" / "recordings"
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.daily import summarize_months
+from pipeline.transform.daily import summarize_months
 from schemas.quantities import ENERGY_BALANCE
 from tests.conformance import check, files
 from tests.conformance.draw import RESOLUTIONS, TOPICS, Case, Topic, cases

@@ -12,9 +12,13 @@ from typing import Any
 import httpx
 import polars as pl
 
-from pipeline import steps
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
+from pipeline.common.settings import load_settings
+from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
+from pipeline.tables.energy_tables import write_energy_daily
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from sandbox.faults.catalogue import KINDS, Kind, Stage
 from sandbox.launch import SandboxAddress, running
 from schemas import EnergyDaily, Plants, Quarantine, RawEnergyBalance
@@ -72,18 +76,18 @@ def _days(
     settings = load_settings(env_file=None, home=home, **(given | {"sma_time_basis": "plant_local"}))
     found = []
     with Runtime(settings) as runtime:
-        for step in (steps.fetch_plants, steps.write_plants, steps.fetch_devices, steps.write_devices):
+        for step in (fetch_plants, write_plants, fetch_devices, write_devices):
             step(runtime)
-        steps.fetch_measurement_sets(runtime)
-        steps.write_measurement_sets(runtime)
+        fetch_measurement_sets(runtime)
+        write_measurement_sets(runtime)
         assert _PLANT in set(runtime.lake.scan(Plants).collect()["plant_id"])
         for number in range(count):
             day = FIRST + dt.timedelta(days=number)
             before(number)
-            for _ in steps.fetch_set(runtime, steps.BALANCE, [day]):
+            for _ in fetch_set(runtime, BALANCE, [day]):
                 pass
-            steps.write_intervals(runtime, steps.BALANCE, day)
-            steps.write_energy_daily(runtime, day)
+            write_intervals(runtime, BALANCE, day)
+            write_energy_daily(runtime, day)
             found.append(_row(runtime, day))
     return found
 

@@ -7,8 +7,8 @@ import itertools
 import sys
 from pathlib import Path
 
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
+from pipeline.common.settings import load_settings
+from pipeline.run.context import Runtime
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
 

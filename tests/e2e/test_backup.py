@@ -8,12 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline.backup import back_up, restore
-from pipeline.errors import SunledgerError, UsageError
-from pipeline.instance import open_dagster
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from assets.dagster_home import open_dagster
+from assets.runs import recorded
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.settings import Settings
+from pipeline.ops.backup import back_up, restore
+from pipeline.run.context import Runtime
 from schemas import EnergyDaily
 from tests.e2e.test_days import MONDAY, run
 from warehouse.lake import Lake

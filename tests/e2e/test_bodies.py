@@ -6,12 +6,15 @@ from functools import partial
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed
+from pipeline.run.sets import BALANCE
+from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
-from pipeline.sma.session import SmaSession
+from pipeline.tables.interval_tables import write_intervals
 from schemas import EnergyBalanceIntervals, Quarantine, RawEnergyBalance
 from tests.e2e.test_days import refresh
 from tests.sandbox.conftest import NOW, Serve, Served, serve  # noqa: F401 - a fixture
@@ -55,12 +58,12 @@ def runtime(box: Served, settings: Settings) -> Runtime:
 def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: Runtime, box: Served) -> None:
     with runtime:
         refresh(runtime)
-        plants = steps.base.listed(runtime)["plant_id"].to_list()
+        plants = listed(runtime)["plant_id"].to_list()
         broken = dict(zip(plants, BROKEN, strict=False))
         faults = [f"{fault},plants={plant},path=EnergyBalance" for plant, fault in broken.items()]
         box.http.put("/_control/faults", json={"faults": faults}).raise_for_status()
-        list(steps.fetch_set(runtime, steps.BALANCE, [DAY]))
-        steps.write_intervals(runtime, steps.BALANCE, DAY)
+        list(fetch_set(runtime, BALANCE, [DAY]))
+        write_intervals(runtime, BALANCE, DAY)
     aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date") == DAY).collect()
     told = dict(aside.select("plant_id", "detail").rows())
     assert set(told) == set(broken)
@@ -78,9 +81,9 @@ def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: Runtime, box: Ser
     with runtime:
         refresh(runtime)
         box.http.put("/_control/faults", json={"faults": ["unknown_fields"]}).raise_for_status()
-        list(steps.fetch_set(runtime, steps.BALANCE, days))
+        list(fetch_set(runtime, BALANCE, days))
         for day in days:
-            steps.write_intervals(runtime, steps.BALANCE, day)
+            write_intervals(runtime, BALANCE, day)
     ((table, names),) = runtime.unknown_fields.items()
     assert table == "raw_energy_balance"
     assert names

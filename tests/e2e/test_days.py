@@ -6,9 +6,15 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.errors import SunledgerError, UsageError
-from pipeline.runtime import Runtime
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE, PV
+from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
+from pipeline.tables.incomplete_days import asked_otherwise
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.log_tables import write_logs
 from schemas import (
     DeviceEnergyDaily,
     EnergyBalanceIntervals,
@@ -39,32 +45,32 @@ DAY_TABLES: list[type[Table]] = [
 
 def refresh(runtime: Runtime) -> None:
     for step in (
-        steps.fetch_plants,
-        steps.write_plants,
-        steps.fetch_devices,
-        steps.write_devices,
-        steps.fetch_measurement_sets,
-        steps.write_measurement_sets,
+        fetch_plants,
+        write_plants,
+        fetch_devices,
+        write_devices,
+        fetch_measurement_sets,
+        write_measurement_sets,
     ):
         step(runtime)
 
 
 def fetch(runtime: Runtime, *days: dt.date) -> None:
     for reports in (
-        steps.fetch_set(runtime, steps.BALANCE, days),
-        steps.fetch_set(runtime, steps.PV, days),
-        steps.fetch_logs(runtime, days),
+        fetch_set(runtime, BALANCE, days),
+        fetch_set(runtime, PV, days),
+        fetch_logs(runtime, days),
     ):
         assert [day for day, _ in reports] == sorted(days)
 
 
 def build(runtime: Runtime, day: dt.date) -> None:
-    steps.write_intervals(runtime, steps.BALANCE, day)
-    steps.write_intervals(runtime, steps.PV, day)
-    steps.write_logs(runtime, day)
-    steps.write_energy_daily(runtime, day)
-    steps.write_device_energy_daily(runtime, day)
-    steps.write_energy_monthly(runtime)
+    write_intervals(runtime, BALANCE, day)
+    write_intervals(runtime, PV, day)
+    write_logs(runtime, day)
+    write_energy_daily(runtime, day)
+    write_device_energy_daily(runtime, day)
+    write_energy_monthly(runtime)
 
 
 def run(runtime: Runtime, *days: dt.date) -> Runtime:
@@ -123,11 +129,11 @@ def test_a_rebuild_from_raw_calls_no_api(new_runtime: New, sma: ScriptedSma) -> 
 
 def test_days_that_were_asked_for_with_another_time_basis_are_counted(new_runtime: New) -> None:
     runtime = run(new_runtime(), MONDAY, TUESDAY)
-    assert steps.asked_otherwise(runtime, MONDAY, TUESDAY) == 0
+    assert asked_otherwise(runtime, MONDAY, TUESDAY) == 0
     other = "utc" if runtime.settings.sma_time_basis == "plant_local" else "plant_local"
     runtime.settings = runtime.settings.model_copy(update={"sma_time_basis": other})
-    assert steps.asked_otherwise(runtime, MONDAY, TUESDAY) == 2
-    assert steps.asked_otherwise(runtime, TUESDAY, TUESDAY) == 1
+    assert asked_otherwise(runtime, MONDAY, TUESDAY) == 2
+    assert asked_otherwise(runtime, TUESDAY, TUESDAY) == 1
 
 
 def test_a_silent_plant_is_missing_and_not_zero(new_runtime: New, sma: ScriptedSma) -> None:
@@ -177,7 +183,7 @@ def test_when_nothing_is_answered_the_step_fails(new_runtime: New, sma: Scripted
     before = versions(runtime)
     sma.broken |= {"11", "12"}
     with pytest.raises(SunledgerError, match=r"None of 2 requests was answered.*503"):
-        list(steps.fetch_set(runtime, steps.BALANCE, [MONDAY]))
+        list(fetch_set(runtime, BALANCE, [MONDAY]))
     assert versions(runtime) == before
 
 
@@ -190,18 +196,18 @@ def test_a_run_of_one_plant_leaves_the_others_alone(new_runtime: New, sma: Scrip
 
 def test_an_unknown_plant_is_wrong_usage(new_runtime: New) -> None:
     runtime = new_runtime("99")
-    steps.fetch_plants(runtime)
-    steps.write_plants(runtime)
+    fetch_plants(runtime)
+    write_plants(runtime)
     with pytest.raises(UsageError, match="Plant 99 is not in SMA's list of 2 plants"):
-        steps.fetch_devices(runtime)
+        fetch_devices(runtime)
 
 
 def test_an_empty_list_of_plants_says_what_to_do(new_runtime: New, sma: ScriptedSma) -> None:
     sma.lists = []
     runtime = new_runtime()
-    steps.fetch_plants(runtime)
+    fetch_plants(runtime)
     with pytest.raises(SunledgerError, match=r"no plant owner has consented"):
-        steps.write_plants(runtime)
+        write_plants(runtime)
 
 
 def test_a_plant_that_is_listed_no_more_stays_known_and_is_not_asked(

@@ -17,7 +17,8 @@ import pytest
 from pipeline.cli.demo import MELBOURNE, NETHERLANDS
 from pipeline.cli.invoice import check_file
 from pipeline.cli.sql import save
-from pipeline.steps import BALANCE, intervals_as_read
+from pipeline.run.sets import BALANCE
+from pipeline.tables.interval_tables import intervals_as_read
 from schemas import TABLES, Table, storage
 from warehouse.lake import Lake
 from warehouse.publish import connect

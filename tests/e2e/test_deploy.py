@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.instance import CONFIGURATION
-from pipeline.settings import load_settings
+from assets.dagster_home import CONFIGURATION
+from pipeline.common.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

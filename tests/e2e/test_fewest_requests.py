@@ -7,10 +7,14 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.errors import TransientError
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from pipeline.common.errors import TransientError
+from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
+from pipeline.tables.energy_tables import write_energy_daily
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.log_tables import write_logs
 from schemas import EnergyDaily, RawEnergyBalance, RawLogs
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
 from tests.scripted import NOW, ScriptedSma
@@ -105,7 +109,7 @@ def test_a_day_that_can_grow_is_read_again_after_its_portal_s_delay(
     fetch(runtime, TODAY)
     for minutes, asked in ((9, set()), (11, {"11"}), (121, {"11", CLASSIC})):
         sma.asked.clear()
-        list(steps.fetch_set(later(new_runtime(again=False), minutes=minutes), steps.BALANCE, [TODAY]))
+        list(fetch_set(later(new_runtime(again=False), minutes=minutes), BALANCE, [TODAY]))
         assert {request.plant_id for request in sma.asked} == asked
 
 
@@ -119,7 +123,7 @@ def test_the_professional_package_of_a_plant_shortens_its_delay(
     sma.asked.clear()
     after = later(new_runtime(again=False), minutes=16)
     after.settings = settings.model_copy(update={"professional_plants": frozenset({CLASSIC})})
-    list(steps.fetch_set(after, steps.BALANCE, [TODAY]))
+    list(fetch_set(after, BALANCE, [TODAY]))
     assert len(sma.asked) == 1
 
 
@@ -145,10 +149,10 @@ def test_another_time_basis_asks_for_what_it_lacks(
     sma.asked.clear()
     runtime = new_runtime(again=False)
     runtime.settings = settings.model_copy(update={"sma_time_basis": "utc"})
-    list(steps.fetch_set(runtime, steps.BALANCE, [TUESDAY]))
+    list(fetch_set(runtime, BALANCE, [TUESDAY]))
     assert {request.period for request in sma.asked} == {"Week"}
-    steps.write_intervals(runtime, steps.BALANCE, TUESDAY)
-    steps.write_energy_daily(runtime, TUESDAY)
+    write_intervals(runtime, BALANCE, TUESDAY)
+    write_energy_daily(runtime, TUESDAY)
     assert energy(runtime)["11", 5] == pytest.approx(24.0)
 
 
@@ -181,4 +185,4 @@ def test_a_week_of_logs_is_stored_by_the_day(new_runtime: New, sma: ScriptedSma)
     stored = runtime.lake.scan(RawLogs).filter(pl.col("plant_id") == "11").collect()
     assert stored["local_date"].to_list() == WEEK
     for day in WEEK:
-        assert steps.write_logs(runtime, day).rows == 2
+        assert write_logs(runtime, day).rows == 2

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.runtime import Runtime
+from pipeline.run.context import Runtime
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly
 from schemas import EnergyDaily, EnergyHourly, Plants, ProfileMonthly
 from tests.e2e.test_days import MONDAY, TUESDAY, run
 from tests.scripted import ScriptedSma
@@ -23,7 +23,7 @@ def by_plant(runtime: Runtime, model: type[EnergyDaily | EnergyHourly | ProfileM
 
 def test_days_without_hours_are_caught_up_once(new_runtime: New) -> None:
     runtime = run(new_runtime(), MONDAY, TUESDAY)
-    report = steps.write_profile_monthly(runtime)
+    report = write_profile_monthly(runtime)
     assert report.facts == {"days_caught_up": 2, "months_made": 1}
     assert report.changed
     days = by_plant(runtime, EnergyDaily)
@@ -31,7 +31,7 @@ def test_days_without_hours_are_caught_up_once(new_runtime: New) -> None:
     assert by_plant(runtime, ProfileMonthly) == pytest.approx(days)
     assert runtime.lake.scan(ProfileMonthly).collect()["n_days"].unique().to_list() == [2]
 
-    again = steps.write_profile_monthly(runtime)
+    again = write_profile_monthly(runtime)
     assert again.facts == {"days_caught_up": 0, "months_made": 0}
     assert not again.changed
 
@@ -40,28 +40,28 @@ def test_the_same_hours_commit_nothing_and_an_average_day_follows_other_ones(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
     runtime = run(new_runtime(), MONDAY)
-    assert steps.write_energy_hourly(runtime, MONDAY).changed
-    assert not steps.write_energy_hourly(runtime, MONDAY).changed
-    steps.write_profile_monthly(runtime)
+    assert write_energy_hourly(runtime, MONDAY).changed
+    assert not write_energy_hourly(runtime, MONDAY).changed
+    write_profile_monthly(runtime)
     before = by_plant(runtime, ProfileMonthly)["11"]
     sma.watts["11", str(MONDAY)] = 2000.0
     runtime = run(new_runtime(), MONDAY)
-    steps.write_energy_hourly(runtime, MONDAY)
-    assert steps.write_profile_monthly(runtime).facts["months_made"] == 1
+    write_energy_hourly(runtime, MONDAY)
+    assert write_profile_monthly(runtime).facts["months_made"] == 1
     assert by_plant(runtime, ProfileMonthly)["11"] == pytest.approx(2 * before)
 
 
 def test_a_plant_that_moved_has_its_hours_under_its_newest_id(new_runtime: New) -> None:
     runtime = run(new_runtime(), MONDAY)
-    steps.write_profile_monthly(runtime)
+    write_profile_monthly(runtime)
     days = by_plant(runtime, EnergyHourly)
     plants = runtime.lake.scan(Plants).collect()
     new = plants.filter(plant_id="11").with_columns(
         plant_id=pl.lit("99"), migrated_from=pl.lit("11"), first_seen=pl.lit(dt.date(2021, 10, 9))
     )
     runtime.lake.replace(Plants, {}, [pl.concat([plants, new]).sort("plant_id")])
-    assert steps.write_profile_monthly(runtime).facts == {"days_caught_up": 1, "months_made": 1}
+    assert write_profile_monthly(runtime).facts == {"days_caught_up": 1, "months_made": 1}
     days["99"] = days.pop("11")
     assert by_plant(runtime, EnergyHourly) == days
     assert by_plant(runtime, ProfileMonthly) == pytest.approx(days)
-    assert steps.write_profile_monthly(runtime).facts["days_caught_up"] == 0
+    assert write_profile_monthly(runtime).facts["days_caught_up"] == 0

@@ -10,13 +10,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings, load_settings
+from pipeline.common.local_time import local_day
+from pipeline.common.settings import Settings, load_settings
+from pipeline.extract.consents import concern
+from pipeline.run.context import Runtime
+from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
-from pipeline.sma.session import SmaSession
-from pipeline.timebase import local_day
 from sandbox.launch import SandboxAddress, running
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, EnergyMonthly, Plants
 from tests.e2e.test_days import build, fetch, refresh
@@ -97,7 +97,7 @@ def test_a_backfill_over_the_move_has_neither_gap_nor_double(
         plants.filter(pl.col("plant_id") == new).select("timezone", "migrated_from").rows()
     )
     assert before_the_move == old
-    assert steps.concern(after) is None
+    assert concern(after) is None
     assert not [m for m in after.missing if m.plant_id == old]
 
     days = lake.scan(EnergyDaily).sort("local_date").collect()

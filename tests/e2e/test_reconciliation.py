@@ -6,12 +6,22 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline import steps
 from pipeline.billing import load_prices
-from pipeline.errors import UsageError
-from pipeline.plan import plan
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
+from pipeline.billing.backfill_estimate import plan
+from pipeline.common.errors import UsageError
+from pipeline.common.settings import load_settings
+from pipeline.extract.fetch import fetch_set
+from pipeline.extract.vendor_energies import (
+    fetch_energy_months,
+    fetch_energy_years,
+    fetch_past_years,
+    month_requests,
+)
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE, VALUES
+from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from sandbox.launch import running
 from schemas import (
     EnergyDaily,
@@ -38,20 +48,20 @@ def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
         chosen = load_settings(env_file=None, home=home, **(given | settings))
         with Runtime(chosen, now=lambda: NOW) as runtime:
             refresh(runtime)
-            for _ in steps.fetch_set(runtime, steps.BALANCE, DAYS):
+            for _ in fetch_set(runtime, BALANCE, DAYS):
                 pass
             for day in DAYS:
-                steps.write_intervals(runtime, steps.BALANCE, day)
-                steps.write_energy_daily(runtime, day)
+                write_intervals(runtime, BALANCE, day)
+                write_energy_daily(runtime, day)
             before = runtime.lake.scan(EnergyDaily).collect()
-            plants = len(steps.month_requests(runtime, MONTH))
+            plants = len(month_requests(runtime, MONTH))
             assert plants >= 2
-            report = steps.fetch_energy_months(runtime, MONTH)
+            report = fetch_energy_months(runtime, MONTH)
             assert report.facts["requests"] == plants
             # What is stored and final is not asked for again.
-            assert steps.month_requests(runtime, MONTH) == []
-            steps.write_reconciliation(runtime)
-            assert not steps.write_reconciliation(runtime).changed
+            assert month_requests(runtime, MONTH) == []
+            write_reconciliation(runtime)
+            assert not write_reconciliation(runtime).changed
             # A difference is shown, and never repaired.
             assert runtime.lake.scan(EnergyDaily).collect().equals(before)
             assert (
@@ -115,7 +125,7 @@ def test_a_spike_agrees_with_sma_because_it_is_set_aside_and_shows_where_it_is_n
 def test_a_running_month_is_refused(tmp_path: Path) -> None:
     runtime = Runtime(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
     with pytest.raises(UsageError, match="2025-07 is not over"):
-        steps.fetch_energy_months(runtime, dt.date(2025, 7, 1))
+        fetch_energy_months(runtime, dt.date(2025, 7, 1))
 
 
 @pytest.mark.long
@@ -131,25 +141,25 @@ def test_energy_values_and_the_year_stand_beside_what_was_measured(tmp_path: Pat
             refresh(runtime)
             counted = plan(runtime, DAYS[0], DAYS[-1], load_prices(None))
             asked = dict.fromkeys(counted.requests, 0)
-            for source in (steps.BALANCE, steps.VALUES):
-                for _, report in steps.fetch_set(runtime, source, DAYS):
+            for source in (BALANCE, VALUES):
+                for _, report in fetch_set(runtime, source, DAYS):
                     asked[storage(source.raw).table] = report.facts["requests"]
                 for day in DAYS:
-                    steps.write_intervals(runtime, source, day)
-            plants = len(steps.month_requests(runtime, MONTH))
+                    write_intervals(runtime, source, day)
+            plants = len(month_requests(runtime, MONTH))
             # A day of energies is a request of its own, of power a week is one; months and years one a plant.
             assert asked["raw_energy_balance"] == counted.requests["raw_energy_balance"] == plants
             assert counted.requests["raw_energy_values"] == len(DAYS) * plants
             assert counted.reconciling == {"months": plants, "years": plants}
             for day in DAYS:
-                steps.write_energy_daily(runtime, day)
-            steps.write_energy_monthly(runtime)
-            assert steps.fetch_energy_months(runtime, MONTH).facts["requests"] == plants
-            assert steps.fetch_past_years(runtime).facts["requests"] == plants
-            assert steps.fetch_past_years(runtime).facts["requests"] == 0
-            steps.write_reconciliation(runtime)
-            steps.write_reconciliation_yearly(runtime)
-            assert not steps.write_reconciliation_yearly(runtime).changed
+                write_energy_daily(runtime, day)
+            write_energy_monthly(runtime)
+            assert fetch_energy_months(runtime, MONTH).facts["requests"] == plants
+            assert fetch_past_years(runtime).facts["requests"] == plants
+            assert fetch_past_years(runtime).facts["requests"] == 0
+            write_reconciliation(runtime)
+            write_reconciliation_yearly(runtime)
+            assert not write_reconciliation_yearly(runtime).changed
             days = pv(runtime.lake.scan(Reconciliation).collect())
             months = runtime.lake.scan(ReconciliationYearly).filter(pl.col("quantity") == PV).collect()
             values = runtime.lake.scan(EnergyValueIntervals).collect()
@@ -173,6 +183,6 @@ def test_energy_values_and_the_year_stand_beside_what_was_measured(tmp_path: Pat
 def test_a_running_year_is_refused(tmp_path: Path) -> None:
     runtime = Runtime(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
     with pytest.raises(UsageError, match="2025 is not over"):
-        steps.fetch_energy_years(runtime, dt.date(2025, 1, 1))
+        fetch_energy_years(runtime, dt.date(2025, 1, 1))
     # Years are asked for by themselves only where a setting says so.
-    assert steps.fetch_past_years(runtime).facts["requests"] == 0
+    assert fetch_past_years(runtime).facts["requests"] == 0

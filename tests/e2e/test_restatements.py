@@ -8,11 +8,12 @@ import polars as pl
 import polars.selectors as cs
 import pytest
 
-from pipeline import steps
-from pipeline.errors import SunledgerError
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
+from pipeline.tables.energy_tables import write_energy_monthly
+from pipeline.tables.month_close import close_month, closed_months_hold, closed_overview, open_month
 from schemas import (
     Adjustments,
     EnergyBalanceIntervals,
@@ -180,7 +181,7 @@ def test_a_closed_month_keeps_its_figures_and_books_the_difference(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
     runtime = end_of_month(new_runtime(), sma)
-    assert steps.close_month(runtime, MONTH) == 2
+    assert close_month(runtime, MONTH) == 2
     sma.watts["11", "2021-10-31"] = 2000.0
     runtime = later(new_runtime())
     fetch(runtime, END)
@@ -190,33 +191,33 @@ def test_a_closed_month_keeps_its_figures_and_books_the_difference(
     assert months(runtime) == [48.0]
     (booked,) = runtime.lake.scan(Adjustments).with_columns(cs.float().round(9)).collect().to_dicts()
     assert (booked["plant_id"], booked["closed_kwh"], booked["now_kwh"]) == ("11", 48.0, 72.0)
-    finding = steps.closed_months_hold(runtime)
+    finding = closed_months_hold(runtime)
     assert not finding.passed
     assert "2021-10" in finding.text
-    assert steps.closed_overview(runtime)["pv_adjustment_kwh"].round(9).to_list() == [24.0]
+    assert closed_overview(runtime)["pv_adjustment_kwh"].round(9).to_list() == [24.0]
     with pytest.raises(SunledgerError, match="closed already"):
-        steps.close_month(runtime, MONTH)
-    steps.open_month(runtime, MONTH)
-    steps.write_energy_monthly(runtime)
+        close_month(runtime, MONTH)
+    open_month(runtime, MONTH)
+    write_energy_monthly(runtime)
     assert months(runtime) == [72.0]
     assert runtime.lake.scan(Adjustments).collect().height == 0
-    assert steps.closed_months_hold(runtime).passed
+    assert closed_months_hold(runtime).passed
     with pytest.raises(SunledgerError, match="not closed"):
-        steps.open_month(runtime, MONTH)
+        open_month(runtime, MONTH)
 
 
 def test_a_month_that_is_not_over_or_not_final_is_refused(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = run(new_runtime(), MONDAY)
     with pytest.raises(SunledgerError, match="2021-10 is not over"):
-        steps.close_month(runtime, MONTH, anyway=True)
+        close_month(runtime, MONTH, anyway=True)
     with pytest.raises(SunledgerError, match="2021-09 holds no energy"):
-        steps.close_month(runtime, dt.date(2021, 9, 1))
+        close_month(runtime, dt.date(2021, 9, 1))
     runtime.now = lambda: LATER
     with pytest.raises(
         SunledgerError, match=r"60 days that are not final: plant 11 2021-10-01: not_fetched.*--anyway"
     ):
-        steps.close_month(runtime, MONTH)
-    assert steps.close_month(runtime, MONTH, anyway=True) == 2
+        close_month(runtime, MONTH)
+    assert close_month(runtime, MONTH, anyway=True) == 2
 
 
 def later(runtime: Runtime) -> Runtime:

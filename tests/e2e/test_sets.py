@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.errors import TransientError, UsageError
-from pipeline.plan import wanted
-from pipeline.runtime import Runtime
-from pipeline.settings import Settings, load_settings
+from pipeline.billing.backfill_estimate import wanted
+from pipeline.common.errors import TransientError, UsageError
+from pipeline.common.settings import Settings, load_settings
+from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import SETS, SOURCES, check_sets
 from pipeline.sma.requests import Request
+from pipeline.tables.interval_tables import write_intervals, write_other_intervals
+from pipeline.tables.log_tables import write_log_messages, write_logs
 from sandbox.launch import running
 from schemas import (
     AcIntervals,
@@ -45,17 +48,17 @@ SUMMER = dt.date(2024, 6, 1)
 
 def run(runtime: Runtime, *days: dt.date) -> None:
     """Everything that the settings choose, of days of one week."""
-    for source in steps.SETS:
-        list(steps.fetch_set(runtime, source, days))
-    list(steps.fetch_other_sets(runtime, days))
-    list(steps.fetch_logs(runtime, days))
-    list(steps.fetch_device_logs(runtime, days))
+    for source in SETS:
+        list(fetch_set(runtime, source, days))
+    list(fetch_other_sets(runtime, days))
+    list(fetch_logs(runtime, days))
+    list(fetch_device_logs(runtime, days))
     for day in days:
-        for source in steps.SOURCES:
-            steps.write_intervals(runtime, source, day)
-        steps.write_other_intervals(runtime, day)
-        steps.write_logs(runtime, day)
-    steps.write_log_messages(runtime)
+        for source in SOURCES:
+            write_intervals(runtime, source, day)
+        write_other_intervals(runtime, day)
+        write_logs(runtime, day)
+    write_log_messages(runtime)
 
 
 # ---- the sandbox -----------------------------------------------------------------------------------------------------
@@ -89,7 +92,7 @@ def kwh(runtime: Runtime, model: type[Table], column: str, by: str = "plant_id")
 
 
 def test_every_set_reaches_its_table_and_nothing_is_set_aside(fleet: Runtime) -> None:
-    tables = [source.intervals for source in steps.SOURCES]
+    tables = [source.intervals for source in SOURCES]
     counts = {storage(model).table: fleet.lake.scan(model).collect().height for model in tables}
     assert {table for table, count in counts.items() if not count} == set()
     assert fleet.lake.scan(Quarantine).filter(~pl.col("kept")).collect().height == 0
@@ -216,8 +219,8 @@ def test_a_set_asked_for_alone_leaves_the_others_alone(
     again = choose("tides")
     again.again = True
     sma.asked.clear()
-    list(steps.fetch_other_sets(again, [MONDAY]))
-    steps.write_other_intervals(again, MONDAY)
+    list(fetch_other_sets(again, [MONDAY]))
+    write_other_intervals(again, MONDAY)
     assert {request.set_type for request in sma.asked} == {"Tides"}
     assert values(again) == NEW_ROWS
 
@@ -247,7 +250,7 @@ def test_a_set_with_a_name_that_fits_nowhere_is_told(
     sma.special = lambda request: b'{"sets": ["../etc"]}' if request.endpoint == "sets" else None
     runtime = choose()
     refresh(runtime)
-    list(steps.fetch_other_sets(runtime, [MONDAY]))
+    list(fetch_other_sets(runtime, [MONDAY]))
     assert {missing.reason for missing in runtime.missing} == {
         "the set '../etc' can't be asked for: its name is no plain word"
     }
@@ -259,8 +262,8 @@ def test_a_set_that_nobody_has_is_wrong_usage(choose: Callable[..., Runtime]) ->
     with pytest.raises(
         UsageError, match=r"has a set 'enery': choose from EnergyAndPowerPv, EnergyBalance, or all"
     ):
-        steps.check_sets(runtime)
-    steps.check_sets(choose("energybalance,PowerDc"))
+        check_sets(runtime)
+    check_sets(choose("energybalance,PowerDc"))
 
 
 def test_only_what_is_chosen_is_planned(choose: Callable[..., Runtime], sma: ScriptedSma) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.daily import METERED
-from pipeline.runtime import Runtime
+from pipeline.extract.fetch import fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import SETS
 from pipeline.sma.requests import Request
-from pipeline.steps.sources import SETS
+from pipeline.tables.interval_tables import write_intervals
+from pipeline.transform.daily import METERED
 from schemas import (
     DeviceEnergyDaily,
     EnergyDaily,
@@ -54,9 +55,9 @@ def test_a_meter_that_devices_share_counts_once(new_runtime: New, sma: ScriptedS
     runtime = new_runtime("11")
     refresh(runtime)
     fetch(runtime, MONDAY)
-    for _ in steps.fetch_set(runtime, GRID, [MONDAY]):
+    for _ in fetch_set(runtime, GRID, [MONDAY]):
         pass
-    steps.write_intervals(runtime, GRID, MONDAY)
+    write_intervals(runtime, GRID, MONDAY)
     build(runtime, MONDAY)
     # Both devices tell it, and stay apart.
     assert kwh(runtime, GridIntervals, "device_id") == {

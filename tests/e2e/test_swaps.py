@@ -9,10 +9,10 @@ import httpx
 import polars as pl
 import pytest
 
-from pipeline.runtime import Runtime
-from pipeline.settings import load_settings
+from pipeline.common.local_time import local_day
+from pipeline.common.settings import load_settings
+from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
-from pipeline.timebase import local_day
 from sandbox.launch import running
 from schemas import DeviceEnergyDaily, Devices, EnergyDaily, Plants, Quarantine
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh

@@ -8,11 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline import steps
-from pipeline.errors import PermanentError, SmaError
-from pipeline.runs import recorded
-from pipeline.runtime import Runtime
+from assets.runs import recorded
+from pipeline.common.errors import PermanentError, SmaError
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
+from pipeline.tables.incomplete_days import standing
+from pipeline.tables.interval_tables import write_intervals
 from schemas import (
     CoverageDaily,
     DeviceEnergyDaily,
@@ -241,7 +243,7 @@ def test_a_plant_without_energy_of_its_own_has_a_row_beside_its_inverters(
     # Made again it is the same; and nobody waits for it to be asked for.
     build(runtime, MONDAY)
     assert daily_of(runtime, "12") == row
-    assert "12" not in steps.standing(runtime, MONDAY, MONDAY)["plant_id"]
+    assert "12" not in standing(runtime, MONDAY, MONDAY)["plant_id"]
 
 
 def test_a_bright_day_without_any_generation_is_told_of_plant_and_inverter(
@@ -306,7 +308,7 @@ def test_two_runs_on_one_day_lose_nothing_of_each_other(
         return iter(frames)
 
     monkeypatch.setattr(Lake, "batches", slow)
-    steps.write_intervals(first, steps.BALANCE, MONDAY)
+    write_intervals(first, BALANCE, MONDAY)
     stored = first.lake.scan(EnergyBalanceIntervals).select("plant_id").unique().sort("plant_id").collect()
     assert raced
     assert stored["plant_id"].to_list() == ["11", "12"]

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from pipeline.report.tables import file_of
-from pipeline.reporting import report
+from pipeline.report.write_report import report
 from tests.report.fleet import OCTOBER
 from tests.report.test_costs import put_units
 from warehouse.publish import connect

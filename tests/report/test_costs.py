@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from pipeline.report.tables import file_of
-from pipeline.reporting import report
+from pipeline.report.write_report import report
 from tests.report.fleet import OCTOBER
 from tests.report.test_page import Page
 from warehouse.publish import connect

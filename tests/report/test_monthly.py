@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from assets.published import monthly_report
 from pipeline.cli.commands import app
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from pipeline.report.tables import file_of
-from pipeline.reporting import report, reported_month
-from pipeline.runtime import Runtime
+from pipeline.report.write_report import report, reported_month
+from pipeline.run.context import Runtime
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
 from warehouse.publish import connect

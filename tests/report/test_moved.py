@@ -5,8 +5,8 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.moves import successors
 from pipeline.report.moved import all_ids, joined_hours, joined_months, newest_ids, renamed
+from pipeline.transform.plant_moves import successors
 
 Rows = Callable[..., pl.DataFrame]
 

@@ -232,7 +232,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_letters_and_lines_stand_out_from_their_ground() -> None:
-    style = Path("pipeline/templates/page.css").read_text()
+    style = Path("pipeline/report/templates/page.css").read_text()
     light, dark = re.findall(r"--ground: (#[0-9a-f]{6})", style)
     for role, least in ((INK, 4.5), (MUTED, 4.5), (SUN, 3.0), (LOAD, 3.0)):
         for own, grounds in ((role.light, (PAPER.light, light)), (role.dark, (PAPER.dark, dark))):

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from pipeline.report.charts import year_picture
+from pipeline.report.figures import MONTHS
 from pipeline.report.month import HOURS, month_from
 from pipeline.report.plots import plots
-from pipeline.report.text import MONTHS
 
 Rows = Callable[..., pl.DataFrame]
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.report.reasons import CAUSES, DIFFERENCES, SET_ASIDE, terms
 from schemas.changes import REASONS
-from tests.core.test_quality_docs import reasons
+from tests.transform.test_quality_docs import reasons
 
 
 def test_every_reason_of_quarantine_is_explained() -> None:

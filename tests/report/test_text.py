@@ -5,7 +5,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from pipeline.report.text import clean, clock, month_name, number, percent, ratio, share_of, shorten
+from pipeline.report.figures import clean, clock, month_name, number, percent, ratio, share_of, shorten
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import Settings, load_settings
+from pipeline.common.settings import Settings, load_settings
 from pipeline.sma.clock import Clock
 
 SECRET = "geheim-7f3a"

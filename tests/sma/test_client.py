@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from pipeline.errors import (
+from pipeline.common.errors import (
     ConfigurationError,
     CredentialsError,
     NotYetAvailable,
@@ -16,11 +16,11 @@ from pipeline.errors import (
     SmaError,
     TransientError,
 )
-from pipeline.settings import load_settings
+from pipeline.common.settings import load_settings
 from pipeline.sma.client import SmaClient
+from pipeline.sma.http.attempt import Limits
+from pipeline.sma.http.transport import Timeouts, proxy_for
 from pipeline.sma.requests import Answer, Request
-from pipeline.sma.transport import Timeouts, proxy_for
-from pipeline.sma.wire import Limits
 
 PLANTS = "/monitoring/v1/plants"
 DEVICES = "/monitoring/v1/plants/13/devices/lean"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from pipeline.sma.requests import Request
 
 DAY = dt.date(2021, 10, 3)

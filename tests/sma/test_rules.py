@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.sma.clock import Clock
-from pipeline.sma.retry import RetryPolicy, is_transient, retry_after_s
-from pipeline.sma.text import clean
+from pipeline.sma.http.redact import clean
+from pipeline.sma.http.retry import RetryPolicy, is_transient, retry_after_s
 
 NOW = dt.datetime(2025, 7, 1, 12, tzinfo=dt.UTC)
 CLOCK = Clock(now=lambda: NOW, chance=lambda: 1.0)

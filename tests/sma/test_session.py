@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from pipeline.errors import ConfigurationError, SunledgerError, TransientError
-from pipeline.settings import load_settings
+from pipeline.common.errors import ConfigurationError, SunledgerError, TransientError
+from pipeline.common.settings import load_settings
+from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.requests import Answer, Failure, Request
-from pipeline.sma.session import SmaSession
 
 SESSION_THREAD = "sma-session"
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import PermanentError
+from pipeline.common.errors import PermanentError
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
+from pipeline.sma.http.ordered_stream import BACKLOG_PER_WORKER, OrderedStream, Result
 from pipeline.sma.requests import Answer, Failure, Request
-from pipeline.sma.stream import BACKLOG_PER_WORKER, OrderedStream, Result
 
 
 def answer(request: Request, size: int, clock) -> Answer:

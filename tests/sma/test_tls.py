@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigurationError, PermanentError, SmaError
-from pipeline.settings import Settings, load_settings
+from pipeline.common.errors import ConfigurationError, PermanentError, SmaError
+from pipeline.common.settings import Settings, load_settings
 from pipeline.sma.client import SmaClient
-from pipeline.sma.consent import ConsentApi
+from pipeline.sma.consents.consent_api import ConsentApi
 from pipeline.sma.requests import Request
 from tests.sma.conftest import TOKEN_PATH, ScriptedServer
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.run_tags import DUE_AT, RANGE_END, RANGE_START
+from assets.run_tags import DUE_AT, RANGE_END, RANGE_START
 from schemas import ApiRequests, EnergyDaily
 from tests.ui.conftest import BUDGET, ControlRoom, eventually
 from warehouse.lake import Lake
 
 NEWEST = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=40)
-LOCATION = "pipeline.definitions"
+LOCATION = "assets.definitions"
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
 PLANTS = 6
 
@@ -74,7 +74,7 @@ def test_two_backfills_and_a_schedule_keep_budget_and_days(control_room: Control
     asked = lake.scan(ApiRequests).select("asked_at", "status").sort("asked_at").collect()
     assert asked.filter(pl.col("status") == 429).height == 0
     rolling = asked.rolling("asked_at", period="60s").agg(pl.len())
-    # The bucket holds a little more than what flows in: see pipeline/sma/budget.py.
+    # The bucket holds a little more than what flows in: see pipeline/sma/budget/shared_budget.py.
     assert rolling["len"].max() <= BUDGET / 5 * 0.99 + 0.99 + BUDGET * 0.01 + 1  # type: ignore[operator]
 
 

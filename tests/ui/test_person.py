@@ -41,7 +41,7 @@ def test_a_backfill_from_the_page(control_room: ControlRoom, page: Any) -> None:
         page.get_by_text(layer, exact=True).first.wait_for()
     shoot(page, "ui-graph")
 
-    page.goto(f"{control_room.url}/locations/pipeline.definitions/jobs/energy_days")
+    page.goto(f"{control_room.url}/locations/assets.definitions/jobs/energy_days")
     page.get_by_role("button", name="Materialize all").first.click()
     # Sets that nobody fetches were never materialized, and Dagster asks about them.
     choose, sure = page.get_by_text("Partition selection").first, page.get_by_role("button", name="Confirm")

@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from warehouse import export as exports
 from warehouse.export import export, export_table, format_of
 from warehouse.folder import place_of

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import ConfigurationError
+from pipeline.common.errors import ConfigurationError
 from schemas import TABLES, MeasurementSets, Quarantine, RawPv, Table, polars_schema
 from schemas.core import PvIntervals
 from warehouse.frames import BadFrameError, _rules, _surely_fits

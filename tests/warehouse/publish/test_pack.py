@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.common.errors import UsageError
 from warehouse.pack import SHEETS, pack
 from warehouse.publish import Published, connect
 

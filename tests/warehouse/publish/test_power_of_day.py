@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.timebase import local_day
+from pipeline.common.local_time import local_day
 from schemas import EnergyBalanceIntervals, Plants
 from tests.warehouse.publish.conftest import HOSTILE, NOW, make_frame, put
 from warehouse.lake import Lake

@@ -1,0 +1,118 @@
+"""Dagster's own home: a folder of ours, with a configuration that sends nothing anywhere, and limits of its pools."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.common.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+# docs/operations.md explains every figure of this file, and deploy/ has one for more than one machine.
+CONFIGURATION = """\
+# Written at first use and never again: change it as you like. See docs/operations.md.
+# Usage data: the environment variable alone would still write it to disk. nux asks users for their e-mail address.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+# Dagster's own files in $DAGSTER_HOME, written with less CPU time. Without this setting Dagster writes them itself.
+storage:
+  custom:
+    module: pipeline.records
+    class: Records
+    config:
+      base_dir: {env: DAGSTER_HOME}
+concurrency:
+  pools:
+    # A run holds a slot of a pool only while one of its assets needs it. Unnamed pools let one in at a time.
+    granularity: op
+    default_limit: 1
+  runs:
+    # Two of backfills, so that two are left to schedules and people.
+    max_concurrent_runs: 4
+    tag_concurrency_limits:
+      - key: dagster/backfill
+        limit: 2
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 300
+  cancel_timeout_seconds: 120
+  # A month of days of 1,000 plants takes 220,000 requests: a day at 770 in five minutes.
+  max_runtime_seconds: 86400
+  free_slots_after_run_end_seconds: 30
+run_retries:
+  # For runs whose process died. Days that fail are tried again by the schedule 'closing', five times.
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
+retention:
+  schedule:
+    purge_after_days: {skipped: 7, success: 90, failure: 90, started: 90}
+  sensor:
+    purge_after_days: {skipped: 2, success: 30, failure: 90, started: 30}
+"""
+
+# Names and slots of the pools. Each slot of the API is an asset with up to SMA_MAX_CONNECTIONS connections (16): three
+# are 48 connections, for two runs of backfills and one of a schedule. Requests are not counted here: their budget is
+# shared by all processes, so more slots mean no more requests. Publishers take turns.
+API_POOL, PUBLISH_POOL = "sma_api", "publish"
+POOL_LIMITS = {API_POOL: 3, PUBLISH_POOL: 1}
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder, made and configured at first use; a configuration that is there already is left alone."""
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    file = home / "dagster.yaml"
+    if not file.exists():
+        file.write_text(CONFIGURATION)
+    return home
+
+
+def limit_pools(instance: "DagsterInstance") -> None:
+    """Give our pools their limits, unless somebody has set others."""
+    if not instance.event_log_storage.supports_global_concurrency_limits:
+        return
+    known = {pool.name for pool in instance.event_log_storage.get_pool_limits() if not pool.from_default}
+    for pool, limit in POOL_LIMITS.items():
+        if pool not in known:
+            instance.event_log_storage.set_concurrency_slots(pool, limit)
+
+
+def open_dagster(settings: Settings) -> "DagsterInstance":
+    """The home's Dagster in this process, which is that home's from now on; close it, or use it as a context."""
+    from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
+
+    os.environ |= _own_environment(settings)
+    return DagsterInstance.from_config(str(dagster_home(settings)))
+
+
+def prepare(settings: Settings) -> None:
+    """Make the home and limit the pools, before Dagster starts on it."""
+    with open_dagster(settings) as instance:
+        limit_pools(instance)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What Dagster's processes need beside the environment of this one."""
+    return {
+        **_own_environment(settings),
+        "SUNLEDGER_HOME": str(settings.home),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
+
+
+def _own_environment(settings: Settings) -> dict[str, str]:
+    # Events of a range are stored so many at once: more than a run's days have of one asset.
+    return {"DAGSTER_HOME": str(dagster_home(settings)), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
+
+
+def dagster_command(part: str, host: str, port: int) -> list[str]:
+    """The module and arguments that start a part of Dagster: web, daemon, or all for both."""
+    code = ["-m", "assets.definitions"]
+    if part == "daemon":
+        return ["dagster._daemon", "run", *code]
+    address = ["-h", host, "-p", str(port)]
+    return ["dagster_webserver", *code, *address] if part == "web" else ["dagster", "dev", *code, *address]

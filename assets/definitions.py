@@ -1,0 +1,161 @@
+"""Everything Dagster knows: one factory, used by the code location, the command line and the tests.
+
+Nothing is read at import: settings are loaded when Dagster asks for the definitions, and credentials only when a run
+first calls SMA, so the graph can be looked at without any.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import dagster as dg
+
+from assets.checks import day_checks, list_checks, publish_checks, vendor_checks
+from assets.common import EVERY
+from assets.docs import with_links
+from assets.published import monthly_report, warehouse
+from assets.run_tags import limits
+from assets.schedules import day_schedules, job_schedule
+from assets.sensors import alerts, finish_partly, retention
+from assets.tables import (
+    chosen,
+    fetched_day_assets,
+    list_assets,
+    made_day_assets,
+    money_assets,
+    month_assets,
+    vendor_assets,
+)
+from pipeline.common.day_availability import FIRST_ZONE
+from pipeline.common.settings import Settings, load_settings
+from pipeline.run.context import Runtime
+
+LISTS_JOB = "refresh_lists"
+DAYS_JOB = "energy_days"
+ENERGY_JOB = "energy_from_lake"
+
+
+class Cadence(NamedTuple):
+    """Something longer than a day that is closed once: assets that carry its name as `EVERY` are made then."""
+
+    name: str
+    cron: str
+    every: dt.timedelta
+
+    @property
+    def job(self) -> str:
+        """The name of the job that makes them."""
+        return f"close_{self.name}"
+
+
+# The last zone's midnight and the longest delay end at 14:00 UTC of the first; the closing run and its tries have a day
+# more. The year comes after its last month.
+CADENCES = (
+    Cadence("month", "0 15 2 * *", dt.timedelta(days=28)),
+    Cadence("year", "0 17 2 1 *", dt.timedelta(days=365)),
+)
+
+
+def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.Definitions:
+    """Assets, jobs and resources. With `runtime` all runs share it; without, each run opens and closes its own."""
+    days = day_partitions(settings)
+    lists, fetched, made = list_assets(), fetched_day_assets(days), made_day_assets(days)
+    reports = [*month_assets(), *money_assets(), warehouse]
+    assets = [*lists, *fetched, *made, *vendor_assets(), *reports, monthly_report]
+    cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
+    finish = dg.define_asset_job(
+        ENERGY_JOB,
+        selection=dg.AssetSelection.assets(*made, *reports),
+        description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
+    )
+    return dg.Definitions(
+        assets=with_links(assets, settings.docs_url),
+        asset_checks=[*list_checks(), *day_checks(days), *vendor_checks(), *publish_checks()],
+        jobs=[
+            dg.define_asset_job(
+                LISTS_JOB,
+                selection=dg.AssetSelection.assets(*lists),
+                description="Ask SMA for consents, plants, devices and measurement sets.",
+            ),
+            dg.define_asset_job(
+                DAYS_JOB,
+                selection=dg.AssetSelection.assets(*chosen([*fetched, *made], settings), *reports),
+                description="Fetch days, turn power into energy, add up days, months and PU, publish.",
+            ),
+            finish,
+            *map(_closing_job, cadences),
+        ],
+        schedules=[
+            job_schedule(
+                settings,
+                name="lists",
+                cron="5 1 * * *",
+                every=dt.timedelta(days=1),
+                job=LISTS_JOB,
+                description="Daily: consents, plants, devices and measurement sets.",
+            ),
+            *day_schedules(settings, DAYS_JOB),
+            *(_closing_schedule(settings, cadence) for cadence in cadences),
+        ],
+        sensors=[
+            finish_partly(settings, fetched=[asset.key.to_user_string() for asset in fetched], job=finish),
+            # Runs that people start from the graph have no job of ours.
+            alerts(settings, jobs=[LISTS_JOB, DAYS_JOB, ENERGY_JOB, "__ASSET_JOB"]),
+            retention(settings),
+        ],
+        resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},
+        # One process a run: connections and the token live through it, and libraries are loaded once.
+        executor=dg.in_process_executor,
+    )
+
+
+def _closing_job(cadence: Cadence) -> Any:
+    return dg.define_asset_job(
+        cadence.job,
+        selection=dg.AssetSelection.tag(EVERY, cadence.name) | dg.AssetSelection.assets(warehouse),
+        description=f"Make what is made of whole {cadence.name}s, and publish.",
+    )
+
+
+def _closing_schedule(settings: Settings, cadence: Cadence) -> dg.ScheduleDefinition:
+    return job_schedule(
+        settings,
+        name=cadence.name,
+        cron=cadence.cron,
+        every=cadence.every,
+        job=cadence.job,
+        description=f"When all days of a {cadence.name} are closed: what is made of whole {cadence.name}s.",
+    )
+
+
+def _has(assets: Iterable[dg.AssetsDefinition], every: str) -> bool:
+    return any(tags.get(EVERY) == every for asset in assets for tags in asset.tags_by_key.values())
+
+
+def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition for each plant-local calendar day, today included.
+
+    The key is a label that plants of all zones share: a day is there as soon as it begins somewhere on earth.
+    """
+    return dg.DailyPartitionsDefinition(
+        start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
+    )
+
+
+def _runtime_per_run(settings: Settings) -> Any:
+    @dg.resource(description="Settings, the lake, and the session with SMA of one run.")
+    @contextmanager
+    def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
+        # A schedule that looks what is due has no run.
+        tags = context.run.tags if context.run else {}
+        with Runtime(settings, **limits(tags)) as opened:
+            yield opened
+
+    return runtime
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `dagster dev -w workspace.yaml` loads."""
+    return build_definitions(load_settings())

@@ -1,0 +1,188 @@
+"""Schedules: when Dagster asks what is due, and how the answer becomes a run. The decisions are made in `due`.
+
+Ticks are in UTC and know nothing of days: each looks at the clocks of all zones and at what the lake holds. So a change
+of clocks moves no tick, and what a machine missed while it was off is found by its first tick.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import dagster as dg
+
+from assets.common import DAYS_PER_RUN
+from assets.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START
+from pipeline.common import day_availability
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed
+from pipeline.tables.incomplete_days import ASK_AGAIN, standing, stored_days
+
+SCHEDULE = "dagster/schedule_name"
+HALF_HOUR, HOUR, DAY = dt.timedelta(minutes=30), dt.timedelta(hours=1), dt.timedelta(days=1)
+# The day's runs are started at most so often, so older ones say nothing about tries that are left.
+ATTEMPTS_REMEMBERED = dt.timedelta(days=day_availability.LONGEST_PAUSE_DAYS + 2)
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+NO_PLANTS = "No plants are known yet: run the job refresh_lists, or wait for its schedule."
+
+Tick = Callable[[dg.ScheduleEvaluationContext, Runtime], Sequence[dg.RunRequest] | dg.SkipReason]
+
+
+def day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinition]:
+    """The schedules that fetch days with the job of that name."""
+    return [
+        _schedule(
+            settings,
+            name="today",
+            # ennexOS answers five minutes late; at full hours everybody else asks too.
+            cron="20 * * * *",
+            every=HOUR,
+            job=job,
+            tick=_today,
+            description="Hourly: the days that are running for ennexOS plants. Classic plants wait for their day's "
+            "end.",
+        ),
+        _schedule(
+            settings,
+            name="closing",
+            cron="5,35 * * * *",
+            every=HALF_HOUR,
+            job=job,
+            tick=_closing,
+            description="Half-hourly: days that are closed for every plant, but that the lake does not hold whole: the "
+            "day that has just closed, and after a pause of the machine what it missed (up to 31 days). Asks for what "
+            "is missing only, up to five times.",
+        ),
+        _schedule(
+            settings,
+            name="window",
+            cron="45 4 * * *",
+            every=DAY,
+            job=job,
+            tick=lambda context, runtime: _window(settings.window_days, context, runtime),
+            description=f"Daily: the newest {settings.window_days} closed days once more, since SMA corrects figures.",
+        ),
+    ]
+
+
+def job_schedule(
+    settings: Settings, *, name: str, cron: str, every: dt.timedelta, job: str, description: str
+) -> dg.ScheduleDefinition:
+    """A schedule that starts the job as a whole."""
+    return _schedule(
+        settings,
+        name=name,
+        cron=cron,
+        every=every,
+        job=job,
+        tick=lambda _context, _runtime: [dg.RunRequest()],
+        description=description,
+    )
+
+
+def _schedule(
+    settings: Settings, *, name: str, cron: str, every: dt.timedelta, job: str, tick: Tick, description: str
+) -> dg.ScheduleDefinition:
+    on = dg.DefaultScheduleStatus.RUNNING if settings.schedules == "on" else dg.DefaultScheduleStatus.STOPPED
+
+    @dg.schedule(
+        name=name,
+        cron_schedule=cron,
+        job_name=job,
+        execution_timezone="UTC",
+        default_status=on,
+        description=description,
+    )
+    def schedule(
+        context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
+    ) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        if day_availability.is_overtaken(context.scheduled_execution_time, runtime.now(), every):
+            return dg.SkipReason("A later tick is due already, and does the same.")
+        if _unfinished(context.instance, name):
+            return dg.SkipReason(f"The run that {name} started before is still going.")
+        return tick(context, runtime)
+
+    return schedule
+
+
+def _today(
+    context: dg.ScheduleEvaluationContext, runtime: Runtime
+) -> Sequence[dg.RunRequest] | dg.SkipReason:
+    groups = [group for group in _groups(runtime) if group.backend == "ennexos"]
+    if not groups:
+        return dg.SkipReason("No ennexOS plant is known: Classic plants are read when their day is over.")
+    days = day_availability.live_days(context.scheduled_execution_time, groups)
+    return list(_requests(days, {BACKENDS: "ennexos"}))
+
+
+def _closing(
+    context: dg.ScheduleEvaluationContext, runtime: Runtime
+) -> Sequence[dg.RunRequest] | dg.SkipReason:
+    groups = _groups(runtime)
+    if not groups:
+        return dg.SkipReason(NO_PLANTS)
+    now = context.scheduled_execution_time
+    first, last = day_availability.catch_up_window(
+        now, groups, runtime.settings.window_days, stored_days(runtime)
+    )
+    lacking = standing(runtime, max(first, runtime.settings.first_day), last)
+    days = set(lacking.filter(lacking["reason"].is_in(ASK_AGAIN))["local_date"])
+    if not days:
+        return dg.SkipReason(f"All days up to {last} are whole.")
+    ready = day_availability.due_again(now, days, list(_attempts(context.instance, "closing", now)))
+    if not ready:
+        return dg.SkipReason(
+            f"{len(days)} days are not whole, the newest is {max(days)}. They were tried lately: see the check "
+            f"'standing' of energy_daily."
+        )
+    return list(_requests(ready, {DUE_AT: now.isoformat()}))
+
+
+def _window(
+    days: int, context: dg.ScheduleEvaluationContext, runtime: Runtime
+) -> Sequence[dg.RunRequest] | dg.SkipReason:
+    groups = _groups(runtime)
+    if not groups:
+        return dg.SkipReason(NO_PLANTS)
+    first, last = day_availability.sliding_window(context.scheduled_execution_time, groups, days)
+    first = max(first, runtime.settings.first_day)
+    return list(_requests([first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL}))
+
+
+def _groups(runtime: Runtime) -> frozenset[day_availability.Group]:
+    try:
+        return day_availability.groups(listed(runtime))
+    except SunledgerError:
+        return frozenset()
+
+
+def _requests(days: Iterable[dt.date], tags: dict[str, str]) -> Iterator[dg.RunRequest]:
+    for first, last in day_availability.spans(days, DAYS_PER_RUN):
+        yield dg.RunRequest(
+            run_key=f"{first}",
+            tags={**tags, RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
+        )
+
+
+def _unfinished(instance: dg.DagsterInstance, name: str) -> bool:
+    found = dg.RunsFilter(tags={SCHEDULE: name}, statuses=UNFINISHED)
+    return instance.get_runs_count(found) > 0
+
+
+def _attempts(
+    instance: dg.DagsterInstance, name: str, now: dt.datetime
+) -> Iterator[day_availability.Attempt]:
+    """The runs that the schedule has started, with their days."""
+    found = dg.RunsFilter(tags={SCHEDULE: name}, created_after=now - ATTEMPTS_REMEMBERED)
+    for record in instance.get_run_records(found):
+        tags = record.dagster_run.tags
+        # A try again of the same run is the same attempt.
+        if DUE_AT in tags and record.dagster_run.parent_run_id is None:
+            first, last = (dt.date.fromisoformat(tags[end]) for end in (RANGE_START, RANGE_END))
+            yield day_availability.Attempt(first, last, dt.datetime.fromisoformat(tags[DUE_AT]))

@@ -1,0 +1,129 @@
+"""Sensors: what Dagster does when something has happened."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import dagster as dg
+
+from assets.common import failed_days
+from assets.retention import purge_runs
+from assets.run_tags import RANGE_END, RANGE_START
+from pipeline.common.day_availability import days_of, spans
+from pipeline.common.local_time import ONE_DAY
+from pipeline.common.settings import Settings
+from pipeline.ops import alert_conditions
+from pipeline.ops.alerts import Channel, Concern, channels, tell
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
+from schemas import storage
+
+PARTITION = "dagster/partition"
+# The answers that a day's energy is made of.
+DECISIVE = storage(BALANCE.raw).table
+ALERT_INTERVAL_S, RETENTION_INTERVAL_S = 300, 3600
+# What define_asset_job gives has no public name.
+Job: TypeAlias = Any
+
+
+def finish_partly(settings: Settings, *, fetched: Collection[str], job: Job) -> dg.SensorDefinition:
+    """When a run failed to fetch some of its days: make energy of those that it fetched, by `job`.
+
+    Dagster skips everything downstream of a failed asset, for all days of the run. Days whose energy was not fetched
+    are left out: made of nothing, they would look done.
+    """
+
+    @dg.run_failure_sensor(
+        name="finish_partly",
+        description="After a run that failed to fetch some of its days: turns what it fetched into energy.",
+        request_job=job,
+        default_status=sensor_status(settings),
+    )
+    def sensor(context: dg.RunFailureSensorContext) -> list[dg.RunRequest] | dg.SkipReason:
+        run = context.dagster_run
+        failures = {event.step_key: event for event in context.get_step_failure_events()}
+        days = _days(run)
+        if days is None or not failures.keys() & set(fetched):
+            return dg.SkipReason("Nothing was fetched that would have to be made into energy.")
+        left = set(days) - failed_days(failures.get(DECISIVE))
+        return [
+            dg.RunRequest(
+                run_key=f"{run.run_id} {first}",
+                tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
+            )
+            for first, last in spans(left, len(days))
+        ] or dg.SkipReason("None of its days was fetched.")
+
+    return sensor
+
+
+def alerts(
+    settings: Settings, *, jobs: Collection[str], of: Callable[[Settings], Mapping[str, Channel]] = channels
+) -> dg.SensorDefinition:
+    """Tell people what concerns them, by the channels of the settings; what was told is the sensor's cursor."""
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=ALERT_INTERVAL_S,
+        description="Tells by mail and webhooks what a person should know, once, and when it is good again.",
+        default_status=sensor_status(settings),
+    )
+    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SensorResult:
+        found = of(settings)
+        if not found:
+            return dg.SensorResult(
+                skip_reason="No channel is set: see SUNLEDGER_ALERT_... in docs/settings.md."
+            )
+        concerns = [*alert_conditions.concerns(runtime), *_failed_jobs(context.instance, jobs)]
+        told, faults = tell(json.loads(context.cursor or "{}"), concerns, found)
+        reason = "; ".join(faults) or f"{len(concerns)} concerns, all told."
+        return dg.SensorResult(skip_reason=reason, cursor=json.dumps(told, sort_keys=True))
+
+    return sensor
+
+
+def retention(settings: Settings) -> dg.SensorDefinition:
+    """Delete old runs that say nothing any more."""
+
+    @dg.sensor(
+        name="retention",
+        minimum_interval_seconds=RETENTION_INTERVAL_S,
+        description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since.",
+        default_status=sensor_status(settings),
+    )
+    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
+        before = runtime.now() - settings.keep_runs_days * ONE_DAY
+        return dg.SkipReason(
+            f"{purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d} deleted."
+        )
+
+    return sensor
+
+
+def _failed_jobs(instance: dg.DagsterInstance, jobs: Collection[str]) -> Iterator[Concern]:
+    """The jobs whose newest finished run failed."""
+    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    for job in sorted(jobs):
+        runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=finished), limit=1)
+        if runs and runs[0].status is dg.DagsterRunStatus.FAILURE:
+            text = (
+                f"The newest run of {job} failed ({runs[0].run_id}): open it under Runs in the UI, its first red step "
+                f"says what to do. Days that it did are stored; missing ones are tried again by themselves."
+            )
+            yield Concern(f"run:{job}", f"{job} failed", text)
+
+
+def sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
+    """Whether sensors run, unless somebody switched them in the UI."""
+    return dg.DefaultSensorStatus.RUNNING if settings.schedules == "on" else dg.DefaultSensorStatus.STOPPED
+
+
+def _days(run: dg.DagsterRun) -> list[dt.date] | None:
+    """The days of the run."""
+    if PARTITION in run.tags:
+        return [dt.date.fromisoformat(run.tags[PARTITION])]
+    if RANGE_START not in run.tags:
+        return None
+    first, last = (dt.date.fromisoformat(run.tags[end]) for end in (RANGE_START, RANGE_END))
+    return days_of(first, last)

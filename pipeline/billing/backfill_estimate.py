@@ -1,0 +1,208 @@
+"""What a backfill will take, before one request is sent: requests, minutes, bytes, PU and money."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import polars as pl
+
+from pipeline.billing import PriceList
+from pipeline.billing.requested_units import capacities, moves, this_month
+from pipeline.billing.units import asked_systems, with_capacity
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.local_time import ONE_DAY
+from pipeline.common.text import plural
+from pipeline.extract.fetch import device_requests, sets_requests
+from pipeline.extract.missing_answers import wanted
+from pipeline.extract.request_plan import weeks
+from pipeline.extract.vendor_energies import first_of_year, month_requests, year_requests
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed
+from pipeline.sma.budget.shared_budget import Budget
+from schemas import ApiRequests, storage
+from schemas.base import CAPACITY_CLASSES
+
+# Typical sizes of a day's answer, from recorded ones, for what was never asked before.
+TYPICAL_BYTES: Mapping[str, int] = {
+    "raw_energy_balance": 75_000,
+    "raw_pv": 12_000,
+    "raw_battery": 130_000,
+    "raw_grid": 20_000,
+    "raw_consumption": 13_000,
+    "raw_energy_mix": 39_000,
+    "raw_ac": 100_000,
+    "raw_dc": 50_000,
+    "raw_dc_energy": 12_000,
+    "raw_sensor": 30_000,
+    "raw_energy_values": 75_000,
+    "raw_other_sets": 10_000,
+    "raw_logs": 500,
+    "raw_device_logs": 500,
+    "lists": 1_500,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCost:
+    """PU of one capacity class in the month of asking."""
+
+    capacity_class: str
+    pu: int
+    new_pu: int
+    eur: Decimal
+    new_eur: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backfill will take. `minutes` is None without a request budget; new PU are not on this month's bill.
+
+    `next_month_eur` is what it may add to the next month's bill, because it will not be done before: 0 where it will.
+    `reconciling` are requests that are none of the backfill's: what comparing its months, and where the settings say so
+    its years, with SMA's own figures takes afterwards.
+    """
+
+    days: int
+    plants: int
+    requests: Mapping[str, int]
+    bytes: int
+    minutes: float | None
+    month: dt.date
+    classes: tuple[ClassCost, ...]
+    next_month_eur: Decimal
+    unpriced: tuple[str, ...]
+    currency: str
+    price_source: str
+    reconciling: Mapping[str, int]
+
+    @property
+    def total_requests(self) -> int:
+        """All requests, without token renewals and retries."""
+        return sum(self.requests.values())
+
+    @property
+    def new_eur(self) -> Decimal:
+        """What the backfill adds to bills, at most."""
+        return sum((cost.new_eur for cost in self.classes), self.next_month_eur)
+
+
+def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> Plan:
+    """The plan for the days from first to last. Reads the lake only.
+
+    Raises SunledgerError when no plants are known yet.
+    """
+    plants = _known(runtime)
+    days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
+    # The list of plants is always asked for.
+    requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
+    size = requests["lists"] * TYPICAL_BYTES["lists"]
+    for week in weeks(days):
+        for part in wanted(runtime, week):
+            table = storage(part.model).table
+            requests[table] += len(part.asked)
+            size += part.plant_days * TYPICAL_BYTES[table]
+    minutes = _minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
+    month = this_month(runtime, prices)
+    price = prices.on(month)
+    units = plants.select("plant_id", month=pl.lit(month))
+    priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
+    return Plan(
+        days=len(days),
+        plants=plants.height,
+        requests=requests,
+        bytes=size,
+        minutes=minutes,
+        month=month,
+        classes=_class_costs(priced, _asked_in(runtime, month, prices)),
+        next_month_eur=_next_month_eur(runtime, prices, plants, minutes or 0.0),
+        unpriced=tuple(priced.filter(pl.col("fee_eur").is_null())["plant_id"]),
+        currency=price.currency,
+        price_source=price.source,
+        reconciling=_reconciling(runtime, days),
+    )
+
+
+def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None) -> None:
+    """Raise UsageError if the plan needs more than allowed."""
+    if max_requests is not None and found.total_requests > max_requests:
+        raise UsageError(
+            f"This backfill needs {plural(found.total_requests, 'request')}, more than --max-requests {max_requests}: "
+            f"choose fewer days or plants, or raise it. Nothing was sent."
+        )
+    if max_eur is not None and found.new_eur > max_eur:
+        raise UsageError(
+            f"This backfill adds up to {found.new_eur} {found.currency} to the bill from {found.month:%Y-%m} on, more "
+            f"than --max-eur {max_eur}: choose fewer plants, or raise it. Nothing was sent."
+        )
+    if max_eur is not None and found.unpriced:
+        raise UsageError(
+            f"{plural(len(found.unpriced), 'plant')} without AC power, of which no price is known (the first: "
+            f"{found.unpriced[0]}): leave --max-eur out, or choose other plants. Nothing was sent."
+        )
+
+
+def _reconciling(runtime: Runtime, days: Sequence[dt.date]) -> dict[str, int]:
+    """How many Month and Year requests the days' months and years take, as far as they are over."""
+    today = runtime.today()
+    months = sorted({day.replace(day=1) for day in days} - {today.replace(day=1)})
+    years = sorted({first_of_year(day) for day in days} - {first_of_year(today)})
+    counts = {"months": sum(len(month_requests(runtime, month)) for month in months if month < today)}
+    if runtime.settings.energy_years == "on":
+        counts["years"] = sum(len(year_requests(runtime, year)) for year in years if year < today)
+    return counts
+
+
+def _minutes(requests: int, in_5_min: int | None) -> float | None:
+    """The time that the limiter needs for so many requests."""
+    return requests / Budget(in_5_min).rate / 60 if in_5_min else None
+
+
+def _next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, minutes: float) -> Decimal:
+    """The fees of all plants in the month in which the backfill will end, where that is not the month of now."""
+    begins, ends = (
+        prices.invoicing.month_of(runtime.now() + dt.timedelta(minutes=late)) for late in (0.0, minutes)
+    )
+    if begins == ends:
+        return Decimal(0)
+    units = plants.select("plant_id", month=pl.lit(ends))
+    priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
+    return Decimal(priced["fee_eur"].sum() or 0)
+
+
+def _asked_in(runtime: Runtime, month: dt.date, prices: PriceList) -> pl.DataFrame:
+    """plant_id of the systems that the month's bill has already."""
+    # A day more, because the zone that decides on the month need not be UTC, which the record is kept in.
+    requests = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= month - ONE_DAY)
+    asked = asked_systems(requests, moves(runtime.lake), prices)
+    return asked.filter(pl.col("month") == month).select("plant_id")
+
+
+def _known(runtime: Runtime) -> pl.DataFrame:
+    try:
+        return listed(runtime)
+    except UsageError:
+        raise
+    except SunledgerError:
+        raise SunledgerError(
+            "No plants are known yet, so nothing can be planned: run 'sunledger refresh' first. "
+            "It asks for the lists of plants, devices and sets."
+        ) from None
+
+
+def _class_costs(priced: pl.DataFrame, asked: pl.DataFrame) -> tuple[ClassCost, ...]:
+    fees = priced.filter(pl.col("fee_eur").is_not_null())
+    new = fees.join(asked, on="plant_id", how="anti").select("plant_id", new_eur="fee_eur")
+    costs = (
+        fees.join(new, on="plant_id", how="left")
+        .group_by("capacity_class")
+        .agg(
+            pu=pl.len(),
+            new_pu=pl.col("new_eur").count(),
+            eur=pl.col("fee_eur").sum(),
+            new_eur=pl.col("new_eur").sum(),
+        )
+    )
+    rows = {row["capacity_class"]: row for row in costs.iter_rows(named=True)}
+    return tuple(ClassCost(**rows[name]) for name in CAPACITY_CLASSES if name in rows)

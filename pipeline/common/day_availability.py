@@ -1,0 +1,167 @@
+"""Which days are due at a moment: pure decisions on days, zones, backends and what is stored. Starts nothing.
+
+A day is a label that plants of all zones share, but it begins, ends and closes for each plant by its own clock. A day
+is closed when its last plant's midnight is past by the delay of that plant's backend: from then on SMA has all of it.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from pipeline.common.errors import UsageError
+from pipeline.common.local_time import ONE_DAY, local_day
+
+# How long after its end a day may still grow: Classic portals process for up to two hours, less for plants with the
+# Professional package; ennexOS answers with all that was uploaded, every five minutes.
+DELAY: Mapping[str, dt.timedelta] = {"classic": dt.timedelta(hours=2), "ennexos": dt.timedelta(minutes=10)}
+PROFESSIONAL_DELAY = dt.timedelta(minutes=15)
+HOUR = dt.timedelta(hours=1)
+# The first zone in which a day begins.
+FIRST_ZONE = "Pacific/Kiritimati"
+# After a longer pause a person should say which days are wanted, since they cost money.
+LONGEST_PAUSE_DAYS = 31
+# What a day that did not come whole has to wait for its next try. Then it is left to the daily window and to people.
+WAITS = (HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Group:
+    """Plants of one backend in one time zone: their days begin, end and close together."""
+
+    backend: str
+    timezone: str
+
+    def begins(self, day: dt.date) -> dt.datetime:
+        """The instant at which the day begins here."""
+        return local_day(day, self.timezone).start
+
+    def closes(self, day: dt.date) -> dt.datetime:
+        """The instant from which SMA has all of the day."""
+        return local_day(day, self.timezone).end + DELAY[self.backend]
+
+    def today(self, now: dt.datetime) -> dt.date:
+        """The calendar day of this zone at an instant."""
+        return now.astimezone(ZoneInfo(self.timezone)).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A run that was to complete the days from first to last, and when it was started."""
+
+    first: dt.date
+    last: dt.date
+    at: dt.datetime
+
+
+def groups(plants: pl.DataFrame) -> frozenset[Group]:
+    """The groups of plants (rows with backend and timezone)."""
+    pairs = plants.select("backend", "timezone").unique().rows()
+    return frozenset(Group(backend, timezone) for backend, timezone in pairs)
+
+
+def newest_day(now: dt.datetime) -> dt.date:
+    """The newest calendar day that has begun somewhere on earth."""
+    return now.astimezone(ZoneInfo(FIRST_ZONE)).date()
+
+
+def check_days(first: dt.date, last: dt.date, earliest: dt.date, now: dt.datetime) -> None:
+    """Raise UsageError for a range that can't be meant, in a warehouse that begins with `earliest`."""
+    newest = newest_day(now)
+    if first > last:
+        raise UsageError(f"--from {first} is after --to {last}: swap them.")
+    if first < earliest:
+        raise UsageError(
+            f"{first} is before the warehouse begins, {earliest}: set SUNLEDGER_FIRST_DAY to reach it."
+        )
+    if last > newest:
+        raise UsageError(f"{last} is in the future: the last day that can be asked for is {newest}.")
+
+
+def live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta = HOUR) -> list[dt.date]:
+    """The days that may have news for these groups, when one looks every `every`; sorted.
+
+    A day has news from its beginning until the first look after it is closed, which reads its last rows.
+    """
+    days = {
+        day
+        for group in of
+        for day in _around(group.today(now))
+        if group.begins(day) < now and group.closes(day) > now - every
+    }
+    return sorted(days)
+
+
+def last_closed(now: dt.datetime, of: Collection[Group]) -> dt.date:
+    """The newest day that is closed for all groups. Raises ValueError without any group."""
+    if not of:
+        raise ValueError("without plants no day ever closes")
+    return min(max(day for day in _around(group.today(now)) if group.closes(day) <= now) for group in of)
+
+
+def sliding_window(now: dt.datetime, of: Collection[Group], days: int) -> tuple[dt.date, dt.date]:
+    """First and last of the newest `days` closed days: what SMA may have corrected since."""
+    last = last_closed(now, of)
+    return last - (days - 1) * ONE_DAY, last
+
+
+def catch_up_window(
+    now: dt.datetime, of: Collection[Group], days: int, stored: Iterable[dt.date]
+) -> tuple[dt.date, dt.date]:
+    """First and last of the closed days that must be whole.
+
+    That is the sliding window, and of the last month all since the first day that is stored: what is absent after it
+    was missed.
+    """
+    first, last = sliding_window(now, of, days)
+    earliest = last - (LONGEST_PAUSE_DAYS - 1) * ONE_DAY
+    return min([first, *(day for day in stored if earliest <= day)]), last
+
+
+def due_again(now: dt.datetime, days: Iterable[dt.date], attempts: Collection[Attempt]) -> list[dt.date]:
+    """The days of `days` that may be tried now: each waits longer from try to try, and the tries have an end."""
+    return [day for day in sorted(days) if _may_try(now, day, attempts)]
+
+
+def has_tries_left(day: dt.date, attempts: Collection[Attempt]) -> bool:
+    """Whether the day will be tried again without a person."""
+    return len(_tries(day, attempts)) <= len(WAITS)
+
+
+def days_of(first: dt.date, last: dt.date) -> list[dt.date]:
+    """All days from first to last."""
+    return [first + i * ONE_DAY for i in range((last - first).days + 1)]
+
+
+def spans(days: Iterable[dt.date], longest: int) -> list[tuple[dt.date, dt.date]]:
+    """The days as ranges without holes, of at most `longest` days each."""
+    found: list[tuple[dt.date, dt.date]] = []
+    for day in sorted(set(days)):
+        if found and day - found[-1][1] == ONE_DAY and (day - found[-1][0]).days < longest:
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+
+def is_overtaken(scheduled: dt.datetime, now: dt.datetime, every: dt.timedelta) -> bool:
+    """Whether the next tick is past too, and will do what this one would."""
+    return now - scheduled >= every
+
+
+def _may_try(now: dt.datetime, day: dt.date, attempts: Collection[Attempt]) -> bool:
+    tries = _tries(day, attempts)
+    if not tries:
+        return True
+    return len(tries) <= len(WAITS) and now >= tries[-1] + WAITS[len(tries) - 1]
+
+
+def _tries(day: dt.date, attempts: Collection[Attempt]) -> list[dt.datetime]:
+    return sorted(attempt.at for attempt in attempts if attempt.first <= day <= attempt.last)
+
+
+def _around(today: dt.date) -> Iterator[dt.date]:
+    """Days near a group's today: the day before yesterday is closed for certain, since no delay is that long."""
+    return (today + offset * ONE_DAY for offset in (-2, -1, 0))

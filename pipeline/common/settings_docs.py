@@ -1,0 +1,48 @@
+"""docs/settings.md from the settings themselves: `python -m pipeline.settings_docs [--check]`."""
+
+import sys
+from pathlib import Path
+
+from pipeline.common.settings import HOSTS, Settings, variable_name
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+
+_HEAD = """\
+# Settings
+
+From the environment, or from a file `.env` in the working directory. Secrets are never printed, logged or stored.
+
+| variable | meaning |
+|---|---|
+"""
+
+_HOSTS = """
+What `SMA_ENVIRONMENT` fills in, the part before `/v1` or `/oauth2`:
+
+| variable | `sandbox` | `production` |
+|---|---|---|
+"""
+
+
+def markdown() -> str:
+    """The document."""
+    rows = [
+        f"| `{variable_name(name)}` | {field.description} |" for name, field in Settings.model_fields.items()
+    ]
+    hosts = [
+        f"| `SMA_{role.upper()}_URL` | `{getattr(HOSTS['sandbox'], role)}` | `{getattr(HOSTS['production'], role)}` |"
+        for role in HOSTS["sandbox"]._fields
+    ]
+    return _HEAD + "\n".join(rows) + "\n" + _HOSTS + "\n".join(hosts) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the document, or with --check say whether it is up to date."""
+    if "--check" in arguments:
+        return 0 if DOCUMENT.read_text() == markdown() else 1
+    DOCUMENT.write_text(markdown())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

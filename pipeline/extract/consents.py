@@ -1,0 +1,108 @@
+"""Consents: how they stand at SMA, into the book and the table; and why plants are listed no more."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection
+
+import polars as pl
+
+from pipeline.common.errors import CredentialsError, SmaError
+from pipeline.common.settings import Settings
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed_ids
+from pipeline.run.step import Report, report_of
+from pipeline.sma.client import SmaClient
+from pipeline.sma.consents import access_problems
+from pipeline.sma.consents.consent_api import Consent, ConsentApi
+from pipeline.sma.consents.consent_book import ConsentBook, Owner
+from schemas import Consents, Plants, polars_schema, storage
+from warehouse.lake import Lake, Written
+
+# Few at once: consents are asked for beside the data and are in no hurry.
+LOOKS_AT_ONCE = 4
+
+
+def refresh_consents(runtime: Runtime) -> Report:
+    """Look at the consents whose interval is over, when the custom flow has asked any owner, and store the changes."""
+    settings = runtime.settings
+    if settings.sma_flow != "custom":
+        return Report(facts={"owners": 0})
+    book = ConsentBook.of(settings)
+    owners = book.owners()
+    # A plant has gone from the list: then it is worth a look at all owners, as far as SMA's interval allows.
+    urgent = bool(owners) and _shrunken(runtime)
+    due = [owner for owner in owners.values() if owner.due_at(urgent=urgent) <= runtime.now()]
+    problems: dict[str, SmaError] = {}
+    if due:
+        answers, problems = runtime.session.use(lambda client: look_at(settings, client, due))
+        book.note(answers, runtime.now())
+    written = store_consents(runtime.lake, book)
+    counts = Counter(owner.state.value.lower() for owner in book.owners().values())
+    problem = {"problem": str(next(iter(problems.values())))} if problems else {}
+    return report_of(
+        written, owners=len(owners), looked_at=len(due), unanswered=len(problems), **counts, **problem
+    )
+
+
+async def look_at(
+    settings: Settings, client: SmaClient, owners: Collection[Owner]
+) -> tuple[dict[str, Consent], dict[str, SmaError]]:
+    """SMA's answers by address, and why the others have none. Raises CredentialsError at once."""
+    api = ConsentApi(settings, client)
+    turns = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    async def look(owner: Owner) -> Consent | SmaError | None:
+        async with turns:
+            try:
+                return await api.look(owner.address, known=owner.asked_at is not None)
+            except CredentialsError:
+                raise
+            except SmaError as error:
+                return error
+
+    found = dict(zip((o.address for o in owners), await asyncio.gather(*map(look, owners)), strict=True))
+    answers = {address: answer for address, answer in found.items() if isinstance(answer, Consent)}
+    return answers, {address: a for address, a in found.items() if isinstance(a, SmaError)}
+
+
+def look_again(runtime: Runtime) -> SmaError | None:
+    """Look at all owners that SMA's interval allows to look at; the first problem. Needs no lake."""
+    book = ConsentBook.of(runtime.settings)
+    due = [owner for owner in book.owners().values() if owner.due_at(urgent=True) <= runtime.now()]
+    if not due:
+        return None
+    answers, problems = runtime.session.use(lambda client: look_at(runtime.settings, client, due))
+    book.note(answers, runtime.now())
+    return next(iter(problems.values()), None)
+
+
+def store_consents(lake: Lake, book: ConsentBook) -> Written:
+    """Write the book's changes into the table, beside those of other clients and machines."""
+    with book.turn():
+        rows = book.rows()
+        key = list(storage(Consents).key)
+        stored = lake.scan(Consents).collect()
+        frame = pl.concat([rows, stored.join(rows, on=key, how="anti")]).sort(key)
+        return lake.replace(Consents, {}, [frame.select(polars_schema(Consents).names())])
+
+
+def owners_of(settings: Settings) -> list[Owner]:
+    """The owners that are known here; none in the code flow."""
+    return list(ConsentBook.of(settings).owners().values()) if settings.sma_flow == "custom" else []
+
+
+def concern(runtime: Runtime) -> str | None:
+    """What is wrong with the access to plants by the newest list, None when nothing is. Asks nobody."""
+    plants = runtime.lake.scan(Plants).select("plant_id", "last_seen", "migrated_from").collect()
+    listed = listed_ids(runtime) or frozenset()
+    known = [*listed, *plants["migrated_from"].drop_nulls()]
+    gone = plants.filter(~pl.col("plant_id").is_in(known))["last_seen"].to_list()
+    settings = runtime.settings
+    return access_problems.concern(settings.sma_flow, owners_of(settings), len(listed), gone, runtime.today())
+
+
+def _shrunken(runtime: Runtime) -> bool:
+    """Whether a plant of the last list is missing in the newest one."""
+    listed = listed_ids(runtime)
+    before = runtime.lake.scan(Plants).filter(pl.col("last_seen") == pl.col("last_seen").max()).collect()
+    return listed is not None and not set(before["plant_id"]) <= listed

@@ -1,0 +1,184 @@
+"""What some days still lack, and the requests for it. Reads the lake, asks nobody."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import polars as pl
+
+from pipeline.extract import request_plan
+from pipeline.extract.raw_rows import Fetched
+from pipeline.extract.request_plan import Asked
+from pipeline.run.context import Runtime
+from pipeline.run.plants import delay, in_operation, listed
+from pipeline.run.sets import SetSource, asks_for_others, chosen, other, other_sets
+from pipeline.run.step import aside_part, raw_part
+from pipeline.transform.plant_moves import successors, with_new_ids
+from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
+from warehouse.lake import Part
+
+# The plants or devices of a day: plant_id, device_id (empty for a plant), timezone, backend, day_end.
+Places: TypeAlias = Callable[[dt.date], pl.DataFrame]
+_FACTS = ["plant_id", "device_id", "request_date", "time_basis", "fetched_at", "final", "no_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Requests for days of one calendar week; of each day what `Fetched` must know; and the plants' time zones.
+
+    `set_type` is empty unless the table holds several sets.
+    """
+
+    model: type[RawAnswers]
+    asked: Sequence[Asked]
+    days: Mapping[dt.date, Fetched]
+    zones: Mapping[str, str]
+    set_type: str = ""
+
+    @property
+    def plant_days(self) -> int:
+        """Days of plants or devices that the requests are for."""
+        return sum(len(ask.days) for ask in self.asked)
+
+
+def wanted(runtime: Runtime, week: Sequence[dt.date]) -> Iterator[Wanted]:
+    """What the days lack of everything that the settings choose."""
+    for source in chosen(runtime.settings):
+        yield wanted_set(runtime, source, week)
+    if asks_for_others(runtime.settings):
+        for name in other_sets(runtime):
+            yield wanted_set(runtime, other(name), week)
+    if runtime.settings.logs != "none":
+        yield wanted_logs(runtime, week)
+    if runtime.settings.logs == "devices":
+        yield wanted_device_logs(runtime, week)
+
+
+def wanted_set(runtime: Runtime, source: SetSource, week: Sequence[dt.date]) -> Wanted:
+    """What the days lack of a set: of every plant or device that has it and was in operation."""
+
+    def ask(series: list[request_plan.Series]) -> list[Asked]:
+        name, basis = source.set.name, runtime.settings.sma_time_basis
+        if source.energies:
+            return request_plan.energies(series, name, basis)
+        return request_plan.measurements(series, name, basis, by_week=name not in runtime.weekless)
+
+    return _wanted(
+        runtime, source.raw, week, lambda day: _having(runtime, source, day), ask, source.shares_raw
+    )
+
+
+def wanted_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
+    """What the days lack of every plant's log."""
+
+    def places(day: dt.date) -> pl.DataFrame:
+        return in_operation(listed(runtime), day, runtime.now()).with_columns(device_id=pl.lit(""))
+
+    basis = runtime.settings.sma_time_basis
+    return _wanted(runtime, RawLogs, week, places, lambda series: request_plan.logs(series, basis))
+
+
+def wanted_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
+    """What the days lack of every device's own log."""
+
+    def places(day: dt.date) -> pl.DataFrame:
+        plants = in_operation(listed(runtime), day, runtime.now())
+        devices = runtime.lake.scan(Devices).select("plant_id", "device_id").collect()
+        return _still_there(runtime, devices.join(plants, on="plant_id"), day)
+
+    basis = runtime.settings.sma_time_basis
+    return _wanted(runtime, RawDeviceLogs, week, places, lambda series: request_plan.logs(series, basis))
+
+
+def _wanted(
+    runtime: Runtime,
+    model: type[RawAnswers],
+    week: Sequence[dt.date],
+    places: Places,
+    ask: Callable[[list[request_plan.Series]], list[Asked]],
+    set_type: str = "",
+) -> Wanted:
+    basis = runtime.settings.sma_time_basis
+    lacking: list[pl.DataFrame] = []
+    days: dict[dt.date, Fetched] = {}
+    for day in week:
+        of_day = places(day).with_columns(delay(runtime.settings))
+        stored = _stored(runtime, model, raw_part(day, set_type))
+        days[day] = Fetched(
+            basis,
+            final_after=dict(of_day.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
+            with_rows=frozenset(
+                stored.filter(~pl.col("no_rows")).select("plant_id", "device_id", "request_date").iter_rows()
+            ),
+        )
+        if not runtime.again:
+            known = _known(runtime, aside_part(model, day, set_type), of_day, stored)
+            of_day = of_day.join(known, on=["plant_id", "device_id"], how="anti")
+        lacking.append(of_day.select("plant_id", "device_id", "timezone", local_date=pl.lit(day)))
+    frame = pl.concat(lacking)
+    zones = dict(frame.select("plant_id", "timezone").iter_rows())
+    return Wanted(model, ask(request_plan.series_of(frame)), days, zones, set_type)
+
+
+def _stored(runtime: Runtime, model: type[RawAnswers], part: Part) -> pl.DataFrame:
+    """What is known of the stored answers of a part."""
+    frames = runtime.lake.batches(model, part, columns=_FACTS)
+    return pl.concat([runtime.lake.scan(model).select(_FACTS).clear().collect(), *frames])
+
+
+def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """The plants and devices that need not be asked again: stored and final, or read so lately that nothing is new.
+
+    Not so when the last answer was set aside, which the part `aside` of `quarantine` tells.
+    """
+    same_basis = (pl.col("time_basis") == runtime.settings.sma_time_basis).alias("same_basis")
+    read = stored.group_by("plant_id", "device_id").agg(
+        pl.col("final").all(), same_basis.all(), pl.col("fetched_at").max()
+    )
+    now = pl.lit(runtime.now())
+    growing = now < pl.col("day_end") + pl.col("delay")
+    lately = growing & (now < pl.col("fetched_at") + pl.col("delay"))
+    known = read.join(places, on=["plant_id", "device_id"]).filter("same_basis", pl.col("final") | lately)
+    told = [
+        batch.with_columns(pl.col("device_id").fill_null(""))
+        for batch in runtime.lake.batches(Quarantine, aside, columns=["plant_id", "device_id"])
+    ]
+    doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *told])
+    moved = _read_before_a_move(runtime, stored.with_columns(same_basis), doubtful)
+    return pl.concat(
+        [
+            known.join(doubtful, on=["plant_id", "device_id"], how="anti").select("plant_id", "device_id"),
+            places.join(moved, on="plant_id", how="semi").select("plant_id", "device_id"),
+        ]
+    )
+
+
+def _read_before_a_move(runtime: Runtime, stored: pl.DataFrame, doubtful: pl.DataFrame) -> pl.DataFrame:
+    """The plants whose day is stored and final under the id that they had before they moved."""
+    moved = successors(runtime.lake.scan(Plants).collect())
+    if not moved.height:
+        return moved.select("plant_id")
+    old = with_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter("old_id")
+    whole = old.group_by("plant_id").agg(
+        (pl.col("final") & pl.col("same_basis")).all().alias("final"),
+        (~pl.col("no_rows")).any().alias("rows"),
+    )
+    return whole.filter("final", "rows").select("plant_id")
+
+
+def _having(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
+    """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
+    plants = in_operation(listed(runtime), day, runtime.now())
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
+    if source.of_devices is not None:
+        sets = sets.filter(pl.col("device_id").is_not_null() == source.of_devices)
+    having = sets.collect().join(plants, on="plant_id").sort("plant_id", "device_id")
+    return _still_there(runtime, having, day).with_columns(pl.col("device_id").fill_null(""))
+
+
+def _still_there(runtime: Runtime, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """Those that were not deactivated before the day, or at its very beginning."""
+    midnight = dt.datetime.combine(day, dt.time())
+    ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at") <= midnight).collect()
+    return devices.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")

@@ -1,0 +1,120 @@
+"""SMA's own energies by the month and by the year: what to ask for, and the answers into the raw lake."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import polars as pl
+
+from pipeline.common.errors import UsageError
+from pipeline.common.local_time import ONE_DAY
+from pipeline.extract.fetch import fetch_days
+from pipeline.extract.missing_answers import Wanted
+from pipeline.extract.raw_rows import Fetched
+from pipeline.extract.request_plan import Asked
+from pipeline.run.context import Runtime
+from pipeline.run.plants import delay, in_operation, listed
+from pipeline.run.sets import BALANCE
+from pipeline.run.step import Report
+from pipeline.sma.requests import Request
+from schemas import MeasurementSets, RawAnswers, RawEnergyMonths, RawEnergyYears, polars_schema
+
+_FACTS = ("plant_id", "device_id", "request_date", "final", "no_rows")
+
+
+def month_requests(runtime: Runtime, month: dt.date) -> list[Request]:
+    """One request for each plant with EnergyBalance that was in operation and whose final answer is not stored."""
+    return [ask.request for ask in _wanted_month(runtime, month).asked]
+
+
+def year_requests(runtime: Runtime, year: dt.date) -> list[Request]:
+    """The same for a year (its first day)."""
+    return [ask.request for ask in _wanted_year(runtime, year).asked]
+
+
+def fetch_energy_months(runtime: Runtime, month: dt.date | None = None) -> Report:
+    """Ask for SMA's own energies of a month, one request a plant. Default: the last month that is over."""
+    first = last_month(runtime) if month is None else month
+    if first >= runtime.today().replace(day=1):
+        raise UsageError(f"{first:%Y-%m} is not over: choose a month before this one.")
+    ((_, report),) = fetch_days(runtime, _wanted_month(runtime, first))
+    return report
+
+
+def fetch_energy_years(runtime: Runtime, year: dt.date) -> Report:
+    """Ask for SMA's own energies of the months of a year (its first day), one request a plant."""
+    if year >= first_of_year(runtime.today()):
+        raise UsageError(f"{year:%Y} is not over: choose a year before this one.")
+    ((_, report),) = fetch_days(runtime, _wanted_year(runtime, year))
+    return report
+
+
+def fetch_past_years(runtime: Runtime) -> Report:
+    """Ask for every year that is over and that days are stored of, where the settings say so: each once."""
+    report = Report(facts={"requests": 0})
+    if runtime.settings.energy_years == "off":
+        return report
+    days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(BALANCE.raw)]
+    past = {first_of_year(day) for day in days} - {first_of_year(runtime.today())}
+    for year in sorted(past):
+        of_year = fetch_energy_years(runtime, year)
+        report.rows += of_year.rows
+        report.changed |= of_year.changed
+        report.facts["requests"] += of_year.facts["requests"]
+    return report
+
+
+def last_month(runtime: Runtime) -> dt.date:
+    """First day of the last month that is over."""
+    return (runtime.today().replace(day=1) - ONE_DAY).replace(day=1)
+
+
+def end_of_month(month: dt.date) -> dt.date:
+    """The last day of the month that begins with this day."""
+    return (month + 31 * ONE_DAY).replace(day=1) - ONE_DAY
+
+
+def first_of_year(day: dt.date) -> dt.date:
+    """The first day of the day's year."""
+    return day.replace(month=1, day=1)
+
+
+def _wanted_month(runtime: Runtime, month: dt.date) -> Wanted:
+    def ask(plant: str) -> Request:
+        return Request.plant_month(plant, BALANCE.set.name, month)
+
+    return _wanted(runtime, RawEnergyMonths, month, end_of_month(month), ask)
+
+
+def _wanted_year(runtime: Runtime, year: dt.date) -> Wanted:
+    def ask(plant: str) -> Request:
+        return Request.plant_year(plant, BALANCE.set.name, year)
+
+    return _wanted(runtime, RawEnergyYears, year, year.replace(month=12, day=31), ask)
+
+
+def _wanted(
+    runtime: Runtime, model: type[RawAnswers], first: dt.date, last: dt.date, ask: Callable[[str], Request]
+) -> Wanted:
+    """Requests for the days from first to last, whose answers are in the part of the first."""
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
+    having = sets.filter(pl.col("set_type") == BALANCE.set.name)
+    plants = in_operation(listed(runtime), last, runtime.now()).join(having, on="plant_id", how="semi")
+    plants = plants.with_columns(delay(runtime.settings)).sort("plant_id")
+    stored = pl.concat(
+        [
+            pl.DataFrame(schema={name: polars_schema(model)[name] for name in _FACTS}),
+            *(b.select(_FACTS) for b in runtime.lake.batches(model, {"local_date": first}, columns=_FACTS)),
+        ]
+    )
+    fetched = Fetched(
+        runtime.settings.sma_time_basis,
+        final_after=dict(plants.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
+        with_rows=frozenset(
+            stored.filter(~pl.col("no_rows")).select("plant_id", "device_id", "request_date").rows()
+        ),
+    )
+    if not runtime.again:
+        plants = plants.join(stored.filter("final"), on="plant_id", how="anti", maintain_order="left")
+    asked = [Asked(ask(plant), {first: None}) for plant in plants["plant_id"]]
+    zones = dict(plants.select("plant_id", "timezone").rows())
+    return Wanted(model, asked, {first: fetched}, zones)

@@ -1,0 +1,103 @@
+"""What people must be told of, from the lake: access, plants that come and go, late days, money. Asks nobody."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterator
+
+import polars as pl
+
+from pipeline.common.finding import Finding
+from pipeline.common.local_time import ONE_DAY
+from pipeline.extract.consents import concern, owners_of
+from pipeline.ops.alerts import Concern
+from pipeline.ops.checks import budget, freshness, whole
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed_ids
+from pipeline.sma.consents.access_problems import GONE_FOR, why_gone
+from schemas import BillingUnits, Consents, Plants
+
+# An event is told within minutes of being seen; after so long nobody needs to be told any more.
+EVENT_DAYS = 3
+
+
+def concerns(runtime: Runtime) -> list[Concern]:
+    """All that the lake gives reason to tell; nothing before plants are known."""
+    if not runtime.lake.parts(Plants) and listed_ids(runtime) is None:
+        return []
+    sources: list[Callable[[Runtime], Iterator[Concern]]] = [
+        _access,
+        _plants,
+        _consents,
+        lambda r: _severe("late", "Days are missing", whole(r)),
+        lambda r: _severe("stale", "No new data", freshness(r)),
+        lambda r: _any("refused", "SMA refuses requests", budget(r)),
+        _money,
+    ]
+    return [found for source in sources for found in source(runtime)]
+
+
+def _access(runtime: Runtime) -> Iterator[Concern]:
+    """No plant at all, or owners who have not accepted."""
+    text = concern(runtime)
+    if text and not _gone(runtime).height:
+        yield Concern("access", "Access to plants", text)
+
+
+def _plants(runtime: Runtime) -> Iterator[Concern]:
+    why = why_gone(runtime.settings.sma_flow, owners_of(runtime.settings))
+    for plant, name in _gone(runtime).select("plant_id", "name").rows():
+        yield Concern(f"gone:{plant}", f"Plant {plant} ({name}) is gone", f"{why[0].upper()}{why[1:]}.")
+    plants = runtime.lake.scan(Plants).select("plant_id", "name", "first_seen").collect()
+    # The first list of all is no news.
+    later = pl.col("first_seen") > pl.col("first_seen").min()
+    news = plants.filter(later, pl.col("first_seen") >= _since(runtime))
+    for (day,), new in news.group_by("first_seen", maintain_order=True):
+        ids = new["plant_id"].sort().to_list()
+        digest = hashlib.sha256(",".join(ids).encode()).hexdigest()[:12]
+        text = f"First listed on {day}: {', '.join(ids)}. They are fetched from now on, and count as PU."
+        yield Concern(f"event:new-plants:{digest}", f"{len(ids)} new plants", text)
+
+
+def _consents(runtime: Runtime) -> Iterator[Concern]:
+    rows = runtime.lake.scan(Consents).filter(
+        pl.col("changed_at").dt.date() >= _since(runtime), pl.col("previous_state").is_not_null()
+    )
+    for owner, at, state, before in (
+        rows.select("owner_hash", "changed_at", "state", "previous_state").collect().rows()
+    ):
+        text = f"The consent of owner {owner} went from {before} to {state}. 'sunledger consent list' says whose it is."
+        yield Concern(f"event:consent:{owner}:{at.isoformat()}", f"A consent is {state}", text)
+
+
+def _money(runtime: Runtime) -> Iterator[Concern]:
+    limit, month = runtime.settings.alert_eur, runtime.today().replace(day=1)
+    if limit is None:
+        return
+    units = runtime.lake.scan(BillingUnits).filter(pl.col("month") == month)
+    spent = units.select(pl.col("fee_eur").sum()).collect().item() or 0
+    if spent > limit:
+        text = f"The PU of {month:%Y-%m} cost {spent:.2f} EUR by now, more than SUNLEDGER_ALERT_EUR={limit}: see "
+        text += "'sunledger billing' for which plants, and stop schedules that ask for plants you don't need."
+        yield Concern(f"money:{month}", "PU cost more than expected", text)
+
+
+def _gone(runtime: Runtime) -> pl.DataFrame:
+    """Plants that were listed within the last month and are no more."""
+    ids = listed_ids(runtime) or frozenset()
+    recent = pl.col("last_seen") >= runtime.today() - GONE_FOR
+    plants = runtime.lake.scan(Plants).filter(recent).select("plant_id", "name").collect()
+    return plants.filter(~pl.col("plant_id").is_in(list(ids))).sort("plant_id")
+
+
+def _since(runtime: Runtime) -> dt.date:
+    return runtime.today() - EVENT_DAYS * ONE_DAY
+
+
+def _severe(name: str, title: str, finding: Finding) -> Iterator[Concern]:
+    if finding.severe:
+        yield Concern(name, title, finding.text)
+
+
+def _any(name: str, title: str, finding: Finding) -> Iterator[Concern]:
+    if not finding.passed:
+        yield Concern(name, title, finding.text)

@@ -1,0 +1,154 @@
+"""Alerts: what must be told to whom, once, and once more when it is good again. Knows nothing of Dagster.
+
+A concern has a name that stays the same while it lasts. Each channel remembers by itself what it has told, so a channel
+that failed is told again without the others hearing it twice.
+"""
+
+import json
+import smtplib
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+
+# A mail server or webhook that takes longer is down; the next look tells it again.
+TIMEOUT_S = 15.0
+SUBMISSION_PORT, TLS_PORT = 587, 465
+REFUSED = 300
+# What a channel has told, as name -> title, by the channel's name.
+Told: TypeAlias = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Concern:
+    """Something that a person should know: its name, one line, and what to do.
+
+    A name that begins with `event:` is something that happened once, so it is never good again.
+    """
+
+    name: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What goes to a channel."""
+
+    title: str
+    text: str
+    resolved: bool = False
+
+
+Channel: TypeAlias = Callable[[Message], None]
+
+
+class AlertFailedError(SunledgerError):
+    """A channel did not take a message; its address is not part of the text, because it is a secret."""
+
+
+def news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tuple[str, Message]]:
+    """What a channel has not been told: new concerns, and told ones that are no more. In the order of names."""
+    now = {concern.name: concern for concern in concerns}
+    found = [(name, Message(now[name].title, now[name].text)) for name in sorted(now) if name not in told]
+    found += [
+        (name, Message(f"Good again: {told[name]}", "Nothing is left to do.", resolved=True))
+        for name in sorted(told)
+        if name not in now and not is_event(name)
+    ]
+    return found
+
+
+def is_event(name: str) -> bool:
+    """Whether a concern of that name happened once, and can't be good again."""
+    return name.startswith("event:")
+
+
+def tell(told: Told, concerns: Iterable[Concern], channels: Mapping[str, Channel]) -> tuple[Told, list[str]]:
+    """Tell each channel its news. What has been told by now, and why some could not be told."""
+    concerns = list(concerns)
+    after: Told = {}
+    faults = []
+    for channel, send in channels.items():
+        known = dict(told.get(channel, {}))
+        for name, message in news(known, concerns):
+            try:
+                send(message)
+            except AlertFailedError as fault:
+                faults.append(f"{channel}: {fault}")
+                break
+            if message.resolved:
+                del known[name]
+            else:
+                known[name] = message.title
+        present = {concern.name for concern in concerns}
+        after[channel] = {n: title for n, title in known.items() if not is_event(n) or n in present}
+    return after, faults
+
+
+def channels(settings: Settings) -> dict[str, Channel]:
+    """The channels that the settings name."""
+    found: dict[str, Channel] = {}
+    if smtp := settings.alert_smtp.get_secret_value():
+        found["mail"] = lambda message: _mail(smtp, settings.alert_mail_from, settings.alert_mail_to, message)
+    if webhook := settings.alert_webhook.get_secret_value():
+        found["webhook"] = lambda message: _post(
+            webhook, {"title": message.title, "text": message.text, "resolved": message.resolved}
+        )
+    if slack := settings.alert_slack.get_secret_value():
+        found["slack"] = lambda message: _post(slack, {"text": _slack_text(message)})
+    return found
+
+
+def _slack_text(message: Message) -> str:
+    """Bold title and text; what Slack would take for markup or a mention is escaped as it asks for."""
+    title, text = (
+        part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        for part in (message.title, message.text)
+    )
+    return f"{':white_check_mark:' if message.resolved else ':warning:'} *{title}*\n{text}"
+
+
+def _post(url: str, body: Mapping[str, object]) -> None:
+    try:
+        answer = httpx.post(
+            url, content=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=TIMEOUT_S
+        )
+    except (httpx.HTTPError, httpx.InvalidURL) as fault:
+        raise AlertFailedError(f"The webhook can't be reached ({type(fault).__name__}).") from None
+    if answer.status_code >= REFUSED:
+        raise AlertFailedError(f"The webhook answered {answer.status_code}: check its address.")
+
+
+def _mail(url: str, sender: str, receivers: str, message: Message) -> None:
+    """Send by the server of the URL: smtps://, or smtp:// with STARTTLS unless it is on this machine."""
+    parts = urlsplit(url)
+    mail = EmailMessage()
+    mail["Subject"] = f"[sunledger] {message.title}"
+    mail["From"], mail["To"] = sender, receivers
+    mail.set_content(message.text)
+    host = parts.hostname or ""
+    local = host in {"localhost", "127.0.0.1", "::1"}
+    try:
+        with _connected(parts.scheme, host, parts.port) as server:
+            if parts.scheme == "smtp" and not local:
+                server.starttls(context=ssl.create_default_context())
+            if parts.username:
+                server.login(unquote(parts.username), unquote(parts.password or ""))
+            server.send_message(mail)
+    except (OSError, smtplib.SMTPException) as fault:
+        raise AlertFailedError(f"The mail server did not take it ({type(fault).__name__}).") from None
+
+
+def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
+    if scheme == "smtps":
+        context = ssl.create_default_context()
+        return smtplib.SMTP_SSL(host, port or TLS_PORT, timeout=TIMEOUT_S, context=context)
+    return smtplib.SMTP(host, port or SUBMISSION_PORT, timeout=TIMEOUT_S)

@@ -1,0 +1,180 @@
+"""All state in one file, and back: the lake, records of requests and runs, logins and consents, the budget.
+
+The file is a tar with a list of checksums at its end. It may be made while runs go on: of each Delta table the log is
+read before the files that it names, databases are copied by their own means, and everything else is replaced whole by
+its writers. It holds the secrets of the home, so only its owner can read it.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.settings import Settings
+from warehouse.folder import place_of
+
+MANIFEST = "manifest.json"
+HOME, LAKE = "home", "lake"
+# What a run leaves behind when it is killed, and what only says that somebody is at work.
+SKIPPED_FOLDERS, SKIPPED_ENDS = {"tmp"}, (".lock", "-wal", "-shm", "-journal", ".log")
+LOG = "_delta_log"
+SQLITE = b"SQLite format 3\0"
+BLOCK = 2**20
+
+
+def back_up(settings: Settings, target: Path) -> tuple[int, int]:
+    """Write everything into `target`, whole or not at all; the number of files and bytes.
+
+    Raises UsageError for a target inside the home or that is no file, and SunledgerError where something can't be read
+    or written.
+    """
+    target = place_of(target)
+    if target.is_relative_to(settings.home):
+        raise UsageError(
+            f"{target} is inside of what is to be backed up: choose a place outside {settings.home}."
+        )
+    if not settings.home.is_dir():
+        raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to back up.")
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
+            found = _write(settings, sink)
+            os.fsync(sink.fileno())
+        part.replace(target)
+    except OSError as fault:
+        raise SunledgerError(f"The backup {target} was not written: {fault.strerror or fault}.") from fault
+    finally:
+        part.unlink(missing_ok=True)
+    return found
+
+
+def restore(settings: Settings, source: Path) -> int:
+    """Put everything back into the home and lake of the settings, which must be empty; the number of files.
+
+    Raises UsageError when something is there already, SunledgerError for a file that is no whole backup.
+    """
+    places = {HOME: settings.home, LAKE: _folder(settings)}
+    for place in filter(None, places.values()):
+        if place.exists() and any(place.iterdir()):
+            raise UsageError(f"{place} is not empty: move it away first; a restore never overwrites.")
+    settings.home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.home.parent, prefix=".sunledger-restore-") as folder:
+        unpacked = Path(folder)
+        try:
+            with tarfile.open(source) as archive:
+                _unpack(archive, unpacked)
+        except (OSError, tarfile.TarError) as fault:
+            raise SunledgerError(f"{source} can't be read as a backup: {fault}.") from fault
+        count = _verify(unpacked, source)
+        _place(unpacked, places)
+    return count
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write the files of the archive into the folder, and nothing beside it; early 3.11 has no filters for that."""
+    for member in archive:
+        path = Path(os.path.normpath(folder / member.name))
+        content = archive.extractfile(member) if member.isreg() and path.is_relative_to(folder) else None
+        if content is None:
+            raise tarfile.TarError(f"{member.name!r} is nothing that a backup holds")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with content, path.open("xb") as file:
+            shutil.copyfileobj(content, file, BLOCK)
+        path.chmod(member.mode & 0o755)
+        os.utime(path, (member.mtime, member.mtime))
+
+
+def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
+    sums: dict[str, str] = {}
+    size = 0
+    with tarfile.open(fileobj=sink, mode="w") as archive, tempfile.TemporaryDirectory() as scratch:
+        for name, path in _files(settings):
+            # What is gone meanwhile was replaced: its successor is named by a later version of its table.
+            with contextlib.suppress(FileNotFoundError):
+                content = _steady(path, Path(scratch))
+                sums[name] = _digest(content)
+                size += content.stat().st_size
+                archive.add(content, name, recursive=False)
+        text = json.dumps(sums, sort_keys=True).encode()
+        entry = tarfile.TarInfo(MANIFEST)
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text))
+    return len(sums), size
+
+
+def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Names in the archive and where their files are; the logs of tables before what they name."""
+    lake = _folder(settings)
+    yield from _below(settings.home, HOME, without=lake)
+    if lake is not None:
+        found = sorted(_below(lake, LAKE), key=lambda item: LOG not in item[1].parts)
+        yield from found
+
+
+def _below(root: Path, prefix: str, without: Path | None = None) -> Iterator[tuple[str, Path]]:
+    for folder, folders, files in os.walk(root):
+        place = Path(folder)
+        folders[:] = [f for f in sorted(folders) if f not in SKIPPED_FOLDERS and place / f != without]
+        for file in sorted(files):
+            path = place / file
+            if not file.endswith(SKIPPED_ENDS) and path.is_file():
+                yield str(PurePosixPath(prefix) / path.relative_to(root).as_posix()), path
+
+
+def _folder(settings: Settings) -> Path | None:
+    """The folder of the lake; None for an object store, which keeps versions by its own means."""
+    return None if "://" in settings.lake else Path(settings.lake)
+
+
+def _steady(path: Path, scratch: Path) -> Path:
+    """A file that does not change while it is read: of a database a copy, of anything else the file itself."""
+    with path.open("rb") as file:
+        if file.read(len(SQLITE)) != SQLITE:
+            return path
+    copy = scratch / "copy.db"
+    copy.unlink(missing_ok=True)
+    with (
+        contextlib.closing(sqlite3.connect(path)) as source,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+    return copy
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(unpacked: Path, source: Path) -> int:
+    try:
+        sums: dict[str, str] = json.loads((unpacked / MANIFEST).read_text())
+    except (OSError, ValueError):
+        raise SunledgerError(
+            f"{source} has no list of its files at its end: it is cut short, or no backup."
+        ) from None
+    for name, digest in sums.items():
+        path = unpacked / name
+        if not path.is_file() or _digest(path) != digest:
+            raise SunledgerError(f"{source} is damaged at {name}: nothing was restored; take another backup.")
+    return len(sums)
+
+
+def _place(unpacked: Path, places: dict[str, Path | None]) -> None:
+    """Home first: a lake inside of it comes after."""
+    for name, place in places.items():
+        part = unpacked / name
+        if place is None or not part.exists():
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            place.rmdir()
+        shutil.move(part, place)

@@ -1,0 +1,130 @@
+"""What checks look at: the frames and figures behind each finding, from the lake. Asks nobody."""
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+
+import duckdb
+import polars as pl
+
+from pipeline.common import day_availability
+from pipeline.common.errors import SunledgerError
+from pipeline.common.finding import Finding
+from pipeline.common.local_time import ONE_DAY
+from pipeline.ops import findings
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed
+from pipeline.run.sets import BALANCE
+from pipeline.tables.incomplete_days import NOT_MADE, standing, stored_days
+from schemas import (
+    TABLES,
+    ApiRequests,
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    MeasurementSets,
+    Quarantine,
+    storage,
+)
+from warehouse.publish import connect
+
+# Sets that SMA's documents name; the tables hold some of them.
+KNOWN_SETS = frozenset(
+    {
+        "EnergyAndPowerBattery",
+        "EnergyAndPowerConsumption",
+        "EnergyAndPowerInOut",
+        "EnergyAndPowerPv",
+        "EnergyBalance",
+        "EnergyDc",
+        "EnergyMix",
+        "GridSettings",
+        "PowerAc",
+        "PowerDc",
+        "Sensor",
+    }
+)
+# Rows older than that are as late as none.
+LOOK_BACK = 7 * ONE_DAY
+
+
+def completeness(runtime: Runtime, days: Sequence[dt.date]) -> dict[dt.date, Finding]:
+    """The judgement of each day by its rows of energy_daily."""
+    daily = _daily(runtime, days)
+    return {
+        day: findings.day_is_complete(day, daily.filter(pl.col("local_date") == day)) for day in sorted(days)
+    }
+
+
+def quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
+    """The judgement of what was set aside on these days."""
+    aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date").is_in(list(days)))
+    reasons = aside.group_by("reason").agg(pl.len()).sort("reason").collect()
+    return findings.quality_holds(_daily(runtime, days), dict(reasons.rows()))
+
+
+def whole(runtime: Runtime) -> Finding:
+    """The judgement of all closed days that the schedule 'closing' looks after."""
+    plants = listed(runtime)
+    first, last = day_availability.catch_up_window(
+        runtime.now(), day_availability.groups(plants), runtime.settings.window_days, stored_days(runtime)
+    )
+    first = max(first, runtime.settings.first_day)
+    lacking = standing(runtime, first, last)
+    # The run that looks is still making tables of its days: what it leaves is the next run's to find.
+    return findings.nothing_stands_out(lacking.filter(pl.col("reason") != NOT_MADE), first, last)
+
+
+def freshness(runtime: Runtime) -> Finding:
+    """The judgement of the newest rows of each backend."""
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
+    having = sets.filter(pl.col("set_type") == BALANCE.set.name)
+    plants = listed(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
+    recent = pl.col("local_date") >= (runtime.now() - LOOK_BACK).date()
+    rows = runtime.lake.scan(EnergyBalanceIntervals).filter(recent)
+    newest = rows.group_by("plant_id").agg(newest=pl.col("interval_end").max()).collect()
+    return findings.is_fresh(plants.join(newest, on="plant_id", how="left"), runtime.now())
+
+
+def drift(runtime: Runtime, fields: Collection[str]) -> Finding:
+    """The judgement of fields that the newest days held beyond the known ones, and of the sets that SMA names."""
+    named = runtime.lake.scan(MeasurementSets).select(pl.col("set_type").unique()).collect()["set_type"]
+    return findings.vendor_is_as_known(fields, set(named) - KNOWN_SETS)
+
+
+def budget(runtime: Runtime) -> Finding:
+    """The judgement of the last day's requests."""
+    since = runtime.now() - ONE_DAY
+    asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since
+    return findings.budget_holds(runtime.lake.scan(ApiRequests).filter(*asked).select("status").collect())
+
+
+def published(runtime: Runtime) -> Finding:
+    """Whether the published file opens as its readers open it, and holds every table."""
+    path = runtime.settings.warehouse
+    wanted = {storage(model).table for model in TABLES if storage(model).published != "no"}
+    try:
+        with connect(path) as connection:
+            found = {
+                name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+            }
+            found |= {
+                name for (name,) in connection.execute("SELECT view_name FROM duckdb_views()").fetchall()
+            }
+            for table in sorted(wanted & found):
+                connection.execute(f'SELECT * FROM "{table}" LIMIT 1').fetchall()  # noqa: S608 - our own names
+    except (SunledgerError, duckdb.Error) as fault:
+        reason = str(fault).partition("\n")[0]
+        return Finding(
+            passed=False, severe=True, text=f"{path} can't be read: {reason} Run 'sunledger publish'."
+        )
+    missing = sorted(wanted - found)
+    if missing:
+        return Finding(
+            passed=False,
+            severe=True,
+            text=f"{path} lacks {', '.join(missing)}: run 'sunledger publish'.",
+        )
+    return Finding(passed=True, text=f"{path} opens, and holds {len(wanted)} tables.")
+
+
+def _daily(runtime: Runtime, days: Collection[dt.date]) -> pl.DataFrame:
+    return runtime.lake.scan(EnergyDaily).filter(pl.col("local_date").is_in(list(days))).collect()

@@ -1,0 +1,64 @@
+"""What the credentials give: owners, plants, and how fast they may be asked for."""
+
+import datetime as dt
+from collections.abc import Collection
+
+from pipeline.common.text import plural
+from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.sma.budget.file_store import State
+from pipeline.sma.budget.shared_budget import Budget
+from pipeline.sma.consents import access_problems
+from pipeline.sma.consents.consent_api import State as ConsentState
+from pipeline.sma.consents.consent_book import Owner
+
+SHOWN_BY = "'sunledger consent list' shows them"
+# A person waits this long for the doctor; a longer pause is told instead.
+PATIENCE_S = 20.0
+
+
+def consents(owners: Collection[Owner]) -> list[Finding]:
+    """How the owners' consents stand."""
+    account = access_problems.account(owners)
+    if not owners:
+        # Consents may have been asked for elsewhere: the list of plants tells.
+        return [ok("consent", account)]
+    open_ones = [owner for owner in owners if owner.state is not ConsentState.ACCEPTED]
+    if open_ones:
+        return [warn("consent", f"{account}: {access_problems.cures(open_ones)}; {SHOWN_BY}.")]
+    return [ok("consent", f"{account}; {SHOWN_BY}")]
+
+
+def plants(
+    flow: str, owners: Collection[Owner], listed: int, gone: Collection[dt.date], today: dt.date, url: str
+) -> list[Finding]:
+    """The list of plants: empty, shorter than before, or well. `gone` as in `access.concern`."""
+    if not listed:
+        return [fail("plants", access_problems.why_none(flow, owners))]
+    concern = access_problems.concern(flow, owners, listed, gone, today) if gone else None
+    if concern:
+        return [warn("plants", concern)]
+    return [ok("plants", f"{plural(listed, 'plant')} listed by {url}")]
+
+
+def budget(rules: Budget, state: State, where: str, refused: int) -> list[Finding]:
+    """The request budget: set or not, refused, how full. `refused` requests were so today and yesterday (UTC)."""
+    if state.pause_s > 0:
+        text = (
+            f"SMA refused a request for its rate, so all requests pause for {state.pause_s:.0f} s more: wait, and if "
+            f"it comes again lower SMA_REQUESTS_PER_5_MIN or let no other program use these credentials."
+        )
+        return [fail("budget", text) if state.pause_s > PATIENCE_S else warn("budget", text)]
+    if rules.requests is None:
+        text = "none is set, so only refusals slow a run: set SMA_REQUESTS_PER_5_MIN to the number in your contract"
+        lately = f" ({refused} were refused today and yesterday)" if refused else ""
+        return [warn("budget", f"{text}{lately}.")]
+    what = f"{rules.requests} requests in 5 minutes, shared by {where}"
+    if state.pace < 1 or refused:
+        slowed = f", so it goes at {state.pace:.0%} of the pace" if state.pace < 1 else ""
+        text = (
+            f"{what}: {refused or 'some'} were refused today and yesterday{slowed}: lower "
+            "SMA_REQUESTS_PER_5_MIN, or let no other program use these credentials."
+        )
+        return [warn("budget", text)]
+    ready = max(0.0, min(state.level, rules.capacity))
+    return [ok("budget", f"{what}; its bucket is {ready / rules.capacity:.0%} full")]

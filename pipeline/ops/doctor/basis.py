@@ -1,0 +1,166 @@
+"""Which time basis is true, by the sun on a clear day: which plants and days to ask for, and what the answers say."""
+
+import datetime as dt
+from collections.abc import Collection
+from typing import get_args
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from pipeline.common.local_time import ONE_DAY, TimeBasis, local_day, parse_label
+from pipeline.common.text import plural
+from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.transform.decode import Decoder
+from pipeline.transform.sun.position import daylight
+from pipeline.transform.sun.time_basis import time_basis_verdict
+
+FIELD = "pvGeneration"
+# With fewer days behind it a month may have no clear one yet: then the month before is asked for.
+DAYS_WANTED = 7
+# Yesterday may still grow, and somewhere it is not over.
+UNSETTLED = 2 * ONE_DAY
+_MINUTES_A_DAY = 1440
+
+
+def candidates(plants: pl.DataFrame, billed: Collection[str], today: dt.date) -> pl.DataFrame:
+    """The plants whose days would tell most, first those that cost nothing more this month, then the smallest.
+
+    Of `plants` (columns of the table) those with a place, with power, and with a clock that does not show UTC: the
+    farther it is from UTC, the clearer the answer.
+    """
+    offsets = {zone: _offset_min(zone, today) for zone in plants["timezone"].unique()}
+    far = pl.col("timezone").replace_strict(offsets, return_dtype=pl.Float64).abs()
+    placed = pl.col("latitude").is_not_null() & pl.col("longitude").is_not_null()
+    return (
+        plants.with_columns(offset_min=far, billed=pl.col("plant_id").is_in(list(billed)))
+        .filter(placed, pl.col("ac_power_kw") > 0, pl.col("offset_min") > 0)
+        .sort(["billed", "ac_power_kw", "offset_min", "plant_id"], descending=[True, False, True, False])
+    )
+
+
+def month_to_ask(today: dt.date) -> dt.date:
+    """The first day of the newest month that has enough settled days."""
+    first = today.replace(day=1)
+    return first if today.day > DAYS_WANTED + UNSETTLED.days else (first - ONE_DAY).replace(day=1)
+
+
+def clear_day(month: bytes, timezone: str, today: dt.date) -> dt.date | None:
+    """The day with most energy in an answer of a month; None without any.
+
+    Days that may still grow are left out, and those on which clocks change: their noon has two offsets.
+    """
+    days = _rows(month).filter(pl.col("watts") > 0).select(pl.col("label").dt.date(), "watts")
+    settled = days.filter(pl.col("label") < today - UNSETTLED).sort("watts", "label")
+    fit = [day for day in settled["label"] if local_day(day, timezone).change is None]
+    return fit[-1] if fit else None
+
+
+def curve(plant_id: str, day: dt.date, answer: bytes) -> pl.DataFrame:
+    """An answer of a day as intervals, its labels taken for UTC: plant_id, local_date, start, end, energy."""
+    rows = _rows(answer).filter(pl.col("watts") > 0).sort("label")
+    end = pl.col("label").dt.replace_time_zone("UTC")
+    step = rows["label"].diff().min() or dt.timedelta(minutes=15)
+    return rows.select(
+        pl.lit(plant_id).alias("plant_id"),
+        pl.lit(day).alias("local_date"),
+        (end - step).alias("interval_start"),
+        end.alias("interval_end"),
+        # In any unit: only the shape counts.
+        pl.col("watts").alias("pv_generation_kwh"),
+    )
+
+
+def judge(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
+    """What the sun says of each plant's curve.
+
+    `curves` as made by `curve`, one day a plant; `plants` has plant_id, timezone, latitude, longitude. One row a plant:
+    plant_id, timezone, local_date, verdict, labels_noon (minutes of the labels' clock at the middle of the energy),
+    sun_utc and sun_plant_local (minutes of those clocks at solar noon).
+    """
+    verdicts = time_basis_verdict(curves, plants, read_as="utc")
+    days = curves.select("plant_id", "local_date").unique()
+    noons = [
+        {
+            "plant_id": row["plant_id"],
+            "local_date": row["local_date"],
+            **_noons(plants.filter(pl.col("plant_id") == row["plant_id"]), row["local_date"]),
+        }
+        for row in days.sort("plant_id").iter_rows(named=True)
+    ]
+    noon = (pl.col("sun_utc") + pl.col("noon_offset_min_utc")) % _MINUTES_A_DAY
+    return (
+        pl.DataFrame(noons)
+        .join(verdicts, on="plant_id")
+        .join(plants.select("plant_id", "timezone"), on="plant_id")
+        .select(
+            "plant_id",
+            "timezone",
+            "local_date",
+            "verdict",
+            noon.alias("labels_noon"),
+            "sun_utc",
+            "sun_plant_local",
+        )
+    )
+
+
+def evaluate(judged: pl.DataFrame, setting: TimeBasis, requests: int) -> list[Finding]:
+    """Whether the setting fits the sun, with the measured noons."""
+    name, asked = "time basis", f"({plural(requests, 'request')})"
+    if not judged.height:
+        text = (
+            f"no plant with a known place outside of UTC had a sunny day to look at {asked}, so SMA_TIME_BASIS="
+            f"{setting} was not tested: look again when there is one."
+        )
+        return [warn(name, text)]
+    seen = "; ".join(_seen(row) for row in judged.iter_rows(named=True))
+    fitting = sorted(set(judged["verdict"]) & set(get_args(TimeBasis)))
+    if len(fitting) > 1:
+        text = f"plants disagree {asked}: {seen}. Ask SMA which is meant: one setting holds for all plants."
+        return [warn(name, text)]
+    if not fitting:
+        text = f"the sun does not tell {asked}: {seen}. Look again after a clear day; it is set to {setting}."
+        return [warn(name, text)]
+    if fitting[0] != setting:
+        text = (
+            f"SMA_TIME_BASIS={setting} does not fit the sun {asked}: {seen}. Set SMA_TIME_BASIS={fitting[0]}, then "
+            "run 'sunledger backfill' for the days that are stored: they were read by the other one."
+        )
+        return [fail(name, text)]
+    return [ok(name, f"SMA_TIME_BASIS={setting} fits the sun {asked}: {seen}")]
+
+
+def _seen(row: dict[str, object]) -> str:
+    labels, utc, local = (_clock(row[key]) for key in ("labels_noon", "sun_utc", "sun_plant_local"))
+    return (
+        f"on {row['local_date']} the noon of plant {row['plant_id']} is at {labels} by its times, that of the sun at "
+        f"{local} in {row['timezone']} and {utc} in UTC"
+    )
+
+
+def _clock(minutes: object) -> str:
+    whole = round(minutes) % _MINUTES_A_DAY if isinstance(minutes, int | float) else 0
+    return f"{whole // 60:02}:{whole % 60:02}"
+
+
+def _rows(answer: bytes) -> pl.DataFrame:
+    """label (naive) and watts of an answer; empty where it can't be read."""
+    rows = Decoder([FIELD]).decode(pl.Series([answer], dtype=pl.Binary)).rows
+    return rows.select(
+        parse_label(pl.col("raw_time")).alias("label"), pl.col(FIELD).alias("watts")
+    ).drop_nulls()
+
+
+def _noons(plant: pl.DataFrame, day: dt.date) -> dict[str, float]:
+    noon = daylight(plant, day)["noon"][0]
+    local = noon.astimezone(ZoneInfo(plant["timezone"][0]))
+    return {"sun_utc": _minutes(noon), "sun_plant_local": _minutes(local)}
+
+
+def _minutes(moment: dt.datetime) -> float:
+    return moment.hour * 60 + moment.minute + moment.second / 60
+
+
+def _offset_min(timezone: str, day: dt.date) -> float:
+    """Minutes by which the zone's clock is ahead of UTC on the day."""
+    return local_day(day, timezone).after / dt.timedelta(minutes=1)

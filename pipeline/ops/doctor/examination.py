@@ -1,0 +1,294 @@
+"""The doctor at work: gathers facts in the order in which a run would need them, and has them evaluated.
+
+What depends on a check that failed is not tried. Few requests are sent, each of them recorded and under the budget;
+none is repeated more than once, since a person waits.
+"""
+
+import asyncio
+import datetime as dt
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from functools import partial
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from pipeline.common.errors import SmaError, SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.extract.consents import look_again, owners_of
+from pipeline.ops.doctor import access, basis, facts, machine, network
+from pipeline.ops.doctor.network import Probe
+from pipeline.ops.doctor.result import Finding, Level, fail, ok, skip
+from pipeline.run.context import Runtime
+from pipeline.sma.auth.login_store import LoginStore
+from pipeline.sma.auth.tokens import NO_LOGIN
+from pipeline.sma.blocking_client import SmaSession
+from pipeline.sma.budget.file_store import State
+from pipeline.sma.budget.redis_store import shown
+from pipeline.sma.budget.shared_budget import Budget, shared_budget
+from pipeline.sma.client import SmaClient
+from pipeline.sma.clock import Clock
+from pipeline.sma.consents.access_problems import GONE_FOR, lasting
+from pipeline.sma.http.attempt import Limits, Wire
+from pipeline.sma.http.error_messages import Call, Reply, fault_clause, is_certificate_fault
+from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy
+from pipeline.sma.http.transport import Timeouts, trusted_authorities
+from pipeline.sma.requests import DAY, Request
+from pipeline.transform import inventory
+from schemas import ApiRequests, Plants
+
+# A person waits: one more try for what fails, none for a refusal of the rate, and no patience for a dead host.
+LIMITS = Limits(
+    timeouts=Timeouts(connect=5.0, read=30.0, pool=10.0, whole_try=45.0),
+    retry=RetryPolicy(tries=2, limited_tries=1),
+)
+# Plants that are asked for a clear day, each with one request for a month and one for a day of it.
+PLANTS_ASKED = 3
+
+BALANCE = "EnergyBalance"
+
+
+@dataclass
+class Patient:
+    """What is examined, and what was learned on the way."""
+
+    runtime: Runtime
+    clock: Clock
+    plants_asked: int
+    probes: list[Probe] = field(default_factory=list)
+    plants: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    @property
+    def settings(self) -> Settings:
+        """Of the runtime."""
+        return self.runtime.settings
+
+    @property
+    def custom(self) -> bool:
+        """Whether owners consent, and nobody logs in."""
+        return self.settings.sma_flow == "custom"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check, and the checks without whose success it would tell nothing new."""
+
+    name: str
+    look: Callable[[Patient], Iterable[Finding]]
+    needs: tuple[str, ...] = ()
+
+
+def examine(
+    settings: Settings, *, clock: Clock | None = None, plants_asked: int = PLANTS_ASKED
+) -> Iterator[Finding]:
+    """Findings as they come, in the order in which a run would fail.
+
+    `plants_asked` plants at most are asked for a clear day; SMA bills a plant for the month in which it is asked for.
+    """
+    clock = clock or Clock()
+
+    def session(settings: Settings) -> SmaSession:
+        make = partial(SmaClient, limits=LIMITS, clock=clock, record=runtime.requests.add)
+        return SmaSession(settings, make_client=make)
+
+    with Runtime(settings, now=clock.now, make_session=session) as runtime:
+        patient = Patient(runtime, clock, plants_asked)
+        bad: set[str] = set()
+        for check in CHECKS:
+            if (check.name == "login" and patient.custom) or (check.name == "consent" and not patient.custom):
+                continue
+            lacking = [name for name in check.needs if name in bad]
+            findings = [skip(check.name, f"not tried before this is well: {', '.join(lacking)}")]
+            if not lacking:
+                findings = _findings(check, patient)
+            if any(finding.level in {Level.FAIL, Level.SKIP} for finding in findings):
+                bad.add(check.name)
+            yield from findings
+
+
+def _findings(check: Check, patient: Patient) -> list[Finding]:
+    try:
+        return list(check.look(patient))
+    except SunledgerError as error:
+        return [fail(check.name, str(error))]
+
+
+def _versions(_: Patient) -> list[Finding]:
+    return machine.versions(
+        facts.python_version(),
+        facts.wanted_python(),
+        facts.installed_packages(),
+        facts.required_packages(),
+        facts.locked_packages(),
+    )
+
+
+def _disk(patient: Patient) -> list[Finding]:
+    return machine.disk(facts.places(patient.settings))
+
+
+def _folders(patient: Patient) -> list[Finding]:
+    return machine.folders(facts.places(patient.settings))
+
+
+def _locks(patient: Patient) -> list[Finding]:
+    return machine.locks(facts.held_locks(patient.settings), facts.leftovers(patient.settings))
+
+
+def _tls(_: Patient) -> list[Finding]:
+    return network.tls(trusted_authorities().cert_store_stats()["x509_ca"], os.environ)
+
+
+def _hosts(patient: Patient) -> list[Finding]:
+    patient.probes = asyncio.run(_probes(patient))
+    return network.hosts(patient.probes)
+
+
+def _clock(patient: Patient) -> list[Finding]:
+    return network.clock(patient.probes)
+
+
+def _credentials(patient: Patient) -> list[Finding]:
+    patient.settings.require_credentials()
+    return [ok("credentials", f"client {patient.settings.sma_client_id}, secret set")]
+
+
+def _login(patient: Patient) -> list[Finding]:
+    login = LoginStore.of(patient.settings).read()
+    if not login.refresh_token and not patient.settings.sma_refresh_token.get_secret_value():
+        return [fail("login", NO_LOGIN)]
+    return [ok("login", lasting(login))]
+
+
+def _token(patient: Patient) -> list[Finding]:
+    patient.runtime.session.use(lambda client: client.tokens.get())
+    return [ok("token", f"given by {patient.settings.sma_auth_url} for the {patient.settings.sma_flow} flow")]
+
+
+def _consent(patient: Patient) -> list[Finding]:
+    problem = look_again(patient.runtime)
+    if problem is not None:
+        raise problem
+    return access.consents(owners_of(patient.settings))
+
+
+def _budget(patient: Patient) -> list[Finding]:
+    settings = patient.settings
+    url = settings.budget_url
+    where = f"all that use {shown(url)}" if url.get_secret_value() else f"all that use {settings.home}"
+    since = patient.runtime.today() - dt.timedelta(days=1)
+    refused = patient.runtime.lake.scan(ApiRequests).filter(
+        pl.col("asked_date") >= since, pl.col("status") == TOO_MANY_REQUESTS
+    )
+    state = asyncio.run(_budget_state(patient))
+    rules = Budget(settings.sma_requests_per_5_min)
+    return access.budget(rules, state, where, refused.select(pl.len()).collect().item())
+
+
+async def _budget_state(patient: Patient) -> State:
+    budget = shared_budget(patient.settings, patient.clock)
+    try:
+        return await budget.look()
+    finally:
+        await budget.aclose()
+
+
+def _plants(patient: Patient) -> list[Finding]:
+    runtime, settings = patient.runtime, patient.settings
+    answer = runtime.session.send(Request.plants())
+    content = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [answer.body]})
+    listed = inventory.plant_ids(content)
+    patient.plants, _ = inventory.plants(content, runtime.today())
+    before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
+    gone = before.filter(pl.col("last_seen") >= runtime.today() - GONE_FOR)["last_seen"].to_list()
+    return access.plants(
+        settings.sma_flow,
+        owners_of(settings),
+        len(listed),
+        gone,
+        runtime.today(),
+        settings.sma_monitoring_url,
+    )
+
+
+def _time_basis(patient: Patient) -> list[Finding]:
+    if not patient.plants_asked:
+        return [skip("time basis", "not asked for: --ask-plants is 0")]
+    runtime, today = patient.runtime, patient.runtime.today()
+    month = basis.month_to_ask(today)
+    billed = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= today.replace(day=1))
+    ids = billed.select(pl.col("plant_id").unique()).collect()["plant_id"].to_list()
+    chosen = basis.candidates(patient.plants, ids, today).head(patient.plants_asked)
+    curves, requests = [], 0
+    for plant, timezone in chosen.select("plant_id", "timezone").rows():
+        asked = Request("measurements", plant, "", BALANCE, "Month", f"{month:%Y-%m}")
+        requests += 1
+        day = basis.clear_day(runtime.session.send(asked).body, timezone, today)
+        if day is not None:
+            asked = Request("measurements", plant, "", BALANCE, DAY, day.isoformat())
+            requests += 1
+            curves.append(basis.curve(plant, day, runtime.session.send(asked).body))
+    judged = basis.judge(pl.concat(curves), chosen) if curves else pl.DataFrame()
+    return basis.evaluate(judged, patient.settings.sma_time_basis, requests)
+
+
+def _warehouse(patient: Patient) -> list[Finding]:
+    path = patient.settings.warehouse
+    return machine.warehouse(path, facts.publication(path), version("sunledger"))
+
+
+CHECKS = (
+    Check("versions", _versions),
+    Check("folders", _folders),
+    Check("disk", _disk, ("folders",)),
+    Check("locks", _locks),
+    Check("TLS", _tls),
+    Check("hosts", _hosts, ("folders", "TLS")),
+    Check("clock", _clock, ("folders", "TLS")),
+    Check("credentials", _credentials),
+    Check("login", _login, ("credentials",)),
+    Check("budget", _budget, ("folders", "locks")),
+    Check("token", _token, ("hosts", "credentials", "login", "budget")),
+    Check("consent", _consent, ("token",)),
+    Check("plants", _plants, ("token",)),
+    Check("time basis", _time_basis, ("plants",)),
+    Check("warehouse", _warehouse),
+)
+
+
+async def _probes(patient: Patient) -> list[Probe]:
+    settings = patient.settings
+    wanted = [
+        ("SMA_AUTH_URL", settings.sma_auth_url, "/oauth2/auth"),
+        ("SMA_CONSENT_URL", settings.sma_consent_url, "/oauth2/v2/bc-authorize"),
+        ("SMA_MONITORING_URL", settings.sma_monitoring_url, "/v1/plants"),
+    ]
+    wire = Wire(settings, LIMITS, patient.clock, record=patient.runtime.requests.add)
+    try:
+        asked = [_probe(wire, *where) for where in wanted if patient.custom or where[0] != "SMA_CONSENT_URL"]
+        return list(await asyncio.gather(*asked))
+    finally:
+        await wire.aclose()
+
+
+async def _probe(wire: Wire, setting: str, url: str, path: str) -> Probe:
+    host = urlsplit(url).netloc
+    nothing = Probe(setting, url, None, wire.clock.now())
+    try:
+        outcome = await wire.try_once(Call("GET", path, host, setting), wire.page(f"{url}{path}"))
+    except SmaError as error:
+        return replace(nothing, status=error.status, at=wire.clock.now())
+    if isinstance(outcome, Reply):
+        return replace(nothing, status=outcome.status, at=wire.clock.now(), date=_date(outcome))
+    return replace(nothing, fault=fault_clause(outcome, host), untrusted=is_certificate_fault(outcome))
+
+
+def _date(reply: Reply) -> dt.datetime | None:
+    try:
+        date = parsedate_to_datetime(reply.headers.get("date", ""))
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=dt.UTC)

@@ -1,0 +1,143 @@
+"""Facts about this machine for the doctor: disks, locks and who holds them, versions, the published file."""
+
+import fcntl
+import os
+import platform
+import shutil
+import time
+from contextlib import suppress
+from importlib.metadata import distributions, metadata, requires
+from pathlib import Path
+
+import duckdb
+
+from pipeline.common.settings import Settings
+from pipeline.ops.doctor.machine import Held, Place, Publication
+from pipeline.sma.auth.secret_files import FOLDER
+from schemas import TABLES
+from warehouse.meta import schema_hash
+from warehouse.publish import connect
+
+# Locks are held for moments; whoever has one for longer than all these looks stands still or waits for SMA.
+LOOKS = 20
+LOOK_EVERY_S = 0.02
+LOCK_FILE = Path(__file__).parents[3] / "requirements.lock.txt"
+
+_LOCKS = Path("/proc/locks")
+_INODE = 5
+_PID = 4
+
+
+def places(settings: Settings) -> list[Place]:
+    """Where state is kept on disks of this machine, each place once."""
+    wanted = [("SUNLEDGER_HOME", settings.home), ("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)]
+    if "://" not in settings.lake:
+        wanted.append(("SUNLEDGER_LAKE", Path(settings.lake)))
+    found = [_place(setting, path) for setting, path in wanted]
+    return list({place.path: place for place in reversed(found)}.values())[::-1]
+
+
+def _place(setting: str, path: Path) -> Place:
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        return Place(setting, there, 0, "it is a file, and not a folder")
+    fault = "" if os.access(there, os.W_OK | os.X_OK) else "this user may not"
+    return Place(setting, there, shutil.disk_usage(there).free, fault)
+
+
+def held_locks(settings: Settings) -> list[Held]:
+    """Locks of ours that somebody holds for longer than a moment. Makes and changes nothing."""
+    published = settings.warehouse.with_name(f".{settings.warehouse.name}.lock")
+    files = [*(settings.home / "budget").glob("*.state"), *(settings.home / FOLDER).glob("*.lock"), published]
+    return [_holder(path) for path in sorted(files) if _stays_locked(path)]
+
+
+def leftovers(settings: Settings) -> list[Path]:
+    """Private files whose process is gone: a token may be in them."""
+    found = (settings.home / FOLDER).glob(".*.*-*")
+    return [path for path in found if not _runs(path.name.rpartition(".")[2].partition("-")[0])]
+
+
+def _stays_locked(path: Path) -> bool:
+    """Whether the lock of a file is never free while we look."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        for _ in range(LOOKS):
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return False
+            time.sleep(LOOK_EVERY_S)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _holder(path: Path) -> Held:
+    """Whose lock it is, as far as the system says (Linux does)."""
+    with suppress(OSError):
+        inode = str(path.stat().st_ino)
+        for words in map(str.split, _LOCKS.read_text().splitlines()):
+            if words[1:2] == ["FLOCK"] and words[_INODE].rpartition(":")[2] == inode:
+                pid = int(words[_PID])
+                return Held(path, pid, _state(pid) in {"T", "t"}) if pid > 0 else Held(path, None, False)
+    return Held(path, None, stopped=False)
+
+
+def _state(pid: int) -> str:
+    """The state of a process as one letter; T is stopped."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
+def _runs(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def python_version() -> str:
+    """Of this Python."""
+    return platform.python_version()
+
+
+def wanted_python() -> str:
+    """What the project asks for."""
+    return str(metadata("sunledger")["Requires-Python"])
+
+
+def required_packages() -> list[str]:
+    """The project's requirements."""
+    return list(requires("sunledger") or [])
+
+
+def locked_packages() -> list[str]:
+    """The lines of the lock that lies beside the code; none in an installation without it."""
+    if not LOCK_FILE.exists():
+        return []
+    return [line.removesuffix("\\").strip() for line in LOCK_FILE.read_text().splitlines() if "==" in line]
+
+
+def installed_packages() -> dict[str, str]:
+    """Version by name, in lower case with hyphens."""
+    return {one.name.lower().replace("_", "-"): one.version for one in distributions() if one.name}
+
+
+def publication(path: Path) -> Publication | None:
+    """What the published file says of itself; None when there is none. Raises NotPublishedError for another file."""
+    if not path.exists():
+        return None
+    query = "SELECT product_version, schema_hash, published_at, first_day, last_day FROM _meta"
+    with connect(path) as connection:
+        try:
+            ((version, tables, at, first, last),) = connection.execute(query).fetchall()
+        except (duckdb.Error, ValueError):
+            return Publication(path, "of an unknown version", same_tables=False)
+    return Publication(path, version, tables == schema_hash(TABLES), at, first, last)

@@ -1,0 +1,170 @@
+"""Disk, locks and versions of this machine."""
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from pipeline.common.text import plural
+from pipeline.ops.doctor.result import Finding, fail, ok, warn
+
+# A year of 1,000 plants takes some 2 GB with its raw answers; less than this fills up in a first backfill.
+FREE_GB_WANTED = 5.0
+# More names than these help nobody.
+NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of ours, or the nearest one above it that is there. `fault` says why nothing can be written to it."""
+
+    setting: str
+    path: Path
+    free_bytes: int
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock that somebody holds. `pid` is None where the system does not say whose it is."""
+
+    path: Path
+    pid: int | None
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What the published file says of itself."""
+
+    path: Path
+    version: str
+    same_tables: bool
+    at: dt.datetime | None = None
+    first_day: dt.date | None = None
+    last_day: dt.date | None = None
+
+
+def folders(places: Sequence[Place]) -> list[Finding]:
+    """A finding for each place that cannot be written; one for all when there is none."""
+    found = [
+        fail(
+            "folders",
+            f"{place.path} cannot be written: {place.fault}. Give this user the right to, or set {place.setting} to "
+            "another place.",
+        )
+        for place in places
+        if place.fault
+    ]
+    return found or [ok("folders", f"{', '.join(str(place.path) for place in places)} can be written")]
+
+
+def disk(places: Sequence[Place]) -> list[Finding]:
+    """A finding for each place with too little room; one for all when there is none."""
+    found = [
+        fail(
+            "disk",
+            f"{place.free_bytes / 1e9:.1f} GB are free at {place.path}, and {FREE_GB_WANTED:.0f} are wanted: make "
+            f"room, or set {place.setting} to a larger disk.",
+        )
+        for place in places
+        if not place.fault and place.free_bytes / 1e9 < FREE_GB_WANTED
+    ]
+    least = min(place.free_bytes for place in places) / 1e9
+    return found or [ok("disk", f"{least:.0f} GB free at {places[0].path}")]
+
+
+def locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Finding]:
+    """Who holds what, and what was left behind."""
+    found = [_held(one) for one in held]
+    if leftovers:
+        names = ", ".join(str(path) for path in sorted(leftovers)[:NAMES_SHOWN])
+        found.append(
+            warn(
+                "locks",
+                f"processes that were killed left {plural(len(leftovers), 'private file')} "
+                f"that may hold a token: delete {names}.",
+            )
+        )
+    return found or [ok("locks", "nobody holds one, and nothing was left behind")]
+
+
+def _held(one: Held) -> Finding:
+    if one.pid is None:
+        return warn("locks", f"another process holds {one.path}; runs wait until it lets go.")
+    if one.stopped:
+        return fail(
+            "locks",
+            f"process {one.pid} is stopped and holds {one.path}, so every run waits for it: continue it with "
+            f"kill -CONT {one.pid}, or end it with kill -KILL {one.pid}.",
+        )
+    return ok("locks", f"process {one.pid} uses {one.path} at the moment")
+
+
+def versions(
+    python: str,
+    wanted_python: str,
+    installed: Mapping[str, str],
+    required: Collection[str],
+    locked: Collection[str],
+) -> list[Finding]:
+    """Python and packages against what the project asks for, and against its lock.
+
+    `installed` has version by name in lower case with hyphens; `required` and `locked` are requirement lines.
+    """
+    if python not in SpecifierSet(wanted_python):
+        text = f"this is Python {python}, and {wanted_python} is wanted: make a new environment with 'make setup'."
+        return [fail("versions", text)]
+    wrong = _unmet(required, installed)
+    if wrong:
+        text = f"not what sunledger needs: {_some(wrong)}. Set the environment up again with 'make setup'."
+        return [fail("versions", text)]
+    other = _unmet(locked, installed)
+    if other:
+        text = f"not what was tested together: {_some(other)}. 'make setup' installs what the lock says."
+        return [warn("versions", text)]
+    as_locked = f"{len(locked)} packages as locked" if locked else f"{len(required)} packages that fit"
+    return [ok("versions", f"Python {python}, {as_locked}")]
+
+
+def _unmet(lines: Collection[str], installed: Mapping[str, str]) -> list[str]:
+    """What is missing or of another version, in words."""
+    wanted = [Requirement(line) for line in lines]
+    found = []
+    for one in wanted:
+        if one.marker and not _holds(one.marker):
+            continue
+        version = installed.get(one.name.lower().replace("_", "-"))
+        if version is None:
+            found.append(f"{one.name} is missing")
+        elif not one.specifier.contains(version, prereleases=True):
+            found.append(f"{one.name} is {version}, not {one.specifier}")
+    return found
+
+
+def _holds(marker: Marker) -> bool:
+    # Extras are what nobody has to have.
+    return marker.evaluate({"extra": ""})
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{', '.join(names[:NAMES_SHOWN])}{more}"
+
+
+def warehouse(path: Path, published: Publication | None, version: str) -> list[Finding]:
+    """The published file, if there is one, and whether it is of this version."""
+    if published is None:
+        return [ok("warehouse", f"none yet at {path}; the first backfill publishes it")]
+    if not published.same_tables:
+        text = (
+            f"{path} was published by sunledger {published.version} with other tables than {version} has: "
+            "publish it again with 'sunledger publish'."
+        )
+        return [warn("warehouse", text)]
+    days = f"days {published.first_day} to {published.last_day}" if published.first_day else "no day yet"
+    return [ok("warehouse", f"{path}, published {published.at:%Y-%m-%d %H:%M} UTC, {days}")]

@@ -1,0 +1,115 @@
+"""Hosts, certificates and clocks, from one request without credentials to each service."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.sma.http.error_messages import status_text
+
+# A Date header has whole seconds and an answer may be slow; a machine with NTP is within a second.
+CLOCK_WARN_S = 30.0
+# From here on days would be taken as complete while SMA still adds to them, within a few runs.
+CLOCK_FAIL_S = 300.0
+
+_SERVER_FAULTS = range(500, 600)
+_REDIRECTS = range(300, 400)
+_NEEDS_TOKEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_CURE = {
+    "SMA_AUTH_URL": "it is the part before /oauth2 of SMA's token service",
+    "SMA_CONSENT_URL": "it is the part before /oauth2 of SMA's consent service",
+    "SMA_MONITORING_URL": "it is the part before /v1: with /monitoring in SMA's sandbox, without it in production",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a service said to a request without credentials.
+
+    `status` is None when no answer came; then `fault` says why, as a clause, and `untrusted` whether the certificate
+    was refused. `date` is the answer's own time, `at` this machine's when it came; both UTC.
+    """
+
+    setting: str
+    url: str
+    status: int | None
+    at: dt.datetime
+    date: dt.datetime | None = None
+    fault: str = ""
+    untrusted: bool = False
+
+
+def hosts(probes: Sequence[Probe]) -> list[Finding]:
+    """A finding for each service."""
+    return [_host(probe) for probe in probes]
+
+
+def _host(probe: Probe) -> Finding:
+    name, where = "hosts", f"{probe.setting}={probe.url}"
+    cure = f"check {probe.setting}, {_CURE[probe.setting]}"
+    if probe.untrusted:
+        return fail(
+            name,
+            f"{where}: the certificate is not trusted, so nothing was sent: {cure}, or point SSL_CERT_FILE at your "
+            "organisation's certificates.",
+        )
+    if probe.status is None:
+        return fail(name, f"{where}: {probe.fault}: check the network, SMA_ENVIRONMENT and {probe.setting}.")
+    said = f"{where} answers {status_text(probe.status)}"
+    if probe.status in _SERVER_FAULTS:
+        return warn(name, f"{said}: SMA's service has a fault; run this again later.")
+    if probe.status in _REDIRECTS and probe.setting != "SMA_AUTH_URL":
+        return warn(name, f"{said} and points elsewhere, where credentials are never sent: {cure}.")
+    if probe.setting == "SMA_MONITORING_URL" and probe.status not in _NEEDS_TOKEN:
+        return warn(name, f"{said} to who shows no token, which SMA does not: {cure}.")
+    secure = urlsplit(probe.url).scheme == "https"
+    return ok(
+        name, f"{where} answers{', its certificate is trusted' if secure else ' (this machine, no TLS)'}"
+    )
+
+
+def tls(authorities: int, environment: Mapping[str, str]) -> list[Finding]:
+    """Which certificates are trusted, and what the environment does to connections.
+
+    `authorities` is the number of certificates that may sign for others.
+    """
+    source = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if environment.get(name)), "")
+    where = f"{source}={environment[source]}" if source else "the certificates that come with sunledger"
+    found = []
+    if environment.get("SSLKEYLOGFILE"):
+        found.append(
+            warn(
+                "TLS",
+                "SSLKEYLOGFILE is set, so the keys of every connection are written down and whoever reads that file "
+                "can read tokens: unset it.",
+            )
+        )
+    if not authorities:
+        cure = f"point {source or 'SSL_CERT_FILE'} at your organisation's certificates, or unset it"
+        return [*found, fail("TLS", f"{where}: no authority is trusted, so no host can be: {cure}.")]
+    return [*found, ok("TLS", f"always verified; {authorities} authorities by {where}")]
+
+
+def clock(probes: Sequence[Probe]) -> list[Finding]:
+    """How far this machine's clock is from SMA's, by the answers' Date."""
+    # Half a second is the mean of what a Date leaves out.
+    skews = [(p.at - p.date).total_seconds() - 0.5 for p in probes if p.date is not None]
+    if not skews:
+        return [warn("clock", "no answer had a Date, so this machine's clock was not compared.")]
+    skew = sorted(skews)[len(skews) // 2]
+    if abs(skew) < CLOCK_WARN_S:
+        return [ok("clock", f"within {CLOCK_WARN_S:.0f} s of SMA's")]
+    side = "ahead of" if skew > 0 else "behind"
+    text = (
+        f"this machine's clock is {_duration(abs(skew))} {side} SMA's, so days would be taken as complete too "
+        f"{'early' if skew > 0 else 'late'}: set the clock, for instance with timedatectl set-ntp true."
+    )
+    return [fail("clock", text) if abs(skew) >= CLOCK_FAIL_S else warn("clock", text)]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:  # noqa: PLR2004 - in words of people
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004

@@ -1,0 +1,116 @@
+"""The report of a month as files in a folder: reads the published file, has the pages made, puts them in place."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from pipeline.common.errors import UsageError
+from pipeline.report.month import Month
+from pipeline.report.monthly import INDEX, Frames, MonthReport
+from pipeline.report.moved import all_ids, joined_hours, joined_months, newest_ids, renamed
+from pipeline.report.record import Record
+from pipeline.run.context import Progress, Silence
+from pipeline.transform.plant_moves import successors
+from warehouse import asked
+from warehouse.folder import replaced
+from warehouse.month_rows import MonthRows, month_rows
+
+STEP = "report"
+# Plants whose hours are in memory at once: 744 rows a plant and month.
+PLANTS_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A written report: the fleet's page, the number of plants' pages, all bytes, and the fleet's month."""
+
+    index: Path
+    plants: int
+    bytes: int
+    month: Month
+
+
+def report(
+    connection: duckdb.DuckDBPyConnection,
+    month: dt.date,
+    folder: Path,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Reported:
+    """Write a page for the fleet and one for each plant into `folder`, which is there whole or as it was.
+
+    `only` limits fleet and plants to these ids; `progress` is told of each plant. A plant that moved is one plant, by
+    whichever of its ids it is named. Raises UsageError for a month without energy and PU, for a plant that is not in
+    the file, and for a folder that holds something else.
+    """
+    folder = folder.absolute()
+    _refuse(folder)
+    found = month_rows(connection, month, only)
+    moved = successors(asked.moves(connection))
+    fleet = newest_ids(found.plant_ids, moved)
+    rows = replace(found, plant_ids=all_ids(fleet, moved))
+    published = rows.published()
+    pages = MonthReport(
+        _frames(rows, fleet, moved, everything=not only),
+        month,
+        published_at=published["published_at"],
+        version=published["product_version"],
+    )
+    size, told = 0, progress or Silence()
+    told.begin(STEP, f"{month:%Y-%m}", len(fleet))
+    with replaced(folder) as new:
+        for begin in range(0, len(fleet), PLANTS_AT_ONCE):
+            part = fleet[begin : begin + PLANTS_AT_ONCE]
+            hours = joined_hours(rows.hours(all_ids(part, moved)), moved)
+            for name, text in pages.plant_pages(hours, part):
+                size += (new / name).write_bytes(text.encode())
+                told.advance(STEP)
+        size += (new / INDEX).write_bytes(pages.fleet_page().encode())
+    return Reported(folder / INDEX, len(fleet), size, pages.fleet_month())
+
+
+def reported_month(text: str, now: dt.datetime) -> dt.date:
+    """The first day of the month that `text` names as YYYY-MM, or of the one before `now`. Raises UsageError."""
+    if not text:
+        return (now.date().replace(day=1) - dt.timedelta(days=1)).replace(day=1)
+    try:
+        return dt.datetime.strptime(f"{text}-01", "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
+    except ValueError:
+        raise UsageError(f"{text} is not a month: write it as YYYY-MM, as in 2026-10.") from None
+
+
+def _refuse(folder: Path) -> None:
+    if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
+        raise UsageError(f"{folder} holds something else: choose another --output for the report.")
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name == INDEX or (path.name.startswith("plant-") and path.suffix == ".html")
+
+
+def _frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, everything: bool) -> Frames:
+    """The month's rows by the plants' newest ids; with `everything` the PU of systems that are no plants too."""
+    units = asked.units(rows.connection, rows.month).with_columns(asked_as="plant_id")
+    if not everything:
+        units = units.filter(pl.col("plant_id").is_in(list(rows.plant_ids)))
+    return Frames(
+        plants=rows.plants().filter(pl.col("plant_id").is_in(list(fleet))),
+        days=renamed(rows.days(), moved, "local_date"),
+        months=joined_months(rows.months(), moved),
+        units=renamed(units, moved),
+        invoices=rows.invoices(),
+        set_aside=renamed(rows.set_aside(), moved),
+        restatements=_renamed(rows.restatements(), moved),
+        reconciliation=_renamed(rows.reconciliation(), moved, "quantity"),
+        figures=_renamed(rows.figures(), moved, "month"),
+        moved=moved,
+        record=Record(asked.record_begins(rows.connection)),
+    )
+
+
+def _renamed(frame: pl.DataFrame | None, moved: pl.DataFrame, *key: str) -> pl.DataFrame | None:
+    return None if frame is None else renamed(frame, moved, *key)

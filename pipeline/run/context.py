@@ -1,0 +1,123 @@
+"""What a run works with: settings, the lake, the session with SMA, the clock, and where progress goes."""
+
+import datetime as dt
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Protocol, Self
+
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.run.request_log import RequestLog
+from pipeline.sma.blocking_client import SmaSession
+from pipeline.sma.client import SmaClient
+from warehouse.lake import Lake
+
+
+class Progress(Protocol):
+    """Somebody who is told how far a step has come: a bar on a terminal, lines elsewhere, or nobody."""
+
+    def begin(self, step: str, label: str, total: int) -> None:
+        """A step starts on one part (a day, or a list) of `total` requests or items."""
+
+    def advance(self, step: str, count: int = 1) -> None:
+        """So many more are done."""
+
+
+class Silence:
+    """Tells nobody."""
+
+    def begin(self, step: str, label: str, total: int) -> None:
+        """Nothing to show."""
+
+    def advance(self, step: str, count: int = 1) -> None:
+        """Nothing to show."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Missing:
+    """Something a run should have fetched and could not: the run is done in part."""
+
+    day: str
+    table: str
+    plant_id: str
+    reason: str
+
+
+def utc_now() -> dt.datetime:
+    """The wall clock."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(slots=True)
+class Runtime:
+    """One per run. Close it, or use it as a context.
+
+    `only_plants` and `only_backends` limit a run to these; empty means all. A run asks only for what is not stored yet,
+    may have grown since it was read, or failed the last time, and for lists once a day; with `again` it asks for all.
+    """
+
+    settings: Settings
+    only_plants: frozenset[str] = frozenset()
+    only_backends: frozenset[str] = frozenset()
+    again: bool = False
+    progress: Progress = field(default_factory=Silence)
+    now: Callable[[], dt.datetime] = utc_now
+    make_session: Callable[[Settings], SmaSession] | None = None
+    missing: list[Missing] = field(default_factory=list)
+    # Fields that SMA sends and no table has, by the raw table that keeps them.
+    unknown_fields: dict[str, set[str]] = field(default_factory=dict)
+    # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
+    listed: dict[int, frozenset[str]] = field(default_factory=dict)
+    # Sets whose weeks the API refuses while it answers their days.
+    weekless: set[str] = field(default_factory=set)
+    _session: SmaSession | None = None
+    _lake: Lake | None = None
+    _requests: RequestLog | None = None
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of the settings."""
+        if self._lake is None:
+            self._lake = Lake(self.settings.lake, self.settings.home / "tmp")
+        return self._lake
+
+    @property
+    def session(self) -> SmaSession:
+        """The session with SMA; opened at first use, shared by every step and day of the run."""
+        if self._session is None:
+            self.settings.require_credentials()
+            recorded = partial(SmaClient, record=self.requests.add)
+            make = self.make_session or partial(SmaSession, make_client=recorded)
+            self._session = make(self.settings)
+        return self._session
+
+    @property
+    def requests(self) -> RequestLog:
+        """The record of every request; `store_requests` moves it to the lake."""
+        if self._requests is None:
+            self._requests = RequestLog(self.settings.home / "requests")
+        return self._requests
+
+    def store_requests(self) -> int:
+        """Move the record of requests up to now to the table api_requests; the number of requests."""
+        return self.requests.store(self.lake)
+
+    def today(self) -> dt.date:
+        """The UTC date, under which lists are kept."""
+        return self.now().date()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        # After a failure the record can wait in its file for the next run, and must not hide the failure.
+        with suppress(SunledgerError) if fault else nullcontext():
+            self.store_requests()

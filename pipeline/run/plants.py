@@ -1,0 +1,105 @@
+"""What the steps share: sets and their tables, the plants a run is about, where reports and rejects go."""
+
+import datetime as dt
+
+import polars as pl
+
+from pipeline.common.day_availability import DELAY, PROFESSIONAL_DELAY
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.local_time import days_frame
+from pipeline.common.settings import Settings
+from pipeline.common.text import plural
+from pipeline.run.context import Runtime
+from pipeline.run.sets import SetSource
+from pipeline.transform import inventory
+from schemas import (
+    Devices,
+    Plants,
+    RawAnswers,
+    RawPlants,
+    storage,
+)
+from warehouse.lake import Lake
+
+
+def listed(runtime: Runtime) -> pl.DataFrame:
+    """Plants of the newest list within the run's limits. Raises UsageError for an id that is not among them."""
+    plants = runtime.lake.scan(Plants).collect()
+    if not plants.height:
+        raise SunledgerError("No plants are known yet: refresh the list of plants first.")
+    ids = listed_ids(runtime)
+    # The list itself, and not only its day: a plant may be gone from the second list of a day.
+    listed = plants.filter(
+        pl.col("last_seen") == pl.col("last_seen").max()
+        if ids is None
+        else pl.col("plant_id").is_in(list(ids))
+    )
+    unknown = sorted(runtime.only_plants - set(listed["plant_id"]))
+    if unknown:
+        raise UsageError(
+            f"Plant {unknown[0]} is not in SMA's list of {plural(listed.height, 'plant')}: "
+            "take ids from the table plants."
+        )
+    if runtime.only_plants:
+        listed = listed.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
+    if runtime.only_backends:
+        listed = listed.filter(pl.col("backend").is_in(sorted(runtime.only_backends)))
+    return listed
+
+
+def delay(settings: Settings) -> pl.Expr:
+    """How long after its end a plant's day may still grow, and how long nothing new is to be had after a reading."""
+    paid = pl.col("plant_id").is_in(sorted(settings.professional_plants))
+    usual = pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us"))
+    faster = (pl.col("backend") == "classic") & paid
+    return pl.when(faster).then(pl.lit(PROFESSIONAL_DELAY, pl.Duration("us"))).otherwise(usual).alias("delay")
+
+
+def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """The plants with day_start and day_end (UTC) of their calendar day."""
+    bounds = days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
+    return plants.join(bounds, on="timezone", how="left", maintain_order="left")
+
+
+def in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.DataFrame:
+    """The plants whose operation had begun by the end of the day, and whose day has begun; with the day's bounds."""
+    begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
+    return with_bounds(plants, day).filter(begun, pl.col("day_start") < now)
+
+
+def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
+    """plant_id, [device_id,] timezone, latitude, longitude, rated_w and peak_w of every plant or device ever seen."""
+    plants = lake.scan(Plants).collect()
+    site = ["timezone", "latitude", "longitude"]
+    plant_rated = pl.col("ac_power_kw") * 1000
+    own = plants.select("plant_id", *site, rated_w=plant_rated, peak_w=pl.col("peak_power_kw") * 1000)
+    if source.of_devices is False:
+        return own
+    devices = lake.scan(Devices).collect().join(plants, on="plant_id", suffix="_plant")
+    rated = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w").otherwise(plant_rated)
+    peak = pl.when(pl.col("generator_power_dc_w") > 0).then("generator_power_dc_w")
+    found = devices.select("plant_id", "device_id", *site, rated_w=rated, peak_w=peak)
+    if source.of_devices:
+        return found
+    return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
+
+
+def newest(runtime: Runtime, model: type[RawAnswers]) -> tuple[dt.date, pl.DataFrame]:
+    """The newest part of a list's raw table and the day it was asked for."""
+    parts = runtime.lake.parts(model)
+    if not parts:
+        raise SunledgerError(f"Nothing is stored in {storage(model).table} yet: fetch it first.")
+    day = dt.date.fromisoformat(parts[-1]["local_date"])
+    frames = runtime.lake.batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
+    return day, pl.concat(frames)
+
+
+def listed_ids(runtime: Runtime) -> frozenset[str] | None:
+    """The plants of the newest list; None when no list is stored."""
+    version = runtime.lake.snapshot(RawPlants).version
+    if version < 0:
+        return None
+    if version not in runtime.listed:
+        _, answers = newest(runtime, RawPlants)
+        runtime.listed = {version: frozenset(inventory.plant_ids(answers))}
+    return runtime.listed[version]

@@ -1,0 +1,73 @@
+"""What every step works with: its report, the parts of tables, the quarantine, and sources that hold still."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import polars as pl
+
+from pipeline.common.errors import SunledgerError
+from pipeline.run.context import Runtime
+from schemas import Quarantine, Table, storage
+from warehouse.lake import Lake, Part, Written
+
+T = TypeVar("T")
+# How often a step starts over because its sources changed under it.
+SETTLE_ATTEMPTS = 10
+# Why an answer is set aside before it is read.
+REQUEST_FAILED = "request_failed"
+EMPTY_NOW = "empty_now"
+NOT_LISTED = "not_listed"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a step did with one part."""
+
+    rows: int = 0
+    changed: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def quarantine(
+    runtime: Runtime,
+    model: type[Table],
+    day: dt.date,
+    rows: pl.DataFrame,
+    plants: set[str] | None = None,
+    set_type: str = "",
+) -> None:
+    part = aside_part(model, day, set_type)
+    rows = rows.with_columns(source=pl.lit(part["source"]))
+    runtime.lake.replace(Quarantine, part, [rows], plants=plants, empty=True)
+
+
+def raw_part(day: dt.date, set_type: str = "") -> Part:
+    """The part of a raw table that a day's answers are in; sets that share a table (`set_type`) have one each."""
+    return {"local_date": day} | ({"set_type": set_type} if set_type else {})
+
+
+def aside_part(model: type[Table], day: dt.date, set_type: str = "") -> Part:
+    """The part of `quarantine` for what would have gone into that part of the table."""
+    return {"local_date": day, "source": "-".join(filter(None, (storage(model).table, set_type)))}
+
+
+def settled(lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callable[[], T]) -> T:
+    """The result of `work`, done again while another run changed the part of a source under it.
+
+    A commit guards what is written, not what it was made from: without this, a run that read before another one wrote
+    would put the old state back. The other run writes its sources first, so whoever comes last has seen them all.
+    """
+    sources = list(sources)
+    for _ in range(SETTLE_ATTEMPTS):
+        before = [lake.snapshot(source, part).files for source in sources]
+        result = work()
+        if [lake.snapshot(source, part).files for source in sources] == before:
+            return result
+    place = ", ".join(str(value) for value in part.values()) or storage(sources[0]).table
+    raise SunledgerError(f"{place}: other runs kept changing it. Run it again when they are done.")
+
+
+def report_of(written: Written, **facts: Any) -> Report:
+    return Report(rows=written.rows, changed=written.changed, facts=facts)

@@ -1,0 +1,153 @@
+"""The login of the code flow on disk: one file for each client and authorization server.
+
+It holds the newest refresh token and the access token that came with it. Both are worth the same to a thief who can
+read the file, and a shared access token saves every short-lived process a token request. SMA rotates refresh
+tokens, so whoever trades one in holds `turn()` from reading the old one until the new one is stored.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from pipeline.common.settings import Settings
+from pipeline.sma.auth.oauth import Grant
+from pipeline.sma.auth.secret_files import (
+    Room,
+    SecretFileError,
+    credentials_folder,
+    locked,
+    locked_async,
+    read_private,
+    reserved,
+    write_private,
+)
+from pipeline.sma.clock import Clock
+
+# Enough of a SHA-256 to tell clients and tokens apart.
+DIGEST_CHARS = 20
+# SMA's FAQ: used every 2 days, a session lasts 30 days at most.
+SESSION_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What is stored. Times are UTC; an empty token means none.
+
+    `logged_in_at` is unknown for a login that came from SMA_REFRESH_TOKEN. `offline` says that the refresh token never
+    expires (`refresh_expires_in` 0). `seed` is the digest of the
+    SMA_REFRESH_TOKEN that this login came from or has replaced: that one must not be used again.
+    """
+
+    refresh_token: str = field(default="", repr=False)
+    access_token: str = field(default="", repr=False)
+    access_until: dt.datetime | None = None
+    logged_in_at: dt.datetime | None = None
+    renewed_at: dt.datetime | None = None
+    offline: bool = False
+    seed: str = ""
+
+    def renewed(self, grant: Grant, now: dt.datetime) -> Self:
+        """This login after a token answer. An answer without a refresh token leaves the old one in force."""
+        return replace(
+            self,
+            refresh_token=grant.refresh_token or self.refresh_token,
+            access_token=grant.access_token,
+            access_until=now + dt.timedelta(seconds=grant.life_s),
+            renewed_at=now,
+            offline=grant.refresh_never_expires,
+        )
+
+
+class LoginStore:
+    """The stored login of one client. Nothing is written before the first `turn()`."""
+
+    def __init__(self, home: Path, client_id: str, auth_url: str) -> None:
+        self._home = home
+        self._name = digest(f"{client_id}\0{auth_url}")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The store of the settings' client."""
+        return cls(settings.home, settings.sma_client_id, settings.sma_auth_url)
+
+    @property
+    def path(self) -> Path:
+        """The file; its folder is made when it is missing."""
+        return credentials_folder(self._home) / f"login-{self._name}.json"
+
+    def turn(self, clock: Clock) -> AbstractAsyncContextManager[None]:
+        """The right to trade in the refresh token, held by one process at a time."""
+        return locked_async(self._lock, clock)
+
+    def turn_now(self) -> AbstractContextManager[None]:
+        """`turn` for code without an event loop."""
+        return locked(self._lock)
+
+    def read(self) -> Login:
+        """What is stored; an empty login when nothing is. Raises SecretFileError for a file that is no login."""
+        path = self.path
+        content = read_private(path)
+        if content is None:
+            return Login()
+        try:
+            return _login(orjson.loads(content))
+        except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+            raise SecretFileError(
+                f"{path} does not hold a login of sunledger: delete it and run 'sunledger login'."
+            ) from None
+
+    def write(self, login: Login) -> None:
+        """Replace what is stored. Call it within a turn."""
+        write_private(self.path, _content(login))
+
+    @contextmanager
+    def room(self) -> Iterator["LoginRoom"]:
+        """Space on the disk for the next login, taken before the old token is traded in."""
+        with reserved(self.path) as room:
+            yield LoginRoom(room)
+
+    @property
+    def _lock(self) -> Path:
+        return self.path.with_suffix(".lock")
+
+
+class LoginRoom:
+    """Space for one login."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def put(self, login: Login) -> None:
+        """Store the login durably."""
+        self._room.put(_content(login))
+
+
+def digest(text: str) -> str:
+    """A name for a secret or a client that tells nothing about it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
+
+
+def _content(login: Login) -> bytes:
+    return orjson.dumps({name: getattr(login, name) for name in Login.__dataclass_fields__})
+
+
+def _login(stored: dict[str, Any]) -> Login:
+    return Login(
+        refresh_token=str(stored["refresh_token"]),
+        access_token=str(stored["access_token"]),
+        access_until=_time(stored["access_until"]),
+        logged_in_at=_time(stored["logged_in_at"]),
+        renewed_at=_time(stored["renewed_at"]),
+        offline=stored["offline"] is True,
+        seed=str(stored["seed"]),
+    )
+
+
+def _time(text: str | None) -> dt.datetime | None:
+    return None if text is None else dt.datetime.fromisoformat(text)

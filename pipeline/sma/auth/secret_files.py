@@ -1,0 +1,179 @@
+"""Files that nobody else on the machine may read, replaced whole, and locks between processes.
+
+All of them lie in `$SUNLEDGER_HOME/credentials` (mode 0700). A file has mode 0600 from its first byte on, and a
+reader sees the old content or the new one, whatever is killed in between.
+"""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from pipeline.common.errors import SunledgerError
+from pipeline.sma.clock import Clock
+
+FOLDER = "credentials"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+# Room that is taken on the disk before a token is traded in: the new one must not meet a full disk.
+ROOM_BYTES = 16 * 1024
+# A holder asks SMA a few times at most, each try with its own time limit: who waits longer waits for a hung process.
+LOCK_WAIT_S = 900.0
+LOCK_POLL_S = 0.05
+
+
+class SecretFileError(SunledgerError):
+    """A private file cannot be read or written; the message names it and the cure."""
+
+
+def credentials_folder(home: Path) -> Path:
+    """The folder of all private files, made or narrowed to mode 0700. Raises SecretFileError."""
+    folder = home / FOLDER
+    try:
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o777 != FOLDER_MODE:
+            folder.chmod(FOLDER_MODE)
+    except OSError as fault:
+        raise _unusable(folder, fault) from None
+    return folder
+
+
+def read_private(path: Path) -> bytes | None:
+    """The file's content, None when there is none. Raises SecretFileError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        raise _unusable(path, fault) from None
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace the file by `content`, durably. Raises SecretFileError; then the old content is still there."""
+    with reserved(path, len(content)) as room:
+        room.put(content)
+
+
+class Room:
+    """Space on the disk beside a private file, for the content that will replace it."""
+
+    def __init__(self, path: Path, beside: Path, descriptor: int) -> None:
+        self._path, self._beside, self._descriptor = path, beside, descriptor
+
+    def put(self, content: bytes) -> None:
+        """Make `content` durable and put it in the file's place. Raises SecretFileError."""
+        try:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            with open(self._descriptor, "wb", closefd=False) as file:
+                file.write(content)
+                file.truncate()
+            os.fsync(self._descriptor)
+            self._beside.replace(self._path)
+            _sync_folder(self._path.parent)
+        except OSError as fault:
+            raise _unusable(self._path, fault) from None
+
+
+@contextmanager
+def reserved(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
+    """Take `size` bytes on the disk for the next content of `path`. Raises SecretFileError when there is no room."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+    except OSError as fault:
+        raise _unusable(path, fault) from None
+    try:
+        try:
+            os.write(descriptor, bytes(size))
+            os.fsync(descriptor)
+        except OSError as fault:
+            raise _unusable(path, fault) from None
+        yield Room(path, beside, descriptor)
+    finally:
+        os.close(descriptor)
+        beside.unlink(missing_ok=True)
+
+
+def remove_private(path: Path) -> bool:
+    """Remove the file for good; whether there was one."""
+    try:
+        path.unlink()
+        _sync_folder(path.parent)
+    except FileNotFoundError:
+        return False
+    except OSError as fault:
+        raise _unusable(path, fault) from None
+    return True
+
+
+@contextmanager
+def locked(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+    """Be the only process (and thread) inside; the lock ends with its process. Raises SecretFileError."""
+    descriptor = _open_lock(path)
+    try:
+        deadline = time.monotonic() + wait_s
+        while not _taken(descriptor):
+            if time.monotonic() >= deadline:
+                raise _busy(path, wait_s)
+            time.sleep(LOCK_POLL_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@asynccontextmanager
+async def locked_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) -> AsyncIterator[None]:
+    """`locked` for an event loop, which goes on while this waits."""
+    descriptor = _open_lock(path)
+    try:
+        deadline = clock.monotonic() + wait_s
+        while not _taken(descriptor):
+            if clock.monotonic() >= deadline:
+                raise _busy(path, wait_s)
+            await clock.sleep(LOCK_POLL_S)
+            await asyncio.sleep(0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+    except OSError as fault:
+        raise _unusable(path, fault) from None
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems cannot sync a folder; the rename itself has happened all the same.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(path: Path, fault: OSError) -> SecretFileError:
+    return SecretFileError(
+        f"{path} cannot be used: {fault.strerror}. Make sure that it is there to be read and written and that "
+        "the disk has room, or set SUNLEDGER_HOME to another folder."
+    )
+
+
+def _busy(path: Path, wait_s: float) -> SecretFileError:
+    return SecretFileError(
+        f"Another process has held {path} for {wait_s:g} s: stop that process, then run it again."
+    )

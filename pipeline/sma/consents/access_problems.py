@@ -1,0 +1,116 @@
+"""Why SMA lists no plant, or fewer than before, and how long a login lasts, as sentences. Asks nobody."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Collection
+
+from pipeline.common.local_time import ONE_DAY
+from pipeline.common.text import plural
+from pipeline.sma.auth.login_store import SESSION_DAYS, Login
+from pipeline.sma.consents.consent_api import State
+from pipeline.sma.consents.consent_book import Owner
+
+# How long the check goes on to speak of a plant that is listed no more: a month of reports.
+GONE_FOR = 30 * ONE_DAY
+
+_ASK = "'sunledger consent request EMAIL'"
+_WHAT = {
+    State.PENDING: ("has not answered yet", "have not answered yet"),
+    State.ACCEPTED: ("has accepted", "have accepted"),
+    State.REJECTED: ("has rejected the request", "have rejected the request"),
+    State.EXPIRED: ("has let the request expire", "have let the request expire"),
+    State.REVOKED: ("has revoked the consent", "have revoked the consent"),
+    State.UNKNOWN: ("is in an unknown state", "are in an unknown state"),
+}
+_CURES = {
+    State.PENDING: "remind the owner of SMA's e-mail: its page opens for those signed in to ennexOS",
+    State.REJECTED: f"after a word with the owner ask again with {_ASK}",
+    State.EXPIRED: f"ask again with {_ASK}",
+    State.REVOKED: f"after a word with the owner ask again with {_ASK}",
+    State.UNKNOWN: "look with 'sunledger consent status EMAIL'",
+}
+_NOT_COVERED = (
+    "see with 'sunledger consent status EMAIL' whether the owner has revoked it meanwhile; if not, the owner may have "
+    "lost the owner's role, or the consent does not cover the plant: check the role "
+    "in the portal (Sunny Portal: flag system-owner in the user management; ennexOS: role owner), then ask again "
+    f"with {_ASK}, which also asks for plants that came later"
+)
+_NO_PLANT_OF_THE_USER = (
+    "the user who logged in owns no such plant: give the user the owner's role in the portal, or log in as another "
+    "one with 'sunledger login'"
+)
+
+
+def account(owners: Collection[Owner]) -> str:
+    """How many owners are in which state, as a clause; the open ones with the end of their request."""
+    counts = Counter(owner.state for owner in owners)
+    parts = []
+    for state in State:
+        if count := counts[state]:
+            part = f"{plural(count, 'owner')} {_WHAT[state][count > 1]}"
+            ends = [owner.expires_at for owner in owners if owner.state is state and owner.expires_at]
+            if state is State.PENDING and ends:
+                part += f" (possible until {min(ends):%Y-%m-%d})"
+            parts.append(part)
+    return ", ".join(parts) or "no plant owner has consented as far as is known here"
+
+
+def cures(owners: Collection[Owner]) -> str:
+    """What to do about the plants that are not listed, as clauses."""
+    states = {owner.state for owner in owners}
+    if not states:
+        return f"ask each owner with {_ASK}"
+    found = [_CURES[state] for state in State if state in states and state in _CURES]
+    if State.ACCEPTED in states:
+        found.append(_NOT_COVERED)
+    return "; ".join(found)
+
+
+def why_none(flow: str, owners: Collection[Owner]) -> str:
+    """A sentence for an empty list of plants."""
+    begin = "SMA accepts the credentials but lists no plant"
+    if flow == "code":
+        return f"{begin}: {_NO_PLANT_OF_THE_USER}."
+    return f"{begin}: {account(owners)}. What to do: {cures(owners)}."
+
+
+def why_gone(flow: str, owners: Collection[Owner]) -> str:
+    """A clause for a plant that was listed before and is no more."""
+    if flow == "code":
+        return f"SMA lists it no more: {_NO_PLANT_OF_THE_USER}"
+    lost = [owner for owner in owners if owner.state in {State.REVOKED, State.EXPIRED, State.REJECTED}]
+    if lost:
+        return f"SMA lists it no more: {account(lost)}; {cures(lost)}"
+    return f"SMA lists it no more: {_NOT_COVERED}"
+
+
+def concern(
+    flow: str, owners: Collection[Owner], listed: int, gone: Collection[dt.date], today: dt.date
+) -> str | None:
+    """What is wrong with the access to plants, None when nothing is.
+
+    `listed` is the number of plants in the newest list, `gone` the last day of each plant that is listed no more.
+    """
+    if not listed:
+        return why_none(flow, owners)
+    lately = sum(last >= today - GONE_FOR for last in gone)
+    parts = []
+    if lately:
+        plants = "1 plant is" if lately == 1 else f"{lately} plants are"
+        parts.append(f"{plants} listed no more: {why_gone(flow, owners).partition(': ')[2]}")
+    open_ones = [owner for owner in owners if owner.state is not State.ACCEPTED]
+    if flow == "custom" and open_ones and not lately:
+        parts.append(f"{account(open_ones)}: {cures(open_ones)}")
+    return f"{'; '.join(parts)}." if parts else None
+
+
+def lasting(login: Login) -> str:
+    """How long a login lasts, as a sentence."""
+    if login.offline:
+        return "It has no end: SMA gave a token without expiry."
+    if login.logged_in_at is None:
+        return "Its end is not known: it came from SMA_REFRESH_TOKEN."
+    return (
+        f"Used at least every 2 days it lasts {SESSION_DAYS} days from {login.logged_in_at:%Y-%m-%d}; then run "
+        "'sunledger login' again."
+    )

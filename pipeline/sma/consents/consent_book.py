@@ -1,0 +1,211 @@
+"""What is known of owners' consents on this machine: a private book with their addresses, and its rows without.
+
+The book lies in `$SUNLEDGER_HOME/credentials` and is the only place that holds an address. Everywhere else an owner
+is a keyed hash: whoever lacks the key, which lies beside the book, cannot try addresses against it.
+"""
+
+import datetime as dt
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+import polars as pl
+
+from pipeline.common.settings import Settings
+from pipeline.sma.auth.login_store import digest
+from pipeline.sma.auth.secret_files import (
+    SecretFileError,
+    credentials_folder,
+    locked,
+    read_private,
+    write_private,
+)
+from pipeline.sma.consents.consent_api import Consent, State
+from schemas import Consents, polars_schema
+
+KEY_FILE = "consents.key"
+KEY_BYTES = 32
+HASH_CHARS = 24
+# A consent that is not pending changes when the owner acts in the portal: a look a day finds that soon enough.
+SETTLED_INTERVAL = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A state that was seen for the first time at `at`, and until when it could be answered."""
+
+    at: dt.datetime
+    state: State
+    expires_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An owner's consent as last seen. `asked_at` is when we asked last, `changes` every state in order."""
+
+    address: str = field(repr=False)
+    asked_at: dt.datetime | None = None
+    checked_at: dt.datetime | None = None
+    interval_s: float = 0.0
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """The newest state."""
+        return self.changes[-1].state if self.changes else State.UNKNOWN
+
+    @property
+    def since(self) -> dt.datetime | None:
+        """When the newest state was first seen."""
+        return self.changes[-1].at if self.changes else None
+
+    @property
+    def expires_at(self) -> dt.datetime | None:
+        """Until when the newest request can be answered."""
+        return self.changes[-1].expires_at if self.changes else None
+
+    def due_at(self, *, urgent: bool = False) -> dt.datetime:
+        """When SMA may be asked again: after its interval; a settled consent after a day, unless it is urgent."""
+        if self.checked_at is None:
+            return dt.datetime.min.replace(tzinfo=dt.UTC)
+        asked = dt.timedelta(seconds=self.interval_s)
+        if self.state is not State.PENDING and not urgent:
+            asked = max(asked, SETTLED_INTERVAL)
+        return self.checked_at + asked
+
+    def seen(self, consent: Consent, now: dt.datetime, *, asked: bool) -> Self:
+        """This owner after an answer of SMA's."""
+        newest = self.changes[-1] if self.changes else None
+        # Asked again, a pending request has a new end: that is the same state with another date.
+        same = (
+            newest is not None and newest.state is consent.state and newest.expires_at == consent.expires_at
+        )
+        changes = self.changes if same else (*self.changes, Change(now, consent.state, consent.expires_at))
+        return replace(
+            self,
+            asked_at=now if asked else self.asked_at,
+            checked_at=now,
+            interval_s=consent.interval_s,
+            changes=changes,
+        )
+
+
+class ConsentBook:
+    """The owners that one client has asked, in one private file."""
+
+    def __init__(self, home: Path, client_id: str, consent_url: str) -> None:
+        self._home = home
+        self.client_id = client_id
+        self._name = digest(f"{client_id}\0{consent_url}")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The book of the settings' client."""
+        return cls(settings.home, settings.sma_client_id, settings.sma_consent_url)
+
+    @property
+    def path(self) -> Path:
+        """The file; its folder is made when it is missing."""
+        return credentials_folder(self._home) / f"consents-{self._name}.json"
+
+    def owners(self) -> dict[str, Owner]:
+        """All owners by address. Raises SecretFileError for a file that is no book."""
+        path = self.path
+        content = read_private(path)
+        if content is None:
+            return {}
+        try:
+            return {address: _owner(address, facts) for address, facts in orjson.loads(content).items()}
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+            raise SecretFileError(
+                f"{path} does not hold consents of sunledger: move it away and ask SMA for the state of each owner "
+                "with 'sunledger consent status'."
+            ) from None
+
+    def note(
+        self, answers: Mapping[str, Consent], now: dt.datetime, *, asked: bool = False
+    ) -> dict[str, Owner]:
+        """Write SMA's answers by address into the book; the owners that they are about, as they are now."""
+        with self.turn():
+            owners = self.owners()
+            noted = {
+                address: owners.get(address, Owner(address)).seen(consent, now, asked=asked)
+                for address, consent in answers.items()
+            }
+            content = {address: _facts(owner) for address, owner in (owners | noted).items()}
+            write_private(self.path, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+        return noted
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The right to write the book, held by one process at a time."""
+        with locked(self.path.with_suffix(".lock")):
+            yield
+
+    def hash(self, address: str) -> str:
+        """The owner as tables know it. Makes the key at first use."""
+        return hmac.new(self._key(), address.encode(), hashlib.sha256).hexdigest()[:HASH_CHARS]
+
+    def rows(self) -> pl.DataFrame:
+        """Every change of every owner, as rows of the table `consents`."""
+        rows = [
+            (
+                self.client_id,
+                self.hash(owner.address),
+                change.at,
+                change.state.value,
+                before,
+                change.expires_at,
+            )
+            for owner in self.owners().values()
+            for before, change in zip(
+                (None, *(c.state.value for c in owner.changes)), owner.changes, strict=False
+            )
+        ]
+        return pl.DataFrame(rows, schema=polars_schema(Consents), orient="row")
+
+    def _key(self) -> bytes:
+        path = credentials_folder(self._home) / KEY_FILE
+        key = read_private(path)
+        if key is None:
+            with locked(path.with_suffix(".lock")):
+                key = read_private(path) or secrets.token_bytes(KEY_BYTES)
+                write_private(path, key)
+        return key
+
+
+def _owner(address: str, facts: dict[str, Any]) -> Owner:
+    changes = tuple(
+        Change(
+            dt.datetime.fromisoformat(at),
+            State(state),
+            None if end is None else dt.datetime.fromisoformat(end),
+        )
+        for at, state, end in facts["changes"]
+    )
+    return Owner(
+        address,
+        asked_at=_time(facts["asked_at"]),
+        checked_at=_time(facts["checked_at"]),
+        interval_s=float(facts["interval_s"]),
+        changes=changes,
+    )
+
+
+def _facts(owner: Owner) -> dict[str, Any]:
+    return {
+        "asked_at": owner.asked_at,
+        "checked_at": owner.checked_at,
+        "interval_s": owner.interval_s,
+        "changes": [(change.at, change.state.value, change.expires_at) for change in owner.changes],
+    }
+
+
+def _time(text: str | None) -> dt.datetime | None:
+    return None if text is None else dt.datetime.fromisoformat(text)

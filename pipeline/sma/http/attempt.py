@@ -1,0 +1,176 @@
+"""Single tries over one HTTP client, and the wait between them. Knows neither tokens nor SMA's paths."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import httpx
+
+from pipeline.common.settings import Settings
+from pipeline.sma.budget.limiter import Limiter
+from pipeline.sma.clock import Clock
+from pipeline.sma.http.attempt_log import GIVEN_UP, TOO_LARGE, Record, Try, forget, service
+from pipeline.sma.http.error_messages import (
+    TRANSPORT_FAULTS,
+    Call,
+    Reply,
+    exhausted,
+    fault_clause,
+    is_certificate_fault,
+    too_large,
+    untrusted,
+)
+from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy, retry_after_s
+from pipeline.sma.http.transport import Timeouts, open_client
+from pipeline.sma.requests import Request
+
+# Enough of an error's body to find the vendor's message in it.
+MAX_ERROR_BODY_BYTES = 64 * 1024
+
+Outcome = Reply | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the client that are no settings: time-outs and tries."""
+
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a client has done so far. `requests_sent` counts each HTTP request, renewals and retries too."""
+
+    requests_sent: int = 0
+    bytes_received: int = 0
+    retries: int = 0
+
+
+class Wire:
+    """One HTTP client with its counters. Belongs to one event loop; close it there."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits,
+        clock: Clock,
+        *,
+        limiter: Limiter | None = None,
+        record: Record = forget,
+    ) -> None:
+        self.limits = limits
+        self.clock = clock
+        self.counters = Counters()
+        self._limiter = limiter
+        self._record = record
+        self._max_body_bytes = settings.sma_max_answer_bytes
+        self._http = open_client(
+            (settings.sma_auth_url, settings.sma_consent_url, settings.sma_monitoring_url),
+            settings.sma_max_connections,
+            limits.timeouts,
+        )
+        self.headers = tuple(self._http.headers.items())
+        self._extensions = {"timeout": self._http.timeout.as_dict()}
+
+    def get(self, url: str, authorization: str) -> httpx.Request:
+        """A GET with the client's headers."""
+        headers = (*self.headers, ("Authorization", authorization))
+        return httpx.Request("GET", url, headers=headers, extensions=self._extensions)
+
+    def page(self, url: str) -> httpx.Request:
+        """A GET without credentials."""
+        return httpx.Request("GET", url, headers=self.headers, extensions=self._extensions)
+
+    def post_form(self, url: str, authorization: str | None, form: dict[str, str]) -> httpx.Request:
+        """A POST of a form with the client's headers."""
+        headers = self.headers
+        if authorization is not None:
+            headers = (*headers, ("Authorization", authorization))
+        return httpx.Request("POST", url, headers=headers, data=form, extensions=self._extensions)
+
+    def post_json(self, url: str, authorization: str, content: dict[str, str]) -> httpx.Request:
+        """A POST of a JSON object with the client's headers."""
+        headers = (*self.headers, ("Authorization", authorization))
+        return httpx.Request("POST", url, headers=headers, json=content, extensions=self._extensions)
+
+    async def try_once(
+        self, call: Call, request: httpx.Request, asked: Request | None = None, attempt: int | None = None
+    ) -> Outcome:
+        """Send once. Returns the answer of any status, or the transport's fault.
+
+        It is recorded as that attempt at `asked`. What asks for no data is not admitted by the limiter, so it is
+        charged here: whether SMA counts it nobody says, and a token costs one request in five minutes.
+        Raises PermanentError for a body beyond the limit.
+        """
+        if asked is None and self._limiter is not None:
+            await self._limiter.charge()
+        endpoint = asked.endpoint if asked is not None else service(call.path)
+        self.counters.requests_sent += 1
+        asked_at, started = self.clock.now(), self.clock.monotonic()
+        status: int | None = None
+        error: str | None = GIVEN_UP
+        size = 0
+        try:
+            outcome = await self._send(request)
+            if isinstance(outcome, Reply):
+                status, error, size = outcome.status, None, len(outcome.body)
+                if 200 <= status < 300 and size > self._max_body_bytes:  # noqa: PLR2004 - HTTP's successes
+                    error = TOO_LARGE
+                    raise too_large(call, status, self._max_body_bytes)
+            else:
+                error = fault_clause(outcome, "SMA")
+            return outcome
+        finally:
+            # Also when the try is cancelled: SMA may have counted it.
+            elapsed_ms = (self.clock.monotonic() - started) * 1000.0
+            self._record(Try(asked_at, endpoint, asked, attempt, status, error, size, elapsed_ms))
+
+    async def _send(self, request: httpx.Request) -> Outcome:
+        try:
+            async with asyncio.timeout(self.limits.timeouts.whole_try):
+                response = await self._http.send(request, stream=True)
+                try:
+                    body = await self._read(response)
+                finally:
+                    await response.aclose()
+        except TRANSPORT_FAULTS as fault:
+            return fault
+        self.counters.bytes_received += len(body)
+        return Reply(response.status_code, response.headers, body)
+
+    async def back_off(self, call: Call, outcome: Outcome, tries: int) -> None:
+        """Wait before the next try after a transient outcome, or raise when there is to be none.
+
+        After a refusal for the rate everybody waits.
+        """
+        if isinstance(outcome, Reply):
+            status, asked_s = outcome.status, retry_after_s(outcome.headers, self.clock)
+        else:
+            if is_certificate_fault(outcome):
+                raise untrusted(call)
+            status, asked_s = None, None
+        retry = self.limits.retry
+        wait_s = retry.wait_s(tries, status, asked_s, self.clock)
+        if status == TOO_MANY_REQUESTS and self._limiter is not None:
+            waits = (wait_s, asked_s, retry.longest_wait_s)
+            await self._limiter.refused(next(wait for wait in waits if wait is not None))
+        if wait_s is None:
+            raise exhausted(call, outcome, tries)
+        self.counters.retries += 1
+        await self.clock.sleep(wait_s)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        """The body, decompressed, but not much more than the limit for its kind."""
+        limit = self._max_body_bytes if response.is_success else MAX_ERROR_BODY_BYTES
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_bytes():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                break
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)

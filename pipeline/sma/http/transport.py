@@ -1,0 +1,116 @@
+"""The HTTP layer: one `httpx.AsyncClient` on aiohttp's connections, and its faults in plain words.
+
+httpx's own transport grows dearer with every request in flight; aiohttp's stays flat, behind the same client.
+"""
+
+import os
+import ssl
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from pipeline.common.errors import ConfigurationError
+from pipeline.common.settings import is_loopback
+
+USER_AGENT = "sunledger"
+KEEP_ALIVE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds allowed to each phase of a try. SMA's slow answers take over 20 s, so reading waits for 45 s.
+
+    `pool` covers waiting for a connection and making it; `whole_try` ends an answer that trickles in for
+    ever, and is the limit for writing too, which aiohttp does not time by itself.
+    """
+
+    connect: float = 10.0
+    read: float = 45.0
+    pool: float = 60.0
+    whole_try: float = 300.0
+
+
+def open_client(bases: Iterable[str], connections: int, timeouts: Timeouts) -> httpx.AsyncClient:
+    """A client for the given base URLs with a pool of `connections`. TLS is always verified, no cookies.
+
+    Proxies come from the usual environment variables. Redirects are left to the caller, who knows where
+    credentials may go.
+    """
+    tls = trusted_authorities()
+    session: aiohttp.ClientSession | None = None
+
+    def shared_session() -> aiohttp.ClientSession:
+        # Made at the first request, inside the loop that will use it; all transports share its connections.
+        nonlocal session
+        if session is None or session.closed:
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=connections, ssl=tls, keepalive_timeout=KEEP_ALIVE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            # aiohttp sends a GET again by itself when a kept connection turns out to be closed: a request that
+            # neither the budget nor the record would know of. It has no public switch for that.
+            session._retry_connection = False  # noqa: SLF001
+        return session
+
+    limits = httpx.Limits(max_connections=connections, keepalive_expiry=KEEP_ALIVE_S)
+
+    def transport(proxy: httpx.Proxy | None) -> AiohttpTransport:
+        return AiohttpTransport(verify=tls, limits=limits, proxy=proxy, client=shared_session)
+
+    proxies = {origin(base): proxy_for(base) for base in bases}
+    return httpx.AsyncClient(
+        transport=transport(None),
+        mounts={at: transport(proxy) for at, proxy in proxies.items() if proxy is not None},
+        timeout=httpx.Timeout(
+            connect=timeouts.connect, read=timeouts.read, write=timeouts.whole_try, pool=timeouts.pool
+        ),
+        headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+def trusted_authorities() -> ssl.SSLContext:
+    """What every connection is verified against: SSL_CERT_FILE or SSL_CERT_DIR, else the certificates of certifi.
+
+    Raises ConfigurationError where one of these names nothing that can be read: no connection is less safe for it.
+    """
+    named = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+    try:
+        context = httpx.create_ssl_context()
+    except OSError as fault:
+        why = "none is in it" if isinstance(fault, ssl.SSLError) else fault.strerror
+        place = f"{named}={os.environ[named]}" if named else "The package certifi"
+        raise ConfigurationError(
+            f"{place} holds no certificates that can be read "
+            f"({why}): point it at your organisation's certificates (PEM), or "
+            "unset it."
+        ) from None
+    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
+        raise ConfigurationError(
+            "The TLS library of this Python does not verify certificates, so nothing is sent: set the "
+            "environment up again with 'make setup'."
+        )
+    return context
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL, the port always written."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def proxy_for(url: str) -> httpx.Proxy | None:
+    """The proxy that the environment (`https_proxy`, `no_proxy`) names for a URL; never one for loopback."""
+    parts = urlsplit(url)
+    address = urllib.request.getproxies().get(parts.scheme)
+    if not address or is_loopback(url) or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return httpx.Proxy(address if "://" in address else f"http://{address}")

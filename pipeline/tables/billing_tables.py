@@ -1,0 +1,94 @@
+"""PU and invoices from the record of requests, SMA's lists and the price list; calls no API."""
+
+import polars as pl
+
+from pipeline import billing
+from pipeline.billing import PriceList
+from pipeline.billing.invoices import invoices
+from pipeline.billing.requested_units import this_month, units_now
+from pipeline.billing.units import with_known_fees
+from pipeline.common.errors import ConfigurationError
+from pipeline.common.finding import Finding
+from pipeline.run.context import Missing, Runtime
+from pipeline.run.step import Report, report_of, settled
+from schemas import ApiRequests, BillingUnits, Invoices, polars_schema, storage
+
+_LEFT = "Energy is published; PU and invoices keep the fees that they had, and new PU have none until it is mended."
+
+
+def write_billing_units(runtime: Runtime) -> Report:
+    """PU of every month, this run's requests included. A month that is over and changes is reported.
+
+    A price list that can't be read costs nobody the energy: fees that were known before stay, PU that have none say
+    why, and the run is done in part.
+    """
+    runtime.store_requests()
+    prices = _prices(runtime)
+    # Requests are appended all the time by other runs: whoever comes last must have seen them all.
+    report = settled(runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices or PriceList(())))
+    report.facts["price_list_is_read"] = prices is not None
+    return report
+
+
+def write_invoices(runtime: Runtime) -> Report:
+    """Invoices by quarter up to now, from all PU. They stay as they are while the price list can't be read."""
+    prices = _prices(runtime)
+    if prices is None:
+        stored = runtime.lake.scan(Invoices).select(pl.len()).collect().item()
+        return Report(rows=stored, facts={"price_list_is_read": False})
+    units = runtime.lake.scan(BillingUnits).collect()
+    found = invoices(units, prices, this_month(runtime, prices))
+    return report_of(
+        runtime.lake.replace(Invoices, {}, [found], empty=True),
+        invoiced_eur=str(found["invoiced_eur"].sum()),
+        unpriced=int(found["n_unpriced"].sum()),
+        price_list_is_read=True,
+    )
+
+
+def price_list(runtime: Runtime) -> Finding:
+    """Whether the price list can be read, without which no new PU has its fee."""
+    try:
+        billing.load_prices(runtime.settings.prices)
+    except ConfigurationError as fault:
+        return Finding(passed=False, text=f"{fault} {_LEFT}", severe=True)
+    return Finding(passed=True, text="The price list can be read.")
+
+
+def _prices(runtime: Runtime) -> PriceList | None:
+    """The price list; None where it can't be read, which is then one of the things that the run lacks."""
+    found = price_list(runtime)
+    if found.passed:
+        return billing.load_prices(runtime.settings.prices)
+    lacking = Missing(str(runtime.today()), storage(BillingUnits).table, "", found.text)
+    if lacking not in runtime.missing:
+        runtime.missing.append(lacking)
+    return None
+
+
+def _write_units(runtime: Runtime, prices: PriceList) -> Report:
+    stored = runtime.lake.scan(BillingUnits).collect()
+    found = units_now(runtime.lake, prices)
+    if not prices.prices:
+        found = with_known_fees(found, stored)
+    now = this_month(runtime, prices)
+    report = Report(rows=found.height)
+    columns = polars_schema(BillingUnits).names()
+    restated = []
+    for month in sorted({*found["month"], *stored["month"]}):
+        rows, before = (frame.filter(pl.col("month") == month).select(columns) for frame in (found, stored))
+        written = runtime.lake.replace(BillingUnits, {"month": month}, [rows], empty=True)
+        report.changed |= written.changed
+        if written.changed and month < now and before.height:
+            restated.append(f"{month:%Y-%m}: {_sum(before)} before, {_sum(rows)} now")
+    report.facts = {
+        "months": found["month"].n_unique(),
+        "unpriced": int(found["fee_eur"].is_null().sum()),
+        "closed_months_changed": restated,
+    }
+    return report
+
+
+def _sum(units: pl.DataFrame) -> str:
+    currency = units["currency"].drop_nulls().to_list()
+    return f"{units.height} PU, {units['fee_eur'].sum()} {currency[0] if currency else ''}".strip()

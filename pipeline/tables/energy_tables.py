@@ -1,0 +1,236 @@
+"""Energy by day and month from the stored intervals: energy_daily, device_energy_daily, energy_monthly."""
+
+import datetime as dt
+from importlib.metadata import version
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from pipeline.common.errors import SunledgerError
+from pipeline.common.local_time import UTC_US, local_day
+from pipeline.run.context import Runtime
+from pipeline.run.plants import with_bounds
+from pipeline.run.sets import BALANCE, PV, SetSource, chosen
+from pipeline.run.step import Report, report_of, settled
+from pipeline.steps.day_checks import check_inverters, check_plants
+from pipeline.tables.device_swaps import not_there
+from pipeline.tables.incomplete_days import having_balance
+from pipeline.tables.interval_tables import _by_inverters_alone
+from pipeline.tables.month_close import adjust, closed_months
+from pipeline.tables.restatement_tables import drop_unmade, note_figures
+from pipeline.transform.coverage import BOUNDS, BY_DAY
+from pipeline.transform.daily import DECISIVE, summarize_day, summarize_months
+from pipeline.transform.plant_moves import join_asked, join_rows, successors
+from pipeline.transform.sun.position import daylight
+from pipeline.transform.thresholds import load_thresholds
+from schemas import (
+    CoverageDaily,
+    DeviceEnergyDaily,
+    Devices,
+    EnergyDaily,
+    EnergyMonthly,
+    MeasurementSets,
+    Plants,
+    Quarantine,
+    RawPv,
+    Restatements,
+    Table,
+    polars_schema,
+    storage,
+)
+from schemas.quantities import ENERGY_BALANCE
+from warehouse.lake import Lake, Part, Written
+
+# The set that a device has if it is a meter at the grid.
+METER_SET = "EnergyAndPowerInOut"
+
+
+def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
+    """Energy and coverage of every plant that was asked for on the day.
+
+    Raises SunledgerError for a day that was never fetched though plants were in operation: nothing is not energy.
+    """
+    report = _write_daily(runtime, BALANCE, EnergyDaily, ["plant_id"], day)
+    if not report.rows and BALANCE in chosen(runtime.settings) and having_balance(runtime, day).height:
+        raise SunledgerError(
+            f"{day} was never fetched: materialize raw_energy_balance of that day first, or run 'sunledger backfill "
+            f"--from {day} --to {day}'."
+        )
+    part = {"local_date": day}
+    report.facts["plants_without_generation"] = settled(
+        runtime.lake, [EnergyDaily], part, lambda: check_plants(runtime, BALANCE, day)
+    )
+    return report
+
+
+def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
+    """Energy and coverage of every inverter that was asked for on the day, beside the plants' own."""
+    report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
+    part, sources = {"local_date": day}, [EnergyDaily, DeviceEnergyDaily]
+    against, idle = settled(runtime.lake, sources, part, lambda: check_inverters(runtime, PV, day))
+    report.facts |= {"plants_that_inverters_contradict": against, "inverters_without_generation": idle}
+    return report
+
+
+def write_energy_monthly(runtime: Runtime) -> Report:
+    """Months from all stored days, those of plants that moved under their newest id."""
+    rejoined = _rejoin(runtime)
+    start = pl.struct("start_up", "timezone").map_elements(_local_date, return_dtype=pl.Date)
+    starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
+    quantities = [f.column for f in ENERGY_BALANCE.powers]
+    months = summarize_months(runtime.lake.scan(EnergyDaily), starts, quantities)
+    report = Report(rows=months.height)
+    closed = closed_months(runtime)
+    for frame in months.filter(~pl.col("month").is_in(closed["month"].implode())).partition_by(
+        "month", maintain_order=True
+    ):
+        part = {"month": frame["month"][0]}
+        columns = polars_schema(EnergyMonthly).names()
+        written = runtime.lake.replace(EnergyMonthly, part, [frame.select(columns)])
+        report.changed |= written.changed
+    report.facts["months"] = months["month"].n_unique()
+    report.facts["days_joined_after_a_move"] = rejoined
+    report.facts["closed_months_changed"] = adjust(runtime, closed, months)
+    return report
+
+
+def _rejoin(runtime: Runtime) -> int:
+    """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
+    moved = successors(runtime.lake.scan(Plants).collect())
+    old = pl.col("plant_id").is_in(moved["plant_id"].to_list())
+    days = 0
+    for model, write in ((EnergyDaily, write_energy_daily), (DeviceEnergyDaily, write_device_energy_daily)):
+        held = runtime.lake.scan(model).filter(old) if moved.height else runtime.lake.scan(model).clear()
+        for day in held.select(pl.col("local_date").unique().sort()).collect()["local_date"]:
+            write(runtime, day)
+            days += 1
+    return days
+
+
+def _write_daily(
+    runtime: Runtime, source: SetSource, model: type[Table], keys: list[str], day: dt.date
+) -> Report:
+    part = {"local_date": day}
+    quantities = [f.column for f in source.set.powers]
+    limits = load_thresholds(runtime.settings.quality)
+
+    def write() -> tuple[Written, pl.DataFrame]:
+        moved = successors(runtime.lake.scan(Plants).collect())
+        frames = join_rows(runtime.lake.batches(source.intervals, part), moved, keys)
+        asked = _asked(runtime, source, moved, keys, day)
+        days, named = summarize_day(frames, asked, keys=keys, quantities=quantities, limits=limits)
+        silent = days.filter(pl.col("n_rows") == 0).select(keys)
+        absent = silent.join(asked.filter("replaced"), on=keys, how="semi")
+        if source.of_devices:
+            absent = pl.concat([absent, not_there(runtime, source, silent, day)])
+        frame, named = (
+            found.join(absent, on=keys, how="anti", maintain_order="left").with_columns(
+                local_date=pl.lit(day)
+            )
+            for found in (days, named)
+        )
+        frame = frame.select(polars_schema(model).names())
+        if model is EnergyDaily:
+            runtime.lake.replace(CoverageDaily, part, [named.select(polars_schema(CoverageDaily).names())])
+            return _replace_figures(runtime, day, frame, moved), frame
+        return runtime.lake.replace(model, part, [frame]), frame
+
+    written, frame = settled(runtime.lake, [source.raw, source.intervals, RawPv], part, write)
+    counts = dict(frame["status"].value_counts().rows())
+    return report_of(
+        written,
+        pv_generation_kwh=float(frame["pv_generation_kwh"].sum()),
+        coverage=_coverage(frame),
+        **{
+            status: int(counts.get(status, 0)) for status in ("complete", "partial", "missing", "provisional")
+        },
+    )
+
+
+def _replace_figures(runtime: Runtime, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
+    """Store the plants' day; what was final and becomes another figure is noted as restated."""
+    written = runtime.lake.replace(
+        EnergyDaily,
+        {"local_date": day},
+        [frame],
+        facts={"version": version("sunledger")},
+        differs=note_figures(runtime, day, moved),
+    )
+    if not written.changed:
+        drop_unmade(runtime, EnergyDaily, Restatements, day)
+    return written
+
+
+def _coverage(daily: pl.DataFrame) -> float:
+    """The share of all expected time that rows cover; 1 where nothing was expected."""
+    covered, expected = (float(daily[name].sum()) for name in ("covered_h", "expected_h"))
+    return min(1.0, covered / expected) if expected else 1.0
+
+
+def _asked(
+    runtime: Runtime, source: SetSource, moved: pl.DataFrame, keys: list[str], day: dt.date
+) -> pl.DataFrame:
+    """What was asked for on the day, with the bounds of its day and of its daylight, and whether it is final.
+
+    Failed requests were asked too: their plants must show up as missing, once the day is over.
+    """
+    raw = runtime.lake.batches(source.raw, {"local_date": day}, columns=["plant_id", "device_id", "final"])
+    answered = pl.concat([pl.DataFrame(schema=_ASKED), *raw])
+    part: Part = {"local_date": day, "source": storage(source.raw).table}
+    failed = [
+        batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(None, pl.Boolean))
+        for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
+    ]
+    asked = pl.concat([answered, *failed, *_by_inverters_alone(runtime, source, day)])
+    if source.of_devices:
+        # A plant that is listed no more is reported as a whole: that is no device.
+        asked = asked.filter(pl.col("device_id") != "")
+    plants = runtime.lake.scan(Plants).collect()
+    placed = with_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
+    return (
+        placed.join(daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id")
+        .join(_ends(runtime.lake, keys, day), on=keys, how="left")
+        .with_columns(
+            pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")),
+            expects=_expected(runtime.lake, source),
+        )
+        .select(*keys, *BOUNDS, "final", "expects", "replaced")
+        .sort(keys)
+    )
+
+
+def _ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
+    """`ended` (UTC) of devices that were deactivated on the day or before: they owe nothing after it."""
+    if "device_id" not in keys:
+        return pl.DataFrame(schema={"plant_id": pl.String, "ended": UTC_US})
+    gone = lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() <= day).collect()
+    gone = gone.join(lake.scan(Plants).select("plant_id", "timezone").collect(), on="plant_id")
+    times = [
+        at.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
+        for at, zone in gone.select("deactivated_at", "timezone").iter_rows()
+    ]
+    return gone.select(*keys, ended=pl.Series(times, dtype=UTC_US))
+
+
+def _expected(lake: Lake, source: SetSource) -> pl.Expr:
+    """The quantities that a plant should have a value of: PV, and what a meter reads where one is listed."""
+    meters = lake.scan(MeasurementSets).filter(pl.col("set_type") == METER_SET)
+    metered = meters.select("plant_id").unique().collect()["plant_id"].to_list()
+    if source.of_devices:
+        return pl.lit([BY_DAY])
+    return pl.when(pl.col("plant_id").is_in(metered)).then(pl.lit([*DECISIVE])).otherwise(pl.lit([BY_DAY]))
+
+
+_ASKED = {"plant_id": pl.String, "device_id": pl.String, "final": pl.Boolean}
+
+
+def _local_date(start: dict[str, Any]) -> dt.date | None:
+    """The plant-local date of a start of operation."""
+    moment: dt.datetime | None = start["start_up"]
+    if moment is None:
+        return None
+    day = moment.date()
+    if moment >= local_day(day, start["timezone"]).end:
+        return day + dt.timedelta(days=1)
+    return day - dt.timedelta(days=1) if moment < local_day(day, start["timezone"]).start else day

@@ -1,0 +1,166 @@
+"""What is still missing: closed days of plants, and tables of days, that the lake lacks. Asks nobody."""
+
+import datetime as dt
+import functools
+from collections.abc import Collection
+
+import polars as pl
+
+from pipeline.common.day_availability import DELAY
+from pipeline.common.local_time import ONE_DAY
+from pipeline.run.context import Runtime
+from pipeline.run.plants import in_operation, known_places, listed
+from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, not_chosen
+from pipeline.run.step import REQUEST_FAILED
+from pipeline.transform.intervals import Account, SetTransform
+from schemas import (
+    RAW,
+    CoverageDaily,
+    DeviceEnergyDaily,
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyHourly,
+    KpiDaily,
+    MeasurementSets,
+    PvIntervals,
+    Quarantine,
+    RawEnergyBalance,
+    RawEnergyMonths,
+    RawEnergyYears,
+    Table,
+    storage,
+)
+
+# Why a plant's day is not whole. Another run may help for all but the last: SMA has answered, without a row.
+NOT_FETCHED, FAILED, PROVISIONAL, SILENT = "not_fetched", "request_failed", "provisional", "silent"
+# The answers are there, and a table that is made from them is not: a run that makes it asks for nothing.
+NOT_MADE = "not_made"
+ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, NOT_MADE)
+# A day of the first table has rows in the second one, whatever they hold.
+ALWAYS_MADE: tuple[tuple[type[Table], type[Table]], ...] = (
+    (RawEnergyBalance, EnergyDaily),
+    (EnergyDaily, CoverageDaily),
+    (EnergyDaily, KpiDaily),
+    (EnergyBalanceIntervals, EnergyHourly),
+    (PvIntervals, DeviceEnergyDaily),
+)
+
+_COLUMNS = ("plant_id", "name", "local_date", "reason")
+
+
+def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
+    """plant_id, name, local_date and reason of each plant's day from first to last that is over but not whole.
+
+    Plants that are known to have no EnergyBalance are left out. Raises SunledgerError when no plants are known yet.
+    """
+    held = pl.col("local_date").is_between(first, last)
+    daily = runtime.lake.scan(EnergyDaily).filter(held).select("plant_id", "local_date", "status").collect()
+    due = _due(runtime, first, last).join(daily, on=["plant_id", "local_date"], how="left")
+    due = due.join(_failed(runtime, held), on=["plant_id", "local_date"], how="left")
+    reason = (
+        pl.when("failed")
+        .then(pl.lit(FAILED))
+        .when(pl.col("status").is_null())
+        .then(pl.lit(NOT_FETCHED))
+        .when(pl.col("status") == "provisional")
+        .then(pl.lit(PROVISIONAL))
+        .when(pl.col("local_date").is_in(sorted(unmade_days(runtime, not_chosen(runtime.settings)))))
+        .then(pl.lit(NOT_MADE))
+        .when(pl.col("status") == "missing")
+        .then(pl.lit(SILENT))
+    )
+    found = due.with_columns(reason=reason).drop_nulls("reason")
+    return found.select(_COLUMNS).sort("local_date", "plant_id")
+
+
+def stored_days(runtime: Runtime) -> list[dt.date]:
+    """The days that the lake holds energy of, sorted."""
+    return [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(EnergyDaily)]
+
+
+def stored_answers(runtime: Runtime) -> set[dt.date]:
+    """The days that the lake holds answers for EnergyBalance of."""
+    return _days_of(runtime, RawEnergyBalance)
+
+
+def unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.date]:
+    """The days whose answers are stored and that lack a table that is made from them, but for the tables of `idle`."""
+    stored = functools.cache(functools.partial(_days_of, runtime))
+    fetched = stored_answers(runtime)
+    found: set[dt.date] = set()
+    for origin, made in ALWAYS_MADE:
+        if storage(made).table not in idle:
+            found |= (stored(origin) & fetched) - stored(made)
+    for source in (*SOURCES, VALUES):
+        # Answers may well have no arrays.
+        if (
+            storage(source.intervals).table not in idle
+            and storage(source.intervals).key[-1] == "interval_end"
+        ):
+            days = (stored(source.raw) & fetched) - stored(source.intervals)
+            found |= {day for day in days if _has_rows(runtime, source, day)}
+    return found
+
+
+def _days_of(runtime: Runtime, model: type[Table]) -> set[dt.date]:
+    return {dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(model)}
+
+
+def _has_rows(runtime: Runtime, source: SetSource, day: dt.date) -> bool:
+    """Whether interval rows of the day come out of its stored answers: they may be of other days, or be set aside."""
+    answers = [
+        batch.filter(~pl.col("no_rows")) for batch in runtime.lake.batches(source.raw, {"local_date": day})
+    ]
+    if not any(batch.height for batch in answers):
+        return False
+    settings = runtime.settings
+    transform = SetTransform(source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour)
+    frames = transform.day(answers, known_places(runtime.lake, source), day, Account())
+    return any(frame.height for frame in frames)
+
+
+def asked_otherwise(runtime: Runtime, first: dt.date, last: dt.date) -> int:
+    """How many days from first to last hold answers that were asked for with another time basis than the run's."""
+    of_days = pl.col("local_date").is_between(first, last)
+    other = pl.col("time_basis") != runtime.settings.sma_time_basis
+    found = runtime.lake.scan(RawEnergyBalance).filter(of_days, other).select(pl.col("local_date").n_unique())
+    return int(found.collect(engine="streaming").item())
+
+
+def having_balance(runtime: Runtime, day: dt.date) -> pl.DataFrame:
+    """The listed plants that have EnergyBalance and were in operation on the day, with the day's bounds."""
+    return in_operation(_with_balance(runtime), day, runtime.now())
+
+
+def _with_balance(runtime: Runtime) -> pl.DataFrame:
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
+    return listed(runtime).join(
+        sets.filter(pl.col("set_type") == BALANCE.set.name), on="plant_id", how="semi"
+    )
+
+
+def _due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
+    """The plants and days from first to last that SMA has all of by now."""
+    plants, now = _with_balance(runtime), runtime.now()
+    closed = (
+        pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
+    )
+    days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
+    frames = [
+        in_operation(plants, day, now).filter(closed).select("plant_id", "name", local_date=pl.lit(day))
+        for day in days
+    ]
+    return pl.concat(frames)
+
+
+def _failed(runtime: Runtime, held: pl.Expr) -> pl.DataFrame:
+    """plant_id, local_date and failed (true) where an answer of the day is missing because its request failed."""
+    # What is asked for no more stays as it was. Answers for months and years are no day's.
+    sources = {storage(model).table for model in RAW if model not in (RawEnergyMonths, RawEnergyYears)}
+    sources -= not_chosen(runtime.settings)
+    # Sets without a table of their own have a part each, which names them behind the table.
+    table = pl.col("source").str.split("-").list.first()
+    aside = runtime.lake.scan(Quarantine).filter(
+        held, table.is_in(sorted(sources)), pl.col("reason") == REQUEST_FAILED
+    )
+    return aside.select("plant_id", "local_date").unique().with_columns(failed=pl.lit(value=True)).collect()

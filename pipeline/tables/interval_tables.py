@@ -1,0 +1,149 @@
+"""Intervals, logs, days and months from the lake; calls no API."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import polars as pl
+
+from pipeline.common.local_time import ONE_DAY, TimeBasis
+from pipeline.run.context import Runtime
+from pipeline.run.plants import known_places
+from pipeline.run.sets import BALANCE, SetSource, other
+from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
+from pipeline.tables.energy_tables import _ASKED
+from pipeline.tables.restatement_tables import drop_unmade, facts, note_rows
+from pipeline.transform.generic_intervals import OtherTransform
+from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.sun.fleet_verdict import SolarTime, solar_time
+from pipeline.transform.thresholds import load_thresholds
+from schemas import (
+    MeasurementSets,
+    OtherIntervals,
+    Plants,
+    RawOtherSets,
+    RawPv,
+    RowChanges,
+    polars_schema,
+    storage,
+)
+from warehouse.lake import Lake, Written
+
+# A week has days that are clear enough almost anywhere, and 1,000 plants of it are two million rows.
+DAYS_JUDGED = 7
+
+
+def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
+    """Interval rows of the day from the raw lake; calls no API."""
+    part = {"local_date": day}
+    return settled(runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day))
+
+
+def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
+    places = known_places(runtime.lake, source)
+    settings = runtime.settings
+    limits = load_thresholds(settings.quality)
+    transform = SetTransform(
+        source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour, limits
+    )
+    account, part = Account(), {"local_date": day}
+    made_from = facts(runtime, source, day, limits)
+    frames = transform.day(runtime.lake.batches(source.raw, part), places, day, account)
+    differs = note_rows(runtime, source, day)
+    written = runtime.lake.replace(source.intervals, part, frames, facts=made_from, differs=differs)
+    if differs and not written.changed:
+        drop_unmade(runtime, source.intervals, RowChanges, day)
+    quarantine(runtime, source.intervals, day, account.quarantine())
+    if account.unknown_fields:
+        table = storage(source.raw).table
+        runtime.unknown_fields.setdefault(table, set()).update(account.unknown_fields)
+    return _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
+
+
+def write_other_intervals(runtime: Runtime, day: dt.date) -> Report:
+    """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
+    part = {"local_date": day}
+    return settled(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
+
+
+def _write_others(runtime: Runtime, day: dt.date) -> Report:
+    parts = runtime.lake.parts(RawOtherSets)
+    names = sorted(part["set_type"] for part in parts if part["local_date"] == str(day))
+    settings, account = runtime.settings, Account()
+    limits = load_thresholds(settings.quality)
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for name in names:
+            transform = OtherTransform(name, settings.sma_time_basis, settings.sma_merged_hour, limits)
+            answers = runtime.lake.batches(RawOtherSets, raw_part(day, name))
+            yield from transform.day(answers, known_places(runtime.lake, other(name)), day, account)
+
+    written = runtime.lake.replace(OtherIntervals, {"local_date": day}, frames())
+    quarantine(runtime, OtherIntervals, day, account.quarantine())
+    return _accounted(written, account, sets=names)
+
+
+def _accounted(written: Written, account: Account, **facts: Any) -> Report:
+    return report_of(
+        written,
+        **account.energies,
+        answers=account.answers,
+        rows_in=account.rows_in,
+        rows_set_aside=account.rows_aside,
+        values_set_aside=account.values_aside,
+        rows_suspect=account.rows_suspect,
+        rows_of_neighbouring_days=account.rows_of_neighbours,
+        merged_rows=account.merged_rows,
+        rows_of_second_pass=account.rows_of_second_pass,
+        **facts,
+    )
+
+
+def intervals_as_read(
+    lake: Lake, source: SetSource, plant_id: str, days: Iterable[dt.date], basis: TimeBasis
+) -> pl.DataFrame:
+    """A plant's interval rows of some days as another time basis would read the stored answers; calls no API.
+
+    Under `utc` a local day may lie in the answers of its neighbours, as far as they are stored.
+    """
+    mine = lake.scan(source.raw).filter(pl.col("plant_id") == plant_id).collect()
+    places = known_places(lake, source).filter(pl.col("plant_id") == plant_id)
+    transform, account = SetTransform(source.set, source.intervals, basis), Account()
+    reach = ONE_DAY if basis == "utc" else dt.timedelta()
+    frames = [
+        frame
+        for day in days
+        for frame in transform.day(
+            [mine.filter(pl.col("local_date").is_between(day - reach, day + reach))], places, day, account
+        )
+    ]
+    return pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *frames])
+
+
+def judge_times(runtime: Runtime) -> SolarTime:
+    """Whether the newest stored days agree with the sun; calls no API."""
+    days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(BALANCE.intervals)]
+    columns = ["plant_id", "local_date", "interval_start", "interval_end", "pv_generation_kwh"]
+    intervals = (
+        runtime.lake.scan(BALANCE.intervals)
+        .filter(pl.col("local_date").is_in(sorted(days)[-DAYS_JUDGED:]), pl.col("pv_generation_kwh") > 0)
+        .select(columns)
+        .collect()
+    )
+    plants = runtime.lake.scan(Plants).collect()
+    return solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)
+
+
+def _by_inverters_alone(runtime: Runtime, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
+    """The plants whose inverters were asked for the day and that have no EnergyBalance to be asked for.
+
+    They are missing, and not absent: what their inverters deliver stands beside them.
+    """
+    if source is not BALANCE:
+        return []
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null())
+    having = sets.filter(pl.col("set_type") == source.set.name).select("plant_id").unique().collect()
+    return [
+        batch.join(having, on="plant_id", how="anti").with_columns(device_id=pl.lit(""))
+        for batch in runtime.lake.batches(RawPv, {"local_date": day}, columns=list(_ASKED))
+    ]

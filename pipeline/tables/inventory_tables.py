@@ -1,0 +1,110 @@
+"""Plants, devices and measurement sets from the newest answers in the raw lake; calls no API."""
+
+import datetime as dt
+
+import polars as pl
+
+from pipeline.common.errors import ConsentMissing
+from pipeline.extract.consents import owners_of
+from pipeline.run.context import Missing, Runtime
+from pipeline.run.plants import newest
+from pipeline.run.step import Report, quarantine, report_of
+from pipeline.sma.consents import access_problems
+from pipeline.sma.requests import plant_of
+from pipeline.transform import inventory
+from pipeline.transform.intervals import quarantined
+from schemas import (
+    Devices,
+    MeasurementSets,
+    Plants,
+    RawAnswers,
+    RawDevices,
+    RawMeasurementSets,
+    RawPlants,
+    storage,
+)
+
+
+def write_plants(runtime: Runtime) -> Report:
+    """Plants of the newest list, with the ids that they had before, and those seen before.
+
+    Raises ConsentMissing when SMA lists none.
+    """
+    today, answers = newest(runtime, RawPlants)
+    listed, aside = inventory.plants(answers, today)
+    stored = runtime.lake.scan(Plants).collect()
+    owners, flow = owners_of(runtime.settings), runtime.settings.sma_flow
+    if not listed.height and not aside.height:
+        raise ConsentMissing(access_problems.why_none(flow, owners), path="/v1/plants")
+    frame = inventory.remember_plants(stored, listed.update(_moves(runtime, today), on="plant_id"))
+    gone = _listed_before(stored).join(listed, on="plant_id", how="anti")
+    gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
+    for plant in gone["plant_id"]:
+        if not runtime.only_plants or plant in runtime.only_plants:
+            runtime.missing.append(
+                Missing(str(today), "plants", plant, access_problems.why_gone(flow, owners))
+            )
+    for plant, zone in aside.select("plant_id", "detail").rows():
+        reason = f"unknown time zone {zone!r}"
+        runtime.missing.append(Missing(str(today), "plants", plant, reason))
+    quarantine(runtime, Plants, today, quarantined(aside, "row", Plants, today))
+    unknown = _unknown(
+        runtime, RawPlants, inventory.unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
+    )
+    written = runtime.lake.replace(Plants, {}, [frame])
+    gone_now = written.rows - listed.height
+    return report_of(written, listed=listed.height, no_longer_listed=gone_now, unknown_fields=unknown)
+
+
+def _moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
+    """plant_id and migrated_from of the plants to which SMA led from an old id on the day."""
+    columns = ["plant_id", "target"]
+    asked = pl.concat(runtime.lake.batches(RawPlants, {"local_date": day}, columns=columns))
+    found = [(plant_of(target), old) for old, target in asked.filter(pl.col("plant_id") != "").iter_rows()]
+    return pl.DataFrame(found, {"plant_id": pl.String, "migrated_from": pl.String}, orient="row")
+
+
+def _listed_before(stored: pl.DataFrame) -> pl.DataFrame:
+    """The plants of the last list, as far as its day tells."""
+    return stored.filter(pl.col("last_seen") == pl.col("last_seen").max())
+
+
+def write_devices(runtime: Runtime) -> Report:
+    """Devices of the newest lists, and those seen before."""
+    today, answers = newest(runtime, RawDevices)
+    stored = runtime.lake.scan(Devices).collect()
+    frame = inventory.remember(stored, inventory.devices(answers, today), ["plant_id", "device_id"])
+    unknown = _unknown(
+        runtime, RawDevices, inventory.unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
+    )
+    return report_of(runtime.lake.replace(Devices, {}, [frame]), unknown_fields=unknown)
+
+
+def _unknown(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> list[str]:
+    """The fields, told to the run if there are any."""
+    if fields:
+        runtime.unknown_fields.setdefault(storage(model).table, set()).update(fields)
+    return fields
+
+
+def write_measurement_sets(runtime: Runtime) -> Report:
+    """Sets by the newest answers.
+
+    Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
+    withdrew the consent looks just like that. The latter is reported, unless nothing was known.
+    """
+    today, answers = newest(runtime, RawMeasurementSets)
+    stored = runtime.lake.scan(MeasurementSets).collect()
+    found = inventory.measurement_sets(answers)
+    owner = ["plant_id", "device_id"]
+    kept = stored.join(found, on=owner, how="anti", nulls_equal=True)
+    asked = answers.select("plant_id", pl.col("device_id").replace("", None)).unique()
+    lost = kept.join(asked, on=owner, how="semi", nulls_equal=True).select(owner).unique().sort(owner)
+    for plant, device in lost.rows():
+        what = f"device {device}" if device else "the plant"
+        reason = f"SMA names no measurement set of {what} any more; those that were known are still asked for"
+        runtime.missing.append(Missing(str(today), "measurement_sets", plant, reason))
+    frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
+    return report_of(
+        runtime.lake.replace(MeasurementSets, {}, [frame], empty=True), without_sets_now=lost.height
+    )

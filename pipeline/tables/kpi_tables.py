@@ -1,0 +1,110 @@
+"""Plant figures by day and month from energy, intervals and sensors in the lake; calls no API."""
+
+import datetime as dt
+
+import polars as pl
+
+from pipeline.run.context import Runtime
+from pipeline.run.plants import with_bounds
+from pipeline.run.step import Report, report_of, settled
+from pipeline.transform import kpi
+from pipeline.transform.plant_moves import join_rows, successors
+from pipeline.transform.sun.position import daylight
+from schemas import (
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyMonthly,
+    KpiDaily,
+    KpiMonthly,
+    Plants,
+    SensorIntervals,
+    Table,
+    polars_schema,
+)
+
+_SENSOR_COLUMNS = ("plant_id", "device_id", "interval_start", "interval_end", "external_insolation_w_per_m2")
+_FACTS = ("plant_id", "peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh")
+_OF_ENERGY = ("plant_id", "status", "coverage", "pv_generation_kwh")
+
+
+def write_kpi_daily(runtime: Runtime, day: dt.date) -> Report:
+    """Figures of every plant that has a row of energy for the day."""
+    sources = [EnergyBalanceIntervals, SensorIntervals, EnergyDaily]
+    return settled(runtime.lake, sources, {"local_date": day}, lambda: _write_day(runtime, day))
+
+
+def write_kpi_monthly(runtime: Runtime) -> Report:
+    """Figures of every month from its days, those of plants that moved under their newest id.
+
+    A closed month keeps those that belong to its closed energy.
+    """
+    remade = _rejoin(runtime)
+    plants = runtime.lake.scan(Plants).select(_FACTS).collect()
+    months = kpi.summarize_months(runtime.lake.scan(KpiDaily), plants)
+    energy = runtime.lake.scan(EnergyMonthly).collect()
+    # The sums of energy and their status are told once: a figure can't stand beside other ones.
+    known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
+    rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
+    report = Report(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
+    columns = polars_schema(KpiMonthly).names()
+    kept = _closed_with_their_energy(runtime, energy)
+    for frame in (
+        rows.select(columns).filter(~pl.col("month").is_in(kept)).partition_by("month", maintain_order=True)
+    ):
+        written = runtime.lake.replace(KpiMonthly, {"month": frame["month"][0]}, [frame])
+        report.changed |= written.changed
+    return report
+
+
+def _write_day(runtime: Runtime, day: dt.date) -> Report:
+    moved = successors(runtime.lake.scan(Plants).collect())
+    energy = _rows(runtime, EnergyDaily, day, _OF_ENERGY)
+    site = ("plant_id", "timezone", "latitude", "longitude", "start_up", *_FACTS[1:])
+    places = runtime.lake.scan(Plants).select(site).collect().join(energy, on="plant_id", how="inner")
+    suns = daylight(places, day).select("plant_id", "sunrise", "sunset")
+    plants = with_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
+    frames = runtime.lake.batches(EnergyBalanceIntervals, {"local_date": day}, columns=kpi.ROW_COLUMNS)
+    rows = [frame.select(kpi.ROW_COLUMNS) for frame in join_rows(frames, moved, ["plant_id"])]
+    sensed = runtime.lake.batches(SensorIntervals, {"local_date": day}, columns=_SENSOR_COLUMNS)
+    sensors = [frame.select(_SENSOR_COLUMNS) for frame in join_rows(sensed, moved, ["plant_id", "device_id"])]
+    found = kpi.summarize_day(
+        pl.concat([_empty(EnergyBalanceIntervals, kpi.ROW_COLUMNS), *rows]),
+        pl.concat([_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors]),
+        plants.sort("plant_id"),
+    )
+    frame = found.with_columns(local_date=pl.lit(day)).select(polars_schema(KpiDaily).names())
+    written = runtime.lake.replace(KpiDaily, {"local_date": day}, [frame], empty=True)
+    by = dict(frame["irradiation_source"].value_counts().rows())
+    return report_of(
+        written,
+        **{f"irradiation_{source}": int(by.get(source, 0)) for source in ("sensor", "clear_sky", "none")},
+    )
+
+
+def _closed_with_their_energy(runtime: Runtime, energy: pl.DataFrame) -> list[dt.date]:
+    """The closed months whose stored figures are of the energy that was closed."""
+    closed = energy.filter(pl.col("closed_at").is_not_null()).select("plant_id", "month", "pv_generation_kwh")
+    stored = runtime.lake.scan(KpiMonthly).select("plant_id", "month", kwh="pv_generation_kwh").collect()
+    same = pl.col("pv_generation_kwh").eq_missing(pl.col("kwh"))
+    both = closed.join(stored, on=["plant_id", "month"], how="inner").with_columns(same=same)
+    return both.group_by("month").agg(pl.col("same").all()).filter("same")["month"].to_list()
+
+
+def _rejoin(runtime: Runtime) -> int:
+    """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
+    moved = successors(runtime.lake.scan(Plants).collect())
+    if not moved.height:
+        return 0
+    old = runtime.lake.scan(KpiDaily).filter(pl.col("plant_id").is_in(moved["plant_id"].to_list()))
+    days = old.select(pl.col("local_date").unique().sort()).collect()["local_date"]
+    for day in days:
+        write_kpi_daily(runtime, day)
+    return len(days)
+
+
+def _rows(runtime: Runtime, model: type[Table], day: dt.date, columns: tuple[str, ...]) -> pl.DataFrame:
+    return runtime.lake.scan(model).filter(pl.col("local_date") == day).select(columns).collect()
+
+
+def _empty(model: type[Table], columns: tuple[str, ...]) -> pl.DataFrame:
+    return pl.DataFrame(schema=polars_schema(model)).select(columns)

@@ -1,0 +1,44 @@
+"""Log entries and the texts of their messages from the stored answers: logs and log_messages."""
+
+import datetime as dt
+
+import polars as pl
+
+from pipeline.run.context import Runtime
+from pipeline.run.step import Report, report_of, settled
+from pipeline.transform import log_entries
+from schemas import LogMessages, Logs, Plants, RawDeviceLogs, RawLogs
+
+
+def write_logs(runtime: Runtime, day: dt.date) -> Report:
+    """Log entries of the day from the raw lake; calls no API."""
+    part = {"local_date": day}
+    places = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
+    basis = runtime.settings.sma_time_basis
+
+    def write() -> Report:
+        columns = ["plant_id", "device_id", "fetched_at", "body"]
+        batches = [
+            batch
+            for model in (RawLogs, RawDeviceLogs)
+            for batch in runtime.lake.batches(model, part, columns=columns)
+        ]
+        if not batches:
+            return report_of(runtime.lake.replace(Logs, part, [], empty=True))
+        frame = log_entries.entries(pl.concat(batches), places, day, basis)
+        return report_of(runtime.lake.replace(Logs, part, [frame], empty=True))
+
+    return settled(runtime.lake, [RawLogs, RawDeviceLogs], part, write)
+
+
+def write_log_messages(runtime: Runtime) -> Report:
+    """The dictionary of messages, from all stored log entries; calls no API."""
+    plants = runtime.lake.scan(Plants).select("plant_id", "backend").collect()
+
+    def write() -> Report:
+        found = log_entries.messages(runtime.lake.scan(Logs), plants)
+        written = runtime.lake.replace(LogMessages, {}, [found], empty=True)
+        unique = int(found.filter(pl.col("event_id").is_not_null())["message_tag_id"].n_unique())
+        return report_of(written, tags_with_event_id=unique)
+
+    return settled(runtime.lake, [Logs], {}, write)

@@ -1,0 +1,195 @@
+"""What SMA's own energies say of ours: by the day and month, and by the year. Calls no API."""
+
+import datetime as dt
+from functools import partial
+
+import polars as pl
+
+from pipeline.common.finding import Finding
+from pipeline.common.text import plural
+from pipeline.extract.vendor_energies import end_of_month
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE
+from pipeline.run.step import Report, settled
+from pipeline.tables.restatement_tables import QUANTITIES
+from pipeline.transform import reconciliation, restatements
+from pipeline.transform.daily import exact_sum
+from pipeline.transform.plant_moves import successors, with_new_ids
+from pipeline.transform.thresholds import load_thresholds
+from schemas import (
+    DcEnergyIntervals,
+    EnergyDaily,
+    EnergyMonthly,
+    EnergyValueIntervals,
+    Plants,
+    RawAnswers,
+    RawEnergyMonths,
+    RawEnergyYears,
+    Reconciliation,
+    ReconciliationYearly,
+    polars_schema,
+    storage,
+)
+from schemas.quantities import ENERGY_BALANCE
+
+API_NAMES = {field.api: field.column for field in ENERGY_BALANCE.powers}
+# Differences that a person should look at.
+NEEDS_A_LOOK = ("unexplained", "spike", "hole_carried_over")
+
+
+def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Report:
+    """Measured energies beside SMA's own, of every month, or of `only` one, that SMA's are stored of; calls no API."""
+    report = Report()
+    differing = 0
+    stored = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(RawEnergyMonths)]
+    for month in [month for month in stored if only in {None, month}]:
+        found = settled(
+            runtime.lake,
+            [RawEnergyMonths],
+            {"local_date": month},
+            partial(_reconciled, runtime, month),
+        )
+        written = runtime.lake.replace(Reconciliation, {"month": month}, [found], empty=True)
+        report.rows += written.rows
+        report.changed |= written.changed
+        differing += int((~found["agrees"]).sum())
+    report.facts = {"differences_beyond_tolerance": differing}
+    return report
+
+
+def write_reconciliation_yearly(runtime: Runtime) -> Report:
+    """Measured months beside SMA's own, of every year that SMA's are stored of; calls no API."""
+    report = Report()
+    differing = 0
+    for part in runtime.lake.parts(RawEnergyYears):
+        year = dt.date.fromisoformat(part["local_date"])
+        part_of = {"local_date": year}
+        found = settled(runtime.lake, [RawEnergyYears], part_of, partial(_reconciled_year, runtime, year))
+        written = runtime.lake.replace(ReconciliationYearly, {"year": year}, [found], empty=True)
+        report.rows += written.rows
+        report.changed |= written.changed
+        differing += int((~found["agrees"]).sum())
+    report.facts = {"differences_beyond_tolerance": differing}
+    return report
+
+
+def reconciles(runtime: Runtime) -> Finding:
+    """The judgement of the newest reconciled month: whether what differs is explained by what is known of the days."""
+    parts = runtime.lake.parts(Reconciliation)
+    if not parts:
+        return Finding(passed=True, text="No month has been reconciled yet.")
+    month = dt.date.fromisoformat(parts[-1]["month"])
+    rows = pl.concat(runtime.lake.batches(Reconciliation, {"month": month}))
+    days = rows.filter(pl.col("period") == reconciliation.DAY)
+    counts = {reason: int(count) for reason, count in days["reason"].value_counts().sort("reason").rows()}
+    odd = days.filter(pl.any_horizontal(pl.col("reason", "energy_values_reason").is_in(NEEDS_A_LOOK)))
+    if not odd.height:
+        return Finding(
+            passed=True,
+            text=f"{month:%Y-%m}: {days.height} figures, all differences explained.",
+            facts=counts,
+        )
+    return Finding(
+        passed=False,
+        text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {plural(odd['plant_id'].n_unique(), 'plant')} "
+        "differ from SMA's own by more than gaps and rounding explain. Look at the table reconciliation; nothing was "
+        "repaired.",
+        facts=counts,
+    )
+
+
+def _reconciled(runtime: Runtime, month: dt.date) -> pl.DataFrame:
+    within = pl.col("local_date").is_between(month, end_of_month(month))
+    moved = successors(runtime.lake.scan(Plants).collect())
+    vendor = _vendor(runtime, RawEnergyMonths, month, end_of_month(month), moved, "1d").filter(within)
+    daily = (
+        runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != restatements.PROVISIONAL).collect()
+    )
+    # What was not fetched can't be compared.
+    there = daily.select("plant_id", "local_date")
+    vendor = vendor.join(there, on=["plant_id", "local_date"], how="semi")
+    measured = reconciliation.measured_long(daily, QUANTITIES, ["local_date"])
+    measured = measured.join(vendor, on="plant_id", how="semi")
+    limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy
+    values = _energy_values(runtime, within, moved)
+    found = reconciliation.reconciled(measured, vendor, values, limits, policy).with_columns(
+        month=pl.lit(month)
+    )
+    return found.select(polars_schema(Reconciliation).names()).sort(storage(Reconciliation).key)
+
+
+def _vendor(
+    runtime: Runtime,
+    model: type[RawAnswers],
+    first: dt.date,
+    last: dt.date,
+    moved: pl.DataFrame,
+    step: reconciliation.Step,
+) -> pl.DataFrame:
+    """SMA's energies in the answers of a part, by days or months from first to last, under the newest ids."""
+    answers = pl.concat(runtime.lake.batches(model, {"local_date": first}, columns=["plant_id", "body"]))
+    zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
+    placed = answers.join(zones, on="plant_id", how="inner", maintain_order="left")
+    vendor = with_new_ids(reconciliation.vendor_energies(placed, API_NAMES, first, last, step), moved)
+    # Where both ids of a plant that moved answer, the new one's word counts.
+    key = ["plant_id", "local_date", "quantity"]
+    return vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
+
+
+def _energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
+    """plant_id, local_date, quantity, energy_values_kwh and energy_values_from: EnergyDc where nothing better is."""
+    day = ["plant_id", "local_date"]
+    names = [f"{name}_kwh" for name in QUANTITIES]
+    balance = (
+        runtime.lake.scan(EnergyValueIntervals)
+        .filter(within)
+        .group_by(day)
+        .agg(exact_sum(pl.col(name)) for name in names)
+        .collect()
+        .unpivot(names, index=day, variable_name="quantity", value_name="energy_values_kwh")
+        .drop_nulls()
+        .with_columns(
+            pl.col("quantity").str.strip_suffix("_kwh"), energy_values_from=pl.lit(BALANCE.set.name)
+        )
+    )
+    dc = (
+        runtime.lake.scan(DcEnergyIntervals)
+        .filter(within)
+        .group_by(day)
+        .agg(
+            quantity=pl.lit("pv_generation").first(),
+            energy_values_kwh=exact_sum(pl.col("dc_energy_input_kwh")),
+            energy_values_from=pl.lit(reconciliation.DC_SET).first(),
+        )
+        .collect()
+        .drop_nulls()
+    )
+    key = [*day, "quantity"]
+    found = pl.concat([balance, dc.join(balance, on=key, how="anti")])
+    # A day's energies may be told in parts, by either id.
+    return (
+        with_new_ids(found, moved)
+        .group_by(key)
+        .agg(exact_sum(pl.col("energy_values_kwh")), pl.col("energy_values_from").max())
+    )
+
+
+def _reconciled_year(runtime: Runtime, year: dt.date) -> pl.DataFrame:
+    within = pl.col("month").is_between(year, year.replace(month=12))
+    moved = successors(runtime.lake.scan(Plants).collect())
+    last = year.replace(month=12)
+    vendor = _vendor(runtime, RawEnergyYears, year, last, moved, "1mo").rename({"local_date": "month"})
+    vendor = vendor.filter(within)
+    open_month = pl.col("status") == restatements.PROVISIONAL
+    months = runtime.lake.scan(EnergyMonthly).filter(within, ~open_month).collect()
+    measured = reconciliation.measured_long(months, QUANTITIES, ["month", "n_days"])
+    key = ["plant_id", "month", "quantity"]
+    days = runtime.lake.scan(Reconciliation).filter(within, pl.col("period") == reconciliation.MONTH)
+    of_days = days.select(*key, vendor_days_kwh="vendor_kwh").collect()
+    # What was not fetched can't be compared.
+    vendor = vendor.join(months, on=["plant_id", "month"], how="semi")
+    measured = measured.join(vendor, on="plant_id", how="semi").join(of_days, on=key, how="left")
+    limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy
+    found = reconciliation.reconciled_year(measured, vendor, limits, policy).with_columns(year=pl.lit(year))
+    names = polars_schema(ReconciliationYearly).names()
+    return found.select(names).sort(storage(ReconciliationYearly).key)

@@ -1,0 +1,145 @@
+"""What is noted when a stored day is about to become another one: before it does, so that no kill loses it.
+
+A note names the stored file that is replaced. Made again after a kill it is the same note; one whose file is still in
+place was made for a change that never came, and goes.
+"""
+
+import datetime as dt
+import hashlib
+from importlib.metadata import version
+from typing import TypeAlias
+
+import polars as pl
+
+from pipeline.run.context import Runtime
+from pipeline.run.sets import SetSource
+from pipeline.transform import restatements
+from pipeline.transform.plant_moves import with_new_ids
+from pipeline.transform.thresholds import Thresholds
+from schemas import (
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyMonthly,
+    Plants,
+    Restatements,
+    RowChanges,
+    Table,
+    polars_schema,
+    storage,
+)
+from schemas.quantities import ENERGY_BALANCE
+from warehouse.lake import Change, Differs, Part
+
+QUANTITIES = tuple(field.column for field in ENERGY_BALANCE.powers)
+Facts: TypeAlias = dict[str, str]
+# What of a plant its energies depend on.
+_SITE = ["plant_id", "timezone", "latitude", "longitude", "ac_power_kw", "peak_power_kw"]
+_ANSWER = ["plant_id", "device_id", "request_date", "body"]
+
+
+def facts(runtime: Runtime, source: SetSource, day: dt.date, limits: Thresholds) -> Facts:
+    """What the rows that energy_daily is made of are made from, as far as it can be another thing next time."""
+    if source.intervals is not EnergyBalanceIntervals:
+        return {}
+    lake, settings = runtime.lake, runtime.settings
+    return {
+        "answers": lake.stored(source.raw, {"local_date": day}),
+        "plants": lake.stored(Plants, {}),
+        "time_basis": settings.sma_time_basis,
+        "merged_hour": settings.sma_merged_hour,
+        "thresholds": hashlib.blake2b(repr(limits).encode(), digest_size=8).hexdigest(),
+        "version": version("sunledger"),
+    }
+
+
+def note_rows(runtime: Runtime, source: SetSource, day: dt.date) -> Differs | None:
+    """Notes in `row_changes` what becomes of the interval rows that energy_daily is made from; None for others."""
+    if source.intervals is not EnergyBalanceIntervals:
+        return None
+
+    def note(change: Change) -> None:
+        part = {"local_date": day}
+        figures = runtime.lake.stored(EnergyDaily, part)
+        if not change.replaces or not figures:
+            return
+        daily = pl.concat(runtime.lake.batches(EnergyDaily, part, columns=["plant_id", "status"]))
+        if (daily["status"] == restatements.PROVISIONAL).all():
+            return
+        found = restatements.rows_changed(change.before(), change.after())
+        named = restatements.joined(_causes(runtime, source, change))
+        new = found.join(named, on="plant_id", how="left").with_columns(
+            pl.col("cause").fill_null(restatements.UNKNOWN),
+            local_date=pl.lit(day),
+            figures=pl.lit(figures),
+            replaces=pl.lit(change.replaces),
+        )
+        _note(runtime, RowChanges, part, new, change.replaces)
+
+    return note
+
+
+def note_figures(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> Differs:
+    """Notes in `restatements` which final figures of the day become others."""
+
+    def note(change: Change) -> None:
+        if not change.replaces:
+            return
+        part = {"local_date": day}
+        found = restatements.restated(change.before(), change.after(), moved, QUANTITIES)
+        evidence = _evidence(runtime, part, change.replaces, moved)
+        version_then, version_now = change.facts_before().get("version"), change.facts["version"]
+        otherwise = "version_changed" if version_then not in {None, version_now} else restatements.UNKNOWN
+        because = pl.when("moved").then(pl.lit(restatements.PLANT_MOVED))
+        cause = pl.concat_str(pl.col("cause"), because, separator="+", ignore_nulls=True)
+        new = found.join(evidence, on="plant_id", how="left").with_columns(
+            cause=cause.replace("", otherwise),
+            local_date=pl.lit(day),
+            closed=pl.lit(_is_closed(runtime, day)),
+            noted_at=pl.lit(runtime.now()),
+            replaces=pl.lit(change.replaces),
+        )
+        _note(runtime, Restatements, part, new, change.replaces)
+
+    return note
+
+
+def drop_unmade(runtime: Runtime, model: type[Table], notes: type[Table], day: dt.date) -> None:
+    """Drop notes of changes that a kill prevented and that are none any more."""
+    part = {"local_date": day}
+    if runtime.lake.stored(notes, part):
+        _note(runtime, notes, part, None, runtime.lake.stored(model, part))
+
+
+def _note(runtime: Runtime, notes: type[Table], part: Part, new: pl.DataFrame | None, replaces: str) -> None:
+    names = polars_schema(notes).names()
+    kept = [rows.filter(pl.col("replaces") != replaces) for rows in runtime.lake.batches(notes, part)]
+    added = [] if new is None else [new.select(names).cast(dict(polars_schema(notes)))]  # type: ignore[arg-type]
+    rows = [frame for frame in (*kept, *added) if frame.height]
+    frame = [pl.concat(rows).sort(storage(notes).key)] if rows else []
+    if rows or runtime.lake.stored(notes, part):
+        runtime.lake.replace(notes, part, frame, empty=True)
+
+
+def _causes(runtime: Runtime, source: SetSource, change: Change) -> pl.DataFrame:
+    then, now = change.facts_before(), change.facts
+    lake = runtime.lake
+    answers = lake.rows_of(source.raw, then["answers"], _ANSWER) if "answers" in then else None
+    plants = lake.rows_of(Plants, then["plants"], _SITE) if "plants" in then else None
+    answers_now = lake.rows_of(source.raw, now["answers"], _ANSWER)
+    plants_now = lake.rows_of(Plants, now["plants"], _SITE)
+    assert answers_now is not None and plants_now is not None  # noqa: S101, PT018 - they are in place
+    return restatements.causes(then, now, (answers, answers_now), (plants, plants_now))
+
+
+def _evidence(runtime: Runtime, part: Part, figures: str, moved: pl.DataFrame) -> pl.DataFrame:
+    """plant_id, cause and counts of the rows that changed since the figures in that file were made."""
+    noted = runtime.lake.batches(RowChanges, part)
+    found = pl.concat([pl.DataFrame(schema=polars_schema(RowChanges)), *noted])
+    mine = with_new_ids(found.filter(pl.col("figures") == figures), moved)
+    counts = mine.group_by("plant_id").agg(pl.col(restatements.COUNTS).sum())
+    return counts.join(restatements.joined(mine.select("plant_id", "cause")), on="plant_id")
+
+
+def _is_closed(runtime: Runtime, day: dt.date) -> bool:
+    rows = runtime.lake.batches(EnergyMonthly, {"month": day.replace(day=1)}, columns=["closed_at"])
+    return any(frame["closed_at"].count() > 0 for frame in rows)

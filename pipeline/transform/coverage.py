@@ -1,0 +1,199 @@
+"""When rows were to be expected, and how much of that time rows cover: for a series as a whole and for each quantity.
+
+Rows are first joined to spans without a gap, a handful for each day, so that every further look costs next to nothing.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from pipeline.transform.energy import HOURS_PER_S, HOURS_PER_US, MINUTES_PER_US
+
+# An inverter wakes some time after sunrise and sleeps before sunset: so much at either end is no gap.
+WAKING: Final = dt.timedelta(minutes=60)
+# The quantity that sleeps at night, whatever else its plant measures.
+BY_DAY: Final = "pv_generation"
+# The quantities that the sun makes: the zeros of a night say nothing of the day.
+OF_THE_SUN: Final = (
+    BY_DAY,
+    "total_generation",
+    "direct_consumption",
+    "self_consumption",
+    "grid_feed_in",
+)
+# Where a plant's place is not known, so much before and after the middle of its day is daylight for certain.
+AROUND_NOON: Final = dt.timedelta(hours=2)
+
+
+def window(series: pl.DataFrame) -> pl.DataFrame:
+    """`from`, `to`: when rows were to be expected, and `edge`: how much of either end is no gap.
+
+    For frames with metered (rows are expected through the night), first, last (of the rows that are there, or null),
+    day_start, day_end, sunrise, sunset, start_up and ended.
+    """
+    whole_day = pl.col("metered") | pl.col("sunrise").is_null() & pl.col("first").is_null()
+    begin = pl.when(whole_day).then("day_start").otherwise(pl.coalesce("sunrise", "first"))
+    finish = pl.when(whole_day).then("day_end").otherwise(pl.coalesce("sunset", "last"))
+    begin = pl.max_horizontal(begin, "day_start", "start_up")
+    finish = pl.max_horizontal(pl.min_horizontal(finish, "day_end", "ended"), begin)
+    edge = pl.when("metered").then(pl.duration()).otherwise(pl.lit(WAKING))
+    return series.with_columns(begin.alias("from"), finish.alias("to"), edge.alias("edge"))
+
+
+def nights_only(
+    rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str], most_w: float
+) -> pl.DataFrame:
+    """keys and quantity of what the sun makes, where values lie in the night alone and say nothing of the day.
+
+    `rows` and `figures` are as for `by_quantity`. None of the values lies in the daylight of the series' operation, not
+    counting the hour in which inverters wake and fall asleep, and none is above `most_w` (W): power in what is taken
+    for night is real, and the place or the clock is wrong.
+    """
+    names = [name for name in OF_THE_SUN if f"{name}_us" in figures.columns]
+    lit = figures.with_columns(_daylight()).filter(pl.col("lit_from") < pl.col("lit_to"))
+    dark_us = (
+        pl.col("day_end") - pl.col("day_start") - (pl.col("lit_to") - pl.col("lit_from"))
+    ).dt.total_microseconds()
+    most_kwh = most_w * dark_us * HOURS_PER_US / 1000
+    # Looked at closely is only what may be so: on most days that is nothing.
+    maybe = [(pl.col(f"{name}_us") <= dark_us) & (pl.col(f"{name}_kwh") <= most_kwh) for name in names]
+    lit = lit.filter(pl.any_horizontal(maybe)).select(*keys, "lit_from", "lit_to")
+    mine = rows.join(lit, on=keys, how="inner", maintain_order="left")
+    begin, finish = (
+        pl.max_horizontal("interval_start", "lit_from"),
+        pl.min_horizontal("interval_end", "lit_to"),
+    )
+    long = _long(mine.with_columns(by_day=begin < finish), [*keys, "by_day"], names, "w").drop_nulls("w")
+    of_night = ~pl.col("by_day").any() & (pl.col("w").max() <= most_w)
+    return long.group_by(*keys, "quantity").agg(dark=of_night).filter("dark").drop("dark")
+
+
+def _daylight() -> list[pl.Expr]:
+    """`lit_from` and `lit_to`: when a series in operation should see daylight; empty where there is none to see."""
+    noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
+    begin = pl.max_horizontal(pl.coalesce("sunrise", noon - AROUND_NOON), "day_start", "start_up")
+    finish = pl.min_horizontal(pl.coalesce("sunset", noon + AROUND_NOON), "day_end", "ended")
+    # Short days have no hour to spare.
+    spare = pl.when(finish - begin > 2 * WAKING).then(pl.lit(WAKING)).otherwise(pl.duration())
+    return [(begin + spare).alias("lit_from"), (finish - spare).alias("lit_to")]
+
+
+def expected_h() -> pl.Expr:
+    """Hours of a window."""
+    return (pl.col("to") - pl.col("from")).dt.total_microseconds() * HOURS_PER_US
+
+
+def bridged_h(seconds: pl.Expr) -> pl.Expr:
+    """Hours of a series beyond its rows' one resolution; null where a row does not tell."""
+    return pl.when(seconds.null_count() == 0).then(seconds.sum() * HOURS_PER_S).alias("bridged_h")
+
+
+def spans(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Rows (sorted by keys and time) joined to spans without a gap: keys, interval_start, interval_end."""
+    same = pl.all_horizontal(pl.col(key) == pl.col(key).shift(1) for key in keys)
+    follows = same & (pl.col("interval_start") <= pl.col("interval_end").shift(1))
+    begins = rows.select((~follows.fill_null(value=False)).alias("begins")).to_series()
+    ends = begins.shift(-1, fill_value=True)
+    return rows.filter(begins).select(*keys, "interval_start").with_columns(rows.filter(ends)["interval_end"])
+
+
+def cover(found: pl.DataFrame, windows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """covered_h and largest_gap_min of each series that has spans, within its window."""
+    start, end = pl.col("interval_start"), pl.col("interval_end")
+    begin, finish = pl.col("from"), pl.col("to")
+    same = pl.all_horizontal(pl.col(key) == pl.col(key).shift(1) for key in keys).fill_null(value=False)
+    covered = (pl.min_horizontal(end, finish) - pl.max_horizontal(start, begin)).dt.total_microseconds()
+    inner = pl.min_horizontal(start, finish) - pl.max_horizontal(end.shift(1), begin)
+    before = pl.when(same).then(inner).otherwise(pl.min_horizontal(start, finish) - begin - pl.col("edge"))
+    tail = finish - pl.max_horizontal(end.max(), begin) - pl.col("edge")
+    return (
+        found.join(windows.select(*keys, "from", "to", "edge"), on=keys, how="inner", maintain_order="left")
+        .with_columns(covered=covered.clip(0), gap=before.dt.total_microseconds())
+        .group_by(keys, maintain_order=True)
+        .agg(
+            (pl.col("covered").sum() * HOURS_PER_US).alias("covered_h"),
+            (
+                pl.max_horizontal(pl.col("gap").max(), tail.first().dt.total_microseconds(), 0)
+                * MINUTES_PER_US
+            ).alias("largest_gap_min"),
+        )
+    )
+
+
+def by_quantity(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """A row for each series and each quantity that it has a value of.
+
+    `rows` as for `spans`, with flagged, bridged_s and `<name>_w`. `figures` has a row for each series: n_rows,
+    bridged_h, covered_us (of all its rows), the columns that `window` needs, and `<name>_us` (time with a value, or
+    null) and `<name>_kwh` of each quantity. New: quantity and the columns of `QUANTITY`.
+    """
+    names = [name.removesuffix("_us") for name in figures.columns if name.endswith("_us")]
+    names.remove("covered")
+    facts = ["n_rows", "bridged_h", "covered_us", "metered", "first", "last", *BOUNDS]
+    long = _long(figures, [*keys, *facts], names, "us").join(
+        _long(figures, keys, names, "kwh").rename({"kwh": "energy_kwh"}),
+        on=[*keys, "quantity"],
+        how="left",
+        maintain_order="left",
+    )
+    there = long.filter(pl.col("us").is_not_null())
+    windows = window(there.with_columns(pl.col("metered") & (pl.col("quantity") != BY_DAY)))
+    whole = windows.filter(pl.col("us") == pl.col("covered_us")).with_columns(n_flagged=pl.lit(0, pl.Int64))
+    holed = windows.filter(pl.col("us") != pl.col("covered_us")).drop("n_rows", "bridged_h")
+    of_rows = whole.select(*keys, "quantity").join(
+        spans(rows, keys), on=keys, how="left", maintain_order="left"
+    )
+    found, counts = _holed(rows, holed.select(*keys, "quantity"), keys, names)
+    holed = holed.join(counts, on=[*keys, "quantity"], how="left", maintain_order="left")
+    series = [*keys, "quantity"]
+    all_windows = pl.concat([whole, holed.select(whole.columns)]).sort(series)
+    all_spans = pl.concat([of_rows, found]).sort([*series, "interval_start"])
+    return (
+        all_windows.with_columns(expected_h=expected_h())
+        .join(cover(all_spans, all_windows, series), on=series, how="left", maintain_order="left")
+        .select(*series, *QUANTITY)
+    )
+
+
+# What `window` needs of a series.
+BOUNDS: Final = ("day_start", "day_end", "sunrise", "sunset", "start_up", "ended")
+QUANTITY: Final = {
+    "energy_kwh": pl.Float64(),
+    "covered_h": pl.Float64(),
+    "expected_h": pl.Float64(),
+    "largest_gap_min": pl.Float64(),
+    "bridged_h": pl.Float64(),
+    "n_rows": pl.Int64(),
+    "n_flagged": pl.Int64(),
+}
+
+
+def _long(figures: pl.DataFrame, index: Sequence[str], names: Sequence[str], what: str) -> pl.DataFrame:
+    """`<name>_<what>` of each quantity as rows with quantity and `what`."""
+    columns = [f"{name}_{what}" for name in names]
+    return figures.unpivot(columns, index=index, variable_name="quantity", value_name=what).with_columns(
+        pl.col("quantity").str.strip_suffix(f"_{what}")
+    )
+
+
+def _holed(
+    rows: pl.DataFrame, wanted: pl.DataFrame, keys: Sequence[str], names: Sequence[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Spans of the quantities that lack values in some rows, and what their rows come to."""
+    series = [*keys, "quantity"]
+    times = [*keys, "interval_start", "interval_end", "bridged_s", "flagged"]
+    mine = rows.join(wanted.select(keys).unique(), on=keys, how="semi", maintain_order="left")
+    long = (
+        _long(mine, times, [name for name in names if name in set(wanted["quantity"])], "w")
+        .join(wanted, on=series, how="semi", maintain_order="left")
+        .sort([*series, "interval_start"])
+    )
+    valued = pl.col("w").is_not_null()
+    counts = long.group_by(series).agg(
+        valued.sum().cast(pl.Int64).alias("n_rows"),
+        (~valued & pl.col("flagged")).sum().cast(pl.Int64).alias("n_flagged"),
+        bridged_h(pl.when(valued).then("bridged_s").otherwise(0)),
+    )
+    return spans(long.filter(valued), series), counts

@@ -1,0 +1,343 @@
+"""Answers of a measurement set to columns, by an engine: no loop over rows or keys.
+
+DuckDB reads the JSON of a whole batch of answers at once. It is lenient: an absent key is null, and so is a value
+that is no number. So what it read is counted against the keys in the text; where the numbers differ, and only there,
+the answers are looked at closely, and nothing is lost in silence.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from pipeline.transform.array_fields import marks, marks_in_row, without_values
+
+# What stands between a key and its value.
+KEY_MARK = '":'
+# What the count would not notice: a key with white space before its colon, and booleans, which DuckDB reads as 1 and 0.
+UNCOUNTED = (r"[ \t\r\n]:", "true", "false")
+# Bytes that are looked through at once: they and what is found in them stay in a core's cache.
+LOOK_BYTES = 2**17
+# Texts that the engine takes at once: it parses all of them before it reads the first one's rows.
+PIECE_BYTES = 2**20
+# The envelope in front of the rows is short: its resolution and its keys are looked for in this many characters.
+ENVELOPE = 2048
+# Unknown fields are read too once they were seen, so that the count holds again. Their names go into a query.
+ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+MOST_EXTRA = 32
+
+BAD_ANSWER = {"answer": pl.UInt32, "reason": pl.String}
+BAD_VALUE = {"row": pl.UInt32, "field": pl.String, "index": pl.String, "detail": pl.String}
+DETAIL_CHARACTERS = 100
+
+_REASONS = """
+SELECT answer, CASE
+    WHEN body IS NULL THEN 'not_utf8'
+    WHEN NOT json_valid(body) THEN 'not_json'
+    WHEN json_type(body, '$.set') IS DISTINCT FROM 'ARRAY' THEN 'wrong_shape'
+    WHEN len(list_filter(json_keys(body), lambda name: name = 'set')) > 1 THEN 'wrong_shape'
+END AS reason
+FROM batch ORDER BY answer
+"""
+
+# Rows as JSON, each with its place in the answer.
+OBJECTS = """
+SELECT answer, place, object, len(list_distinct(names)) < len(names) AS has_doubles
+FROM (
+    SELECT *, json_keys(object) AS names
+    FROM (
+        SELECT answer, unnest(list) AS object, generate_subscripts(list, 1) - 1 AS place
+        FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+    )
+)
+WHERE len(names) > 0
+"""
+
+_NUMBERS = "('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT', 'NULL')"
+
+# Every cell that is unknown, or of the wrong type, or of a row in which a key comes twice.
+_ODD_CELLS = f"""
+SELECT answer, place, cell.key AS field, cell.value::VARCHAR AS detail, cell.type = 'ARRAY' AS is_array,
+       CASE WHEN list_contains($arrays, cell.key) THEN cell.type IN ('ARRAY', 'NULL')
+            WHEN cell.type IN {_NUMBERS} THEN true
+            ELSE try_cast(cell.value->>'$' AS DOUBLE) IS NOT NULL END AS is_right
+FROM ({OBJECTS}) AS rows, json_each(object) AS cell
+WHERE has_doubles OR NOT is_right AND cell.key <> 'time' OR NOT list_contains($known, cell.key)
+"""  # noqa: S608 - our own text
+
+# Every element of an array that is no object with a number and a text or number to name it, or that says more.
+_ODD_ELEMENTS = f"""
+SELECT answer, place, field, position, json_extract_string(element, '$.index') AS index, element::VARCHAR AS detail,
+       list_filter(names, lambda name: name NOT IN ('index', 'value')) AS strange,
+       type = 'OBJECT' AND len(list_distinct(names)) = len(names)
+       AND coalesce(json_type(element, '$.index'), 'NULL') IN ('VARCHAR', {_NUMBERS[1:-1]})
+       AND (coalesce(json_type(element, '$.value'), 'NULL') IN {_NUMBERS}
+            OR json_type(element, '$.value') = 'VARCHAR'
+               AND try_cast(json_extract_string(element, '$.value') AS DOUBLE) IS NOT NULL) AS is_right
+FROM (
+    SELECT *, json_type(element) AS type, json_keys(element) AS names
+    FROM (
+        SELECT answer, place, field, unnest(list) AS element, generate_subscripts(list, 1) - 1 AS position
+        FROM (
+            SELECT answer, place, cell.key AS field, from_json(cell.value, '["JSON"]') AS list
+            FROM ({OBJECTS}) AS rows, json_each(object) AS cell
+            WHERE cell.type = 'ARRAY' AND list_contains($arrays, cell.key)
+        )
+    )
+)
+WHERE type <> 'NULL' AND (NOT is_right OR len(strange) > 0)
+"""  # noqa: S608 - our own text
+
+_RESOLUTIONS = """
+SELECT answer, CASE WHEN json_valid(body) THEN json_extract_string(body, '$.resolution') END AS resolution
+FROM batch ORDER BY answer
+"""
+
+
+_ARRAY = [{"index": "VARCHAR", "value": "DOUBLE"}]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a batch of answers holds. `answer` is always the answer's place in the batch.
+
+    `rows`: answer, raw_time, then one column a field: Float64, or a list of index and value (an array); in the order of
+    the answers and of their rows.
+    `resolution`: the declared resolution of each answer in the batch, null where there is none.
+    `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`).
+    `bad_values`: row (place in `rows`, where the value is null), field, index (of an array's element) and detail of
+    each value that is no number, or that its row gives twice and differently.
+    `unknown_fields`: fields of rows that the set is not known to have.
+    `texts`: answer and body of each answer as text, for who wants to read more of it.
+    """
+
+    rows: pl.DataFrame
+    resolution: pl.Series
+    bad_answers: pl.DataFrame
+    bad_values: pl.DataFrame
+    unknown_fields: tuple[str, ...]
+    texts: pl.DataFrame
+
+
+# An engine belongs to one thread: what is registered in it is this thread's batch.
+_engines = threading.local()
+
+
+class Decoder:
+    """Reads answers of sets with the given fields, some of them arrays, in the thread that made it."""
+
+    def __init__(self, fields: Sequence[str], arrays: Collection[str] = ()) -> None:
+        self.fields = tuple(fields)
+        self.arrays = tuple(name for name in fields if name in arrays)
+        # Fields that were not known: whether each is an array.
+        self.extra: dict[str, bool] = {}
+        self.engine = _engine()
+
+    def decode(self, bodies: pl.Series) -> Decoded:
+        """Columns of all bodies (Binary), and what could not be read."""
+        texts = as_texts(bodies)
+        batch = pl.DataFrame({"body": texts}).with_row_index("answer")
+        good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
+        try:
+            if texts.null_count():
+                good, bad = self._sort_out(batch)
+            rows = self._rows(good)
+        except duckdb.InvalidInputException:
+            good, bad = self._sort_out(batch)
+            rows = self._rows(good)
+        silent = good.clear()
+        if rows["answer"].n_unique() < good.height:
+            # No rows: an empty list, which is normal, or no list at all.
+            silent = good.join(rows, on="answer", how="anti", maintain_order="left")
+            good = good.join(silent, on="answer", how="anti", maintain_order="left")
+        suspects = pl.concat([silent, self._unaccounted(good, rows)]).sort("answer")
+        values, unknown = pl.DataFrame(schema=BAD_VALUE), set[str]()
+        if suspects.height:
+            readable, shapeless = self._sort_out(suspects)
+            bad = pl.concat([bad, shapeless]).sort("answer")
+            rows = rows.join(shapeless, on="answer", how="anti", maintain_order="left")
+            rows, values, unknown = self._look_closely(readable, rows)
+        unknown |= {name for name in rows.columns[2 + len(self.fields) :] if rows[name].count()}
+        rows = rows.select("answer", "raw_time", *self.fields)
+        return Decoded(rows, self._resolution(batch), bad, values, tuple(sorted(unknown)), batch)
+
+    def _rows(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """answer, raw_time, the known fields as numbers or arrays of them, the extra ones as text or arrays."""
+        known = {name: _ARRAY if name in self.arrays else "DOUBLE" for name in self.fields}
+        extra = {name: _ARRAY if is_array else "VARCHAR" for name, is_array in self.extra.items()}
+        shape = json.dumps({"set": [{"time": "VARCHAR", **known, **extra}]})
+        query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
+        return run_on(query, batch).rename({"time": "raw_time"})
+
+    def _unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
+
+        Nothing is read without a mark in the text, so no answer has fewer marks than values, and the sums of the batch
+        are enough, unless something in it escapes the count.
+        """
+        texts, values = batch.select("answer", "body", envelope=_envelope()), rows.columns[1:]
+        # Rows can't begin within the envelope.
+        early = pl.col("envelope").str.contains("[", literal=True)
+        escapes = pl.any_horizontal(early, *(pl.col("body").str.contains(what) for what in UNCOUNTED))
+        if not texts.select(escapes.any()).item():
+            expected = int(texts["envelope"].str.count_matches(KEY_MARK, literal=True).sum())
+            expected += sum(marks(rows[name]) for name in values)
+            if _key_marks(batch["body"]) == expected:
+                return batch.clear()
+        in_row = pl.sum_horizontal(marks_in_row(name, rows.schema[name]) for name in values)
+        read = rows.select("answer", read=in_row).group_by("answer").agg(pl.col("read").sum())
+        odd = early | (_behind("|".join(UNCOUNTED)) > 0) | (_behind(KEY_MARK) != pl.col("read").fill_null(0))
+        checked = texts.join(read, on="answer", how="left", maintain_order="left").select(odd)
+        return batch.filter(checked.to_series())
+
+    def _sort_out(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The answers of the right shape, and the others with the reason."""
+        kinds = run_on(_REASONS, batch)
+        return batch.filter(kinds["reason"].is_null()), kinds.drop_nulls("reason")
+
+    def _look_closely(
+        self, batch: pl.DataFrame, rows: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
+        """The rows with null for each bad value of these answers, the bad values, and the unknown fields."""
+        known = ["time", *self.fields]
+        cells = run_on(_ODD_CELLS, batch, known=known, arrays=list(self.arrays))
+        strange = cells.filter(~pl.col("field").is_in(known))
+        self._learn(dict(strange.group_by("field").agg(pl.col("is_array").all()).rows()))
+        begins = rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())
+        bad = (
+            _placed(cells.filter(pl.col("field").is_in(known)), begins)
+            .group_by("row", "field", maintain_order=True)
+            .agg(pl.col("detail").unique().sort(), pl.col("is_right").all())
+            .filter(~pl.col("is_right") & (pl.col("field") != "time") | (pl.col("detail").list.len() > 1))
+            .with_columns(
+                pl.col("detail").list.eval(pl.element().str.head(DETAIL_CHARACTERS)).list.join(" and "),
+                index=pl.lit(None, pl.String),
+            )
+        )
+        for (field,), found in bad.group_by("field"):
+            column = "raw_time" if field == "time" else str(field)
+            here = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(found["row"].implode())
+            rows = rows.with_columns(pl.when(~here).then(column).alias(column))
+        values = [bad.filter(pl.col("field") != "time").select(*BAD_VALUE)]
+        names = set(strange["field"])
+        if self.arrays:
+            rows, odd, more = self._look_at_elements(batch, rows, begins)
+            values.append(odd)
+            names |= more
+        return rows, pl.concat(values), names
+
+    def _look_at_elements(
+        self, batch: pl.DataFrame, rows: pl.DataFrame, begins: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
+        """The rows with null for each bad value of an array, the bad values, and the unknown keys of elements."""
+        odd = run_on(_ODD_ELEMENTS, batch, arrays=list(self.arrays))
+        keys = odd.explode("strange").drop_nulls("strange").select(pl.col("field") + "." + pl.col("strange"))
+        bad = _placed(odd.filter(~pl.col("is_right")), begins)
+        for (field,), found in bad.group_by("field"):
+            mended = without_values(rows[str(field)], found)
+            rows = rows.with_columns(mended)
+        shown = bad.with_columns(pl.col("detail").str.head(DETAIL_CHARACTERS)).select(*BAD_VALUE)
+        return rows, shown, set(keys.to_series())
+
+    def _learn(self, unknown: Mapping[str, bool]) -> None:
+        """Read these fields (arrays: true) from now on, as far as their names fit into a structure of DuckDB."""
+        taken = {name.lower() for name in ("answer", "time", "raw_time", *self.fields, *self.extra)}
+        for name in sorted(unknown):
+            if ORDINARY_NAME.fullmatch(name) and name.lower() not in taken and len(self.extra) < MOST_EXTRA:
+                taken.add(name.lower())
+                self.extra[name] = unknown[name]
+
+    def _resolution(self, batch: pl.DataFrame) -> pl.Series:
+        """The declared resolution of each answer; it may also stand behind the rows."""
+        found = batch["body"].str.head(ENVELOPE).str.extract(r'"resolution"\s*:\s*"(\w+)"')
+        if not found.null_count():
+            return found
+        late = run_on(_RESOLUTIONS, batch)["resolution"]
+        return found.zip_with(found.is_not_null(), late)
+
+
+def _placed(found: pl.DataFrame, begins: pl.DataFrame) -> pl.DataFrame:
+    """`row`, the place among all rows, of what was found at a place within an answer."""
+    placed = found.join(begins, on="answer", maintain_order="left")
+    return placed.with_columns(pl.col("row") + pl.col("place").cast(pl.UInt32))
+
+
+def run_on(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
+    """The query's rows over `batch`, by this thread's engine."""
+    engine = _engine()
+    engine.register("batch", _pieces(batch))
+    try:
+        return engine.execute(query, values or None).pl()
+    finally:
+        # The engine outlives the batch.
+        engine.unregister("batch")
+
+
+def _engine() -> duckdb.DuckDBPyConnection:
+    """This thread's in-memory engine: to start one costs more than to read a small fleet's day."""
+    if not hasattr(_engines, "engine"):
+        _engines.engine = duckdb.connect(config={"threads": 1})
+    engine: duckdb.DuckDBPyConnection = _engines.engine
+    return engine
+
+
+def _pieces(batch: pl.DataFrame) -> pa.Table:
+    """The batch where it lies, cut so that what the engine parses of it at once stays in a core's cache."""
+    table = batch.to_arrow(compat_level=pl.CompatLevel.newest())
+    size = int(batch["body"].str.len_bytes().sum())
+    answers = max(1, PIECE_BYTES * batch.height // max(1, size))
+    return pa.Table.from_batches(table.to_batches(max_chunksize=answers), table.schema)
+
+
+def _envelope() -> pl.Expr:
+    """What stands before the rows, with the name of their list; nothing where that name doesn't come early."""
+    halves = pl.col("body").str.head(ENVELOPE).str.splitn('"set"', 2).struct
+    return pl.when(halves[1].is_not_null()).then(halves[0] + '"set":').otherwise(pl.lit(""))
+
+
+def _behind(pattern: str) -> pl.Expr:
+    """How often the pattern stands behind the envelope."""
+    body, envelope = (pl.col(text).str.count_matches(pattern).cast(pl.Int64) for text in ("body", "envelope"))
+    return body - envelope
+
+
+def _key_marks(texts: pl.Series) -> int:
+    """How often `KEY_MARK` stands in the texts: a third of what a search for it costs, with a hit every 25 bytes."""
+    _, _, buffer = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
+    whole = np.frombuffer(buffer or b"", np.uint8)
+    quote, colon = KEY_MARK.encode()
+    found = 0
+    for start in range(0, len(whole), LOOK_BYTES):
+        piece = whole[start : start + LOOK_BYTES + 1]
+        found += int(np.count_nonzero((piece[:-1] == quote) & (piece[1:] == colon)))
+    return found
+
+
+def unreadable(bodies: pl.Series) -> list[int]:
+    """The places of the bodies (Binary) that are no JSON object with a list of rows."""
+    batch = pl.DataFrame({"body": as_texts(bodies)}).with_row_index("answer")
+    if not batch.height:
+        return []
+    return run_on(_REASONS, batch).drop_nulls("reason")["answer"].to_list()
+
+
+def as_texts(bodies: pl.Series) -> pl.Series:
+    """The bodies as text; null where they are not UTF-8."""
+    try:
+        return bodies.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        readable = [_utf8(body) for body in bodies]
+        return pl.Series(bodies.name, readable, dtype=pl.String)
+
+
+def _utf8(body: bytes) -> str | None:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,117 @@
+"""Which rows and values are set aside, and why. docs/quality.md explains each reason to people.
+
+A rule names what it found; it never repairs. A row that is set aside is left out whole; a value that is set aside
+leaves a null in its row, and the row is flagged. Both keep their original in the raw lake.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from pipeline.transform.thresholds import Thresholds
+from schemas.quantities import Field
+
+# The neighbouring days' partitions hold what is at most so far away.
+LONGEST_DAY_H: Final = 25
+
+# Why a row is set aside.
+UNLISTED: Final = "unlisted"
+UNKNOWN_RESOLUTION: Final = "unknown_resolution"
+UNREADABLE_TIME: Final = "unreadable_time"
+NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
+FOREIGN_DAY: Final = "foreign_day"
+FUTURE: Final = "future"
+DUPLICATE: Final = "duplicate"
+# Why an element of an array is set aside; one may also be a duplicate.
+NO_INDEX: Final = "no_index"
+# Why a value is set aside.
+NEGATIVE: Final = "negative"
+NOT_A_NUMBER: Final = "not_a_number"
+BEYOND: Final = "beyond_rated"
+BEYOND_FLEET: Final = "beyond_fleet"
+BEYOND_SUN: Final = "beyond_sun"
+OUT_OF_RANGE: Final = "out_of_range"
+# A row that belongs to the neighbouring day's partition is not set aside: it is stored there.
+NEIGHBOUR: Final = "neighbour"
+
+# The quantity that rated power and sun bound.
+PV: Final = "pv_generation"
+# Quantities that the portal computes from PV generation: where that is beyond rated, so are they.
+FROM_PV: Final = frozenset(
+    {"total_generation", "direct_consumption", "self_consumption", "self_supply", "grid_feed_in"}
+)
+
+
+def row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
+    """The reason to set a row aside, or null. The rule for duplicates comes later, on what is left, in order.
+
+    For frames with label, interval_end, day_start, day_end, resolution, fetched_at; day_start is null for plants that
+    are not known. With `neighbours`, rows of the days before and after were asked for on purpose.
+    """
+    end = pl.col("interval_end")
+    outside = (end <= pl.col("day_start")) | (end > pl.col("day_end"))
+    a_day = pl.duration(hours=LONGEST_DAY_H)
+    near = (end > pl.col("day_start") - a_day) & (end <= pl.col("day_end") + a_day)
+    neighbour = pl.lit(NEIGHBOUR) if neighbours else pl.lit(FOREIGN_DAY)
+    return (
+        pl.when(pl.col("day_start").is_null())
+        .then(pl.lit(UNLISTED))
+        .when(pl.col("label").is_null())
+        .then(pl.lit(UNREADABLE_TIME))
+        .when(end.is_null())
+        .then(pl.lit(NO_SUCH_LOCAL_TIME))
+        .when(outside & near)
+        .then(neighbour)
+        .when(outside)
+        .then(pl.lit(FOREIGN_DAY))
+        .when(end > pl.col("fetched_at") + dt.timedelta(minutes=limits.future_min))
+        .then(pl.lit(FUTURE))
+        .when(pl.col("resolution").is_null())
+        .then(pl.lit(UNKNOWN_RESOLUTION))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRule:
+    """What is wrong with the values of one column: whether, and why (of a value that is)."""
+
+    column: str
+    broken: pl.Expr
+    reason: pl.Expr
+
+
+def value_rules(fields: Sequence[Field]) -> list[ValueRule]:
+    """The rules for the value of each field of a table.
+
+    For frames with rated_w and bound_w (null: not known) and, where the table has PV generation, beyond_sun.
+    """
+    powers = [f.column for f in fields if f.power]
+    return [_rule(f, _beyond(f, powers)) for f in fields]
+
+
+def _beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:
+    """Whether a value is beyond what can be, and why; nothing for quantities that no power bounds."""
+    if PV not in powers or field.column not in {PV, *FROM_PV}:
+        return []
+    there = pl.col(field.value_column).is_not_null()
+    above = (pl.col(f"{PV}_w") > pl.col("bound_w")).fill_null(value=False) & there
+    rated = pl.col("rated_w").is_not_null()
+    return [(above & rated, BEYOND), (above, BEYOND_FLEET), (pl.col("beyond_sun") & there, BEYOND_SUN)]
+
+
+def _rule(field: Field, beyond: list[tuple[pl.Expr, str]]) -> ValueRule:
+    value = pl.col(field.value_column)
+    # Not a number, infinity, and what no plant on earth makes all fail this one comparison.
+    broken = ~value.is_between(field.low, field.high)
+    reasons = [(~value.is_finite(), NOT_A_NUMBER)]
+    if field.power and field.low == 0:
+        reasons.append((value < 0, NEGATIVE))
+    for why, _ in beyond[1:]:
+        broken |= why
+    first = pl.coalesce(
+        *(pl.when(so).then(pl.lit(why)) for so, why in (*reasons, *beyond)), pl.lit(OUT_OF_RANGE)
+    )
+    return ValueRule(field.value_column, broken, first)

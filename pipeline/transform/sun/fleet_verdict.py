@@ -1,0 +1,131 @@
+"""Whether stored times agree with the sun, over the whole fleet: what a check, a doctor or a report can say of it.
+
+Pure: `time_basis_verdict` measures each plant, `judge` makes one finding of that, with the plants and the setting to
+change. Nothing is corrected.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from pipeline.common.local_time import TimeBasis
+from pipeline.common.text import plural
+from pipeline.transform.sun.time_basis import LEAST_IN_THE_DARK_IF_FALSE, time_basis_verdict
+
+# Roofs to the east and to the west even out over a fleet, a wrong basis doesn't. Nearly all zones are an hour or more
+# from UTC.
+FLEET_NOON_MIN: Final = 45.0
+# Fewer plants may well have all their roofs to one side.
+FLEET_FROM: Final = 5
+# A basis that only some plants speak against is right, and these plants' zones are wrong.
+MOST: Final = 0.5
+SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SolarTime:
+    """What the sun says about the times of a fleet, read by the basis `read_as`.
+
+    `judged` plants had energy and a place. The energy of `otherwise` fits the other basis and not this one, that of
+    `neither` fits none. `noon_min`: minutes from solar noon to the middle of the energy, the median of the judged
+    plants (None: there is none), and `other_noon_min` had the times been read by the other basis.
+    """
+
+    read_as: TimeBasis
+    judged: int
+    otherwise: tuple[str, ...]
+    neither: tuple[str, ...]
+    noon_min: float | None
+    other_noon_min: float | None
+
+    @property
+    def other(self) -> TimeBasis:
+        """The basis that is not set."""
+        return "plant_local" if self.read_as == "utc" else "utc"
+
+    @property
+    def fleet_is_off(self) -> bool:
+        """Whether the noon of the fleet is too far from the sun's."""
+        enough = self.judged >= FLEET_FROM and self.noon_min is not None
+        return enough and abs(self.noon_min or 0.0) > FLEET_NOON_MIN
+
+    @property
+    def agrees(self) -> bool:
+        """Whether there is nothing to say."""
+        return not (self.otherwise or self.neither or self.fleet_is_off)
+
+    @property
+    def basis_is_wrong(self) -> bool:
+        """Whether it is the basis, and not the zone of a few plants."""
+        if len(self.otherwise) > self.judged * MOST:
+            return True
+        nearer = abs(self.other_noon_min or 0.0) < abs(self.noon_min or 0.0)
+        return self.fleet_is_off and nearer
+
+    def sentence(self) -> str:
+        """What is the matter, with which plants, and what to change."""
+        if not self.judged:
+            return "No plant has both energy and a place by which the sun could judge the times."
+        if self.agrees:
+            return f"The energy of {plural(self.judged, 'plant')} comes while the sun is up."
+        found = []
+        if self.otherwise:
+            found.append(
+                f"The energy of {_named(self.otherwise)} comes in the dark as the times are read now "
+                f"({self.read_as}), and by day if they are {self.other}."
+            )
+        if self.neither:
+            found.append(f"The energy of {_named(self.neither)} comes in the dark by either reading.")
+        if self.fleet_is_off:
+            found.append(
+                f"The middle of the energy of {plural(self.judged, 'plant')} is {self.noon_min:+.0f} minutes from "
+                f"solar noon ({self.other_noon_min:+.0f} as {self.other})."
+            )
+        return " ".join([*found, self._cure()])
+
+    def _cure(self) -> str:
+        if self.basis_is_wrong:
+            return f"Set SMA_TIME_BASIS={self.other}, then make the stored days anew from their raw answers."
+        return (
+            "Correct the time zones or coordinates of these plants in the portal, refresh the lists, then make the "
+            "stored days anew from their raw answers."
+        )
+
+
+def solar_time(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
+    """Measure and judge. Frames as for `time_basis_verdict`; some recent days, the more the surer, are enough.
+
+    For rows that are not stored yet, `intervals_as_read` of the steps or `SetTransform` make intervals of answers.
+    """
+    return judge(time_basis_verdict(intervals, plants, read_as=read_as), read_as=read_as)
+
+
+def judge(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
+    """One finding from the rows of `time_basis_verdict`; plants without energy or place have no say."""
+    other: TimeBasis = "plant_local" if read_as == "utc" else "utc"
+    known = verdicts.filter((pl.col("n_days") > 0) & pl.col(f"dark_share_{read_as}").is_not_null()).sort(
+        "plant_id"
+    )
+    noon, other_noon = (pl.col(f"noon_offset_min_{basis}") for basis in (read_as, other))
+    # Standby noise in a week without sun is energy in the dark as well, but has no middle that is far from noon.
+    lost = (
+        (pl.col("verdict") == "undecided")
+        & (pl.min_horizontal("dark_share_utc", "dark_share_plant_local") >= LEAST_IN_THE_DARK_IF_FALSE)
+        & (pl.min_horizontal(noon.abs(), other_noon.abs()) > FLEET_NOON_MIN)
+    )
+    medians = known.select(noon.median().alias("now"), other_noon.median().alias("other")).row(0)
+    return SolarTime(
+        read_as,
+        judged=known.height,
+        otherwise=tuple(known.filter(pl.col("verdict") == other)["plant_id"]),
+        neither=tuple(known.filter(lost)["plant_id"]),
+        noon_min=medians[0],
+        other_noon_min=medians[1],
+    )
+
+
+def _named(plants: tuple[str, ...]) -> str:
+    more = "" if len(plants) <= SHOWN else f" and {len(plants) - SHOWN} more"
+    noun = "plant" if len(plants) == 1 else "plants"
+    return f"{noun} {', '.join(plants[:SHOWN])}{more}"

@@ -1,0 +1,77 @@
+"""The thresholds of the quality rules: those that come with sunledger, and a user's own in their place."""
+
+import math
+import tomllib
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pipeline.common.errors import ConfigurationError
+
+SHIPPED = "quality.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """One number for each rule's limit. `quality.toml` gives the values with their units and reasons."""
+
+    beyond_rated_times: float
+    beyond_fleet_times: float
+    beyond_sun_times: float
+    beyond_sun_times_neighbours: float
+    peak_per_ac_power: float
+    future_min: float
+    night_w: float
+    night_share_of_rated: float
+    night_sun_deg: float
+    night_share_of_day: float
+    frozen_min: float
+    frozen_rows: float
+    frozen_above_share: float
+    frozen_below_share: float
+    identity_w: float
+    identity_share: float
+    inverters_kwh: float
+    inverters_share: float
+    no_generation_sun_deg: float
+    no_generation_min: float
+    no_generation_share: float
+    reconcile_kwh: float
+    reconcile_share: float
+    reconcile_share_hours: float
+
+
+def load_thresholds(path: Path | None = None) -> Thresholds:
+    """The shipped thresholds, with those of the file in their place.
+
+    Raises ConfigurationError naming the file, the threshold and what is wrong.
+    """
+    values = tomllib.loads(files("pipeline.transform").joinpath(SHIPPED).read_text())
+    if path is not None:
+        values |= _own(path)
+    return Thresholds(**values)
+
+
+def _own(path: Path) -> dict[str, float]:
+    try:
+        found = tomllib.loads(path.read_text())
+    except OSError as fault:
+        raise ConfigurationError(
+            f"The thresholds in {path} can't be read: {fault.strerror}. Set SUNLEDGER_QUALITY."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ConfigurationError(
+            f"The thresholds in {path} are no TOML ({fault}): write lines such as night_w = 20."
+        ) from None
+    return {name: _checked(name, value, path) for name, value in found.items()}
+
+
+def _checked(name: str, value: Any, path: Path) -> float:
+    known = [field.name for field in fields(Thresholds)]
+    if name not in known:
+        raise ConfigurationError(f"{path}: there is no threshold {name!r}. There are: {', '.join(known)}.")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"{path}: {name} = {value!r} is no threshold: write a number of 0 or more.")
+    return float(value)

@@ -1,0 +1,145 @@
+"""Settings: where they come from, what is refused, and that no secret shows."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pipeline.common.errors import ConfigurationError
+from pipeline.common.settings import Settings, is_loopback, load_settings, variable_name
+
+
+def test_loads_without_credentials_and_says_which_are_missing() -> None:
+    settings = load_settings(env_file=None)
+    with pytest.raises(
+        ConfigurationError, match=r"^SMA_CLIENT_ID and SMA_CLIENT_SECRET are not set: put .*\.$"
+    ):
+        settings.require_credentials()
+
+
+def test_require_credentials_names_only_what_is_missing() -> None:
+    both = {"env_file": None, "sma_client_id": "a", "sma_client_secret": "b"}
+    load_settings(**both).require_credentials()
+    load_settings(**both, sma_flow="code").require_credentials()
+    with pytest.raises(ConfigurationError, match=r"^SMA_CLIENT_SECRET is not set"):
+        load_settings(env_file=None, sma_client_id="a").require_credentials()
+
+
+def test_environment_fills_the_urls_and_single_ones_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMA_ENVIRONMENT", "production")
+    monkeypatch.setenv("SMA_LIVE_URL", "http://127.0.0.1:8080/live/")
+    settings = load_settings(env_file=None)
+    assert settings.sma_monitoring_url == "https://monitoring.smaapis.de"
+    assert settings.sma_consent_url == "https://async-auth.smaapis.de"
+    assert settings.sma_live_url == "http://127.0.0.1:8080/live"
+
+
+def test_sandbox_is_the_default_and_keeps_its_prefix() -> None:
+    settings = load_settings(env_file=None)
+    assert settings.sma_auth_url == "https://sandbox-auth.smaapis.de"
+    assert settings.sma_monitoring_url == "https://sandbox.smaapis.de/monitoring"
+    assert settings.sma_time_basis == "utc"
+
+
+def test_environment_goes_before_the_file_and_empty_means_unset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings"
+    file.write_text("SMA_CLIENT_ID=from-file\nSMA_FLOW=code\nSOMETHING_ELSE=1\n")
+    monkeypatch.setenv("SMA_CLIENT_ID", "from-environment")
+    monkeypatch.setenv("SMA_FLOW", "")
+    settings = load_settings(env_file=file)
+    assert (settings.sma_client_id, settings.sma_flow) == ("from-environment", "code")
+
+
+def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # The user's home folder has the variable HOME: it must not be taken for SUNLEDGER_HOME.
+    monkeypatch.setenv("HOME", "/somewhere/else")
+    settings = load_settings(env_file=None)
+    assert settings.home == tmp_path / "data"
+    assert settings.lake == str(tmp_path / "data" / "lake")
+    assert settings.warehouse == tmp_path / "data" / "sunledger.duckdb"
+    monkeypatch.setenv("SUNLEDGER_LAKE", "s3://bucket/prefix/")
+    monkeypatch.setenv("SUNLEDGER_HOME", "state")
+    settings = load_settings(env_file=None)
+    assert (settings.home, settings.lake) == (tmp_path / "state", "s3://bucket/prefix")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        (
+            "sma_auth_url",
+            "ftp://x",
+            "SMA_AUTH_URL=ftp://x is not a URL; write it as https://host[:port][/prefix].",
+        ),
+        ("sma_auth_url", "https://host:port", "SMA_AUTH_URL=https://host:port is not a URL; "),
+        (
+            "sma_auth_url",
+            "http://example.com",
+            "SMA_AUTH_URL=http://example.com would send secrets unencrypted; ",
+        ),
+        ("sma_auth_url", "https://h/p?x=1", "SMA_AUTH_URL=https://h/p?x=1 must end before any ? or #; "),
+        ("sma_auth_url", "https://me:pw@h", "SMA_AUTH_URL must not hold a user name or password; "),
+        ("sma_environment", "test", "SMA_ENVIRONMENT=test is wrong: it should be 'sandbox' or 'production'."),
+        (
+            "sma_max_connections",
+            "0",
+            "SMA_MAX_CONNECTIONS=0 is wrong: it should be greater than or equal to 1.",
+        ),
+        (
+            "sma_requests_per_5_min",
+            "many",
+            "SMA_REQUESTS_PER_5_MIN=many is wrong: it should be a valid integer",
+        ),
+        ("lake", "gs://bucket", "SUNLEDGER_LAKE=gs://bucket is neither a folder nor s3://bucket/prefix."),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(
+    field: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable_name(field), value)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(env_file=None)
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_an_unknown_override_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="There is no setting 'sma_secret'"):
+        load_settings(env_file=None, sma_secret="x")
+
+
+def test_every_setting_documents_its_default() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert "Default: " in field.description, name
+
+
+def test_pydantics_own_error_repeats_no_value() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(sma_auth_url="https://me:geheim@host")
+    assert "geheim" not in str(caught.value)
+
+
+def test_settings_are_frozen_and_show_no_secret() -> None:
+    settings = load_settings(env_file=None, sma_client_secret="geheim", sma_refresh_token="auch-geheim")
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "geheim" not in shown
+    with pytest.raises(ValueError, match="frozen"):
+        settings.sma_client_id = "other"
+
+
+@given(st.ip_addresses(v=4))
+def test_plain_http_is_for_this_machine_only(address: object) -> None:
+    url = f"http://{address}"
+    assert is_loopback(url) == str(address).startswith("127.")
+    if is_loopback(url):
+        assert load_settings(env_file=None, sma_auth_url=url).sma_auth_url == url
+    else:
+        with pytest.raises(ConfigurationError, match="unencrypted"):
+            load_settings(env_file=None, sma_auth_url=url)

@@ -1,0 +1,191 @@
+"""Answers spread over their days, and the days asked for one by one where that does not work."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+
+import pytest
+
+from pipeline.common.errors import CredentialsError, PermanentError, SmaError, TransientError
+from pipeline.extract import request_plan
+from pipeline.extract.request_plan import Asked, Series
+from pipeline.extract.split_by_day import Spreading
+from pipeline.sma.requests import Answer, Failure, Request
+from tests.transform.answers import body, row
+
+MONDAY = dt.date(2025, 7, 7)
+WEEK = tuple(MONDAY + dt.timedelta(days=i) for i in range(7))
+ZONE, SET = "Europe/Berlin", "EnergyBalance"
+NOW = dt.datetime(2025, 8, 1, tzinfo=dt.UTC)
+REFUSED = PermanentError("GET /v1/x answered 400: no weeks here.", path="/v1/x", status=400)
+BUSY = TransientError("GET /v1/x answered 503.", path="/v1/x", status=503)
+
+Said = bytes | SmaError
+
+
+def day_rows(*days: dt.date) -> list[dict[str, object]]:
+    """A row for each hour of the days."""
+    starts = [dt.datetime.combine(day, dt.time()) for day in days]
+    return [row((s + dt.timedelta(hours=h)).isoformat(), 1.0) for s in starts for h in range(1, 25)]
+
+
+class Portal:
+    """Answers as it is told, and remembers what it was asked."""
+
+    def __init__(self, say: Callable[[Request], Said]) -> None:
+        self.say, self.asked = say, list[Request]()
+
+    def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
+        for request in requests:
+            self.asked.append(request)
+            said = self.say(request)
+            if isinstance(said, SmaError):
+                yield Failure(request, said, 1)
+            else:
+                yield Answer(request, request.target, 200, NOW, 1.0, 1, said)
+
+
+def as_sma_would(request: Request) -> bytes:
+    first = dt.date.fromisoformat(request.date)
+    return body(
+        day_rows(*(first + dt.timedelta(days=i) for i in range(7 if request.period == "Week" else 1)))
+    )
+
+
+def spread(
+    portal: Portal, *series: Series, slack: bool = False
+) -> tuple[dict[tuple[str, dt.date], list[Answer | Failure]], Spreading]:
+    """What each plant and day got, by the requests for these series."""
+    asked = request_plan.measurements(series or [Series("1", "", ZONE, WEEK)], SET, "plant_local")
+    return _drawn(portal, asked, slack=slack)
+
+
+def _drawn(
+    portal: Portal, asked: list[Asked], *, slack: bool
+) -> tuple[dict[tuple[str, dt.date], list[Answer | Failure]], Spreading]:
+    spreading = Spreading(
+        portal.fetch, partial(request_plan.single, timezone=ZONE, basis="plant_local"), slack=slack
+    )
+    found: dict[tuple[str, dt.date], list[Answer | Failure]] = {}
+    for day, result in spreading.dated(asked):
+        found.setdefault((result.request.plant_id, day), []).append(result)
+    return found, spreading
+
+
+def rows_of(results: Mapping[tuple[str, dt.date], list[Answer | Failure]]) -> list[int | None]:
+    """Rows that each day got, None where it got a failure; one result a day."""
+    assert all(len(of_day) == 1 for of_day in results.values())
+    firsts = [of_day[0] for of_day in results.values()]
+    return [len(json.loads(r.body)["set"]) if isinstance(r, Answer) else None for r in firsts]
+
+
+def test_a_week_is_one_request_and_each_day_has_its_rows() -> None:
+    portal = Portal(as_sma_would)
+    found, _ = spread(portal)
+    assert rows_of(found) == [24] * 7
+    assert [request.period for request in portal.asked] == ["Week"]
+
+
+def test_a_silent_day_in_a_week_is_not_asked_for_again() -> None:
+    portal = Portal(lambda _: body(day_rows(*WEEK[:3], *WEEK[4:])))
+    found, _ = spread(portal)
+    assert rows_of(found) == [24, 24, 24, 0, 24, 24, 24]
+    assert len(portal.asked) == 1
+
+
+def test_a_week_that_begins_elsewhere_is_noticed_and_its_lacking_days_asked_for() -> None:
+    """As if the API's weeks began on Sundays."""
+
+    def say(request: Request) -> bytes:
+        if request.period == "Day":
+            return as_sma_would(request)
+        return body(day_rows(MONDAY - dt.timedelta(days=1), *WEEK[:6]))
+
+    portal = Portal(say)
+    found, _ = spread(portal)
+    assert rows_of(found) == [24] * 7
+    assert [(r.period, r.date) for r in portal.asked] == [("Week", "2025-07-07"), ("Day", "2025-07-13")]
+
+
+def test_under_utc_rows_beside_the_days_are_no_sign_of_another_week() -> None:
+    portal = Portal(lambda _: body(day_rows(MONDAY - dt.timedelta(days=1), *WEEK[:6])))
+    found, _ = spread(portal, slack=True)
+    assert rows_of(found) == [24] * 6 + [0]
+    assert len(portal.asked) == 1
+
+
+@pytest.mark.parametrize("odd", [b"<html>busy</html>", b'{"set":[{"time":', b'{ "set": 3 }'])
+def test_a_week_that_cannot_be_cut_is_asked_for_by_the_day(odd: bytes) -> None:
+    portal = Portal(lambda request: odd if request.period == "Week" else as_sma_would(request))
+    found, spreading = spread(portal)
+    assert rows_of(found) == [24] * 7
+    assert len(portal.asked) == 8
+    assert not spreading.refused
+
+
+def test_a_portal_without_weeks_is_asked_for_days_and_not_for_weeks_again() -> None:
+    portal = Portal(lambda request: REFUSED if request.period == "Week" else as_sma_would(request))
+    found, spreading = spread(portal)
+    assert rows_of(found) == [24] * 7
+    assert spreading.refused == {SET}
+
+
+def test_a_plant_that_is_refused_by_the_day_too_says_nothing_about_weeks() -> None:
+    found, spreading = spread(Portal(lambda _: REFUSED))
+    assert rows_of(found) == [None] * 7
+    assert not spreading.refused
+
+
+def test_in_an_outage_days_are_not_asked_for_after_weeks() -> None:
+    portal = Portal(lambda _: BUSY)
+    found, _ = spread(portal, Series("1", "", ZONE, WEEK), Series("2", "", ZONE, WEEK))
+    assert rows_of(found) == [None] * 14
+    assert len(portal.asked) == 2
+
+
+def test_a_week_that_fails_while_others_are_answered_is_asked_for_by_the_day() -> None:
+    def say(request: Request) -> Said:
+        return BUSY if (request.plant_id, request.period) == ("2", "Week") else as_sma_would(request)
+
+    portal = Portal(say)
+    found, _ = spread(portal, Series("1", "", ZONE, WEEK), Series("2", "", ZONE, WEEK[:2]))
+    assert rows_of(found) == [24] * 9
+    assert [(r.plant_id, r.period) for r in portal.asked] == [
+        ("1", "Week"),
+        ("2", "Week"),
+        ("2", "Day"),
+        ("2", "Day"),
+    ]
+
+
+def test_wrong_credentials_are_not_tried_again_by_the_day() -> None:
+    portal = Portal(lambda _: CredentialsError("The secret is wrong: check SMA_CLIENT_SECRET."))
+    found, _ = spread(portal)
+    assert rows_of(found) == [None] * 7
+    assert len(portal.asked) == 1
+
+
+def test_logs_are_cut_by_their_time() -> None:
+    stamps = [f"{day}T12:00:00" for day in WEEK]
+    entries = json.dumps({"logs": [{"timestamp": stamp} for stamp in reversed(stamps)]}).encode()
+    portal = Portal(lambda _: entries)
+    found, _ = _drawn(portal, request_plan.logs([Series("1", "", ZONE, WEEK)], "plant_local"), slack=False)
+    (first,) = found["1", MONDAY]
+    assert isinstance(first, Answer)
+    assert json.loads(first.body) == {"logs": [{"timestamp": stamps[0]}]}
+    assert (len(found), len(portal.asked)) == (7, 1)
+
+
+def test_a_log_that_is_none_is_asked_for_by_the_day_and_passed_on_as_it_is() -> None:
+    portal = Portal(lambda _: b"<html>")
+    found, _ = _drawn(
+        portal, request_plan.logs([Series("1", "", ZONE, WEEK[:2])], "plant_local"), slack=False
+    )
+    assert [result.body for (result,) in found.values() if isinstance(result, Answer)] == [b"<html>"] * 2
+    assert len(portal.asked) == 3
+
+
+def test_nothing_asked_is_nothing_spread() -> None:
+    found, _ = _drawn(Portal(as_sma_would), [], slack=False)
+    assert found == {}

@@ -1,0 +1,62 @@
+"""docs/doctor.md from the set-ups themselves: `python -m tests.ops.doctor.page` writes it, a test compares it."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pipeline.ops.doctor.result import Level
+from tests.ops.doctor.ground import Build, Ground, examined, lines
+from tests.ops.doctor.setups import SETUPS
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "doctor.md"
+GOOD = "All is well"
+
+_HEAD = """\
+# What `sunledger doctor` says
+
+It checks what a run needs, in the order in which a run would fail, and says to each fault what to do. What depends on
+a check that failed is not tried (`-`). The exit code is 1 when a line says `FAIL`; `warn` is for somebody to look at.
+
+It sends few requests, all of them recorded and under the request budget: one without credentials to each service, one
+for a token, one for the list of plants, those for owners that are due, and for the time basis a month and a day of
+three plants. Plants that were asked for this month are taken first, then the smallest, since SMA bills a plant for
+each month in which it is asked for; `--ask-plants 0` asks for none.
+
+Below is what it says to {count} broken set-ups of the sandbox, without the lines that are ok.
+`python -m tests.ops.doctor.page` writes this page, and a test keeps it true.
+"""
+
+
+def blocks(text: str) -> dict[str, list[str]]:
+    """The lines of each block by its heading."""
+    sections = text.split("\n## ")[1:]
+    return {
+        section.partition("\n")[0]: section.split("```\n")[1].splitlines() if "```\n" in section else []
+        for section in sections
+    }
+
+
+def main() -> None:
+    """Write the page."""
+    parts = [_HEAD.format(count=len(SETUPS)), _block(GOOD, lambda ground: ground.settings(), whole=True)]
+    parts += [_block(setup.title, setup.build, whole=False) for setup in SETUPS]
+    DOCUMENT.write_text("\n".join(parts))
+
+
+def _block(title: str, build: Build, *, whole: bool) -> str:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,
+        ExitStack() as stack,
+    ):
+        ground = Ground(Path(folder), stack, patch)
+        findings = examined(ground, build)
+        shown = zip(lines(ground, findings), findings, strict=True)
+        wanted = [text for text, finding in shown if whole or finding.level is not Level.OK]
+    return f"## {title}\n\n```\n" + "\n".join(wanted) + "\n```\n"
+
+
+if __name__ == "__main__":
+    main()

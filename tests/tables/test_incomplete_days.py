@@ -1,0 +1,116 @@
+"""Which failed answers leave a day open: those of everything that a day is asked for, and of nothing else."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from pipeline.run.context import Runtime
+from pipeline.tables.hourly_tables import write_energy_hourly
+from pipeline.tables.incomplete_days import ASK_AGAIN, standing, unmade_days
+from pipeline.tables.kpi_tables import write_kpi_daily
+from schemas import (
+    CoverageDaily,
+    DeviceEnergyDaily,
+    EnergyBalanceIntervals,
+    EnergyHourly,
+    KpiDaily,
+    PvIntervals,
+    Quarantine,
+    Table,
+    polars_schema,
+)
+from tests.e2e.test_days import MONDAY, run
+from tests.scripted import ScriptedSma
+
+New = Callable[..., Runtime]
+# What is not asked for by the settings, and what is asked for whole months and years.
+NOT_OF_THE_DAY = (
+    "raw_other_sets-GridSettings",
+    "raw_energy_values",
+    "raw_device_logs",
+    "raw_energy_months",
+    "raw_energy_years",
+)
+
+
+def failed(runtime: Runtime, source: str) -> None:
+    """An answer for plant 11 that never came, as a run leaves it in quarantine."""
+    row = {
+        "local_date": MONDAY,
+        "source": source,
+        "plant_id": "11",
+        "scope": "answer",
+        "kept": False,
+        "reason": "request_failed",
+    }
+    found = pl.DataFrame([row], schema=polars_schema(Quarantine))
+    runtime.lake.replace(Quarantine, {"local_date": MONDAY, "source": source}, [found])
+
+
+def open_days(runtime: Runtime, **chosen: str) -> list[tuple[str, dt.date, str]]:
+    runtime.settings = runtime.settings.model_copy(update=chosen)
+    found = standing(runtime, MONDAY, MONDAY)
+    return found.select("plant_id", "local_date", "reason").rows()
+
+
+@pytest.mark.parametrize(
+    ("source", "chosen"),
+    [
+        ("raw_energy_balance", {}),
+        ("raw_other_sets-GridSettings", {"sets": "EnergyBalance,GridSettings"}),
+        ("raw_energy_values", {"energy_values": "on"}),
+        ("raw_device_logs", {"logs": "devices"}),
+    ],
+)
+def test_a_failed_answer_of_what_is_asked_for_leaves_the_day_open(
+    new_runtime: New, source: str, chosen: dict[str, str]
+) -> None:
+    runtime = made(new_runtime())
+    assert open_days(runtime) == []
+    failed(runtime, source)
+    assert open_days(runtime, **chosen) == [("11", MONDAY, "request_failed")]
+
+
+def made(runtime: Runtime) -> Runtime:
+    """Monday with all tables that a run makes of it."""
+    run(runtime, MONDAY)
+    write_kpi_daily(runtime, MONDAY)
+    write_energy_hourly(runtime, MONDAY)
+    return runtime
+
+
+@pytest.mark.parametrize(
+    "model", [KpiDaily, DeviceEnergyDaily, CoverageDaily, EnergyHourly, EnergyBalanceIntervals, PvIntervals]
+)
+def test_a_day_that_lacks_a_table_is_open_until_a_run_makes_it(new_runtime: New, model: type[Table]) -> None:
+    runtime = made(new_runtime())
+    assert (open_days(runtime), unmade_days(runtime)) == ([], set())
+    runtime.lake.replace(model, {"local_date": MONDAY}, [], empty=True)
+    assert unmade_days(runtime) == {MONDAY}
+    assert open_days(runtime) == [("11", MONDAY, "not_made"), ("12", MONDAY, "not_made")]
+    assert "not_made" in ASK_AGAIN
+
+
+def test_a_table_that_nothing_is_to_be_made_for_leaves_no_day_open(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    """No inverter has a row, or all that they have is set aside."""
+    for plant in ("11", "12"):
+        sma.watts[plant, str(MONDAY)] = None
+    runtime = made(new_runtime())
+    assert runtime.lake.parts(PvIntervals) == []
+    assert unmade_days(runtime) == set()
+    odd = b'{"set":[{"time":"2021-10-09T00:05:00","pvGeneration":1.0}],"resolution":"FiveMinutes"}'
+    sma.special = lambda request: odd if request.endpoint == "measurements" else None
+    runtime = made(new_runtime())
+    assert runtime.lake.parts(PvIntervals) == []
+    assert unmade_days(runtime) == set()
+
+
+def test_what_no_day_is_asked_for_leaves_none_open(new_runtime: New) -> None:
+    runtime = made(new_runtime())
+    for source in NOT_OF_THE_DAY:
+        failed(runtime, source)
+    assert open_days(runtime) == []

@@ -1,0 +1,140 @@
+"""Interval rows to hours of the plants' clocks, and hours to the average day of a month."""
+
+import datetime as dt
+from fractions import Fraction
+
+import polars as pl
+import pytest
+
+from pipeline.common.local_time import UTC_US, local_day
+from pipeline.transform.daily import exact_sum
+from pipeline.transform.hourly import hours_frame, summarize_hours, summarize_profile
+from schemas import EnergyHourly, ProfileMonthly, polars_schema
+from schemas.quantities import ENERGY_BALANCE
+from warehouse.frames import validate
+
+QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]
+DAY = dt.date(2025, 7, 9)
+BERLIN = "Europe/Berlin"
+ONE_KW = 1000.0
+
+
+def rows(day: dt.date, zones: dict[str, str], minutes: int = 5, watts: float = ONE_KW) -> pl.DataFrame:
+    """A day of constant power of each plant; every quantity but PV is absent."""
+    frames = []
+    for plant, zone in sorted(zones.items()):
+        bounds = local_day(day, zone)
+        step = dt.timedelta(minutes=minutes)
+        starts = pl.datetime_range(
+            bounds.start, bounds.end, step, closed="left", time_unit="us", time_zone="UTC", eager=True
+        )
+        frames.append(
+            pl.DataFrame({"interval_start": starts}, schema={"interval_start": UTC_US}).with_columns(
+                plant_id=pl.lit(plant),
+                interval_end=pl.min_horizontal(pl.col("interval_start") + step, pl.lit(bounds.end, UTC_US)),
+            )
+        )
+    nothing = [pl.lit(None, pl.Float64).alias(f"{name}_kwh") for name in QUANTITIES]
+    length = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds()
+    return pl.concat(frames).with_columns(nothing).with_columns(pv_generation_kwh=length * watts / 3.6e12)
+
+
+def places(zones: dict[str, str]) -> pl.DataFrame:
+    return pl.DataFrame({"plant_id": list(zones), "timezone": list(zones.values())})
+
+
+def hours_of(day: dt.date, zones: dict[str, str], frame: pl.DataFrame) -> pl.DataFrame:
+    """The hours in the shape of the table, checked against it."""
+    found = summarize_hours([frame], places(zones), day, QUANTITIES).with_columns(local_date=pl.lit(day))
+    found = found.select(polars_schema(EnergyHourly).names())
+    validate(EnergyHourly, found, {"local_date": day})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "hours"),
+    [
+        (DAY, BERLIN, list(range(24))),
+        (dt.date(2025, 3, 30), BERLIN, [0, 1, *range(3, 24)]),
+        (dt.date(2025, 10, 26), BERLIN, [0, 1, 2, 2, *range(3, 24)]),
+        # Its hours begin at half past by UTC.
+        (DAY, "Asia/Kolkata", list(range(24))),
+        # Clocks go back by half an hour at two: from half past one to two comes twice.
+        (dt.date(2025, 4, 6), "Australia/Lord_Howe", [0, 1, 1, *range(2, 24)]),
+    ],
+)
+def test_a_day_has_the_hours_of_its_clock(day: dt.date, zone: str, hours: list[int]) -> None:
+    found = hours_of(day, {"a": zone}, rows(day, {"a": zone}))
+    assert found["local_hour"].to_list() == hours
+    assert found["hour_start"].is_sorted()
+    assert found["pv_generation_covered_h"].sum() == pytest.approx(local_day(day, zone).hours, abs=1e-12)
+    # One kW: the energy of an hour is the time that it covers.
+    assert found["pv_generation_kwh"].to_list() == pytest.approx(found["pv_generation_covered_h"].to_list())
+
+
+def test_hours_begin_where_the_clock_says() -> None:
+    zone = "Asia/Kolkata"
+    quarters = hours_frame(DAY, [zone])
+    assert quarters["hour_start"].dt.convert_time_zone(zone).dt.minute().unique().to_list() == [0]
+    assert quarters.height == 96
+
+
+def test_hours_add_up_to_the_day_whatever_the_steps() -> None:
+    zones = {"a": BERLIN, "b": "America/New_York", "c": "Asia/Kolkata"}
+    for minutes in (1, 7, 15, 60, 90):
+        frame = rows(DAY, zones, minutes)
+        days = frame.group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh"))).sort("plant_id")
+        found = hours_of(DAY, zones, frame).group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh")))
+        assert found.sort("plant_id")["pv_generation_kwh"].to_list() == pytest.approx(
+            days["pv_generation_kwh"].to_list(), rel=1e-15
+        )
+
+
+def test_an_interval_counts_where_its_middle_lies() -> None:
+    # 12:57 to 13:02 by the clock of Berlin: three minutes before the hour, two after it.
+    start = dt.datetime(2025, 7, 9, 10, 57, tzinfo=dt.UTC)
+    frame = rows(DAY, {"a": BERLIN}).head(1)
+    frame = frame.with_columns(
+        interval_start=pl.lit(start, UTC_US), interval_end=pl.lit(start + dt.timedelta(minutes=5), UTC_US)
+    )
+    (hour,) = hours_of(DAY, {"a": BERLIN}, frame).to_dicts()
+    assert (hour["local_hour"], hour["hour_start"]) == (12, start.replace(hour=10, minute=0))
+    assert Fraction(hour["pv_generation_covered_h"]).limit_denominator(1000) == Fraction(5, 60)
+
+
+def test_an_absent_value_covers_no_time_and_is_not_zero() -> None:
+    frame = rows(DAY, {"a": BERLIN}).with_row_index()
+    frame = frame.with_columns(
+        pv_generation_kwh=pl.when(pl.col("index") % 2 == 0).then("pv_generation_kwh"),
+        grid_feed_in_kwh=pl.when(pl.col("index") < 12).then(0.0),
+    ).drop("index")
+    found = hours_of(DAY, {"a": BERLIN}, frame)
+    assert found["pv_generation_covered_h"].to_list() == pytest.approx([0.5] * 24)
+    assert found["grid_feed_in_kwh"].to_list() == [0.0, *[None] * 23]
+    assert found["grid_feed_in_covered_h"].to_list() == pytest.approx([1.0, *[None] * 23])
+    assert found["total_consumption_kwh"].null_count() == 24
+
+
+def test_hours_do_not_depend_on_how_rows_are_cut() -> None:
+    zones = {"a": BERLIN, "b": BERLIN}
+    frame = rows(DAY, zones)
+    cut = summarize_hours(frame.iter_slices(100), places(zones), DAY, QUANTITIES)
+    assert cut.equals(summarize_hours([frame], places(zones), DAY, QUANTITIES))
+
+
+def test_a_month_s_average_day_is_the_sum_of_its_hours() -> None:
+    zones = {"a": BERLIN, "b": BERLIN}
+    autumn = dt.date(2025, 10, 26)
+    days = [(autumn, ONE_KW), (dt.date(2025, 10, 27), 3 * ONE_KW), (dt.date(2025, 11, 1), ONE_KW)]
+    hours = pl.concat([hours_of(day, zones, rows(day, zones, watts=watts)) for day, watts in days])
+    found = summarize_profile(hours.sample(fraction=1.0, shuffle=True, seed=1), QUANTITIES)
+    found = found.select(polars_schema(ProfileMonthly).names())
+    for month, part in found.partition_by("month", as_dict=True).items():
+        validate(ProfileMonthly, part, {"month": month[0]})
+    two = found.filter(month=dt.date(2025, 10, 1), plant_id="a", local_hour=2).row(0, named=True)
+    # The repeated hour at 1 kW, and one at 3 kW.
+    assert (two["n_days"], two["pv_generation_kwh"], two["pv_generation_covered_h"]) == (2, 5.0, 3.0)
+    three = found.filter(month=dt.date(2025, 10, 1), plant_id="a", local_hour=3).row(0, named=True)
+    assert (three["n_days"], three["pv_generation_kwh"], three["pv_generation_covered_h"]) == (2, 4.0, 2.0)
+    assert found.height == 2 * 2 * 24
+    assert found["grid_feed_in_kwh"].null_count() == found.height

@@ -1,0 +1,289 @@
+"""Plant figures: each formula on numbers that a person can follow, and each reason for which a figure is null."""
+
+import datetime as dt
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline.transform import kpi
+from pipeline.transform.sun.clear_sky import ALBEDO, clear_sky
+from schemas import EnergyBalanceIntervals, KpiDaily, KpiMonthly, SensorIntervals, polars_schema
+from schemas.kpi import REASON_OF
+from warehouse.frames import validate
+
+DAY = dt.date(2025, 6, 21)
+MIDNIGHT = dt.datetime(2025, 6, 20, 22, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+MINUTE = dt.timedelta(minutes=1)
+SENSED = ["plant_id", "device_id", "interval_start", "interval_end", "external_insolation_w_per_m2"]
+# Sun from 08:00 to 16:00 by the plant's clock.
+RISE, SET = 8, 16
+
+
+def plant(**facts: Any) -> pl.DataFrame:
+    """A plant of 10 kW DC and 8 kW AC in Berlin, with a day of 40 kWh that rows cover whole."""
+    known = {
+        "plant_id": "a",
+        "latitude": 52.5,
+        "longitude": 13.4,
+        "peak_power_kw": 10.0,
+        "ac_power_kw": 8.0,
+        "co2_factor_g_per_kwh": 400.0,
+        "day_start": MIDNIGHT,
+        "day_end": MIDNIGHT + 24 * HOUR,
+        "sunrise": MIDNIGHT + RISE * HOUR,
+        "sunset": MIDNIGHT + SET * HOUR,
+        "start_up": None,
+        "status": "complete",
+        "coverage": 1.0,
+        "pv_generation_kwh": 40.0,
+    }
+    types = {"latitude": pl.Float64, "longitude": pl.Float64, "pv_generation_kwh": pl.Float64}
+    types |= dict.fromkeys(("peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh"), pl.Float64)
+    types |= dict.fromkeys(
+        ("day_start", "day_end", "sunrise", "sunset", "start_up"), pl.Datetime("us", "UTC")
+    )
+    return pl.DataFrame([known | facts], schema_overrides=types)
+
+
+def rows(watts: dict[int, float | None], **energies: float | None) -> pl.DataFrame:
+    """A row an hour, by the hour at which it begins."""
+    found = [
+        {
+            "plant_id": "a",
+            "interval_start": MIDNIGHT + hour * HOUR,
+            "interval_end": MIDNIGHT + (hour + 1) * HOUR,
+            "pv_generation_w": power,
+            "pv_generation_kwh": None if power is None else power / 1000,
+        }
+        | energies
+        for hour, power in watts.items()
+    ]
+    schema = polars_schema(EnergyBalanceIntervals)
+    return pl.DataFrame(found, schema={name: schema[name] for name in kpi.ROW_COLUMNS})
+
+
+def sensor(watts: dict[int, float | None], device: str = "s") -> pl.DataFrame:
+    found = [
+        ("a", device, MIDNIGHT + hour * HOUR, MIDNIGHT + (hour + 1) * HOUR, value)
+        for hour, value in watts.items()
+    ]
+    schema = polars_schema(SensorIntervals)
+    return pl.DataFrame(found, schema={name: schema[name] for name in SENSED}, orient="row")
+
+
+NO_SENSOR = sensor({})
+LIGHT = range(RISE, SET)
+GOOD = rows(dict.fromkeys(LIGHT, 5000.0))
+
+
+def day(found: pl.DataFrame, sensors: pl.DataFrame = NO_SENSOR, **facts: Any) -> dict[str, Any]:
+    """The day's figures, which must satisfy the table."""
+    figures = kpi.summarize_day(found, sensors, plant(**facts)).with_columns(local_date=pl.lit(DAY))
+    frame = figures.select(polars_schema(KpiDaily).names())
+    validate(KpiDaily, frame, {"local_date": DAY})
+    for name, reason in REASON_OF.items():
+        assert (frame[name].is_null() == frame[reason].is_not_null()).all(), name
+    return frame.row(0, named=True)
+
+
+def test_the_formulas_with_a_sensor() -> None:
+    found = day(GOOD, sensor(dict.fromkeys(LIGHT, 800.0) | {0: -3.0}))
+    assert found["irradiation_source"] == "sensor"
+    assert found["final_yield_kwh_per_kw"] == 4.0
+    assert found["reference_yield_h"] == pytest.approx(6.4)
+    assert found["performance_ratio"] == pytest.approx(4 / 6.4)
+    assert found["performance_ratio_period"] == pytest.approx(4 / 6.4)
+    assert found["capacity_factor"] == pytest.approx(40 / (8 * 24))
+    assert found["co2_avoided_kg"] == 16.0
+    assert found["irradiation_covered_h"] == 8.0
+    assert (found["availability_time"], found["availability_energy"]) == (1.0, 1.0)
+
+
+def test_missing_rows_lower_the_ratio_of_the_period_alone() -> None:
+    half = rows(dict.fromkeys(range(RISE, 12), 5000.0))
+    found = day(half, sensor(dict.fromkeys(LIGHT, 800.0)), pv_generation_kwh=20.0, coverage=0.5)
+    assert found["performance_ratio"] == pytest.approx(2 / 3.2)
+    assert found["performance_ratio_period"] == pytest.approx(2 / 6.4)
+    assert found["window_reference_yield_h"] == pytest.approx(3.2)
+    assert found["availability_time"] == 1.0
+
+
+def test_a_sensor_with_gaps_says_nothing_of_the_whole_day() -> None:
+    found = day(GOOD, sensor(dict.fromkeys(range(RISE, 12), 800.0) | {12: None}))
+    assert found["window_generation_kwh"] == 20.0
+    assert found["performance_ratio"] == pytest.approx(2 / 3.2)
+    assert found["reference_yield_reason"] == "irradiation_gaps"
+    assert found["performance_ratio_period_reason"] == "irradiation_gaps"
+    assert found["irradiation_covered_h"] == 4.0
+
+
+def test_of_several_sensors_the_one_with_most_values_counts() -> None:
+    poor, good = sensor({8: 1.0}, "a"), sensor(dict.fromkeys(LIGHT, 800.0), "b")
+    other = sensor(dict.fromkeys(LIGHT, 300.0), "c")
+    assert day(GOOD, pl.concat([poor, other, good]))["reference_yield_h"] == pytest.approx(6.4)
+
+
+def test_availability_by_time_and_by_energy() -> None:
+    power = dict.fromkeys(LIGHT, 5000.0) | {8: 0.0, 9: None, 15: 0.0}
+    light = dict.fromkeys(LIGHT, 500.0) | {8: 100.0, 15: 40.0}
+    found = day(rows(power), sensor(light), pv_generation_kwh=25.0)
+    # At 9 nobody knows, at 15 it is too dark: of the other six hours one was lost.
+    assert found["productive_h"] == 6.0
+    assert found["generating_h"] == 5.0
+    assert found["availability_time"] == pytest.approx(5 / 6)
+    assert found["availability_energy"] == pytest.approx(2.5 / 2.6)
+
+
+def test_without_a_sensor_the_sky_is_an_upper_bound() -> None:
+    found = day(GOOD)
+    assert found["irradiation_source"] == "clear_sky"
+    assert 6 < found["reference_yield_h"] < 8
+    assert found["performance_ratio"] == pytest.approx(4 / found["reference_yield_h"])
+
+
+@pytest.mark.parametrize("facing", ["east", "south", "west"])
+@pytest.mark.parametrize("hours", [(8, 16), (8, 10), (14, 16), (15, 16)], ids=str)
+def test_no_plane_beats_the_bound_in_any_part_of_a_day(facing: str, hours: tuple[int, int]) -> None:
+    """A faultless plant whose steep modules look somewhere has a ratio of at most 1, whatever rows are missing."""
+    steps = pl.DataFrame({"at": [MIDNIGHT + (12 * i + 0.5) * kpi.STEP / 12 for i in range(24 * 144)]})
+    toward = {"east": pl.col("east"), "south": -pl.col("north"), "west": -pl.col("east")}[facing]
+    sky = clear_sky(steps.with_columns(latitude=52.5, longitude=13.4)).with_columns(
+        facing=(toward * 0.8 + pl.col("up") * 0.6).clip(0)
+    )
+    plane = pl.col("dni") * "facing" + pl.col("dhi") * 0.8 + pl.col("ghi") * ALBEDO * 0.2
+    by_hour = sky.group_by(hour=(pl.col("at") - MIDNIGHT).dt.total_hours()).agg(plane.mean() * 10)
+    watts = dict(by_hour.filter(pl.col("hour").is_between(*hours, closed="left")).iter_rows())
+    found = day(rows(watts), pv_generation_kwh=sum(watts.values()) / 1000)
+    assert 0.05 < found["performance_ratio"] <= 1
+    assert found["performance_ratio_period"] <= found["performance_ratio"] + 1e-9
+
+
+def test_a_few_minutes_of_dusk_are_too_dark_for_a_ratio() -> None:
+    dusk = {"sunrise": MIDNIGHT + 5 * HOUR, "sunset": MIDNIGHT + 21 * HOUR}
+    minutes = rows({20: 1500.0}).with_columns(interval_start=pl.col("interval_end") - 10 * MINUTE)
+    found = day(minutes, pv_generation_kwh=0.25, **dusk)
+    assert 0 < found["window_reference_yield_h"] < kpi.LEAST_REFERENCE_YIELD_H
+    assert found["performance_ratio_reason"] == "too_dark"
+    assert 0 < found["performance_ratio_period"] < 0.01
+    gloomy = day(GOOD, sensor(dict.fromkeys(LIGHT, 12.0)))
+    assert gloomy["performance_ratio_reason"] == gloomy["performance_ratio_period_reason"] == "too_dark"
+
+
+@pytest.mark.parametrize(("earliest", "hours"), [(12, 12), (11, 13)])
+def test_the_first_day_begins_with_the_operation(earliest: int, hours: int) -> None:
+    """Sensor and clocks count from the start-up on, or from a row of before it."""
+    found = day(
+        rows(dict.fromkeys(range(earliest, SET), 5000.0)),
+        sensor(dict.fromkeys(LIGHT, 1000.0)),
+        start_up=MIDNIGHT + 12 * HOUR,
+        pv_generation_kwh=5.0 * (SET - earliest),
+    )
+    assert found["period_h"] == hours
+    assert found["reference_yield_h"] == SET - earliest
+    assert found["performance_ratio_period"] == found["performance_ratio"] == 0.5
+    assert found["capacity_factor"] == pytest.approx(5 * (SET - earliest) / 8 / hours)
+
+
+def test_the_sky_too_counts_from_the_start_up_on() -> None:
+    late = day(GOOD.filter(pl.col("interval_start") >= MIDNIGHT + 12 * HOUR), start_up=MIDNIGHT + 12 * HOUR)
+    assert late["reference_yield_h"] == pytest.approx(late["window_reference_yield_h"])
+    assert late["reference_yield_h"] < 0.6 * day(GOOD)["reference_yield_h"]
+    long_ago = day(GOOD, start_up=MIDNIGHT - 1000 * HOUR)
+    assert (long_ago["period_h"], long_ago["reference_yield_h"]) == (24.0, day(GOOD)["reference_yield_h"])
+
+
+def test_a_polar_night_is_dark_and_not_unknown() -> None:
+    noon = MIDNIGHT + 12 * HOUR
+    found = day(rows({12: 0.0}), latitude=80.0, sunrise=noon, sunset=noon, pv_generation_kwh=0.0)
+    assert found["reference_yield_h"] == 0.0
+    assert found["performance_ratio_reason"] == "too_dark"
+    assert found["availability_reason"] == "too_dark"
+    assert found["final_yield_kwh_per_kw"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("facts", "figure", "reason"),
+    [
+        ({"peak_power_kw": None}, "final_yield", "no_peak_power"),
+        ({"peak_power_kw": None}, "performance_ratio", "no_peak_power"),
+        ({"ac_power_kw": None}, "capacity_factor", "no_ac_power"),
+        ({"co2_factor_g_per_kwh": None}, "co2_avoided", "no_co2_factor"),
+        ({"latitude": None, "sunrise": None, "sunset": None}, "reference_yield", "no_coordinates"),
+        ({"latitude": None, "sunrise": None, "sunset": None}, "availability", "no_coordinates"),
+    ],
+)
+def test_what_is_lacking_is_said(facts: dict[str, Any], figure: str, reason: str) -> None:
+    assert day(GOOD, **facts)[f"{figure}_reason"] == reason
+
+
+def test_a_silent_plant_has_a_row_with_reasons() -> None:
+    found = day(rows({}), pv_generation_kwh=None, status="missing", coverage=0.0)
+    reasons = {found[name] for name in set(REASON_OF.values()) - {"reference_yield_reason"}}
+    assert reasons == {"nothing_measured"}
+    assert found["reference_yield_h"] > 0
+
+
+def test_own_use_is_from_energies_of_rows_that_have_both() -> None:
+    both = rows({9: 4000.0}, total_generation_kwh=4.0, self_consumption_kwh=1.0)
+    generation_alone = rows({10: 5000.0}, total_generation_kwh=5.0)
+    use = rows({11: None}, self_supply_kwh=1.0, total_consumption_kwh=4.0)
+    found = day(pl.concat([both, generation_alone, use]))
+    assert found["self_consumption_rate"] == 0.25
+    assert found["self_supply_rate"] == 0.25
+    assert found["matched_generation_kwh"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "reason"), [(5.0, 4.0, "contradictory"), (0.0, 0.0, "no_energy"), (4.01, 4.0, None)]
+)
+def test_a_part_larger_than_the_whole_is_no_rate(part: float, whole: float, reason: str | None) -> None:
+    found = day(rows({9: 1.0}, self_supply_kwh=part, total_consumption_kwh=whole))
+    assert found["self_supply_rate_reason"] == reason
+    assert reason or found["self_supply_rate"] == 1.0
+
+
+def months(*days: pl.DataFrame) -> dict[str, Any]:
+    stored = [
+        d.with_columns(local_date=pl.lit(DAY + dt.timedelta(days=i))).select(polars_schema(KpiDaily).names())
+        for i, d in enumerate(days)
+    ]
+    known = plant().select("plant_id", "peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh")
+    month = dt.date(2025, 6, 1)
+    facts = {"status": pl.lit("complete"), "coverage": pl.lit(1.0), "n_days_missing": pl.lit(0, pl.Int64)}
+    found = kpi.summarize_months(pl.concat(stored), known).with_columns(
+        **facts, n_days=pl.lit(len(days), pl.Int64)
+    )
+    frame = found.select(polars_schema(KpiMonthly).names())
+    validate(KpiMonthly, frame, {"month": month})
+    return frame.row(0, named=True)
+
+
+def test_a_month_divides_sums_and_averages_no_ratios() -> None:
+    bright = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    dull_rows = rows(dict.fromkeys(LIGHT, 250.0), self_supply_kwh=0.5, total_consumption_kwh=1.0)
+    dull = kpi.summarize_day(dull_rows, sensor(dict.fromkeys(LIGHT, 100.0)), plant(pv_generation_kwh=2.0))
+    found = months(bright, dull)
+    # 0.5 and 0.25 by the day; the dull day has a tenth of the light.
+    assert found["performance_ratio"] == pytest.approx(4.2 / 8.8)
+    assert found["capacity_factor"] == pytest.approx(42 / (8 * 48))
+    assert found["self_supply_rate"] == 0.5
+    assert found["co2_avoided_kg"] == pytest.approx(16.8)
+    assert (found["irradiation_source"], found["n_days_sensor"]) == ("sensor", 2)
+
+
+def test_a_month_with_a_day_of_unknown_light_has_a_window_alone() -> None:
+    whole = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    gaps = kpi.summarize_day(GOOD, sensor({9: 1000.0}), plant())
+    found = months(whole, gaps)
+    assert found["performance_ratio"] == pytest.approx(4.5 / 9)
+    assert found["reference_yield_reason"] == "days_without_irradiation"
+    assert found["performance_ratio_period_reason"] == "days_without_irradiation"
+
+
+def test_a_month_with_one_cloudless_sky_is_a_bound() -> None:
+    sensed = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    found = months(sensed, kpi.summarize_day(GOOD, NO_SENSOR, plant()))
+    assert found["irradiation_source"] == "clear_sky"
+    assert (found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1)

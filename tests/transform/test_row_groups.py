@@ -1,0 +1,54 @@
+"""Streams of frames cut at whole groups: the same rows, in the same order, and no group in two frames."""
+
+from collections.abc import Iterator
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.transform.row_groups import whole_groups
+from tests.transform.answers import examples
+
+keys_and_cuts = st.tuples(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, "x", "y"])), max_size=30),
+    st.lists(st.integers(0, 30), max_size=8),
+)
+
+
+def frame_of(keys: list[tuple[str, str | None]]) -> pl.DataFrame:
+    ordered = sorted(keys, key=lambda key: (key[0], key[1] or ""))
+    return pl.DataFrame(
+        ordered, schema={"plant": pl.String, "device": pl.String}, orient="row"
+    ).with_row_index("n")
+
+
+@examples(200)
+@given(keys_and_cuts)
+def test_groups_stay_whole_and_rows_stay_in_order(
+    drawn: tuple[list[tuple[str, str | None]], list[int]],
+) -> None:
+    whole, cuts = frame_of(drawn[0]), sorted(drawn[1])
+    pieces = [whole[low:high] for low, high in zip([0, *cuts], [*cuts, whole.height], strict=True)]
+    out = list(whole_groups(pieces, ["plant", "device"]))
+    assert pl.concat([whole.clear(), *out]).equals(whole)
+    groups = [set(frame.select("plant", "device").rows()) for frame in out]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert all(frame.height for frame in out)
+
+
+def test_no_more_than_two_frames_are_held_while_groups_end() -> None:
+    drawn: list[str] = []
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for plant in "abcd":
+            drawn.append(plant)
+            yield pl.DataFrame({"plant": [plant] * 3})
+
+    out = whole_groups(frames(), ["plant"])
+    assert next(out)["plant"].to_list() == ["a"] * 3
+    assert drawn == ["a", "b"]
+
+
+def test_a_group_longer_than_several_frames_is_one() -> None:
+    pieces = [pl.DataFrame({"plant": [plant] * 2}) for plant in "aaab"]
+    assert [frame.height for frame in whole_groups(pieces, ["plant"])] == [6, 2]
