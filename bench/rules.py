@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -20,7 +20,7 @@ from pipeline.common.settings import load_settings
 from pipeline.run.context import Runtime
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE
-from pipeline.tables import interval_tables as steps_days
+from pipeline.tables import energy_tables, interval_tables
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.transform import power_limits
@@ -141,9 +141,12 @@ def _make(runtime: Runtime) -> None:
 
 def _recording(recorded: bool) -> AbstractContextManager[object]:
     """With the record of changes, or with a step in its place that notes nothing."""
-    real = energy_tables.note_figures if recorded else lambda *_: None
-    rows = steps_days.note_rows if recorded else lambda *_: None
-    return mock.patch.multiple(steps_days, note_figures=real, note_rows=rows)
+    if recorded:
+        return nullcontext()
+    silent = ExitStack()
+    silent.enter_context(mock.patch.object(energy_tables, "note_figures", return_value=None))
+    silent.enter_context(mock.patch.object(interval_tables, "note_rows", return_value=None))
+    return silent
 
 
 def _runtime(home: Path, raw: pl.DataFrame) -> Runtime:
