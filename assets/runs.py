@@ -20,8 +20,8 @@ from assets.tables import chosen, day_assets, list_assets, made_day_assets, mone
 from pipeline.common.day_availability import days_of, spans
 from pipeline.common.errors import SunledgerError
 from pipeline.run.context import Runtime
+from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import stored_answers, unmade_days
-from pipeline.unfinished_days import record_days, take_over_days
 
 ONE_DAY = dt.timedelta(days=1)
 # What a shell expects of a program that ended by Ctrl-C.

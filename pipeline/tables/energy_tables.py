@@ -13,7 +13,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import with_bounds
 from pipeline.run.sets import BALANCE, PV, SetSource, chosen
 from pipeline.run.step import Report, report_of, settled
-from pipeline.steps.day_checks import check_inverters, check_plants
+from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import not_there
 from pipeline.tables.incomplete_days import having_balance
 from pipeline.tables.interval_tables import _by_inverters_alone

@@ -10,7 +10,7 @@ from pipeline.common.day_availability import DELAY
 from pipeline.common.local_time import ONE_DAY
 from pipeline.run.context import Runtime
 from pipeline.run.plants import in_operation, known_places, listed
-from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, not_chosen
+from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, chosen, not_chosen
 from pipeline.run.step import REQUEST_FAILED
 from pipeline.transform.intervals import Account, SetTransform
 from schemas import (
@@ -79,8 +79,10 @@ def stored_days(runtime: Runtime) -> list[dt.date]:
 
 
 def stored_answers(runtime: Runtime) -> set[dt.date]:
-    """The days that the lake holds answers for EnergyBalance of."""
-    return _days_of(runtime, RawEnergyBalance)
+    """The days that the lake holds answers of: for EnergyBalance, or where that is not asked for, of any chosen set."""
+    sets = chosen(runtime.settings)
+    decisive = [BALANCE] if BALANCE in sets else sets
+    return set().union(*(_days_of(runtime, source.raw) for source in decisive))
 
 
 def unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.date]:

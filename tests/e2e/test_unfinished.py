@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.unfinished_days import record_days, take_over_days
+from pipeline.run.unfinished_days import record_days, take_over_days
 from sandbox.launch import SandboxAddress, running
 from schemas import (
     ApiRequests,
