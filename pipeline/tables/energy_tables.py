@@ -16,7 +16,6 @@ from pipeline.run.step import Report, report_of, settled
 from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import not_there
 from pipeline.tables.incomplete_days import having_balance
-from pipeline.tables.interval_tables import _by_inverters_alone
 from pipeline.tables.month_close import adjust, closed_months
 from pipeline.tables.restatement_tables import drop_unmade, note_figures
 from pipeline.transform.coverage import BOUNDS, BY_DAY
@@ -198,6 +197,21 @@ def _asked(
         .select(*keys, *BOUNDS, "final", "expects", "replaced")
         .sort(keys)
     )
+
+
+def _by_inverters_alone(runtime: Runtime, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
+    """The plants whose inverters were asked for the day and that have no EnergyBalance to be asked for.
+
+    They are missing, and not absent: what their inverters deliver stands beside them.
+    """
+    if source is not BALANCE:
+        return []
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null())
+    having = sets.filter(pl.col("set_type") == source.set.name).select("plant_id").unique().collect()
+    return [
+        batch.join(having, on="plant_id", how="anti").with_columns(device_id=pl.lit(""))
+        for batch in runtime.lake.batches(RawPv, {"local_date": day}, columns=list(_ASKED))
+    ]
 
 
 def _ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:

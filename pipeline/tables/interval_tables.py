@@ -11,18 +11,15 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
 from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
-from pipeline.tables.energy_tables import _ASKED
 from pipeline.tables.restatement_tables import drop_unmade, facts, note_rows
 from pipeline.transform.generic_intervals import OtherTransform
 from pipeline.transform.intervals import Account, SetTransform
 from pipeline.transform.sun.fleet_verdict import SolarTime, solar_time
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
-    MeasurementSets,
     OtherIntervals,
     Plants,
     RawOtherSets,
-    RawPv,
     RowChanges,
     polars_schema,
     storage,
@@ -132,18 +129,3 @@ def judge_times(runtime: Runtime) -> SolarTime:
     )
     plants = runtime.lake.scan(Plants).collect()
     return solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)
-
-
-def _by_inverters_alone(runtime: Runtime, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
-    """The plants whose inverters were asked for the day and that have no EnergyBalance to be asked for.
-
-    They are missing, and not absent: what their inverters deliver stands beside them.
-    """
-    if source is not BALANCE:
-        return []
-    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null())
-    having = sets.filter(pl.col("set_type") == source.set.name).select("plant_id").unique().collect()
-    return [
-        batch.join(having, on="plant_id", how="anti").with_columns(device_id=pl.lit(""))
-        for batch in runtime.lake.batches(RawPv, {"local_date": day}, columns=list(_ASKED))
-    ]
