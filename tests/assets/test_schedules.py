@@ -95,8 +95,9 @@ def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(m
     with machine.runtime({}) as runtime:
         runtime.lake.replace(KpiDaily, {"local_date": dt.date(2021, 10, 20)}, [], empty=True)
     before = len(machine.sma.asked)
+    machine.turn_to(MIDNIGHT + 27 * HOUR)
     machine.tick("closing")
-    assert machine.runs[-1][3] == "2021-10-20"
+    assert machine.runs[-1][2:] == ("2021-10-20", "2021-10-20")
     with machine.runtime({}) as runtime:
         assert [part["local_date"] for part in runtime.lake.parts(KpiDaily)][-1] == "2021-10-20"
     assert len(machine.sma.asked) == before

@@ -1,7 +1,7 @@
 """Closing, opening and reconciling a month as a user types it, on a small lake: exit codes, words, published rows."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +56,8 @@ class Publishing:
     """Publishes as a run of Dagster's would, at a tenth of its cost."""
 
     runtime: Runtime
+    completed: Sequence[dt.date] = ()
+    not_completed: str = ""
 
     def publish(self) -> None:
         publish(self.runtime.lake, self.runtime.settings.warehouse, now=NOW, version="test")
