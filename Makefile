@@ -59,6 +59,7 @@ lint: $(TOOLS)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 docs: setup
 	@$(BIN)/python -m warehouse.dictionary

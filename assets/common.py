@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
+from pipeline.common.text import harmless
 from pipeline.run.context import Runtime
 from pipeline.run.step import Report
 from schemas import TABLES, Table, columns, comment, storage
@@ -21,6 +22,9 @@ DAYS_PER_RUN = 31
 # So many failing days, or groups of them, one after another are no accident: the rest of the range would fail too.
 MOST_FAILING_IN_A_ROW = 3
 
+# Of assets that read what others may have made in the same run, without depending on them: when nothing else is left to
+# do, these are done. One process does a run, one asset after another.
+LAST = {"dagster/priority": "-1"}
 # Assets with this tag are made by the schedule of that name too, when a month or year is closed.
 EVERY = "sunledger/every"
 
@@ -218,14 +222,19 @@ def whole(
     pool: str | None = None,
     group: str | None = None,
     every: str | None = None,
+    last: bool = False,
 ) -> dg.AssetsDefinition:
-    """An asset that is made whole, without days. `every` (month, year) has the schedule of that name make it too."""
+    """An asset that is made whole, without days. `every` (month, year) has the schedule of that name make it too.
+
+    `last` does it after all of its run that does not depend on it.
+    """
 
     asset: Decorator = dg.asset(
         **options(model, deps=deps, kinds=kinds, group=group),
         deps=deps,
         pool=pool,
         tags={EVERY: every} if every else {},
+        op_tags=LAST if last else None,
     )
 
     def table(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
@@ -250,7 +259,7 @@ def told() -> Iterator[None]:
     except SunledgerError as error:
         days = {"failed_days": error.days} if isinstance(error, DaysFailedError) else {}
         raise dg.Failure(
-            description=str(error),
+            description=harmless(str(error)),
             metadata={"exit_code": error.exit_code, **days},
             allow_retries=is_transient(error),
         ) from error

@@ -1,6 +1,8 @@
 """Dagster's own home: a folder of ours, with a configuration that sends nothing anywhere, and limits of its pools."""
 
 import os
+import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,11 @@ retention:
 API_POOL, PUBLISH_POOL = "sma_api", "publish"
 POOL_LIMITS = {API_POOL: 3, PUBLISH_POOL: 1}
 
+# What Dagster loads, and the folder of our packages, which that file names.
+WORKSPACE = Path(str(files("assets").joinpath("workspace.yaml")))
+PACKAGES = WORKSPACE.resolve().parents[1]
+_PYTHON = (sys.executable, "-P", "-m")
+
 
 def dagster_home(settings: Settings) -> Path:
     """The folder, made and configured at first use; a configuration that is there already is left alone."""
@@ -101,6 +108,10 @@ def environment(settings: Settings) -> dict[str, str]:
         **_own_environment(settings),
         "SUNLEDGER_HOME": str(settings.home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
+        # Python and Dagster look for modules in the current folder first, in these processes and in those that they
+        # start. A package there that is called like one of ours must not take its place.
+        "PYTHONSAFEPATH": "1",
+        "SUNLEDGER_PACKAGES": str(PACKAGES),
     }
 
 
@@ -109,10 +120,11 @@ def _own_environment(settings: Settings) -> dict[str, str]:
     return {"DAGSTER_HOME": str(dagster_home(settings)), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
 
-def dagster_command(part: str, host: str, port: int) -> list[str]:
-    """The module and arguments that start a part of Dagster: web, daemon, or all for both."""
-    code = ["-m", "assets.definitions"]
-    if part == "daemon":
-        return ["dagster._daemon", "run", *code]
-    address = ["-h", host, "-p", str(port)]
-    return ["dagster_webserver", *code, *address] if part == "web" else ["dagster", "dev", *code, *address]
+def webserver_command(host: str, port: int) -> list[str]:
+    """The program and arguments of the page."""
+    return [*_PYTHON, "dagster_webserver", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+
+
+def daemon_command() -> list[str]:
+    """The program and arguments of the daemon, which starts what schedules, sensors and backfills ask for."""
+    return [*_PYTHON, "dagster._daemon", "run", "-w", str(WORKSPACE)]

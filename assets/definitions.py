@@ -5,7 +5,7 @@ first calls SMA, so the graph can be looked at without any.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from assets.tables import (
     money_assets,
     month_assets,
     vendor_assets,
+    without_optional_inputs,
 )
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.settings import Settings, load_settings
@@ -70,7 +71,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
         description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
     )
     return dg.Definitions(
-        assets=with_links(assets, settings.docs_url),
+        assets=with_links(without_optional_inputs(assets, settings), settings.docs_url),
         asset_checks=[*list_checks(), *day_checks(days), *vendor_checks(), *publish_checks()],
         jobs=[
             dg.define_asset_job(
@@ -149,13 +150,24 @@ def _runtime_per_run(settings: Settings) -> Any:
     def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
-        with Runtime(settings, **limits(tags)) as opened:
+        with Runtime(settings, tell=_log_of(context), **limits(tags)) as opened:
             yield opened
 
     return runtime
 
 
+def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
+    """Who is told of waits: the run's own log."""
+    log = context.log
+
+    def tell(text: str) -> None:
+        if log is not None:
+            log.info(text)
+
+    return tell
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dagster dev -w workspace.yaml` loads."""
+    """What Dagster loads, by workspace.yaml here and in assets."""
     return build_definitions(load_settings())

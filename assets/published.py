@@ -6,7 +6,7 @@ from importlib.metadata import version
 import dagster as dg
 from pydantic import Field
 
-from assets.common import EVERY, OWNERS, told
+from assets.common import EVERY, LAST, OWNERS, told
 from assets.dagster_home import PUBLISH_POOL
 from pipeline.run.context import Runtime
 from schemas import (
@@ -33,6 +33,7 @@ BY_THE_WAY = (Quarantine, CoverageDaily, ApiRequests, Restatements, RowChanges, 
     owners=OWNERS,
     deps=[storage(m).table for m in TABLES if storage(m).published != "no" and m not in BY_THE_WAY],
     pool=PUBLISH_POOL,
+    op_tags=LAST,
 )
 def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     """Build the file beside the old one and swap it in."""
@@ -47,6 +48,7 @@ def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
             "path": dg.MetadataValue.path(str(published.path)),
             "bytes": published.bytes,
             "seconds": published.seconds,
+            "had_log": published.had_log,
             "tables": dg.MetadataValue.json(dict(published.tables)),
         }
     )

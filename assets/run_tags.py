@@ -1,6 +1,7 @@
 """Tags of runs: which days a run is for, and which plants and answers it asks for."""
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 # Dagster's own: the days of a run.
@@ -11,6 +12,9 @@ PARENT: Final = "dagster/parent_run_id"
 # Comma-separated backends, or ids of plants, to ask for; without the tag all.
 BACKENDS: Final = "sunledger/backends"
 PLANTS: Final = "sunledger/plants"
+# What a command of the command line was started for: its measurement sets, and its days as FIRST...LAST.
+SETS: Final = "sunledger/sets"
+DAYS: Final = "sunledger/days"
 # `all`: ask also for what is stored and final. Without it a run asks for what is missing.
 ASK: Final = "sunledger/ask"
 ALL: Final = "all"
@@ -25,6 +29,19 @@ def limits(tags: Mapping[str, str]) -> dict[str, Any]:
         "only_backends": _words(tags.get(BACKENDS, "")),
         # A run that tries another one again carries its tags, and asks for what that one missed.
         "again": tags.get(ASK) == ALL and PARENT not in tags,
+    }
+
+
+def command_tags(
+    *, plants: Iterable[str], sets: str, again: bool, days: tuple[dt.date, dt.date] | None
+) -> dict[str, str]:
+    """The tags of a command's runs: what they were started for. What was not limited has no tag."""
+    named = ",".join(sorted(plants))
+    return {
+        **({PLANTS: named} if named else {}),
+        **({SETS: sets} if days else {}),
+        **({DAYS: f"{days[0]}...{days[1]}"} if days else {}),
+        **({ASK: ALL} if again else {}),
     }
 
 

@@ -14,11 +14,12 @@ from assets.common import DAYS_PER_RUN, MODELS, failed_days
 from assets.dagster_home import limit_pools, open_dagster
 from assets.definitions import day_partitions
 from assets.published import warehouse
-from assets.run_tags import RANGE_END, RANGE_START
+from assets.run_tags import RANGE_END, RANGE_START, command_tags
 from assets.sensors import DECISIVE
 from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
 from pipeline.common.day_availability import days_of, spans
 from pipeline.common.errors import SunledgerError
+from pipeline.common.text import plural
 from pipeline.run.context import Runtime
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import stored_answers, unmade_days
@@ -42,15 +43,19 @@ class RunFailedError(SunledgerError):
 
 @dataclass(slots=True)
 class Runs:
-    """Runs that share one runtime and one record of runs."""
+    """Runs that share one runtime and one record of runs.
+
+    Their job is called after the `command` that they belong to, and they carry its `tags`: so they are found on the
+    page.
+    """
 
     runtime: Runtime
     instance: dg.DagsterInstance
+    command: str = "sunledger"
+    tags: dict[str, str] = field(default_factory=dict)
     materialized: int = field(default=0)
-    # The days that were made by these runs, those of them that an earlier run had left unfinished, and why that failed.
+    # The days that these runs have made.
     made: set[dt.date] = field(default_factory=set)
-    completed: list[dt.date] = field(default_factory=list)
-    not_completed: str = ""
 
     def lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
@@ -87,31 +92,46 @@ class Runs:
         partitions = day_partitions(settings)
         self._remake(chosen(made_day_assets(partitions), settings), days)
 
-    def publish(self) -> None:
-        """Count PU and invoices anew, and publish the warehouse; before, complete days that an earlier run left.
+    def publish(self) -> list[str]:
+        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
 
-        Raises RunFailedError. Days that can't be completed are left to the next run, and `not_completed` says why.
+        Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
         """
-        try:
-            self._complete()
-        except RunFailedError as failure:
-            self.not_completed = str(failure)
-        self._run([*money_assets(), warehouse, *publish_checks()], {})
+        said = self._complete()
+        result = self._run([*money_assets(), warehouse, *publish_checks()], {})
+        (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
+        if done.metadata["had_log"].value:
+            said.append(
+                "A program had opened the file that was published before for writing. Its log was removed, and what "
+                "it changed is gone: let every program open the file read-only."
+            )
+        return said
 
-    def _complete(self) -> None:
-        """Make the days that dead runs left, and that lack tables, from the stored answers; asks SMA nothing."""
-        lake, partitions = self.runtime.lake, day_partitions(self.runtime.settings)
-        with take_over_days(self._unfinished) as left:
-            days = (left & set(stored_answers(self.runtime))) | unmade_days(self.runtime)
-            days -= self.made
-            # Also tables that this run's settings leave alone, where another run has made them before.
-            chosen_now = chosen(made_day_assets(partitions), self.runtime.settings)
-            kept = [
-                a for a in made_day_assets(partitions) if lake.snapshot(MODELS[a.key.path[0]]).version >= 0
-            ]
-            assets = {asset.key: asset for asset in (*kept, *chosen_now)}
-            self._remake(list(assets.values()), days)
-            self.completed = sorted(days)
+    def _complete(self) -> list[str]:
+        """Make the days that dead runs left, or that lack tables, from the stored answers; what there is to say.
+
+        Raises RunFailedError where it is interrupted.
+        """
+        lake, settings = self.runtime.lake, self.runtime.settings
+        possible = made_day_assets(day_partitions(settings))
+        # Also tables that this run's settings leave alone, where another run has made them before.
+        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
+        assets = {asset.key: asset for asset in (*kept, *chosen(possible, settings))}
+        try:
+            with take_over_days(self._unfinished) as left:
+                days = (left & stored_answers(self.runtime) | unmade_days(self.runtime)) - self.made
+                self._remake(list(assets.values()), days)
+        except RunFailedError as failure:
+            if failure.exit_code == INTERRUPTED:
+                raise
+            return [f"Days that an earlier run had left unfinished can't be completed yet: {failure}"]
+        if not days:
+            return []
+        first, last = min(days), max(days)
+        named = f"{first}" if first == last else f"{plural(len(days), 'day')} from {first} to {last}"
+        return [
+            f"An earlier run had left {named} unfinished: completed from the stored answers, without a request."
+        ]
 
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
         checks = day_checks(day_partitions(self.runtime.settings))
@@ -134,27 +154,34 @@ class Runs:
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
-    ) -> None:
-        result = dg.materialize(
-            assets,
+    ) -> dg.ExecuteInProcessResult:
+        job = dg.Definitions(
+            assets=assets, jobs=[dg.define_asset_job(self.command)], resources={"runtime": self.runtime}
+        ).resolve_job_def(self.command)
+        result = job.execute_in_process(
             instance=self.instance,
-            resources={"runtime": self.runtime},
-            tags=tags,
+            tags=self.tags | tags,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
             raise _failure(result)
+        return result
 
 
 @contextmanager
-def recorded(runtime: Runtime) -> Iterator[Runs]:
-    """Runs that are recorded in the home's Dagster, where the UI shows them."""
+def recorded(
+    runtime: Runtime, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
+) -> Iterator[Runs]:
+    """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days."""
+    tags = command_tags(
+        plants=runtime.only_plants, sets=runtime.settings.sets, again=runtime.again, days=days
+    )
     try:
         with open_dagster(runtime.settings) as instance:
             limit_pools(instance)
-            yield Runs(runtime, instance)
+            yield Runs(runtime, instance, command, tags)
     except SQLAlchemyError as fault:
         raise SunledgerError(
             f"Dagster's records in {runtime.settings.home / 'dagster'} can't be read or written "

@@ -137,6 +137,27 @@ def chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg
     return [asset for asset in assets if asset.key.path[0] not in idle]
 
 
+def without_optional_inputs(
+    assets: Iterable[dg.AssetsDefinition], settings: Settings
+) -> list[dg.AssetsDefinition]:
+    """The assets, of which none that every run of days makes depends on one that by the settings no such run makes.
+
+    Those that are not made are read where they are there. Dagster knows no such input: it would warn before each
+    backfill that it "may fail" and its days "cannot be materialized", because sets that are not asked for, or SMA's own
+    energies before the first month is closed, are not there.
+    """
+    optional = not_chosen(settings) | {asset.key.path[0] for asset in vendor_assets()}
+
+    def cut(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if spec.key.path[0] in optional:
+            return spec
+        return spec.replace_attributes(
+            deps=[dep for dep in spec.deps if dep.asset_key.path[0] not in optional]
+        )
+
+    return list(dg.map_asset_specs(cut, assets))
+
+
 def _fetch(source: SetSource, runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
     return fetch_set(runtime, source, days)
 
@@ -222,7 +243,7 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
 def money_assets() -> list[dg.AssetsDefinition]:
     """PU and invoices, from the record of requests: after everything that asks."""
     asking = [storage(model).table for model in RAW if model is not RawPlants]
-    make = functools.partial(whole, kinds=FROM_LAKE)
+    make = functools.partial(whole, kinds=FROM_LAKE, last=True)
     return [
         make(BillingUnits, write_billing_units, deps=["plants", *asking], every="month"),
         make(Invoices, write_invoices, deps=["billing_units"], every="year"),

@@ -31,6 +31,8 @@ def running(*options: str) -> Iterator[SandboxAddress]:
     """
     command = [
         sys.executable,
+        # Without it Python would look into the current folder first, which may have a package called sandbox.
+        "-P",
         "-m",
         "sandbox",
         "serve",

@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,30 +16,22 @@ import typer
 
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
-from pipeline.cli.console import Bars, complain, out, say
+from pipeline.cli.console import Bars, complain, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
+from pipeline.cli.ui import ui
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import plural
 from pipeline.tables.incomplete_days import asked_otherwise, stored_days
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
-    from assets.runs import Runs
     from pipeline.run.context import Runtime
 
 FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
 MISSING_SHOWN = 20
-
-
-class UiPart(StrEnum):
-    """What of Dagster is started."""
-
-    ALL = "all"
-    WEB = "web"
-    DAEMON = "daemon"
 
 
 app = typer.Typer(
@@ -55,6 +48,7 @@ app.command()(pack)
 app.command()(close)
 app.command("open")(reopen)
 app.command()(report)
+app.command()(ui)
 
 
 class Format(StrEnum):
@@ -110,28 +104,32 @@ def backfill(
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load: a mistake is told before.
         from assets.runs import recorded  # noqa: PLC0415
+        from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
         from pipeline.cli.plan import refuse  # noqa: PLC0415
+        from pipeline.common.day_availability import days_of  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
 
         refuse(runtime, begin, end, max_requests, max_eur)
         with Bars() as bars:
             runtime.progress = bars
-            with recorded(runtime) as runs:
+            with recorded(runtime, command="backfill", days=(begin, end)) as runs:
                 runs.lists()
                 check_sets(runtime)
                 try:
                     runs.days(begin, end)
                 finally:
                     # Also after a failure: what was finished before it is whole.
-                    runs.publish()
+                    say_all(runs.publish())
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
             f"{plural(days, 'day')} done with {plural(sent, 'request')}; published {runtime.settings.warehouse}."
         )
-        _tell_completed(runs)
+        whole = show_completeness(runtime, days_of(begin, end))
         _tell_unknown(runtime)
         _tell_missing(runtime)
+        if not whole:
+            raise typer.Exit(IN_PART)
 
 
 @app.command()
@@ -143,7 +141,7 @@ def refresh() -> None:
         runtime.settings.require_credentials()
         with Bars() as bars:
             runtime.progress = bars
-            with recorded(runtime) as runs:
+            with recorded(runtime, command="refresh") as runs:
                 runs.lists()
         say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
         _tell_missing(runtime)
@@ -214,6 +212,7 @@ def rebuild(
     """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
 
     from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         stored = stored_days(runtime)
@@ -232,40 +231,44 @@ def rebuild(
                 f"{plural(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
                 f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
             )
-        with recorded(runtime) as runs:
+        with recorded(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
-            runs.publish()
+            say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
-        _tell_completed(runs)
+        whole = show_completeness(runtime, days)
         _tell_missing(runtime)
+        if not whole:
+            raise typer.Exit(IN_PART)
 
 
 @app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
     from assets.runs import recorded  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
-    with _runtime(None) as runtime, recorded(runtime) as runs:
-        runs.publish()
+    with _runtime(None) as runtime, recorded(runtime, command="publish") as runs:
+        say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
-        _tell_completed(runs)
+        if not stored_days(runtime):
+            say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
         _tell_missing(runtime)
 
 
 @app.command()
 def verify() -> None:
-    """Read every stored part again: its checksums, its model, its order, its number of rows."""
-    from warehouse.verify import verify_lake  # noqa: PLC0415
+    """Read every stored part and the published file again: checksums, models, order, numbers of rows."""
+    from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         parts = faults = 0
-        for found in verify_lake(runtime.lake):
+        for found in chain(verify_lake(runtime.lake), verify_published(runtime.settings.warehouse)):
             parts += 1
             if found.fault:
                 faults += 1
-                out.print(f"{found.place}: {found.fault}", markup=False, soft_wrap=True)
+                list_item(f"{found.place}: {found.fault}")
     say(f"{plural(parts, 'part')} read, {faults} with a fault.")
     if faults:
         raise typer.Exit(FAILED)
@@ -284,43 +287,31 @@ def sql(
         Path | None,
         typer.Option("--output", "-o", help="Write all rows to this .csv, .parquet or .xlsx file."),
     ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", help="A file of yours that the query may read; repeat it for more. No other is."
+        ),
+    ] = None,
 ) -> None:
-    """Query the published warehouse, read-only."""
+    """Query the published warehouse: it is read, and nothing else is read or written."""
     from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
+    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
 
+    granted = readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
-        if output is None and query is None and sys.stdin.isatty():
-            interactive(connection, form or Format.TABLE)
-            return
-        text = sys.stdin.read() if query is None else query
         if output is not None:
-            save(connection, text, output, form)
+            save(connection, sys.stdin.read() if query is None else query, output, form, granted)
+            return
+        restrict(connection, granted)
+        if not has_days(connection):
+            say(f"The warehouse has no day yet: {FIRST_DAYS}")
+        if query is None and sys.stdin.isatty():
+            interactive(connection, form or Format.TABLE)
         else:
-            show(connection, text, form or Format.TABLE)
-
-
-@app.command()
-def ui(
-    host: Annotated[
-        str, typer.Option(help="Address to bind; anything but loopback has no login.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
-    part: Annotated[
-        UiPart, typer.Option(help="Which part to start: as services, the page and the daemon are two.")
-    ] = UiPart.ALL,
-) -> None:
-    """Open the control room: Dagster on this machine."""
-    from assets.dagster_home import dagster_command, environment, prepare  # noqa: PLC0415
-    from pipeline.common.settings import load_settings  # noqa: PLC0415
-
-    settings = load_settings()
-    prepare(settings)
-    if part is not UiPart.DAEMON:
-        say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
-    command = [sys.executable, "-m", *dagster_command(part.value, host, port)]
-    os.execve(sys.executable, command, {**os.environ, **environment(settings)})  # noqa: S606 - becomes Dagster
+            show(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)
 
 
 @app.command()
@@ -348,8 +339,8 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger ba
     with _runtime(None) as runtime:
         files = put_back(runtime.settings, file)
         # Views of the published file name files of the lake by their place.
-        with recorded(runtime) as runs:
-            runs.publish()
+        with recorded(runtime, command="restore") as runs:
+            say_all(runs.publish())
         say(
             f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
         )
@@ -444,7 +435,7 @@ def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: 
     if plants and not wanted:
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
-    return Runtime(settings, only_plants=wanted, again=again)
+    return Runtime(settings, only_plants=wanted, again=again, tell=say)
 
 
 def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
@@ -453,26 +444,17 @@ def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
     check_days(first, last, runtime.settings.first_day, runtime.now())
 
 
-def _tell_completed(runs: "Runs") -> None:
-    """What the run did beside what it was asked for: days that an earlier run had begun."""
-    if runs.completed:
-        first, last = runs.completed[0], runs.completed[-1]
-        days = f"{first}" if first == last else f"{plural(len(runs.completed), 'day')} from {first} to {last}"
-        say(
-            f"An earlier run had left {days} unfinished: completed from the stored answers, without a request."
-        )
-    if runs.not_completed:
-        complain(
-            f"Days that an earlier run had left unfinished could not be completed, and the next run tries again: "
-            f"{runs.not_completed}"
-        )
-
-
 def _tell_unknown(runtime: "Runtime") -> None:
     """Once a run: what SMA sends beyond what the tables have."""
     for table, names in sorted(runtime.unknown_fields.items()):
         shown = ", ".join(sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
+    if runtime.odd_facts:
+        say(
+            f"Notice: {plural(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a number "
+            "counts as not given, a name is kept without what is broken in it. The table quarantine names each (source "
+            "plants and devices)."
+        )
 
 
 def _tell_missing(runtime: "Runtime") -> None:
@@ -482,7 +464,7 @@ def _tell_missing(runtime: "Runtime") -> None:
     out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
-        out.print(f"  {item.day} {item.table}{plant}: {item.reason}", markup=False, soft_wrap=True)
+        list_item(f"  {item.day} {item.table}{plant}: {item.reason}")
     if n_missing > MISSING_SHOWN:
         out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
     raise typer.Exit(IN_PART)

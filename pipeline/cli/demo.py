@@ -47,7 +47,7 @@ def run(folder: Path, bars: Bars) -> None:
             warehouse=home / "sunledger.duckdb",
             **{name.lower(): value for name, value in box.settings().items()},
         )
-        with Runtime(settings, progress=bars) as runtime, recorded(runtime) as runs:
+        with Runtime(settings, progress=bars) as runtime, recorded(runtime, command="demo") as runs:
             _fill(runtime, runs)
             requests = runtime.session.requests_sent
     seconds = time.monotonic() - begun

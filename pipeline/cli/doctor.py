@@ -2,11 +2,12 @@
 
 from rich.text import Text
 
-from pipeline.cli.console import out
+from pipeline.cli.console import out, say
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine
 from pipeline.ops.doctor.result import Finding, Level, fail, ok
+from pipeline.sma.clock import Clock, WaitAnnouncer
 
 _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red", Level.SKIP: "dim"}
 _WIDEST = 11
@@ -22,7 +23,7 @@ def run(plants_asked: int) -> bool:
     where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
     _print(ok("settings", where))
     well = True
-    for finding in examine(settings, plants_asked=plants_asked):
+    for finding in examine(settings, clock=Clock(announce=WaitAnnouncer(say)), plants_asked=plants_asked):
         _print(finding)
         well &= finding.level is not Level.FAIL
     return well

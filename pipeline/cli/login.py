@@ -9,6 +9,7 @@ from pipeline.cli.console import out, say
 from pipeline.common.settings import load_settings
 from pipeline.sma.auth.code_login import LoginOptions, log_in, log_out
 from pipeline.sma.auth.login_store import LoginStore
+from pipeline.sma.clock import Clock, WaitAnnouncer
 from pipeline.sma.consents.access_problems import lasting
 
 
@@ -23,11 +24,16 @@ def enter(options: LoginOptions, *, browser: bool) -> None:
         out.print(Text(address), soft_wrap=True)
         say(f"Waiting for the answer, up to {options.wait_s / 60:.0f} minutes; Ctrl-C gives up.")
 
-    login = asyncio.run(log_in(settings, options, show))
+    login = asyncio.run(log_in(settings, options, show, _clock()))
     say(f"Logged in. {lasting(login)} It is stored in {LoginStore.of(settings).path}.")
 
 
 def leave(*, local_only: bool) -> None:
     """Log out, and say whether there was a login."""
-    was_in = asyncio.run(log_out(load_settings(), local_only=local_only))
+    was_in = asyncio.run(log_out(load_settings(), local_only=local_only, clock=_clock()))
     say("Logged out." if was_in else "Nobody was logged in.")
+
+
+def _clock() -> Clock:
+    """A clock whose waits are told."""
+    return Clock(announce=WaitAnnouncer(say))

@@ -30,7 +30,7 @@ def close(
     """Close a month: its figures stay, and what its days become later is booked as an adjustment."""
 
     from assets.runs import recorded  # noqa: PLC0415
-    from pipeline.cli.console import say  # noqa: PLC0415
+    from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
@@ -45,8 +45,8 @@ def close(
         write_reconciliation(runtime, first)
         doubts = find_doubts(runtime, first)
         plants = close_month(runtime, first, anyway=anyway)
-        with recorded(runtime) as runs:
-            runs.publish()
+        with recorded(runtime, command="close") as runs:
+            say_all(runs.publish())
         for doubt in doubts:
             say(doubt.text)
         say(f"{month} is closed with {plural(plants, 'plant')}. Later changes go into the table adjustments.")
@@ -56,7 +56,7 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
     """Open a closed month: its figures follow its days again, and its adjustments end."""
 
     from assets.runs import recorded  # noqa: PLC0415
-    from pipeline.cli.console import say  # noqa: PLC0415
+    from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
@@ -64,8 +64,8 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
     with Runtime(load_settings()) as runtime:
         open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
-        with recorded(runtime) as runs:
-            runs.publish()
+        with recorded(runtime, command="open") as runs:
+            say_all(runs.publish())
         say(f"{month} is open: its figures are those of its days again.")
 
 

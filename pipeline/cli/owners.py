@@ -111,6 +111,8 @@ def _sleep(runtime: Runtime, owners: Collection[Owner], until: dt.datetime | Non
     next_s = max(next_s, LONGEST_SLEEP_S if retry else 0.0)
     if until is not None and now + dt.timedelta(seconds=next_s) > until:
         return False
+    if next_s > 0:
+        say(f"SMA may be asked again at {now + dt.timedelta(seconds=next_s):%H:%M:%S} UTC.")
     time.sleep(max(next_s, 0.0))
     return True
 
@@ -162,7 +164,7 @@ def _book() -> Iterator[tuple[Runtime, ConsentBook]]:
             "SMA_FLOW=code has no consents: the user who logs in gives access, see 'sunledger login'. "
             "For a client of the custom flow set SMA_FLOW=custom."
         )
-    with Runtime(settings) as runtime:
+    with Runtime(settings, tell=say) as runtime:
         yield runtime, ConsentBook.of(settings)
 
 

@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 
 from assets.runs import recorded
-from pipeline.cli.console import Bars, say, show_table
+from pipeline.cli.console import Bars, say, say_all, show_table
 from pipeline.common.errors import UsageError
 from pipeline.common.text import plural
 from pipeline.extract.vendor_energies import (
@@ -30,8 +30,8 @@ def run_month(runtime: Runtime, month: dt.date, max_requests: int | None) -> Non
         runtime.progress = bars
         fetch_energy_months(runtime, month)
     write_reconciliation(runtime)
-    with recorded(runtime) as runs:
-        runs.publish()
+    with recorded(runtime, command="reconcile") as runs:
+        say_all(runs.publish())
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
     show(stored.collect(), "local_date")
 
@@ -48,8 +48,8 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None) -> None:
         runtime.progress = bars
         fetch_energy_years(runtime, first)
     write_reconciliation_yearly(runtime)
-    with recorded(runtime) as runs:
-        runs.publish()
+    with recorded(runtime, command="reconcile") as runs:
+        say_all(runs.publish())
     stored = runtime.lake.scan(ReconciliationYearly).filter(
         pl.col("year") == first, pl.col("period") == "month"
     )

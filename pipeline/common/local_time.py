@@ -99,34 +99,51 @@ def parse_label(raw: pl.Expr) -> pl.Expr:
     return raw.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
 
 
-def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tuple[pl.Expr, pl.Expr]:
-    """The UTC instant of each label, and that of its second pass where one row stands for both.
+def newest_first(answer: str = "answer") -> pl.Expr:
+    """Whether the rows of an answer come newest first: for frames with `label` (naive), in the order of the answers.
 
-    For frames with `label` (naive) and the columns of `days_frame`, in the order of the answer. `changes` says whether
-    any zone of the frame changes its clocks on that day. The two expressions are called `interval_end` (null: no such
-    local time) and `second_end` (null: the row stands for one instant).
+    Rows in the order of time fall back once at most, where clocks do. Two rows alone are taken for the usual order.
+    """
+    step = pl.col("label").drop_nulls().diff()
+    falls, rises = (step < pl.duration()).sum().over(answer), (step > pl.duration()).sum().over(answer)
+    return (falls > 1) & (falls > rises)
+
+
+def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """The UTC instant of each label, that of its second pass where one row stands for both, and whether it is a guess.
+
+    For frames with `label` (naive) and the columns of `days_frame`, oldest rows first. `changes` says whether any zone
+    of the frame changes its clocks on that day. The three expressions are called `interval_end` (null: no such local
+    time), `second_end` (null: the row stands for one instant) and `unordered_hour`.
 
     A label of the repeated hour stands for two instants. The rows of one series are in the order of time, so the second
     pass begins where the labels do not grow. Where they always do, the vendor merged both passes into one (or one is
-    missing, which looks the same): its rows end in the first pass, `second_end` says where the other one would. In the
-    skipped hour only the moment of the change has a label, in the old time.
+    missing, which looks the same): its rows end in the first pass, `second_end` says where the other one would. Where
+    labels of that hour fall back more than once, their order tells nothing: each may be of either pass. In the skipped
+    hour only the moment of the change has a label, in the old time.
     """
     label = pl.col("label").dt.replace_time_zone("UTC")
     never = pl.lit(None, UTC_US).alias("second_end")
+    sure = pl.lit(value=False).alias("unordered_hour")
     if basis == "utc":
-        return label.alias("interval_end"), never
+        return label.alias("interval_end"), never, sure
     first, second, change = label - pl.col("before"), label - pl.col("after"), pl.col("change")
     if not changes:
-        return first.alias("interval_end"), never
+        return first.alias("interval_end"), never, sure
     is_first, is_second = first < change, second >= change
     # The first pass of a repeated midnight closes the day before: only the second pass is of this day.
     both = (is_first & is_second & (first > pl.col("day_start"))).fill_null(value=False)
     repeated = pl.when(both).then("label")
     # Within a series: everything made of it is taken over one.
-    jump = (repeated <= repeated.forward_fill().shift(1)).fill_null(value=False)
+    before = repeated.forward_fill().shift(1)
+    jump, fall = (so.fill_null(value=False) for so in (repeated <= before, repeated < before))
+    falls = fall.sum().over(series)
     alone = pl.len().over(series, "label") == 1
     late = (
-        pl.when(alone)
+        # Where labels fall back once, a row that comes twice within a pass is not taken for the other pass.
+        pl.when(falls == 1)
+        .then(fall.cum_sum().over(series) > 0)
+        .when(alone)
         .then(jump.cum_sum().over(series) > 0)
         .otherwise(pl.int_range(pl.len()).over(series, "label") > 0)
     )
@@ -141,7 +158,8 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
         .then(first)
     )
     merged = both & alone & ~jump.any().over(series)
-    return end.alias("interval_end"), pl.when(merged).then(second).alias("second_end")
+    either = (both & (falls > 1)).alias("unordered_hour")
+    return end.alias("interval_end"), pl.when(merged).then(second).alias("second_end"), either
 
 
 def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:

@@ -213,8 +213,8 @@ class Settings(BaseSettings):
     )
     sma_max_answer_bytes: int = _sma(
         "sma_max_answer_bytes",
-        "Largest answer that is taken, in bytes, decompressed. Default: 67108864 (64 MiB); a plant's day has 100 kB.",
-        default=64 * 2**20,
+        "Largest answer that is taken, in bytes, decompressed. Default: 33554432 (32 MiB); a plant's day has 100 kB.",
+        default=32 * 2**20,
         ge=1,
     )
     home: AbsolutePath = Field(default=Path("data"), description="Folder of all state. Default: ./data.")

@@ -10,7 +10,7 @@ import polars as pl
 from pipeline.extract import request_plan
 from pipeline.extract.consents import owners_of
 from pipeline.extract.missing_answers import Wanted, wanted_device_logs, wanted_logs, wanted_set
-from pipeline.extract.raw_rows import Fetched, raw_frame, raw_frames
+from pipeline.extract.raw_rows import LONG_AGO, Fetched, raw_frame, raw_frames
 from pipeline.extract.request_plan import Asked
 from pipeline.extract.split_by_day import Dated, Spreading
 from pipeline.run.context import Missing, Runtime
@@ -173,6 +173,7 @@ def fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Repo
                     failed=len(fetched.failures),
                     kept_because_empty=len(fetched.kept),
                     no_longer_listed=len(fetched.unlisted),
+                    asked_alone=len(fetched.asked_alone),
                 ),
             )
 
@@ -187,7 +188,20 @@ def _dated(runtime: Runtime, wanted: Wanted) -> Iterator[Dated]:
     def single(ask: Asked) -> list[Asked]:
         return request_plan.single(ask, wanted.zones[ask.request.plant_id], basis)
 
-    return Spreading(fetch, single, slack=basis == "utc", refused=runtime.weekless).dated(wanted.asked)
+    def is_over(answer: Answer, day: dt.date) -> bool:
+        return answer.fetched_at >= wanted.days[day].final_after.get(answer.request.plant_id, LONG_AGO)
+
+    def asked_alone(request: Request, day: dt.date) -> None:
+        wanted.days[day].asked_alone.add((request.plant_id, request.device_id))
+
+    return Spreading(
+        fetch,
+        single,
+        slack=basis == "utc",
+        refused=runtime.weekless,
+        is_over=is_over,
+        asked_alone=asked_alone,
+    ).dated(wanted.asked)
 
 
 def _fetch_moves(runtime: Runtime) -> int:
@@ -216,6 +230,14 @@ def _tell_missing(runtime: Runtime, table: str, day: dt.date, fetched: Fetched) 
         runtime.missing += [missing(plant, text) for plant in sorted(fetched.unlisted)]
     text = "SMA answers without rows where rows are stored; the stored ones were kept"
     runtime.missing += [missing(plant, text) for plant, _ in fetched.kept]
+    kept = {
+        *fetched.kept,
+        *((plant, device) for plant, device in fetched.silent if plant in fetched.unlisted),
+    }
+    for plant, device in sorted(fetched.silent - kept):
+        whose = f" of device {device}" if device else ""
+        text = f"SMA has no rows{whose} of this day, asked for alone too, while it has some of other days of the week"
+        runtime.missing.append(missing(plant, text))
 
 
 def _tell_odd_sets(runtime: Runtime, day: dt.date) -> None:

@@ -111,7 +111,9 @@ def published(runtime: Runtime) -> Finding:
             }
             for table in sorted(wanted & found):
                 connection.execute(f'SELECT * FROM "{table}" LIMIT 1').fetchall()  # noqa: S608 - our own names
-    except (SunledgerError, duckdb.Error) as fault:
+    except SunledgerError as fault:
+        return Finding(passed=False, severe=True, text=str(fault))
+    except duckdb.Error as fault:
         reason = str(fault).partition("\n")[0]
         return Finding(
             passed=False, severe=True, text=f"{path} can't be read: {reason} Run 'sunledger publish'."

@@ -7,16 +7,59 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+# A person notices a shorter wait as slowness, and a line about each would hide the rest.
+ANNOUNCED_FROM_S = 5.0
+
+Announce = Callable[[str, float], None]
+
 
 def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def _tell_nobody(_why: str, _seconds: float) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`monotonic` in seconds, `now` in UTC, `sleep` in seconds, `chance` uniform in [0, 1)."""
+    """`monotonic` in seconds, `now` in UTC, `sleep` in seconds, `chance` uniform in [0, 1).
+
+    `announce` gets the reason, as a clause, and the length of each wait before it begins.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], dt.datetime] = _utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
+    announce: Announce = _tell_nobody
+
+    async def wait(self, seconds: float, why: str) -> None:
+        """Sleep, and announce it before."""
+        self.announce(why, seconds)
+        await self.sleep(seconds)
+
+
+class WaitAnnouncer:
+    """Makes a sentence of each wait that is worth one, for `say`.
+
+    Requests that are on their way together wait together: what ends with a wait that was announced is not told again.
+    """
+
+    def __init__(self, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._say = say
+        self._monotonic = monotonic
+        self._until = float("-inf")
+
+    def __call__(self, why: str, seconds: float) -> None:
+        """Announce a wait of `seconds` that begins now."""
+        until = self._monotonic() + seconds
+        if seconds < ANNOUNCED_FROM_S or until < self._until + ANNOUNCED_FROM_S:
+            return
+        self._until = until
+        self._say(f"{why}: waiting for {_length(seconds)}.")
+
+
+def _length(seconds: float) -> str:
+    # From two minutes on nobody counts in seconds.
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004

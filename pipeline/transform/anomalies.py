@@ -21,6 +21,7 @@ CONSUMPTION: Final = "consumption_identity"
 INVERTERS: Final = "inverters_sum"
 NO_GENERATION: Final = "no_generation"
 UNSORTED: Final = "unsorted"
+UNORDERED_HOUR: Final = "unordered_hour"
 
 PV = "pv_generation_w"
 # total = own use + grid, as the API names them. PV and diesel need not add up to the total generation.
@@ -51,8 +52,8 @@ class Suspicions:
     @classmethod
     def of(cls, columns: Collection[str], limits: Thresholds) -> "Suspicions":
         """The rules that a table with these columns can break."""
-        rules = {UNSORTED: pl.col("behind")}
-        shown = {UNSORTED: ("time", pl.lit(None, pl.Float64))}
+        rules = {UNSORTED: pl.col("behind"), UNORDERED_HOUR: pl.col("unordered_hour")}
+        shown = dict.fromkeys(rules, ("time", pl.lit(None, pl.Float64)))
         if PV in columns:
             rules |= {NIGHT: _night(limits), FROZEN: _repeats(limits)}
             shown |= dict.fromkeys((NIGHT, OUT_OF_STEP, FROZEN), (PV, pl.col(PV)))
@@ -67,8 +68,8 @@ class Suspicions:
     def find(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows with `suspect`, and the findings (columns of `FINDING`; `field` is the name of the column).
 
-        `rows` are sorted by series and time: series, answer, raw_time, behind, interval_start, interval_end, rated_w,
-        dawn, dusk, and the table's own columns.
+        `rows` are sorted by series and time: series, answer, raw_time, behind, unordered_hour, interval_start,
+        interval_end, rated_w, dawn, dusk, and the table's own columns.
         """
         none = pl.DataFrame(schema=FINDING)
         masks = rows.select(mask.fill_null(value=False).alias(reason) for reason, mask in self.rules.items())

@@ -10,6 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import duckdb
 import polars as pl
 
+from pipeline.transform.answer_text import whole_texts
+from pipeline.transform.decode import DETAIL_CHARACTERS
+from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, polars_schema
 from schemas.base import FINITE
 
@@ -48,6 +51,21 @@ _SETS = """
 SELECT plant_id, nullif(device_id, '') AS device_id,
        unnest(from_json(body, '{"sets": ["VARCHAR"]}').sets) AS set_type FROM answers
 """
+
+# The numbers among these facts, by the API's name.
+_PLANT_NUMBERS = {
+    "latitude": "location.address.latitude",
+    "longitude": "location.address.longitude",
+    "peak_w": "installation.peakPower",
+    "ac_w": "installation.acNominalPower",
+    "calc_ac_w": "installation.calcAcNominalPower",
+    "co2": "installation.co2SavingsFactor",
+}
+_DEVICE_NUMBERS = {
+    "product_id": "productId",
+    "generator_power_w": "generatorPower",
+    "generator_power_dc_w": "generatorPowerDc",
+}
 
 # What SMA's lists are known to hold, kept or not: anything else is news. A plant comes with its address, for example.
 _PLANT = {"plantId", "name", "timezone", "description", "status", "installation", "location"}
@@ -96,6 +114,33 @@ def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.Data
         "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"
     )
     return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
+
+
+def odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.DataFrame:
+    """The facts of plants or devices in these lists that can't be read.
+
+    The frame has plant_id, device_id, field, detail, reason and kept.
+
+    A number that is none counts as not given; of a name the characters that are none are replaced.
+    """
+    query, fields = (_DEVICES, _DEVICE_NUMBERS) if of_devices else (_PLANTS, _PLANT_NUMBERS)
+    as_sent = re.sub('"(DOUBLE|BIGINT)"', '"VARCHAR"', query)
+    read, sent = _listed(query, answers), _listed(as_sent, answers)
+    schema = {
+        **dict.fromkeys(("plant_id", "device_id", "field", "detail", "reason"), pl.String),
+        "kept": pl.Boolean,
+    }
+    found = [pl.DataFrame(schema=schema)]
+    ids = ["plant_id", "device_id"] if of_devices else ["plant_id"]
+    for column, name in fields.items():
+        number = read[column].cast(pl.Float64)
+        odd = sent[column].is_not_null() & ~number.is_finite().fill_null(value=False)
+        told = {"field": pl.lit(name), "reason": pl.lit(NOT_A_NUMBER), "kept": pl.lit(value=False)}
+        found.append(sent.filter(odd).select(*ids, detail=pl.col(column).str.head(DETAIL_CHARACTERS), **told))
+    broken = sent.filter(pl.col("name").str.contains("\ufffd", literal=True))
+    told = {"field": pl.lit("name"), "reason": pl.lit(BROKEN_TEXT), "kept": pl.lit(value=True)}
+    found.append(broken.select(*ids, detail=pl.col("name").str.head(DETAIL_CHARACTERS), **told))
+    return pl.concat(found, how="diagonal").unique(["plant_id", "device_id", "field"], maintain_order=True)
 
 
 def plant_ids(answers: pl.DataFrame) -> list[str]:
@@ -175,7 +220,7 @@ def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.Dat
 
 
 def _asked(query: str, answers: pl.DataFrame) -> pl.DataFrame:
-    texts = answers.select("plant_id", "device_id", pl.col("body").cast(pl.String, strict=True))
+    texts = answers.select("plant_id", "device_id", "body").with_columns(whole_texts(answers["body"]))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.register("answers", texts.to_arrow())
         return engine.execute(query).pl()

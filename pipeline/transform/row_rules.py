@@ -34,6 +34,8 @@ BEYOND: Final = "beyond_rated"
 BEYOND_FLEET: Final = "beyond_fleet"
 BEYOND_SUN: Final = "beyond_sun"
 OUT_OF_RANGE: Final = "out_of_range"
+# Why a name is told that is kept.
+BROKEN_TEXT: Final = "broken_text"
 # A row that belongs to the neighbouring day's partition is not set aside: it is stored there.
 NEIGHBOUR: Final = "neighbour"
 

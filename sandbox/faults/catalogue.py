@@ -71,6 +71,8 @@ KINDS = {
         Kind("number_for_string", Stage.ROWS, "a time is a number"),
         Kind("null_values", Stage.ROWS, "a value is null in place of being left out"),
         Kind("unknown_fields", Stage.ROWS, "fields that nobody has heard of"),
+        Kind("first_rows_only", Stage.ROWS, "a long answer ends after so many rows", 1_000, "rows"),
+        Kind("last_rows_only", Stage.ROWS, "of a long answer only the last rows come", 1_000, "rows"),
         Kind("hostile_names", Stage.BODY, "plants and devices have names that break things"),
         Kind("missing_envelope", Stage.BODY, "the list alone, without the object around it"),
         Kind("invalid_json", Stage.BODY, "JSON with a fault in it"),

@@ -162,7 +162,7 @@ def test_the_jobs_leave_out_the_sets_that_are_not_asked_for() -> None:
     assert asked == lists | {"raw_energy_balance", "raw_pv", "raw_logs"}
     made = covered(build_definitions(load_settings(env_file=None, sets="powerdc", logs="none")))
     assert {name for name in made if name.startswith("raw_")} == lists | {"raw_dc"}
-    assert {name for name in made if name.endswith("_intervals")} == {"dc_intervals"}
+    assert {name for name in made if name.endswith("_intervals")} == {"dc_intervals", "dc_device_intervals"}
 
 
 def test_the_month_is_closed_and_published() -> None:
@@ -178,3 +178,15 @@ def test_a_column_schema_has_types_and_rules() -> None:
     assert watts.constraints.nullable
     assert watts.tags == {"unit": "W"}
     assert any("greater_than_or_equal_to(0)" in rule for rule in watts.constraints.other)
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"sets": "powerdc", "logs": "none"}, {"sets": "all", "logs": "devices"}]
+)
+def test_a_backfill_needs_nothing_that_no_run_of_days_makes(choice: dict[str, str]) -> None:
+    """Dagster warns of each input from outside that was never materialized: only lists may be one."""
+    defs = build_definitions(load_settings(env_file=None, **choice))
+    graph = defs.resolve_asset_graph()
+    made = defs.resolve_job_def(DAYS_JOB).asset_layer.executable_asset_keys
+    outside = {parent for key in made for parent in graph.get(key).parent_keys} - set(made)
+    assert {graph.get(key).group_name for key in outside} == {"source"}

@@ -175,3 +175,22 @@ def test_the_same_days_can_be_run_again(runs: Runs) -> None:
     runs.days(FIRST, LAST)
     runs.days(FIRST, LAST)
     assert sorted(materialized(runs, "energy_daily")) == DAYS
+
+
+def test_runs_are_named_after_their_command_and_tagged(
+    new_runtime: Callable[..., Runtime], sma: ScriptedSma
+) -> None:
+    with (
+        new_runtime("11") as runtime,
+        recorded(runtime, command="backfill", days=(FIRST, LAST)) as runs,
+    ):
+        runs.lists()
+        runs.days(FIRST, LAST)
+        runs.publish()
+        found = runs.instance.get_runs()
+    assert [run.job_name for run in found] == ["backfill"] * 3
+    tags = {"sunledger/plants": "11", "sunledger/sets": "EnergyBalance,EnergyAndPowerPv"}
+    tags |= {"sunledger/days": "2021-10-04...2021-10-06"}
+    assert all(run.tags.items() >= tags.items() for run in found)
+    # Dagster's own, by which the page shows the run under its days.
+    assert found[1].tags["dagster/asset_partition_range_start"] == "2021-10-04"

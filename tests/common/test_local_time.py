@@ -318,10 +318,10 @@ def test_days_without_a_change_need_no_look_at_it() -> None:
     )
     for changes in (True, False):
         found = frame.select(instants("plant_local", changes=changes)).row(0)
-        assert found == (at("2025-07-09T10:00Z"), None)
+        assert found == (at("2025-07-09T10:00Z"), None, False)
 
 
 def test_a_label_that_could_not_be_read_has_no_instant() -> None:
     frame = days_frame(FOLD, ["Europe/Berlin"]).with_columns(label=pl.lit(None, pl.Datetime("us")), series=0)
     for basis in ("utc", "plant_local"):
-        assert frame.select(instants(basis, changes=True)).row(0) == (None, None)
+        assert frame.select(instants(basis, changes=True)).row(0) == (None, None, False)

@@ -173,7 +173,13 @@ def test_an_unheard_of_resolution_is_read_off_the_steps(resolution: str | None) 
     assert outcome.rows["interval_basis"].to_list()[-1] == "resolution"
 
 
-@pytest.mark.parametrize("times", [[NOON], [NOON, NOON], ["2025-07-09T13:00:00", NOON]])
+def test_an_unheard_of_resolution_is_read_off_rows_in_any_order() -> None:
+    times = [f"2025-07-09T12:{minute:02}:00" for minute in (8, 6, 4, 2, 0)]
+    rows = run([row(time, 1.0) for time in times], "TwoMinutes").rows
+    assert rows["interval_start"][0] == dt.datetime(2025, 7, 9, 11, 58, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("times", [[NOON], [NOON, NOON]])
 def test_without_any_step_there_is_no_interval(times: list[str]) -> None:
     outcome = run([row(time, 60.0) for time in times], "Sometimes")
     assert outcome.rows.height == 0

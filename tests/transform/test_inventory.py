@@ -14,6 +14,7 @@ from pipeline.transform.inventory import (
     devices,
     is_timezone,
     measurement_sets,
+    odd_facts,
     plant_ids,
     plants,
     remember,
@@ -57,6 +58,51 @@ def only(*entries: Entry) -> Entry:
 
 def installed(**facts: object) -> Entry:
     return only(plant(installation=facts))
+
+
+# ---- what can't be read ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity", '"much"'])
+def test_a_number_that_is_none_costs_only_itself(number: str) -> None:
+    text = json.dumps(
+        {"plants": [plant("1", installation={"peakPower": 7e7, "acNominalPower": 5e3}), plant("2")]}
+    )
+    sent = answers({}).with_columns(body=pl.lit(text.replace("70000000.0", number).encode()))
+    frame, aside = plants(sent, TODAY)
+    assert checked(Plants, frame).select("plant_id", "peak_power_kw", "ac_power_kw").rows() == [
+        ("1", None, 5.0), ("2", None, None)
+    ]  # fmt: skip
+    assert aside.height == 0
+    found = odd_facts(sent).select("plant_id", "field", "detail", "reason", "kept").rows()
+    assert [each[:2] + each[3:] for each in found] == [("1", "installation.peakPower", "not_a_number", False)]
+    assert unknown_fields(sent, "plants", PLANT_FIELDS) == []
+
+
+@pytest.mark.parametrize("name", [r"\ud83d", r"\udc00 roof", r"\ud83d\u0041", "\x07", "Stra\udcdfe"])
+def test_a_name_with_a_broken_character_costs_only_itself(name: str) -> None:
+    text = json.dumps({"plants": [plant("1", name="NAME \U0001f600"), plant("2")]}).replace("NAME", name)
+    body = text.encode("utf-8", "surrogateescape")
+    frame, _ = plants(answers({}).with_columns(body=pl.lit(body)), TODAY)
+    first, second = checked(Plants, frame)["name"].to_list()
+    assert first.endswith(" \U0001f600")
+    assert second == "Roof"
+    found = odd_facts(answers({}).with_columns(body=pl.lit(body)))
+    assert found["plant_id"].to_list() == (["1"] if "\ufffd" in first else [])
+    assert set(found["reason"]) <= {"broken_text"}
+
+
+def test_facts_of_devices_are_looked_at_too() -> None:
+    text = '{"devices":[{"deviceId":"7","name":"a\\ud83d","generatorPower":NaN,"productId":9097},{"deviceId":"8"}]}'
+    sent = answers({}, plant="1").with_columns(body=pl.lit(text.encode()))
+    assert checked(Devices, devices(sent, TODAY))["device_id"].to_list() == ["7", "8"]
+    assert odd_facts(sent, of_devices=True).select("device_id", "field").rows() == [
+        ("7", "generatorPower"), ("7", "name")
+    ]  # fmt: skip
+
+
+def test_nothing_is_told_of_lists_that_can_be_read() -> None:
+    assert odd_facts(answers({"plants": [plant(installation={"peakPower": 0.0})]})).height == 0
 
 
 # ---- plants ----------------------------------------------------------------------------------------------------------

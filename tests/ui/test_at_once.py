@@ -12,7 +12,7 @@ from tests.ui.conftest import BUDGET, ControlRoom, eventually
 from warehouse.lake import Lake
 
 NEWEST = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=40)
-LOCATION = "assets.definitions"
+LOCATION = "sunledger"
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
 PLANTS = 6
 

@@ -20,8 +20,9 @@ def consents(owners: Collection[Owner]) -> list[Finding]:
     """How the owners' consents stand."""
     account = access_problems.account(owners)
     if not owners:
-        # Consents may have been asked for elsewhere: the list of plants tells.
-        return [ok("consent", account)]
+        return [
+            ok("consent", f"{account}; consents that were given elsewhere show by the plants that SMA lists")
+        ]
     open_ones = [owner for owner in owners if owner.state is not ConsentState.ACCEPTED]
     if open_ones:
         return [warn("consent", f"{account}: {access_problems.cures(open_ones)}; {SHOWN_BY}.")]

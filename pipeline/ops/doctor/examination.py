@@ -131,7 +131,8 @@ def _disk(patient: Patient) -> list[Finding]:
 
 
 def _folders(patient: Patient) -> list[Finding]:
-    return machine.folders(facts.places(patient.settings))
+    found = machine.folders(facts.places(patient.settings))
+    return [*found, *machine.record(facts.unreadable_records(patient.settings))]
 
 
 def _locks(patient: Patient) -> list[Finding]:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from pipeline.common.errors import SunledgerError
-from pipeline.sma.clock import Clock
+from pipeline.sma.clock import ANNOUNCED_FROM_S, Clock
 
 FOLDER = "credentials"
 FOLDER_MODE = 0o700
@@ -132,8 +132,11 @@ async def locked_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) ->
     try:
         deadline = clock.monotonic() + wait_s
         while not _taken(descriptor):
-            if clock.monotonic() >= deadline:
+            left_s = deadline - clock.monotonic()
+            if left_s <= 0:
                 raise _busy(path, wait_s)
+            if wait_s - left_s >= ANNOUNCED_FROM_S:
+                clock.announce("Another process renews the login, and only one may at a time", left_s)
             await clock.sleep(LOCK_POLL_S)
             await asyncio.sleep(0)
         yield

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from pipeline.common.errors import SunledgerError
+from pipeline.sma.clock import ANNOUNCED_FROM_S, Announce
 
 T = TypeVar("T")
 
 # The lock is held for some microseconds; only a process that was stopped meanwhile keeps it longer.
 LOCK_POLL_S = 0.002
 LOCK_POLLS = 30_000
+ANNOUNCED_POLL = int(ANNOUNCED_FROM_S / LOCK_POLL_S)
 # Version, boot, monotonic and wall clock, level, pause, pace; then their checksum.
 _FORMAT = struct.Struct("<4s16s5d")
 _CHECKSUM = struct.Struct("<I")
@@ -87,16 +89,24 @@ class FileStore:
     """
 
     def __init__(
-        self, path: Path, moment: Callable[[], Moment], sleep: Callable[[float], Awaitable[None]]
+        self,
+        path: Path,
+        moment: Callable[[], Moment],
+        sleep: Callable[[float], Awaitable[None]],
+        announce: Announce = lambda _why, _seconds: None,
     ) -> None:
         self._path = path
         self._moment = moment
         self._sleep = sleep
+        self._announce = announce
         self._file: int | None = None
 
     async def update(self, change: Change[T]) -> T:
         """See Store. Raises SunledgerError when the file can't be used, or stays locked for a minute."""
-        for _ in range(LOCK_POLLS):
+        for poll in range(LOCK_POLLS):
+            if poll == ANNOUNCED_POLL:
+                left_s = (LOCK_POLLS - poll) * LOCK_POLL_S
+                self._announce("Another process has locked the request budget", left_s)
             try:
                 file = self._locked()
                 if file is not None:

@@ -30,6 +30,9 @@ LONGEST_PAUSE_S = 300.0
 SLOWER = 0.7
 SLOWEST = 0.1
 RECOVERY_PER_S = 0.001
+# Why a request waits, as a clause.
+PAUSED = "SMA has refused requests of this client for their rate, so all of its requests pause"
+SPENT = "The request budget (SMA_REQUESTS_PER_5_MIN) is used up"
 # Far below one request, far above what adding seconds up does to a float.
 ROUNDING = 1e-6
 
@@ -115,8 +118,13 @@ class SharedBudget:
     async def admit(self) -> None:
         """Return when one more request may be sent, in the order of asking."""
         async with self._turn:
-            while (wait_s := await self._store.update(self._budget.take)) > 0:
-                await self._clock.sleep(wait_s)
+            while (wait := await self._store.update(self._take))[0] > 0:
+                await self._clock.wait(*wait)
+
+    def _take(self, state: State | None, now: Moment) -> tuple[State, tuple[float, str]]:
+        """`Budget.take`, and why one has to wait."""
+        state, wait_s = self._budget.take(state, now)
+        return state, (wait_s, PAUSED if state.pause_s > 0 else SPENT)
 
     async def charge(self) -> None:
         """Count a request that does not wait."""
@@ -161,7 +169,7 @@ def _store(settings: Settings, clock: Clock) -> Store:
     def moment() -> Moment:
         return Moment.of(clock.monotonic(), clock.now().astimezone(dt.UTC).timestamp())
 
-    return FileStore(state_file(settings), moment, clock.sleep)
+    return FileStore(state_file(settings), moment, clock.sleep, clock.announce)
 
 
 def credential_id(settings: Settings) -> str:

@@ -124,7 +124,7 @@ class ConsentApi:
                 return _consent(call, reply)
             if not known or tries >= SETTLING_TRIES:
                 break
-            await clock.sleep(SETTLING_S)
+            await clock.wait(SETTLING_S, "SMA does not know of the request yet")
         return None
 
     async def _exchange(self, call: Call, build: Callable[[str], httpx.Request]) -> Reply:

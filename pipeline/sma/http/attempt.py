@@ -18,6 +18,7 @@ from pipeline.sma.http.error_messages import (
     is_certificate_fault,
     too_large,
     untrusted,
+    waiting,
 )
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy, retry_after_s
 from pipeline.sma.http.transport import Timeouts, open_client
@@ -157,7 +158,7 @@ class Wire:
         if wait_s is None:
             raise exhausted(call, outcome, tries)
         self.counters.retries += 1
-        await self.clock.sleep(wait_s)
+        await self.clock.wait(wait_s, waiting(call, outcome))
 
     async def aclose(self) -> None:
         """Close every connection."""

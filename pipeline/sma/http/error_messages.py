@@ -120,6 +120,15 @@ def exhausted(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
     )
 
 
+def waiting(call: Call, outcome: Reply | Exception) -> str:
+    """Why the next try has to wait, as a clause. It names no plant: many requests wait together."""
+    if isinstance(outcome, Reply):
+        if outcome.status == TOO_MANY_REQUESTS:
+            return f"{call.host} refuses requests for their rate ({status_text(outcome.status)})"
+        return f"{call.host} answers {status_text(outcome.status)}"
+    return fault_clause(outcome, call.host)
+
+
 def untrusted(call: Call) -> SmaError:
     """The error for a certificate that does not verify. No setting turns verification off."""
     return PermanentError(

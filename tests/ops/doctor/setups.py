@@ -228,6 +228,38 @@ def other_version(ground: Ground) -> Settings:
     return settings
 
 
+@setup(
+    "A published file that another program opened for writing",
+    "warehouse",
+    "Run 'sunledger publish' to make it anew",
+)
+def written_to(ground: Ground) -> Settings:
+    from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
+
+    settings = ground.settings()
+    publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")
+    log = settings.warehouse.with_name(f"{settings.warehouse.name}.wal")
+    log.unlink()
+    log.write_bytes(b"left by a program that was killed")
+    return settings
+
+
+@setup(
+    "A published file with a changed byte",
+    "warehouse",
+    "Run 'sunledger publish' to make it anew",
+)
+def flipped(ground: Ground) -> Settings:
+    from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
+
+    settings = ground.settings()
+    publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")
+    content = bytearray(settings.warehouse.read_bytes())
+    content[-1] ^= 1
+    settings.warehouse.write_bytes(content)
+    return settings
+
+
 @setup("Packages of other versions", "versions", "Set the environment up again with 'make setup'")
 def other_packages(ground: Ground) -> Settings:
     ground.patch.setattr(

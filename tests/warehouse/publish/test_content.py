@@ -34,6 +34,7 @@ from warehouse.ddl import create_file_view
 from warehouse.lake import Lake
 from warehouse.meta import Meta, schema_hash
 from warehouse.publish import Published, connect, publish
+from warehouse.read_only import restrict
 from warehouse.views import CuratedView, curated_views, parse
 
 PUBLISHED: list[type[Table]] = [model for model in TABLES if storage(model).published != "no"]
@@ -411,3 +412,14 @@ def test_a_views_file_is_read_as_paragraph_columns_and_query() -> None:
     assert parse("v", text) == CuratedView(
         "v", "table", "What it shows.", {"a": "First: one.", "b": "Second."}, "SELECT 1 AS a, -- why\n2 AS b"
     )
+
+
+def test_a_restricted_reader_reads_all_that_is_published(published: Published) -> None:
+    """Also the detail, which lies in files of the lake, in a folder whose name needs quoting."""
+    with connect(published.path) as db:
+        restrict(db)
+        for table in [name for (name,) in db.execute("SELECT name FROM (SHOW TABLES)").fetchall()]:
+            db.execute(f"FROM {table}").fetchall()
+        assert len(db.execute("FROM power_of_day('a', DATE '2021-10-01')").fetchall()) == 2
+        with pytest.raises(duckdb.PermissionException):
+            db.execute("FROM read_text('/etc/hostname')")

@@ -1,0 +1,28 @@
+"""How complete the days of a command are, on the terminal."""
+
+import datetime as dt
+from collections.abc import Collection
+
+from rich.text import Text
+
+from pipeline.cli.console import out, say
+from pipeline.common.text import plural
+from pipeline.ops.completeness import measure_completeness
+from pipeline.run.context import Runtime
+
+# More than a screen of missing things helps nobody: the rest is in the view v_days_to_check.
+LINES_SHOWN = 20
+
+
+def show_completeness(runtime: Runtime, days: Collection[dt.date]) -> bool:
+    """Say how many plant-days of these days are complete, and list what is missing; whether nothing is."""
+    found = measure_completeness(runtime, days, runtime.only_plants)
+    say(found.sentence())
+    if not found.is_whole:
+        out.print("Done in part:")
+    for line in found.lines(LINES_SHOWN):
+        out.print(Text(f"  {line}"), soft_wrap=True)
+    if found.lacking.height > LINES_SHOWN:
+        more = found.lacking.height - LINES_SHOWN
+        out.print(f"  and {plural(more, 'more plant')}: see v_days_to_check.")
+    return found.is_whole

@@ -1,0 +1,101 @@
+"""Every wait that a person notices is announced: why, and for how long; once for all requests that wait together."""
+
+import asyncio
+import fcntl
+import os
+import subprocess
+import sys
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.sma.auth.secret_files import locked_async
+from pipeline.sma.client import SmaClient
+from pipeline.sma.clock import WaitAnnouncer
+from pipeline.sma.requests import Request
+from sandbox.launch import running
+
+PLANTS = "/monitoring/v1/plants"
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def clock(time, said):
+    return replace(time.clock, announce=WaitAnnouncer(said.append, time.clock.monotonic))
+
+
+def fetch(settings, clock, requests: int = 1) -> None:
+    async def run() -> None:
+        async with SmaClient(settings, clock=clock) as client:
+            wanted = [Request.plants() for _ in range(requests)]
+            async with aclosing(client.stream(wanted)) as answers:
+                assert len([answer async for answer in answers]) == requests
+
+    asyncio.run(run())
+
+
+def test_a_refusal_for_the_rate_is_told_with_the_length_of_its_wait(server, settings, clock, said) -> None:
+    server.on(PLANTS).reply(429, headers={"Retry-After": "12"}).reply(200, b"[]")
+    fetch(settings, clock)
+    host = settings.sma_monitoring_url.split("/")[2]
+    assert said == [f"{host} refuses requests for their rate (429 Too Many Requests): waiting for 12 s."]
+
+
+def test_what_waits_together_is_told_once(said) -> None:
+    now = [0.0]
+    announce = WaitAnnouncer(said.append, lambda: now[0])
+    for begun, seconds in [(0.0, 200.0), (0.1, 201.0), (1.0, 150.0), (199.0, 4.0), (200.0, 30.0)]:
+        now[0] = begun
+        announce("SMA refuses", seconds)
+    assert said == ["SMA refuses: waiting for 3 minutes.", "SMA refuses: waiting for 30 s."]
+
+
+def test_a_fault_is_told_when_its_wait_is_long(server, settings, clock, said) -> None:
+    server.on(PLANTS).reply(503).reply(503, headers={"Retry-After": "60"}).reply(200, b"[]")
+    fetch(settings, clock)
+    # Half a second of waiting is not worth a line.
+    assert [line.partition(" ")[2] for line in said] == ["answers 503 Service Unavailable: waiting for 60 s."]
+
+
+def test_a_spent_budget_is_told(server, settings, clock, said) -> None:
+    server.on(PLANTS).reply(200, b"[]")
+    slow = settings.model_copy(update={"sma_requests_per_5_min": 10})
+    fetch(slow, clock)
+    assert said == ["The request budget (SMA_REQUESTS_PER_5_MIN) is used up: waiting for 30 s."]
+
+
+def test_a_lock_of_another_process_is_told(clock, said, tmp_path: Path) -> None:
+    path = tmp_path / "login.lock"
+    held = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    async def sleep(seconds: float) -> None:
+        await clock.sleep(seconds)
+        if clock.monotonic() > 1020:
+            os.close(held)
+
+    async def run() -> None:
+        async with locked_async(path, replace(clock, sleep=sleep), wait_s=100):
+            pass
+
+    asyncio.run(run())
+    assert said == ["Another process renews the login, and only one may at a time: waiting for 95 s."]
+
+
+def test_the_program_says_it(tmp_path: Path) -> None:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
+    with running("--plants", "0") as box:
+        listed = subprocess.run(
+            [str(Path(sys.executable).with_name("sunledger")), "refresh"],
+            env={**kept, **box.settings(), "SUNLEDGER_HOME": str(tmp_path), "SMA_REQUESTS_PER_5_MIN": "50"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "The request budget (SMA_REQUESTS_PER_5_MIN) is used up: waiting for 6 s." in listed.stderr
