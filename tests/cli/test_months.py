@@ -63,7 +63,7 @@ class Publishing:
 
 
 @contextmanager
-def publishing(runtime: Runtime) -> Iterator[Publishing]:
+def publishing(runtime: Runtime, **_: Any) -> Iterator[Publishing]:
     yield Publishing(runtime)
 
 
