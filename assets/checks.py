@@ -89,6 +89,12 @@ freshness = judged(
     checks.freshness,
     "The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
 )
+time_zones = judged(
+    "time_zones",
+    "plants",
+    checks.zones,
+    "Every stored day is cut by the time zone that its plant has now.",
+)
 closed_months = judged(
     "closed_months",
     "energy_monthly",
@@ -237,7 +243,7 @@ def _unknown_fields(instance: dg.DagsterInstance) -> set[str]:
 
 def list_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with the lists."""
-    return [consent, budget]
+    return [consent, budget, time_zones]
 
 
 def day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:

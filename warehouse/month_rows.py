@@ -32,7 +32,7 @@ WITH quarters AS (
     GROUP BY ALL
 ), clocks AS (
     -- To turn every row into local time would cost more than all the rest.
-    SELECT timezone, quarter, hour(timezone(timezone, to_timestamp(quarter * 900))) AS hour
+    SELECT timezone, quarter, hour(local_time(to_timestamp(quarter * 900), timezone)) AS hour
     FROM (SELECT DISTINCT timezone, quarter FROM quarters)
 )
 SELECT plant_id, local_date, hour, sum(kwh) AS kwh, sum(hours) AS hours, sum(load_kwh) AS load_kwh,

@@ -28,8 +28,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import SunledgerError, UsageError
-from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Table, polars_schema, storage
+from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Plants, Table, polars_schema, storage
 from warehouse import contract
+from warehouse.clocks import Clocks, clocks
 from warehouse.ddl import comment_on, comments, create_file_view, create_table, identifier, literal
 from warehouse.lake import Lake, Snapshot
 from warehouse.macros import MACROS, create, from_the_days_file
@@ -274,6 +275,7 @@ def _build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, ve
             for model, snapshot in snapshots.items()
         }
         _add_meta(connection, snapshots, now=now, version=version)
+        _add_clocks(connection, now)
         _add_curated(connection, snapshots[EnergyBalanceIntervals])
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT published")
@@ -366,6 +368,14 @@ def _add_meta(
     connection.execute(create_table(Meta))
     _insert(connection, Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
     _execute(connection, comments(Meta, "TABLE"))
+
+
+def _add_clocks(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> None:
+    zones = f"SELECT DISTINCT timezone FROM {identifier(storage(Plants).table)}"  # noqa: S608
+    found = [zone for (zone,) in connection.execute(zones).fetchall()]
+    connection.execute(create_table(Clocks))
+    _insert(connection, Clocks, iter([clocks(found, now)]))
+    _execute(connection, comments(Clocks, "TABLE"))
 
 
 def _add_curated(connection: duckdb.DuckDBPyConnection, detail: Snapshot) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from assets.runs import Runs, recorded
 from pipeline.cli.console import Bars, out, say, show_table
 from pipeline.common.errors import UsageError
-from pipeline.common.local_time import TimeBasis
+from pipeline.common.local_time import TimeBasis, wall_clock
 from pipeline.common.settings import Settings, load_settings
 from pipeline.report import fleet_page, month_picture
 from pipeline.run.context import Runtime
@@ -47,7 +47,7 @@ def run(folder: Path, bars: Bars) -> None:
             warehouse=home / "sunledger.duckdb",
             **{name.lower(): value for name, value in box.settings().items()},
         )
-        with Runtime(settings, progress=bars) as runtime, recorded(runtime, command="demo") as runs:
+        with Runtime(settings, progress=bars, tell=say) as runtime, recorded(runtime, command="demo") as runs:
             _fill(runtime, runs)
             requests = runtime.session.requests_sent
     seconds = time.monotonic() - begun
@@ -92,7 +92,7 @@ def _months(warehouse: duckdb.DuckDBPyConnection) -> pl.DataFrame:
 def _meter() -> pl.DataFrame:
     """local_date and kwh by the Melbourne inverter's own meter, which stands still at night."""
     recording = pl.read_parquet(str(files("sandbox").joinpath(RECORDING)))
-    local = pl.col("interval_end_utc").dt.convert_time_zone("Australia/Brisbane")
+    local = wall_clock(pl.col("interval_end_utc"), "Australia/Brisbane")
     day = (local - pl.duration(microseconds=1)).dt.date().alias("local_date")
     counter = pl.col("energy_counter_kwh")
     days = recording.group_by(day).agg(kwh=counter.max() - counter.min())

@@ -1,7 +1,10 @@
 """`sunledger doctor` on the terminal: a line for each finding."""
 
+from itertools import chain
+
 from rich.text import Text
 
+from assets.dagster_findings import examine_runs
 from pipeline.cli.console import out, say
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import load_settings
@@ -23,7 +26,8 @@ def run(plants_asked: int) -> bool:
     where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
     _print(ok("settings", where))
     well = True
-    for finding in examine(settings, clock=Clock(announce=WaitAnnouncer(say)), plants_asked=plants_asked):
+    examined = examine(settings, clock=Clock(announce=WaitAnnouncer(say)), plants_asked=plants_asked)
+    for finding in chain(examine_runs(settings), examined):
         _print(finding)
         well &= finding.level is not Level.FAIL
     return well

@@ -1,8 +1,9 @@
-"""What a time without offset means, and where a plant's calendar day begins and ends.
+"""What a time without offset means, what plants' clocks show, and where a plant's calendar day begins and ends.
 
 The API writes wall-clock labels without offset. `utc` (the FAQ) and `plant_local` (every recorded answer) are
 both supported; the data shows which is true. Everything here happens in UTC arithmetic on a few numbers per
-zone and day, so that no row goes through a time zone library.
+zone and day, so that no row goes through a time zone library: polars and DuckDB have zone tables of their own, and
+only one source of zones can be right. It is that of `zoneinfo`, which the package pins to `tzdata` (`pipeline`).
 """
 
 import datetime as dt
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -21,6 +22,10 @@ UTC_US = pl.Datetime("us", "UTC")
 
 ONE_DAY = dt.timedelta(days=1)
 ONE_SECOND = dt.timedelta(seconds=1)
+# The instants that `wall_clock` knows the offsets of: no plant is older, and no figure is made ahead.
+FIRST_INSTANT, LAST_INSTANT = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+# No zone changes its clocks twice within so short a time.
+CALM = dt.timedelta(days=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,14 @@ def local_day(day: dt.date, timezone: str) -> LocalDay:
     return LocalDay(timezone, start, end, change, before, after)
 
 
+def is_timezone(name: str | None) -> bool:
+    """Whether the name is a time zone of the IANA database."""
+    try:
+        return bool(name) and ZoneInfo(name or "") is not None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
 def days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
     """One row a zone: timezone, day_start, day_end, change (UTC; null without one), before, after (durations)."""
     found = [local_day(day, zone) for zone in sorted(set(timezones))]
@@ -75,6 +88,44 @@ def days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
             "after": pl.Duration("us"),
         },
     )
+
+
+def wall_clock(moment: pl.Expr, timezone: str) -> pl.Expr:
+    """What a clock in the zone shows (naive, microseconds) at each moment (UTC); null where the moment is.
+
+    From 1990 to 2100: before and after, the nearest offset is taken. Raises ZoneInfoNotFoundError for an unknown zone.
+    """
+    since, offsets = _offsets(timezone)
+    place = pl.lit(since).search_sorted(moment, side="right").cast(pl.Int64) - 1
+    return (moment + pl.lit(offsets).gather(place.clip(0))).dt.replace_time_zone(None)
+
+
+def offset_changes(timezone: str, first: dt.datetime, last: dt.datetime) -> list[dt.datetime]:
+    """The instants (UTC) after `first` and up to `last` at which the zone's offset from UTC becomes another one."""
+    zone, changes = ZoneInfo(timezone), []
+    while first < last:
+        step = min(first + CALM, last)
+        if _offset(first, zone) != _offset(step, zone):
+            changes.append(_change(first, step, zone))
+        first = step
+    return changes
+
+
+def clock_periods(timezone: str, first: dt.datetime, last: dt.datetime) -> pl.DataFrame:
+    """since (UTC) and offset (duration) of each time in which the zone has one offset, from `first` to `last`."""
+    zone = ZoneInfo(timezone)
+    since = [first, *offset_changes(timezone, first, last)]
+    offsets = [_offset(moment, zone) for moment in since]
+    return pl.DataFrame(
+        {"since": since, "offset": offsets}, schema={"since": UTC_US, "offset": pl.Duration("us")}
+    )
+
+
+@lru_cache(maxsize=1024)
+def _offsets(timezone: str) -> tuple[pl.Series, pl.Series]:
+    """The instants from which on the zone has an offset from UTC, sorted, and the offsets."""
+    periods = clock_periods(timezone, FIRST_INSTANT, LAST_INSTANT)
+    return periods["since"], periods["offset"]
 
 
 def request_dates(day: dt.date, timezone: str, basis: TimeBasis) -> tuple[dt.date, ...]:

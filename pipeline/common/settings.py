@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.file_modes import Readers
 
 ENV_FILE = Path(".env")
 # Names of sets stand in paths of requests and of the lake.
@@ -218,6 +219,11 @@ class Settings(BaseSettings):
         ge=1,
     )
     home: AbsolutePath = Field(default=Path("data"), description="Folder of all state. Default: ./data.")
+    readable_by: Readers = Field(
+        default="group",
+        description="Who of this machine may read what sunledger writes, beside its secrets: owner, group (the owner's "
+        "group, for BI tools of other users) or all. Default: group.",
+    )
     lake: Annotated[str, AfterValidator(_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),
         description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
@@ -255,6 +261,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Runs of Dagster older than so many days are deleted once all that they made was made again. "
         "Default: 90.",
+    )
+    pool_wait_minutes: float = Field(
+        default=60,
+        gt=0,
+        le=1440,
+        description="How many minutes a run waits for a slot of a pool that other runs hold. Default: 60.",
     )
     alert_smtp: SecretStr = Field(
         default=SecretStr(""),

@@ -38,8 +38,9 @@ Piece: TypeAlias = tuple[dt.date, Answer]
 class Fetched:
     """What is known of a day before its answers come, and what became of them; filled while its frames are drawn.
 
-    `basis` is how its answers were asked for and cut. `final_after` says for each plant when its day can't grow any
-    more (absent: at once). `with_rows` are the (plant_id, device_id, request_date) of stored answers with rows.
+    `basis` is how its answers were asked for and cut, by the time zone that `zones` has of each plant. `final_after`
+    says for each plant when its day can't grow any more (absent: at once). `with_rows` are the (plant_id, device_id,
+    request_date) of stored answers with rows.
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
     rows would have erased stored ones; `unlisted` the plants that SMA lists no more; `asked_alone` those whose day was
@@ -49,6 +50,7 @@ class Fetched:
     basis: TimeBasis
     final_after: Mapping[str, dt.datetime] = field(default_factory=dict)
     with_rows: Collection[Key] = frozenset()
+    zones: Mapping[str, str] = field(default_factory=dict)
     answers: int = 0
     bytes: int = 0
     series: set[Series] = field(default_factory=set)
@@ -216,6 +218,7 @@ def raw_frame(answers: list[Answer], day: dt.date, fetched: Fetched) -> pl.DataF
         "local_date": [day] * len(answers),
         "target": [a.target for a in answers],
         "time_basis": [fetched.basis] * len(answers),
+        "asked_timezone": [fetched.zones.get(r.plant_id) for r in requests],
         "status": [a.status for a in answers],
         "fetched_at": [a.fetched_at for a in answers],
         "elapsed_ms": [a.elapsed_ms for a in answers],

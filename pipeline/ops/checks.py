@@ -15,6 +15,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import listed
 from pipeline.run.sets import BALANCE
 from pipeline.tables.incomplete_days import NOT_MADE, standing, stored_days
+from pipeline.tables.zone_corrections import cure_for_other_zones, days_of_other_zones
 from schemas import (
     TABLES,
     ApiRequests,
@@ -71,6 +72,13 @@ def whole(runtime: Runtime) -> Finding:
     lacking = standing(runtime, first, last)
     # The run that looks is still making tables of its days: what it leaves is the next run's to find.
     return findings.nothing_stands_out(lacking.filter(pl.col("reason") != NOT_MADE), first, last)
+
+
+def zones(runtime: Runtime) -> Finding:
+    """The judgement of all stored days by the plants' time zones of now."""
+    found = days_of_other_zones(runtime)
+    cure = cure_for_other_zones(found, runtime.settings.sma_time_basis) if found.height else ""
+    return findings.days_have_their_zones(found, cure)
 
 
 def freshness(runtime: Runtime) -> Finding:

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import plural
+from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, RequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
@@ -96,9 +97,13 @@ class Runtime:
 
     @property
     def session(self) -> SmaSession:
-        """The session with SMA; opened at first use, shared by every step and day of the run."""
+        """The session with SMA; opened at first use, shared by every step and day of the run.
+
+        Raises UsageError for credentials and places that the run will need.
+        """
         if self._session is None:
             self.settings.require_credentials()
+            check_before_requests(self.settings)
             clock = Clock(announce=WaitAnnouncer(self.tell))
             recorded = partial(SmaClient, record=self.requests.add, clock=clock)
             make = self.make_session or partial(SmaSession, make_client=recorded)

@@ -21,6 +21,9 @@ from schemas import (
 )
 from warehouse.lake import Lake
 
+# The type of an inverter, as SMA's lists of devices name it.
+_INVERTER = "Solar Inverters"
+
 
 def listed(runtime: Runtime) -> pl.DataFrame:
     """Plants of the newest list within the run's limits. Raises UsageError for an id that is not among them."""
@@ -68,17 +71,26 @@ def in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.Dat
 
 
 def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
-    """plant_id, [device_id,] timezone, latitude, longitude, rated_w and peak_w of every plant or device ever seen."""
+    """What is known of every plant or device ever seen: plant_id, [device_id,] timezone, latitude, longitude, rated_w,
+    peak_w and, of an inverter, own_w: its own rating, while rated_w may be its plant's.
+
+    A charging station is typed like an inverter but has no rating, and a battery inverter may speak for others as well.
+    """
     plants = lake.scan(Plants).collect()
     site = ["timezone", "latitude", "longitude"]
     plant_rated = pl.col("ac_power_kw") * 1000
-    own = plants.select("plant_id", *site, rated_w=plant_rated, peak_w=pl.col("peak_power_kw") * 1000)
+    nothing = pl.lit(None, pl.Float64)
+    own = plants.select(
+        "plant_id", *site, rated_w=plant_rated, peak_w=pl.col("peak_power_kw") * 1000, own_w=nothing
+    )
     if source.of_devices is False:
         return own
     devices = lake.scan(Devices).collect().join(plants, on="plant_id", suffix="_plant")
-    rated = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w").otherwise(plant_rated)
+    known = pl.when(pl.col("generator_power_w") > 0).then("generator_power_w")
+    rated = known.otherwise(plant_rated)
     peak = pl.when(pl.col("generator_power_dc_w") > 0).then("generator_power_dc_w")
-    found = devices.select("plant_id", "device_id", *site, rated_w=rated, peak_w=peak)
+    own_rating = pl.when(pl.col("type") == _INVERTER).then(known)
+    found = devices.select("plant_id", "device_id", *site, rated_w=rated, peak_w=peak, own_w=own_rating)
     if source.of_devices:
         return found
     return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])

@@ -129,6 +129,7 @@ def _write_daily(
             )
             for found in (days, named)
         )
+        frame = frame.join(asked.select(*keys, "timezone"), on=keys, how="left", maintain_order="left")
         frame = frame.select(polars_schema(model).names())
         if model is EnergyDaily:
             runtime.lake.replace(CoverageDaily, part, [named.select(polars_schema(CoverageDaily).names())])
@@ -194,7 +195,7 @@ def _asked(
             pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")),
             expects=_expected(runtime.lake, source),
         )
-        .select(*keys, *BOUNDS, "final", "expects", "replaced")
+        .select(*keys, *BOUNDS, "final", "expects", "replaced", "timezone")
         .sort(keys)
     )
 

@@ -35,7 +35,9 @@ from schemas import (
 NOT_FETCHED, FAILED, PROVISIONAL, SILENT = "not_fetched", "request_failed", "provisional", "silent"
 # The answers are there, and a table that is made from them is not: a run that makes it asks for nothing.
 NOT_MADE = "not_made"
-ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, NOT_MADE)
+# The day was cut by a time zone that the portal has corrected since.
+OTHER_ZONE = "other_timezone"
+ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, OTHER_ZONE, NOT_MADE)
 # A day of the first table has rows in the second one, whatever they hold.
 ALWAYS_MADE: tuple[tuple[type[Table], type[Table]], ...] = (
     (RawEnergyBalance, EnergyDaily),
@@ -54,7 +56,12 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     Plants that are known to have no EnergyBalance are left out. Raises SunledgerError when no plants are known yet.
     """
     held = pl.col("local_date").is_between(first, last)
-    daily = runtime.lake.scan(EnergyDaily).filter(held).select("plant_id", "local_date", "status").collect()
+    daily = (
+        runtime.lake.scan(EnergyDaily)
+        .filter(held)
+        .select("plant_id", "local_date", "status", made_by="timezone")
+        .collect()
+    )
     due = _due(runtime, first, last).join(daily, on=["plant_id", "local_date"], how="left")
     due = due.join(_failed(runtime, held), on=["plant_id", "local_date"], how="left")
     reason = (
@@ -64,6 +71,8 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
         .then(pl.lit(NOT_FETCHED))
         .when(pl.col("status") == "provisional")
         .then(pl.lit(PROVISIONAL))
+        .when(pl.coalesce("made_by", "previous_timezone", "timezone") != pl.col("timezone"))
+        .then(pl.lit(OTHER_ZONE))
         .when(pl.col("local_date").is_in(sorted(unmade_days(runtime, not_chosen(runtime.settings)))))
         .then(pl.lit(NOT_MADE))
         .when(pl.col("status") == "missing")
@@ -149,7 +158,9 @@ def _due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     )
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     frames = [
-        in_operation(plants, day, now).filter(closed).select("plant_id", "name", local_date=pl.lit(day))
+        in_operation(plants, day, now)
+        .filter(closed)
+        .select("plant_id", "name", "timezone", "previous_timezone", local_date=pl.lit(day))
         for day in days
     ]
     return pl.concat(frames)

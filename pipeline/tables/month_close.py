@@ -17,6 +17,7 @@ from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
 from pipeline.transform.anomalies import INVERTERS
 from pipeline.transform.plant_moves import successors
+from pipeline.transform.row_rules import DAY_BEFORE, STANDBY
 from schemas import (
     Adjustments,
     EnergyDaily,
@@ -76,7 +77,10 @@ def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> in
 def find_doubts(runtime: Runtime, month: dt.date) -> list[Doubt]:
     """What is not final, incomplete or doubtful of the month, and by how much; empty where nothing is."""
     within = pl.col("local_date").is_between(month, _last_day(month))
-    told = runtime.lake.scan(Quarantine).filter(within).collect()
+    # What needs no look is no doubt, as in v_days_to_check.
+    told = (
+        runtime.lake.scan(Quarantine).filter(within, ~pl.col("reason").is_in([STANDBY, DAY_BEFORE])).collect()
+    )
     rows = _rows(runtime, month)
     return [
         *_not_final(runtime, month, rows),

@@ -39,6 +39,9 @@ FINDING = {
     "n_rows": pl.Int64,
 }
 A_DAY = dt.timedelta(days=1)
+# Shares of the rated power to which grid operators and feed-in rules limit plants, and how exactly inverters keep them.
+LIMITING_STEPS: Final = (0.3, 0.5, 0.6, 0.7)
+STEP_TOLERANCE: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +89,22 @@ class Suspicions:
 
     def _findings(self, rows: pl.DataFrame, reason: str, mask: pl.Series) -> pl.DataFrame:
         field, value = self.shown[reason]
-        hit = rows.filter(mask).with_columns(shown=value)
-        worst = pl.col("shown").sort_by(pl.col("shown").abs()).last()
-        told = hit.group_by("series", maintain_order=True).agg(
-            pl.col("answer").first(),
-            pl.col("raw_time").first(),
-            worst.alias("value"),
-            pl.format("up to {}", pl.col("raw_time").last()).alias("detail"),
-            pl.len().cast(pl.Int64).alias("n_rows"),
-            pl.col("pv_generation_kwh").sum().alias("kwh") if reason == NIGHT else pl.lit(0.0).alias("kwh"),
-        )
+        hit = rows.filter(mask)
         why = pl.lit(reason)
         if reason == NIGHT:
-            day = (
-                rows.join(told.select("series"), on="series", how="semi")
-                .group_by("series")
-                .agg(pl.col("pv_generation_kwh").sum().alias("day_kwh"))
-            )
-            told = told.join(day, on="series", how="left", maintain_order="left")
-            shifted = pl.col("kwh") > pl.col("day_kwh") * self.limits.night_share_of_day
+            energy = pl.col("pv_generation_kwh").sum()
+            of_night = hit.group_by("series").agg(energy.alias("night_kwh"))
+            of_day = rows.group_by("series").agg(energy.alias("day_kwh"))
+            hit = hit.join(of_night.join(of_day, on="series"), on="series", how="left", maintain_order="left")
+            shifted = pl.col("night_kwh") > pl.col("day_kwh") * self.limits.night_share_of_day
             why = pl.when(shifted).then(pl.lit(OUT_OF_STEP)).otherwise(pl.lit(NIGHT))
-        return told.with_columns(reason=why, field=pl.lit(field)).select(list(FINDING))
+        return one_finding_a_series(hit, why, pl.lit(field), value)
 
     def _frozen(self, rows: pl.DataFrame, repeats: pl.Series) -> pl.Series:
-        """Which rows belong to a run of one value that is long enough; `repeats` says which equal the row before."""
+        """Which rows belong to a run of one value that is long enough; `repeats` says which equal the row before.
+
+        The plateau of an inverter at a limit is no such run.
+        """
         # A run begins with the row that the first repeating one equals.
         runs = repeats.rle().struct.unnest().with_columns(end=pl.col("len").cum_sum().cast(pl.Int64))
         runs = runs.filter(pl.col("value")).select(
@@ -128,8 +123,31 @@ class Suspicions:
             pl.col("end") - pl.col("begin") >= self.limits.frozen_rows,
             lasts >= dt.timedelta(minutes=self.limits.frozen_min),
         )
+        frozen = frozen.filter(~_limited(rows, frozen, self.limits)) if frozen.height else frozen
         at = frozen.select(pl.int_ranges("begin", "end").explode()).to_series()
         return pl.select(pl.int_range(repeats.len()).is_in(at.implode()).alias(FROZEN)).to_series()
+
+
+def one_finding_a_series(hit: pl.DataFrame, reason: pl.Expr, field: pl.Expr, value: pl.Expr) -> pl.DataFrame:
+    """The rows that a rule hit as one finding for each series (columns of `FINDING`): the first and the worst of them.
+
+    `hit` is sorted by series and time: series, answer, raw_time and what the expressions need.
+    """
+    worst = pl.col("shown").abs().arg_max()
+    return (
+        hit.with_columns(shown=value, named=field, why=reason)
+        .group_by("series", maintain_order=True)
+        .agg(
+            pl.col("answer").first(),
+            pl.col("why").first().alias("reason"),
+            pl.col("raw_time").first(),
+            pl.coalesce(pl.col("named").get(worst, null_on_oob=True), pl.col("named").first()).alias("field"),
+            pl.col("shown").get(worst, null_on_oob=True).cast(pl.Float64).alias("value"),
+            pl.format("up to {}", pl.col("raw_time").last()).alias("detail"),
+            pl.len().cast(pl.Int64).alias("n_rows"),
+        )
+        .select(list(FINDING))
+    )
 
 
 def inverters_against_plants(plants: pl.DataFrame, devices: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
@@ -225,3 +243,42 @@ def _repeats(limits: Thresholds) -> pl.Expr:
     below = (pv < rated * limits.frozen_below_share).fill_null(value=True)
     by_day = (pl.col("interval_start") >= pl.col("dawn")) & (pl.col("interval_end") <= pl.col("dusk"))
     return same & (pv > least) & below & by_day.fill_null(value=True)
+
+
+def _limited(rows: pl.DataFrame, runs: pl.DataFrame, limits: Thresholds) -> pl.Series:
+    """Which runs of one value (begin, end: places in `rows`) are the plateau of a limit and not of a frozen logger.
+
+    A limit is the day's maximum, into which the power rises and out of which it falls: it comes back to it, or leaves
+    it no faster than the sun sinks. Or it is a step to which a grid operator limits plants.
+    """
+    count, pv = rows.height, rows[PV]
+    series = rows["series"]
+    before = (runs["begin"] - 1).clip(0)
+    after = runs["end"].clip(0, count - 1)
+    found = runs.select(
+        value=pv[runs["begin"]],
+        series=series[runs["begin"]],
+        rated_w=rows["rated_w"][runs["begin"]],
+        length=pl.col("end") - pl.col("begin"),
+        before=pl.when(series[before] == series[runs["begin"]]).then(pv[before]),
+        after=pl.when(series[after] == series[runs["begin"]]).then(pv[after]),
+        step_h=(rows["interval_end"] - rows["interval_start"]).dt.total_seconds()[after] / 3600,
+    )
+    day = (
+        rows.join(found.select("series", "value").unique(), on="series", how="inner")
+        .group_by("series", "value")
+        .agg(pl.col(PV).max().alias("most"), (pl.col(PV) == pl.col("value")).sum().alias("often"))
+    )
+    value, after_it = pl.col("value"), pl.col("after")
+    sinks = after_it >= value * (1 - limits.frozen_fall_per_h * pl.col("step_h"))
+    at_top = (value >= pl.col("most")) & (pl.col("before") < value) & (after_it < value)
+    share = value / pl.col("rated_w")
+    is_step = pl.any_horizontal((share - step).abs() <= STEP_TOLERANCE for step in LIMITING_STEPS)
+    return (
+        found.join(day, on=["series", "value"], how="left", maintain_order="left")
+        .select(
+            (at_top & (sinks | (pl.col("often") > pl.col("length")))).fill_null(value=False)
+            | is_step.fill_null(value=False)
+        )
+        .to_series()
+    )

@@ -4,6 +4,7 @@ A day is judged against the time in which rows were to be expected: the whole da
 sunset for inverters that sleep. A plant that was asked for and stayed silent gets a row with status missing.
 """
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -37,6 +38,8 @@ METERED: Final = (
 )
 # The figures by which a day is judged: PV, and what the meter reads. The portal computes the others.
 DECISIVE: Final = (BY_DAY, "total_consumption", "grid_feed_in", "grid_consumption")
+# Panels make some power before sunrise and after sunset.
+TWILIGHT: Final = dt.timedelta(hours=1)
 COUNTS: Final = ("n_rows", "n_flagged", "n_suspect")
 # Energies and hours are added up as whole numbers of this part of a kWh or hour. A sum of floats depends on the order
 # and on how a frame is cut: figures would differ in their last digit from run to run, and count as changed.
@@ -209,6 +212,7 @@ def _summary(
     lasts = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds()
     valued = pl.any_horizontal(pl.col(f"{name}_w").is_not_null() for name in quantities)
     if rows["flagged"].any():
+        rows = rows.join(asked.select(*keys, "sunrise", "sunset"), on=keys, how="left", maintain_order="left")
         valued &= ~_pv_set_aside(keys)
     metered = [name for name in quantities if name in METERED]
     rows = rows.with_columns(valued.alias("valued"), lasts.alias("covered_us")).with_columns(
@@ -266,14 +270,17 @@ def _pv_set_aside(keys: Sequence[str]) -> pl.Expr:
     """Whether a row's PV generation was set aside: then it is a hole in the day, whatever else the row says.
 
     A row is flagged for other reasons too, and at night there is no PV generation to lose: it was there where the
-    nearest row that is not flagged, before or after, has one. Where all rows are flagged it counts as lost.
+    nearest row that is not flagged, before or after, has one, and there is light, where it is known when. Where all
+    rows are flagged it counts as lost.
     """
+    light = pl.col("interval_end") > pl.col("sunrise") - TWILIGHT
+    light &= pl.col("interval_start") < pl.col("sunset") + TWILIGHT
     there = pl.col(f"{BY_DAY}_w").is_not_null()
     known = pl.when(~pl.col("flagged")).then(there)
     before, after = known.forward_fill().over(keys), known.backward_fill().over(keys)
     # The day's first and last rows have a neighbour on one side only.
     either = pl.coalesce(before | after, before, after, pl.lit(value=True))
-    return pl.col("flagged") & ~there & either
+    return pl.col("flagged") & ~there & either & light.fill_null(value=True)
 
 
 def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]) -> pl.Schema:

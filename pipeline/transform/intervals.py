@@ -20,10 +20,11 @@ from pipeline.common.local_time import (
     parse_label,
 )
 from pipeline.transform import power_limits, row_rules
-from pipeline.transform.anomalies import Suspicions
+from pipeline.transform.anomalies import FINDING, Suspicions, one_finding_a_series
 from pipeline.transform.array_fields import array_of, elements
 from pipeline.transform.decode import Decoded, Decoder
 from pipeline.transform.energy import energy_columns, interval_columns
+from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.row_groups import whole_groups
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import Quarantine, Table, polars_schema, storage
@@ -90,6 +91,8 @@ class SetTransform:
         self.powers = [f.column for f in self.fields if f.power]
         self.limits = limits or load_thresholds()
         self.rules = row_rules.value_rules(self.fields)
+        keys = ["series"] if self.index is None else ["series", self.index]
+        self.power_rules = PowerRules.of(self.fields, keys, self.limits)
         self.suspicions = Suspicions.of(self.columns, self.limits)
 
     def _read_from(self, field: Field) -> str:
@@ -124,7 +127,9 @@ class SetTransform:
         if row_rules.PV in self.powers:
             known = power_limits.with_limits(known, answers, self.limits)
         cells, lost = self._cells(known, decoded)
+        cells = self.power_rules.mark(cells, answers)
         broken = self._broken(cells)
+        cells, drawn = self._standby(cells, broken)
         bad_values = pl.concat([self._bad_values(cells, broken), self._unread(known, cells, decoded), lost])
         out, findings = self.suspicions.find(self._energies(known, cells, broken, bad_values))
         faulty = rows.filter(pl.col("fault").is_not_null() & (pl.col("fault") != row_rules.NEIGHBOUR))
@@ -149,7 +154,7 @@ class SetTransform:
                 f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
             )
         self._set_aside(answers, decoded, aside, bad_values, day, account)
-        self._tell(answers, findings, day, account)
+        self._tell(answers, pl.concat([findings, drawn]), day, account)
         return out.with_columns(local_date=pl.lit(day)).select(self.columns)
 
     def _timed(self, answers: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
@@ -160,7 +165,7 @@ class SetTransform:
             *self.series,
             pl.struct(self.series).rle_id().alias("series"),
             "day_start", "day_end", "change", "before", "after", "fetched_at",
-            "rated_w", "bound_w", "dawn", "dusk",
+            "rated_w", "bound_w", "size_w", "own_w", "dawn", "dusk",
             step,
         )  # fmt: skip
         rows = decoded.rows.select("answer", "raw_time", *self.names).rename(self.names).with_row_index("row")
@@ -213,8 +218,25 @@ class SetTransform:
         """The rules that some value breaks: usually none, so the reasons are not even computed."""
         if not rows.height or not self.rules:
             return []
-        counts = rows.select(rule.broken.sum().alias(rule.column) for rule in self.rules).row(0, named=True)
-        return [rule for rule in self.rules if counts[rule.column]]
+        rules = [
+            rule.or_fault() if row_rules.fault_column(rule.column) in rows.columns else rule
+            for rule in self.rules
+        ]
+        counts = rows.select(rule.broken.sum().alias(rule.column) for rule in rules).row(0, named=True)
+        return [rule for rule in rules if counts[rule.column]]
+
+    def _standby(
+        self, cells: pl.DataFrame, broken: list[row_rules.ValueRule]
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The cells with 0 for the draw of sleeping inverters, and a finding for each series that has some."""
+        generated = {f.value_column for f in self.fields if f.column in row_rules.GENERATED}
+        columns = [rule.column for rule in broken if rule.column in generated]
+        if not columns:
+            return cells, pl.DataFrame(schema=FINDING)
+        cells, drawn = row_rules.standby(cells, columns, self.limits)
+        return cells, one_finding_a_series(
+            drawn, pl.lit(row_rules.STANDBY), pl.col("column"), pl.col("value")
+        )
 
     def _cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows, or in a table of arrays their elements, numbered by `cell`; and values that belong to no index."""

@@ -5,11 +5,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
 import polars as pl
 
+from pipeline.common.local_time import is_timezone
 from pipeline.transform.answer_text import whole_texts
 from pipeline.transform.decode import DETAIL_CHARACTERS
 from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
@@ -106,6 +106,7 @@ def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.Data
         capacity_class=capacity_class(ac),
         co2_factor_g_per_kwh=_within("co2", 0, FINITE),
         start_up=_time("start_up").dt.replace_time_zone("UTC"),
+        previous_timezone=pl.lit(None, pl.String),
         migrated_from=pl.lit(None, pl.String),
         first_seen=pl.lit(today),
         last_seen=pl.lit(today),
@@ -188,10 +189,14 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
 
 
 def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
-    """As `remember`; the id that a plant had before it moved is told once, and stays known."""
-    before = stored.select("plant_id", before="migrated_from")
+    """As `remember`; what is told once stays known: a plant's id before it moved, its zone before it was corrected."""
+    before = stored.select(
+        "plant_id", id_before="migrated_from", zone="timezone", zone_before="previous_timezone"
+    )
+    corrected = pl.when(pl.col("zone") != pl.col("timezone")).then("zone")
     known = listed.join(before, on="plant_id", how="left").with_columns(
-        migrated_from=pl.coalesce("migrated_from", "before")
+        migrated_from=pl.coalesce("migrated_from", "id_before"),
+        previous_timezone=pl.coalesce(corrected, "zone_before"),
     )
     return remember(stored, known.select(listed.columns), ["plant_id"])
 
@@ -202,14 +207,6 @@ def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
     for below, smaller in reversed(CAPACITY_CLASSES):
         name = pl.when(kilowatts < below).then(pl.lit(smaller)).otherwise(name)
     return pl.when(kilowatts.is_not_null()).then(name)
-
-
-def is_timezone(name: str | None) -> bool:
-    """Whether the name is a time zone of the IANA database."""
-    try:
-        return bool(name) and ZoneInfo(name or "") is not None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
 
 
 def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:

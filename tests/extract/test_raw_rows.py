@@ -53,7 +53,7 @@ def drawn(
     with_rows: frozenset[tuple[str, str, str]] = frozenset(),
     listed: frozenset[str] | None = None,
 ) -> tuple[list[pl.DataFrame], Fetched]:
-    fetched = Fetched("utc", final_after or {}, with_rows)
+    fetched = Fetched("utc", final_after or {}, with_rows, zones={"7": "Europe/Berlin"})
     asked = {result.request.plant_id for result in results}
     dated = ((DAY, result) for result in results)
     frames = raw_frames(dated, {DAY: fetched}, lambda: asked if listed is None else listed)
@@ -73,6 +73,7 @@ def test_answers_become_rows_of_the_raw_lake_as_they_are() -> None:
         "local_date": DAY,
         "target": "/v1/devices/70/measurements/sets/EnergyAndPowerPv/Day?Date=2025-07-09",
         "time_basis": "utc",
+        "asked_timezone": "Europe/Berlin",
         "status": 200,
         "fetched_at": ARRIVED,
         "elapsed_ms": 12.5,
@@ -275,4 +276,4 @@ def test_failures_beside_kept_rows_are_not_raised() -> None:
 
 
 def test_nothing_asked_is_nothing_drawn() -> None:
-    assert drawn() == ([], Fetched("utc"))
+    assert drawn() == ([], Fetched("utc", zones={"7": "Europe/Berlin"}))

@@ -162,8 +162,21 @@ def test_rows_without_any_value_cover_nothing() -> None:
 
 
 def test_a_metered_day_of_nothing_but_holes_is_one_gap() -> None:
-    row = summary([Span(0, 60, {"total_consumption": 1.0}, flagged=True)], Asked(720, 720))
+    row = summary([Span(690, 750, {"total_consumption": 1.0}, flagged=True)], Asked(720, 720))
     assert figures(row) == (0.0, 24.0, 0.0, 1440.0, "partial")
+
+
+def test_pv_that_is_set_aside_is_a_hole_by_day_and_none_while_the_sun_is_down() -> None:
+    by_day = every(60, 240, 1200, pv_generation=1.0, total_consumption=1.0)
+    of_meter = {"total_consumption": 1.0}
+    night = [*every(60, 0, 240, **of_meter), *every(60, 1200, 1440, **of_meter)]
+    dark = [replace(span, flagged=not 180 <= span.begin <= 1200) for span in night]
+    assert figures(summary([*dark[:4], *by_day, *dark[4:]])) == (24.0, 24.0, 1.0, 0.0, "complete")
+    twilight = replace(night[3], flagged=True)
+    assert summary([*night[:3], twilight, *by_day, *night[4:]])["covered_h"] == 23.0
+    at_noon = replace(by_day[8], watts=of_meter, flagged=True)
+    holed = summary([*night[:4], *by_day[:8], at_noon, *by_day[9:], *night[4:]])
+    assert figures(holed) == (23.0, 24.0, pytest.approx(23 / 24), 60.0, "partial")
 
 
 # ---- nights ----------------------------------------------------------------------------------------------------------

@@ -75,25 +75,33 @@ def shown(found: Cover, rows: int, flagged: int) -> dict[str, object]:
     }
 
 
-def lost_pv(spans: Sequence[Span]) -> list[Span]:
-    """The rows whose PV generation was set aside, by the rule's text: where a neighbour that is whole has one."""
+def lost_pv(spans: Sequence[Span], known: Asked) -> list[Span]:
+    """The rows whose PV generation was set aside, by the rule's text: where a neighbour that is whole has one.
+
+    It has to be light, too: from an hour before sunrise to an hour after sunset.
+    """
 
     def whole_neighbours(at: int) -> list[Span]:
         before = [span for span in spans[:at] if not span.flagged]
         after = [span for span in spans[at:] if not span.flagged]
         return before[-1:] + after[:1]
 
+    def is_dark(span: Span) -> bool:
+        if known.sunrise is not None and span.end <= known.sunrise - 60:
+            return True
+        return known.sunset is not None and span.begin >= known.sunset + 60
+
     return [
         span
         for at, span in enumerate(spans)
-        if span.flagged and "pv_generation" not in span.watts
+        if span.flagged and "pv_generation" not in span.watts and not is_dark(span)
         if not (whole := whole_neighbours(at)) or any("pv_generation" in each.watts for each in whole)
     ]
 
 
 def expected(spans: Sequence[Span], known: Asked) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
     """The day's figures and those of each quantity."""
-    holes = lost_pv(spans)
+    holes = lost_pv(spans, known)
     valued = [span for span in spans if span.watts and span not in holes]
     metered = any(name in METERED for span in spans for name in span.watts)
     quantities = {}

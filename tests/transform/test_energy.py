@@ -232,7 +232,7 @@ def test_where_the_order_tells_nothing_it_is_said_and_no_energy_is_lost() -> Non
 def test_a_value_set_aside_in_a_merged_row_is_set_aside_once() -> None:
     rows = [
         row("2025-10-26T02:00:00", 1.0),
-        row("2025-10-26T02:05:00", -1.0),
+        row("2025-10-26T02:05:00", -100.0),
         row("2025-10-26T02:10:00", 1.0),
     ]
     where, day = places({"1": "Europe/Berlin"}), dt.date(2025, 10, 26)

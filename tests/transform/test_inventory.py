@@ -7,17 +7,18 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipeline.common.local_time import is_timezone
 from pipeline.transform.inventory import (
     DEVICE_FIELDS,
     PLANT_FIELDS,
     capacity_class,
     devices,
-    is_timezone,
     measurement_sets,
     odd_facts,
     plant_ids,
     plants,
     remember,
+    remember_plants,
     unknown_fields,
 )
 from schemas import Devices, MeasurementSets, Plants, Table, polars_schema
@@ -124,6 +125,7 @@ def test_a_whole_plant() -> None:
         "name": "Roof",
         "backend": "ennexos",
         "timezone": "Europe/Berlin",
+        "previous_timezone": None,
         "latitude": 51.3,
         "longitude": 9.5,
         "country": "Germany",
@@ -407,3 +409,17 @@ def test_a_first_day_never_moves_later_nor_does_a_second_look_change_anything() 
 def test_an_empty_list_forgets_nothing() -> None:
     stored = seen(1, 5, a="x", b="y")
     assert remember(stored, stored.clear(), ["plant_id"]).equals(stored)
+
+
+def test_the_zone_before_a_correction_stays_known() -> None:
+    def seen(stored: pl.DataFrame, zone: str) -> pl.DataFrame:
+        frame, _ = listed(plant("1", timezone=zone))
+        return remember_plants(stored, frame)
+
+    first = seen(pl.DataFrame(schema=polars_schema(Plants)), "UTC")
+    assert first.select("timezone", "previous_timezone").rows() == [("UTC", None)]
+    corrected = seen(first, "Europe/Berlin")
+    assert corrected.select("timezone", "previous_timezone").rows() == [("Europe/Berlin", "UTC")]
+    assert seen(corrected, "Europe/Berlin").equals(corrected)
+    again = seen(corrected, "Europe/Madrid")
+    assert again.select("timezone", "previous_timezone").rows() == [("Europe/Madrid", "Europe/Berlin")]

@@ -1,5 +1,5 @@
 -- table
--- Days that are not simply fine: partial, missing or provisional ones, and those with values set aside or suspicious. Newest first.
+-- Days that are not simply fine: partial, missing or provisional ones, those with values set aside or suspicious, and those cut by a time zone that was corrected since. Newest first.
 -- Key: plant_id, local_date.
 --
 -- local_date: Calendar day in the plant's own time zone.
@@ -12,12 +12,20 @@
 -- n_rows: Rows stored. Unit: count.
 -- n_flagged: Rows with a value that was set aside. Unit: count.
 -- n_suspect: Rows with a value that is kept though suspicious. Unit: count.
--- reasons: Why something of the plant or its devices was set aside or is suspicious that day. Null: nothing.
+-- reasons: Why something of the plant or its devices was set aside or is suspicious that day, without what needs no look: an inverter's own draw (standby) and the row that closes the day before (day_before); other_timezone: the plant's time zone was corrected since the day was made. Null: nothing.
 -- pv_generation_kwh: PV generation that is left. Unit: kWh. Null: nothing measured.
 -- inverters_pv_generation_kwh: PV generation by the plant's inverters, where the plant's own figure may lack some. Unit: kWh. Null: no inverter has a value.
-WITH set_aside AS (
+WITH found AS (
+    SELECT plant_id, local_date, reason FROM quarantine
+    UNION ALL
+    SELECT energy.plant_id, energy.local_date, 'other_timezone'
+    FROM energy_daily AS energy
+    JOIN plants ON plants.plant_id = energy.plant_id
+    WHERE coalesce(energy.timezone, plants.previous_timezone) <> plants.timezone
+), set_aside AS (
     SELECT plant_id, local_date, string_agg(DISTINCT reason, ', ' ORDER BY reason) AS reasons
-    FROM quarantine
+    FROM found
+    WHERE reason NOT IN ('standby', 'day_before')
     GROUP BY plant_id, local_date
 ), inverters AS (
     SELECT plant_id, local_date, sum(pv_generation_kwh) AS pv_generation_kwh

@@ -7,7 +7,7 @@ none is repeated more than once, since a person waits.
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -19,7 +19,7 @@ import polars as pl
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import look_again, owners_of
-from pipeline.ops.doctor import access, basis, facts, machine, network
+from pipeline.ops.doctor import access, basis, facts, machine, network, time_zones
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Finding, Level, fail, ok, skip
 from pipeline.run.context import Runtime
@@ -215,25 +215,53 @@ def _plants(patient: Patient) -> list[Finding]:
     )
 
 
+def _time_zones(patient: Patient) -> list[Finding]:
+    """The zones of the plants that are listed and of those that are stored, from the first day on."""
+    runtime = patient.runtime
+    stored = runtime.lake.scan(Plants).select("timezone").collect()["timezone"]
+    listed = patient.plants["timezone"] if patient.plants.height else stored
+    names = {*stored, *listed}
+    first = dt.datetime.combine(patient.settings.first_day, dt.time(), dt.UTC)
+    found = time_zones.differences(names, first, runtime.now() + time_zones.AHEAD)
+    return time_zones.evaluate(names, version("tzdata"), list(found))
+
+
 def _time_basis(patient: Patient) -> list[Finding]:
     if not patient.plants_asked:
         return [skip("time basis", "not asked for: --ask-plants is 0")]
     runtime, today = patient.runtime, patient.runtime.today()
-    month = basis.month_to_ask(today)
     billed = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= today.replace(day=1))
     ids = billed.select(pl.col("plant_id").unique()).collect()["plant_id"].to_list()
     chosen = basis.candidates(patient.plants, ids, today).head(patient.plants_asked)
-    curves, requests = [], 0
-    for plant, timezone in chosen.select("plant_id", "timezone").rows():
-        asked = Request("measurements", plant, "", BALANCE, "Month", f"{month:%Y-%m}")
+    newest = basis.month_to_ask(today)
+    judged, requests = _clear_days(patient, chosen, dict.fromkeys(chosen["plant_id"], newest))
+    if not basis.decides(judged):
+        # In winter an hour more or less brings little energy into the dark. The same plants make no further PU.
+        places = chosen.select("plant_id", "timezone", "latitude").iter_rows()
+        others = {plant: basis.other_season(zone, latitude, today) for plant, zone, latitude in places}
+        there = {plant: month for plant, month in others.items() if month != newest}
+        more, asked = _clear_days(patient, chosen, there)
+        judged, requests = pl.concat([judged, more], how="diagonal"), requests + asked
+    judged = basis.decide_by_noon(judged)
+    return basis.evaluate(judged, patient.settings.sma_time_basis, requests)
+
+
+def _clear_days(
+    patient: Patient, plants: pl.DataFrame, months: Mapping[str, dt.date]
+) -> tuple[pl.DataFrame, int]:
+    """What the sun says of the clearest day of each plant in the month given for it, and the requests that it took."""
+    curves, requests, today = [], 0, patient.runtime.today()
+    for plant, timezone in (
+        plants.filter(pl.col("plant_id").is_in(list(months))).select("plant_id", "timezone").rows()
+    ):
+        asked = Request("measurements", plant, "", BALANCE, "Month", f"{months[plant]:%Y-%m}")
         requests += 1
-        day = basis.clear_day(runtime.session.send(asked).body, timezone, today)
+        day = basis.clear_day(patient.runtime.session.send(asked).body, timezone, today)
         if day is not None:
             asked = Request("measurements", plant, "", BALANCE, DAY, day.isoformat())
             requests += 1
-            curves.append(basis.curve(plant, day, runtime.session.send(asked).body))
-    judged = basis.judge(pl.concat(curves), chosen) if curves else pl.DataFrame()
-    return basis.evaluate(judged, patient.settings.sma_time_basis, requests)
+            curves.append(basis.curve(plant, day, patient.runtime.session.send(asked).body))
+    return (basis.judge(pl.concat(curves), plants) if curves else pl.DataFrame()), requests
 
 
 def _warehouse(patient: Patient) -> list[Finding]:
@@ -255,6 +283,7 @@ CHECKS = (
     Check("token", _token, ("hosts", "credentials", "login", "budget")),
     Check("consent", _consent, ("token",)),
     Check("plants", _plants, ("token",)),
+    Check("time zones", _time_zones, ("folders",)),
     Check("time basis", _time_basis, ("plants",)),
     Check("warehouse", _warehouse),
 )

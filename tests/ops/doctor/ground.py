@@ -28,6 +28,7 @@ from tests.sandbox.conftest import NOW, Served, served
 MACHINE = (
     (re.compile(r"Python [0-9.]+, \d+ packages"), "Python 3.12.11, 116 packages"),
     (re.compile(r"\d+ authorities"), "144 authorities"),
+    (re.compile(r"tzdata [0-9.]+\d"), "tzdata 2026.6"),
 )
 CODE_CLIENT = {
     "sma_flow": "code",

@@ -21,8 +21,9 @@ a check that failed is not tried (`-`). The exit code is 1 when a line says `FAI
 
 It sends few requests, all of them recorded and under the request budget: one without credentials to each service, one
 for a token, one for the list of plants, those for owners that are due, and for the time basis a month and a day of
-three plants. Plants that were asked for this month are taken first, then the smallest, since SMA bills a plant for
-each month in which it is asked for; `--ask-plants 0` asks for none.
+three plants; where these tell nothing, as in winter an hour from UTC, the same of another season. Plants that were
+asked for this month are taken first, then the smallest, since SMA bills a plant for each month in which it is asked
+for, whichever days that is about; `--ask-plants 0` asks for none.
 
 Below is what it says to {count} broken set-ups of the sandbox, without the lines that are ok.
 `python -m tests.ops.doctor.page` writes this page, and a test keeps it true.

@@ -32,14 +32,14 @@ from tests.warehouse.publish.conftest import FIRST, MONTH, NOW, SECOND, put
 from warehouse import contract
 from warehouse.ddl import create_file_view
 from warehouse.lake import Lake
-from warehouse.meta import Meta, schema_hash
+from warehouse.meta import FILE_TABLES, schema_hash
 from warehouse.publish import Published, connect, publish
 from warehouse.read_only import restrict
 from warehouse.views import CuratedView, curated_views, parse
 
 PUBLISHED: list[type[Table]] = [model for model in TABLES if storage(model).published != "no"]
 NATIVE = [model for model in PUBLISHED if storage(model).published == "native"]
-DOCUMENTED: list[type[Table]] = [*PUBLISHED, Meta]
+DOCUMENTED: list[type[Table]] = [*PUBLISHED, *FILE_TABLES]
 VIEWS = curated_views()
 
 
@@ -65,7 +65,7 @@ def test_the_file_holds_each_published_table_and_view_and_nothing_else(
         name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
     }
     kept = {view.name for view in VIEWS if view.kind == "table"}
-    assert tables == {*(storage(model).table for model in NATIVE), storage(Meta).table} | kept
+    assert tables == {storage(model).table for model in (*NATIVE, *FILE_TABLES)} | kept
     shown = {view.name for view in VIEWS if view.kind == "view"}
     assert views == {storage(m).table for m in set(PUBLISHED) - set(NATIVE)} | shown
 
