@@ -20,7 +20,16 @@ from assets.published import warehouse
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import RANGE_END, RANGE_START, command_tags
 from assets.sensors import DECISIVE
-from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
+from assets.tables import (
+    chosen,
+    day_assets,
+    device_assets,
+    list_assets,
+    made_day_assets,
+    money_assets,
+    month_assets,
+    plant_assets,
+)
 from pipeline.common.day_availability import days_of, spans
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import plural
@@ -65,6 +74,14 @@ class Runs:
     def lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
         self._run([*list_assets(), *list_checks()], {})
+
+    def plants(self) -> None:
+        """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
+        self._run([*plant_assets(), *list_checks()], {})
+
+    def devices(self) -> None:
+        """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
+        self._run(device_assets(), {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.

@@ -11,7 +11,8 @@ from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
 from pipeline.common.text import plural
 from pipeline.run.context import Runtime
-from pipeline.run.plants import delay, listed, with_bounds
+from pipeline.run.fleet import own_days
+from pipeline.run.plants import delay, excluded_plants, listed, with_bounds
 from pipeline.tables.incomplete_days import NOT_MADE, SILENT, standing
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
@@ -76,15 +77,17 @@ def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> in
 
 def find_doubts(runtime: Runtime, month: dt.date) -> list[Doubt]:
     """What is not final, incomplete or doubtful of the month, and by how much; empty where nothing is."""
-    within = pl.col("local_date").is_between(month, _last_day(month))
-    # What needs no look is no doubt, as in v_days_to_check.
-    told = (
-        runtime.lake.scan(Quarantine).filter(within, ~pl.col("reason").is_in([STANDBY, DAY_BEFORE])).collect()
-    )
+    within, excluded = pl.col("local_date").is_between(month, _last_day(month)), excluded_plants(runtime)
+    key = ["plant_id", "local_date"]
+    # What needs no look is no doubt, as in v_days_to_check; nor is what is left out of all reports.
+    aside = runtime.lake.scan(Quarantine).filter(within, ~pl.col("reason").is_in([STANDBY, DAY_BEFORE]))
+    told = own_days(aside.select(*key, "reason", "value"), excluded).collect()
+    energy = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged")
+    days = own_days(energy, excluded).collect()
     rows = _rows(runtime, month)
     return [
         *_not_final(runtime, month, rows),
-        *_days_to_check(runtime, within, told),
+        *_days_to_check(days, told),
         *_coverage(rows),
         *_beside_inverters(told),
         *_beside_vendor(runtime, month),
@@ -112,10 +115,9 @@ def _not_final(runtime: Runtime, month: dt.date, rows: pl.DataFrame) -> list[Dou
     return [Doubt(f"{month:%Y-%m} has {plural(len(named), 'day')} that {verb} not final: {shown}{more}.")]
 
 
-def _days_to_check(runtime: Runtime, within: pl.Expr, told: pl.DataFrame) -> list[Doubt]:
+def _days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt]:
     """The days that v_days_to_check lists, by what is the matter with them."""
     key = ["plant_id", "local_date"]
-    days = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged").collect()
     doubtful = told.select(*key, doubtful=pl.lit(value=True)).unique()
     why = (
         pl.when(pl.col("status") != "complete")

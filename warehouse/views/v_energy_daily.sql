@@ -48,4 +48,5 @@ LEFT JOIN coverage_daily AS pv
     AND pv.local_date = energy.local_date
     AND pv.quantity = 'pv_generation'
 LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.local_date = energy.local_date
+WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from
 ORDER BY month_of(energy.local_date), energy.plant_id, energy.local_date
