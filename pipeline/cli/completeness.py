@@ -3,11 +3,12 @@
 import datetime as dt
 from collections.abc import Collection
 
+import duckdb
 from rich.text import Text
 
 from pipeline.cli.console import out, say
 from pipeline.common.text import plural
-from pipeline.ops.completeness import measure_completeness
+from pipeline.ops.completeness import measure_completeness, summarize
 from pipeline.run.context import Runtime
 
 # More than a screen of missing things helps nobody: the rest is in the view v_days_to_check.
@@ -26,3 +27,18 @@ def show_completeness(runtime: Runtime, days: Collection[dt.date]) -> bool:
         more = found.lacking.height - LINES_SHOWN
         out.print(f"  and {plural(more, 'more plant')}: see v_days_to_check.")
     return found.is_whole
+
+
+def say_month(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str] = ()) -> None:
+    """Say how many plant-days of a published month are complete: what is made of it is no better than that."""
+    found = connection.execute(
+        """
+        SELECT energy.plant_id, plants.name, energy.local_date, energy.status AS reason
+        FROM energy_daily AS energy LEFT JOIN plants USING (plant_id)
+        WHERE date_trunc('month', energy.local_date) = $month
+        AND (len($only) = 0 OR list_contains($only, energy.plant_id))
+        """,
+        {"month": month, "only": list(only)},
+    ).pl()
+    if found.height:
+        say(f"{month:%Y-%m}: {summarize(found).sentence()}")

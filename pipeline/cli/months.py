@@ -34,7 +34,7 @@ def close(
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
 
-    with Runtime(load_settings()) as runtime:
+    with Runtime(load_settings(), tell=say) as runtime:
         if month is None or listing:
             _show(runtime)
             return
@@ -56,7 +56,7 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
 
-    with Runtime(load_settings()) as runtime:
+    with Runtime(load_settings(), tell=say) as runtime:
         open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
         with recorded(runtime, command="open") as runs:

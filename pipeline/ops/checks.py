@@ -12,7 +12,7 @@ from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
 from pipeline.ops import findings
 from pipeline.run.context import Runtime
-from pipeline.run.plants import listed
+from pipeline.run.plants import listed, owned
 from pipeline.run.sets import BALANCE
 from pipeline.tables.incomplete_days import standing, stored_days
 from pipeline.tables.zone_corrections import cure_for_other_zones, days_of_other_zones
@@ -83,7 +83,7 @@ def freshness(runtime: Runtime) -> Finding:
     """The judgement of the newest rows of each backend."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = listed(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
+    plants = owned(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
     recent = pl.col("local_date") >= (runtime.now() - LOOK_BACK).date()
     rows = runtime.lake.scan(EnergyBalanceIntervals).filter(recent)
     newest = rows.group_by("plant_id").agg(newest=pl.col("interval_end").max()).collect()

@@ -84,19 +84,23 @@ def measure_completeness(
         reason=pl.coalesce("reason", "status")
     )
     names = runtime.lake.scan(Plants).select("plant_id", "name").collect()
+    return summarize(found.join(names, on="plant_id", how="left"))
+
+
+def summarize(plant_days: pl.DataFrame) -> Completeness:
+    """Count plant-days: plant_id, name, local_date and reason (a status of energy_daily or a key of REASONS)."""
     order = {reason: place for place, reason in enumerate(REASONS)}
+    reason = pl.col("reason")
     lacking = (
-        found.filter(pl.col("reason").is_in(list(REASONS)))
-        .group_by("plant_id", "reason")
+        plant_days.filter(reason.is_in(list(REASONS)))
+        .group_by("plant_id", "name", "reason")
         .agg(days=pl.len(), first=pl.col("local_date").min(), last=pl.col("local_date").max())
-        .join(names, on="plant_id", how="left")
-        .sort(pl.col("reason").replace_strict(order, return_dtype=pl.Int8), "plant_id")
+        .sort(reason.replace_strict(order, return_dtype=pl.Int8), "plant_id")
     )
-    counted = pl.col("reason")
     return Completeness(
-        plant_days=found.height,
-        complete=found.filter(counted == "complete").height,
-        provisional=found.filter(counted == PROVISIONAL).height,
+        plant_days=plant_days.height,
+        complete=plant_days.filter(reason == "complete").height,
+        provisional=plant_days.filter(reason == PROVISIONAL).height,
         lacking=lacking,
     )
 

@@ -10,7 +10,8 @@ import polars as pl
 from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import UTC_US, local_day
 from pipeline.run.context import Runtime
-from pipeline.run.plants import with_bounds
+from pipeline.run.fleet import days_of_months
+from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.sets import BALANCE, PV, SetSource, chosen
 from pipeline.run.step import Report, quarantine, report_of, settled
 from pipeline.tables.device_swaps import not_yet_there
@@ -86,9 +87,14 @@ def write_energy_monthly(runtime: Runtime) -> Report:
     start = pl.struct("start_up", "timezone").map_elements(_local_date, return_dtype=pl.Date)
     starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
     quantities = [f.column for f in ENERGY_BALANCE.powers]
-    months = summarize_months(runtime.lake.scan(EnergyDaily), starts, quantities)
-    report = Report(rows=months.height)
     closed = closed_months(runtime)
+    excluded = excluded_plants(runtime)
+    days = days_of_months(runtime.lake.scan(EnergyDaily), excluded, closed["month"].unique())
+    # Days after the last one that is yours are owed by nobody.
+    starts = starts.join(excluded, on="plant_id", how="left").rename({"excluded_from": "end_date"})
+    months = summarize_months(days, starts, quantities)
+    report = Report(rows=months.height)
+    drop_months_without(runtime, EnergyMonthly, {*months["month"], *closed["month"]})
     for frame in months.filter(~pl.col("month").is_in(closed["month"].implode())).partition_by(
         "month", maintain_order=True
     ):

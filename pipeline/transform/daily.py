@@ -154,8 +154,8 @@ def summarize_months(
 ) -> pl.DataFrame:
     """Rows of `energy_monthly` from rows of `energy_daily`, sorted by month and plant; none of them closed.
 
-    `starts` has plant_id and start_date (plant-local day of the start of operation, or null): a month whose days before
-    it are absent can still be complete.
+    `starts` has plant_id, start_date (plant-local day of the start of operation, or null) and, where a plant left the
+    fleet, end_date (its first day outside): a month whose days before or from then on are absent can be complete.
     """
     month = pl.col("local_date").dt.truncate("1mo").alias("month")
     bridged = pl.col("bridged_h")
@@ -182,7 +182,10 @@ def summarize_months(
         .collect(engine="streaming")
     )
     begins = pl.max_horizontal("month", "start_date")
-    due = (pl.col("month").dt.month_end() - begins).dt.total_days() + 1
+    ends = pl.col("month").dt.month_end()
+    if "end_date" in summed.columns:
+        ends = pl.min_horizontal(ends, pl.col("end_date") - dt.timedelta(days=1))
+    due = (ends - begins).dt.total_days() + 1
     return summed.with_columns(
         coverage=_share(),
         closed_at=pl.lit(None, UTC_US),

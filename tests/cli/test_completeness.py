@@ -38,6 +38,11 @@ def test_a_silent_plant_and_gaps_are_told_and_leave_with_3(tmp_path: Path) -> No
     again = sunledger(tmp_path, "rebuild", "--from", "2021-10-02", **box.settings())
     assert again.returncode == 3, again.stderr
     assert "4 of 6 plant-days complete; 1 plant silent" in again.stderr
+    # What is made of the month says it too, though it is whole in itself.
+    for words in (["report", "--month", "2021-10"], ["pack", "--month", "2021-10"]):
+        made = sunledger(tmp_path, *words)
+        assert made.returncode == 0, made.stderr
+        assert "2021-10: 6 of 9 plant-days complete; 1 plant silent: see v_days_to_check." in made.stderr
 
 
 @pytest.mark.long

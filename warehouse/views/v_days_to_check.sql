@@ -1,5 +1,5 @@
 -- table
--- Days that are not simply fine: partial, missing or provisional ones, those with values set aside or suspicious, and those cut by a time zone that was corrected since. Newest first.
+-- Days of your plants that are not simply fine: partial, missing or provisional ones, those with values set aside or suspicious, and those cut by a time zone that was corrected since. Newest first.
 -- Key: plant_id, local_date.
 --
 -- local_date: Calendar day in the plant's own time zone.
@@ -43,5 +43,6 @@ SELECT
 FROM energy_daily AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
 LEFT JOIN set_aside ON set_aside.plant_id = energy.plant_id AND set_aside.local_date = energy.local_date
-WHERE energy.status <> 'complete' OR energy.n_flagged > 0 OR set_aside.reasons IS NOT NULL
+WHERE (energy.status <> 'complete' OR energy.n_flagged > 0 OR set_aside.reasons IS NOT NULL)
+    AND (plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from)
 ORDER BY energy.local_date DESC, plant_name, energy.plant_id

@@ -39,4 +39,5 @@ LEFT JOIN coverage_daily AS pv
     ON pv.plant_id = energy.plant_id
     AND pv.local_date = energy.local_date
     AND pv.quantity = 'pv_generation'
+WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from
 ORDER BY month_of(energy.local_date), energy.plant_id, energy.local_date
