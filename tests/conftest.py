@@ -1,5 +1,6 @@
 """What tests of several rooms share: a scripted SMA, settings in a folder of their own, fresh runtimes."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import Runtime
 from tests.scripted import NOW, ScriptedSma
+
+# The sandbox charges nobody. Tests of consent to cost take this setting away.
+os.environ["SUNLEDGER_MAX_EUR_PER_MONTH"] = "1000000"
 
 
 @pytest.fixture

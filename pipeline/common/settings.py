@@ -7,6 +7,7 @@ without credentials except calls of SMA's services, which begin with `require_cr
 import datetime as dt
 import ipaddress
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -262,6 +263,12 @@ class Settings(BaseSettings):
         description="Runs of Dagster older than so many days are deleted once all that they made was made again. "
         "Default: 90.",
     )
+    pool_wait_minutes: float = Field(
+        default=60,
+        gt=0,
+        le=1440,
+        description="How many minutes a run waits for a slot of a pool that other runs hold. Default: 60.",
+    )
     alert_smtp: SecretStr = Field(
         default=SecretStr(""),
         description="Mail server for alerts, smtp[s]://[user:password@]host[:port]; smtp uses STARTTLS. Default: none.",
@@ -276,6 +283,26 @@ class Settings(BaseSettings):
     )
     alert_slack: SecretStr = Field(
         default=SecretStr(""), description="Slack-compatible webhook for alerts. Default: none."
+    )
+    include_plants: str = Field(
+        default="",
+        description="The plants that are yours, joined by commas: ids, names (`*` is any text, `?` one sign, upper and "
+        "lower case alike), or `@FILE` with one a line. Default: none, every plant that SMA lists.",
+    )
+    exclude_plants: str = Field(
+        default="",
+        description="Plants of these that are not yours, written in the same way, each with a day where you like "
+        "(`5000022 from 2026-10-15`): from then on they are not asked for, cost nothing, and are missing nowhere. "
+        "Default: none.",
+    )
+    max_eur_per_month: Decimal | None = Field(
+        default=None,
+        ge=0,
+        max_digits=12,
+        description="How much the PU of a month may cost, in the price list's currency. New PU within it need no other "
+        "consent. Beyond it no plant is asked for that is not on the month's bill already, by commands, schedules and "
+        "runs from Dagster's page alike. Default: none, so every new PU needs consent: an answer on a terminal, "
+        "`--yes`, or the run tag `sunledger/max_eur`.",
     )
     alert_eur: int | None = Field(
         default=None,

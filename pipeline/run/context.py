@@ -11,6 +11,8 @@ from typing import Protocol, Self
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import plural
+from pipeline.run.allowance import Allowance
+from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, RequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
@@ -69,6 +71,8 @@ class Runtime:
     only_plants: frozenset[str] = frozenset()
     only_backends: frozenset[str] = frozenset()
     again: bool = False
+    # What the run may cost where the settings have no monthly limit.
+    allowance: Allowance = field(default_factory=Allowance)
     progress: Progress = field(default_factory=Silence)
     # Who is told of waits and notices, in sentences.
     tell: Callable[[str], None] = _tell_nobody
@@ -96,9 +100,13 @@ class Runtime:
 
     @property
     def session(self) -> SmaSession:
-        """The session with SMA; opened at first use, shared by every step and day of the run."""
+        """The session with SMA; opened at first use, shared by every step and day of the run.
+
+        Raises UsageError for credentials and places that the run will need.
+        """
         if self._session is None:
             self.settings.require_credentials()
+            check_before_requests(self.settings)
             clock = Clock(announce=WaitAnnouncer(self.tell))
             recorded = partial(SmaClient, record=self.requests.add, clock=clock)
             make = self.make_session or partial(SmaSession, make_client=recorded)

@@ -5,7 +5,8 @@ import datetime as dt
 import polars as pl
 
 from pipeline.run.context import Runtime
-from pipeline.run.plants import with_bounds
+from pipeline.run.fleet import days_of_months
+from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.step import Report, report_of, settled
 from pipeline.transform import kpi
 from pipeline.transform.plant_moves import join_rows, successors
@@ -40,14 +41,17 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
     """
     remade = _rejoin(runtime)
     plants = runtime.lake.scan(Plants).select(_FACTS).collect()
-    months = kpi.summarize_months(runtime.lake.scan(KpiDaily), plants)
     energy = runtime.lake.scan(EnergyMonthly).collect()
+    closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
+    days = days_of_months(runtime.lake.scan(KpiDaily), excluded_plants(runtime), closed)
+    months = kpi.summarize_months(days, plants)
     # The sums of energy and their status are told once: a figure can't stand beside other ones.
     known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
     rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
     report = Report(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
     columns = polars_schema(KpiMonthly).names()
     kept = _closed_with_their_energy(runtime, energy)
+    drop_months_without(runtime, KpiMonthly, {*rows["month"], *kept})
     for frame in (
         rows.select(columns).filter(~pl.col("month").is_in(kept)).partition_by("month", maintain_order=True)
     ):

@@ -40,4 +40,5 @@ SELECT
 FROM kpi_daily AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
 LEFT JOIN v_energy_daily AS energy ON energy.plant_id = kpi.plant_id AND energy.local_date = kpi.local_date
+WHERE plants.excluded_from IS NULL OR kpi.local_date < plants.excluded_from
 ORDER BY month_of(kpi.local_date), kpi.plant_id, kpi.local_date

@@ -50,7 +50,13 @@ def _place(setting: str, path: Path) -> Place:
 def held_locks(settings: Settings) -> list[Held]:
     """Locks of ours that somebody holds for longer than a moment. Makes and changes nothing."""
     published = settings.warehouse.with_name(f".{settings.warehouse.name}.lock")
-    files = [*(settings.home / "budget").glob("*.state"), *(settings.home / FOLDER).glob("*.lock"), published]
+    start = settings.home / "dagster" / "start.lock"
+    files = [
+        *(settings.home / "budget").glob("*.state"),
+        *(settings.home / FOLDER).glob("*.lock"),
+        start,
+        published,
+    ]
     return [_holder(path) for path in sorted(files) if _stays_locked(path)]
 
 
