@@ -129,7 +129,7 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
         make(OtherIntervals, step=write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
         make(Logs, step=write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
         make(EnergyHourly, step=write_energy_hourly, deps=["energy_balance_intervals", "plants"]),
-        make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "plants"]),
+        make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "raw_pv", "plants"]),
         make(
             DeviceEnergyDaily,
             step=write_device_energy_daily,

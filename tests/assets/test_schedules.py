@@ -15,7 +15,7 @@ from pipeline.common.errors import PermanentError
 from pipeline.common.settings import Settings
 from pipeline.ops.alert_conditions import concerns
 from pipeline.run.allowance import Allowance
-from schemas import EnergyDaily
+from schemas import EnergyDaily, KpiDaily
 from tests.assets.clockwork import ClockedSma, Clockwork, refresh_lists
 
 HOUR = dt.timedelta(hours=1)
@@ -90,6 +90,23 @@ def test_three_days_off_are_caught_up_by_the_first_tick(machine: Clockwork) -> N
     }
     machine.tick("closing")
     assert machine.skips[-1] == ("closing", "All days up to 2021-10-24 are whole.")
+
+
+def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(machine: Clockwork) -> None:
+    machine.tick("lists")
+    machine.turn_to(MIDNIGHT + 25 * HOUR)
+    machine.tick("closing")
+    with machine.runtime({}) as runtime:
+        runtime.lake.replace(KpiDaily, {"local_date": dt.date(2021, 10, 20)}, [], empty=True)
+    before = len(machine.sma.asked)
+    machine.turn_to(MIDNIGHT + 27 * HOUR)
+    machine.tick("closing")
+    assert machine.runs[-1][2:] == ("2021-10-20", "2021-10-20")
+    with machine.runtime({}) as runtime:
+        assert [part["local_date"] for part in runtime.lake.parts(KpiDaily)][-1] == "2021-10-20"
+    assert len(machine.sma.asked) == before
+    machine.tick("closing")
+    assert machine.skips[-1] == ("closing", "All days up to 2021-10-20 are whole.")
 
 
 def test_ticks_that_the_daemon_makes_up_for_are_left_to_the_newest(machine: Clockwork) -> None:
