@@ -12,6 +12,7 @@ from pipeline.common.finding import Finding
 from pipeline.extract import consents
 from pipeline.ops import checks
 from pipeline.ops.checks import completeness, published, whole
+from pipeline.ops.completeness import measure_completeness
 from pipeline.run.context import Runtime
 from pipeline.tables import billing_tables, reconciliation_tables
 from pipeline.tables.interval_tables import judge_times
@@ -88,6 +89,12 @@ freshness = judged(
     checks.freshness,
     "The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
 )
+time_zones = judged(
+    "time_zones",
+    "plants",
+    checks.zones,
+    "Every stored day is cut by the time zone that its plant has now.",
+)
 closed_months = judged(
     "closed_months",
     "energy_monthly",
@@ -143,7 +150,7 @@ def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefini
             found = completeness(runtime, _days(context))
             if len(found) > 1:
                 _report_days(context, found)
-            return result(_together(found))
+            return result(_together(found, _sentence(runtime, found)))
 
         @dg.asset_check(
             name="quality",
@@ -176,14 +183,21 @@ def _days(context: dg.AssetCheckExecutionContext) -> list[dt.date]:
     return [dt.date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
 
 
-def _together(found: Mapping[dt.date, Finding]) -> Finding:
-    """The findings of a run's days as one: that of the first bad day, and which others are like it."""
+def _sentence(runtime: Runtime, found: Mapping[dt.date, Finding]) -> str:
+    """How complete a run's days are, of the plants that it was limited to; of one day its finding says it."""
+    if len(found) == 1:
+        return ""
+    return measure_completeness(runtime, list(found), runtime.only_plants).sentence()
+
+
+def _together(found: Mapping[dt.date, Finding], sentence: str) -> Finding:
+    """The findings of a run's days as one: how many are complete, the first bad day, and which others are like it."""
     bad = [day for day, finding in found.items() if not finding.passed]
     if not bad:
-        return next(iter(found.values())) if len(found) == 1 else Finding(True, f"{len(found)} days, no gap.")
+        return next(iter(found.values())) if len(found) == 1 else Finding(passed=True, text=sentence)
     first = found[bad[0]]
     facts = dict(first.facts) | {"days_with_gaps": [str(day) for day in bad]}
-    return Finding(passed=False, text=first.text, severe=first.severe, facts=facts)
+    return Finding(passed=False, text=f"{sentence} {first.text}".strip(), severe=first.severe, facts=facts)
 
 
 def _report_days(context: dg.AssetCheckExecutionContext, found: Mapping[dt.date, Finding]) -> None:
@@ -229,7 +243,7 @@ def _unknown_fields(instance: dg.DagsterInstance) -> set[str]:
 
 def list_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with the lists."""
-    return [consent, budget]
+    return [consent, budget, time_zones]
 
 
 def day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:

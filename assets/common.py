@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
+from pipeline.common.text import harmless
 from pipeline.run.context import Runtime
 from pipeline.run.step import Report
 from schemas import TABLES, Table, columns, comment, storage
@@ -258,7 +259,7 @@ def told() -> Iterator[None]:
     except SunledgerError as error:
         days = {"failed_days": error.days} if isinstance(error, DaysFailedError) else {}
         raise dg.Failure(
-            description=str(error),
+            description=harmless(str(error)),
             metadata={"exit_code": error.exit_code, **days},
             allow_retries=is_transient(error),
         ) from error

@@ -9,11 +9,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 # How often the children are looked at, and how long one may take to end: a webserver waits for open pages.
 LOOK_EVERY_S = 0.5
 END_WITHIN_S = 30.0
+LEFT_BEHIND_S = 5.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -77,5 +79,18 @@ def _end(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
+    for process in running.values():
+        _end_group(process.pid)
+
+
+def _end_group(group: int) -> None:
+    """End what a service has started and left behind, as where it was told to end while it was beginning."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(group, number)
+            deadline = time.monotonic() + LEFT_BEHIND_S
+            while time.monotonic() < deadline:
+                os.killpg(group, 0)
+                time.sleep(LOOK_EVERY_S / 5)

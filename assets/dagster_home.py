@@ -2,10 +2,15 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assets.plain_path import plain_path
+from assets.start_lock import start_lock
+from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,11 +75,17 @@ _PYTHON = (sys.executable, "-P", "-m")
 
 def dagster_home(settings: Settings) -> Path:
     """The folder, made and configured at first use; a configuration that is there already is left alone."""
-    home = settings.home / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
+    folder = settings.home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    home = plain_path(folder)
     file = home / "dagster.yaml"
     if not file.exists():
-        file.write_text(CONFIGURATION)
+        with start_lock(home):
+            if not file.exists():
+                # Another process may read it at any moment.
+                part = home / ".dagster.yaml.part"
+                part.write_text(CONFIGURATION)
+                part.replace(file)
     return home
 
 
@@ -89,23 +100,59 @@ def limit_pools(instance: "DagsterInstance") -> None:
 
 
 def open_dagster(settings: Settings) -> "DagsterInstance":
-    """The home's Dagster in this process, which is that home's from now on; close it, or use it as a context."""
-    from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
+    """The home's Dagster in this process, which is that home's from now on; close it, or use it as a context.
 
-    os.environ |= _own_environment(settings)
-    return DagsterInstance.from_config(str(dagster_home(settings)))
+    Sets up what is not there yet, one process at a time. Raises SunledgerError for a home that can't be used as it is.
+    """
+    home = dagster_home(settings)
+    with start_lock(home):
+        instance = _open(home)
+        try:
+            with explained(home):
+                limit_pools(instance)
+        except BaseException:
+            instance.dispose()
+            raise
+    return instance
+
+
+def _open(home: Path) -> "DagsterInstance":
+    with explained(home):
+        from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
+
+        os.environ |= _own_environment(home)
+        return DagsterInstance.from_config(str(home))
+
+
+@contextmanager
+def explained(home: Path, *, records_only: bool = False) -> Iterator[None]:
+    """Raise SunledgerError, with the cure, for what Dagster and its databases say of a home that is not well.
+
+    With `records_only` what they say of its settings is let through: once it is open, that is about something else.
+    """
+    try:
+        yield
+    except SunledgerError:
+        raise
+    except Exception as fault:
+        from assets.dagster_faults import explain  # noqa: PLC0415 - loads Dagster
+
+        error = explain(fault, home, records_only=records_only)
+        if error is None:
+            raise
+        raise error from fault
 
 
 def prepare(settings: Settings) -> None:
     """Make the home and limit the pools, before Dagster starts on it."""
-    with open_dagster(settings) as instance:
-        limit_pools(instance)
+    with open_dagster(settings):
+        pass
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """What Dagster's processes need beside the environment of this one."""
     return {
-        **_own_environment(settings),
+        **_own_environment(dagster_home(settings)),
         "SUNLEDGER_HOME": str(settings.home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         # Python and Dagster look for modules in the current folder first, in these processes and in those that they
@@ -115,9 +162,9 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _own_environment(settings: Settings) -> dict[str, str]:
+def _own_environment(home: Path) -> dict[str, str]:
     # Events of a range are stored so many at once: more than a run's days have of one asset.
-    return {"DAGSTER_HOME": str(dagster_home(settings)), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
+    return {"DAGSTER_HOME": str(home), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
 
 def webserver_command(host: str, port: int) -> list[str]:

@@ -14,10 +14,12 @@ import dagster as dg
 from assets.checks import day_checks, list_checks, publish_checks, vendor_checks
 from assets.common import EVERY
 from assets.docs import with_links
+from assets.pool_waits import PoolWait, watched
 from assets.published import monthly_report, warehouse
+from assets.run_processes import THIS_PROCESS
 from assets.run_tags import limits
 from assets.schedules import day_schedules, job_schedule
-from assets.sensors import alerts, finish_partly, retention
+from assets.sensors import alerts, dead_runs, finish_partly, retention
 from assets.tables import (
     chosen,
     fetched_day_assets,
@@ -29,7 +31,9 @@ from assets.tables import (
     without_optional_inputs,
 )
 from pipeline.common.day_availability import FIRST_ZONE
+from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
+from pipeline.common.text import one_line
 from pipeline.run.context import Runtime
 
 LISTS_JOB = "refresh_lists"
@@ -104,6 +108,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             # Runs that people start from the graph have no job of ours.
             alerts(settings, jobs=[LISTS_JOB, DAYS_JOB, ENERGY_JOB, "__ASSET_JOB"]),
             retention(settings),
+            dead_runs(),
         ],
         resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},
         # One process a run: connections and the token live through it, and libraries are loaded once.
@@ -150,10 +155,27 @@ def _runtime_per_run(settings: Settings) -> Any:
     def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
-        with Runtime(settings, tell=_log_of(context), **limits(tags)) as opened:
+        opened = Runtime(settings, tell=_log_of(context), **limits(tags))
+        with opened, _attended(context, settings):
             yield opened
 
     return runtime
+
+
+@contextmanager
+def _attended(context: dg.InitResourceContext, settings: Settings) -> Iterator[None]:
+    """Say on the run which process does it; tell and bound its waits for pools."""
+    instance, run = context.instance, context.run
+    if instance is None or run is None or instance.is_ephemeral:
+        yield
+        return
+    instance.add_run_tags(run.run_id, THIS_PROCESS.tags(instance))
+
+    def say(text: str) -> None:
+        instance.report_engine_event(text, run)
+
+    with watched(PoolWait(instance, say, settings.pool_wait_minutes * 60), run.run_id, say_fault=True):
+        yield
 
 
 def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
@@ -162,7 +184,7 @@ def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
 
     def tell(text: str) -> None:
         if log is not None:
-            log.info(text)
+            log.info(one_line(text))
 
     return tell
 
@@ -170,4 +192,6 @@ def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads, by workspace.yaml here and in assets."""
-    return build_definitions(load_settings())
+    settings = load_settings()
+    limit_readers(settings.home, settings.readable_by)
+    return build_definitions(settings)

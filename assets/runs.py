@@ -1,24 +1,41 @@
 """Runs of the asset graph in this process, for the command line: the same assets as in the UI, in the same records."""
 
 import datetime as dt
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
 
 import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
 
 from assets.checks import day_checks, list_checks, publish_checks
-from assets.common import DAYS_PER_RUN, failed_days
-from assets.dagster_home import limit_pools, open_dagster
+from assets.common import DAYS_PER_RUN, MODELS, failed_days
+from assets.dagster_home import dagster_home, explained, open_dagster
+from assets.dead_runs import end_own_runs
 from assets.definitions import day_partitions
+from assets.pool_waits import PoolWait, wait_for_pools, watched
 from assets.published import warehouse
+from assets.run_processes import THIS_PROCESS
 from assets.run_tags import RANGE_END, RANGE_START, command_tags
 from assets.sensors import DECISIVE
-from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
+from assets.tables import (
+    chosen,
+    day_assets,
+    device_assets,
+    list_assets,
+    made_day_assets,
+    money_assets,
+    month_assets,
+    plant_assets,
+)
 from pipeline.common.day_availability import days_of, spans
 from pipeline.common.errors import SunledgerError
+from pipeline.common.text import plural
 from pipeline.run.context import Runtime
+from pipeline.run.unfinished_days import record_days, take_over_days
+from pipeline.tables.incomplete_days import stored_answers, unmade_days
 
 ONE_DAY = dt.timedelta(days=1)
 # What a shell expects of a program that ended by Ctrl-C.
@@ -47,13 +64,24 @@ class Runs:
 
     runtime: Runtime
     instance: dg.DagsterInstance
+    wait: PoolWait
     command: str = "sunledger"
     tags: dict[str, str] = field(default_factory=dict)
     materialized: int = field(default=0)
+    # The days that these runs have made.
+    made: set[dt.date] = field(default_factory=set)
 
     def lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
         self._run([*list_assets(), *list_checks()], {})
+
+    def plants(self) -> None:
+        """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
+        self._run([*plant_assets(), *list_checks()], {})
+
+    def devices(self) -> None:
+        """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
+        self._run(device_assets(), {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.
@@ -63,17 +91,19 @@ class Runs:
         settings = self.runtime.settings
         partitions = day_partitions(settings)
         for start, end in chunks(first, last):
-            tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
-            try:
-                self._run(
-                    [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)],
-                    tags,
-                )
-            except RunFailedError as failure:
-                if failure.exit_code != INTERRUPTED:
+            failed: RunFailedError | None = None
+            assets = [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
+            with record_days(self._unfinished, days_of(start, end)):
+                try:
+                    self._run_days(assets, start, end)
+                except RunFailedError as failure:
+                    if failure.exit_code == INTERRUPTED:
+                        raise
                     # Days that were not fetched would be made of nothing, and look done.
                     self.remake(set(days_of(start, end)) - set(failure.not_fetched))
-                raise
+                    failed = failure
+            if failed is not None:
+                raise failed
 
     def remake(self, days: Iterable[dt.date]) -> None:
         """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
@@ -82,48 +112,146 @@ class Runs:
         """
         settings = self.runtime.settings
         partitions = day_partitions(settings)
-        made = [*chosen(made_day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
-        for start, end in spans(days, DAYS_PER_RUN):
-            self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+        self._remake(chosen(made_day_assets(partitions), settings), days)
 
-    def publish(self) -> None:
-        """Count PU and invoices anew, and publish the warehouse. Raises RunFailedError."""
-        self._run([*money_assets(), warehouse, *publish_checks()], {})
+    def publish(self) -> list[str]:
+        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
+
+        Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
+        """
+        said = self._complete()
+        result = self._run([*money_assets(), warehouse, *publish_checks()], {})
+        (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
+        if done.metadata["had_log"].value:
+            said.append(
+                "A program had opened the file that was published before for writing. Its log was removed, and what "
+                "it changed is gone: let every program open the file read-only."
+            )
+        return said
+
+    def _complete(self) -> list[str]:
+        """Make the days that dead runs left, or that lack tables, from the stored answers; what there is to say.
+
+        Raises RunFailedError where it is interrupted.
+        """
+        lake, settings = self.runtime.lake, self.runtime.settings
+        possible = made_day_assets(day_partitions(settings))
+        # Also tables that this run's settings leave alone, where another run has made them before.
+        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
+        assets = {asset.key: asset for asset in (*kept, *chosen(possible, settings))}
+        try:
+            with take_over_days(self._unfinished) as left:
+                days = (left & stored_answers(self.runtime) | unmade_days(self.runtime)) - self.made
+                self._remake(list(assets.values()), days)
+        except RunFailedError as failure:
+            if failure.exit_code == INTERRUPTED:
+                raise
+            return [f"Days that an earlier run had left unfinished can't be completed yet: {failure}"]
+        if not days:
+            return []
+        first, last = min(days), max(days)
+        named = f"{first}" if first == last else f"{plural(len(days), 'day')} from {first} to {last}"
+        return [
+            f"An earlier run had left {named} unfinished: completed from the stored answers, without a request."
+        ]
+
+    def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
+        checks = day_checks(day_partitions(self.runtime.settings))
+        for start, end in spans(days, DAYS_PER_RUN):
+            with record_days(self._unfinished, days_of(start, end)):
+                self._run_days([*made, *month_assets(), *checks], start, end)
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.runtime.settings.home / "unfinished"
+
+    def _run_days(
+        self,
+        assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition],
+        start: dt.date,
+        end: dt.date,
+    ) -> None:
+        self._run(assets, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+        self.made |= set(days_of(start, end))
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
-    ) -> None:
+    ) -> dg.ExecuteInProcessResult:
+        wait_for_pools(self.wait, {pool for asset in assets for pool in asset.op.pools})
         job = dg.Definitions(
-            assets=assets, jobs=[dg.define_asset_job(self.command)], resources={"runtime": self.runtime}
+            assets=assets,
+            jobs=[dg.define_asset_job(self.command)],
+            resources={"runtime": attended(self.runtime, self.wait)},
         ).resolve_job_def(self.command)
-        result = job.execute_in_process(
-            instance=self.instance,
-            tags=self.tags | tags,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+        try:
+            with redirect_stderr(WithoutRepeats(sys.stderr)):
+                result = job.execute_in_process(
+                    instance=self.instance,
+                    tags=self.tags | tags | THIS_PROCESS.tags(self.instance),
+                    raise_on_error=False,
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                )
+        except BaseException as fault:
+            # Where the disk is full, this fails too: then the next command finds that the run is dead.
+            with suppress(Exception):
+                why = f"The run ended by an error of the program: {type(fault).__name__}."
+                end_own_runs(self.instance, why)
+            raise
+        if self.wait.fault is not None:
+            raise self.wait.fault
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
             raise _failure(result)
+        return result
+
+
+class WithoutRepeats:
+    """A stream without what Dagster writes there of faults of its records, with SQL: they are raised, and told then."""
+
+    STARTS = (
+        "Exception while storing event batch",
+        "Falling back to storing multiple single-event",
+        "Exception while writing logger call to event log",
+    )
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Pass the text on, unless it is one of those."""
+        return len(text) if text.startswith(self.STARTS) else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's."""
+        return getattr(self._stream, name)
+
+
+def attended(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
+    """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
+
+    @dg.resource
+    @contextmanager
+    def resource(context: dg.InitResourceContext) -> Iterator[Runtime]:
+        with watched(wait, context.run.run_id if context.run else ""):
+            yield runtime
+
+    return resource
 
 
 @contextmanager
 def recorded(
     runtime: Runtime, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
 ) -> Iterator[Runs]:
-    """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days."""
-    tags = command_tags(
-        plants=runtime.only_plants, sets=runtime.settings.sets, again=runtime.again, days=days
-    )
-    try:
-        with open_dagster(runtime.settings) as instance:
-            limit_pools(instance)
-            yield Runs(runtime, instance, command, tags)
-    except SQLAlchemyError as fault:
-        raise SunledgerError(
-            f"Dagster's records in {runtime.settings.home / 'dagster'} can't be read or written "
-            f"({type(fault).__name__}): look at the free space and the permissions there, then run it again."
-        ) from fault
+    """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days.
+
+    Runs whose process has died are ended before. Raises SunledgerError for a home that can't be used.
+    """
+    settings = runtime.settings
+    tags = command_tags(plants=runtime.only_plants, sets=settings.sets, again=runtime.again, days=days)
+    with open_dagster(settings) as instance, explained(dagster_home(settings), records_only=True):
+        wait = PoolWait(instance, runtime.tell, settings.pool_wait_minutes * 60)
+        wait.free_dead()
+        yield Runs(runtime, instance, wait, command, tags)
 
 
 def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from assets.common import failed_days
+from assets.dead_runs import end_dead_runs
+from assets.pool_waits import ended
 from assets.retention import purge_runs
 from assets.run_tags import RANGE_END, RANGE_START
 from pipeline.common.day_availability import days_of, spans
@@ -22,7 +24,7 @@ from schemas import storage
 PARTITION = "dagster/partition"
 # The answers that a day's energy is made of.
 DECISIVE = storage(BALANCE.raw).table
-ALERT_INTERVAL_S, RETENTION_INTERVAL_S = 300, 3600
+ALERT_INTERVAL_S, RETENTION_INTERVAL_S, DEAD_RUNS_INTERVAL_S = 300, 3600, 60
 # What define_asset_job gives has no public name.
 Job: TypeAlias = Any
 
@@ -97,6 +99,22 @@ def retention(settings: Settings) -> dg.SensorDefinition:
         return dg.SkipReason(
             f"{purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d} deleted."
         )
+
+    return sensor
+
+
+def dead_runs() -> dg.SensorDefinition:
+    """End runs whose process has died, and free their slots of pools. It asks SMA nothing, so it always runs."""
+
+    @dg.sensor(
+        name="dead_runs",
+        minimum_interval_seconds=DEAD_RUNS_INTERVAL_S,
+        description="Ends runs whose process has died, also those of commands, and frees their slots of pools.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        dead = [ended(one) for one in end_dead_runs(context.instance)]
+        return dg.SkipReason(" ".join(dead) or "No run was left behind.")
 
     return sensor
 

@@ -26,6 +26,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.transform import power_limits
 from pipeline.transform.anomalies import Suspicions
 from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.thresholds import load_thresholds
 from schemas import EnergyBalanceIntervals, Plants, RawEnergyBalance, polars_schema
 from schemas.quantities import ENERGY_BALANCE
@@ -62,8 +63,8 @@ def answers(plants: int, factor: float) -> pl.DataFrame:
     schema = polars_schema(RawEnergyBalance)
     fixed = {
         "device_id": "", "set_type": "EnergyBalance", "request_date": str(DAY), "local_date": DAY, "target": "/v1",
-        "time_basis": "plant_local", "status": 200, "fetched_at": FETCHED, "elapsed_ms": 1.0, "attempts": 1,
-        "final": True, "no_rows": False,
+        "time_basis": "plant_local", "asked_timezone": "UTC", "status": 200, "fetched_at": FETCHED, "elapsed_ms": 1.0,
+        "attempts": 1, "final": True, "no_rows": False,
     }  # fmt: skip
     frame = pl.DataFrame({"plant_id": [f"{plant:05}" for plant in range(plants)], "body": bodies})
     filled = frame.with_columns(pl.lit(value).cast(schema[name]).alias(name) for name, value in fixed.items())
@@ -82,11 +83,13 @@ def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
     limits = load_thresholds()
 
     def made(
-        *, values: bool = True, suspicions: bool = True, limited: bool = True
+        *, values: bool = True, suspicions: bool = True, limited: bool = True, powers: bool = True
     ) -> Callable[[], Iterable[pl.DataFrame]]:
         transform = SetTransform(ENERGY_BALANCE, EnergyBalanceIntervals, "plant_local", limits=limits)
         transform.rules = transform.rules if values else []
         transform.suspicions = transform.suspicions if suspicions else Suspicions({}, {}, limits)
+        if not powers:
+            transform.power_rules = PowerRules.of([], ["series"], limits)
         known = power_limits.with_limits if limited else _unlimited
 
         def work() -> list[pl.DataFrame]:
@@ -99,8 +102,9 @@ def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
     without = {
         "negative, no number, beyond range or power": made(values=False),
         "beyond the fleet or the sun": made(limited=False),
+        "codes, and beyond balance or series": made(powers=False),
         "night, frozen, identities": made(suspicions=False),
-        "all of these": made(values=False, limited=False, suspicions=False),
+        "all of these": made(values=False, limited=False, suspicions=False, powers=False),
     }
     works = {"": made(), "decode": lambda: decoder.decode(raw["body"]), **without}
     # In turn, so that what disturbs the machine disturbs all of them; the first round only warms up.

@@ -1,0 +1,12 @@
+"""The product's own code, without Dagster: the vendor's client, the rules from power to energy, steps, command line.
+
+Importing it decides which time zones Python knows: those of the locked package `tzdata`, in every process of ours and
+from its first import on. A table of the machine, or one that PYTHONTZPATH names, may be years old; then days in a
+country that has changed its clocks since are an hour too long or too short, and look complete.
+"""
+
+import zoneinfo
+
+zoneinfo.reset_tzpath(to=())
+# Something imported before may have looked at a zone, which Python remembers by its name.
+zoneinfo.ZoneInfo.clear_cache()

@@ -20,6 +20,8 @@ from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 
+from assets.start_lock import start_lock
+
 # Each run has a database of its own, beside the one for all: a page that shows many runs opens many.
 OPEN_AT_MOST = 8
 BUSY_TIMEOUT_S = 60
@@ -134,7 +136,9 @@ class Records(DagsterSqliteStorage):
     """All of Dagster's records below `base_dir`, where its own SQLite storage has them."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(base_dir, inst_data)
+        # However Dagster was started: two processes that set up the same databases at once leave them unreadable.
+        with start_lock(Path(base_dir)):
+            super().__init__(base_dir, inst_data)
         self._run_storage = RunLog(self._run_storage._conn_string)  # noqa: SLF001 - the file that it has just made
         self._event_log_storage = EventLog(self._event_log_storage._base_dir)  # noqa: SLF001
 

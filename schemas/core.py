@@ -18,6 +18,10 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     name: str = column("Name that the owner gave.")
     backend: str = column("Portal that holds the plant.", isin=["classic", "ennexos"])
     timezone: str = column("IANA time zone; it decides where the plant's days begin.")
+    previous_timezone: str = column(
+        "The zone that the API gave before it was corrected; days that were made with it are in v_days_to_check.",
+        null="never another one, as far as is known",
+    )
     latitude: float = column(
         "Latitude, north positive.", unit="°", null="not given by the API", ge=-90, le=90
     )
@@ -51,6 +55,12 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     )
     first_seen: pl.Date = column("First day (UTC) on which the API listed the plant.")
     last_seen: pl.Date = column("Latest day (UTC) on which the API listed the plant.")
+    excluded_from: pl.Date = column(
+        "First local_date on which the plant is not yours by SUNLEDGER_INCLUDE_PLANTS and SUNLEDGER_EXCLUDE_PLANTS; "
+        "1970-01-01 where it is yours on no day. Tables of days keep what was stored; open months, views and "
+        "reports leave it out.",
+        null="yours",
+    )
 
 
 class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"), partition=()):
@@ -167,7 +177,9 @@ class Quarantine(Table, table="quarantine", layer="core", partition=("local_date
         "What the reason is about; rows: several rows of the day, told once; day: the day's energy.",
         isin=["answer", "row", "value", "rows", "day"],
     )
-    kept: bool = column("True where it stays in its table and in kWh: suspicious, but possible.")
+    kept: bool = column(
+        "True where it stays in its table and in kWh: suspicious, but possible. An inverter's own draw stays as 0."
+    )
     reason: str = column("The rule that it broke; docs/quality.md explains each.")
     raw_time: str = column(
         "The row's time as the API wrote it.", null="a whole answer or day, or no time given"

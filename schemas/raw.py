@@ -36,6 +36,11 @@ class RawAnswers(
         "were chosen.",
         isin=["utc", "plant_local"],
     )
+    asked_timezone: str = column(
+        "The plant's time zone when the dates to ask for, and the day's part of an answer for several days, were "
+        "chosen.",
+        null="of no day, or stored before this was kept",
+    )
     status: pl.Int32 = column("HTTP status of the answer.", ge=100, le=599)
     fetched_at: Utc = column("When the answer had arrived.")
     elapsed_ms: float = column(

@@ -109,6 +109,11 @@ class EnergyDaily(
 ):
     """Energy of each plant and day, and how complete it is. A silent plant is a row with status missing."""
 
+    timezone: str = column(
+        "IANA time zone that the day begins and ends by; that in plants may have been corrected since.",
+        null="stored before this was kept; 'sunledger rebuild' fills it in",
+    )
+
 
 class QuantityEnergy(Table):
     """One quantity of those that a plant has."""

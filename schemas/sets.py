@@ -214,7 +214,8 @@ class DcValues(Table):
     dc_voltage_input_v: float = voltage("DC input", DC_V)
     dc_current_input_a: float = current("DC input")
     isolation_resistance_ohm: float = value(
-        "Isolation resistance; the API may give it for the inverter as a whole, under its first input.",
+        "Isolation resistance where the API gives it by input. A device has one isolation, and the API usually gives "
+        "it once: dc_device_intervals.isolation_resistance_ohm.",
         "Ω",
         0,
         ISOLATION_OHM,
@@ -229,6 +230,24 @@ class DcIntervals(
     key=("plant_id", "device_id", "interval_end", "input_index"),
 ):
     """DC side of each inverter, one row an input and interval (set PowerDc)."""
+
+
+class DcDeviceValues(Table):
+    """Fields of the PowerDc set that a device has once."""
+
+    isolation_resistance_ohm: float = value(
+        "Isolation resistance of the inverter's DC side.", "Ω", 0, ISOLATION_OHM
+    )
+
+
+class DcDeviceIntervals(
+    DcDeviceValues,
+    Interval,
+    DeviceKey,
+    table="dc_device_intervals",
+    key=("plant_id", "device_id", "interval_end"),
+):
+    """DC side of each inverter as a whole, one row an interval (set PowerDc)."""
 
 
 class DcEnergyValues(Table):
@@ -322,6 +341,6 @@ IN_OUT = MeasurementSet("EnergyAndPowerInOut", fields(GridValues))
 CONSUMPTION = MeasurementSet("EnergyAndPowerConsumption", fields(ConsumptionValues))
 ENERGY_MIX = MeasurementSet("EnergyMix", fields(MixValues))
 POWER_AC = MeasurementSet("PowerAc", fields(AcValues))
-POWER_DC = MeasurementSet("PowerDc", fields(DcValues, array=True))
+POWER_DC = MeasurementSet("PowerDc", (*fields(DcDeviceValues), *fields(DcValues, array=True)))
 ENERGY_DC = MeasurementSet("EnergyDc", fields(DcEnergyValues, array=True))
 SENSOR = MeasurementSet("Sensor", fields(SensorValues))

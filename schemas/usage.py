@@ -36,7 +36,12 @@ class ApiRequests(
         null="no request for data",
         ge=1,
     )
-    status: pl.Int32 = column("HTTP status.", null="no complete answer came", ge=100, le=599)
+    status: pl.Int32 = column(
+        "HTTP status; 600 and more, which HTTP does not know, come from proxies.",
+        null="no complete answer came",
+        ge=100,
+        le=999,
+    )
     error: str = column(
         "Why the try gave no usable answer, where the status does not say it.", null="a complete answer came"
     )

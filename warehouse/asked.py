@@ -33,7 +33,9 @@ def nothing_of(connection: duckdb.DuckDBPyConnection, month: dt.date) -> UsageEr
     """The error for a month that the file has neither energy nor PU of: which ones it has."""
     known = months(connection)
     there = (
-        f"it has those of {', '.join(f'{one:%Y-%m}' for one in known[-MOST:])}" if known else "it is empty"
+        f"it has those of {', '.join(f'{one:%Y-%m}' for one in known[-MOST:])}"
+        if known
+        else "it is empty: fetch days with 'sunledger backfill' first"
     )
     more = f" and {plural(len(known) - MOST, 'month')} before" if len(known) > MOST else ""
     return UsageError(f"The warehouse has neither energy nor PU of {month:%Y-%m}; {there}{more}.")

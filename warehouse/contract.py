@@ -19,7 +19,7 @@ import duckdb
 from schemas import TABLES, Table, columns, storage
 from warehouse.ddl import create_table
 from warehouse.macros import MACROS, create
-from warehouse.meta import Meta
+from warehouse.meta import FILE_TABLES
 from warehouse.views import curated_views
 
 FILE = Path(__file__).with_name("contract.csv")
@@ -38,7 +38,7 @@ Facts: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
 def published() -> Facts:
     """What the published file promises by the models, views and macros."""
     facts: Facts = {}
-    models: tuple[type[Table], ...] = (*TABLES, Meta)
+    models = (*TABLES, *FILE_TABLES)
     for model in models:
         if storage(model).published != "no":
             for c in columns(model):

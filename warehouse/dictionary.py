@@ -13,7 +13,7 @@ from schemas import TABLES, Column, Table, columns, comment, storage
 from schemas.base import FINITE
 from warehouse.ddl import NO_KEY
 from warehouse.macros import MACROS
-from warehouse.meta import Meta
+from warehouse.meta import FILE_TABLES
 from warehouse.views import CuratedView, curated_views
 
 FILE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"
@@ -73,7 +73,7 @@ def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -
 
 def document() -> str:
     """The whole of docs/data-dictionary.md."""
-    return markdown((*TABLES, Meta), curated_views()) + _macros()
+    return markdown((*TABLES, *FILE_TABLES), curated_views()) + _macros()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -99,8 +99,8 @@ def _table(model: type[Table]) -> str:
         f"partitioned by {_names(kept.partition)}" if kept.partition else "replaced as a whole",
         f"published {PUBLISHED[kept.published]}",
     ]
-    if model is Meta:
-        facts = ["One row", "made by the publication; the lake has none"]
+    if model in FILE_TABLES:
+        facts[1:] = ["made by the publication; the lake has none"]
     head = "| column | type | unit | meaning | null means | rules |\n|---|---|---|---|---|---|"
     rows = [head, *(_column(column) for column in columns(model))]
     return f"### `{kept.table}`\n\n{comment(model)}\n\n{'; '.join(facts)}.\n\n" + "\n".join(rows) + "\n"

@@ -41,6 +41,7 @@ DATE, TIME, UTC = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss", 'yyyy-mm-dd hh:mm:ss "UTC
 WIDEST = 40
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
+Grant: TypeAlias = Callable[[Path], None]
 Write: TypeAlias = Callable[[int, int, Any], int]
 
 
@@ -61,11 +62,14 @@ def format_of(path: Path, form: str | None = None) -> str:
     return found
 
 
-def export(connection: Connection, query: str, path: Path, form: str | None = None) -> Exported:
+def export(
+    connection: Connection, query: str, path: Path, form: str | None = None, grant: Grant | None = None
+) -> Exported:
     """Write the rows of one SELECT to `path`, which is replaced whole.
 
-    Raises UsageError for what is no query, a place that is no file's, a format that is not known, and more rows than
-    XLSX takes.
+    `grant` is called with the file that is written, before the query is looked at: a connection that is restricted
+    needs the right to it. Raises UsageError for what is no query, a place that is no file's, a format that is not
+    known, and more rows than XLSX takes.
     """
     form = format_of(path, form)
     path = place_of(path)
@@ -74,8 +78,10 @@ def export(connection: Connection, query: str, path: Path, form: str | None = No
         raise UsageError(f"{path} is the warehouse itself: name another file.")
     query = _one_select(connection, query)
     try:
-        shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
         with _beside(path) as file:
+            if grant is not None:
+                grant(file)
+            shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
             writer = {"csv": _csv, "parquet": _parquet, "xlsx": _xlsx}[form]
             rows = writer(connection, query, shape, file)
             size = _durable(file)

@@ -1,7 +1,8 @@
 """Functions of the published file: local time without the names of DuckDB's own functions, and a day of detail.
 
-They are stored in the file, so that every reader has them. They need DuckDB's ICU, which all its drivers carry: no
-extension is loaded from anywhere.
+They are stored in the file, so that every reader has them. Clocks of the plants' time zones come from the file's own
+table `_clocks`, whatever the reader's driver knows of them. Other zones and far years are left to DuckDB's ICU, which
+all its drivers carry: no extension is loaded from anywhere.
 """
 
 import datetime as dt
@@ -30,29 +31,46 @@ class Macro(NamedTuple):
         return f"{self.name}({', '.join(self.parameters)})"
 
 
+# The table under names that no argument can mean: a macro's arguments are text put into it.
+_CLOCKS = "_clocks AS _clock(_clock_zone, _clock_since, _clock_until, _clock_offset_s)"
+
+
 def _wall_clock(macro: str) -> str:
     """SQL of the wall clock of `zone` at `moment`, and an error where that is no moment.
 
     DuckDB's own function reads a TIMESTAMP as a wall clock and turns it round, hours away from what was meant.
     """
     told = literal(f"{macro} takes a moment (TIMESTAMPTZ) and got: ")
-    return (
-        "timezone(zone, CASE WHEN typeof(moment) IN ('TIMESTAMP WITH TIME ZONE', '\"NULL\"') "
+    checked = (
+        "CASE WHEN typeof(moment) IN ('TIMESTAMP WITH TIME ZONE', '\"NULL\"') "
         "THEN CAST(moment AS TIMESTAMPTZ) "
-        f"ELSE CAST(error({told} || typeof(moment)) AS TIMESTAMPTZ) END)"
+        f"ELSE CAST(error({told} || typeof(moment)) AS TIMESTAMPTZ) END"
     )
+    known = (
+        f"SELECT timezone('UTC', {checked}) + to_seconds(_clock_offset_s) FROM {_CLOCKS} "  # noqa: S608 - our own words
+        f"WHERE _clock_zone = zone AND _clock_since <= {checked} AND {checked} < _clock_until"
+    )
+    return f"coalesce(({known}), timezone(zone, {checked}))"
 
 
 def _first_moment(clock: str) -> str:
-    """SQL of the first moment at which the clock of `zone` shows a midnight (TIMESTAMP).
+    """SQL of the first moment at which the clock of `zone` shows a midnight (TIMESTAMP), or more where it is skipped.
 
-    Where it comes twice, DuckDB's own function gives the second: the first is told by the offset of hours before.
+    Of the times with one offset the first that has the midnight; one that begins after it has its own beginning. Where
+    the table does not reach and a midnight comes twice, DuckDB's own function gives the second: the first is told by
+    the offset of hours before.
     """
+    shown = f"timezone('UTC', {clock}) - to_seconds(_clock_offset_s)"
+    known = (
+        f"SELECT min(greatest(_clock_since, {shown})) FROM {_CLOCKS} "  # noqa: S608 - our own words
+        f"WHERE _clock_zone = zone AND {shown} < _clock_until AND {shown} >= _clock_since - INTERVAL 1 DAY"
+    )
     second = f"timezone(zone, {clock})"
     before = f"{second} - INTERVAL 3 HOUR"
     offset = f"timezone(zone, {before}) - timezone('UTC', {before})"
     first = f"timezone('UTC', {clock} - ({offset}))"
-    return f"CASE WHEN timezone(zone, {first}) = {clock} THEN least({first}, {second}) ELSE {second} END"
+    other = f"CASE WHEN timezone(zone, {first}) = {clock} THEN least({first}, {second}) ELSE {second} END"
+    return f"coalesce(({known}), {other})"
 
 
 def _power_of_day() -> str:
@@ -152,11 +170,16 @@ def from_the_days_file(macro: Macro, files: Sequence[str]) -> Macro:
     file = name if len(widths) == 1 else f"rtrim({name})"
     path = f"concat({literal(alike)}, {file}, left(CAST(plant AS VARCHAR), 0))"
     source = read_files(EnergyBalanceIntervals, path)
-    # The columns of the view, with the plant found once: its time zone is then known before the rows are.
-    columns = next(view.query for view in curated_views() if view.name == "v_power").partition("\nFROM ")[0]
+    # The columns and the clock of the view, with the plant found once: its time zone is then known before the rows are.
+    columns, _, joins = next(view.query for view in curated_views() if view.name == "v_power").partition(
+        "\nFROM "
+    )
+    clock = "LEFT JOIN _clocks AS " + joins.partition("LEFT JOIN _clocks AS ")[2]
     plants = "(SELECT name, timezone FROM plants WHERE plant_id = CAST(plant AS VARCHAR)) AS plants"
     rows = "power.plant_id = CAST(plant AS VARCHAR) AND power.local_date = CAST(day AS DATE)"
-    return macro._replace(query=f"{columns} FROM {source} AS power LEFT JOIN {plants} ON true WHERE {rows}")
+    return macro._replace(
+        query=f"{columns} FROM {source} AS power LEFT JOIN {plants} ON true {clock} WHERE {rows}"
+    )
 
 
 _DAY = re.compile(r"/local_date=(\d{4}-\d{2}-\d{2})/[^/]*$")

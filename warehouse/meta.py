@@ -1,4 +1,4 @@
-"""What a published file says about itself: the one-row table `_meta`."""
+"""What a published file has beside the lake's tables: the one-row table `_meta` about itself, and `_clocks`."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import polars as pl
 
 from schemas import Table, columns, comment, storage
 from schemas.base import Utc, column
+from warehouse.clocks import Clocks
 
 
 class Meta(Table, table="_meta", layer="report", key=("published_at",), partition=()):
@@ -26,6 +27,9 @@ class Meta(Table, table="_meta", layer="report", key=("published_at",), partitio
     )
     first_day: pl.Date = column("First day in energy_daily.", null="no day yet")
     last_day: pl.Date = column("Last day in energy_daily.", null="no day yet")
+
+
+FILE_TABLES: tuple[type[Table], ...] = (Meta, Clocks)
 
 
 def schema_hash(models: Iterable[type[Table]]) -> str:

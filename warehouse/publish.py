@@ -5,7 +5,8 @@ old one, who opens it next gets the new one. Report tables are copied into the f
 over the Parquet files of the snapshot, which the lake keeps for days after they were replaced. Views reach
 local files only, so from an object store the detail tables are copied as well.
 
-One publication at a time: a lock beside the file makes the next one wait and read newer snapshots.
+One publication at a time: a lock beside the file makes the next one wait and read newer snapshots. What clients do to
+the file reaches no later one, and no reader unseen: `warehouse.publication` says how.
 """
 
 import datetime as dt
@@ -27,12 +28,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import SunledgerError, UsageError
-from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Table, polars_schema, storage
+from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Plants, Table, polars_schema, storage
 from warehouse import contract
+from warehouse.clocks import Clocks, clocks
 from warehouse.ddl import comment_on, comments, create_file_view, create_table, identifier, literal
 from warehouse.lake import Lake, Snapshot
 from warehouse.macros import MACROS, create, from_the_days_file
 from warehouse.meta import Meta, schema_hash
+from warehouse.publication import digest, find_change, find_damage, find_log, forbid_log, record
 from warehouse.views import curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
@@ -42,9 +45,15 @@ STORAGE_VERSION = "v1.0.0"
 # Publishing takes seconds: who waits this long waits for a process that hangs.
 LOCK_WAIT_S = 600.0
 LOCK_POLL_S = 0.05
+# A publication takes seconds, and opening its file milliseconds: to meet two in a row is to see a disturbed file.
+OPEN_TRIES = 5
 # Files of a copied table that are in memory at once: a day of a report is small, a day of detail is not.
 REPORT_FILES_AT_ONCE = 64
 DETAIL_FILES_AT_ONCE = 1
+# What to do about a warehouse that is not there or has no day.
+FIRST_DAYS = "'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD' fetches days and publishes them."
+# Where DuckDB looks for a granted Parquet file that is not there, which it may not: is it a folder of such files?
+GONE = ".parquet/**/*.parquet"
 # An extension would come from the internet in the middle of a publication: there is none that is needed.
 OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
@@ -59,25 +68,33 @@ class NotPublishedError(SunledgerError):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published file: its rows by table (curated views are not counted), its size, and the time it took."""
+    """A published file: its rows by table (curated views are not counted), its size, and the time it took.
+
+    `had_log` says that another program had opened the one before for writing and that its log was removed.
+    """
 
     path: Path
     tables: Mapping[str, int]
     bytes: int
     seconds: float
+    had_log: bool
 
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """Open the published file to read, with times in UTC.
 
     Within one process an open connection keeps showing the file that it opened, and so do new ones beside it:
-    close all of them to see the next publication. Raises NotPublishedError.
+    close all of them to see the next publication. Raises NotPublishedError, also for a file that another program
+    changed after it was published.
     """
     if not path.is_file():
-        raise NotPublishedError(f"There is no warehouse at {path}: run 'sunledger publish' to make it.")
+        raise NotPublishedError(
+            f"There is no warehouse at {path} yet: {FIRST_DAYS} If days are stored already, 'sunledger publish' makes "
+            "it from them."
+        )
     try:
-        connection = duckdb.connect(str(path), read_only=True)
-    except duckdb.IOException as fault:
+        connection = _open_unchanged(path)
+    except (OSError, duckdb.IOException) as fault:
         raise NotPublishedError(
             f"{path} cannot be opened as a warehouse: {_first_line(fault)} "
             f"Close what writes to it, or run 'sunledger publish' to make it anew."
@@ -86,13 +103,62 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the file as it was published: nothing may have happened to it between a look before and one after."""
+    for _ in range(OPEN_TRIES):
+        if change := find_change(path):
+            raise _changed(path, change)
+        before = path.stat()
+        connection = duckdb.connect(str(path), read_only=True)
+        after = path.stat()
+        if (
+            find_log(path) is None
+            and os.path.samestat(before, after)
+            and before.st_mtime_ns == after.st_mtime_ns
+        ):
+            return connection
+        connection.close()
+    raise NotPublishedError(
+        f"{path} was replaced each time it was opened: see what publishes it, and try again."
+    )
+
+
+def has_days(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the published file has energy of any day."""
+    return connection.execute("SELECT first_day FROM _meta").fetchall() != [(None,)]
+
+
+def check_published(path: Path) -> None:
+    """Read the whole published file: is it what was published? Raises NotPublishedError where it is not."""
+    try:
+        damage = find_damage(path)
+    except OSError as fault:
+        raise NotPublishedError(f"{path} cannot be read: {_first_line(fault)}") from fault
+    if damage:
+        raise _changed(path, damage)
+
+
+def _changed(path: Path, how: str) -> NotPublishedError:
+    return NotPublishedError(
+        f"{path} does not show what was published: {how}. "
+        f"Run 'sunledger publish' to make it anew, and let other programs open it read-only."
+    )
+
+
 def query_failed(fault: duckdb.Error) -> SunledgerError:
-    """A query's failure as an error of ours: with DuckDB's own words, and the cure where files of the lake are gone."""
-    if isinstance(fault, duckdb.IOException) and "No files found" in str(fault):
+    """A query's failure as an error of ours: with DuckDB's own words, and the cure where there is one."""
+    if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(
             "Files of the lake that the published file reads are not where they were when it was made: run "
             f"'sunledger publish' to make it anew. {_first_line(fault)}"
         )
+    if isinstance(fault, duckdb.PermissionException):
+        return UsageError(
+            f"A query reads the published file and what --file names, and nothing else: {_first_line(fault)}"
+        )
+    if isinstance(fault, duckdb.InternalException):
+        # What follows is the inside of DuckDB, which helps nobody here.
+        return UsageError(f"The query failed: {_first_line(fault)}")
     return UsageError(f"The query failed: {fault}")
 
 
@@ -107,14 +173,17 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
         raise ValueError("now has no time zone")
     begun = time.monotonic()
     # What a link leads to is replaced, and not the link.
-    target = target.resolve()
+    named, target = target, target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _turn(target), _beside(target) as file:
             published = [model for model in TABLES if storage(model).published != "no"]
             snapshots = {model: lake.snapshot(model) for model in published}
             rows = _build(lake, snapshots, file, now=now, version=version)
+            had_log = forbid_log(named)
             size = _put(file, target)
+            # A session on the old file that was just emptying its log may have put it back.
+            had_log |= forbid_log(named)
     except duckdb.ConstraintException as fault:
         raise PublishError(
             f"{target} was not published: {_first_line(fault)} Rows that an older version stored lack the column. "
@@ -125,7 +194,8 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
             f"{target} was not published: {_first_line(fault)} What was published before is unchanged. "
             f"Check that lake and target are there with space to spare, then run 'sunledger publish' again."
         ) from fault
-    return Published(path=target, tables=rows, bytes=size, seconds=time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    return Published(path=target, tables=rows, bytes=size, seconds=seconds, had_log=had_log)
 
 
 @contextmanager
@@ -178,7 +248,8 @@ def _put(file: Path, target: Path) -> int:
     """Make the closed file durable, put it in the place of `target`, and return its size in bytes."""
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
-        size = os.fstat(handle.fileno()).st_size
+    published = digest(file)
+    record(published, target)
     file.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
@@ -187,7 +258,7 @@ def _put(file: Path, target: Path) -> int:
             os.fsync(folder)
     finally:
         os.close(folder)
-    return size
+    return published.bytes
 
 
 def _build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, version: str) -> dict[str, int]:
@@ -204,6 +275,7 @@ def _build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, ve
             for model, snapshot in snapshots.items()
         }
         _add_meta(connection, snapshots, now=now, version=version)
+        _add_clocks(connection, now)
         _add_curated(connection, snapshots[EnergyBalanceIntervals])
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT published")
@@ -296,6 +368,14 @@ def _add_meta(
     connection.execute(create_table(Meta))
     _insert(connection, Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
     _execute(connection, comments(Meta, "TABLE"))
+
+
+def _add_clocks(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> None:
+    zones = f"SELECT DISTINCT timezone FROM {identifier(storage(Plants).table)}"  # noqa: S608
+    found = [zone for (zone,) in connection.execute(zones).fetchall()]
+    connection.execute(create_table(Clocks))
+    _insert(connection, Clocks, iter([clocks(found, now)]))
+    _execute(connection, comments(Clocks, "TABLE"))
 
 
 def _add_curated(connection: duckdb.DuckDBPyConnection, detail: Snapshot) -> None:

@@ -1,8 +1,12 @@
-"""Is the lake whole? Every active part is read again: page checksums, row counts, the model's rules, the key."""
+"""Is the lake whole? Every active part is read again: page checksums, row counts, the model's rules, the key.
+
+And is the published file what was published? It is compared with its digest.
+"""
 
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -11,6 +15,7 @@ import pyarrow.parquet as pq
 from schemas import TABLES, Table, polars_schema, storage
 from warehouse.frames import BadFrameError, place, sort, validate
 from warehouse.lake import Lake, Part
+from warehouse.publish import NotPublishedError, check_published
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,18 @@ def verify_lake(lake: Lake) -> Iterator[Verified]:
             }
             if lake.snapshot(model, part).files:
                 yield Verified(place(model, part), _fault(lake, model, part))
+
+
+def verify_published(path: Path) -> Iterator[Verified]:
+    """One result for the published file; none where nothing is published yet."""
+    if not path.exists():
+        return
+    try:
+        check_published(path)
+    except NotPublishedError as fault:
+        yield Verified("warehouse", str(fault))
+    else:
+        yield Verified("warehouse", None)
 
 
 def _fault(lake: Lake, model: type[Table], part: Part) -> str | None:

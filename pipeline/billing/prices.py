@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.transform.inventory import is_timezone
+from pipeline.common.local_time import is_timezone
 from schemas.base import CAPACITY_CLASSES
 
 PUBLISHED = "prices.toml"

@@ -7,6 +7,7 @@ refused request (401, 429, ...) brought nothing, and whether SMA charges for one
 import polars as pl
 
 from pipeline.billing.prices import PriceList
+from pipeline.common.local_time import wall_clock
 from pipeline.transform.inventory import capacity_class
 from schemas import BillingUnits, polars_schema
 from schemas.usage import NO_PRICE_LIST
@@ -24,7 +25,7 @@ COUNTED = OF_A_SYSTEM & ANSWERED
 
 def month_of(timezone: str) -> pl.Expr:
     """First day of the month in which a request (asked_at) is charged, by the calendar of the zone."""
-    return pl.col("asked_at").dt.convert_time_zone(timezone).dt.date().dt.month_start()
+    return wall_clock(pl.col("asked_at"), timezone).dt.date().dt.month_start()
 
 
 def asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList) -> pl.DataFrame:

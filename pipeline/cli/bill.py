@@ -32,6 +32,8 @@ def show_year(year: int | None, *, forecast: bool) -> None:
         prices = load_prices(runtime.settings.prices)
         # What other runs have asked for and not stored yet is charged as well.
         runtime.store_requests()
+        for lacking in runtime.missing:
+            say(f"Notice: {lacking.reason}.")
         found = bill(runtime, prices, year or this_month(runtime, prices).year, forecast=forecast)
     show(found, prices, forecast=forecast)
 

@@ -4,10 +4,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part (what is missing is 
 """
 
 import datetime as dt
-import os
 import sys
 from contextlib import suppress
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,18 +15,20 @@ import typer
 
 from pipeline.cli.billing import app as billing_app
 from pipeline.cli.consent import app as consent_app
-from pipeline.cli.console import Bars, complain, out, say
+from pipeline.cli.console import Bars, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
 from pipeline.cli.report import report
 from pipeline.cli.ui import ui
-from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
+from pipeline.common.signals import SIGNALS
 from pipeline.common.text import plural
 from pipeline.tables.incomplete_days import asked_otherwise, stored_days
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
     from pipeline.run.context import Runtime
+    from pipeline.transform.sun.fleet_verdict import SolarTime
 
 FAILED, IN_PART = 1, 3
 # More than a screen of missing things helps nobody: the rest is in the table quarantine.
@@ -39,6 +41,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _prepare() -> None:
+    from pipeline.common.file_modes import limit_readers  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+
+    # A setting that is wrong is told by the command that needs it.
+    with suppress(ConfigurationError):
+        settings = load_settings()
+        limit_readers(settings.home, settings.readable_by)
+
+
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(consent_app, name="consent")
 app.add_typer(billing_app, name="billing")
@@ -48,6 +63,9 @@ app.command()(close)
 app.command("open")(reopen)
 app.command()(report)
 app.command()(ui)
+
+
+_YES = typer.Option("--yes", help="Agree to what it adds to this month's bill, without being asked.")
 
 
 class Format(StrEnum):
@@ -89,8 +107,12 @@ def backfill(
         int | None, typer.Option(min=1, help="Refuse a backfill that needs more requests.")
     ] = None,
     max_eur: Annotated[
-        str | None, typer.Option(metavar="EUR", help="Refuse a backfill that adds more to this month's bill.")
+        str | None,
+        typer.Option(
+            metavar="EUR", help="Agree to what it adds to this month's bill up to this, and refuse it beyond."
+        ),
     ] = None,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Fetch what the days lack from SMA, turn power into energy, publish."""
     from pipeline.billing import load_prices  # noqa: PLC0415
@@ -103,41 +125,71 @@ def backfill(
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load: a mistake is told before.
         from assets.runs import recorded  # noqa: PLC0415
+        from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
         from pipeline.cli.plan import refuse  # noqa: PLC0415
+        from pipeline.cli.spending import agree_on_fleet, amount_of  # noqa: PLC0415
+        from pipeline.common.day_availability import days_of  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
+        from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
+        from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
-        refuse(runtime, begin, end, max_requests, max_eur)
-        with Bars() as bars:
-            runtime.progress = bars
-            with recorded(runtime, command="backfill", days=(begin, end)) as runs:
-                runs.lists()
+        amount = amount_of("--max-eur", max_eur)
+        refuse(runtime, begin, end, max_requests, amount)
+        with recorded(runtime, command="backfill", days=(begin, end)) as runs:
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.plants()
+            # Outside of the bars: it may ask a person.
+            agree_on_fleet(runtime, yes=yes, max_eur=amount, since=begin)
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.devices()
                 check_sets(runtime)
                 try:
                     runs.days(begin, end)
                 finally:
-                    # Also after a failure: what was finished before it is whole.
-                    runs.publish()
+                    # Also after a failure: what was finished before it is whole. Who interrupts wants the end.
+                    if SIGNALS.received is None:
+                        say_all(runs.publish())
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
             f"{plural(days, 'day')} done with {plural(sent, 'request')}; published {runtime.settings.warehouse}."
         )
+        whole = show_completeness(runtime, days_of(begin, end))
         _tell_unknown(runtime)
-        _tell_missing(runtime)
+        tell_other_zones(runtime)
+        solar_time = judge_times(runtime, begin, end)
+        _tell_missing(runtime, solar_time)
+        if not whole:
+            raise typer.Exit(IN_PART)
 
 
 @app.command()
-def refresh() -> None:
+def refresh(
+    *,
+    plants: Annotated[
+        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+    ] = None,
+    yes: Annotated[bool, _YES] = False,
+) -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
-    with _runtime(None, again=True) as runtime:
+    with _runtime(plants, again=True) as runtime:
         runtime.settings.require_credentials()
-        with Bars() as bars:
-            runtime.progress = bars
-            with recorded(runtime, command="refresh") as runs:
-                runs.lists()
+        with recorded(runtime, command="refresh") as runs:
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.plants()
+            agree_on_fleet(runtime, yes=yes)
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.devices()
         say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
+        tell_other_zones(runtime)
         _tell_missing(runtime)
 
 
@@ -155,7 +207,7 @@ def plan(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="As for a backfill that asks again.")] = False,
 ) -> None:
-    """Say what a backfill will take - requests, minutes, bytes, PU, EUR - without sending one."""
+    """Say what a backfill will take - requests, minutes, bytes, PU, EUR - before one that costs is sent."""
     from pipeline.cli.plan import make, show  # noqa: PLC0415
 
     with _runtime(plants, sets, again=again) as runtime:
@@ -178,6 +230,7 @@ def reconcile(
     max_requests: Annotated[
         int | None, typer.Option(min=1, help="Refuse a month or year that needs more requests.")
     ] = None,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Compare a month or year with SMA's own figures, one request a plant; differences are shown, never repaired."""
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
@@ -187,9 +240,9 @@ def reconcile(
         raise UsageError("Give either --month or --year.")
     with _runtime(plants, again=again) as runtime:
         if month is not None:
-            run_month(runtime, month_of("--month", month), max_requests)
+            run_month(runtime, month_of("--month", month), max_requests, yes=yes)
         elif year is not None:
-            run_year(runtime, year, max_requests)
+            run_year(runtime, year, max_requests, yes=yes)
         _tell_missing(runtime)
 
 
@@ -206,6 +259,8 @@ def rebuild(
     """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
 
     from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         stored = stored_days(runtime)
@@ -226,38 +281,72 @@ def rebuild(
             )
         with recorded(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
-            runs.publish()
+            say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
         say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
+        whole = show_completeness(runtime, days)
+        tell_other_zones(runtime)
         _tell_missing(runtime)
+        if not whole:
+            raise typer.Exit(IN_PART)
 
 
 @app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
     from assets.runs import recorded  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
     with _runtime(None) as runtime, recorded(runtime, command="publish") as runs:
-        runs.publish()
+        say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
+        if not stored_days(runtime):
+            say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
         _tell_missing(runtime)
 
 
 @app.command()
 def verify() -> None:
-    """Read every stored part again: its checksums, its model, its order, its number of rows."""
-    from warehouse.verify import verify_lake  # noqa: PLC0415
+    """Read every stored part and the published file again: checksums, models, orders, numbers of rows."""
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from warehouse.lake import Lake  # noqa: PLC0415
+    from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
-    with _runtime(None) as runtime:
-        parts = faults = 0
-        for found in verify_lake(runtime.lake):
-            parts += 1
-            if found.fault:
-                faults += 1
-                out.print(f"{found.place}: {found.fault}", markup=False, soft_wrap=True)
+    settings = load_settings()
+    # Without a runtime, which would store the record of requests at its end: a full disk can be verified too.
+    lake = Lake(settings.lake, settings.home / "tmp")
+    parts = faults = 0
+    for found in chain(verify_lake(lake), verify_published(settings.warehouse)):
+        parts += 1
+        if found.fault:
+            faults += 1
+            list_item(f"{found.place}: {found.fault}")
     say(f"{plural(parts, 'part')} read, {faults} with a fault.")
     if faults:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def repair(
+    *,
+    lost_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lost-host",
+            metavar="HOST",
+            help="A machine that is not in use any more: its runs are ended too; repeat it for more.",
+        ),
+    ] = None,
+) -> None:
+    """Mend what an accident has left: records of runs that can't be read, and runs whose process has died."""
+    from pipeline.cli.repair import parts_of, run  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    if not settings.home.is_dir():
+        raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to repair.")
+    if not run(settings, parts_of(lost_host or [])):
         raise typer.Exit(FAILED)
 
 
@@ -274,21 +363,31 @@ def sql(
         Path | None,
         typer.Option("--output", "-o", help="Write all rows to this .csv, .parquet or .xlsx file."),
     ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", help="A file of yours that the query may read; repeat it for more. No other is."
+        ),
+    ] = None,
 ) -> None:
-    """Query the published warehouse, read-only."""
+    """Query the published warehouse: it is read, and nothing else is read or written."""
     from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
+    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
 
+    granted = readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
-        if output is None and query is None and sys.stdin.isatty():
-            interactive(connection, form or Format.TABLE)
-            return
-        text = sys.stdin.read() if query is None else query
         if output is not None:
-            save(connection, text, output, form)
+            save(connection, sys.stdin.read() if query is None else query, output, form, granted)
+            return
+        restrict(connection, granted)
+        if not has_days(connection):
+            say(f"The warehouse has no day yet: {FIRST_DAYS}")
+        if query is None and sys.stdin.isatty():
+            interactive(connection, form or Format.TABLE)
         else:
-            show(connection, text, form or Format.TABLE)
+            show(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)
 
 
 @app.command()
@@ -310,14 +409,18 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it
 @app.command()
 def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger backup' wrote.")]) -> None:
     """Put the state of a backup into an empty SUNLEDGER_HOME, and publish it."""
+    from assets.mend_records import mend_records  # noqa: PLC0415
     from assets.runs import recorded  # noqa: PLC0415
     from pipeline.ops.backup import restore as put_back  # noqa: PLC0415
 
     with _runtime(None) as runtime:
         files = put_back(runtime.settings, file)
+        # A backup carries what was wrong with the records when it was made.
+        for sentence in mend_records(runtime.settings):
+            say(sentence)
         # Views of the published file name files of the lake by their place.
         with recorded(runtime, command="restore") as runs:
-            runs.publish()
+            say_all(runs.publish())
         say(
             f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
         )
@@ -360,39 +463,23 @@ def logout(
 
 @app.command()
 def doctor(
+    *,
     ask_plants: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
             max=20,
-            help="Plants to ask for a clear day, two requests each; SMA bills them for this month.",
+            help="Ask so many plants for a clear day, two requests each, though SMA bills them for this month. "
+            "Default: at most 3, and only plants that are billed for this month already.",
         ),
-    ] = 3,
+    ] = None,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Check everything that a run needs, in order; each line passes or says the cure."""
     from pipeline.cli.doctor import run  # noqa: PLC0415
 
-    if not run(ask_plants):
+    if not run(ask_plants, yes=yes):
         raise typer.Exit(FAILED)
-
-
-def main() -> None:
-    """Run the program and leave with its exit code."""
-    try:
-        app()
-    except SunledgerError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has left; nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except OSError as error:
-        place = error.filename or "A file"
-        complain(
-            f"{place} can't be read or written ({error.strerror or error}): look at the disk and the permissions."
-        )
-        sys.exit(FAILED)
 
 
 def _day(option: str, text: str) -> dt.date:
@@ -426,16 +513,26 @@ def _tell_unknown(runtime: "Runtime") -> None:
     for table, names in sorted(runtime.unknown_fields.items()):
         shown = ", ".join(sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
+    if runtime.odd_facts:
+        say(
+            f"Notice: {plural(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a number "
+            "counts as not given, a name is kept without what is broken in it. The table quarantine names each (source "
+            "plants and devices)."
+        )
 
 
-def _tell_missing(runtime: "Runtime") -> None:
+def _tell_missing(runtime: "Runtime", solar_time: "SolarTime | None" = None) -> None:
+    """What the run lacks, and at the very end that its times don't fit the sun: then no figure of it is right."""
     n_missing = len(runtime.missing)
-    if not n_missing:
-        return
-    out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
+    if n_missing:
+        out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
-        out.print(f"  {item.day} {item.table}{plant}: {item.reason}", markup=False, soft_wrap=True)
+        list_item(f"  {item.day} {item.table}{plant}: {item.reason}")
     if n_missing > MISSING_SHOWN:
         out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
-    raise typer.Exit(IN_PART)
+    fits = solar_time is None or solar_time.agrees
+    if solar_time is not None and not fits:
+        out.print(f"The times of these days do not fit the sun. {solar_time.sentence()}", soft_wrap=True)
+    if n_missing or not fits:
+        raise typer.Exit(IN_PART)

@@ -1,4 +1,8 @@
-"""What a person sees in a terminal: progress as a bar there and as plain lines elsewhere, tables, errors."""
+"""What a person sees in a terminal: progress as a bar there and as plain lines elsewhere, tables, errors.
+
+Names, logs and fields are text of others. Whatever of it a terminal would obey is written out here, in the one place
+that all text passes.
+"""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -6,23 +10,54 @@ from types import TracebackType
 from typing import Self
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.common.text import plural
+from pipeline.common.text import harmless, one_line, plural
 
 # A pipe has no width; this keeps the widest table on one line a row.
 PIPE_WIDTH = 2000
+
+
+class HarmlessConsole(Console):
+    """A console that adds the control codes of its own styles, and passes on none that a text holds."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As Console does."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+class HarmlessStream:
+    """Standard output for what is written without a console."""
+
+    def write(self, text: str) -> int:
+        """As a file does."""
+        return sys.stdout.write(harmless(text))
+
+
 # Results go to standard output, all else to standard error, so that a result can be piped.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+out = HarmlessConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = HarmlessConsole(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
 def say(text: str) -> None:
     """A line about what is going on."""
-    err.print(Text(text), soft_wrap=True)
+    err.print(Text(one_line(text)), soft_wrap=True)
+
+
+def say_all(notices: Iterable[str]) -> None:
+    """A line for each of them."""
+    for notice in notices:
+        say(notice)
+
+
+def list_item(text: str) -> None:
+    """A line of a result."""
+    out.print(Text(one_line(text)), soft_wrap=True)
 
 
 def complain(text: str) -> None:
@@ -78,7 +113,7 @@ def show_table(title: str, columns: Sequence[tuple[str, bool]], rows: Iterable[S
         drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         # Names come from the vendor: they are text, never markup.
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*(Text(harmless(cell)) for cell in row))
     if title:
         # A title of the table itself would be broken to the table's width.
         out.print(Text(title, style="bold"), soft_wrap=True)

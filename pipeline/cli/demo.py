@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 import time
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rich.text import Text
 from assets.runs import Runs, recorded
 from pipeline.cli.console import Bars, out, say, show_table
 from pipeline.common.errors import UsageError
-from pipeline.common.local_time import TimeBasis
+from pipeline.common.local_time import TimeBasis, wall_clock
 from pipeline.common.settings import Settings, load_settings
 from pipeline.report import fleet_page, month_picture
 from pipeline.run.context import Runtime
@@ -45,9 +46,11 @@ def run(folder: Path, bars: Bars) -> None:
             home=home,
             lake=str(home / "lake"),
             warehouse=home / "sunledger.duckdb",
+            # The embedded sandbox charges nobody.
+            max_eur_per_month=Decimal(1_000_000),
             **{name.lower(): value for name, value in box.settings().items()},
         )
-        with Runtime(settings, progress=bars) as runtime, recorded(runtime, command="demo") as runs:
+        with Runtime(settings, progress=bars, tell=say) as runtime, recorded(runtime, command="demo") as runs:
             _fill(runtime, runs)
             requests = runtime.session.requests_sent
     seconds = time.monotonic() - begun
@@ -92,7 +95,7 @@ def _months(warehouse: duckdb.DuckDBPyConnection) -> pl.DataFrame:
 def _meter() -> pl.DataFrame:
     """local_date and kwh by the Melbourne inverter's own meter, which stands still at night."""
     recording = pl.read_parquet(str(files("sandbox").joinpath(RECORDING)))
-    local = pl.col("interval_end_utc").dt.convert_time_zone("Australia/Brisbane")
+    local = wall_clock(pl.col("interval_end_utc"), "Australia/Brisbane")
     day = (local - pl.duration(microseconds=1)).dt.date().alias("local_date")
     counter = pl.col("energy_counter_kwh")
     days = recording.group_by(day).agg(kwh=counter.max() - counter.min())
@@ -235,7 +238,7 @@ def _next_steps(home: Path) -> list[tuple[str, str]]:
         ("Connect a BI tool, read-only:", f"duckdb:///{home / 'sunledger.duckdb'}?access_mode=READ_ONLY"),
         (
             "Point it at SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_ENVIRONMENT into .env, then",
-            f"{program} doctor && {program} backfill --from 2026-10-01 --to 2026-10-31",
+            f"{program} doctor && {program} plan --from 2026-10-01 --to 2026-10-31",
         ),
     ]
 

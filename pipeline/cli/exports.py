@@ -46,6 +46,7 @@ def pack(
     form: Annotated[FileFormat, typer.Option("--format", help="Format of the files.")] = FileFormat.XLSX,
 ) -> None:
     """Put a month for finance into one folder: energy, PU, invoices, quality, and a README."""
+    from pipeline.cli.completeness import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
@@ -54,6 +55,7 @@ def pack(
 
     first = month_of("--month", month)
     with connect(load_settings().warehouse) as connection:
+        say_month(connection, first)
         done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
     for one in done:
         say(f"  {one.path.name}: {plural(one.rows, 'row')}")

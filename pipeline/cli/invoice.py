@@ -36,6 +36,8 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
         invoice = read_invoice(path, prices.currency, this_month(runtime, prices))
         begin, end = _months(invoice, first, last)
         runtime.store_requests()
+        for lacking in runtime.missing:
+            say(f"Notice: {lacking.reason}.")
         of_months = pl.col("month").is_between(begin, end)
         lake, moved = runtime.lake, moves(runtime.lake)
         units = units_now(lake, prices)

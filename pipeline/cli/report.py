@@ -24,7 +24,8 @@ def report(
     ] = None,
 ) -> None:
     """Write a month as HTML: index.html for the fleet and a page for each plant, all without network and script."""
-    from pipeline.cli.console import Bars, say  # noqa: PLC0415 - commands load what they need
+    from pipeline.cli.completeness import say_month  # noqa: PLC0415 - commands load what they need
+    from pipeline.cli.console import Bars, say  # noqa: PLC0415
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.report.write_report import report as write  # noqa: PLC0415
@@ -34,6 +35,7 @@ def report(
     only = [word for plant in plants or [] for word in plant.split(",") if word]
     with connect(load_settings().warehouse) as connection, Bars("plant") as bars:
         done = write(connection, first, output or Path(f"report-{month}"), only, bars)
+        say_month(connection, first, only)
     say(
         f"Wrote the fleet and {plural(done.plants, 'plant')} to {done.index.parent}. Open {done.index} in a browser."
     )

@@ -1,26 +1,20 @@
 """Rows of a query on the terminal."""
 
 import csv
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
-from pipeline.cli.console import complain, out, say, show_table
+from pipeline.cli.console import HarmlessStream, complain, out, say, show_table
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import plural
 from warehouse.export import export
 from warehouse.publish import query_failed
+from warehouse.read_only import reading_statements, restrict
 
 MOST_ROWS = 1000
 PRINTED = ("table", "csv")
-# What DuckDB does beside a file that it opened to read.
-WRITES = (
-    duckdb.StatementType.COPY,
-    duckdb.StatementType.COPY_DATABASE,
-    duckdb.StatementType.EXPORT,
-    duckdb.StatementType.ATTACH,
-)
 NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "UBIGINT", "SMALLINT", "TINYINT")
 
 
@@ -32,14 +26,9 @@ def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
     if form not in PRINTED:
         raise UsageError(f"--format {form} is a file: say where with --output FILE.")
     try:
-        statements = connection.extract_statements(query)
+        statements = reading_statements(connection, query)
         if not statements:
             raise UsageError("There is no query: write one, such as SHOW TABLES.")
-        if any(statement.type in WRITES for statement in statements):
-            raise UsageError(
-                "COPY, EXPORT and ATTACH make files, and this command only reads: "
-                "give the SELECT alone, and --output FILE for a file of its rows."
-            )
         for statement in statements:
             result = connection.execute(statement)
             if statement.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]:
@@ -51,7 +40,7 @@ def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
 def _print(result: duckdb.DuckDBPyConnection, form: str) -> None:
     columns = result.description or []
     if form == "csv":
-        writer = csv.writer(sys.stdout)
+        writer = csv.writer(HarmlessStream())
         writer.writerow([column[0] for column in columns])
         while rows := result.fetchmany(MOST_ROWS):
             writer.writerows(rows)
@@ -63,9 +52,15 @@ def _print(result: duckdb.DuckDBPyConnection, form: str) -> None:
         out.print(f"The first {MOST_ROWS} rows. Use --format csv for all of them.")
 
 
-def save(connection: duckdb.DuckDBPyConnection, query: str, output: Path, form: str | None) -> None:
-    """Write all rows of the query to a file. Raises UsageError as `export` does."""
-    done = export(connection, query, output, form)
+def save(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    output: Path,
+    form: str | None,
+    granted: Sequence[Path] = (),
+) -> None:
+    """Write all rows of the query, which may read the `granted` files, to a file. Raises UsageError as `export`."""
+    done = export(connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file]))
     say(f"Wrote {plural(done.rows, 'row')} to {done.path}.")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.console import say
 from pipeline.common.errors import UsageError
+from pipeline.common.signals import SIGNALS
 
 
 class UiPart(StrEnum):
@@ -39,15 +40,14 @@ def ui(
     prepare(settings)
     if part is not UiPart.DAEMON:
         say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
-    webserver, daemon = webserver_command(host, port), daemon_command()
-    surroundings = {**os.environ, **environment(settings)}
-    if part is UiPart.ALL:
-        services = [Service("Dagster's webserver", webserver), Service("Dagster's daemon", daemon)]
-        if not run_services(services, surroundings, say):
-            raise typer.Exit(1)
-        return
-    command = webserver if part is UiPart.WEB else daemon
-    os.execve(command[0], command, surroundings)  # noqa: S606 - becomes Dagster
+    services = []
+    if part is not UiPart.DAEMON:
+        services.append(Service("Dagster's webserver", webserver_command(host, port)))
+    if part is not UiPart.WEB:
+        services.append(Service("Dagster's daemon", daemon_command()))
+    SIGNALS.hand_over()
+    if not run_services(services, {**os.environ, **environment(settings)}, say):
+        raise typer.Exit(1)
 
 
 def _check_port(host: str, port: int) -> None:

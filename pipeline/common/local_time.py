@@ -1,8 +1,9 @@
-"""What a time without offset means, and where a plant's calendar day begins and ends.
+"""What a time without offset means, what plants' clocks show, and where a plant's calendar day begins and ends.
 
 The API writes wall-clock labels without offset. `utc` (the FAQ) and `plant_local` (every recorded answer) are
 both supported; the data shows which is true. Everything here happens in UTC arithmetic on a few numbers per
-zone and day, so that no row goes through a time zone library.
+zone and day, so that no row goes through a time zone library: polars and DuckDB have zone tables of their own, and
+only one source of zones can be right. It is that of `zoneinfo`, which the package pins to `tzdata` (`pipeline`).
 """
 
 import datetime as dt
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -21,6 +22,10 @@ UTC_US = pl.Datetime("us", "UTC")
 
 ONE_DAY = dt.timedelta(days=1)
 ONE_SECOND = dt.timedelta(seconds=1)
+# The instants that `wall_clock` knows the offsets of: no plant is older, and no figure is made ahead.
+FIRST_INSTANT, LAST_INSTANT = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+# No zone changes its clocks twice within so short a time.
+CALM = dt.timedelta(days=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,14 @@ def local_day(day: dt.date, timezone: str) -> LocalDay:
     return LocalDay(timezone, start, end, change, before, after)
 
 
+def is_timezone(name: str | None) -> bool:
+    """Whether the name is a time zone of the IANA database."""
+    try:
+        return bool(name) and ZoneInfo(name or "") is not None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
 def days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
     """One row a zone: timezone, day_start, day_end, change (UTC; null without one), before, after (durations)."""
     found = [local_day(day, zone) for zone in sorted(set(timezones))]
@@ -75,6 +88,44 @@ def days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
             "after": pl.Duration("us"),
         },
     )
+
+
+def wall_clock(moment: pl.Expr, timezone: str) -> pl.Expr:
+    """What a clock in the zone shows (naive, microseconds) at each moment (UTC); null where the moment is.
+
+    From 1990 to 2100: before and after, the nearest offset is taken. Raises ZoneInfoNotFoundError for an unknown zone.
+    """
+    since, offsets = _offsets(timezone)
+    place = pl.lit(since).search_sorted(moment, side="right").cast(pl.Int64) - 1
+    return (moment + pl.lit(offsets).gather(place.clip(0))).dt.replace_time_zone(None)
+
+
+def offset_changes(timezone: str, first: dt.datetime, last: dt.datetime) -> list[dt.datetime]:
+    """The instants (UTC) after `first` and up to `last` at which the zone's offset from UTC becomes another one."""
+    zone, changes = ZoneInfo(timezone), []
+    while first < last:
+        step = min(first + CALM, last)
+        if _offset(first, zone) != _offset(step, zone):
+            changes.append(_change(first, step, zone))
+        first = step
+    return changes
+
+
+def clock_periods(timezone: str, first: dt.datetime, last: dt.datetime) -> pl.DataFrame:
+    """since (UTC) and offset (duration) of each time in which the zone has one offset, from `first` to `last`."""
+    zone = ZoneInfo(timezone)
+    since = [first, *offset_changes(timezone, first, last)]
+    offsets = [_offset(moment, zone) for moment in since]
+    return pl.DataFrame(
+        {"since": since, "offset": offsets}, schema={"since": UTC_US, "offset": pl.Duration("us")}
+    )
+
+
+@lru_cache(maxsize=1024)
+def _offsets(timezone: str) -> tuple[pl.Series, pl.Series]:
+    """The instants from which on the zone has an offset from UTC, sorted, and the offsets."""
+    periods = clock_periods(timezone, FIRST_INSTANT, LAST_INSTANT)
+    return periods["since"], periods["offset"]
 
 
 def request_dates(day: dt.date, timezone: str, basis: TimeBasis) -> tuple[dt.date, ...]:
@@ -99,34 +150,51 @@ def parse_label(raw: pl.Expr) -> pl.Expr:
     return raw.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
 
 
-def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tuple[pl.Expr, pl.Expr]:
-    """The UTC instant of each label, and that of its second pass where one row stands for both.
+def newest_first(answer: str = "answer") -> pl.Expr:
+    """Whether the rows of an answer come newest first: for frames with `label` (naive), in the order of the answers.
 
-    For frames with `label` (naive) and the columns of `days_frame`, in the order of the answer. `changes` says whether
-    any zone of the frame changes its clocks on that day. The two expressions are called `interval_end` (null: no such
-    local time) and `second_end` (null: the row stands for one instant).
+    Rows in the order of time fall back once at most, where clocks do. Two rows alone are taken for the usual order.
+    """
+    step = pl.col("label").drop_nulls().diff()
+    falls, rises = (step < pl.duration()).sum().over(answer), (step > pl.duration()).sum().over(answer)
+    return (falls > 1) & (falls > rises)
+
+
+def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """The UTC instant of each label, that of its second pass where one row stands for both, and whether it is a guess.
+
+    For frames with `label` (naive) and the columns of `days_frame`, oldest rows first. `changes` says whether any zone
+    of the frame changes its clocks on that day. The three expressions are called `interval_end` (null: no such local
+    time), `second_end` (null: the row stands for one instant) and `unordered_hour`.
 
     A label of the repeated hour stands for two instants. The rows of one series are in the order of time, so the second
     pass begins where the labels do not grow. Where they always do, the vendor merged both passes into one (or one is
-    missing, which looks the same): its rows end in the first pass, `second_end` says where the other one would. In the
-    skipped hour only the moment of the change has a label, in the old time.
+    missing, which looks the same): its rows end in the first pass, `second_end` says where the other one would. Where
+    labels of that hour fall back more than once, their order tells nothing: each may be of either pass. In the skipped
+    hour only the moment of the change has a label, in the old time.
     """
     label = pl.col("label").dt.replace_time_zone("UTC")
     never = pl.lit(None, UTC_US).alias("second_end")
+    sure = pl.lit(value=False).alias("unordered_hour")
     if basis == "utc":
-        return label.alias("interval_end"), never
+        return label.alias("interval_end"), never, sure
     first, second, change = label - pl.col("before"), label - pl.col("after"), pl.col("change")
     if not changes:
-        return first.alias("interval_end"), never
+        return first.alias("interval_end"), never, sure
     is_first, is_second = first < change, second >= change
     # The first pass of a repeated midnight closes the day before: only the second pass is of this day.
     both = (is_first & is_second & (first > pl.col("day_start"))).fill_null(value=False)
     repeated = pl.when(both).then("label")
     # Within a series: everything made of it is taken over one.
-    jump = (repeated <= repeated.forward_fill().shift(1)).fill_null(value=False)
+    before = repeated.forward_fill().shift(1)
+    jump, fall = (so.fill_null(value=False) for so in (repeated <= before, repeated < before))
+    falls = fall.sum().over(series)
     alone = pl.len().over(series, "label") == 1
     late = (
-        pl.when(alone)
+        # Where labels fall back once, a row that comes twice within a pass is not taken for the other pass.
+        pl.when(falls == 1)
+        .then(fall.cum_sum().over(series) > 0)
+        .when(alone)
         .then(jump.cum_sum().over(series) > 0)
         .otherwise(pl.int_range(pl.len()).over(series, "label") > 0)
     )
@@ -141,7 +209,8 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
         .then(first)
     )
     merged = both & alone & ~jump.any().over(series)
-    return end.alias("interval_end"), pl.when(merged).then(second).alias("second_end")
+    either = (both & (falls > 1)).alias("unordered_hour")
+    return end.alias("interval_end"), pl.when(merged).then(second).alias("second_end"), either
 
 
 def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:

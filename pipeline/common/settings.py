@@ -7,6 +7,7 @@ without credentials except calls of SMA's services, which begin with `require_cr
 import datetime as dt
 import ipaddress
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.common.errors import ConfigurationError
+from pipeline.common.file_modes import Readers
 
 ENV_FILE = Path(".env")
 # Names of sets stand in paths of requests and of the lake.
@@ -213,11 +215,16 @@ class Settings(BaseSettings):
     )
     sma_max_answer_bytes: int = _sma(
         "sma_max_answer_bytes",
-        "Largest answer that is taken, in bytes, decompressed. Default: 67108864 (64 MiB); a plant's day has 100 kB.",
-        default=64 * 2**20,
+        "Largest answer that is taken, in bytes, decompressed. Default: 33554432 (32 MiB); a plant's day has 100 kB.",
+        default=32 * 2**20,
         ge=1,
     )
     home: AbsolutePath = Field(default=Path("data"), description="Folder of all state. Default: ./data.")
+    readable_by: Readers = Field(
+        default="group",
+        description="Who of this machine may read what sunledger writes, beside its secrets: owner, group (the owner's "
+        "group, for BI tools of other users) or all. Default: group.",
+    )
     lake: Annotated[str, AfterValidator(_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),
         description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
@@ -256,6 +263,12 @@ class Settings(BaseSettings):
         description="Runs of Dagster older than so many days are deleted once all that they made was made again. "
         "Default: 90.",
     )
+    pool_wait_minutes: float = Field(
+        default=60,
+        gt=0,
+        le=1440,
+        description="How many minutes a run waits for a slot of a pool that other runs hold. Default: 60.",
+    )
     alert_smtp: SecretStr = Field(
         default=SecretStr(""),
         description="Mail server for alerts, smtp[s]://[user:password@]host[:port]; smtp uses STARTTLS. Default: none.",
@@ -270,6 +283,26 @@ class Settings(BaseSettings):
     )
     alert_slack: SecretStr = Field(
         default=SecretStr(""), description="Slack-compatible webhook for alerts. Default: none."
+    )
+    include_plants: str = Field(
+        default="",
+        description="The plants that are yours, joined by commas: ids, names (`*` is any text, `?` one sign, upper and "
+        "lower case alike), or `@FILE` with one a line. Default: none, every plant that SMA lists.",
+    )
+    exclude_plants: str = Field(
+        default="",
+        description="Plants of these that are not yours, written in the same way, each with a day where you like "
+        "(`5000022 from 2026-10-15`): from then on they are not asked for, cost nothing, and are missing nowhere. "
+        "Default: none.",
+    )
+    max_eur_per_month: Decimal | None = Field(
+        default=None,
+        ge=0,
+        max_digits=12,
+        description="How much the PU of a month may cost, in the price list's currency. New PU within it need no other "
+        "consent. Beyond it no plant is asked for that is not on the month's bill already, by commands, schedules and "
+        "runs from Dagster's page alike. Default: none, so every new PU needs consent: an answer on a terminal, "
+        "`--yes`, or the run tag `sunledger/max_eur`.",
     )
     alert_eur: int | None = Field(
         default=None,
@@ -298,6 +331,11 @@ class Settings(BaseSettings):
         description="Price list (TOML). Default: none, the price list that comes with sunledger.",
     )
 
+    irradiation: AbsolutePath | None = Field(
+        default=None,
+        description="Your own irradiation on the modules' plane, such as a satellite series: CSV or Parquet with "
+        "plant_id, interval_start, interval_end and w_per_m2 or kwh_per_m2; see docs/irradiation.md. Default: none.",
+    )
     quality: AbsolutePath | None = Field(
         default=None,
         description="Thresholds of the quality rules (TOML). Default: none, those that come with sunledger.",

@@ -1,6 +1,29 @@
-"""How counts are written in messages."""
+"""How counts are written in messages, and how text of others is made harmless there."""
+
+import re
+
+# What a terminal obeys instead of showing it, and what turns the direction of the text around it: control characters
+# but for the tab and the ends of lines, marks and overrides of direction, invisible characters, halves of a pair.
+_OBEYED = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]|\r(?!\n)"
+)
 
 
 def plural(count: int, noun: str) -> str:
     """A count and its noun: 1 plant, 1,200 plants."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def harmless(text: str) -> str:
+    """The text with each character that a terminal would obey written out, as in \\x1b; the rest as it was."""
+    return _OBEYED.sub(_written_out, text)
+
+
+def one_line(text: str) -> str:
+    """As `harmless`, and with the ends of lines written out too: text of others can't look like a line of ours."""
+    return harmless(text).replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _written_out(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

@@ -20,7 +20,16 @@ from warehouse.lake import Part
 
 # The plants or devices of a day: plant_id, device_id (empty for a plant), timezone, backend, day_end.
 Places: TypeAlias = Callable[[dt.date], pl.DataFrame]
-_FACTS = ["plant_id", "device_id", "request_date", "time_basis", "fetched_at", "final", "no_rows"]
+_FACTS = [
+    "plant_id",
+    "device_id",
+    "request_date",
+    "time_basis",
+    "asked_timezone",
+    "fetched_at",
+    "final",
+    "no_rows",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,7 @@ def _wanted(
             with_rows=frozenset(
                 stored.filter(~pl.col("no_rows")).select("plant_id", "device_id", "request_date").iter_rows()
             ),
+            zones=dict(of_day.select("plant_id", "timezone").iter_rows()),
         )
         if not runtime.again:
             known = _known(runtime, aside_part(model, day, set_type), of_day, stored)
@@ -130,9 +140,16 @@ def _stored(runtime: Runtime, model: type[RawAnswers], part: Part) -> pl.DataFra
 def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """The plants and devices that need not be asked again: stored and final, or read so lately that nothing is new.
 
-    Not so when the last answer was set aside, which the part `aside` of `quarantine` tells.
+    Not so when the last answer was set aside, which the part `aside` of `quarantine` tells; nor where the dates to ask
+    for depend on a time zone that was corrected since.
     """
-    same_basis = (pl.col("time_basis") == runtime.settings.sma_time_basis).alias("same_basis")
+    basis = runtime.settings.sma_time_basis
+    same_basis = (pl.col("time_basis") == basis).alias("same_basis")
+    if basis == "utc":
+        zones = places.select("plant_id", now="timezone", before="previous_timezone").unique()
+        same_zone = pl.coalesce("asked_timezone", "before", "now") == pl.col("now")
+        # Ids that plants had before they moved are in no list any more, so their zones stay as they are.
+        stored = stored.join(zones, on="plant_id", how="left").filter(pl.col("now").is_null() | same_zone)
     read = stored.group_by("plant_id", "device_id").agg(
         pl.col("final").all(), same_basis.all(), pl.col("fetched_at").max()
     )

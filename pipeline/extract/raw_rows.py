@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeAlias
 
-import orjson
 import polars as pl
 
-from pipeline.common.errors import CredentialsError, PermanentError, SmaError, SunledgerError, TransientError
+from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, TransientError
 from pipeline.common.local_time import TimeBasis
+from pipeline.extract.answer_checks import LISTS, fault_of, faults_of
 from pipeline.extract.split_by_day import Dated, Result
 from pipeline.sma.requests import Answer, Failure, Request
-from pipeline.transform.decode import unreadable
+from pipeline.transform.answer_text import parse
 from schemas import RawAnswers, polars_schema
 
 # The bodies of one frame: what the steps after this one hold at once.
@@ -27,7 +27,6 @@ BATCH_BYTES = 16 * 2**20
 # Rows of measurements have a "time", those of logs a "timestamp"; an answer without either has no rows. The envelope's
 # "timezone" is neither.
 ROW_KEY = re.compile(rb'"time(?:stamp)?"\s*:')
-LISTS = frozenset({"plants", "devices", "sets"})
 LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 Key: TypeAlias = tuple[str, str, str]
@@ -39,22 +38,27 @@ Piece: TypeAlias = tuple[dt.date, Answer]
 class Fetched:
     """What is known of a day before its answers come, and what became of them; filled while its frames are drawn.
 
-    `basis` is how its answers were asked for and cut. `final_after` says for each plant when its day can't grow any
-    more (absent: at once). `with_rows` are the (plant_id, device_id, request_date) of stored answers with rows.
+    `basis` is how its answers were asked for and cut, by the time zone that `zones` has of each plant. `final_after`
+    says for each plant when its day can't grow any more (absent: at once). `with_rows` are the (plant_id, device_id,
+    request_date) of stored answers with rows.
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
-    rows would have erased stored ones; `unlisted` the plants that SMA lists no more.
+    rows would have erased stored ones; `unlisted` the plants that SMA lists no more; `asked_alone` those whose day was
+    asked for again because it lacked rows in the answer for its week, and `silent` those that had none then either.
     """
 
     basis: TimeBasis
     final_after: Mapping[str, dt.datetime] = field(default_factory=dict)
     with_rows: Collection[Key] = frozenset()
+    zones: Mapping[str, str] = field(default_factory=dict)
     answers: int = 0
     bytes: int = 0
     series: set[Series] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
     kept: list[Series] = field(default_factory=list)
     unlisted: set[str] = field(default_factory=set)
+    asked_alone: set[Series] = field(default_factory=set)
+    silent: set[Series] = field(default_factory=set)
     series_with_rows: frozenset[Series] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,13 +112,15 @@ def _of_day(results: Iterable[Result], fetched: Fetched) -> list[Answer]:
     for result in results:
         if isinstance(result, Failure):
             failures.append(result)
-        elif _is_readable(result):
-            answers.append(result)
+        elif fault := fault_of(result):
+            failures.append(fault)
         else:
-            failures.append(_unreadable(result))
+            answers.append(result)
     if failures:
         fetched.failures += failures
         return []
+    if _series(answers[0]) in fetched.asked_alone and all(_no_rows(answer) for answer in answers):
+        fetched.silent.add(_series(answers[0]))
     if _would_erase(answers, fetched):
         fetched.kept.append(_series(answers[0]))
         return []
@@ -153,18 +159,18 @@ def _frames(
 
 
 def _decodable(batch: list[Piece], days: Mapping[dt.date, Fetched]) -> list[Piece]:
-    """The batch without the series of a day that have a measurement answer which is cut short or of another shape.
+    """The batch without the series of a day that have a measurement answer which is cut short, too large or of another
+    shape.
 
     The engine looks at all of them at once, at a tenth of what reading them will cost.
     """
     measured = [piece for piece in batch if piece[1].request.endpoint == "measurements"]
-    bodies = pl.Series("body", [answer.body for _, answer in measured], dtype=pl.Binary)
-    bad = [measured[place] for place in unreadable(bodies)]
-    if not bad:
+    faults = faults_of([answer for _, answer in measured])
+    if not faults:
         return batch
-    for day, answer in bad:
-        days[day].failures.append(_unreadable(answer))
-    lost = {(day, _series(answer)) for day, answer in bad}
+    for place, fault in faults.items():
+        days[measured[place][0]].failures.append(fault)
+    lost = {(measured[place][0], _series(measured[place][1])) for place in faults}
     return [(day, answer) for day, answer in batch if (day, _series(answer)) not in lost]
 
 
@@ -186,7 +192,7 @@ def _is_bare(answer: Answer) -> bool:
     endpoint = answer.request.endpoint
     if endpoint in {"plants", "logs"}:
         return False
-    return _no_rows(answer) if endpoint == "measurements" else not orjson.loads(answer.body)[endpoint]
+    return _no_rows(answer) if endpoint == "measurements" else not parse(answer.body)[endpoint]
 
 
 def _series(answer: Answer) -> Series:
@@ -201,33 +207,6 @@ def _no_rows(answer: Answer) -> bool:
     return answer.request.endpoint not in LISTS and ROW_KEY.search(answer.body) is None
 
 
-def _is_readable(answer: Answer) -> bool:
-    """Whether the answer is what was asked for. Measurements are looked at in larger batches."""
-    endpoint = answer.request.endpoint
-    if endpoint == "measurements":
-        return True
-    try:
-        content = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return False
-    if not isinstance(content, dict):
-        return False
-    return endpoint not in LISTS or isinstance(content.get(endpoint), list)
-
-
-def _unreadable(answer: Answer) -> Failure:
-    """Without a list nothing can go on; a day whose answers can't be read is one that is missing."""
-    request = answer.request
-    kind = TransientError if request.endpoint in LISTS else PermanentError
-    error = kind(
-        f"GET {request.path} answered {answer.status}, but with something else than {request.endpoint}: run it again "
-        "later; if it stays, check SMA_MONITORING_URL.",
-        path=request.path,
-        status=answer.status,
-    )
-    return Failure(request, error, answer.attempts)
-
-
 def raw_frame(answers: list[Answer], day: dt.date, fetched: Fetched) -> pl.DataFrame:
     """Rows of RawAnswers from the day's answers."""
     requests = [answer.request for answer in answers]
@@ -239,6 +218,7 @@ def raw_frame(answers: list[Answer], day: dt.date, fetched: Fetched) -> pl.DataF
         "local_date": [day] * len(answers),
         "target": [a.target for a in answers],
         "time_basis": [fetched.basis] * len(answers),
+        "asked_timezone": [fetched.zones.get(r.plant_id) for r in requests],
         "status": [a.status for a in answers],
         "fetched_at": [a.fetched_at for a in answers],
         "elapsed_ms": [a.elapsed_ms for a in answers],

@@ -17,6 +17,12 @@ from pipeline.sma.requests import Answer, Failure, Request
 Result: TypeAlias = Answer | Failure
 Dated: TypeAlias = tuple[dt.date, Result]
 
+# How much earlier than all others of its week a day may end, or later begin, without a sign that the answer was cut
+# short, beyond what the others differ by: two rows, and what daylight changes by where there is little to compare with.
+USUAL_EDGE = dt.timedelta(minutes=10)
+LITTLE_KNOWN_EDGE = dt.timedelta(minutes=30)
+FEW_DAYS = 3
+
 # Answers that are spread together: a log is cut by an engine that reads many as fast as one.
 BATCH = 256
 
@@ -28,12 +34,18 @@ class Spreading:
     `fetch` asks, in order; `single` turns a request for several days into requests for each. `slack` is how far rows
     may lie outside of what was asked for without a sign that the API's week is another one. `refused` fills with the
     sets whose weeks the API refuses while it answers their days: not worth asking for any more.
+
+    A week's answer may be cut short, at either end, without a word. So a day that comes without rows, ends early or
+    begins late is asked for alone, unless the whole week has no rows. `is_over` says whether a day was complete when
+    it was answered: one that still grows is not asked for twice. `asked_alone` is told of each.
     """
 
     fetch: Callable[[Iterable[Request]], Iterator[Result]]
     single: Callable[[Asked], list[Asked]]
     slack: bool
     refused: set[str] = field(default_factory=set)
+    is_over: Callable[[Answer, dt.date], bool] = lambda _, day: True  # noqa: ARG005 - by its name
+    asked_alone: Callable[[Request, dt.date], None] = lambda _, day: None  # noqa: ARG005 - by its name
     _answered: bool = False
 
     def dated(self, asked: Iterable[Asked]) -> Iterator[Dated]:
@@ -54,10 +66,12 @@ class Spreading:
         elif pieces is None:
             yield from self._one_by_one(ask)
         else:
+            # Where rows of other days came, the API's week may not be the one that was meant.
             strange = not self.slack and pieces.before + pieces.after > 0
+            doubtful = doubtful_days(ask, pieces) if ask.request.endpoint == "measurements" else frozenset()
             for (day, part), body, rows in zip(ask.days.items(), pieces.bodies, pieces.rows, strict=True):
-                if strange and not rows:
-                    # Rows came, but of other days: the API's week is not the one that was meant.
+                if (strange and not rows) or (day in doubtful and self.is_over(result, day)):
+                    self.asked_alone(ask.request, day)
                     yield from self._one_by_one(replace(ask, days={day: part}))
                 else:
                     yield day, replace(result, body=body)
@@ -103,3 +117,36 @@ def _pieces(batch: Sequence[tuple[Asked, Result]]) -> list[Pieces | None]:
     for place, piece in zip(jobs, found, strict=True):
         pieces[place] = piece
     return pieces
+
+
+def doubtful_days(ask: Asked, pieces: Pieces) -> frozenset[dt.date]:
+    """The days that may have lost rows on the way: those without any, and those that end early or begin late.
+
+    None of a week without a single row: it is as silent as the plant.
+    """
+    found: dict[dt.date, tuple[dt.timedelta, dt.timedelta]] = {}
+    for (day, part), edge in zip(ask.days.items(), pieces.edges, strict=False):
+        if part is not None and edge is not None:
+            begin, first, last = (
+                dt.datetime.fromisoformat(label.decode()) for label in (part.begin, *sorted(edge))
+            )
+            found[day] = (first - begin, last - begin)
+    if not found:
+        return frozenset()
+    empty = ask.days.keys() - found.keys()
+    # A day alone has none to be compared with: where all around it is empty, it may be what is left of a whole one.
+    if len(found) == 1:
+        return frozenset(ask.days if empty else ())
+    short = {day for day in found if _is_short(found[day], [found[other] for other in found if other != day])}
+    return frozenset(empty | short)
+
+
+def _is_short(
+    day: tuple[dt.timedelta, dt.timedelta], others: Sequence[tuple[dt.timedelta, dt.timedelta]]
+) -> bool:
+    """Whether the day begins later or ends earlier than all others, by more than they differ from each other."""
+    firsts, lasts = [first for first, _ in others], [last for _, last in others]
+    usual = USUAL_EDGE if len(others) >= FEW_DAYS else LITTLE_KNOWN_EDGE
+    late = day[0] > max(firsts) + (max(firsts) - min(firsts)) + usual
+    early = day[1] < min(lasts) - (max(lasts) - min(lasts)) - usual
+    return late or early

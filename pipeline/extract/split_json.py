@@ -14,7 +14,8 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from pipeline.transform.decode import as_texts, run_on
+from pipeline.transform.answer_text import whole_texts
+from pipeline.transform.decode import run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.
 ROW_START = b'{"time":"'
@@ -59,19 +60,23 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The body of each span, and how many rows it has; how many rows lie before the first and after the last span."""
+    """The body of each span, and how many rows it has; how many rows lie before the first and after the last span.
+
+    `edges` has the labels of each span's first and last row as they were sent (None: no rows); empty for logs.
+    """
 
     bodies: tuple[bytes, ...]
     rows: tuple[int, ...]
     before: int
     after: int
+    edges: tuple[tuple[bytes, bytes] | None, ...] = ()
 
 
 def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     """The rows of each span; None for a body that does not have the plain form, or whose days are not in order.
 
-    The spans follow each other and do not overlap. Rows between two spans belong to none. What a body outside of the
-    plain form holds can still be asked for by the day.
+    The newest day may come first. The spans follow each other and do not overlap. Rows between two spans belong to
+    none. What a body outside of the plain form holds can still be asked for by the day.
     """
     opening = SET_START.search(body)
     if opening is None:
@@ -89,9 +94,12 @@ def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     # where clocks go back, labels do too.
     bounds = np.array([label for span in spans for label in (span.begin, span.end)], f"S{LABEL_BYTES}")
     slots = np.searchsorted(bounds, labels)
-    if (slots[1:] < slots[:-1]).any():
+    falling = bool(slots[0] > slots[-1])
+    order = -slots if falling else slots
+    if (order[1:] < order[:-1]).any():
         return None
-    firsts, lasts = (np.searchsorted(slots, np.arange(1, len(bounds), 2), side) for side in ("left", "right"))
+    wanted = np.arange(1, len(bounds), 2) * (-1 if falling else 1)
+    firsts, lasts = (np.searchsorted(order, wanted, side) for side in ("left", "right"))
     edges = np.append(places, finish)
     envelope, tail = body[:start], body[finish:]
     bodies = [
@@ -99,7 +107,12 @@ def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
         for first, last in zip(firsts, lasts, strict=True)
     ]
     counts = (lasts - firsts).tolist()
-    return Pieces(tuple(bodies), tuple(counts), int(firsts[0]), len(slots) - int(lasts[-1]))
+    edge_labels = tuple(
+        (bytes(labels[first]), bytes(labels[last - 1])) if last > first else None
+        for first, last in zip(firsts, lasts, strict=True)
+    )
+    before, after = int((slots < 1).sum()), int((slots >= len(bounds)).sum())
+    return Pieces(tuple(bodies), tuple(counts), before, after, edge_labels)
 
 
 def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None]:
@@ -110,7 +123,7 @@ def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None
     batch = pl.DataFrame(
         {
             "log": range(len(logs)),
-            "body": as_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
+            "body": whole_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
             "bounds": [
                 [edge.decode() for span in spans for edge in (span.begin, span.end)] for _, spans in logs
             ],
@@ -156,7 +169,7 @@ def _end_of_rows(body: bytes, start: int, places: Places) -> int | None:
     try:
         rest = body[int(places[-1]) :].decode()
         _, length = json.JSONDecoder().raw_decode(rest)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     finish = int(places[-1]) + len(rest[:length].encode())
     return finish if body[finish:].lstrip().startswith(b"]") else None

@@ -17,6 +17,7 @@ import httpx
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
+from pipeline.common.text import harmless
 
 # A mail server or webhook that takes longer is down; the next look tells it again.
 TIMEOUT_S = 15.0
@@ -57,9 +58,13 @@ class AlertFailedError(SunledgerError):
 def news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tuple[str, Message]]:
     """What a channel has not been told: new concerns, and told ones that are no more. In the order of names."""
     now = {concern.name: concern for concern in concerns}
-    found = [(name, Message(now[name].title, now[name].text)) for name in sorted(now) if name not in told]
+    found = [
+        (name, Message(harmless(now[name].title), harmless(now[name].text)))
+        for name in sorted(now)
+        if name not in told
+    ]
     found += [
-        (name, Message(f"Good again: {told[name]}", "Nothing is left to do.", resolved=True))
+        (name, Message(f"Good again: {harmless(told[name])}", "Nothing is left to do.", resolved=True))
         for name in sorted(told)
         if name not in now and not is_event(name)
     ]

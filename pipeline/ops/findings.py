@@ -73,6 +73,24 @@ def nothing_stands_out(lacking: pl.DataFrame, first: dt.date, last: dt.date) -> 
     )
 
 
+def days_have_their_zones(found: pl.DataFrame, cure: str) -> Finding:
+    """Whether all stored days are cut by the zones of now; `found` has plant_id, was, timezone and n_days where not."""
+    facts = {"plants": found["plant_id"].n_unique(), "plant_days": int(found["n_days"].sum())}
+    if not found.height:
+        return Finding(passed=True, text="Every stored day is cut by its plant's time zone.", facts=facts)
+    named = ", ".join(
+        f"{plant} ({was}, now {now})"
+        for plant, was, now in found.select("plant_id", "was", "timezone").head(SHOWN).rows()
+    )
+    return Finding(
+        passed=False,
+        text=f"{plural(facts['plant_days'], 'plant-day')} of {plural(facts['plants'], 'plant')} were cut by a time "
+        f"zone that the portal has corrected since: {_short(named, found.height)}. Hours at midnight count "
+        f"twice or not at all: {cure}",
+        facts=facts,
+    )
+
+
 def is_fresh(newest: pl.DataFrame, now: dt.datetime) -> Finding:
     """Whether each backend has data that is as new as it can be.
 

@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipeline.common.local_time import wall_clock
+
 HOURS = 24
 ONE_ROW_A_DAY = "A picture shows one plant: give it one row a day, of one plant."
 
@@ -102,7 +104,7 @@ def hours_of(intervals: pl.DataFrame, timezone: str) -> pl.DataFrame:
     An interval counts in the hour that its middle lies in. Both passes of a repeated hour share one row.
     """
     length = pl.col("interval_end") - pl.col("interval_start")
-    middle = (pl.col("interval_start") + length / 2).dt.convert_time_zone(timezone)
+    middle = wall_clock(pl.col("interval_start") + length / 2, timezone)
     return (
         intervals.filter(pl.col("pv_generation_kwh").is_not_null())
         .group_by("local_date", hour=middle.dt.hour().cast(pl.Int64))

@@ -10,7 +10,10 @@ from typing import Protocol, Self
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.run.request_log import RequestLog
+from pipeline.common.text import plural
+from pipeline.run.allowance import Allowance
+from pipeline.run.preflight import check_before_requests
+from pipeline.run.request_log import RECORD_FOLDER, RequestLog
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock, WaitAnnouncer
@@ -68,6 +71,8 @@ class Runtime:
     only_plants: frozenset[str] = frozenset()
     only_backends: frozenset[str] = frozenset()
     again: bool = False
+    # What the run may cost where the settings have no monthly limit.
+    allowance: Allowance = field(default_factory=Allowance)
     progress: Progress = field(default_factory=Silence)
     # Who is told of waits and notices, in sentences.
     tell: Callable[[str], None] = _tell_nobody
@@ -76,6 +81,8 @@ class Runtime:
     missing: list[Missing] = field(default_factory=list)
     # Fields that SMA sends and no table has, by the raw table that keeps them.
     unknown_fields: dict[str, set[str]] = field(default_factory=dict)
+    # Facts of plants and devices in SMA's lists that can't be read.
+    odd_facts: int = 0
     # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
     listed: dict[int, frozenset[str]] = field(default_factory=dict)
     # Sets whose weeks the API refuses while it answers their days.
@@ -93,9 +100,13 @@ class Runtime:
 
     @property
     def session(self) -> SmaSession:
-        """The session with SMA; opened at first use, shared by every step and day of the run."""
+        """The session with SMA; opened at first use, shared by every step and day of the run.
+
+        Raises UsageError for credentials and places that the run will need.
+        """
         if self._session is None:
             self.settings.require_credentials()
+            check_before_requests(self.settings)
             clock = Clock(announce=WaitAnnouncer(self.tell))
             recorded = partial(SmaClient, record=self.requests.add, clock=clock)
             make = self.make_session or partial(SmaSession, make_client=recorded)
@@ -106,12 +117,23 @@ class Runtime:
     def requests(self) -> RequestLog:
         """The record of every request; `store_requests` moves it to the lake."""
         if self._requests is None:
-            self._requests = RequestLog(self.settings.home / "requests")
+            self._requests = RequestLog(self.settings.home / RECORD_FOLDER)
         return self._requests
 
     def store_requests(self) -> int:
-        """Move the record of requests up to now to the table api_requests; the number of requests."""
-        return self.requests.store(self.lake)
+        """Move the record of requests up to now to the table api_requests; the number of requests.
+
+        Lines of it that can't be read are missing there, and told.
+        """
+        stored = self.requests.store(self.lake)
+        if stored.unreadable:
+            files = ", ".join(str(path) for path in stored.kept)
+            reason = (
+                f"{plural(stored.unreadable, 'line')} of the record of requests can't be read: a full disk or a crash "
+                f"cut them short. Requests that are not counted may be among them; they are kept in {files}"
+            )
+            self.missing.append(Missing(str(self.today()), "api_requests", "", reason))
+        return stored.tries
 
     def today(self) -> dt.date:
         """The UTC date, under which lists are kept."""

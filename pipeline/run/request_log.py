@@ -7,25 +7,44 @@ seconds. The lake holds one file a day, however many runs wrote to it.
 """
 
 import datetime as dt
+import errno
 import fcntl
+import json
 import os
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import orjson
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from pipeline.sma.http.attempt_log import Try
-from schemas import ApiRequests, polars_schema
+from pipeline.transform.answer_text import as_texts
+from pipeline.transform.decode import run_on
+from schemas import ApiRequests, columns, polars_schema
 from warehouse.lake import Lake
 
-SUFFIX = ".jsonl"
+# Below SUNLEDGER_HOME.
+RECORD_FOLDER = "requests"
+SUFFIX, UNREADABLE = ".jsonl", ".unreadable"
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
+# Moments, in microseconds, at which a request can have been sent: the years 2000 to 2200.
+_MOMENTS: Final = (946_684_800_000_000, 7_258_118_400_000_000)
+
+
+@dataclass(slots=True)
+class Stored:
+    """What was moved to the lake: how many tries, how many lines could not be read, and the files that keep those."""
+
+    tries: int = 0
+    unreadable: int = 0
+    kept: list[Path] = field(default_factory=list)
 
 
 class RequestLog:
@@ -46,29 +65,35 @@ class RequestLog:
                     self._open()
                 assert self._file is not None  # noqa: S101 - for the type checker
                 self._count += 1
-                os.write(self._file, _line(one, f"{self._name}-{self._count}"))
+                self._write(self._file, _line(one, f"{self._name}-{self._count}"))
             except OSError as fault:
                 raise SunledgerError(
                     f"The record of requests in {self._folder} can't be written: {fault.strerror}. Requests cost money "
                     f"and budget, so none is sent without: make room, or set SUNLEDGER_HOME to another disk."
                 ) from fault
 
-    def store(self, lake: Lake) -> int:
-        """Move to the lake what this process wrote, and what processes left that are gone; the number of tries.
+    def store(self, lake: Lake) -> Stored:
+        """Move to the lake what this process wrote, and what processes left that are gone.
 
-        Files of living processes are left alone. A file is removed only when the lake has all of it.
+        Files of living processes are left alone. A file is removed only when the lake has all of it. Lines that can't
+        be read are kept in a file beside it, with another suffix, which nobody stores.
         """
         self.close()
-        stored = 0
+        stored = Stored()
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
             with _alone(path) as mine:
                 if not mine:
                     continue
-                frame = _read(path)
+                frame, unreadable = _read(path.read_bytes())
                 for (day,), rows in frame.group_by("asked_date", maintain_order=True):
                     lake.append(ApiRequests, {"asked_date": _date(day)}, rows)
+                if unreadable:
+                    kept = path.with_suffix(UNREADABLE)
+                    kept.write_bytes(b"\n".join([*unreadable, b""]))
+                    stored.kept.append(kept)
                 path.unlink()
-                stored += frame.height
+                stored.tries += frame.height
+                stored.unreadable += len(unreadable)
         return stored
 
     def close(self) -> None:
@@ -77,6 +102,14 @@ class RequestLog:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
+
+    @staticmethod
+    def _write(file: int, line: bytes) -> None:
+        """Write the line whole or not at all: where it ends in the middle, the next one must not be lost with it."""
+        written = os.write(file, line)
+        if written < len(line):
+            os.ftruncate(file, os.fstat(file).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -129,17 +162,52 @@ def _line(one: Try, request_id: str) -> bytes:
     )
 
 
-def _read(path: Path) -> pl.DataFrame:
-    """The tries of a file as rows of the table. A last line that a crash cut short is left out."""
-    schema = polars_schema(ApiRequests)
-    data = path.read_bytes().rstrip(b"\0")
-    whole = data[: data.rfind(b"\n") + 1]
-    if not whole:
-        return pl.DataFrame(schema=schema)
-    written: dict[str, pl.DataType] = {n: t for n, t in schema.items() if n != "asked_date"}
-    frame = pl.read_ndjson(whole, schema={**written, "asked_at": pl.Int64()})
-    frame = frame.with_columns(pl.col("asked_at").cast(schema["asked_at"]))
-    return frame.with_columns(asked_date=pl.col("asked_at").dt.date()).select(schema.names())
+def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
+    """The tries of a file as rows of the table, and the lines that are none: cut short by a crash or a full disk."""
+    lines = [line for line in data.replace(b"\0", b"").split(b"\n") if line]
+    with suppress(pl.exceptions.PolarsError):
+        frame = _rows(pl.read_ndjson(b"\n".join(lines), schema=_WRITTEN)) if lines else _NOTHING
+        if frame.height == len(lines) and frame.select(_is_try().all()).item():
+            return frame.select(_NOTHING.columns), []
+    # One of them at least is odd: the engine reads each by itself.
+    texts = pl.DataFrame({"body": as_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index("line")
+    query = "SELECT line, from_json(body, $shape) AS try FROM batch WHERE json_valid(body)"
+    found = run_on(query, texts.drop_nulls(), shape=json.dumps(_SHAPE)).unnest("try")
+    good = _rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())
+    bad = texts.join(good, on="line", how="anti", maintain_order="left")["line"]
+    return good.select(_NOTHING.columns), [lines[line] for line in bad]
+
+
+_NOTHING: Final = pl.DataFrame(schema=polars_schema(ApiRequests))
+# A line holds the moment as microseconds, and not the day.
+_WRITTEN: Final[dict[str, pl.DataType]] = {
+    **{name: dtype for name, dtype in _NOTHING.schema.items() if name != "asked_date"},
+    "asked_at": pl.Int64(),
+}
+_SHAPE: Final = {
+    name: "VARCHAR" if dtype == pl.String else "DOUBLE" if dtype == pl.Float64 else "BIGINT"
+    for name, dtype in _WRITTEN.items()
+}
+
+
+def _rows(written: pl.DataFrame) -> pl.DataFrame:
+    asked = (
+        pl.when(pl.col("asked_at").is_between(*_MOMENTS)).then("asked_at").cast(_NOTHING.schema["asked_at"])
+    )
+    return written.with_columns(asked_at=asked, asked_date=asked.dt.date())
+
+
+def _is_try() -> pl.Expr:
+    """Whether a row holds to every rule of its table."""
+    rules = [pl.lit(value=True)]
+    for column in columns(ApiRequests):
+        if not column.nullable:
+            rules.append(pl.col(column.name).is_not_null())
+        if column.low is not None and column.high is not None:
+            rules.append(pl.col(column.name).is_between(column.low, column.high).fill_null(value=True))
+        elif column.low is not None:
+            rules.append((pl.col(column.name) >= column.low).fill_null(value=True))
+    return pl.all_horizontal(rules)
 
 
 def _date(value: object) -> dt.date:

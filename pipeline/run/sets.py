@@ -16,6 +16,7 @@ from schemas import (
     BatteryIntervals,
     BatteryStackIntervals,
     ConsumptionIntervals,
+    DcDeviceIntervals,
     DcEnergyIntervals,
     DcIntervals,
     EnergyBalanceIntervals,
@@ -74,6 +75,8 @@ ALL = "all"
 
 BATTERY = SetSource(kinds.BATTERY, RawBattery, BatteryIntervals, of_devices=True)
 STACKS = replace(BATTERY, intervals=BatteryStackIntervals)
+DC = SetSource(kinds.POWER_DC, RawDc, DcIntervals, of_devices=True)
+DC_DEVICES = replace(DC, intervals=DcDeviceIntervals)
 
 # Each is asked for by itself; where a set fills several tables, its further ones are not listed here.
 SETS = (
@@ -84,11 +87,11 @@ SETS = (
     SetSource(kinds.CONSUMPTION, RawConsumption, ConsumptionIntervals, of_devices=True),
     SetSource(kinds.ENERGY_MIX, RawEnergyMix, EnergyMixIntervals, of_devices=True),
     SetSource(kinds.POWER_AC, RawAc, AcIntervals, of_devices=True),
-    SetSource(kinds.POWER_DC, RawDc, DcIntervals, of_devices=True),
+    DC,
     SetSource(kinds.ENERGY_DC, RawDcEnergy, DcEnergyIntervals, of_devices=True),
     SetSource(kinds.SENSOR, RawSensor, SensorIntervals, of_devices=True),
 )
-SOURCES = (*SETS, STACKS)
+SOURCES = (*SETS, STACKS, DC_DEVICES)
 # The plants' own set once more, in SMA's energies.
 VALUES = SetSource(
     kinds.BALANCE_ENERGIES, RawEnergyValues, EnergyValueIntervals, of_devices=False, energies=True

@@ -117,15 +117,18 @@ def intervals_as_read(
     return pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *frames])
 
 
-def judge_times(runtime: Runtime) -> SolarTime:
-    """Whether the newest stored days agree with the sun; calls no API."""
+def judge_times(runtime: Runtime, first: dt.date = dt.date.min, last: dt.date = dt.date.max) -> SolarTime:
+    """Whether the newest stored days, of those from first to last, agree with the sun; calls no API."""
     days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(BALANCE.intervals)]
+    newest = sorted(day for day in days if first <= day <= last)[-DAYS_JUDGED:]
     columns = ["plant_id", "local_date", "interval_start", "interval_end", "pv_generation_kwh"]
     intervals = (
         runtime.lake.scan(BALANCE.intervals)
-        .filter(pl.col("local_date").is_in(sorted(days)[-DAYS_JUDGED:]), pl.col("pv_generation_kwh") > 0)
+        .filter(pl.col("local_date").is_in(newest), pl.col("pv_generation_kwh") > 0)
         .select(columns)
         .collect()
     )
     plants = runtime.lake.scan(Plants).collect()
+    if runtime.only_plants:
+        plants = plants.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
     return solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)

@@ -7,7 +7,8 @@ import polars as pl
 from pipeline.common.errors import ConsentMissing
 from pipeline.extract.consents import owners_of
 from pipeline.run.context import Missing, Runtime
-from pipeline.run.plants import newest
+from pipeline.run.fleet import fleet_of
+from pipeline.run.plants import newest, with_exclusion
 from pipeline.run.step import Report, quarantine, report_of
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import plant_of
@@ -21,6 +22,7 @@ from schemas import (
     RawDevices,
     RawMeasurementSets,
     RawPlants,
+    Table,
     storage,
 )
 
@@ -37,7 +39,10 @@ def write_plants(runtime: Runtime) -> Report:
     if not listed.height and not aside.height:
         raise ConsentMissing(access_problems.why_none(flow, owners), path="/v1/plants")
     frame = inventory.remember_plants(stored, listed.update(_moves(runtime, today), on="plant_id"))
-    gone = _listed_before(stored).join(listed, on="plant_id", how="anti")
+    frame = with_exclusion(runtime, frame)
+    left_out = fleet_of(runtime.settings).excluded(stored)
+    gone = _listed_before(stored).join(left_out, on="plant_id", how="anti")
+    gone = gone.join(listed, on="plant_id", how="anti")
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
     for plant in gone["plant_id"]:
         if not runtime.only_plants or plant in runtime.only_plants:
@@ -47,13 +52,20 @@ def write_plants(runtime: Runtime) -> Report:
     for plant, zone in aside.select("plant_id", "detail").rows():
         reason = f"unknown time zone {zone!r}"
         runtime.missing.append(Missing(str(today), "plants", plant, reason))
-    quarantine(runtime, Plants, today, quarantined(aside, "row", Plants, today))
+    odd = _odd(runtime, Plants, today, inventory.odd_facts(answers))
+    quarantine(runtime, Plants, today, pl.concat([quarantined(aside, "row", Plants, today), odd]))
     unknown = _unknown(
         runtime, RawPlants, inventory.unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
     )
     written = runtime.lake.replace(Plants, {}, [frame])
     gone_now = written.rows - listed.height
-    return report_of(written, listed=listed.height, no_longer_listed=gone_now, unknown_fields=unknown)
+    return report_of(
+        written,
+        listed=listed.height,
+        no_longer_listed=gone_now,
+        unknown_fields=unknown,
+        odd_facts=odd.height,
+    )
 
 
 def _moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
@@ -77,7 +89,19 @@ def write_devices(runtime: Runtime) -> Report:
     unknown = _unknown(
         runtime, RawDevices, inventory.unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
     )
-    return report_of(runtime.lake.replace(Devices, {}, [frame]), unknown_fields=unknown)
+    odd = _odd(runtime, Devices, today, inventory.odd_facts(answers, of_devices=True))
+    quarantine(runtime, Devices, today, odd)
+    written = runtime.lake.replace(Devices, {}, [frame])
+    return report_of(written, unknown_fields=unknown, odd_facts=odd.height)
+
+
+def _odd(runtime: Runtime, model: type[Table], today: dt.date, found: pl.DataFrame) -> pl.DataFrame:
+    """Rows of quarantine for the facts that can't be read, told to the run."""
+    runtime.odd_facts += found.height
+    return pl.concat(
+        quarantined(found.filter(kept=kept).drop("kept"), "value", model, today, kept=kept)
+        for kept in (False, True)
+    )
 
 
 def _unknown(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> list[str]:

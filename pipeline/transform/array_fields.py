@@ -16,6 +16,24 @@ ASIDE = {
     "reason": pl.String,
 }
 KEY = ["row", "index"]
+# The element that a number stands for where an array is expected: SMA names the first input or stack so.
+FIRST_INDEX = "A"
+
+
+def array_of(name: str) -> str:
+    """The column for the arrays of a field that may be a number or an array."""
+    return f"{name}[]"
+
+
+def with_other_form(rows: pl.DataFrame, column: str, cells: pl.DataFrame) -> pl.DataFrame:
+    """The rows with what these cells hold, in the form of the column. `cells` has row, number, elements and is_kept."""
+    first = pl.struct(index=pl.lit(FIRST_INDEX, pl.String), value=pl.col("number"))
+    of_number = pl.when(pl.col("number").is_not_null()).then(pl.concat_list(first))
+    form = pl.when("is_kept").then("elements").otherwise(of_number)
+    value = form if rows.schema[column] == ELEMENT else pl.col("number")
+    held = pl.DataFrame({"row": pl.int_range(rows.height, dtype=pl.UInt32, eager=True)})
+    found = held.join(cells.select("row", value=value), on="row", how="left", maintain_order="left")["value"]
+    return rows.with_columns(pl.coalesce(column, found).alias(column))
 
 
 def marks(column: pl.Series) -> int:

@@ -16,7 +16,24 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline.transform.array_fields import marks, marks_in_row, without_values
+from pipeline.transform.answer_text import (
+    MOST_DEPTH,
+    MOST_FIELDS,
+    MOST_KEYS,
+    MOST_ROWS,
+    MOST_UNKNOWN,
+    as_texts,
+    depth,
+    mended,
+)
+from pipeline.transform.array_fields import (
+    ELEMENT,
+    array_of,
+    marks,
+    marks_in_row,
+    with_other_form,
+    without_values,
+)
 
 # What stands between a key and its value.
 KEY_MARK = '":'
@@ -32,6 +49,10 @@ ENVELOPE = 2048
 ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 MOST_EXTRA = 32
 
+# Answers larger than this are counted before they are read: a plant's day of minutes is smaller.
+LARGE_BYTES = 2**19
+TOO_LARGE = "too_large"
+
 BAD_ANSWER = {"answer": pl.UInt32, "reason": pl.String}
 BAD_VALUE = {"row": pl.UInt32, "field": pl.String, "index": pl.String, "detail": pl.String}
 DETAIL_CHARACTERS = 100
@@ -46,29 +67,44 @@ END AS reason
 FROM batch ORDER BY answer
 """
 
-# Rows as JSON, each with its place in the answer.
-OBJECTS = """
-SELECT answer, place, object, len(list_distinct(names)) < len(names) AS has_doubles
+# Every cell of every row: its key and its value as JSON. A row's own text is not carried along with each of its cells,
+# which would take the square of its size.
+CELLS = """
+SELECT answer, place, has_doubles, unnest(names) AS field, unnest(cells) AS value
 FROM (
-    SELECT *, json_keys(object) AS names
+    SELECT answer, place, names, json_extract(object, '$.*') AS cells,
+           len(list_distinct(names)) < len(names) AS has_doubles
     FROM (
-        SELECT answer, unnest(list) AS object, generate_subscripts(list, 1) - 1 AS place
-        FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+        SELECT *, json_keys(object) AS names
+        FROM (
+            SELECT answer, unnest(list) AS object, generate_subscripts(list, 1) - 1 AS place
+            FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+        )
     )
+    WHERE len(names) > 0
 )
-WHERE len(names) > 0
+"""
+
+_LENGTHS = "SELECT answer, json_array_length(body, '$.set') AS n_rows FROM batch"
+# How many fields the widest row of each answer has.
+_WIDTHS = """
+SELECT answer, list_max(list_transform(list, lambda object: len(json_keys(object)))) AS n_fields
+FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
 """
 
 _NUMBERS = "('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT', 'NULL')"
 
 # Every cell that is unknown, or of the wrong type, or of a row in which a key comes twice.
 _ODD_CELLS = f"""
-SELECT answer, place, cell.key AS field, cell.value::VARCHAR AS detail, cell.type = 'ARRAY' AS is_array,
-       CASE WHEN list_contains($arrays, cell.key) THEN cell.type IN ('ARRAY', 'NULL')
-            WHEN cell.type IN {_NUMBERS} THEN true
-            ELSE try_cast(cell.value->>'$' AS DOUBLE) IS NOT NULL END AS is_right
-FROM ({OBJECTS}) AS rows, json_each(object) AS cell
-WHERE has_doubles OR NOT is_right AND cell.key <> 'time' OR NOT list_contains($known, cell.key)
+SELECT answer, place, field, value::VARCHAR AS detail, type = 'ARRAY' AS is_array,
+       CASE WHEN type IN ('ARRAY', 'OBJECT') THEN NULL ELSE try_cast(value->>'$' AS DOUBLE) END AS number,
+       CASE WHEN type = 'ARRAY'
+            THEN from_json(value, '[{{"index": "VARCHAR", "value": "DOUBLE"}}]') END AS elements,
+       CASE WHEN list_contains($arrays, field) THEN type IN ('ARRAY', 'NULL')
+            WHEN type IN {_NUMBERS} THEN true
+            ELSE try_cast(value->>'$' AS DOUBLE) IS NOT NULL END AS is_right
+FROM (SELECT *, json_type(value) AS type FROM ({CELLS}))
+WHERE has_doubles OR NOT is_right AND field <> 'time' OR NOT list_contains($known, field)
 """  # noqa: S608 - our own text
 
 # Every element of an array that is no object with a number and a text or number to name it, or that says more.
@@ -85,9 +121,8 @@ FROM (
     FROM (
         SELECT answer, place, field, unnest(list) AS element, generate_subscripts(list, 1) - 1 AS position
         FROM (
-            SELECT answer, place, cell.key AS field, from_json(cell.value, '["JSON"]') AS list
-            FROM ({OBJECTS}) AS rows, json_each(object) AS cell
-            WHERE cell.type = 'ARRAY' AND list_contains($arrays, cell.key)
+            SELECT answer, place, field, from_json(value, '["JSON"]') AS list
+            FROM ({CELLS}) WHERE json_type(value) = 'ARRAY' AND list_contains($arrays, field)
         )
     )
 )
@@ -108,9 +143,9 @@ class Decoded:
     """What a batch of answers holds. `answer` is always the answer's place in the batch.
 
     `rows`: answer, raw_time, then one column a field: Float64, or a list of index and value (an array); in the order of
-    the answers and of their rows.
+    the answers and of their rows. A field that may be either has a second column for its arrays (`array_of`).
     `resolution`: the declared resolution of each answer in the batch, null where there is none.
-    `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`).
+    `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`, `too_large`).
     `bad_values`: row (place in `rows`, where the value is null), field, index (of an array's element) and detail of
     each value that is no number, or that its row gives twice and differently.
     `unknown_fields`: fields of rows that the set is not known to have.
@@ -130,26 +165,35 @@ _engines = threading.local()
 
 
 class Decoder:
-    """Reads answers of sets with the given fields, some of them arrays, in the thread that made it."""
+    """Reads answers of sets with the given fields, some of them arrays, in the thread that made it.
 
-    def __init__(self, fields: Sequence[str], arrays: Collection[str] = ()) -> None:
+    A number where an array is expected is the value of the first element, and an array of one element where a number
+    is expected is that number: SMA was seen to send either. The arrays of fields in `either`, which else are numbers,
+    are kept as well, whatever their length.
+    """
+
+    def __init__(
+        self, fields: Sequence[str], arrays: Collection[str] = (), either: Collection[str] = ()
+    ) -> None:
         self.fields = tuple(fields)
         self.arrays = tuple(name for name in fields if name in arrays)
+        self.either = tuple(name for name in fields if name in either)
         # Fields that were not known: whether each is an array.
         self.extra: dict[str, bool] = {}
         self.engine = _engine()
 
     def decode(self, bodies: pl.Series) -> Decoded:
         """Columns of all bodies (Binary), and what could not be read."""
-        texts = as_texts(bodies)
-        batch = pl.DataFrame({"body": texts}).with_row_index("answer")
+        batch = _batch(bodies)
         good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
         try:
-            if texts.null_count():
-                good, bad = self._sort_out(batch)
-            rows = self._rows(good)
+            plain = not batch["body"].null_count() and not _large(batch).height
+            rows = self._rows(good) if plain else None
         except duckdb.InvalidInputException:
-            good, bad = self._sort_out(batch)
+            rows = None
+        if rows is None:
+            batch = batch.with_columns(mended(batch["body"]))
+            good, bad = _sort_out(batch, batch)
             rows = self._rows(good)
         silent = good.clear()
         if rows["answer"].n_unique() < good.height:
@@ -159,13 +203,14 @@ class Decoder:
         suspects = pl.concat([silent, self._unaccounted(good, rows)]).sort("answer")
         values, unknown = pl.DataFrame(schema=BAD_VALUE), set[str]()
         if suspects.height:
-            readable, shapeless = self._sort_out(suspects)
+            readable, shapeless = _sort_out(suspects, suspects)
             bad = pl.concat([bad, shapeless]).sort("answer")
             rows = rows.join(shapeless, on="answer", how="anti", maintain_order="left")
             rows, values, unknown = self._look_closely(readable, rows)
-        unknown |= {name for name in rows.columns[2 + len(self.fields) :] if rows[name].count()}
-        rows = rows.select("answer", "raw_time", *self.fields)
-        return Decoded(rows, self._resolution(batch), bad, values, tuple(sorted(unknown)), batch)
+        unknown |= {name for name in rows.columns if name in self.extra and rows[name].count()}
+        rows = rows.select("answer", "raw_time", *self.fields, *map(array_of, self.either))
+        told = tuple(sorted(unknown)[:MOST_UNKNOWN])
+        return Decoded(rows, self._resolution(batch), bad, values, told, batch)
 
     def _rows(self, batch: pl.DataFrame) -> pl.DataFrame:
         """answer, raw_time, the known fields as numbers or arrays of them, the extra ones as text or arrays."""
@@ -173,7 +218,8 @@ class Decoder:
         extra = {name: _ARRAY if is_array else "VARCHAR" for name, is_array in self.extra.items()}
         shape = json.dumps({"set": [{"time": "VARCHAR", **known, **extra}]})
         query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
-        return run_on(query, batch).rename({"time": "raw_time"})
+        found = run_on(query, batch).rename({"time": "raw_time"})
+        return found.with_columns(pl.lit(None, ELEMENT).alias(array_of(name)) for name in self.either)
 
     def _unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
@@ -181,7 +227,8 @@ class Decoder:
         Nothing is read without a mark in the text, so no answer has fewer marks than values, and the sums of the batch
         are enough, unless something in it escapes the count.
         """
-        texts, values = batch.select("answer", "body", envelope=_envelope()), rows.columns[1:]
+        texts = batch.select("answer", "body", envelope=_envelope())
+        values = ["raw_time", *self.fields, *self.extra]
         # Rows can't begin within the envelope.
         early = pl.col("envelope").str.contains("[", literal=True)
         escapes = pl.any_horizontal(early, *(pl.col("body").str.contains(what) for what in UNCOUNTED))
@@ -196,11 +243,6 @@ class Decoder:
         checked = texts.join(read, on="answer", how="left", maintain_order="left").select(odd)
         return batch.filter(checked.to_series())
 
-    def _sort_out(self, batch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The answers of the right shape, and the others with the reason."""
-        kinds = run_on(_REASONS, batch)
-        return batch.filter(kinds["reason"].is_null()), kinds.drop_nulls("reason")
-
     def _look_closely(
         self, batch: pl.DataFrame, rows: pl.DataFrame
     ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
@@ -210,15 +252,20 @@ class Decoder:
         strange = cells.filter(~pl.col("field").is_in(known))
         self._learn(dict(strange.group_by("field").agg(pl.col("is_array").all()).rows()))
         begins = rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())
-        bad = (
+        odd = (
             _placed(cells.filter(pl.col("field").is_in(known)), begins)
             .group_by("row", "field", maintain_order=True)
-            .agg(pl.col("detail").unique().sort(), pl.col("is_right").all())
-            .filter(~pl.col("is_right") & (pl.col("field") != "time") | (pl.col("detail").list.len() > 1))
-            .with_columns(
-                pl.col("detail").list.eval(pl.element().str.head(DETAIL_CHARACTERS)).list.join(" and "),
-                index=pl.lit(None, pl.String),
+            .agg(
+                pl.col("detail").unique().sort(),
+                pl.col("is_right").all(),
+                pl.col("number", "elements").first(),
             )
+            .filter(~pl.col("is_right") & (pl.col("field") != "time") | (pl.col("detail").list.len() > 1))
+        )
+        rows, bad = self._take_other_forms(rows, odd)
+        bad = bad.with_columns(
+            pl.col("detail").list.eval(pl.element().str.head(DETAIL_CHARACTERS)).list.join(" and "),
+            index=pl.lit(None, pl.String),
         )
         for (field,), found in bad.group_by("field"):
             column = "raw_time" if field == "time" else str(field)
@@ -226,22 +273,37 @@ class Decoder:
             rows = rows.with_columns(pl.when(~here).then(column).alias(column))
         values = [bad.filter(pl.col("field") != "time").select(*BAD_VALUE)]
         names = set(strange["field"])
-        if self.arrays:
-            rows, odd, more = self._look_at_elements(batch, rows, begins)
-            values.append(odd)
+        if self.arrays or self.either:
+            rows, elements, more = self._look_at_elements(batch, rows, begins)
+            values.append(elements)
             names |= more
         return rows, pl.concat(values), names
+
+    def _take_other_forms(self, rows: pl.DataFrame, odd: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows with what came in the other form than expected, and the odd cells that have no form at all."""
+        once = pl.col("detail").list.len() == 1
+        only = pl.col("elements").list.first().struct.field("value")
+        one = pl.when(pl.col("elements").list.len() == 1).then(only)
+        number = pl.when(pl.col("field").is_in(self.arrays)).then("number").otherwise(one)
+        kept = pl.col("field").is_in(self.either) & pl.col("elements").is_not_null()
+        found = odd.with_columns(number=pl.when(once).then(number), is_kept=once & kept)
+        taken = found.filter(pl.col("number").is_not_null() | pl.col("is_kept"))
+        for (name,), cells in taken.group_by("field"):
+            rows = with_other_form(rows, str(name), cells)
+            if name in self.either:
+                rows = with_other_form(rows, array_of(str(name)), cells)
+        return rows, odd.join(taken, on=["row", "field"], how="anti", maintain_order="left")
 
     def _look_at_elements(
         self, batch: pl.DataFrame, rows: pl.DataFrame, begins: pl.DataFrame
     ) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
         """The rows with null for each bad value of an array, the bad values, and the unknown keys of elements."""
-        odd = run_on(_ODD_ELEMENTS, batch, arrays=list(self.arrays))
+        odd = run_on(_ODD_ELEMENTS, batch, arrays=[*self.arrays, *self.either])
         keys = odd.explode("strange").drop_nulls("strange").select(pl.col("field") + "." + pl.col("strange"))
         bad = _placed(odd.filter(~pl.col("is_right")), begins)
         for (field,), found in bad.group_by("field"):
-            mended = without_values(rows[str(field)], found)
-            rows = rows.with_columns(mended)
+            column = array_of(str(field)) if field in self.either else str(field)
+            rows = rows.with_columns(without_values(rows[column], found))
         shown = bad.with_columns(pl.col("detail").str.head(DETAIL_CHARACTERS)).select(*BAD_VALUE)
         return rows, shown, set(keys.to_series())
 
@@ -319,25 +381,43 @@ def _key_marks(texts: pl.Series) -> int:
     return found
 
 
-def unreadable(bodies: pl.Series) -> list[int]:
-    """The places of the bodies (Binary) that are no JSON object with a list of rows."""
-    batch = pl.DataFrame({"body": as_texts(bodies)}).with_row_index("answer")
+def unreadable(bodies: pl.Series) -> dict[int, str]:
+    """The places of the bodies (Binary) that are no JSON object with a list of rows, or beyond all bounds, and why."""
+    batch = _batch(bodies)
     if not batch.height:
-        return []
-    return run_on(_REASONS, batch).drop_nulls("reason")["answer"].to_list()
+        return {}
+    _, bad = _sort_out(batch, _large(batch))
+    if bad.height:
+        _, bad = _sort_out(batch.with_columns(mended(batch["body"])), _large(batch))
+    return dict(bad.rows())
 
 
-def as_texts(bodies: pl.Series) -> pl.Series:
-    """The bodies as text; null where they are not UTF-8."""
-    try:
-        return bodies.cast(pl.String)
-    except pl.exceptions.ComputeError:
-        readable = [_utf8(body) for body in bodies]
-        return pl.Series(bodies.name, readable, dtype=pl.String)
+def _batch(bodies: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({"body": as_texts(bodies)}).with_row_index("answer")
 
 
-def _utf8(body: bytes) -> str | None:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return None
+def _large(batch: pl.DataFrame) -> pl.DataFrame:
+    """The answers whose rows and keys have to be counted before they are read."""
+    return batch.filter(pl.col("body").str.len_bytes() > LARGE_BYTES)
+
+
+def _sort_out(batch: pl.DataFrame, suspects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The answers of the right shape and size, and the others with the reason; the size only of the suspects.
+
+    What is beyond the bounds of an answer is found before the engine parses it, as far as the text alone can tell.
+    """
+    keys = pl.col("body").str.count_matches(KEY_MARK, literal=True)
+    deep = [body is not None and depth(body.encode()) > MOST_DEPTH for body in suspects["body"]]
+    beyond = suspects.filter(pl.Series(deep, dtype=pl.Boolean) | (keys > MOST_KEYS))["answer"]
+    rest = batch.filter(~pl.col("answer").is_in(beyond.implode()))
+    kinds = run_on(_REASONS, rest).drop_nulls("reason")
+    shaped = suspects.join(rest, on="answer", how="semi").join(kinds, on="answer", how="anti")
+    if shaped.height:
+        long = run_on(_LENGTHS, shaped).filter(pl.col("n_rows") > MOST_ROWS)["answer"]
+        narrow = shaped.filter(~pl.col("answer").is_in(long.implode()))
+        wide = run_on(_WIDTHS, narrow).filter(pl.col("n_fields") > MOST_FIELDS)["answer"]
+        beyond = pl.concat([beyond, long, wide])
+    if beyond.len():
+        large = pl.DataFrame({"answer": beyond}).with_columns(reason=pl.lit(TOO_LARGE))
+        kinds = pl.concat([kinds, large]).sort("answer")
+    return batch.join(kinds, on="answer", how="anti", maintain_order="left"), kinds

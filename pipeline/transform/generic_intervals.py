@@ -7,7 +7,7 @@ import polars as pl
 
 from pipeline.common.local_time import MergedHour, TimeBasis
 from pipeline.transform import row_rules
-from pipeline.transform.decode import OBJECTS, Decoded, run_on
+from pipeline.transform.decode import CELLS, Decoded, run_on
 from pipeline.transform.intervals import BAD_VALUE, SetTransform
 from pipeline.transform.thresholds import Thresholds
 from schemas import OtherIntervals
@@ -21,18 +21,16 @@ SELECT answer, place, field, element, try_cast(json AS DOUBLE) AS number, kind,
 FROM (
     SELECT *, json_type(json) AS kind
     FROM (
-        SELECT answer, place, cell.key AS field, NULL AS element, cell.value AS json
-        FROM ({OBJECTS}) AS rows, json_each(object) AS cell
-        WHERE cell.key <> 'time' AND cell.type <> 'ARRAY'
+        SELECT answer, place, field, NULL AS element, value AS json
+        FROM ({CELLS}) WHERE field <> 'time' AND json_type(value) <> 'ARRAY'
         UNION ALL
         SELECT answer, place, field, coalesce(nullif(item->>'$.index', ''), '#' || position) AS element,
                CASE WHEN json_exists(item, '$.value') THEN item->'$.value' ELSE item END AS json
         FROM (
             SELECT answer, place, field, unnest(list) AS item, generate_subscripts(list, 1) AS position
             FROM (
-                SELECT answer, place, cell.key AS field, from_json(cell.value, '["JSON"]') AS list
-                FROM ({OBJECTS}) AS rows, json_each(object) AS cell
-                WHERE cell.key <> 'time' AND cell.type = 'ARRAY'
+                SELECT answer, place, field, from_json(value, '["JSON"]') AS list
+                FROM ({CELLS}) WHERE field <> 'time' AND json_type(value) = 'ARRAY'
             )
         )
     )

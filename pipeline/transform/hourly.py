@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from pipeline.common.local_time import UTC_US, local_day
+from pipeline.common.local_time import UTC_US, local_day, wall_clock
 from pipeline.transform.daily import exact_sum
 from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.row_groups import whole_groups
@@ -64,8 +64,8 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
 def _hours(day: dt.date, timezone: str) -> pl.DataFrame:
     bounds = local_day(day, timezone)
     quarters = pl.datetime_range(bounds.start, bounds.end, QUARTER, closed="left", time_unit="us", eager=True)
-    clock = pl.col("quarter").dt.convert_time_zone(timezone)
-    hour, offset = clock.dt.hour(), clock.dt.base_utc_offset() + clock.dt.dst_offset()
+    clock = wall_clock(pl.col("quarter"), timezone)
+    hour, offset = clock.dt.hour(), clock - pl.col("quarter").dt.replace_time_zone(None)
     return pl.DataFrame({"quarter": quarters}, schema={"quarter": UTC_US}).select(
         timezone=pl.lit(timezone),
         quarter="quarter",

@@ -10,16 +10,25 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from pipeline.common.local_time import UTC_US, MergedHour, TimeBasis, days_frame, instants, parse_label
+from pipeline.common.local_time import (
+    UTC_US,
+    MergedHour,
+    TimeBasis,
+    days_frame,
+    instants,
+    newest_first,
+    parse_label,
+)
 from pipeline.transform import power_limits, row_rules
-from pipeline.transform.anomalies import Suspicions
-from pipeline.transform.array_fields import elements
+from pipeline.transform.anomalies import FINDING, Suspicions, one_finding_a_series
+from pipeline.transform.array_fields import array_of, elements
 from pipeline.transform.decode import Decoded, Decoder
 from pipeline.transform.energy import energy_columns, interval_columns
+from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.row_groups import whole_groups
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import Quarantine, Table, polars_schema, storage
-from schemas.quantities import MeasurementSet
+from schemas.quantities import Field, MeasurementSet
 
 RESOLUTIONS = {
     "OneMinute": 60,
@@ -75,15 +84,19 @@ class SetTransform:
         # A set may fill several tables. All its fields are read for each: what is not read would be taken for unknown.
         here = [f for f in measurement_set.fields if f.array == (self.index is not None)]
         self.fields = [f for f in here if f.value_column in self.columns]
-        self.decoder = Decoder(
-            [f.api for f in measurement_set.fields], {f.api for f in measurement_set.fields if f.array}
-        )
-        self.names = {f.api: f.value_column for f in self.fields}
-        self.api = {column: api for api, column in self.names.items()}
+        self.decoder, self.either = _decoder(measurement_set)
+        # The columns of what is read, by those of this table.
+        self.names = {self._read_from(f): f.value_column for f in self.fields}
+        self.api = {f.value_column: f.api for f in self.fields}
         self.powers = [f.column for f in self.fields if f.power]
         self.limits = limits or load_thresholds()
         self.rules = row_rules.value_rules(self.fields)
+        keys = ["series"] if self.index is None else ["series", self.index]
+        self.power_rules = PowerRules.of(self.fields, keys, self.limits)
         self.suspicions = Suspicions.of(self.columns, self.limits)
+
+    def _read_from(self, field: Field) -> str:
+        return array_of(field.api) if field.array and field.api in self.either else field.api
 
     def day(
         self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date, account: Account
@@ -91,7 +104,7 @@ class SetTransform:
         """Interval rows of the day, a frame for each batch of answers, sorted by the model's key.
 
         `answers` are frames of RawAnswers sorted by their key. `places` has plant_id, [device_id,] timezone, and
-        latitude, longitude, rated_w, peak_w where they are known. Rows of plants without a place are set aside.
+        latitude, longitude, rated_w, peak_w, own_w where they are known. Rows of plants without a place are set aside.
         """
         places = power_limits.sited(places, day, self.limits)
         zones = days_frame(day, places["timezone"])
@@ -114,7 +127,9 @@ class SetTransform:
         if row_rules.PV in self.powers:
             known = power_limits.with_limits(known, answers, self.limits)
         cells, lost = self._cells(known, decoded)
+        cells = self.power_rules.mark(cells, answers)
         broken = self._broken(cells)
+        cells, drawn = self._standby(cells, broken)
         bad_values = pl.concat([self._bad_values(cells, broken), self._unread(known, cells, decoded), lost])
         out, findings = self.suspicions.find(self._energies(known, cells, broken, bad_values))
         faulty = rows.filter(pl.col("fault").is_not_null() & (pl.col("fault") != row_rules.NEIGHBOUR))
@@ -139,7 +154,7 @@ class SetTransform:
                 f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
             )
         self._set_aside(answers, decoded, aside, bad_values, day, account)
-        self._tell(answers, findings, day, account)
+        self._tell(answers, pl.concat([findings, drawn]), day, account)
         return out.with_columns(local_date=pl.lit(day)).select(self.columns)
 
     def _timed(self, answers: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
@@ -150,7 +165,7 @@ class SetTransform:
             *self.series,
             pl.struct(self.series).rle_id().alias("series"),
             "day_start", "day_end", "change", "before", "after", "fetched_at",
-            "rated_w", "bound_w", "dawn", "dusk",
+            "rated_w", "bound_w", "size_w", "own_w", "dawn", "dusk",
             step,
         )  # fmt: skip
         rows = decoded.rows.select("answer", "raw_time", *self.names).rename(self.names).with_row_index("row")
@@ -159,12 +174,25 @@ class SetTransform:
         )
         if step.null_count():
             rows = rows.with_columns(resolution=pl.col("resolution").fill_null(self._step()))
-        rows = rows.with_columns(instants(self.basis, changes=facts["change"].null_count() < facts.height))
+        rows = self._with_instants(rows, changes=facts["change"].null_count() < facts.height)
         return rows.with_columns(fault=row_rules.row_fault(self.limits, neighbours=self.basis == "utc"))
+
+    def _with_instants(self, rows: pl.DataFrame, *, changes: bool) -> pl.DataFrame:
+        """The rows with their instants, in the order in which they came: which pass a row is of its place tells."""
+        moments = instants(self.basis, changes=changes)
+        if not changes or self.basis == "utc":
+            return rows.with_columns(moments)
+        turned = rows.select("row", "answer", turned=newest_first()).with_columns(
+            place=pl.when("turned").then(-pl.col("row").cast(pl.Int64)).otherwise("row")
+        )
+        if not turned["turned"].any():
+            return rows.with_columns(moments)
+        oldest_first = rows[turned.sort("answer", "place")["row"]]
+        return oldest_first.with_columns(moments).sort("row")
 
     def _step(self) -> pl.Expr:
         """The most common step of a series (null: it has none), for answers that declare an unheard-of resolution."""
-        step = pl.col("label").diff()
+        step = pl.col("label").sort().diff()
         return step.filter(step > pl.duration()).mode().min().over("series")
 
     def _in_order(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -190,8 +218,25 @@ class SetTransform:
         """The rules that some value breaks: usually none, so the reasons are not even computed."""
         if not rows.height or not self.rules:
             return []
-        counts = rows.select(rule.broken.sum().alias(rule.column) for rule in self.rules).row(0, named=True)
-        return [rule for rule in self.rules if counts[rule.column]]
+        rules = [
+            rule.or_fault() if row_rules.fault_column(rule.column) in rows.columns else rule
+            for rule in self.rules
+        ]
+        counts = rows.select(rule.broken.sum().alias(rule.column) for rule in rules).row(0, named=True)
+        return [rule for rule in rules if counts[rule.column]]
+
+    def _standby(
+        self, cells: pl.DataFrame, broken: list[row_rules.ValueRule]
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The cells with 0 for the draw of sleeping inverters, and a finding for each series that has some."""
+        generated = {f.value_column for f in self.fields if f.column in row_rules.GENERATED}
+        columns = [rule.column for rule in broken if rule.column in generated]
+        if not columns:
+            return cells, pl.DataFrame(schema=FINDING)
+        cells, drawn = row_rules.standby(cells, columns, self.limits)
+        return cells, one_finding_a_series(
+            drawn, pl.lit(row_rules.STANDBY), pl.col("column"), pl.col("value")
+        )
 
     def _cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows, or in a table of arrays their elements, numbered by `cell`; and values that belong to no index."""
@@ -201,7 +246,11 @@ class SetTransform:
         long = long.rename(self.names | {"index": self.index})
         cells = rows.drop(self.api).join(long, on="row", maintain_order="left_right").with_row_index("cell")
         lost = rows.select("row", "answer", "raw_time").join(odd, on="row", maintain_order="left_right")
-        named = lost.with_columns(detail=_named(pl.col("index")), cell=pl.lit(None, pl.UInt32))
+        named = lost.with_columns(
+            pl.col("field").replace({read: self.api[column] for read, column in self.names.items()}),
+            detail=_named(pl.col("index")),
+            cell=pl.lit(None, pl.UInt32),
+        )
         return cells, named.select(*BAD_VALUE)
 
     def _bad_values(self, cells: pl.DataFrame, broken: list[row_rules.ValueRule]) -> pl.DataFrame:
@@ -230,7 +279,11 @@ class SetTransform:
 
     def _unread(self, rows: pl.DataFrame, cells: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
         """The same of each value that was no number. It has no cell where an array has no such element."""
-        mine = decoded.bad_values.filter(pl.col("field").is_in(list(self.names)))
+        # Of a field that may be either, a table of arrays has the elements, the other table the rest.
+        of_array = pl.col("index").is_not_null() == (self.index is not None)
+        mine = decoded.bad_values.filter(
+            pl.col("field").is_in(list(self.api.values())), of_array | ~pl.col("field").is_in(self.either)
+        )
         if not mine.height:
             return pl.DataFrame(schema=BAD_VALUE)
         found = rows.select("row", "answer", "raw_time").join(mine, on="row", maintain_order="left_right")
@@ -316,6 +369,14 @@ def quarantined(
         frame = frame.with_columns(pl.col("device_id").replace("", None))
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
     return frame.with_columns(missing).select(schema.names())
+
+
+def _decoder(measurement_set: MeasurementSet) -> tuple[Decoder, list[str]]:
+    """A decoder of all fields of the set, and those of them that are a number in one table and an array in another."""
+    arrays = {f.api for f in measurement_set.fields if f.array}
+    either = sorted(arrays & {f.api for f in measurement_set.fields if not f.array})
+    names = list(dict.fromkeys(f.api for f in measurement_set.fields))
+    return Decoder(names, arrays.difference(either), either), either
 
 
 _INTERVAL = ("interval_start", "interval_end", "interval_basis", "bridged_s")

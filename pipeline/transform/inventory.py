@@ -5,18 +5,20 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
 import polars as pl
 
+from pipeline.common.local_time import is_timezone
+from pipeline.transform.answer_text import whole_texts
+from pipeline.transform.decode import DETAIL_CHARACTERS
+from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, polars_schema
-from schemas.base import FINITE
+from schemas.base import CAPACITY_CLASSES, FINITE
 
 CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# SMA's classes of AC power: what each ends below, in kW.
-CAPACITY_CLASSES = ((20, "1-19"), (100, "20-99"), (500, "100-499"), (1000, "500-999"))
-LARGEST_CLASS = "1000+"
+# calcAcNominalPower is a computed sum: noise below a watt must not decide on a class.
+WATTS = 3
 # Times outside of these are the portal's way to say that there is none: .NET writes 0001-01-01 or 9999-12-31.
 EARLIEST, LATEST = dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1)  # noqa: DTZ001 - as naive as the API's times
 
@@ -48,6 +50,21 @@ _SETS = """
 SELECT plant_id, nullif(device_id, '') AS device_id,
        unnest(from_json(body, '{"sets": ["VARCHAR"]}').sets) AS set_type FROM answers
 """
+
+# The numbers among these facts, by the API's name.
+_PLANT_NUMBERS = {
+    "latitude": "location.address.latitude",
+    "longitude": "location.address.longitude",
+    "peak_w": "installation.peakPower",
+    "ac_w": "installation.acNominalPower",
+    "calc_ac_w": "installation.calcAcNominalPower",
+    "co2": "installation.co2SavingsFactor",
+}
+_DEVICE_NUMBERS = {
+    "product_id": "productId",
+    "generator_power_w": "generatorPower",
+    "generator_power_dc_w": "generatorPowerDc",
+}
 
 # What SMA's lists are known to hold, kept or not: anything else is news. A plant comes with its address, for example.
 _PLANT = {"plantId", "name", "timezone", "description", "status", "installation", "location"}
@@ -88,14 +105,43 @@ def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.Data
         capacity_class=capacity_class(ac),
         co2_factor_g_per_kwh=_within("co2", 0, FINITE),
         start_up=_time("start_up").dt.replace_time_zone("UTC"),
+        previous_timezone=pl.lit(None, pl.String),
         migrated_from=pl.lit(None, pl.String),
         first_seen=pl.lit(today),
         last_seen=pl.lit(today),
+        excluded_from=pl.lit(None, pl.Date),
     )
     aside = found.filter(~placed.fill_null(value=False)).select(
         "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"
     )
     return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
+
+
+def odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.DataFrame:
+    """The facts of plants or devices in these lists that can't be read.
+
+    The frame has plant_id, device_id, field, detail, reason and kept.
+
+    A number that is none counts as not given; of a name the characters that are none are replaced.
+    """
+    query, fields = (_DEVICES, _DEVICE_NUMBERS) if of_devices else (_PLANTS, _PLANT_NUMBERS)
+    as_sent = re.sub('"(DOUBLE|BIGINT)"', '"VARCHAR"', query)
+    read, sent = _listed(query, answers), _listed(as_sent, answers)
+    schema = {
+        **dict.fromkeys(("plant_id", "device_id", "field", "detail", "reason"), pl.String),
+        "kept": pl.Boolean,
+    }
+    found = [pl.DataFrame(schema=schema)]
+    ids = ["plant_id", "device_id"] if of_devices else ["plant_id"]
+    for column, name in fields.items():
+        number = read[column].cast(pl.Float64)
+        odd = sent[column].is_not_null() & ~number.is_finite().fill_null(value=False)
+        told = {"field": pl.lit(name), "reason": pl.lit(NOT_A_NUMBER), "kept": pl.lit(value=False)}
+        found.append(sent.filter(odd).select(*ids, detail=pl.col(column).str.head(DETAIL_CHARACTERS), **told))
+    broken = sent.filter(pl.col("name").str.contains("\ufffd", literal=True))
+    told = {"field": pl.lit("name"), "reason": pl.lit(BROKEN_TEXT), "kept": pl.lit(value=True)}
+    found.append(broken.select(*ids, detail=pl.col("name").str.head(DETAIL_CHARACTERS), **told))
+    return pl.concat(found, how="diagonal").unique(["plant_id", "device_id", "field"], maintain_order=True)
 
 
 def plant_ids(answers: pl.DataFrame) -> list[str]:
@@ -143,28 +189,30 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
 
 
 def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
-    """As `remember`; the id that a plant had before it moved is told once, and stays known."""
-    before = stored.select("plant_id", before="migrated_from")
+    """As `remember`; what is told once stays known: a plant's id before it moved, its zone before it was corrected."""
+    before = stored.select(
+        "plant_id", id_before="migrated_from", zone="timezone", zone_before="previous_timezone"
+    )
+    corrected = pl.when(pl.col("zone") != pl.col("timezone")).then("zone")
     known = listed.join(before, on="plant_id", how="left").with_columns(
-        migrated_from=pl.coalesce("migrated_from", "before")
+        migrated_from=pl.coalesce("migrated_from", "id_before"),
+        previous_timezone=pl.coalesce(corrected, "zone_before"),
     )
     return remember(stored, known.select(listed.columns), ["plant_id"])
 
 
 def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
-    """SMA's class of an AC power; null where the power is."""
-    name: pl.Expr = pl.lit(LARGEST_CLASS)
-    for below, smaller in reversed(CAPACITY_CLASSES):
-        name = pl.when(kilowatts < below).then(pl.lit(smaller)).otherwise(name)
-    return pl.when(kilowatts.is_not_null()).then(name)
+    """SMA's class of an AC power in kW, the only place that decides on it; null where the power is null or 0.
 
-
-def is_timezone(name: str | None) -> bool:
-    """Whether the name is a time zone of the IANA database."""
-    try:
-        return bool(name) and ZoneInfo(name or "") is not None
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
+    A class begins at its first whole kilowatt and lasts until the next class begins: 19.9 kW have not reached 20 and
+    are in 1-19, 99.9 kW are in 20-99. Below 1 kW it is the smallest class: a system that is asked for is charged.
+    """
+    name: pl.Expr = pl.lit(CAPACITY_CLASSES[0])
+    watts = kilowatts.round(WATTS)
+    for class_name in CAPACITY_CLASSES[1:]:
+        begins = int(class_name.removesuffix("+").partition("-")[0])
+        name = pl.when(watts < begins).then(name).otherwise(pl.lit(class_name))
+    return pl.when(kilowatts > 0).then(name)
 
 
 def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:
@@ -175,7 +223,7 @@ def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.Dat
 
 
 def _asked(query: str, answers: pl.DataFrame) -> pl.DataFrame:
-    texts = answers.select("plant_id", "device_id", pl.col("body").cast(pl.String, strict=True))
+    texts = answers.select("plant_id", "device_id", "body").with_columns(whole_texts(answers["body"]))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.register("answers", texts.to_arrow())
         return engine.execute(query).pl()

@@ -6,6 +6,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis, days_frame, instants, parse_label
+from pipeline.transform.answer_text import whole_texts
 from schemas import LogMessages, Logs, polars_schema, storage
 
 # Classic's event id is empty: absent, an empty text, or 0. A device's own log need not name the device.
@@ -29,8 +30,9 @@ def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: Ti
     state.
     """
     texts = answers.join(places, on="plant_id", how="inner", maintain_order="left").select(
-        "plant_id", "device_id", "timezone", "fetched_at", pl.col("body").cast(pl.String, strict=True)
+        "plant_id", "device_id", "timezone", "fetched_at", "body"
     )
+    texts = texts.with_columns(whole_texts(texts["body"]))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("answers", texts.to_arrow())
@@ -43,7 +45,7 @@ def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: Ti
     )
     # Entries are events, not samples: two of one label are no sign of a repeated hour. So each is a series of its own,
     # and one of the repeated hour is taken for its first pass.
-    end, _ = instants(basis, changes=zones["change"].null_count() < zones.height)
+    end, *_ = instants(basis, changes=zones["change"].null_count() < zones.height)
     moment = pl.when(zulu).then(pl.col("label").dt.replace_time_zone("UTC")).otherwise(end)
     named = {"local_date": pl.lit(day), "logged_at": moment}
     return (

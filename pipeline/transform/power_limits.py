@@ -18,6 +18,7 @@ FLEET_FROM: Final = 5
 DEVIATIONS, PER_MEDIAN_DISTANCE = 3.0, 1.4826
 # The better hours of a day, which neither one wrong row nor a long night moves.
 BETTER_HOURS: Final = 0.9
+ROWS_TO_TELL: Final = 4
 # Coordinates of the town in place of the roof, clocks that are minutes off, light before sunrise.
 SUN_TOLERANCE_DEG: Final = 3.0
 # Direct light above the air, what of it passes one thickness of air (A. B. Meinel), and what the sky adds, in W/m2.
@@ -32,20 +33,28 @@ DEG_PER_S: Final = 15 / 3600
 def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFrame:
     """The places with what bounds their power on the day.
 
-    `places` has plant_id, timezone, latitude, longitude, rated_w and peak_w (null: not known). New columns: bound_w
-    (null: nothing is known), dawn and dusk (UTC: where night ends and begins; null without coordinates).
+    `places` has plant_id, timezone, latitude, longitude, rated_w and peak_w (null: not known), and where `rated_w` may
+    be that of the plant, own_w of the device. New columns: bound_w (null: nothing is known), size_w (how large the
+    plant or device is, no less than a house), is_sized (whether that is known), dawn and dusk (UTC: where night ends
+    and begins; null without coordinates).
     """
     sites = places.unique("plant_id", keep="first", maintain_order=True)
     twilight = nights(sites, day, below_deg=limits.night_sun_deg)
     known = pl.col("rated_w") * limits.beyond_rated_times
     fleet = _largest_usual(places["rated_w"])
     usual = pl.lit(None if fleet is None else fleet * limits.beyond_fleet_times, pl.Float64)
+    size = pl.max_horizontal("rated_w", "peak_w")
+    own = pl.col("own_w") if "own_w" in places.columns else pl.lit(None, pl.Float64)
     peak = pl.coalesce(
         pl.max_horizontal("peak_w", pl.when(pl.col("peak_w").is_not_null()).then("rated_w")),
         pl.col("rated_w") * limits.peak_per_ac_power,
     )
     return places.join(twilight, on="plant_id", how="left", maintain_order="left").with_columns(
-        bound_w=pl.coalesce(known, usual), peak_w=peak
+        bound_w=pl.coalesce(known, usual),
+        peak_w=peak,
+        size_w=size.fill_null(fleet or limits.unknown_site_w).clip(limits.least_site_w),
+        is_sized=size.is_not_null(),
+        own_w=own,
     )
 
 
@@ -70,7 +79,11 @@ def with_limits(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -
     alone = _alone(limits)
     any_above, any_alone = rows.select(above.any(), alone.any().alias("alone")).row(0)
     if any_above:
-        better = pv.filter(pv > 0).quantile(BETTER_HOURS, "lower").over("series") * limits.beyond_fleet_times
+        bright = pv.filter(pv > 0)
+        # A morning's first rows tell nothing of the plant but what they say themselves.
+        most = pl.when(bright.count() < ROWS_TO_TELL).then(bright.max())
+        better = pl.coalesce(most, bright.quantile(BETTER_HOURS, "lower")).over("series")
+        better *= limits.beyond_fleet_times
         lifted = pl.max_horizontal("bound_w", better)
         rows = rows.with_columns(
             pl.when(pl.col("rated_w").is_null()).then(lifted).otherwise("bound_w").alias("bound_w")

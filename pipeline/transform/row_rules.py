@@ -23,6 +23,7 @@ UNKNOWN_RESOLUTION: Final = "unknown_resolution"
 UNREADABLE_TIME: Final = "unreadable_time"
 NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
 FOREIGN_DAY: Final = "foreign_day"
+DAY_BEFORE: Final = "day_before"
 FUTURE: Final = "future"
 DUPLICATE: Final = "duplicate"
 # Why an element of an array is set aside; one may also be a duplicate.
@@ -34,6 +35,14 @@ BEYOND: Final = "beyond_rated"
 BEYOND_FLEET: Final = "beyond_fleet"
 BEYOND_SUN: Final = "beyond_sun"
 OUT_OF_RANGE: Final = "out_of_range"
+SENTINEL: Final = "sentinel"
+IN_AND_OUT: Final = "in_and_out"
+BEYOND_BALANCE: Final = "beyond_balance"
+BEYOND_SERIES: Final = "beyond_series"
+# Why a value is kept as 0.
+STANDBY: Final = "standby"
+# Why a name is told that is kept.
+BROKEN_TEXT: Final = "broken_text"
 # A row that belongs to the neighbouring day's partition is not set aside: it is stored there.
 NEIGHBOUR: Final = "neighbour"
 
@@ -43,6 +52,10 @@ PV: Final = "pv_generation"
 FROM_PV: Final = frozenset(
     {"total_generation", "direct_consumption", "self_consumption", "self_supply", "grid_feed_in"}
 )
+
+
+# Quantities of generation, and what the portal computes from it alone: an inverter's own draw shows in them.
+GENERATED: Final = frozenset({PV, "dc_power_input"} | FROM_PV - {"grid_feed_in"})
 
 
 def row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
@@ -56,6 +69,8 @@ def row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
     a_day = pl.duration(hours=LONGEST_DAY_H)
     near = (end > pl.col("day_start") - a_day) & (end <= pl.col("day_end") + a_day)
     neighbour = pl.lit(NEIGHBOUR) if neighbours else pl.lit(FOREIGN_DAY)
+    # The row at midnight closes the day before. Some answers begin with it, and the day before has it too.
+    closing = (end == pl.col("day_start")) & pl.lit(not neighbours)
     return (
         pl.when(pl.col("day_start").is_null())
         .then(pl.lit(UNLISTED))
@@ -63,6 +78,8 @@ def row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
         .then(pl.lit(UNREADABLE_TIME))
         .when(end.is_null())
         .then(pl.lit(NO_SUCH_LOCAL_TIME))
+        .when(closing)
+        .then(pl.lit(DAY_BEFORE))
         .when(outside & near)
         .then(neighbour)
         .when(outside)
@@ -74,6 +91,11 @@ def row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
     )
 
 
+def fault_column(column: str) -> str:
+    """The column of a frame that says what is wrong with the values of another one."""
+    return f"{column}_fault"
+
+
 @dataclass(frozen=True, slots=True)
 class ValueRule:
     """What is wrong with the values of one column: whether, and why (of a value that is)."""
@@ -81,6 +103,12 @@ class ValueRule:
     column: str
     broken: pl.Expr
     reason: pl.Expr
+
+    def or_fault(self) -> "ValueRule":
+        """The rule for a frame in which `power_faults` marked values of this column."""
+        fault = pl.col(fault_column(self.column))
+        reason = pl.when(fault == SENTINEL).then(fault).when(self.broken).then(self.reason).otherwise(fault)
+        return ValueRule(self.column, self.broken | fault.is_not_null(), reason)
 
 
 def value_rules(fields: Sequence[Field]) -> list[ValueRule]:
@@ -90,6 +118,32 @@ def value_rules(fields: Sequence[Field]) -> list[ValueRule]:
     """
     powers = [f.column for f in fields if f.power]
     return [_rule(f, _beyond(f, powers)) for f in fields]
+
+
+def standby(
+    rows: pl.DataFrame, columns: Sequence[str], limits: Thresholds
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows with 0 for what an inverter that sleeps draws, and the rows that had such a value as they were.
+
+    `columns` are powers that can't be negative; the rows that had one have `column` and `value` of the lowest. rated_w
+    is null where it is not known.
+    """
+    least = -pl.max_horizontal(pl.lit(limits.standby_w), pl.col("rated_w") * limits.standby_share_of_rated)
+    drawn = {name: pl.when(pl.col(name).is_between(least, 0.0, closed="left")).then(name) for name in columns}
+    lowest = pl.min_horizontal(*drawn.values())
+    found = (
+        rows.with_columns(value=lowest)
+        .filter(pl.col("value").is_not_null())
+        .with_columns(
+            column=pl.coalesce(
+                pl.when(pl.col(name) == pl.col("value")).then(pl.lit(name)) for name in columns
+            )
+        )
+    )
+    if not found.height:
+        return rows, found
+    zeroed = (pl.when(draw.is_null()).then(name).otherwise(0.0).alias(name) for name, draw in drawn.items())
+    return rows.with_columns(zeroed), found
 
 
 def _beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:

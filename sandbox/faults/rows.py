@@ -130,6 +130,14 @@ def _negative(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
     return _one_row(rows, rng, lambda key, value: -abs(amount) if _is_power(key, value) else value)
 
 
+def _first_rows_only(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return rows[: int(amount)]
+
+
+def _last_rows_only(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:  # noqa: ARG001 - as above
+    return rows[max(0, len(rows) - int(amount)) :]
+
+
 def _duplicate_rows(rows: Rows, amount: float, rng: np.random.Generator) -> Rows:
     picked = np.sort(rng.integers(0, len(rows), min(int(amount), len(rows)))).tolist() if rows else []
     for position in reversed(picked):
@@ -192,6 +200,8 @@ def _is_power(key: str, value: object) -> bool:
 
 _FAULTS: dict[str, Callable[[Rows, float, np.random.Generator], Rows]] = {
     "missing_rows": _missing_rows,
+    "first_rows_only": _first_rows_only,
+    "last_rows_only": _last_rows_only,
     "drift": _drift,
     "negative": _negative,
     "duplicate_rows": _duplicate_rows,

@@ -136,7 +136,10 @@ STRINGS = (0.55, 0.45)
 
 
 def dc_fields(dc_watts: Floats, noise: Floats) -> Columns:
-    """PowerDc of an inverter with two inputs: power, voltage near the maximum power point, current, insulation."""
+    """PowerDc of an inverter with two inputs: power, voltage near the maximum power point, current.
+
+    Isolation is one number of the whole device, as in every recorded answer.
+    """
     split = np.array(STRINGS)
     power = dc_watts[:, None] * split
     volts = 360.0 + 25.0 * np.array([0.0, 1.0]) + 6.0 * noise[0][:, None]
@@ -144,7 +147,7 @@ def dc_fields(dc_watts: Floats, noise: Floats) -> Columns:
         "dcPowerInput": power,
         "dcVoltageInput": volts,
         "dcCurrentInput": power / volts,
-        "isolationResistance": (3.0e6 + 1.0e5 * noise[1])[:, None],
+        "isolationResistance": 3.0e6 + 1.0e5 * noise[1],
     }
 
 

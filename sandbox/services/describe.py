@@ -14,6 +14,11 @@ def brief_plant(plant: Plant) -> Json:
     return {"plantId": plant.plant_id, "name": plant.name, "timezone": plant.zone}
 
 
+def brief_device(device: Device, plant: Plant) -> Json:
+    """The three fields of a device that stand in every envelope."""
+    return {"deviceId": device.device_id, "name": device.name, "timezone": plant.zone}
+
+
 def full_plant(plant: Plant, *, status: bool, installation: bool, location: bool) -> Json:
     """A plant of the list or on its own, with the parts that were asked for."""
     answer = brief_plant(plant)

@@ -14,7 +14,7 @@ from sandbox.series import sets
 from sandbox.series.periods import Periods, Rows
 from sandbox.series.render import lists_json, object_json, rows_json
 from sandbox.series.table import Source
-from sandbox.services.describe import brief_plant, device_json
+from sandbox.services.describe import brief_device, brief_plant
 from sandbox.services.http import JSON, bad_value, day_of, flag, json_answer, not_found, query
 from sandbox.services.lookup import Found, find
 from sandbox.world import World
@@ -146,7 +146,7 @@ def _head(envelope: dict[str, object], set_type: str, resolution: str) -> bytes:
 def _envelope(source: Source, device: Device | None) -> dict[str, object]:
     envelope: dict[str, object] = {"plant": brief_plant(source.plant)}
     if device is not None:
-        envelope["device"] = device_json(device, source.plant, with_zone=True)
+        envelope["device"] = brief_device(device, source.plant)
     return envelope
 
 

@@ -189,7 +189,7 @@ def owners(*states: State) -> list[Owner]:
 @pytest.mark.parametrize(
     ("states", "says"),
     [
-        ([], ["no plant owner has consented", "consent request EMAIL"]),
+        ([], ["no owner was asked for consent from here", "consent request EMAIL"]),
         ([State.PENDING], ["1 owner has not answered yet", "remind"]),
         ([State.PENDING, State.PENDING], ["2 owners have not answered yet"]),
         ([State.REVOKED], ["1 owner has revoked the consent", "ask again"]),

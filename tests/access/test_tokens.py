@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orjson
 import pytest
 
 from pipeline.common.errors import ConfigurationError, CredentialsError
@@ -65,6 +66,28 @@ def test_a_new_refresh_token_in_the_settings_replaces_a_login(make: Make, refres
     ask(make("code", sma_refresh_token=second))
     stored = LoginStore.of(make("code")).read().refresh_token
     assert stored.partition(".")[0] == second.partition(".")[0] != first.partition(".")[0]
+
+
+def test_a_wrong_secret_is_noticed_while_a_token_is_stored(make: Make, refresh_token) -> None:
+    settings = make("code", sma_refresh_token=refresh_token())
+    ask(settings)
+    stored = LoginStore.of(settings).read()
+    with pytest.raises(CredentialsError, match="check SMA_CLIENT_ID and SMA_CLIENT_SECRET"):
+        ask(make("code", sma_refresh_token=settings.sma_refresh_token, sma_client_secret="wrong"))
+    # The login is as it was: with the right secret the run goes on.
+    assert LoginStore.of(settings).read() == stored
+    ask(settings)
+
+
+def test_a_login_that_an_earlier_version_stored_is_renewed(make: Make, refresh_token) -> None:
+    settings = make("code", sma_refresh_token=refresh_token())
+    ask(settings)
+    store = LoginStore.of(settings)
+    stored = orjson.loads(store.path.read_bytes())
+    del stored["secret"]
+    write_private(store.path, orjson.dumps(stored))
+    ask(settings)
+    assert store.read().secret
 
 
 def test_a_second_process_uses_the_token_that_the_first_has_stored(

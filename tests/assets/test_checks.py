@@ -97,7 +97,7 @@ def test_a_file_that_readers_cannot_open_is_an_error(runs: Runs) -> None:
     assert not found.passed
     assert found.severe
     runs.runtime.settings.warehouse.write_bytes(b"no database")
-    assert "can't be read" in published(runs.runtime).text
+    assert "cannot be opened" in published(runs.runtime).text
 
 
 def newest(**hours: float | None) -> pl.DataFrame:

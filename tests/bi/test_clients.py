@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import _duckdb
 import duckdb
@@ -19,6 +20,7 @@ from warehouse.publish import publish
 
 DAY = dt.date(2021, 10, 1)
 NOON = dt.datetime(2021, 10, 1, 12, tzinfo=dt.UTC)
+ROOT = Path(__file__).parent.parent.parent
 SUM = "SELECT sum(pv_generation_kwh) AS kwh FROM v_energy_daily"
 
 Put = Callable[[float], Path]
@@ -56,6 +58,41 @@ def test_sqlalchemy(put: Put) -> None:
         assert connection.execute(sa.text(SUM)).scalar_one() == 6.0
         with pytest.raises(sa.exc.SQLAlchemyError, match="read-only"):
             connection.execute(sa.text("DELETE FROM energy_daily"))
+
+
+def test_the_documented_lock_leaves_the_file_and_its_detail_and_nothing_else(
+    put: Put, tmp_path: Path
+) -> None:
+    """Runs the example of docs/bi.md."""
+    section = (ROOT / "docs" / "bi.md").read_text().partition("## Locked down")[2].partition("\n## ")[0]
+    example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    ") or not line)
+    assert "duckdb:////path/sunledger.duckdb" in example
+    names: dict[str, Any] = {}
+    put(1.0)
+    exec(example.replace("/path/", f"{tmp_path}/"), names)  # noqa: S102 - our own page
+    engine: sa.Engine = names["engine"]
+    with engine.connect() as first, engine.connect() as second:
+        for connection in (first, second):
+            assert connection.execute(sa.text(SUM)).scalar_one() == 2.0
+            assert (
+                connection.execute(sa.text("SELECT count(*) FROM energy_balance_intervals")).scalar_one() == 2
+            )
+        for query in (
+            "FROM read_text('/etc/hostname')",
+            f"COPY energy_daily TO '{tmp_path}/new.csv'",
+            f"PREPARE p AS COPY energy_daily TO '{tmp_path}/new.csv'",
+            f"EXPLAIN ANALYZE COPY energy_daily TO '{tmp_path}/new.csv'",
+            f"ATTACH '{tmp_path}/new.duckdb'",
+            f"SET profiling_output = '{tmp_path}/new.json'",
+            "SET enable_external_access = true",
+            "SET lock_configuration = false",
+            "INSTALL httpfs",
+            "FROM engine",
+        ):
+            with pytest.raises(sa.exc.SQLAlchemyError):
+                second.execute(sa.text(query)).all()
+            second.rollback()
+    assert not list(tmp_path.glob("new*"))
 
 
 def adbc(file: Path) -> dbapi.Connection:

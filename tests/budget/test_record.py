@@ -1,6 +1,10 @@
 """The record of requests: every try of a run, exactly once, without secrets, published."""
 
 import datetime as dt
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -8,8 +12,9 @@ import polars as pl
 import pytest
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.settings import Settings
+from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_plants
+from pipeline.ops.doctor import facts, machine
 from pipeline.run.context import Runtime
 from pipeline.run.request_log import RequestLog
 from pipeline.sma.http.attempt_log import Try, service
@@ -76,10 +81,10 @@ def test_what_is_stored_twice_is_there_once(tmp_path: Path, lake: Lake) -> None:
     log.close()
     (path,) = (tmp_path / "requests").iterdir()
     data = path.read_bytes()
-    assert log.store(lake) == 5
+    assert log.store(lake).tries == 5
     path.write_bytes(data)
     before = lake.snapshot(ApiRequests)
-    assert log.store(lake) == 5
+    assert log.store(lake).tries == 5
     assert lake.snapshot(ApiRequests) == before
     assert stored(lake).height == 5
 
@@ -99,26 +104,100 @@ def test_the_file_of_a_living_process_is_left_alone(tmp_path: Path, lake: Lake) 
     living, other = RequestLog(tmp_path / "requests"), RequestLog(tmp_path / "requests")
     living.add(one(1))
     other.add(one(2))
-    assert other.store(lake) == 1
+    assert other.store(lake).tries == 1
     living.add(one(3))
-    assert living.store(lake) == 2
+    assert living.store(lake).tries == 2
     assert stored(lake).height == 3
 
 
-def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path, lake: Lake) -> None:
-    log = RequestLog(tmp_path / "requests")
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        pytest.param(r".{40}$", "", id="cut short"),
+        pytest.param(r"^.{40}", "", id="the end of a line"),
+        pytest.param(r"^(.{40}).*", r"\1{}", id="cut short in front of another"),
+        pytest.param(r".*", "\udcff", id="no text"),
+        pytest.param(r".*", "[1]", id="no object"),
+        pytest.param(r".*", "{}", id="empty"),
+        pytest.param(r'"bytes":\d+', '"bytes":-1', id="a rule broken"),
+        pytest.param(r'"asked_at":\d+', '"asked_at":99999999999999999', id="no moment"),
+        pytest.param(r'"status":\d+', '"status":12345', id="no status"),
+        pytest.param(r'"elapsed_ms":[\d.]+', '"elapsed_ms":1e999', id="infinite"),
+    ],
+)
+def test_a_line_that_is_no_try_is_set_aside_alone_and_told(
+    tmp_path: Path, good: str, bad: str, place: str
+) -> None:
+    folder = tmp_path / "home" / "requests"
+    with Runtime(load_settings(env_file=None, home=tmp_path / "home")) as runtime:
+        log = runtime.requests
+        for number in range(4):
+            # A status that HTTP does not know, from a proxy, is none the less a request.
+            log.add(one(number, status=999))
+        log.close()
+        (path,) = folder.iterdir()
+        lines = path.read_bytes().splitlines()
+        at = {"first": 0, "middle": 1, "last": 3}[place]
+        lines[at] = re.sub(good, bad, lines[at].decode(), count=1).encode("utf-8", "surrogateescape")
+        path.write_bytes(b"\n".join(lines) + (b"\0" * 100 if place == "last" else b"\n"))
+        assert runtime.store_requests() == 3
+        found = stored(runtime.lake)
+        assert found["status"].to_list() == [999] * 3
+        assert at not in found["asked_at"].dt.second().to_list()
+        (told,) = runtime.missing
+        assert told.reason.startswith("1 line of the record of requests can't be read")
+        (kept,) = folder.iterdir()
+        assert kept.read_bytes() == lines[at] + b"\n"
+        assert str(kept) in told.reason
+        # It is told once, and stops nobody.
+        assert (runtime.store_requests(), len(runtime.missing)) == (0, 1)
+
+
+@pytest.mark.parametrize(("command", "code"), [(["publish"], 3), (["billing", "--year", "2025"], 0)])
+def test_an_odd_line_stops_no_command(tmp_path: Path, command: list[str], code: int) -> None:
+    folder = tmp_path / "home" / "requests"
+    log = RequestLog(folder)
     log.add(one(1))
-    log.add(one(2, status=None, error="SMA did not answer in time"))
     log.close()
-    (path,) = (tmp_path / "requests").iterdir()
-    path.write_bytes(path.read_bytes() + b'{"request_id":"x","ask' + b"\0" * 100)
-    assert log.store(lake) == 2
-    assert stored(lake)["status"].to_list() == [200, None]
-    assert stored(lake)["asked_at"][0] == NOON + dt.timedelta(seconds=1)
+    (path,) = folder.iterdir()
+    path.write_bytes(b'{"request_id":"x","ask' + path.read_bytes() + b"[]\n" + path.read_bytes())
+    program = Path(sys.executable).with_name("sunledger")
+    env = {**os.environ, "SUNLEDGER_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [program, *command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert sorted(each.suffix for each in folder.iterdir()) == [".unreadable"]
+    assert "2 lines of the record of requests can't be read" in done.stderr + done.stdout
+
+
+def test_the_doctor_names_what_could_not_be_read(tmp_path: Path) -> None:
+    settings = load_settings(env_file=None, home=tmp_path)
+    assert machine.record(facts.unreadable_records(settings)) == []
+    (tmp_path / "requests").mkdir()
+    (tmp_path / "requests" / "a.unreadable").write_text("x")
+    (found,) = machine.record(facts.unreadable_records(settings))
+    assert "a.unreadable" in found.text
+
+
+def test_a_line_for_which_there_is_no_room_leaves_no_part_of_it(
+    tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, write = RequestLog(tmp_path / "requests"), os.write
+    log.add(one(1))
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:20]))
+    with pytest.raises(SunledgerError, match=r"can't be written: No space left.* make room"):
+        log.add(one(2))
+    monkeypatch.undo()
+    log.add(one(3))
+    found = log.store(lake)
+    assert (found.tries, found.unreadable) == (2, 0)
+    assert stored(lake)["asked_at"].dt.second().to_list() == [1, 3]
 
 
 def test_nothing_is_stored_of_a_run_that_asked_nothing(tmp_path: Path, lake: Lake) -> None:
-    assert RequestLog(tmp_path / "requests").store(lake) == 0
+    assert RequestLog(tmp_path / "requests").store(lake).tries == 0
     assert not (tmp_path / "lake").exists()
 
 

@@ -1,5 +1,6 @@
-"""Queries on the terminal: they print, and make no file."""
+"""Queries on the terminal: they read the published file and what was granted, and change and make nothing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -7,33 +8,143 @@ import pytest
 
 from pipeline.cli.sql import save, show
 from pipeline.common.errors import UsageError
+from warehouse.export import export
 from warehouse.publish import NotPublishedError
+from warehouse.read_only import readable_files, restrict
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> duckdb.DuckDBPyConnection:
-    """A file that is open to read, as the published one is."""
-    file = tmp_path / "file.duckdb"
-    with duckdb.connect(str(file)) as writer:
+def folder(tmp_path: Path) -> Path:
+    """A lake's file in a folder whose name needs quoting, a file with a view on it, and files of others."""
+    lake = tmp_path / "o'lake" / "local_date=2021-10-01"
+    lake.mkdir(parents=True)
+    (tmp_path / "mine.csv").write_text("plant,factor\na,2\n")
+    (tmp_path / "secret.txt").write_text("hush-hush")
+    quoted = str(lake / "part-1.parquet").replace("'", "''")
+    with duckdb.connect(str(tmp_path / "file.duckdb")) as writer:
         writer.execute("CREATE TABLE yields AS SELECT * FROM (VALUES ('a', 1.5), ('b', NULL)) t(plant, kwh)")
-    return duckdb.connect(str(file), read_only=True)
+        writer.execute(f"COPY yields TO '{quoted}'")
+        writer.execute(f"CREATE VIEW detail AS FROM read_parquet(['{quoted}'], hive_partitioning = true)")
+    return tmp_path
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "COPY yields TO '{folder}/new.csv'",
-        "COPY (FROM yields) TO '{folder}/new.parquet'",
-        "FROM yields; COPY yields TO '{folder}/new.csv'",
-        "EXPORT DATABASE '{folder}/new'",
-        "ATTACH '{folder}/new.duckdb'",
-    ],
-)
-def test_a_query_makes_no_file(connection: duckdb.DuckDBPyConnection, tmp_path: Path, query: str) -> None:
-    before = sorted(tmp_path.iterdir())
-    with pytest.raises(UsageError, match="give the SELECT alone, and --output FILE"):
-        show(connection, query.format(folder=tmp_path), "csv")
-    assert sorted(tmp_path.iterdir()) == before
+@pytest.fixture
+def connection(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file that is open to read, as the published one is, with one file granted."""
+    with duckdb.connect(str(folder / "file.duckdb"), read_only=True) as reader:
+        restrict(reader, [folder / "mine.csv"])
+        yield reader
+
+
+def everything(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+# What writes, what reads elsewhere, and what would open the way to it. Files of the lake and the granted one may be
+# read, which DuckDB does not tell from written.
+ATTACKS = [
+    "COPY yields TO '{folder}/new.csv'",
+    "COPY (FROM yields) TO '{folder}/new.parquet'",
+    "COPY yields TO '{folder}/mine.csv' (USE_TMP_FILE false)",
+    "COPY yields TO '{lake}/part-1.parquet' (USE_TMP_FILE false)",
+    "COPY yields TO '{lake}/part-2.parquet'",
+    "FROM yields; COPY yields TO '{folder}/new.csv'",
+    "PREPARE p AS COPY yields TO '{lake}/part-1.parquet' (USE_TMP_FILE false); EXECUTE p",
+    "PREPARE p AS COPY yields TO '{folder}/new.csv'; EXECUTE p",
+    "EXPLAIN ANALYZE COPY yields TO '{lake}/part-1.parquet' (USE_TMP_FILE false)",
+    "EXPLAIN ANALYZE COPY yields TO '{folder}/new.csv'",
+    "EXPLAIN /* FROM yields */ ANALYZE COPY yields TO '{folder}/mine.csv' (USE_TMP_FILE false)",
+    "EXPLAIN (ANALYZE) COPY yields TO '{folder}/mine.csv' (USE_TMP_FILE false)",
+    "EXPORT DATABASE '{folder}/new'",
+    "COPY FROM DATABASE file TO other",
+    "ATTACH '{folder}/new.duckdb'",
+    "ATTACH '{folder}/mine.csv' AS mine",
+    "SET profiling_output = '{folder}/new.json'",
+    "PRAGMA profiling_output = '{folder}/new.json'",
+    "PRAGMA enable_profiling = 'json'",
+    "SET log_query_path = '{folder}/new.log'",
+    "CALL enable_logging(storage = 'file', storage_config = {{'path': '{folder}/new'}})",
+    "FROM read_text('/etc/hostname')",
+    "FROM read_text('{folder}/secret.txt')",
+    "FROM read_blob('{folder}/secret.txt')",
+    "FROM read_csv('{folder}/*')",
+    "FROM glob('{folder}/*')",
+    "FROM read_text('{folder}/nothing/../secret.txt')",
+    "FROM sniff_csv('{folder}/secret.txt')",
+    "CREATE TEMP TABLE mine AS FROM read_text('{folder}/secret.txt')",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "LOAD '{folder}/new.duckdb_extension'",
+    "IMPORT DATABASE '{folder}'",
+    "SET enable_external_access = true",
+    "SET lock_configuration = false",
+    "RESET lock_configuration",
+    "SET allowed_paths = ['{folder}/secret.txt']",
+    "SET allowed_directories = ['/']",
+    "SET allowed_configs = ['allowed_directories']",
+    "SET temp_directory = '{folder}/new'",
+    "DELETE FROM yields",
+    "CREATE TABLE mine AS FROM yields",
+    "FROM folder",
+]
+
+
+@pytest.mark.parametrize("query", ATTACKS)
+def test_a_query_writes_nothing_and_reads_nothing_else(
+    connection: duckdb.DuckDBPyConnection, folder: Path, capsys: pytest.CaptureFixture[str], query: str
+) -> None:
+    before = everything(folder)
+    lake = str(folder / "o'lake" / "local_date=2021-10-01").replace("'", "''")
+    with pytest.raises(UsageError):
+        show(connection, query.format(folder=folder, lake=lake), "csv")
+    assert "hush-hush" not in capsys.readouterr().out
+    assert everything(folder) == before
+
+
+def test_what_makes_files_is_told_with_the_way_to_make_one(connection: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(UsageError, match=r"COPY is not run: give the SELECT alone, and --output FILE"):
+        show(connection, "COPY yields TO 'new.csv'", "csv")
+
+
+def test_a_file_that_was_not_granted_is_told_with_the_way_to_grant_it(
+    connection: duckdb.DuckDBPyConnection, folder: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"what --file names, and nothing else: .*secret\.txt") as told:
+        show(connection, f"FROM read_text('{folder}/secret.txt')", "csv")
+    assert "\n" not in str(told.value)
+    with pytest.raises(UsageError, match="is no file"):
+        readable_files([folder])
+
+
+@pytest.mark.parametrize("place", ["{folder}/mine.csv", "mine.csv", "./mine.csv"])
+def test_a_granted_file_is_read(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    query = f"SELECT kwh * factor AS kwh FROM yields JOIN '{place.format(folder=folder)}' USING (plant)"
+    show(connection, query, "csv")
+    assert capsys.readouterr().out.splitlines() == ["kwh", "3.0"]
+
+
+def test_an_export_writes_its_file_and_reads_what_was_granted(folder: Path) -> None:
+    output = folder / "out.csv"
+    with duckdb.connect(str(folder / "file.duckdb"), read_only=True) as reader:
+        query = f"SELECT plant, factor FROM detail JOIN '{folder}/mine.csv' USING (plant)"
+        save(reader, query, output, None, [folder / "mine.csv"])
+    assert output.read_text().splitlines() == ["plant,factor", "a,2"]
+
+
+def test_an_export_reads_nothing_else(folder: Path) -> None:
+    before = everything(folder)
+    with duckdb.connect(str(folder / "file.duckdb"), read_only=True) as reader:
+        query = f"FROM read_text('{folder}/secret.txt')"
+        with pytest.raises(UsageError, match=r"secret\.txt"):
+            save(reader, query, folder / "stolen.csv", None)
+    assert everything(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -43,6 +154,16 @@ def test_a_query_makes_no_file(connection: duckdb.DuckDBPyConnection, tmp_path: 
         "PIVOT yields ON plant USING sum(kwh)",
         "SHOW TABLES",
         "SET threads = 1; DESCRIBE yields",
+        "SET TimeZone = 'Europe/Berlin'; SET memory_limit = '1GB'; FROM detail",
+        "SUMMARIZE detail",
+        "PRAGMA table_info('yields')",
+        "EXPLAIN FROM yields",
+        "EXPLAIN ANALYZE FROM detail",
+        "EXPLAIN (FORMAT json) FROM yields",
+        "EXPLAIN (SELECT 1)",
+        "CREATE TEMP TABLE mine AS FROM yields; INSERT INTO mine VALUES ('c', 3); FROM mine",
+        "SET VARIABLE plant = 'a'; FROM yields WHERE plant = getvariable('plant')",
+        "VALUES (1)",
     ],
 )
 def test_what_reads_is_answered(
@@ -71,9 +192,10 @@ def test_files_that_are_gone_are_told_with_the_cure(tmp_path: Path) -> None:
         db.execute(f"COPY (SELECT 1 AS a) TO '{parquet}'")
         db.execute(f"CREATE VIEW detail AS FROM read_parquet(['{parquet}'])")
         parquet.unlink()
+        restrict(db, [tmp_path / "out.csv"])
         for ask in (
             lambda: show(db, "FROM detail", "csv"),
-            lambda: save(db, "FROM detail", tmp_path / "out.csv", None),
+            lambda: export(db, "FROM detail", tmp_path / "out.csv"),
         ):
             with pytest.raises(NotPublishedError, match=r"not where they were .*run 'sunledger publish'"):
                 ask()

@@ -10,10 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.common.local_time import TimeBasis, days_frame, instants, local_day, parse_label, request_dates
+from pipeline.common.local_time import (
+    FIRST_INSTANT,
+    TimeBasis,
+    days_frame,
+    instants,
+    local_day,
+    offset_changes,
+    parse_label,
+    request_dates,
+    wall_clock,
+)
 from tests.transform import oracle
 from tests.transform.answers import examples
 from tests.transform.days import DATES, ZONES
+
+NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 
 UTC = dt.UTC
 HOUR = dt.timedelta(hours=1)
@@ -318,10 +330,34 @@ def test_days_without_a_change_need_no_look_at_it() -> None:
     )
     for changes in (True, False):
         found = frame.select(instants("plant_local", changes=changes)).row(0)
-        assert found == (at("2025-07-09T10:00Z"), None)
+        assert found == (at("2025-07-09T10:00Z"), None, False)
 
 
 def test_a_label_that_could_not_be_read_has_no_instant() -> None:
     frame = days_frame(FOLD, ["Europe/Berlin"]).with_columns(label=pl.lit(None, pl.Datetime("us")), series=0)
     for basis in ("utc", "plant_local"):
-        assert frame.select(instants(basis, changes=True)).row(0) == (None, None)
+        assert frame.select(instants(basis, changes=True)).row(0) == (None, None, False)
+
+
+def test_a_clock_shows_what_the_zone_says_at_any_moment() -> None:
+    """An hour before, at and after each change of clocks from 1990 on, in every zone; and nothing for no moment."""
+    for zone in sorted(available_timezones()):
+        changes = offset_changes(zone, FIRST_INSTANT, dt.datetime(2045, 1, 1, tzinfo=dt.UTC))
+        moments = [change + i * dt.timedelta(hours=1) for change in changes for i in (-1, 0, 1)]
+        moments += [FIRST_INSTANT, NOON, NOON + dt.timedelta(microseconds=1)]
+        frame = pl.DataFrame({"at": [*moments, None]}, schema={"at": pl.Datetime("us", "UTC")})
+        shown = frame.select(wall_clock(pl.col("at"), zone)).to_series().to_list()
+        known = ZoneInfo(zone)
+        assert shown == [*(moment.astimezone(known).replace(tzinfo=None, fold=0) for moment in moments), None]
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "Africa/Casablanca", "America/Mexico_City", "Asia/Kolkata"]
+)
+def test_changes_of_clocks_are_found_to_the_second(zone: str) -> None:
+    """Against a look at every hour of ten years."""
+    first, known = dt.datetime(2015, 1, 1, tzinfo=dt.UTC), ZoneInfo(zone)
+    hours = [first + i * dt.timedelta(hours=1) for i in range(24 * 3653)]
+    offsets = [hour.astimezone(known).utcoffset() for hour in hours]
+    expected = [hour for hour, old, new in zip(hours[1:], offsets, offsets[1:], strict=False) if old != new]
+    assert offset_changes(zone, first, hours[-1]) == expected

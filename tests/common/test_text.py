@@ -1,6 +1,10 @@
-"""Counts in messages."""
+"""Counts in messages, and text of others in them."""
 
-from pipeline.common.text import plural
+import unicodedata
+
+import pytest
+
+from pipeline.common.text import harmless, one_line, plural
 
 
 def test_one_of_a_thing_has_no_s() -> None:
@@ -10,3 +14,40 @@ def test_one_of_a_thing_has_no_s() -> None:
         "2 plants",
         "1,200 plants",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Dach\x1b[31m rot", r"Dach\x1b[31m rot"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("C1 \x9b31m", r"C1 \x9b31m"),
+        ("gnp\u202e.exe", r"gnp\u202e.exe"),
+        ("\u2066isolated\u2069", r"\u2066isolated\u2069"),
+        ("over\rwritten\x08\x7f", r"over\rwritten\x08\x7f"),
+        ("half \ud83d of a pair", r"half \ud83d of a pair"),
+        ("tag \U000e0041", r"tag \U000e0041"),
+        ("zero\u200bwidth\u2028line", r"zero\u200bwidth\u2028line"),
+    ],
+)
+def test_what_a_terminal_obeys_is_written_out(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+    shown.encode("ascii")
+
+
+@pytest.mark.parametrize(
+    "text", ["Größe", "太陽光", "👨\u200d👩\u200d👧 ☀️", "می\u200cخواهم", "a\tb", "one\ntwo\r\n", "[bold]"]
+)
+def test_what_people_write_stays(text: str) -> None:
+    assert harmless(text) == text
+
+
+def test_no_control_character_of_unicode_is_left() -> None:
+    every = [
+        chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in {"Cc", "Cs", "Zl", "Zp"}
+    ]
+    assert harmless("".join(every).replace("\t", "").replace("\n", "")).isascii()
+
+
+def test_a_line_stays_one_line() -> None:
+    assert one_line("name\nError: forged\r\nmore") == r"name\nError: forged\r\nmore"

@@ -12,12 +12,13 @@ from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
+from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyDaily, RawEnergyBalance, RawLogs
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
-from tests.scripted import NOW, ScriptedSma
+from tests.scripted import NOW, ScriptedSma, compact
 
 New = Callable[..., Runtime]
 WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
@@ -53,9 +54,72 @@ def test_a_week_s_answer_is_stored_by_the_day(new_runtime: New, sma: ScriptedSma
     stored = runtime.lake.scan(RawEnergyBalance).filter(pl.col("plant_id") == "11").collect()
     assert stored["local_date"].to_list() == WEEK
     assert stored["no_rows"].to_list() == [day.day == 6 for day in WEEK]
-    assert set(stored["request_date"]) == {"2021-10-04"}
+    # The day without rows was asked for alone before it was believed.
+    assert set(stored["request_date"]) == {"2021-10-04", "2021-10-06"}
     assert stored["body"].bin.size("b").max() < 20_000
+
+
+def by_day(sma: ScriptedSma) -> list[tuple[str, str, str]]:
+    return [(r.plant_id, r.device_id, r.date) for r in sma.asked if r.period == "Day"]
+
+
+def test_a_silent_day_is_asked_for_alone_once_and_listed(new_runtime: New, sma: ScriptedSma) -> None:
+    sma.watts["11", "2021-10-06"] = None
+    runtime = new_runtime(again=False)
+    refresh(runtime)
+    fetch(runtime, *WEEK)
+    assert by_day(sma) == [("11", "", "2021-10-06"), ("11", "111", "2021-10-06")]
+    told = [(item.day, item.table, item.plant_id) for item in runtime.missing]
+    assert told == [("2021-10-06", "raw_energy_balance", "11"), ("2021-10-06", "raw_pv", "11")]
+    assert "asked for alone too" in runtime.missing[0].reason
+    assert "of device 111" in runtime.missing[1].reason
+    # What SMA was asked for alone is known from then on.
+    sma.asked.clear()
+    fetch(new_runtime(again=False), *WEEK)
+    assert sma.asked == []
+
+
+def test_a_plant_that_is_silent_all_week_is_not_asked_for_seven_times(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    for day in WEEK:
+        sma.watts["11", str(day)] = None
+    runtime = new_runtime(again=False)
+    refresh(runtime)
+    fetch(runtime, *WEEK)
+    assert (by_day(sma), runtime.missing) == ([], [])
+
+
+@pytest.mark.parametrize("end", [slice(0, 1000), slice(-1000, None)])
+def test_a_cap_on_the_rows_of_a_week_costs_requests_and_no_energy(
+    new_runtime: New, sma: ScriptedSma, end: slice
+) -> None:
+    def capped(request: Request) -> bytes | None:
+        if request.endpoint != "measurements":
+            return None
+        content = sma._body(request)
+        return compact({**content, "set": content["set"][end]})
+
+    sma.special = capped
+    runtime = new_runtime(again=False)
+    refresh(runtime)
+    fetch(runtime, *WEEK)
+    for day in WEEK:
+        build(runtime, day)
+    assert list(energy(runtime).values()) == pytest.approx([24.0] * 14)
+    assert set(runtime.lake.scan(EnergyDaily).collect()["status"]) == {"complete"}
     assert runtime.missing == []
+    # 1,000 rows are three days and a half: four days of two plants and two inverters are asked for alone.
+    assert len(by_day(sma)) == 4 * 4
+
+
+def test_a_day_that_is_not_over_is_not_asked_for_alone(new_runtime: New, sma: ScriptedSma) -> None:
+    for ahead in range(5):
+        sma.watts["11", str(TODAY + dt.timedelta(days=ahead))] = None
+    runtime = new_runtime(again=False)
+    refresh(runtime)
+    fetch(runtime, TODAY - dt.timedelta(days=2), TODAY - dt.timedelta(days=1), TODAY)
+    assert (by_day(sma), runtime.missing) == ([], [])
 
 
 def test_what_is_stored_and_final_is_not_asked_for_again(new_runtime: New, sma: ScriptedSma) -> None:

@@ -1,11 +1,17 @@
-"""Started in a folder whose packages are called like ours: every process of sunledger finds its own."""
+"""Started in a folder whose packages are called like ours: every process of sunledger finds its own.
+
+As a checkout, and as a wheel that is installed outside of it.
+"""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +20,10 @@ import httpx
 import pytest
 
 from sandbox.launch import SandboxAddress, running
+from tests.programs import FREE
 
-PROGRAM = str(Path(sys.executable).with_name("sunledger"))
+ROOT = Path(__file__).parents[2]
+CHECKOUT = Path(sys.executable).with_name("sunledger")
 NAMES = ("assets", "pipeline", "sandbox", "schemas", "warehouse")
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "sunledger"}
 LOADED = """
@@ -39,6 +47,47 @@ def box() -> Iterator[SandboxAddress]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this checkout, built from a copy: a build leaves files behind."""
+    place = tmp_path_factory.mktemp("wheel")
+    for name in NAMES:
+        shutil.copytree(ROOT / name, place / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, place / "source" / name)
+    pip("wheel", "--no-build-isolation", "--wheel-dir", place, place / "source")
+    (found,) = place.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of an environment that has the wheel, and of this one its dependencies but not the checkout."""
+    place = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    (packages,) = place.glob("lib/python*/site-packages")
+    # Only of its own folder Python also reads what points to the checkout.
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    pip("--python", place / "bin" / "python", "install", wheel)
+    return place / "bin" / "sunledger"
+
+
+def pip(*words: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words]
+    done = subprocess.run([*command, "--no-deps", "--no-index"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.long
+def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    files = [path for name in NAMES for path in (ROOT / name).rglob("*") if path.is_file()]
+    wanted = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
+    assert wanted
+    assert wanted <= held
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with packages of somebody else."""
@@ -52,7 +101,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(tmp_path: Path, box: SandboxAddress) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
-    return {**kept, "SUNLEDGER_HOME": str(tmp_path / "home"), **box.settings()}
+    return {**kept, **FREE, "SUNLEDGER_HOME": str(tmp_path / "home"), **box.settings()}
 
 
 def test_the_sandbox_finds_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,22 +112,38 @@ def test_the_sandbox_finds_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_commands_find_their_own(folder: Path, environment: dict[str, str]) -> None:
     listed = subprocess.run(
-        [PROGRAM, "refresh"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [CHECKOUT, "refresh"], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert (listed.returncode, "up to date" in listed.stderr) == (0, True), listed.stderr
 
 
 @pytest.mark.long
-def test_the_control_room_finds_its_own_and_ends_whole(
-    folder: Path, environment: dict[str, str], tmp_path: Path
+def test_an_installed_wheel_needs_no_checkout(
+    folder: Path, environment: dict[str, str], installed: Path
 ) -> None:
+    days = ["--from", "2021-10-01", "--to", "2021-10-01"]
+    query = "SELECT count(*) FROM energy_daily"
+    for words in (["backfill", *days], ["sql", query], ["report", "--month", "2021-10"], ["verify"]):
+        done = subprocess.run(
+            [installed, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert (folder / "report-2021-10" / "index.html").is_file()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("of", ["checkout", "wheel"])
+def test_the_control_room_finds_its_own_and_ends_whole(
+    of: str, folder: Path, environment: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    program = CHECKOUT if of == "checkout" else request.getfixturevalue("installed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/graphql"
     with (tmp_path / "ui.log").open("w") as said:
         process = subprocess.Popen(
-            [PROGRAM, "ui", "--port", str(port)], cwd=folder, env=environment, stdout=said, stderr=said
+            [program, "ui", "--port", str(port)], cwd=folder, env=environment, stdout=said, stderr=said
         )
         try:
             (location,) = _eventually(lambda: _ask(url, LOADED))["workspaceOrError"]["locationEntries"]
@@ -110,7 +175,11 @@ def test_a_port_that_is_taken_is_told_before_dagster_starts(environment: dict[st
         taken.listen()
         port = taken.getsockname()[1]
         told = subprocess.run(
-            [PROGRAM, "ui", "--port", str(port)], env=environment, capture_output=True, text=True, check=False
+            [CHECKOUT, "ui", "--port", str(port)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert told.returncode == 2
     assert f"Nothing can listen at 127.0.0.1:{port} (Address already in use)" in told.stderr

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import pytest
 
-from pipeline.billing.backfill_estimate import wanted
 from pipeline.common.errors import TransientError, UsageError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
+from pipeline.extract.missing_answers import wanted
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SETS, SOURCES, check_sets
 from pipeline.sma.requests import Request
@@ -22,6 +22,7 @@ from schemas import (
     BatteryIntervals,
     BatteryStackIntervals,
     ConsumptionIntervals,
+    DcDeviceIntervals,
     DcEnergyIntervals,
     DcIntervals,
     EnergyBalanceIntervals,
@@ -121,9 +122,11 @@ def test_arrays_have_a_row_for_each_input_and_stack(fleet: Runtime) -> None:
     rows = fleet.lake.scan(AcIntervals).collect()
     assert inputs.height == 2 * rows.height
     assert inputs["input_index"].unique().sort().to_list() == ["A", "B"]
-    assert inputs.filter(pl.col("isolation_resistance_ohm").is_not_null())[
-        "input_index"
-    ].unique().to_list() == ["A"]
+    # One isolation of the whole device is no row of an input.
+    assert inputs["isolation_resistance_ohm"].null_count() == inputs.height
+    whole = fleet.lake.scan(DcDeviceIntervals).collect()
+    assert whole.height == rows.height
+    assert whole["isolation_resistance_ohm"].is_between(2e6, 4e6).all()
     stacks = fleet.lake.scan(BatteryStackIntervals).collect()
     assert stacks.height == fleet.lake.scan(BatteryIntervals).collect().height
     assert stacks["battery_current_a"].min() < 0 < stacks["battery_current_a"].max()  # type: ignore[operator]

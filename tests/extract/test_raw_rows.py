@@ -17,8 +17,15 @@ from tests.transform.answers import DAY, Row, body, row
 from warehouse.frames import validate
 
 ARRIVED = dt.datetime(2025, 7, 10, 1, tzinfo=dt.UTC)
-WITH_ROWS = body([row("2025-07-09T00:05:00", 1.0)])
-WITHOUT_ROWS = body([])
+
+
+def anybody(rows: list[Row], name: str = "Plant") -> bytes:
+    """An answer that may be of any plant: its envelope has no id."""
+    return body(rows, name=name).replace(b'"plantId":"1",', b"")
+
+
+WITH_ROWS = anybody([row("2025-07-09T00:05:00", 1.0)])
+WITHOUT_ROWS = anybody([])
 LISTS = {
     Request.plants(): b'{"plants":[]}',
     Request.devices("1"): b'{"devices":[]}',
@@ -46,7 +53,7 @@ def drawn(
     with_rows: frozenset[tuple[str, str, str]] = frozenset(),
     listed: frozenset[str] | None = None,
 ) -> tuple[list[pl.DataFrame], Fetched]:
-    fetched = Fetched("utc", final_after or {}, with_rows)
+    fetched = Fetched("utc", final_after or {}, with_rows, zones={"7": "Europe/Berlin"})
     asked = {result.request.plant_id for result in results}
     dated = ((DAY, result) for result in results)
     frames = raw_frames(dated, {DAY: fetched}, lambda: asked if listed is None else listed)
@@ -66,6 +73,7 @@ def test_answers_become_rows_of_the_raw_lake_as_they_are() -> None:
         "local_date": DAY,
         "target": "/v1/devices/70/measurements/sets/EnergyAndPowerPv/Day?Date=2025-07-09",
         "time_basis": "utc",
+        "asked_timezone": "Europe/Berlin",
         "status": 200,
         "fetched_at": ARRIVED,
         "elapsed_ms": 12.5,
@@ -130,9 +138,9 @@ def test_a_series_is_dropped_whole_when_one_of_its_requests_failed() -> None:
     "empty",
     [
         WITHOUT_ROWS,
-        body([], name="time"),
-        body([], name='"time":'),
-        b'{"plant":{"plantId":"1","timezone":"Europe/Berlin"},"set":[]}',
+        anybody([], name="time"),
+        anybody([], name='"time":'),
+        b'{"plant":{"timezone":"Europe/Berlin"},"set":[]}',
     ],
 )
 def test_an_answer_without_rows_never_replaces_one_with_rows(empty: bytes) -> None:
@@ -268,4 +276,4 @@ def test_failures_beside_kept_rows_are_not_raised() -> None:
 
 
 def test_nothing_asked_is_nothing_drawn() -> None:
-    assert drawn() == ([], Fetched("utc"))
+    assert drawn() == ([], Fetched("utc", zones={"7": "Europe/Berlin"}))

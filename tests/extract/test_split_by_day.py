@@ -87,10 +87,70 @@ def test_a_week_is_one_request_and_each_day_has_its_rows() -> None:
     assert [request.period for request in portal.asked] == ["Week"]
 
 
-def test_a_silent_day_in_a_week_is_not_asked_for_again() -> None:
-    portal = Portal(lambda _: body(day_rows(*WEEK[:3], *WEEK[4:])))
+def asked_by_day(portal: Portal) -> list[str]:
+    return [request.date for request in portal.asked if request.period == "Day"]
+
+
+def test_a_silent_day_in_a_week_is_asked_for_alone_once() -> None:
+    portal = Portal(lambda r: body(day_rows(*WEEK[:3], *WEEK[4:]) if r.period == "Week" else []))
     found, _ = spread(portal)
     assert rows_of(found) == [24, 24, 24, 0, 24, 24, 24]
+    assert asked_by_day(portal) == [str(WEEK[3])]
+
+
+def test_a_week_without_a_row_is_as_silent_as_its_plant() -> None:
+    portal = Portal(lambda _: body([]))
+    found, _ = spread(portal)
+    assert rows_of(found) == [0] * 7
+    assert len(portal.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "lacking"),
+    [
+        pytest.param(slice(0, 100), WEEK[4:], id="the end is lost"),
+        pytest.param(slice(0, 96), WEEK[4:], id="from a midnight on"),
+        pytest.param(slice(0, 166), WEEK[6:], id="two rows are lost"),
+        pytest.param(slice(-100, None), WEEK[:3], id="the beginning is lost"),
+        pytest.param(slice(-165, None), WEEK[:1], id="the first rows are lost"),
+        pytest.param(slice(0, 20), WEEK, id="one day is left"),
+    ],
+)
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_week_that_is_cut_short_is_made_whole_by_its_days(
+    kept: slice, lacking: tuple[dt.date, ...], newest_first: bool
+) -> None:
+    def say(request: Request) -> bytes:
+        if request.period == "Day":
+            return as_sma_would(request)
+        rows = day_rows(*WEEK)[kept]
+        return body(rows[::-1] if newest_first else rows)
+
+    portal = Portal(say)
+    found, _ = spread(portal)
+    assert rows_of(found) == [24] * 7
+    assert asked_by_day(portal) == [str(day) for day in lacking]
+
+
+def test_days_that_end_with_daylight_are_not_asked_for_alone() -> None:
+    """Inverters begin and end a little earlier or later every day."""
+    edges = [(300, 1250), (290, 1240), (325, 1200), (310, 1245), (300, 1255), (295, 1260), (305, 1180)]
+    rows = [
+        row((dt.datetime.combine(day, dt.time()) + dt.timedelta(minutes=at)).isoformat(), 1.0)
+        for day, (first, last) in zip(WEEK, edges, strict=True)
+        for at in range(first, last, 5)
+    ]
+    portal = Portal(lambda _: body(rows))
+    spread(portal)
+    assert asked_by_day(portal) == []
+
+
+def test_a_day_that_still_grows_is_not_asked_for_alone() -> None:
+    portal = Portal(lambda _: body(day_rows(*WEEK[:5])))
+    asked = request_plan.measurements([Series("1", "", ZONE, WEEK[:6])], SET, "plant_local")
+    single = partial(request_plan.single, timezone=ZONE, basis="plant_local")
+    spreading = Spreading(portal.fetch, single, slack=False, is_over=lambda _, day: day < WEEK[5])
+    assert [day for day, _ in spreading.dated(asked)] == list(WEEK[:6])
     assert len(portal.asked) == 1
 
 
@@ -109,9 +169,9 @@ def test_a_week_that_begins_elsewhere_is_noticed_and_its_lacking_days_asked_for(
 
 
 def test_under_utc_rows_beside_the_days_are_no_sign_of_another_week() -> None:
-    portal = Portal(lambda _: body(day_rows(MONDAY - dt.timedelta(days=1), *WEEK[:6])))
+    portal = Portal(lambda _: body(day_rows(MONDAY - dt.timedelta(days=1), *WEEK)))
     found, _ = spread(portal, slack=True)
-    assert rows_of(found) == [24] * 6 + [0]
+    assert rows_of(found) == [24] * 7
     assert len(portal.asked) == 1
 
 

@@ -80,6 +80,16 @@ def test_within_a_day_the_order_does_not_matter() -> None:
     assert read(cut(answer([*rows, *hours(24, first=25)]), spans(2)))[0] == rows
 
 
+def test_a_week_whose_newest_row_comes_first_is_cut_too() -> None:
+    body = answer(hours(24 * 5, first=-23)[::-1])
+    pieces = cut(body, spans(3))
+    assert [len(day) for day in read(pieces)] == [24] * 3
+    assert pieces is not None
+    assert (pieces.before, pieces.after) == (24, 24)
+    assert [row for day in read(pieces)[::-1] for row in day] == hours(72)[::-1]
+    assert [len(day) for day in read(cut(answer(hours(72)[::-1]), [spans()[0], spans()[2]]))] == [24, 24]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -89,7 +99,7 @@ def test_within_a_day_the_order_does_not_matter() -> None:
         pytest.param(b'{"set":{}}', id="an object"),
         pytest.param(answer(hours(48))[:-40], id="cut short in a row"),
         pytest.param(answer(hours(48))[:-2], id="cut short behind the rows"),
-        pytest.param(answer([*hours(24, first=25), *hours(24)]), id="days in disorder"),
+        pytest.param(answer([*hours(24, first=25), *hours(24), *hours(24, first=49)]), id="days in disorder"),
         pytest.param(json.dumps({"set": hours(48)}).encode(), id="with white space"),
         pytest.param(answer([{"pvGeneration": 1.0, **r} for r in hours(48)]), id="time not first"),
         pytest.param(answer([row("2025-07-07T01:00:00.5", 1.0)]), id="a fraction"),
@@ -113,9 +123,13 @@ def test_a_row_without_a_time_stays_with_the_row_before_it() -> None:
 @given(
     st.lists(st.integers(-2000, 12_000), max_size=60, unique=True).map(sorted),
     st.sets(st.integers(0, 6), min_size=1),
+    st.booleans(),
 )
 @examples(150)
-def test_every_row_is_in_the_span_that_it_belongs_to(minutes: list[int], wanted: set[int]) -> None:
+def test_every_row_is_in_the_span_that_it_belongs_to(
+    minutes: list[int], wanted: set[int], newest_first: bool
+) -> None:
+    minutes = minutes[::-1] if newest_first else minutes
     labels = [(MONDAY + dt.timedelta(minutes=minute)).isoformat() for minute in minutes]
     rows = [row(label, 1.5) for label in labels]
     chosen = [spans()[day] for day in sorted(wanted)]

@@ -102,6 +102,16 @@ def test_every_device_set_has_its_fields(sandbox: Served) -> None:
         assert set(row) - {"time"} == names, set_type
 
 
+def test_isolation_is_one_number_of_the_device_and_the_envelope_names_it_by_three_keys(
+    sandbox: Served,
+) -> None:
+    """As in every recorded answer of production."""
+    device = device_of(sandbox, sets.POWER_DC)
+    answer = sandbox.get(f"/monitoring/v1/devices/{device}/measurements/sets/{sets.POWER_DC}/Day", Date=DAY)
+    assert set(answer["device"]) == {"deviceId", "name", "timezone"}
+    assert all(isinstance(row["isolationResistance"], float) for row in answer["set"])
+
+
 def test_arrays_carry_an_index_and_agree_with_the_power(sandbox: Served) -> None:
     device = device_of(sandbox, sets.POWER_DC)
     dc = sandbox.device_rows(device, sets.POWER_DC, Date=DAY)

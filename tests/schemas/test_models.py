@@ -30,9 +30,9 @@ from schemas.quantities import (
     PvPower,
 )
 from schemas.report import PvEnergy
-from warehouse.meta import Meta
+from warehouse.meta import FILE_TABLES
 
-MODELS: tuple[type[Table], ...] = (*TABLES, Meta)
+MODELS: tuple[type[Table], ...] = (*TABLES, *FILE_TABLES)
 
 # What a name ends with exactly when its column has the unit.
 SUFFIXES = {

@@ -64,6 +64,7 @@ def raw(
         "local_date": [DAY] * len(given),
         "target": ["/v1"] * len(given),
         "time_basis": ["plant_local"] * len(given),
+        "asked_timezone": [None] * len(given),
         "status": [200] * len(given),
         "fetched_at": [fetched] * len(given),
         "elapsed_ms": [1.0] * len(given),

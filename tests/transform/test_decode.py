@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -226,8 +228,7 @@ UNREADABLE = [
     (body([row("a", 1.0)])[:-2], "not_json"),
     (body([row("a", 1.0)])[:40], "not_json"),
     (body([row("a", 1.0)]) + b"x", "not_json"),
-    (b'{"set":[{"time":"\\ud800"}]}', "not_json"),
-    (b"[" * 3000, "not_json"),
+    (b"[" * 3000, "too_large"),
     (b'{"set":[{"time":"\xff"}]}', "not_utf8"),
     (body([row("ä", 1.0)]).decode("unicode_escape").encode("latin-1"), "not_utf8"),
     (b"null", "wrong_shape"),
@@ -238,7 +239,7 @@ UNREADABLE = [
     (b'{"set":{"time":"a"}}', "wrong_shape"),
     (b'{"set":"a"}', "wrong_shape"),
     (b'{"Set":[]}', "wrong_shape"),
-    (b'{"a":' * 2000 + b"1" + b"}" * 2000, "wrong_shape"),
+    (b'{"a":' * 2000 + b"1" + b"}" * 2000, "too_large"),
 ]
 
 
@@ -339,3 +340,37 @@ def test_every_cell_is_a_number_absent_or_reported(batch: list[tuple[bytes, list
     seen = {name for _, each in flat for name in each} - {"time", *FIELDS}
     # An unknown field that is null everywhere may go unnoticed once it is known by name: it holds nothing.
     assert seen == set(read.unknown_fields)
+
+
+# ---- bounds ----------------------------------------------------------------------------------------------------------
+
+# What a process may take beyond what Python and its libraries take, for one answer of a few megabytes.
+MOST_MEMORY_MB = 500
+MEMORY = """
+import json, resource, sys
+import polars as pl
+from pipeline.transform.decode import Decoder
+rows = [{"time": f"{n}", **{f"f{n * own}x{k}": 1.0 for k in range(fields)}} for n in range(count)]
+text = pl.Series("body", [json.dumps({"set": rows}).encode()], dtype=pl.Binary)
+Decoder(["pvGeneration"]).decode(pl.Series("body", [b'{"set":[{"time":"a","x":1}]}'], dtype=pl.Binary))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+read = Decoder(["pvGeneration"]).decode(text)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, read.bad_answers["reason"].to_list())
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "fields", "own", "reason"),
+    [
+        (116, 2000, 1, "['too_large']"),
+        (1, 14_000, 1, "['too_large']"),
+        (600, 400, 1, "[]"),
+        (600, 400, 0, "[]"),
+    ],
+)
+def test_memory_follows_the_answer_and_not_its_square(count: int, fields: int, own: int, reason: str) -> None:
+    """An answer of 3.5 MB with 2,000 fields of its own in each row took 6.4 GB."""
+    code = f"count, fields, own = {count}, {fields}, {own}\n{MEMORY}"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    taken, _, said = done.stdout.strip().partition(" ")
+    assert (said, int(taken) < MOST_MEMORY_MB) == (reason, True), done.stdout

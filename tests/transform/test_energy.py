@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.local_time import MergedHour, TimeBasis
+from pipeline.transform import anomalies
 from schemas import EnergyBalanceIntervals
 from tests.transform import oracle
 from tests.transform.answers import Outcome, Row, balance, body, examples, places, raw, row
@@ -22,6 +23,8 @@ MAX_ERROR = 1e-9
 BASES: tuple[TimeBasis, ...] = ("plant_local", "utc")
 HOURS: tuple[MergedHour, ...] = ("gap", "mean")
 UTC = dt.UTC
+# So few rows do not tell in which order they come.
+FEW = 5
 
 
 def transform(days: Sequence[PlantDay]) -> Outcome:
@@ -183,10 +186,53 @@ def test_a_row_that_is_the_mean_of_both_passes_counts_for_both(
     assert rows["pv_generation_kwh"].sum() == pytest.approx(exact, rel=1e-12)
 
 
+@examples(60, shrink=False)
+@given(st.sampled_from(DATES), st.sampled_from(HOURS), st.lists(shapes, min_size=10, max_size=10))
+def test_newest_rows_first_make_the_same_day(day: dt.date, hour: MergedHour, drawn: list[Shape]) -> None:
+    days = [plant_day(replace(shape, hour=hour), day, "plant_local") for shape in drawn]
+    days = [each for each in days if len(each.rows) > FEW]
+    usual, turned = transform(days), transform([replace(each, rows=each.rows[::-1]) for each in days])
+    assert turned.rows.drop("suspect").equals(usual.rows.drop("suspect"))
+    assert turned.account.merged_rows == usual.account.merged_rows
+    told = turned.quarantine.filter(pl.col("reason").is_in([anomalies.UNSORTED, anomalies.UNORDERED_HOUR]))
+    assert set(told["reason"]) <= {anomalies.UNSORTED}
+
+
+REPEATED = [f"2025-10-26T02:{minute:02}:00" for minute in range(0, 60, 5)]
+
+
+def repeated_hour(order: list[int]) -> Outcome:
+    """The hour from 1 to 2 of Berlin's day of 25 hours, then both passes of the next, its rows in this order."""
+    times = [*(f"2025-10-26T01:{minute:02}:00" for minute in range(0, 60, 5)), *REPEATED, *REPEATED]
+    sent = [row(times[at], float(at)) for at in order]
+    return balance([raw([("1", body(sent))])], places({"1": "Europe/Berlin"}), dt.date(2025, 10, 26))
+
+
+def test_the_passes_keep_their_values_whichever_end_comes_first() -> None:
+    for order in (list(range(36)), list(range(36))[::-1]):
+        assert repeated_hour(order).rows["pv_generation_w"].to_list() == [float(at) for at in range(36)]
+
+
+def test_a_double_within_a_pass_is_not_taken_for_the_other_pass() -> None:
+    outcome = repeated_hour([*range(15), 14, *range(15, 36)])
+    assert outcome.rows["pv_generation_w"].to_list() == [float(at) for at in range(36)]
+    assert outcome.quarantine.select("reason", "value", "raw_time").rows() == [
+        ("duplicate", None, REPEATED[2]),
+    ]
+
+
+def test_where_the_order_tells_nothing_it_is_said_and_no_energy_is_lost() -> None:
+    outcome = repeated_hour([*range(12), *range(13, 36, 2), *range(12, 36, 2)])
+    told = outcome.quarantine.filter(reason=anomalies.UNORDERED_HOUR)
+    assert told.select("n_rows", "kept", "field").rows() == [(24, True, "time")]
+    assert outcome.rows["suspect"].sum() == 24
+    assert outcome.rows["pv_generation_kwh"].sum() == pytest.approx(sum(range(36)) / 12_000)
+
+
 def test_a_value_set_aside_in_a_merged_row_is_set_aside_once() -> None:
     rows = [
         row("2025-10-26T02:00:00", 1.0),
-        row("2025-10-26T02:05:00", -1.0),
+        row("2025-10-26T02:05:00", -100.0),
         row("2025-10-26T02:10:00", 1.0),
     ]
     where, day = places({"1": "Europe/Berlin"}), dt.date(2025, 10, 26)

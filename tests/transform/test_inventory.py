@@ -7,16 +7,18 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipeline.common.local_time import is_timezone
 from pipeline.transform.inventory import (
     DEVICE_FIELDS,
     PLANT_FIELDS,
     capacity_class,
     devices,
-    is_timezone,
     measurement_sets,
+    odd_facts,
     plant_ids,
     plants,
     remember,
+    remember_plants,
     unknown_fields,
 )
 from schemas import Devices, MeasurementSets, Plants, Table, polars_schema
@@ -59,6 +61,51 @@ def installed(**facts: object) -> Entry:
     return only(plant(installation=facts))
 
 
+# ---- what can't be read ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity", '"much"'])
+def test_a_number_that_is_none_costs_only_itself(number: str) -> None:
+    text = json.dumps(
+        {"plants": [plant("1", installation={"peakPower": 7e7, "acNominalPower": 5e3}), plant("2")]}
+    )
+    sent = answers({}).with_columns(body=pl.lit(text.replace("70000000.0", number).encode()))
+    frame, aside = plants(sent, TODAY)
+    assert checked(Plants, frame).select("plant_id", "peak_power_kw", "ac_power_kw").rows() == [
+        ("1", None, 5.0), ("2", None, None)
+    ]  # fmt: skip
+    assert aside.height == 0
+    found = odd_facts(sent).select("plant_id", "field", "detail", "reason", "kept").rows()
+    assert [each[:2] + each[3:] for each in found] == [("1", "installation.peakPower", "not_a_number", False)]
+    assert unknown_fields(sent, "plants", PLANT_FIELDS) == []
+
+
+@pytest.mark.parametrize("name", [r"\ud83d", r"\udc00 roof", r"\ud83d\u0041", "\x07", "Stra\udcdfe"])
+def test_a_name_with_a_broken_character_costs_only_itself(name: str) -> None:
+    text = json.dumps({"plants": [plant("1", name="NAME \U0001f600"), plant("2")]}).replace("NAME", name)
+    body = text.encode("utf-8", "surrogateescape")
+    frame, _ = plants(answers({}).with_columns(body=pl.lit(body)), TODAY)
+    first, second = checked(Plants, frame)["name"].to_list()
+    assert first.endswith(" \U0001f600")
+    assert second == "Roof"
+    found = odd_facts(answers({}).with_columns(body=pl.lit(body)))
+    assert found["plant_id"].to_list() == (["1"] if "\ufffd" in first else [])
+    assert set(found["reason"]) <= {"broken_text"}
+
+
+def test_facts_of_devices_are_looked_at_too() -> None:
+    text = '{"devices":[{"deviceId":"7","name":"a\\ud83d","generatorPower":NaN,"productId":9097},{"deviceId":"8"}]}'
+    sent = answers({}, plant="1").with_columns(body=pl.lit(text.encode()))
+    assert checked(Devices, devices(sent, TODAY))["device_id"].to_list() == ["7", "8"]
+    assert odd_facts(sent, of_devices=True).select("device_id", "field").rows() == [
+        ("7", "generatorPower"), ("7", "name")
+    ]  # fmt: skip
+
+
+def test_nothing_is_told_of_lists_that_can_be_read() -> None:
+    assert odd_facts(answers({"plants": [plant(installation={"peakPower": 0.0})]})).height == 0
+
+
 # ---- plants ----------------------------------------------------------------------------------------------------------
 
 
@@ -78,6 +125,7 @@ def test_a_whole_plant() -> None:
         "name": "Roof",
         "backend": "ennexos",
         "timezone": "Europe/Berlin",
+        "previous_timezone": None,
         "latitude": 51.3,
         "longitude": 9.5,
         "country": "Germany",
@@ -89,6 +137,7 @@ def test_a_whole_plant() -> None:
         "migrated_from": None,
         "first_seen": TODAY,
         "last_seen": TODAY,
+        "excluded_from": None,
     }
 
 
@@ -133,8 +182,12 @@ def test_a_co2_factor_is_no_less_than_nothing(factor: float, kept: float | None)
 @pytest.mark.parametrize(
     ("kilowatts", "name"),
     [
-        (0.4, "1-19"), (19.0, "1-19"), (19.999, "1-19"), (20.0, "20-99"), (99.999, "20-99"), (100.0, "100-499"),
-        (499.999, "100-499"), (500.0, "500-999"), (999.999, "500-999"), (1000.0, "1000+"), (1e6, "1000+"), (None, None),
+        (0.4, "1-19"), (0.001, "1-19"), (1.0, "1-19"), (19.0, "1-19"), (19.5, "1-19"), (19.9, "1-19"), (19.999, "1-19"),
+        (20.0, "20-99"), (99.5, "20-99"), (99.9, "20-99"), (99.999, "20-99"), (100.0, "100-499"), (499.9, "100-499"),
+        (499.999, "100-499"), (500.0, "500-999"), (999.9, "500-999"), (999.999, "500-999"), (1000.0, "1000+"),
+        (1e6, "1000+"), (None, None), (0.0, None),
+        # A computed sum of inverters that misses the border by less than a watt has reached it.
+        (3 * 33.3333333, "100-499"), (19.99999999, "20-99"),
     ],
 )  # fmt: skip
 def test_classes_of_capacity_at_their_borders(kilowatts: float | None, name: str | None) -> None:
@@ -361,3 +414,17 @@ def test_a_first_day_never_moves_later_nor_does_a_second_look_change_anything() 
 def test_an_empty_list_forgets_nothing() -> None:
     stored = seen(1, 5, a="x", b="y")
     assert remember(stored, stored.clear(), ["plant_id"]).equals(stored)
+
+
+def test_the_zone_before_a_correction_stays_known() -> None:
+    def seen(stored: pl.DataFrame, zone: str) -> pl.DataFrame:
+        frame, _ = listed(plant("1", timezone=zone))
+        return remember_plants(stored, frame)
+
+    first = seen(pl.DataFrame(schema=polars_schema(Plants)), "UTC")
+    assert first.select("timezone", "previous_timezone").rows() == [("UTC", None)]
+    corrected = seen(first, "Europe/Berlin")
+    assert corrected.select("timezone", "previous_timezone").rows() == [("Europe/Berlin", "UTC")]
+    assert seen(corrected, "Europe/Berlin").equals(corrected)
+    again = seen(corrected, "Europe/Madrid")
+    assert again.select("timezone", "previous_timezone").rows() == [("Europe/Madrid", "Europe/Berlin")]

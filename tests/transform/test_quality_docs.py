@@ -10,7 +10,7 @@ from pipeline.transform.thresholds import Thresholds, load_thresholds
 
 DOC = Path("docs/quality.md").read_text()
 # Reasons that are written down where they are found, not as constants.
-ELSEWHERE = {"unknown_timezone", "not_utf8", "not_json", "wrong_shape"}
+ELSEWHERE = {"unknown_timezone", "not_utf8", "not_json", "wrong_shape", "too_large"}
 NO_REASON = {row_rules.NEIGHBOUR, row_rules.PV, anomalies.PV}
 
 

@@ -22,6 +22,7 @@ RATED, PEAK = 6000.0, 7000.0
 # Berlin in July, by clocks of UTC: sunrise 02:55, noon 11:12, sunset 19:27.
 BERLIN = {"latitude": 52.5, "longitude": 13.4}
 PLANT = places({"1": "UTC"}, rated_w=RATED, peak_w=PEAK, **BERLIN)
+STEP_NAMES = {5: "FiveMinutes", 15: "FifteenMinutes", 60: "OneHour"}
 Change = Callable[[int, Row], Row | None]
 
 
@@ -141,7 +142,8 @@ def test_without_a_rating_the_fleet_bounds_a_spike() -> None:
     assert set(outcome.quarantine["reason"]) == {row_rules.BEYOND_FLEET}
     assert kwh(outcome) == pytest.approx(kwh(CLEAR), abs=0.1)
     too_few = fleet(5000.0, 6000.0, None, None)
-    assert told(run(rows, too_few)) == []
+    assert set(run(rows, too_few).quarantine["reason"]) == {row_rules.BEYOND_SERIES}
+    assert told(run(sunny(change=at(185, pvGeneration=90_000.0)), too_few)) == []
 
 
 def test_a_plant_that_is_larger_than_the_fleet_keeps_its_energy() -> None:
@@ -159,6 +161,61 @@ def test_one_wrong_rating_does_not_move_the_bound_of_the_fleet() -> None:
         return float(sited(fleet(*rated), DAY, LIMITS)["bound_w"][0])
 
     assert bound(*[5000.0, 6000.0, 8000.0, 10_000.0, 25_000.0] * 3, 1e12) < 3e5
+
+
+def drawing(watts: float) -> Change:
+    """What an inverter draws while the sun is down, as an inverter may say it: as negative generation."""
+    return lambda _, each: each | ({} if each["pvGeneration"] else dict.fromkeys(GENERATED, -watts))
+
+
+GENERATED = ("pvGeneration", "totalGeneration", "selfConsumption")
+
+
+@pytest.mark.parametrize("watts", [0.001, 4.0, 20.0, 60.0])
+def test_the_draw_of_a_sleeping_inverter_is_no_generation_and_told_once(watts: float) -> None:
+    outcome = run(sunny(change=drawing(watts)))
+    nights = sum(not each["pvGeneration"] for each in sunny())
+    assert told(outcome) == [("rows", True, row_rules.STANDBY, nights)]
+    assert outcome.quarantine.select("field", "value").rows() == [("pvGeneration", -watts)]
+    assert (outcome.rows["flagged"].sum(), outcome.rows["suspect"].sum()) == (0, 0)
+    assert outcome.rows["pv_generation_w"].to_list() == CLEAR.rows["pv_generation_w"].to_list()
+    assert outcome.rows["total_generation_w"].drop_nulls().to_list() == [0.0] * nights
+    assert kwh(outcome) == kwh(CLEAR)
+
+
+@pytest.mark.parametrize(
+    ("rated", "watts", "reason"),
+    [
+        (None, 20.0, row_rules.STANDBY),
+        (None, 20.1, row_rules.NEGATIVE),
+        (RATED, 60.1, row_rules.NEGATIVE),
+        (500_000.0, 4000.0, row_rules.STANDBY),
+    ],
+)
+def test_how_much_an_inverter_may_draw_is_a_matter_of_its_size(
+    rated: float | None, watts: float, reason: str
+) -> None:
+    outcome = run([row("2025-07-09T01:00:00", -watts)], places({"1": "UTC"}, rated_w=rated))
+    assert outcome.quarantine["reason"].to_list() == [reason]
+
+
+def test_the_draw_of_each_input_and_inverter_is_told_with_its_device() -> None:
+    rows = sunny(change=drawing(4.0))
+    outcome = inverters(
+        [raw([("1", body(rows))], device=device) for device in ("a", "b")],
+        pl.concat([places({"1": "UTC"}, rated_w=RATED, device=device) for device in ("a", "b")]),
+    )
+    assert outcome.quarantine.select("device_id", "reason").rows() == [
+        ("a", row_rules.STANDBY),
+        ("b", row_rules.STANDBY),
+    ]
+
+
+def test_the_row_that_closes_the_day_before_is_no_sign_of_another_time_basis() -> None:
+    closing = {**sunny()[0], "time": f"{DAY}T00:00:00"}
+    outcome = run([closing, *sunny()])
+    assert told(outcome) == [("row", False, row_rules.DAY_BEFORE, 1)]
+    assert kwh(outcome) == kwh(CLEAR)
 
 
 # ---- kept but told ---------------------------------------------------------------------------------------------------
@@ -186,6 +243,51 @@ def test_a_frozen_value_is_told_once_and_keeps_its_energy() -> None:
     assert outcome.rows["suspect"].sum() == 40
     assert not outcome.rows["flagged"].any()
     assert kwh(outcome) == pytest.approx(sum(each["pvGeneration"] for each in frozen) / 12_000)
+
+
+def clipped(most: float, minute: int, each: Row) -> Row:
+    return each | {"pvGeneration": min(each["pvGeneration"], most)}
+
+
+@pytest.mark.parametrize("step", [5, 15, 60])
+@pytest.mark.parametrize("most", [1500.0, 2345.0, 3456.7, 4000.0])
+@pytest.mark.parametrize("rated", [RATED, None])
+def test_the_plateau_of_a_limit_is_not_frozen(step: int, most: float, rated: float | None) -> None:
+    where = places({"1": "UTC"}, rated_w=rated, peak_w=PEAK, **BERLIN)
+    rows = sunny(step, lambda minute, each: clipped(most, minute, each))
+    assert sum(each["pvGeneration"] == most for each in rows) * step >= LIMITS.frozen_min
+    assert told(run(rows, where, STEP_NAMES[step])) == []
+
+
+def test_clouds_in_a_plateau_make_it_no_frozen_one() -> None:
+    def cloudy(minute: int, each: Row) -> Row:
+        return each | {"pvGeneration": 400.0} if minute in {640, 900} else clipped(3456.7, minute, each)
+
+    assert told(run(sunny(change=cloudy))) == []
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.6, 0.7])
+def test_a_step_to_which_the_grid_operator_limits_is_not_frozen(share: float) -> None:
+    limited = sunny(
+        change=lambda minute, each: clipped(share * RATED, minute, each) if 560 < minute <= 760 else each
+    )
+    assert told(run(limited)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "watts"),
+    [
+        (500, 700, 4111.0),  # it freezes while the sun rises: the day has more
+        (690, 1000, 4995.0),  # at the top of the day, and jumps when it thaws
+        (690, 1440, 4995.0),  # at the top, and never thaws
+        (0, 1440, 2345.0),  # all day long
+    ],
+)
+def test_a_logger_that_freezes_is_told_wherever_it_does(first: int, last: int, watts: float) -> None:
+    frozen = sunny(
+        change=lambda minute, each: each | {"pvGeneration": watts} if first < minute <= last else each
+    )
+    assert anomalies.FROZEN in run(frozen).quarantine["reason"]
 
 
 @pytest.mark.parametrize(
@@ -327,23 +429,100 @@ def days(*rows: tuple[str, str, float | None, str]) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("devices", "difference"),
+    ("plant", "devices", "difference"),
     [
-        ([("a", 6.0, "complete"), ("b", 4.59, "complete")], None),  # within 5 % and 0.1 kWh
-        ([("a", 6.0, "complete"), ("b", 4.61, "complete")], 0.61),
-        ([("a", 6.0, "complete")], -4.0),
-        ([("a", 6.0, "complete"), ("b", None, "missing")], None),
-        ([("a", 6.0, "complete"), ("1", 10.0, "complete"), ("b", 4.0, "complete")], None),
-        ([], None),
+        (
+            (10.0, "complete"),
+            [("a", 6.0, "complete"), ("b", 4.59, "complete")],
+            None,
+        ),  # within 5 % and 0.1 kWh
+        ((10.0, "complete"), [("a", 6.0, "complete"), ("b", 4.61, "complete")], 0.61),
+        ((10.0, "complete"), [("a", 6.0, "complete")], -4.0),
+        ((10.0, "complete"), [("a", 6.0, "complete"), ("1", 10.0, "complete"), ("b", 4.0, "complete")], None),
+        ((10.0, "complete"), [], None),
+        # A gap explains less, never more.
+        ((10.0, "complete"), [("a", 6.0, "complete"), ("b", None, "missing")], None),
+        ((10.0, "complete"), [("a", 6.0, "partial"), ("b", 3.0, "complete")], None),
+        ((10.0, "complete"), [("a", 12.0, "partial"), ("b", None, "missing")], 2.0),
+        ((0.0, "complete"), [("a", 19.164, "partial")], 19.164),
+        ((5.0, "partial"), [("a", 10.0, "complete")], 5.0),
+        ((10.0, "partial"), [("a", 6.0, "complete")], -4.0),
+        # A plant without a figure has less than inverters that have one.
+        ((None, "missing"), [("a", 10.0, "complete"), ("b", None, "missing")], 10.0),
+        ((None, "missing"), [("a", None, "missing")], None),
+        ((None, "partial"), [("a", 0.0, "complete")], None),
+        # What may still change is not compared.
+        ((5.0, "provisional"), [("a", 10.0, "complete")], None),
+        ((5.0, "complete"), [("a", 10.0, "provisional")], 5.0),
+        ((5.0, "complete"), [("a", 2.0, "provisional")], None),
     ],
 )
 def test_inverters_that_do_not_add_up_to_their_plant_are_told(
-    devices: list[tuple[str, float | None, str]], difference: float | None
+    plant: tuple[float | None, str], devices: list[tuple[str, float | None, str]], difference: float | None
 ) -> None:
-    plant = days(("1", "", 10.0, "complete")).drop("device_id")
+    own = days(("1", "", *plant)).drop("device_id")
     mine = days(*(("1", *device) for device in devices))
-    found = anomalies.inverters_against_plants(plant, mine, LIMITS)
+    found = anomalies.inverters_against_plants(own, mine, LIMITS)
     assert found["value"].to_list() == ([] if difference is None else [pytest.approx(difference)])
     assert set(found["reason"]) <= {anomalies.INVERTERS}
-    partial = plant.with_columns(status=pl.lit("partial"))
-    assert not anomalies.inverters_against_plants(partial, mine, LIMITS).height
+
+
+def test_a_contradiction_says_both_figures() -> None:
+    plants = days(("1", "", 0.0, "complete"), ("2", "", None, "missing")).drop("device_id")
+    devices = days(("1", "a", 19.164, "partial"), ("2", "b", 3.5, "complete"))
+    found = anomalies.inverters_against_plants(plants, devices, LIMITS)
+    assert found["detail"].to_list() == [
+        "inverters 19.164 kWh, plant 0.0 kWh",
+        "inverters 3.5 kWh, plant no kWh",
+    ]
+
+
+# ---- days without generation -----------------------------------------------------------------------------------------
+
+NOON = dt.datetime(2025, 7, 9, 12, tzinfo=dt.UTC)
+HOURS = dt.timedelta(hours=1)
+
+
+def hourly(watts: Sequence[float | None], begin: int = 0, plant: str = "1") -> pl.DataFrame:
+    starts = [NOON + (begin + hour - 12) * HOURS for hour in range(len(watts))]
+    return pl.DataFrame(
+        {
+            "plant_id": plant,
+            "interval_start": starts,
+            "interval_end": [at + HOURS for at in starts],
+            anomalies.PV: watts,
+        },
+        schema_overrides={anomalies.PV: pl.Float64},
+    )
+
+
+def bright(hours: float, rated_w: float | None = 5000.0) -> pl.DataFrame:
+    """The sun is high for so many hours around noon."""
+    times = {"bright_from": NOON - hours / 2 * HOURS, "bright_to": NOON + hours / 2 * HOURS}
+    return pl.DataFrame(
+        {"plant_id": ["1"], **times, "rated_w": [rated_w]}, schema_overrides={"rated_w": pl.Float64}
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "sky", "told"),
+    [
+        (hourly([0.0] * 24), bright(12), True),
+        (hourly([10.0] * 24), bright(12), True),
+        (hourly([10.1] * 24), bright(12), False),
+        (hourly([0.0] * 24), bright(12, None), True),
+        (hourly([1.0] * 24), bright(12, None), False),
+        (hourly([0.0] * 23 + [900.0]), bright(12), False),
+        (hourly([0.0] * 24), bright(3), True),
+        (hourly([0.0] * 24), bright(2.9), False),
+        (hourly([0.0] * 24), bright(0), False),
+        (hourly([0.0] * 3, 9), bright(12), True),
+        (hourly([0.0] * 2, 9), bright(12), False),
+        (hourly([0.0] * 6), bright(12), False),
+        (hourly([None] * 24), bright(12), False),
+        (hourly([0.0] * 24, plant="2"), bright(12), False),
+    ],
+)
+def test_a_bright_day_without_any_power_is_told(rows: pl.DataFrame, sky: pl.DataFrame, told: bool) -> None:
+    found = anomalies.without_generation(rows, sky, LIMITS)
+    assert found.select("plant_id", "reason").rows() == ([("1", anomalies.NO_GENERATION)] if told else [])

@@ -15,8 +15,10 @@ from pipeline.transform.intervals import Account, SetTransform
 from schemas import (
     BatteryIntervals,
     BatteryStackIntervals,
+    DcDeviceIntervals,
     DcEnergyIntervals,
     DcIntervals,
+    GridIntervals,
     OtherIntervals,
     Quarantine,
     Table,
@@ -66,11 +68,13 @@ PLAIN = sorted(set(SOURCE_OF) - {"energy_balance_intervals"})
 @pytest.mark.parametrize("table", PLAIN)
 def test_every_field_of_every_set_reaches_its_column(table: str, basis: TimeBasis) -> None:
     source = SOURCE_OF[table]
-    mine = [f for f in source.set.fields if f.value_column in polars_schema(source.intervals)]
-    values = {f.api: array(("A", 0.5), ("B", 0.25)) if f.array else 0.5 for f in source.set.fields}
+    is_long = storage(source.intervals).key[-1] != "interval_end"
+    # A field that may be either is here what this table takes.
+    fields = sorted(source.set.fields, key=lambda f: f.array == is_long)
+    mine = [f for f in fields if f.value_column in polars_schema(source.intervals)]
+    values = {f.api: array(("A", 0.5), ("B", 0.25)) if f.array else 0.5 for f in fields}
     outcome = run(source.intervals, [{"time": NOON, **values}, {"time": FIVE_PAST, **values}], basis)
     assert (outcome.quarantine.height, outcome.account.unknown_fields) == (0, set())
-    is_long = any(f.array and f in mine for f in mine) and storage(source.intervals).key[-1] != "interval_end"
     assert outcome.rows.height == (4 if is_long else 2)
     for field in mine:
         if field.array == is_long:
@@ -192,7 +196,68 @@ def test_a_wrong_type_leaves_a_null_in_its_own_input(value: object) -> None:
     assert detail.startswith('{"index":"A","value":')
 
 
-@pytest.mark.parametrize("value", [5, "x", True, {"index": "A", "value": 1.0}])
+def test_one_isolation_of_a_device_has_a_row_of_its_own() -> None:
+    """As every recorded answer gives it: one number a row, beside arrays."""
+    rows = [
+        {"time": time, "dcPowerInput": array(("A", 1.0), ("B", 2.0)), "isolationResistance": ohm}
+        for time, ohm in ((NOON, 3e6), (FIVE_PAST, 2.5e6))
+    ]
+    inputs, devices = run(DcIntervals, rows), run(DcDeviceIntervals, rows)
+    assert (inputs.quarantine.height, devices.quarantine.height) == (0, 0)
+    assert devices.rows["isolation_resistance_ohm"].to_list() == [3e6, 2.5e6]
+    assert devices.rows["interval_end"].dt.minute().to_list() == [0, 5]
+    assert inputs.rows["isolation_resistance_ohm"].null_count() == inputs.rows.height == 4
+    assert not inputs.rows["flagged"].any()
+
+
+def test_isolations_given_by_input_are_kept_by_input() -> None:
+    one = {"time": NOON, "isolationResistance": array(("A", 3e6))}
+    two = {"time": FIVE_PAST, "isolationResistance": array(("A", 3e6), ("B", 2e6))}
+    inputs, devices = run(DcIntervals, [one, two]), run(DcDeviceIntervals, [one, two])
+    assert (inputs.quarantine.height, devices.quarantine.height) == (0, 0)
+    assert devices.rows["isolation_resistance_ohm"].to_list() == [3e6, None]
+    assert inputs.rows["isolation_resistance_ohm"].to_list() == [3e6, 3e6, 2e6]
+
+
+def test_a_bad_isolation_is_told_once_where_it_belongs() -> None:
+    whole = {"time": NOON, "isolationResistance": "x"}
+    element = {"time": FIVE_PAST, "isolationResistance": array(("A", "x"), ("B", 2e6))}
+    inputs, devices = run(DcIntervals, [whole, element]), run(DcDeviceIntervals, [whole, element])
+    assert [each[1:3] for each in told(devices)] == [(row_rules.NOT_A_NUMBER, "isolationResistance")]
+    assert [each[1:3] for each in told(inputs)] == [(row_rules.NOT_A_NUMBER, "isolationResistance")]
+    assert inputs.rows.select("input_index", "isolation_resistance_ohm").rows() == [("A", None), ("B", 2e6)]
+    assert devices.rows["isolation_resistance_ohm"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize("table", PLAIN)
+def test_every_field_of_every_set_is_taken_in_either_form(table: str) -> None:
+    """A number where an array is expected, and an array of one where a number is; among rows of the usual form."""
+    source = SOURCE_OF[table]
+    is_long = storage(source.intervals).key[-1] != "interval_end"
+    mine = [
+        f
+        for f in source.set.fields
+        if f.array == is_long and f.value_column in polars_schema(source.intervals)
+    ]
+    usual = {f.api: array(("A", 0.5)) if f.array else 0.5 for f in source.set.fields}
+    other = {f.api: 0.25 if f.array else array(("A", 0.25)) for f in source.set.fields}
+    outcome = run(source.intervals, [{"time": NOON, **usual}, {"time": FIVE_PAST, **other}])
+    assert (outcome.quarantine.height, outcome.account.unknown_fields) == (0, set())
+    for field in mine:
+        if (field.api, is_long) != ("isolationResistance", True):
+            found = outcome.rows[field.value_column].to_list()
+            assert found == pytest.approx([0.5 * field.factor, 0.25 * field.factor], rel=1e-15), field.api
+    assert not outcome.rows["flagged"].any()
+
+
+@pytest.mark.parametrize("value", [array(("A", 1.0), ("B", 2.0)), [], [1.0], array(("A", "x"))])
+def test_several_values_are_not_one(value: object) -> None:
+    outcome = run(GridIntervals, [{"time": NOON, "gridFeedIn": value, "gridConsumption": 5.0}])
+    assert outcome.rows.select("grid_feed_in_w", "grid_consumption_w").rows() == [(None, 5.0)]
+    assert [each[:3] for each in told(outcome)] == [("value", row_rules.NOT_A_NUMBER, "gridFeedIn")]
+
+
+@pytest.mark.parametrize("value", ["x", True, {"index": "A", "value": 1.0}])
 def test_what_is_no_array_is_set_aside(value: object) -> None:
     outcome = run(DcIntervals, [{"time": NOON, "dcPowerInput": value, "dcVoltageInput": array(("A", 9.0))}])
     assert outcome.rows.select("dc_power_input_w", "dc_voltage_input_v").rows() == [(None, 9.0)]

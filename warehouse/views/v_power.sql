@@ -20,7 +20,7 @@ SELECT
     plants.name AS plant_name,
     plants.timezone,
     power.local_date,
-    local_time(power.interval_start, plants.timezone) AS local_start,
+    timezone('UTC', power.interval_start) + to_seconds(clock.utc_offset_s) AS local_start,
     power.interval_start,
     power.interval_end,
     power.pv_generation_w,
@@ -31,3 +31,5 @@ SELECT
     power.battery_discharging_w
 FROM energy_balance_intervals AS power
 LEFT JOIN plants ON plants.plant_id = power.plant_id
+LEFT JOIN _clocks AS clock ON clock.timezone = plants.timezone
+    AND power.interval_start >= clock.since AND power.interval_start < clock.until

@@ -1,7 +1,7 @@
 """Which time basis is true, by the sun on a clear day: which plants and days to ask for, and what the answers say."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import get_args
 from zoneinfo import ZoneInfo
 
@@ -19,17 +19,24 @@ FIELD = "pvGeneration"
 DAYS_WANTED = 7
 # Yesterday may still grow, and somewhere it is not over.
 UNSETTLED = 2 * ONE_DAY
+MONTHS_BACK = 12
+# Where clocks change, the middle of a plant's energy keeps its place to the sun from season to season, whichever way
+# its roof looks, by the true basis, and moves by the change of clocks, at least half an hour, by the false one.
+MOST_MOVED_IF_TRUE_MIN, LEAST_MOVED_IF_FALSE_MIN = 20.0, 35.0
+# Else the noons of some plants tell it together, if all of them lie near the sun's by one basis and not by the other.
+PLANTS_FOR_NOON = 3
+NEAR_NOON_MIN, FAR_NOON_MIN = 25.0, 40.0
 _MINUTES_A_DAY = 1440
 
 
 def candidates(plants: pl.DataFrame, billed: Collection[str], today: dt.date) -> pl.DataFrame:
     """The plants whose days would tell most, first those that cost nothing more this month, then the smallest.
 
-    Of `plants` (columns of the table) those with a place, with power, and with a clock that does not show UTC: the
-    farther it is from UTC, the clearer the answer.
+    Of `plants` (columns of the table) those with a place, with power, and with a clock that does not show UTC all year:
+    the farther it is from UTC, the clearer the answer.
     """
-    offsets = {zone: _offset_min(zone, today) for zone in plants["timezone"].unique()}
-    far = pl.col("timezone").replace_strict(offsets, return_dtype=pl.Float64).abs()
+    offsets = {zone: _most_offset_min(zone, today) for zone in plants["timezone"].unique()}
+    far = pl.col("timezone").replace_strict(offsets, return_dtype=pl.Float64)
     placed = pl.col("latitude").is_not_null() & pl.col("longitude").is_not_null()
     return (
         plants.with_columns(offset_min=far, billed=pl.col("plant_id").is_in(list(billed)))
@@ -42,6 +49,24 @@ def month_to_ask(today: dt.date) -> dt.date:
     """The first day of the newest month that has enough settled days."""
     first = today.replace(day=1)
     return first if today.day > DAYS_WANTED + UNSETTLED.days else (first - ONE_DAY).replace(day=1)
+
+
+def other_season(timezone: str, latitude: float, today: dt.date) -> dt.date:
+    """The first day of the month of the last year that tells most: its clock is farthest from UTC, its days are long.
+
+    A request for it makes no PU beside that of the first one: a system counts in the month in which it is asked for.
+    """
+    newest = month_to_ask(today)
+    months = [(newest - back * 30 * ONE_DAY).replace(day=1) for back in range(MONTHS_BACK)]
+    midsummer = 6 if latitude >= 0 else 12
+    return max(
+        months,
+        key=lambda month: (
+            abs(_offset_min(timezone, month.replace(day=15))),
+            abs((month.month - midsummer + 6) % 12 - 6) * -1,
+            month,
+        ),
+    )
 
 
 def clear_day(month: bytes, timezone: str, today: dt.date) -> dt.date | None:
@@ -75,7 +100,8 @@ def judge(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
 
     `curves` as made by `curve`, one day a plant; `plants` has plant_id, timezone, latitude, longitude. One row a plant:
     plant_id, timezone, local_date, verdict, labels_noon (minutes of the labels' clock at the middle of the energy),
-    sun_utc and sun_plant_local (minutes of those clocks at solar noon).
+    sun_utc and sun_plant_local (minutes of those clocks at solar noon), off_utc and off_plant_local (minutes from solar
+    noon to the middle of the energy by either basis).
     """
     verdicts = time_basis_verdict(curves, plants, read_as="utc")
     days = curves.select("plant_id", "local_date").unique()
@@ -100,8 +126,60 @@ def judge(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
             noon.alias("labels_noon"),
             "sun_utc",
             "sun_plant_local",
+            off_utc="noon_offset_min_utc",
+            off_plant_local="noon_offset_min_plant_local",
         )
     )
+
+
+def decides(judged: pl.DataFrame) -> bool:
+    """Whether some row of `judge` has a verdict."""
+    return bool(judged.height) and judged["verdict"].is_in(get_args(TimeBasis)).any()
+
+
+def decide_by_noon(judged: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `judge`, with the verdict of their noons where energy in the dark gave none to any of them.
+
+    First of each plant with days of two seasons, then of all plants together.
+    """
+    if not judged.height or decides(judged):
+        return judged
+    by_season = judged.with_columns(_verdict(_keeps_its_place, _moves).alias("verdict"))
+    if decides(by_season) or judged["plant_id"].n_unique() < PLANTS_FOR_NOON:
+        return by_season
+    return judged.with_columns(_verdict(_is_near, _is_far).alias("verdict"))
+
+
+def _verdict(fits: Callable[[TimeBasis], pl.Expr], contradicts: Callable[[TimeBasis], pl.Expr]) -> pl.Expr:
+    """The basis that fits while the other one contradicts, else the verdict that is there."""
+    return (
+        pl.when(fits("utc"), contradicts("plant_local"))
+        .then(pl.lit("utc"))
+        .when(fits("plant_local"), contradicts("utc"))
+        .then(pl.lit("plant_local"))
+        .otherwise("verdict")
+    )
+
+
+def _keeps_its_place(basis: TimeBasis) -> pl.Expr:
+    return _moved_min(basis) <= MOST_MOVED_IF_TRUE_MIN
+
+
+def _moves(basis: TimeBasis) -> pl.Expr:
+    return _moved_min(basis) >= LEAST_MOVED_IF_FALSE_MIN
+
+
+def _moved_min(basis: TimeBasis) -> pl.Expr:
+    off = pl.col(f"off_{basis}")
+    return (off.max() - off.min()).over("plant_id")
+
+
+def _is_near(basis: TimeBasis) -> pl.Expr:
+    return (pl.col(f"off_{basis}").abs() <= NEAR_NOON_MIN).all()
+
+
+def _is_far(basis: TimeBasis) -> pl.Expr:
+    return (pl.col(f"off_{basis}").abs() >= FAR_NOON_MIN).all()
 
 
 def evaluate(judged: pl.DataFrame, setting: TimeBasis, requests: int) -> list[Finding]:
@@ -159,6 +237,11 @@ def _noons(plant: pl.DataFrame, day: dt.date) -> dict[str, float]:
 
 def _minutes(moment: dt.datetime) -> float:
     return moment.hour * 60 + moment.minute + moment.second / 60
+
+
+def _most_offset_min(timezone: str, today: dt.date) -> float:
+    """The same, whichever way and whenever in the year it is farthest."""
+    return max(abs(_offset_min(timezone, today.replace(month=month, day=15))) for month in (1, 7))
 
 
 def _offset_min(timezone: str, day: dt.date) -> float:

@@ -13,10 +13,12 @@ import duckdb
 
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.machine import Held, Place, Publication
+from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE
 from pipeline.sma.auth.secret_files import FOLDER
 from schemas import TABLES
 from warehouse.meta import schema_hash
-from warehouse.publish import connect
+from warehouse.publication import is_recorded
+from warehouse.publish import check_published, connect
 
 # Locks are held for moments; whoever has one for longer than all these looks stands still or waits for SMA.
 LOOKS = 20
@@ -48,7 +50,13 @@ def _place(setting: str, path: Path) -> Place:
 def held_locks(settings: Settings) -> list[Held]:
     """Locks of ours that somebody holds for longer than a moment. Makes and changes nothing."""
     published = settings.warehouse.with_name(f".{settings.warehouse.name}.lock")
-    files = [*(settings.home / "budget").glob("*.state"), *(settings.home / FOLDER).glob("*.lock"), published]
+    start = settings.home / "dagster" / "start.lock"
+    files = [
+        *(settings.home / "budget").glob("*.state"),
+        *(settings.home / FOLDER).glob("*.lock"),
+        start,
+        published,
+    ]
     return [_holder(path) for path in sorted(files) if _stays_locked(path)]
 
 
@@ -56,6 +64,11 @@ def leftovers(settings: Settings) -> list[Path]:
     """Private files whose process is gone: a token may be in them."""
     found = (settings.home / FOLDER).glob(".*.*-*")
     return [path for path in found if not _runs(path.name.rpartition(".")[2].partition("-")[0])]
+
+
+def unreadable_records(settings: Settings) -> list[Path]:
+    """Files that keep lines of the record of requests which nobody could read."""
+    return sorted((settings.home / RECORD_FOLDER).glob(f"*{UNREADABLE}"))
 
 
 def _stays_locked(path: Path) -> bool:
@@ -131,13 +144,19 @@ def installed_packages() -> dict[str, str]:
 
 
 def publication(path: Path) -> Publication | None:
-    """What the published file says of itself; None when there is none. Raises NotPublishedError for another file."""
+    """What the published file says of itself; None when there is none.
+
+    Raises NotPublishedError for another file, and for one that was changed after it was published.
+    """
     if not path.exists():
         return None
+    check_published(path)
+    recorded = is_recorded(path)
     query = "SELECT product_version, schema_hash, published_at, first_day, last_day FROM _meta"
     with connect(path) as connection:
         try:
             ((version, tables, at, first, last),) = connection.execute(query).fetchall()
         except (duckdb.Error, ValueError):
-            return Publication(path, "of an unknown version", same_tables=False)
-    return Publication(path, version, tables == schema_hash(TABLES), at, first, last)
+            return Publication(path, "of an unknown version", same_tables=False, recorded=recorded)
+    same_tables = tables == schema_hash(TABLES)
+    return Publication(path, version, same_tables, recorded, at, first, last)

@@ -39,11 +39,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What the published file says of itself."""
+    """What the published file says of itself, and whether there is a record to know it by."""
 
     path: Path
     version: str
     same_tables: bool
+    recorded: bool
     at: dt.datetime | None = None
     first_day: dt.date | None = None
     last_day: dt.date | None = None
@@ -61,6 +62,20 @@ def folders(places: Sequence[Place]) -> list[Finding]:
         if place.fault
     ]
     return found or [ok("folders", f"{', '.join(str(place.path) for place in places)} can be written")]
+
+
+def record(unreadable: Sequence[Path]) -> list[Finding]:
+    """The files with lines of the record of requests that could not be read; nothing where there are none."""
+    if not unreadable:
+        return []
+    names = _some([str(path) for path in unreadable])
+    return [
+        warn(
+            "folders",
+            f"lines of the record of requests could not be read and are not counted: {names}. Look at them, compare "
+            "the month with SMA's invoice, and delete the files.",
+        )
+    ]
 
 
 def disk(places: Sequence[Place]) -> list[Finding]:
@@ -163,6 +178,12 @@ def warehouse(path: Path, published: Publication | None, version: str) -> list[F
     if not published.same_tables:
         text = (
             f"{path} was published by sunledger {published.version} with other tables than {version} has: "
+            "publish it again with 'sunledger publish'."
+        )
+        return [warn("warehouse", text)]
+    if not published.recorded:
+        text = (
+            f"{path} has no record beside it, so a change by another program would pass unseen: "
             "publish it again with 'sunledger publish'."
         )
         return [warn("warehouse", text)]

@@ -194,6 +194,7 @@ def _denied(answer: Mapping[str, str]) -> str:
 async def _trade(settings: Settings, store: LoginStore, wire: Wire, form: dict[str, str]) -> Login:
     """Trade the code for tokens and store them; the turn keeps runs from renewing the old login meanwhile."""
     seed = settings.sma_refresh_token.get_secret_value()
+    secret = settings.sma_client_secret.get_secret_value()
     fresh = Login(logged_in_at=wire.clock.now(), seed=digest(seed) if seed else "")
 
     async with store.turn(wire.clock):
@@ -201,7 +202,7 @@ async def _trade(settings: Settings, store: LoginStore, wire: Wire, form: dict[s
             grant = await TokenEndpoint(settings, wire).grant(
                 form,
                 keep=lambda grant: (
-                    room.put(fresh.renewed(grant, wire.clock.now())) if grant.refresh_token else None
+                    room.put(fresh.renewed(grant, wire.clock.now(), secret)) if grant.refresh_token else None
                 ),
             )
         if grant.refresh_token:

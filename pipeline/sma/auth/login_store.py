@@ -41,7 +41,8 @@ class Login:
 
     `logged_in_at` is unknown for a login that came from SMA_REFRESH_TOKEN. `offline` says that the refresh token never
     expires (`refresh_expires_in` 0). `seed` is the digest of the
-    SMA_REFRESH_TOKEN that this login came from or has replaced: that one must not be used again.
+    SMA_REFRESH_TOKEN that this login came from or has replaced: that one must not be used again. `secret` is the digest
+    of the SMA_CLIENT_SECRET by which SMA gave the access token: another secret may not rely on it.
     """
 
     refresh_token: str = field(default="", repr=False)
@@ -51,9 +52,13 @@ class Login:
     renewed_at: dt.datetime | None = None
     offline: bool = False
     seed: str = ""
+    secret: str = ""
 
-    def renewed(self, grant: Grant, now: dt.datetime) -> Self:
-        """This login after a token answer. An answer without a refresh token leaves the old one in force."""
+    def renewed(self, grant: Grant, now: dt.datetime, secret: str) -> Self:
+        """This login after a token answer to a request with this client secret.
+
+        An answer without a refresh token leaves the old one in force.
+        """
         return replace(
             self,
             refresh_token=grant.refresh_token or self.refresh_token,
@@ -61,6 +66,7 @@ class Login:
             access_until=now + dt.timedelta(seconds=grant.life_s),
             renewed_at=now,
             offline=grant.refresh_never_expires,
+            secret=digest(secret),
         )
 
 
@@ -146,6 +152,8 @@ def _login(stored: dict[str, Any]) -> Login:
         renewed_at=_time(stored["renewed_at"]),
         offline=stored["offline"] is True,
         seed=str(stored["seed"]),
+        # Earlier versions did not store it.
+        secret=str(stored.get("secret", "")),
     )
 
 

@@ -39,6 +39,7 @@ class TokenSource:
     def __init__(self, settings: Settings, wire: Wire) -> None:
         settings.require_credentials()
         self._seed = settings.sma_refresh_token
+        self._secret = settings.sma_client_secret
         self._store = LoginStore.of(settings) if settings.sma_flow == "code" else None
         if self._store is not None:
             _refresh_token(self._store.read(), self._seed.get_secret_value())
@@ -113,13 +114,21 @@ class TokenSource:
             with store.room() as room:
                 grant = await self._endpoint.grant(
                     {"grant_type": "refresh_token", "refresh_token": refresh_token},
-                    keep=lambda grant: room.put(login.renewed(grant, clock.now())),
+                    keep=lambda grant: room.put(
+                        login.renewed(grant, clock.now(), self._secret.get_secret_value())
+                    ),
                 )
         return self._of(grant)
 
     def _shared(self, login: Login) -> _Token | None:
-        """The access token that another process has stored, unless it is old, refused, or of another time."""
+        """The access token that another process has stored, unless it is old, refused, or of another time.
+
+        One that was given for another client secret is not used either: a wrong secret shows at once, by SMA's refusal
+        to renew the login, and not minutes later.
+        """
         if login.access_until is None or digest(login.access_token) == self._rejected:
+            return None
+        if login.secret != digest(self._secret.get_secret_value()):
             return None
         left_s = (login.access_until - self._wire.clock.now()).total_seconds()
         whole_s = (login.access_until - (login.renewed_at or login.access_until)).total_seconds()

@@ -52,7 +52,7 @@ def account(owners: Collection[Owner]) -> str:
             if state is State.PENDING and ends:
                 part += f" (possible until {min(ends):%Y-%m-%d})"
             parts.append(part)
-    return ", ".join(parts) or "no plant owner has consented as far as is known here"
+    return ", ".join(parts) or "no owner was asked for consent from here"
 
 
 def cures(owners: Collection[Owner]) -> str:

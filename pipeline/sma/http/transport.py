@@ -108,9 +108,23 @@ def origin(url: str) -> str:
 
 
 def proxy_for(url: str) -> httpx.Proxy | None:
-    """The proxy that the environment (`https_proxy`, `no_proxy`) names for a URL; never one for loopback."""
+    """The proxy that the environment (`https_proxy`, `no_proxy`) names for a URL; never one for loopback.
+
+    Raises ConfigurationError for one that can't be used.
+    """
     parts = urlsplit(url)
     address = urllib.request.getproxies().get(parts.scheme)
     if not address or is_loopback(url) or urllib.request.proxy_bypass(parts.hostname or ""):
         return None
-    return httpx.Proxy(address if "://" in address else f"http://{address}")
+    try:
+        proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
+        usable = proxy.url.scheme in {"http", "https"} and proxy.url.host != "" and proxy.url.port != 0
+    except (ValueError, UnicodeError, httpx.InvalidURL):
+        usable = False
+    if not usable:
+        # It may hold a password, so it is not repeated.
+        raise ConfigurationError(
+            f"The proxy that {parts.scheme}_proxy names can't be used: write it as http://[user:password@]host:port, "
+            "or unset it."
+        )
+    return proxy

@@ -18,6 +18,9 @@ from pipeline.transform.sun.time_basis import LEAST_IN_THE_DARK_IF_FALSE, time_b
 FLEET_NOON_MIN: Final = 45.0
 # Fewer plants may well have all their roofs to one side.
 FLEET_FROM: Final = 5
+# Some less tell it where each of them fits the other reading better, and their noon as well as a clock can.
+FEW_FROM: Final = 3
+CLOSE_NOON_MIN: Final = 25.0
 # A basis that only some plants speak against is right, and these plants' zones are wrong.
 MOST: Final = 0.5
 SHOWN: Final = 5
@@ -29,7 +32,8 @@ class SolarTime:
 
     `judged` plants had energy and a place. The energy of `otherwise` fits the other basis and not this one, that of
     `neither` fits none. `noon_min`: minutes from solar noon to the middle of the energy, the median of the judged
-    plants (None: there is none), and `other_noon_min` had the times been read by the other basis.
+    plants (None: there is none), and `other_noon_min` had the times been read by the other basis, by which `nearer`
+    plants have their noon closer to the sun's.
     """
 
     read_as: TimeBasis
@@ -38,6 +42,7 @@ class SolarTime:
     neither: tuple[str, ...]
     noon_min: float | None
     other_noon_min: float | None
+    nearer: int = 0
 
     @property
     def other(self) -> TimeBasis:
@@ -47,8 +52,10 @@ class SolarTime:
     @property
     def fleet_is_off(self) -> bool:
         """Whether the noon of the fleet is too far from the sun's."""
-        enough = self.judged >= FLEET_FROM and self.noon_min is not None
-        return enough and abs(self.noon_min or 0.0) > FLEET_NOON_MIN
+        if self.noon_min is None or self.other_noon_min is None or abs(self.noon_min) <= FLEET_NOON_MIN:
+            return False
+        few = self.judged >= FEW_FROM and self.nearer == self.judged
+        return self.judged >= FLEET_FROM or (few and abs(self.other_noon_min) <= CLOSE_NOON_MIN)
 
     @property
     def agrees(self) -> bool:
@@ -86,7 +93,10 @@ class SolarTime:
 
     def _cure(self) -> str:
         if self.basis_is_wrong:
-            return f"Set SMA_TIME_BASIS={self.other}, then make the stored days anew from their raw answers."
+            return (
+                f"Set SMA_TIME_BASIS={self.other}, then run 'sunledger backfill' for the days that are stored: they "
+                "were asked for and read by the other one."
+            )
         return (
             "Correct the time zones or coordinates of these plants in the portal, refresh the lists, then make the "
             "stored days anew from their raw answers."
@@ -122,6 +132,7 @@ def judge(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
         neither=tuple(known.filter(lost)["plant_id"]),
         noon_min=medians[0],
         other_noon_min=medians[1],
+        nearer=known.filter(other_noon.abs() < noon.abs()).height,
     )
 
 

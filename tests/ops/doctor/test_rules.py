@@ -150,6 +150,71 @@ def test_the_sun_tells_the_basis_with_the_measured_noon(plant: dict[str, object]
     assert (wrong.level, f"Set SMA_TIME_BASIS={true}" in wrong.text) == (Level.FAIL, True)
 
 
+def rows(*off: tuple[str, float, float], verdict: str = "undecided") -> pl.DataFrame:
+    """Rows of `judge`: plant, minutes off the sun's noon by UTC and by the plant's clock."""
+    return pl.DataFrame(
+        [
+            {
+                "plant_id": plant,
+                "timezone": "Europe/Berlin",
+                "local_date": DAY,
+                "verdict": verdict,
+                "labels_noon": 720.0,
+                "sun_utc": 660.0,
+                "sun_plant_local": 720.0,
+                "off_utc": utc,
+                "off_plant_local": local,
+            }
+            for plant, utc, local in off
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "verdicts"),
+    [
+        # A roof to the east: its noon stays an hour early by one clock in winter and summer, and moves by the other.
+        ([("a", -60.0, 0.0), ("a", -58.0, 62.0)], {"utc"}),
+        ([("a", 0.0, -60.0), ("a", 60.0, -62.0)], {"plant_local"}),
+        # One winter's day of a plant tells nothing, nor do a few that disagree.
+        ([("a", 7.0, -53.0)], {"undecided"}),
+        ([("a", 60.0, 0.0), ("b", 55.0, -5.0)], {"undecided"}),
+        ([("a", 60.0, 0.0), ("b", 55.0, -5.0), ("c", 10.0, -50.0)], {"undecided"}),
+        ([("a", 60.0, 0.0), ("b", 55.0, -5.0), ("c", 67.0, 7.0)], {"plant_local"}),
+        ([("a", 7.0, -60.0), ("b", 5.0, -62.0), ("c", -7.0, -67.0)], {"utc"}),
+    ],
+)
+def test_noons_tell_what_energy_in_the_dark_does_not(
+    found: list[tuple[str, float, float]], verdicts: set[str]
+) -> None:
+    assert set(basis.decide_by_noon(rows(*found))["verdict"]) == verdicts
+
+
+def test_noons_do_not_overrule_the_dark() -> None:
+    found = rows(("a", 60.0, 0.0), ("b", 55.0, -5.0), ("c", 67.0, 7.0), verdict="utc")
+    assert set(basis.decide_by_noon(found)["verdict"]) == {"utc"}
+    assert not basis.decide_by_noon(pl.DataFrame()).height
+
+
+@pytest.mark.parametrize(
+    ("zone", "latitude", "month"),
+    [
+        ("Europe/Berlin", 52.5, dt.date(2024, 6, 1)),
+        ("Europe/London", 51.5, dt.date(2024, 6, 1)),
+        ("Australia/Melbourne", -37.8, dt.date(2023, 12, 1)),
+        ("America/New_York", 40.7, dt.date(2024, 2, 1)),
+    ],
+)
+def test_another_season_is_the_month_that_tells_most(zone: str, latitude: float, month: dt.date) -> None:
+    """Of the last year: the clock is farthest from UTC, and of such months the days are the longest."""
+    assert basis.other_season(zone, latitude, dt.date(2024, 11, 28)) == month
+
+
+def test_a_plant_whose_clock_shows_utc_in_winter_can_be_asked() -> None:
+    london = {**BERLIN, "plant_id": "london", "timezone": "Europe/London", "longitude": -0.1}
+    assert basis.candidates(plants(london), (), dt.date(2024, 12, 15))["plant_id"].to_list() == ["london"]
+
+
 def test_what_the_sun_does_not_tell_is_a_warning() -> None:
     (nothing,) = basis.evaluate(pl.DataFrame(), "utc", 0)
     assert (nothing.level, "was not tested" in nothing.text) == (Level.WARN, True)

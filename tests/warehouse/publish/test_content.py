@@ -21,6 +21,7 @@ from schemas import (
     KpiMonthly,
     Plants,
     PvIntervals,
+    Reconciliation,
     Table,
     columns,
     comment,
@@ -31,13 +32,14 @@ from tests.warehouse.publish.conftest import FIRST, MONTH, NOW, SECOND, put
 from warehouse import contract
 from warehouse.ddl import create_file_view
 from warehouse.lake import Lake
-from warehouse.meta import Meta, schema_hash
+from warehouse.meta import FILE_TABLES, schema_hash
 from warehouse.publish import Published, connect, publish
+from warehouse.read_only import restrict
 from warehouse.views import CuratedView, curated_views, parse
 
 PUBLISHED: list[type[Table]] = [model for model in TABLES if storage(model).published != "no"]
 NATIVE = [model for model in PUBLISHED if storage(model).published == "native"]
-DOCUMENTED: list[type[Table]] = [*PUBLISHED, Meta]
+DOCUMENTED: list[type[Table]] = [*PUBLISHED, *FILE_TABLES]
 VIEWS = curated_views()
 
 
@@ -63,7 +65,7 @@ def test_the_file_holds_each_published_table_and_view_and_nothing_else(
         name for (name,) in db.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
     }
     kept = {view.name for view in VIEWS if view.kind == "table"}
-    assert tables == {*(storage(model).table for model in NATIVE), storage(Meta).table} | kept
+    assert tables == {storage(model).table for model in (*NATIVE, *FILE_TABLES)} | kept
     shown = {view.name for view in VIEWS if view.kind == "view"}
     assert views == {storage(m).table for m in set(PUBLISHED) - set(NATIVE)} | shown
 
@@ -266,6 +268,60 @@ def test_the_coverage_of_pv_counts_no_night(lake: Lake, tmp_path: Path) -> None:
             assert db.execute(f"SELECT pv_generation_coverage FROM {monthly}").fetchall() == [(0.75,)]
 
 
+def test_what_the_inverters_say_stands_beside_the_plants_figure(lake: Lake, tmp_path: Path) -> None:
+    """On the first day the plant has half of it, on the second nothing at all; a plant is no inverter of its own."""
+    put(lake, Plants, [{"plant_id": "a", "name": "Alpha"}, {"plant_id": "b", "name": "Beta"}])
+    days = [("a", FIRST, 10.0, "partial"), ("a", SECOND, None, "missing"), ("b", FIRST, 5.0, "partial")]
+    put(
+        lake,
+        EnergyDaily,
+        [
+            {"plant_id": plant, "local_date": day, "pv_generation_kwh": kwh, "status": status}
+            for plant, day, kwh, status in days
+        ],
+    )
+    inverters = [
+        ("a1", FIRST, 12.0),
+        ("a2", FIRST, 8.0),
+        ("a", FIRST, 99.0),
+        ("a1", SECOND, 7.0),
+        ("a2", SECOND, None),
+    ]
+    put(
+        lake,
+        DeviceEnergyDaily,
+        [
+            {"plant_id": "a", "device_id": device, "local_date": day, "pv_generation_kwh": kwh}
+            for device, day, kwh in inverters
+        ],
+    )
+    put(lake, EnergyMonthly, [{"plant_id": p, "month": MONTH, "pv_generation_kwh": 10.0} for p in ("a", "b")])
+    of_month = {
+        "plant_id": "a",
+        "month": MONTH,
+        "local_date": MONTH,
+        "quantity": "pv_generation",
+        "reason": "none",
+    }
+    put(
+        lake,
+        Reconciliation,
+        [
+            of_month | {"period": period, "vendor_kwh": kwh, "would_book": "measured"}
+            for period, kwh in (("day", 13.0), ("month", 27.5))
+        ],
+    )
+    publish(lake, tmp_path / "x.duckdb", now=NOW, version="1")
+    with connect(tmp_path / "x.duckdb") as db:
+        for view in ("v_energy_daily", "v_days_to_check"):
+            columns = "plant_id, local_date, pv_generation_kwh, inverters_pv_generation_kwh"
+            found = db.execute(f"SELECT {columns} FROM {view} ORDER BY ALL").fetchall()
+            assert found == [("a", FIRST, 10.0, 20.0), ("a", SECOND, None, 7.0), ("b", FIRST, 5.0, None)]
+        columns = "plant_id, inverters_pv_generation_kwh, vendor_pv_generation_kwh"
+        found = db.execute(f"SELECT {columns} FROM v_energy_monthly ORDER BY ALL").fetchall()
+        assert found == [("a", 27.0, 27.5), ("b", None, None)]
+
+
 def test_an_inverter_with_a_gap_is_held_against_none(lake: Lake, tmp_path: Path) -> None:
     inverters = [("a1", 20.0, "complete"), ("a2", 18.0, "complete"), ("a3", 5.0, "partial")]
     put(lake, Plants, [{"plant_id": "a", "name": "Alpha"}])
@@ -356,3 +412,14 @@ def test_a_views_file_is_read_as_paragraph_columns_and_query() -> None:
     assert parse("v", text) == CuratedView(
         "v", "table", "What it shows.", {"a": "First: one.", "b": "Second."}, "SELECT 1 AS a, -- why\n2 AS b"
     )
+
+
+def test_a_restricted_reader_reads_all_that_is_published(published: Published) -> None:
+    """Also the detail, which lies in files of the lake, in a folder whose name needs quoting."""
+    with connect(published.path) as db:
+        restrict(db)
+        for table in [name for (name,) in db.execute("SELECT name FROM (SHOW TABLES)").fetchall()]:
+            db.execute(f"FROM {table}").fetchall()
+        assert len(db.execute("FROM power_of_day('a', DATE '2021-10-01')").fetchall()) == 2
+        with pytest.raises(duckdb.PermissionException):
+            db.execute("FROM read_text('/etc/hostname')")

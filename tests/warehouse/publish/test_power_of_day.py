@@ -11,6 +11,7 @@ import pytest
 from pipeline.common.local_time import local_day
 from schemas import EnergyBalanceIntervals, Plants
 from tests.warehouse.publish.conftest import HOSTILE, NOW, make_frame, put
+from warehouse.clocks import clocks
 from warehouse.lake import Lake
 from warehouse.macros import MACROS, create, from_the_days_file
 from warehouse.publish import connect, publish
@@ -162,6 +163,8 @@ def test_names_of_files_may_differ_in_length(tmp_path: Path) -> None:
     with duckdb.connect() as db:
         db.register("listed", make_frame(Plants, listed()).to_arrow())
         db.execute("CREATE TABLE plants AS FROM listed")
+        db.register("shown", clocks([str(plant["timezone"]) for plant in listed()], NOW).to_arrow())
+        db.execute("CREATE TABLE _clocks AS FROM shown")
         for statement in (statement for macro in macros for statement in create(macro)):
             db.execute(statement)
         for day in days:

@@ -7,6 +7,8 @@ import duckdb
 import pytest
 
 from schemas import TABLES, storage
+from warehouse.clocks import Clocks
+from warehouse.ddl import create_table
 from warehouse.macros import MACROS, create
 from warehouse.publish import OFFLINE, Published
 from warehouse.questions import Question, questions
@@ -61,6 +63,7 @@ def test_a_quarter_s_peak_is_of_the_time_that_its_rows_cover() -> None:
             "CREATE TABLE plants AS SELECT DISTINCT plant_id, plant_id AS name, 'UTC' AS timezone "
             "FROM energy_balance_intervals"
         )
+        db.execute(create_table(Clocks))
         for macro in MACROS:
             if not macro.gives_rows:
                 db.execute(create(macro)[0])

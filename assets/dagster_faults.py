@@ -1,0 +1,80 @@
+"""What can be wrong with Dagster's home, as a sentence with the cure."""
+
+import sqlite3
+from pathlib import Path
+
+from pipeline.common.errors import SunledgerError
+
+DAMAGED = ("malformed", "not a database", "encrypted")
+
+
+class DagsterHomeError(SunledgerError):
+    """Dagster's home can't be used as it is."""
+
+
+def explain(fault: BaseException, dagster_home: Path, *, records_only: bool = False) -> SunledgerError | None:
+    """The fault of a home as an error of ours; None where it is something else.
+
+    With `records_only` it is about the databases, and not about dagster.yaml.
+    """
+    from alembic.util.exc import CommandError  # noqa: PLC0415 - comes with Dagster, and loads as slowly
+    from dagster import DagsterError, DagsterInvalidConfigError  # noqa: PLC0415
+    from dagster_shared.check import CheckError  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+    from yaml import YAMLError  # noqa: PLC0415
+
+    causes = list(_causes(fault))
+    if any(isinstance(cause, CommandError) for cause in causes):
+        return DagsterHomeError(
+            f"Dagster's records in {dagster_home} are of more than one version, because two processes set them up at "
+            "once: 'sunledger repair' mends them, and loses nothing."
+        )
+    database = next((cause for cause in causes if isinstance(cause, SQLAlchemyError | sqlite3.Error)), None)
+    if database is not None:
+        return DagsterHomeError(_database(database, dagster_home))
+    settings = not records_only and isinstance(
+        fault, DagsterInvalidConfigError | CheckError | YAMLError | DagsterError | ImportError | ValueError
+    )
+    if settings:
+        file = dagster_home / "dagster.yaml"
+        return DagsterHomeError(
+            f"{file} can't be used ({_first_line(fault)}): correct it, or move it away, and it is written anew."
+        )
+    return None
+
+
+def _causes(fault: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    at: BaseException | None = fault
+    while at is not None and at not in found:
+        found.append(at)
+        at = getattr(at, "orig", None) or at.__cause__ or at.__context__
+    return found
+
+
+def _database(fault: BaseException, home: Path) -> str:
+    said = str(getattr(fault, "orig", None) or fault).splitlines()[0]
+    if any(word in said for word in DAMAGED):
+        return (
+            f"Dagster's records in {home} are damaged ({said}): 'sunledger repair' puts them aside and begins new "
+            "ones; the lake and its figures are not touched."
+        )
+    if "locked" in said:
+        return (
+            f"Dagster's records in {home} are in use by another process for too long ({said}): 'sunledger doctor' says "
+            "which; then run it again."
+        )
+    if "readonly" in said or "unable to open" in said or "disk" in said:
+        return (
+            f"Dagster's records in {home} can't be read or written ({said}): look at the free space and the "
+            "permissions there, then run it again."
+        )
+    return (
+        f"Dagster's records in {home} can't be read or written ({type(fault).__name__}: {said}): "
+        "'sunledger doctor' looks at the disk and the permissions, and 'sunledger repair' at the records."
+    )
+
+
+def _first_line(fault: BaseException) -> str:
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    return " ".join(lines[:3])[:300].rstrip(":.") or type(fault).__name__

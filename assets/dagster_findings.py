@@ -1,0 +1,44 @@
+"""What the doctor says of Dagster's home: whether its records can be read, and whose runs go on."""
+
+from collections.abc import Iterator
+
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.ops.doctor.result import Finding, fail, ok, warn
+
+
+def examine_runs(settings: Settings) -> Iterator[Finding]:
+    """A finding for each run that has not ended; one for all when there is none. Makes no home."""
+    if not (settings.home / "dagster" / "dagster.yaml").exists():
+        yield ok("runs", f"none yet in {settings.home}")
+        return
+    try:
+        yield from _examine(settings)
+    except SunledgerError as error:
+        yield fail("runs", str(error))
+
+
+def _examine(settings: Settings) -> Iterator[Finding]:
+    # Dagster takes a second to load.
+    from assets.dagster_home import dagster_home, explained, open_dagster  # noqa: PLC0415
+    from assets.dead_runs import going_runs  # noqa: PLC0415
+    from assets.run_processes import Life  # noqa: PLC0415
+
+    with open_dagster(settings) as instance, explained(dagster_home(settings), records_only=True):
+        going = going_runs(instance)
+    for one in going:
+        if one.worker.life is Life.DEAD:
+            yield warn(
+                "runs", f"{one}, but that process has died: the next command ends it and frees what it holds."
+            )
+        elif one.worker.life is Life.ELSEWHERE:
+            host = one.worker.name.rpartition(" on ")[2]
+            yield warn(
+                "runs",
+                f"{one}, which can't be looked at from this machine. If {host} is not in use any more, end its runs "
+                f"with 'sunledger repair --lost-host {host}'.",
+            )
+        else:
+            yield ok("runs", f"{one} goes on")
+    if not going:
+        yield ok("runs", "no run goes on, and none was left behind")

@@ -1,0 +1,127 @@
+"""Runs whose process has died: they are ended, and what they held is freed.
+
+Dagster ends only runs whose process it started itself, and frees a slot of a pool only once its run has ended. So a
+command that is killed would keep its slots for ever, and everybody else would wait for them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import dagster as dg
+
+from assets.run_processes import FOLDER, PROCESS_LOCK, THIS_PROCESS, Life, Worker, home_of, is_held, worker_of
+from assets.start_lock import start_lock
+
+# What Dagster knows of a pool has no public name.
+PoolInfo: TypeAlias = Any
+# A run in the queue has no process yet, and holds nothing.
+HELD_BY_A_PROCESS = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+DIED = "Process {} ended without a word while it did this run"
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A run that has not ended, who does it, and the pools of which it holds a slot."""
+
+    run: dg.DagsterRun
+    worker: Worker
+    pools: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The run for people: its id's beginning, its job, its process, its pools."""
+        held = f", holds a slot of {' and '.join(self.pools)}" if self.pools else ""
+        return f"run {self.run.run_id[:8]} of process {self.worker.name}{held}"
+
+
+def going_runs(instance: dg.DagsterInstance) -> list[Going]:
+    """All runs that began and have not ended, the oldest first. Changes nothing."""
+    held: dict[str, list[str]] = {}
+    for info in _pools(instance):
+        for run_id in info.active_run_ids | info.assigned_run_ids:
+            held.setdefault(run_id, []).append(info.concurrency_key)
+    records = instance.get_run_records(dg.RunsFilter(statuses=HELD_BY_A_PROCESS), ascending=True)
+    return [
+        Going(
+            record.dagster_run,
+            worker_of(instance, record),
+            tuple(sorted(set(held.get(record.dagster_run.run_id, ())))),
+        )
+        for record in records
+    ]
+
+
+def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = ()) -> list[Going]:
+    """End the runs whose process has died, free their slots, and return them. Raises StartLockedError.
+
+    Runs on `lost_hosts`, names of machines that are no longer in use, count as dead. Runs on other machines are left
+    alone. Several processes may do this at once: they take turns.
+    """
+    lost = tuple(f" on {host}" for host in lost_hosts)
+
+    def is_dead(one: Going) -> bool:
+        elsewhere = one.worker.life is Life.ELSEWHERE
+        return one.worker.life is Life.DEAD or (elsewhere and one.worker.name.endswith(lost or " "))
+
+    home = home_of(instance)
+    with start_lock(home):
+        going = going_runs(instance)
+        dead = [one for one in going if is_dead(one)]
+        for one in dead:
+            _end(instance, one, f"{DIED.format(one.worker.name)}: it was killed, or its machine was.")
+        alive = [one for one in going if one not in dead]
+        _free_ended(instance, {one.run.run_id for one in alive})
+        _forget_processes(
+            home / FOLDER, {one.run.tags.get(PROCESS_LOCK, "").rpartition("/")[2] for one in alive}
+        )
+    return dead
+
+
+def end_own_runs(instance: dg.DagsterInstance, why: str) -> None:
+    """End the runs that this process began and does no more: an error ended them before Dagster could."""
+    own = THIS_PROCESS.tags(instance)[PROCESS_LOCK]
+    for one in going_runs(instance):
+        if one.run.tags.get(PROCESS_LOCK) == own:
+            _end(instance, one, why)
+
+
+def _end(instance: dg.DagsterInstance, one: Going, text: str) -> None:
+    if one.run.status is dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(one.run, text)
+    else:
+        instance.report_run_failed(one.run, text)
+    instance.event_log_storage.free_concurrency_slots_for_run(one.run.run_id)
+
+
+def _free_ended(instance: dg.DagsterInstance, alive: set[str]) -> None:
+    """Free what runs hold that have ended, or are not there any more: their end was not told to the pools."""
+    known = {run for info in _pools(instance) for run in info.active_run_ids | _waiting(info)}
+    for run_id in known - alive:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+
+
+def _waiting(info: PoolInfo) -> set[str]:
+    return set(info.assigned_run_ids | info.pending_run_ids)
+
+
+def _pools(instance: dg.DagsterInstance) -> list[PoolInfo]:
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return []
+    return [storage.get_concurrency_info(pool.name) for pool in storage.get_pool_limits()]
+
+
+def _forget_processes(folder: Path, in_use: set[str]) -> None:
+    """Delete the files of processes that have ended and are named by no unfinished run."""
+    for file in folder.glob("*.lock"):
+        if file.name not in in_use and not is_held(file):
+            file.unlink(missing_ok=True)

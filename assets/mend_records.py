@@ -1,0 +1,84 @@
+"""Mend Dagster's records of runs where an accident has left them unreadable: the first part of `sunledger repair`.
+
+The records are the history of runs and the colours of the days. No figure of the lake comes from them.
+"""
+
+import contextlib
+import io
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from assets.dagster_home import dagster_home, explained, open_dagster
+from assets.start_lock import start_lock
+from pipeline.common.settings import Settings
+
+# Each of Dagster's databases in a home, and what is lost with it.
+DATABASES = {
+    "history/runs.db": "the list of runs",
+    "history/runs/index.db": "which days and tables are shown as made, and the results of checks",
+    "schedules/schedules.db": "the ticks of schedules and sensors, and which of them a person switched on or off",
+}
+
+
+def mend_records(settings: Settings) -> Iterator[str]:
+    """Make the home's records readable again; a sentence for each thing that was done.
+
+    Raises SunledgerError where it can't, as for a dagster.yaml that is wrong.
+    """
+    if not (settings.home / "dagster").is_dir():
+        return
+    home = dagster_home(settings)
+    with start_lock(home), explained(home, records_only=True):
+        mixed = False
+        for name, content in DATABASES.items():
+            file = home / name
+            if not file.exists():
+                continue
+            if fault := _damage(file):
+                yield f"{file} is damaged ({fault}): {content} is lost. It lies in {_put_aside(file, home)} now."
+            elif _forget_versions(file):
+                mixed = True
+                yield f"{file} had been set up by two processes at once: its version is clear again, nothing is lost."
+        # Opening makes what is missing, and says which version each database has.
+        with open_dagster(settings) as instance:
+            if mixed:
+                # Dagster prints what it does.
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                    instance.upgrade()
+
+
+def _damage(file: Path) -> str:
+    """What SQLite finds wrong with the file; empty for nothing."""
+    try:
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            ((found,),) = database.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.OperationalError:
+        # Locked, or not to be opened: no damage that putting it aside would mend.
+        return ""
+    except sqlite3.DatabaseError as fault:
+        return str(fault)
+    return "" if found == "ok" else str(found).replace("\n", " ")
+
+
+def _forget_versions(file: Path) -> bool:
+    """Where the database has more than one version, leave none: Dagster then looks at the tables themselves."""
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "alembic_version" not in tables:
+            return False
+        ((count,),) = database.execute("SELECT count(*) FROM alembic_version").fetchall()
+        if count > 1:
+            database.execute("DELETE FROM alembic_version")
+    return bool(count > 1)
+
+
+def _put_aside(file: Path, home: Path) -> Path:
+    folder = home / f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    folder.mkdir(exist_ok=True)
+    for end in ("", "-wal", "-shm"):
+        part = file.with_name(file.name + end)
+        if part.exists():
+            part.replace(folder / part.name)
+    return folder

@@ -1,0 +1,156 @@
+"""Waits for a slot of a pool: each is told, with the name of whoever holds it, and ends.
+
+Dagster itself waits without a word, for ever, and with a whole core: so a command waits here before its run begins, and
+a run that has to wait in its midst is watched.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from assets.dead_runs import Going, end_dead_runs, going_runs
+from assets.run_processes import Life
+from pipeline.common.errors import SunledgerError
+from pipeline.common.signals import SIGNALS
+
+LOOK_EVERY_S = 2.0
+TELL_EVERY_S = 60.0
+
+Say = Callable[[str], None]
+
+
+class PoolBusyError(SunledgerError):
+    """No slot of a pool was free within the time that a run waits."""
+
+
+@dataclass(slots=True)
+class PoolWait:
+    """A wait for slots of pools, of a run that is about to begin or that waits in its midst."""
+
+    instance: dg.DagsterInstance
+    say: Say
+    patience_s: float
+    # Why a run was ended in its midst.
+    fault: PoolBusyError | None = field(default=None, init=False)
+    _since: float | None = field(default=None, init=False)
+    _told: float = field(default=0.0, init=False)
+
+    def look(self, pools: Collection[str]) -> None:
+        """Say once a minute who holds these pools, none of which has a free slot. Raises PoolBusyError at last."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = self._told = now
+            self.say(f"{self._holders(pools)} Waiting for at most {self.patience_s / 60:g} minutes.")
+        elif now - self._since >= self.patience_s:
+            raise PoolBusyError(
+                f"{self._holders(pools)} It was not free within {self.patience_s / 60:g} minutes "
+                "(SUNLEDGER_POOL_WAIT_MINUTES): wait until that run has ended, or end its process, then run this again."
+            )
+        elif now - self._told >= TELL_EVERY_S:
+            self._told = now
+            self.say(f"Still waiting, for {(now - self._since) / 60:.0f} minutes: {self._holders(pools)}")
+
+    def over(self) -> None:
+        """The wait is over; the next one is another."""
+        self._since = None
+
+    def free_dead(self) -> None:
+        """End dead runs, and say so: nobody waits for them."""
+        for one in end_dead_runs(self.instance):
+            self.say(ended(one))
+
+    def _holders(self, pools: Collection[str]) -> str:
+        going = [one for one in going_runs(self.instance) if set(one.pools) & set(pools)]
+        names = "; ".join(_holder(one) for one in going) or "nobody who is known"
+        word = "pool" if len(pools) == 1 else "pools"
+        return f"All slots of {word} {', '.join(sorted(pools))} are taken: {names}."
+
+
+def ended(one: Going) -> str:
+    """What is said of a dead run that was ended."""
+    held = f", and its slot of {' and '.join(one.pools)} is free again" if one.pools else ""
+    return (
+        f"Notice: run {one.run.run_id[:8]} was ended, because its process ({one.worker.name}) had died{held}."
+    )
+
+
+def _holder(one: Going) -> str:
+    if one.worker.life is not Life.ELSEWHERE:
+        return str(one)
+    host = one.worker.name.rpartition(" on ")[2]
+    return (
+        f"{one}, which can't be looked at from this machine (if {host} is not in use any more: "
+        f"'sunledger repair --lost-host {host}')"
+    )
+
+
+def busy(instance: dg.DagsterInstance, pools: Collection[str]) -> list[str]:
+    """Those of the pools that have no free slot."""
+    storage = instance.event_log_storage
+    if not pools or not storage.supports_global_concurrency_limits:
+        return []
+    found = storage.get_concurrency_infos(sorted(pools))
+    return [
+        name for name, info in found.items() if info.slot_count and info.active_slot_count >= info.slot_count
+    ]
+
+
+def wait_for_pools(wait: PoolWait, pools: Collection[str]) -> None:
+    """Come back when each of the pools has a free slot. Raises PoolBusyError."""
+    while taken := busy(wait.instance, pools):
+        wait.free_dead()
+        taken = busy(wait.instance, pools)
+        if not taken:
+            break
+        wait.look(taken)
+        time.sleep(LOOK_EVERY_S)
+    wait.over()
+
+
+@contextmanager
+def watched(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator[None]:
+    """While this run goes on, tell its waits for pools; one that lasts too long ends it, and is `wait.fault`.
+
+    With `say_fault` that is told like the wait, where nobody would read `wait.fault`.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(LOOK_EVERY_S):
+            pools = _waits_for(wait.instance, run_id)
+            if not pools:
+                wait.over()
+                continue
+            try:
+                wait.free_dead()
+                wait.look(pools)
+            except PoolBusyError as fault:
+                wait.fault = fault
+                if say_fault:
+                    wait.say(str(fault))
+                # Dagster looks for this while it waits, and ends the run as by Ctrl-C.
+                SIGNALS.interrupt_own_run()
+                return
+
+    thread = threading.Thread(target=watch, name="pool-waits", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _waits_for(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """The pools for which a step of the run waits."""
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return []
+    names = [pool.name for pool in storage.get_pool_limits()]
+    return [
+        name for name, info in storage.get_concurrency_infos(names).items() if run_id in info.pending_run_ids
+    ]

@@ -1,0 +1,44 @@
+"""How complete the days of a command are, on the terminal."""
+
+import datetime as dt
+from collections.abc import Collection
+
+import duckdb
+from rich.text import Text
+
+from pipeline.cli.console import out, say
+from pipeline.common.text import plural
+from pipeline.ops.completeness import measure_completeness, summarize
+from pipeline.run.context import Runtime
+
+# More than a screen of missing things helps nobody: the rest is in the view v_days_to_check.
+LINES_SHOWN = 20
+
+
+def show_completeness(runtime: Runtime, days: Collection[dt.date]) -> bool:
+    """Say how many plant-days of these days are complete, and list what is missing; whether nothing is."""
+    found = measure_completeness(runtime, days, runtime.only_plants)
+    say(found.sentence())
+    if not found.is_whole:
+        out.print("Done in part:")
+    for line in found.lines(LINES_SHOWN):
+        out.print(Text(f"  {line}"), soft_wrap=True)
+    if found.lacking.height > LINES_SHOWN:
+        more = found.lacking.height - LINES_SHOWN
+        out.print(f"  and {plural(more, 'more plant')}: see v_days_to_check.")
+    return found.is_whole
+
+
+def say_month(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str] = ()) -> None:
+    """Say how many plant-days of a published month are complete: what is made of it is no better than that."""
+    found = connection.execute(
+        """
+        SELECT energy.plant_id, plants.name, energy.local_date, energy.status AS reason
+        FROM energy_daily AS energy LEFT JOIN plants USING (plant_id)
+        WHERE date_trunc('month', energy.local_date) = $month
+        AND (len($only) = 0 OR list_contains($only, energy.plant_id))
+        """,
+        {"month": month, "only": list(only)},
+    ).pl()
+    if found.height:
+        say(f"{month:%Y-%m}: {summarize(found).sentence()}")

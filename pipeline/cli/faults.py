@@ -1,0 +1,82 @@
+"""Faults that no part of the program expects, as one sentence: what the machine lacks, or where the details are."""
+
+import os
+import re
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.sma.http.redact import clean
+
+# What systems and libraries of all languages say of the same cause, and what to do.
+CAUSES = (
+    (
+        re.compile(
+            r"No space left on device|os error 28|Disk quota exceeded|os error 122|database or disk is full|not enough"
+            r" space|disk is full|disk I/O error",
+            re.IGNORECASE,
+        ),
+        "The disk{at} is full or fails: make room, then run it again; what was stored before is whole.",
+    ),
+    (
+        re.compile(r"Too many open files|os error 24\b", re.IGNORECASE),
+        "This process may not open enough files{at}: allow more, as with 'ulimit -n 4096', then run it again.",
+    ),
+    (
+        re.compile(
+            r"MemoryError|Cannot allocate memory|os error 12\b|out of memory|could not allocate|failed to allocate"
+            r"|bad_alloc|can't start new thread|failed to spawn thread|memory allocation of|failed to map segment",
+            re.IGNORECASE,
+        ),
+        "This process may not use enough memory{at}: allow more, or do fewer days at a time; what was stored is whole.",
+    ),
+    (
+        re.compile(r"Read-only file system|os error 30\b|readonly database", re.IGNORECASE),
+        "A disk{at} can only be read: make it writable ('sunledger doctor' names the places), then run it again.",
+    ),
+)
+
+
+def explain(fault: BaseException) -> str:
+    """One sentence for a person. Details of what is not known go into a file that it names."""
+    causes = list(_causes(fault))
+    said = " | ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
+    for pattern, text in CAUSES:
+        if pattern.search(said):
+            return text.format(at=_place(causes))
+    first = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+    if first is not None:
+        place = first.filename or "A file"
+        return f"{place} can't be read or written ({first.strerror}): look at the disk and the permissions."
+    kind = type(fault).__name__
+    return f"The program has a fault ({kind}: {clean(str(fault)) or 'no message'}){_details(fault)}."
+
+
+def _causes(fault: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    at: BaseException | None = fault
+    while at is not None and at not in seen:
+        seen.append(at)
+        yield at
+        at = at.__cause__ or at.__context__
+
+
+def _place(causes: list[BaseException]) -> str:
+    found = next((cause.filename for cause in causes if isinstance(cause, OSError) and cause.filename), None)
+    return f" at {found}" if found else ""
+
+
+def _details(fault: BaseException) -> str:
+    """Write the trace into a file of this user, and name it."""
+    text = "".join(traceback.format_exception(fault))
+    with suppress(OSError):
+        descriptor, name = tempfile.mkstemp(
+            prefix=f"sunledger-fault-{time.strftime('%Y%m%d')}-", suffix=".txt"
+        )
+        with os.fdopen(descriptor, "w") as file:
+            file.write(clean(text, limit=10**6) if "@" in text else text)
+        return f": {Path(name)} has the details for whoever mends it"
+    return ": its details could not be written anywhere"

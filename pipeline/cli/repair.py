@@ -1,0 +1,56 @@
+"""`sunledger repair`: each part mends one kind of damage, and says what it did."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from pipeline.cli.console import complain, say
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+
+
+class Part(NamedTuple):
+    """A part of the repair: what it looks at, and what mends it, with a sentence for each thing that it did.
+
+    `mend` raises SunledgerError for what it can't mend; the other parts go on.
+    """
+
+    name: str
+    mend: Callable[[Settings], Iterator[str]]
+
+
+def run(settings: Settings, parts: Sequence[Part]) -> bool:
+    """Do all parts, in order; whether all is well afterwards."""
+    well, n_mended = True, 0
+    for part in parts:
+        try:
+            for sentence in part.mend(settings):
+                n_mended += 1
+                say(f"{part.name}: {sentence}")
+        except SunledgerError as error:
+            well = False
+            complain(f"{part.name}: {error}")
+    if well and not n_mended:
+        say("Nothing was to be mended.")
+    return well
+
+
+def parts_of(lost_hosts: Sequence[str]) -> list[Part]:
+    """The parts, in the order in which they need each other."""
+    from assets.mend_records import mend_records  # noqa: PLC0415 - loads Dagster
+
+    def end_runs(settings: Settings) -> Iterator[str]:
+        return _end_runs(settings, lost_hosts)
+
+    return [Part("records of runs", mend_records), Part("runs", end_runs)]
+
+
+def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:
+    from assets.dagster_home import dagster_home, explained, open_dagster  # noqa: PLC0415
+    from assets.dead_runs import end_dead_runs  # noqa: PLC0415 - loads Dagster
+    from assets.pool_waits import ended  # noqa: PLC0415
+
+    if not (settings.home / "dagster").is_dir():
+        return
+    with open_dagster(settings) as instance, explained(dagster_home(settings), records_only=True):
+        for one in end_dead_runs(instance, lost_hosts=lost_hosts):
+            yield ended(one)

@@ -1,0 +1,103 @@
+"""The end of the program by a signal: at once where Python can see it, and within seconds where it can't.
+
+SIGINT (Ctrl-C), SIGTERM and SIGHUP raise `Stopped` in the main thread, however the program was started: a shell starts
+what it puts into the background with SIGINT ignored. But the main thread sees no signal while it is inside a call of
+another language, and an exception can be lost in a callback. So a thread learns of each signal from the system
+itself: it sends the signal once more, and then ends the process. What is stored is whole at any moment.
+
+Imports little, so that also the loading of the rest can be interrupted.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Final
+
+AGAIN_AFTER_S: Final = 4.0
+ENDS_AFTER_S: Final = 10.0
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """A signal wants the program to end. No Exception, so that nothing takes it for a fault and goes on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Signals:
+    """The signals of this process."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        # The program is leaving: whatever comes now must not interrupt it in saying why.
+        self.leaving = False
+        self._own = 0
+
+    def install(self) -> None:
+        """Handle signals from now on. For the main thread of a program; once."""
+        for number in ENDING:
+            # Who starts a program with nohup means that it stays.
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            signal.signal(number, _stop)
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, args=(read,), name="signals", daemon=True).start()
+        sys.unraisablehook = self._unraisable
+
+    def hand_over(self) -> None:
+        """Leave signals to another part of the program, which has handlers and a bound of its own."""
+        signal.set_wakeup_fd(-1)
+
+    def exit_code(self, otherwise: int) -> int:
+        """What a shell expects of a program that was ended by a signal; `otherwise` for any other."""
+        return otherwise if self.received is None else 128 + self.received
+
+    def interrupt_own_run(self) -> None:
+        """Send SIGINT to this process for a reason of its own: the program goes on after it."""
+        self._own += 1
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def _watch(self, pipe: int) -> None:
+        while True:
+            for number in os.read(pipe, 64):
+                if number == signal.SIGINT and self._own:
+                    self._own -= 1
+                elif number in ENDING and self.received is None:
+                    self.received = number
+                    threading.Thread(target=_end, args=(number,), name="end", daemon=True).start()
+
+    def _unraisable(self, fault: "sys.UnraisableHookArgs") -> None:
+        """What is said of an exception that nobody can catch: nothing, where it is our own end."""
+        if self.received is None:
+            sys.__unraisablehook__(fault)
+
+
+SIGNALS = Signals()
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    if not SIGNALS.leaving:
+        raise Stopped(number)
+
+
+def _end(number: int) -> None:
+    time.sleep(AGAIN_AFTER_S)
+    os.kill(os.getpid(), number)
+    time.sleep(ENDS_AFTER_S - AGAIN_AFTER_S)
+    text = f"Error: {sentence(number)} It was in the middle of a step that could not be left in time.\n"
+    # The locks of a console may be held by what does not end.
+    os.write(2, text.encode())
+    os._exit(128 + number)
+
+
+def sentence(number: int) -> str:
+    """What is said at the end."""
+    word = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
+    return f"{word}. What was finished is stored; run it again for the rest."

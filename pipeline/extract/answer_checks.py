@@ -1,0 +1,108 @@
+"""Whether an answer is what was asked for: readable, of bounded size, and of the plant and device of its request."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import polars as pl
+
+from pipeline.common.errors import PermanentError, SmaError, TransientError
+from pipeline.sma.requests import Answer, Failure, Request, plant_of
+from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, depth, parse
+from pipeline.transform.decode import TOO_LARGE, unreadable
+
+LISTS: Final = frozenset({"plants", "devices", "sets"})
+# The envelope of measurements stands before the rows, and is short.
+ENVELOPE_BYTES = 2048
+_PLANT = re.compile(rb'"plantId"\s*:\s*"?([^",}\s]*)')
+_DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
+
+
+def fault_of(answer: Answer) -> Failure | None:
+    """Why the answer is not to be taken, as far as it can be told from this one alone; else None.
+
+    The rows of measurements are looked at in larger batches: `faults_of`.
+    """
+    request = answer.request
+    if request.endpoint == "measurements":
+        head = answer.body[: min(ENVELOPE_BYTES, answer.body.find(b'"set"') % (len(answer.body) + 1))]
+        return _of_another(answer, _first(_PLANT, head), _first(_DEVICE, head))
+    if depth(answer.body) > MOST_DEPTH:
+        return _failure(answer, _BEYOND)
+    content = parse(answer.body)
+    if not isinstance(content, dict):
+        return _failure(answer, _OTHER)
+    entries = content.get(request.endpoint)
+    if request.endpoint in LISTS and not isinstance(entries, list):
+        return _failure(answer, _OTHER)
+    if isinstance(entries, list) and len(entries) > MOST_ROWS:
+        return _failure(answer, _BEYOND)
+    return _of_another(answer, _named(content, "plant", "plantId"), _named(content, "device", "deviceId"))
+
+
+def faults_of(answers: Sequence[Answer]) -> Mapping[int, Failure]:
+    """The same for the rows of measurements, by the answer's place: the engine looks at all of them at once."""
+    bodies = pl.Series("body", [answer.body for answer in answers], dtype=pl.Binary)
+    return {
+        place: _failure(answers[place], _BEYOND if reason == TOO_LARGE else _OTHER)
+        for place, reason in unreadable(bodies).items()
+    }
+
+
+_OTHER: Final = (
+    "but with something else than {endpoint}: run it again later; if it stays, check SMA_MONITORING_URL."
+)
+_BEYOND: Final = (
+    "but with more rows, fields or levels than any answer of SMA's has, so it is not read: run it again later; if it "
+    "stays, tell SMA."
+)
+
+
+def _of_another(answer: Answer, plant: str | None, device: str | None) -> Failure | None:
+    """A failure where the answer names another plant or device than was asked, or than a redirect led to."""
+    request, target = answer.request, answer.target
+    moved = urlsplit(target).path != request.path
+    # A device that moved belongs to a plant whose new id the redirect does not tell.
+    if plant and request.plant_id and not (moved and request.device_id):
+        known = {request.plant_id, plant_of(target) or ""}
+        if plant.lower() not in {name.lower() for name in known}:
+            return _failure(answer, f"with data of plant {plant}, which is not what was asked: {_TELL}")
+    if device and request.device_id:
+        known = {request.device_id, _device_of(target)}
+        if device.lower() not in {name.lower() for name in known}:
+            return _failure(answer, f"with data of device {device}, which is not what was asked: {_TELL}")
+    return None
+
+
+_TELL: Final = "nothing of it is stored. Run it again later; if it stays, tell SMA."
+
+
+def _device_of(target: str) -> str:
+    parts = urlsplit(target).path.split("/")
+    return unquote(parts[parts.index("devices") + 1]) if "devices" in parts[:-1] else ""
+
+
+def _first(name: re.Pattern[bytes], head: bytes) -> str | None:
+    found = name.search(head)
+    return found[1].decode("utf-8", "replace") if found else None
+
+
+def _named(content: Mapping[str, Any], part: str, key: str) -> str | None:
+    inner = content.get(part)
+    found = inner.get(key) if isinstance(inner, dict) else None
+    return str(found) if isinstance(found, str | int) else None
+
+
+def _failure(answer: Answer, why: str) -> Failure:
+    """Without a list nothing can go on; a day whose answers can't be read is one that is missing."""
+    request: Request = answer.request
+    kind: type[SmaError] = TransientError if request.endpoint in LISTS else PermanentError
+    said = why.replace("{endpoint}", request.endpoint)
+    separator = ", " if said.startswith("but") else " "
+    error = kind(
+        f"GET {request.path} answered {answer.status}{separator}{said}",
+        path=request.path,
+        status=answer.status,
+    )
+    return Failure(request, error, answer.attempts)

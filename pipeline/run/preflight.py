@@ -1,0 +1,33 @@
+"""What a run needs only at its end, looked at before its first request: a mistake there would cost the fees in vain."""
+
+import tempfile
+from pathlib import Path
+
+from pipeline.common.errors import ConfigurationError, UsageError
+from pipeline.common.settings import Settings
+from pipeline.transform.thresholds import load_thresholds
+
+
+def check_before_requests(settings: Settings) -> None:
+    """Raise UsageError where the thresholds can't be read, or lake or warehouse can't be written."""
+    load_thresholds(settings.quality)
+    if settings.warehouse.is_dir():
+        raise ConfigurationError(
+            f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: name the file that is to be published."
+        )
+    check_folder("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)
+    if "://" not in settings.lake:
+        check_folder("SUNLEDGER_LAKE", Path(settings.lake))
+
+
+def check_folder(setting: str, folder: Path) -> None:
+    """Raise UsageError unless a file can be made in the folder, which is made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        raise UsageError(
+            f"{folder} can't be written ({fault.strerror or fault}), so nothing is asked for: give this user the "
+            f"right to, make room, or set {setting} to another place."
+        ) from fault

@@ -1,0 +1,89 @@
+"""Bodies of answers as text that every reader takes, and the bounds of an answer. No value is read or changed.
+
+One odd character must not cost a whole answer: half a surrogate pair is legal JSON for some writers and an error for
+most readers, and so is a bare control character. Both may stand in the name of one plant of a list of thousands.
+"""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import orjson
+import polars as pl
+
+# An answer beyond these is none of SMA's, and would take memory out of all proportion. For comparison: a week of
+# minutes has 10,080 rows, a row of PowerAc 27 fields, and the list of plants is five levels deep.
+MOST_ROWS = 100_000
+MOST_FIELDS = 500
+MOST_KEYS = 500_000
+MOST_DEPTH = 32
+# Names that no table knows, of all answers that are read together.
+MOST_UNKNOWN = 1_000
+
+_HALVES = re.compile(
+    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+_ODD = r"\\u[dD][89a-fA-F]|[\x00-\x08\x0b\x0c\x0e-\x1f]|^\x{feff}"
+_CONTROLS = dict.fromkeys(range(0x20), " ")
+_NO_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
+_DEEPER = np.zeros(256, np.int8)
+_DEEPER[list(b"[{")], _DEEPER[list(b"]}")] = 1, -1
+
+
+def as_texts(bodies: pl.Series) -> pl.Series:
+    """The bodies as text; null where they are not UTF-8."""
+    try:
+        return bodies.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        return pl.Series(bodies.name, [_utf8(body) for body in bodies], dtype=pl.String)
+
+
+def mend(text: str) -> str:
+    """The text with half a pair of surrogates as U+FFFD, and control characters as blanks."""
+    return _HALVES.sub(lambda found: found[1] or "\\ufffd", text.removeprefix("\ufeff").translate(_CONTROLS))
+
+
+def mended(texts: pl.Series) -> pl.Series:
+    """The texts, mended where they have something to mend."""
+    odd = texts.str.contains(_ODD).fill_null(value=False)
+    if not odd.any():
+        return texts
+    return texts.scatter(odd.arg_true(), [mend(text) for text in texts.filter(odd)])
+
+
+def whole_texts(bodies: pl.Series) -> pl.Series:
+    """The bodies of lists and logs as mended text; what is not UTF-8 in them as U+FFFD."""
+    texts = as_texts(bodies)
+    if texts.null_count():
+        texts = pl.Series(bodies.name, [_text(body) for body in bodies], dtype=pl.String)
+    return mended(texts)
+
+
+def parse(body: bytes) -> Any:
+    """What the body of a list or log holds, read as leniently as the readers of `whole_texts` do; None for no JSON."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(mend(_text(body)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def depth(body: bytes) -> int:
+    """How deep lists and objects of a JSON text lie in each other."""
+    brackets = np.frombuffer(_NO_BRACKET.sub(b"", body), np.uint8)
+    return int(np.cumsum(_DEEPER[brackets], dtype=np.int64).max(initial=0))
+
+
+def _utf8(body: bytes) -> str | None:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")

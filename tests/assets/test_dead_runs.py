@@ -1,0 +1,186 @@
+"""Runs that died: known by their process, ended at the next start, and what they held is free."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.events import EngineEventData
+
+from assets.dagster_home import open_dagster
+from assets.dead_runs import end_dead_runs, going_runs
+from assets.pool_waits import PoolBusyError, PoolWait, wait_for_pools
+from assets.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
+from pipeline.common.settings import Settings
+from tests.programs import PATIENCE_S, run, run_states, slots, start, wait_until
+
+pytestmark = pytest.mark.long
+GONE = 2**22 - 3
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A publish that holds its slot; stopped, so that it keeps it as long as the test wants."""
+    process = start(tmp_path, "publish")
+    wait_until(lambda: slots(tmp_path), process)
+    process.send_signal(signal.SIGSTOP)
+    # It may just have given it back.
+    assert slots(tmp_path)
+    yield process
+    process.kill()
+    process.communicate(timeout=PATIENCE_S)
+
+
+def test_a_run_that_was_killed_holds_nothing(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
+    holder.kill()
+    holder.wait(PATIENCE_S)
+    code, doctor = run(tmp_path, "doctor")
+    assert f"process {holder.pid} on " in doctor
+    assert "holds a slot of publish, but that process has died: the next command ends it" in doctor
+    code, said = run(tmp_path, "publish")
+    assert code == 0, said
+    assert f"its process ({holder.pid} on " in said
+    assert "its slot of publish is free again" in said
+    assert run_states(tmp_path) == ["FAILURE", "SUCCESS"]
+    assert slots(tmp_path) == []
+    code, doctor = run(tmp_path, "doctor")
+    assert "no run goes on, and none was left behind" in doctor
+
+
+def test_two_starts_clean_up_at_once(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
+    holder.kill()
+    holder.wait(PATIENCE_S)
+    both = [start(tmp_path, "publish") for _ in range(2)]
+    said = [process.communicate(timeout=PATIENCE_S)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sum("was ended, because its process" in text for text in said) == 1
+    assert run_states(tmp_path) == ["FAILURE", "SUCCESS", "SUCCESS"]
+
+
+def test_a_wait_is_told_names_the_holder_and_ends_with_a_cure(
+    tmp_path: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    code, said = run(tmp_path, "publish", SUNLEDGER_POOL_WAIT_MINUTES="0.05")
+    assert code == 1
+    first, last = said.splitlines()
+    assert first.startswith("All slots of pool publish are taken: run ")
+    assert f"of process {holder.pid} on " in first
+    assert first.endswith("Waiting for at most 0.05 minutes.")
+    assert "wait until that run has ended, or end its process, then run this again" in last
+    # The holder lives: its run goes on, and ends well.
+    holder.send_signal(signal.SIGCONT)
+    said, _ = holder.communicate(timeout=PATIENCE_S)
+    assert holder.returncode == 0, said
+
+
+def test_a_holder_that_dies_while_others_wait_is_noticed(
+    tmp_path: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    waiting = start(tmp_path, "publish")
+    assert waiting.stdout
+    assert "All slots of pool publish are taken" in waiting.stdout.readline()
+    holder.kill()
+    holder.wait(PATIENCE_S)
+    said, _ = waiting.communicate(timeout=PATIENCE_S)
+    assert waiting.returncode == 0, said
+    assert "was ended, because its process" in said
+
+
+@pytest.fixture
+def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with open_dagster(settings) as found:
+        yield found
+
+
+def add_run(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, **tags: str
+) -> str:
+    """A run that holds a slot of the pool of publishers, if it is free."""
+    found = instance.add_run(dg.DagsterRun(job_name="x", status=status, tags=tags))
+    instance.event_log_storage.claim_concurrency_slot("publish", found.run_id, "step")
+    return found.run_id
+
+
+def test_runs_of_another_machine_are_left_alone_and_named(instance: dg.DagsterInstance) -> None:
+    lock = next((Path(instance.root_directory) / "processes").glob("*.lock"), None)
+    assert lock is None
+    own = THIS_PROCESS.tags(instance)
+    name = own[PROCESS_LOCK].rpartition("/")[2]
+    there = {PROCESS: "7 on elsewhere", PROCESS_LOCK: f"another-boot/{name}"}
+    add_run(instance, **there)
+    assert end_dead_runs(instance) == []
+    said: list[str] = []
+    with pytest.raises(PoolBusyError, match=r"7 on elsewhere.*'sunledger repair --lost-host elsewhere'"):
+        wait_for_pools(PoolWait(instance, said.append, 0.01), {"publish"})
+    assert "7 on elsewhere" in said[0]
+    assert [one.pools for one in end_dead_runs(instance, lost_hosts=["elsewhere"])] == [("publish",)]
+    wait_for_pools(PoolWait(instance, said.append, 0.01), {"publish"})
+
+
+def test_a_run_of_this_process_lives(instance: dg.DagsterInstance) -> None:
+    add_run(instance, **THIS_PROCESS.tags(instance))
+    assert end_dead_runs(instance) == []
+    assert [one.worker.life for one in going_runs(instance)] == [Life.ALIVE]
+
+
+def test_records_that_came_from_a_backup_have_no_process(instance: dg.DagsterInstance) -> None:
+    """Also where another machine made the backup: the file that a process holds is not in it."""
+    add_run(instance, **{PROCESS: "7 on elsewhere", PROCESS_LOCK: "another-boot/gone.lock"})
+    assert len(end_dead_runs(instance)) == 1
+
+
+def report_process(instance: dg.DagsterInstance, run_id: str, pid: int, before_s: float = 0) -> None:
+    """What Dagster itself says of the process of a run, so long ago."""
+    run = instance.get_run_by_id(run_id)
+    assert run
+    instance.report_engine_event(
+        "Started process for run", run, EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
+    )
+    if before_s:
+        file = Path(instance.root_directory) / "history" / "runs" / f"{run_id}.db"
+        with closing(sqlite3.connect(file)) as events, events:
+            ((number, text),) = events.execute("SELECT id, event FROM event_logs ORDER BY id DESC LIMIT 1")
+            stamp = instance.all_logs(run_id)[-1].timestamp
+            events.execute(
+                "UPDATE event_logs SET event = ? WHERE id = ?",
+                (text.replace(repr(stamp), repr(stamp - before_s)), number),
+            )
+
+
+def test_runs_of_older_versions_are_known_by_what_dagster_says(instance: dg.DagsterInstance) -> None:
+    dead, going, reused = (add_run(instance) for _ in range(3))
+    report_process(instance, dead, GONE)
+    report_process(instance, going, os.getpid())
+    # This process is younger: the number is that of another one now.
+    report_process(instance, reused, os.getpid(), before_s=10 * 86400)
+    assert {one.run.run_id for one in end_dead_runs(instance)} == {dead, reused}
+    assert [one.run.run_id for one in going_runs(instance)] == [going]
+
+
+def test_a_run_that_tries_a_dead_one_again_is_not_dead_for_its_tag(instance: dg.DagsterInstance) -> None:
+    gone = {PROCESS: "7 on here", PROCESS_LOCK: "boot/gone.lock"}
+    first = add_run(instance, **gone)
+    again = add_run(instance, **gone, **{"dagster/parent_run_id": first})
+    assert [one.run.run_id for one in end_dead_runs(instance)] == [first]
+    assert [one.run.run_id for one in going_runs(instance)] == [again]
+
+
+def test_a_cancelled_run_ends_as_cancelled_and_slots_of_ended_runs_are_freed(
+    instance: dg.DagsterInstance,
+) -> None:
+    gone = {PROCESS: "7 on here", PROCESS_LOCK: "boot/gone.lock"}
+    cancelled = add_run(instance, dg.DagsterRunStatus.CANCELING, **gone)
+    assert len(end_dead_runs(instance)) == 1
+    run = instance.get_run_by_id(cancelled)
+    assert run
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    # A process can die after its run has ended, and before it has given back its slot.
+    add_run(instance, dg.DagsterRunStatus.SUCCESS)
+    assert end_dead_runs(instance) == []
+    info = instance.event_log_storage.get_concurrency_info("publish")
+    assert info.active_slot_count == 0

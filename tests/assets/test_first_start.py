@@ -1,0 +1,115 @@
+"""The first start of a home by several processes, and homes that an accident has left unreadable."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from assets.dagster_faults import DagsterHomeError
+from assets.dagster_home import dagster_home, open_dagster
+from assets.mend_records import DATABASES, mend_records
+from pipeline.common.settings import Settings
+from tests.programs import PATIENCE_S, rows, run, start
+
+OLDER = "5771160a95ad"
+
+
+def versions(folder: Path) -> list[int]:
+    """How many versions each of Dagster's databases has."""
+    query = "SELECT version_num FROM alembic_version"
+    return [len(rows(folder / "home" / "dagster" / name, query)) for name in DATABASES]
+
+
+@pytest.mark.long
+def test_several_processes_start_a_new_home_at_once(tmp_path: Path) -> None:
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        several = [start(folder, "publish") for _ in range(4)]
+        said = [process.communicate(timeout=PATIENCE_S)[0] for process in several]
+        assert [process.returncode for process in several] == [0, 0, 0, 0], said
+        assert versions(folder) == [1, 1, 1]
+
+
+def break_versions(home: Path) -> None:
+    """Two versions, as two processes left them that set up the same databases at once."""
+    for name in DATABASES:
+        with closing(sqlite3.connect(home / name)) as database, database:
+            database.execute("INSERT INTO alembic_version VALUES (?)", (OLDER,))
+
+
+@pytest.mark.long
+def test_a_home_with_two_versions_says_what_mends_it_and_is_mended(tmp_path: Path) -> None:
+    assert run(tmp_path, "publish")[0] == 0
+    break_versions(tmp_path / "home" / "dagster")
+    for command in ("publish", "refresh"):
+        code, said = run(tmp_path, command, SMA_CLIENT_ID="someone", SMA_CLIENT_SECRET="hush-hush")
+        assert code == 1
+        assert len(said.splitlines()) == 1
+        assert "two processes set them up at once: 'sunledger repair' mends them" in said
+    assert "'sunledger repair' mends them" in run(tmp_path, "doctor")[1]
+    # A backup carries the fault along, and the restore mends it.
+    assert run(tmp_path, "backup", str(tmp_path / "all.tar"))[0] == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    code, said = run(other, "restore", str(tmp_path / "all.tar"))
+    assert code == 0, said
+    code, said = run(tmp_path, "repair")
+    assert code == 0, said
+    assert said.count("its version is clear again, nothing is lost") == 3
+    assert "Nothing was to be mended." in run(tmp_path, "repair")[1]
+    assert run(tmp_path, "publish")[0] == 0
+    assert versions(tmp_path) == [1, 1, 1]
+
+
+def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Settings) -> None:
+    with open_dagster(settings) as instance:
+        assert instance.get_runs_count() == 0
+    home = dagster_home(settings)
+    (home / "history" / "runs.db").write_bytes(b"no database at all " * 300)
+    with pytest.raises(DagsterHomeError, match=r"are damaged \(file is not a database\): 'sunledger repair'"):
+        open_dagster(settings)
+    (sentence,) = mend_records(settings)
+    assert "the list of runs is lost" in sentence
+    with open_dagster(settings) as instance:
+        assert instance.get_runs_count() == 0
+    assert len(list(home.glob("damaged-*/runs.db"))) == 1
+    assert list(mend_records(settings)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "storage: [",
+        "no mapping",
+        "telemetry: {enabled: perhaps}",
+        "unknown: 1",
+        "storage: {custom: {module: not.there, class: X}}",
+        "storage: {postgres: {postgres_db: {hostname: {env: NOT_SET_ANYWHERE}}}}",
+        "concurrency: {pools: {granularity: never}}",
+    ],
+)
+def test_a_bad_configuration_is_told_in_one_sentence(settings: Settings, text: str) -> None:
+    file = dagster_home(settings) / "dagster.yaml"
+    file.write_text(text)
+    with pytest.raises(
+        DagsterHomeError, match=r"dagster\.yaml can't be used \(.+\): correct it, or move it away"
+    ):
+        open_dagster(settings)
+
+
+def test_a_home_with_signs_of_patterns_in_its_path_keeps_its_configuration(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    odd = settings.model_copy(update={"home": tmp_path / "a [b]*?%41#c" / "home"})
+    for _ in range(2):
+        with open_dagster(odd) as instance:
+            assert instance.get_settings("telemetry") == {"enabled": False}
+            pools = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+            assert pools == {"sma_api": 3, "publish": 1}
+            assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4  # type: ignore[union-attr]
+    assert (odd.home / "dagster" / "history" / "runs.db").is_file()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("a ")] == ["a [b]*?%41#c"]

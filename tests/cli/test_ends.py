@@ -1,0 +1,232 @@
+"""How the program ends: by a signal at any moment, and where the machine lacks something, always in one sentence."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sandbox.launch import SandboxAddress, running
+from tests.programs import PATIENCE_S, PROGRAM, environment, run, start, wait_until
+
+pytestmark = pytest.mark.long
+SHELL_PROGRAM = shlex.join(PROGRAM)
+DAY = ["--from", "2021-10-04", "--to", "2021-10-04"]
+MOUNT, UMOUNT = shutil.which("mount") or "", shutil.which("umount") or ""
+needs_mounts = pytest.mark.skipif(not MOUNT or os.getuid() != 0, reason="mounting a small disk takes root")
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[SandboxAddress]:
+    with running("--plants", "2", "--seed", "7") as address:
+        yield address
+
+
+def assert_one_sentence(said: str) -> None:
+    assert "Traceback" not in said
+    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, said
+    assert said.splitlines()[-1] == errors[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("after_s", [0.25, 0.7, 1.5, 2.5])
+def test_a_first_signal_ends_it_at_any_moment(tmp_path: Path, number: signal.Signals, after_s: float) -> None:
+    process = start(tmp_path, "publish")
+    # Before that Python itself loads, and nothing of ours is there to say anything.
+    wait_until(lambda: _catches_terminate(Path(f"/proc/{process.pid}/status").read_text()), process)
+    time.sleep(after_s)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    if process.returncode == 0:
+        # It was done before.
+        return
+    assert process.returncode == 128 + number, said
+    assert_one_sentence(said)
+
+
+def _catches_terminate(status: str) -> bool:
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+STUCK = """
+import sys, time, threading
+from pipeline.common import signals
+signals.AGAIN_AFTER_S, signals.ENDS_AFTER_S = 0.2, 0.6
+from pipeline.cli import end
+def stuck():
+    print("there", flush=True)
+    {}
+end._run = stuck
+from pipeline.cli import main
+main()
+"""
+# Inside a call of another language, which looks at no signal; and where the exception is lost.
+CALLS = {
+    "a native call": "import ctypes; [ctypes.CDLL(None).sleep(60) for _ in range(2)]",
+    "an exception that is lost": "exec('while True:\\n try: time.sleep(60)\\n except BaseException: pass')",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_that_does_not_see_signals_ends_in_a_bounded_time(tmp_path: Path, call: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK.format(CALLS[call])],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "there\n"
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, said
+    assert_one_sentence(said)
+
+
+def test_a_program_in_the_background_ends_too(tmp_path: Path) -> None:
+    """A shell that is no terminal starts what it puts into the background with SIGINT ignored."""
+    command = f"{SHELL_PROGRAM} sandbox serve --port 0 & echo $!; wait $!; echo $?"
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as shell:
+            assert shell.stdout
+            pid = int(shell.stdout.readline())
+            while "http://127.0.0.1" not in shell.stdout.readline():
+                assert shell.poll() is None
+            os.kill(pid, number)
+            rest = shell.stdout.read()
+            assert shell.wait(PATIENCE_S) == 0
+            assert "Traceback" not in rest
+
+
+def processes_of(folder: Path) -> list[int]:
+    """All processes that have this home in their environment."""
+    wanted = f"SUNLEDGER_HOME={folder / 'home'}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "after_s"), [(signal.SIGTERM, 0), (signal.SIGTERM, 12), (signal.SIGINT, 6)]
+)
+def test_the_control_room_ends_with_all_its_children(
+    tmp_path: Path, number: signal.Signals, after_s: float
+) -> None:
+    log = tmp_path / "log"
+    command = f"{SHELL_PROGRAM} ui --part daemon > {log} 2>&1 & echo $!; wait $!; echo $?"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", command], cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as shell:
+        assert shell.stdout
+        pid = int(shell.stdout.readline())
+        deadline = time.monotonic() + PATIENCE_S
+        # The shell, Dagster's parent, and at least one child.
+        while len(processes_of(tmp_path)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(after_s)
+        os.kill(pid, number)
+        assert shell.stdout.read().strip() == "0", log.read_text()
+    assert processes_of(tmp_path) == []
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    folder.mkdir()
+    subprocess.run([MOUNT, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run([UMOUNT, "-l", str(folder)], check=True)
+
+
+@needs_mounts
+@pytest.mark.parametrize("size", ["64k", "400k", "600k", "900k", "1800k"])
+def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing_held(tmp_path: Path, size: str) -> None:
+    with small_disk(tmp_path / "disk", size) as disk:
+        home = str(disk / "home")
+        code, said = run(tmp_path, "publish", SUNLEDGER_HOME=home)
+        assert code == 1
+        assert_one_sentence(said)
+        assert "SQL" not in said
+        assert run(tmp_path, "verify", SUNLEDGER_HOME=home)[0] == 0
+        # With more room the next one goes through, whatever the first has left behind.
+        subprocess.run([MOUNT, "-o", "remount,size=200m", str(disk)], check=True)
+        code, said = run(tmp_path, "publish", SUNLEDGER_HOME=home)
+        assert code == 0, said
+
+
+@pytest.mark.parametrize("limit", ["-n 20", "-n 40", "-v 600000", "-v 1200000"])
+def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, limit: str) -> None:
+    command = f"ulimit {limit}; exec {SHELL_PROGRAM} publish"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    if done.returncode == 0:
+        pytest.skip("that was enough here")
+    assert "Traceback" not in done.stdout
+    assert done.stdout.count("Error: ") == 1, done.stdout
+
+
+BEFORE_REQUESTS = [
+    ("SUNLEDGER_QUALITY", "not-there.toml", "not-there.toml can't be read"),
+    ("SUNLEDGER_WAREHOUSE", "/proc/nowhere/file.duckdb", "/proc/nowhere can't be written"),
+    ("SUNLEDGER_WAREHOUSE", "/tmp", "SUNLEDGER_WAREHOUSE=/tmp is a folder"),  # noqa: S108
+    ("SUNLEDGER_LAKE", "/proc/nowhere", "/proc/nowhere can't be written"),
+]
+
+
+@pytest.mark.parametrize(("setting", "value", "says"), BEFORE_REQUESTS)
+@pytest.mark.parametrize("words", [["refresh"], ["backfill", *DAY]])
+def test_settings_that_are_needed_late_are_looked_at_before_the_first_request(
+    tmp_path: Path, box: SandboxAddress, words: list[str], setting: str, value: str, says: str
+) -> None:
+    code, said = run(tmp_path, *words, **{**box.settings(), setting: value})
+    assert code == 2, said
+    assert says in said
+    assert_one_sentence(said)
+    assert not list((tmp_path / "home" / "requests").glob("*"))
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://[::", "foo://proxy:1", "http://", "socks5://127.0.0.1:9", "http://user:hush@host:99999"]
+)
+def test_an_unusable_proxy_is_told_without_its_password(
+    tmp_path: Path, box: SandboxAddress, proxy: str
+) -> None:
+    settings = {**box.settings(), "SMA_AUTH_URL": "https://auth.example", "https_proxy": proxy}
+    code, said = run(tmp_path, "backfill", *DAY, **settings)
+    assert code == 2, said
+    assert "The proxy that https_proxy names can't be used" in said
+    assert "hush" not in said
+    assert_one_sentence(said)

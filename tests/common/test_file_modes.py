@@ -1,0 +1,38 @@
+"""The home is for its owner and group, unless a setting opens it or closes it further."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_commands import sunledger
+
+
+@pytest.mark.parametrize(
+    ("settings", "closed"),
+    [({}, 0o027), ({"SUNLEDGER_READABLE_BY": "owner"}, 0o077), ({"SUNLEDGER_READABLE_BY": "all"}, 0o022)],
+)
+def test_all_that_is_written_is_for_these_readers(
+    tmp_path: Path, settings: dict[str, str], closed: int
+) -> None:
+    home = tmp_path / "home"
+    # As an older version left it, under a shell that closes nothing.
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    before = os.umask(0)
+    try:
+        assert sunledger(tmp_path, "publish", **settings).returncode == 0
+    finally:
+        os.umask(before)
+    written = [home, *(path for path in home.rglob("*") if not path.is_symlink())]
+    assert home / "sunledger.duckdb" in written
+    assert {path: oct(path.stat().st_mode) for path in written if path.stat().st_mode & closed} == {}
+    opened = 0o777 & ~closed
+    assert home.stat().st_mode & 0o777 == opened
+    assert (home / "sunledger.duckdb").stat().st_mode & 0o777 == opened & 0o666
+
+
+def test_a_wrong_value_is_told(tmp_path: Path) -> None:
+    told = sunledger(tmp_path, "publish", SUNLEDGER_READABLE_BY="everybody")
+    assert told.returncode == 2
+    assert "SUNLEDGER_READABLE_BY" in told.stderr

@@ -1,0 +1,216 @@
+"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is told."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_set
+from pipeline.run.context import Runtime
+from pipeline.run.sets import BALANCE, PV
+from pipeline.sma.requests import Request
+from pipeline.tables.log_tables import write_logs
+from schemas import EnergyBalanceIntervals, Logs, Plants, Quarantine, RawEnergyBalance
+from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
+from tests.scripted import ScriptedSma, compact
+
+New = Callable[..., Runtime]
+WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
+HALF = b"\\ud83d"
+
+
+def bodies(sma: ScriptedSma, change: Callable[[Request, bytes], bytes]) -> None:
+    """Have every answer changed on its way."""
+    sma.special = lambda request: change(request, compact(sma._body(request)))
+
+
+def aside(runtime: Runtime) -> pl.DataFrame:
+    """What was set aside or told, but for what a constant power by night and day always is."""
+    of_every_day = ["night", "out_of_step", "frozen"]
+    return runtime.lake.scan(Quarantine).filter(~pl.col("reason").is_in(of_every_day)).collect()
+
+
+def test_half_a_character_in_one_plant_s_name_costs_only_that(new_runtime: New, sma: ScriptedSma) -> None:
+    """It stands in the list, and in the envelope of every answer of that plant."""
+    bodies(
+        sma,
+        lambda _, body: body.replace(b'"Plant 11"', b'"' + HALF + b'"').replace(b'"x"', b'"' + HALF + b'"'),
+    )
+    runtime = new_runtime()
+    refresh(runtime)
+    fetch(runtime, *WEEK)
+    for day in WEEK:
+        build(runtime, day)
+    names = dict(runtime.lake.scan(Plants).select("plant_id", "name").collect().rows())
+    assert names == {"11": "\ufffd", "12": "Plant 12"}
+    assert list(energy(runtime).values()) == pytest.approx([24.0] * 14)
+    assert runtime.missing == []
+    assert runtime.odd_facts == 1
+    assert aside(runtime).select("source", "plant_id", "field", "reason", "kept").rows() == [
+        ("plants", "11", "name", "broken_text", True)
+    ]
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"1e999", b"-Infinity"])
+def test_a_number_that_is_none_in_one_plant_s_facts_costs_only_that(
+    new_runtime: New, sma: ScriptedSma, number: bytes
+) -> None:
+    def change(request: Request, body: bytes) -> bytes:
+        return body.replace(b"5000.0", number, 1) if request.endpoint == "plants" else body
+
+    bodies(sma, change)
+    runtime = run(new_runtime(), MONDAY)
+    assert runtime.lake.scan(Plants).collect()["ac_power_kw"].to_list() == [None, 5.0]
+    assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
+    assert aside(runtime).select("plant_id", "field", "reason").rows() == [
+        ("11", "installation.acNominalPower", "not_a_number")
+    ]
+
+
+def test_a_number_that_is_none_in_a_row_costs_only_that_value(new_runtime: New, sma: ScriptedSma) -> None:
+    def change(request: Request, body: bytes) -> bytes:
+        is_balance = request.set_type == "EnergyBalance" and request.plant_id == "11"
+        return body.replace(b":1000.0", b":1e999", 1) if is_balance else body
+
+    bodies(sma, change)
+    runtime = run(new_runtime(), MONDAY)
+    rows = runtime.lake.scan(EnergyBalanceIntervals).filter(plant_id="11").collect()
+    assert (rows.height, rows["pv_generation_w"].null_count()) == (288, 1)
+    assert aside(runtime)["reason"].to_list() == ["not_a_number"]
+
+
+def test_half_a_character_in_a_log_s_text_costs_only_that(new_runtime: New, sma: ScriptedSma) -> None:
+    entries = [
+        {"timestamp": f"{day}T10:00:00", "message": "MARK", "messageTagId": 7, "level": "Info"}
+        for day in WEEK[:2]
+    ]
+
+    def change(request: Request, body: bytes) -> bytes:
+        logs = (
+            compact({"logs": entries}).replace(b"MARK", b"hot " + HALF) if request.plant_id == "11" else body
+        )
+        return logs if request.endpoint == "logs" else body
+
+    bodies(sma, change)
+    runtime = new_runtime()
+    refresh(runtime)
+    list(fetch_logs(runtime, WEEK))
+    for day in WEEK:
+        write_logs(runtime, day)
+    assert runtime.lake.scan(Logs).collect()["message"].to_list() == ["hot \ufffd"] * 2
+    assert runtime.missing == []
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"plant": {"plantId": "12"}},
+        {"plant": {"plantId": "11"}, "device": {"deviceId": "121"}},
+    ],
+)
+def test_an_answer_that_names_another_plant_or_device_is_not_stored(
+    new_runtime: New, sma: ScriptedSma, named: dict[str, object]
+) -> None:
+    source = PV if "device" in named else BALANCE
+
+    def change(request: Request, body: bytes) -> bytes:
+        if (request.plant_id, request.set_type) != ("11", source.set.name):
+            return body
+        return json.dumps({**named, **{k: v for k, v in json.loads(body).items() if k != "plant"}}).encode()
+
+    bodies(sma, change)
+    runtime = new_runtime()
+    refresh(runtime)
+    (_, _), *_ = list(fetch_set(runtime, source, [MONDAY, TUESDAY]))
+    stored = runtime.lake.scan(source.raw).collect()
+    assert set(stored["plant_id"]) == {"12"}
+    assert {item.plant_id for item in runtime.missing} == {"11"}
+    assert all("which is not what was asked" in item.reason for item in runtime.missing)
+    assert set(aside(runtime)["plant_id"]) == {"11"}
+
+
+def test_lists_and_logs_of_another_plant_are_not_stored_either(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+
+    def change(request: Request, body: bytes) -> bytes:
+        if request.endpoint not in {"devices", "sets", "logs"} or request.plant_id != "11":
+            return body
+        return compact({"plant": {"plantId": "12"}, **json.loads(body)})
+
+    bodies(sma, change)
+    for step in (fetch_devices, fetch_measurement_sets):
+        step(runtime)
+    list(fetch_logs(runtime, [MONDAY]))
+    assert {(item.table, item.plant_id) for item in runtime.missing} == {
+        ("raw_devices", "11"), ("raw_measurement_sets", "11"), ("raw_logs", "11")
+    }  # fmt: skip
+
+
+def many_fields(rows: int, fields: int) -> list[dict[str, object]]:
+    return [
+        {"time": f"2021-10-04T{row // 12:02}:{row % 12 * 5:02}:00"}
+        | {f"f{row}x{n}": 1.0 for n in range(fields)}
+        for row in range(1, rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(many_fields(117, 2000), id="fields of its own"),
+        pytest.param([{"time": "2021-10-04T12:00:00"}] * 100_001, id="rows"),
+        pytest.param([{"time": "2021-10-04T12:00:00", "a": [[1] * 10] * 60_000}], id="a long array"),
+    ],
+)
+def test_an_answer_beyond_all_bounds_is_set_aside_and_told(
+    new_runtime: New, sma: ScriptedSma, rows: list[dict[str, object]]
+) -> None:
+    if "a" in rows[0]:
+        rows = [{"time": "2021-10-04T12:00:00", "a": [{"index": "A", "value": 1, "z": 1}] * 170_000}]
+    run(new_runtime(), MONDAY)
+    huge = compact({"plant": {"plantId": "11"}, "resolution": "FiveMinutes", "set": rows})
+    sma.special = lambda request: (
+        huge if (request.plant_id, request.set_type) == ("11", "EnergyBalance") else None
+    )
+    runtime = run(new_runtime(), MONDAY)
+    assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
+    (told,) = runtime.missing
+    assert (told.plant_id, "more rows, fields or levels than any answer of SMA's has" in told.reason) == (
+        "11",
+        True,
+    )
+    assert aside(runtime).select("plant_id", "reason").rows() == [("11", "request_failed")]
+
+
+def test_an_answer_beyond_all_bounds_that_is_stored_is_set_aside_when_it_is_read(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    runtime = run(new_runtime(), MONDAY)
+    stored = runtime.lake.scan(RawEnergyBalance).collect()
+    huge = compact({"set": many_fields(117, 2000)})
+    body = pl.when(plant_id="11").then(pl.lit(huge)).otherwise("body")
+    runtime.lake.replace(RawEnergyBalance, {"local_date": MONDAY}, [stored.with_columns(body=body)])
+    build(runtime, MONDAY)
+    assert aside(runtime).select("plant_id", "scope", "reason").rows() == [("11", "answer", "too_large")]
+    assert energy(runtime)["12", 4] == pytest.approx(24.0)
+    assert runtime.unknown_fields == {}
+
+
+@pytest.mark.parametrize("endpoint", ["plants", "devices", "logs"])
+def test_a_list_that_is_too_deep_is_no_list(new_runtime: New, sma: ScriptedSma, endpoint: str) -> None:
+    """100,000 levels would end the process."""
+    runtime = run(new_runtime(), MONDAY)
+    deep = b'{"' + endpoint.encode() + b'":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    sma.special = lambda request: deep if request.endpoint == endpoint and request.plant_id != "12" else None
+    again = new_runtime()
+    if endpoint == "plants":
+        with pytest.raises(Exception, match="more rows, fields or levels"):
+            refresh(again)
+    else:
+        refresh(again)
+        list(fetch_logs(again, [MONDAY]))
+        assert {item.plant_id for item in again.missing} == {"11"}
+    assert energy(runtime)["11", 4] == pytest.approx(24.0)

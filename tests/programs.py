@@ -1,0 +1,72 @@
+"""The program as a process of its own, for tests that kill it, race it, or look at how it ends."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+PROGRAM = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+# Nothing here takes so long, however slow the machine: a test fails by its assertion, not by hanging.
+PATIENCE_S = 240
+# The sandbox charges nobody, so no test but those of consent to cost has to agree to PU.
+FREE = {"SUNLEDGER_MAX_EUR_PER_MONTH": "1000000"}
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    """This process's environment without settings of ours, and these; the home is `folder / "home"`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_", "DAGSTER_"))}
+    return {**kept, **FREE, "SUNLEDGER_HOME": str(folder / "home"), "HOME": str(folder), **settings}
+
+
+def start(folder: Path, *words: str, **settings: str) -> "subprocess.Popen[str]":
+    """The program, begun; its output and errors come as one."""
+    return subprocess.Popen(
+        [*PROGRAM, *words],
+        cwd=folder,
+        env=environment(folder, **settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(folder: Path, *words: str, **settings: str) -> tuple[int, str]:
+    """The exit code of the program, and what it said."""
+    process = start(folder, *words, **settings)
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, said
+
+
+def wait_until(true: Callable[[], Any], process: "subprocess.Popen[str]") -> None:
+    """Wait until it is true; fail when the process ends before, or after a long time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = process.communicate()[0] if process.stdout else ""
+            raise AssertionError(f"It did not come to that: exit code {process.returncode}. {said}")
+        time.sleep(0.002)
+
+
+def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
+    """What is in one of Dagster's databases; nothing while it is not there or being made."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as found:
+        return found.execute(query).fetchall()
+    return []
+
+
+def slots(folder: Path) -> list[tuple[str, str]]:
+    """Runs that hold a slot of a pool, and which."""
+    index = folder / "home" / "dagster" / "history" / "runs" / "index.db"
+    return rows(index, "SELECT run_id, concurrency_key FROM concurrency_slots WHERE run_id IS NOT NULL")
+
+
+def run_states(folder: Path) -> list[str]:
+    """The status of each run, the oldest first."""
+    runs = folder / "home" / "dagster" / "history" / "runs.db"
+    return [status for (status,) in rows(runs, "SELECT status FROM runs ORDER BY id")]

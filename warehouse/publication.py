@@ -1,0 +1,163 @@
+"""What was published, and whether the file is still that: its digests beside it, and no log of another program.
+
+DuckDB applies a log `FILE.wal` to whatever file has the name, also to one that took the place of the file that the log
+was written for. A program that opened an earlier publication for writing could so change every later one. Therefore:
+
+* The name of the log leads nowhere. Whoever opens the file to read finds no log, and whoever writes can't make one, so
+  no transaction commits.
+* The record beside the file holds the digests of the last publications. DuckDB renews a header of the file with every
+  change, so that the digest of the headers, which costs nothing, tells a file that another program wrote to.
+
+The record keeps several publications, because the file and the record are two files: a reader between both renames, and
+a publisher that was killed there, find a file that is in the record.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# One header of the file and two of the database, of which each change renews one.
+HEADERS_BYTES = 3 * 4096
+# More than can be made while one reader opens the file.
+PUBLICATIONS_KEPT = 5
+# The log, and where DuckDB 1.5 writes while it empties the log; that file then takes the log's name.
+LOG_ENDINGS = (".wal", ".wal.checkpoint")
+# A folder that nobody has: what leads there can be neither read nor made.
+NOWHERE = Path("/nonexistent/this-file-is-published-to-be-read")
+# What a file system says that has no links.
+NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A publication: SHA-256 of its headers and of the whole file as hex digits, and its size."""
+
+    headers: str
+    content: str
+    bytes: int
+
+
+def digest(file: Path) -> Digest:
+    """The digests of a closed file. Raises OSError."""
+    with file.open("rb") as handle:
+        headers = hashlib.sha256(handle.read(HEADERS_BYTES)).hexdigest()
+        handle.seek(0)
+        content = hashlib.file_digest(handle, "sha256").hexdigest()
+        return Digest(headers, content, os.fstat(handle.fileno()).st_size)
+
+
+def record(published: Digest, target: Path) -> None:
+    """Write that this is the newest publication of `target`. Raises OSError."""
+    kept = [published, *_recorded(target)][:PUBLICATIONS_KEPT]
+    place = _record_of(target)
+    new = place.with_name(f"{place.name}.{secrets.token_hex(4)}.new")
+    try:
+        with new.open("w") as handle:
+            json.dump([asdict(one) for one in kept], handle, indent=1)
+            handle.flush()
+            os.fsync(handle.fileno())
+        new.replace(place)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def forbid_log(target: Path) -> bool:
+    """Make the name of the log lead nowhere, by whichever name of `target`; whether there was a log of another program.
+
+    A file system without links leaves nothing but to remove the log. Beside a link to `target` it is done where this
+    user may write. Raises OSError.
+    """
+    found = False
+    folder = target.resolve().parent
+    for name in _log_names(target):
+        if name.is_symlink() and name.readlink() == NOWHERE:
+            continue
+        found |= name.exists()
+        with nullcontext() if name.parent == folder else suppress(OSError):
+            _lead_nowhere(name)
+    return found
+
+
+def find_change(target: Path) -> str | None:
+    """Why readers of the file see something else than was published, as a clause; None where they do not.
+
+    A file without a record is taken as it is. This reads the headers alone. POSIX drops the locks that a process has on
+    a file with the first handle that it closes: call this before the file is opened as a database, and not while it is.
+    Raises OSError.
+    """
+    return find_log(target) or _find_change(target)
+
+
+def find_log(target: Path) -> str | None:
+    """As `find_change`, by the log alone, without a look into the file."""
+    logs = [str(name) for name in _log_names(target) if name.exists()]
+    if not logs:
+        return None
+    return f"another program opened it for writing and left {' and '.join(logs)}, which DuckDB adds to what it reads"
+
+
+def find_damage(target: Path) -> str | None:
+    """As `find_change`, and reads the whole file. Raises OSError."""
+    known = _recorded(target)
+    changed = find_change(target)
+    if changed or not known:
+        return changed
+    if digest(target) not in known:
+        return "its content is not that of any publication: the disk or another program changed it"
+    return None
+
+
+def is_recorded(target: Path) -> bool:
+    """Whether there is a record to compare the file with. Older versions wrote none."""
+    return bool(_recorded(target))
+
+
+def _find_change(target: Path) -> str | None:
+    known = _recorded(target)
+    if not known:
+        return None
+    with target.open("rb") as handle:
+        headers = hashlib.sha256(handle.read(HEADERS_BYTES)).hexdigest()
+    if headers in {one.headers for one in known}:
+        return None
+    return "another program wrote to it, or put another file in its place"
+
+
+def _record_of(target: Path) -> Path:
+    place = target.resolve()
+    return place.with_name(f".{place.name}.published")
+
+
+def _recorded(target: Path) -> list[Digest]:
+    """The last publications; none where there is no record or it can't be understood."""
+    with suppress(OSError, ValueError, TypeError):
+        return [Digest(**one) for one in json.loads(_record_of(target).read_text())]
+    return []
+
+
+def _log_names(target: Path) -> Iterator[Path]:
+    """Where clients look for a log: DuckDB 1.2 beside a link that it was given, 1.5 beside what the link leads to."""
+    for place in dict.fromkeys((target.resolve(), target.absolute())):
+        for ending in LOG_ENDINGS:
+            yield place.with_name(f"{place.name}{ending}")
+
+
+def _lead_nowhere(name: Path) -> None:
+    link = name.with_name(f".{name.name}.{secrets.token_hex(4)}.new")
+    try:
+        link.symlink_to(NOWHERE)
+    except OSError as fault:
+        if fault.errno not in NO_LINKS:
+            raise
+        name.unlink(missing_ok=True)
+        return
+    try:
+        link.replace(name)
+    finally:
+        link.unlink(missing_ok=True)

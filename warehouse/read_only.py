@@ -1,0 +1,108 @@
+"""Queries of other people on the published file: they read it and the files that were granted, and nothing more.
+
+The engine sees to it. Outside of the database it may touch only the files that are listed here, with their full paths:
+those that the views read, and those that a person named. It loads no extension, opens no network, and its configuration
+is locked.
+
+A grant of DuckDB is one to read and to write. So a statement that writes files is not run at all, whatever it is
+wrapped into: what is run is chosen by what DuckDB's own parser says that the statement is.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from pipeline.common.errors import UsageError
+from warehouse.ddl import literal
+
+# What changes how an answer is computed or shown, and nothing outside of it.
+FREE_SETTINGS = (
+    "threads",
+    "memory_limit",
+    "TimeZone",
+    "Calendar",
+    "default_order",
+    "default_null_order",
+    "explain_output",
+    "pivot_limit",
+)
+_LOCKED = (
+    "SET allow_persistent_secrets = false",
+    "SET allow_community_extensions = false",
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    # Else a query could name variables of this program as tables.
+    "SET python_enable_replacements = false",
+    "SET enable_external_access = false",
+    # The last one: after it nothing of the above can be changed.
+    "SET lock_configuration = true",
+)
+# A Parquet file in the text of a view, with quotes doubled.
+_VIEWED = r"""
+    SELECT DISTINCT unnest(regexp_extract_all(sql, '''((?:[^'']|'''')+\.parquet)''', 1))
+    FROM duckdb_views() WHERE NOT internal"""
+# Beside SELECT: what touches tables of the session alone, since the published file is open to read, and its settings.
+_RUN = {
+    duckdb.StatementType.SELECT,
+    duckdb.StatementType.CREATE,
+    duckdb.StatementType.INSERT,
+    duckdb.StatementType.UPDATE,
+    duckdb.StatementType.DELETE,
+    duckdb.StatementType.DROP,
+    duckdb.StatementType.SET,
+    duckdb.StatementType.VARIABLE_SET,
+    duckdb.StatementType.TRANSACTION,
+}
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b(?P<rest>(?:\s*ANALYZE\b)?(?P<options>\s*\([\w\s,]*\))?)", re.IGNORECASE)
+
+
+def restrict(connection: duckdb.DuckDBPyConnection, granted: Iterable[Path] = ()) -> None:
+    """Leave the connection the published file, what its views read and the `granted` files, and nothing else."""
+    viewed = [str(path).replace("''", "'") for (path,) in connection.execute(_VIEWED).fetchall()]
+    paths = [*viewed, *(str(path.absolute()) for path in granted)]
+    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, paths))}]::VARCHAR[]")
+    connection.execute(f"SET allowed_configs = [{', '.join(map(literal, FREE_SETTINGS))}]")
+    for statement in _LOCKED:
+        connection.execute(statement)
+
+
+def readable_files(files: Iterable[Path]) -> list[Path]:
+    """The files that a person grants. Raises UsageError for what is no file."""
+    found = list(files)
+    for file in found:
+        if not file.is_file():
+            raise UsageError(
+                f"--file {file} is no file: name one that is there, and again for each further one."
+            )
+    return found
+
+
+def reading_statements(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
+    """The statements of a query, each of which only reads. Raises UsageError, and duckdb.Error for what is no SQL."""
+    statements = connection.extract_statements(query)
+    for statement in statements:
+        if not _only_reads(connection, statement):
+            raise UsageError(
+                f"This command only reads, and a statement of the kind {statement.type.name} is not run: give the "
+                "SELECT alone, and --output FILE for a file of its rows."
+            )
+    return statements
+
+
+def _only_reads(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
+    if statement.type != duckdb.StatementType.EXPLAIN:
+        return statement.type in _RUN
+    # ANALYZE runs what it explains. What is left of the text must be a query for the parser, whatever was cut off.
+    found = _EXPLAIN.match(statement.query)
+    ends = {found.end("rest"), found.start("options")} - {-1} if found else set()
+    return any(_is_query(connection, statement.query[end:]) for end in ends)
+
+
+def _is_query(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
+    try:
+        statements = connection.extract_statements(text)
+    except duckdb.Error:
+        return False
+    return [one.type for one in statements] == [duckdb.StatementType.SELECT]
