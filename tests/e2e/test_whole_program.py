@@ -12,7 +12,7 @@ from sandbox.launch import SandboxAddress, running
 from schemas import EnergyDaily, Plants
 from warehouse.lake import Lake
 
-WEEK = ("--from", "2024-06-03", "--to", "2024-06-09")
+WEEK = ("--from", "2024-06-03", "--to", "2024-06-09", "--yes")
 
 
 def program(address: SandboxAddress, home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
