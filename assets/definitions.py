@@ -33,6 +33,7 @@ from assets.tables import (
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
+from pipeline.common.text import one_line
 from pipeline.run.context import Runtime
 
 LISTS_JOB = "refresh_lists"
@@ -183,7 +184,7 @@ def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
 
     def tell(text: str) -> None:
         if log is not None:
-            log.info(text)
+            log.info(one_line(text))
 
     return tell
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from assets.common import EVERY, LAST, OWNERS, told
 from assets.dagster_home import PUBLISH_POOL
 from pipeline.run.context import Runtime
+from pipeline.run.plants import mark_excluded
 from schemas import (
     TABLES,
     Adjustments,
@@ -40,6 +41,8 @@ def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     with told():
         # What this run has asked for so far belongs into what it publishes.
         runtime.store_requests()
+        # The settings may have changed since the list of plants was made.
+        mark_excluded(runtime)
         published = publish(
             runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger")
         )

@@ -2,7 +2,11 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final
+
+from pipeline.common.errors import UsageError
+from pipeline.run.allowance import MAX_EUR, Allowance, amount
 
 # Dagster's own: the days of a run.
 RANGE_START: Final = "dagster/asset_partition_range_start"
@@ -29,7 +33,17 @@ def limits(tags: Mapping[str, str]) -> dict[str, Any]:
         "only_backends": _words(tags.get(BACKENDS, "")),
         # A run that tries another one again carries its tags, and asks for what that one missed.
         "again": tags.get(ASK) == ALL and PARENT not in tags,
+        "allowance": Allowance(_amount(tags[MAX_EUR]) if MAX_EUR in tags else None),
     }
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        return amount(text)
+    except ValueError:
+        raise UsageError(
+            f"The run's tag {MAX_EUR}: {text} is not an amount: write it as 120 or 120.50."
+        ) from None
 
 
 def command_tags(

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 import dagster as dg
 
 from assets.checks import day_checks, list_checks, publish_checks
-from assets.common import DAYS_PER_RUN, failed_days
+from assets.common import DAYS_PER_RUN, MODELS, failed_days
 from assets.dagster_home import dagster_home, explained, open_dagster
 from assets.dead_runs import end_own_runs
 from assets.definitions import day_partitions
@@ -19,10 +20,22 @@ from assets.published import warehouse
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import RANGE_END, RANGE_START, command_tags
 from assets.sensors import DECISIVE
-from assets.tables import chosen, day_assets, list_assets, made_day_assets, money_assets, month_assets
+from assets.tables import (
+    chosen,
+    day_assets,
+    device_assets,
+    list_assets,
+    made_day_assets,
+    money_assets,
+    month_assets,
+    plant_assets,
+)
 from pipeline.common.day_availability import days_of, spans
 from pipeline.common.errors import SunledgerError
+from pipeline.common.text import plural
 from pipeline.run.context import Runtime
+from pipeline.run.unfinished_days import record_days, take_over_days
+from pipeline.tables.incomplete_days import stored_answers, unmade_days
 
 ONE_DAY = dt.timedelta(days=1)
 # What a shell expects of a program that ended by Ctrl-C.
@@ -55,10 +68,20 @@ class Runs:
     command: str = "sunledger"
     tags: dict[str, str] = field(default_factory=dict)
     materialized: int = field(default=0)
+    # The days that these runs have made.
+    made: set[dt.date] = field(default_factory=set)
 
     def lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
         self._run([*list_assets(), *list_checks()], {})
+
+    def plants(self) -> None:
+        """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
+        self._run([*plant_assets(), *list_checks()], {})
+
+    def devices(self) -> None:
+        """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
+        self._run(device_assets(), {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.
@@ -68,17 +91,19 @@ class Runs:
         settings = self.runtime.settings
         partitions = day_partitions(settings)
         for start, end in chunks(first, last):
-            tags = {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()}
-            try:
-                self._run(
-                    [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)],
-                    tags,
-                )
-            except RunFailedError as failure:
-                if failure.exit_code != INTERRUPTED:
+            failed: RunFailedError | None = None
+            assets = [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
+            with record_days(self._unfinished, days_of(start, end)):
+                try:
+                    self._run_days(assets, start, end)
+                except RunFailedError as failure:
+                    if failure.exit_code == INTERRUPTED:
+                        raise
                     # Days that were not fetched would be made of nothing, and look done.
                     self.remake(set(days_of(start, end)) - set(failure.not_fetched))
-                raise
+                    failed = failure
+            if failed is not None:
+                raise failed
 
     def remake(self, days: Iterable[dt.date]) -> None:
         """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
@@ -87,21 +112,67 @@ class Runs:
         """
         settings = self.runtime.settings
         partitions = day_partitions(settings)
-        made = [*chosen(made_day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
-        for start, end in spans(days, DAYS_PER_RUN):
-            self._run(made, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+        self._remake(chosen(made_day_assets(partitions), settings), days)
 
     def publish(self) -> list[str]:
-        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError."""
+        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
+
+        Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
+        """
+        said = self._complete()
         result = self._run([*money_assets(), warehouse, *publish_checks()], {})
         (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
-        if not done.metadata["had_log"].value:
+        if done.metadata["had_log"].value:
+            said.append(
+                "A program had opened the file that was published before for writing. Its log was removed, and what "
+                "it changed is gone: let every program open the file read-only."
+            )
+        return said
+
+    def _complete(self) -> list[str]:
+        """Make the days that dead runs left, or that lack tables, from the stored answers; what there is to say.
+
+        Raises RunFailedError where it is interrupted.
+        """
+        lake, settings = self.runtime.lake, self.runtime.settings
+        possible = made_day_assets(day_partitions(settings))
+        # Also tables that this run's settings leave alone, where another run has made them before.
+        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
+        assets = {asset.key: asset for asset in (*kept, *chosen(possible, settings))}
+        try:
+            with take_over_days(self._unfinished) as left:
+                days = (left & stored_answers(self.runtime) | unmade_days(self.runtime)) - self.made
+                self._remake(list(assets.values()), days)
+        except RunFailedError as failure:
+            if failure.exit_code == INTERRUPTED:
+                raise
+            return [f"Days that an earlier run had left unfinished can't be completed yet: {failure}"]
+        if not days:
             return []
-        notice = (
-            "A program had opened the file that was published before for writing. Its log was removed, and what it "
-            "changed is gone: let every program open the file read-only."
-        )
-        return [notice]
+        first, last = min(days), max(days)
+        named = f"{first}" if first == last else f"{plural(len(days), 'day')} from {first} to {last}"
+        return [
+            f"An earlier run had left {named} unfinished: completed from the stored answers, without a request."
+        ]
+
+    def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
+        checks = day_checks(day_partitions(self.runtime.settings))
+        for start, end in spans(days, DAYS_PER_RUN):
+            with record_days(self._unfinished, days_of(start, end)):
+                self._run_days([*made, *month_assets(), *checks], start, end)
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.runtime.settings.home / "unfinished"
+
+    def _run_days(
+        self,
+        assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition],
+        start: dt.date,
+        end: dt.date,
+    ) -> None:
+        self._run(assets, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
+        self.made |= set(days_of(start, end))
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]

@@ -8,14 +8,16 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import dagster as dg
+import polars as pl
 
 from assets.common import DAYS_PER_RUN
 from assets.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START
+from pipeline.billing.spending import look_ahead, not_allowed
 from pipeline.common import day_availability
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.run.context import Runtime
-from pipeline.run.plants import listed
+from pipeline.run.plants import owned
 from pipeline.tables.incomplete_days import ASK_AGAIN, standing, stored_days
 
 SCHEDULE = "dagster/schedule_name"
@@ -117,6 +119,8 @@ def _today(
     groups = [group for group in _groups(runtime) if group.backend == "ennexos"]
     if not groups:
         return dg.SkipReason("No ennexOS plant is known: Classic plants are read when their day is over.")
+    if refusal := _refusal(runtime, "ennexos"):
+        return refusal
     days = day_availability.live_days(context.scheduled_execution_time, groups)
     return list(_requests(days, {BACKENDS: "ennexos"}))
 
@@ -136,6 +140,8 @@ def _closing(
     if not days:
         return dg.SkipReason(f"All days up to {last} are whole.")
     ready = day_availability.due_again(now, days, list(_attempts(context.instance, "closing", now)))
+    if ready and (refusal := _refusal(runtime)):
+        return refusal
     if not ready:
         return dg.SkipReason(
             f"{len(days)} days are not whole, the newest is {max(days)}. They were tried lately: see the check "
@@ -150,6 +156,8 @@ def _window(
     groups = _groups(runtime)
     if not groups:
         return dg.SkipReason(NO_PLANTS)
+    if refusal := _refusal(runtime):
+        return refusal
     first, last = day_availability.sliding_window(context.scheduled_execution_time, groups, days)
     first = max(first, runtime.settings.first_day)
     return list(_requests([first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL}))
@@ -157,9 +165,23 @@ def _window(
 
 def _groups(runtime: Runtime) -> frozenset[day_availability.Group]:
     try:
-        return day_availability.groups(listed(runtime))
+        return day_availability.groups(owned(runtime))
     except SunledgerError:
         return frozenset()
+
+
+def _refusal(runtime: Runtime, backend: str | None = None) -> dg.SkipReason | None:
+    """Why no plant at all may be asked for: each would add a PU that nobody has agreed to. A run would only fail."""
+    plants = owned(runtime)
+    if backend is not None:
+        plants = plants.filter(pl.col("backend") == backend)
+    try:
+        admission = look_ahead(runtime, plants["plant_id"])
+    except SunledgerError as fault:
+        return dg.SkipReason(str(fault))
+    if admission.refused is None or admission.plants:
+        return None
+    return dg.SkipReason(str(not_allowed(runtime, admission.refused)))
 
 
 def _requests(days: Iterable[dt.date], tags: dict[str, str]) -> Iterator[dg.RunRequest]:

@@ -68,20 +68,32 @@ SOURCE = "source"
 FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
 
+_ask_list = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
+_make_list = functools.partial(whole, kinds=FROM_LAKE, group=SOURCE)
+
 
 def list_assets() -> list[dg.AssetsDefinition]:
     """Consents, plants, devices and measurement sets: what is there to be asked for."""
+    return [*plant_assets(), *device_assets()]
+
+
+def plant_assets() -> list[dg.AssetsDefinition]:
+    """The list of plants and their owners' consents, which cost nothing to ask for."""
     # A group of their own: they come before all days, and every layer of those reads them.
-    ask = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
-    make = functools.partial(whole, kinds=FROM_LAKE, group=SOURCE)
     return [
-        ask(RawPlants, fetch_plants, deps=[]),
-        ask(Consents, refresh_consents, deps=["raw_plants"]),
-        make(Plants, write_plants, deps=["raw_plants", "consents"]),
-        ask(RawDevices, fetch_devices, deps=["plants"]),
-        make(Devices, write_devices, deps=["raw_devices"]),
-        ask(RawMeasurementSets, fetch_measurement_sets, deps=["plants", "devices"]),
-        make(MeasurementSets, write_measurement_sets, deps=["raw_measurement_sets"]),
+        _ask_list(RawPlants, fetch_plants, deps=[]),
+        _ask_list(Consents, refresh_consents, deps=["raw_plants"]),
+        _make_list(Plants, write_plants, deps=["raw_plants", "consents"]),
+    ]
+
+
+def device_assets() -> list[dg.AssetsDefinition]:
+    """Devices and measurement sets, each asked for by its plant: so they make PU."""
+    return [
+        _ask_list(RawDevices, fetch_devices, deps=["plants"]),
+        _make_list(Devices, write_devices, deps=["raw_devices"]),
+        _ask_list(RawMeasurementSets, fetch_measurement_sets, deps=["plants", "devices"]),
+        _make_list(MeasurementSets, write_measurement_sets, deps=["raw_measurement_sets"]),
     ]
 
 
@@ -117,7 +129,7 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
         make(OtherIntervals, step=write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
         make(Logs, step=write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
         make(EnergyHourly, step=write_energy_hourly, deps=["energy_balance_intervals", "plants"]),
-        make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "plants"]),
+        make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "raw_pv", "plants"]),
         make(
             DeviceEnergyDaily,
             step=write_device_energy_daily,

@@ -18,7 +18,7 @@ Layer: TypeAlias = Literal["raw", "core", "report"]
 # More than any plant on earth makes in an interval or month; its real purpose is to refuse NaN and infinity,
 # which pass every "at least" check.
 FINITE = 1e12
-# SMA's classes of AC power in kW, by which it charges.
+# SMA's classes of AC power in kW, by which it charges, smallest first. Each begins at the number before its sign.
 CAPACITY_CLASSES = ["1-19", "20-99", "100-499", "500-999", "1000+"]
 
 

@@ -55,6 +55,12 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     )
     first_seen: pl.Date = column("First day (UTC) on which the API listed the plant.")
     last_seen: pl.Date = column("Latest day (UTC) on which the API listed the plant.")
+    excluded_from: pl.Date = column(
+        "First local_date on which the plant is not yours by SUNLEDGER_INCLUDE_PLANTS and SUNLEDGER_EXCLUDE_PLANTS; "
+        "1970-01-01 where it is yours on no day. Tables of days keep what was stored; open months, views and "
+        "reports leave it out.",
+        null="yours",
+    )
 
 
 class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"), partition=()):

@@ -1,5 +1,6 @@
 """What tests of several rooms share: a scripted SMA, settings in a folder of their own, fresh runtimes."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import pytest
 
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import Runtime
+from tests.programs import FREE
 from tests.scripted import NOW, ScriptedSma
+
+os.environ |= FREE
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ class MonthRows:
     def days(self) -> pl.DataFrame:
         """Rows of energy_daily of the whole year up to the month's end."""
         year = self.month.replace(month=1)
-        where = f"local_date BETWEEN DATE '{year}' AND DATE '{self.end}'"
+        where = f"local_date BETWEEN DATE '{year}' AND DATE '{self.end}'{self._own_days('energy_daily')}"
         return self._rows("energy_daily", _DAY_COLUMNS, where, "plant_id, local_date")
 
     def months(self) -> pl.DataFrame:
@@ -85,7 +85,7 @@ class MonthRows:
             "plant_id, source, reason, kept, count(*) AS n_found, sum(n_rows)::BIGINT AS n_rows, "
             "count(DISTINCT local_date) AS n_days"
         )
-        where = f"{self._of_month()} GROUP BY plant_id, source, reason, kept"
+        where = f"{self._of_month('quarantine')} GROUP BY plant_id, source, reason, kept"
         return self._rows("quarantine", columns, where, "plant_id, n_found DESC, source, reason, kept")
 
     def restatements(self) -> pl.DataFrame | None:
@@ -94,7 +94,10 @@ class MonthRows:
             return None
         columns = "plant_id, local_date, quantity, before_kwh, after_kwh, difference_kwh, cause, noted_at"
         return self._rows(
-            "restatements", columns, self._of_month(), "plant_id, local_date, quantity, noted_at"
+            "restatements",
+            columns,
+            self._of_month("restatements"),
+            "plant_id, local_date, quantity, noted_at",
         )
 
     def reconciliation(self) -> pl.DataFrame | None:
@@ -121,8 +124,17 @@ class MonthRows:
         """The row of _meta."""
         return self.connection.execute("FROM _meta").pl().row(0, named=True)
 
-    def _of_month(self) -> str:
-        return f"local_date BETWEEN DATE '{self.month}' AND DATE '{self.end}'"
+    def _of_month(self, table: str) -> str:
+        return f"local_date BETWEEN DATE '{self.month}' AND DATE '{self.end}'{self._own_days(table)}"
+
+    def _own_days(self, table: str) -> str:
+        """A condition on the table's rows: their plants are yours on the day. What was closed stays as it was."""
+        query = "SELECT count(*) FROM energy_monthly WHERE month = ? AND closed_at IS NOT NULL"
+        closed = bool(self.connection.execute(query, [self.month]).fetchall()[0][0])
+        if closed or not knows_exclusion(self.connection):
+            return ""
+        begins = f"SELECT max(excluded_from) FROM plants WHERE plants.plant_id = {identifier(table)}.plant_id"  # noqa: S608
+        return f" AND local_date < coalesce(({begins}), DATE '9999-12-31')"
 
     def _rows(self, table: str, columns: str, where: str, order: str) -> pl.DataFrame:
         query = (
@@ -150,7 +162,26 @@ def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequ
     of_month = "SELECT plant_id FROM {} WHERE month = $month"
     query = f"{of_month.format('energy_monthly')} UNION {of_month.format('billing_units')}"
     found = {plant for (plant,) in connection.execute(query, {"month": month}).fetchall()}
-    here = found & known
+    here = (found & known) - _left_out(connection, month)
     if not (here if only else found):
         raise nothing_of(connection, month)
     return MonthRows(connection, month, sorted(set(only) or here))
+
+
+def knows_exclusion(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the file says which plants are not yours; files of older versions do not."""
+    query = (
+        "SELECT count(*) FROM duckdb_columns() WHERE table_name = 'plants' AND column_name = 'excluded_from'"
+    )
+    return bool(connection.execute(query).fetchall()[0][0])
+
+
+def _left_out(connection: duckdb.DuckDBPyConnection, month: dt.date) -> set[str]:
+    """The plants that are yours on no day of the month, and have no energy in it: what is left of them are PU."""
+    if not knows_exclusion(connection):
+        return set()
+    query = """
+    SELECT plant_id FROM plants
+    WHERE excluded_from <= $month AND plant_id NOT IN (SELECT plant_id FROM energy_monthly WHERE month = $month)
+    """
+    return {plant for (plant,) in connection.execute(query, {"month": month}).fetchall()}

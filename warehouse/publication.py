@@ -18,7 +18,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,14 +70,17 @@ def record(published: Digest, target: Path) -> None:
 def forbid_log(target: Path) -> bool:
     """Make the name of the log lead nowhere, by whichever name of `target`; whether there was a log of another program.
 
-    A file system without links leaves nothing but to remove the log. Raises OSError.
+    A file system without links leaves nothing but to remove the log. Beside a link to `target` it is done where this
+    user may write. Raises OSError.
     """
     found = False
+    folder = target.resolve().parent
     for name in _log_names(target):
         if name.is_symlink() and name.readlink() == NOWHERE:
             continue
         found |= name.exists()
-        _lead_nowhere(name)
+        with nullcontext() if name.parent == folder else suppress(OSError):
+            _lead_nowhere(name)
     return found
 
 

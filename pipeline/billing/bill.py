@@ -13,7 +13,7 @@ from pipeline.billing.requested_units import capacities, moves, this_month, unit
 from pipeline.billing.units import asked_in_vain, with_capacity
 from pipeline.billing.usage import unused
 from pipeline.run.context import Runtime
-from pipeline.run.plants import listed_ids
+from pipeline.run.plants import excluded_plants, listed_ids
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, Plants, Table, columns
 from warehouse.lake import Lake
 
@@ -54,7 +54,8 @@ def bill(runtime: Runtime, prices: PriceList, year: int, *, forecast: bool) -> B
     """The bill of a year, by all requests that are stored at this moment."""
     lake, month = runtime.lake, this_month(runtime, prices)
     units = units_now(lake, prices)
-    more = expected(units, listed_ids(runtime) or frozenset(), month, year)
+    excluded = set(excluded_plants(runtime)["plant_id"])
+    more = expected(units, (listed_ids(runtime) or frozenset()) - excluded, month, year)
     if not forecast:
         more = more.clear()
     priced = prices.priced(with_capacity(more, capacities(lake))).select(COST)

@@ -65,6 +65,9 @@ app.command()(report)
 app.command()(ui)
 
 
+_YES = typer.Option("--yes", help="Agree to what it adds to this month's bill, without being asked.")
+
+
 class Format(StrEnum):
     """How rows are printed."""
 
@@ -104,8 +107,12 @@ def backfill(
         int | None, typer.Option(min=1, help="Refuse a backfill that needs more requests.")
     ] = None,
     max_eur: Annotated[
-        str | None, typer.Option(metavar="EUR", help="Refuse a backfill that adds more to this month's bill.")
+        str | None,
+        typer.Option(
+            metavar="EUR", help="Agree to what it adds to this month's bill up to this, and refuse it beyond."
+        ),
     ] = None,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Fetch what the days lack from SMA, turn power into energy, publish."""
     from pipeline.billing import load_prices  # noqa: PLC0415
@@ -120,16 +127,23 @@ def backfill(
         from assets.runs import recorded  # noqa: PLC0415
         from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
         from pipeline.cli.plan import refuse  # noqa: PLC0415
+        from pipeline.cli.spending import agree_on_fleet, amount_of  # noqa: PLC0415
         from pipeline.common.day_availability import days_of  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
         from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
         from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
-        refuse(runtime, begin, end, max_requests, max_eur)
-        with Bars() as bars:
-            runtime.progress = bars
-            with recorded(runtime, command="backfill", days=(begin, end)) as runs:
-                runs.lists()
+        amount = amount_of("--max-eur", max_eur)
+        refuse(runtime, begin, end, max_requests, amount)
+        with recorded(runtime, command="backfill", days=(begin, end)) as runs:
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.plants()
+            # Outside of the bars: it may ask a person.
+            agree_on_fleet(runtime, yes=yes, max_eur=amount, since=begin)
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.devices()
                 check_sets(runtime)
                 try:
                     runs.days(begin, end)
@@ -152,17 +166,28 @@ def backfill(
 
 
 @app.command()
-def refresh() -> None:
+def refresh(
+    *,
+    plants: Annotated[
+        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+    ] = None,
+    yes: Annotated[bool, _YES] = False,
+) -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from assets.runs import recorded  # noqa: PLC0415
+    from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
     from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
-    with _runtime(None, again=True) as runtime:
+    with _runtime(plants, again=True) as runtime:
         runtime.settings.require_credentials()
-        with Bars() as bars:
-            runtime.progress = bars
-            with recorded(runtime, command="refresh") as runs:
-                runs.lists()
+        with recorded(runtime, command="refresh") as runs:
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.plants()
+            agree_on_fleet(runtime, yes=yes)
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.devices()
         say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
         tell_other_zones(runtime)
         _tell_missing(runtime)
@@ -182,7 +207,7 @@ def plan(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="As for a backfill that asks again.")] = False,
 ) -> None:
-    """Say what a backfill will take - requests, minutes, bytes, PU, EUR - without sending one."""
+    """Say what a backfill will take - requests, minutes, bytes, PU, EUR - before one that costs is sent."""
     from pipeline.cli.plan import make, show  # noqa: PLC0415
 
     with _runtime(plants, sets, again=again) as runtime:
@@ -205,6 +230,7 @@ def reconcile(
     max_requests: Annotated[
         int | None, typer.Option(min=1, help="Refuse a month or year that needs more requests.")
     ] = None,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Compare a month or year with SMA's own figures, one request a plant; differences are shown, never repaired."""
     from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
@@ -214,9 +240,9 @@ def reconcile(
         raise UsageError("Give either --month or --year.")
     with _runtime(plants, again=again) as runtime:
         if month is not None:
-            run_month(runtime, month_of("--month", month), max_requests)
+            run_month(runtime, month_of("--month", month), max_requests, yes=yes)
         elif year is not None:
-            run_year(runtime, year, max_requests)
+            run_year(runtime, year, max_requests, yes=yes)
         _tell_missing(runtime)
 
 
@@ -437,19 +463,22 @@ def logout(
 
 @app.command()
 def doctor(
+    *,
     ask_plants: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
             max=20,
-            help="Plants to ask for a clear day, two requests each; SMA bills them for this month.",
+            help="Ask so many plants for a clear day, two requests each, though SMA bills them for this month. "
+            "Default: at most 3, and only plants that are billed for this month already.",
         ),
-    ] = 3,
+    ] = None,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Check everything that a run needs, in order; each line passes or says the cure."""
     from pipeline.cli.doctor import run  # noqa: PLC0415
 
-    if not run(ask_plants):
+    if not run(ask_plants, yes=yes):
         raise typer.Exit(FAILED)
 
 

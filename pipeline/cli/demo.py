@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 import time
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def run(folder: Path, bars: Bars) -> None:
             home=home,
             lake=str(home / "lake"),
             warehouse=home / "sunledger.duckdb",
+            # The embedded sandbox charges nobody.
+            max_eur_per_month=Decimal(1_000_000),
             **{name.lower(): value for name, value in box.settings().items()},
         )
         with Runtime(settings, progress=bars, tell=say) as runtime, recorded(runtime, command="demo") as runs:
@@ -235,7 +238,7 @@ def _next_steps(home: Path) -> list[tuple[str, str]]:
         ("Connect a BI tool, read-only:", f"duckdb:///{home / 'sunledger.duckdb'}?access_mode=READ_ONLY"),
         (
             "Point it at SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_ENVIRONMENT into .env, then",
-            f"{program} doctor && {program} backfill --from 2026-10-01 --to 2026-10-31",
+            f"{program} doctor && {program} plan --from 2026-10-01 --to 2026-10-31",
         ),
     ]
 

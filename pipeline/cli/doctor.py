@@ -1,11 +1,13 @@
 """`sunledger doctor` on the terminal: a line for each finding."""
 
+from functools import partial
 from itertools import chain
 
 from rich.text import Text
 
 from assets.dagster_findings import examine_runs
 from pipeline.cli.console import out, say
+from pipeline.cli.spending import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine
@@ -16,8 +18,11 @@ _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red",
 _WIDEST = 11
 
 
-def run(plants_asked: int) -> bool:
-    """Print a line for each finding as it comes; whether none is a failure."""
+def run(plants_asked: int | None, *, yes: bool) -> bool:
+    """Print a line for each finding as it comes; whether none is a failure.
+
+    `plants_asked` plants are asked for a clear day. With None only plants are that cost nothing more this month.
+    """
     try:
         settings = load_settings()
     except SunledgerError as error:
@@ -26,7 +31,8 @@ def run(plants_asked: int) -> bool:
     where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
     _print(ok("settings", where))
     well = True
-    examined = examine(settings, clock=Clock(announce=WaitAnnouncer(say)), plants_asked=plants_asked)
+    clock = Clock(announce=WaitAnnouncer(say))
+    examined = examine(settings, clock=clock, plants_asked=plants_asked, agree=partial(agree, yes=yes))
     for finding in chain(examine_runs(settings), examined):
         _print(finding)
         well &= finding.level is not Level.FAIL

@@ -8,7 +8,8 @@ from pipeline.common.text import plural
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.hourly_tables import write_profile_monthly
 from pipeline.tables.kpi_tables import write_kpi_monthly
-from pipeline.tables.month_close import close_month, closed_overview, open_month
+from pipeline.tables.month_close import close_month, closed_overview, find_doubts, open_month
+from pipeline.tables.reconciliation_tables import write_reconciliation
 
 if TYPE_CHECKING:
     from pipeline.run.context import Runtime
@@ -23,7 +24,7 @@ def close(
         bool, typer.Option("--list", help="List the closed months and what was adjusted since.")
     ] = False,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Close it though days of it are not final.")
+        bool, typer.Option("--anyway", help="Close it though it is not complete: what is missing is said.")
     ] = False,
 ) -> None:
     """Close a month: its figures stay, and what its days become later is booked as an adjustment."""
@@ -41,9 +42,13 @@ def close(
         first = month_of("MONTH", month)
         # What is closed are the figures of the newest days, also of those that no run has added up yet.
         _add_up(runtime)
+        write_reconciliation(runtime, first)
+        doubts = find_doubts(runtime, first)
         plants = close_month(runtime, first, anyway=anyway)
         with recorded(runtime, command="close") as runs:
             say_all(runs.publish())
+        for doubt in doubts:
+            say(doubt.text)
         say(f"{month} is closed with {plural(plants, 'plant')}. Later changes go into the table adjustments.")
 
 

@@ -1,46 +1,59 @@
 """The plan of a backfill on the terminal, and its refusal."""
 
 import datetime as dt
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from pipeline.billing import load_prices
-from pipeline.billing.backfill_estimate import Plan, plan, refuse_beyond
-from pipeline.cli.console import out, show_table
+from pipeline.billing.spending import allow_units, new_units
+from pipeline.cli.console import out, say, show_table
+from pipeline.cli.spending import know_plants
 from pipeline.common.day_availability import check_days
-from pipeline.common.errors import UsageError
 from pipeline.common.text import plural
+from pipeline.extract.backfill_estimate import Plan, plan, refuse_beyond
 from pipeline.run.context import Runtime
+from pipeline.run.plants import owned
 from pipeline.run.sets import check_sets
 
 MB = 1e6
 
 
 def make(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
-    """The plan for these days by the settings' price list; sends nothing."""
+    """The plan for these days by the settings' price list; on a new home it asks for the list of plants."""
     check_days(first, last, runtime.settings.first_day, runtime.now())
+    if know_plants(runtime):
+        say("SMA was asked for the list of plants, which is free, because none was stored.")
     found = plan(runtime, first, last, load_prices(runtime.settings.prices))
-    check_sets(runtime)
+    if found.never_asked < found.plants:
+        check_sets(runtime)
     return found
 
 
 def refuse(
-    runtime: Runtime, first: dt.date, last: dt.date, max_requests: int | None, max_eur: str | None
+    runtime: Runtime, first: dt.date, last: dt.date, max_requests: int | None, max_eur: Decimal | None
 ) -> None:
-    """Raise UsageError if a backfill of these days needs more than allowed; without limits nothing is planned."""
+    """Raise UsageError if a backfill of these days needs more than allowed; without limits nothing is planned.
+
+    Who allows an amount that covers the next month too has agreed to the PU of that month.
+    """
     if max_requests is None and max_eur is None:
         return
-    try:
-        limit = Decimal(max_eur) if max_eur is not None else None
-    except InvalidOperation:
-        raise UsageError(f"--max-eur {max_eur} is not an amount: write it as 120 or 120.50.") from None
-    refuse_beyond(make(runtime, first, last), max_requests, limit)
+    found = make(runtime, first, last)
+    refuse_beyond(found, max_requests, max_eur)
+    if max_eur is not None and found.next_month_eur:
+        next_month = (found.month + dt.timedelta(days=31)).replace(day=1)
+        allow_units(runtime, new_units(runtime, owned(runtime, first)["plant_id"].to_list(), next_month))
 
 
 def show(found: Plan) -> None:
     """Print the plan."""
-    rows = [(name.removeprefix("raw_"), f"{count:,}") for name, count in found.requests.items()]
+    if found.never_asked:
+        out.print(
+            f"It is not known yet which devices and sets {plural(found.never_asked, 'plant')} have: counted are "
+            "EnergyBalance and logs of these, and requests for their devices come on top. PU and amounts are complete."
+        )
+    rows = [(name.removeprefix("raw_"), f"{count:,}") for name, count in found.requests.items() if count]
     show_table(
-        f"{plural(found.days, 'day')} of {plural(found.plants, 'plant')}; nothing was sent",
+        f"{plural(found.days, 'day')} of {plural(found.plants, 'plant')}; nothing that costs was sent",
         [("requests for", False), ("requests", True)],
         [*rows, ("all", f"{found.total_requests:,}")],
     )

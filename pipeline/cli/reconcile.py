@@ -6,6 +6,7 @@ import polars as pl
 
 from assets.runs import recorded
 from pipeline.cli.console import Bars, say, say_all, show_table
+from pipeline.cli.spending import agree
 from pipeline.common.errors import UsageError
 from pipeline.common.text import plural
 from pipeline.extract.vendor_energies import (
@@ -15,6 +16,7 @@ from pipeline.extract.vendor_energies import (
     year_requests,
 )
 from pipeline.run.context import Runtime
+from pipeline.sma.requests import Request
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import Reconciliation, ReconciliationYearly
 
@@ -22,10 +24,10 @@ from schemas import Reconciliation, ReconciliationYearly
 SHOWN = 20
 
 
-def run_month(runtime: Runtime, month: dt.date, max_requests: int | None) -> None:
+def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes: bool) -> None:
     """Ask for SMA's figures of the month, compare, publish, and show the result."""
     runtime.settings.require_credentials()
-    _announce(f"{month:%Y-%m}", len(month_requests(runtime, month)), max_requests)
+    _announce(runtime, f"{month:%Y-%m}", month_requests(runtime, month), max_requests, yes=yes)
     with Bars() as bars:
         runtime.progress = bars
         fetch_energy_months(runtime, month)
@@ -36,14 +38,14 @@ def run_month(runtime: Runtime, month: dt.date, max_requests: int | None) -> Non
     show(stored.collect(), "local_date")
 
 
-def run_year(runtime: Runtime, year: int, max_requests: int | None) -> None:
+def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool) -> None:
     """The same for the months of a year."""
     runtime.settings.require_credentials()
     try:
         first = dt.date(year, 1, 1)
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
-    _announce(str(year), len(year_requests(runtime, first)), max_requests)
+    _announce(runtime, str(year), year_requests(runtime, first), max_requests, yes=yes)
     with Bars() as bars:
         runtime.progress = bars
         fetch_energy_years(runtime, first)
@@ -56,13 +58,18 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None) -> None:
     show(stored.collect(), "month")
 
 
-def _announce(period: str, needed: int, max_requests: int | None) -> None:
+def _announce(
+    runtime: Runtime, period: str, requests: list[Request], max_requests: int | None, *, yes: bool
+) -> None:
+    """Say what is needed, refuse what is beyond the limit, and have somebody agree to what it costs."""
+    needed = len(requests)
     if max_requests is not None and needed > max_requests:
         raise UsageError(
             f"{period} needs {plural(needed, 'request')}, more than --max-requests {max_requests}: choose "
             "fewer plants, or raise it. Nothing was sent."
         )
     say(f"{period}: {plural(needed, 'request')}, one for each plant that SMA's figures are not stored of.")
+    agree(runtime, [request.plant_id for request in requests], yes=yes)
 
 
 def show(rows: pl.DataFrame, date: str) -> None:

@@ -5,6 +5,7 @@ are started from here. What is a secret is closer still, and sees to that itself
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -14,15 +15,11 @@ UMASKS: dict[Readers, int] = {"owner": 0o077, "group": 0o027, "all": 0o022}
 
 
 def limit_readers(home: Path, readers: Readers) -> None:
-    """Let this process and those that it starts write for these readers, and close an older home to others.
-
-    Raises OSError.
-    """
+    """Let this process and those that it starts write for these readers, and close an older home to others."""
     umask = UMASKS[readers]
     os.umask(umask)
-    if home.is_dir():
-        status = home.stat()
-        mode = status.st_mode & 0o7777
-        # Of a home that is somebody else's nothing is changed: this user could not.
-        if mode & umask and status.st_uid == os.geteuid():
+    # A home that is not there yet, that is somebody else's or on a disk that can only be read stays as it is.
+    with suppress(OSError):
+        mode = home.stat().st_mode & 0o7777
+        if mode & umask:
             home.chmod(mode & ~umask)

@@ -7,6 +7,7 @@ without credentials except calls of SMA's services, which begin with `require_cr
 import datetime as dt
 import ipaddress
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -283,6 +284,26 @@ class Settings(BaseSettings):
     alert_slack: SecretStr = Field(
         default=SecretStr(""), description="Slack-compatible webhook for alerts. Default: none."
     )
+    include_plants: str = Field(
+        default="",
+        description="The plants that are yours, joined by commas: ids, names (`*` is any text, `?` one sign, upper and "
+        "lower case alike), or `@FILE` with one a line. Default: none, every plant that SMA lists.",
+    )
+    exclude_plants: str = Field(
+        default="",
+        description="Plants of these that are not yours, written in the same way, each with a day where you like "
+        "(`5000022 from 2026-10-15`): from then on they are not asked for, cost nothing, and are missing nowhere. "
+        "Default: none.",
+    )
+    max_eur_per_month: Decimal | None = Field(
+        default=None,
+        ge=0,
+        max_digits=12,
+        description="How much the PU of a month may cost, in the price list's currency. New PU within it need no other "
+        "consent. Beyond it no plant is asked for that is not on the month's bill already, by commands, schedules and "
+        "runs from Dagster's page alike. Default: none, so every new PU needs consent: an answer on a terminal, "
+        "`--yes`, or the run tag `sunledger/max_eur`.",
+    )
     alert_eur: int | None = Field(
         default=None,
         ge=1,
@@ -310,6 +331,11 @@ class Settings(BaseSettings):
         description="Price list (TOML). Default: none, the price list that comes with sunledger.",
     )
 
+    irradiation: AbsolutePath | None = Field(
+        default=None,
+        description="Your own irradiation on the modules' plane, such as a satellite series: CSV or Parquet with "
+        "plant_id, interval_start, interval_end and w_per_m2 or kwh_per_m2; see docs/irradiation.md. Default: none.",
+    )
     quality: AbsolutePath | None = Field(
         default=None,
         description="Thresholds of the quality rules (TOML). Default: none, those that come with sunledger.",

@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.common.errors import CredentialsError, SmaError
 from pipeline.common.settings import Settings
 from pipeline.run.context import Runtime
-from pipeline.run.plants import listed_ids
+from pipeline.run.plants import excluded_plants, listed_ids
 from pipeline.run.step import Report, report_of
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consents import access_problems
@@ -96,6 +96,7 @@ def concern(runtime: Runtime) -> str | None:
     plants = runtime.lake.scan(Plants).select("plant_id", "last_seen", "migrated_from").collect()
     listed = listed_ids(runtime) or frozenset()
     known = [*listed, *plants["migrated_from"].drop_nulls()]
+    plants = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
     gone = plants.filter(~pl.col("plant_id").is_in(known))["last_seen"].to_list()
     settings = runtime.settings
     return access_problems.concern(settings.sma_flow, owners_of(settings), len(listed), gone, runtime.today())

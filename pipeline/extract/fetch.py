@@ -3,10 +3,12 @@
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import polars as pl
 
+from pipeline.billing import spending
 from pipeline.extract import request_plan
 from pipeline.extract.consents import owners_of
 from pipeline.extract.missing_answers import Wanted, wanted_device_logs, wanted_logs, wanted_set
@@ -14,7 +16,7 @@ from pipeline.extract.raw_rows import LONG_AGO, Fetched, raw_frame, raw_frames
 from pipeline.extract.request_plan import Asked
 from pipeline.extract.split_by_day import Dated, Spreading
 from pipeline.run.context import Missing, Runtime
-from pipeline.run.plants import listed, listed_ids
+from pipeline.run.plants import excluded_plants, listed_ids, owned
 from pipeline.run.sets import SetSource, odd_sets, other, other_sets
 from pipeline.run.step import EMPTY_NOW, NOT_LISTED, REQUEST_FAILED, Report, quarantine, raw_part, report_of
 from pipeline.sma.consents import access_problems
@@ -97,12 +99,12 @@ def fetch_device_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tup
 
 def device_requests(runtime: Runtime) -> list[Request]:
     """Of every plant whose devices were not asked for today."""
-    return _not_today(runtime, RawDevices, [Request.devices(plant) for plant in listed(runtime)["plant_id"]])
+    return _not_today(runtime, RawDevices, [Request.devices(plant) for plant in owned(runtime)["plant_id"]])
 
 
 def sets_requests(runtime: Runtime) -> list[Request]:
     """Of every plant and active device, and once of each deactivated one: its past can still be asked for."""
-    plants = listed(runtime)
+    plants = owned(runtime)
     known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()
     devices = runtime.lake.scan(Devices).collect().join(plants, on="plant_id", how="semi")
     active = pl.col("is_active").fill_null(value=True)
@@ -140,6 +142,7 @@ def _fetch_list(runtime: Runtime, model: type[RawAnswers], requests: Sequence[Re
 
 def fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Report]]:
     """Ask, and replace each day's part by what came; all days of the answers are on their way at once."""
+    wanted = _affordable(runtime, wanted)
     if not wanted.asked:
         yield from ((day, Report(facts={"requests": 0})) for day in wanted.days)
         return
@@ -178,12 +181,36 @@ def fetch_days(runtime: Runtime, wanted: Wanted) -> Iterator[tuple[dt.date, Repo
             )
 
 
+def _affordable(runtime: Runtime, wanted: Wanted) -> Wanted:
+    """What is wanted of the plants whose PU may be made. Raises CostNotAllowedError if there is none."""
+    plants = _billed(wanted)
+    if not plants:
+        return wanted
+    admission = spending.admit(runtime, plants)
+    refused = admission.refused
+    if refused is None:
+        return wanted
+    if not admission.plants:
+        raise spending.not_allowed(runtime, refused)
+    reason = f"not asked for, because of its cost: {spending.why_not(runtime, refused)}"
+    left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
+    runtime.missing += [one for one in left_out if one not in runtime.missing]
+    return replace(wanted, asked=[ask for ask in wanted.asked if ask.request.plant_id in admission.plants])
+
+
+def _billed(wanted: Wanted) -> set[str]:
+    """The plants that the requests make a PU of: the list of plants is nobody's."""
+    return {ask.request.plant_id for ask in wanted.asked} - {""}
+
+
 def _dated(runtime: Runtime, wanted: Wanted) -> Iterator[Dated]:
     """What comes, by day."""
     table, basis = storage(wanted.model).table, runtime.settings.sma_time_basis
+    plants = _billed(wanted)
 
     def fetch(requests: Iterable[Request]) -> Iterator[Answer | Failure]:
-        return _counted(runtime, table, runtime.session.fetch(requests))
+        allowed = spending.within_month(runtime, plants, requests) if plants else requests
+        return _counted(runtime, table, runtime.session.fetch(allowed))
 
     def single(ask: Asked) -> list[Asked]:
         return request_plan.single(ask, wanted.zones[ask.request.plant_id], basis)
@@ -209,8 +236,11 @@ def _fetch_moves(runtime: Runtime) -> int:
     today = runtime.today()
     plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
     known = [*plants["migrated_from"].drop_nulls(), *(listed_ids(runtime) or ())]
-    left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].sort()
-    results = list(runtime.session.fetch([Request.devices(plant) for plant in left])) if len(left) else []
+    plants = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
+    left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].to_list()
+    # SMA charges the new system, so this may cost as much as any other request.
+    left = sorted(spending.admit(runtime, left).plants) if left else []
+    results = list(runtime.session.fetch([Request.devices(plant) for plant in left])) if left else []
     moved = [
         r for r in results if isinstance(r, Answer) and plant_of(r.target) not in {None, r.request.plant_id}
     ]

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
+from pipeline.billing import spending
+from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
+from pipeline.common.text import plural
 from pipeline.extract.consents import concern, owners_of
 from pipeline.ops.alerts import Concern
 from pipeline.ops.checks import budget, freshness, whole
 from pipeline.run.context import Runtime
-from pipeline.run.plants import listed_ids
+from pipeline.run.plants import excluded_plants, listed_ids, owned
 from pipeline.sma.consents.access_problems import GONE_FOR, why_gone
 from schemas import BillingUnits, Consents, Plants
 
@@ -32,6 +35,7 @@ def concerns(runtime: Runtime) -> list[Concern]:
         lambda r: _severe("stale", "No new data", freshness(r)),
         lambda r: _any("refused", "SMA refuses requests", budget(r)),
         _money,
+        _not_allowed,
     ]
     return [found for source in sources for found in source(runtime)]
 
@@ -48,9 +52,10 @@ def _plants(runtime: Runtime) -> Iterator[Concern]:
     for plant, name in _gone(runtime).select("plant_id", "name").rows():
         yield Concern(f"gone:{plant}", f"Plant {plant} ({name}) is gone", f"{why[0].upper()}{why[1:]}.")
     plants = runtime.lake.scan(Plants).select("plant_id", "name", "first_seen").collect()
+    mine = ~pl.col("plant_id").is_in(excluded_plants(runtime)["plant_id"].to_list())
     # The first list of all is no news.
     later = pl.col("first_seen") > pl.col("first_seen").min()
-    news = plants.filter(later, pl.col("first_seen") >= _since(runtime))
+    news = plants.filter(later, mine, pl.col("first_seen") >= _since(runtime))
     for (day,), new in news.group_by("first_seen", maintain_order=True):
         ids = new["plant_id"].sort().to_list()
         digest = hashlib.sha256(",".join(ids).encode()).hexdigest()[:12]
@@ -81,12 +86,25 @@ def _money(runtime: Runtime) -> Iterator[Concern]:
         yield Concern(f"money:{month}", "PU cost more than expected", text)
 
 
+def _not_allowed(runtime: Runtime) -> Iterator[Concern]:
+    """Plants that no run may ask for, because their PU of this month are beyond what was agreed to."""
+    try:
+        refused = spending.look_ahead(runtime, owned(runtime)["plant_id"]).refused
+    except SunledgerError:
+        # Without plants nobody is left out; a price list that can't be read has a check of its own.
+        return
+    if refused is not None:
+        title = f"{plural(refused.plants.height, 'plant')} not asked for, because of the cost"
+        yield Concern(f"spending:{refused.month:%Y-%m}", title, str(spending.not_allowed(runtime, refused)))
+
+
 def _gone(runtime: Runtime) -> pl.DataFrame:
     """Plants that were listed within the last month and are no more."""
     ids = listed_ids(runtime) or frozenset()
     recent = pl.col("last_seen") >= runtime.today() - GONE_FOR
     plants = runtime.lake.scan(Plants).filter(recent).select("plant_id", "name").collect()
-    return plants.filter(~pl.col("plant_id").is_in(list(ids))).sort("plant_id")
+    mine = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
+    return mine.filter(~pl.col("plant_id").is_in(list(ids))).sort("plant_id")
 
 
 def _since(runtime: Runtime) -> dt.date:

@@ -77,8 +77,8 @@ def unlisted(units: pl.DataFrame) -> Table:
     return Table(
         "unlisted",
         "PU of systems that are no plant here",
-        "The PU above include these. SMA answered for them, and its list of plants does not have them: a system that "
-        "left the list, or whose consent ended. Whoever still asks for one pays for it.",
+        "The PU above include these. SMA answered for them, and the report has no such plant: a system that left "
+        "SMA's list, whose consent ended, or that the settings leave out. Whoever still asks for one pays for it.",
         "Every PU is of a plant of this report.",
         _OF_SYSTEMS,
         _by_system(units),

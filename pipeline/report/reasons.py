@@ -41,6 +41,7 @@ SET_ASIDE = {
     "generation_identity": "generation is not self-consumption and feed-in together",
     "consumption_identity": "consumption is not self-supply and grid consumption together",
     "inverters_sum": "the inverters' energies don't add up to the plant's",
+    "no_generation": "no PV power all day though the sun was high",
 }
 
 # Of the table restatements, where they may be joined.

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import plural
+from pipeline.run.allowance import Allowance
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, RequestLog
 from pipeline.sma.blocking_client import SmaSession
@@ -70,6 +71,8 @@ class Runtime:
     only_plants: frozenset[str] = frozenset()
     only_backends: frozenset[str] = frozenset()
     again: bool = False
+    # What the run may cost where the settings have no monthly limit.
+    allowance: Allowance = field(default_factory=Allowance)
     progress: Progress = field(default_factory=Silence)
     # Who is told of waits and notices, in sentences.
     tell: Callable[[str], None] = _tell_nobody

@@ -1,6 +1,7 @@
 """What the steps share: sets and their tables, the plants a run is about, where reports and rejects go."""
 
 import datetime as dt
+from collections.abc import Collection
 
 import polars as pl
 
@@ -10,6 +11,7 @@ from pipeline.common.local_time import days_frame
 from pipeline.common.settings import Settings
 from pipeline.common.text import plural
 from pipeline.run.context import Runtime
+from pipeline.run.fleet import ALWAYS, EXCLUDE, INCLUDE, fleet_of
 from pipeline.run.sets import SetSource
 from pipeline.transform import inventory
 from schemas import (
@@ -17,6 +19,7 @@ from schemas import (
     Plants,
     RawAnswers,
     RawPlants,
+    Table,
     storage,
 )
 from warehouse.lake import Lake
@@ -26,28 +29,80 @@ _INVERTER = "Solar Inverters"
 
 
 def listed(runtime: Runtime) -> pl.DataFrame:
-    """Plants of the newest list within the run's limits. Raises UsageError for an id that is not among them."""
+    """Plants of the newest list that are yours on any day, within the run's limits; from excluded_from on they are not.
+
+    Raises UsageError for an id that is not among them.
+    """
     plants = runtime.lake.scan(Plants).collect()
     if not plants.height:
         raise SunledgerError("No plants are known yet: refresh the list of plants first.")
     ids = listed_ids(runtime)
     # The list itself, and not only its day: a plant may be gone from the second list of a day.
-    listed = plants.filter(
+    known = plants.filter(
         pl.col("last_seen") == pl.col("last_seen").max()
         if ids is None
         else pl.col("plant_id").is_in(list(ids))
     )
-    unknown = sorted(runtime.only_plants - set(listed["plant_id"]))
+    unknown = sorted(runtime.only_plants - set(known["plant_id"]))
     if unknown:
         raise UsageError(
-            f"Plant {unknown[0]} is not in SMA's list of {plural(listed.height, 'plant')}: "
+            f"Plant {unknown[0]} is not in SMA's list of {plural(known.height, 'plant')}: "
             "take ids from the table plants."
+        )
+    listed = with_exclusion(runtime, known).filter(_ever_own())
+    if strange := sorted(runtime.only_plants - set(listed["plant_id"])):
+        raise UsageError(
+            f"Plant {strange[0]} is left out by {INCLUDE} or {EXCLUDE}: choose another one, or change the settings."
         )
     if runtime.only_plants:
         listed = listed.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
     if runtime.only_backends:
         listed = listed.filter(pl.col("backend").is_in(sorted(runtime.only_backends)))
     return listed
+
+
+def owned(runtime: Runtime, day: dt.date | None = None) -> pl.DataFrame:
+    """The plants of `listed` that are yours on a day: by default today, so that they may be asked what they have."""
+    return listed(runtime).filter(_own_on(day or runtime.today()))
+
+
+def excluded_plants(runtime: Runtime) -> pl.DataFrame:
+    """plant_id and excluded_from of every plant ever seen that the settings leave out."""
+    return fleet_of(runtime.settings).excluded(runtime.lake.scan(Plants).collect())
+
+
+def with_exclusion(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
+    """Rows of plants with the excluded_from of the settings, whatever is stored."""
+    excluded = fleet_of(runtime.settings).excluded(plants)
+    columns = plants.columns
+    return (
+        plants.drop("excluded_from")
+        .join(excluded, on="plant_id", how="left", maintain_order="left")
+        .select(columns)
+    )
+
+
+def mark_excluded(runtime: Runtime) -> None:
+    """Write into the table plants which of them the settings leave out."""
+    plants = runtime.lake.scan(Plants).collect()
+    if plants.height:
+        runtime.lake.replace(Plants, {}, [with_exclusion(runtime, plants)])
+
+
+def drop_months_without(runtime: Runtime, model: type[Table], months: Collection[dt.date]) -> None:
+    """Empty the parts of a table of months of which no day is left: all of their plants were left out."""
+    for part in runtime.lake.parts(model):
+        month = dt.date.fromisoformat(part["month"])
+        if month not in months:
+            runtime.lake.replace(model, {"month": month}, [], empty=True)
+
+
+def _ever_own() -> pl.Expr:
+    return pl.col("excluded_from").is_null() | (pl.col("excluded_from") > ALWAYS)
+
+
+def _own_on(day: dt.date) -> pl.Expr:
+    return pl.col("excluded_from").is_null() | (pl.col("excluded_from") > day)
 
 
 def delay(settings: Settings) -> pl.Expr:
@@ -65,9 +120,9 @@ def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
 
 
 def in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.DataFrame:
-    """The plants whose operation had begun by the end of the day, and whose day has begun; with the day's bounds."""
+    """The plants that are yours on the day, were in operation by its end, and whose day has begun; with its bounds."""
     begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
-    return with_bounds(plants, day).filter(begun, pl.col("day_start") < now)
+    return with_bounds(plants, day).filter(_own_on(day), begun, pl.col("day_start") < now)
 
 
 def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:

@@ -1,21 +1,29 @@
-"""Devices that took another one's place: SMA says when the old one ended, and not when the new one began."""
+"""Devices that are not there on a day: those that ended before it, and those that took another one's place after it.
+
+SMA says when a device was deactivated, but not always, and never when a device began.
+"""
 
 import datetime as dt
+from functools import lru_cache
 
 import polars as pl
 
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SetSource
-from schemas import DeviceEnergyDaily, Devices, MeasurementSets
+from schemas import DeviceEnergyDaily, Devices, MeasurementSets, RawAnswers
+from warehouse.lake import Lake
 
 KEYS = ["plant_id", "device_id"]
+# Later than every row of a day, and still of the day.
+END_OF_DAY = dt.time(23, 59, 59)
 
 
-def not_yet_there(runtime: Runtime, source: SetSource, silent: pl.DataFrame, day: dt.date) -> pl.DataFrame:
-    """The devices of `silent` (plant_id, device_id) that may not have been there on the day yet.
+def not_there(runtime: Runtime, source: SetSource, silent: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """The devices of `silent` (plant_id, device_id) that no row is to be expected of on the day.
 
-    Those are devices that never had a row before, on days when a device of the same set and plant was still to be
-    replaced. A silent device of a plant without swaps is missing.
+    Those are inactive devices without an end date after the last day that they have rows of, and devices that never
+    had a row before, on days when a device of the same set and plant was still to be replaced. Any other silent device
+    is missing.
     """
     if not silent.height:
         return silent
@@ -24,13 +32,49 @@ def not_yet_there(runtime: Runtime, source: SetSource, silent: pl.DataFrame, day
         runtime.lake.scan(Devices)
         .join(having, on=KEYS, how="semi")
         .filter(pl.col("plant_id").is_in(silent["plant_id"].unique().implode()))
-        .select(*KEYS, "deactivated_at")
+        .select(*KEYS, "deactivated_at", undated=_undated())
         .collect()
     )
-    replaced = devices.filter(pl.col("deactivated_at").dt.date() >= day).group_by("plant_id").agg(
-        first_swap=pl.col("deactivated_at").min()
-    )  # fmt: skip
-    own_end = pl.col("deactivated_at")
+    devices = _with_ends(runtime.lake, source, devices)
+    over = pl.col("end").is_null() | (pl.col("end").dt.date() < day)
+    retired = silent.join(devices.filter(pl.col("undated"), over), on=KEYS, how="semi")
+    rest = silent.join(retired, on=KEYS, how="anti")
+    return pl.concat([retired, _not_yet_there(runtime.lake, devices, rest, day)])
+
+
+def _undated() -> pl.Expr:
+    return ~pl.col("is_active").fill_null(value=True) & pl.col("deactivated_at").is_null()
+
+
+def _with_ends(lake: Lake, source: SetSource, devices: pl.DataFrame) -> pl.DataFrame:
+    """The devices with `end` (plant-local): their deactivation, or of inactive ones their last day with rows."""
+    if not devices["undated"].any():
+        return devices.with_columns(end="deactivated_at")
+    last = _last_days_with_rows(lake, source.raw, lake.snapshot(source.raw).version)
+    ends = devices.join(last, on=KEYS, how="left", maintain_order="left")
+    own = pl.when("undated").then(pl.col("last_day").dt.combine(END_OF_DAY))
+    return ends.with_columns(end=pl.coalesce("deactivated_at", own))
+
+
+@lru_cache(maxsize=4)
+def _last_days_with_rows(lake: Lake, raw: type[RawAnswers], version: int) -> pl.DataFrame:  # noqa: ARG001 - the key
+    """plant_id, device_id and last_day of the inactive devices without an end date that have rows of the set.
+
+    Kept for the version of the raw table: a run makes many days from the same answers.
+    """
+    undated = lake.scan(Devices).filter(_undated()).select(KEYS)
+    answers = lake.scan(raw).filter(~pl.col("no_rows")).join(undated, on=KEYS, how="semi")
+    return answers.group_by(KEYS).agg(last_day=pl.col("local_date").max()).collect(engine="streaming")
+
+
+def _not_yet_there(lake: Lake, devices: pl.DataFrame, silent: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+    """The silent devices that never had a row before the day, where another one was still to be replaced."""
+    replaced = (
+        devices.filter(pl.col("end").dt.date() >= day)
+        .group_by("plant_id")
+        .agg(first_swap=pl.col("end").min())
+    )
+    own_end = pl.col("end")
     successors = (
         silent.join(devices, on=KEYS, how="left")
         .join(replaced, on="plant_id")
@@ -40,7 +84,7 @@ def not_yet_there(runtime: Runtime, source: SetSource, silent: pl.DataFrame, day
     if not successors.height:
         return successors
     reported = (
-        runtime.lake.scan(DeviceEnergyDaily)
+        lake.scan(DeviceEnergyDaily)
         .filter(
             pl.col("local_date") < day,
             pl.col("n_rows") > 0,

@@ -10,17 +10,17 @@ import polars as pl
 from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import UTC_US, local_day
 from pipeline.run.context import Runtime
-from pipeline.run.plants import with_bounds
+from pipeline.run.fleet import days_of_months
+from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.sets import BALANCE, PV, SetSource, chosen
-from pipeline.run.step import Report, quarantine, report_of, settled
-from pipeline.tables.device_swaps import not_yet_there
+from pipeline.run.step import Report, report_of, settled
+from pipeline.tables.day_contradictions import check_inverters, check_plants
+from pipeline.tables.device_swaps import not_there
 from pipeline.tables.incomplete_days import having_balance
 from pipeline.tables.month_close import adjust, closed_months
 from pipeline.tables.restatement_tables import drop_unmade, note_figures
-from pipeline.transform.anomalies import inverters_against_plants
 from pipeline.transform.coverage import BOUNDS, BY_DAY
 from pipeline.transform.daily import DECISIVE, summarize_day, summarize_months
-from pipeline.transform.intervals import quarantined
 from pipeline.transform.plant_moves import join_asked, join_rows, successors
 from pipeline.transform.sun.position import daylight
 from pipeline.transform.thresholds import load_thresholds
@@ -33,6 +33,7 @@ from schemas import (
     MeasurementSets,
     Plants,
     Quarantine,
+    RawPv,
     Restatements,
     Table,
     polars_schema,
@@ -56,27 +57,19 @@ def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
             f"{day} was never fetched: materialize raw_energy_balance of that day first, or run 'sunledger backfill "
             f"--from {day} --to {day}'."
         )
+    part = {"local_date": day}
+    report.facts["plants_without_generation"] = settled(
+        runtime.lake, [EnergyDaily], part, lambda: check_plants(runtime, BALANCE, day)
+    )
     return report
 
 
 def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     """Energy and coverage of every inverter that was asked for on the day, beside the plants' own."""
     report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
-    part = {"local_date": day}
-
-    def compare() -> int:
-        plants, devices = (
-            runtime.lake.scan(model).filter(pl.col("local_date") == day).collect()
-            for model in (EnergyDaily, DeviceEnergyDaily)
-        )
-        found = inverters_against_plants(plants, devices, load_thresholds(runtime.settings.quality))
-        told = quarantined(found, "day", DeviceEnergyDaily, day, kept=True)
-        quarantine(runtime, DeviceEnergyDaily, day, told)
-        return found.height
-
-    report.facts["plants_that_inverters_contradict"] = settled(
-        runtime.lake, [EnergyDaily, DeviceEnergyDaily], part, compare
-    )
+    part, sources = {"local_date": day}, [EnergyDaily, DeviceEnergyDaily]
+    against, idle = settled(runtime.lake, sources, part, lambda: check_inverters(runtime, PV, day))
+    report.facts |= {"plants_that_inverters_contradict": against, "inverters_without_generation": idle}
     return report
 
 
@@ -86,9 +79,14 @@ def write_energy_monthly(runtime: Runtime) -> Report:
     start = pl.struct("start_up", "timezone").map_elements(_local_date, return_dtype=pl.Date)
     starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
     quantities = [f.column for f in ENERGY_BALANCE.powers]
-    months = summarize_months(runtime.lake.scan(EnergyDaily), starts, quantities)
-    report = Report(rows=months.height)
     closed = closed_months(runtime)
+    excluded = excluded_plants(runtime)
+    days = days_of_months(runtime.lake.scan(EnergyDaily), excluded, closed["month"].unique())
+    # Days after the last one that is yours are owed by nobody.
+    starts = starts.join(excluded, on="plant_id", how="left").rename({"excluded_from": "end_date"})
+    months = summarize_months(days, starts, quantities)
+    report = Report(rows=months.height)
+    drop_months_without(runtime, EnergyMonthly, {*months["month"], *closed["month"]})
     for frame in months.filter(~pl.col("month").is_in(closed["month"].implode())).partition_by(
         "month", maintain_order=True
     ):
@@ -120,16 +118,17 @@ def _write_daily(
 ) -> Report:
     part = {"local_date": day}
     quantities = [f.column for f in source.set.powers]
+    limits = load_thresholds(runtime.settings.quality)
 
     def write() -> tuple[Written, pl.DataFrame]:
         moved = successors(runtime.lake.scan(Plants).collect())
         frames = join_rows(runtime.lake.batches(source.intervals, part), moved, keys)
         asked = _asked(runtime, source, moved, keys, day)
-        days, named = summarize_day(frames, asked, keys=keys, quantities=quantities)
+        days, named = summarize_day(frames, asked, keys=keys, quantities=quantities, limits=limits)
         silent = days.filter(pl.col("n_rows") == 0).select(keys)
         absent = silent.join(asked.filter("replaced"), on=keys, how="semi")
         if source.of_devices:
-            absent = pl.concat([absent, not_yet_there(runtime, source, silent, day)])
+            absent = pl.concat([absent, not_there(runtime, source, silent, day)])
         frame, named = (
             found.join(absent, on=keys, how="anti", maintain_order="left").with_columns(
                 local_date=pl.lit(day)
@@ -143,7 +142,7 @@ def _write_daily(
             return _replace_figures(runtime, day, frame, moved), frame
         return runtime.lake.replace(model, part, [frame]), frame
 
-    written, frame = settled(runtime.lake, [source.raw, source.intervals], part, write)
+    written, frame = settled(runtime.lake, [source.raw, source.intervals, RawPv], part, write)
     counts = dict(frame["status"].value_counts().rows())
     return report_of(
         written,
@@ -189,7 +188,7 @@ def _asked(
         batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(None, pl.Boolean))
         for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
     ]
-    asked = pl.concat([answered, *failed])
+    asked = pl.concat([answered, *failed, *_by_inverters_alone(runtime, source, day)])
     if source.of_devices:
         # A plant that is listed no more is reported as a whole: that is no device.
         asked = asked.filter(pl.col("device_id") != "")
@@ -205,6 +204,21 @@ def _asked(
         .select(*keys, *BOUNDS, "final", "expects", "replaced", "timezone")
         .sort(keys)
     )
+
+
+def _by_inverters_alone(runtime: Runtime, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
+    """The plants whose inverters were asked for the day and that have no EnergyBalance to be asked for.
+
+    They are missing, and not absent: what their inverters deliver stands beside them.
+    """
+    if source is not BALANCE:
+        return []
+    sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null())
+    having = sets.filter(pl.col("set_type") == source.set.name).select("plant_id").unique().collect()
+    return [
+        batch.join(having, on="plant_id", how="anti").with_columns(device_id=pl.lit(""))
+        for batch in runtime.lake.batches(RawPv, {"local_date": day}, columns=list(_ASKED))
+    ]
 
 
 def _ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:

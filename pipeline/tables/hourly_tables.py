@@ -7,6 +7,8 @@ from collections import defaultdict
 import polars as pl
 
 from pipeline.run.context import Runtime
+from pipeline.run.fleet import own_days
+from pipeline.run.plants import excluded_plants
 from pipeline.run.sets import BALANCE
 from pipeline.run.step import Report, report_of, settled
 from pipeline.tables.month_close import closed_months
@@ -42,16 +44,22 @@ def write_profile_monthly(runtime: Runtime) -> Report:
     report = Report(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})
     snapshot = runtime.lake.snapshot(EnergyHourly)
     closed = {*closed_months(runtime)["month"]}
+    excluded = excluded_plants(runtime)
     for month, files in _by_month(snapshot).items():
         part = {"month": month}
         if month in closed and runtime.lake.snapshot(ProfileMonthly, part).files:
             continue
-        made_from = hashlib.sha256("\n".join(files).encode()).hexdigest()
+        left_out = excluded.filter(pl.col("excluded_from") <= pl.lit(month).dt.month_end())
+        # Of another fleet the same hours are another profile.
+        names = [*files, *(f"{plant} {day}" for plant, day in left_out.sort("plant_id").iter_rows())]
+        made_from = hashlib.sha256("\n".join(names).encode()).hexdigest()
         if runtime.lake.facts(ProfileMonthly, part).get(MADE_FROM) == made_from:
             continue
-        hours = runtime.lake.scan(EnergyHourly, Snapshot(snapshot.version, files))
+        hours = own_days(runtime.lake.scan(EnergyHourly, Snapshot(snapshot.version, files)), left_out)
         found = summarize_profile(hours, QUANTITIES).select(polars_schema(ProfileMonthly).names())
-        written = runtime.lake.replace(ProfileMonthly, part, [found], facts={MADE_FROM: made_from})
+        written = runtime.lake.replace(
+            ProfileMonthly, part, [found], empty=True, facts={MADE_FROM: made_from}
+        )
         report.rows += written.rows
         report.changed |= written.changed
         report.facts["months_made"] += 1

@@ -1,31 +1,51 @@
-"""What is still missing: closed days of listed plants that the lake does not hold whole. Asks nobody."""
+"""What is still missing: closed days of plants, and tables of days, that the lake lacks. Asks nobody."""
 
 import datetime as dt
+import functools
+from collections.abc import Collection
 
 import polars as pl
 
 from pipeline.common.day_availability import DELAY
 from pipeline.common.local_time import ONE_DAY
 from pipeline.run.context import Runtime
-from pipeline.run.plants import in_operation, listed
-from pipeline.run.sets import BALANCE, not_chosen
+from pipeline.run.plants import in_operation, known_places, listed
+from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, chosen, not_chosen
 from pipeline.run.step import REQUEST_FAILED
+from pipeline.transform.intervals import Account, SetTransform
 from schemas import (
     RAW,
+    CoverageDaily,
+    DeviceEnergyDaily,
+    EnergyBalanceIntervals,
     EnergyDaily,
+    EnergyHourly,
+    KpiDaily,
     MeasurementSets,
+    PvIntervals,
     Quarantine,
     RawEnergyBalance,
     RawEnergyMonths,
     RawEnergyYears,
+    Table,
     storage,
 )
 
-# Why a plant's day is not whole. Asking again may help for all but the last: SMA has answered, without a row.
+# Why a plant's day is not whole. Another run may help for all but the last: SMA has answered, without a row.
 NOT_FETCHED, FAILED, PROVISIONAL, SILENT = "not_fetched", "request_failed", "provisional", "silent"
+# The answers are there, and a table that is made from them is not: a run that makes it asks for nothing.
+NOT_MADE = "not_made"
 # The day was cut by a time zone that the portal has corrected since.
 OTHER_ZONE = "other_timezone"
-ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, OTHER_ZONE)
+ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, OTHER_ZONE, NOT_MADE)
+# A day of the first table has rows in the second one, whatever they hold.
+ALWAYS_MADE: tuple[tuple[type[Table], type[Table]], ...] = (
+    (RawEnergyBalance, EnergyDaily),
+    (EnergyDaily, CoverageDaily),
+    (EnergyDaily, KpiDaily),
+    (EnergyBalanceIntervals, EnergyHourly),
+    (PvIntervals, DeviceEnergyDaily),
+)
 
 _COLUMNS = ("plant_id", "name", "local_date", "reason")
 
@@ -53,6 +73,8 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
         .then(pl.lit(PROVISIONAL))
         .when(pl.coalesce("made_by", "previous_timezone", "timezone") != pl.col("timezone"))
         .then(pl.lit(OTHER_ZONE))
+        .when(pl.col("local_date").is_in(sorted(unmade_days(runtime, not_chosen(runtime.settings)))))
+        .then(pl.lit(NOT_MADE))
         .when(pl.col("status") == "missing")
         .then(pl.lit(SILENT))
     )
@@ -63,6 +85,49 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
 def stored_days(runtime: Runtime) -> list[dt.date]:
     """The days that the lake holds energy of, sorted."""
     return [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(EnergyDaily)]
+
+
+def stored_answers(runtime: Runtime) -> set[dt.date]:
+    """The days that the lake holds answers of: for EnergyBalance, or where that is not asked for, of any chosen set."""
+    sets = chosen(runtime.settings)
+    decisive = [BALANCE] if BALANCE in sets else sets
+    return set().union(*(_days_of(runtime, source.raw) for source in decisive))
+
+
+def unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.date]:
+    """The days whose answers are stored and that lack a table that is made from them, but for the tables of `idle`."""
+    stored = functools.cache(functools.partial(_days_of, runtime))
+    fetched = stored_answers(runtime)
+    found: set[dt.date] = set()
+    for origin, made in ALWAYS_MADE:
+        if storage(made).table not in idle:
+            found |= (stored(origin) & fetched) - stored(made)
+    for source in (*SOURCES, VALUES):
+        # Answers may well have no arrays.
+        if (
+            storage(source.intervals).table not in idle
+            and storage(source.intervals).key[-1] == "interval_end"
+        ):
+            days = (stored(source.raw) & fetched) - stored(source.intervals)
+            found |= {day for day in days if _has_rows(runtime, source, day)}
+    return found
+
+
+def _days_of(runtime: Runtime, model: type[Table]) -> set[dt.date]:
+    return {dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(model)}
+
+
+def _has_rows(runtime: Runtime, source: SetSource, day: dt.date) -> bool:
+    """Whether interval rows of the day come out of its stored answers: they may be of other days, or be set aside."""
+    answers = [
+        batch.filter(~pl.col("no_rows")) for batch in runtime.lake.batches(source.raw, {"local_date": day})
+    ]
+    if not any(batch.height for batch in answers):
+        return False
+    settings = runtime.settings
+    transform = SetTransform(source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour)
+    frames = transform.day(answers, known_places(runtime.lake, source), day, Account())
+    return any(frame.height for frame in frames)
 
 
 def asked_otherwise(runtime: Runtime, first: dt.date, last: dt.date) -> int:

@@ -7,7 +7,8 @@ import polars as pl
 from pipeline.common.errors import ConsentMissing
 from pipeline.extract.consents import owners_of
 from pipeline.run.context import Missing, Runtime
-from pipeline.run.plants import newest
+from pipeline.run.fleet import fleet_of
+from pipeline.run.plants import newest, with_exclusion
 from pipeline.run.step import Report, quarantine, report_of
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import plant_of
@@ -38,7 +39,10 @@ def write_plants(runtime: Runtime) -> Report:
     if not listed.height and not aside.height:
         raise ConsentMissing(access_problems.why_none(flow, owners), path="/v1/plants")
     frame = inventory.remember_plants(stored, listed.update(_moves(runtime, today), on="plant_id"))
-    gone = _listed_before(stored).join(listed, on="plant_id", how="anti")
+    frame = with_exclusion(runtime, frame)
+    left_out = fleet_of(runtime.settings).excluded(stored)
+    gone = _listed_before(stored).join(left_out, on="plant_id", how="anti")
+    gone = gone.join(listed, on="plant_id", how="anti")
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
     for plant in gone["plant_id"]:
         if not runtime.only_plants or plant in runtime.only_plants:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from calendar import monthrange
+from typing import NamedTuple
 
 import polars as pl
 
@@ -10,13 +11,27 @@ from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
 from pipeline.common.text import plural
 from pipeline.run.context import Runtime
-from pipeline.run.plants import delay, listed, with_bounds
-from pipeline.tables.incomplete_days import SILENT, standing
+from pipeline.run.fleet import own_days
+from pipeline.run.plants import delay, excluded_plants, listed, with_bounds
+from pipeline.tables.incomplete_days import NOT_MADE, SILENT, standing
 from pipeline.tables.restatement_tables import QUANTITIES
-from pipeline.transform import restatements
+from pipeline.transform import reconciliation, restatements
+from pipeline.transform.anomalies import INVERTERS
 from pipeline.transform.plant_moves import successors
-from schemas import Adjustments, EnergyMonthly, Plants, polars_schema, storage
+from pipeline.transform.row_rules import DAY_BEFORE, STANDBY
+from schemas import (
+    Adjustments,
+    EnergyDaily,
+    EnergyMonthly,
+    Plants,
+    Quarantine,
+    Reconciliation,
+    polars_schema,
+    storage,
+)
 
+# What of a day is kept, and told.
+SUSPICIOUS = "with suspicious values"
 # More in a message than anybody reads.
 REASONS_SHOWN = 5
 
@@ -25,35 +40,148 @@ class NotClosableError(SunledgerError):
     """A month can't be closed, or not yet."""
 
 
+class Doubt(NamedTuple):
+    """Something of a month that a person should know before it is closed: a sentence, and whether it lacks energy."""
+
+    text: str
+    lacks_energy: bool = True
+
+
 def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> int:
     """Close the month whose figures energy_monthly holds; how many plants it has.
 
     Raises NotClosableError for a month that is not over, is closed already or holds nothing, and, unless `anyway`, for
-    one with days that are not final.
+    one with days that are not final, or that lacks energy by what `find_doubts` finds.
     """
     rows = _rows(runtime, month)
     if rows["closed_at"].count():
         raise NotClosableError(f"{month:%Y-%m} is closed already: 'sunledger close --list' says since when.")
     if not rows.height:
         raise NotClosableError(f"{month:%Y-%m} holds no energy: backfill its days first.")
-    last = month.replace(day=monthrange(month.year, month.month)[1])
+    last = _last_day(month)
     _refuse_running(runtime, month, last)
-    open_days = standing(runtime, month, last).filter(pl.col("reason") != SILENT)
+    if not anyway:
+        for doubt in _not_final(runtime, month, rows):
+            raise NotClosableError(
+                f"{doubt.text} Run 'sunledger backfill --from {month} --to {last}', or close it --anyway."
+            )
+        doubts = find_doubts(runtime, month)
+        if any(doubt.lacks_energy for doubt in doubts):
+            raise NotClosableError(
+                f"{month:%Y-%m} is not complete. {' '.join(doubt.text for doubt in doubts)} Look at it, or close it "
+                f"--anyway: what its days become later is then booked as an adjustment."
+            )
+    _put(runtime, month, rows.with_columns(closed_at=pl.lit(runtime.now(), UTC_US)))
+    return rows.height
+
+
+def find_doubts(runtime: Runtime, month: dt.date) -> list[Doubt]:
+    """What is not final, incomplete or doubtful of the month, and by how much; empty where nothing is."""
+    within, excluded = pl.col("local_date").is_between(month, _last_day(month)), excluded_plants(runtime)
+    key = ["plant_id", "local_date"]
+    # What needs no look is no doubt, as in v_days_to_check; nor is what is left out of all reports.
+    aside = runtime.lake.scan(Quarantine).filter(within, ~pl.col("reason").is_in([STANDBY, DAY_BEFORE]))
+    told = own_days(aside.select(*key, "reason", "value"), excluded).collect()
+    energy = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged")
+    days = own_days(energy, excluded).collect()
+    rows = _rows(runtime, month)
+    return [
+        *_not_final(runtime, month, rows),
+        *_days_to_check(days, told),
+        *_coverage(rows),
+        *_beside_inverters(told),
+        *_beside_vendor(runtime, month),
+    ]
+
+
+def _last_day(month: dt.date) -> dt.date:
+    return month.replace(day=monthrange(month.year, month.month)[1])
+
+
+def _not_final(runtime: Runtime, month: dt.date, rows: pl.DataFrame) -> list[Doubt]:
+    """The days that are not stored, may still grow, or lack an answer."""
+    # Energy alone is closed: other tables of a day may follow.
+    open_days = standing(runtime, month, _last_day(month)).filter(~pl.col("reason").is_in([SILENT, NOT_MADE]))
     # Days of plants that are listed no more are not due, but may be unfinished all the same.
     left = rows.filter(pl.col("status") == restatements.PROVISIONAL)
     left = left.join(open_days, on="plant_id", how="anti")
-    if (open_days.height or left.height) and not anyway:
-        named = [f"plant {plant} {day}: {why}" for plant, day, why in _named(open_days)]
-        named += [f"plant {plant}: {restatements.PROVISIONAL}" for plant in left["plant_id"]]
-        more = f" and {len(named) - REASONS_SHOWN} more" if len(named) > REASONS_SHOWN else ""
-        verb = "is" if len(named) == 1 else "are"
-        raise NotClosableError(
-            f"{month:%Y-%m} has {plural(len(named), 'day')} that {verb} not final: "
-            f"{'; '.join(named[:REASONS_SHOWN])}{more}. "
-            f"Run 'sunledger backfill --from {month} --to {last}', or close it --anyway."
+    named = [f"plant {plant} {day}: {why}" for plant, day, why in _named(open_days)]
+    named += [f"plant {plant}: {restatements.PROVISIONAL}" for plant in left["plant_id"]]
+    if not named:
+        return []
+    more = f" and {len(named) - REASONS_SHOWN} more" if len(named) > REASONS_SHOWN else ""
+    verb = "is" if len(named) == 1 else "are"
+    shown = "; ".join(named[:REASONS_SHOWN])
+    return [Doubt(f"{month:%Y-%m} has {plural(len(named), 'day')} that {verb} not final: {shown}{more}.")]
+
+
+def _days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt]:
+    """The days that v_days_to_check lists, by what is the matter with them."""
+    key = ["plant_id", "local_date"]
+    doubtful = told.select(*key, doubtful=pl.lit(value=True)).unique()
+    why = (
+        pl.when(pl.col("status") != "complete")
+        .then("status")
+        .when(pl.col("n_flagged") > 0)
+        .then(pl.lit("with values that were set aside"))
+        .when("doubtful")
+        .then(pl.lit(SUSPICIOUS))
+    )
+    found = days.join(doubtful, on=key, how="left").select("plant_id", why=why).drop_nulls()
+    if not found.height:
+        return []
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found["why"].value_counts().sort("why").rows())
+    verb = "is" if found.height == 1 else "are"
+    text = (
+        f"{found.height} of {plural(days.height, 'plant-day')} {verb} to be checked, of "
+        f"{plural(found['plant_id'].n_unique(), 'plant')}: {kinds} (v_days_to_check)."
+    )
+    return [Doubt(text, lacks_energy=bool((found["why"] != SUSPICIOUS).any()))]
+
+
+def _coverage(rows: pl.DataFrame) -> list[Doubt]:
+    """How much of the month is covered, and of how many plants it is not complete."""
+    open_rows = rows.filter(pl.col("status") != "complete")
+    if not open_rows.height:
+        return []
+    covered, expected = (float(rows[name].sum()) for name in ("covered_h", "expected_h"))
+    share = (
+        f"Values cover {covered / expected:.1%} of the expected time" if expected else "No time was expected"
+    )
+    lacking = max(0.0, expected - covered)
+    verb = "is" if open_rows.height == 1 else "are"
+    plants = f"{open_rows.height} of {plural(rows.height, 'plant')} {verb} not complete"
+    return [Doubt(f"{share}, {lacking:,.1f} h are missing, and {plants}.")]
+
+
+def _beside_inverters(told: pl.DataFrame) -> list[Doubt]:
+    """What the inverters have that the figures of their plants lack."""
+    more = told.filter(pl.col("reason") == INVERTERS, pl.col("value") > 0)
+    if not more.height:
+        return []
+    text = f"On {plural(more.height, 'plant-day')} inverters have {more['value'].sum():,.3f} kWh more than their plants"
+    return [Doubt(f"{text} (v_energy_monthly has both figures).")]
+
+
+def _beside_vendor(runtime: Runtime, month: dt.date) -> list[Doubt]:
+    """The quantities of the month that differ from SMA's own figures by more than the tolerance."""
+    of_month = pl.col("month") == month, pl.col("period") == reconciliation.MONTH
+    rows = runtime.lake.scan(Reconciliation).filter(*of_month, ~pl.col("agrees")).collect()
+    differ = (
+        rows.filter(pl.col("vendor_kwh").is_not_null())
+        .with_columns(off=pl.col("measured_kwh").fill_null(0) - pl.col("vendor_kwh"))
+        # What one plant has too much must not hide what another one lacks.
+        .group_by("quantity", less=pl.col("off") < 0)
+        .agg(pl.col("off").abs().sum(), pl.len())
+        .sort("quantity", "less")
+    )
+    return [
+        Doubt(
+            f"{quantity} of {plural(count, 'plant')} is {off:,.3f} kWh {'less' if less else 'more'} than SMA's own "
+            "figure, beyond the tolerance (reconciliation)."
         )
-    _put(runtime, month, rows.with_columns(closed_at=pl.lit(runtime.now(), UTC_US)))
-    return rows.height
+        for quantity, less, off, count in differ.rows()
+    ]
 
 
 def open_month(runtime: Runtime, month: dt.date) -> None:

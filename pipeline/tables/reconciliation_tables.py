@@ -37,12 +37,12 @@ API_NAMES = {field.api: field.column for field in ENERGY_BALANCE.powers}
 NEEDS_A_LOOK = ("unexplained", "spike", "hole_carried_over")
 
 
-def write_reconciliation(runtime: Runtime) -> Report:
-    """Measured energies beside SMA's own, of every month that SMA's are stored of; calls no API."""
+def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Report:
+    """Measured energies beside SMA's own, of every month, or of `only` one, that SMA's are stored of; calls no API."""
     report = Report()
     differing = 0
-    for part in runtime.lake.parts(RawEnergyMonths):
-        month = dt.date.fromisoformat(part["local_date"])
+    stored = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(RawEnergyMonths)]
+    for month in [month for month in stored if only in {None, month}]:
         found = settled(
             runtime.lake,
             [RawEnergyMonths],
@@ -101,7 +101,7 @@ def reconciles(runtime: Runtime) -> Finding:
 def _reconciled(runtime: Runtime, month: dt.date) -> pl.DataFrame:
     within = pl.col("local_date").is_between(month, end_of_month(month))
     moved = successors(runtime.lake.scan(Plants).collect())
-    vendor = _vendor(runtime, RawEnergyMonths, month, moved).filter(within)
+    vendor = _vendor(runtime, RawEnergyMonths, month, end_of_month(month), moved, "1d").filter(within)
     daily = (
         runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != restatements.PROVISIONAL).collect()
     )
@@ -118,10 +118,19 @@ def _reconciled(runtime: Runtime, month: dt.date) -> pl.DataFrame:
     return found.select(polars_schema(Reconciliation).names()).sort(storage(Reconciliation).key)
 
 
-def _vendor(runtime: Runtime, model: type[RawAnswers], first: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
-    """SMA's energies in the answers of a part, under the newest ids."""
+def _vendor(
+    runtime: Runtime,
+    model: type[RawAnswers],
+    first: dt.date,
+    last: dt.date,
+    moved: pl.DataFrame,
+    step: reconciliation.Step,
+) -> pl.DataFrame:
+    """SMA's energies in the answers of a part, by days or months from first to last, under the newest ids."""
     answers = pl.concat(runtime.lake.batches(model, {"local_date": first}, columns=["plant_id", "body"]))
-    vendor = with_new_ids(reconciliation.vendor_energies(answers, API_NAMES), moved)
+    zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
+    placed = answers.join(zones, on="plant_id", how="inner", maintain_order="left")
+    vendor = with_new_ids(reconciliation.vendor_energies(placed, API_NAMES, first, last, step), moved)
     # Where both ids of a plant that moved answer, the new one's word counts.
     key = ["plant_id", "local_date", "quantity"]
     return vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
@@ -168,7 +177,9 @@ def _energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl
 def _reconciled_year(runtime: Runtime, year: dt.date) -> pl.DataFrame:
     within = pl.col("month").is_between(year, year.replace(month=12))
     moved = successors(runtime.lake.scan(Plants).collect())
-    vendor = _vendor(runtime, RawEnergyYears, year, moved).rename({"local_date": "month"}).filter(within)
+    last = year.replace(month=12)
+    vendor = _vendor(runtime, RawEnergyYears, year, last, moved, "1mo").rename({"local_date": "month"})
+    vendor = vendor.filter(within)
     open_month = pl.col("status") == restatements.PROVISIONAL
     months = runtime.lake.scan(EnergyMonthly).filter(within, ~open_month).collect()
     measured = reconciliation.measured_long(months, QUANTITIES, ["month", "n_days"])

@@ -19,6 +19,7 @@ FROZEN: Final = "frozen"
 GENERATION: Final = "generation_identity"
 CONSUMPTION: Final = "consumption_identity"
 INVERTERS: Final = "inverters_sum"
+NO_GENERATION: Final = "no_generation"
 UNSORTED: Final = "unsorted"
 UNORDERED_HOUR: Final = "unordered_hour"
 
@@ -152,33 +153,75 @@ def one_finding_a_series(hit: pl.DataFrame, reason: pl.Expr, field: pl.Expr, val
 def inverters_against_plants(plants: pl.DataFrame, devices: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
     """Plants whose inverters' energies of a day don't add up to the plant's: plant_id, reason, field, value, detail.
 
-    `plants` and `devices` are the day's rows of `energy_daily` and `device_energy_daily`. Only complete days are
-    compared: the rest of a gap is no contradiction. `value` is the inverters' energy less the plant's, in kWh. A plant
-    may be listed as its own device, which is no inverter.
+    `plants` and `devices` are the day's rows of `energy_daily` and `device_energy_daily`. A gap explains only less: so
+    inverters with more than their plant are told whatever is missing, also where the plant has no figure at all, and
+    inverters with less only where all of them are complete. Days that may still change are not compared. `value` is the
+    inverters' energy less the plant's, in kWh. A plant may be listed as its own device, which is no inverter.
     """
-    complete = pl.col("status") == "complete"
+    final = pl.col("status") != "provisional"
     inverters = (
         devices.filter(pl.col("device_id") != pl.col("plant_id"))
         .group_by("plant_id")
-        .agg(complete.all(), pl.col("pv_generation_kwh").sum().alias("inverters_kwh"))
-        .filter("status")
+        .agg(
+            whole=(pl.col("status") == "complete").all(),
+            inverters_kwh=pl.when(pl.col("pv_generation_kwh").count() > 0).then(
+                pl.col("pv_generation_kwh").sum()
+            ),
+        )
+        .drop_nulls("inverters_kwh")
     )
-    own = pl.col("pv_generation_kwh")
+    own = pl.col("pv_generation_kwh").fill_null(0)
     difference = pl.col("inverters_kwh") - own
     tolerance = own * limits.inverters_share + limits.inverters_kwh
+    less = (difference < -tolerance) & pl.col("whole")
+    shown = pl.col("pv_generation_kwh").round(3).cast(pl.String).fill_null("no")
     return (
-        plants.filter(complete & own.is_not_null())
-        .join(inverters.drop("status"), on="plant_id", how="inner")
-        .filter(difference.abs() > tolerance)
+        plants.filter(final)
+        .join(inverters, on="plant_id", how="inner")
+        .filter((difference > tolerance) | less)
         .sort("plant_id")
         .select(
             "plant_id",
             reason=pl.lit(INVERTERS),
             field=pl.lit("pvGeneration"),
             value=difference,
-            detail=pl.format(
-                "inverters {} kWh, plant {} kWh", pl.col("inverters_kwh").round(3), own.round(3)
-            ),
+            detail=pl.format("inverters {} kWh, plant {} kWh", pl.col("inverters_kwh").round(3), shown),
+        )
+    )
+
+
+def without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
+    """Series without PV power on a bright day: keys, reason, field, value, detail, n_rows.
+
+    `rows` has the keys, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each
+    series: its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is told if
+    it has values of enough of that time, and none of the whole day above a trace. `value` is the largest, in W.
+    """
+    keys = [name for name in ("plant_id", "device_id") if name in rows.columns]
+    # A place that is not known has no sun.
+    bright = bright.drop_nulls(["bright_from", "bright_to"])
+    begin = pl.max_horizontal("interval_start", "bright_from")
+    finish = pl.min_horizontal("interval_end", "bright_to")
+    trace = pl.col("rated_w").first().fill_null(0) * limits.no_generation_share
+    return (
+        rows.drop_nulls(PV)
+        .join(bright, on=keys, how="inner")
+        .group_by(keys)
+        .agg(
+            (finish - begin).clip(dt.timedelta()).sum().alias("seen"),
+            (pl.col(PV).max() <= trace).alias("nothing"),
+            pl.col(PV).max().alias("value"),
+            pl.len().cast(pl.Int64).alias("n_rows"),
+        )
+        .filter(pl.col("nothing"), pl.col("seen") >= dt.timedelta(minutes=limits.no_generation_min))
+        .sort(keys)
+        .select(
+            *keys,
+            "value",
+            "n_rows",
+            reason=pl.lit(NO_GENERATION),
+            field=pl.lit("pvGeneration"),
+            detail=pl.format("{} minutes of a high sun", pl.col("seen").dt.total_minutes()),
         )
     )
 

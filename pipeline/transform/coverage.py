@@ -15,6 +15,16 @@ from pipeline.transform.energy import HOURS_PER_S, HOURS_PER_US, MINUTES_PER_US
 WAKING: Final = dt.timedelta(minutes=60)
 # The quantity that sleeps at night, whatever else its plant measures.
 BY_DAY: Final = "pv_generation"
+# The quantities that the sun makes: the zeros of a night say nothing of the day.
+OF_THE_SUN: Final = (
+    BY_DAY,
+    "total_generation",
+    "direct_consumption",
+    "self_consumption",
+    "grid_feed_in",
+)
+# Where a plant's place is not known, so much before and after the middle of its day is daylight for certain.
+AROUND_NOON: Final = dt.timedelta(hours=2)
 
 
 def window(series: pl.DataFrame) -> pl.DataFrame:
@@ -30,6 +40,44 @@ def window(series: pl.DataFrame) -> pl.DataFrame:
     finish = pl.max_horizontal(pl.min_horizontal(finish, "day_end", "ended"), begin)
     edge = pl.when("metered").then(pl.duration()).otherwise(pl.lit(WAKING))
     return series.with_columns(begin.alias("from"), finish.alias("to"), edge.alias("edge"))
+
+
+def nights_only(
+    rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str], most_w: float
+) -> pl.DataFrame:
+    """keys and quantity of what the sun makes, where values lie in the night alone and say nothing of the day.
+
+    `rows` and `figures` are as for `by_quantity`. None of the values lies in the daylight of the series' operation, not
+    counting the hour in which inverters wake and fall asleep, and none is above `most_w` (W): power in what is taken
+    for night is real, and the place or the clock is wrong.
+    """
+    names = [name for name in OF_THE_SUN if f"{name}_us" in figures.columns]
+    lit = figures.with_columns(_daylight()).filter(pl.col("lit_from") < pl.col("lit_to"))
+    dark_us = (
+        pl.col("day_end") - pl.col("day_start") - (pl.col("lit_to") - pl.col("lit_from"))
+    ).dt.total_microseconds()
+    most_kwh = most_w * dark_us * HOURS_PER_US / 1000
+    # Looked at closely is only what may be so: on most days that is nothing.
+    maybe = [(pl.col(f"{name}_us") <= dark_us) & (pl.col(f"{name}_kwh") <= most_kwh) for name in names]
+    lit = lit.filter(pl.any_horizontal(maybe)).select(*keys, "lit_from", "lit_to")
+    mine = rows.join(lit, on=keys, how="inner", maintain_order="left")
+    begin, finish = (
+        pl.max_horizontal("interval_start", "lit_from"),
+        pl.min_horizontal("interval_end", "lit_to"),
+    )
+    long = _long(mine.with_columns(by_day=begin < finish), [*keys, "by_day"], names, "w").drop_nulls("w")
+    of_night = ~pl.col("by_day").any() & (pl.col("w").max() <= most_w)
+    return long.group_by(*keys, "quantity").agg(dark=of_night).filter("dark").drop("dark")
+
+
+def _daylight() -> list[pl.Expr]:
+    """`lit_from` and `lit_to`: when a series in operation should see daylight; empty where there is none to see."""
+    noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
+    begin = pl.max_horizontal(pl.coalesce("sunrise", noon - AROUND_NOON), "day_start", "start_up")
+    finish = pl.min_horizontal(pl.coalesce("sunset", noon + AROUND_NOON), "day_end", "ended")
+    # Short days have no hour to spare.
+    spare = pl.when(finish - begin > 2 * WAKING).then(pl.lit(WAKING)).otherwise(pl.duration())
+    return [(begin + spare).alias("lit_from"), (finish - spare).alias("lit_to")]
 
 
 def expected_h() -> pl.Expr:

@@ -19,11 +19,13 @@ from pipeline.transform.coverage import (
     by_quantity,
     cover,
     expected_h,
+    nights_only,
     spans,
     window,
 )
 from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.row_groups import whole_groups
+from pipeline.transform.thresholds import Thresholds, load_thresholds
 
 # Quantities that only a meter knows: where one has a value, rows are expected through the night.
 METERED: Final = (
@@ -52,7 +54,12 @@ class DayFigures(NamedTuple):
 
 
 def summarize_day(
-    frames: Iterable[pl.DataFrame], asked: pl.DataFrame, *, keys: Sequence[str], quantities: Sequence[str]
+    frames: Iterable[pl.DataFrame],
+    asked: pl.DataFrame,
+    *,
+    keys: Sequence[str],
+    quantities: Sequence[str],
+    limits: Thresholds | None = None,
 ) -> DayFigures:
     """The figures of each plant or device in `asked`: energies, covered hours, coverage and status.
 
@@ -61,11 +68,13 @@ def summarize_day(
     and `expects` (quantities that are missing where they have no value at all). Days that end before the start of
     operation or begin after its end are left out. `quantities` are names with `_w` and `_kwh` columns.
 
-    A day is complete if its rows have no gap and neither has a decisive quantity that it has values of.
+    A day is complete if its rows have no gap and neither has a decisive quantity that it has values of. What the sun
+    makes has no energy on a day of which only the night was measured.
     """
+    night_w = (limits or load_thresholds()).night_w
     schema = _summary_schema(asked, keys, quantities)
     by_name = pl.Schema({**{key: asked.schema[key] for key in keys}, "quantity": pl.String(), **QUANTITY})
-    parts = [_summary(frame, asked, keys, quantities) for frame in whole_groups(frames, keys)]
+    parts = [_summary(frame, asked, keys, quantities, night_w) for frame in whole_groups(frames, keys)]
     found = pl.concat([pl.DataFrame(schema=schema), *(part.rows for part in parts)])
     named = pl.concat([pl.DataFrame(schema=by_name), *(part.quantities for part in parts)])
     begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
@@ -154,8 +163,8 @@ def summarize_months(
 ) -> pl.DataFrame:
     """Rows of `energy_monthly` from rows of `energy_daily`, sorted by month and plant; none of them closed.
 
-    `starts` has plant_id and start_date (plant-local day of the start of operation, or null): a month whose days before
-    it are absent can still be complete.
+    `starts` has plant_id, start_date (plant-local day of the start of operation, or null) and, where a plant left the
+    fleet, end_date (its first day outside): a month whose days before or from then on are absent can be complete.
     """
     month = pl.col("local_date").dt.truncate("1mo").alias("month")
     bridged = pl.col("bridged_h")
@@ -182,7 +191,10 @@ def summarize_months(
         .collect(engine="streaming")
     )
     begins = pl.max_horizontal("month", "start_date")
-    due = (pl.col("month").dt.month_end() - begins).dt.total_days() + 1
+    ends = pl.col("month").dt.month_end()
+    if "end_date" in summed.columns:
+        ends = pl.min_horizontal(ends, pl.col("end_date") - dt.timedelta(days=1))
+    due = (ends - begins).dt.total_days() + 1
     return summed.with_columns(
         coverage=_share(),
         closed_at=pl.lit(None, UTC_US),
@@ -197,7 +209,7 @@ def summarize_months(
 
 
 def _summary(
-    rows: pl.DataFrame, asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]
+    rows: pl.DataFrame, asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str], night_w: float
 ) -> DayFigures:
     """Figures of the series in one frame of whole series."""
     lasts = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds()
@@ -234,7 +246,27 @@ def _summary(
         .join(covered, on=keys, how="left", maintain_order="left")
         .select(_summary_schema(asked, keys, quantities).names())
     )
-    return DayFigures(days, by_quantity(rows, windows.drop("from", "to", "edge"), keys))
+    named = by_quantity(rows, windows.drop("from", "to", "edge"), keys)
+    return _without_nights(DayFigures(days, named), nights_only(rows, windows, keys, night_w), keys)
+
+
+def _without_nights(figures: DayFigures, dark: pl.DataFrame, keys: Sequence[str]) -> DayFigures:
+    """The figures without the energies of `dark` (keys and quantity); how much time has values is told all the same."""
+    if not dark.height:
+        return figures
+    by_series = dark.group_by(keys).agg(dark=pl.col("quantity"))
+    known = {
+        f"{name}_{what}": pl.when(~pl.col("dark").list.contains(name).fill_null(value=False)).then(
+            f"{name}_{what}"
+        )
+        for name in dark["quantity"].unique()
+        for what in ("kwh", "covered_h")
+    }
+    days = figures.rows.join(by_series, on=keys, how="left", maintain_order="left").with_columns(**known)
+    of_night = dark.with_columns(dark=pl.lit(value=True))
+    named = figures.quantities.join(of_night, on=[*keys, "quantity"], how="left", maintain_order="left")
+    energy = pl.when(pl.col("dark").is_null()).then("energy_kwh").alias("energy_kwh")
+    return DayFigures(days.drop("dark"), named.with_columns(energy).drop("dark"))
 
 
 def _pv_set_aside(keys: Sequence[str]) -> pl.Expr:

@@ -104,7 +104,7 @@ class SetTransform:
         """Interval rows of the day, a frame for each batch of answers, sorted by the model's key.
 
         `answers` are frames of RawAnswers sorted by their key. `places` has plant_id, [device_id,] timezone, and
-        latitude, longitude, rated_w, peak_w where they are known. Rows of plants without a place are set aside.
+        latitude, longitude, rated_w, peak_w, own_w where they are known. Rows of plants without a place are set aside.
         """
         places = power_limits.sited(places, day, self.limits)
         zones = days_frame(day, places["timezone"])

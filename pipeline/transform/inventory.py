@@ -14,12 +14,11 @@ from pipeline.transform.answer_text import whole_texts
 from pipeline.transform.decode import DETAIL_CHARACTERS
 from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, polars_schema
-from schemas.base import FINITE
+from schemas.base import CAPACITY_CLASSES, FINITE
 
 CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# SMA's classes of AC power: what each ends below, in kW.
-CAPACITY_CLASSES = ((20, "1-19"), (100, "20-99"), (500, "100-499"), (1000, "500-999"))
-LARGEST_CLASS = "1000+"
+# calcAcNominalPower is a computed sum: noise below a watt must not decide on a class.
+WATTS = 3
 # Times outside of these are the portal's way to say that there is none: .NET writes 0001-01-01 or 9999-12-31.
 EARLIEST, LATEST = dt.datetime(1970, 1, 1), dt.datetime(2200, 1, 1)  # noqa: DTZ001 - as naive as the API's times
 
@@ -110,6 +109,7 @@ def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.Data
         migrated_from=pl.lit(None, pl.String),
         first_seen=pl.lit(today),
         last_seen=pl.lit(today),
+        excluded_from=pl.lit(None, pl.Date),
     )
     aside = found.filter(~placed.fill_null(value=False)).select(
         "plant_id", reason=pl.lit("unknown_timezone"), detail="timezone"
@@ -202,11 +202,17 @@ def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
 
 
 def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
-    """SMA's class of an AC power; null where the power is."""
-    name: pl.Expr = pl.lit(LARGEST_CLASS)
-    for below, smaller in reversed(CAPACITY_CLASSES):
-        name = pl.when(kilowatts < below).then(pl.lit(smaller)).otherwise(name)
-    return pl.when(kilowatts.is_not_null()).then(name)
+    """SMA's class of an AC power in kW, the only place that decides on it; null where the power is null or 0.
+
+    A class begins at its first whole kilowatt and lasts until the next class begins: 19.9 kW have not reached 20 and
+    are in 1-19, 99.9 kW are in 20-99. Below 1 kW it is the smallest class: a system that is asked for is charged.
+    """
+    name: pl.Expr = pl.lit(CAPACITY_CLASSES[0])
+    watts = kilowatts.round(WATTS)
+    for class_name in CAPACITY_CLASSES[1:]:
+        begins = int(class_name.removesuffix("+").partition("-")[0])
+        name = pl.when(watts < begins).then(name).otherwise(pl.lit(class_name))
+    return pl.when(kilowatts > 0).then(name)
 
 
 def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:

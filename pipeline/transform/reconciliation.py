@@ -1,10 +1,12 @@
 """Measured energies beside the vendor's own: differences and what explains them. Nothing is repaired."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import polars as pl
 
+from pipeline.common.local_time import days_frame, parse_label
 from pipeline.transform.daily import exact_sum
 from pipeline.transform.decode import Decoder
 from pipeline.transform.thresholds import Thresholds
@@ -14,6 +16,8 @@ EQUAL_KWH: Final = 1e-6
 # A row that covers this much or more is one of an hour, whatever gaps the day has.
 HOUR_ROW_H: Final = 0.75
 WH_PER_KWH: Final = 1000.0
+# How long the periods are that SMA's energies are of: those of a month's days, or of a year's months.
+Step: TypeAlias = Literal["1d", "1mo"]
 DAY, MONTH, YEAR = "day", "month", "year"
 # The set whose energies are measured before the inverter, and what a difference from them is called.
 DC_SET: Final = "EnergyDc"
@@ -24,21 +28,30 @@ FILLABLE: Final = ("gap", "not_measured")
 _KEY = ("plant_id", "quantity")
 
 
-def vendor_energies(answers: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
-    """plant_id, local_date, quantity and vendor_kwh from answers (plant_id, body) whose rows are days or months in Wh.
+def vendor_energies(
+    answers: pl.DataFrame,
+    names: Mapping[str, str],
+    first: dt.date,
+    last: dt.date,
+    step: Step = "1d",
+) -> pl.DataFrame:
+    """plant_id, local_date, quantity and vendor_kwh from answers whose rows are days or months in Wh.
 
-    `names` gives the quantity of each of the API's fields. Labels are the start of the plant's day or month.
+    `answers` has plant_id, timezone and body. `names` gives the quantity of each of the API's fields. `first` and
+    `last` are the first and the last day, or (`step` 1mo) month, that was asked for. A row is of the plant's day or
+    month that its label begins; where the labels of an answer are one step off, of the one that they mean.
     """
     decoded = Decoder(list(names)).decode(answers["body"])
-    plants = answers.with_row_index("answer").select("answer", "plant_id")
-    long = decoded.rows.join(plants, on="answer").unpivot(
-        on=list(names), index=["plant_id", "raw_time"], variable_name="field", value_name="wh"
+    plants = answers.with_row_index("answer").select("answer", "plant_id", "timezone")
+    rows = _dated(decoded.rows.join(plants, on="answer"), first, last, step)
+    long = rows.unpivot(
+        on=list(names), index=["plant_id", "local_date"], variable_name="field", value_name="wh"
     )
     return (
         long.drop_nulls("wh")
         .select(
             "plant_id",
-            local_date=pl.col("raw_time").str.head(10).str.to_date(strict=False),
+            "local_date",
             quantity=pl.col("field").replace(names),
             vendor_kwh=pl.col("wh") / WH_PER_KWH,
         )
@@ -46,6 +59,38 @@ def vendor_energies(answers: pl.DataFrame, names: Mapping[str, str]) -> pl.DataF
         # A day that comes twice: the last word counts.
         .unique(["plant_id", "local_date", "quantity"], keep="last", maintain_order=True)
     )
+
+
+def _dated(rows: pl.DataFrame, first: dt.date, last: dt.date, step: Step) -> pl.DataFrame:
+    """The rows (answer, timezone, raw_time) with `local_date`, the day or month that they are of.
+
+    A label that is no midnight may be the plant's midnight in UTC. And a whole answer may be labelled by the ends of
+    its days, or a day too early: then a label lies beside what was asked for, and none at the other end of it.
+    """
+    # A change of clocks moves a midnight by an hour, so each has its own instant.
+    starts = pl.date_range(first, last, step, eager=True)
+    midnights = pl.concat(
+        days_frame(day, rows["timezone"]).select("timezone", instant="day_start", of_utc=pl.lit(day))
+        for day in starts
+    )
+    label = parse_label(pl.col("raw_time"))
+    own = pl.col("raw_time").str.head(10).str.to_date(strict=False)
+    by_clock = label.is_null() | (label.dt.time() == dt.time())
+    dated = rows.with_columns(instant=label.dt.replace_time_zone("UTC"), by_clock=by_clock).join(
+        midnights, on=["timezone", "instant"], how="left", maintain_order="left"
+    )
+    date = pl.when("by_clock").then(own).otherwise(pl.coalesce("of_utc", own)).dt.truncate(step)
+    before, after = (pl.lit(day).dt.offset_by(by) for day, by in ((first, f"-{step}"), (last, step)))
+    earliest, latest = pl.col("local_date").min().over("answer"), pl.col("local_date").max().over("answer")
+    late, early = (latest == after) & (earliest > first), (earliest == before) & (latest < last)
+    meant = (
+        pl.when(late)
+        .then(pl.col("local_date").dt.offset_by(f"-{step}"))
+        .when(early)
+        .then(pl.col("local_date").dt.offset_by(step))
+        .otherwise("local_date")
+    )
+    return dated.with_columns(local_date=date).with_columns(local_date=meant)
 
 
 def measured_long(rows: pl.DataFrame, quantities: Sequence[str], facts: Sequence[str]) -> pl.DataFrame:

@@ -44,6 +44,9 @@ class Thresholds:
     identity_share: float
     inverters_kwh: float
     inverters_share: float
+    no_generation_sun_deg: float
+    no_generation_min: float
+    no_generation_share: float
     reconcile_kwh: float
     reconcile_share: float
     reconcile_share_hours: float

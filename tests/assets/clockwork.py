@@ -17,9 +17,11 @@ from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE, PV
 from pipeline.sma.requests import Answer, Failure, Request
-from pipeline.tables.energy_tables import write_energy_daily
+from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
+from pipeline.tables.hourly_tables import write_energy_hourly
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.kpi_tables import write_kpi_daily
 from tests.scripted import ScriptedSma
 
 
@@ -94,5 +96,9 @@ def _days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
     for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
         for source in (BALANCE, PV):
             assert [done for done, _ in fetch_set(runtime, source, [day])] == [day]
-        write_intervals(runtime, BALANCE, day)
+        for source in (BALANCE, PV):
+            write_intervals(runtime, source, day)
         write_energy_daily(runtime, day)
+        write_device_energy_daily(runtime, day)
+        write_energy_hourly(runtime, day)
+        write_kpi_daily(runtime, day)

@@ -177,6 +177,19 @@ def test_the_same_days_can_be_run_again(runs: Runs) -> None:
     assert sorted(materialized(runs, "energy_daily")) == DAYS
 
 
+def test_a_run_without_consent_fails_before_its_first_billed_request(
+    new_runtime: Callable[..., Runtime], sma: ScriptedSma
+) -> None:
+    with new_runtime() as runtime, recorded(runtime) as runs:
+        runtime.settings = runtime.settings.model_copy(update={"max_eur_per_month": None})
+        with pytest.raises(
+            RunFailedError, match=r"adds 2 PU to 2021-10: 24\.90 EUR.*sunledger/max_eur: 25"
+        ) as told:
+            runs.lists()
+        assert told.value.exit_code == 2
+        assert {asked.endpoint for asked in sma.asked} == {"plants"}
+
+
 def test_runs_are_named_after_their_command_and_tagged(
     new_runtime: Callable[..., Runtime], sma: ScriptedSma
 ) -> None:

@@ -2,17 +2,21 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Decimal
 
 import dagster as dg
 import polars as pl
 import pytest
 
 from assets.dagster_home import open_dagster
-from assets.run_tags import ASK, BACKENDS, limits
+from assets.run_tags import ASK, BACKENDS, MAX_EUR, limits
+from pipeline.billing.spending import CostNotAllowedError
 from pipeline.common.errors import PermanentError
 from pipeline.common.settings import Settings
-from schemas import EnergyDaily
-from tests.assets.clockwork import ClockedSma, Clockwork
+from pipeline.ops.alert_conditions import concerns
+from pipeline.run.allowance import Allowance
+from schemas import EnergyDaily, KpiDaily
+from tests.assets.clockwork import ClockedSma, Clockwork, refresh_lists
 
 HOUR = dt.timedelta(hours=1)
 # Midnight in Brisbane, where the scripted plants are: the day of 20 October begins.
@@ -86,6 +90,23 @@ def test_three_days_off_are_caught_up_by_the_first_tick(machine: Clockwork) -> N
     }
     machine.tick("closing")
     assert machine.skips[-1] == ("closing", "All days up to 2021-10-24 are whole.")
+
+
+def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(machine: Clockwork) -> None:
+    machine.tick("lists")
+    machine.turn_to(MIDNIGHT + 25 * HOUR)
+    machine.tick("closing")
+    with machine.runtime({}) as runtime:
+        runtime.lake.replace(KpiDaily, {"local_date": dt.date(2021, 10, 20)}, [], empty=True)
+    before = len(machine.sma.asked)
+    machine.turn_to(MIDNIGHT + 27 * HOUR)
+    machine.tick("closing")
+    assert machine.runs[-1][2:] == ("2021-10-20", "2021-10-20")
+    with machine.runtime({}) as runtime:
+        assert [part["local_date"] for part in runtime.lake.parts(KpiDaily)][-1] == "2021-10-20"
+    assert len(machine.sma.asked) == before
+    machine.tick("closing")
+    assert machine.skips[-1] == ("closing", "All days up to 2021-10-20 are whole.")
 
 
 def test_ticks_that_the_daemon_makes_up_for_are_left_to_the_newest(machine: Clockwork) -> None:
@@ -162,7 +183,48 @@ def test_schedules_are_off_until_they_are_wanted(settings: Settings) -> None:
 
 
 def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
-    assert limits({}) == {"only_plants": frozenset(), "only_backends": frozenset(), "again": False}
+    nothing = {
+        "only_plants": frozenset(),
+        "only_backends": frozenset(),
+        "again": False,
+        "allowance": Allowance(),
+    }
+    assert limits({}) == nothing
     assert limits({ASK: "all"})["again"]
     assert not limits({"dagster/parent_run_id": "x", ASK: "all"})["again"]
     assert limits({"sunledger/plants": "11, 12"})["only_plants"] == {"11", "12"}
+
+
+def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
+    machine.tick("lists")
+    machine.settings = machine.settings.model_copy(update={"max_eur_per_month": None})
+    machine.turn_to(MIDNIGHT + 30 * HOUR)
+    # Both plants count in October already, so October goes on.
+    assert machine.tick("closing")
+    # In November they would be new on the bill: no run is started that could only fail.
+    machine.turn_to(dt.datetime(2021, 11, 2, 6, 20, tzinfo=dt.UTC))
+    before = len(machine.sma.asked)
+    for name in ("today", "closing", "window"):
+        assert machine.tick(name) == []
+        assert machine.skips[-1][0] == name
+        assert "adds 2 PU to 2021-11: 24.90 EUR" in machine.skips[-1][1]
+        assert "SUNLEDGER_MAX_EUR_PER_MONTH" in machine.skips[-1][1]
+    assert len(machine.sma.asked) == before
+    with machine.runtime({}) as runtime:
+        assert [told.title for told in concerns(runtime) if told.name == "spending:2021-11"] == [
+            "2 plants not asked for, because of the cost"
+        ]
+    # With room for one of them, the other days wait, and that one is read.
+    machine.settings = machine.settings.model_copy(update={"max_eur_per_month": Decimal(13)})
+    assert machine.tick("window")
+    assert {asked.plant_id for asked in machine.sma.asked[before:]} == {"11"}
+
+
+def test_a_tag_agrees_for_one_run(machine: Clockwork) -> None:
+    machine.settings = machine.settings.model_copy(update={"max_eur_per_month": None})
+    with pytest.raises(CostNotAllowedError):
+        machine.tick("lists")
+    assert {asked.endpoint for asked in machine.sma.asked} == {"plants"}
+    with machine.runtime({MAX_EUR: "25"}) as runtime:
+        refresh_lists(runtime)
+    assert {asked.plant_id for asked in machine.sma.asked} == {"", "11", "12"}

@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 
 from pipeline.billing import load_prices
-from pipeline.billing.backfill_estimate import plan, refuse_beyond
 from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.extract.backfill_estimate import plan, refuse_beyond
+from pipeline.extract.fetch import fetch_plants
 from pipeline.run.context import Runtime
+from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store
 from tests.e2e.test_days import fetch, refresh
 from tests.scripted import ScriptedSma
@@ -86,8 +88,23 @@ def test_a_plan_beyond_the_limits_is_refused(new_runtime: New) -> None:
 
 
 def test_without_known_plants_nothing_can_be_planned(new_runtime: New) -> None:
-    with pytest.raises(SunledgerError, match="sunledger refresh"):
+    with pytest.raises(SunledgerError, match="sunledger plan"):
         plan(new_runtime(), FIRST, LAST, PRICES)
+
+
+def test_the_list_of_plants_is_enough_for_pu_and_amounts(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = new_runtime()
+    fetch_plants(runtime)
+    write_plants(runtime)
+    found = plan(runtime, FIRST, LAST, PRICES)
+    assert [asked.endpoint for asked in sma.asked] == ["plants"]
+    assert (found.new_eur, found.never_asked) == (Decimal("24.90"), 2)
+    # One week of each plant's EnergyBalance and log; of devices nothing is known.
+    assert dict(found.requests) == {"lists": 5, "raw_energy_balance": 2, "raw_pv": 0, "raw_logs": 2}
+    with pytest.raises(UsageError, match=r"which devices 2 plants have.*sunledger refresh"):
+        refuse_beyond(found, 1000, None)
+    refresh(runtime)
+    assert plan(runtime, FIRST, LAST, PRICES).never_asked == 0
 
 
 def test_a_plant_without_capacity_is_unpriced_and_no_limit_is_trusted(

@@ -15,6 +15,7 @@ from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
+from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
@@ -23,9 +24,9 @@ from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_mon
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from pipeline.tables.month_close import NotClosableError, closed_months_hold
-from schemas import Adjustments, EnergyDaily, Plants
+from schemas import Adjustments, EnergyDaily, Plants, RawEnergyBalance
 from tests.e2e.test_days import run
-from tests.scripted import NOW, ScriptedSma, compact
+from tests.scripted import NOW, ScriptedSma, compact, rows
 from warehouse.publish import publish
 
 New = Callable[..., Runtime]
@@ -159,6 +160,65 @@ def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
     assert set(lake.lake.scan(Adjustments).collect()["difference_kwh"].round(9)) == {24.0}
     for month, why in (("2021-08", "holds no energy"), ("2021-13", "write it as YYYY-MM")):
         assert why in str(typed("close", month).exception)
+
+
+def test_an_incomplete_month_says_what_it_lacks_and_is_closed_only_anyway(
+    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of four plant-days is silent, on another one the plant has half of what its inverter has."""
+    for plant, day, watts in ((PLANT, LAST, None), (QUIET, LAST, 500.0)):
+        lake.lake.replace(RawEnergyBalance, {"local_date": day}, [], plants={plant}, empty=True)
+        sma.watts[plant, str(day)] = watts
+    inverter = sma.special
+
+    def special(request: Request) -> bytes | None:
+        if request.device_id and request.date == str(LAST):
+            return compact({"set": rows(str(LAST), 1000.0), "resolution": "FiveMinutes"})
+        return inverter(request)  # type: ignore[return-value]
+
+    sma.special = special
+    run(new_runtime(), LAST)
+    sma.special = month_answer
+    sma.answered_at = later = dt.datetime(2022, 1, 5, 12, tzinfo=dt.UTC)
+    asking = new_runtime(again=False)
+    asking.now = lambda: later
+    fetch_energy_months(asking, dt.date(2021, 9, 1))
+
+    refused = typed("close", MONTH)
+    assert isinstance(refused.exception, NotClosableError)
+    expected_h = sum(lake.lake.scan(EnergyDaily).collect()["expected_h"])
+    silent_h = expected_h / 4
+    said = [
+        f"{MONTH} is not complete",
+        "4 of 4 plant-days are to be checked, of 2 plants: 1 missing, 3 with suspicious values (v_days_to_check)",
+        f"Values cover 75.0% of the expected time, {silent_h:.1f} h are missing, and 1 of 2 plants is not complete",
+        # 24 kWh of the silent day, 12 of the other one.
+        "On 2 plant-days inverters have 36.000 kWh more than their plants",
+        # SMA has 52.8 and 48 kWh, measured are 24 and 36.
+        "pv_generation of 2 plants is 40.800 kWh less than SMA's own figure",
+        "close it --anyway",
+    ]
+    assert [text for text in said if text not in str(refused.exception)] == []
+    assert published_if_any(settings) == []
+    done = typed("close", MONTH, "--anyway")
+    assert done.exit_code == 0, done.exception
+    shown = " ".join(done.stderr.split())
+    assert [text for text in said[1:-1] if text not in shown] == []
+    assert published(settings, MONTH_SHEET) == [(PLANT, 24.0, True, None), (QUIET, 36.0, True, None)]
+
+
+def published_if_any(settings: Settings) -> list[tuple[Any, ...]]:
+    return published(settings, MONTH_SHEET) if settings.warehouse.exists() else []
+
+
+def test_values_that_are_suspicious_and_nothing_else_are_told_and_do_not_stop_the_closing(
+    lake: Runtime,
+) -> None:
+    done = typed("close", MONTH)
+    assert done.exit_code == 0, done.exception
+    assert "4 of 4 plant-days are to be checked, of 2 plants: 4 with suspicious values" in " ".join(
+        done.stderr.split()
+    )
 
 
 @pytest.mark.long

@@ -10,12 +10,15 @@ import duckdb
 import pytest
 
 from pipeline.run.context import Runtime
+from pipeline.run.plants import known_places
+from pipeline.run.sets import SETS
 from pipeline.sma.requests import Request
-from tests.e2e.test_days import MONDAY, run
+from tests.e2e.test_days import MONDAY, refresh, run
 from tests.scripted import NOW, ScriptedSma, compact
 from warehouse.publish import publish
 
 New = Callable[..., Runtime]
+POWER_AC = next(source for source in SETS if source.set.name == "PowerAc")
 Row = dict[str, Any]
 
 
@@ -94,6 +97,25 @@ def test_a_plant_whose_inverter_draws_at_night_is_complete_and_nothing_to_check(
             ("standby", "pvGeneration", dark, True),  # of its inverter
         ]
         assert to_check(connection) == []
+
+
+def test_only_an_inverter_with_a_rating_bounds_its_ac_side(new_runtime: New, sma: ScriptedSma) -> None:
+    """A charging station is typed like an inverter, and a battery inverter may speak for a whole cluster."""
+    facts = {
+        "inverter": {"type": "Solar Inverters", "generatorPower": 3000.0},
+        "charger": {"type": "Solar Inverters"},
+        "battery": {"type": "Battery Inverter", "generatorPower": 6000.0},
+    }
+    sma.devices["11"] = [{"deviceId": name, "isActive": True, **each} for name, each in facts.items()]
+    with new_runtime() as runtime:
+        refresh(runtime)
+        places = known_places(runtime.lake, POWER_AC).filter(plant_id="11")
+    assert dict(places.select("device_id", "own_w").rows()) == {
+        "inverter": 3000.0,
+        "charger": None,
+        "battery": None,
+    }
+    assert set(places.filter(device_id="charger")["rated_w"]) == {5000.0}
 
 
 def test_a_code_and_a_correction_at_midnight_are_holes_and_no_energy(

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from pipeline.billing import load_prices
-from pipeline.billing.backfill_estimate import plan
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import load_settings
+from pipeline.extract.backfill_estimate import plan
 from pipeline.extract.fetch import fetch_set
 from pipeline.extract.vendor_energies import (
     fetch_energy_months,

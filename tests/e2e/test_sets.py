@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import polars as pl
 import pytest
 
-from pipeline.billing.backfill_estimate import wanted
 from pipeline.common.errors import TransientError, UsageError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
+from pipeline.extract.missing_answers import wanted
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SETS, SOURCES, check_sets
 from pipeline.sma.requests import Request

@@ -14,12 +14,13 @@ from pipeline.common.settings import load_settings
 from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
 from sandbox.launch import running
-from schemas import DeviceEnergyDaily, Devices, EnergyDaily, Plants
+from schemas import DeviceEnergyDaily, Devices, EnergyDaily, Plants, Quarantine
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma, rows
 
 New = Callable[..., Runtime]
 SUNDAY = MONDAY - dt.timedelta(days=1)
+SATURDAY = SUNDAY - dt.timedelta(days=1)
 OLD, NEW = "110", "111"
 
 
@@ -28,6 +29,12 @@ def devices_of(sma: ScriptedSma, *, with_old: bool = True) -> None:
     old = {"deviceId": OLD, "name": "Replaced", "isActive": False, "deactivatedAt": "2021-10-04T12:00:00"}
     new = {"deviceId": NEW, "name": "Inverter", "isActive": True}
     sma.devices["11"] = [old, new] if with_old else [new]
+
+
+def undated(sma: ScriptedSma) -> None:
+    """The same, but SMA does not say when the old inverter ended: it is inactive, and that is all."""
+    old = {"deviceId": OLD, "name": "Replaced", "isActive": False}
+    sma.devices["11"] = [old, {"deviceId": NEW, "name": "Inverter", "isActive": True}]
 
 
 def before_and_after_noon(request: Request) -> bytes | None:
@@ -91,6 +98,55 @@ def test_a_new_inverter_is_missing_once_it_had_a_row_or_the_old_one_is_gone(
     assert found[3, OLD] == (None, "missing")
     assert (3, NEW) not in found
     assert found[5, NEW] == (None, "missing")
+
+
+def test_an_inactive_inverter_without_an_end_date_is_not_missing_after_its_last_day(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    undated(sma)
+    silent = {(OLD, str(SUNDAY))}
+    plant = {str(day): rows(str(day), 5000.0) for day in (SATURDAY, SUNDAY, MONDAY, TUESDAY)}
+
+    def special(request: Request) -> bytes | None:
+        if request.endpoint == "measurements" and not request.device_id:
+            return json.dumps({"resolution": "FiveMinutes", "set": plant[request.date]}).encode()
+        if (request.device_id, request.date) in silent:
+            return json.dumps({"resolution": "FiveMinutes", "set": []}).encode()
+        return before_and_after_noon(request)
+
+    sma.special = special
+    runtime = new_runtime("11")
+    refresh(runtime)
+    days = (SATURDAY, SUNDAY, MONDAY, TUESDAY)
+    # A run makes each table of all its days before the next table.
+    for day in days:
+        fetch(runtime, day)
+    for day in days:
+        build(runtime, day)
+    found = by_device(runtime)
+    # A silent day before its last one is a gap like any other.
+    assert found[2, OLD] == (pytest.approx(48.0), "complete")
+    assert found[3, OLD] == (None, "missing")
+    assert found[4, OLD][0] == pytest.approx(24.0)
+    assert (5, OLD) not in found
+    # Its successor is not missing while it was there.
+    assert (2, NEW) not in found
+    assert found[5, NEW] == (pytest.approx(72.0), "complete")
+    # So the inverters are held against their plant, which says 120 kWh every day.
+    told = runtime.lake.scan(Quarantine).filter(pl.col("reason") == "inverters_sum").collect()
+    assert dict(told.select("local_date", "value").rows())[TUESDAY] == pytest.approx(72.0 - 120.0)
+
+
+def test_an_inactive_inverter_that_never_had_a_row_is_not_missing(new_runtime: New, sma: ScriptedSma) -> None:
+    undated(sma)
+    sma.special = lambda r: (
+        b'{"set":[],"resolution":"FiveMinutes"}' if r.device_id == OLD and r.date else None
+    )
+    runtime = new_runtime("11")
+    refresh(runtime)
+    fetch(runtime, MONDAY)
+    build(runtime, MONDAY)
+    assert by_device(runtime) == {(4, NEW): (pytest.approx(24.0), "complete")}
 
 
 def test_what_a_device_delivered_stays_when_no_list_names_it_any_more(

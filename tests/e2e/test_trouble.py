@@ -13,6 +13,7 @@ from pipeline.common.errors import PermanentError, SmaError
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
+from pipeline.tables.incomplete_days import standing
 from pipeline.tables.interval_tables import write_intervals
 from schemas import (
     CoverageDaily,
@@ -203,6 +204,69 @@ def test_inverters_that_do_not_make_up_their_plant_are_told_and_nothing_is_lost(
         ("11", "inverters_sum", True, pytest.approx(24.0))
     ]
     assert energy(runtime)["11", 4] == pytest.approx(24.0)
+
+
+def daily_of(runtime: Runtime, plant: str) -> dict[str, Any]:
+    (found,) = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == plant).collect().rows(named=True)
+    return found
+
+
+def told_of(runtime: Runtime, plant: str) -> dict[tuple[str, str], tuple[float, str]]:
+    """Value and detail of what is told of a plant's day, by source and reason."""
+    told = (
+        runtime.lake.scan(Quarantine).filter(pl.col("scope") == "day", pl.col("plant_id") == plant).collect()
+    )
+    assert told["kept"].all()
+    return {(s, r): (v, d) for s, r, v, d in told.select("source", "reason", "value", "detail").rows()}
+
+
+def test_a_plant_without_energy_of_its_own_has_a_row_beside_its_inverters(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    """Its own list of sets is empty, so nothing but its inverters can be asked for."""
+    sma.special = lambda r: (
+        b'{"sets":[]}' if r.endpoint == "sets" and r.plant_id == "12" and not r.device_id else None
+    )
+    runtime = run(new_runtime(), MONDAY)
+    assert {request.plant_id for request in sma.asked if balance_of("12")(request)} == set()
+    row = daily_of(runtime, "12")
+    assert (row["status"], row["n_rows"], row["pv_generation_kwh"], row["coverage"]) == (
+        "missing",
+        0,
+        None,
+        0.0,
+    )
+    assert row["expected_h"] > 11
+    assert told_of(runtime, "12") == {
+        ("device_energy_daily", "inverters_sum"): (pytest.approx(24.0), "inverters 24.0 kWh, plant no kWh")
+    }
+    # Made again it is the same; and nobody waits for it to be asked for.
+    build(runtime, MONDAY)
+    assert daily_of(runtime, "12") == row
+    assert "12" not in standing(runtime, MONDAY, MONDAY)["plant_id"]
+
+
+def test_a_bright_day_without_any_generation_is_told_of_plant_and_inverter(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    sma.watts["11", "2021-10-04"] = 0.0
+    runtime = run(new_runtime(), MONDAY)
+    assert (daily_of(runtime, "11")["status"], daily_of(runtime, "11")["pv_generation_kwh"]) == (
+        "complete",
+        0.0,
+    )
+    told = told_of(runtime, "11")
+    assert {source for source, reason in told if reason == "no_generation"} == {
+        "energy_daily",
+        "device_energy_daily",
+    }
+    assert told_of(runtime, "12") == {}
+    # By pvlib's sun it is higher than 10 degrees for 645 minutes.
+    minutes = int(told["energy_daily", "no_generation"][1].split()[0])
+    assert minutes == pytest.approx(645, abs=5)
+    # What generated after all is told no more.
+    sma.watts["11", "2021-10-04"] = 900.0
+    assert told_of(run(new_runtime(), MONDAY), "11") == {}
 
 
 def test_a_spike_is_left_out_of_all_that_comes_from_it_and_the_day_is_not_complete(

@@ -7,9 +7,22 @@ import polars as pl
 import pytest
 
 from pipeline.run.context import Runtime
-from pipeline.tables.incomplete_days import standing
-from schemas import Quarantine, polars_schema
+from pipeline.tables.hourly_tables import write_energy_hourly
+from pipeline.tables.incomplete_days import ASK_AGAIN, standing, unmade_days
+from pipeline.tables.kpi_tables import write_kpi_daily
+from schemas import (
+    CoverageDaily,
+    DeviceEnergyDaily,
+    EnergyBalanceIntervals,
+    EnergyHourly,
+    KpiDaily,
+    PvIntervals,
+    Quarantine,
+    Table,
+    polars_schema,
+)
 from tests.e2e.test_days import MONDAY, run
+from tests.scripted import ScriptedSma
 
 New = Callable[..., Runtime]
 # What is not asked for by the settings, and what is asked for whole months and years.
@@ -54,14 +67,50 @@ def open_days(runtime: Runtime, **chosen: str) -> list[tuple[str, dt.date, str]]
 def test_a_failed_answer_of_what_is_asked_for_leaves_the_day_open(
     new_runtime: New, source: str, chosen: dict[str, str]
 ) -> None:
-    runtime = run(new_runtime(), MONDAY)
+    runtime = made(new_runtime())
     assert open_days(runtime) == []
     failed(runtime, source)
     assert open_days(runtime, **chosen) == [("11", MONDAY, "request_failed")]
 
 
+def made(runtime: Runtime) -> Runtime:
+    """Monday with all tables that a run makes of it."""
+    run(runtime, MONDAY)
+    write_kpi_daily(runtime, MONDAY)
+    write_energy_hourly(runtime, MONDAY)
+    return runtime
+
+
+@pytest.mark.parametrize(
+    "model", [KpiDaily, DeviceEnergyDaily, CoverageDaily, EnergyHourly, EnergyBalanceIntervals, PvIntervals]
+)
+def test_a_day_that_lacks_a_table_is_open_until_a_run_makes_it(new_runtime: New, model: type[Table]) -> None:
+    runtime = made(new_runtime())
+    assert (open_days(runtime), unmade_days(runtime)) == ([], set())
+    runtime.lake.replace(model, {"local_date": MONDAY}, [], empty=True)
+    assert unmade_days(runtime) == {MONDAY}
+    assert open_days(runtime) == [("11", MONDAY, "not_made"), ("12", MONDAY, "not_made")]
+    assert "not_made" in ASK_AGAIN
+
+
+def test_a_table_that_nothing_is_to_be_made_for_leaves_no_day_open(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    """No inverter has a row, or all that they have is set aside."""
+    for plant in ("11", "12"):
+        sma.watts[plant, str(MONDAY)] = None
+    runtime = made(new_runtime())
+    assert runtime.lake.parts(PvIntervals) == []
+    assert unmade_days(runtime) == set()
+    odd = b'{"set":[{"time":"2021-10-09T00:05:00","pvGeneration":1.0}],"resolution":"FiveMinutes"}'
+    sma.special = lambda request: odd if request.endpoint == "measurements" else None
+    runtime = made(new_runtime())
+    assert runtime.lake.parts(PvIntervals) == []
+    assert unmade_days(runtime) == set()
+
+
 def test_what_no_day_is_asked_for_leaves_none_open(new_runtime: New) -> None:
-    runtime = run(new_runtime(), MONDAY)
+    runtime = made(new_runtime())
     for source in NOT_OF_THE_DAY:
         failed(runtime, source)
     assert open_days(runtime) == []

@@ -98,7 +98,8 @@ def summary(spans: Sequence[Span], known: Asked | None = None) -> dict[str, obje
     figures = summarize_day(
         [frame(spans)], asked(**{"1": known or Asked()}), keys=["plant_id"], quantities=QUANTITIES
     )
-    daily = figures.rows.with_columns(local_date=pl.lit(DAY)).select(polars_schema(EnergyDaily).names())
+    named = figures.rows.with_columns(local_date=pl.lit(DAY), timezone=pl.lit("UTC"))
+    daily = named.select(polars_schema(EnergyDaily).names())
     validate(EnergyDaily, daily, {"local_date": DAY})
     (row,) = daily.rows(named=True)
     return row

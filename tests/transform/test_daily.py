@@ -7,6 +7,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from pipeline.transform.coverage import OF_THE_SUN
 from pipeline.transform.daily import DECISIVE, METERED, summarize_day
 from pipeline.transform.sun.position import daylight
 from schemas import CoverageDaily, polars_schema
@@ -176,6 +177,72 @@ def test_pv_that_is_set_aside_is_a_hole_by_day_and_none_while_the_sun_is_down() 
     at_noon = replace(by_day[8], watts=of_meter, flagged=True)
     holed = summary([*night[:4], *by_day[:8], at_noon, *by_day[9:], *night[4:]])
     assert figures(holed) == (23.0, 24.0, pytest.approx(23 / 24), 60.0, "partial")
+
+
+# ---- nights ----------------------------------------------------------------------------------------------------------
+
+NIGHT = [*every(5, 0, 180, pv_generation=0.0), *every(5, 1300, 1440, pv_generation=3.0)]
+
+
+@pytest.mark.parametrize("sun", [(240, 1200), (None, None)])
+def test_a_day_of_which_only_the_night_was_measured_has_no_energy(sun: tuple[int | None, int | None]) -> None:
+    """The sun is up from 4 to 20 o'clock; where the place is not known, it is up around noon all the same."""
+    row = summary(NIGHT, Asked(*sun))
+    assert (row["pv_generation_kwh"], row["pv_generation_covered_h"]) == (None, None)
+    assert row["n_rows"] == len(NIGHT)
+    assert quantities(NIGHT, Asked(240, 1200))["pv_generation"][:6] == (
+        None,
+        0.0,
+        16.0,
+        0.0,
+        960.0,
+        "partial",
+    )
+
+
+@pytest.mark.parametrize(
+    ("spans", "known", "kwh"),
+    [
+        # The hour in which an inverter wakes says as little as the night, a minute more is of the day.
+        (every(5, 0, 300, pv_generation=0.0), Asked(), None),
+        (every(5, 0, 305, pv_generation=0.0), Asked(), 0.0),
+        (every(5, 1140, 1440, pv_generation=0.0), Asked(), None),
+        (every(5, 1135, 1440, pv_generation=0.0), Asked(), 0.0),
+        # Of a short day all counts.
+        (every(5, 0, 675, pv_generation=0.0), Asked(670, 780), 0.0),
+        # In the polar night there is no day to measure, nor before the operation began or after it ended.
+        (every(5, 0, 300, pv_generation=0.0), Asked(720, 720), 0.0),
+        (every(5, 1300, 1440, pv_generation=0.0), Asked(start_up=1290), 0.0),
+        (every(5, 0, 200, pv_generation=0.0), Asked(ended=210), 0.0),
+        # Power in what is taken for the night is real: the place or the clock is wrong.
+        (every(60, 0, 180, pv_generation=500.0), Asked(), 1.5),
+    ],
+)
+def test_only_what_a_night_alone_says_is_no_figure(
+    spans: list[Span], known: Asked, kwh: float | None
+) -> None:
+    assert summary(spans, known)["pv_generation_kwh"] == (None if kwh is None else pytest.approx(kwh))
+
+
+def test_whatever_the_sun_makes_has_no_figure_and_what_a_meter_read_at_night_has_one() -> None:
+    zeros = dict.fromkeys(OF_THE_SUN, 0.0)
+    row = summary(every(60, 0, 180, **zeros, total_consumption=300.0, grid_consumption=300.0))
+    assert {row[f"{name}_{what}"] for name in OF_THE_SUN for what in ("kwh", "covered_h")} == {None}
+    assert (row["total_consumption_kwh"], row["grid_consumption_kwh"]) == (
+        pytest.approx(0.9),
+        pytest.approx(0.9),
+    )
+    assert (row["covered_h"], row["status"]) == (3.0, "partial")
+    # A battery may feed in by night.
+    fed = summary(every(60, 0, 180, **zeros | {"grid_feed_in": 800.0}))
+    assert (fed["pv_generation_kwh"], fed["grid_feed_in_kwh"]) == (None, pytest.approx(2.4))
+
+
+def test_each_plant_of_a_day_is_judged_by_itself() -> None:
+    frames = [pl.concat([frame(NIGHT, "1"), frame(every(60, pv_generation=0.0), "2"), frame(every(60), "3")])]
+    known = asked(**{plant: Asked() for plant in "123"})
+    table = summarize_day(frames, known, keys=["plant_id"], quantities=QUANTITIES).rows
+    assert table.select("plant_id", "pv_generation_kwh").rows() == [("1", None), ("2", 0.0), ("3", 24.0)]
 
 
 # ---- silence ---------------------------------------------------------------------------------------------------------

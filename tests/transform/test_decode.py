@@ -349,7 +349,7 @@ MOST_MEMORY_MB = 500
 MEMORY = """
 import json, resource, sys
 import polars as pl
-from pipeline.decode import Decoder
+from pipeline.transform.decode import Decoder
 rows = [{"time": f"{n}", **{f"f{n * own}x{k}": 1.0 for k in range(fields)}} for n in range(count)]
 text = pl.Series("body", [json.dumps({"set": rows}).encode()], dtype=pl.Binary)
 Decoder(["pvGeneration"]).decode(pl.Series("body", [b'{"set":[{"time":"a","x":1}]}'], dtype=pl.Binary))

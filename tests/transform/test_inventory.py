@@ -137,6 +137,7 @@ def test_a_whole_plant() -> None:
         "migrated_from": None,
         "first_seen": TODAY,
         "last_seen": TODAY,
+        "excluded_from": None,
     }
 
 
@@ -181,8 +182,12 @@ def test_a_co2_factor_is_no_less_than_nothing(factor: float, kept: float | None)
 @pytest.mark.parametrize(
     ("kilowatts", "name"),
     [
-        (0.4, "1-19"), (19.0, "1-19"), (19.999, "1-19"), (20.0, "20-99"), (99.999, "20-99"), (100.0, "100-499"),
-        (499.999, "100-499"), (500.0, "500-999"), (999.999, "500-999"), (1000.0, "1000+"), (1e6, "1000+"), (None, None),
+        (0.4, "1-19"), (0.001, "1-19"), (1.0, "1-19"), (19.0, "1-19"), (19.5, "1-19"), (19.9, "1-19"), (19.999, "1-19"),
+        (20.0, "20-99"), (99.5, "20-99"), (99.9, "20-99"), (99.999, "20-99"), (100.0, "100-499"), (499.9, "100-499"),
+        (499.999, "100-499"), (500.0, "500-999"), (999.9, "500-999"), (999.999, "500-999"), (1000.0, "1000+"),
+        (1e6, "1000+"), (None, None), (0.0, None),
+        # A computed sum of inverters that misses the border by less than a watt has reached it.
+        (3 * 33.3333333, "100-499"), (19.99999999, "20-99"),
     ],
 )  # fmt: skip
 def test_classes_of_capacity_at_their_borders(kilowatts: float | None, name: str | None) -> None:

@@ -2,15 +2,17 @@
 
 import datetime as dt
 import json
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
-from pipeline.transform.reconciliation import reconciled, reconciled_year, vendor_energies
+from pipeline.transform.reconciliation import Step, reconciled, reconciled_year, vendor_energies
 from pipeline.transform.thresholds import load_thresholds
 
 LIMITS = load_thresholds()
-FIRST = dt.date(2026, 10, 1)
+FIRST, LAST = dt.date(2026, 10, 1), dt.date(2026, 10, 31)
 NO_VALUES = pl.DataFrame(
     schema={
         "plant_id": pl.String,
@@ -102,9 +104,88 @@ def test_a_month_is_the_sum_of_its_days() -> None:
 
 def test_the_vendors_days_are_read_in_wh_by_their_date() -> None:
     body = {"set": [{"time": "2026-10-01T00:00:00", "pvGeneration": 1500.0}, {"time": "2026-10-02T00:00:00"}]}
-    answers = pl.DataFrame({"plant_id": ["1"], "body": [json.dumps(body, separators=(",", ":")).encode()]})
-    found = vendor_energies(answers, {"pvGeneration": "pv_generation", "gridFeedIn": "grid_feed_in"})
-    assert found.rows() == [("1", FIRST, "pv_generation", 1.5)]
+    assert energies(body, FIRST, LAST) == {FIRST: 1.5}
+
+
+def energies(
+    body: object, first: dt.date, last: dt.date, step: Step = "1d", zone: str = "UTC"
+) -> dict[dt.date, float]:
+    """kWh by date of one answer's PV generation."""
+    text = json.dumps(body, separators=(",", ":")).encode()
+    answers = pl.DataFrame({"plant_id": ["1"], "timezone": [zone], "body": [text]})
+    names = {"pvGeneration": "pv_generation", "gridFeedIn": "grid_feed_in"}
+    found = vendor_energies(answers, names, first, last, step)
+    assert set(found["quantity"]) <= {"pv_generation"}
+    return dict(found.select("local_date", "vendor_kwh").rows())
+
+
+def labelled(labels: Sequence[str]) -> dict[str, object]:
+    """An answer with 1 kWh at the first label, 2 at the second, and so on."""
+    return {"set": [{"time": label, "pvGeneration": 1000.0 * n} for n, label in enumerate(labels, 1)]}
+
+
+OCTOBER = [FIRST + dt.timedelta(days=n) for n in range(31)]
+BY_DAY = dict(zip(OCTOBER, map(float, range(1, 32)), strict=True))
+HOUR = dt.timedelta(hours=1)
+
+
+def midnights(zone: str, *, shift: dt.timedelta = dt.timedelta()) -> list[str]:
+    """The plant's midnights of October 2026 by clocks of UTC."""
+    own = [dt.datetime.combine(day, dt.time(), ZoneInfo(zone)).astimezone(dt.UTC) for day in OCTOBER]
+    return [f"{at.replace(tzinfo=None) + shift:%Y-%m-%dT%H:%M:%S}" for at in own]
+
+
+@pytest.mark.parametrize(
+    ("labels", "zone"),
+    [
+        ([f"{day}T00:00:00" for day in OCTOBER], "Europe/Berlin"),
+        ([f"{day}" for day in OCTOBER], "Europe/Berlin"),
+        # A day off, either way: labelled by their ends, or too early.
+        ([f"{day + 24 * HOUR}T00:00:00" for day in OCTOBER], "Europe/Berlin"),
+        ([f"{day - 24 * HOUR}T00:00:00" for day in OCTOBER], "Europe/Berlin"),
+        # By UTC: Berlin changes its clocks on the 25th, Kiritimati and Pago Pago are as far ahead and behind as can be.
+        *(
+            (midnights(zone), zone)
+            for zone in ("Europe/Berlin", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kolkata")
+        ),
+        ([f"{day}T23:59:59" for day in OCTOBER], "Europe/Berlin"),
+    ],
+)
+def test_the_days_of_a_month_are_found_however_they_are_labelled(labels: list[str], zone: str) -> None:
+    assert energies(labelled(labels), FIRST, LAST, zone=zone) == BY_DAY
+
+
+def test_some_days_of_a_month_stay_where_their_labels_are() -> None:
+    """No label lies beside the month, so nothing says that they are off; nor does one where both ends have one."""
+    some = [f"{day}T00:00:00" for day in OCTOBER[9:]]
+    assert list(energies(labelled(some), FIRST, LAST)) == OCTOBER[9:]
+    ends = [f"{day}T00:00:00" for day in (*OCTOBER, OCTOBER[-1] + 24 * HOUR)]
+    assert {day: kwh for day, kwh in energies(labelled(ends), FIRST, LAST).items() if day <= LAST} == BY_DAY
+    # The rest of a month that began late is labelled by its ends.
+    late = [f"{day + 24 * HOUR}T00:00:00" for day in OCTOBER[9:]]
+    assert list(energies(labelled(late), FIRST, LAST)) == OCTOBER[9:]
+
+
+MONTHS = [dt.date(2025, number, 1) for number in range(1, 13)]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [f"{month}T00:00:00" for month in MONTHS],
+        [f"{month - 24 * HOUR}T00:00:00" for month in MONTHS],
+        [f"{month}T00:00:00" for month in (*MONTHS[1:], dt.date(2026, 1, 1))],
+        [f"{month - 24 * HOUR}T00:00:00" for month in (*MONTHS[1:], dt.date(2026, 1, 1))],
+        [
+            f"{dt.datetime.combine(m, dt.time(), ZoneInfo('Europe/Berlin')).astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}"
+            for m in MONTHS
+        ],
+    ],
+    ids=["starts", "the day before", "next starts", "last days", "UTC"],
+)
+def test_the_months_of_a_year_are_found_however_they_are_labelled(labels: list[str]) -> None:
+    found = energies(labelled(labels), MONTHS[0], MONTHS[-1], "1mo", "Europe/Berlin")
+    assert found == dict(zip(MONTHS, map(float, range(1, 13)), strict=True))
 
 
 # ---- energy values ---------------------------------------------------------------------------------------------------

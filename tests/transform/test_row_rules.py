@@ -429,23 +429,100 @@ def days(*rows: tuple[str, str, float | None, str]) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("devices", "difference"),
+    ("plant", "devices", "difference"),
     [
-        ([("a", 6.0, "complete"), ("b", 4.59, "complete")], None),  # within 5 % and 0.1 kWh
-        ([("a", 6.0, "complete"), ("b", 4.61, "complete")], 0.61),
-        ([("a", 6.0, "complete")], -4.0),
-        ([("a", 6.0, "complete"), ("b", None, "missing")], None),
-        ([("a", 6.0, "complete"), ("1", 10.0, "complete"), ("b", 4.0, "complete")], None),
-        ([], None),
+        (
+            (10.0, "complete"),
+            [("a", 6.0, "complete"), ("b", 4.59, "complete")],
+            None,
+        ),  # within 5 % and 0.1 kWh
+        ((10.0, "complete"), [("a", 6.0, "complete"), ("b", 4.61, "complete")], 0.61),
+        ((10.0, "complete"), [("a", 6.0, "complete")], -4.0),
+        ((10.0, "complete"), [("a", 6.0, "complete"), ("1", 10.0, "complete"), ("b", 4.0, "complete")], None),
+        ((10.0, "complete"), [], None),
+        # A gap explains less, never more.
+        ((10.0, "complete"), [("a", 6.0, "complete"), ("b", None, "missing")], None),
+        ((10.0, "complete"), [("a", 6.0, "partial"), ("b", 3.0, "complete")], None),
+        ((10.0, "complete"), [("a", 12.0, "partial"), ("b", None, "missing")], 2.0),
+        ((0.0, "complete"), [("a", 19.164, "partial")], 19.164),
+        ((5.0, "partial"), [("a", 10.0, "complete")], 5.0),
+        ((10.0, "partial"), [("a", 6.0, "complete")], -4.0),
+        # A plant without a figure has less than inverters that have one.
+        ((None, "missing"), [("a", 10.0, "complete"), ("b", None, "missing")], 10.0),
+        ((None, "missing"), [("a", None, "missing")], None),
+        ((None, "partial"), [("a", 0.0, "complete")], None),
+        # What may still change is not compared.
+        ((5.0, "provisional"), [("a", 10.0, "complete")], None),
+        ((5.0, "complete"), [("a", 10.0, "provisional")], 5.0),
+        ((5.0, "complete"), [("a", 2.0, "provisional")], None),
     ],
 )
 def test_inverters_that_do_not_add_up_to_their_plant_are_told(
-    devices: list[tuple[str, float | None, str]], difference: float | None
+    plant: tuple[float | None, str], devices: list[tuple[str, float | None, str]], difference: float | None
 ) -> None:
-    plant = days(("1", "", 10.0, "complete")).drop("device_id")
+    own = days(("1", "", *plant)).drop("device_id")
     mine = days(*(("1", *device) for device in devices))
-    found = anomalies.inverters_against_plants(plant, mine, LIMITS)
+    found = anomalies.inverters_against_plants(own, mine, LIMITS)
     assert found["value"].to_list() == ([] if difference is None else [pytest.approx(difference)])
     assert set(found["reason"]) <= {anomalies.INVERTERS}
-    partial = plant.with_columns(status=pl.lit("partial"))
-    assert not anomalies.inverters_against_plants(partial, mine, LIMITS).height
+
+
+def test_a_contradiction_says_both_figures() -> None:
+    plants = days(("1", "", 0.0, "complete"), ("2", "", None, "missing")).drop("device_id")
+    devices = days(("1", "a", 19.164, "partial"), ("2", "b", 3.5, "complete"))
+    found = anomalies.inverters_against_plants(plants, devices, LIMITS)
+    assert found["detail"].to_list() == [
+        "inverters 19.164 kWh, plant 0.0 kWh",
+        "inverters 3.5 kWh, plant no kWh",
+    ]
+
+
+# ---- days without generation -----------------------------------------------------------------------------------------
+
+NOON = dt.datetime(2025, 7, 9, 12, tzinfo=dt.UTC)
+HOURS = dt.timedelta(hours=1)
+
+
+def hourly(watts: Sequence[float | None], begin: int = 0, plant: str = "1") -> pl.DataFrame:
+    starts = [NOON + (begin + hour - 12) * HOURS for hour in range(len(watts))]
+    return pl.DataFrame(
+        {
+            "plant_id": plant,
+            "interval_start": starts,
+            "interval_end": [at + HOURS for at in starts],
+            anomalies.PV: watts,
+        },
+        schema_overrides={anomalies.PV: pl.Float64},
+    )
+
+
+def bright(hours: float, rated_w: float | None = 5000.0) -> pl.DataFrame:
+    """The sun is high for so many hours around noon."""
+    times = {"bright_from": NOON - hours / 2 * HOURS, "bright_to": NOON + hours / 2 * HOURS}
+    return pl.DataFrame(
+        {"plant_id": ["1"], **times, "rated_w": [rated_w]}, schema_overrides={"rated_w": pl.Float64}
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "sky", "told"),
+    [
+        (hourly([0.0] * 24), bright(12), True),
+        (hourly([10.0] * 24), bright(12), True),
+        (hourly([10.1] * 24), bright(12), False),
+        (hourly([0.0] * 24), bright(12, None), True),
+        (hourly([1.0] * 24), bright(12, None), False),
+        (hourly([0.0] * 23 + [900.0]), bright(12), False),
+        (hourly([0.0] * 24), bright(3), True),
+        (hourly([0.0] * 24), bright(2.9), False),
+        (hourly([0.0] * 24), bright(0), False),
+        (hourly([0.0] * 3, 9), bright(12), True),
+        (hourly([0.0] * 2, 9), bright(12), False),
+        (hourly([0.0] * 6), bright(12), False),
+        (hourly([None] * 24), bright(12), False),
+        (hourly([0.0] * 24, plant="2"), bright(12), False),
+    ],
+)
+def test_a_bright_day_without_any_power_is_told(rows: pl.DataFrame, sky: pl.DataFrame, told: bool) -> None:
+    found = anomalies.without_generation(rows, sky, LIMITS)
+    assert found.select("plant_id", "reason").rows() == ([("1", anomalies.NO_GENERATION)] if told else [])

@@ -1,5 +1,5 @@
 -- table
--- Days that are not simply fine: partial, missing or provisional ones, those with values set aside or suspicious, and those cut by a time zone that was corrected since. Newest first.
+-- Days of your plants that are not simply fine: partial, missing or provisional ones, those with values set aside or suspicious, and those cut by a time zone that was corrected since. Newest first.
 -- Key: plant_id, local_date.
 --
 -- local_date: Calendar day in the plant's own time zone.
@@ -14,6 +14,7 @@
 -- n_suspect: Rows with a value that is kept though suspicious. Unit: count.
 -- reasons: Why something of the plant or its devices was set aside or is suspicious that day, without what needs no look: an inverter's own draw (standby) and the row that closes the day before (day_before); other_timezone: the plant's time zone was corrected since the day was made. Null: nothing.
 -- pv_generation_kwh: PV generation that is left. Unit: kWh. Null: nothing measured.
+-- inverters_pv_generation_kwh: PV generation by the plant's inverters, where the plant's own figure may lack some. Unit: kWh. Null: no inverter has a value.
 WITH found AS (
     SELECT plant_id, local_date, reason FROM quarantine
     UNION ALL
@@ -26,6 +27,11 @@ WITH found AS (
     FROM found
     WHERE reason NOT IN ('standby', 'day_before')
     GROUP BY plant_id, local_date
+), inverters AS (
+    SELECT plant_id, local_date, sum(pv_generation_kwh) AS pv_generation_kwh
+    FROM device_energy_daily
+    WHERE device_id <> plant_id
+    GROUP BY ALL
 )
 SELECT
     energy.local_date,
@@ -39,9 +45,12 @@ SELECT
     energy.n_flagged,
     energy.n_suspect,
     set_aside.reasons,
-    energy.pv_generation_kwh
+    energy.pv_generation_kwh,
+    inverters.pv_generation_kwh AS inverters_pv_generation_kwh
 FROM energy_daily AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.local_date = energy.local_date
 LEFT JOIN set_aside ON set_aside.plant_id = energy.plant_id AND set_aside.local_date = energy.local_date
-WHERE energy.status <> 'complete' OR energy.n_flagged > 0 OR set_aside.reasons IS NOT NULL
+WHERE (energy.status <> 'complete' OR energy.n_flagged > 0 OR set_aside.reasons IS NOT NULL)
+    AND (plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from)
 ORDER BY energy.local_date DESC, plant_name, energy.plant_id

@@ -10,6 +10,7 @@
 -- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover. Unit: 1. Null: no PV was expected, or stored before this was counted.
 -- bridged_h: Time for which a later row's power was taken, because rows before it may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
+-- inverters_pv_generation_kwh: PV generation by the plant's inverters, each with its own gaps. Unit: kWh. Null: no inverter has a value.
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
 -- self_consumption_kwh: Own generation used on site. Unit: kWh. Null: nothing measured.
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
@@ -17,6 +18,12 @@
 -- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
 -- battery_charging_kwh: Battery charging. Unit: kWh. Null: no battery, or nothing measured.
 -- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: no battery, or nothing measured.
+WITH inverters AS (
+    SELECT plant_id, local_date, sum(pv_generation_kwh) AS pv_generation_kwh
+    FROM device_energy_daily
+    WHERE device_id <> plant_id
+    GROUP BY ALL
+)
 SELECT
     energy.plant_id,
     plants.name AS plant_name,
@@ -26,6 +33,7 @@ SELECT
     pv.coverage AS pv_generation_coverage,
     energy.bridged_h,
     energy.pv_generation_kwh,
+    inverters.pv_generation_kwh AS inverters_pv_generation_kwh,
     energy.pv_generation_kwh / nullif(plants.peak_power_kw, 0) AS specific_yield_kwh_per_kw,
     energy.self_consumption_kwh,
     energy.grid_feed_in_kwh,
@@ -39,4 +47,6 @@ LEFT JOIN coverage_daily AS pv
     ON pv.plant_id = energy.plant_id
     AND pv.local_date = energy.local_date
     AND pv.quantity = 'pv_generation'
+LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.local_date = energy.local_date
+WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from
 ORDER BY month_of(energy.local_date), energy.plant_id, energy.local_date

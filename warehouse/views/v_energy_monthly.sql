@@ -12,6 +12,8 @@
 -- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover, over the days as they are now. Unit: 1. Null: no PV was expected, or stored before this was counted.
 -- bridged_h: Time for which a later row's power was taken, because rows before it may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
+-- inverters_pv_generation_kwh: PV generation by the plant's inverters over the days as they are now, each with its own gaps. Unit: kWh. Null: no inverter has a value.
+-- vendor_pv_generation_kwh: PV generation by SMA's own days of the month. Unit: kWh. Null: the month was not reconciled, or SMA has no figure.
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
 -- self_consumption_kwh: Own generation used on site. Unit: kWh. Null: nothing measured.
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
@@ -26,6 +28,11 @@ WITH pv AS (
     FROM coverage_daily
     WHERE quantity = 'pv_generation'
     GROUP BY ALL
+), inverters AS (
+    SELECT plant_id, month_of(local_date) AS month, sum(pv_generation_kwh) AS pv_generation_kwh
+    FROM device_energy_daily
+    WHERE device_id <> plant_id
+    GROUP BY ALL
 )
 SELECT
     energy.plant_id,
@@ -38,6 +45,8 @@ SELECT
     pv.coverage AS pv_generation_coverage,
     energy.bridged_h,
     energy.pv_generation_kwh,
+    inverters.pv_generation_kwh AS inverters_pv_generation_kwh,
+    vendor.vendor_kwh AS vendor_pv_generation_kwh,
     energy.pv_generation_kwh / nullif(plants.peak_power_kw, 0) AS specific_yield_kwh_per_kw,
     energy.self_consumption_kwh,
     energy.grid_feed_in_kwh,
@@ -50,6 +59,12 @@ SELECT
 FROM energy_monthly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
 LEFT JOIN pv ON pv.plant_id = energy.plant_id AND pv.month = energy.month
+LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.month = energy.month
+LEFT JOIN reconciliation AS vendor
+    ON vendor.plant_id = energy.plant_id
+    AND vendor.month = energy.month
+    AND vendor.period = 'month'
+    AND vendor.quantity = 'pv_generation'
 LEFT JOIN adjustments
     ON adjustments.plant_id = energy.plant_id
     AND adjustments.month = energy.month

@@ -42,6 +42,10 @@ SELECT
     sum(energy.grid_feed_in_kwh) AS grid_feed_in_kwh,
     sum(energy.grid_consumption_kwh) AS grid_consumption_kwh
 FROM plants
-LEFT JOIN energy_daily AS energy ON energy.plant_id = plants.plant_id
+LEFT JOIN energy_daily AS energy
+    ON energy.plant_id = plants.plant_id
+    AND (plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from)
+-- Who is yours on no day is no plant of this list.
+WHERE plants.excluded_from IS NULL OR plants.excluded_from > DATE '1970-01-01'
 GROUP BY ALL
 ORDER BY plant_name, plants.plant_id

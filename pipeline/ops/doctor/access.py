@@ -1,10 +1,13 @@
 """What the credentials give: owners, plants, and how fast they may be asked for."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from decimal import Decimal
 
+from pipeline.billing.spending import LIMIT, NewUnits
 from pipeline.common.text import plural
 from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.run.fleet import EXCLUDE, INCLUDE
 from pipeline.sma.budget.file_store import State
 from pipeline.sma.budget.shared_budget import Budget
 from pipeline.sma.consents import access_problems
@@ -39,6 +42,35 @@ def plants(
     if concern:
         return [warn("plants", concern)]
     return [ok("plants", f"{plural(listed, 'plant')} listed by {url}")]
+
+
+def own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list[Finding]:
+    """How many of the listed plants the settings leave out, and entries that fit no plant."""
+    settings = f"{INCLUDE} and {EXCLUDE}"
+    if not listed:
+        return []
+    if left_out == listed:
+        return [fail("plants", f"{settings} leave out all {plural(listed, 'plant')}: change them.")]
+    found = [ok("plants", f"{left_out} of these are left out by {settings}")] if left_out else []
+    if unknown:
+        words = ", ".join(unknown)
+        text = f"{settings} name what fits no plant: {words}. Compare with the ids and names of the table plants."
+        found.append(warn("plants", text))
+    return found
+
+
+def costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> list[Finding]:
+    """What the PU of the month cost, and what they may cost: `bill` as of now."""
+    spent = f"{bill.spent_eur} {bill.currency} of PU in {bill.month:%Y-%m} by now"
+    if limit is not None:
+        return [ok("costs", f"{spent}, of {limit} that {LIMIT} allows a month")]
+    if schedules:
+        text = (
+            f"{spent}, and no limit is set: schedules ask for no plant before somebody agrees to its PU, in each month "
+            f"anew. Set {LIMIT} to what a month may cost."
+        )
+        return [warn("costs", text)]
+    return [ok("costs", f"{spent}; every new PU is asked about, because {LIMIT} is not set")]
 
 
 def budget(rules: Budget, state: State, where: str, refused: int) -> list[Finding]:

@@ -7,15 +7,19 @@ none is repeated more than once, since a person waits.
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib.metadata import version
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import polars as pl
 
+from pipeline.billing import load_prices
+from pipeline.billing.requested_units import this_month
+from pipeline.billing.spending import CostNotAllowedError, admit, counted_plants, new_units, not_allowed
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import look_again, owners_of
@@ -23,6 +27,7 @@ from pipeline.ops.doctor import access, basis, facts, machine, network, time_zon
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Finding, Level, fail, ok, skip
 from pipeline.run.context import Runtime
+from pipeline.run.fleet import fleet_of
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.auth.tokens import NO_LOGIN
 from pipeline.sma.blocking_client import SmaSession
@@ -47,8 +52,22 @@ LIMITS = Limits(
 )
 # Plants that are asked for a clear day, each with one request for a month and one for a day of it.
 PLANTS_ASKED = 3
+AGREE_HINT = (
+    "'sunledger doctor --ask-plants 3' asks up to 3 plants, and says before what SMA charges for them"
+)
 
 BALANCE = "EnergyBalance"
+
+
+class Agree(Protocol):
+    """Has somebody agree to the PU of these plants, or raises CostNotAllowedError."""
+
+    def __call__(self, runtime: Runtime, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
+        """`capacities` has plant_id, listed_on and capacity_kw."""
+
+
+def agree_to_nothing(runtime: Runtime, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
+    """Nobody is there to be asked: the gate in front of the requests decides by the settings alone."""
 
 
 @dataclass
@@ -57,7 +76,9 @@ class Patient:
 
     runtime: Runtime
     clock: Clock
-    plants_asked: int
+    # None: whoever costs nothing more this month.
+    plants_asked: int | None
+    agree: Agree
     probes: list[Probe] = field(default_factory=list)
     plants: pl.DataFrame = field(default_factory=pl.DataFrame)
 
@@ -82,11 +103,16 @@ class Check:
 
 
 def examine(
-    settings: Settings, *, clock: Clock | None = None, plants_asked: int = PLANTS_ASKED
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    plants_asked: int | None = None,
+    agree: Agree = agree_to_nothing,
 ) -> Iterator[Finding]:
     """Findings as they come, in the order in which a run would fail.
 
-    `plants_asked` plants at most are asked for a clear day; SMA bills a plant for the month in which it is asked for.
+    `plants_asked` plants at most are asked for a clear day, once `agree` let them; SMA bills a plant for the month in
+    which it is asked for. With None only plants are that are billed for this month already. Raises CostNotAllowedError.
     """
     clock = clock or Clock()
 
@@ -95,7 +121,7 @@ def examine(
         return SmaSession(settings, make_client=make)
 
     with Runtime(settings, now=clock.now, make_session=session) as runtime:
-        patient = Patient(runtime, clock, plants_asked)
+        patient = Patient(runtime, clock, plants_asked, agree)
         bad: set[str] = set()
         for check in CHECKS:
             if (check.name == "login" and patient.custom) or (check.name == "consent" and not patient.custom):
@@ -112,6 +138,9 @@ def examine(
 def _findings(check: Check, patient: Patient) -> list[Finding]:
     try:
         return list(check.look(patient))
+    except CostNotAllowedError:
+        # Nothing is broken: it was told to do what nobody has agreed to.
+        raise
     except SunledgerError as error:
         return [fail(check.name, str(error))]
 
@@ -189,6 +218,13 @@ def _budget(patient: Patient) -> list[Finding]:
     return access.budget(rules, state, where, refused.select(pl.len()).collect().item())
 
 
+def _costs(patient: Patient) -> list[Finding]:
+    settings = patient.settings
+    bill = new_units(patient.runtime, ())
+    schedules = settings.schedules == "on"
+    return access.costs(bill, settings.max_eur_per_month, schedules=schedules)
+
+
 async def _budget_state(patient: Patient) -> State:
     budget = shared_budget(patient.settings, patient.clock)
     try:
@@ -202,17 +238,25 @@ def _plants(patient: Patient) -> list[Finding]:
     answer = runtime.session.send(Request.plants())
     content = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [answer.body]})
     listed = inventory.plant_ids(content)
-    patient.plants, _ = inventory.plants(content, runtime.today())
+    found, _ = inventory.plants(content, runtime.today())
+    fleet = fleet_of(settings)
+    left_out = fleet.excluded(found).filter(pl.col("excluded_from") <= runtime.today())
+    patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
     before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
-    gone = before.filter(pl.col("last_seen") >= runtime.today() - GONE_FOR)["last_seen"].to_list()
-    return access.plants(
-        settings.sma_flow,
-        owners_of(settings),
-        len(listed),
-        gone,
-        runtime.today(),
-        settings.sma_monitoring_url,
-    )
+    stored = before.join(fleet.excluded(before), on="plant_id", how="anti")
+    gone = stored.filter(pl.col("last_seen") >= runtime.today() - GONE_FOR)["last_seen"].to_list()
+    known = pl.concat([found, before.select(found.columns)])
+    return [
+        *access.plants(
+            settings.sma_flow,
+            owners_of(settings),
+            len(listed),
+            gone,
+            runtime.today(),
+            settings.sma_monitoring_url,
+        ),
+        *access.own_plants(len(listed), left_out.height, fleet.unknown(known)),
+    ]
 
 
 def _time_zones(patient: Patient) -> list[Finding]:
@@ -227,12 +271,12 @@ def _time_zones(patient: Patient) -> list[Finding]:
 
 
 def _time_basis(patient: Patient) -> list[Finding]:
-    if not patient.plants_asked:
+    if patient.plants_asked == 0:
         return [skip("time basis", "not asked for: --ask-plants is 0")]
-    runtime, today = patient.runtime, patient.runtime.today()
-    billed = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= today.replace(day=1))
-    ids = billed.select(pl.col("plant_id").unique()).collect()["plant_id"].to_list()
-    chosen = basis.candidates(patient.plants, ids, today).head(patient.plants_asked)
+    today = patient.runtime.today()
+    chosen = _plants_to_ask(patient)
+    if not chosen.height and patient.plants_asked is None:
+        return [skip("time basis", f"no plant is billed for this month yet, so none was asked: {AGREE_HINT}")]
     newest = basis.month_to_ask(today)
     judged, requests = _clear_days(patient, chosen, dict.fromkeys(chosen["plant_id"], newest))
     if not basis.decides(judged):
@@ -264,6 +308,25 @@ def _clear_days(
     return (basis.judge(pl.concat(curves), plants) if curves else pl.DataFrame()), requests
 
 
+def _plants_to_ask(patient: Patient) -> pl.DataFrame:
+    """The plants that are asked for a clear day, as far as it is agreed what they cost."""
+    runtime, today = patient.runtime, patient.runtime.today()
+    runtime.store_requests()
+    prices = load_prices(patient.settings.prices)
+    counted = counted_plants(runtime, prices, this_month(runtime, prices))
+    found = basis.candidates(patient.plants, counted, today)
+    if patient.plants_asked is None:
+        return found.filter(pl.col("plant_id").is_in(sorted(counted))).head(PLANTS_ASKED)
+    chosen = found.head(patient.plants_asked)
+    ids = chosen["plant_id"].to_list()
+    capacities = patient.plants.select("plant_id", listed_on="last_seen", capacity_kw="ac_power_kw")
+    patient.agree(runtime, ids, capacities=capacities)
+    admission = admit(runtime, ids, capacities)
+    if admission.refused and not admission.plants:
+        raise not_allowed(runtime, admission.refused)
+    return chosen.filter(pl.col("plant_id").is_in(sorted(admission.plants)))
+
+
 def _warehouse(patient: Patient) -> list[Finding]:
     path = patient.settings.warehouse
     return machine.warehouse(path, facts.publication(path), version("sunledger"))
@@ -280,6 +343,7 @@ CHECKS = (
     Check("credentials", _credentials),
     Check("login", _login, ("credentials",)),
     Check("budget", _budget, ("folders", "locks")),
+    Check("costs", _costs, ("folders",)),
     Check("token", _token, ("hosts", "credentials", "login", "budget")),
     Check("consent", _consent, ("token",)),
     Check("plants", _plants, ("token",)),

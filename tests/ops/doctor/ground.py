@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Ground:
     clock_ahead: dt.timedelta = dt.timedelta()
     free_bytes: int = 500 * 10**9
     box: Served | None = None
+    plants_asked: int | None = 3
     words: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -71,6 +73,7 @@ class Ground:
             "sma_monitoring_url": f"{self.url}/monitoring",
             "sma_time_basis": "plant_local",
             "sma_requests_per_5_min": 3000,
+            "max_eur_per_month": Decimal(1000),
         }
         return load_settings(env_file=None, **{**facts, **more})
 
@@ -92,7 +95,7 @@ def examined(ground: Ground, build: Build) -> list[Finding]:
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         ground.patch.delenv(name, raising=False)
     ground.patch.setattr("pipeline.ops.doctor.facts.shutil.disk_usage", lambda _: _Usage(ground.free_bytes))
-    return list(examine(build(ground), clock=ground.clock))
+    return list(examine(build(ground), clock=ground.clock, plants_asked=ground.plants_asked))
 
 
 def lines(ground: Ground, findings: list[Finding]) -> list[str]:

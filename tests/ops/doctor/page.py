@@ -20,12 +20,15 @@ It checks what a run needs, in the order in which a run would fail, and says to 
 a check that failed is not tried (`-`). The exit code is 1 when a line says `FAIL`; `warn` is for somebody to look at.
 
 It sends few requests, all of them recorded and under the request budget: one without credentials to each service, one
-for a token, one for the list of plants, those for owners that are due, and for the time basis a month and a day of
-three plants; where these tell nothing, as in winter an hour from UTC, the same of another season. Plants that were
-asked for this month are taken first, then the smallest, since SMA bills a plant for each month in which it is asked
-for, whichever days that is about; `--ask-plants 0` asks for none.
+for a token, one for the list of plants, those for owners that are due, and for the time basis a month and a day of at
+most three plants; where these tell nothing, as in winter an hour from UTC, the same of another season, which makes no
+further PU. SMA bills a plant for each month in which it is asked for. So only plants that are billed for this month
+already are taken, unless `--ask-plants` names how many may be. Then those come first, and after them the smallest;
+what they add to the month's bill is said before, and somebody has to agree: on a terminal, with `--yes`, or by
+`SUNLEDGER_MAX_EUR_PER_MONTH`. Without consent the exit code is 2. `--ask-plants 0` asks for none.
 
-Below is what it says to {count} broken set-ups of the sandbox, without the lines that are ok.
+Below is what `sunledger doctor --ask-plants 3` says to {count} broken set-ups of the sandbox, without the lines that
+are ok.
 `python -m tests.ops.doctor.page` writes this page, and a test keeps it true.
 """
 

@@ -172,6 +172,28 @@ def wrong_basis(ground: Ground) -> Settings:
     return ground.settings(sma_time_basis="utc")
 
 
+@setup(
+    "No plant is billed for this month, and none is named",
+    "time basis",
+    "'sunledger doctor --ask-plants 3'",
+    Level.SKIP,
+)
+def nobody_billed(ground: Ground) -> Settings:
+    ground.plants_asked = None
+    return ground.settings()
+
+
+@setup("A plant is left out that SMA does not list", "plants", "name what fits no plant: 5000099", Level.WARN)
+def unknown_exclusion(ground: Ground) -> Settings:
+    return ground.settings(exclude_plants="5000099")
+
+
+@setup("Schedules without a limit of their costs", "costs", "Set SUNLEDGER_MAX_EUR_PER_MONTH", Level.WARN)
+def no_limit(ground: Ground) -> Settings:
+    ground.plants_asked = 0
+    return ground.settings(max_eur_per_month=None, schedules="on")
+
+
 @setup("A disk that is nearly full", "disk", "make room, or set SUNLEDGER_HOME to a larger disk")
 def full_disk(ground: Ground) -> Settings:
     ground.free_bytes = 10**9

@@ -21,6 +21,7 @@ from schemas import (
     KpiMonthly,
     Plants,
     PvIntervals,
+    Reconciliation,
     Table,
     columns,
     comment,
@@ -265,6 +266,60 @@ def test_the_coverage_of_pv_counts_no_night(lake: Lake, tmp_path: Path) -> None:
             found = db.execute(f"SELECT pv_generation_coverage FROM {daily} ORDER BY local_date").fetchall()
             assert found == [(0.5,), (1.0,)]
             assert db.execute(f"SELECT pv_generation_coverage FROM {monthly}").fetchall() == [(0.75,)]
+
+
+def test_what_the_inverters_say_stands_beside_the_plants_figure(lake: Lake, tmp_path: Path) -> None:
+    """On the first day the plant has half of it, on the second nothing at all; a plant is no inverter of its own."""
+    put(lake, Plants, [{"plant_id": "a", "name": "Alpha"}, {"plant_id": "b", "name": "Beta"}])
+    days = [("a", FIRST, 10.0, "partial"), ("a", SECOND, None, "missing"), ("b", FIRST, 5.0, "partial")]
+    put(
+        lake,
+        EnergyDaily,
+        [
+            {"plant_id": plant, "local_date": day, "pv_generation_kwh": kwh, "status": status}
+            for plant, day, kwh, status in days
+        ],
+    )
+    inverters = [
+        ("a1", FIRST, 12.0),
+        ("a2", FIRST, 8.0),
+        ("a", FIRST, 99.0),
+        ("a1", SECOND, 7.0),
+        ("a2", SECOND, None),
+    ]
+    put(
+        lake,
+        DeviceEnergyDaily,
+        [
+            {"plant_id": "a", "device_id": device, "local_date": day, "pv_generation_kwh": kwh}
+            for device, day, kwh in inverters
+        ],
+    )
+    put(lake, EnergyMonthly, [{"plant_id": p, "month": MONTH, "pv_generation_kwh": 10.0} for p in ("a", "b")])
+    of_month = {
+        "plant_id": "a",
+        "month": MONTH,
+        "local_date": MONTH,
+        "quantity": "pv_generation",
+        "reason": "none",
+    }
+    put(
+        lake,
+        Reconciliation,
+        [
+            of_month | {"period": period, "vendor_kwh": kwh, "would_book": "measured"}
+            for period, kwh in (("day", 13.0), ("month", 27.5))
+        ],
+    )
+    publish(lake, tmp_path / "x.duckdb", now=NOW, version="1")
+    with connect(tmp_path / "x.duckdb") as db:
+        for view in ("v_energy_daily", "v_days_to_check"):
+            columns = "plant_id, local_date, pv_generation_kwh, inverters_pv_generation_kwh"
+            found = db.execute(f"SELECT {columns} FROM {view} ORDER BY ALL").fetchall()
+            assert found == [("a", FIRST, 10.0, 20.0), ("a", SECOND, None, 7.0), ("b", FIRST, 5.0, None)]
+        columns = "plant_id, inverters_pv_generation_kwh, vendor_pv_generation_kwh"
+        found = db.execute(f"SELECT {columns} FROM v_energy_monthly ORDER BY ALL").fetchall()
+        assert found == [("a", 27.0, 27.5), ("b", None, None)]
 
 
 def test_an_inverter_with_a_gap_is_held_against_none(lake: Lake, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, 
 from warehouse import publish as module
 from warehouse.lake import Lake, Snapshot
 from warehouse.publish import NotPublishedError, PublishError, connect, publish
+from warehouse.read_only import restrict
 from warehouse.views import CuratedView, curated_views
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -209,6 +210,8 @@ def test_detail_from_an_object_store_is_copied(filled: Lake, target: Path) -> No
     published = publish(RemoteLake(filled.root, filled.scratch), target, now=NOW, version="1")
     assert published.tables["pv_intervals"] == 3
     with connect(target) as db:
+        # As 'sunledger sql' does: there is no file of the lake that it would have to be granted.
+        restrict(db)
         ours = db.execute("SELECT * FROM pv_intervals").pl()
         kind = db.execute(
             "SELECT table_type FROM information_schema.tables WHERE table_name = 'pv_intervals'"

@@ -219,3 +219,21 @@ def test_the_log_beside_a_link_counts_too(lake: Lake, target: Path, tmp_path: Pa
     link.with_name("sunledger.duckdb.wal").write_bytes(b"as DuckDB 1.2 leaves it")
     with pytest.raises(NotPublishedError, match=r"left "):
         connect(link)
+
+
+def test_a_link_in_a_folder_of_others_is_no_hindrance(
+    lake: Lake, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "sunledger.duckdb"
+    link.symlink_to(target)
+    make = Path.symlink_to
+
+    def refuse_there(self: Path, to: Path) -> None:
+        if self.parent == link.parent:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        make(self, to)
+
+    monkeypatch.setattr(Path, "symlink_to", refuse_there)
+    put(lake, link, 1.0)
+    assert shown(link) == [1.0]
+    assert target.with_name("sunledger.duckdb.wal").is_symlink()

@@ -9,19 +9,21 @@ from decimal import Decimal
 import polars as pl
 
 from pipeline.billing import PriceList
-from pipeline.billing.requested_units import capacities, moves, this_month
-from pipeline.billing.units import asked_systems, with_capacity
+from pipeline.billing.requested_units import capacities, this_month
+from pipeline.billing.spending import counted_plants
+from pipeline.billing.units import with_capacity
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import plural
 from pipeline.extract.fetch import device_requests, sets_requests
 from pipeline.extract.missing_answers import wanted
-from pipeline.extract.request_plan import weeks
+from pipeline.extract.request_plan import Asked, measurements, series_of, weeks
 from pipeline.extract.vendor_energies import first_of_year, month_requests, year_requests
 from pipeline.run.context import Runtime
-from pipeline.run.plants import listed
+from pipeline.run.plants import in_operation, owned
+from pipeline.run.sets import BALANCE, chosen
 from pipeline.sma.budget.shared_budget import Budget
-from schemas import ApiRequests, storage
+from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
 
 # Typical sizes of a day's answer, from recorded ones, for what was never asked before.
@@ -60,8 +62,9 @@ class Plan:
     """What a backfill will take. `minutes` is None without a request budget; new PU are not on this month's bill.
 
     `next_month_eur` is what it may add to the next month's bill, because it will not be done before: 0 where it will.
-    `reconciling` are requests that are none of the backfill's: what comparing its months, and where the settings say so
-    its years, with SMA's own figures takes afterwards.
+    `never_asked` counts plants of which is not known what they have: their requests are those for EnergyBalance and
+    logs, and no device's. `reconciling` are requests that are none of the backfill's: what comparing its months, and
+    where the settings say so its years, with SMA's own figures takes afterwards.
     """
 
     days: int
@@ -76,6 +79,7 @@ class Plan:
     currency: str
     price_source: str
     reconciling: Mapping[str, int]
+    never_asked: int
 
     @property
     def total_requests(self) -> int:
@@ -93,7 +97,7 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
 
     Raises SunledgerError when no plants are known yet.
     """
-    plants = _known(runtime)
+    plants = _known(runtime, first)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     # The list of plants is always asked for.
     requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
@@ -103,9 +107,18 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
             table = storage(part.model).table
             requests[table] += len(part.asked)
             size += part.plant_days * TYPICAL_BYTES[table]
+    never_asked = _never_asked(runtime, plants)
+    expected = _expected_balance(runtime, never_asked, days)
+    if expected:
+        table = storage(BALANCE.raw).table
+        requests[table] += len(expected)
+        size += sum(len(ask.days) for ask in expected) * TYPICAL_BYTES[table]
     minutes = _minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
     month = this_month(runtime, prices)
     price = prices.on(month)
+    counted = pl.DataFrame(
+        {"plant_id": sorted(counted_plants(runtime, prices, month))}, {"plant_id": pl.String}
+    )
     units = plants.select("plant_id", month=pl.lit(month))
     priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
     return Plan(
@@ -115,17 +128,23 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
         bytes=size,
         minutes=minutes,
         month=month,
-        classes=_class_costs(priced, _asked_in(runtime, month, prices)),
+        classes=_class_costs(priced, counted),
         next_month_eur=_next_month_eur(runtime, prices, plants, minutes or 0.0),
         unpriced=tuple(priced.filter(pl.col("fee_eur").is_null())["plant_id"]),
         currency=price.currency,
         price_source=price.source,
         reconciling=_reconciling(runtime, days),
+        never_asked=never_asked.height,
     )
 
 
 def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None) -> None:
     """Raise UsageError if the plan needs more than allowed."""
+    if max_requests is not None and found.never_asked:
+        raise UsageError(
+            f"It is not known which devices {plural(found.never_asked, 'plant')} have, so --max-requests can't be "
+            "held: run 'sunledger refresh' first, or leave it out. Nothing that SMA charges was sent."
+        )
     if max_requests is not None and found.total_requests > max_requests:
         raise UsageError(
             f"This backfill needs {plural(found.total_requests, 'request')}, more than --max-requests {max_requests}: "
@@ -154,6 +173,25 @@ def _reconciling(runtime: Runtime, days: Sequence[dt.date]) -> dict[str, int]:
     return counts
 
 
+def _never_asked(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
+    """The plants of which no measurement set is known."""
+    known = runtime.lake.scan(MeasurementSets).select("plant_id").unique().collect()
+    return plants.join(known, on="plant_id", how="anti")
+
+
+def _expected_balance(runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.date]) -> list[Asked]:
+    """The requests for EnergyBalance of plants that are taken to have it; none where it is not chosen."""
+    if BALANCE not in chosen(runtime.settings) or not plants.height:
+        return []
+    places = [
+        in_operation(plants, day, runtime.now()).select(
+            "plant_id", "timezone", device_id=pl.lit(""), local_date=pl.lit(day)
+        )
+        for day in days
+    ]
+    return measurements(series_of(pl.concat(places)), BALANCE.set.name, runtime.settings.sma_time_basis)
+
+
 def _minutes(requests: int, in_5_min: int | None) -> float | None:
     """The time that the limiter needs for so many requests."""
     return requests / Budget(in_5_min).rate / 60 if in_5_min else None
@@ -171,23 +209,14 @@ def _next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, m
     return Decimal(priced["fee_eur"].sum() or 0)
 
 
-def _asked_in(runtime: Runtime, month: dt.date, prices: PriceList) -> pl.DataFrame:
-    """plant_id of the systems that the month's bill has already."""
-    # A day more, because the zone that decides on the month need not be UTC, which the record is kept in.
-    requests = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= month - ONE_DAY)
-    asked = asked_systems(requests, moves(runtime.lake), prices)
-    return asked.filter(pl.col("month") == month).select("plant_id")
-
-
-def _known(runtime: Runtime) -> pl.DataFrame:
+def _known(runtime: Runtime, first: dt.date) -> pl.DataFrame:
     try:
-        return listed(runtime)
+        return owned(runtime, min(first, runtime.today()))
     except UsageError:
         raise
     except SunledgerError:
         raise SunledgerError(
-            "No plants are known yet, so nothing can be planned: run 'sunledger refresh' first. "
-            "It asks for the lists of plants, devices and sets."
+            "No plants are known yet, so nothing can be planned: 'sunledger plan' asks SMA for their list."
         ) from None
 
 

@@ -1,0 +1,317 @@
+"""The gate in front of every request that makes a PU: what it would add to the month's bill, and whether it may.
+
+A PU is one system in one month of asking, so only the first request of a system in a month costs anything. Who counts
+in the month already is let through. Others need somebody's consent: a person's on the command line, a run's tag, or the
+monthly limit of the settings. Consent is kept by month in `$SUNLEDGER_HOME/spending`, so that processes that run at
+once share one limit, and nobody is asked twice for the same PU.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from pipeline.billing.prices import MONTHS_A_YEAR, TIMES, Price, PriceList, load_prices
+from pipeline.billing.requested_units import capacities, moves
+from pipeline.billing.units import asked_systems, with_capacity
+from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
+from pipeline.common.local_time import ONE_DAY
+from pipeline.common.settings import variable_name
+from pipeline.common.text import plural
+from pipeline.run.allowance import MAX_EUR
+from pipeline.run.context import Runtime
+from pipeline.sma.auth.secret_files import locked, read_private, write_private
+from pipeline.sma.requests import Request
+from schemas import ApiRequests, Plants
+
+LIMIT = variable_name("max_eur_per_month")
+CENT = Decimal("0.01")
+
+
+class CostNotAllowedError(UsageError):
+    """Requests would add PU to a bill that nobody has agreed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewUnits:
+    """The PU that asking for some plants adds to the bill of a month.
+
+    `plants` has plant_id, fee_eur (null where SMA lists no AC capacity) and reckoned_eur (the fee, or then the largest
+    base fee), in the order in which a limit lets them through. `counted` plants of those asked about are on the bill
+    already. `spent_eur` is the bill without the new PU. Amounts are in `currency`.
+    """
+
+    month: dt.date
+    plants: pl.DataFrame
+    counted: int
+    spent_eur: Decimal
+    currency: str
+    price_source: str
+
+    @property
+    def eur(self) -> Decimal:
+        """What the new PU add, at most."""
+        return Decimal(self.plants["reckoned_eur"].sum() or 0).quantize(CENT)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The plants that are new on the bill."""
+        return frozenset(self.plants["plant_id"])
+
+    def sentence(self) -> str:
+        """What is added, as a sentence."""
+        count = self.plants.height
+        text = f"Asking for {plural(count, 'plant')} adds {count} PU to {self.month:%Y-%m}: {self.eur} {self.currency}"
+        text += f" ({self.price_source})."
+        unknown = self.plants.filter(pl.col("fee_eur").is_null())
+        if unknown.height:
+            text += (
+                f" {plural(unknown.height, 'plant')} of these without AC power in SMA's list (the first: "
+                f"{unknown['plant_id'][0]}) are reckoned at {unknown['reckoned_eur'][0]} each."
+            )
+        if self.counted:
+            text += f" {plural(self.counted, 'plant')} more cost nothing, because they count in this month already."
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Which plants may be asked for now, and the PU that were not let through; None where all were."""
+
+    plants: frozenset[str]
+    refused: NewUnits | None = None
+
+
+def new_units(
+    runtime: Runtime,
+    plants: Collection[str],
+    month: dt.date | None = None,
+    listed: pl.DataFrame | None = None,
+) -> NewUnits:
+    """The PU that asking for these plants would add to the month, by default to the running one; asks SMA nothing.
+
+    `listed` are plants that are not in the lake yet: plant_id, listed_on, capacity_kw. Raises ConfigurationError where
+    the price list can't be read, or begins later.
+    """
+    prices = load_prices(runtime.settings.prices)
+    month = month or prices.invoicing.month_of(runtime.now())
+    known = _Book(runtime.settings.home, month).read() | counted_plants(runtime, prices, month)
+    return _new_units(runtime, prices, month, plants, known, listed)
+
+
+def allow_units(runtime: Runtime, found: NewUnits) -> None:
+    """Keep a person's consent to these PU. Raises SunledgerError where it can't be written."""
+    book = _Book(runtime.settings.home, found.month)
+    with book.turn():
+        book.write(book.read() | found.ids)
+
+
+def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None = None) -> Admission:
+    """Let through the plants that may be asked for: those that cost nothing more, and new PU within the limits.
+
+    What is let through counts against the limits from now on, whether SMA answers or not. `listed` as in `new_units`.
+    """
+    wanted = frozenset(plants)
+    prices, month, fault = _month(runtime)
+    book = _Book(runtime.settings.home, month)
+    if wanted <= book.read():
+        return Admission(wanted)
+    if prices is None:
+        raise fault or ConfigurationError("The price list can't be read.")
+    with book.turn():
+        known = book.read() | counted_plants(runtime, prices, month)
+        found = _new_units(runtime, prices, month, wanted, known, listed)
+        fitting = _within_limits(runtime, found)
+        book.write(known | set(fitting["plant_id"]))
+    runtime.allowance.added_eur += _sum(fitting)
+    return _admission(wanted, found, fitting)
+
+
+def look_ahead(runtime: Runtime, plants: Iterable[str]) -> Admission:
+    """What `admit` would say, with nothing let through and nothing kept."""
+    wanted = frozenset(plants)
+    prices = load_prices(runtime.settings.prices)
+    if wanted <= _Book(runtime.settings.home, prices.invoicing.month_of(runtime.now())).read():
+        return Admission(wanted)
+    found = new_units(runtime, wanted)
+    return _admission(wanted, found, _within_limits(runtime, found))
+
+
+def _admission(wanted: frozenset[str], found: NewUnits, fitting: pl.DataFrame) -> Admission:
+    """All plants, without the new PU that do not fit."""
+    rest = found.plants.join(fitting, on="plant_id", how="anti", maintain_order="left")
+    if not rest.height:
+        return Admission(wanted)
+    let_through = len(wanted) - rest.height
+    refused = replace(found, plants=rest, counted=let_through, spent_eur=found.spent_eur + _sum(fitting))
+    return Admission(wanted - refused.ids, refused)
+
+
+def within_month(runtime: Runtime, plants: Collection[str], requests: Iterable[Request]) -> Iterator[Request]:
+    """The requests for these plants; when another month begins on the way, its PU have to be let through as well.
+
+    Raises CostNotAllowedError then, unless all of them are.
+    """
+    prices, month, _ = _month(runtime)
+    for request in requests:
+        if prices is not None and prices.invoicing.month_of(runtime.now()) != month:
+            month = prices.invoicing.month_of(runtime.now())
+            if refused := admit(runtime, plants).refused:
+                raise not_allowed(runtime, refused)
+        yield request
+
+
+def not_allowed(runtime: Runtime, refused: NewUnits, ways: Sequence[str] = ()) -> CostNotAllowedError:
+    """The error for PU that nobody has agreed to: what they cost, and how to agree, by default all ways of a run."""
+    what = "it" if refused.plants.height == 1 else "them"
+    return CostNotAllowedError(
+        f"{refused.sentence()} {why_not(runtime, refused)} Nothing was sent for {what}. "
+        f"{_cure(runtime, refused, ways)}"
+    )
+
+
+def why_not(runtime: Runtime, refused: NewUnits) -> str:
+    """Which limit is in the way, as a sentence."""
+    if _beyond_the_month(runtime, refused):
+        limit = runtime.settings.max_eur_per_month
+        return f"{LIMIT}={limit} does not allow that: {refused.spent_eur} are spent in {refused.month:%Y-%m}."
+    if runtime.allowance.max_eur is not None:
+        return f"The run's tag {MAX_EUR}: {runtime.allowance.max_eur} does not allow that."
+    return "Nobody has agreed to that."
+
+
+def _cure(runtime: Runtime, refused: NewUnits, ways: Sequence[str]) -> str:
+    leave_out = "leave plants out with SUNLEDGER_EXCLUDE_PLANTS"
+    if _beyond_the_month(runtime, refused):
+        return f"Raise it, choose fewer plants, or {leave_out}."
+    tag = f"give the run in Dagster the tag {MAX_EUR}: {_whole(runtime.allowance.added_eur + refused.eur)}"
+    if runtime.allowance.max_eur is not None:
+        return f"To agree, {tag}; or {leave_out}."
+    agree = ", ".join(ways or ("give --yes on the command line", tag))
+    return f"To agree, {agree}, or set {LIMIT} to what a month may cost; or {leave_out}."
+
+
+def _beyond_the_month(runtime: Runtime, refused: NewUnits) -> bool:
+    limit = runtime.settings.max_eur_per_month
+    return limit is not None and refused.spent_eur + refused.eur > limit
+
+
+def counted_plants(runtime: Runtime, prices: PriceList, month: dt.date) -> frozenset[str]:
+    """The systems that are on the month's bill by the requests that are stored."""
+    # A day more, because the zone that decides on the month need not be UTC, which the record is kept in.
+    requests = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= month - ONE_DAY)
+    asked = asked_systems(requests, moves(runtime.lake), prices)
+    return frozenset(asked.filter(pl.col("month") == month)["plant_id"])
+
+
+def _new_units(
+    runtime: Runtime,
+    prices: PriceList,
+    month: dt.date,
+    plants: Collection[str],
+    known: frozenset[str],
+    listed: pl.DataFrame | None = None,
+) -> NewUnits:
+    wanted, price = frozenset(plants), prices.on(month)
+    fees = _fees(runtime, prices, month, wanted | known, listed)
+    before = counted_plants(runtime, prices, (month - ONE_DAY).replace(day=1))
+    seen = runtime.lake.scan(Plants).select("plant_id", "first_seen").collect()
+    # A plant that is new to the fleet must not push out one that was asked for all along.
+    new = (
+        fees.filter(pl.col("plant_id").is_in(sorted(wanted - known)))
+        .join(seen, on="plant_id", how="left")
+        .sort(~pl.col("plant_id").is_in(sorted(before)), "first_seen", "plant_id", nulls_last=True)
+        .drop("first_seen")
+    )
+    spent = fees.filter(pl.col("plant_id").is_in(sorted(known)))
+    return NewUnits(month, new, len(wanted & known), _sum(spent), price.currency, price.source)
+
+
+def _fees(
+    runtime: Runtime, prices: PriceList, month: dt.date, plants: Collection[str], listed: pl.DataFrame | None
+) -> pl.DataFrame:
+    """plant_id, fee_eur and reckoned_eur of each plant in the month."""
+    units = pl.DataFrame({"plant_id": sorted(plants)}, {"plant_id": pl.String}).with_columns(
+        month=pl.lit(month)
+    )
+    known = capacities(runtime.lake)
+    if listed is not None:
+        known = pl.concat([known, listed.select(known.columns)])
+    priced = prices.priced(with_capacity(units, known))
+    largest = pl.lit(_largest_base(prices.on(month)), priced.schema["fee_eur"])
+    return priced.select("plant_id", "fee_eur", reckoned_eur=pl.coalesce("fee_eur", largest))
+
+
+def _largest_base(price: Price) -> Decimal:
+    """The base fee of the dearest class for one PU: nobody knows the class of a plant without a capacity."""
+    amount = max(price.base.values()) * TIMES[price.base_period] / MONTHS_A_YEAR
+    return amount.quantize(CENT, ROUND_HALF_UP)
+
+
+def _within_limits(runtime: Runtime, found: NewUnits) -> pl.DataFrame:
+    """The new plants, from the first one on, whose PU the limits have room for: none where there is no limit at all."""
+    limit, allowance = runtime.settings.max_eur_per_month, runtime.allowance
+    rooms = []
+    if limit is not None:
+        rooms.append(limit - found.spent_eur)
+    if allowance.max_eur is not None:
+        rooms.append(allowance.max_eur - allowance.added_eur)
+    if not rooms:
+        return found.plants.clear()
+    return found.plants.filter(pl.col("reckoned_eur").cum_sum() <= min(rooms))
+
+
+def _month(runtime: Runtime) -> tuple[PriceList | None, dt.date, SunledgerError | None]:
+    """The price list and the month in which a request of now is charged; without a list UTC's month, and the fault."""
+    try:
+        prices = load_prices(runtime.settings.prices)
+    except ConfigurationError as fault:
+        # Who counts already costs nothing more, whatever the prices are.
+        return None, runtime.now().date().replace(day=1), fault
+    return prices, prices.invoicing.month_of(runtime.now()), None
+
+
+def _sum(plants: pl.DataFrame) -> Decimal:
+    return Decimal(plants["reckoned_eur"].sum() or 0).quantize(CENT)
+
+
+def _whole(amount: Decimal) -> int:
+    """The amount without cents, rounded up: a limit that a person writes."""
+    return int(amount) + (amount != int(amount))
+
+
+class _Book:
+    """The plants whose PU of one month were agreed to, or are on its bill."""
+
+    def __init__(self, home: Path, month: dt.date) -> None:
+        self._folder = home / "spending"
+        self._file = self._folder / f"{month:%Y-%m}.json"
+
+    def read(self) -> frozenset[str]:
+        """Raises SunledgerError for a file that is none of ours."""
+        content = read_private(self._file)
+        if content is None:
+            return frozenset()
+        try:
+            return frozenset(map(str, orjson.loads(content)))
+        except (orjson.JSONDecodeError, TypeError):
+            raise SunledgerError(
+                f"{self._file} does not hold a list of plants: delete it. Then you are asked again about PU of that "
+                "month that are not in the record of requests."
+            ) from None
+
+    def write(self, plants: Iterable[str]) -> None:
+        """Replace the file."""
+        write_private(self._file, orjson.dumps(sorted(plants)))
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The right to write the file, held by one process at a time."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._file.with_suffix(".lock")):
+            yield

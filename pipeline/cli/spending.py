@@ -1,0 +1,89 @@
+"""Consent to cost on the command line: what a command adds to the month's bill, and whether a person agrees."""
+
+import datetime as dt
+import sys
+from collections.abc import Collection
+from decimal import Decimal
+
+import polars as pl
+import typer
+
+from pipeline.billing.spending import CostNotAllowedError, allow_units, new_units, not_allowed
+from pipeline.cli.console import err, say
+from pipeline.common.errors import UsageError
+from pipeline.extract.consents import refresh_consents
+from pipeline.extract.fetch import fetch_plants
+from pipeline.run.allowance import amount
+from pipeline.run.context import Runtime
+from pipeline.run.plants import listed_ids, owned
+from pipeline.tables.inventory_tables import write_plants
+
+
+def know_plants(runtime: Runtime) -> bool:
+    """Ask SMA for the list of plants if none is stored; whether it was asked for. That is free: it names no system."""
+    if listed_ids(runtime) is not None:
+        return False
+    runtime.settings.require_credentials()
+    fetch_plants(runtime)
+    refresh_consents(runtime)
+    write_plants(runtime)
+    return True
+
+
+def agree_on_fleet(
+    runtime: Runtime, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
+) -> None:
+    """As `agree`, for all plants that the run is about: those that are yours today, or were on the day `since`."""
+    plants = owned(runtime, min(since or runtime.today(), runtime.today()))
+    agree(runtime, plants["plant_id"].to_list(), yes=yes, max_eur=max_eur)
+
+
+def agree(
+    runtime: Runtime,
+    plants: Collection[str],
+    *,
+    yes: bool,
+    max_eur: Decimal | None = None,
+    capacities: pl.DataFrame | None = None,
+) -> None:
+    """Say which PU asking for the plants adds to this month's bill, and have somebody agree: the settings' limit, the
+    options `yes` or `max_eur`, or a person on the terminal.
+
+    Says nothing where nothing is added. `capacities` as in `new_units`. Raises CostNotAllowedError without consent.
+    """
+    found = new_units(runtime, plants, listed=capacities)
+    if not found.plants.height:
+        return
+    limit = runtime.settings.max_eur_per_month
+    if limit is not None and found.spent_eur + found.eur > limit:
+        raise not_allowed(runtime, found)
+    within = limit is not None or (max_eur is not None and found.eur <= max_eur)
+    if not (within or yes or _is_attended()):
+        raise not_allowed(runtime, found, ("give --yes",))
+    say(found.sentence())
+    if not (within or yes or _answers_yes()):
+        raise CostNotAllowedError("That was not agreed to, so nothing was sent for them.")
+    allow_units(runtime, found)
+
+
+def amount_of(option: str, text: str | None) -> Decimal | None:
+    """The amount that an option names. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return amount(text)
+    except ValueError:
+        raise UsageError(f"{option} {text} is not an amount: write it as 120 or 120.50.") from None
+
+
+def _is_attended() -> bool:
+    """Whether a person is at the terminal: nobody is where input or output is none."""
+    return sys.stdin.isatty() and err.is_terminal
+
+
+def _answers_yes() -> bool:
+    try:
+        return typer.confirm("Ask SMA for them?", err=True)
+    except typer.Abort:
+        err.print()
+        return False

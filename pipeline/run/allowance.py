@@ -1,0 +1,28 @@
+"""How much one run may add to a month's bill, and how much it has added."""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+# The tag of a run in Dagster that says how much PU it may add to the month's bill, in the price list's currency, where
+# the settings have no limit.
+MAX_EUR: Final = "sunledger/max_eur"
+
+
+@dataclass(slots=True)
+class Allowance:
+    """`max_eur` is None where nobody has named an amount; `added_eur` grows with the PU that are let through."""
+
+    max_eur: Decimal | None = None
+    added_eur: Decimal = Decimal(0)
+
+
+def amount(text: str) -> Decimal:
+    """An amount of money of 0 or more. Raises ValueError."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(text) from None
+    if not found.is_finite() or found < 0:
+        raise ValueError(text)
+    return found

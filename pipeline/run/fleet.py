@@ -1,0 +1,129 @@
+"""Which plants are yours: the settings that include and exclude plants by id, by name, or by a file.
+
+SMA lists every plant that somebody has given consent for, sold and foreign ones too. What is left out here is not asked
+for, so it costs nothing and is never missing.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.common.errors import ConfigurationError
+from pipeline.common.settings import Settings, variable_name
+
+INCLUDE, EXCLUDE = variable_name("include_plants"), variable_name("exclude_plants")
+# Before any day that a plant can have: it is not yours on any.
+ALWAYS = dt.date(1970, 1, 1)
+EXCLUDED = {"plant_id": pl.String, "excluded_from": pl.Date}
+
+_ENTRY = re.compile(r"(?P<plant>.*?)(?:(?:^|\s+)from\s+(?P<day>\S+))?", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEntry:
+    """One entry of a setting: an id or a name, in which * is any text and ? one sign, and its first day."""
+
+    plant: str
+    day: dt.date = ALWAYS
+
+    def matches(self) -> pl.Expr:
+        """Whether a row of plants is meant, by its id, the id that it had before it moved, or its name."""
+        pattern = "".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in self.plant)
+        whole = f"(?is)^{pattern}$"
+        found = [pl.col(name).str.contains(whole) for name in ("plant_id", "migrated_from", "name")]
+        return pl.any_horizontal(column.fill_null(value=False) for column in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The entries of both settings. Without `include` every plant is, and `exclude` wins."""
+
+    include: tuple[FleetEntry, ...] = ()
+    exclude: tuple[FleetEntry, ...] = ()
+
+    def excluded(self, plants: pl.DataFrame) -> pl.DataFrame:
+        """plant_id and excluded_from of the plants that are not yours on that day and later; others have no row.
+
+        `plants` are rows of the table (plant_id, name, migrated_from).
+        """
+        if not self.include and not self.exclude:
+            return pl.DataFrame(schema=EXCLUDED)
+        days = [pl.when(entry.matches()).then(pl.lit(entry.day)) for entry in self.exclude]
+        if self.include:
+            mine = pl.any_horizontal(entry.matches() for entry in self.include)
+            days.append(pl.when(~mine).then(pl.lit(ALWAYS)))
+        found = plants.select("plant_id", excluded_from=pl.min_horizontal(days))
+        return found.drop_nulls("excluded_from")
+
+    def unknown(self, plants: pl.DataFrame) -> list[str]:
+        """The entries that fit no plant: a slip, or a plant that is listed no more."""
+        entries = dict.fromkeys((*self.include, *self.exclude))
+        return [entry.plant for entry in entries if not plants.select(entry.matches().any()).item()]
+
+
+def fleet_of(settings: Settings) -> Fleet:
+    """The fleet of the settings. Raises ConfigurationError for a file that can't be read, and for what is no entry."""
+    return Fleet(
+        _entries(INCLUDE, settings.include_plants, dated=False),
+        _entries(EXCLUDE, settings.exclude_plants, dated=True),
+    )
+
+
+def own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:
+    """The rows (plant_id, local_date) of days on which their plants are yours."""
+    if not excluded.height:
+        return rows
+    joined = rows.join(excluded.lazy(), on="plant_id", how="left")
+    mine = pl.col("excluded_from").is_null() | (pl.col("local_date") < pl.col("excluded_from"))
+    return joined.filter(mine).drop("excluded_from")
+
+
+def days_of_months(days: pl.LazyFrame, excluded: pl.DataFrame, closed: Iterable[dt.date]) -> pl.LazyFrame:
+    """The days that months are made of: in open months those on which their plants are yours, in closed ones all."""
+    if not excluded.height:
+        return days
+    of_closed = pl.col("local_date").dt.month_start().is_in(list(closed))
+    return pl.concat([own_days(days.filter(~of_closed), excluded), days.filter(of_closed)])
+
+
+def _entries(setting: str, text: str, *, dated: bool) -> tuple[FleetEntry, ...]:
+    found: list[FleetEntry] = []
+    for word in filter(None, map(str.strip, text.split(","))):
+        if word.startswith("@"):
+            path = Path(word[1:]).expanduser()
+            found += [_entry(f"{setting}, {path}", line, dated=dated) for line in _lines(setting, path)]
+        else:
+            found.append(_entry(setting, word, dated=dated))
+    return tuple(found)
+
+
+def _lines(setting: str, path: Path) -> list[str]:
+    """The entries of a file: one a line, without empty lines and what follows a #."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is no text in UTF-8"
+        raise ConfigurationError(
+            f"{setting} names the file {path}, which can't be read: {reason}. Mend it, or take it out of the setting."
+        ) from None
+    return list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines())))
+
+
+def _entry(where: str, text: str, *, dated: bool) -> FleetEntry:
+    match = _ENTRY.fullmatch(text)
+    assert match  # noqa: S101 - it takes any text
+    plant, day = match["plant"].strip(), match["day"]
+    if day is None and plant:
+        return FleetEntry(plant)
+    try:
+        begins = dt.date.fromisoformat(day or "")
+    except ValueError:
+        begins = None
+    if not plant or begins is None or not dated:
+        form = "ID, NAME or NAME*" + (", with a day as in 5000000 from 2026-10-15" if dated else "")
+        raise ConfigurationError(f"{where}: {text!r} is no entry; write {form}, or @FILE with one a line.")
+    return FleetEntry(plant, begins)

@@ -1,0 +1,251 @@
+"""Which plants are yours: entries of the settings, and what is asked for, made and told of plants that are not."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline.billing import load_prices
+from pipeline.common.errors import ConfigurationError, UsageError
+from pipeline.common.settings import load_settings
+from pipeline.extract.backfill_estimate import plan
+from pipeline.extract.fetch import fetch_plants
+from pipeline.ops.alert_conditions import concerns
+from pipeline.run.context import Runtime
+from pipeline.run.fleet import ALWAYS, fleet_of
+from pipeline.run.plants import listed, mark_excluded, owned
+from pipeline.tables.energy_tables import write_energy_monthly
+from pipeline.tables.incomplete_days import standing
+from pipeline.tables.inventory_tables import write_plants
+from pipeline.tables.month_close import close_month, closed_months_hold
+from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
+from tests.e2e.test_days import build, fetch, refresh
+from tests.scripted import NOW, ScriptedSma
+from warehouse.month_rows import month_rows
+from warehouse.publish import connect, publish
+
+New = Callable[..., Runtime]
+PLANTS = pl.DataFrame(
+    {
+        "plant_id": ["5000000", "5000022", "1A2B3C4D-0000-4fff-8abc-0123456789AB", "5000044"],
+        "name": ["Roof [north]", "Barn, old", "Roof south", "Foreign 1"],
+        "migrated_from": [None, "aaaaaaaa-0000-4fff-8abc-0123456789ab", None, None],
+    }
+)
+SOLD = dt.date(2021, 10, 6)
+DAYS = [dt.date(2021, 10, day) for day in range(4, 9)]
+
+
+def excluded(**settings: str) -> dict[str, dt.date]:
+    found = fleet_of(load_settings(env_file=None, **settings)).excluded(PLANTS)
+    return dict(found.sort("plant_id").iter_rows())
+
+
+@pytest.mark.parametrize(
+    ("entries", "left_out"),
+    [
+        ("", []),
+        ("5000044", ["5000044"]),
+        (" 5000044 , 5000000,", ["5000000", "5000044"]),
+        ("50000", []),
+        ("500*", ["5000000", "5000022", "5000044"]),
+        ("roof*", ["1A2B3C4D-0000-4fff-8abc-0123456789AB", "5000000"]),
+        ("Roof [north]", ["5000000"]),
+        ("foreign ?", ["5000044"]),
+        ("1a2b3c4d-0000-4FFF-8abc-0123456789ab", ["1A2B3C4D-0000-4fff-8abc-0123456789AB"]),
+        # Of a plant that moved, its former id.
+        ("aaaaaaaa-0000-4fff-8abc-0123456789ab", ["5000022"]),
+        ("Roof.north.", []),
+    ],
+)
+def test_entries_are_ids_and_names(entries: str, left_out: list[str]) -> None:
+    assert excluded(exclude_plants=entries) == dict.fromkeys(left_out, ALWAYS)
+
+
+def test_only_included_plants_are_yours_and_exclusion_wins() -> None:
+    found = excluded(include_plants="500*", exclude_plants="5000044 from 2026-10-15, 5000000")
+    day = dt.date(2026, 10, 15)
+    assert found == {"1A2B3C4D-0000-4fff-8abc-0123456789AB": ALWAYS, "5000000": ALWAYS, "5000044": day}
+
+
+def test_the_first_day_of_several_entries_counts() -> None:
+    assert excluded(exclude_plants="5000044 from 2026-10-15, Foreign* FROM 2026-09-01") == {
+        "5000044": dt.date(2026, 9, 1)
+    }
+
+
+def test_a_file_has_one_entry_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "sold.txt"
+    file.write_text(
+        "\ufeff# sold in autumn\n5000044 from 2026-10-15   # to Smith\n\nBarn, old\n", encoding="utf-8"
+    )
+    assert excluded(exclude_plants=f"@{file}, 5000000") == {
+        "5000000": ALWAYS, "5000022": ALWAYS, "5000044": dt.date(2026, 10, 15),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            {"exclude_plants": "5000044 from October"},
+            r"SUNLEDGER_EXCLUDE_PLANTS: '5000044 from October' is no entry",
+        ),
+        (
+            {"include_plants": "5000044 from 2026-10-15"},
+            r"SUNLEDGER_INCLUDE_PLANTS: .* is no entry; write ID",
+        ),
+        ({"exclude_plants": "from 2026-10-15"}, "is no entry"),
+        ({"exclude_plants": "@/none.txt"}, r"names the file /none\.txt, which can't be read: No such file"),
+    ],
+)
+def test_a_wrong_entry_is_told_and_no_plant_is_asked(settings: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        excluded(**settings)
+
+
+def test_entries_that_fit_nobody_are_known() -> None:
+    fleet = fleet_of(load_settings(env_file=None, exclude_plants="5000044, 7, Yard*"))
+    assert fleet.unknown(PLANTS) == ["7", "Yard*"]
+
+
+def fleet(runtime: Runtime, **settings: Any) -> Runtime:
+    runtime.settings = runtime.settings.model_copy(update=settings)
+    return runtime
+
+
+def test_a_foreign_plant_is_neither_asked_nor_billed(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = fleet(new_runtime(), exclude_plants="12")
+    refresh(runtime)
+    fetch(runtime, *DAYS)
+    assert {asked.plant_id for asked in sma.asked} == {"", "11"}
+    assert listed(runtime)["plant_id"].to_list() == ["11"]
+    assert plan(runtime, DAYS[0], DAYS[-1], load_prices(None)).plants == 1
+    assert set(standing(runtime, DAYS[0], DAYS[-1])["plant_id"]) == {"11"}
+    # The table tells who is left out, and that it is there.
+    plants = runtime.lake.scan(Plants).collect()
+    assert dict(plants.select("plant_id", "excluded_from").iter_rows()) == {"11": None, "12": ALWAYS}
+
+
+def test_a_foreign_plant_that_leaves_the_list_is_told_to_nobody(new_runtime: New, sma: ScriptedSma) -> None:
+    refresh(new_runtime())
+    sma.lists = ["11"]
+    runtime = fleet(new_runtime(), exclude_plants="12")
+    sma.asked.clear()
+    fetch_plants(runtime)
+    write_plants(runtime)
+    assert runtime.missing == []
+    assert [asked.plant_id for asked in sma.asked] == [""]
+    assert [told for told in concerns(runtime) if "12" in told.name] == []
+
+
+def test_a_plant_that_is_left_out_cannot_be_named(new_runtime: New) -> None:
+    refresh(new_runtime())
+    with pytest.raises(UsageError, match="Plant 12 is left out by SUNLEDGER_INCLUDE_PLANTS or"):
+        listed(fleet(new_runtime("12"), exclude_plants="12"))
+
+
+def test_a_sold_plant_is_asked_for_days_before_it_was_sold(new_runtime: New, sma: ScriptedSma) -> None:
+    refresh(new_runtime())
+    sma.asked.clear()
+    runtime = fleet(new_runtime(), exclude_plants=f"12 from {SOLD}")
+    for day in DAYS:
+        fetch(runtime, day)
+        build(runtime, day)
+    of_12 = {asked.date for asked in sma.asked if asked.plant_id == "12" and asked.endpoint == "measurements"}
+    assert of_12 == {"2021-10-04", "2021-10-05"}
+    daily = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == "12").collect()
+    assert daily["status"].to_list() == ["complete", "complete"]
+    # Today it is not asked what it has.
+    assert owned(runtime)["plant_id"].to_list() == ["11"]
+    assert owned(runtime, DAYS[0])["plant_id"].to_list() == ["11", "12"]
+    assert standing(runtime, DAYS[0], DAYS[-1]).height == 0
+
+
+def test_months_leave_its_days_out_and_days_stay(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    for day in DAYS[2:]:
+        sma.watts["12", str(day)] = None
+    made(runtime, DAYS)
+    assert months(runtime) == {"11": 5, "12": 5}
+    sold = fleet(new_runtime(), exclude_plants=f"12 from {SOLD}")
+    write_energy_monthly(sold)
+    assert months(sold) == {"11": 5, "12": 2}
+    foreign = fleet(new_runtime(), exclude_plants="12")
+    write_energy_monthly(foreign)
+    assert months(foreign) == {"11": 5}
+    # Nothing that was measured is lost, and the setting can be taken back.
+    assert runtime.lake.scan(EnergyDaily).collect().height == 10
+    write_energy_monthly(new_runtime())
+    assert months(runtime) == {"11": 5, "12": 5}
+    nobody = fleet(new_runtime(), exclude_plants="*")
+    write_energy_monthly(nobody)
+    assert months(nobody) == {}
+
+
+def made(runtime: Runtime, days: list[dt.date]) -> None:
+    for day in days:
+        fetch(runtime, day)
+        build(runtime, day)
+
+
+def months(runtime: Runtime) -> dict[str, int]:
+    return dict(runtime.lake.scan(EnergyMonthly).select("plant_id", "n_days").collect().iter_rows())
+
+
+def test_a_month_whose_last_days_are_not_yours_can_be_complete(new_runtime: New) -> None:
+    september = [dt.date(2021, 9, day) for day in range(1, 4)]
+    runtime = new_runtime()
+    refresh(runtime)
+    made(runtime, september)
+    status = pl.col("plant_id") == "12"
+    assert runtime.lake.scan(EnergyMonthly).filter(status).collect()["status"].to_list() == ["partial"]
+    sold = fleet(new_runtime(), exclude_plants="12 from 2021-09-04")
+    write_energy_monthly(sold)
+    assert sold.lake.scan(EnergyMonthly).filter(status).collect()["status"].to_list() == ["complete"]
+
+
+def test_a_closed_month_keeps_a_plant_that_is_excluded_later(new_runtime: New) -> None:
+    runtime = new_runtime()
+    refresh(runtime)
+    made(runtime, DAYS)
+    runtime.now = lambda: NOW.replace(month=11)
+    close_month(runtime, DAYS[0].replace(day=1), anyway=True)
+    foreign = fleet(new_runtime(), exclude_plants="12")
+    write_energy_monthly(foreign)
+    assert months(foreign) == {"11": 5, "12": 5}
+    assert foreign.lake.scan(Adjustments).collect().height == 0
+    assert closed_months_hold(foreign).passed
+
+
+def test_a_publication_knows_the_settings_of_now(new_runtime: New) -> None:
+    refresh(new_runtime())
+    runtime = fleet(new_runtime(), exclude_plants="12")
+    mark_excluded(runtime)
+    stored = runtime.lake.scan(Plants).filter(pl.col("plant_id") == "12").collect()
+    assert stored["excluded_from"].to_list() == [ALWAYS]
+
+
+def test_views_and_reports_leave_its_days_out(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = fleet(new_runtime(), exclude_plants=f"12 from {SOLD}")
+    refresh(new_runtime())
+    sma.watts["12", "2021-10-07"] = None
+    made(new_runtime(), DAYS)
+    mark_excluded(runtime)
+    write_energy_monthly(runtime)
+    publish(runtime.lake, runtime.settings.warehouse, now=NOW, version="0")
+    with connect(runtime.settings.warehouse) as connection:
+        stored = "SELECT count(*) FROM energy_daily WHERE plant_id = '12'"
+        assert connection.execute(stored).fetchall() == [(5,)]
+        to_check = "SELECT count(*) FROM v_days_to_check WHERE plant_id = '12' AND status = 'missing'"
+        assert connection.execute(to_check).fetchall() == [(0,)]
+        shown = "SELECT plant_id, count(*) FROM v_energy_daily GROUP BY ALL ORDER BY ALL"
+        assert connection.execute(shown).fetchall() == [("11", 5), ("12", 2)]
+        lines = "SELECT plant_id, n_days FROM v_plants_energy ORDER BY ALL"
+        assert connection.execute(lines).fetchall() == [("11", 5), ("12", 2)]
+        rows = month_rows(connection, DAYS[0].replace(day=1))
+        assert rows.days().group_by("plant_id").len().sort("plant_id").rows() == [("11", 5), ("12", 2)]
