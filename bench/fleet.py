@@ -36,7 +36,7 @@ WORDS = {
     "backend": "ennexos",
     "interval_basis": "previous_row",
     "status": "complete",
-    "irradiation_source": "clear_sky",
+    "irradiation_source": "sensor",
 }
 
 
@@ -102,6 +102,7 @@ def _figures(swing: pl.Expr) -> dict[str, pl.Expr]:
         "coverage": pl.lit(23 / 24),
         "n_flagged": pl.lit(0),
         "performance_ratio": swing / 3,
+        "performance_ratio_clear_sky": swing / 4,
         "capacity_factor": swing / 10,
         "self_consumption_rate": swing / 4,
         "self_supply_rate": swing / 5,

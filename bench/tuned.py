@@ -52,8 +52,9 @@ TUNED: dict[int, tuple[str, str]] = {
         "SELECT plant_name, first_day, last_day, n, complete, missing FROM tuned ORDER BY plant_name",
     ),
     7: (
-        _KPI.format(columns="performance_ratio, irradiation_source, pv_coverage"),
-        f"""SELECT plant_name, round(performance_ratio, 3), irradiation_source, round(pv_coverage, 3) FROM tuned
+        _KPI.format(columns="performance_ratio, performance_ratio_clear_sky, pv_coverage"),
+        f"""SELECT plant_name, round(performance_ratio, 3), round(performance_ratio_clear_sky, 3),
+        round(pv_coverage, 3) FROM tuned
         WHERE {_OCTOBER} ORDER BY plant_name""",
     ),
     8: (

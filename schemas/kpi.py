@@ -12,16 +12,20 @@ from schemas.core import PlantKey
 from schemas.quantities import FULL_MONTH_H
 from schemas.report import STATUSES, Day, Month
 
-SOURCES = ["sensor", "clear_sky", "none"]
+SOURCES = ["sensor", "supplied", "clear_sky", "none"]
+# Those of measured irradiation.
+MEASURED = ("sensor", "supplied")
 # Why a figure is null. The first that holds is given.
 NOT_MEASURED, NO_PEAK, NO_AC, NO_PLACE = "nothing_measured", "no_peak_power", "no_ac_power", "no_coordinates"
+NO_IRRADIATION = "irradiation_not_measured"
 GAPS, DARK, NO_CO2 = "irradiation_gaps", "too_dark", "no_co2_factor"
 NO_USE, CONTRADICTION, NO_DAYS = "no_energy", "contradictory", "days_without_irradiation"
 REASONS = {
     NOT_MEASURED: "no row carries the power",
     NO_PEAK: "the plant's DC peak power is not known",
     NO_AC: "the plant's AC power is not known",
-    NO_PLACE: "the plant has neither a sensor nor coordinates",
+    NO_PLACE: "the plant has no coordinates (for availability: and no sensor)",
+    NO_IRRADIATION: "the plant has no irradiation sensor with values, and SUNLEDGER_IRRADIATION brings none along",
     GAPS: "the plant's sensor covers less than 95 % of the daylight",
     NO_DAYS: "a day of the month has no reference yield",
     DARK: "no sun to speak of in the time in question (for a ratio: a reference yield below 0.1 h)",
@@ -37,7 +41,9 @@ IRRADIATION = ("external_insolation_w_per_m2", "latitude", "longitude")
 REASON_OF = {
     "final_yield_kwh_per_kw": "final_yield_reason",
     "reference_yield_h": "reference_yield_reason",
+    "reference_yield_clear_sky_h": "reference_yield_clear_sky_reason",
     "performance_ratio": "performance_ratio_reason",
+    "performance_ratio_clear_sky": "performance_ratio_clear_sky_reason",
     "performance_ratio_period": "performance_ratio_period_reason",
     "capacity_factor": "capacity_factor_reason",
     "availability_time": "availability_reason",
@@ -92,12 +98,16 @@ class Inputs(Table):
     )
     irradiation_source: str = column(
         "sensor: the plant's own sensor (set Sensor; of several the one with most values), in its plane. "
-        "clear_sky: no sensor, so an upper bound: what a "
-        "cloudless sky gives to the fixed plane that catches most in the time in question (the day, or the measured "
-        "part of it), as the modules' own plane is not known; the performance ratio is then a lower bound. none: "
-        "neither sensor nor coordinates. A month with one day of clear_sky is clear_sky.",
+        "supplied: the user's own series (SUNLEDGER_IRRADIATION), which goes before a sensor; irradiation_series names "
+        "it. clear_sky: neither, so availability goes by a cloudless sky and figures of measured irradiation are null. "
+        "none: no coordinates either. A month with a day of clear_sky is clear_sky, else one with a day of supplied is "
+        "supplied.",
         isin=SOURCES,
         of=IRRADIATION,
+    )
+    irradiation_series: str = column(
+        "Name of the user's own irradiation that the figures rest on; of a month all names.",
+        null="not supplied by the user",
     )
     irradiation_covered_h: float = column(
         "Time from sunrise to sunset for which the irradiation is known.",
@@ -125,37 +135,72 @@ class Yields(Table):
     final_yield_reason: str = reason("final_yield_kwh_per_kw", NOT_MEASURED, NO_PEAK)
     reference_yield_h: float = figure(
         "Reference yield (Yr)",
-        "irradiation in kWh/m² / 1 kW/m², over the whole period_h",
+        "measured irradiation in kWh/m² / 1 kW/m², over the whole period_h",
         "h",
         "reference_yield",
-        of=IRRADIATION,
+        of=("external_insolation_w_per_m2",),
     )
-    reference_yield_reason: str = reason("reference_yield_h", NO_PLACE, GAPS, NO_DAYS)
+    reference_yield_reason: str = reason("reference_yield_h", NO_IRRADIATION, GAPS, NO_DAYS)
+    reference_yield_clear_sky_h: float = figure(
+        "What the reference yield could have been at most",
+        "irradiation in kWh/m² that a cloudless sky gives to the fixed plane that catches most on the day, as the "
+        "modules' own plane is not known / 1 kW/m², over the whole period_h",
+        "h",
+        "reference_yield_clear_sky",
+        of=("latitude", "longitude"),
+    )
+    reference_yield_clear_sky_reason: str = reason("reference_yield_clear_sky_h", NO_PLACE, NO_DAYS)
     performance_ratio: float = figure(
-        "Performance ratio (PR) of the measured window",
+        "Performance ratio (PR) of the measured window, by measured irradiation alone",
         "window_generation_kwh / peak_power_kw / window_reference_yield_h, both over the time for which power and "
-        "irradiation are known; a lower bound where irradiation_source is clear_sky",
+        "irradiation were measured; of a month the days with a sensor's values",
         "1",
         "performance_ratio",
     )
-    performance_ratio_reason: str = reason("performance_ratio", NOT_MEASURED, NO_PEAK, NO_PLACE, DARK)
+    performance_ratio_reason: str = reason("performance_ratio", NOT_MEASURED, NO_PEAK, NO_IRRADIATION, DARK)
+    performance_ratio_clear_sky: float = figure(
+        "Ratio to what a cloudless sky would have given, a lower bound of the performance ratio and no measure of "
+        "the plant alone, since clouds lower it; known for plants with and without a sensor, so plants near each other "
+        "can be ranked by it",
+        "clear_sky_window_generation_kwh / peak_power_kw / clear_sky_window_reference_yield_h",
+        "1",
+        "performance_ratio_clear_sky",
+    )
+    performance_ratio_clear_sky_reason: str = reason(
+        "performance_ratio_clear_sky", NOT_MEASURED, NO_PEAK, NO_PLACE, DARK
+    )
     performance_ratio_period: float = figure(
         "Performance ratio (PR) of the whole period, in which missing rows count as no energy",
-        "final_yield_kwh_per_kw / reference_yield_h; a lower bound where irradiation_source is clear_sky",
+        "final_yield_kwh_per_kw / reference_yield_h",
         "1",
         "performance_ratio_period",
     )
     performance_ratio_period_reason: str = reason(
-        "performance_ratio_period", NOT_MEASURED, NO_PEAK, NO_PLACE, GAPS, NO_DAYS, DARK
+        "performance_ratio_period", NOT_MEASURED, NO_PEAK, NO_IRRADIATION, GAPS, NO_DAYS, DARK
     )
     window_generation_kwh: float = amount(
-        "PV generation of the measured window: the time for which power and irradiation are known.",
+        "PV generation of the measured window: the time for which power and irradiation were measured.",
         "kWh",
         "no such time",
-        of=("pv_generation_kwh", *IRRADIATION),
+        of=("pv_generation_kwh", "external_insolation_w_per_m2"),
     )
     window_reference_yield_h: float = amount(
-        "Reference yield of the measured window.", "h", "no such time", of=("pv_generation_w", *IRRADIATION)
+        "Reference yield of the measured window.",
+        "h",
+        "no such time",
+        of=("pv_generation_w", "external_insolation_w_per_m2"),
+    )
+    clear_sky_window_generation_kwh: float = amount(
+        "PV generation of the time for which power was measured.",
+        "kWh",
+        "no such time",
+        of=("pv_generation_kwh",),
+    )
+    clear_sky_window_reference_yield_h: float = amount(
+        "Irradiation of a cloudless sky in that time, on the fixed plane that catches most in it, / 1 kW/m².",
+        "h",
+        "no such time, or no coordinates",
+        of=("pv_generation_w", "latitude", "longitude"),
     )
     capacity_factor: float = figure(
         "Capacity factor", "pv_generation_kwh / (ac_power_kw * period_h)", "1", "capacity_factor"
@@ -285,6 +330,14 @@ class KpiMonthly(
     n_days_sensor: pl.Int64 = column(
         "Days of these with irradiation by the plant's sensor.",
         unit="count",
+        ge=0,
+        le=31,
+        of=("irradiation_source",),
+    )
+    n_days_supplied: pl.Int64 = column(
+        "Days of these with irradiation that the user supplied.",
+        unit="count",
+        null="stored before this was counted",
         ge=0,
         le=31,
         of=("irradiation_source",),

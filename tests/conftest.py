@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import Runtime
+from tests.programs import FREE
 from tests.scripted import NOW, ScriptedSma
 
-# The sandbox charges nobody. Tests of consent to cost take this setting away.
-os.environ["SUNLEDGER_MAX_EUR_PER_MONTH"] = "1000000"
+os.environ |= FREE
 
 
 @pytest.fixture

@@ -13,12 +13,14 @@ from typing import Any
 PROGRAM = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 # Nothing here takes so long, however slow the machine: a test fails by its assertion, not by hanging.
 PATIENCE_S = 240
+# The sandbox charges nobody, so no test but those of consent to cost has to agree to PU.
+FREE = {"SUNLEDGER_MAX_EUR_PER_MONTH": "1000000"}
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """This process's environment without settings of ours, and these; the home is `folder / "home"`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_", "DAGSTER_"))}
-    return {**kept, "SUNLEDGER_HOME": str(folder / "home"), "HOME": str(folder), **settings}
+    return {**kept, **FREE, "SUNLEDGER_HOME": str(folder / "home"), "HOME": str(folder), **settings}
 
 
 def start(folder: Path, *words: str, **settings: str) -> "subprocess.Popen[str]":

@@ -331,6 +331,11 @@ class Settings(BaseSettings):
         description="Price list (TOML). Default: none, the price list that comes with sunledger.",
     )
 
+    irradiation: AbsolutePath | None = Field(
+        default=None,
+        description="Your own irradiation on the modules' plane, such as a satellite series: CSV or Parquet with "
+        "plant_id, interval_start, interval_end and w_per_m2 or kwh_per_m2; see docs/irradiation.md. Default: none.",
+    )
     quality: AbsolutePath | None = Field(
         default=None,
         description="Thresholds of the quality rules (TOML). Default: none, those that come with sunledger.",

@@ -21,7 +21,9 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("final_yield_kwh_per_kw", "Final yield", "kWh/kW", lambda value: number(value, 1)),
     ("reference_yield_h", "Reference yield", "h", lambda value: number(value, 1)),
     ("performance_ratio", "Performance ratio", "", ratio),
+    ("performance_ratio_clear_sky", "Ratio to a clear sky", "", ratio),
     ("irradiation_source", "Irradiation from", "", lambda value: str(value or "–").replace("_", " ")),
+    ("irradiation_series", "Series", "", lambda value: clean(str(value or "–"))),
     ("capacity_factor", "Capacity factor", "", ratio),
     ("availability_time", "Available by time", "", percent),
     ("availability_energy", "Available by energy", "", percent),
@@ -126,8 +128,8 @@ def figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     return Table(
         "figures",
         "Plant figures",
-        "By the names of IEC 61724-1; the data dictionary has each formula, and explains why one is missing. By clear "
-        "sky the reference yield is an upper bound, so the performance ratio is a lower one.",
+        "By the names of IEC 61724-1; the data dictionary has each formula, and explains why one is missing. The "
+        "performance ratio is of measured irradiation alone; the ratio to a clear sky is lower, since clouds lower it.",
         "There are no plant figures of this month.",
         (Column("Plant", numeric=False), *(Column(label, unit) for _, label, unit, _ in shown)),
         rows,

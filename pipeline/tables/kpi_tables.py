@@ -8,8 +8,9 @@ from pipeline.run.context import Runtime
 from pipeline.run.fleet import days_of_months
 from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.step import Report, report_of, settled
+from pipeline.tables.supplied_irradiation import supplied_irradiation
 from pipeline.transform import kpi
-from pipeline.transform.plant_moves import join_rows, successors
+from pipeline.transform.plant_moves import join_rows, successors, with_new_ids
 from pipeline.transform.sun.position import daylight
 from schemas import (
     EnergyBalanceIntervals,
@@ -22,6 +23,7 @@ from schemas import (
     Table,
     polars_schema,
 )
+from schemas.kpi import SOURCES
 
 _SENSOR_COLUMNS = ("plant_id", "device_id", "interval_start", "interval_end", "external_insolation_w_per_m2")
 _FACTS = ("plant_id", "peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh")
@@ -39,7 +41,7 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
 
     A closed month keeps those that belong to its closed energy.
     """
-    remade = _rejoin(runtime)
+    remade = _rejoin(runtime) + _tell_apart(runtime)
     plants = runtime.lake.scan(Plants).select(_FACTS).collect()
     energy = runtime.lake.scan(EnergyMonthly).collect()
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
@@ -75,14 +77,25 @@ def _write_day(runtime: Runtime, day: dt.date) -> Report:
         pl.concat([_empty(EnergyBalanceIntervals, kpi.ROW_COLUMNS), *rows]),
         pl.concat([_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors]),
         plants.sort("plant_id"),
+        _supplied(runtime, plants, moved),
     )
     frame = found.with_columns(local_date=pl.lit(day)).select(polars_schema(KpiDaily).names())
     written = runtime.lake.replace(KpiDaily, {"local_date": day}, [frame], empty=True)
     by = dict(frame["irradiation_source"].value_counts().rows())
     return report_of(
         written,
-        **{f"irradiation_{source}": int(by.get(source, 0)) for source in ("sensor", "clear_sky", "none")},
+        **{f"irradiation_{source}": int(by.get(source, 0)) for source in SOURCES},
     )
+
+
+def _supplied(runtime: Runtime, plants: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+    """The user's own irradiation of the plants' day, by the plants' newest ids."""
+    rows = supplied_irradiation(runtime.settings)
+    if not rows.height:
+        return rows
+    bounds = plants.select("plant_id", "day_start", "day_end")
+    within = (pl.col("interval_end") > pl.col("day_start")) & (pl.col("interval_start") < pl.col("day_end"))
+    return with_new_ids(rows, moved).join(bounds, on="plant_id").filter(within).select(rows.columns)
 
 
 def _closed_with_their_energy(runtime: Runtime, energy: pl.DataFrame) -> list[dt.date]:
@@ -101,6 +114,16 @@ def _rejoin(runtime: Runtime) -> int:
         return 0
     old = runtime.lake.scan(KpiDaily).filter(pl.col("plant_id").is_in(moved["plant_id"].to_list()))
     days = old.select(pl.col("local_date").unique().sort()).collect()["local_date"]
+    for day in days:
+        write_kpi_daily(runtime, day)
+    return len(days)
+
+
+def _tell_apart(runtime: Runtime) -> int:
+    """Make the days again that an older version stored with figures of a cloudless sky under names of measured ones."""
+    mixed = (pl.col("irradiation_source") == "clear_sky") & pl.col("reference_yield_h").is_not_null()
+    found = runtime.lake.scan(KpiDaily).filter(mixed).select(pl.col("local_date").unique().sort())
+    days = found.collect(engine="streaming")["local_date"]
     for day in days:
         write_kpi_daily(runtime, day)
     return len(days)

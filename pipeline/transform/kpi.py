@@ -1,5 +1,8 @@
 """Plant figures by IEC 61724-1 from energy and irradiation: days from rows, months from the sums of days.
 
+A performance ratio by the standard is one against measured irradiation. What a cloudless sky would have given is known
+of every plant with coordinates: the ratio against it is another figure, and has columns of its own.
+
 Every ratio divides two sums of the same time, so a gap in one of them bends no figure. What can't be known is null,
 with the reason beside it. Formulas are in `schemas.kpi`, beside the columns.
 """
@@ -10,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from pipeline.common.local_time import UTC_US
 from pipeline.transform.daily import exact_sum
 from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.sun.clear_sky import clear_sky, on_best_plane
@@ -33,6 +37,8 @@ AMOUNTS = (
     "period_h",
     "window_generation_kwh",
     "window_reference_yield_h",
+    "clear_sky_window_generation_kwh",
+    "clear_sky_window_reference_yield_h",
     "productive_h",
     "generating_h",
     "productive_irradiation_kwh_per_m2",
@@ -54,34 +60,66 @@ ROW_COLUMNS = (
     "self_supply_kwh",
     "total_consumption_kwh",
 )
+# What of a cloudless sky has another name than the same of a sensor.
+_CLEAR_SKY: Final = {
+    "reference_yield_h": "reference_yield_clear_sky_h",
+    "irradiation_covered_h": "clear_sky_covered_h",
+    "daylight_h": "clear_sky_daylight_h",
+}
+_SUPPLIED: Final[Mapping[str, pl.DataType | type[pl.DataType]]] = {
+    "plant_id": pl.String,
+    "interval_start": UTC_US,
+    "interval_end": UTC_US,
+    "w_per_m2": pl.Float64,
+    "series": pl.String,
+}
 _IRRADIANCE: Final = ("plant_id", "interval_start", "interval_end", "w_per_m2", "productive")
 
 
-def summarize_day(rows: pl.DataFrame, sensors: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
+def summarize_day(
+    rows: pl.DataFrame, sensors: pl.DataFrame, plants: pl.DataFrame, supplied: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Figures of one day for each row of `plants`, in that order.
 
     `rows` are rows of `energy_balance_intervals` (ROW_COLUMNS), `sensors` those of `sensor_intervals`. `plants` has
     plant_id, latitude, longitude, peak_power_kw, ac_power_kw, co2_factor_g_per_kwh; day_start, day_end, sunrise,
-    sunset and start_up (UTC, or null); and status, coverage and pv_generation_kwh of the day.
+    sunset and start_up (UTC, or null); and status, coverage and pv_generation_kwh of the day. `supplied` has
+    plant_id, interval_start, interval_end, w_per_m2 and series of irradiation that the user brought along: of its
+    plants it takes the place of the sensor.
     """
-    by_sensor = _by_sensor(sensors)
+    if supplied is None:
+        supplied = pl.DataFrame(schema=dict(_SUPPLIED))
+    names = supplied.group_by("plant_id").agg(
+        irradiation_series=pl.col("series").unique().sort().str.join(", ")
+    )
+    of_user = supplied.with_columns(productive=pl.col("w_per_m2") >= PRODUCTIVE_W_PER_M2).select(_IRRADIANCE)
+    by_sensor = pl.concat([_by_sensor(sensors).join(names, on="plant_id", how="anti"), of_user])
     powered = rows.filter(pl.col("pv_generation_w").is_not_null())
     plants = _from_start_up(plants, powered)
-    measured = by_sensor["plant_id"].unique()
+    measured = pl.col("plant_id").is_in(by_sensor["plant_id"].unique().implode())
     placed = pl.col("latitude").is_not_null() & pl.col("longitude").is_not_null()
-    sky = _sky(plants.filter(placed, ~pl.col("plant_id").is_in(measured.implode())))
+    sky = _sky(plants.filter(placed))
     source = (
-        pl.when(pl.col("plant_id").is_in(measured.implode()))
+        pl.when(pl.col("irradiation_series").is_not_null())
+        .then(pl.lit("supplied"))
+        .when(measured)
         .then(pl.lit("sensor"))
         .when(placed)
         .then(pl.lit("clear_sky"))
         .otherwise(pl.lit("none"))
     )
-    facts = plants.with_columns(irradiation_source=source, period_h=_hours(pl.col("day_start"), "day_end"))
+    facts = plants.join(names, on="plant_id", how="left", maintain_order="left").with_columns(
+        irradiation_source=source,
+        measured=measured,
+        placed=placed,
+        period_h=_hours(pl.col("day_start"), "day_end"),
+    )
     parts = (
-        _irradiation(pl.concat([by_sensor, _on_plane(sky).select(_IRRADIANCE)]), facts),
-        _worked(by_sensor, sky, powered),
-        _window_energy(powered, by_sensor, facts),
+        _irradiation(by_sensor, facts),
+        _irradiation(_on_plane(sky).select(_IRRADIANCE), facts).rename(_CLEAR_SKY, strict=False),
+        *_worked(by_sensor, sky, powered),
+        _window_energy(powered, by_sensor),
+        _sum_energy(powered, "clear_sky_window_generation_kwh"),
         _matched(rows),
     )
     for part in parts:
@@ -101,16 +139,23 @@ def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) ->
         .group_by("plant_id", pl.col("local_date").dt.truncate("1mo").alias("month"))
         .agg(
             *(exact_sum(pl.col(name)) for name in AMOUNTS),
-            pl.when(pl.col("reference_yield_h").is_not_null().all()).then(
-                exact_sum(pl.col("reference_yield_h"))
+            *(
+                pl.when(pl.col(name).is_not_null().all()).then(exact_sum(pl.col(name)))
+                for name in ("reference_yield_h", "reference_yield_clear_sky_h")
             ),
             (by == "sensor").sum().cast(pl.Int64).alias("n_days_sensor"),
+            (by == "supplied").sum().cast(pl.Int64).alias("n_days_supplied"),
             (by == "clear_sky").sum().cast(pl.Int64).alias("n_days_clear_sky"),
+            by.is_in(k.MEASURED).any().alias("measured"),
+            pl.col("irradiation_series").drop_nulls().unique().sort().str.join(", ").replace("", None),
+            pl.col("reference_yield_clear_sky_h").is_not_null().any().alias("placed"),
         )
         .with_columns(
             irradiation_source=pl.when(pl.col("n_days_clear_sky") > 0)
             .then(pl.lit("clear_sky"))
-            .when(pl.col("n_days_sensor") > 0)
+            .when(pl.col("n_days_supplied") > 0)
+            .then(pl.lit("supplied"))
+            .when("measured")
             .then(pl.lit("sensor"))
             .otherwise(pl.lit("none"))
         )
@@ -121,29 +166,43 @@ def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) ->
 
 
 def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
-    """The frame with all figures and reasons added, from AMOUNTS, reference_yield_h and the plants' facts.
+    """The frame with all figures and reasons added, from AMOUNTS, reference yields and the plants' facts.
 
+    `measured` says whether irradiation was, and `placed` whether a cloudless sky is known.
     `missing` is the reason for which a reference yield is null though there is some irradiation.
     """
     col = pl.col
     pv, peak, reference = col("pv_generation_kwh"), col("peak_power_kw"), col("reference_yield_h")
     nothing, no_peak = pv.is_null(), _absent("peak_power_kw")
-    no_place = col("irradiation_source") == "none"
+    no_irradiation, no_place = ~col("measured"), ~col("placed")
+    of_sky = col("reference_yield_clear_sky_h")
     for name, value, why in (
         (
             "final_yield_kwh_per_kw",
             pv / peak,
             {k.NOT_MEASURED: nothing, k.NO_PEAK: no_peak},
         ),
-        ("reference_yield_h", reference, {k.NO_PLACE: no_place, missing: reference.is_null()}),
+        ("reference_yield_h", reference, {k.NO_IRRADIATION: no_irradiation, missing: reference.is_null()}),
+        ("reference_yield_clear_sky_h", of_sky, {k.NO_PLACE: no_place, k.NO_DAYS: of_sky.is_null()}),
         (
             "performance_ratio",
             col("window_generation_kwh") / peak / col("window_reference_yield_h"),
             {
                 k.NOT_MEASURED: nothing,
                 k.NO_PEAK: no_peak,
-                k.NO_PLACE: no_place,
+                k.NO_IRRADIATION: no_irradiation,
                 k.DARK: _dark("window_reference_yield_h") | col("window_generation_kwh").is_null(),
+            },
+        ),
+        (
+            "performance_ratio_clear_sky",
+            col("clear_sky_window_generation_kwh") / peak / col("clear_sky_window_reference_yield_h"),
+            {
+                k.NOT_MEASURED: nothing,
+                k.NO_PEAK: no_peak,
+                k.NO_PLACE: no_place,
+                k.DARK: _dark("clear_sky_window_reference_yield_h")
+                | col("clear_sky_window_generation_kwh").is_null(),
             },
         ),
         (
@@ -152,7 +211,7 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
             {
                 k.NOT_MEASURED: nothing,
                 k.NO_PEAK: no_peak,
-                k.NO_PLACE: no_place,
+                k.NO_IRRADIATION: no_irradiation,
                 missing: reference.is_null(),
                 k.DARK: _dark("reference_yield_h"),
             },
@@ -169,7 +228,7 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
         ),
     ):
         sums = _add(sums, name, value, why)
-    return _own_use(_availability(sums, nothing, no_place))
+    return _own_use(_availability(sums, nothing, col("irradiation_source") == "none"))
 
 
 def _availability(sums: pl.DataFrame, nothing: pl.Expr, no_place: pl.Expr) -> pl.DataFrame:
@@ -299,51 +358,52 @@ def _kwh_per_m2() -> pl.Expr:
     return pl.col("w_per_m2") * _hours(pl.col("interval_start"), "interval_end") / 1000
 
 
-def _worked(by_sensor: pl.DataFrame, sky: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
-    """What of the irradiation fell while power was measured, should have given some, and did.
+def _worked(
+    by_sensor: pl.DataFrame, sky: pl.DataFrame, powered: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """What of the irradiation fell while power was measured, by the sensor and by the sky; and what availability needs.
 
-    No plane is known to be the plant's own: for a part of a day the bound is the plane that is best in that part.
+    That is what should have given some energy, and did: by the sensor, or without one by the sky. No plane is known to
+    be the plant's own: for a part of a day the bound is the plane that is best in that part.
     """
     spans = powered.select("plant_id", "pv_generation_w", begun="interval_start", until="interval_end")
     columns = [*_IRRADIANCE, "pv_generation_w"]
-    seen = [
-        _during(by_sensor.with_columns(middle=_middle()), spans).select(columns),
-        _on_plane(_during(sky, spans, "at")).select(columns),
-    ]
-    met = pl.concat(seen).with_columns(
+    by_sky = _on_plane(_during(sky, spans, "at")).select(columns)
+    measured = _during(by_sensor.with_columns(middle=_middle()), spans).select(columns)
+    met = pl.concat([measured, by_sky.join(by_sensor, on="plant_id", how="anti")]).with_columns(
         hours=_hours(pl.col("interval_start"), "interval_end"), kwh=_kwh_per_m2()
     )
     due, works = pl.col("productive"), pl.col("productive") & (pl.col("pv_generation_w") > 0)
     # Once anything is known of a plant, none of the time is 0 and not null.
-    return met.group_by("plant_id").agg(
-        exact_sum(pl.col("kwh")).alias("window_reference_yield_h"),
-        *(
-            exact_sum(pl.when(which).then(what).otherwise(0.0)).alias(name)
-            for name, which, what in (
-                ("productive_h", due, "hours"),
-                ("generating_h", works, "hours"),
-                ("productive_irradiation_kwh_per_m2", due, "kwh"),
-                ("generating_irradiation_kwh_per_m2", works, "kwh"),
-            )
-        ),
+    available = met.group_by("plant_id").agg(
+        exact_sum(pl.when(which).then(what).otherwise(0.0)).alias(name)
+        for name, which, what in (
+            ("productive_h", due, "hours"),
+            ("generating_h", works, "hours"),
+            ("productive_irradiation_kwh_per_m2", due, "kwh"),
+            ("generating_irradiation_kwh_per_m2", works, "kwh"),
+        )
     )
-
-
-def _window_energy(powered: pl.DataFrame, by_sensor: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
-    """PV energy of the time for which the irradiation is known: all of it, unless a sensor has gaps."""
-    columns = ["plant_id", "pv_generation_kwh"]
-    always = facts.filter(pl.col("irradiation_source") == "clear_sky").select("plant_id")
-    spans = by_sensor.select("plant_id", begun="interval_start", until="interval_end")
-    rows = powered.select(*columns, middle=_middle())
-    met = [
-        rows.join(always, on="plant_id", how="semi").select(columns),
-        _during(rows.join(spans, on="plant_id", how="semi"), spans).select(columns),
-    ]
     return (
-        pl.concat(met)
-        .group_by("plant_id")
-        .agg(exact_sum(pl.col("pv_generation_kwh")).alias("window_generation_kwh"))
+        _sum_light(measured, "window_reference_yield_h"),
+        _sum_light(by_sky, "clear_sky_window_reference_yield_h"),
+        available,
     )
+
+
+def _sum_light(irradiance: pl.DataFrame, name: str) -> pl.DataFrame:
+    return irradiance.group_by("plant_id").agg(exact_sum(_kwh_per_m2()).alias(name))
+
+
+def _window_energy(powered: pl.DataFrame, by_sensor: pl.DataFrame) -> pl.DataFrame:
+    """PV energy of the time for which the irradiation was measured."""
+    spans = by_sensor.select("plant_id", begun="interval_start", until="interval_end")
+    rows = powered.with_columns(middle=_middle()).join(spans, on="plant_id", how="semi")
+    return _sum_energy(_during(rows, spans), "window_generation_kwh")
+
+
+def _sum_energy(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rows.group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh")).alias(name))
 
 
 def _during(moments: pl.DataFrame, spans: pl.DataFrame, at: str = "middle") -> pl.DataFrame:
@@ -381,11 +441,11 @@ def _matched(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _whole_day(facts: pl.DataFrame) -> pl.DataFrame:
     """The same, where a sensor with gaps says nothing of the whole day, and a night without sun is 0."""
-    gaps = (pl.col("irradiation_source") == "sensor") & (
-        pl.col("irradiation_covered_h") < SENSOR_ENOUGH * pl.col("daylight_h")
-    )
-    dark = pl.col("irradiation_source") == "clear_sky"
-    known = pl.when(~gaps).then(pl.coalesce("reference_yield_h", pl.when(dark).then(0.0)))
+    gaps = pl.col("irradiation_covered_h") < SENSOR_ENOUGH * pl.col("daylight_h")
     return facts.with_columns(
-        known.alias("reference_yield_h"), pl.col("irradiation_covered_h").fill_null(0.0)
+        pl.when(~gaps).then("reference_yield_h").alias("reference_yield_h"),
+        pl.coalesce("reference_yield_clear_sky_h", pl.when("placed").then(0.0)).alias(
+            "reference_yield_clear_sky_h"
+        ),
+        pl.coalesce("irradiation_covered_h", "clear_sky_covered_h", 0.0).alias("irradiation_covered_h"),
     )

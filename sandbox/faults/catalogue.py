@@ -74,6 +74,8 @@ KINDS = {
         Kind("first_rows_only", Stage.ROWS, "a long answer ends after so many rows", 1_000, "rows"),
         Kind("last_rows_only", Stage.ROWS, "of a long answer only the last rows come", 1_000, "rows"),
         Kind("hostile_names", Stage.BODY, "plants and devices have names that break things"),
+        Kind("half_characters", Stage.BODY, "every name begins with half of a surrogate pair"),
+        Kind("not_finite", Stage.BODY, "the first number with a point is NaN, which is no JSON"),
         Kind("missing_envelope", Stage.BODY, "the list alone, without the object around it"),
         Kind("invalid_json", Stage.BODY, "JSON with a fault in it"),
         Kind("html_body", Stage.BODY, "200 with an HTML page"),

@@ -1,6 +1,7 @@
 """ASGI middleware that plays the faults which strike a request. Without faults it only passes requests on."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, unquote
 
@@ -19,6 +20,7 @@ from sandbox.services.http import json_answer
 from sandbox.world import World
 
 _PIECES = 10
+_DECIMAL = re.compile(rb":-?\d+\.\d+(?=[,}])")
 _HTML = "<html><head><title>{0} {1}</title></head><body><center><h1>{0} {1}</h1></center><hr></body></html>"
 _REASONS = {
     404: "Not Found",
@@ -173,6 +175,10 @@ def _spoil_body(answer: Response, fault: Fault, rng: np.random.Generator) -> Non
     elif fault.kind.name == "invalid_json":
         middle = len(body) // 2
         _set_body(answer, body[:middle] + b',,"NaN: ' + body[middle:])
+    elif fault.kind.name == "half_characters":
+        _set_body(answer, body.replace(b'"name":"', b'"name":"\\ud83d'))
+    elif fault.kind.name == "not_finite":
+        _set_body(answer, _DECIMAL.sub(rb":NaN", body, count=1))
     elif fault.kind.name == "hostile_names" and _is_json(answer):
         _set_body(answer, orjson.dumps(with_hostile_names(orjson.loads(body), rng)))
     elif _is_json(answer):

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.common import settings_docs
 from sandbox.launch import SandboxAddress, running
+from tests.programs import FREE
 
 PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
 
@@ -24,9 +25,7 @@ def box() -> Iterator[SandboxAddress]:
 def environment(home: Path, **settings: str) -> dict[str, str]:
     """This process's environment without settings of ours, and these."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
-    # The sandbox charges nobody.
-    allowed = {"SUNLEDGER_MAX_EUR_PER_MONTH": "1000000"}
-    return {**kept, **allowed, "SUNLEDGER_HOME": str(home / "home"), "HOME": str(home), **settings}
+    return {**kept, **FREE, "SUNLEDGER_HOME": str(home / "home"), "HOME": str(home), **settings}
 
 
 def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.launch import running
+from tests.programs import FREE
 
 PROGRAM = str(Path(sys.executable).with_name("sunledger"))
 DAYS = ["--from", "2021-10-01", "--to", "2021-10-03"]
@@ -19,7 +20,7 @@ def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedP
     return subprocess.run(
         [PROGRAM, *words],
         cwd=home,
-        env={**kept, "SUNLEDGER_HOME": str(home / "home"), **settings},
+        env={**kept, **FREE, "SUNLEDGER_HOME": str(home / "home"), **settings},
         capture_output=True,
         text=True,
         check=False,

@@ -167,13 +167,14 @@ def test_the_page_and_the_picture_are_whole(demo: tuple[Path, str]) -> None:
 
 def test_plant_figures_follow_from_the_published_energies(warehouse: duckdb.DuckDBPyConnection) -> None:
     figures = """
-        SELECT k.final_yield_kwh_per_kw, k.performance_ratio, k.irradiation_source, k.self_supply_rate_reason
+        SELECT k.final_yield_kwh_per_kw, k.performance_ratio_clear_sky, k.irradiation_source,
+            k.self_supply_rate_reason, k.performance_ratio_reason
         FROM kpi_monthly AS k WHERE plant_id = ?
     """
     (row,) = warehouse.execute(figures, [MELBOURNE]).fetchall()
     assert row[0] == pytest.approx(MONTH_KWH / 4, abs=TOLERANCE_KWH)
     assert 0.4 < row[1] < 0.8
-    assert row[2:] == ("clear_sky", "nothing_measured")
+    assert row[2:] == ("clear_sky", "nothing_measured", "irradiation_not_measured")
     sums = """
         SELECT count(*) FROM kpi_monthly AS m JOIN (
             SELECT plant_id, date_trunc('month', local_date) AS month, sum(pv_generation_kwh) AS kwh

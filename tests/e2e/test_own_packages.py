@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from sandbox.launch import SandboxAddress, running
+from tests.programs import FREE
 
 ROOT = Path(__file__).parents[2]
 CHECKOUT = Path(sys.executable).with_name("sunledger")
@@ -100,7 +101,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(tmp_path: Path, box: SandboxAddress) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SMA_", "SUNLEDGER_"))}
-    return {**kept, "SUNLEDGER_HOME": str(tmp_path / "home"), **box.settings()}
+    return {**kept, **FREE, "SUNLEDGER_HOME": str(tmp_path / "home"), **box.settings()}
 
 
 def test_the_sandbox_finds_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,17 +165,17 @@ def test_tables_of_other_versions_are_shown_where_they_are(file: Path, tmp_path:
         )
         writer.execute(
             "CREATE TABLE kpi_monthly AS SELECT '2' AS plant_id, DATE '2021-10-01' AS month, 6e0 AS "
-            "final_yield_kwh_per_kw, 81e-2 AS performance_ratio, 'clear_sky' AS irradiation_source, "
-            "NULL AS performance_ratio_reason "
-            "UNION ALL SELECT '1', DATE '2021-10-01', 4e0, NULL, 'none', 'no_coordinates'"
+            "final_yield_kwh_per_kw, 81e-2 AS performance_ratio, 42e-2 AS performance_ratio_clear_sky, "
+            "'supplied' AS irradiation_source, 'SolarSat <3>' AS irradiation_series, NULL AS performance_ratio_reason "
+            "UNION ALL SELECT '1', DATE '2021-10-01', 4e0, NULL, 41e-2, 'clear_sky', NULL, 'irradiation_not_measured'"
         )
     with connect(file) as connection:
         done = report(connection, OCTOBER, tmp_path / "more", ["1", "2"])
     fleet = page(done.index)
     # By name, and what is missing says why.
     shown = [
-        [f"{SCRIPT} 1", "4.0", "– no coordinates", "none"],
-        ["Barn & Byre 2", "6.0", "81 %", "clear sky"],
+        [f"{SCRIPT} 1", "4.0", "– irradiation not measured", "41 %", "clear sky", "–"],
+        ["Barn & Byre 2", "6.0", "81 %", "42 %", "supplied", "SolarSat <3>"],
     ]
     assert [table[1:] for table in fleet.tables if table[0][1] == "Final yield kWh/kW"] == [shown]
     assert "answer changed and first answer" in fleet.text

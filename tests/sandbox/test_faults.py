@@ -76,6 +76,15 @@ def test_missing_rows(faulty: Served) -> None:
     assert all(row in good for row in bad)
 
 
+def test_odd_characters_and_numbers(faulty: Served) -> None:
+    switch_on(faulty, "half_characters")
+    assert b'"name":"\\ud83d' in faulty.http.get(DAY, params=ASK).content
+    switch_on(faulty, "not_finite")
+    body = faulty.http.get(DAY, params=ASK).content
+    assert body.count(b":NaN") == 1
+    assert body.count(b'"time":') == 288
+
+
 def test_a_cap_on_rows(faulty: Served) -> None:
     good, bad = spoiled(faulty, "first_rows_only,amount=100")
     assert bad == good[:100]

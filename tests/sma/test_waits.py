@@ -16,6 +16,7 @@ from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import WaitAnnouncer
 from pipeline.sma.requests import Request
 from sandbox.launch import running
+from tests.programs import FREE
 
 PLANTS = "/monitoring/v1/plants"
 
@@ -93,7 +94,13 @@ def test_the_program_says_it(tmp_path: Path) -> None:
     with running("--plants", "0") as box:
         listed = subprocess.run(
             [str(Path(sys.executable).with_name("sunledger")), "refresh"],
-            env={**kept, **box.settings(), "SUNLEDGER_HOME": str(tmp_path), "SMA_REQUESTS_PER_5_MIN": "50"},
+            env={
+                **kept,
+                **FREE,
+                **box.settings(),
+                "SUNLEDGER_HOME": str(tmp_path),
+                "SMA_REQUESTS_PER_5_MIN": "50",
+            },
             capture_output=True,
             text=True,
             check=False,

@@ -24,6 +24,8 @@ from pipeline.tables.month_close import close_month, closed_months_hold
 from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
 from tests.e2e.test_days import build, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
+from warehouse.month_rows import month_rows
+from warehouse.publish import connect, publish
 
 New = Callable[..., Runtime]
 PLANTS = pl.DataFrame(
@@ -226,3 +228,24 @@ def test_a_publication_knows_the_settings_of_now(new_runtime: New) -> None:
     mark_excluded(runtime)
     stored = runtime.lake.scan(Plants).filter(pl.col("plant_id") == "12").collect()
     assert stored["excluded_from"].to_list() == [ALWAYS]
+
+
+def test_views_and_reports_leave_its_days_out(new_runtime: New, sma: ScriptedSma) -> None:
+    runtime = fleet(new_runtime(), exclude_plants=f"12 from {SOLD}")
+    refresh(new_runtime())
+    sma.watts["12", "2021-10-07"] = None
+    made(new_runtime(), DAYS)
+    mark_excluded(runtime)
+    write_energy_monthly(runtime)
+    publish(runtime.lake, runtime.settings.warehouse, now=NOW, version="0")
+    with connect(runtime.settings.warehouse) as connection:
+        stored = "SELECT count(*) FROM energy_daily WHERE plant_id = '12'"
+        assert connection.execute(stored).fetchall() == [(5,)]
+        to_check = "SELECT count(*) FROM v_days_to_check WHERE plant_id = '12' AND status = 'missing'"
+        assert connection.execute(to_check).fetchall() == [(0,)]
+        shown = "SELECT plant_id, count(*) FROM v_energy_daily GROUP BY ALL ORDER BY ALL"
+        assert connection.execute(shown).fetchall() == [("11", 5), ("12", 2)]
+        lines = "SELECT plant_id, n_days FROM v_plants_energy ORDER BY ALL"
+        assert connection.execute(lines).fetchall() == [("11", 5), ("12", 2)]
+        rows = month_rows(connection, DAYS[0].replace(day=1))
+        assert rows.days().group_by("plant_id").len().sort("plant_id").rows() == [("11", 5), ("12", 2)]

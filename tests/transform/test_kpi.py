@@ -136,11 +136,23 @@ def test_availability_by_time_and_by_energy() -> None:
     assert found["availability_energy"] == pytest.approx(2.5 / 2.6)
 
 
-def test_without_a_sensor_the_sky_is_an_upper_bound() -> None:
+def test_without_a_sensor_there_is_no_performance_ratio_but_one_against_the_sky() -> None:
     found = day(GOOD)
     assert found["irradiation_source"] == "clear_sky"
-    assert 6 < found["reference_yield_h"] < 8
-    assert found["performance_ratio"] == pytest.approx(4 / found["reference_yield_h"])
+    for name in ("reference_yield", "performance_ratio", "performance_ratio_period"):
+        assert found[f"{name}_reason"] == "irradiation_not_measured"
+    assert 6 < found["reference_yield_clear_sky_h"] < 8
+    assert found["performance_ratio_clear_sky"] == pytest.approx(4 / found["reference_yield_clear_sky_h"])
+
+
+def test_a_sensor_changes_nothing_of_the_ratio_against_the_sky() -> None:
+    """So plants with and without one can be ranked together: by one measure."""
+    cloudy = day(GOOD, sensor(dict.fromkeys(LIGHT, 550.0)))
+    assert cloudy["performance_ratio"] == pytest.approx(4 / 4.4)
+    assert cloudy["performance_ratio_clear_sky"] == day(GOOD)["performance_ratio_clear_sky"]
+    blind = day(GOOD, sensor(dict.fromkeys(LIGHT, 550.0)), latitude=None, sunrise=None, sunset=None)
+    assert blind["performance_ratio"] == pytest.approx(4 / 4.4)
+    assert blind["performance_ratio_clear_sky_reason"] == "no_coordinates"
 
 
 @pytest.mark.parametrize("facing", ["east", "south", "west"])
@@ -156,17 +168,15 @@ def test_no_plane_beats_the_bound_in_any_part_of_a_day(facing: str, hours: tuple
     by_hour = sky.group_by(hour=(pl.col("at") - MIDNIGHT).dt.total_hours()).agg(plane.mean() * 10)
     watts = dict(by_hour.filter(pl.col("hour").is_between(*hours, closed="left")).iter_rows())
     found = day(rows(watts), pv_generation_kwh=sum(watts.values()) / 1000)
-    assert 0.05 < found["performance_ratio"] <= 1
-    assert found["performance_ratio_period"] <= found["performance_ratio"] + 1e-9
+    assert 0.05 < found["performance_ratio_clear_sky"] <= 1
 
 
 def test_a_few_minutes_of_dusk_are_too_dark_for_a_ratio() -> None:
     dusk = {"sunrise": MIDNIGHT + 5 * HOUR, "sunset": MIDNIGHT + 21 * HOUR}
     minutes = rows({20: 1500.0}).with_columns(interval_start=pl.col("interval_end") - 10 * MINUTE)
     found = day(minutes, pv_generation_kwh=0.25, **dusk)
-    assert 0 < found["window_reference_yield_h"] < kpi.LEAST_REFERENCE_YIELD_H
-    assert found["performance_ratio_reason"] == "too_dark"
-    assert 0 < found["performance_ratio_period"] < 0.01
+    assert 0 < found["clear_sky_window_reference_yield_h"] < kpi.LEAST_REFERENCE_YIELD_H
+    assert found["performance_ratio_clear_sky_reason"] == "too_dark"
     gloomy = day(GOOD, sensor(dict.fromkeys(LIGHT, 12.0)))
     assert gloomy["performance_ratio_reason"] == gloomy["performance_ratio_period_reason"] == "too_dark"
 
@@ -188,17 +198,18 @@ def test_the_first_day_begins_with_the_operation(earliest: int, hours: int) -> N
 
 def test_the_sky_too_counts_from_the_start_up_on() -> None:
     late = day(GOOD.filter(pl.col("interval_start") >= MIDNIGHT + 12 * HOUR), start_up=MIDNIGHT + 12 * HOUR)
-    assert late["reference_yield_h"] == pytest.approx(late["window_reference_yield_h"])
-    assert late["reference_yield_h"] < 0.6 * day(GOOD)["reference_yield_h"]
+    whole, name = day(GOOD), "reference_yield_clear_sky_h"
+    assert late[name] == pytest.approx(late["clear_sky_window_reference_yield_h"])
+    assert late[name] < 0.6 * whole[name]
     long_ago = day(GOOD, start_up=MIDNIGHT - 1000 * HOUR)
-    assert (long_ago["period_h"], long_ago["reference_yield_h"]) == (24.0, day(GOOD)["reference_yield_h"])
+    assert (long_ago["period_h"], long_ago[name]) == (24.0, whole[name])
 
 
 def test_a_polar_night_is_dark_and_not_unknown() -> None:
     noon = MIDNIGHT + 12 * HOUR
     found = day(rows({12: 0.0}), latitude=80.0, sunrise=noon, sunset=noon, pv_generation_kwh=0.0)
-    assert found["reference_yield_h"] == 0.0
-    assert found["performance_ratio_reason"] == "too_dark"
+    assert found["reference_yield_clear_sky_h"] == 0.0
+    assert found["performance_ratio_clear_sky_reason"] == "too_dark"
     assert found["availability_reason"] == "too_dark"
     assert found["final_yield_kwh_per_kw"] == 0.0
 
@@ -210,7 +221,12 @@ def test_a_polar_night_is_dark_and_not_unknown() -> None:
         ({"peak_power_kw": None}, "performance_ratio", "no_peak_power"),
         ({"ac_power_kw": None}, "capacity_factor", "no_ac_power"),
         ({"co2_factor_g_per_kwh": None}, "co2_avoided", "no_co2_factor"),
-        ({"latitude": None, "sunrise": None, "sunset": None}, "reference_yield", "no_coordinates"),
+        ({"latitude": None, "sunrise": None, "sunset": None}, "reference_yield_clear_sky", "no_coordinates"),
+        (
+            {"latitude": None, "sunrise": None, "sunset": None},
+            "performance_ratio",
+            "irradiation_not_measured",
+        ),
         ({"latitude": None, "sunrise": None, "sunset": None}, "availability", "no_coordinates"),
     ],
 )
@@ -220,9 +236,10 @@ def test_what_is_lacking_is_said(facts: dict[str, Any], figure: str, reason: str
 
 def test_a_silent_plant_has_a_row_with_reasons() -> None:
     found = day(rows({}), pv_generation_kwh=None, status="missing", coverage=0.0)
-    reasons = {found[name] for name in set(REASON_OF.values()) - {"reference_yield_reason"}}
+    of_the_sun = {"reference_yield_reason", "reference_yield_clear_sky_reason"}
+    reasons = {found[name] for name in set(REASON_OF.values()) - of_the_sun}
     assert reasons == {"nothing_measured"}
-    assert found["reference_yield_h"] > 0
+    assert found["reference_yield_clear_sky_h"] > 0
 
 
 def test_own_use_is_from_energies_of_rows_that_have_both() -> None:
@@ -282,8 +299,46 @@ def test_a_month_with_a_day_of_unknown_light_has_a_window_alone() -> None:
     assert found["performance_ratio_period_reason"] == "days_without_irradiation"
 
 
-def test_a_month_with_one_cloudless_sky_is_a_bound() -> None:
+def test_a_month_has_both_ratios_of_the_days_that_have_them() -> None:
     sensed = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
-    found = months(sensed, kpi.summarize_day(GOOD, NO_SENSOR, plant()))
+    cloudless = kpi.summarize_day(GOOD, NO_SENSOR, plant())
+    found = months(sensed, cloudless)
     assert found["irradiation_source"] == "clear_sky"
     assert (found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1)
+    assert found["performance_ratio"] == sensed["performance_ratio"][0] == 0.5
+    assert found["reference_yield_reason"] == "days_without_irradiation"
+    assert found["performance_ratio_clear_sky"] == pytest.approx(cloudless["performance_ratio_clear_sky"][0])
+    assert months(cloudless)["performance_ratio_reason"] == "irradiation_not_measured"
+
+
+def supplied(watts: dict[int, float], series: str = "SolarSat") -> pl.DataFrame:
+    return sensor(dict(watts)).select(
+        "plant_id",
+        "interval_start",
+        "interval_end",
+        w_per_m2="external_insolation_w_per_m2",
+        series=pl.lit(series),
+    )
+
+
+def test_a_user_s_own_irradiation_makes_the_performance_ratio_and_is_named() -> None:
+    """It goes before the plant's sensor, which may be what the user has lost faith in."""
+    own = supplied(dict.fromkeys(LIGHT, 1000.0))
+    for sensors in (NO_SENSOR, sensor(dict.fromkeys(LIGHT, 400.0))):
+        frame = kpi.summarize_day(GOOD, sensors, plant(), own).with_columns(local_date=pl.lit(DAY))
+        found = frame.row(0, named=True)
+        validate(KpiDaily, frame.select(polars_schema(KpiDaily).names()), {"local_date": DAY})
+        assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
+        assert found["performance_ratio"] == found["performance_ratio_period"] == 0.5
+        assert found["reference_yield_h"] == 8.0
+        assert found["performance_ratio_clear_sky"] == day(GOOD)["performance_ratio_clear_sky"]
+
+
+def test_a_month_counts_and_names_supplied_days() -> None:
+    own = supplied(dict.fromkeys(LIGHT, 1000.0))
+    first = kpi.summarize_day(GOOD, NO_SENSOR, plant(), own)
+    second = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    found = months(first, second)
+    assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
+    assert (found["n_days_supplied"], found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1, 0)
+    assert found["performance_ratio"] == found["performance_ratio_period"] == 0.5
