@@ -21,7 +21,10 @@ def run_to_end() -> NoReturn:
 
 
 def _run() -> int:
-    from pipeline.cli.commands import app  # noqa: PLC0415 - a fault while loading is told like any other
+    from pipeline.cli.limits import check_limits  # noqa: PLC0415 - a fault while loading is told like any other
+
+    check_limits()
+    from pipeline.cli.commands import app  # noqa: PLC0415
 
     try:
         app()

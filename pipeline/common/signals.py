@@ -71,7 +71,8 @@ class Signals:
                     self._own -= 1
                 elif number in ENDING and self.received is None:
                     self.received = number
-                    threading.Thread(target=_end, args=(number,), name="end", daemon=True).start()
+                    # In this thread: where memory is short, there may be no other.
+                    _end(number)
 
     def _unraisable(self, fault: "sys.UnraisableHookArgs") -> None:
         """What is said of an exception that nobody can catch: nothing, where it is our own end."""

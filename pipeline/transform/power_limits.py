@@ -75,11 +75,11 @@ def with_limits(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -
     bound_w; `answers` are the rows of `sited` that `answer` counts.
     """
     pv = pl.col("pv_generation_w")
-    above = (pv > pl.col("bound_w")) & pl.col("rated_w").is_null()
+    above = pv.is_finite() & (pv > pl.col("bound_w")) & pl.col("rated_w").is_null()
     alone = _alone(limits)
     any_above, any_alone = rows.select(above.any(), alone.any().alias("alone")).row(0)
     if any_above:
-        bright = pv.filter(pv > 0)
+        bright = pv.filter(pv.is_finite() & (pv > 0))
         # A morning's first rows tell nothing of the plant but what they say themselves.
         most = pl.when(bright.count() < ROWS_TO_TELL).then(bright.max())
         better = pl.coalesce(most, bright.quantile(BETTER_HOURS, "lower")).over("series")
@@ -100,7 +100,9 @@ def _alone(limits: Thresholds) -> pl.Expr:
     pv, series = pl.col("pv_generation_w"), pl.col("series")
     before = pl.when(series == series.shift(1)).then(pv.shift(1)).fill_null(0.0)
     after = pl.when(series == series.shift(-1)).then(pv.shift(-1)).fill_null(0.0)
-    return pv > pl.max_horizontal(before, after, pl.lit(limits.night_w)) * limits.beyond_sun_times_neighbours
+    return pv.is_finite() & (
+        pv > pl.max_horizontal(before, after, pl.lit(limits.night_w)) * limits.beyond_sun_times_neighbours
+    )
 
 
 def _beyond_sun(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -> pl.Series:

@@ -151,7 +151,9 @@ def _beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:
     if PV not in powers or field.column not in {PV, *FROM_PV}:
         return []
     there = pl.col(field.value_column).is_not_null()
-    above = (pl.col(f"{PV}_w") > pl.col("bound_w")).fill_null(value=False) & there
+    # What is no number is larger than any bound, and says nothing about the values beside it.
+    pv = pl.col(f"{PV}_w")
+    above = (pv.is_finite() & (pv > pl.col("bound_w"))).fill_null(value=False) & there
     rated = pl.col("rated_w").is_not_null()
     return [(above & rated, BEYOND), (above, BEYOND_FLEET), (pl.col("beyond_sun") & there, BEYOND_SUN)]
 

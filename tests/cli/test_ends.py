@@ -179,7 +179,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing_held(tmp_path: P
         assert code == 0, said
 
 
-@pytest.mark.parametrize("limit", ["-n 20", "-n 40", "-v 600000", "-v 1200000"])
+@pytest.mark.parametrize("limit", ["-n 12", "-n 40", "-v 600000", "-v 1500000"])
 def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, limit: str) -> None:
     command = f"ulimit {limit}; exec {SHELL_PROGRAM} publish"
     done = subprocess.run(

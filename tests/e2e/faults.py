@@ -75,7 +75,9 @@ def _days(
     address: SandboxAddress, home: Path, count: int, before: Callable[[int], None]
 ) -> list[dict[str, Any]]:
     given = {name.lower().removeprefix("sunledger_"): value for name, value in address.settings().items()}
-    settings = load_settings(env_file=None, home=home, **(given | {"sma_time_basis": "plant_local"}))
+    settings = load_settings(
+        env_file=None, home=home, max_eur_per_month="1000", **(given | {"sma_time_basis": "plant_local"})
+    )
     found = []
     with Runtime(settings) as runtime:
         for step in (fetch_plants, write_plants, fetch_devices, write_devices):

@@ -103,6 +103,21 @@ def test_half_a_character_in_a_log_s_text_costs_only_that(new_runtime: New, sma:
     assert runtime.missing == []
 
 
+def test_a_number_that_is_none_says_nothing_about_the_values_beside_it(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    def change(request: Request, body: bytes) -> bytes:
+        if request.set_type != "EnergyBalance":
+            return body
+        return body.replace(b'"pvGeneration":1000.0', b'"pvGeneration":NaN,"gridFeedIn":900.0', 1)
+
+    bodies(sma, change)
+    runtime = run(new_runtime("11"), MONDAY)
+    rows = runtime.lake.scan(EnergyBalanceIntervals).filter(plant_id="11").sort("interval_end").collect()
+    assert rows.select("pv_generation_w", "grid_feed_in_w").row(0) == (None, 900.0)
+    assert aside(runtime).filter(plant_id="11")["reason"].to_list() == ["not_a_number"]
+
+
 @pytest.mark.parametrize(
     "named",
     [

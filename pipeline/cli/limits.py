@@ -1,0 +1,36 @@
+"""What the system allows this process: raised where it may be, and refused at once where it can't be enough.
+
+Libraries in other languages end the process, with pages of their own words, when they get no file or no memory.
+"""
+
+import resource
+
+from pipeline.common.errors import SunledgerError
+
+# A run holds the lake's files, the records of runs and its connections open; a publish alone takes some 40.
+FILES_WANTED, FILES_NEEDED = 4096, 64
+# Of address space, most of which is reserved and never used: with 2 GB a publish stood still.
+SPACE_NEEDED = 3 * 10**9
+
+
+def check_limits() -> None:
+    """Raise SunledgerError where the process may open too few files, or use too little memory, to do anything."""
+    files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _is_below(files, FILES_WANTED):
+        files = FILES_WANTED if most_files == resource.RLIM_INFINITY else min(FILES_WANTED, most_files)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most_files))
+    if _is_below(files, FILES_NEEDED):
+        raise SunledgerError(
+            f"This process may open only {files} files, and needs {FILES_NEEDED}: allow more ('ulimit -n 4096'), "
+            "then run it again."
+        )
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if _is_below(space, SPACE_NEEDED):
+        raise SunledgerError(
+            f"This process may use only {space / 1e9:.1f} GB of memory addresses (ulimit -v), and needs "
+            f"{SPACE_NEEDED / 1e9:.0f}: allow more, then run it again."
+        )
+
+
+def _is_below(limit: int, wanted: int) -> bool:
+    return limit != resource.RLIM_INFINITY and limit < wanted
