@@ -116,5 +116,6 @@ def settings_for(url: str, home: Path, **others: Any) -> Settings:
         sma_consent_url=url,
         sma_monitoring_url=f"{url}/monitoring",
         sma_time_basis="plant_local",
+        max_eur_per_month=1_000_000,
         **others,
     )

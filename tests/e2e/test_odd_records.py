@@ -209,7 +209,8 @@ def test_an_answer_beyond_all_bounds_that_is_stored_is_set_aside_when_it_is_read
     body = pl.when(plant_id="11").then(pl.lit(huge)).otherwise("body")
     runtime.lake.replace(RawEnergyBalance, {"local_date": MONDAY}, [stored.with_columns(body=body)])
     build(runtime, MONDAY)
-    assert aside(runtime).select("plant_id", "scope", "reason").rows() == [("11", "answer", "too_large")]
+    found = aside(runtime).filter(pl.col("scope") == "answer").select("plant_id", "reason")
+    assert found.rows() == [("11", "too_large")]
     assert energy(runtime)["12", 4] == pytest.approx(24.0)
     assert runtime.unknown_fields == {}
 

@@ -162,7 +162,9 @@ def test_a_sold_plant_is_asked_for_days_before_it_was_sold(new_runtime: New, sma
     # Today it is not asked what it has.
     assert owned(runtime)["plant_id"].to_list() == ["11"]
     assert owned(runtime, DAYS[0])["plant_id"].to_list() == ["11", "12"]
-    assert standing(runtime, DAYS[0], DAYS[-1]).height == 0
+    # The days of this test have no plant figures.
+    left = standing(runtime, DAYS[0], DAYS[-1]).filter(pl.col("reason") != "not_made")
+    assert left.height == 0
 
 
 def test_months_leave_its_days_out_and_days_stay(new_runtime: New, sma: ScriptedSma) -> None:

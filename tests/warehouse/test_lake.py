@@ -184,6 +184,7 @@ def test_volatile_columns_are_not_a_change(lake: Lake) -> None:
             DAY,
             "/v1/x",
             "plant_local",
+            "Europe/Berlin",
             200,
             at,
             elapsed,
