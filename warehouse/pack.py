@@ -166,7 +166,9 @@ def _figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list[str]
     ).fetchall()
     energy = "nothing measured" if kwh is None else f"{kwh:,.3f} kWh of PV energy"
     coverage = (
-        f"{covered / expected:.1%} of the expected time is covered" if expected else "nothing was expected"
+        f"{covered / expected:.1%} of the expected time of the days that are stored is covered"
+        if expected
+        else "nothing was expected"
     )
     price = (
         f"{fees:,.2f} {currency} ({source}); {unpriced} of them are unpriced"

@@ -1,6 +1,7 @@
 """How complete the days of a command are, on the terminal."""
 
 import datetime as dt
+from calendar import monthrange
 from collections.abc import Collection
 
 import duckdb
@@ -40,5 +41,11 @@ def say_month(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Colle
         """,
         {"month": month, "only": list(only)},
     ).pl()
-    if found.height:
-        say(f"{month:%Y-%m}: {summarize(found).sentence()}")
+    if not found.height:
+        return
+    stored, of_month = found["local_date"].n_unique(), monthrange(month.year, month.month)[1]
+    # Days that were never fetched have no row, so no count of rows can tell that they are lacking.
+    absent = (
+        f" The warehouse holds {stored} of the {of_month} days of this month." if stored < of_month else ""
+    )
+    say(f"{month:%Y-%m}: {summarize(found).sentence()}{absent}")

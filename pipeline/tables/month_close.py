@@ -140,13 +140,15 @@ def _days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt]:
 
 
 def _coverage(rows: pl.DataFrame) -> list[Doubt]:
-    """How much of the month is covered, and of how many plants it is not complete."""
+    """How much of the month's stored days is covered, and of how many plants it is not complete."""
     open_rows = rows.filter(pl.col("status") != "complete")
     if not open_rows.height:
         return []
     covered, expected = (float(rows[name].sum()) for name in ("covered_h", "expected_h"))
     share = (
-        f"Values cover {covered / expected:.1%} of the expected time" if expected else "No time was expected"
+        f"Values cover {covered / expected:.1%} of the expected time of the days that are stored"
+        if expected
+        else "No time was expected"
     )
     lacking = max(0.0, expected - covered)
     verb = "is" if open_rows.height == 1 else "are"

@@ -44,6 +44,7 @@ def test_a_silent_plant_and_gaps_are_told_and_leave_with_3(tmp_path: Path) -> No
         made = sunledger(tmp_path, *words)
         assert made.returncode == 0, made.stderr
         assert "2021-10: 6 of 9 plant-days complete; 1 plant silent: see v_days_to_check." in made.stderr
+        assert "The warehouse holds 3 of the 31 days of this month." in " ".join(made.stderr.split())
 
 
 @pytest.mark.long
