@@ -151,7 +151,7 @@ def plant_day(shape: Shape, day: dt.date, basis: TimeBasis) -> PlantDay:
         label = moment.replace(tzinfo=None) if basis == "utc" else local
         if not (shape.merged and label in seen):
             watts = {name: _watts(chance) for name in FIELDS if chance.random() >= shape.absent}
-            # What a row contradicts is set aside, and has tests of its own: without a battery no more is fed in than made.
+            # What its row contradicts is set aside: without a battery no more is fed in than is made.
             if len(watts) == len(FIELDS):
                 watts["gridFeedIn"] = min(watts["gridFeedIn"], watts["pvGeneration"])
             rows.append((label, watts))
