@@ -8,13 +8,10 @@ seconds. The lake holds one file a day, however many runs wrote to it.
 
 import datetime as dt
 import errno
-import fcntl
 import json
 import os
 import threading
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,6 +20,7 @@ import orjson
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.owned_files import create_owned, take_over
 from pipeline.sma.http.attempt_log import Try
 from pipeline.transform.answer_text import as_texts
 from pipeline.transform.decode import run_on
@@ -81,7 +79,7 @@ class RequestLog:
         self.close()
         stored = Stored()
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            with _alone(path) as mine:
+            with take_over(path) as mine:
                 if not mine:
                     continue
                 frame, unreadable = _read(path.read_bytes())
@@ -112,32 +110,8 @@ class RequestLog:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _open(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._name, self._count = uuid.uuid4().hex, 0
-        # Locked under a name that nobody looks for, so that nobody takes it for a file without an owner.
-        new = self._folder / f"{self._name}.new"
-        self._file = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        new.rename(new.with_suffix(SUFFIX))
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    """Whether nobody else writes or stores the file, and nobody can while the block lasts."""
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield os.fstat(file).st_nlink > 0
-    finally:
-        os.close(file)
+        self._file, path = create_owned(self._folder, SUFFIX)
+        self._name, self._count = path.stem, 0
 
 
 def _line(one: Try, request_id: str) -> bytes:
