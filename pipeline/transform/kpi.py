@@ -114,11 +114,12 @@ def summarize_day(
         placed=placed,
         period_h=_hours(pl.col("day_start"), "day_end"),
     )
+    met = _shared_time(by_sensor, powered)
     parts = (
         _irradiation(by_sensor, facts),
         _irradiation(_on_plane(sky).select(_IRRADIANCE), facts).rename(_CLEAR_SKY, strict=False),
-        *_worked(by_sensor, sky, powered),
-        _window_energy(powered, by_sensor),
+        *_worked(met, by_sensor, sky, powered),
+        _sum_energy(met, "window_generation_kwh"),
         _sum_energy(powered, "clear_sky_window_generation_kwh"),
         _matched(rows),
     )
@@ -359,20 +360,20 @@ def _kwh_per_m2() -> pl.Expr:
 
 
 def _worked(
-    by_sensor: pl.DataFrame, sky: pl.DataFrame, powered: pl.DataFrame
+    measured: pl.DataFrame, by_sensor: pl.DataFrame, sky: pl.DataFrame, powered: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """What of the irradiation fell while power was measured, by the sensor and by the sky; and what availability needs.
 
-    That is what should have given some energy, and did: by the sensor, or without one by the sky. No plane is known to
-    be the plant's own: for a part of a day the bound is the plane that is best in that part.
+    `measured` is the shared time of sensor and power. Availability needs what should have given some energy, and did:
+    by the sensor, or without one by the sky. No plane is known to be the plant's own: for a part of a day the bound is
+    the plane that is best in that part.
     """
     spans = powered.select("plant_id", "pv_generation_w", begun="interval_start", until="interval_end")
     columns = [*_IRRADIANCE, "pv_generation_w"]
-    by_sky = _on_plane(_during(sky, spans, "at")).select(columns)
-    measured = _during(by_sensor.with_columns(middle=_middle()), spans).select(columns)
-    met = pl.concat([measured, by_sky.join(by_sensor, on="plant_id", how="anti")]).with_columns(
-        hours=_hours(pl.col("interval_start"), "interval_end"), kwh=_kwh_per_m2()
-    )
+    by_sky = _on_plane(_during(sky, spans)).select(columns)
+    met = pl.concat(
+        [measured.select(columns), by_sky.join(by_sensor, on="plant_id", how="anti")]
+    ).with_columns(hours=_hours(pl.col("interval_start"), "interval_end"), kwh=_kwh_per_m2())
     due, works = pl.col("productive"), pl.col("productive") & (pl.col("pv_generation_w") > 0)
     # Once anything is known of a plant, none of the time is 0 and not null.
     available = met.group_by("plant_id").agg(
@@ -395,28 +396,77 @@ def _sum_light(irradiance: pl.DataFrame, name: str) -> pl.DataFrame:
     return irradiance.group_by("plant_id").agg(exact_sum(_kwh_per_m2()).alias(name))
 
 
-def _window_energy(powered: pl.DataFrame, by_sensor: pl.DataFrame) -> pl.DataFrame:
-    """PV energy of the time for which the irradiation was measured."""
-    spans = by_sensor.select("plant_id", begun="interval_start", until="interval_end")
-    rows = powered.with_columns(middle=_middle()).join(spans, on="plant_id", how="semi")
-    return _sum_energy(_during(rows, spans), "window_generation_kwh")
-
-
 def _sum_energy(rows: pl.DataFrame, name: str) -> pl.DataFrame:
     return rows.group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh")).alias(name))
 
 
-def _during(moments: pl.DataFrame, spans: pl.DataFrame, at: str = "middle") -> pl.DataFrame:
-    """The rows whose moment lies in a span (begun, until] of their plant, with the span's columns."""
-    found = moments.sort("plant_id", at).join_asof(
+def _during(sky: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """The steps of the sky whose middle lies in a span (begun, until] of their plant, with the span's columns.
+
+    A step is as short as the shortest rows of power, so it is in one or in none.
+    """
+    found = sky.sort("plant_id", "at").join_asof(
         spans.sort("plant_id", "until"),
-        left_on=at,
+        left_on="at",
         right_on="until",
         by="plant_id",
         strategy="forward",
         check_sortedness=False,
     )
-    return found.filter(pl.col("begun") <= pl.col(at))
+    return found.filter(pl.col("begun") <= pl.col("at"))
+
+
+def _shared_time(light: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
+    """The pieces of time that an interval of light and a row of power share, cut at the edges of both.
+
+    An hour of light may meet rows of five minutes, and the reverse: each piece has the mean irradiance and power of
+    the two, and of the row's energy the part that falls into it. Neither side overlaps itself within a plant.
+    """
+    light = light.sort("plant_id", "interval_start")
+    power = (
+        powered.join(light, on="plant_id", how="semi")
+        .select(
+            "plant_id",
+            "pv_generation_w",
+            "pv_generation_kwh",
+            begun="interval_start",
+            until="interval_end",
+        )
+        .sort("plant_id", "begun")
+    )
+    # A piece begins where one of the two begins within the other: so two searches find every pair, each pair once.
+    found = pl.concat(
+        [
+            _last_begun(power, "begun", light, "interval_start", exact=True),
+            _last_begun(light, "interval_start", power, "begun", exact=False),
+        ],
+        how="diagonal",
+    )
+    whole = (pl.col("until") - pl.col("begun")).dt.total_microseconds()
+    piece = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds()
+    return (
+        found.with_columns(
+            interval_start=pl.max_horizontal("interval_start", "begun"),
+            interval_end=pl.min_horizontal("interval_end", "until"),
+        )
+        .filter(pl.col("interval_start") < pl.col("interval_end"))
+        .with_columns(pv_generation_kwh=pl.col("pv_generation_kwh") * (piece / whole))
+        .select(*_IRRADIANCE, "pv_generation_w", "pv_generation_kwh")
+    )
+
+
+def _last_begun(left: pl.DataFrame, at: str, right: pl.DataFrame, begin: str, *, exact: bool) -> pl.DataFrame:
+    """Each row of `left` with the last of `right` that begins before its moment, or (`exact`) at it."""
+    return left.join_asof(
+        right,
+        left_on=at,
+        right_on=begin,
+        by="plant_id",
+        strategy="backward",
+        allow_exact_matches=exact,
+        coalesce=False,
+        check_sortedness=False,
+    ).filter(pl.col(begin).is_not_null())
 
 
 def _matched(rows: pl.DataFrame) -> pl.DataFrame:

@@ -342,3 +342,88 @@ def test_a_month_counts_and_names_supplied_days() -> None:
     assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
     assert (found["n_days_supplied"], found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1, 0)
     assert found["performance_ratio"] == found["performance_ratio_period"] == 0.5
+
+
+def powers(watts: dict[int, float], minutes: int) -> pl.DataFrame:
+    """Rows of power of so many minutes, by the minute after ten at which they begin."""
+    found = rows(dict.fromkeys(range(len(watts)), 0.0))
+    start = [MIDNIGHT + 10 * HOUR + minute * MINUTE for minute in watts]
+    return found.with_columns(
+        interval_start=pl.Series(start, dtype=pl.Datetime("us", "UTC")),
+        pv_generation_w=pl.Series(list(watts.values())),
+        pv_generation_kwh=pl.Series([power * minutes / 60_000 for power in watts.values()]),
+    ).with_columns(interval_end=pl.col("interval_start") + minutes * MINUTE)
+
+
+def lights(watts: dict[int, float], minutes: int) -> pl.DataFrame:
+    """Values of a sensor of so many minutes, by the minute after ten at which they begin."""
+    found = powers(watts, minutes)
+    return found.select(
+        "plant_id",
+        "interval_start",
+        "interval_end",
+        device_id=pl.lit("s"),
+        external_insolation_w_per_m2="pv_generation_w",
+    ).select(SENSED)
+
+
+FIVES = range(0, 60, 5)
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        [*FIVES],
+        [25, 30],
+        [m for m in FIVES if not 20 <= m < 40],
+        [*range(0, 15, 5)],
+        [*range(-30, 90, 5)],
+    ],
+    ids=["whole", "the middle alone", "no middle", "the start alone", "beyond both ends"],
+)
+def test_a_gap_in_power_bends_no_ratio_against_light_by_the_hour(present: list[int]) -> None:
+    """A user's own irradiation may last an hour, and its power five minutes."""
+    own = lights({0: 1000.0}, 60).select(
+        "plant_id",
+        "interval_start",
+        "interval_end",
+        w_per_m2="external_insolation_w_per_m2",
+        series=pl.lit("SolarSat"),
+    )
+    power = powers(dict.fromkeys(present, 800.0), 5)
+    found = kpi.summarize_day(power, NO_SENSOR, plant(peak_power_kw=1.0), own).row(0, named=True)
+    hours = sum(0 <= minute < 60 for minute in present) / 12
+    assert found["window_reference_yield_h"] == pytest.approx(hours)
+    assert found["window_generation_kwh"] == pytest.approx(0.8 * hours)
+    assert found["performance_ratio"] == pytest.approx(0.8)
+    assert found["productive_h"] == found["generating_h"] == pytest.approx(hours)
+
+
+@pytest.mark.parametrize("minutes", [15, 60])
+@pytest.mark.parametrize(
+    "present",
+    [[*FIVES], [25, 30], [m for m in FIVES if not 20 <= m < 40], [0, 5]],
+    ids=["whole", "the middle alone", "no middle", "the start alone"],
+)
+def test_a_gap_in_light_bends_no_ratio_against_power_of_coarser_rows(
+    present: list[int], minutes: int
+) -> None:
+    power = powers(dict.fromkeys(range(0, 60, minutes), 800.0), minutes)
+    found = day(power, lights(dict.fromkeys(present, 1000.0), 5), peak_power_kw=1.0)
+    hours = len(present) / 12
+    assert found["window_reference_yield_h"] == pytest.approx(hours)
+    assert found["window_generation_kwh"] == pytest.approx(0.8 * hours)
+    assert found["performance_ratio"] == pytest.approx(0.8)
+    assert found["productive_h"] == found["generating_h"] == pytest.approx(hours)
+
+
+def test_spans_that_cross_are_cut_at_the_edges_of_both() -> None:
+    """Quarters that begin at ten past meet hours: what they share is counted, by its part."""
+    power = powers({-5: 400.0, 10: 800.0, 50: 0.0, 110: 400.0}, 15)
+    found = day(power, lights({0: 600.0, 60: 1200.0}, 60), peak_power_kw=1.0)
+    # Ten minutes of the first, the second whole, ten and five of the third, ten of the fourth.
+    assert found["window_generation_kwh"] == pytest.approx((400 * 10 + 800 * 15 + 400 * 10) / 60_000)
+    assert found["window_reference_yield_h"] == pytest.approx((600 * 35 + 1200 * 15) / 60_000)
+    assert found["productive_h"] == pytest.approx(50 / 60)
+    assert found["generating_h"] == pytest.approx(35 / 60)
+    assert found["generating_irradiation_kwh_per_m2"] == pytest.approx((600 * 25 + 1200 * 10) / 60_000)
