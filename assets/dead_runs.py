@@ -24,7 +24,7 @@ HELD_BY_A_PROCESS = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
-DIED = "Process {} ended without a word while it did this run"
+DIED = "Process {} ended in the middle of this run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +68,20 @@ def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = (
 
     def is_dead(one: Going) -> bool:
         elsewhere = one.worker.life is Life.ELSEWHERE
-        return one.worker.life is Life.DEAD or (elsewhere and one.worker.name.endswith(lost or " "))
+        return one.worker.life is Life.DEAD or (elsewhere and one.worker.name.endswith(lost))
 
     home = home_of(instance)
     with start_lock(home):
         going = going_runs(instance)
         dead = [one for one in going if is_dead(one)]
-        for one in dead:
-            _end(instance, one, f"{DIED.format(one.worker.name)}: it was killed, or its machine was.")
         alive = [one for one in going if one not in dead]
+        text = "{}: it was killed, or its machine was."
+        ended = [one for one in dead if _end(instance, one, text.format(DIED.format(one.worker.name)))]
         _free_ended(instance, {one.run.run_id for one in alive})
         _forget_processes(
             home / FOLDER, {one.run.tags.get(PROCESS_LOCK, "").rpartition("/")[2] for one in alive}
         )
-    return dead
+    return ended
 
 
 def end_own_runs(instance: dg.DagsterInstance, why: str) -> None:
@@ -92,12 +92,17 @@ def end_own_runs(instance: dg.DagsterInstance, why: str) -> None:
             _end(instance, one, why)
 
 
-def _end(instance: dg.DagsterInstance, one: Going, text: str) -> None:
-    if one.run.status is dg.DagsterRunStatus.CANCELING:
-        instance.report_run_canceled(one.run, text)
-    else:
-        instance.report_run_failed(one.run, text)
+def _end(instance: dg.DagsterInstance, one: Going, text: str) -> bool:
+    """End the run and free what it holds. False where it had ended by itself since it was looked at."""
+    run = instance.get_run_by_id(one.run.run_id)
+    going = run is not None and not run.is_finished
+    if run is not None and going:
+        if run.status is dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, text)
+        else:
+            instance.report_run_failed(run, text)
     instance.event_log_storage.free_concurrency_slots_for_run(one.run.run_id)
+    return going
 
 
 def _free_ended(instance: dg.DagsterInstance, alive: set[str]) -> None:

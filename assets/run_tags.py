@@ -13,6 +13,8 @@ RANGE_START: Final = "dagster/asset_partition_range_start"
 RANGE_END: Final = "dagster/asset_partition_range_end"
 # Dagster's own: the run that this one tries again.
 PARENT: Final = "dagster/parent_run_id"
+# Dagster's own: how often the daemon has tried a run again by itself.
+RETRY: Final = "dagster/retry_number"
 # Comma-separated backends, or ids of plants, to ask for; without the tag all.
 BACKENDS: Final = "sunledger/backends"
 PLANTS: Final = "sunledger/plants"
@@ -33,7 +35,8 @@ def limits(tags: Mapping[str, str]) -> dict[str, Any]:
         "only_backends": _words(tags.get(BACKENDS, "")),
         # A run that tries another one again carries its tags, and asks for what that one missed.
         "again": tags.get(ASK) == ALL and PARENT not in tags,
-        "allowance": Allowance(_amount(tags[MAX_EUR]) if MAX_EUR in tags else None),
+        # What the first try was allowed is on the bill already; its amount is not there a second time.
+        "allowance": Allowance(_amount(tags[MAX_EUR]) if MAX_EUR in tags and RETRY not in tags else None),
     }
 
 

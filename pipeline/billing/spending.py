@@ -128,7 +128,7 @@ def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None =
         found = _new_units(runtime, prices, month, wanted, known, listed)
         fitting = _within_limits(runtime, found)
         book.write(known | set(fitting["plant_id"]))
-    runtime.allowance.added_eur += _sum(fitting)
+        runtime.allowance.added_eur += _sum(fitting)
     return _admission(wanted, found, fitting)
 
 
@@ -159,8 +159,9 @@ def within_month(runtime: Runtime, plants: Collection[str], requests: Iterable[R
     """
     prices, month, _ = _month(runtime)
     for request in requests:
-        if prices is not None and prices.invoicing.month_of(runtime.now()) != month:
-            month = prices.invoicing.month_of(runtime.now())
+        now = _month_of(prices, runtime.now())
+        if now != month:
+            month = now
             if refused := admit(runtime, plants).refused:
                 raise not_allowed(runtime, refused)
         yield request
@@ -272,8 +273,12 @@ def _month(runtime: Runtime) -> tuple[PriceList | None, dt.date, SunledgerError 
         prices = load_prices(runtime.settings.prices)
     except ConfigurationError as fault:
         # Who counts already costs nothing more, whatever the prices are.
-        return None, runtime.now().date().replace(day=1), fault
-    return prices, prices.invoicing.month_of(runtime.now()), None
+        return None, _month_of(None, runtime.now()), fault
+    return prices, _month_of(prices, runtime.now()), None
+
+
+def _month_of(prices: PriceList | None, now: dt.datetime) -> dt.date:
+    return now.date().replace(day=1) if prices is None else prices.invoicing.month_of(now)
 
 
 def _sum(plants: pl.DataFrame) -> Decimal:
@@ -298,12 +303,15 @@ class _Book:
         if content is None:
             return frozenset()
         try:
-            return frozenset(map(str, orjson.loads(content)))
-        except (orjson.JSONDecodeError, TypeError):
+            plants = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            plants = None
+        if not isinstance(plants, list):
             raise SunledgerError(
                 f"{self._file} does not hold a list of plants: delete it. Then you are asked again about PU of that "
                 "month that are not in the record of requests."
-            ) from None
+            )
+        return frozenset(map(str, plants))
 
     def write(self, plants: Iterable[str]) -> None:
         """Replace the file."""

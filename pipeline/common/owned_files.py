@@ -1,5 +1,6 @@
 """Files that belong to a living process: another one may take them over only once their owner is gone."""
 
+import errno
 import fcntl
 import os
 import uuid
@@ -19,13 +20,21 @@ def create_owned(folder: Path, suffix: str, content: bytes = b"") -> tuple[int, 
     file = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if content:
-            os.write(file, content)
-            os.fsync(file)
+        write_whole(file, content)
+        os.fsync(file)
         return file, new.rename(new.with_suffix(suffix))
     except BaseException:
         os.close(file)
+        new.unlink(missing_ok=True)
         raise
+
+
+def write_whole(file: int, content: bytes) -> None:
+    """Append the content whole or not at all: a line that ends in the middle would spoil the next. Raises OSError."""
+    written = os.write(file, content)
+    if written < len(content):
+        os.ftruncate(file, os.fstat(file).st_size - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager

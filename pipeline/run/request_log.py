@@ -7,7 +7,6 @@ seconds. The lake holds one file a day, however many runs wrote to it.
 """
 
 import datetime as dt
-import errno
 import json
 import os
 import threading
@@ -20,7 +19,7 @@ import orjson
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.owned_files import create_owned, take_over
+from pipeline.common.owned_files import create_owned, take_over, write_whole
 from pipeline.sma.http.attempt_log import Try
 from pipeline.transform.answer_text import as_texts
 from pipeline.transform.decode import run_on
@@ -63,7 +62,7 @@ class RequestLog:
                     self._open()
                 assert self._file is not None  # noqa: S101 - for the type checker
                 self._count += 1
-                self._write(self._file, _line(one, f"{self._name}-{self._count}"))
+                write_whole(self._file, _line(one, f"{self._name}-{self._count}"))
             except OSError as fault:
                 raise SunledgerError(
                     f"The record of requests in {self._folder} can't be written: {fault.strerror}. Requests cost money "
@@ -100,14 +99,6 @@ class RequestLog:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-
-    @staticmethod
-    def _write(file: int, line: bytes) -> None:
-        """Write the line whole or not at all: where it ends in the middle, the next one must not be lost with it."""
-        written = os.write(file, line)
-        if written < len(line):
-            os.ftruncate(file, os.fstat(file).st_size - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _open(self) -> None:
         self._file, path = create_owned(self._folder, SUFFIX)

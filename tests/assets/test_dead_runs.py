@@ -162,6 +162,23 @@ def test_runs_of_older_versions_are_known_by_what_dagster_says(instance: dg.Dags
     assert [one.run.run_id for one in going_runs(instance)] == [going]
 
 
+def test_a_run_that_ended_well_while_it_was_looked_at_stays_so(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = add_run(instance, **{PROCESS: "7 on here", PROCESS_LOCK: "boot/gone.lock"})
+    seen = going_runs(instance)
+    ended = instance.get_run_by_id(run_id)
+    assert ended
+    instance.report_dagster_event(
+        dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=ended.job_name), run_id
+    )
+    monkeypatch.setattr("assets.dead_runs.going_runs", lambda _: seen)
+    assert end_dead_runs(instance) == []
+    ended = instance.get_run_by_id(run_id)
+    assert ended
+    assert ended.status is dg.DagsterRunStatus.SUCCESS
+
+
 def test_a_run_that_tries_a_dead_one_again_is_not_dead_for_its_tag(instance: dg.DagsterInstance) -> None:
     gone = {PROCESS: "7 on here", PROCESS_LOCK: "boot/gone.lock"}
     first = add_run(instance, **gone)

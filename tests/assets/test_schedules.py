@@ -13,8 +13,10 @@ from assets.run_tags import ASK, BACKENDS, MAX_EUR, limits
 from pipeline.billing.spending import CostNotAllowedError
 from pipeline.common.errors import PermanentError
 from pipeline.common.settings import Settings
+from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.ops.alert_conditions import concerns
 from pipeline.run.allowance import Allowance
+from pipeline.tables.inventory_tables import write_plants
 from schemas import EnergyDaily, KpiDaily
 from tests.assets.clockwork import ClockedSma, Clockwork, refresh_lists
 
@@ -225,6 +227,12 @@ def test_a_tag_agrees_for_one_run(machine: Clockwork) -> None:
     with pytest.raises(CostNotAllowedError):
         machine.tick("lists")
     assert {asked.endpoint for asked in machine.sma.asked} == {"plants"}
+    # The daemon's own retry carries the tag, and what the tag allowed was let through by the first try.
+    with machine.runtime({MAX_EUR: "25", "dagster/retry_number": "1"}) as runtime:
+        fetch_plants(runtime)
+        write_plants(runtime)
+        with pytest.raises(CostNotAllowedError):
+            fetch_devices(runtime)
     with machine.runtime({MAX_EUR: "25"}) as runtime:
         refresh_lists(runtime)
     assert {asked.plant_id for asked in machine.sma.asked} == {"", "11", "12"}

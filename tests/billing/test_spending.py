@@ -196,11 +196,12 @@ def test_a_price_list_that_cannot_be_read_stops_only_what_costs(new_runtime: New
         admit(broken, ["11", "12"])
 
 
-def test_a_file_of_consents_that_is_none_is_told(new_runtime: New) -> None:
+@pytest.mark.parametrize("content", ["{", '"12"', '{"12": 1}'])
+def test_a_file_of_consents_that_is_none_is_told(new_runtime: New, content: str) -> None:
     runtime = with_list(new_runtime())
     admit(runtime, ["11"])
     (file,) = (runtime.settings.home / "spending").glob("*.json")
-    file.write_text("{")
+    file.write_text(content)
     with pytest.raises(SunledgerError, match=r"2021-10\.json does not hold a list of plants: delete it"):
         admit(runtime, ["11"])
 

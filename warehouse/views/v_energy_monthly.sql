@@ -26,12 +26,14 @@
 WITH pv AS (
     SELECT plant_id, month_of(local_date) AS month, sum(covered_h) / nullif(sum(expected_h), 0) AS coverage
     FROM coverage_daily
-    WHERE quantity = 'pv_generation'
+    LEFT JOIN plants USING (plant_id)
+    WHERE quantity = 'pv_generation' AND (excluded_from IS NULL OR local_date < excluded_from)
     GROUP BY ALL
 ), inverters AS (
     SELECT plant_id, month_of(local_date) AS month, sum(pv_generation_kwh) AS pv_generation_kwh
     FROM device_energy_daily
-    WHERE device_id <> plant_id
+    LEFT JOIN plants USING (plant_id)
+    WHERE device_id <> plant_id AND (excluded_from IS NULL OR local_date < excluded_from)
     GROUP BY ALL
 )
 SELECT
