@@ -99,7 +99,7 @@ def test_nothing_that_a_killed_process_asked_is_lost(sandbox: Sandbox, tmp_path:
         system_time.sleep(0.05)
     kill(process)
     lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
-    stored = RequestLog(tmp_path / "requests").store(lake)
+    stored = RequestLog(tmp_path / "requests").store(lake).tries
     seen = sandbox.counts()["paths"]
     assert stored == lake.scan(ApiRequests).collect().height > 40
     assert 0 <= seen["/monitoring/v1/plants"] + seen["/oauth2/token"] - stored <= 4

@@ -19,6 +19,7 @@ from pipeline.common.settings import is_loopback
 
 USER_AGENT = "sunledger"
 KEEP_ALIVE_S = 60.0
+LARGEST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ def proxy_for(url: str) -> httpx.Proxy | None:
         return None
     try:
         proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
-        usable = proxy.url.scheme in {"http", "https"} and proxy.url.host != "" and proxy.url.port != 0
+        port_is_one = proxy.url.port is None or 0 < proxy.url.port <= LARGEST_PORT
+        usable = proxy.url.scheme in {"http", "https"} and proxy.url.host != "" and port_is_one
     except (ValueError, UnicodeError, httpx.InvalidURL):
         usable = False
     if not usable:
