@@ -136,7 +136,7 @@ def _show_notes(found: Bill, *, forecast: bool) -> None:
         )
     if found.in_vain:
         out.print(
-            f"{plural(found.in_vain, 'system')} asked for in vain in some month (refused, or never answered): "
+            f"{plural(found.in_vain, 'system')} without any answer in some month (refused, or never answered): "
             "not counted.",
             soft_wrap=True,
         )

@@ -1,7 +1,7 @@
 """What can go wrong, as types. Imports nothing from the house, so that every room may raise and catch them.
 
 `str(error)` is what a person reads: what happened, to what, and what to do now. It never holds a secret, a
-token or an e-mail address. `exit_code` is what the command line leaves with: 1 failed, 2 wrong usage.
+token or an e-mail address. `exit_code` is the exit code of a command that it ends: 1 failed, 2 wrong usage.
 """
 
 from typing import ClassVar

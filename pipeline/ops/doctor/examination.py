@@ -127,7 +127,7 @@ def examine(
             if (check.name == "login" and patient.custom) or (check.name == "consent" and not patient.custom):
                 continue
             lacking = [name for name in check.needs if name in bad]
-            findings = [skip(check.name, f"not tried before this is well: {', '.join(lacking)}")]
+            findings = [skip(check.name, f"skipped until this passes: {', '.join(lacking)}")]
             if not lacking:
                 findings = _findings(check, patient)
             if any(finding.level in {Level.FAIL, Level.SKIP} for finding in findings):
