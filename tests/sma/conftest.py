@@ -59,6 +59,9 @@ class Script:
         return self.steps.popleft() if len(self.steps) > 1 else self.steps[0]
 
 
+TURNS_TO_ACCEPT = 10
+
+
 class ScriptedServer:
     """Runs in a thread of its own, on a port chosen by the system."""
 
@@ -104,7 +107,10 @@ class ScriptedServer:
 
     async def _end(self) -> None:
         self._server.close()
-        # A connection accepted a moment ago has its task only in the next turn of the loop: look again.
+        # A connection accepted a moment ago has its task some turns of the loop later, and a task that is cancelled
+        # before its first step closes nothing.
+        for _ in range(TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
         for _ in range(3):
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
