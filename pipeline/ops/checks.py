@@ -13,7 +13,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.ops import findings
 from pipeline.run.context import Runtime
 from pipeline.run.plants import listed, owned
-from pipeline.run.sets import BALANCE
+from pipeline.run.sets import BALANCE, SETS
 from pipeline.tables.incomplete_days import NOT_MADE, standing, stored_days
 from pipeline.tables.zone_corrections import cure_for_other_zones, days_of_other_zones
 from schemas import (
@@ -27,22 +27,9 @@ from schemas import (
 )
 from warehouse.publish import connect
 
-# Sets that SMA's documents name; the tables hold some of them.
-KNOWN_SETS = frozenset(
-    {
-        "EnergyAndPowerBattery",
-        "EnergyAndPowerConsumption",
-        "EnergyAndPowerInOut",
-        "EnergyAndPowerPv",
-        "EnergyBalance",
-        "EnergyDc",
-        "EnergyMix",
-        "GridSettings",
-        "PowerAc",
-        "PowerDc",
-        "Sensor",
-    }
-)
+# Named by SMA's documents, which say nothing of its fields: it has no table of its own.
+GRID_SETTINGS = "GridSettings"
+KNOWN_SETS = frozenset({GRID_SETTINGS, *(source.set.name for source in SETS)})
 # Rows older than that are as late as none.
 LOOK_BACK = 7 * ONE_DAY
 
