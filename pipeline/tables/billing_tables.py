@@ -9,6 +9,7 @@ from pipeline.billing.requested_units import this_month, units_now
 from pipeline.billing.units import with_known_fees
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.finding import Finding
+from pipeline.run.check import After, checks
 from pipeline.run.context import Missing, Runtime
 from pipeline.run.step import Report, report_of, settled
 from pipeline.run.table_step import Stage, writes
@@ -54,6 +55,12 @@ def write_invoices(runtime: Runtime) -> Report:
     )
 
 
+@checks(
+    "price_list",
+    asset="billing_units",
+    after=After.PUBLISHING,
+    description="The price list can be read: without it energy is published, but new PU have no fee.",
+)
 def price_list(runtime: Runtime) -> Finding:
     """Whether the price list can be read, without which no new PU has its fee."""
     try:

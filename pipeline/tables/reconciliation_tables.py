@@ -8,6 +8,7 @@ import polars as pl
 from pipeline.common.finding import Finding
 from pipeline.common.text import plural
 from pipeline.extract.vendor_energies import end_of_month
+from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from pipeline.run.step import Report, settled
@@ -86,6 +87,12 @@ def write_reconciliation_yearly(runtime: Runtime) -> Report:
     return report
 
 
+@checks(
+    "reconciles",
+    asset="reconciliation",
+    after=After.VENDOR,
+    description="Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
+)
 def reconciles(runtime: Runtime) -> Finding:
     """The judgement of the newest reconciled month: whether what differs is explained by what is known of the days."""
     parts = runtime.lake.parts(Reconciliation)
