@@ -322,9 +322,9 @@ class Settings(BaseSettings):
     )
     ui_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(_host_names)] = Field(
         default=frozenset(),
-        description="Names of hosts, joined by commas, as which browsers reach the control room, such as that of a proxy "
-        "in front of it. Requests for other names are refused. Default: none, only addresses, localhost and the name "
-        "given to `--host`.",
+        description="Names of hosts, joined by commas, as which browsers reach the control room, such as that of a "
+        "proxy in front of it. Requests for other names are refused. Default: none, only addresses, localhost and the "
+        "name given to `--host`.",
     )
     docs_url: str = Field(
         default="",
