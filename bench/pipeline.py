@@ -25,8 +25,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
-from warehouse import frames
-from warehouse import lake as lake_module
+from warehouse import frames, lake_writer
 from warehouse.lake import Lake, Part, Replacement, Written
 from warehouse.publish import publish
 
@@ -100,7 +99,7 @@ def run(task: Task) -> Result:
     days = [dt.date.fromisoformat(day) for day in task.days]
     with (
         Runtime(settings, _lake=StagedLake(settings, result)) as runtime,
-        mock.patch.object(lake_module, "validate", validate),
+        mock.patch.object(lake_writer, "validate", validate),
     ):
         {"balance": _balance, "all": _all, "dagster": _dagster}[task.kind](runtime, days, result)
         result.requests = runtime.session.requests_sent
