@@ -26,7 +26,7 @@ from pipeline.tables.inventory_tables import write_devices, write_measurement_se
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
 from warehouse import frames, lake_writer
-from warehouse.lake import Lake, Part, Replacement, Written
+from warehouse.lake import Change, Lake, Part, Replacement, Written
 from warehouse.publish import publish
 
 T = TypeVar("T")
@@ -86,6 +86,11 @@ class StagedReplacement(Replacement):
         """As the replacement does."""
         with self._result.stage(self._stage):
             return super().commit(**scope)
+
+    def commit_change(self, change: Change) -> None:
+        """As the replacement does."""
+        with self._result.stage(self._stage):
+            super().commit_change(change)
 
 
 def run(task: Task) -> Result:

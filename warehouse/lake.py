@@ -10,9 +10,9 @@ import polars as pl
 
 from schemas import Table, storage
 from warehouse.lake_reader import LakeReader, Part, Snapshot
-from warehouse.lake_writer import Change, Differs, EmptyPartError, Replacement, Written
+from warehouse.lake_writer import Change, EmptyPartError, Replacement, Written
 
-__all__ = ["Change", "Differs", "EmptyPartError", "Lake", "Part", "Replacement", "Snapshot", "Written"]
+__all__ = ["Change", "EmptyPartError", "Lake", "Part", "Replacement", "Snapshot", "Written"]
 
 
 class Lake(LakeReader):
@@ -28,14 +28,13 @@ class Lake(LakeReader):
         devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
         facts: Mapping[str, str] | None = None,
-        differs: Differs | None = None,
     ) -> Written:
         """Make the part hold exactly the rows of `chunks`: see `Replacement` for all of it."""
         with self.replacement(model, part) as new:
             for chunk in chunks:
                 new.add(chunk)
             # Looked at only now: the caller may have found out which ones while the chunks were drawn.
-            return new.commit(plants=plants, devices=devices, empty=empty, facts=facts, differs=differs)
+            return new.commit(plants=plants, devices=devices, empty=empty, facts=facts)
 
     def replacement(self, model: type[Table], part: Part) -> Replacement:
         """New rows for a part, to be added and then committed; several may be open at once. Use it as a context."""

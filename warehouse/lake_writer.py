@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeAlias, cast
+from typing import Self, cast
 
 import polars as pl
 import pyarrow as pa
@@ -47,9 +47,6 @@ class Written:
     version: int
 
 
-Differs: TypeAlias = Callable[["Change"], None]
-
-
 class Change:
     """A part's stored rows and the different ones that are about to replace them."""
 
@@ -57,18 +54,18 @@ class Change:
         self,
         lake: LakeReader,
         model: type[Table],
-        uris: Sequence[str],
+        files: Sequence[str],
         spooled: Callable[[], Iterator[pa.RecordBatch]],
         facts: Mapping[str, str],
     ) -> None:
-        self._lake, self._model, self._uris, self._spooled = lake, model, uris, spooled
-        self.facts = facts
+        self.files, self.facts = files, facts
+        self._lake, self._model, self._spooled = lake, model, spooled
         # The stored files are never written again, so their names tell this change from every other one of the part.
-        self.replaces = " ".join(path_inside(self._model, uri) for uri in uris)
+        self.replaces = " ".join(path_inside(model, uri) for uri in files)
 
     def before(self) -> pl.DataFrame:
         """The stored rows; none at the first writing."""
-        found = self._lake.rows(self._model, self._uris)
+        found = self._lake.rows(self._model, self.files)
         return pl.concat([empty_frame(self._model), *found])
 
     def after(self) -> pl.DataFrame:
@@ -79,7 +76,7 @@ class Change:
 
     def facts_before(self) -> dict[str, str]:
         """What the stored rows were said to be made from; empty where nothing was said."""
-        return self._lake.facts_of(self._model, self._uris)
+        return self._lake.facts_of(self._model, self.files)
 
 
 class Replacement:
@@ -90,6 +87,8 @@ class Replacement:
         self._spool = Spool(arrow_schema(model), lake.scratch)
         self._digest = Digest.of(model)
         self._last: pl.DataFrame | None = None
+        self._attempt: _Attempt | None = None
+        self._written: Written | None = None
 
     def add(self, chunk: pl.DataFrame) -> None:
         """Validate an eager frame in the model's columns, and keep it. Chunks come in the order of the key.
@@ -113,41 +112,76 @@ class Replacement:
         devices: Collection[tuple[str, str]] | None = None,
         empty: bool = False,
         facts: Mapping[str, str] | None = None,
-        differs: Differs | None = None,
     ) -> Written:
-        """Replace the stored rows by the added ones.
-
-        `facts` are kept with the rows: what they were made from. `differs` is called with the change before it is
-        committed, so whatever it writes is there when the change is; after a kill it may be called again with the same.
-        Both are for parts that are replaced whole.
+        """Replace the stored rows by the added ones. `facts` are kept with the rows: what they were made from.
 
         With `plants`, or with `devices` as (plant_id, device_id), only their rows are replaced and the others' stay
         (they are held in memory). Raises EmptyPartError if there are no rows, stored ones would be lost and `empty`
         was not set. Then, and in any other failure, the stored part stays.
         """
-        return self._try(_scope(plants, devices), empty=empty, facts=facts, differs=differs)
+        return self._commit(_scope(plants, devices), empty=empty, facts=facts)
 
     def commit_over(self, old: pl.DataFrame) -> Written:
         """Replace the stored rows that `old` (unique rows of some columns) names; all others stay."""
-        return self._try(old, empty=True)
+        return self._commit(old, empty=True)
 
-    def _try(
-        self,
-        old: pl.DataFrame | None,
-        *,
-        empty: bool,
-        facts: Mapping[str, str] | None = None,
-        differs: Differs | None = None,
+    def changes(self, facts: Mapping[str, str] | None = None) -> Iterator[Change]:
+        """The difference that replacing the whole part makes, to be looked at and then given to `commit_change`.
+
+        Nothing comes where the rows are equal. Once more comes one where another run replaced the part in between.
+        After a kill before the commit the next run meets the same difference again. `facts` are kept with the rows:
+        what they were made from. Raises EmptyPartError as `commit`. What became of it is in `written`.
+        """
+        attempt = self._attempt = _Attempt(
+            self._lake, self._model, self._part, None, self._digest, empty=False
+        )
+        attempt.facts = facts or {}
+        for _ in range(ATTEMPTS):
+            if not attempt.compare():
+                self._written = attempt.unchanged()
+                return
+            yield Change(self._lake, self._model, attempt.files, self._spool.batches, attempt.facts)
+            if self._written is not None:
+                return
+        raise self._refused()
+
+    def commit_change(self, change: Change) -> None:
+        """Replace the part's rows, unless another run replaced them since the change was made."""
+        attempt = self._attempt
+        assert attempt is not None  # noqa: S101 - the change came out of it
+        for _ in range(ATTEMPTS):
+            try:
+                self._written = attempt.commit(self._spool.batches)
+            except CommitFailedError:
+                _pause()
+                attempt.compare()
+            if self._written is not None or attempt.files != change.files:
+                return
+        raise self._refused()
+
+    @property
+    def written(self) -> Written:
+        """What became of the part, after all `changes`."""
+        assert self._written is not None  # noqa: S101 - set once the changes are drained
+        return self._written
+
+    def _commit(
+        self, old: pl.DataFrame | None, *, empty: bool, facts: Mapping[str, str] | None = None
     ) -> Written:
         """Try until no other run was faster, within reason."""
         attempt = _Attempt(self._lake, self._model, self._part, old, self._digest, empty=empty)
-        attempt.facts, attempt.differs = facts or {}, differs
+        attempt.facts = facts or {}
         for _ in range(ATTEMPTS):
+            if not attempt.compare():
+                return attempt.unchanged()
             try:
                 return attempt.commit(self._spool.batches)
             except CommitFailedError:
-                time.sleep(random.uniform(0, LONGEST_PAUSE_S))  # noqa: S311 - spreads writers, guards nothing
-        raise SunledgerError(
+                _pause()
+        raise self._refused()
+
+    def _refused(self) -> SunledgerError:
+        return SunledgerError(
             f"{place(self._model, self._part)}: other runs kept writing to this table, {ATTEMPTS} commits were "
             f"refused. Nothing was written; run it again when they are done."
         )
@@ -159,6 +193,10 @@ class Replacement:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._spool.__exit__(kind, fault, trace)
+
+
+def _pause() -> None:
+    time.sleep(random.uniform(0, LONGEST_PAUSE_S))  # noqa: S311 - spreads writers, guards nothing
 
 
 class _Attempt:
@@ -182,22 +220,38 @@ class _Attempt:
         """`old` holds the plants, or the keys, whose stored rows are replaced; None means all of the part."""
         self.lake, self.model, self.part, self.old = lake, model, part, old
         self.digest, self.empty = digest, empty
-        self.seen: list[str] | None = None
+        self.facts: Mapping[str, str] = {}
+        self.table = lake.open_or_create(model)
+        self.files: list[str] = []
+        self.compared = False
+        self.kept = empty_frame(model)
         self.equal = False
         self.action: AddAction | None = None
-        self.facts: Mapping[str, str] = {}
-        self.differs: Differs | None = None
+
+    def compare(self) -> bool:
+        """Whether the added rows differ from what is stored by now. Reads it again only where another run wrote it."""
+        self.table = self.lake.open_or_create(self.model)
+        files = file_uris(self.table, self.part)
+        if not self.compared or files != self.files:
+            stored, self.kept = self._stored(files)
+            self.equal = stored == self.digest
+            if not (self.equal or self.digest.rows or self.empty):
+                raise EmptyPartError(
+                    f"{place(self.model, self.part)}: the new data is empty, but {stored.rows} rows are stored. "
+                    f"They were kept; nothing was written."
+                )
+            self.files, self.action, self.compared = files, None, True
+        return not self.equal
+
+    def unchanged(self) -> Written:
+        """What is said where the rows are equal."""
+        return Written(self.digest.rows, changed=False, version=self.table.version())
 
     def commit(self, spooled: Callable[[], Iterator[pa.RecordBatch]]) -> Written:
-        """Commit, or find that nothing changed. Raises CommitFailedError when somebody was faster."""
-        table = self.lake.open_or_create(self.model)
-        files = file_uris(table, self.part)
-        if files != self.seen:
-            self._prepare(files, spooled)
-            self.seen = files
-        if self.equal:
-            return Written(self.digest.rows, changed=False, version=table.version())
-        table.create_write_transaction(
+        """Commit what was compared. Raises CommitFailedError when somebody was faster."""
+        if self.action is None and (self.digest.rows or self.kept.height):
+            self.action = self._write(_merge(self.model, spooled(), self.kept))
+        self.table.create_write_transaction(
             [self.action] if self.action else [],
             mode="overwrite",
             schema=arrow_schema(self.model),
@@ -205,23 +259,7 @@ class _Attempt:
             partition_filters=[(name, "=", str(value)) for name, value in self.part.items()] or None,
             commit_properties=CommitProperties(max_commit_retries=0),
         )
-        return Written(self.digest.rows, changed=True, version=table.version() + 1)
-
-    def _prepare(self, files: list[str], spooled: Callable[[], Iterator[pa.RecordBatch]]) -> None:
-        """Compare with what is stored now in `files`, and write the file that would replace it."""
-        stored, kept = self._stored(files)
-        self.equal = stored == self.digest
-        if self.equal:
-            return
-        if not self.digest.rows and not self.empty:
-            raise EmptyPartError(
-                f"{place(self.model, self.part)}: the new data is empty, but {stored.rows} rows are stored. "
-                f"They were kept; nothing was written."
-            )
-        if self.differs is not None:
-            self.differs(Change(self.lake, self.model, files, spooled, self.facts))
-        if self.digest.rows or kept.height:
-            self.action = self._write(_merge(self.model, spooled(), kept))
+        return Written(self.digest.rows, changed=True, version=self.table.version() + 1)
 
     def _stored(self, files: list[str]) -> tuple[Digest, pl.DataFrame]:
         """The digest of the rows that would be replaced, and the rows of the part that stay."""
