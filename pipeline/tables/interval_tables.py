@@ -11,12 +11,14 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
 from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
+from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import drop_unmade, facts, note_rows
 from pipeline.transform.generic_intervals import OtherTransform
 from pipeline.transform.intervals import Account, SetTransform
 from pipeline.transform.sun.fleet_verdict import SolarTime, solar_time
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
+    Devices,
     EnergyBalanceIntervals,
     OtherIntervals,
     Plants,
@@ -77,6 +79,7 @@ def _replace_noted(
     return new.written
 
 
+@writes(OtherIntervals, reads=(RawOtherSets, Plants, Devices), stage=Stage.DAYS)
 def write_other_intervals(runtime: Runtime, day: dt.date) -> Report:
     """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
     part = {"local_date": day}
