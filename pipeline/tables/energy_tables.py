@@ -162,16 +162,14 @@ def _write_daily(
 
 def _replace_figures(runtime: Runtime, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
     """Store the plants' day; what was final and becomes another figure is noted as restated."""
-    written = runtime.lake.replace(
-        EnergyDaily,
-        {"local_date": day},
-        [frame],
-        facts={"version": version("sunledger")},
-        differs=note_figures(runtime, day, moved),
-    )
-    if not written.changed:
+    with runtime.lake.replacement(EnergyDaily, {"local_date": day}) as new:
+        new.add(frame)
+        for change in new.changes({"version": version("sunledger")}):
+            note_figures(runtime, day, moved, change)
+            new.commit_change(change)
+    if not new.written.changed:
         drop_unmade(runtime, EnergyDaily, Restatements, day)
-    return written
+    return new.written
 
 
 def _coverage(daily: pl.DataFrame) -> float:

@@ -19,6 +19,7 @@ from pipeline.transform.sun.fleet_verdict import SolarTime, solar_time
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     Devices,
+    EnergyBalanceIntervals,
     OtherIntervals,
     Plants,
     RawOtherSets,
@@ -48,15 +49,34 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     account, part = Account(), {"local_date": day}
     made_from = facts(runtime, source, day, limits)
     frames = transform.day(runtime.lake.batches(source.raw, part), places, day, account)
-    differs = note_rows(runtime, source, day)
-    written = runtime.lake.replace(source.intervals, part, frames, facts=made_from, differs=differs)
-    if differs and not written.changed:
-        drop_unmade(runtime, source.intervals, RowChanges, day)
+    if source.intervals is EnergyBalanceIntervals:
+        written = _replace_noted(runtime, source, day, frames, made_from)
+    else:
+        written = runtime.lake.replace(source.intervals, part, frames)
     quarantine(runtime, source.intervals, day, account.quarantine())
     if account.unknown_fields:
         table = storage(source.raw).table
         runtime.unknown_fields.setdefault(table, set()).update(account.unknown_fields)
     return _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
+
+
+def _replace_noted(
+    runtime: Runtime,
+    source: SetSource,
+    day: dt.date,
+    frames: Iterable[pl.DataFrame],
+    made_from: dict[str, str],
+) -> Written:
+    """Replace the rows that energy_daily is made from; what becomes of stored ones is noted before they change."""
+    with runtime.lake.replacement(source.intervals, {"local_date": day}) as new:
+        for frame in frames:
+            new.add(frame)
+        for change in new.changes(made_from):
+            note_rows(runtime, source, day, change)
+            new.commit_change(change)
+    if not new.written.changed:
+        drop_unmade(runtime, source.intervals, RowChanges, day)
+    return new.written
 
 
 @writes(OtherIntervals, reads=(RawOtherSets, Plants, Devices), stage=Stage.DAYS)
