@@ -23,8 +23,8 @@ class Verdict:
         if self.unknown:
             shown = ", ".join(self.unknown[:5]) + (" and more" if len(self.unknown) > 5 else "")
             lines.append(
-                f"NOT JUDGED for want of data: {shown}; run it where the package index itself is reached, since a mirror may "
-                "have no data on faults"
+                f"NOT JUDGED for want of data: {shown}; run it where the package index itself is reached, since a "
+                "mirror may have no data on faults"
             )
         return "; ".join(lines) + "".join(f"\n  {fault}" for fault in self.faults)
 
