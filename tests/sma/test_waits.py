@@ -68,7 +68,8 @@ def test_a_spent_budget_is_told(server, settings, clock, said) -> None:
     server.on(PLANTS).reply(200, b"[]")
     slow = settings.model_copy(update={"sma_requests_per_5_min": 10})
     fetch(slow, clock)
-    assert said == ["The request budget (SMA_REQUESTS_PER_5_MIN) is used up: waiting for 30 s."]
+    # One request in 30 s: the token's, which does not wait, and then ours.
+    assert said == ["The request budget (SMA_REQUESTS_PER_5_MIN) is used up: waiting for 61 s."]
 
 
 def test_a_lock_of_another_process_is_told(clock, said, tmp_path: Path) -> None:
