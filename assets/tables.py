@@ -5,7 +5,7 @@ What is made of other tables follows from what the functions of `pipeline.tables
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import dagster as dg
 
@@ -14,15 +14,15 @@ from assets.dagster_home import API_POOL
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import refresh_consents
 from pipeline.extract.fetch import (
+    OtherSetsFetch,
+    SetFetch,
     fetch_device_logs,
     fetch_devices,
     fetch_logs,
     fetch_measurement_sets,
-    fetch_other_sets,
     fetch_plants,
-    fetch_set,
 )
-from pipeline.extract.request_plan import weeks
+from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import day_pictures
 from pipeline.run.context import Runtime
@@ -119,11 +119,11 @@ def day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
 
 def fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The answers of each day as received."""
-    ask = functools.partial(per_days, days=days, groups=weeks, kinds=FROM_API, pool=API_POOL)
+    ask = functools.partial(per_days, days=days, groups=group_by_week, kinds=FROM_API, pool=API_POOL)
     lists = ["plants", "measurement_sets", "devices"]
     return [
-        *(ask(source.raw, steps=functools.partial(_fetch, source), deps=lists) for source in (*SETS, VALUES)),
-        ask(RawOtherSets, steps=fetch_other_sets, deps=lists),
+        *(ask(source.raw, steps=SetFetch(source), deps=lists) for source in (*SETS, VALUES)),
+        ask(RawOtherSets, steps=OtherSetsFetch(), deps=lists),
         ask(RawLogs, steps=fetch_logs, deps=["plants"]),
         ask(RawDeviceLogs, steps=fetch_device_logs, deps=["plants", "devices"]),
     ]
@@ -173,10 +173,6 @@ def without_optional_inputs(
         )
 
     return list(dg.map_asset_specs(cut, assets))
-
-
-def _fetch(source: SetSource, runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
-    return fetch_set(runtime, source, days)
 
 
 def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report:
