@@ -14,6 +14,7 @@ from sandbox.services.control import ControlService
 from sandbox.services.express import Express
 from sandbox.services.gateway import Dated, Gateway, TokenBucket
 from sandbox.services.gridcontrol import GridControlService
+from sandbox.services.hosts import HostCheck, Hosts
 from sandbox.services.http import error_answer
 from sandbox.services.live import LiveService
 from sandbox.services.logs import LogService
@@ -29,6 +30,7 @@ def build_app(world: World) -> Starlette:
     """The ASGI application for `world`; the busiest routes come first. Raises FaultError for a fault that cannot be."""
     options = world.options
     bucket = TokenBucket(world.clock, options.requests_per_5_min, options.retry_after)
+    hosts = Hosts([options.host, *options.allowed_hosts])
     plan = FaultPlan(options.seed, world.clock)
     plan.replace([parse_fault(text) for text in options.faults])
     measurements = MeasurementService(world)
@@ -49,13 +51,14 @@ def build_app(world: World) -> Starlette:
         routes=[route for service in services for route in service.routes()],
         middleware=[
             Middleware(Dated, clock=world.clock),
+            Middleware(HostCheck, hosts=hosts),
             Middleware(FaultPlayer, world=world, plan=plan),
             Middleware(Gateway, world=world, bucket=bucket),
         ],
         exception_handlers={HTTPException: _in_sma_form},
     )
     app.router.redirect_slashes = False
-    app.state.express = Express(world, plan, bucket, measurements)
+    app.state.express = Express(world, plan, bucket, hosts, measurements)
     return app
 
 

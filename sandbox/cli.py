@@ -65,6 +65,9 @@ def serve(
         str, typer.Option(help="Address to bind; anything but loopback shows it to your network.")
     ] = LOOPBACK,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose.")] = 8400,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name that leads here on purpose, as of a proxy. Repeatable.")
+    ] = None,
     plants: Annotated[int, typer.Option(min=0, max=100_000, help="How many simulated plants.")] = 12,
     seed: Annotated[int, typer.Option(min=0, max=2**32, help="Same seed, same plants, same bytes.")] = 7,
     time_basis: Annotated[
@@ -144,6 +147,7 @@ def serve(
         )
         options = Options(
             host=host,
+            allowed_hosts=tuple(allow_host or ()),
             port=port,
             plants=plants,
             seed=seed,

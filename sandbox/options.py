@@ -59,6 +59,7 @@ class Options:
     """The sandbox's settings; the defaults make a friendly server with twelve plants and no faults."""
 
     host: str = LOOPBACK
+    allowed_hosts: tuple[str, ...] = ()
     port: int = 8400
     plants: int = 12
     seed: int = 7

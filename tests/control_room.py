@@ -1,5 +1,7 @@
 """The control room as a person has it: `sunledger ui` as processes of its own, spoken to as its page does."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from sandbox.launch import SandboxAddress
 
 STARTS_WITHIN_S = 300
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "sunledger"}
@@ -31,6 +35,17 @@ class ControlRoom:
     url: str
     home: Path
     environment: Mapping[str, str]
+    sandbox: SandboxAddress
+
+    @contextmanager
+    def portal_silent(self) -> Iterator[None]:
+        """The sandbox takes connections and sends nothing until the block ends, so no run that asks it can end."""
+        assert self.sandbox.pid is not None
+        os.kill(self.sandbox.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.sandbox.pid, signal.SIGCONT)
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data of the answer."""
@@ -80,8 +95,10 @@ def eventually(look: Callable[[], Any], within_s: float = 300) -> Any:
 
 
 @contextmanager
-def control_room(home: Path, environment: Mapping[str, str], log: Path) -> Iterator[ControlRoom]:
-    """`sunledger ui` on a free port, ready to answer; ended by SIGTERM."""
+def control_room(
+    home: Path, environment: Mapping[str, str], sandbox: SandboxAddress, log: Path
+) -> Iterator[ControlRoom]:
+    """`sunledger ui` on a free port, ready to answer, with an environment that names the sandbox; ended by SIGTERM."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -94,7 +111,7 @@ def control_room(home: Path, environment: Mapping[str, str], log: Path) -> Itera
             stdout=said,
             stderr=subprocess.STDOUT,
         )
-        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment)
+        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment, sandbox)
         try:
             eventually(lambda: _answers(room), STARTS_WITHIN_S)
             yield room

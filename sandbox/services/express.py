@@ -10,6 +10,7 @@ from datetime import date
 from sandbox.faults.plan import FaultPlan
 from sandbox.series import sets
 from sandbox.services.gateway import TokenBucket, http_date
+from sandbox.services.hosts import Hosts
 from sandbox.services.http import JSON
 from sandbox.services.lookup import Found
 from sandbox.services.measurements import MeasurementService
@@ -30,10 +31,15 @@ class Express:
     """Answers plain questions for a day while neither a fault nor a request budget is switched on."""
 
     def __init__(
-        self, world: World, plan: FaultPlan, bucket: TokenBucket, measurements: MeasurementService
+        self,
+        world: World,
+        plan: FaultPlan,
+        bucket: TokenBucket,
+        hosts: Hosts,
+        measurements: MeasurementService,
     ) -> None:
-        """Answer from `measurements`, unless `plan` or `bucket` has a say."""
-        self._world, self._plan, self._bucket = world, plan, bucket
+        """Answer from `measurements`, unless `plan`, `bucket` or `hosts` has a say."""
+        self._world, self._plan, self._bucket, self._hosts = world, plan, bucket, hosts
         self._measurements = measurements
 
     def answer(self, url: bytes, headers: Headers) -> tuple[bytes, bytes] | None:
@@ -56,13 +62,15 @@ class Express:
         return _HEAD % (len(body), http_date(int(self._world.clock.now()))), body
 
     def _access(self, headers: Headers) -> Access | None:
-        token = b""
+        token, hosts = b"", []
         for name, value in headers:
             if name == b"authorization":
                 token = token or value
+            elif name == b"host":
+                hosts.append(value)
             elif name in _HAS_BODY:
                 return None
-        if not token.startswith(b"Bearer "):
+        if not token.startswith(b"Bearer ") or self._hosts.refusal(hosts) is not None:
             return None
         return self._world.tokens.access(token[7:].decode("latin-1"))
 

@@ -40,7 +40,7 @@ def answer(stream: BinaryIO) -> bytes:
 
 def get(path: str, *more: str) -> str:
     """A GET as a client writes it."""
-    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: sandbox", "Authorization: TOKEN", *more, "", ""])
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", "Authorization: TOKEN", *more, "", ""])
 
 
 def test_both_ways_give_the_same_bytes(serve: Serve) -> None:
@@ -78,6 +78,9 @@ def world() -> World:
     return World(Options(plants=12), Clock(NOW))
 
 
+HERE = (b"host", b"127.0.0.1:8400")
+
+
 def bearer(world: World) -> tuple[bytes, bytes]:
     token = world.tokens.start(next(iter(world.clients.values())), None, offline=False)["access_token"]
     return b"authorization", f"Bearer {token}".encode()
@@ -89,7 +92,7 @@ def express(world: World) -> Express:
 
 
 def test_a_plain_question_goes_the_short_way(world: World) -> None:
-    got = express(world).answer(DAY.encode(), [bearer(world)])
+    got = express(world).answer(DAY.encode(), [HERE, bearer(world)])
     assert got is not None
     assert got[0].startswith(b"HTTP/1.1 200 OK\r\n")
     assert got[1].startswith(b'{"plant":{"plantId":"5000000"')
@@ -108,22 +111,28 @@ def test_a_plain_question_goes_the_short_way(world: World) -> None:
     ],
 )
 def test_other_questions_go_the_long_way(world: World, path: str) -> None:
-    assert express(world).answer(path.encode(), [bearer(world)]) is None
+    assert express(world).answer(path.encode(), [HERE, bearer(world)]) is None
 
 
 def test_a_bad_token_goes_the_long_way(world: World) -> None:
     way, good = express(world), bearer(world)
-    assert way.answer(DAY.encode(), []) is None
-    assert way.answer(DAY.encode(), [(b"authorization", b"Basic " + good[1][7:])]) is None
-    assert way.answer(DAY.encode(), [(b"authorization", b"Bearer nonsense"), good]) is None
+    assert way.answer(DAY.encode(), [HERE]) is None
+    assert way.answer(DAY.encode(), [HERE, (b"authorization", b"Basic " + good[1][7:])]) is None
+    assert way.answer(DAY.encode(), [HERE, (b"authorization", b"Bearer nonsense"), good]) is None
     world.clock.advance(301)
-    assert way.answer(DAY.encode(), [good]) is None
+    assert way.answer(DAY.encode(), [HERE, good]) is None
+
+
+@pytest.mark.parametrize("hosts", [(), (b"evil.example",), (b"127.0.0.1", b"evil.example")])
+def test_a_foreign_name_goes_the_long_way_too(world: World, hosts: tuple[bytes, ...]) -> None:
+    headers = [*((b"host", host) for host in hosts), bearer(world)]
+    assert express(world).answer(DAY.encode(), headers) is None
 
 
 def test_faults_and_budgets_go_the_long_way(world: World) -> None:
     options = Options(plants=1, requests_per_5_min=10)
     limited = World(options, Clock(NOW))
-    assert express(limited).answer(DAY.encode(), [bearer(limited)]) is None
+    assert express(limited).answer(DAY.encode(), [HERE, bearer(limited)]) is None
     faulty = World(Options(plants=1, faults=("reset,path=/nowhere",)), Clock(NOW))
     assert parse_fault("reset,path=/nowhere").path == IDLE_FAULT["path"]
-    assert express(faulty).answer(DAY.encode(), [bearer(faulty)]) is None
+    assert express(faulty).answer(DAY.encode(), [HERE, bearer(faulty)]) is None

@@ -150,7 +150,7 @@ def _work(folder: Path | None) -> Iterator[Path]:
 def _cases(options: argparse.Namespace, work: Path, seed: str) -> Iterator[Case]:
     fleet = ("--plants", str(PLANTS), "--seed", "7")
     with running(*fleet) as calm, running(*fleet, "--fault", LATER) as later:
-        stage = Stage(work, calm.settings(), later.settings())
+        stage = Stage(work, calm, later)
         for turn in itertools.count() if options.minutes else range(1):
             name = f"{seed}/{turn}" if turn else seed
             for scenario, count in (

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sandbox.launch import SandboxAddress
 from tests.torture.compare import Tables, tables_of
 from tests.torture.programs import Ended, run
 
@@ -70,10 +71,10 @@ class State:
 class Stage:
     """The place of all cases below `work`, and the states that were made on it so far."""
 
-    def __init__(self, work: Path, calm: dict[str, str], later: dict[str, str]) -> None:
-        """`calm` and `later` are the settings of the two services that are asked: the first, and the corrected one."""
+    def __init__(self, work: Path, calm: SandboxAddress, later: SandboxAddress) -> None:
+        """`calm` and `later` are the services that are asked: the first one, and that whose figures were corrected."""
         self.path, self._work = work / "stage", work
-        self._calm, self._later = calm, later
+        self.calm, self._later = calm, later
         self._states: dict[str, State] = {}
         (work / "rules.toml").write_text(OTHER_RULES)
 
@@ -85,7 +86,7 @@ class Stage:
     def settings(self, act: Act) -> dict[str, str]:
         """What the act is told by its environment."""
         rules = {"SUNLEDGER_QUALITY": str(self._work / "rules.toml")} if act.rules else {}
-        return {**(self._later if act.later else self._calm), **rules}
+        return {**(self._later if act.later else self.calm).settings(), **rules}
 
     def lay(self, name: str) -> State:
         """Make the stage hold that state."""

@@ -44,7 +44,9 @@ def worker(stage: Stage, seed: str) -> Case:
         return case
     rng = random.Random(f"{seed} worker")  # noqa: S311 - draws cases, guards nothing
     began = time.monotonic()
-    with control_room(stage.home, environment(stage.path, **settings), stage.path / "ui.log") as room:
+    with control_room(
+        stage.home, environment(stage.path, **settings), stage.calm, stage.path / "ui.log"
+    ) as room:
         room.launch_days({RANGE_START: DAYS[1], RANGE_END: DAYS[3]})
         killed = _kill_tries(room, case, rng, began)
         case.struck = bool(killed)

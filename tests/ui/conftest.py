@@ -43,7 +43,7 @@ def control_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRo
             "SUNLEDGER_HOME": str(home),
             "SMA_REQUESTS_PER_5_MIN": str(BUDGET),
         }
-        with serving(home, environment, home / "ui.log") as room:
+        with serving(home, environment, box, home / "ui.log") as room:
             yield room
 
 

@@ -1,0 +1,51 @@
+"""What can be wrong with stored data, as values: `verify` finds them, `publish` refuses them, `repair` mends them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas import Table
+from warehouse.frames import place
+from warehouse.lake import Part
+
+CURE = "Run 'sunledger repair'."
+
+
+class DamageKind(StrEnum):
+    """The kinds of damage; each is mended in its own way."""
+
+    # Of one file.
+    FILE_MISSING = "file_missing"
+    FILE_CHANGED = "file_changed"
+    FILE_UNREADABLE = "file_unreadable"
+    ROWS_INVALID = "rows_invalid"
+    # Of a table's log of commits.
+    ENTRY_MISSING = "entry_missing"
+    ENTRY_CHANGED = "entry_changed"
+    LOG_LOST = "log_lost"
+    NOT_OURS = "not_ours"
+    # Of the digests, which are kept apart from what they are digests of.
+    DIGESTS_LOST = "digests_lost"
+    # Of the published file.
+    PUBLISHED_CHANGED = "published_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One fault: its kind, the table (None: the published file), the part and file where they are known, a sentence.
+
+    `file` is a path inside the table's folder. `part` is None for what concerns the table as a whole.
+    """
+
+    kind: DamageKind
+    model: type[Table] | None
+    part: Part | None
+    file: str | None
+    sentence: str
+
+    @property
+    def place(self) -> str:
+        """Table and part as a message names them."""
+        return "warehouse" if self.model is None else place(self.model, self.part or {})
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.sentence}"
