@@ -114,6 +114,14 @@ class Runs:
         partitions = day_partitions(settings)
         self._remake(chosen(made_day_assets(partitions), settings), days)
 
+    def mend(self, days: Iterable[dt.date]) -> None:
+        """Make all tables of these days again from the stored answers, and those of all months; asks SMA nothing.
+
+        Raises RunFailedError.
+        """
+        self._remake(self._made_before(), days)
+        self._run(month_assets(), {})
+
     def publish(self) -> list[str]:
         """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
 
@@ -134,15 +142,10 @@ class Runs:
 
         Raises RunFailedError where it is interrupted.
         """
-        lake, settings = self.runtime.lake, self.runtime.settings
-        possible = made_day_assets(day_partitions(settings))
-        # Also tables that this run's settings leave alone, where another run has made them before.
-        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
-        assets = {asset.key: asset for asset in (*kept, *chosen(possible, settings))}
         try:
             with take_over_days(self._unfinished) as left:
                 days = (left & stored_answers(self.runtime) | unmade_days(self.runtime)) - self.made
-                self._remake(list(assets.values()), days)
+                self._remake(self._made_before(), days)
         except RunFailedError as failure:
             if failure.exit_code == INTERRUPTED:
                 raise
@@ -154,6 +157,13 @@ class Runs:
         return [
             f"An earlier run had left {named} unfinished: completed from the stored answers, without a request."
         ]
+
+    def _made_before(self) -> list[dg.AssetsDefinition]:
+        """The tables of days that the settings choose, or that another run has made before with other settings."""
+        lake, settings = self.runtime.lake, self.runtime.settings
+        possible = made_day_assets(day_partitions(settings))
+        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
+        return list({asset.key: asset for asset in (*kept, *chosen(possible, settings))}.values())
 
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
         checks = day_checks(day_partitions(self.runtime.settings))

@@ -27,12 +27,12 @@ from schemas import (
 )
 
 
-def write_plants(runtime: Runtime) -> Report:
-    """Plants of the newest list, with the ids that they had before, and those seen before.
+def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Plants of the newest list, or that of a day, with the ids that they had before, and those seen before.
 
     Raises ConsentMissing when SMA lists none.
     """
-    today, answers = newest(runtime, RawPlants)
+    today, answers = newest(runtime, RawPlants, of)
     listed, aside = inventory.plants(answers, today)
     stored = runtime.lake.scan(Plants).collect()
     owners, flow = owners_of(runtime.settings), runtime.settings.sma_flow
@@ -81,9 +81,9 @@ def _listed_before(stored: pl.DataFrame) -> pl.DataFrame:
     return stored.filter(pl.col("last_seen") == pl.col("last_seen").max())
 
 
-def write_devices(runtime: Runtime) -> Report:
-    """Devices of the newest lists, and those seen before."""
-    today, answers = newest(runtime, RawDevices)
+def write_devices(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Devices of the newest lists, or those of a day, and those seen before."""
+    today, answers = newest(runtime, RawDevices, of)
     stored = runtime.lake.scan(Devices).collect()
     frame = inventory.remember(stored, inventory.devices(answers, today), ["plant_id", "device_id"])
     unknown = _unknown(
@@ -111,13 +111,13 @@ def _unknown(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> li
     return fields
 
 
-def write_measurement_sets(runtime: Runtime) -> Report:
-    """Sets by the newest answers.
+def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Sets by the newest answers, or those of a day.
 
     Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
     withdrew the consent looks just like that. The latter is reported, unless nothing was known.
     """
-    today, answers = newest(runtime, RawMeasurementSets)
+    today, answers = newest(runtime, RawMeasurementSets, of)
     stored = runtime.lake.scan(MeasurementSets).collect()
     found = inventory.measurement_sets(answers)
     owner = ["plant_id", "device_id"]
