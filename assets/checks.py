@@ -1,9 +1,12 @@
-"""Asset checks: what a person should look at, beside the data that shows it."""
+"""Asset checks: what a person should look at, beside the data that shows it.
+
+Most follow from the functions that declare them (`pipeline.run.check`); here are those that need more of Dagster than a
+run's context, or show more than a finding.
+"""
 
 import datetime as dt
 import warnings
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -11,14 +14,15 @@ from assets.common import DAYS_PER_RUN, told
 from pipeline.common.finding import Finding
 from pipeline.extract import consents
 from pipeline.ops import checks
-from pipeline.ops.checks import completeness, published, whole
+from pipeline.ops.checks import completeness
 from pipeline.ops.completeness import measure_completeness
+from pipeline.run.check import After, Check, checks_of
 from pipeline.run.context import Runtime
-from pipeline.tables import billing_tables, reconciliation_tables
+from pipeline.tables import billing_tables, month_close, reconciliation_tables
 from pipeline.tables.interval_tables import judge_times
-from pipeline.tables.month_close import closed_months_hold
 
-Judge: TypeAlias = Callable[[Runtime], Finding]
+# The modules whose functions declare checks.
+CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables)
 
 
 @dg.asset_check(
@@ -60,65 +64,18 @@ def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     )
 
 
-def judged(name: str, asset: str, judge: Judge, description: str) -> dg.AssetChecksDefinition:
-    """A check that shows a finding as it is."""
+def declared(after: After) -> list[dg.AssetChecksDefinition]:
+    """The checks that functions of `CHECK_MODULES` declare."""
+    return [_declared(check) for check in checks_of(CHECK_MODULES, after)]
 
-    @dg.asset_check(name=name, asset=asset, description=description)
+
+def _declared(declared: Check) -> dg.AssetChecksDefinition:
+    @dg.asset_check(name=declared.name, asset=declared.asset, description=declared.description)
     def check(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
         with told():
-            return result(judge(runtime))
+            return result(declared.judge(runtime))
 
     return check
-
-
-def _budget(runtime: Runtime) -> Finding:
-    runtime.store_requests()
-    return checks.budget(runtime)
-
-
-budget = judged("budget", "raw_plants", _budget, "SMA refuses at most one request in a hundred for the rate.")
-standing = judged(
-    "standing",
-    "energy_daily",
-    whole,
-    "Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
-)
-freshness = judged(
-    "freshness",
-    "energy_balance_intervals",
-    checks.freshness,
-    "The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
-)
-time_zones = judged(
-    "time_zones",
-    "plants",
-    checks.zones,
-    "Every stored day is cut by the time zone that its plant has now.",
-)
-closed_months = judged(
-    "closed_months",
-    "energy_monthly",
-    closed_months_hold,
-    "The days of every closed month still add up to what was closed.",
-)
-reconciles = judged(
-    "reconciles",
-    "reconciliation",
-    reconciliation_tables.reconciles,
-    "Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
-)
-price_list = judged(
-    "price_list",
-    "billing_units",
-    billing_tables.price_list,
-    "The price list can be read: without it energy is published, but new PU have no fee.",
-)
-readable = judged(
-    "readable",
-    "warehouse",
-    published,
-    "The published file opens as its readers open it, and each of its tables can be read.",
-)
 
 
 @dg.asset_check(
@@ -243,19 +200,19 @@ def _unknown_fields(instance: dg.DagsterInstance) -> set[str]:
 
 def list_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with the lists."""
-    return [consent, budget, time_zones]
+    return [consent, *declared(After.LISTS)]
 
 
 def day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the days, made once for all of them after the last one."""
-    return [*of_each_day(days), standing, freshness, drift, solar_time, closed_months]
+    return [*of_each_day(days), drift, solar_time, *declared(After.DAYS)]
 
 
 def publish_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with the published file."""
-    return [price_list, readable]
+    return declared(After.PUBLISHING)
 
 
 def vendor_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with SMA's own energies."""
-    return [reconciles]
+    return declared(After.VENDOR)

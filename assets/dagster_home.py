@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -167,9 +167,10 @@ def _own_environment(home: Path) -> dict[str, str]:
     return {"DAGSTER_HOME": str(home), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
 
-def webserver_command(host: str, port: int) -> list[str]:
-    """The program and arguments of the page."""
-    return [*_PYTHON, "dagster_webserver", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+def webserver_command(host: str, port: int, names: Iterable[str] = ()) -> list[str]:
+    """The program and arguments of the page, which is reached as `host` and `names` beside addresses and localhost."""
+    reached = ",".join([host, *sorted(names)])
+    return [*_PYTHON, "assets.webserver", reached, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
 
 
 def daemon_command() -> list[str]:

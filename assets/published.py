@@ -10,20 +10,8 @@ from assets.common import EVERY, LAST, OWNERS, told
 from assets.dagster_home import PUBLISH_POOL
 from pipeline.run.context import Runtime
 from pipeline.run.plants import mark_excluded
-from schemas import (
-    TABLES,
-    Adjustments,
-    ApiRequests,
-    CoverageDaily,
-    Quarantine,
-    Restatements,
-    RowChanges,
-    storage,
-)
+from schemas import TABLES, storage
 from warehouse.publish import connect, publish
-
-# Written by the assets that set something aside, ask SMA, add up days or find them changed: no assets of their own.
-BY_THE_WAY = (Quarantine, CoverageDaily, ApiRequests, Restatements, RowChanges, Adjustments)
 
 
 @dg.asset(
@@ -32,7 +20,7 @@ BY_THE_WAY = (Quarantine, CoverageDaily, ApiRequests, Restatements, RowChanges, 
     description="sunledger.duckdb: report tables, and views on the lake's detail tables, for SQL and BI.",
     kinds={"duckdb"},
     owners=OWNERS,
-    deps=[storage(m).table for m in TABLES if storage(m).published != "no" and m not in BY_THE_WAY],
+    deps=[storage(m).table for m in TABLES if storage(m).published != "no" and storage(m).asset],
     pool=PUBLISH_POOL,
     op_tags=LAST,
 )

@@ -1,8 +1,11 @@
-"""The asset graph: raw answers, core tables, report tables. Each asset calls one step and reports what it did."""
+"""The asset graph: raw answers, core tables, report tables. Each asset calls one step and reports what it did.
+
+What is made of other tables follows from what the functions of `pipeline.tables` declare (`pipeline.run.table_step`).
+"""
 
 import datetime as dt
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import dagster as dg
 
@@ -11,46 +14,35 @@ from assets.dagster_home import API_POOL
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import refresh_consents
 from pipeline.extract.fetch import (
+    OtherSetsFetch,
+    SetFetch,
     fetch_device_logs,
     fetch_devices,
     fetch_logs,
     fetch_measurement_sets,
-    fetch_other_sets,
     fetch_plants,
-    fetch_set,
 )
-from pipeline.extract.request_plan import weeks
+from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import day_pictures
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, not_chosen
 from pipeline.run.step import Report
-from pipeline.tables.billing_tables import write_billing_units, write_invoices
-from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
-from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly
-from pipeline.tables.interval_tables import write_intervals, write_other_intervals
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
-from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
-from pipeline.tables.log_tables import write_log_messages, write_logs
-from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
+from pipeline.run.table_step import Stage, TableStep, steps_of
+from pipeline.tables import (
+    billing_tables,
+    energy_tables,
+    hourly_tables,
+    interval_tables,
+    inventory_tables,
+    kpi_tables,
+    log_tables,
+    reconciliation_tables,
+)
+from pipeline.tables.interval_tables import write_intervals
 from schemas import (
-    RAW,
-    BillingUnits,
     Consents,
-    DeviceEnergyDaily,
-    Devices,
     EnergyDaily,
-    EnergyHourly,
-    EnergyMonthly,
-    Invoices,
-    KpiDaily,
-    KpiMonthly,
-    LogMessages,
-    Logs,
-    MeasurementSets,
-    OtherIntervals,
-    Plants,
-    ProfileMonthly,
     RawDeviceLogs,
     RawDevices,
     RawEnergyMonths,
@@ -59,17 +51,41 @@ from schemas import (
     RawMeasurementSets,
     RawOtherSets,
     RawPlants,
-    Reconciliation,
-    ReconciliationYearly,
     storage,
 )
 
+# The modules whose functions declare which tables they write.
+TABLE_MODULES = (
+    inventory_tables,
+    interval_tables,
+    log_tables,
+    hourly_tables,
+    energy_tables,
+    kpi_tables,
+    reconciliation_tables,
+    billing_tables,
+)
 SOURCE = "source"
 FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
 
 _ask_list = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
-_make_list = functools.partial(whole, kinds=FROM_LAKE, group=SOURCE)
+
+
+def _made(stage: Stage, *, group: str | None = None, last: bool = False) -> list[dg.AssetsDefinition]:
+    """The tables of a stage that are made whole, from other tables."""
+    return [
+        whole(
+            step.model,
+            step.write,
+            deps=step.inputs,
+            kinds=FROM_LAKE,
+            group=group,
+            every=step.every,
+            last=last,
+        )
+        for step in steps_of(TABLE_MODULES, stage)
+    ]
 
 
 def list_assets() -> list[dg.AssetsDefinition]:
@@ -83,7 +99,7 @@ def plant_assets() -> list[dg.AssetsDefinition]:
     return [
         _ask_list(RawPlants, fetch_plants, deps=[]),
         _ask_list(Consents, refresh_consents, deps=["raw_plants"]),
-        _make_list(Plants, write_plants, deps=["raw_plants", "consents"]),
+        *_made(Stage.PLANTS, group=SOURCE),
     ]
 
 
@@ -91,9 +107,8 @@ def device_assets() -> list[dg.AssetsDefinition]:
     """Devices and measurement sets, each asked for by its plant: so they make PU."""
     return [
         _ask_list(RawDevices, fetch_devices, deps=["plants"]),
-        _make_list(Devices, write_devices, deps=["raw_devices"]),
         _ask_list(RawMeasurementSets, fetch_measurement_sets, deps=["plants", "devices"]),
-        _make_list(MeasurementSets, write_measurement_sets, deps=["raw_measurement_sets"]),
+        *_made(Stage.DEVICES, group=SOURCE),
     ]
 
 
@@ -104,11 +119,11 @@ def day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
 
 def fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The answers of each day as received."""
-    ask = functools.partial(per_days, days=days, groups=weeks, kinds=FROM_API, pool=API_POOL)
+    ask = functools.partial(per_days, days=days, groups=group_by_week, kinds=FROM_API, pool=API_POOL)
     lists = ["plants", "measurement_sets", "devices"]
     return [
-        *(ask(source.raw, steps=functools.partial(_fetch, source), deps=lists) for source in (*SETS, VALUES)),
-        ask(RawOtherSets, steps=fetch_other_sets, deps=lists),
+        *(ask(source.raw, steps=SetFetch(source), deps=lists) for source in (*SETS, VALUES)),
+        ask(RawOtherSets, steps=OtherSetsFetch(), deps=lists),
         ask(RawLogs, steps=fetch_logs, deps=["plants"]),
         ask(RawDeviceLogs, steps=fetch_device_logs, deps=["plants", "devices"]),
     ]
@@ -126,19 +141,9 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
             )
             for source in (*SOURCES, VALUES)
         ),
-        make(OtherIntervals, step=write_other_intervals, deps=["raw_other_sets", "plants", "devices"]),
-        make(Logs, step=write_logs, deps=["raw_logs", "raw_device_logs", "plants"]),
-        make(EnergyHourly, step=write_energy_hourly, deps=["energy_balance_intervals", "plants"]),
-        make(EnergyDaily, step=_make_energy_daily, deps=["energy_balance_intervals", "raw_pv", "plants"]),
-        make(
-            DeviceEnergyDaily,
-            step=write_device_energy_daily,
-            deps=["pv_intervals", "plants", "energy_daily"],
-        ),
-        make(
-            KpiDaily,
-            step=write_kpi_daily,
-            deps=["energy_daily", "energy_balance_intervals", "sensor_intervals", "plants"],
+        *(
+            make(step.model, step=_day_step(step), deps=step.inputs)
+            for step in steps_of(TABLE_MODULES, Stage.DAYS)
         ),
     ]
 
@@ -170,16 +175,16 @@ def without_optional_inputs(
     return list(dg.map_asset_specs(cut, assets))
 
 
-def _fetch(source: SetSource, runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
-    return fetch_set(runtime, source, days)
-
-
 def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report:
     return write_intervals(runtime, source, day)
 
 
-def _make_energy_daily(runtime: Runtime, day: dt.date) -> Report:
-    report = write_energy_daily(runtime, day)
+def _day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
+    return functools.partial(_with_pictures, step) if step.model is EnergyDaily else step.write
+
+
+def _with_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
+    report = step.write(runtime, day)
     pictures = day_pictures(runtime, day)
     report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
     return report
@@ -187,24 +192,7 @@ def _make_energy_daily(runtime: Runtime, day: dt.date) -> Report:
 
 def month_assets() -> list[dg.AssetsDefinition]:
     """Months, and the dictionary of log messages: from all stored days."""
-    return [
-        whole(EnergyMonthly, write_energy_monthly, deps=["energy_daily"], kinds=FROM_LAKE, every="month"),
-        whole(
-            ProfileMonthly,
-            write_profile_monthly,
-            deps=["energy_hourly", "plants"],
-            kinds=FROM_LAKE,
-            every="month",
-        ),
-        whole(
-            KpiMonthly,
-            write_kpi_monthly,
-            deps=["kpi_daily", "energy_monthly", "plants"],
-            kinds=FROM_LAKE,
-            every="month",
-        ),
-        whole(LogMessages, write_log_messages, deps=["logs", "plants"], kinds=FROM_LAKE),
-    ]
+    return _made(Stage.MONTHS)
 
 
 def vendor_assets() -> list[dg.AssetsDefinition]:
@@ -222,19 +210,6 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
             every="month",
         ),
         whole(
-            Reconciliation,
-            write_reconciliation,
-            deps=[
-                "raw_energy_months",
-                "energy_daily",
-                "energy_value_intervals",
-                "dc_energy_intervals",
-                "plants",
-            ],
-            kinds=FROM_LAKE,
-            every="month",
-        ),
-        whole(
             RawEnergyYears,
             fetch_past_years,
             deps=["plants", "measurement_sets", "raw_energy_balance"],
@@ -242,21 +217,10 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
             pool=API_POOL,
             every="year",
         ),
-        whole(
-            ReconciliationYearly,
-            write_reconciliation_yearly,
-            deps=["raw_energy_years", "energy_monthly", "reconciliation", "plants"],
-            kinds=FROM_LAKE,
-            every="year",
-        ),
+        *_made(Stage.VENDOR),
     ]
 
 
 def money_assets() -> list[dg.AssetsDefinition]:
     """PU and invoices, from the record of requests: after everything that asks."""
-    asking = [storage(model).table for model in RAW if model is not RawPlants]
-    make = functools.partial(whole, kinds=FROM_LAKE, last=True)
-    return [
-        make(BillingUnits, write_billing_units, deps=["plants", *asking], every="month"),
-        make(Invoices, write_invoices, deps=["billing_units"], every="year"),
-    ]
+    return _made(Stage.MONEY, last=True)

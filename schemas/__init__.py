@@ -1,192 +1,43 @@
-"""One pandera model per table: the contract of storage, documentation and user interfaces."""
+"""One pandera model per table: the contract of storage, documentation and user interfaces.
 
-from schemas.access import Consents
-from schemas.base import Column, Storage, Table, columns, comment, polars_schema, storage
-from schemas.changes import Adjustments, Reconciliation, ReconciliationYearly, Restatements, RowChanges
-from schemas.core import (
-    Devices,
-    EnergyBalanceIntervals,
-    Logs,
-    MeasurementSets,
-    Plants,
-    PvIntervals,
-    Quarantine,
-)
-from schemas.kpi import KpiDaily, KpiMonthly
-from schemas.raw import (
-    RawAc,
-    RawAnswers,
-    RawBattery,
-    RawConsumption,
-    RawDc,
-    RawDcEnergy,
-    RawDeviceLogs,
-    RawDevices,
-    RawEnergyBalance,
-    RawEnergyMix,
-    RawEnergyMonths,
-    RawEnergyValues,
-    RawEnergyYears,
-    RawGrid,
-    RawLogs,
-    RawMeasurementSets,
-    RawOtherSets,
-    RawPlants,
-    RawPv,
-    RawSensor,
-)
-from schemas.report import (
-    CoverageDaily,
-    DeviceEnergyDaily,
-    EnergyDaily,
-    EnergyHourly,
-    EnergyMonthly,
-    LogMessages,
-    ProfileMonthly,
-)
-from schemas.sets import (
-    AcIntervals,
-    BatteryIntervals,
-    BatteryStackIntervals,
-    ConsumptionIntervals,
-    DcDeviceIntervals,
-    DcEnergyIntervals,
-    DcIntervals,
-    EnergyMixIntervals,
-    EnergyValueIntervals,
-    GridIntervals,
-    OtherIntervals,
-    SensorIntervals,
-)
-from schemas.usage import ApiRequests, BillingUnits, Invoices
+A table is declared once, by its model in a module of this package. Every public name of those modules is a name of the
+package too, and `TABLES` and `RAW` follow from them: a new model is named nowhere else.
+"""
 
-RAW: tuple[type[RawAnswers], ...] = (
-    RawPlants,
-    RawDevices,
-    RawMeasurementSets,
-    RawEnergyBalance,
-    RawPv,
-    RawBattery,
-    RawGrid,
-    RawConsumption,
-    RawEnergyMix,
-    RawAc,
-    RawDc,
-    RawDcEnergy,
-    RawSensor,
-    RawEnergyValues,
-    RawEnergyMonths,
-    RawEnergyYears,
-    RawOtherSets,
-    RawLogs,
-    RawDeviceLogs,
-)
-TABLES: tuple[type[Table], ...] = (
-    *RAW,
-    Plants,
-    Devices,
-    MeasurementSets,
-    Consents,
-    EnergyBalanceIntervals,
-    PvIntervals,
-    BatteryIntervals,
-    BatteryStackIntervals,
-    GridIntervals,
-    ConsumptionIntervals,
-    EnergyMixIntervals,
-    AcIntervals,
-    DcIntervals,
-    DcDeviceIntervals,
-    DcEnergyIntervals,
-    SensorIntervals,
-    EnergyValueIntervals,
-    OtherIntervals,
-    Logs,
-    Quarantine,
-    ApiRequests,
-    EnergyHourly,
-    EnergyDaily,
-    CoverageDaily,
-    DeviceEnergyDaily,
-    EnergyMonthly,
-    ProfileMonthly,
-    KpiDaily,
-    KpiMonthly,
-    Restatements,
-    RowChanges,
-    Adjustments,
-    Reconciliation,
-    ReconciliationYearly,
-    LogMessages,
-    BillingUnits,
-    Invoices,
-)
+from types import ModuleType
 
-__all__ = [
-    "RAW",
-    "TABLES",
-    "AcIntervals",
-    "Adjustments",
-    "ApiRequests",
-    "BatteryIntervals",
-    "BatteryStackIntervals",
-    "BillingUnits",
-    "Column",
-    "Consents",
-    "ConsumptionIntervals",
-    "CoverageDaily",
-    "DcDeviceIntervals",
-    "DcEnergyIntervals",
-    "DcIntervals",
-    "DeviceEnergyDaily",
-    "Devices",
-    "EnergyBalanceIntervals",
-    "EnergyDaily",
-    "EnergyHourly",
-    "EnergyMixIntervals",
-    "EnergyMonthly",
-    "EnergyValueIntervals",
-    "GridIntervals",
-    "Invoices",
-    "KpiDaily",
-    "KpiMonthly",
-    "LogMessages",
-    "Logs",
-    "MeasurementSets",
-    "OtherIntervals",
-    "Plants",
-    "ProfileMonthly",
-    "PvIntervals",
-    "Quarantine",
-    "RawAc",
-    "RawAnswers",
-    "RawBattery",
-    "RawConsumption",
-    "RawDc",
-    "RawDcEnergy",
-    "RawDeviceLogs",
-    "RawDevices",
-    "RawEnergyBalance",
-    "RawEnergyMix",
-    "RawEnergyMonths",
-    "RawEnergyValues",
-    "RawEnergyYears",
-    "RawGrid",
-    "RawLogs",
-    "RawMeasurementSets",
-    "RawOtherSets",
-    "RawPlants",
-    "RawPv",
-    "RawSensor",
-    "Reconciliation",
-    "ReconciliationYearly",
-    "Restatements",
-    "RowChanges",
-    "SensorIntervals",
-    "Storage",
-    "Table",
-    "columns",
-    "comment",
-    "polars_schema",
-    "storage",
-]
+from schemas import access, changes, core, kpi, raw, report, sets, usage
+from schemas.access import *  # noqa: F403
+from schemas.base import Column as Column
+from schemas.base import Storage as Storage
+from schemas.base import Table as Table
+from schemas.base import columns as columns
+from schemas.base import comment as comment
+from schemas.base import polars_schema as polars_schema
+from schemas.base import storage as storage
+from schemas.changes import *  # noqa: F403
+from schemas.core import *  # noqa: F403
+from schemas.kpi import *  # noqa: F403
+from schemas.raw import *  # noqa: F403
+from schemas.report import *  # noqa: F403
+from schemas.sets import *  # noqa: F403
+from schemas.usage import *  # noqa: F403
+
+# In the order of the tables, as the file and the data dictionary have them.
+MODULES: tuple[ModuleType, ...] = (raw, core, access, sets, usage, report, kpi, changes)
+
+
+def tables_of(module: ModuleType) -> tuple[type[Table], ...]:
+    """The models of tables that the module declares, in its order; parts of tables have no name and are none."""
+    return tuple(
+        model
+        for model in vars(module).values()
+        if isinstance(model, type)
+        and issubclass(model, Table)
+        and model.__module__ == module.__name__
+        and storage(model).table
+    )
+
+
+TABLES: tuple[type[Table], ...] = tuple(model for module in MODULES for model in tables_of(module))
+RAW: tuple[type[raw.RawAnswers], ...] = tuple(m for m in TABLES if issubclass(m, raw.RawAnswers))

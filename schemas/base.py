@@ -38,6 +38,10 @@ class Storage:
     row_group: int = 30_000
     # How the published DuckDB file holds the table: copied, as a view on the lake's files, or not at all.
     published: Literal["native", "view", "no"] = "native"
+    # False: written on the way by the steps of other tables, so there is no asset that makes it.
+    asset: bool = True
+    # The table each of whose days must have rows here, whatever they hold. Empty: a day may well have none.
+    follows: str = ""
 
 
 class Table(pa.DataFrameModel):

@@ -37,6 +37,7 @@ class Restatements(
     RowsChanged,
     PlantKey,
     table="restatements",
+    asset=False,
     layer="report",
     key=("plant_id", "local_date", "quantity", "replaces"),
     volatile=("noted_at",),
@@ -66,6 +67,7 @@ class RowChanges(
     RowsChanged,
     PlantKey,
     table="row_changes",
+    asset=False,
     layer="core",
     key=("plant_id", "local_date", "replaces"),
 ):
@@ -80,6 +82,7 @@ class RowChanges(
 class Adjustments(
     PlantKey,
     table="adjustments",
+    asset=False,
     layer="report",
     key=("plant_id", "month", "quantity"),
     partition=("month",),

@@ -164,7 +164,7 @@ class Logs(Table, table="logs", layer="core", partition=("local_date",)):
     counter: pl.Int64 = column("How often it occurred.", unit="count", null="not given")
 
 
-class Quarantine(Table, table="quarantine", layer="core", partition=("local_date", "source")):
+class Quarantine(Table, table="quarantine", asset=False, layer="core", partition=("local_date", "source")):
     """Everything that was set aside, or kept though suspicious, with the reason: answers, rows, and values of a row."""
 
     local_date: pl.Date = column(LOCAL_DATE)

@@ -12,7 +12,7 @@ from schemas.core import PlantKey
 from schemas.quantities import FULL_MONTH_H
 from schemas.report import STATUSES, Day, Month
 
-SOURCES = ["sensor", "supplied", "clear_sky", "none"]
+IRRADIATION_SOURCES = ["sensor", "supplied", "clear_sky", "none"]
 # Those of measured irradiation.
 MEASURED = ("sensor", "supplied")
 # Why a figure is null. The first that holds is given.
@@ -20,7 +20,7 @@ NOT_MEASURED, NO_PEAK, NO_AC, NO_PLACE = "nothing_measured", "no_peak_power", "n
 NO_IRRADIATION = "irradiation_not_measured"
 GAPS, DARK, NO_CO2 = "irradiation_gaps", "too_dark", "no_co2_factor"
 NO_USE, CONTRADICTION, NO_DAYS = "no_energy", "contradictory", "days_without_irradiation"
-REASONS = {
+_REASONS = {
     NOT_MEASURED: "no row carries the power",
     NO_PEAK: "the plant's DC peak power is not known",
     NO_AC: "the plant's AC power is not known",
@@ -56,7 +56,7 @@ REASON_OF = {
 
 def reason(figure: str, *why: str) -> Any:
     """Why the figure beside it is null."""
-    told = "; ".join(f"{word}: {REASONS[word]}" for word in why)
+    told = "; ".join(f"{word}: {_REASONS[word]}" for word in why)
     return column(f"Why {figure} is null. {told}.", null=f"{figure} has a value", isin=list(why))
 
 
@@ -102,7 +102,7 @@ class Inputs(Table):
         "it. clear_sky: neither, so availability goes by a cloudless sky and figures of measured irradiation are null. "
         "none: no coordinates either. A month with a day of clear_sky is clear_sky, else one with a day of supplied is "
         "supplied.",
-        isin=SOURCES,
+        isin=IRRADIATION_SOURCES,
         of=IRRADIATION,
     )
     irradiation_series: str = column(
@@ -304,6 +304,7 @@ class KpiDaily(
     Day,
     PlantKey,
     table="kpi_daily",
+    follows="energy_daily",
     layer="report",
     key=("plant_id", "local_date"),
 ):

@@ -8,7 +8,8 @@ other is a value that is kept as it is. Unit, range and meaning are the column's
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.base import Column, Table, column, columns, energy, power, ratio
+from schemas.base import Column, Table, column, columns, energy, power, ratio, storage
+from schemas.raw import RawAnswers
 
 # How the name of a column says its unit.
 UNIT_SUFFIXES = {
@@ -61,6 +62,24 @@ class MeasurementSet:
     def powers(self) -> tuple[Field, ...]:
         """The fields that carry power, in table order."""
         return tuple(f for f in self.fields if f.power)
+
+
+@dataclass(frozen=True, slots=True)
+class SetSource:
+    """A measurement set's way through the tables: its raw answers, and the table that its rows go into."""
+
+    set: MeasurementSet
+    raw: type[RawAnswers]
+    intervals: type[Table]
+    # None: plants and devices may both have it.
+    of_devices: bool | None
+    # Whether it is asked for as energies of the intervals, not as mean power.
+    energies: bool = False
+
+    @property
+    def shares_raw(self) -> str:
+        """The set's name where its raw table holds other sets as well, else nothing."""
+        return self.set.name if "set_type" in storage(self.raw).partition else ""
 
 
 def fields(*parts: type[Table], array: bool = False) -> tuple[Field, ...]:

@@ -104,6 +104,7 @@ class EnergyDaily(
     Day,
     PlantKey,
     table="energy_daily",
+    follows="raw_energy_balance",
     layer="report",
     key=("plant_id", "local_date"),
 ):
@@ -129,6 +130,8 @@ class CoverageDaily(
     Day,
     PlantKey,
     table="coverage_daily",
+    follows="energy_daily",
+    asset=False,
     layer="report",
     key=("plant_id", "local_date", "quantity"),
     published="view",
@@ -145,6 +148,7 @@ class DeviceEnergyDaily(
     Day,
     DeviceKey,
     table="device_energy_daily",
+    follows="pv_intervals",
     layer="report",
     key=("plant_id", "device_id", "local_date"),
 ):
@@ -188,6 +192,7 @@ class EnergyHourly(
     Day,
     PlantKey,
     table="energy_hourly",
+    follows="energy_balance_intervals",
     layer="report",
     key=("plant_id", "hour_start"),
     published="view",

@@ -1,16 +1,48 @@
 """Interval tables of the device-level sets, and of sets that have no table of their own.
 
-A set is described by the columns of its table alone (see `schemas.quantities`). To add one takes its model here, a
-model of its raw answers in `schemas.raw`, and a line in `pipeline.run.plants`.
+A set is described by the columns of its table alone (see `schemas.quantities`). To add one takes its model and a line
+in `SETS` here, and a model of its raw answers in `schemas.raw`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
 from schemas.base import FINITE, Table, Utc, column, energy, power, ratio, value
-from schemas.core import DEVICE_ID, LOCAL_DATE, DeviceKey, Interval, PlantKey
-from schemas.quantities import ENERGY_BALANCE, BalanceEnergies, BalanceStates, MeasurementSet, fields
+from schemas.core import (
+    DEVICE_ID,
+    LOCAL_DATE,
+    DeviceKey,
+    EnergyBalanceIntervals,
+    Interval,
+    PlantKey,
+    PvIntervals,
+)
+from schemas.quantities import (
+    ENERGY_AND_POWER_PV,
+    ENERGY_BALANCE,
+    BalanceEnergies,
+    BalanceStates,
+    Field,
+    MeasurementSet,
+    SetSource,
+    fields,
+)
+from schemas.raw import (
+    RawAc,
+    RawAnswers,
+    RawBattery,
+    RawConsumption,
+    RawDc,
+    RawDcEnergy,
+    RawEnergyBalance,
+    RawEnergyMix,
+    RawEnergyValues,
+    RawGrid,
+    RawPv,
+    RawSensor,
+)
 
 # Bounds of sense: beyond them no plant works, so a value tells of a fault. Sensors may read a little below zero.
 AC_V, DC_V, CURRENT_A = 2_000.0, 2_000.0, 10_000.0
@@ -335,12 +367,50 @@ class EnergyValueIntervals(
     """
 
 
-BALANCE_ENERGIES = MeasurementSet(ENERGY_BALANCE.name, (*fields(BalanceEnergies), *fields(BalanceStates)))
-BATTERY = MeasurementSet("EnergyAndPowerBattery", (*fields(BatteryValues), *fields(StackValues, array=True)))
-IN_OUT = MeasurementSet("EnergyAndPowerInOut", fields(GridValues))
-CONSUMPTION = MeasurementSet("EnergyAndPowerConsumption", fields(ConsumptionValues))
-ENERGY_MIX = MeasurementSet("EnergyMix", fields(MixValues))
-POWER_AC = MeasurementSet("PowerAc", fields(AcValues))
-POWER_DC = MeasurementSet("PowerDc", (*fields(DcDeviceValues), *fields(DcValues, array=True)))
-ENERGY_DC = MeasurementSet("EnergyDc", fields(DcEnergyValues, array=True))
-SENSOR = MeasurementSet("Sensor", fields(SensorValues))
+# ---- the sets --------------------------------------------------------------------------------------------------------
+
+
+def of_devices(
+    name: str, held: tuple[Field, ...], raw: type[RawAnswers], intervals: type[Table]
+) -> SetSource:
+    """A set that devices have."""
+    return SetSource(MeasurementSet(name, held), raw, intervals, of_devices=True)
+
+
+BALANCE = SetSource(ENERGY_BALANCE, RawEnergyBalance, EnergyBalanceIntervals, of_devices=False)
+PV = SetSource(ENERGY_AND_POWER_PV, RawPv, PvIntervals, of_devices=True)
+BATTERY = of_devices(
+    "EnergyAndPowerBattery",
+    (*fields(BatteryValues), *fields(StackValues, array=True)),
+    RawBattery,
+    BatteryIntervals,
+)
+DC = of_devices("PowerDc", (*fields(DcDeviceValues), *fields(DcValues, array=True)), RawDc, DcIntervals)
+# Each is asked for by itself, and everything that goes through all sets follows from this: which tables are made, what
+# `--sets` takes, and which sets are known.
+SETS = (
+    BALANCE,
+    PV,
+    BATTERY,
+    of_devices("EnergyAndPowerInOut", fields(GridValues), RawGrid, GridIntervals),
+    of_devices("EnergyAndPowerConsumption", fields(ConsumptionValues), RawConsumption, ConsumptionIntervals),
+    of_devices("EnergyMix", fields(MixValues), RawEnergyMix, EnergyMixIntervals),
+    of_devices("PowerAc", fields(AcValues), RawAc, AcIntervals),
+    DC,
+    of_devices("EnergyDc", fields(DcEnergyValues, array=True), RawDcEnergy, DcEnergyIntervals),
+    of_devices("Sensor", fields(SensorValues), RawSensor, SensorIntervals),
+)
+# Where a set fills several tables, with its further ones.
+SOURCES = (
+    *SETS,
+    replace(BATTERY, intervals=BatteryStackIntervals),
+    replace(DC, intervals=DcDeviceIntervals),
+)
+# The plants' own set once more, in SMA's energies.
+VALUES = SetSource(
+    MeasurementSet(ENERGY_BALANCE.name, (*fields(BalanceEnergies), *fields(BalanceStates))),
+    RawEnergyValues,
+    EnergyValueIntervals,
+    of_devices=False,
+    energies=True,
+)

@@ -13,6 +13,7 @@ UNPRICED = "unpriced: pricing says why, and it is not free"
 class ApiRequests(
     Table,
     table="api_requests",
+    asset=False,
     layer="core",
     key=("plant_id", "asked_at", "request_id"),
     partition=("asked_date",),

@@ -25,7 +25,7 @@ from pipeline.common.text import plural
 from schemas import RAW, TABLES, Quarantine, Table, polars_schema, storage
 from warehouse.damage import Damage, DamageKind
 from warehouse.frames import place, sort, validate
-from warehouse.lake import Lake, Part, arrow_schema
+from warehouse.lake import Lake, Part
 from warehouse.lake_log import (
     LOG,
     Action,
@@ -38,6 +38,7 @@ from warehouse.lake_log import (
     replay,
     write_entry,
 )
+from warehouse.lake_reader import arrow_schema
 from warehouse.published_copy import PublishedCopy, is_current
 from warehouse.verify import verify_lake
 

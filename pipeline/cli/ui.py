@@ -42,7 +42,7 @@ def ui(
         say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
     services = []
     if part is not UiPart.DAEMON:
-        services.append(Service("Dagster's webserver", webserver_command(host, port)))
+        services.append(Service("Dagster's webserver", webserver_command(host, port, settings.ui_hosts)))
     if part is not UiPart.WEB:
         services.append(Service("Dagster's daemon", daemon_command()))
     SIGNALS.hand_over()

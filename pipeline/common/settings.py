@@ -22,6 +22,7 @@ from pipeline.common.file_modes import Readers
 ENV_FILE = Path(".env")
 # Names of sets stand in paths of requests and of the lake.
 SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
+HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
 class Hosts(NamedTuple):
@@ -121,6 +122,16 @@ def _budget_url(value: SecretStr) -> SecretStr:
 def _ids(value: object) -> object:
     """Ids from a list joined by commas."""
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _host_names(value: object) -> object:
+    """Names of hosts from a list joined by commas, without ports."""
+    if not isinstance(value, str):
+        return value
+    names = value.replace(",", " ").split()
+    if not all(HOST_NAME.fullmatch(name) for name in names):
+        raise _invalid("is no list of host names; write names without ports, with commas: sun.example.org")
+    return frozenset(names)
 
 
 def _sets(value: str) -> str:
@@ -308,6 +319,12 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         description="Alert when this month's PU cost more than so many EUR. Default: none.",
+    )
+    ui_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(_host_names)] = Field(
+        default=frozenset(),
+        description="Names of hosts, joined by commas, as which browsers reach the control room, such as that of a "
+        "proxy in front of it. Requests for other names are refused. Default: none, only addresses, localhost and the "
+        "name given to `--host`.",
     )
     docs_url: str = Field(
         default="",

@@ -16,8 +16,13 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import plural
 from pipeline.extract.fetch import device_requests, sets_requests
-from pipeline.extract.missing_answers import wanted
-from pipeline.extract.request_plan import Asked, measurements, series_of, weeks
+from pipeline.extract.missing_answers import plan_missing
+from pipeline.extract.request_plan import (
+    PlannedRequest,
+    collect_series,
+    group_by_week,
+    plan_measurements,
+)
 from pipeline.extract.vendor_energies import first_of_year, month_requests, year_requests
 from pipeline.run.context import Runtime
 from pipeline.run.plants import in_operation, owned
@@ -102,17 +107,17 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
     # The list of plants is always asked for.
     requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
     size = requests["lists"] * TYPICAL_BYTES["lists"]
-    for week in weeks(days):
-        for part in wanted(runtime, week):
+    for week in group_by_week(days):
+        for part in plan_missing(runtime, week):
             table = storage(part.model).table
-            requests[table] += len(part.asked)
+            requests[table] += len(part.requests)
             size += part.plant_days * TYPICAL_BYTES[table]
     never_asked = _never_asked(runtime, plants)
     expected = _expected_balance(runtime, never_asked, days)
     if expected:
         table = storage(BALANCE.raw).table
         requests[table] += len(expected)
-        size += sum(len(ask.days) for ask in expected) * TYPICAL_BYTES[table]
+        size += sum(len(planned.days) for planned in expected) * TYPICAL_BYTES[table]
     minutes = _minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
     month = this_month(runtime, prices)
     price = prices.on(month)
@@ -179,7 +184,9 @@ def _never_asked(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
     return plants.join(known, on="plant_id", how="anti")
 
 
-def _expected_balance(runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.date]) -> list[Asked]:
+def _expected_balance(
+    runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.date]
+) -> list[PlannedRequest]:
     """The requests for EnergyBalance of plants that are taken to have it; none where it is not chosen."""
     if BALANCE not in chosen(runtime.settings) or not plants.height:
         return []
@@ -189,7 +196,9 @@ def _expected_balance(runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.
         )
         for day in days
     ]
-    return measurements(series_of(pl.concat(places)), BALANCE.set.name, runtime.settings.sma_time_basis)
+    return plan_measurements(
+        collect_series(pl.concat(places)), BALANCE.set.name, runtime.settings.sma_time_basis
+    )
 
 
 def _minutes(requests: int, in_5_min: int | None) -> float | None:

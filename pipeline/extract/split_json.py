@@ -72,7 +72,7 @@ class Pieces:
     edges: tuple[tuple[bytes, bytes] | None, ...] = ()
 
 
-def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
+def cut_rows(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     """The rows of each span; None for a body that does not have the plain form, or whose days are not in order.
 
     The newest day may come first. The spans follow each other and do not overlap. Rows between two spans belong to

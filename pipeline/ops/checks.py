@@ -11,9 +11,10 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
 from pipeline.ops import findings
+from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.plants import listed, owned
-from pipeline.run.sets import BALANCE
+from pipeline.run.sets import BALANCE, SETS
 from pipeline.tables.incomplete_days import NOT_MADE, standing, stored_days
 from pipeline.tables.zone_corrections import cure_for_other_zones, days_of_other_zones
 from schemas import (
@@ -27,22 +28,9 @@ from schemas import (
 )
 from warehouse.publish import connect
 
-# Sets that SMA's documents name; the tables hold some of them.
-KNOWN_SETS = frozenset(
-    {
-        "EnergyAndPowerBattery",
-        "EnergyAndPowerConsumption",
-        "EnergyAndPowerInOut",
-        "EnergyAndPowerPv",
-        "EnergyBalance",
-        "EnergyDc",
-        "EnergyMix",
-        "GridSettings",
-        "PowerAc",
-        "PowerDc",
-        "Sensor",
-    }
-)
+# Named by SMA's documents, which say nothing of its fields: it has no table of its own.
+GRID_SETTINGS = "GridSettings"
+KNOWN_SETS = frozenset({GRID_SETTINGS, *(source.set.name for source in SETS)})
 # Rows older than that are as late as none.
 LOOK_BACK = 7 * ONE_DAY
 
@@ -62,6 +50,12 @@ def quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
     return findings.quality_holds(_daily(runtime, days), dict(reasons.rows()))
 
 
+@checks(
+    "standing",
+    asset="energy_daily",
+    after=After.DAYS,
+    description="Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
+)
 def whole(runtime: Runtime) -> Finding:
     """The judgement of all closed days that the schedule 'closing' looks after."""
     plants = listed(runtime)
@@ -74,6 +68,12 @@ def whole(runtime: Runtime) -> Finding:
     return findings.nothing_stands_out(lacking.filter(pl.col("reason") != NOT_MADE), first, last)
 
 
+@checks(
+    "time_zones",
+    asset="plants",
+    after=After.LISTS,
+    description="Every stored day is cut by the time zone that its plant has now.",
+)
 def zones(runtime: Runtime) -> Finding:
     """The judgement of all stored days by the plants' time zones of now."""
     found = days_of_other_zones(runtime)
@@ -81,6 +81,12 @@ def zones(runtime: Runtime) -> Finding:
     return findings.days_have_their_zones(found, cure)
 
 
+@checks(
+    "freshness",
+    asset="energy_balance_intervals",
+    after=After.DAYS,
+    description="The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
+)
 def freshness(runtime: Runtime) -> Finding:
     """The judgement of the newest rows of each backend."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
@@ -105,6 +111,24 @@ def budget(runtime: Runtime) -> Finding:
     return findings.budget_holds(runtime.lake.scan(ApiRequests).filter(*asked).select("status").collect())
 
 
+@checks(
+    "budget",
+    asset="raw_plants",
+    after=After.LISTS,
+    description="SMA refuses at most one request in a hundred for the rate.",
+)
+def budget_of_run(runtime: Runtime) -> Finding:
+    """The judgement of the last day's requests, those that this run has sent so far included."""
+    runtime.store_requests()
+    return budget(runtime)
+
+
+@checks(
+    "readable",
+    asset="warehouse",
+    after=After.PUBLISHING,
+    description="The published file opens as its readers open it, and each of its tables can be read.",
+)
 def published(runtime: Runtime) -> Finding:
     """Whether the published file opens as its readers open it, and holds every table."""
     path = runtime.settings.warehouse

@@ -10,14 +10,14 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.text import plural
 from pipeline.extract.fetch import (
     device_requests,
-    fetch_days,
     fetch_devices,
     fetch_measurement_sets,
     fetch_plants,
     sets_requests,
 )
-from pipeline.extract.missing_answers import Wanted, wanted_device_logs, wanted_logs, wanted_set
-from pipeline.extract.request_plan import weeks
+from pipeline.extract.fetch_days import fetch_days
+from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
+from pipeline.extract.request_plan import FetchPlan, group_by_week
 from pipeline.extract.vendor_energies import (
     fetch_energy_months,
     fetch_energy_years,
@@ -149,20 +149,27 @@ def _again(runtime: Runtime, model: type[RawAnswers], set_type: str, lost: list[
             [request for day in days for request in of(runtime, day)],
             lambda: [fetch_one(runtime, day) for day in days],
         )
-    wanted = partial(_wanted, runtime, model, set_type)
     return AskedAgain(
         lost,
-        [ask.request for week in weeks(days) for ask in wanted(week).asked],
-        lambda: [report for week in weeks(days) for report in fetch_days(runtime, wanted(week))],
+        [
+            planned.request
+            for week in group_by_week(days)
+            for planned in _plan(runtime, model, set_type, week).requests
+        ],
+        lambda: [
+            report
+            for week in group_by_week(days)
+            for report in fetch_days(runtime, partial(_plan, model=model, set_type=set_type, week=week))
+        ],
     )
 
 
-def _wanted(runtime: Runtime, model: type[RawAnswers], set_type: str, week: Sequence[dt.date]) -> Wanted:
+def _plan(runtime: Runtime, model: type[RawAnswers], set_type: str, week: Sequence[dt.date]) -> FetchPlan:
     if model is RawLogs:
-        return wanted_logs(runtime, week)
+        return plan_plant_logs(runtime, week)
     if model is RawDeviceLogs:
-        return wanted_device_logs(runtime, week)
-    return wanted_set(runtime, other(set_type) if model is RawOtherSets else _SOURCES[model], week)
+        return plan_device_logs(runtime, week)
+    return plan_set(runtime, other(set_type) if model is RawOtherSets else _SOURCES[model], week)
 
 
 def _plants_without_answers(runtime: Runtime, one: Lost) -> list[str]:

@@ -85,8 +85,6 @@ class Runtime:
     odd_facts: int = 0
     # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
     listed: dict[int, frozenset[str]] = field(default_factory=dict)
-    # Sets whose weeks the API refuses while it answers their days.
-    weekless: set[str] = field(default_factory=set)
     _session: SmaSession | None = None
     _lake: Lake | None = None
     _requests: RequestLog | None = None

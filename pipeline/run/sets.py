@@ -1,10 +1,8 @@
-"""Every measurement set's way through the tables, and which of them a run asks for.
+"""Which measurement sets a run asks for, of those that `schemas.sets` declares and of all others.
 
-A set is one line here. Which sets there are is the API's to say (`measurement_sets`): one that has no line is kept by
+Which sets there are is the API's to say (`measurement_sets`): one without a table of its own is kept by
 `pipeline.transform.generic_intervals`.
 """
-
-from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -12,90 +10,36 @@ from pipeline.common.errors import UsageError
 from pipeline.common.settings import SET_NAME, Settings
 from pipeline.run.context import Runtime
 from schemas import (
-    AcIntervals,
-    BatteryIntervals,
-    BatteryStackIntervals,
-    ConsumptionIntervals,
-    DcDeviceIntervals,
-    DcEnergyIntervals,
-    DcIntervals,
-    EnergyBalanceIntervals,
-    EnergyMixIntervals,
-    EnergyValueIntervals,
-    GridIntervals,
     MeasurementSets,
     OtherIntervals,
-    PvIntervals,
-    RawAc,
     RawAnswers,
-    RawBattery,
-    RawConsumption,
-    RawDc,
-    RawDcEnergy,
     RawDeviceLogs,
-    RawEnergyBalance,
-    RawEnergyMix,
-    RawEnergyValues,
-    RawGrid,
     RawLogs,
     RawOtherSets,
-    RawPv,
-    RawSensor,
-    SensorIntervals,
     Table,
     storage,
 )
-from schemas import sets as kinds
-from schemas.quantities import ENERGY_AND_POWER_PV, ENERGY_BALANCE, MeasurementSet
+from schemas.quantities import MeasurementSet, SetSource
+from schemas.sets import BALANCE, PV, SETS, SOURCES, VALUES
 
-
-@dataclass(frozen=True, slots=True)
-class SetSource:
-    """A measurement set's way through the tables."""
-
-    set: MeasurementSet
-    raw: type[RawAnswers]
-    intervals: type[Table]
-    # None: plants and devices may both have it.
-    of_devices: bool | None
-    # Whether it is asked for as energies of the intervals, not as mean power.
-    energies: bool = False
-
-    @property
-    def shares_raw(self) -> str:
-        """The set's name where its raw table holds other sets as well, else nothing."""
-        return self.set.name if "set_type" in storage(self.raw).partition else ""
-
-
-BALANCE = SetSource(ENERGY_BALANCE, RawEnergyBalance, EnergyBalanceIntervals, of_devices=False)
-PV = SetSource(ENERGY_AND_POWER_PV, RawPv, PvIntervals, of_devices=True)
-
+__all__ = [
+    "ALL",
+    "BALANCE",
+    "PV",
+    "SETS",
+    "SOURCES",
+    "VALUES",
+    "SetSource",
+    "asks_for_others",
+    "check_sets",
+    "chosen",
+    "not_chosen",
+    "odd_sets",
+    "other",
+    "other_sets",
+]
 
 ALL = "all"
-
-BATTERY = SetSource(kinds.BATTERY, RawBattery, BatteryIntervals, of_devices=True)
-STACKS = replace(BATTERY, intervals=BatteryStackIntervals)
-DC = SetSource(kinds.POWER_DC, RawDc, DcIntervals, of_devices=True)
-DC_DEVICES = replace(DC, intervals=DcDeviceIntervals)
-
-# Each is asked for by itself; where a set fills several tables, its further ones are not listed here.
-SETS = (
-    BALANCE,
-    PV,
-    BATTERY,
-    SetSource(kinds.IN_OUT, RawGrid, GridIntervals, of_devices=True),
-    SetSource(kinds.CONSUMPTION, RawConsumption, ConsumptionIntervals, of_devices=True),
-    SetSource(kinds.ENERGY_MIX, RawEnergyMix, EnergyMixIntervals, of_devices=True),
-    SetSource(kinds.POWER_AC, RawAc, AcIntervals, of_devices=True),
-    DC,
-    SetSource(kinds.ENERGY_DC, RawDcEnergy, DcEnergyIntervals, of_devices=True),
-    SetSource(kinds.SENSOR, RawSensor, SensorIntervals, of_devices=True),
-)
-SOURCES = (*SETS, STACKS, DC_DEVICES)
-# The plants' own set once more, in SMA's energies.
-VALUES = SetSource(
-    kinds.BALANCE_ENERGIES, RawEnergyValues, EnergyValueIntervals, of_devices=False, energies=True
-)
 _WITH_TABLE = {source.set.name.lower() for source in SETS}
 
 

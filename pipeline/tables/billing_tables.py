@@ -9,13 +9,21 @@ from pipeline.billing.requested_units import this_month, units_now
 from pipeline.billing.units import with_known_fees
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.finding import Finding
+from pipeline.run.check import After, checks
 from pipeline.run.context import Missing, Runtime
 from pipeline.run.step import Report, report_of, settled
-from schemas import ApiRequests, BillingUnits, Invoices, polars_schema, storage
+from pipeline.run.table_step import Stage, writes
+from schemas import RAW, ApiRequests, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
 
 _LEFT = "Energy is published; PU and invoices keep the fees that they had, and new PU have none until it is mended."
 
 
+@writes(
+    BillingUnits,
+    reads=(Plants, *(model for model in RAW if model is not RawPlants)),
+    stage=Stage.MONEY,
+    every="month",
+)
 def write_billing_units(runtime: Runtime) -> Report:
     """PU of every month, this run's requests included. A month that is over and changes is reported.
 
@@ -30,6 +38,7 @@ def write_billing_units(runtime: Runtime) -> Report:
     return report
 
 
+@writes(Invoices, reads=(BillingUnits,), stage=Stage.MONEY, every="year")
 def write_invoices(runtime: Runtime) -> Report:
     """Invoices by quarter up to now, from all PU. They stay as they are while the price list can't be read."""
     prices = _prices(runtime)
@@ -46,6 +55,12 @@ def write_invoices(runtime: Runtime) -> Report:
     )
 
 
+@checks(
+    "price_list",
+    asset="billing_units",
+    after=After.PUBLISHING,
+    description="The price list can be read: without it energy is published, but new PU have no fee.",
+)
 def price_list(runtime: Runtime) -> Finding:
     """Whether the price list can be read, without which no new PU has its fee."""
     try:

@@ -14,6 +14,7 @@ from pipeline.run.fleet import days_of_months
 from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.sets import BALANCE, PV, SetSource, chosen
 from pipeline.run.step import Report, report_of, settled
+from pipeline.run.table_step import Stage, writes
 from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import not_there
 from pipeline.tables.incomplete_days import having_balance
@@ -28,10 +29,12 @@ from schemas import (
     CoverageDaily,
     DeviceEnergyDaily,
     Devices,
+    EnergyBalanceIntervals,
     EnergyDaily,
     EnergyMonthly,
     MeasurementSets,
     Plants,
+    PvIntervals,
     Quarantine,
     RawPv,
     Restatements,
@@ -46,6 +49,7 @@ from warehouse.lake import Lake, Part, Written
 METER_SET = "EnergyAndPowerInOut"
 
 
+@writes(EnergyDaily, reads=(EnergyBalanceIntervals, RawPv, Plants), stage=Stage.DAYS)
 def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     """Energy and coverage of every plant that was asked for on the day.
 
@@ -64,6 +68,7 @@ def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     return report
 
 
+@writes(DeviceEnergyDaily, reads=(PvIntervals, Plants, EnergyDaily), stage=Stage.DAYS)
 def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     """Energy and coverage of every inverter that was asked for on the day, beside the plants' own."""
     report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
@@ -73,6 +78,7 @@ def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     return report
 
 
+@writes(EnergyMonthly, reads=(EnergyDaily,), stage=Stage.MONTHS, every="month")
 def write_energy_monthly(runtime: Runtime) -> Report:
     """Months from all stored days, those of plants that moved under their newest id."""
     rejoined = _rejoin(runtime)
@@ -156,16 +162,14 @@ def _write_daily(
 
 def _replace_figures(runtime: Runtime, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
     """Store the plants' day; what was final and becomes another figure is noted as restated."""
-    written = runtime.lake.replace(
-        EnergyDaily,
-        {"local_date": day},
-        [frame],
-        facts={"version": version("sunledger")},
-        differs=note_figures(runtime, day, moved),
-    )
-    if not written.changed:
+    with runtime.lake.replacement(EnergyDaily, {"local_date": day}) as new:
+        new.add(frame)
+        for change in new.changes({"version": version("sunledger")}):
+            note_figures(runtime, day, moved, change)
+            new.commit_change(change)
+    if not new.written.changed:
         drop_unmade(runtime, EnergyDaily, Restatements, day)
-    return written
+    return new.written
 
 
 def _coverage(daily: pl.DataFrame) -> float:

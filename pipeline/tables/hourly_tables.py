@@ -11,10 +11,11 @@ from pipeline.run.fleet import own_days
 from pipeline.run.plants import excluded_plants
 from pipeline.run.sets import BALANCE
 from pipeline.run.step import Report, report_of, settled
+from pipeline.run.table_step import Stage, writes
 from pipeline.tables.month_close import closed_months
 from pipeline.transform.hourly import summarize_hours, summarize_profile
 from pipeline.transform.plant_moves import join_rows, successors
-from schemas import EnergyHourly, Plants, ProfileMonthly, polars_schema
+from schemas import EnergyBalanceIntervals, EnergyHourly, Plants, ProfileMonthly, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.lake import Snapshot
 
@@ -24,6 +25,7 @@ _ROWS = ["plant_id", "interval_start", "interval_end", *(f"{name}_kwh" for name 
 MADE_FROM = "hours"
 
 
+@writes(EnergyHourly, reads=(EnergyBalanceIntervals, Plants), stage=Stage.DAYS)
 def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
     """Energy of every plant and hour of the day, those of plants that moved under their newest id."""
     part = {"local_date": day}
@@ -39,6 +41,7 @@ def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
     return settled(runtime.lake, [BALANCE.intervals], part, write)
 
 
+@writes(ProfileMonthly, reads=(EnergyHourly, Plants), stage=Stage.MONTHS, every="month")
 def write_profile_monthly(runtime: Runtime) -> Report:
     """The average day of each month whose hours are not those that it was made from; of a closed one it stays."""
     report = Report(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})

@@ -15,14 +15,9 @@ from pipeline.run.step import REQUEST_FAILED
 from pipeline.transform.intervals import Account, SetTransform
 from schemas import (
     RAW,
-    CoverageDaily,
-    DeviceEnergyDaily,
-    EnergyBalanceIntervals,
+    TABLES,
     EnergyDaily,
-    EnergyHourly,
-    KpiDaily,
     MeasurementSets,
-    PvIntervals,
     Quarantine,
     RawEnergyBalance,
     RawEnergyMonths,
@@ -39,13 +34,8 @@ NOT_MADE = "not_made"
 OTHER_ZONE = "other_timezone"
 ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, OTHER_ZONE, NOT_MADE)
 # A day of the first table has rows in the second one, whatever they hold.
-ALWAYS_MADE: tuple[tuple[type[Table], type[Table]], ...] = (
-    (RawEnergyBalance, EnergyDaily),
-    (EnergyDaily, CoverageDaily),
-    (EnergyDaily, KpiDaily),
-    (EnergyBalanceIntervals, EnergyHourly),
-    (PvIntervals, DeviceEnergyDaily),
-)
+_BY_NAME = {storage(model).table: model for model in TABLES}
+ALWAYS_MADE = tuple((_BY_NAME[storage(model).follows], model) for model in TABLES if storage(model).follows)
 
 _COLUMNS = ("plant_id", "name", "local_date", "reason")
 

@@ -11,12 +11,15 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
 from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
+from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import drop_unmade, facts, note_rows
 from pipeline.transform.generic_intervals import OtherTransform
 from pipeline.transform.intervals import Account, SetTransform
 from pipeline.transform.sun.fleet_verdict import SolarTime, solar_time
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
+    Devices,
+    EnergyBalanceIntervals,
     OtherIntervals,
     Plants,
     RawOtherSets,
@@ -46,10 +49,10 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     account, part = Account(), {"local_date": day}
     made_from = facts(runtime, source, day, limits)
     frames = transform.day(runtime.lake.batches(source.raw, part), places, day, account)
-    differs = note_rows(runtime, source, day)
-    written = runtime.lake.replace(source.intervals, part, frames, facts=made_from, differs=differs)
-    if differs and not written.changed:
-        drop_unmade(runtime, source.intervals, RowChanges, day)
+    if source.intervals is EnergyBalanceIntervals:
+        written = _replace_noted(runtime, source, day, frames, made_from)
+    else:
+        written = runtime.lake.replace(source.intervals, part, frames)
     quarantine(runtime, source.intervals, day, account.quarantine())
     if account.unknown_fields:
         table = storage(source.raw).table
@@ -57,6 +60,26 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     return _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
 
 
+def _replace_noted(
+    runtime: Runtime,
+    source: SetSource,
+    day: dt.date,
+    frames: Iterable[pl.DataFrame],
+    made_from: dict[str, str],
+) -> Written:
+    """Replace the rows that energy_daily is made from; what becomes of stored ones is noted before they change."""
+    with runtime.lake.replacement(source.intervals, {"local_date": day}) as new:
+        for frame in frames:
+            new.add(frame)
+        for change in new.changes(made_from):
+            note_rows(runtime, source, day, change)
+            new.commit_change(change)
+    if not new.written.changed:
+        drop_unmade(runtime, source.intervals, RowChanges, day)
+    return new.written
+
+
+@writes(OtherIntervals, reads=(RawOtherSets, Plants, Devices), stage=Stage.DAYS)
 def write_other_intervals(runtime: Runtime, day: dt.date) -> Report:
     """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
     part = {"local_date": day}

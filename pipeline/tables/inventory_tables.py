@@ -10,11 +10,13 @@ from pipeline.run.context import Missing, Runtime
 from pipeline.run.fleet import fleet_of
 from pipeline.run.plants import newest, with_exclusion
 from pipeline.run.step import Report, quarantine, report_of
+from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import plant_of
 from pipeline.transform import inventory
 from pipeline.transform.intervals import quarantined
 from schemas import (
+    Consents,
     Devices,
     MeasurementSets,
     Plants,
@@ -27,6 +29,7 @@ from schemas import (
 )
 
 
+@writes(Plants, reads=(RawPlants, Consents), stage=Stage.PLANTS)
 def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
     """Plants of the newest list, or that of a day, with the ids that they had before, and those seen before.
 
@@ -81,6 +84,7 @@ def _listed_before(stored: pl.DataFrame) -> pl.DataFrame:
     return stored.filter(pl.col("last_seen") == pl.col("last_seen").max())
 
 
+@writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
 def write_devices(runtime: Runtime, of: dt.date | None = None) -> Report:
     """Devices of the newest lists, or those of a day, and those seen before."""
     today, answers = newest(runtime, RawDevices, of)
@@ -111,6 +115,7 @@ def _unknown(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> li
     return fields
 
 
+@writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES)
 def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Report:
     """Sets by the newest answers, or those of a day.
 

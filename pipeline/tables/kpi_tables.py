@@ -8,6 +8,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.fleet import days_of_months
 from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.step import Report, report_of, settled
+from pipeline.run.table_step import Stage, writes
 from pipeline.tables.supplied_irradiation import supplied_irradiation
 from pipeline.transform import kpi
 from pipeline.transform.plant_moves import join_rows, successors, with_new_ids
@@ -23,19 +24,21 @@ from schemas import (
     Table,
     polars_schema,
 )
-from schemas.kpi import SOURCES
+from schemas.kpi import IRRADIATION_SOURCES
 
 _SENSOR_COLUMNS = ("plant_id", "device_id", "interval_start", "interval_end", "external_insolation_w_per_m2")
 _FACTS = ("plant_id", "peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh")
 _OF_ENERGY = ("plant_id", "status", "coverage", "pv_generation_kwh")
 
 
+@writes(KpiDaily, reads=(EnergyDaily, EnergyBalanceIntervals, SensorIntervals, Plants), stage=Stage.DAYS)
 def write_kpi_daily(runtime: Runtime, day: dt.date) -> Report:
     """Figures of every plant that has a row of energy for the day."""
     sources = [EnergyBalanceIntervals, SensorIntervals, EnergyDaily]
     return settled(runtime.lake, sources, {"local_date": day}, lambda: _write_day(runtime, day))
 
 
+@writes(KpiMonthly, reads=(KpiDaily, EnergyMonthly, Plants), stage=Stage.MONTHS, every="month")
 def write_kpi_monthly(runtime: Runtime) -> Report:
     """Figures of every month from its days, those of plants that moved under their newest id.
 
@@ -84,7 +87,7 @@ def _write_day(runtime: Runtime, day: dt.date) -> Report:
     by = dict(frame["irradiation_source"].value_counts().rows())
     return report_of(
         written,
-        **{f"irradiation_{source}": int(by.get(source, 0)) for source in SOURCES},
+        **{f"irradiation_{source}": int(by.get(source, 0)) for source in IRRADIATION_SOURCES},
     )
 
 

@@ -6,10 +6,12 @@ import polars as pl
 
 from pipeline.run.context import Runtime
 from pipeline.run.step import Report, report_of, settled
+from pipeline.run.table_step import Stage, writes
 from pipeline.transform import log_entries
 from schemas import LogMessages, Logs, Plants, RawDeviceLogs, RawLogs
 
 
+@writes(Logs, reads=(RawLogs, RawDeviceLogs, Plants), stage=Stage.DAYS)
 def write_logs(runtime: Runtime, day: dt.date) -> Report:
     """Log entries of the day from the raw lake; calls no API."""
     part = {"local_date": day}
@@ -31,6 +33,7 @@ def write_logs(runtime: Runtime, day: dt.date) -> Report:
     return settled(runtime.lake, [RawLogs, RawDeviceLogs], part, write)
 
 
+@writes(LogMessages, reads=(Logs, Plants), stage=Stage.MONTHS)
 def write_log_messages(runtime: Runtime) -> Report:
     """The dictionary of messages, from all stored log entries; calls no API."""
     plants = runtime.lake.scan(Plants).select("plant_id", "backend").collect()

@@ -10,6 +10,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
 from pipeline.common.text import plural
+from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import own_days
 from pipeline.run.plants import delay, excluded_plants, listed, with_bounds
@@ -245,6 +246,12 @@ def closed_overview(runtime: Runtime) -> pl.DataFrame:
     )
 
 
+@checks(
+    "closed_months",
+    asset="energy_monthly",
+    after=After.DAYS,
+    description="The days of every closed month still add up to what was closed.",
+)
 def closed_months_hold(runtime: Runtime) -> Finding:
     """The judgement of closed months: whether their days still add up to what was closed."""
     found = closed_overview(runtime)

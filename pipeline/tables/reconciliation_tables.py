@@ -8,9 +8,11 @@ import polars as pl
 from pipeline.common.finding import Finding
 from pipeline.common.text import plural
 from pipeline.extract.vendor_energies import end_of_month
+from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from pipeline.run.step import Report, settled
+from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
 from pipeline.transform.daily import exact_sum
@@ -37,6 +39,12 @@ API_NAMES = {field.api: field.column for field in ENERGY_BALANCE.powers}
 NEEDS_A_LOOK = ("unexplained", "spike", "hole_carried_over")
 
 
+@writes(
+    Reconciliation,
+    reads=(RawEnergyMonths, EnergyDaily, EnergyValueIntervals, DcEnergyIntervals, Plants),
+    stage=Stage.VENDOR,
+    every="month",
+)
 def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Report:
     """Measured energies beside SMA's own, of every month, or of `only` one, that SMA's are stored of; calls no API."""
     report = Report()
@@ -57,6 +65,12 @@ def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Repor
     return report
 
 
+@writes(
+    ReconciliationYearly,
+    reads=(RawEnergyYears, EnergyMonthly, Reconciliation, Plants),
+    stage=Stage.VENDOR,
+    every="year",
+)
 def write_reconciliation_yearly(runtime: Runtime) -> Report:
     """Measured months beside SMA's own, of every year that SMA's are stored of; calls no API."""
     report = Report()
@@ -73,6 +87,12 @@ def write_reconciliation_yearly(runtime: Runtime) -> Report:
     return report
 
 
+@checks(
+    "reconciles",
+    asset="reconciliation",
+    after=After.VENDOR,
+    description="Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
+)
 def reconciles(runtime: Runtime) -> Finding:
     """The judgement of the newest reconciled month: whether what differs is explained by what is known of the days."""
     parts = runtime.lake.parts(Reconciliation)

@@ -28,7 +28,7 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
-from warehouse.lake import Change, Differs, Part
+from warehouse.lake import Change, Part
 
 QUANTITIES = tuple(field.column for field in ENERGY_BALANCE.powers)
 Facts: TypeAlias = dict[str, str]
@@ -52,55 +52,45 @@ def facts(runtime: Runtime, source: SetSource, day: dt.date, limits: Thresholds)
     }
 
 
-def note_rows(runtime: Runtime, source: SetSource, day: dt.date) -> Differs | None:
-    """Notes in `row_changes` what becomes of the interval rows that energy_daily is made from; None for others."""
-    if source.intervals is not EnergyBalanceIntervals:
-        return None
-
-    def note(change: Change) -> None:
-        part = {"local_date": day}
-        figures = runtime.lake.stored(EnergyDaily, part)
-        if not change.replaces or not figures:
-            return
-        daily = pl.concat(runtime.lake.batches(EnergyDaily, part, columns=["plant_id", "status"]))
-        if (daily["status"] == restatements.PROVISIONAL).all():
-            return
-        found = restatements.rows_changed(change.before(), change.after())
-        named = restatements.joined(_causes(runtime, source, change))
-        new = found.join(named, on="plant_id", how="left").with_columns(
-            pl.col("cause").fill_null(restatements.UNKNOWN),
-            local_date=pl.lit(day),
-            figures=pl.lit(figures),
-            replaces=pl.lit(change.replaces),
-        )
-        _note(runtime, RowChanges, part, new, change.replaces)
-
-    return note
+def note_rows(runtime: Runtime, source: SetSource, day: dt.date, change: Change) -> None:
+    """Note in `row_changes` what becomes of the interval rows that energy_daily is made from."""
+    part = {"local_date": day}
+    figures = runtime.lake.stored(EnergyDaily, part)
+    if not change.replaces or not figures:
+        return
+    daily = pl.concat(runtime.lake.batches(EnergyDaily, part, columns=["plant_id", "status"]))
+    if (daily["status"] == restatements.PROVISIONAL).all():
+        return
+    found = restatements.rows_changed(change.before(), change.after())
+    named = restatements.joined(_causes(runtime, source, change))
+    new = found.join(named, on="plant_id", how="left").with_columns(
+        pl.col("cause").fill_null(restatements.UNKNOWN),
+        local_date=pl.lit(day),
+        figures=pl.lit(figures),
+        replaces=pl.lit(change.replaces),
+    )
+    _note(runtime, RowChanges, part, new, change.replaces)
 
 
-def note_figures(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> Differs:
-    """Notes in `restatements` which final figures of the day become others."""
-
-    def note(change: Change) -> None:
-        if not change.replaces:
-            return
-        part = {"local_date": day}
-        found = restatements.restated(change.before(), change.after(), moved, QUANTITIES)
-        evidence = _evidence(runtime, part, change.replaces, moved)
-        version_then, version_now = change.facts_before().get("version"), change.facts["version"]
-        otherwise = "version_changed" if version_then not in {None, version_now} else restatements.UNKNOWN
-        because = pl.when("moved").then(pl.lit(restatements.PLANT_MOVED))
-        cause = pl.concat_str(pl.col("cause"), because, separator="+", ignore_nulls=True)
-        new = found.join(evidence, on="plant_id", how="left").with_columns(
-            cause=cause.replace("", otherwise),
-            local_date=pl.lit(day),
-            closed=pl.lit(_is_closed(runtime, day)),
-            noted_at=pl.lit(runtime.now()),
-            replaces=pl.lit(change.replaces),
-        )
-        _note(runtime, Restatements, part, new, change.replaces)
-
-    return note
+def note_figures(runtime: Runtime, day: dt.date, moved: pl.DataFrame, change: Change) -> None:
+    """Note in `restatements` which final figures of the day become others."""
+    if not change.replaces:
+        return
+    part = {"local_date": day}
+    found = restatements.restated(change.before(), change.after(), moved, QUANTITIES)
+    evidence = _evidence(runtime, part, change.replaces, moved)
+    version_then, version_now = change.facts_before().get("version"), change.facts["version"]
+    otherwise = "version_changed" if version_then not in {None, version_now} else restatements.UNKNOWN
+    because = pl.when("moved").then(pl.lit(restatements.PLANT_MOVED))
+    cause = pl.concat_str(pl.col("cause"), because, separator="+", ignore_nulls=True)
+    new = found.join(evidence, on="plant_id", how="left").with_columns(
+        cause=cause.replace("", otherwise),
+        local_date=pl.lit(day),
+        closed=pl.lit(_is_closed(runtime, day)),
+        noted_at=pl.lit(runtime.now()),
+        replaces=pl.lit(change.replaces),
+    )
+    _note(runtime, Restatements, part, new, change.replaces)
 
 
 def drop_unmade(runtime: Runtime, model: type[Table], notes: type[Table], day: dt.date) -> None:

@@ -1,14 +1,24 @@
 """Structure of the asset graph: what every asset must carry, and what the graph must not do."""
 
+import importlib
+import pkgutil
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import dagster as dg
 import pytest
 
+import pipeline.ops
+import pipeline.tables
+from assets.checks import CHECK_MODULES
 from assets.common import table_schema
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
-from assets.published import BY_THE_WAY
+from assets.tables import TABLE_MODULES
 from pipeline.common.settings import load_settings
+from pipeline.run.check import After, checks_of
+from pipeline.run.table_step import Stage, steps_of
 from schemas import (
     RAW,
     TABLES,
@@ -100,7 +110,9 @@ def test_a_figure_leads_back_to_the_answer() -> None:
     }
 
 
-ENERGY = [m for m in TABLES if storage(m).layer in {"core", "report"} and m not in {*BY_THE_WAY, *COUNTED}]
+ENERGY = [
+    m for m in TABLES if storage(m).layer in {"core", "report"} and storage(m).asset and m not in COUNTED
+]
 
 
 @pytest.mark.parametrize("model", ENERGY, ids=lambda model: storage(model).table)
@@ -117,7 +129,7 @@ def test_every_column_of_core_and_report_tables_comes_from_somewhere(model: type
 
 
 def test_every_table_is_an_asset() -> None:
-    tables = {storage(model).table for model in TABLES if model not in BY_THE_WAY}
+    tables = {storage(model).table for model in TABLES if storage(model).asset}
     assert {key.path[0] for key in KEYS} == {*tables, "warehouse", "monthly_report"}
 
 
@@ -192,3 +204,22 @@ def test_a_backfill_needs_nothing_that_no_run_of_days_makes(choice: dict[str, st
     made = defs.resolve_job_def(DAYS_JOB).asset_layer.executable_asset_keys
     outside = {parent for key in made for parent in graph.get(key).parent_keys} - set(made)
     assert {graph.get(key).group_name for key in outside} == {"source"}
+
+
+def declaring(room: ModuleType, declared: Callable[[ModuleType], list[Any]]) -> set[str]:
+    """The modules of a room whose functions declare something."""
+    names = [f"{room.__name__}.{found.name}" for found in pkgutil.iter_modules(room.__path__)]
+    return {name for name in names if declared(importlib.import_module(name))}
+
+
+def test_no_module_that_declares_a_table_or_a_check_is_forgotten() -> None:
+    steps = declaring(
+        pipeline.tables, lambda module: [s for stage in Stage for s in steps_of([module], stage)]
+    )
+    assert steps == {module.__name__ for module in TABLE_MODULES}
+    checks = {
+        name
+        for room in (pipeline.tables, pipeline.ops)
+        for name in declaring(room, lambda module: [c for after in After for c in checks_of([module], after)])
+    }
+    assert checks == {module.__name__ for module in CHECK_MODULES}

@@ -76,6 +76,11 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             "ftp://x",
             "SMA_AUTH_URL=ftp://x is not a URL; write it as https://host[:port][/prefix].",
         ),
+        (
+            "ui_hosts",
+            "https://sun.example.org",
+            "SUNLEDGER_UI_HOSTS=https://sun.example.org is no list of host names; ",
+        ),
         ("sma_auth_url", "https://host:port", "SMA_AUTH_URL=https://host:port is not a URL; "),
         (
             "sma_auth_url",

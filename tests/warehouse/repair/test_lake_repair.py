@@ -2,7 +2,7 @@
 
 import datetime as dt
 import shutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import polars as pl
@@ -100,7 +100,9 @@ def check(lake: Lake, model: type[Table], lost: Collection[Lost]) -> None:
     log = read_log(folder_of(lake, model) / "_delta_log")
     assert log.sound
     # What is in the folder is known to the log, so that a later repair finds nothing.
-    files = {path.relative_to(folder_of(lake, model)).as_posix() for path in folder_of(lake, model).rglob("part-*")}
+    files = {
+        path.relative_to(folder_of(lake, model)).as_posix() for path in folder_of(lake, model).rglob("part-*")
+    }
     assert files <= replay(log).named
     assert mend(lake, []) == []
 
@@ -110,7 +112,9 @@ def check(lake: Lake, model: type[Table], lost: Collection[Lost]) -> None:
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_entry(lake: Lake, kind: str, version: int, model: type[Table]) -> None:
     if kind == "missing" and version == VERSIONS[-1]:
-        pytest.skip("Nothing in the log tells of an entry after its last one: see the test of a dropped entry.")
+        pytest.skip(
+            "Nothing in the log tells of an entry after its last one: see the test of a dropped entry."
+        )
     DAMAGES[kind](entry(folder_of(lake, model), version))
     lost: list[Lost] = []
     assert mend(lake, lost)

@@ -1,0 +1,70 @@
+"""How a table is made, declared once: at the function that writes it. The asset graph follows from that."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from pipeline.run.step import Report
+from schemas import Table, storage
+
+Every = Literal["month", "year"]
+Write = TypeVar("Write", bound=Callable[..., Report])
+_STEP = "__table_step__"
+
+
+class Stage(StrEnum):
+    """When a run makes a table."""
+
+    PLANTS = "plants"
+    DEVICES = "devices"
+    DAYS = "days"
+    # Of all stored days, after them.
+    MONTHS = "months"
+    # From SMA's own energies, which are asked for once a month.
+    VENDOR = "vendor"
+    # From the record of requests, after everything that sends some.
+    MONEY = "money"
+
+
+@dataclass(frozen=True, slots=True)
+class TableStep:
+    """A table, the function that writes it (of a run, and of a day in the stage of days), and the tables it reads.
+
+    `every` has the schedule of that name make it too, when a month or a year is closed.
+    """
+
+    model: type[Table]
+    write: Callable[..., Report]
+    reads: tuple[type[Table], ...]
+    stage: Stage
+    every: Every | None = None
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the tables that it reads."""
+        return [storage(model).table for model in self.reads]
+
+
+def writes(
+    model: type[Table], *, reads: Sequence[type[Table]], stage: Stage, every: Every | None = None
+) -> Callable[[Write], Write]:
+    """Declare that the function writes the model's table: see `TableStep`."""
+
+    def declare(write: Write) -> Write:
+        setattr(write, _STEP, TableStep(model, write, tuple(reads), stage, every))
+        return write
+
+    return declare
+
+
+def steps_of(modules: Iterable[ModuleType], stage: Stage) -> list[TableStep]:
+    """The steps of a stage that functions of these modules declare, in the order of the modules and functions."""
+    declared: list[Any] = [
+        getattr(function, _STEP, None)
+        for module in modules
+        for function in vars(module).values()
+        if getattr(function, "__module__", None) == module.__name__
+    ]
+    return [step for step in declared if isinstance(step, TableStep) and step.stage is stage]
