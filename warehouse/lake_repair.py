@@ -205,7 +205,7 @@ class LakeRepair:
         """Take the damaged files of a part out of the log, and set them aside."""
         if damage.kind is DamageKind.ROWS_INVALID and model not in {*self.made, *RAW}:
             done = "left as it is: nothing else has these rows. Restore it from a backup"
-            self.steps.append(Step(damage.place, damage.sentence, done))
+            self.steps.append(Step(damage.place, damage.fault, done))
             return
         folder = self._folder(model)
         name = "/".join(f"{column}={value}" for column, value in part.items())

@@ -35,7 +35,7 @@ def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
     left = [found.damage for found in verify_lake(Lake(settings.lake, settings.home / "tmp")) if found.damage]
     left += [found.damage for found in verify_published(settings.warehouse) if found.damage]
     _tell_rest(left, outcome)
-    yield f"{plural(len(steps) + len(published), 'fault')} mended, and 'sunledger verify' passes."
+    yield "Everything that was found is mended, and 'sunledger verify' passes."
 
 
 def look_at_lake(settings: Settings) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _show(steps: Sequence[Step], outcome: Outcome, published: Sequence[Damage], 
     rows = [(step.place, step.found, step.done) for step in steps]
     for said in (outcome.copied, outcome.healed, outcome.gone, outcome.waiting):
         rows += [(one.place, "its rows are lost", text) for one, text in said.items()]
-    rows += [(damage.place, damage.sentence, "published anew") for damage in published]
+    rows += [(damage.place, damage.fault, "published anew") for damage in published]
     show_table("", [("where", False), ("what was found", False), (heading, False)], rows)
 
 

@@ -57,6 +57,7 @@ from schemas import (
     storage,
 )
 from warehouse.lake import Lake
+from warehouse.lake_lock import repair_turn
 from warehouse.lake_repair import LakeRepair, Lost, Step
 from warehouse.published_copy import PublishedCopy
 
@@ -101,13 +102,17 @@ _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
 def make_readable(settings: Settings, copy: PublishedCopy | None) -> list[Step]:
     """Mend logs and set aside what can't be read, so that every command works; what was found.
 
-    Lost parts go to the home's list of them. Call it while nobody else writes.
+    Lost parts go to the home's list of them. Waits for others that write just now. Raises SunledgerError.
     """
     lake = Lake(settings.lake, settings.home / "tmp")
+    if "://" in settings.lake:
+        # Its store keeps earlier versions, and this program can't move its objects.
+        return []
     aside = settings.home / "set-aside" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
     parts = LostParts(settings.home)
-    steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
-    parts.add(find_lost_tables(settings, copy))
+    with repair_turn(lake.root):
+        steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
+        parts.add(find_lost_tables(settings, copy))
     return steps
 
 

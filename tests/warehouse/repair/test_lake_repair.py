@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -107,6 +108,7 @@ def check(lake: Lake, model: type[Table], lost: Collection[Lost]) -> None:
     assert mend(lake, []) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", DAMAGES)
@@ -133,6 +135,7 @@ def test_several_damaged_entries(lake: Lake, kind: str, model: type[Table]) -> N
     check(lake, model, lost)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
 @pytest.mark.parametrize("entries", ["whole", "cleaned", "damaged"])
 @pytest.mark.parametrize("what", ["checkpoint", "_last_checkpoint"])
@@ -194,6 +197,7 @@ class KilledError(BaseException):
     """The process is gone."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
 @pytest.mark.parametrize("at", range(12))
 @pytest.mark.parametrize("damage", ["log", "entries", "file"])
@@ -226,9 +230,7 @@ def test_a_repair_that_is_killed_is_done_by_the_next_one(
         patched.setattr(lake_repair, "write_entry", dying(lake_repair.write_entry))
         patched.setattr(lake_repair.shutil, "move", dying(shutil.move))
         patched.setattr(lake_repair.shutil, "copy2", dying(shutil.copy2))
-        try:
+        with suppress(KilledError):
             mend(lake, lost)
-        except KilledError:
-            pass
     mend(lake, lost)
     check(lake, model, lost)
