@@ -19,14 +19,14 @@ POLL_S = 0.05
 
 
 @contextmanager
-def write_turn(root: str) -> Iterator[None]:
+def take_write_turn(root: str) -> Iterator[None]:
     """Be one of the writers. Raises SunledgerError while a repair goes on and on."""
     with _turn(root, fcntl.LOCK_SH, "'sunledger repair' has been mending it"):
         yield
 
 
 @contextmanager
-def repair_turn(root: str) -> Iterator[None]:
+def take_repair_turn(root: str) -> Iterator[None]:
     """Be alone. Raises SunledgerError while others write on and on."""
     with _turn(root, fcntl.LOCK_EX, "other runs have been writing to it"):
         yield

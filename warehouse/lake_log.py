@@ -58,7 +58,7 @@ class State:
     replaced_at: dict[str, int] = field(default_factory=dict)
 
 
-def part_of(path: str) -> str:
+def find_folder(path: str) -> str:
     """The folder of a file, which names its part; empty in a table that is replaced whole."""
     return path.rpartition("/")[0]
 
@@ -95,16 +95,16 @@ def replay(log: TableLog) -> State:
             if removed := action.get("remove"):
                 state.active.pop(removed["path"], None)
                 state.named.add(removed["path"])
-                state.replaced_at[part_of(removed["path"])] = version
+                state.replaced_at[find_folder(removed["path"])] = version
         for action in actions:
             if added := action.get("add"):
                 state.active[added["path"]] = added
                 state.named.add(added["path"])
-                state.replaced_at[part_of(added["path"])] = version
+                state.replaced_at[find_folder(added["path"])] = version
     return state
 
 
-def add_of(path: str, size: int, rows: int) -> Action:
+def build_add(path: str, size: int, rows: int) -> Action:
     """The action that makes a file active."""
     return {
         "add": {
@@ -118,7 +118,7 @@ def add_of(path: str, size: int, rows: int) -> Action:
     }
 
 
-def remove_of(path: str, size: int = 0) -> Action:
+def build_remove(path: str, size: int = 0) -> Action:
     """The action that takes a file out."""
     return {
         "remove": {
@@ -160,14 +160,14 @@ def _complete_cut_entries(log: TableLog) -> None:
     active: dict[str, str] = {}
     for version, actions in log.actions.items():
         for removed in _files(actions, "remove"):
-            if active.get(part_of(removed)) == removed:
-                del active[part_of(removed)]
+            if active.get(find_folder(removed)) == removed:
+                del active[find_folder(removed)]
         for added in _files(actions, "add"):
-            before = active.get(part_of(added))
+            before = active.get(find_folder(added))
             if before not in {None, added}:
-                actions.append(remove_of(before))
+                actions.append(build_remove(before))
                 log.damaged.setdefault(version, "lacks lines")
-            active[part_of(added)] = added
+            active[find_folder(added)] = added
 
 
 def _files(actions: Iterable[Action], kind: str) -> Iterator[str]:

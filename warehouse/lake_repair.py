@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from schemas import RAW, TABLES, Quarantine, Table, polars_schema, storage
 from warehouse.damage import Damage, DamageKind
 from warehouse.frames import place, sort, validate
@@ -31,10 +31,10 @@ from warehouse.lake_log import (
     Action,
     State,
     TableLog,
-    add_of,
-    part_of,
+    build_add,
+    build_remove,
+    find_folder,
     read_log,
-    remove_of,
     replay,
     write_entry,
 )
@@ -115,7 +115,9 @@ class LakeRepair:
         settled_at = max(log.damaged, default=-1)
         if log.damaged:
             doubtful = {
-                part_of(path) for path in unknown if state.replaced_at.get(part_of(path), -1) <= settled_at
+                find_folder(path)
+                for path in unknown
+                if state.replaced_at.get(find_folder(path), -1) <= settled_at
             }
             self._mend_entries(model, log, state, doubtful, unknown)
             state = replay(read_log(folder / LOG))
@@ -126,7 +128,9 @@ class LakeRepair:
             )
         for path in sorted(unknown - state.active.keys()):
             self._move(folder / path)
-            self.steps.append(Step(_place_of(model, path), f"{Path(path).name} is in no commit", "set aside"))
+            self.steps.append(
+                Step(_name_place(model, path), f"{Path(path).name} is in no commit", "set aside")
+            )
 
     def _known_version(self, model: type[Table], files: Collection[str]) -> int:
         """A version that the table is known to have had, where there is something of it."""
@@ -140,20 +144,20 @@ class LakeRepair:
         corrections: list[Action] = []
         lost: list[Lost] = []
         for folder in sorted(doubtful):
-            active = [path for path in state.active if part_of(path) == folder]
-            found = [path for path in unknown if part_of(path) == folder]
+            active = [path for path in state.active if find_folder(path) == folder]
+            found = [path for path in unknown if find_folder(path) == folder]
             current = self._current(model, log, state, folder)
             if current is None and model not in self.made:
                 newest = self._newest_whole(model, [*active, *found])
                 if newest is not None:
-                    corrections += [remove_of(path) for path in active if path != newest]
+                    corrections += [build_remove(path) for path in active if path != newest]
                     corrections += [] if newest in active else [self._adding(model, newest)]
-                    text = f"{plural(len(active + found), 'file')}, of which no commit says the newest"
+                    text = f"{pluralize(len(active + found), 'file')}, of which no commit says the newest"
                     self.steps.append(
-                        Step(_place_of(model, newest), text, f"the newest whole one counts: {newest}")
+                        Step(_name_place(model, newest), text, f"the newest whole one counts: {newest}")
                     )
                     continue
-            corrections += [remove_of(path) for path in active]
+            corrections += [build_remove(path) for path in active]
             lost.append(Lost(model, folder, current))
         if model in self.made or model is Quarantine:
             # An entry of which no file is left has emptied a part, or its file is gone: whatever is older is in doubt.
@@ -161,7 +165,9 @@ class LakeRepair:
                 v for v in log.damaged if v and not any({"add", "remove"} & set(a) for a in log.actions[v])
             ]
             if len(unexplained) > len(unknown):
-                older = {part_of(path) for path in state.active if state.replaced_at[part_of(path)] < last}
+                older = {
+                    find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last
+                }
                 lost += [Lost(model, folder) for folder in sorted(older - doubtful)]
         self.note(lost)
         table = storage(model).table
@@ -171,7 +177,10 @@ class LakeRepair:
                 self._copy(log.folder / name)
             actions = log.actions[version]
             if version == 0 and not {"protocol", "metaData"} <= {kind for one in actions for kind in one}:
-                actions = [*_first_actions(model), *(one for one in actions if {"add", "remove"} & set(one))]
+                actions = [
+                    *_build_first_actions(model),
+                    *(one for one in actions if {"add", "remove"} & set(one)),
+                ]
             log.folder.mkdir(parents=True, exist_ok=True)
             write_entry(log, version, [*actions, *(corrections if version == last else [])], over=True)
             self.steps.append(
@@ -199,7 +208,7 @@ class LakeRepair:
 
     def _adding(self, model: type[Table], path: str) -> Action:
         file = self._folder(model) / path
-        return add_of(path, file.stat().st_size, pq.read_metadata(file).num_rows)
+        return build_add(path, file.stat().st_size, pq.read_metadata(file).num_rows)
 
     def _take_out(self, damage: Damage, model: type[Table], part: Part) -> None:
         """Take the damaged files of a part out of the log, and set them aside."""
@@ -211,11 +220,11 @@ class LakeRepair:
         name = "/".join(f"{column}={value}" for column, value in part.items())
         log = read_log(folder / LOG)
         state = replay(log)
-        active = {path: said for path, said in state.active.items() if part_of(path) == name}
+        active = {path: said for path, said in state.active.items() if find_folder(path) == name}
         # Rows that break a rule now were published as they are.
         invalid = damage.kind is DamageKind.ROWS_INVALID
         self.note([Lost(model, name, None if invalid else self._current(model, log, state, name))])
-        write_entry(log, log.version + 1, [remove_of(path, said["size"]) for path, said in active.items()])
+        write_entry(log, log.version + 1, [build_remove(path, said["size"]) for path, said in active.items()])
         for path in active:
             if (folder / path).exists():
                 self._move(folder / path)
@@ -246,11 +255,11 @@ def _data_files(folder: Path) -> set[str]:
     }
 
 
-def _place_of(model: type[Table], path: str) -> str:
-    return Lost(model, part_of(path)).place
+def _name_place(model: type[Table], path: str) -> str:
+    return Lost(model, find_folder(path)).place
 
 
-def _first_actions(model: type[Table]) -> list[Action]:
+def _build_first_actions(model: type[Table]) -> list[Action]:
     """What the first entry of the model's table says: its columns and its partition."""
     with tempfile.TemporaryDirectory() as folder:
         DeltaTable.create(

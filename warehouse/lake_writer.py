@@ -25,7 +25,7 @@ from deltalake.transaction import AddAction
 from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
 from warehouse.frames import Digest, place, polars_schema, sort, validate
-from warehouse.lake_lock import write_turn
+from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import FACTS, LakeReader, Part, arrow_schema, empty_frame, file_uris, path_inside
 from warehouse.spool import Spool
 
@@ -189,7 +189,7 @@ class Replacement:
         """Keep repairs away from a file that is in no commit yet, until the replacement is over."""
         if not self._holding:
             self._holding = True
-            self._turn.enter_context(write_turn(self._lake.root))
+            self._turn.enter_context(take_write_turn(self._lake.root))
 
     def _refused(self) -> SunledgerError:
         return SunledgerError(

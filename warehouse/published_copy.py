@@ -13,7 +13,7 @@ from schemas import Table, storage
 from warehouse.ddl import identifier
 from warehouse.frames import polars_schema
 from warehouse.lake import Part
-from warehouse.lake_log import REPAIR, State, TableLog, part_of
+from warehouse.lake_log import REPAIR, State, TableLog, find_folder
 from warehouse.publish import NotPublishedError, check_published, connect
 
 
@@ -51,7 +51,7 @@ class PublishedCopy:
 
 
 @contextmanager
-def published_copy(path: Path) -> Iterator[PublishedCopy | None]:
+def open_published_copy(path: Path) -> Iterator[PublishedCopy | None]:
     """The published file to read from; None where there is none that is whole."""
     try:
         check_published(path)
@@ -81,7 +81,7 @@ def _repaired_since(version: int, log: TableLog, folder: str) -> bool:
     """Whether an earlier repair wrote an entry after the version in the place of one that it could not read."""
     for of, actions in log.actions.items():
         if of > version and any(one.get("commitInfo", {}).get("operation") == REPAIR for one in actions):
-            named = {part_of(said["path"]) for one in actions for said in one.values() if "path" in said}
+            named = {find_folder(said["path"]) for one in actions for said in one.values() if "path" in said}
             if not named or folder in named:
                 return True
     return False

@@ -2,28 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.billing.spending import CostNotAllowedError, new_units
+from pipeline.billing.spending import CostNotAllowedError, find_new_units
 from pipeline.cli.console import Bars, out, say, say_all, show_table
 from pipeline.cli.spending import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.ops import repair
 from pipeline.ops.repair_list import LostParts
-from pipeline.ops.repair_requests import LISTS_ASKED, SHOWN, AskedAgain, Outcome, asked_again, send
+from pipeline.ops.repair_requests import LISTS_ASKED, SHOWN, AskedAgain, Outcome, plan_requests_again, send
 from pipeline.run.context import Runtime
-from pipeline.tables.incomplete_days import stored_answers
+from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import RawPlants
 from warehouse.damage import Damage
 from warehouse.lake import Lake
 from warehouse.lake_repair import Lost, Step
-from warehouse.published_copy import PublishedCopy, published_copy
+from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.verify import verify_lake, verify_published
 
 
 def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
     """Mend what `verify` finds, and show it in a table; a sentence at the end. Raises SunledgerError for what stays."""
-    with published_copy(settings.warehouse) as copy:
+    with open_published_copy(settings.warehouse) as copy:
         steps = repair.make_readable(settings, copy)
         lost = LostParts(settings.home).read()
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
@@ -41,7 +41,7 @@ def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
 def look_at_lake(settings: Settings) -> Iterator[str]:
     """What `mend_lake` would do and cost. Nothing is changed, and nothing is asked."""
     published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
-    with repair.shadow_of(settings) as shadow, published_copy(settings.warehouse) as copy:
+    with repair.open_shadow(settings) as shadow, open_published_copy(settings.warehouse) as copy:
         steps = repair.make_readable(shadow, copy)
         lost = LostParts(shadow.home).read()
         if not (steps or lost or published):
@@ -51,8 +51,8 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
             repair.put_back(runtime, copy, outcome, lost)
             repair.make_lists(runtime, outcome, lost)
             rest = [one for one in lost if one not in outcome.known]
-            for again in asked_again(runtime, rest):
-                text = f"would be asked for again: {plural(len(again.requests), 'request')}"
+            for again in plan_requests_again(runtime, rest):
+                text = f"would be asked for again: {pluralize(len(again.requests), 'request')}"
                 outcome.waiting |= dict.fromkeys(again.lost, text)
                 if again.plants:
                     yield _cost(runtime, again)
@@ -63,7 +63,7 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
 
 
 def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Lost], *, yes: bool) -> Outcome:
-    from assets.runs import recorded  # noqa: PLC0415 - loads Dagster
+    from assets.runs import record_runs  # noqa: PLC0415 - loads Dagster
 
     outcome = Outcome()
     repair.put_back(runtime, copy, outcome, lost)
@@ -72,13 +72,13 @@ def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Los
     for wave in ([one for one in lost if one.model is RawPlants], lost):
         _ask(runtime, outcome, [one for one in wave if one not in outcome.known], yes=yes)
         repair.make_lists(runtime, outcome, lost)
-    answered = stored_answers(runtime)
+    answered = list_days_with_answers(runtime)
     repair.put_back_days(runtime, copy, outcome, [one for one in lost if one not in outcome.known], answered)
-    with recorded(runtime, command="repair") as runs:
+    with record_runs(runtime, command="repair") as runs:
         if set(lost) - outcome.copied.keys():
             with Bars("day") as bars:
                 runtime.progress = bars
-                runs.mend(repair.days_to_make(lost, outcome, answered))
+                runs.mend(repair.list_days_to_make(lost, outcome, answered))
         repair.make_vendor_tables(runtime, lost)
         say_all(runs.publish())
     repair.judge(runtime, outcome, lost)
@@ -89,7 +89,7 @@ def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Los
 def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool) -> None:
     """Ask SMA for lost answers, once their cost was told and agreed to."""
     try:
-        found = asked_again(runtime, lost)
+        found = plan_requests_again(runtime, lost)
     except SunledgerError as fault:
         outcome.waiting |= {one: str(fault) for one in lost if one.model in LISTS_ASKED}
         return
@@ -108,8 +108,8 @@ def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool)
 
 def _cost(runtime: Runtime, again: AskedAgain) -> str:
     places = ", ".join(one.place for one in again.lost[:SHOWN]) + (", …" if len(again.lost) > SHOWN else "")
-    text = f"Lost answers ({places}) take {plural(len(again.requests), 'request')} to SMA."
-    units = new_units(runtime, again.plants)
+    text = f"Lost answers ({places}) take {pluralize(len(again.requests), 'request')} to SMA."
+    units = find_new_units(runtime, again.plants)
     return f"{text} {units.sentence()}" if units.plants.height else f"{text} They add no PU to this month."
 
 
@@ -126,11 +126,11 @@ def _tell_rest(left: Sequence[Damage], outcome: Outcome) -> None:
         out.print(str(damage), soft_wrap=True, markup=False)
     if left:
         raise SunledgerError(
-            f"{plural(len(left), 'fault')} can't be mended: restore these parts from a backup."
+            f"{pluralize(len(left), 'fault')} can't be mended: restore these parts from a backup."
         )
     if outcome.waiting:
         raise SunledgerError(
-            f"{plural(len(outcome.waiting), 'part')} can't be made again yet: 'sunledger repair --yes' tries it again."
+            f"{pluralize(len(outcome.waiting), 'part')} can't be made again yet: 'sunledger repair --yes' tries it again."
         )
     if outcome.gone:
         texts = "; ".join(f"{one.place}: {text}" for one, text in outcome.gone.items())

@@ -57,7 +57,7 @@ from schemas import (
     storage,
 )
 from warehouse.lake import Lake
-from warehouse.lake_lock import repair_turn
+from warehouse.lake_lock import take_repair_turn
 from warehouse.lake_repair import LakeRepair, Lost, Step
 from warehouse.published_copy import PublishedCopy
 
@@ -110,14 +110,14 @@ def make_readable(settings: Settings, copy: PublishedCopy | None) -> list[Step]:
         return []
     aside = settings.home / "set-aside" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
     parts = LostParts(settings.home)
-    with repair_turn(lake.root):
+    with take_repair_turn(lake.root):
         steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
         parts.add(find_lost_tables(settings, copy))
     return steps
 
 
 @contextmanager
-def shadow_of(settings: Settings) -> Iterator[Settings]:
+def open_shadow(settings: Settings) -> Iterator[Settings]:
     """Settings of a home that looks the same and is not: logs are copied, files are links. For a dry run."""
     with tempfile.TemporaryDirectory(prefix=".sunledger-repair-", dir=settings.home) as folder:
         home = Path(folder)
@@ -180,7 +180,7 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
     del runtime.missing[told:]
 
 
-def days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
+def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
     """The days of which a table is to be made again: from answers that are there, all of them."""
     days: set[dt.date] = set()
     for one in lost:

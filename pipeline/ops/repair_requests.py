@@ -7,7 +7,7 @@ from functools import partial
 from typing import cast
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.extract.fetch import (
     device_requests,
     fetch_devices,
@@ -91,16 +91,16 @@ class AskedAgain:
         return {request.plant_id for request in self.requests} - {""}
 
 
-def asked_again(runtime: Runtime, lost: Iterable[Lost]) -> list[AskedAgain]:
+def plan_requests_again(runtime: Runtime, lost: Iterable[Lost]) -> list[AskedAgain]:
     """The requests for lost answers, by table; nothing is sent. Raises SunledgerError while no plants are known."""
     by_table: dict[tuple[type[RawAnswers], str], list[Lost]] = {}
     for one in lost:
-        if target := answers_of(one):
+        if target := find_answers(one):
             by_table.setdefault(target, []).append(one)
     return [_again(runtime, model, set_type, found) for (model, set_type), found in by_table.items()]
 
 
-def answers_of(one: Lost) -> tuple[type[RawAnswers], str] | None:
+def find_answers(one: Lost) -> tuple[type[RawAnswers], str] | None:
     """The raw table, and the set in it, whose answers were lost with the part: failed requests are in quarantine."""
     if one.model is Quarantine:
         table, _, set_type = str(one.part["source"]).partition("-")
@@ -126,7 +126,7 @@ def send(runtime: Runtime, again: AskedAgain, outcome: Outcome) -> None:
         elif without:
             names = ", ".join(without[:SHOWN]) + (", …" if len(without) > SHOWN else "")
             outcome.gone[one] = (
-                f"asked for again, but SMA gives no answers of {plural(len(without), 'plant')} any more ({names}): "
+                f"asked for again, but SMA gives no answers of {pluralize(len(without), 'plant')} any more ({names}): "
                 "they are lost, and the figures that were made from them stay"
             )
         else:
