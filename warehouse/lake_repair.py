@@ -229,7 +229,7 @@ class LakeRepair:
             if (folder / path).exists():
                 self._move(folder / path)
         self.steps.append(
-            Step(damage.place, damage.sentence, "taken out of the log, what is left of it set aside")
+            Step(damage.place, damage.fault, "taken out of the log, what is left of it set aside")
         )
 
     def _move(self, file: Path) -> None:

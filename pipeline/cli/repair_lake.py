@@ -130,7 +130,7 @@ def _tell_rest(left: Sequence[Damage], outcome: Outcome) -> None:
         )
     if outcome.waiting:
         raise SunledgerError(
-            f"{pluralize(len(outcome.waiting), 'part')} can't be made again yet: 'sunledger repair --yes' tries it again."
+            f"{pluralize(len(outcome.waiting), 'part')} can't be made again yet: 'sunledger repair --yes' tries it."
         )
     if outcome.gone:
         texts = "; ".join(f"{one.place}: {text}" for one, text in outcome.gone.items())
