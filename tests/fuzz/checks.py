@@ -18,10 +18,16 @@ from hypothesis import strategies as st
 from pipeline.billing.invoice_file import read_invoice
 from pipeline.billing.prices import load_prices
 from pipeline.common.errors import SunledgerError
-from pipeline.common.local_time import TimeBasis, is_timezone, local_day, request_dates, wall_clock
-from pipeline.common.settings import Settings, load_settings, variable_name
+from pipeline.common.local_time import (
+    TimeBasis,
+    convert_to_wall_clock,
+    find_local_day,
+    is_timezone,
+    request_dates,
+)
+from pipeline.common.settings import Settings, load_settings, name_variable
 from pipeline.extract.answer_checks import fault_of, faults_of
-from pipeline.extract.split_json import Span, cut, cut_logs
+from pipeline.extract.split_json import Span, cut_logs, cut_rows
 from pipeline.run.fleet import fleet_of
 from pipeline.run.request_log import RequestLog
 from pipeline.run.unfinished_days import take_over_days
@@ -29,7 +35,7 @@ from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.budget.file_store import unpack
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.requests import Answer, Endpoint, Request
-from pipeline.tables.supplied_irradiation import IRRADIATION, supplied_irradiation
+from pipeline.tables.supplied_irradiation import IRRADIATION, read_supplied_irradiation
 from pipeline.transform import inventory, log_entries
 from pipeline.transform.decode import Decoder
 from pipeline.transform.generic_intervals import OtherTransform
@@ -93,7 +99,7 @@ def check_measurements(data: bytes) -> None:
     rows = pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *out])
     _fits(source.intervals, rows, {"local_date": day})
     _fits(Quarantine, account.quarantine(), {"local_date": day})
-    _energies_are_of_the_powers(rows, local_day(day, zone).hours)
+    _energies_are_of_the_powers(rows, find_local_day(day, zone).hours)
     if source.set is ENERGY_BALANCE and not source.energies:
         _pv_is_within_its_bound(rows)
 
@@ -118,7 +124,7 @@ def check_split(data: bytes) -> None:
     spans = [
         Span(f"{day}T00:00:00".encode(), f"{day + dt.timedelta(days=1)}T00:00:00".encode()) for day in days
     ]
-    pieces = cut(data, spans)
+    pieces = cut_rows(data, spans)
     if pieces is None:
         return
     assert len(pieces.bodies) == len(pieces.rows) == len(spans)
@@ -128,7 +134,8 @@ def check_split(data: bytes) -> None:
         return
     read = [decoder.decode(pl.Series([body], dtype=pl.Binary)) for body in pieces.bodies]
     assert not any(part.bad_answers.height for part in read)
-    assert [part.rows.height for part in read] == list(pieces.rows)
+    # What is no row at all, such as a number among rows, goes with the row before it.
+    assert [part.rows["raw_time"].count() for part in read] == list(pieces.rows)
     assert sum(pieces.rows) + pieces.before + pieces.after <= whole.rows.height
     labels = pl.concat([part.rows["raw_time"] for part in read])
     assert labels.is_in(whole.rows["raw_time"].implode()).all()
@@ -147,10 +154,10 @@ def check_logs(data: bytes) -> None:
     where = pl.DataFrame({"plant_id": ["1"], "timezone": [ZONES[_choice(data, 1, len(ZONES))]]})
     day = dt.date(2025, 7, 9)
     frame = pl.concat(raw([("1", body)], device=("", "7")[n % 2]) for n, body in enumerate(bodies))
-    rows = log_entries.entries(frame, where, day, BASES[_choice(data, 2, 2)])
+    rows = log_entries.build_entries(frame, where, day, BASES[_choice(data, 2, 2)])
     _fits(Logs, rows, {"local_date": day})
     plants = pl.DataFrame({"plant_id": ["1"], "backend": ["ennexos"]})
-    _fits(LogMessages, log_entries.messages(rows.lazy(), plants), {})
+    _fits(LogMessages, log_entries.build_messages(rows.lazy(), plants), {})
 
 
 def check_plants(data: bytes) -> None:
@@ -158,12 +165,12 @@ def check_plants(data: bytes) -> None:
     if _is_refused(data, "plants"):
         return
     answers = raw([("", data)]).select("plant_id", "device_id", "body")
-    rows, aside = inventory.plants(answers, TODAY)
+    rows, aside = inventory.build_plants(answers, TODAY)
     _fits(Plants, rows, {})
     assert not set(rows["plant_id"]) & set(aside["plant_id"])
-    assert set(inventory.plant_ids(answers)) == set(rows["plant_id"]) | set(aside["plant_id"])
-    _odd(inventory.odd_facts(answers))
-    inventory.unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
+    assert set(inventory.list_plant_ids(answers)) == set(rows["plant_id"]) | set(aside["plant_id"])
+    _odd(inventory.find_odd_facts(answers))
+    inventory.find_unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
     kept = inventory.remember_plants(rows, rows)
     _fits(Plants, kept, {})
 
@@ -173,9 +180,9 @@ def check_devices(data: bytes) -> None:
     if _is_refused(data, "devices"):
         return
     answers = raw([("1", data)]).select("plant_id", "device_id", "body")
-    _fits(Devices, inventory.devices(answers, TODAY), {})
-    _odd(inventory.odd_facts(answers, of_devices=True))
-    inventory.unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
+    _fits(Devices, inventory.build_devices(answers, TODAY), {})
+    _odd(inventory.find_odd_facts(answers, of_devices=True))
+    inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
 
 
 def check_set_lists(data: bytes) -> None:
@@ -183,7 +190,7 @@ def check_set_lists(data: bytes) -> None:
     if _is_refused(data, "sets"):
         return
     answers = raw([("1", data)]).select("plant_id", "device_id", "body")
-    _fits(MeasurementSets, inventory.measurement_sets(answers), {})
+    _fits(MeasurementSets, inventory.build_measurement_sets(answers), {})
 
 
 def _is_refused(data: bytes, endpoint: Endpoint) -> bool:
@@ -214,12 +221,12 @@ def check_timezone(data: bytes) -> None:
     if not is_timezone(name):
         return
     day = dt.date(1990 + _choice(data, 1, 100), 1 + _choice(data, 2, 12), 1 + _choice(data, 3, 28))
-    today, tomorrow = local_day(day, name), local_day(day + dt.timedelta(days=1), name)
+    today, tomorrow = find_local_day(day, name), find_local_day(day + dt.timedelta(days=1), name)
     assert today.end == tomorrow.start
     assert 0 <= today.hours <= 48
     assert day in request_dates(day, name, "utc")
     moments = pl.Series([today.start], dtype=pl.Datetime("us", "UTC"))
-    shown = pl.select(wall_clock(pl.lit(moments), name)).item()
+    shown = pl.select(convert_to_wall_clock(pl.lit(moments), name)).item()
     assert abs(shown - today.start.replace(tzinfo=None)) <= dt.timedelta(hours=26)
 
 
@@ -287,7 +294,7 @@ def check_irradiation(data: bytes) -> None:
     """A file of irradiation, CSV or Parquet: rows within the bounds of nature, or an error."""
 
     def read(path: Path) -> None:
-        rows = supplied_irradiation(load_settings(env_file=None, irradiation=path))
+        rows = read_supplied_irradiation(load_settings(env_file=None, irradiation=path))
         assert rows.schema == IRRADIATION
         assert rows["w_per_m2"].is_between(0, 2_000).all()
         assert (rows["interval_end"] > rows["interval_start"]).all()
@@ -325,7 +332,7 @@ def check_settings(data: bytes) -> None:
         _settle(
             load_settings(
                 env_file=None,
-                **{variable_name(n) if n.startswith("sma_") else n: v for n, v in {}.items()},
+                **{name_variable(n) if n.startswith("sma_") else n: v for n, v in {}.items()},
                 **given,
             )
         )
@@ -542,7 +549,7 @@ _FLEET_CELLS = (
     "0001-01-01",
     "9999-12-31",
 )
-_ENV_LINES = tuple(f"{variable_name(name)}=" for name in Settings.model_fields)
+_ENV_LINES = tuple(f"{name_variable(name)}=" for name in Settings.model_fields)
 _ENV_CELLS = (
     "SMA_AUTH_URL", "SUNLEDGER_LAKE", "https://a:b@c", "http://127.0.0.1:99999", "https://[::1", "s3://", "1e9",
     "NaN", "-1",
