@@ -17,7 +17,7 @@ from pipeline.run.context import Missing
 from pipeline.run.step import EMPTY_NOW, NOT_LISTED, REQUEST_FAILED
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import Failure
-from pipeline.transform.intervals import quarantined
+from pipeline.transform.intervals import build_quarantine
 from schemas import RawAnswers, storage
 
 # A plant and a device, which is empty for the plant itself.
@@ -121,7 +121,7 @@ def quarantined_answers(outcome: DayOutcome, model: type[RawAnswers], day: dt.da
         schema=dict.fromkeys(("plant_id", "device_id", "reason", "detail"), pl.String),
         orient="row",
     )
-    return quarantined(found, "answer", model, day)
+    return build_quarantine(found, "answer", model, day)
 
 
 def _nothing_answered(failures: list[Failure]) -> SunledgerError:

@@ -65,8 +65,8 @@ def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> FetchPlan:
     if refused is None:
         return plan
     if not admission.plants:
-        raise spending.not_allowed(runtime, refused)
-    reason = f"not asked for, because of its cost: {spending.why_not(runtime, refused)}"
+        raise spending.build_refusal(runtime, refused)
+    reason = f"not asked for, because of its cost: {spending.explain_limit(runtime, refused)}"
     left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
     runtime.missing += [one for one in left_out if one not in runtime.missing]
     return plan.limited_to(admission.plants)
@@ -78,7 +78,7 @@ def _fetch(runtime: Runtime, plan: FetchPlan, planned: Iterable[PlannedRequest])
     requests: Iterable[Request] = (one.request for one in planned)
     plants = plan.plants
     if plants:
-        requests = spending.within_month(runtime, plants, requests)
+        requests = spending.admit_by_month(runtime, plants, requests)
     table = storage(plan.model).table
     for one, result in zip(planned, runtime.session.fetch(requests), strict=True):
         runtime.progress.advance(table)
@@ -91,7 +91,7 @@ def _fetch_plant_ids(runtime: Runtime) -> set[str]:
     if isinstance(result, Failure):
         raise result.error
     return set(
-        inventory.plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
+        inventory.list_plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
     )
 
 
