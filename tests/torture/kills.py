@@ -58,8 +58,9 @@ def judge_end(case: Case, struck: Struck, *, mute: bool) -> None:
         case.faults.append(f"a traceback: {ended.last_line[:SHOWN]}")
     if ended.code > 0 and ended.code not in ANSWERS:
         case.faults.append(f"exit code {ended.code}: {ended.said[-SHOWN:]}")
-    if ended.code in {1, 143} and ended.said.count("Error: ") not in ({0, 1} if mute else {1}):
-        case.faults.append(f"{ended.said.count('Error: ')} sentences of error: {ended.said[-SHOWN:]}")
+    errors = [line for line in ended.said.splitlines() if line.startswith("Error: ")]
+    if ended.code in {1, 143} and len(errors) not in ({0, 1} if mute else {1}):
+        case.faults.append(f"{len(errors)} sentences of error: {ended.said[-SHOWN:]}")
 
 
 def verify(stage: Stage, case: Case, when: str, *, repair: bool = False) -> None:

@@ -44,9 +44,10 @@ RACES = {
         Race("same days again", "closed", "restated", (ACTS["restate"].words,) * 2, act="restate"),
         Race(
             "days and readers",
-            "empty",
-            "days",
-            (FETCH, ("publish",), ("verify",), ("backup", "all.tar"), ("verify",)),
+            "closed",
+            "restated",
+            (ACTS["restate"].words, ("publish",), ("verify",), ("backup", "all.tar"), ("verify",)),
+            act="restate",
         ),
         Race("first starts on PostgreSQL", "empty", "days", (("publish",),) * 4, then=FETCH, postgres=True),
         Race("same days on PostgreSQL", "empty", "days", (FETCH,) * 2, postgres=True),
