@@ -107,7 +107,7 @@ def _options() -> argparse.Namespace:
     common.add_argument("--acts", nargs="+", choices=list(ACTS), default=list(ACTS), help="What is killed.")
     common.add_argument("--manners", nargs="+", choices=list(MANNERS), default=list(MANNERS), help="How.")
     common.add_argument("--races", nargs="+", choices=list(RACES), default=list(RACES), help="Which races.")
-    common.add_argument("--answers", type=int, default=600, help="How many answers a flood has, about.")
+    common.add_argument("--answers", type=int, default=700, help="How many answers a flood has, about.")
     common.add_argument(
         "--heal-every",
         type=int,

@@ -30,18 +30,9 @@ class Case:
 
     def line(self) -> str:
         """One line for people."""
-        ending = "cut" if self.struck else "done before"
         state = "; ".join(self.faults) if self.faults else "well"
-        words = [self.scenario, self.what, f"[{self.seed}]", self.moment, self.outcome or ending]
-        return (
-            f"{' '.join(filter(None, words))}: {state} (next run {self.next_s:.1f} s, {self.peak_mb:.0f} MB)"
-        )
-
-
-def say(text: str) -> None:
-    """Write a line at once."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+        figures = f" (next run {self.next_s:.1f} s, {self.peak_mb:.0f} MB)" if self.next_s else ""
+        return f"[{self.seed}] {self.scenario} {self.what}: {self.moment}, {self.outcome}: {state}{figures}"
 
 
 HEADS = (
