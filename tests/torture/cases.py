@@ -35,6 +35,12 @@ class Case:
         return f"[{self.seed}] {self.scenario} {self.what}: {self.moment}, {self.outcome}: {state}{figures}"
 
 
+def say(text: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 HEADS = (
     "scenario",
     "cases",
