@@ -35,6 +35,7 @@ from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import one_line
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
@@ -110,7 +111,10 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             retention(settings),
             dead_runs(),
         ],
-        resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},
+        resources={
+            "runtime": runtime if runtime is not None else _runtime_per_run(settings),
+            "notices": _notices_per_run,
+        },
         # One process a run: connections and the token live through it, and libraries are loaded once.
         executor=dg.in_process_executor,
     )
@@ -147,6 +151,11 @@ def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(
         start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
     )
+
+
+@dg.resource(description="What a person should know of one run.")
+def _notices_per_run(_: dg.InitResourceContext) -> Notices:
+    return Notices()
 
 
 def _runtime_per_run(settings: Settings) -> Any:

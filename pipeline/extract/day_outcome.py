@@ -13,7 +13,7 @@ from pipeline.common.errors import SmaError, SunledgerError, TransientError
 from pipeline.common.settings import Settings
 from pipeline.extract.answer_checks import LISTS
 from pipeline.extract.consents import owners_of
-from pipeline.run.context import Missing
+from pipeline.run.notices import Missing
 from pipeline.run.step import EMPTY_NOW, NOT_LISTED, REQUEST_FAILED
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import Failure

@@ -19,7 +19,8 @@ from pipeline.extract.day_outcome import (
 from pipeline.extract.raw_rows import accept_answers
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
-from pipeline.run.context import Missing, Runtime
+from pipeline.run.context import Runtime
+from pipeline.run.notices import Missing, Notices
 from pipeline.run.step import Report, quarantine, raw_part, report_of
 from pipeline.sma.requests import Failure, Request
 from pipeline.transform import inventory
@@ -36,8 +37,7 @@ def fetch_days(runtime: Runtime, plan_requests: Planner) -> Iterator[tuple[dt.da
     bounded bytes, and what became of each answer. Raises CostNotAllowedError where no plant's PU may be made,
     CredentialsError, and the error of the failures where nothing is answered at all.
     """
-    plan = plan_requests(runtime)
-    plan = _leave_out_costs(runtime, plan)
+    plan, left_out = _leave_out_costs(runtime, plan_requests(runtime))
     if not plan.requests:
         yield from ((day, Report(facts={"requests": 0})) for day in plan.days)
         return
@@ -53,23 +53,23 @@ def fetch_days(runtime: Runtime, plan_requests: Planner) -> Iterator[tuple[dt.da
         found = part_unlisted(found, still_listed)
         refuse_nothing_answered(found.values())
         for day, outcome in found.items():
-            yield day, _write_day(runtime, plan, day, parts[day], outcome)
+            missing = [*left_out, *list_missing(outcome, plan.model, day, runtime.settings)]
+            yield day, _write_day(runtime, plan, day, parts[day], outcome, Notices.of(missing))
 
 
-def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> FetchPlan:
-    """The plan for the plants whose PU may be made. Raises CostNotAllowedError if there is none."""
+def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> tuple[FetchPlan, list[Missing]]:
+    """The plan for the plants whose PU may be made, and the others. Raises CostNotAllowedError if there is none."""
     if not plan.plants:
-        return plan
+        return plan, []
     admission = spending.admit(runtime, plan.plants)
     refused = admission.refused
     if refused is None:
-        return plan
+        return plan, []
     if not admission.plants:
         raise spending.not_allowed(runtime, refused)
     reason = f"not asked for, because of its cost: {spending.why_not(runtime, refused)}"
     left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
-    runtime.missing += [one for one in left_out if one not in runtime.missing]
-    return plan.limited_to(admission.plants)
+    return plan.limited_to(admission.plants), left_out
 
 
 def _fetch(runtime: Runtime, plan: FetchPlan, planned: Iterable[PlannedRequest]) -> Iterator[PlannedResult]:
@@ -108,15 +108,20 @@ def _open_parts(runtime: Runtime, plan: FetchPlan) -> Iterator[Mapping[dt.date, 
 
 
 def _write_day(
-    runtime: Runtime, plan: FetchPlan, day: dt.date, part: Replacement, outcome: DayOutcome
+    runtime: Runtime,
+    plan: FetchPlan,
+    day: dt.date,
+    part: Replacement,
+    outcome: DayOutcome,
+    notices: Notices,
 ) -> Report:
     """Commit the day's rows, and what could not be accepted to `quarantine`."""
     written = part.commit(devices=outcome.series)
     aside = quarantined_answers(outcome, plan.model, day)
     quarantine(runtime, plan.model, day, aside, plants=plan.plants_on(day), set_type=plan.set_type)
-    runtime.missing += list_missing(outcome, plan.model, day, runtime.settings)
     return report_of(
         written,
+        notices,
         requests=len(plan.requests),
         days_asked_together=len(plan.days),
         answers=outcome.answers,

@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline.common.local_time import ONE_DAY, TimeBasis
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
 from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
@@ -54,10 +55,9 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     else:
         written = runtime.lake.replace(source.intervals, part, frames)
     quarantine(runtime, source.intervals, day, account.quarantine())
-    if account.unknown_fields:
-        table = storage(source.raw).table
-        runtime.unknown_fields.setdefault(table, set()).update(account.unknown_fields)
-    return _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
+    report = _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
+    report.notices.add(Notices.of(unknown_fields={storage(source.raw).table: account.unknown_fields}))
+    return report
 
 
 def _replace_noted(
