@@ -17,7 +17,7 @@ from pipeline.run.notices import Missing
 from pipeline.run.step import EMPTY_NOW, NOT_LISTED, REQUEST_FAILED
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import Failure
-from pipeline.transform.intervals import quarantined
+from pipeline.transform.batch_account import quarantined
 from schemas import RawAnswers, storage
 
 # A plant and a device, which is empty for the plant itself.

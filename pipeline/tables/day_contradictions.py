@@ -9,7 +9,7 @@ from pipeline.run.plants import known_places
 from pipeline.run.sets import PV, SetSource
 from pipeline.run.step import quarantine
 from pipeline.transform.anomalies import inverters_against_plants, without_generation
-from pipeline.transform.intervals import quarantined
+from pipeline.transform.batch_account import quarantined
 from pipeline.transform.plant_moves import join_rows, successors
 from pipeline.transform.sun.position import nights
 from pipeline.transform.thresholds import Thresholds, load_thresholds

@@ -16,7 +16,7 @@ from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import plant_of
 from pipeline.transform import inventory
-from pipeline.transform.intervals import quarantined
+from pipeline.transform.batch_account import quarantined
 from schemas import (
     Consents,
     Devices,
