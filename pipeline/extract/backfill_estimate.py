@@ -9,12 +9,12 @@ from decimal import Decimal
 import polars as pl
 
 from pipeline.billing import PriceList
-from pipeline.billing.requested_units import capacities, this_month
-from pipeline.billing.spending import counted_plants
-from pipeline.billing.units import with_capacity
+from pipeline.billing.requested_units import find_current_month, read_capacities
+from pipeline.billing.spending import read_counted_plants
+from pipeline.billing.units import add_capacity
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.extract.fetch import device_requests, sets_requests
 from pipeline.extract.missing_answers import plan_missing
 from pipeline.extract.request_plan import (
@@ -119,13 +119,13 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
         requests[table] += len(expected)
         size += sum(len(planned.days) for planned in expected) * TYPICAL_BYTES[table]
     minutes = _minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
-    month = this_month(runtime, prices)
+    month = find_current_month(runtime, prices)
     price = prices.on(month)
     counted = pl.DataFrame(
-        {"plant_id": sorted(counted_plants(runtime, prices, month))}, {"plant_id": pl.String}
+        {"plant_id": sorted(read_counted_plants(runtime, prices, month))}, {"plant_id": pl.String}
     )
     units = plants.select("plant_id", month=pl.lit(month))
-    priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
+    priced = prices.priced(add_capacity(units, read_capacities(runtime.lake)))
     return Plan(
         days=len(days),
         plants=plants.height,
@@ -147,13 +147,13 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
     """Raise UsageError if the plan needs more than allowed."""
     if max_requests is not None and found.never_asked:
         raise UsageError(
-            f"It is not known which devices {plural(found.never_asked, 'plant')} have, so --max-requests can't be "
+            f"It is not known which devices {pluralize(found.never_asked, 'plant')} have, so --max-requests can't be "
             "held: run 'sunledger refresh' first, or leave it out. Nothing that SMA charges was sent."
         )
     if max_requests is not None and found.total_requests > max_requests:
         raise UsageError(
-            f"This backfill needs {plural(found.total_requests, 'request')}, more than --max-requests {max_requests}: "
-            f"choose fewer days or plants, or raise it. Nothing was sent."
+            f"This backfill needs {pluralize(found.total_requests, 'request')}, more than --max-requests "
+            f"{max_requests}: choose fewer days or plants, or raise the limit. Nothing was sent."
         )
     if max_eur is not None and found.new_eur > max_eur:
         raise UsageError(
@@ -162,7 +162,7 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
     if max_eur is not None and found.unpriced:
         raise UsageError(
-            f"{plural(len(found.unpriced), 'plant')} without AC power, of which no price is known (the first: "
+            f"{pluralize(len(found.unpriced), 'plant')} without AC power, of which no price is known (the first: "
             f"{found.unpriced[0]}): leave --max-eur out, or choose other plants. Nothing was sent."
         )
 
@@ -214,7 +214,7 @@ def _next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, m
     if begins == ends:
         return Decimal(0)
     units = plants.select("plant_id", month=pl.lit(ends))
-    priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
+    priced = prices.priced(add_capacity(units, read_capacities(runtime.lake)))
     return Decimal(priced["fee_eur"].sum() or 0)
 
 

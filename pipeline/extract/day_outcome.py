@@ -17,7 +17,7 @@ from pipeline.run.notices import Missing
 from pipeline.run.step import EMPTY_NOW, NOT_LISTED, REQUEST_FAILED
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import Failure
-from pipeline.transform.batch_account import quarantined
+from pipeline.transform.batch_account import build_quarantine
 from schemas import RawAnswers, storage
 
 # A plant and a device, which is empty for the plant itself.
@@ -108,7 +108,7 @@ def list_missing(
         yield missing(plant, text)
 
 
-def quarantined_answers(outcome: DayOutcome, model: type[RawAnswers], day: dt.date) -> pl.DataFrame:
+def build_answer_quarantine(outcome: DayOutcome, model: type[RawAnswers], day: dt.date) -> pl.DataFrame:
     """Rows of quarantine for requests without a usable answer."""
     rows: list[tuple[str, str, str, str | None]] = [
         (failure.request.plant_id, failure.request.device_id, REQUEST_FAILED, str(failure.error))
@@ -121,7 +121,7 @@ def quarantined_answers(outcome: DayOutcome, model: type[RawAnswers], day: dt.da
         schema=dict.fromkeys(("plant_id", "device_id", "reason", "detail"), pl.String),
         orient="row",
     )
-    return quarantined(found, "answer", model, day)
+    return build_quarantine(found, "answer", model, day)
 
 
 def _nothing_answered(failures: list[Failure]) -> SunledgerError:

@@ -84,7 +84,7 @@ class OtherSetsFetch:
         """Each day and what was done with it. Raises SmaError where nothing is answered of a set."""
         for week in group_by_week(days):
             reports = {day: Report(facts={"requests": 0, "sets": []}) for day in week}
-            reports[week[0]].notices.add(_odd_sets(runtime, week[0]))
+            reports[week[0]].notices.add(_list_odd_sets(runtime, week[0]))
             for name in other_sets(runtime):
                 fetch = self.fetches.setdefault(name, SetFetch(other(name)))
                 for day, report in fetch(runtime, week):
@@ -183,7 +183,7 @@ def _fetch_moves(runtime: Runtime) -> int:
     return len(moved)
 
 
-def _odd_sets(runtime: Runtime, day: dt.date) -> Notices:
+def _list_odd_sets(runtime: Runtime, day: dt.date) -> Notices:
     return Notices.of(
         Missing(
             str(day),

@@ -13,7 +13,7 @@ from pipeline.extract.day_outcome import (
     DayOutcome,
     list_missing,
     part_unlisted,
-    quarantined_answers,
+    build_answer_quarantine,
     refuse_nothing_answered,
 )
 from pipeline.extract.raw_rows import accept_answers
@@ -66,8 +66,8 @@ def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> tuple[FetchPlan, list
     if refused is None:
         return plan, []
     if not admission.plants:
-        raise spending.not_allowed(runtime, refused)
-    reason = f"not asked for, because of its cost: {spending.why_not(runtime, refused)}"
+        raise spending.build_refusal(runtime, refused)
+    reason = f"not asked for, because of its cost: {spending.explain_limit(runtime, refused)}"
     left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
     return plan.limited_to(admission.plants), left_out
 
@@ -78,7 +78,7 @@ def _fetch(runtime: Runtime, plan: FetchPlan, planned: Iterable[PlannedRequest])
     requests: Iterable[Request] = (one.request for one in planned)
     plants = plan.plants
     if plants:
-        requests = spending.within_month(runtime, plants, requests)
+        requests = spending.admit_by_month(runtime, plants, requests)
     table = storage(plan.model).table
     for one, result in zip(planned, runtime.session.fetch(requests), strict=True):
         runtime.progress.advance(table)
@@ -91,7 +91,7 @@ def _fetch_plant_ids(runtime: Runtime) -> set[str]:
     if isinstance(result, Failure):
         raise result.error
     return set(
-        inventory.plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
+        inventory.list_plant_ids(pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [result.body]}))
     )
 
 
@@ -117,7 +117,7 @@ def _write_day(
 ) -> Report:
     """Commit the day's rows, and what could not be accepted to `quarantine`."""
     written = part.commit(devices=outcome.series)
-    aside = quarantined_answers(outcome, plan.model, day)
+    aside = build_answer_quarantine(outcome, plan.model, day)
     quarantine(runtime, plan.model, day, aside, plants=plan.plants_on(day), set_type=plan.set_type)
     return report_of(
         written,

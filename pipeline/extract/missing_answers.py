@@ -12,7 +12,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import delay, in_operation, listed
 from pipeline.run.sets import SetSource, asks_for_others, chosen, other, other_sets
 from pipeline.run.step import aside_part, raw_part
-from pipeline.transform.plant_moves import successors, with_new_ids
+from pipeline.transform.plant_moves import find_successors, take_new_ids
 from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
 from warehouse.lake import Part
 
@@ -154,10 +154,10 @@ def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataF
 
 def _read_before_a_move(runtime: Runtime, stored: pl.DataFrame, doubtful: pl.DataFrame) -> pl.DataFrame:
     """The plants whose day is stored and final under the id that they had before they moved."""
-    moved = successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.scan(Plants).collect())
     if not moved.height:
         return moved.select("plant_id")
-    old = with_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter("old_id")
+    old = take_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter("old_id")
     whole = old.group_by("plant_id").agg(
         (pl.col("final") & pl.col("same_basis")).all().alias("final"),
         (~pl.col("no_rows")).any().alias("rows"),

@@ -122,9 +122,9 @@ def _accept_batch(
     batch: Sequence[_SeriesDay], days: Mapping[dt.date, KnownDay], still_listed: Callable[[], Collection[str]]
 ) -> Iterator[AcceptedPart]:
     """The batch as one part a day, without what can't be read and without plants that are listed no more."""
-    unreadable = _unreadable(batch)
+    unreadable = _find_unreadable(batch)
     readable = [one for one in batch if (one.day, one.series) not in unreadable]
-    gone = _gone(readable, still_listed)
+    gone = _find_gone(readable, still_listed)
     for day, known in days.items():
         of_day = [one for one in batch if one.day == day]
         left = [one for one in readable if one.day == day]
@@ -141,7 +141,7 @@ def _accept_batch(
             yield AcceptedPart(day, raw_frame(answers, day, known), found)
 
 
-def _unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
+def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
     """The days of a series with a measurement answer that is cut short, too large or of another shape, and why.
 
     The engine looks at all of them at once, at a tenth of what reading them will cost.
@@ -159,7 +159,7 @@ def _unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], lis
     return found
 
 
-def _gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
+def _find_gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
     """The plants of the batch that answered nothing at all and are listed no more."""
     answers = [answer for one in batch for answer in one.answers]
     with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}

@@ -14,7 +14,7 @@ from itertools import groupby
 
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, TimeBasis, local_day, request_dates
+from pipeline.common.local_time import ONE_DAY, TimeBasis, find_local_day, request_dates
 from pipeline.extract.split_json import Span
 from pipeline.sma.requests import DAY, WEEK, Answer, Period, Request
 from schemas import RawAnswers
@@ -187,7 +187,7 @@ def span_of_day(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
     if basis == "plant_local":
         begin, end = (dt.datetime.combine(d, dt.time()) for d in (day, day + ONE_DAY))
     else:
-        bounds = local_day(day, timezone)
+        bounds = find_local_day(day, timezone)
         begin, end = (moment.replace(tzinfo=None) for moment in (bounds.start, bounds.end))
     return Span(begin.isoformat().encode(), end.isoformat().encode())
 
@@ -214,7 +214,7 @@ def _dates(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
 
 
 def _clocks_change(days: Sequence[dt.date], timezone: str) -> bool:
-    return any(local_day(day, timezone).change is not None for day in days)
+    return any(find_local_day(day, timezone).change is not None for day in days)
 
 
 def _request(series: Series, set_type: str, period: Period, date: dt.date) -> Request:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from pipeline.transform.answer_text import whole_texts
+from pipeline.transform.answer_text import decode_whole_texts
 from pipeline.transform.decode import run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.
@@ -123,7 +123,7 @@ def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None
     batch = pl.DataFrame(
         {
             "log": range(len(logs)),
-            "body": whole_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
+            "body": decode_whole_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
             "bounds": [
                 [edge.decode() for span in spans for edge in (span.begin, span.end)] for _, spans in logs
             ],

@@ -20,10 +20,10 @@ import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.owned_files import create_owned, take_over, write_whole
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.notices import Missing, Notices
 from pipeline.sma.http.attempt_log import Try
-from pipeline.transform.answer_text import as_texts
+from pipeline.transform.answer_text import decode_texts
 from pipeline.transform.decode import run_on
 from schemas import ApiRequests, columns, polars_schema, storage
 from warehouse.lake import Lake
@@ -51,7 +51,7 @@ class Stored:
             return Notices()
         files = ", ".join(str(path) for path in self.kept)
         reason = (
-            f"{plural(self.unreadable, 'line')} of the record of requests can't be read: a full disk or a crash "
+            f"{pluralize(self.unreadable, 'line')} of the record of requests can't be read: a full disk or a crash "
             f"cut them short. Requests that are not counted may be among them; they are kept in {files}"
         )
         return Notices.of([Missing(str(day), storage(ApiRequests).table, "", reason)])
@@ -148,7 +148,9 @@ def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
         if frame.height == len(lines) and frame.select(_is_try().all()).item():
             return frame.select(_NOTHING.columns), []
     # One of them at least is odd: the engine reads each by itself.
-    texts = pl.DataFrame({"body": as_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index("line")
+    texts = pl.DataFrame({"body": decode_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index(
+        "line"
+    )
     query = "SELECT line, from_json(body, $shape) AS try FROM batch WHERE json_valid(body)"
     found = run_on(query, texts.drop_nulls(), shape=json.dumps(_SHAPE)).unnest("try")
     good = _rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())

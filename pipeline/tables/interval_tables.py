@@ -13,11 +13,11 @@ from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
 from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
 from pipeline.run.table_step import Stage, writes
-from pipeline.tables.restatement_tables import drop_unmade, facts, note_rows
+from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch
 from pipeline.transform.generic_intervals import OtherTransform
 from pipeline.transform.intervals import SetTransform
-from pipeline.transform.sun.fleet_verdict import SolarTime, solar_time
+from pipeline.transform.sun.fleet_verdict import SolarTime, judge_solar_time
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     Devices,
@@ -48,18 +48,18 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     transform = SetTransform(
         source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour, limits
     )
-    made_from, part = facts(runtime, source, day, limits), {"local_date": day}
+    made_from, part = collect_facts(runtime, source, day, limits), {"local_date": day}
     answers = runtime.lake.batches(source.raw, part)
     with runtime.lake.replacement(source.intervals, part) as new:
-        account = _add(new, transform.day(answers, places, day))
-        written = _commit(runtime, source, day, new, made_from)
+        account = _add_batches(new, transform.day(answers, places, day))
+        written = _commit_rows(runtime, source, day, new, made_from)
     quarantine(runtime, source.intervals, day, account.quarantine())
-    report = _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
+    report = _count_written(written, account, unknown_fields=sorted(account.unknown_fields))
     report.notices.add(Notices.of(unknown_fields={storage(source.raw).table: account.unknown_fields}))
     return report
 
 
-def _add(new: Replacement, batches: Iterable[IntervalBatch]) -> BatchAccount:
+def _add_batches(new: Replacement, batches: Iterable[IntervalBatch]) -> BatchAccount:
     """Add the rows of all batches, one after the other; what became of the rows of all of them."""
     accounts = []
     for batch in batches:
@@ -68,7 +68,7 @@ def _add(new: Replacement, batches: Iterable[IntervalBatch]) -> BatchAccount:
     return BatchAccount.of_all(accounts)
 
 
-def _commit(
+def _commit_rows(
     runtime: Runtime, source: SetSource, day: dt.date, new: Replacement, made_from: dict[str, str]
 ) -> Written:
     """Replace the rows; of those that energy_daily is made from it is noted before they change what becomes of them."""
@@ -102,13 +102,13 @@ def _write_others(runtime: Runtime, day: dt.date) -> Report:
             yield from transform.day(answers, known_places(runtime.lake, other(name)), day)
 
     with runtime.lake.replacement(OtherIntervals, {"local_date": day}) as new:
-        account = _add(new, batches())
+        account = _add_batches(new, batches())
         written = new.commit()
     quarantine(runtime, OtherIntervals, day, account.quarantine())
-    return _accounted(written, account, sets=names)
+    return _count_written(written, account, sets=names)
 
 
-def _accounted(written: Written, account: BatchAccount, **facts: Any) -> Report:
+def _count_written(written: Written, account: BatchAccount, **facts: Any) -> Report:
     return report_of(
         written,
         **account.energies,
@@ -124,7 +124,7 @@ def _accounted(written: Written, account: BatchAccount, **facts: Any) -> Report:
     )
 
 
-def intervals_as_read(
+def read_intervals_with_basis(
     lake: Lake, source: SetSource, plant_id: str, days: Iterable[dt.date], basis: TimeBasis
 ) -> pl.DataFrame:
     """A plant's interval rows of some days as another time basis would read the stored answers; calls no API.
@@ -159,4 +159,4 @@ def judge_times(runtime: Runtime, first: dt.date = dt.date.min, last: dt.date = 
     plants = runtime.lake.scan(Plants).collect()
     if runtime.only_plants:
         plants = plants.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
-    return solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)
+    return judge_solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)

@@ -70,7 +70,7 @@ class IntervalBatch(NamedTuple):
     account: BatchAccount
 
 
-def quarantined(
+def build_quarantine(
     found: pl.DataFrame, scope: str, model: type[Table], day: dt.date, *, kept: bool = False
 ) -> pl.DataFrame:
     """Rows of `quarantine` from a frame with plant_id, reason and any of its other columns."""

@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from pipeline.common.local_time import TimeBasis, local_day
+from pipeline.common.local_time import TimeBasis, find_local_day
 from pipeline.extract.request_plan import (
     Series,
     collect_series,
@@ -113,7 +113,7 @@ def test_the_days_one_by_one_cover_what_the_week_would_have(basis: TimeBasis, zo
 def test_a_day_s_labels(zone: str) -> None:
     local = span_of_day(MONDAY, zone, "plant_local")
     assert (local.begin, local.end) == (b"2025-07-07T00:00:00", b"2025-07-08T00:00:00")
-    bounds = local_day(MONDAY, zone)
+    bounds = find_local_day(MONDAY, zone)
     utc = span_of_day(MONDAY, zone, "utc")
     assert utc.begin.decode() + "+00:00" == bounds.start.isoformat()
     assert utc.end.decode() + "+00:00" == bounds.end.isoformat()
