@@ -11,9 +11,9 @@ import polars as pl
 from pipeline.billing import spending
 from pipeline.extract.day_outcome import (
     DayOutcome,
+    build_answer_quarantine,
     list_missing,
     part_unlisted,
-    build_answer_quarantine,
     refuse_nothing_answered,
 )
 from pipeline.extract.raw_rows import accept_answers
