@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.common.errors import SunledgerError
 from schemas import Table
 from warehouse.frames import place
-from warehouse.lake import Part
+from warehouse.lake_reader import Part
 
 CURE = "Run 'sunledger repair'."
 
@@ -49,3 +50,11 @@ class Damage:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.sentence}"
+
+
+class DamagedError(SunledgerError):
+    """Stored data is damaged, and what was to be done would have hidden it; nothing was done."""
+
+    def __init__(self, damage: Damage) -> None:
+        super().__init__(str(damage))
+        self.damage = damage
