@@ -6,7 +6,7 @@ from enum import StrEnum
 from pipeline.common.errors import SunledgerError
 from schemas import Table
 from warehouse.frames import place
-from warehouse.lake_reader import Part
+from warehouse.lake_reader import Part, UnreadableLogError
 
 CURE = "Run 'sunledger repair'."
 
@@ -50,6 +50,16 @@ class Damage:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.sentence}"
+
+
+def unreadable_log(model: type[Table], fault: UnreadableLogError | OSError) -> Damage:
+    """The damage that a table's log can't be read."""
+    clause = (
+        fault.clause
+        if isinstance(fault, UnreadableLogError)
+        else f"the log of the table can't be read ({fault})"
+    )
+    return Damage(DamageKind.ENTRY_CHANGED, model, None, None, f"{clause}. {CURE}")
 
 
 class DamagedError(SunledgerError):

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pyarrow.fs as pafs
 from deltalake.exceptions import CommitFailedError
 
-from schemas import Table, storage
+from schemas import Table, polars_schema, storage
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digests import (
     WHOLE_EVERY,
@@ -18,7 +18,7 @@ from warehouse.digests import (
     digest_of,
     parse_entry,
 )
-from warehouse.lake_reader import LakeReader, path_inside
+from warehouse.lake_reader import LakeReader, part_of, path_inside
 
 LOG = "_delta_log"
 READERS = 4
@@ -133,6 +133,18 @@ class Chain:
             DamageKind.ENTRY_MISSING,
             f"the log of the table has lost its entry of version {version}, so what it changed is not seen",
         )
+
+    def lost_log(self) -> Damage:
+        """The damage that the log is gone, while records say that there was one."""
+        return self._damage(
+            DamageKind.LOG_LOST, "the log of the table is lost, and with it everything that the table held"
+        )
+
+    def other_file(self, path: str) -> Damage:
+        """The damage that the log names a file that was not committed, or does not name one that was."""
+        part = part_of(path, polars_schema(self._model))
+        sentence = f"the log of the table does not say of {path} what was committed. {CURE}"
+        return Damage(DamageKind.ENTRY_CHANGED, self._model, part, path, sentence)
 
     def changed_entry(self, version: int) -> Damage:
         """The damage that a log entry is another one than was committed."""

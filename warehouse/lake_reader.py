@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
-from pipeline.common.errors import ConfigurationError
+from pipeline.common.errors import ConfigurationError, SunledgerError
 from schemas import Table, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
@@ -41,6 +42,27 @@ class Snapshot:
 
     version: int
     files: tuple[str, ...]
+
+
+class UnreadableLogError(SunledgerError):
+    """The log of a table says nothing that can be understood."""
+
+    def __init__(self, model: type[Table], fault: BaseException) -> None:
+        self.clause = f"the log of the table can't be read ({str(fault).partition(chr(10))[0]})"
+        super().__init__(f"{storage(model).table}: {self.clause}. Run 'sunledger repair'.")
+
+
+@contextmanager
+def _said_as_ours(model: type[Table]) -> Iterator[None]:
+    """Say what delta-rs finds in a damaged log in a sentence; it panics on some, and a panic is no Exception."""
+    try:
+        yield
+    except (TableNotFoundError, OSError):
+        raise
+    except BaseException as fault:
+        if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":
+            raise
+        raise UnreadableLogError(model, fault) from fault
 
 
 class LakeReader:
@@ -114,14 +136,18 @@ class LakeReader:
         return sorted(found, key=lambda part: tuple(part.values()))
 
     def open(self, model: type[Table]) -> DeltaTable | None:
-        """The model's table at its newest version; None if it was never written."""
+        """The model's table at its newest version; None if it was never written.
+
+        Raises UnreadableLogError.
+        """
         tables: dict[str, DeltaTable] = self._tables.__dict__
         uri = self.uri(model)
         try:
-            if uri in tables:
-                tables[uri].update_incremental()
+            if uri not in tables:
+                tables[uri] = self.open_anew(model)
             else:
-                tables[uri] = DeltaTable(uri, storage_options=self.storage_options or None)
+                with _said_as_ours(model):
+                    tables[uri].update_incremental()
         except TableNotFoundError:
             return None
         return tables[uri]
@@ -129,9 +155,10 @@ class LakeReader:
     def open_anew(self, model: type[Table], version: int | None = None) -> DeltaTable:
         """The model's table as its log says now, whatever this process read of it before; or a version.
 
-        Raises TableNotFoundError, and whatever delta-rs raises for a log that it can't read.
+        Raises TableNotFoundError and UnreadableLogError.
         """
-        return DeltaTable(self.uri(model), version=version, storage_options=self.storage_options or None)
+        with _said_as_ours(model):
+            return DeltaTable(self.uri(model), version=version, storage_options=self.storage_options or None)
 
     def open_or_create(self, model: type[Table]) -> DeltaTable:
         """The model's table at its newest version, created empty if need be."""

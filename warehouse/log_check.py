@@ -10,10 +10,10 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from schemas import Table, storage
-from warehouse.damage import CURE, Damage, DamagedError, DamageKind
+from warehouse.damage import Damage, DamagedError, unreadable_log
 from warehouse.digest_chain import Chain
 from warehouse.digests import Record, StoredFile
-from warehouse.lake_reader import LakeReader
+from warehouse.lake_reader import LakeReader, UnreadableLogError
 
 # A table that is written meanwhile is looked at once more.
 LOOKS = 3
@@ -43,7 +43,7 @@ def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
         if table is None or not known or known[-1] <= version or look == LOOKS - 1:
             break
     if table is None:
-        return _without_log(chain, model, known, damages)
+        return _without_log(chain, known, damages)
     damages += [chain.missing_entry(each) for each in known if each > version]
     stored = _stored_paths(table)
     files: dict[str, StoredFile | None] = dict.fromkeys(stored)
@@ -56,7 +56,7 @@ def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
         damages.append(chain.unreadable(fault))
     else:
         damages += [*_check_chain(chain, [*(each for each in known if each < version), version])]
-        damages += [*_compare(model, stored, recorded)]
+        damages += [*_compare(chain, model, stored, recorded)]
         files |= recorded
     return CheckedLog(version, files, tuple(dict.fromkeys(damages)))
 
@@ -66,19 +66,13 @@ def _open(lake: LakeReader, model: type[Table]) -> tuple[DeltaTable | None, list
         return lake.open_anew(model), []
     except TableNotFoundError:
         return None, []
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as fault:
-        # delta-rs panics on some damaged logs, and a panic is no Exception.
-        first = str(fault).partition("\n")[0]
-        sentence = f"the log of the table can't be read ({first}). {CURE}"
-        return None, [Damage(DamageKind.ENTRY_CHANGED, model, None, None, sentence)]
+    except (UnreadableLogError, OSError) as fault:
+        return None, [unreadable_log(model, fault)]
 
 
-def _without_log(chain: Chain, model: type[Table], known: list[int], damages: list[Damage]) -> CheckedLog:
+def _without_log(chain: Chain, known: list[int], damages: list[Damage]) -> CheckedLog:
     if known and not damages:
-        sentence = f"the log of the table is lost, and with it everything that the table held. {CURE}"
-        damages = [Damage(DamageKind.LOG_LOST, model, None, None, sentence)]
+        damages = [chain.lost_log()]
     files: dict[str, StoredFile] = {}
     if known:
         with suppress(DamagedError, OSError):
@@ -129,20 +123,15 @@ def _stored_paths(table: DeltaTable) -> dict[str, dict[str, str]]:
 
 
 def _compare(
-    model: type[Table], stored: Mapping[str, dict[str, str]], recorded: Mapping[str, StoredFile]
+    chain: Chain, model: type[Table], stored: Mapping[str, dict[str, str]], recorded: Mapping[str, StoredFile]
 ) -> Iterator[Damage]:
     """What the log's state says by now, beside what was committed: a damaged checkpoint changes no entry."""
     for path in sorted({*stored, *recorded}):
         said = stored.get(path)
-        if path not in recorded:
-            fault = f"the log of the table names {path}, which sunledger did not commit"
-        elif said is None:
-            fault = f"the log of the table does not name {path} any more, which holds rows"
-        elif (
-            "/".join(f"{name}={said.get(name)}" for name in storage(model).partition)
-            != path.rpartition("/")[0]
-        ):
-            fault = f"the log of the table has {path} in another part: {said}"
-        else:
+        if path in recorded and said is not None and _folder(model, said) == path.rpartition("/")[0]:
             continue
-        yield Damage(DamageKind.ENTRY_CHANGED, model, None, path, f"{fault}. {CURE}")
+        yield chain.other_file(path)
+
+
+def _folder(model: type[Table], part: Mapping[str, str]) -> str:
+    return "/".join(f"{name}={part.get(name)}" for name in storage(model).partition)

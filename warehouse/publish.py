@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,10 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.text import plural
 from schemas import TABLES, storage
+from warehouse.damage import CURE, Damage, DamagedError
+from warehouse.gate import find_damage, take_snapshots
 from warehouse.lake import Lake
 from warehouse.open_published import (
     FIRST_DAYS,
@@ -59,6 +62,18 @@ class PublishError(SunledgerError):
     """The new file could not be built or put in place; what was published before is as it was."""
 
 
+class DamagedLakeError(PublishError):
+    """What is stored is not what was written, so it was not published."""
+
+    def __init__(self, target: Path, damages: Sequence[Damage]) -> None:
+        first = str(damages[0]).removesuffix(CURE).rstrip(" .")
+        others = f", and {plural(len(damages) - 1, 'further fault')}" if damages[1:] else ""
+        super().__init__(
+            f"{target} was not published: {first}{others}. What was published before is unchanged. {CURE}"
+        )
+        self.damages = tuple(damages)
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """A published file: its rows by table (curated views are not counted), its size, and the time it took.
@@ -77,8 +92,8 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
     `now` (with time zone) and `version` (of the product) go into the table `_meta`. All snapshots are taken
-    before the first row is read. `target` is replaced whole or not at all. Raises PublishError, and ValueError
-    for a `now` without time zone.
+    before the first row is read. `target` is replaced whole or not at all. Raises PublishError, DamagedLakeError where
+    what is stored is not what was written, and ValueError for a `now` without time zone.
     """
     if now.tzinfo is None:
         raise ValueError("now has no time zone")
@@ -88,13 +103,17 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _turn(target), _beside(target) as file:
-            published = [model for model in TABLES if storage(model).published != "no"]
-            snapshots = {model: lake.snapshot(model) for model in published}
+            snapshots = take_snapshots(lake, TABLES)
+            if damages := find_damage(lake, snapshots):
+                raise DamagedLakeError(target, damages)
+            snapshots = {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}
             rows = build(lake, snapshots, file, now=now, version=version)
             had_log = forbid_log(named)
             size = _put(file, target)
             # A session on the old file that was just emptying its log may have put it back.
             had_log |= forbid_log(named)
+    except DamagedError as fault:
+        raise DamagedLakeError(target, [fault.damage]) from fault
     except duckdb.ConstraintException as fault:
         raise PublishError(
             f"{target} was not published: {first_line(fault)} Rows that an older version stored lack the column. "

@@ -2,18 +2,18 @@
 is read again: the model's rules, the order, the key. And is the published file what was published?
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.fs as pafs
 
 from schemas import TABLES, Table, polars_schema
 from warehouse.damage import CURE, Damage, DamageKind
-from warehouse.digests import StoredFile, digest_of
+from warehouse.digests import StoredFile
+from warehouse.file_check import find_file_damage
 from warehouse.frames import BadFrameError, place, sort, validate
 from warehouse.lake_reader import LakeReader, Part, part_of
 from warehouse.log_check import check_log
@@ -33,9 +33,9 @@ class Verified:
         return self.damage.sentence if self.damage else None
 
 
-def verify_lake(lake: LakeReader) -> Iterator[Verified]:
+def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Iterator[Verified]:
     """One result for each fault of a table's log and for each part, tables in their order of definition."""
-    for model in TABLES:
+    for model in models:
         checked = check_log(lake, model)
         for damage in checked.damages:
             yield Verified(damage.place, damage)
@@ -57,31 +57,12 @@ def verify_published(path: Path) -> Iterator[Verified]:
         yield Verified("warehouse", None)
 
 
-def find_file_damage(
-    files: pafs.FileSystem, model: type[Table], part: Part, path: str, known: StoredFile | None
-) -> Damage | None:
-    """Read a file and compare it with what it was when it was written (None: not known)."""
-    try:
-        found = digest_of(files, path)
-    except FileNotFoundError:
-        return Damage(DamageKind.FILE_MISSING, model, part, path, f"its file {path} is not there. {CURE}")
-    except OSError as fault:
-        sentence = f"its file {path} can't be read ({fault}). {CURE}"
-        return Damage(DamageKind.FILE_UNREADABLE, model, part, path, sentence)
-    if known is None or found.digest == known.digest:
-        return None
-    sentence = (
-        f"its file {path} holds other bytes than were written: the disk or another program changed it. {CURE}"
-    )
-    return Damage(DamageKind.FILE_CHANGED, model, part, path, sentence)
-
-
 def _find_damage(
     lake: LakeReader, model: type[Table], part: Part, files: Mapping[str, StoredFile | None]
 ) -> Damage | None:
     opened = lake.files(model)
     for path, known in files.items():
-        if damage := find_file_damage(opened, model, part, path, known):
+        if damage := find_file_damage(opened, model, path, known):
             return damage
     last: pl.DataFrame | None = None
     path = ""
