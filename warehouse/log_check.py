@@ -58,7 +58,7 @@ def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
         damages += [*_check_chain(chain, [*(each for each in known if each < version), version])]
         damages += [*_compare(chain, model, stored, recorded)]
         files |= recorded
-    return CheckedLog(version, files, tuple(dict.fromkeys(damages)))
+    return CheckedLog(version, files, tuple({str(damage): damage for damage in damages}.values()))
 
 
 def _open(lake: LakeReader, model: type[Table]) -> tuple[DeltaTable | None, list[Damage]]:
