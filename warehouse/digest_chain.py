@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pyarrow.fs as pafs
 from deltalake.exceptions import CommitFailedError
 
-from schemas import Table, polars_schema, storage
+from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digests import (
     WHOLE_EVERY,
@@ -23,8 +23,8 @@ from warehouse.lake_reader import LakeReader, part_of, path_inside
 LOG = "_delta_log"
 READERS = 4
 ADOPTED = (
-    "Tables that an older version wrote have no digests yet, for instance {table}: what is stored in them now is taken "
-    "as it is, once, and every later change of it is seen."
+    "Tables that an older version wrote have no digests yet: what is stored in them now is taken as it is, once, and "
+    "every later change of it is seen."
 )
 
 
@@ -170,7 +170,7 @@ class Chain:
     def _complete(self, version: int) -> Record:
         record = self._newest_before(version)
         if record is None and not self._is_ours_from_the_start():
-            self._lake.tell(ADOPTED.format(table=storage(self._model).table))
+            self._lake.tell_once(ADOPTED)
             return self.adopt(version)
         for each in range(record.version + 1 if record else 0, version + 1):
             record = self.follow(record, each)

@@ -84,12 +84,19 @@ class LakeReader:
             )
         self.root = root.rstrip("/")
         self.remote = "://" in self.root
-        self.tell = tell
+        self._tell = tell
+        self._told: set[str] = set()
         self.scratch = scratch
         self.storage_options = dict(storage_options or {})
         # Reading a log from its start costs milliseconds, going on where one was costs next to nothing.
         # A handle moves with its table's version, so each thread has its own.
         self._tables = threading.local()
+
+    def tell_once(self, sentence: str) -> None:
+        """Tell a person what holds for many tables, at the first of them."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._tell(sentence)
 
     def uri(self, model: type[Table]) -> str:
         """Where the model's table is."""
