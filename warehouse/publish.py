@@ -23,7 +23,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from schemas import TABLES, storage
 from warehouse.damage import CURE, Damage, DamagedError
 from warehouse.gate import find_damage, take_snapshots
@@ -67,7 +67,7 @@ class DamagedLakeError(PublishError):
 
     def __init__(self, target: Path, damages: Sequence[Damage]) -> None:
         first = str(damages[0]).removesuffix(CURE).rstrip(" .")
-        others = f", and {plural(len(damages) - 1, 'further fault')}" if damages[1:] else ""
+        others = f", and {pluralize(len(damages) - 1, 'further fault')}" if damages[1:] else ""
         super().__init__(
             f"{target} was not published: {first}{others}. What was published before is unchanged. {CURE}"
         )
