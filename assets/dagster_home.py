@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assets.former_storage import replace_former_storage
-from assets.plain_path import plain_path
+from assets.plain_path import find_plain_path
 from assets.record_files import OPEN_FILES
 from assets.start_lock import start_lock
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.common.text import harmless
+from pipeline.common.text import escape_controls
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -69,7 +69,7 @@ PACKAGES = WORKSPACE.resolve().parents[1]
 _PYTHON = (sys.executable, "-P", "-m")
 
 
-def dagster_home(settings: Settings) -> Path:
+def prepare_dagster_home(settings: Settings) -> Path:
     """The folder, made and configured at first use.
 
     A configuration that is there already is left alone, but for a storage of an older version: that is replaced, and
@@ -77,7 +77,7 @@ def dagster_home(settings: Settings) -> Path:
     """
     folder = settings.home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    home = plain_path(folder)
+    home = find_plain_path(folder)
     file = home / "dagster.yaml"
     if not file.exists():
         with start_lock(home):
@@ -87,7 +87,7 @@ def dagster_home(settings: Settings) -> Path:
                 part.write_text(CONFIGURATION)
                 part.replace(file)
     if said := replace_former_storage(home):
-        sys.stderr.write(f"{harmless(said)}\n")
+        sys.stderr.write(f"{escape_controls(said)}\n")
     return home
 
 
@@ -107,27 +107,27 @@ def open_dagster(settings: Settings) -> "Iterator[DagsterInstance]":
 
     Sets up what is not there yet, one process at a time. Raises SunledgerError for a home that can't be used as it is.
     """
-    home = dagster_home(settings)
+    home = prepare_dagster_home(settings)
     with ExitStack() as opened:
         with start_lock(home):
             OPEN_FILES.keep(home)
             opened.callback(OPEN_FILES.close, home)
             instance = opened.enter_context(_open(home))
-            with explained(home):
+            with explain_faults(home):
                 limit_pools(instance)
         yield instance
 
 
 def _open(home: Path) -> "DagsterInstance":
-    with explained(home):
+    with explain_faults(home):
         from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
 
-        os.environ |= _own_environment(home)
+        os.environ |= _build_own_environment(home)
         return DagsterInstance.from_config(str(home))
 
 
 @contextmanager
-def explained(home: Path, *, records_only: bool = False) -> Iterator[None]:
+def explain_faults(home: Path, *, records_only: bool = False) -> Iterator[None]:
     """Raise SunledgerError, with the cure, for what Dagster and its databases say of a home that is not well.
 
     With `records_only` what they say of its settings is let through: once it is open, that is about something else.
@@ -151,10 +151,10 @@ def prepare(settings: Settings) -> None:
         pass
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def build_environment(settings: Settings) -> dict[str, str]:
     """What Dagster's processes need beside the environment of this one."""
     return {
-        **_own_environment(dagster_home(settings)),
+        **_build_own_environment(prepare_dagster_home(settings)),
         "SUNLEDGER_HOME": str(settings.home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         # Python and Dagster look for modules in the current folder first, in these processes and in those that they
@@ -164,17 +164,17 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _own_environment(home: Path) -> dict[str, str]:
+def _build_own_environment(home: Path) -> dict[str, str]:
     # Of the events of a range, PostgreSQL takes so many at once: more than a run's days have of one asset.
     return {"DAGSTER_HOME": str(home), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
 
-def webserver_command(host: str, port: int, names: Iterable[str] = ()) -> list[str]:
+def build_webserver_command(host: str, port: int, names: Iterable[str] = ()) -> list[str]:
     """The program and arguments of the page, which is reached as `host` and `names` beside addresses and localhost."""
     reached = ",".join([host, *sorted(names)])
     return [*_PYTHON, "assets.webserver", reached, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
 
 
-def daemon_command() -> list[str]:
+def build_daemon_command() -> list[str]:
     """The program and arguments of the daemon, which starts what schedules, sensors and backfills ask for."""
     return [*_PYTHON, "assets.daemon", "run", "-w", str(WORKSPACE)]

@@ -31,12 +31,12 @@ def replace_former_storage(dagster_home: Path) -> str:
     Several processes may do this at once: one of them does it. Raises SunledgerError where the file can't be written.
     """
     file = dagster_home / "dagster.yaml"
-    if not _names_it(file):
+    if not _is_former(file):
         return ""
     with start_lock(dagster_home):
-        if not _names_it(file):
+        if not _is_former(file):
             return ""
-        new = with_own_storage(_read(file))
+        new = name_own_storage(_read(file))
         if new is None:
             raise SunledgerError(
                 f"{file} names {FORMER_MODULE}, which is not there any more, in a way that can't be changed by "
@@ -56,43 +56,43 @@ def replace_former_storage(dagster_home: Path) -> str:
     )
 
 
-def with_own_storage(text: str) -> str | None:
+def name_own_storage(text: str) -> str | None:
     """The configuration with Dagster's own storage instead of the class; None where that can't be done safely."""
     try:
         settings = yaml.safe_load(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return None
-    former = _custom(settings)
+    former = _find_custom(settings)
     if former is None:
         return None
-    wanted = {**settings, "storage": {"sqlite": {"base_dir": _place(former)}}}
+    wanted = {**settings, "storage": {"sqlite": {"base_dir": _read_place(former)}}}
     try:
-        key, value = _item(_item(root, "storage")[1], "custom")
-        edits = [(*_span(key), "sqlite"), *_edits(value, _place(former))]
+        key, value = _find_item(_find_item(root, "storage")[1], "custom")
+        edits = [(*_read_span(key), "sqlite"), *_plan_edits(value, _read_place(former))]
     except LookupError:
         return None
-    new = _apply(text, edits).replace(FORMER_COMMENT, COMMENT)
+    new = _apply_edits(text, edits).replace(FORMER_COMMENT, COMMENT)
     try:
         return new if yaml.safe_load(new) == wanted else None
     except yaml.YAMLError:
         return None
 
 
-def _edits(value: yaml.Node, place: Any) -> Iterator[tuple[int, int, str]]:
+def _plan_edits(value: yaml.Node, place: Any) -> Iterator[tuple[int, int, str]]:
     """What to replace in the value of `custom`: from, to, by what."""
     if value.flow_style:
-        yield (*_span(value), yaml.safe_dump({"base_dir": place}, default_flow_style=True).strip())
+        yield (*_read_span(value), yaml.safe_dump({"base_dir": place}, default_flow_style=True).strip())
         return
     for name in ("module", "class"):
-        first, last = _item(value, name)
+        first, last = _find_item(value, name)
         yield first.start_mark.index, last.end_mark.index, ""
     # What is left of it is one level deeper than it has to be, which is the same to YAML.
-    config, _ = _item(value, "config")
+    config, _ = _find_item(value, "config")
     yield config.start_mark.index, config.end_mark.index + 1, ""
 
 
-def _apply(text: str, edits: list[tuple[int, int, str]]) -> str:
+def _apply_edits(text: str, edits: list[tuple[int, int, str]]) -> str:
     """The text with these edits, without the lines that they leave empty."""
     for start, end, by in sorted(edits, reverse=True):
         before, after = text[:start], text[end:]
@@ -104,7 +104,7 @@ def _apply(text: str, edits: list[tuple[int, int, str]]) -> str:
     return text
 
 
-def _custom(settings: Any) -> dict[str, Any] | None:
+def _find_custom(settings: Any) -> dict[str, Any] | None:
     """The part that names the class, if there is one."""
     storage = settings.get("storage") if isinstance(settings, dict) else None
     custom = storage.get("custom") if isinstance(storage, dict) else None
@@ -112,12 +112,12 @@ def _custom(settings: Any) -> dict[str, Any] | None:
     return custom if named else None
 
 
-def _place(custom: dict[str, Any]) -> Any:
+def _read_place(custom: dict[str, Any]) -> Any:
     config = custom.get("config")
     return config.get("base_dir", DEFAULT_PLACE) if isinstance(config, dict) else DEFAULT_PLACE
 
 
-def _item(mapping: yaml.Node | None, name: str) -> tuple[yaml.Node, yaml.Node]:
+def _find_item(mapping: yaml.Node | None, name: str) -> tuple[yaml.Node, yaml.Node]:
     """Key and value of that name. Raises LookupError."""
     pairs = mapping.value if isinstance(mapping, yaml.MappingNode) else []
     for key, value in pairs:
@@ -126,16 +126,16 @@ def _item(mapping: yaml.Node | None, name: str) -> tuple[yaml.Node, yaml.Node]:
     raise LookupError(name)
 
 
-def _span(node: yaml.Node) -> tuple[int, int]:
+def _read_span(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.index, node.end_mark.index
 
 
-def _names_it(file: Path) -> bool:
+def _is_former(file: Path) -> bool:
     text = _read(file)
     if FORMER_MODULE not in text:
         return False
     try:
-        return _custom(yaml.safe_load(text)) is not None
+        return _find_custom(yaml.safe_load(text)) is not None
     except yaml.YAMLError:
         # Whoever opens the home says what is wrong with the file.
         return False

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.common.text import one_line
+from pipeline.common.text import escape_line
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,253})(?::[0-9]{1,5})?")
 _GRAPHQL = "/graphql"
@@ -46,7 +46,7 @@ class PageGuard:
         name = _host(hosts[0]) if len(hosts) == 1 else None
         if name is None or not (name in self._names or _is_address(name)):
             return PlainTextResponse(
-                f"This page is not reached as {one_line(hosts[0][:100]) if hosts else 'a host without a name'}: use "
+                f"This page is not reached as {escape_line(hosts[0][:100]) if hosts else 'a host without a name'}: use "
                 "its address or localhost, or name the host in SUNLEDGER_UI_HOSTS if it leads here on purpose.",
                 421,
             )

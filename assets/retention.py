@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.record_files import OPEN_FILES
-from assets.run_processes import home_of, is_private
+from assets.run_processes import is_private, read_home
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # A tick is short, so a long pause is made up for by several.
@@ -34,7 +34,7 @@ def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.delete_run(run_id)
     if is_private(instance):
         # Dagster leaves the run's own database behind, empty.
-        file = home_of(instance) / "history" / "runs" / f"{run_id}.db"
+        file = read_home(instance) / "history" / "runs" / f"{run_id}.db"
         OPEN_FILES.close(file)
         for end in ("", "-wal", "-shm"):
             Path(f"{file}{end}").unlink(missing_ok=True)

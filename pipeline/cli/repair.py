@@ -34,7 +34,7 @@ def run(settings: Settings, parts: Sequence[Part]) -> bool:
     return well
 
 
-def parts_of(lost_hosts: Sequence[str]) -> list[Part]:
+def build_parts(lost_hosts: Sequence[str]) -> list[Part]:
     """The parts, in the order in which they need each other."""
     from assets.mend_records import mend_records  # noqa: PLC0415 - loads Dagster
 
@@ -45,12 +45,15 @@ def parts_of(lost_hosts: Sequence[str]) -> list[Part]:
 
 
 def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:
-    from assets.dagster_home import dagster_home, explained, open_dagster  # noqa: PLC0415
+    from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home  # noqa: PLC0415
     from assets.dead_runs import end_dead_runs  # noqa: PLC0415 - loads Dagster
-    from assets.pool_waits import ended  # noqa: PLC0415
+    from assets.pool_waits import describe_ended_run  # noqa: PLC0415
 
     if not (settings.home / "dagster").is_dir():
         return
-    with open_dagster(settings) as instance, explained(dagster_home(settings), records_only=True):
+    with (
+        open_dagster(settings) as instance,
+        explain_faults(prepare_dagster_home(settings), records_only=True),
+    ):
         for one in end_dead_runs(instance, lost_hosts=lost_hosts):
-            yield ended(one)
+            yield describe_ended_run(one)

@@ -162,7 +162,7 @@ def _host(role: str, description: str) -> Any:
 
 
 class Settings(BaseSettings):
-    """Every setting of sunledger. `variable_name` gives the environment variable of a field."""
+    """Every setting of sunledger. `name_variable` gives the environment variable of a field."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -390,7 +390,7 @@ class Settings(BaseSettings):
             )
 
 
-def variable_name(field: str) -> str:
+def name_variable(field: str) -> str:
     """The environment variable of a field: `home` is SUNLEDGER_HOME, `sma_flow` is SMA_FLOW."""
     return field.upper() if field.startswith("sma_") else f"SUNLEDGER_{field.upper()}"
 
@@ -411,10 +411,10 @@ def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Sett
         raise ConfigurationError(f"{env_file} is not UTF-8 text: save it as UTF-8.") from None
     except ValidationError as fault:
         # A default that depends on a wrong setting is reported too, after the cause: tell the cause.
-        raise ConfigurationError(_sentence(fault.errors(include_url=False)[0])) from None
+        raise ConfigurationError(_build_sentence(fault.errors(include_url=False)[0])) from None
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _build_sentence(error: ErrorDetails) -> str:
     field = str(error["loc"][0]).removeprefix("SUNLEDGER_").lower()
     value = error.get("input")
     # Never repeat a secret, nor a URL that may carry a password in its user part.
@@ -422,4 +422,4 @@ def _sentence(error: ErrorDetails) -> str:
     shown = "" if hidden else f"={value}"
     message = error["msg"]
     clause = message if error["type"] == "setting" else f"is wrong: {message.replace('Input', 'it', 1)}"
-    return f"{variable_name(field)}{shown} {clause}."
+    return f"{name_variable(field)}{shown} {clause}."

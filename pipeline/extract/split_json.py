@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from pipeline.transform.answer_text import whole_texts
+from pipeline.transform.answer_text import decode_whole_texts
 from pipeline.transform.decode import run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.
@@ -72,7 +72,7 @@ class Pieces:
     edges: tuple[tuple[bytes, bytes] | None, ...] = ()
 
 
-def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
+def cut_rows(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     """The rows of each span; None for a body that does not have the plain form, or whose days are not in order.
 
     The newest day may come first. The spans follow each other and do not overlap. Rows between two spans belong to
@@ -123,7 +123,7 @@ def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None
     batch = pl.DataFrame(
         {
             "log": range(len(logs)),
-            "body": whole_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
+            "body": decode_whole_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
             "bounds": [
                 [edge.decode() for span in spans for edge in (span.begin, span.end)] for _, spans in logs
             ],

@@ -21,7 +21,7 @@ import polars as pl
 from pipeline.common.errors import SunledgerError
 from pipeline.common.owned_files import create_owned, take_over, write_whole
 from pipeline.sma.http.attempt_log import Try
-from pipeline.transform.answer_text import as_texts
+from pipeline.transform.answer_text import decode_texts
 from pipeline.transform.decode import run_on
 from schemas import ApiRequests, columns, polars_schema
 from warehouse.lake import Lake
@@ -135,7 +135,9 @@ def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
         if frame.height == len(lines) and frame.select(_is_try().all()).item():
             return frame.select(_NOTHING.columns), []
     # One of them at least is odd: the engine reads each by itself.
-    texts = pl.DataFrame({"body": as_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index("line")
+    texts = pl.DataFrame({"body": decode_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index(
+        "line"
+    )
     query = "SELECT line, from_json(body, $shape) AS try FROM batch WHERE json_valid(body)"
     found = run_on(query, texts.drop_nulls(), shape=json.dumps(_SHAPE)).unnest("try")
     good = _rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())

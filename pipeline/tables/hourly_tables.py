@@ -12,9 +12,9 @@ from pipeline.run.plants import excluded_plants
 from pipeline.run.sets import BALANCE
 from pipeline.run.step import Report, report_of, settled
 from pipeline.run.table_step import Stage, writes
-from pipeline.tables.month_close import closed_months
+from pipeline.tables.month_close import read_closed_months
 from pipeline.transform.hourly import summarize_hours, summarize_profile
-from pipeline.transform.plant_moves import join_rows, successors
+from pipeline.transform.plant_moves import find_successors, join_rows
 from schemas import EnergyBalanceIntervals, EnergyHourly, Plants, ProfileMonthly, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.lake import Snapshot
@@ -33,7 +33,7 @@ def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
     def write() -> Report:
         plants = runtime.lake.scan(Plants).collect()
         frames = runtime.lake.batches(BALANCE.intervals, part, columns=_ROWS)
-        joined = join_rows(frames, successors(plants), ["plant_id"])
+        joined = join_rows(frames, find_successors(plants), ["plant_id"])
         found = summarize_hours(joined, plants, day, QUANTITIES).with_columns(local_date=pl.lit(day))
         columns = polars_schema(EnergyHourly).names()
         return report_of(runtime.lake.replace(EnergyHourly, part, [found.select(columns)], empty=True))
@@ -46,9 +46,9 @@ def write_profile_monthly(runtime: Runtime) -> Report:
     """The average day of each month whose hours are not those that it was made from; of a closed one it stays."""
     report = Report(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})
     snapshot = runtime.lake.snapshot(EnergyHourly)
-    closed = {*closed_months(runtime)["month"]}
+    closed = {*read_closed_months(runtime)["month"]}
     excluded = excluded_plants(runtime)
-    for month, files in _by_month(snapshot).items():
+    for month, files in _group_by_month(snapshot).items():
         part = {"month": month}
         if month in closed and runtime.lake.snapshot(ProfileMonthly, part).files:
             continue
@@ -73,7 +73,7 @@ def _catch_up(runtime: Runtime) -> int:
     """Make the hours of days that have none, or a plant's by an id that it had before it moved; how many days."""
     lake = runtime.lake
     stored, made = ({part["local_date"] for part in lake.parts(m)} for m in (BALANCE.intervals, EnergyHourly))
-    moved = successors(lake.scan(Plants).collect())["plant_id"].to_list()
+    moved = find_successors(lake.scan(Plants).collect())["plant_id"].to_list()
     old = (
         lake.scan(EnergyHourly).filter(pl.col("plant_id").is_in(moved))
         if moved
@@ -86,7 +86,7 @@ def _catch_up(runtime: Runtime) -> int:
     return len(days)
 
 
-def _by_month(snapshot: Snapshot) -> dict[dt.date, tuple[str, ...]]:
+def _group_by_month(snapshot: Snapshot) -> dict[dt.date, tuple[str, ...]]:
     """The files of hours of each month."""
     months: dict[dt.date, list[str]] = defaultdict(list)
     for file in snapshot.files:

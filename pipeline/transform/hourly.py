@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from pipeline.common.local_time import UTC_US, local_day, wall_clock
-from pipeline.transform.daily import exact_sum
+from pipeline.common.local_time import UTC_US, convert_to_wall_clock, find_local_day
+from pipeline.transform.daily import sum_exactly
 from pipeline.transform.energy import HOURS_PER_US
-from pipeline.transform.row_groups import whole_groups
+from pipeline.transform.row_groups import split_by_group
 
 # Every offset from UTC in use is a multiple of a quarter of an hour, so no quarter lies in two hours of any clock.
 QUARTER = dt.timedelta(minutes=15)
@@ -18,13 +18,13 @@ _QUARTERS = pl.Schema(
 )
 
 
-def hours_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
+def build_hours_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
     """Each quarter of an hour of the day in each zone: timezone, quarter, hour_start (UTC), local_hour (0 to 23).
 
     The repeated hour of autumn is two hours. An hour that a change of clocks cuts short is as long as it is.
     """
     return pl.concat(
-        [pl.DataFrame(schema=_QUARTERS), *(_hours(day, zone) for zone in sorted(set(timezones)))]
+        [pl.DataFrame(schema=_QUARTERS), *(_list_hours(day, zone) for zone in sorted(set(timezones)))]
     )
 
 
@@ -37,11 +37,11 @@ def summarize_hours(
     An interval counts in the hour that its middle lies in. The result has plant_id, hour_start, local_hour, and for
     each quantity `_kwh` and `_covered_h`, null where nothing was measured.
     """
-    hours = hours_frame(day, places["timezone"])
+    hours = build_hours_frame(day, places["timezone"])
     clocks = places.select("plant_id", "timezone").join(hours, on="timezone").drop("timezone")
     floats = [f"{name}_{what}" for what in ("kwh", "covered_h") for name in quantities]
     schema = {**{name: clocks.schema[name] for name in _KEY}, **dict.fromkeys(floats, pl.Float64())}
-    parts = [_sums(frame, clocks, quantities) for frame in whole_groups(frames, ["plant_id"])]
+    parts = [_sum_quantities(frame, clocks, quantities) for frame in split_by_group(frames, ["plant_id"])]
     return pl.concat([pl.DataFrame(schema=schema), *(part.select(list(schema)) for part in parts)])
 
 
@@ -51,7 +51,7 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
     The result has plant_id, month, local_hour, n_days, and for each quantity `_kwh` and `_covered_h`, sorted by plant
     and hour.
     """
-    sums = (exact_sum(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h"))
+    sums = (sum_exactly(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h"))
     return (
         hours.lazy()
         .group_by("plant_id", pl.col("local_date").dt.truncate("1mo").alias("month"), "local_hour")
@@ -61,10 +61,10 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
     )
 
 
-def _hours(day: dt.date, timezone: str) -> pl.DataFrame:
-    bounds = local_day(day, timezone)
+def _list_hours(day: dt.date, timezone: str) -> pl.DataFrame:
+    bounds = find_local_day(day, timezone)
     quarters = pl.datetime_range(bounds.start, bounds.end, QUARTER, closed="left", time_unit="us", eager=True)
-    clock = wall_clock(pl.col("quarter"), timezone)
+    clock = convert_to_wall_clock(pl.col("quarter"), timezone)
     hour, offset = clock.dt.hour(), clock - pl.col("quarter").dt.replace_time_zone(None)
     return pl.DataFrame({"quarter": quarters}, schema={"quarter": UTC_US}).select(
         timezone=pl.lit(timezone),
@@ -74,7 +74,7 @@ def _hours(day: dt.date, timezone: str) -> pl.DataFrame:
     )
 
 
-def _sums(rows: pl.DataFrame, clocks: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
+def _sum_quantities(rows: pl.DataFrame, clocks: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
     length = pl.col("interval_end") - pl.col("interval_start")
     # A quantity that no plant of the frame has costs nothing.
     known = [name for name in quantities if rows[f"{name}_kwh"].count()]
@@ -90,7 +90,7 @@ def _sums(rows: pl.DataFrame, clocks: pl.DataFrame, quantities: Sequence[str]) -
         )
         .join(clocks, on=["plant_id", "quarter"], how="left", maintain_order="left")
         .group_by(_KEY)
-        .agg(*(exact_sum(pl.col(f"{name}_kwh")) for name in known), *covered)
+        .agg(*(sum_exactly(pl.col(f"{name}_kwh")) for name in known), *covered)
     )
     return sums.with_columns(
         *(

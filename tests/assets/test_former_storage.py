@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from assets.dagster_home import CONFIGURATION, dagster_home, open_dagster
-from assets.former_storage import COMMENT, FORMER_COMMENT, with_own_storage
+from assets.dagster_home import CONFIGURATION, open_dagster, prepare_dagster_home
+from assets.former_storage import COMMENT, FORMER_COMMENT, name_own_storage
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, run, start
@@ -53,7 +53,7 @@ OURS = {"sqlite": {"base_dir": {"env": "DAGSTER_HOME"}}}
 
 
 def test_only_that_part_changes() -> None:
-    new = with_own_storage(FORMER)
+    new = name_own_storage(FORMER)
     assert new == (
         f"telemetry:\n  enabled: false\n{COMMENT}\nstorage:\n  sqlite:\n      base_dir: {{env: DAGSTER_HOME}}\n"
         "concurrency:\n  pools: {granularity: op, default_limit: 1}\n"
@@ -77,7 +77,7 @@ def test_only_that_part_changes() -> None:
     ],
 )
 def test_what_a_user_wrote_stays(text: str, kept: list[str]) -> None:
-    new = with_own_storage(text)
+    new = name_own_storage(text)
     assert new is not None
     assert yaml.safe_load(new) == {**yaml.safe_load(text), "storage": OURS}
     assert all(part in new for part in kept)
@@ -85,7 +85,7 @@ def test_what_a_user_wrote_stays(text: str, kept: list[str]) -> None:
 
 def test_another_folder_stays() -> None:
     for place in ("/srv/records", "'/srv/a: b'", "{env: RECORDS}"):
-        new = with_own_storage(FORMER.replace("{env: DAGSTER_HOME}", place))
+        new = name_own_storage(FORMER.replace("{env: DAGSTER_HOME}", place))
         assert new is not None
         assert yaml.safe_load(new)["storage"] == {"sqlite": {"base_dir": yaml.safe_load(place)}}
 
@@ -106,7 +106,7 @@ def test_another_folder_stays() -> None:
     ],
 )
 def test_what_does_not_name_it_or_can_not_be_changed_safely_stays(text: str) -> None:
-    assert with_own_storage(text) is None
+    assert name_own_storage(text) is None
 
 
 @dg.asset
@@ -199,5 +199,5 @@ def test_a_file_that_can_not_be_written_is_told_with_the_cure(settings: Settings
                 SunledgerError, match=r"can't be written \(Permission denied\): make it and its folder"
             ),
         ):
-            dagster_home(settings.model_copy(update={"home": place}))
+            prepare_dagster_home(settings.model_copy(update={"home": place}))
         assert (home / "dagster.yaml").read_text() == FORMER

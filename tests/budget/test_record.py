@@ -174,10 +174,10 @@ def test_an_odd_line_stops_no_command(tmp_path: Path, command: list[str], code: 
 
 def test_the_doctor_names_what_could_not_be_read(tmp_path: Path) -> None:
     settings = load_settings(env_file=None, home=tmp_path)
-    assert machine.record(facts.unreadable_records(settings)) == []
+    assert machine.record(facts.find_unreadable_records(settings)) == []
     (tmp_path / "requests").mkdir()
     (tmp_path / "requests" / "a.unreadable").write_text("x")
-    (found,) = machine.record(facts.unreadable_records(settings))
+    (found,) = machine.record(facts.find_unreadable_records(settings))
     assert "a.unreadable" in found.text
 
 

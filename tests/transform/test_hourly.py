@@ -6,9 +6,9 @@ from fractions import Fraction
 import polars as pl
 import pytest
 
-from pipeline.common.local_time import UTC_US, local_day
-from pipeline.transform.daily import exact_sum
-from pipeline.transform.hourly import hours_frame, summarize_hours, summarize_profile
+from pipeline.common.local_time import UTC_US, find_local_day
+from pipeline.transform.daily import sum_exactly
+from pipeline.transform.hourly import build_hours_frame, summarize_hours, summarize_profile
 from schemas import EnergyHourly, ProfileMonthly, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.frames import validate
@@ -23,7 +23,7 @@ def rows(day: dt.date, zones: dict[str, str], minutes: int = 5, watts: float = O
     """A day of constant power of each plant; every quantity but PV is absent."""
     frames = []
     for plant, zone in sorted(zones.items()):
-        bounds = local_day(day, zone)
+        bounds = find_local_day(day, zone)
         step = dt.timedelta(minutes=minutes)
         starts = pl.datetime_range(
             bounds.start, bounds.end, step, closed="left", time_unit="us", time_zone="UTC", eager=True
@@ -67,14 +67,14 @@ def test_a_day_has_the_hours_of_its_clock(day: dt.date, zone: str, hours: list[i
     found = hours_of(day, {"a": zone}, rows(day, {"a": zone}))
     assert found["local_hour"].to_list() == hours
     assert found["hour_start"].is_sorted()
-    assert found["pv_generation_covered_h"].sum() == pytest.approx(local_day(day, zone).hours, abs=1e-12)
+    assert found["pv_generation_covered_h"].sum() == pytest.approx(find_local_day(day, zone).hours, abs=1e-12)
     # One kW: the energy of an hour is the time that it covers.
     assert found["pv_generation_kwh"].to_list() == pytest.approx(found["pv_generation_covered_h"].to_list())
 
 
 def test_hours_begin_where_the_clock_says() -> None:
     zone = "Asia/Kolkata"
-    quarters = hours_frame(DAY, [zone])
+    quarters = build_hours_frame(DAY, [zone])
     assert quarters["hour_start"].dt.convert_time_zone(zone).dt.minute().unique().to_list() == [0]
     assert quarters.height == 96
 
@@ -83,8 +83,8 @@ def test_hours_add_up_to_the_day_whatever_the_steps() -> None:
     zones = {"a": BERLIN, "b": "America/New_York", "c": "Asia/Kolkata"}
     for minutes in (1, 7, 15, 60, 90):
         frame = rows(DAY, zones, minutes)
-        days = frame.group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh"))).sort("plant_id")
-        found = hours_of(DAY, zones, frame).group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh")))
+        days = frame.group_by("plant_id").agg(sum_exactly(pl.col("pv_generation_kwh"))).sort("plant_id")
+        found = hours_of(DAY, zones, frame).group_by("plant_id").agg(sum_exactly(pl.col("pv_generation_kwh")))
         assert found.sort("plant_id")["pv_generation_kwh"].to_list() == pytest.approx(
             days["pv_generation_kwh"].to_list(), rel=1e-15
         )
