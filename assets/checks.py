@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets.common import DAYS_PER_RUN, told
+from assets.common import DAYS_PER_RUN, convert_errors
 from pipeline.common.finding import Finding
 from pipeline.extract import consents
 from pipeline.ops import checks
-from pipeline.ops.checks import completeness
+from pipeline.ops.checks import judge_completeness
 from pipeline.ops.completeness import measure_completeness
 from pipeline.run.check import After, Check, checks_of
 from pipeline.run.context import Runtime
@@ -47,7 +47,7 @@ def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
 )
 def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     """Warn, with the plants and the setting to change, when production and sun disagree."""
-    with told():
+    with convert_errors():
         found = judge_times(runtime)
     noons = {"noon_min": found.noon_min, "other_noon_min": found.other_noon_min}
     return dg.AssetCheckResult(
@@ -72,8 +72,8 @@ def declared(after: After) -> list[dg.AssetChecksDefinition]:
 def _declared(declared: Check) -> dg.AssetChecksDefinition:
     @dg.asset_check(name=declared.name, asset=declared.asset, description=declared.description)
     def check(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-        with told():
-            return result(declared.judge(runtime))
+        with convert_errors():
+            return convert_finding(declared.judge(runtime))
 
     return check
 
@@ -85,11 +85,11 @@ def _declared(declared: Check) -> dg.AssetChecksDefinition:
 )
 def drift(context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     """Warn, with their names, when SMA sends something new."""
-    with told():
-        return result(checks.drift(runtime, _unknown_fields(context.instance)))
+    with convert_errors():
+        return convert_finding(checks.judge_drift(runtime, _read_unknown_fields(context.instance)))
 
 
-def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+def build_day_checks_of(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """The checks of single days, which belong to their partitions."""
     with warnings.catch_warnings():
         # Delete when partitioned checks leave preview: without them, all days share one timeline.
@@ -104,10 +104,10 @@ def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefini
         def complete(
             context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
         ) -> dg.AssetCheckResult:
-            found = completeness(runtime, _days(context))
+            found = judge_completeness(runtime, _list_days(context))
             if len(found) > 1:
                 _report_days(context, found)
-            return result(_together(found, _sentence(runtime, found)))
+            return convert_finding(_join_findings(found, _summarize_days(runtime, found)))
 
         @dg.asset_check(
             name="quality",
@@ -117,37 +117,37 @@ def of_each_day(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefini
         def quality(
             context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
         ) -> dg.AssetCheckResult:
-            return result(checks.quality(runtime, _days(context)))
+            return convert_finding(checks.judge_quality(runtime, _list_days(context)))
 
     return [complete, quality]
 
 
-def result(finding: Finding) -> dg.AssetCheckResult:
+def convert_finding(finding: Finding) -> dg.AssetCheckResult:
     """A finding as Dagster shows it."""
     return dg.AssetCheckResult(
         passed=finding.passed,
-        severity=_severity(finding),
+        severity=_choose_severity(finding),
         description=finding.text,
         metadata=dict(finding.facts),
     )
 
 
-def _severity(finding: Finding) -> dg.AssetCheckSeverity:
+def _choose_severity(finding: Finding) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.ERROR if finding.severe else dg.AssetCheckSeverity.WARN
 
 
-def _days(context: dg.AssetCheckExecutionContext) -> list[dt.date]:
+def _list_days(context: dg.AssetCheckExecutionContext) -> list[dt.date]:
     return [dt.date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
 
 
-def _sentence(runtime: Runtime, found: Mapping[dt.date, Finding]) -> str:
+def _summarize_days(runtime: Runtime, found: Mapping[dt.date, Finding]) -> str:
     """How complete a run's days are, of the plants that it was limited to; of one day its finding says it."""
     if len(found) == 1:
         return ""
     return measure_completeness(runtime, list(found), runtime.only_plants).sentence()
 
 
-def _together(found: Mapping[dt.date, Finding], sentence: str) -> Finding:
+def _join_findings(found: Mapping[dt.date, Finding], sentence: str) -> Finding:
     """The findings of a run's days as one: how many are complete, the first bad day, and which others are like it."""
     bad = [day for day, finding in found.items() if not finding.passed]
     if not bad:
@@ -168,7 +168,7 @@ def _report_days(context: dg.AssetCheckExecutionContext, found: Mapping[dt.date,
             asset_key=dg.AssetKey("energy_daily"),
             check_name="complete",
             passed=finding.passed,
-            severity=_severity(finding),
+            severity=_choose_severity(finding),
             description=finding.text,
             metadata={name: dg.MetadataValue.text(str(value)) for name, value in finding.facts.items()},
             partition=str(day),
@@ -181,7 +181,7 @@ def _report_days(context: dg.AssetCheckExecutionContext, found: Mapping[dt.date,
         context.instance.report_dagster_event(event, run_id=run.run_id)
 
 
-def _unknown_fields(instance: dg.DagsterInstance) -> set[str]:
+def _read_unknown_fields(instance: dg.DagsterInstance) -> set[str]:
     """The fields that the materializations of the newest lists and days say are unknown."""
     found: set[str] = set()
     newest = {
@@ -203,9 +203,9 @@ def list_checks() -> list[dg.AssetChecksDefinition]:
     return [consent, *declared(After.LISTS)]
 
 
-def day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+def build_day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the days, made once for all of them after the last one."""
-    return [*of_each_day(days), drift, solar_time, *declared(After.DAYS)]
+    return [*build_day_checks_of(days), drift, solar_time, *declared(After.DAYS)]
 
 
 def publish_checks() -> list[dg.AssetChecksDefinition]:
@@ -213,6 +213,6 @@ def publish_checks() -> list[dg.AssetChecksDefinition]:
     return declared(After.PUBLISHING)
 
 
-def vendor_checks() -> list[dg.AssetChecksDefinition]:
+def build_vendor_checks() -> list[dg.AssetChecksDefinition]:
     """The checks that go with SMA's own energies."""
     return declared(After.VENDOR)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
-from pipeline.common.text import harmless
+from pipeline.common.text import escape_controls
 from pipeline.run.context import Runtime
 from pipeline.run.step import Report
 from schemas import TABLES, Table, columns, comment, storage
@@ -37,7 +37,7 @@ Steps: TypeAlias = Callable[[Runtime, Sequence[dt.date]], Iterator[tuple[dt.date
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
-def table_schema(model: type[Table]) -> dg.TableSchema:
+def build_table_schema(model: type[Table]) -> dg.TableSchema:
     """The model as Dagster's Columns tab shows it: type, unit, meaning, rules."""
     return dg.TableSchema(
         columns=[
@@ -53,7 +53,7 @@ def table_schema(model: type[Table]) -> dg.TableSchema:
     )
 
 
-def lineage(model: type[Table], deps: Iterable[str]) -> dg.TableColumnLineage:
+def build_lineage(model: type[Table], deps: Iterable[str]) -> dg.TableColumnLineage:
     """What the models say of where each column comes from, as Dagster keeps it."""
     parents = [MODELS[name] for name in deps if name in MODELS]
     return dg.TableColumnLineage(
@@ -65,7 +65,7 @@ def lineage(model: type[Table], deps: Iterable[str]) -> dg.TableColumnLineage:
     )
 
 
-def options(
+def asset_options(
     model: type[Table], *, deps: Sequence[str], kinds: set[str], group: str | None = None
 ) -> dict[str, Any]:
     """The arguments of an asset that come from its model."""
@@ -77,16 +77,16 @@ def options(
         "kinds": kinds,
         "owners": OWNERS,
         "metadata": {
-            "dagster/column_schema": table_schema(model),
+            "dagster/column_schema": build_table_schema(model),
             "dagster/table_name": kept.table,
-            "dagster/column_lineage": lineage(model, deps),
+            "dagster/column_lineage": build_lineage(model, deps),
             "key": ", ".join(kept.key) or "none",
             "partition": ", ".join(kept.partition) or "none: replaced whole",
         },
     }
 
 
-def per_day(
+def build_day_asset(
     model: type[Table],
     days: dg.DailyPartitionsDefinition,
     step: Callable[[Runtime, dt.date], Report],
@@ -100,12 +100,12 @@ def per_day(
     def steps(runtime: Runtime, group: Sequence[dt.date]) -> Iterator[tuple[dt.date, Report]]:
         return ((day, step(runtime, day)) for day in group)
 
-    return per_days(
+    return build_days_asset(
         model, days, steps, lambda days: ((day,) for day in days), deps=deps, kinds=kinds, pool=pool
     )
 
 
-def per_days(
+def build_days_asset(
     model: type[Table],
     days: dg.DailyPartitionsDefinition,
     steps: Steps,
@@ -121,7 +121,7 @@ def per_days(
         # Delete when backfill policies leave beta: users can do nothing about it.
         warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
         asset: Decorator = dg.asset(
-            **options(model, deps=deps, kinds=kinds),
+            **asset_options(model, deps=deps, kinds=kinds),
             deps=deps,
             partitions_def=days,
             backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
@@ -132,12 +132,12 @@ def per_days(
         context: dg.AssetExecutionContext, runtime: dg.ResourceParam[Runtime]
     ) -> dg.MaterializeResult[None]:
         done: dict[str, dict[str, Any]] = {}
-        with told(), kept_when_failing(context, done):
+        with convert_errors(), record_finished_days(context, done):
             begun = time.monotonic()
             wanted = map(dt.date.fromisoformat, context.partition_keys)
-            for day, report in each_day(runtime, wanted, steps, groups):
+            for day, report in do_each_day(runtime, wanted, steps, groups):
                 key = day.isoformat()
-                done[key] = shown(report) | {"seconds": round(time.monotonic() - begun, 3)}
+                done[key] = describe_report(report) | {"seconds": round(time.monotonic() - begun, 3)}
                 begun = time.monotonic()
                 context.add_asset_metadata(done[key], partition_key=key)
         return dg.MaterializeResult()
@@ -145,7 +145,7 @@ def per_days(
     return asset(table)
 
 
-def each_day(
+def do_each_day(
     runtime: Runtime, days: Iterable[dt.date], steps: Steps, groups: Groups
 ) -> Iterator[tuple[dt.date, Report]]:
     """The report of each day that could be done; then raises DaysFailedError if some could not.
@@ -173,12 +173,12 @@ def each_day(
         else:
             in_a_row = 0
     if len(failed) < sum(map(len, wanted)):
-        yield from _once_more(runtime, failed, steps, groups)
+        yield from _retry_days(runtime, failed, steps, groups)
     if failed:
         raise DaysFailedError(failed)
 
 
-def _once_more(
+def _retry_days(
     runtime: Runtime, failed: dict[dt.date, SunledgerError], steps: Steps, groups: Groups
 ) -> Iterator[tuple[dt.date, Report]]:
     """Try the days whose fault may have passed, for what is missing of them, and take those that succeed out."""
@@ -213,7 +213,7 @@ def is_transient(error: SunledgerError) -> bool:
     return isinstance(error, SmaError | DaysFailedError) and error.transient
 
 
-def whole(
+def build_whole_asset(
     model: type[Table],
     step: Callable[[Runtime], Report],
     *,
@@ -230,7 +230,7 @@ def whole(
     """
 
     asset: Decorator = dg.asset(
-        **options(model, deps=deps, kinds=kinds, group=group),
+        **asset_options(model, deps=deps, kinds=kinds, group=group),
         deps=deps,
         pool=pool,
         tags={EVERY: every} if every else {},
@@ -238,28 +238,28 @@ def whole(
     )
 
     def table(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
-        with told():
+        with convert_errors():
             begun = time.monotonic()
-            facts = shown(step(runtime))
+            facts = describe_report(step(runtime))
         return dg.MaterializeResult(metadata={**facts, "seconds": round(time.monotonic() - begun, 3)})
 
     return asset(table)
 
 
-def shown(report: Report) -> dict[str, Any]:
+def describe_report(report: Report) -> dict[str, Any]:
     """A step's report as metadata."""
     return {"dagster/partition_row_count": report.rows, "changed": report.changed, **report.facts}
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def convert_errors() -> Iterator[None]:
     """Our own errors reach the page as their sentence, and a permanent fault is not tried again."""
     try:
         yield
     except SunledgerError as error:
         days = {"failed_days": error.days} if isinstance(error, DaysFailedError) else {}
         raise dg.Failure(
-            description=harmless(str(error)),
+            description=escape_controls(str(error)),
             metadata={"exit_code": error.exit_code, **days},
             allow_retries=is_transient(error),
         ) from error
@@ -271,7 +271,7 @@ def told() -> Iterator[None]:
         ) from error
 
 
-def failed_days(failure: dg.DagsterEvent | None) -> set[dt.date]:
+def find_failed_days(failure: dg.DagsterEvent | None) -> set[dt.date]:
     """The days that a step's failure says it could not do; empty where it does not name any."""
     said = failure.step_failure_data.user_failure_data if failure else None
     told: Any = said.metadata.get("failed_days") if said else None
@@ -279,7 +279,7 @@ def failed_days(failure: dg.DagsterEvent | None) -> set[dt.date]:
 
 
 @contextmanager
-def kept_when_failing(
+def record_finished_days(
     context: dg.AssetExecutionContext, done: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[None]:
     """The finished days of a failing range are stored, so they are recorded too."""

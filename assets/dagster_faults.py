@@ -23,7 +23,7 @@ def explain(fault: BaseException, dagster_home: Path, *, records_only: bool = Fa
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
     from yaml import YAMLError  # noqa: PLC0415
 
-    causes = list(_causes(fault))
+    causes = list(_list_causes(fault))
     if any(isinstance(cause, CommandError) for cause in causes):
         return DagsterHomeError(
             f"Dagster's records in {dagster_home} are of more than one version, because two processes set them up at "
@@ -31,19 +31,19 @@ def explain(fault: BaseException, dagster_home: Path, *, records_only: bool = Fa
         )
     database = next((cause for cause in causes if isinstance(cause, SQLAlchemyError | sqlite3.Error)), None)
     if database is not None:
-        return DagsterHomeError(_database(database, dagster_home))
+        return DagsterHomeError(_find_database(database, dagster_home))
     settings = not records_only and isinstance(
         fault, DagsterInvalidConfigError | CheckError | YAMLError | DagsterError | ImportError | ValueError
     )
     if settings:
         file = dagster_home / "dagster.yaml"
         return DagsterHomeError(
-            f"{file} can't be used ({_first_line(fault)}): correct it, or move it away, and it is written anew."
+            f"{file} can't be used ({_take_first_line(fault)}): correct it, or move it away, and it is written anew."
         )
     return None
 
 
-def _causes(fault: BaseException) -> list[BaseException]:
+def _list_causes(fault: BaseException) -> list[BaseException]:
     found: list[BaseException] = []
     at: BaseException | None = fault
     while at is not None and at not in found:
@@ -52,7 +52,7 @@ def _causes(fault: BaseException) -> list[BaseException]:
     return found
 
 
-def _database(fault: BaseException, home: Path) -> str:
+def _find_database(fault: BaseException, home: Path) -> str:
     said = str(getattr(fault, "orig", None) or fault).splitlines()[0]
     if any(word in said for word in DAMAGED):
         return (
@@ -75,6 +75,6 @@ def _database(fault: BaseException, home: Path) -> str:
     )
 
 
-def _first_line(fault: BaseException) -> str:
+def _take_first_line(fault: BaseException) -> str:
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
     return " ".join(lines[:3])[:300].rstrip(":.") or type(fault).__name__

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
 
 
 def examine_runs(settings: Settings) -> Iterator[Finding]:
     """A finding for each run that has not ended; one for all when there is none. Makes no home."""
     if not (settings.home / "dagster" / "dagster.yaml").exists():
-        yield ok("runs", f"none yet in {settings.home}")
+        yield pass_check("runs", f"none yet in {settings.home}")
         return
     try:
         yield from _examine(settings)
@@ -20,12 +20,15 @@ def examine_runs(settings: Settings) -> Iterator[Finding]:
 
 def _examine(settings: Settings) -> Iterator[Finding]:
     # Dagster takes a second to load.
-    from assets.dagster_home import dagster_home, explained, open_dagster  # noqa: PLC0415
-    from assets.dead_runs import going_runs  # noqa: PLC0415
+    from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home  # noqa: PLC0415
+    from assets.dead_runs import list_going_runs  # noqa: PLC0415
     from assets.run_processes import Life  # noqa: PLC0415
 
-    with open_dagster(settings) as instance, explained(dagster_home(settings), records_only=True):
-        going = going_runs(instance)
+    with (
+        open_dagster(settings) as instance,
+        explain_faults(prepare_dagster_home(settings), records_only=True),
+    ):
+        going = list_going_runs(instance)
     for one in going:
         if one.worker.life is Life.DEAD:
             yield warn(
@@ -39,6 +42,6 @@ def _examine(settings: Settings) -> Iterator[Finding]:
                 f"with 'sunledger repair --lost-host {host}'.",
             )
         else:
-            yield ok("runs", f"{one} goes on")
+            yield pass_check("runs", f"{one} goes on")
     if not going:
-        yield ok("runs", "no run goes on, and none was left behind")
+        yield pass_check("runs", "no run goes on, and none was left behind")

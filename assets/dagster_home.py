@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assets.plain_path import plain_path
+from assets.plain_path import find_plain_path
 from assets.start_lock import start_lock
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
@@ -73,11 +73,11 @@ PACKAGES = WORKSPACE.resolve().parents[1]
 _PYTHON = (sys.executable, "-P", "-m")
 
 
-def dagster_home(settings: Settings) -> Path:
+def prepare_dagster_home(settings: Settings) -> Path:
     """The folder, made and configured at first use; a configuration that is there already is left alone."""
     folder = settings.home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    home = plain_path(folder)
+    home = find_plain_path(folder)
     file = home / "dagster.yaml"
     if not file.exists():
         with start_lock(home):
@@ -104,11 +104,11 @@ def open_dagster(settings: Settings) -> "DagsterInstance":
 
     Sets up what is not there yet, one process at a time. Raises SunledgerError for a home that can't be used as it is.
     """
-    home = dagster_home(settings)
+    home = prepare_dagster_home(settings)
     with start_lock(home):
         instance = _open(home)
         try:
-            with explained(home):
+            with explain_faults(home):
                 limit_pools(instance)
         except BaseException:
             instance.dispose()
@@ -117,15 +117,15 @@ def open_dagster(settings: Settings) -> "DagsterInstance":
 
 
 def _open(home: Path) -> "DagsterInstance":
-    with explained(home):
+    with explain_faults(home):
         from dagster import DagsterInstance  # noqa: PLC0415 - takes a second to import
 
-        os.environ |= _own_environment(home)
+        os.environ |= _build_own_environment(home)
         return DagsterInstance.from_config(str(home))
 
 
 @contextmanager
-def explained(home: Path, *, records_only: bool = False) -> Iterator[None]:
+def explain_faults(home: Path, *, records_only: bool = False) -> Iterator[None]:
     """Raise SunledgerError, with the cure, for what Dagster and its databases say of a home that is not well.
 
     With `records_only` what they say of its settings is let through: once it is open, that is about something else.
@@ -149,10 +149,10 @@ def prepare(settings: Settings) -> None:
         pass
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def build_environment(settings: Settings) -> dict[str, str]:
     """What Dagster's processes need beside the environment of this one."""
     return {
-        **_own_environment(dagster_home(settings)),
+        **_build_own_environment(prepare_dagster_home(settings)),
         "SUNLEDGER_HOME": str(settings.home),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         # Python and Dagster look for modules in the current folder first, in these processes and in those that they
@@ -162,16 +162,17 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _own_environment(home: Path) -> dict[str, str]:
+def _build_own_environment(home: Path) -> dict[str, str]:
     # Events of a range are stored so many at once: more than a run's days have of one asset.
     return {"DAGSTER_HOME": str(home), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
 
-def webserver_command(host: str, port: int) -> list[str]:
-    """The program and arguments of the page."""
-    return [*_PYTHON, "dagster_webserver", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+def build_webserver_command(host: str, port: int, names: Iterable[str] = ()) -> list[str]:
+    """The program and arguments of the page, which is reached as `host` and `names` beside addresses and localhost."""
+    reached = ",".join([host, *sorted(names)])
+    return [*_PYTHON, "assets.webserver", reached, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
 
 
-def daemon_command() -> list[str]:
+def build_daemon_command() -> list[str]:
     """The program and arguments of the daemon, which starts what schedules, sensors and backfills ask for."""
     return [*_PYTHON, "dagster._daemon", "run", "-w", str(WORKSPACE)]

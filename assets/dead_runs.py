@@ -11,7 +11,16 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from assets.run_processes import FOLDER, PROCESS_LOCK, THIS_PROCESS, Life, Worker, home_of, is_held, worker_of
+from assets.run_processes import (
+    FOLDER,
+    PROCESS_LOCK,
+    THIS_PROCESS,
+    Life,
+    Worker,
+    find_worker,
+    is_held,
+    read_home,
+)
 from assets.start_lock import start_lock
 
 # What Dagster knows of a pool has no public name.
@@ -41,17 +50,17 @@ class Going:
         return f"run {self.run.run_id[:8]} of process {self.worker.name}{held}"
 
 
-def going_runs(instance: dg.DagsterInstance) -> list[Going]:
+def list_going_runs(instance: dg.DagsterInstance) -> list[Going]:
     """All runs that began and have not ended, the oldest first. Changes nothing."""
     held: dict[str, list[str]] = {}
-    for info in _pools(instance):
+    for info in _list_pools(instance):
         for run_id in info.active_run_ids | info.assigned_run_ids:
             held.setdefault(run_id, []).append(info.concurrency_key)
     records = instance.get_run_records(dg.RunsFilter(statuses=HELD_BY_A_PROCESS), ascending=True)
     return [
         Going(
             record.dagster_run,
-            worker_of(instance, record),
+            find_worker(instance, record),
             tuple(sorted(set(held.get(record.dagster_run.run_id, ())))),
         )
         for record in records
@@ -70,9 +79,9 @@ def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = (
         elsewhere = one.worker.life is Life.ELSEWHERE
         return one.worker.life is Life.DEAD or (elsewhere and one.worker.name.endswith(lost))
 
-    home = home_of(instance)
+    home = read_home(instance)
     with start_lock(home):
-        going = going_runs(instance)
+        going = list_going_runs(instance)
         dead = [one for one in going if is_dead(one)]
         alive = [one for one in going if one not in dead]
         text = "{}: it was killed, or its machine was."
@@ -87,7 +96,7 @@ def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = (
 def end_own_runs(instance: dg.DagsterInstance, why: str) -> None:
     """End the runs that this process began and does no more: an error ended them before Dagster could."""
     own = THIS_PROCESS.tags(instance)[PROCESS_LOCK]
-    for one in going_runs(instance):
+    for one in list_going_runs(instance):
         if one.run.tags.get(PROCESS_LOCK) == own:
             _end(instance, one, why)
 
@@ -107,18 +116,18 @@ def _end(instance: dg.DagsterInstance, one: Going, text: str) -> bool:
 
 def _free_ended(instance: dg.DagsterInstance, alive: set[str]) -> None:
     """Free what runs hold that have ended, or are not there any more: their end was not told to the pools."""
-    known = {run for info in _pools(instance) for run in info.active_run_ids | _waiting(info)}
+    known = {run for info in _list_pools(instance) for run in info.active_run_ids | _count_waiting(info)}
     for run_id in known - alive:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             instance.event_log_storage.free_concurrency_slots_for_run(run_id)
 
 
-def _waiting(info: PoolInfo) -> set[str]:
+def _count_waiting(info: PoolInfo) -> set[str]:
     return set(info.assigned_run_ids | info.pending_run_ids)
 
 
-def _pools(instance: dg.DagsterInstance) -> list[PoolInfo]:
+def _list_pools(instance: dg.DagsterInstance) -> list[PoolInfo]:
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
         return []

@@ -11,29 +11,34 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from assets.checks import day_checks, list_checks, publish_checks, vendor_checks
+from assets.checks import build_day_checks, build_vendor_checks, list_checks, publish_checks
 from assets.common import EVERY
-from assets.docs import with_links
-from assets.pool_waits import PoolWait, watched
+from assets.docs import add_links
+from assets.pool_waits import PoolWait, watch_pools
 from assets.published import monthly_report, warehouse
 from assets.run_processes import THIS_PROCESS
-from assets.run_tags import limits
-from assets.schedules import day_schedules, job_schedule
-from assets.sensors import alerts, dead_runs, finish_partly, retention
+from assets.run_tags import read_limits
+from assets.schedules import build_day_schedules, build_job_schedule
+from assets.sensors import (
+    build_alert_sensor,
+    build_dead_run_sensor,
+    build_finishing_sensor,
+    build_retention_sensor,
+)
 from assets.tables import (
-    chosen,
-    fetched_day_assets,
+    build_fetched_day_assets,
+    build_made_day_assets,
+    build_money_assets,
+    build_month_assets,
+    build_vendor_assets,
+    drop_optional_inputs,
     list_assets,
-    made_day_assets,
-    money_assets,
-    month_assets,
-    vendor_assets,
-    without_optional_inputs,
+    select_chosen,
 )
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
-from pipeline.common.text import one_line
+from pipeline.common.text import escape_line
 from pipeline.run.context import Runtime
 
 LISTS_JOB = "refresh_lists"
@@ -64,10 +69,10 @@ CADENCES = (
 
 def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.Definitions:
     """Assets, jobs and resources. With `runtime` all runs share it; without, each run opens and closes its own."""
-    days = day_partitions(settings)
-    lists, fetched, made = list_assets(), fetched_day_assets(days), made_day_assets(days)
-    reports = [*month_assets(), *money_assets(), warehouse]
-    assets = [*lists, *fetched, *made, *vendor_assets(), *reports, monthly_report]
+    days = build_day_partitions(settings)
+    lists, fetched, made = list_assets(), build_fetched_day_assets(days), build_made_day_assets(days)
+    reports = [*build_month_assets(), *build_money_assets(), warehouse]
+    assets = [*lists, *fetched, *made, *build_vendor_assets(), *reports, monthly_report]
     cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
     finish = dg.define_asset_job(
         ENERGY_JOB,
@@ -75,8 +80,8 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
         description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
     )
     return dg.Definitions(
-        assets=with_links(without_optional_inputs(assets, settings), settings.docs_url),
-        asset_checks=[*list_checks(), *day_checks(days), *vendor_checks(), *publish_checks()],
+        assets=add_links(drop_optional_inputs(assets, settings), settings.docs_url),
+        asset_checks=[*list_checks(), *build_day_checks(days), *build_vendor_checks(), *publish_checks()],
         jobs=[
             dg.define_asset_job(
                 LISTS_JOB,
@@ -85,14 +90,14 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             ),
             dg.define_asset_job(
                 DAYS_JOB,
-                selection=dg.AssetSelection.assets(*chosen([*fetched, *made], settings), *reports),
+                selection=dg.AssetSelection.assets(*select_chosen([*fetched, *made], settings), *reports),
                 description="Fetch days, turn power into energy, add up days, months and PU, publish.",
             ),
             finish,
-            *map(_closing_job, cadences),
+            *map(_build_closing_job, cadences),
         ],
         schedules=[
-            job_schedule(
+            build_job_schedule(
                 settings,
                 name="lists",
                 cron="5 1 * * *",
@@ -100,23 +105,25 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
                 job=LISTS_JOB,
                 description="Daily: consents, plants, devices and measurement sets.",
             ),
-            *day_schedules(settings, DAYS_JOB),
-            *(_closing_schedule(settings, cadence) for cadence in cadences),
+            *build_day_schedules(settings, DAYS_JOB),
+            *(_build_closing_schedule(settings, cadence) for cadence in cadences),
         ],
         sensors=[
-            finish_partly(settings, fetched=[asset.key.to_user_string() for asset in fetched], job=finish),
+            build_finishing_sensor(
+                settings, fetched=[asset.key.to_user_string() for asset in fetched], job=finish
+            ),
             # Runs that people start from the graph have no job of ours.
-            alerts(settings, jobs=[LISTS_JOB, DAYS_JOB, ENERGY_JOB, "__ASSET_JOB"]),
-            retention(settings),
-            dead_runs(),
+            build_alert_sensor(settings, jobs=[LISTS_JOB, DAYS_JOB, ENERGY_JOB, "__ASSET_JOB"]),
+            build_retention_sensor(settings),
+            build_dead_run_sensor(),
         ],
-        resources={"runtime": runtime if runtime is not None else _runtime_per_run(settings)},
+        resources={"runtime": runtime if runtime is not None else _build_runtime_resource(settings)},
         # One process a run: connections and the token live through it, and libraries are loaded once.
         executor=dg.in_process_executor,
     )
 
 
-def _closing_job(cadence: Cadence) -> Any:
+def _build_closing_job(cadence: Cadence) -> Any:
     return dg.define_asset_job(
         cadence.job,
         selection=dg.AssetSelection.tag(EVERY, cadence.name) | dg.AssetSelection.assets(warehouse),
@@ -124,8 +131,8 @@ def _closing_job(cadence: Cadence) -> Any:
     )
 
 
-def _closing_schedule(settings: Settings, cadence: Cadence) -> dg.ScheduleDefinition:
-    return job_schedule(
+def _build_closing_schedule(settings: Settings, cadence: Cadence) -> dg.ScheduleDefinition:
+    return build_job_schedule(
         settings,
         name=cadence.name,
         cron=cadence.cron,
@@ -139,7 +146,7 @@ def _has(assets: Iterable[dg.AssetsDefinition], every: str) -> bool:
     return any(tags.get(EVERY) == every for asset in assets for tags in asset.tags_by_key.values())
 
 
-def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+def build_day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     """One partition for each plant-local calendar day, today included.
 
     The key is a label that plants of all zones share: a day is there as soon as it begins somewhere on earth.
@@ -149,21 +156,21 @@ def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
-def _runtime_per_run(settings: Settings) -> Any:
+def _build_runtime_resource(settings: Settings) -> Any:
     @dg.resource(description="Settings, the lake, and the session with SMA of one run.")
     @contextmanager
     def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
-        opened = Runtime(settings, tell=_log_of(context), **limits(tags))
-        with opened, _attended(context, settings):
+        opened = Runtime(settings, tell=_log_of(context), **read_limits(tags))
+        with opened, _attend_run(context, settings):
             yield opened
 
     return runtime
 
 
 @contextmanager
-def _attended(context: dg.InitResourceContext, settings: Settings) -> Iterator[None]:
+def _attend_run(context: dg.InitResourceContext, settings: Settings) -> Iterator[None]:
     """Say on the run which process does it; tell and bound its waits for pools."""
     instance, run = context.instance, context.run
     if instance is None or run is None or instance.is_ephemeral:
@@ -174,7 +181,7 @@ def _attended(context: dg.InitResourceContext, settings: Settings) -> Iterator[N
     def say(text: str) -> None:
         instance.report_engine_event(text, run)
 
-    with watched(PoolWait(instance, say, settings.pool_wait_minutes * 60), run.run_id, say_fault=True):
+    with watch_pools(PoolWait(instance, say, settings.pool_wait_minutes * 60), run.run_id, say_fault=True):
         yield
 
 
@@ -184,7 +191,7 @@ def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
 
     def tell(text: str) -> None:
         if log is not None:
-            log.info(one_line(text))
+            log.info(escape_line(text))
 
     return tell
 

@@ -16,16 +16,16 @@ DICTIONARY = "docs/data-dictionary.md"
 PAGES = {"warehouse": "docs/bi.md", "monthly_report": "docs/reports.md"}
 
 
-def with_links(assets: Iterable[dg.AssetsDefinition], docs_url: str) -> list[dg.AssetsDefinition]:
+def add_links(assets: Iterable[dg.AssetsDefinition], docs_url: str) -> list[dg.AssetsDefinition]:
     """The assets with links: to the web where `docs_url` says that docs/ is there, and to files of this checkout."""
-    lines = _entries()
+    lines = _find_entries()
 
     def link(spec: dg.AssetSpec) -> dg.AssetSpec:
         name = spec.key.path[0]
         page = PAGES.get(name, DICTIONARY)
         address = f"{docs_url.rstrip('/')}/{Path(page).name}{'' if name in PAGES else f'#{name}'}"
         docs = dg.MetadataValue.url(address) if docs_url else dg.MetadataValue.path(page)
-        files = [(ROOT / page, lines.get(name, 1)), *_source(MODELS.get(name))]
+        files = [(ROOT / page, lines.get(name, 1)), *_locate_source(MODELS.get(name))]
         references = dg.CodeReferencesMetadataValue(
             code_references=[
                 dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=path.name)
@@ -41,13 +41,13 @@ def with_links(assets: Iterable[dg.AssetsDefinition], docs_url: str) -> list[dg.
         return list(dg.map_asset_specs(link, assets))
 
 
-def _entries() -> dict[str, int]:
+def _find_entries() -> dict[str, int]:
     """The line at which each table's entry of the dictionary begins; empty where docs/ is not installed."""
     file = ROOT / DICTIONARY
     lines = file.read_text().splitlines() if file.exists() else []
     return {line[5:-1]: number for number, line in enumerate(lines, 1) if line.startswith("### `")}
 
 
-def _source(model: type[Table] | None) -> Iterator[tuple[Path, int]]:
+def _locate_source(model: type[Table] | None) -> Iterator[tuple[Path, int]]:
     if model is not None:
         yield Path(inspect.getfile(model)), inspect.getsourcelines(model)[1]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from assets.dagster_home import dagster_home, explained, open_dagster
+from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home
 from assets.start_lock import start_lock
 from pipeline.common.settings import Settings
 
@@ -29,14 +29,14 @@ def mend_records(settings: Settings) -> Iterator[str]:
     """
     if not (settings.home / "dagster").is_dir():
         return
-    home = dagster_home(settings)
-    with start_lock(home), explained(home, records_only=True):
+    home = prepare_dagster_home(settings)
+    with start_lock(home), explain_faults(home, records_only=True):
         mixed = False
         for name, content in DATABASES.items():
             file = home / name
             if not file.exists():
                 continue
-            if fault := _damage(file):
+            if fault := _find_damage(file):
                 yield f"{file} is damaged ({fault}): {content} is lost. It lies in {_put_aside(file, home)} now."
             elif _forget_versions(file):
                 mixed = True
@@ -49,7 +49,7 @@ def mend_records(settings: Settings) -> Iterator[str]:
                     instance.upgrade()
 
 
-def _damage(file: Path) -> str:
+def _find_damage(file: Path) -> str:
     """What SQLite finds wrong with the file; empty for nothing."""
     try:
         with contextlib.closing(sqlite3.connect(file)) as database:

@@ -19,12 +19,12 @@ SPECIAL = re.compile(r"[\[\]*?%#]")
 OWN = "sunledger-homes"
 
 
-def plain_path(folder: Path) -> Path:
+def find_plain_path(folder: Path) -> Path:
     """The folder itself, or a link to it, made where it is not there. Raises SunledgerError where none can be made."""
     if not SPECIAL.search(str(folder)):
         return folder
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    for place in _places():
+    for place in _list_places():
         with suppress(OSError):
             return _link(place, name, folder)
     raise SunledgerError(
@@ -33,7 +33,7 @@ def plain_path(folder: Path) -> Path:
     )
 
 
-def _places() -> Iterator[Path]:
+def _list_places() -> Iterator[Path]:
     """Folders of this user, the lasting ones first."""
     state = os.environ.get("XDG_STATE_HOME", "")
     home = os.environ.get("HOME", "")

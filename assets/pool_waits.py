@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from assets.dead_runs import Going, end_dead_runs, going_runs
+from assets.dead_runs import Going, end_dead_runs, list_going_runs
 from assets.run_processes import Life
 from pipeline.common.errors import SunledgerError
 from pipeline.common.signals import SIGNALS
@@ -61,16 +61,16 @@ class PoolWait:
     def free_dead(self) -> None:
         """End dead runs, and say so: nobody waits for them."""
         for one in end_dead_runs(self.instance):
-            self.say(ended(one))
+            self.say(describe_ended_run(one))
 
     def _holders(self, pools: Collection[str]) -> str:
-        going = [one for one in going_runs(self.instance) if set(one.pools) & set(pools)]
-        names = "; ".join(_holder(one) for one in going) or "nobody who is known"
+        going = [one for one in list_going_runs(self.instance) if set(one.pools) & set(pools)]
+        names = "; ".join(_describe_holder(one) for one in going) or "nobody who is known"
         word = "pool" if len(pools) == 1 else "pools"
         return f"All slots of {word} {', '.join(sorted(pools))} are taken: {names}."
 
 
-def ended(one: Going) -> str:
+def describe_ended_run(one: Going) -> str:
     """What is said of a dead run that was ended."""
     held = f", and its slot of {' and '.join(one.pools)} is free again" if one.pools else ""
     return (
@@ -78,7 +78,7 @@ def ended(one: Going) -> str:
     )
 
 
-def _holder(one: Going) -> str:
+def _describe_holder(one: Going) -> str:
     if one.worker.life is not Life.ELSEWHERE:
         return str(one)
     host = one.worker.name.rpartition(" on ")[2]
@@ -88,7 +88,7 @@ def _holder(one: Going) -> str:
     )
 
 
-def busy(instance: dg.DagsterInstance, pools: Collection[str]) -> list[str]:
+def list_busy_pools(instance: dg.DagsterInstance, pools: Collection[str]) -> list[str]:
     """Those of the pools that have no free slot."""
     storage = instance.event_log_storage
     if not pools or not storage.supports_global_concurrency_limits:
@@ -101,9 +101,9 @@ def busy(instance: dg.DagsterInstance, pools: Collection[str]) -> list[str]:
 
 def wait_for_pools(wait: PoolWait, pools: Collection[str]) -> None:
     """Come back when each of the pools has a free slot. Raises PoolBusyError."""
-    while taken := busy(wait.instance, pools):
+    while taken := list_busy_pools(wait.instance, pools):
         wait.free_dead()
-        taken = busy(wait.instance, pools)
+        taken = list_busy_pools(wait.instance, pools)
         if not taken:
             break
         wait.look(taken)
@@ -112,7 +112,7 @@ def wait_for_pools(wait: PoolWait, pools: Collection[str]) -> None:
 
 
 @contextmanager
-def watched(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator[None]:
+def watch_pools(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator[None]:
     """While this run goes on, tell its waits for pools; one that lasts too long ends it, and is `wait.fault`.
 
     With `say_fault` that is told like the wait, where nobody would read `wait.fault`.
@@ -121,7 +121,7 @@ def watched(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator
 
     def watch() -> None:
         while not done.wait(LOOK_EVERY_S):
-            pools = _waits_for(wait.instance, run_id)
+            pools = _list_awaited_pools(wait.instance, run_id)
             if not pools:
                 wait.over()
                 continue
@@ -145,7 +145,7 @@ def watched(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator
         thread.join()
 
 
-def _waits_for(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+def _list_awaited_pools(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     """The pools for which a step of the run waits."""
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import dagster as dg
 from pydantic import Field
 
-from assets.common import EVERY, LAST, OWNERS, told
+from assets.common import EVERY, LAST, OWNERS, convert_errors
 from assets.dagster_home import PUBLISH_POOL
 from pipeline.run.context import Runtime
 from pipeline.run.plants import mark_excluded
@@ -26,7 +26,7 @@ from warehouse.publish import connect, publish
 )
 def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     """Build the file beside the old one and swap it in."""
-    with told():
+    with convert_errors():
         # What this run has asked for so far belongs into what it publishes.
         runtime.store_requests()
         # The settings may have changed since the list of plants was made.
@@ -63,15 +63,15 @@ class ReportOf(dg.Config):
 def monthly_report(config: ReportOf, runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     """Write the pages, and show the fleet's picture in the metadata."""
     # Whatever starts Dagster loads this module; few of those processes draw.
-    from pipeline.report import month_png  # noqa: PLC0415
-    from pipeline.report.write_report import report, reported_month  # noqa: PLC0415
+    from pipeline.report import draw_month_png  # noqa: PLC0415
+    from pipeline.report.write_report import choose_month, write_report  # noqa: PLC0415
 
-    with told():
-        month = reported_month(config.month, runtime.now())
+    with convert_errors():
+        month = choose_month(config.month, runtime.now())
         folder = runtime.settings.home / "reports" / f"{month:%Y-%m}"
         with connect(runtime.settings.warehouse) as connection:
-            done = report(connection, month, folder)
-    picture = b64encode(month_png(done.month)).decode()
+            done = write_report(connection, month, folder)
+    picture = b64encode(draw_month_png(done.month)).decode()
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(str(done.index)),

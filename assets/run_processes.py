@@ -63,12 +63,12 @@ class ProcessLock:
     def tags(self, instance: dg.DagsterInstance) -> dict[str, str]:
         """The tags of a run that this process does. Raises StartLockedError."""
         # A copy of this process by fork is another process.
-        key = os.getpid(), home_of(instance)
+        key = os.getpid(), read_home(instance)
         with self._guard:
             if key not in self._held:
                 self._held[key] = self._take(key[1] / FOLDER)
             name = Path(self._held[key].lock_file).name
-        return {PROCESS: f"{os.getpid()} on {platform.node()}", PROCESS_LOCK: f"{boot_id()}/{name}"}
+        return {PROCESS: f"{os.getpid()} on {platform.node()}", PROCESS_LOCK: f"{read_boot_id()}/{name}"}
 
     @staticmethod
     def _take(folder: Path) -> FileLock:
@@ -84,29 +84,29 @@ THIS_PROCESS = ProcessLock()
 
 
 @cache
-def boot_id() -> str:
+def read_boot_id() -> str:
     """What tells one start of the machine from another; empty where the system does not say."""
     with suppress(OSError):
         return _BOOT_ID.read_text().strip()
     return ""
 
 
-def home_of(instance: dg.DagsterInstance) -> Path:
+def read_home(instance: dg.DagsterInstance) -> Path:
     """The folder of DAGSTER_HOME, on this machine."""
     return Path(instance.root_directory)
 
 
-def worker_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worker:
+def find_worker(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worker:
     """The process of an unfinished run that is not waiting in the queue."""
     run = record.dagster_run
     tags = run.tags
-    if PROCESS_LOCK in tags and not _inherited(instance, tags):
+    if PROCESS_LOCK in tags and not _is_inherited(instance, tags):
         name = tags.get(PROCESS, "an unknown process")
-        return Worker(_by_lock(instance, tags), name)
+        return Worker(_find_by_lock(instance, tags), name)
     if not is_private(instance):
         # Others share these records, and nothing says on which machine the process is.
         return Worker(Life.ELSEWHERE, "an unknown process")
-    return _by_events(instance, record)
+    return _find_by_events(instance, record)
 
 
 def is_private(instance: dg.DagsterInstance) -> bool:
@@ -114,17 +114,17 @@ def is_private(instance: dg.DagsterInstance) -> bool:
     return instance.event_log_storage.is_run_sharded
 
 
-def _inherited(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool:
+def _is_inherited(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool:
     """Whether the tag is that of the run that this one tries again: Dagster copies tags."""
     parent = instance.get_run_by_id(tags[PARENT]) if PARENT in tags else None
     return parent is not None and parent.tags.get(PROCESS_LOCK) == tags[PROCESS_LOCK]
 
 
-def _by_lock(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> Life:
+def _find_by_lock(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> Life:
     boot, _, name = tags[PROCESS_LOCK].partition("/")
     host = tags.get(PROCESS, "").rpartition(" on ")[2]
-    file = home_of(instance) / FOLDER / Path(name).name
-    here = host == platform.node() or (boot != "" and boot == boot_id())
+    file = read_home(instance) / FOLDER / Path(name).name
+    here = host == platform.node() or (boot != "" and boot == read_boot_id())
     if not file.exists():
         # Files of processes come with the home, but for a backup, in which no process lives on.
         return Life.DEAD if here or is_private(instance) else Life.ELSEWHERE
@@ -146,7 +146,7 @@ def is_held(file: Path) -> bool:
         return True
 
 
-def _by_events(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worker:
+def _find_by_events(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worker:
     """Runs of older versions, and of workers that were ended before they could say who they are."""
     run = record.dagster_run
     for entry in reversed(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)):
@@ -154,14 +154,14 @@ def _by_events(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worker:
         pid = event.engine_event_data.metadata.get("pid") if event else None
         if pid is not None and str(pid.value).isdecimal():
             number = int(str(pid.value))
-            began = _began(number)
+            began = _read_begin(number)
             alive = began is not None and began <= entry.timestamp + CLOCK_LEEWAY_S
             return Worker(Life.ALIVE if alive else Life.DEAD, f"{number} on {platform.node()}")
     waits = time.time() - record.create_timestamp.timestamp()
     return Worker(Life.DEAD if waits > STARTS_WITHIN_S else Life.ALIVE, "a process that has not begun")
 
 
-def _began(pid: int) -> float | None:
+def _read_begin(pid: int) -> float | None:
     """When a process of this machine began, in seconds of the epoch; None when there is none, 0 when nobody says."""
     try:
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])

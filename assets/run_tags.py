@@ -28,19 +28,21 @@ ALL: Final = "all"
 DUE_AT: Final = "sunledger/due_at"
 
 
-def limits(tags: Mapping[str, str]) -> dict[str, Any]:
+def read_limits(tags: Mapping[str, str]) -> dict[str, Any]:
     """What the tags of a run mean to its runtime."""
     return {
-        "only_plants": _words(tags.get(PLANTS, "")),
-        "only_backends": _words(tags.get(BACKENDS, "")),
+        "only_plants": _split_words(tags.get(PLANTS, "")),
+        "only_backends": _split_words(tags.get(BACKENDS, "")),
         # A run that tries another one again carries its tags, and asks for what that one missed.
         "again": tags.get(ASK) == ALL and PARENT not in tags,
         # What the first try was allowed is on the bill already; its amount is not there a second time.
-        "allowance": Allowance(_amount(tags[MAX_EUR]) if MAX_EUR in tags and RETRY not in tags else None),
+        "allowance": Allowance(
+            _read_amount(tags[MAX_EUR]) if MAX_EUR in tags and RETRY not in tags else None
+        ),
     }
 
 
-def _amount(text: str) -> Decimal:
+def _read_amount(text: str) -> Decimal:
     try:
         return amount(text)
     except ValueError:
@@ -49,7 +51,7 @@ def _amount(text: str) -> Decimal:
         ) from None
 
 
-def command_tags(
+def build_command_tags(
     *, plants: Iterable[str], sets: str, again: bool, days: tuple[dt.date, dt.date] | None
 ) -> dict[str, str]:
     """The tags of a command's runs: what they were started for. What was not limited has no tag."""
@@ -62,5 +64,5 @@ def command_tags(
     }
 
 
-def _words(text: str) -> frozenset[str]:
+def _split_words(text: str) -> frozenset[str]:
     return frozenset(word.strip() for word in text.split(",") if word.strip())

@@ -10,32 +10,32 @@ from typing import Any, TextIO
 
 import dagster as dg
 
-from assets.checks import day_checks, list_checks, publish_checks
-from assets.common import DAYS_PER_RUN, MODELS, failed_days
-from assets.dagster_home import dagster_home, explained, open_dagster
+from assets.checks import build_day_checks, list_checks, publish_checks
+from assets.common import DAYS_PER_RUN, MODELS, find_failed_days
+from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home
 from assets.dead_runs import end_own_runs
-from assets.definitions import day_partitions
-from assets.pool_waits import PoolWait, wait_for_pools, watched
+from assets.definitions import build_day_partitions
+from assets.pool_waits import PoolWait, wait_for_pools, watch_pools
 from assets.published import warehouse
 from assets.run_processes import THIS_PROCESS
-from assets.run_tags import RANGE_END, RANGE_START, command_tags
+from assets.run_tags import RANGE_END, RANGE_START, build_command_tags
 from assets.sensors import DECISIVE
 from assets.tables import (
-    chosen,
-    day_assets,
-    device_assets,
+    build_day_assets,
+    build_device_assets,
+    build_made_day_assets,
+    build_money_assets,
+    build_month_assets,
+    build_plant_assets,
     list_assets,
-    made_day_assets,
-    money_assets,
-    month_assets,
-    plant_assets,
+    select_chosen,
 )
-from pipeline.common.day_availability import days_of, spans
+from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
 from pipeline.run.unfinished_days import record_days, take_over_days
-from pipeline.tables.incomplete_days import stored_answers, unmade_days
+from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
 
 ONE_DAY = dt.timedelta(days=1)
 # What a shell expects of a program that ended by Ctrl-C.
@@ -77,11 +77,11 @@ class Runs:
 
     def plants(self) -> None:
         """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
-        self._run([*plant_assets(), *list_checks()], {})
+        self._run([*build_plant_assets(), *list_checks()], {})
 
     def devices(self) -> None:
         """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
-        self._run(device_assets(), {})
+        self._run(build_device_assets(), {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.
@@ -89,18 +89,22 @@ class Runs:
         Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
         """
         settings = self.runtime.settings
-        partitions = day_partitions(settings)
-        for start, end in chunks(first, last):
+        partitions = build_day_partitions(settings)
+        for start, end in split_days(first, last):
             failed: RunFailedError | None = None
-            assets = [*chosen(day_assets(partitions), settings), *month_assets(), *day_checks(partitions)]
-            with record_days(self._unfinished, days_of(start, end)):
+            assets = [
+                *select_chosen(build_day_assets(partitions), settings),
+                *build_month_assets(),
+                *build_day_checks(partitions),
+            ]
+            with record_days(self._unfinished, list_days(start, end)):
                 try:
                     self._run_days(assets, start, end)
                 except RunFailedError as failure:
                     if failure.exit_code == INTERRUPTED:
                         raise
                     # Days that were not fetched would be made of nothing, and look done.
-                    self.remake(set(days_of(start, end)) - set(failure.not_fetched))
+                    self.remake(set(list_days(start, end)) - set(failure.not_fetched))
                     failed = failure
             if failed is not None:
                 raise failed
@@ -111,8 +115,16 @@ class Runs:
         Raises RunFailedError.
         """
         settings = self.runtime.settings
-        partitions = day_partitions(settings)
-        self._remake(chosen(made_day_assets(partitions), settings), days)
+        partitions = build_day_partitions(settings)
+        self._remake(select_chosen(build_made_day_assets(partitions), settings), days)
+
+    def mend(self, days: Iterable[dt.date]) -> None:
+        """Make all tables of these days again from the stored answers, and those of all months; asks SMA nothing.
+
+        Raises RunFailedError.
+        """
+        self._remake(self._list_made_before(), days)
+        self._run(build_month_assets(), {})
 
     def publish(self) -> list[str]:
         """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
@@ -120,7 +132,7 @@ class Runs:
         Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
         """
         said = self._complete()
-        result = self._run([*money_assets(), warehouse, *publish_checks()], {})
+        result = self._run([*build_money_assets(), warehouse, *publish_checks()], {})
         (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
         if done.metadata["had_log"].value:
             said.append(
@@ -134,15 +146,12 @@ class Runs:
 
         Raises RunFailedError where it is interrupted.
         """
-        lake, settings = self.runtime.lake, self.runtime.settings
-        possible = made_day_assets(day_partitions(settings))
-        # Also tables that this run's settings leave alone, where another run has made them before.
-        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
-        assets = {asset.key: asset for asset in (*kept, *chosen(possible, settings))}
         try:
             with take_over_days(self._unfinished) as left:
-                days = (left & stored_answers(self.runtime) | unmade_days(self.runtime)) - self.made
-                self._remake(list(assets.values()), days)
+                days = (
+                    left & list_days_with_answers(self.runtime) | list_unmade_days(self.runtime)
+                ) - self.made
+                self._remake(self._list_made_before(), days)
         except RunFailedError as failure:
             if failure.exit_code == INTERRUPTED:
                 raise
@@ -150,16 +159,23 @@ class Runs:
         if not days:
             return []
         first, last = min(days), max(days)
-        named = f"{first}" if first == last else f"{plural(len(days), 'day')} from {first} to {last}"
+        named = f"{first}" if first == last else f"{pluralize(len(days), 'day')} from {first} to {last}"
         return [
             f"An earlier run had left {named} unfinished: completed from the stored answers, without a request."
         ]
 
+    def _list_made_before(self) -> list[dg.AssetsDefinition]:
+        """The tables of days that the settings choose, or that another run has made before with other settings."""
+        lake, settings = self.runtime.lake, self.runtime.settings
+        possible = build_made_day_assets(build_day_partitions(settings))
+        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
+        return list({asset.key: asset for asset in (*kept, *select_chosen(possible, settings))}.values())
+
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
-        checks = day_checks(day_partitions(self.runtime.settings))
-        for start, end in spans(days, DAYS_PER_RUN):
-            with record_days(self._unfinished, days_of(start, end)):
-                self._run_days([*made, *month_assets(), *checks], start, end)
+        checks = build_day_checks(build_day_partitions(self.runtime.settings))
+        for start, end in join_days(days, DAYS_PER_RUN):
+            with record_days(self._unfinished, list_days(start, end)):
+                self._run_days([*made, *build_month_assets(), *checks], start, end)
 
     @property
     def _unfinished(self) -> Path:
@@ -172,7 +188,7 @@ class Runs:
         end: dt.date,
     ) -> None:
         self._run(assets, {RANGE_START: start.isoformat(), RANGE_END: end.isoformat()})
-        self.made |= set(days_of(start, end))
+        self.made |= set(list_days(start, end))
 
     def _run(
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
@@ -181,7 +197,7 @@ class Runs:
         job = dg.Definitions(
             assets=assets,
             jobs=[dg.define_asset_job(self.command)],
-            resources={"runtime": attended(self.runtime, self.wait)},
+            resources={"runtime": build_runtime_resource(self.runtime, self.wait)},
         ).resolve_job_def(self.command)
         try:
             with redirect_stderr(WithoutRepeats(sys.stderr)):
@@ -201,7 +217,7 @@ class Runs:
             raise self.wait.fault
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
-            raise _failure(result)
+            raise _find_failure(result)
         return result
 
 
@@ -226,20 +242,20 @@ class WithoutRepeats:
         return getattr(self._stream, name)
 
 
-def attended(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
+def build_runtime_resource(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
     """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
 
     @dg.resource
     @contextmanager
     def resource(context: dg.InitResourceContext) -> Iterator[Runtime]:
-        with watched(wait, context.run.run_id if context.run else ""):
+        with watch_pools(wait, context.run.run_id if context.run else ""):
             yield runtime
 
     return resource
 
 
 @contextmanager
-def recorded(
+def record_runs(
     runtime: Runtime, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
 ) -> Iterator[Runs]:
     """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days.
@@ -247,14 +263,17 @@ def recorded(
     Runs whose process has died are ended before. Raises SunledgerError for a home that can't be used.
     """
     settings = runtime.settings
-    tags = command_tags(plants=runtime.only_plants, sets=settings.sets, again=runtime.again, days=days)
-    with open_dagster(settings) as instance, explained(dagster_home(settings), records_only=True):
+    tags = build_command_tags(plants=runtime.only_plants, sets=settings.sets, again=runtime.again, days=days)
+    with (
+        open_dagster(settings) as instance,
+        explain_faults(prepare_dagster_home(settings), records_only=True),
+    ):
         wait = PoolWait(instance, runtime.tell, settings.pool_wait_minutes * 60)
         wait.free_dead()
         yield Runs(runtime, instance, wait, command, tags)
 
 
-def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:
+def split_days(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[tuple[dt.date, dt.date]]:
     """[first, last] cut into ranges of at most `size` days."""
     while first <= last:
         end = min(last, first + (size - 1) * ONE_DAY)
@@ -262,14 +281,14 @@ def chunks(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Iterator[
         first = end + ONE_DAY
 
 
-def _failure(result: dg.ExecuteInProcessResult) -> Exception:
+def _find_failure(result: dg.ExecuteInProcessResult) -> Exception:
     """The first failed step as an error of ours; anything else is a fault of this program and keeps its trace."""
     failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
     for event in failures.values():
         data = event.step_failure_data
         if data.user_failure_data and data.user_failure_data.description:
             code = data.user_failure_data.metadata.get("exit_code")
-            not_fetched = failed_days(failures.get(DECISIVE))
+            not_fetched = find_failed_days(failures.get(DECISIVE))
             exit_code = int(code.value) if code else 1  # type: ignore[arg-type]
             return RunFailedError(data.user_failure_data.description, exit_code, not_fetched)
         if data.error and data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:

@@ -12,13 +12,13 @@ import polars as pl
 
 from assets.common import DAYS_PER_RUN
 from assets.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START
-from pipeline.billing.spending import look_ahead, not_allowed
+from pipeline.billing.spending import build_refusal, look_ahead
 from pipeline.common import day_availability
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.run.context import Runtime
 from pipeline.run.plants import owned
-from pipeline.tables.incomplete_days import ASK_AGAIN, standing, stored_days
+from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_stored_days
 
 SCHEDULE = "dagster/schedule_name"
 HALF_HOUR, HOUR, DAY = dt.timedelta(minutes=30), dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -36,48 +36,48 @@ NO_PLANTS = "No plants are known yet: run the job refresh_lists, or wait for its
 Tick = Callable[[dg.ScheduleEvaluationContext, Runtime], Sequence[dg.RunRequest] | dg.SkipReason]
 
 
-def day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinition]:
+def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinition]:
     """The schedules that fetch days with the job of that name."""
     return [
-        _schedule(
+        _build_schedule(
             settings,
             name="today",
             # ennexOS answers five minutes late; at full hours everybody else asks too.
             cron="20 * * * *",
             every=HOUR,
             job=job,
-            tick=_today,
+            tick=_choose_live_days,
             description="Hourly: the days that are running for ennexOS plants. Classic plants wait for their day's "
             "end.",
         ),
-        _schedule(
+        _build_schedule(
             settings,
             name="closing",
             cron="5,35 * * * *",
             every=HALF_HOUR,
             job=job,
-            tick=_closing,
+            tick=_choose_closing_days,
             description="Half-hourly: days that are closed for every plant, but that the lake does not hold whole: the "
             "day that has just closed, and after a pause of the machine what it missed (up to 31 days). Asks for what "
             "is missing only, up to five times.",
         ),
-        _schedule(
+        _build_schedule(
             settings,
             name="window",
             cron="45 4 * * *",
             every=DAY,
             job=job,
-            tick=lambda context, runtime: _window(settings.window_days, context, runtime),
+            tick=lambda context, runtime: _choose_window(settings.window_days, context, runtime),
             description=f"Daily: the newest {settings.window_days} closed days once more, since SMA corrects figures.",
         ),
     ]
 
 
-def job_schedule(
+def build_job_schedule(
     settings: Settings, *, name: str, cron: str, every: dt.timedelta, job: str, description: str
 ) -> dg.ScheduleDefinition:
     """A schedule that starts the job as a whole."""
-    return _schedule(
+    return _build_schedule(
         settings,
         name=name,
         cron=cron,
@@ -88,7 +88,7 @@ def job_schedule(
     )
 
 
-def _schedule(
+def _build_schedule(
     settings: Settings, *, name: str, cron: str, every: dt.timedelta, job: str, tick: Tick, description: str
 ) -> dg.ScheduleDefinition:
     on = dg.DefaultScheduleStatus.RUNNING if settings.schedules == "on" else dg.DefaultScheduleStatus.STOPPED
@@ -106,71 +106,73 @@ def _schedule(
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
         if day_availability.is_overtaken(context.scheduled_execution_time, runtime.now(), every):
             return dg.SkipReason("A later tick is due already, and does the same.")
-        if _unfinished(context.instance, name):
+        if _list_unfinished_days(context.instance, name):
             return dg.SkipReason(f"The run that {name} started before is still going.")
         return tick(context, runtime)
 
     return schedule
 
 
-def _today(
+def _choose_live_days(
     context: dg.ScheduleEvaluationContext, runtime: Runtime
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
-    groups = [group for group in _groups(runtime) if group.backend == "ennexos"]
+    groups = [group for group in _read_groups(runtime) if group.backend == "ennexos"]
     if not groups:
         return dg.SkipReason("No ennexOS plant is known: Classic plants are read when their day is over.")
-    if refusal := _refusal(runtime, "ennexos"):
+    if refusal := _find_refusal(runtime, "ennexos"):
         return refusal
-    days = day_availability.live_days(context.scheduled_execution_time, groups)
-    return list(_requests(days, {BACKENDS: "ennexos"}))
+    days = day_availability.find_live_days(context.scheduled_execution_time, groups)
+    return list(_build_requests(days, {BACKENDS: "ennexos"}))
 
 
-def _closing(
+def _choose_closing_days(
     context: dg.ScheduleEvaluationContext, runtime: Runtime
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
-    groups = _groups(runtime)
+    groups = _read_groups(runtime)
     if not groups:
         return dg.SkipReason(NO_PLANTS)
     now = context.scheduled_execution_time
     first, last = day_availability.catch_up_window(
-        now, groups, runtime.settings.window_days, stored_days(runtime)
+        now, groups, runtime.settings.window_days, list_stored_days(runtime)
     )
-    lacking = standing(runtime, max(first, runtime.settings.first_day), last)
+    lacking = find_incomplete_days(runtime, max(first, runtime.settings.first_day), last)
     days = set(lacking.filter(lacking["reason"].is_in(ASK_AGAIN))["local_date"])
     if not days:
         return dg.SkipReason(f"All days up to {last} are whole.")
-    ready = day_availability.due_again(now, days, list(_attempts(context.instance, "closing", now)))
-    if ready and (refusal := _refusal(runtime)):
+    ready = day_availability.find_days_to_retry(
+        now, days, list(_read_attempts(context.instance, "closing", now))
+    )
+    if ready and (refusal := _find_refusal(runtime)):
         return refusal
     if not ready:
         return dg.SkipReason(
             f"{len(days)} days are not whole, the newest is {max(days)}. They were tried lately: see the check "
             f"'standing' of energy_daily."
         )
-    return list(_requests(ready, {DUE_AT: now.isoformat()}))
+    return list(_build_requests(ready, {DUE_AT: now.isoformat()}))
 
 
-def _window(
+def _choose_window(
     days: int, context: dg.ScheduleEvaluationContext, runtime: Runtime
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
-    groups = _groups(runtime)
+    groups = _read_groups(runtime)
     if not groups:
         return dg.SkipReason(NO_PLANTS)
-    if refusal := _refusal(runtime):
+    if refusal := _find_refusal(runtime):
         return refusal
-    first, last = day_availability.sliding_window(context.scheduled_execution_time, groups, days)
+    first, last = day_availability.find_sliding_window(context.scheduled_execution_time, groups, days)
     first = max(first, runtime.settings.first_day)
-    return list(_requests([first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL}))
+    return list(_build_requests([first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL}))
 
 
-def _groups(runtime: Runtime) -> frozenset[day_availability.Group]:
+def _read_groups(runtime: Runtime) -> frozenset[day_availability.Group]:
     try:
-        return day_availability.groups(owned(runtime))
+        return day_availability.build_groups(owned(runtime))
     except SunledgerError:
         return frozenset()
 
 
-def _refusal(runtime: Runtime, backend: str | None = None) -> dg.SkipReason | None:
+def _find_refusal(runtime: Runtime, backend: str | None = None) -> dg.SkipReason | None:
     """Why no plant at all may be asked for: each would add a PU that nobody has agreed to. A run would only fail."""
     plants = owned(runtime)
     if backend is not None:
@@ -181,23 +183,23 @@ def _refusal(runtime: Runtime, backend: str | None = None) -> dg.SkipReason | No
         return dg.SkipReason(str(fault))
     if admission.refused is None or admission.plants:
         return None
-    return dg.SkipReason(str(not_allowed(runtime, admission.refused)))
+    return dg.SkipReason(str(build_refusal(runtime, admission.refused)))
 
 
-def _requests(days: Iterable[dt.date], tags: dict[str, str]) -> Iterator[dg.RunRequest]:
-    for first, last in day_availability.spans(days, DAYS_PER_RUN):
+def _build_requests(days: Iterable[dt.date], tags: dict[str, str]) -> Iterator[dg.RunRequest]:
+    for first, last in day_availability.join_days(days, DAYS_PER_RUN):
         yield dg.RunRequest(
             run_key=f"{first}",
             tags={**tags, RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
         )
 
 
-def _unfinished(instance: dg.DagsterInstance, name: str) -> bool:
+def _list_unfinished_days(instance: dg.DagsterInstance, name: str) -> bool:
     found = dg.RunsFilter(tags={SCHEDULE: name}, statuses=UNFINISHED)
     return instance.get_runs_count(found) > 0
 
 
-def _attempts(
+def _read_attempts(
     instance: dg.DagsterInstance, name: str, now: dt.datetime
 ) -> Iterator[day_availability.Attempt]:
     """The runs that the schedule has started, with their days."""

@@ -7,16 +7,16 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from assets.common import failed_days
+from assets.common import find_failed_days
 from assets.dead_runs import end_dead_runs
-from assets.pool_waits import ended
+from assets.pool_waits import describe_ended_run
 from assets.retention import purge_runs
 from assets.run_tags import RANGE_END, RANGE_START
-from pipeline.common.day_availability import days_of, spans
+from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
-from pipeline.ops.alerts import Channel, Concern, channels, tell
+from pipeline.ops.alerts import Channel, Concern, build_channels, tell
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from schemas import storage
@@ -29,7 +29,7 @@ ALERT_INTERVAL_S, RETENTION_INTERVAL_S, DEAD_RUNS_INTERVAL_S = 300, 3600, 60
 Job: TypeAlias = Any
 
 
-def finish_partly(settings: Settings, *, fetched: Collection[str], job: Job) -> dg.SensorDefinition:
+def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job: Job) -> dg.SensorDefinition:
     """When a run failed to fetch some of its days: make energy of those that it fetched, by `job`.
 
     Dagster skips everything downstream of a failed asset, for all days of the run. Days whose energy was not fetched
@@ -40,28 +40,31 @@ def finish_partly(settings: Settings, *, fetched: Collection[str], job: Job) -> 
         name="finish_partly",
         description="After a run that failed to fetch some of its days: turns what it fetched into energy.",
         request_job=job,
-        default_status=sensor_status(settings),
+        default_status=choose_sensor_status(settings),
     )
     def sensor(context: dg.RunFailureSensorContext) -> list[dg.RunRequest] | dg.SkipReason:
         run = context.dagster_run
         failures = {event.step_key: event for event in context.get_step_failure_events()}
-        days = _days(run)
+        days = _list_days(run)
         if days is None or not failures.keys() & set(fetched):
             return dg.SkipReason("Nothing was fetched that would have to be made into energy.")
-        left = set(days) - failed_days(failures.get(DECISIVE))
+        left = set(days) - find_failed_days(failures.get(DECISIVE))
         return [
             dg.RunRequest(
                 run_key=f"{run.run_id} {first}",
                 tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
             )
-            for first, last in spans(left, len(days))
+            for first, last in join_days(left, len(days))
         ] or dg.SkipReason("None of its days was fetched.")
 
     return sensor
 
 
-def alerts(
-    settings: Settings, *, jobs: Collection[str], of: Callable[[Settings], Mapping[str, Channel]] = channels
+def build_alert_sensor(
+    settings: Settings,
+    *,
+    jobs: Collection[str],
+    of: Callable[[Settings], Mapping[str, Channel]] = build_channels,
 ) -> dg.SensorDefinition:
     """Tell people what concerns them, by the channels of the settings; what was told is the sensor's cursor."""
 
@@ -69,7 +72,7 @@ def alerts(
         name="alerts",
         minimum_interval_seconds=ALERT_INTERVAL_S,
         description="Tells by mail and webhooks what a person should know, once, and when it is good again.",
-        default_status=sensor_status(settings),
+        default_status=choose_sensor_status(settings),
     )
     def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SensorResult:
         found = of(settings)
@@ -77,7 +80,7 @@ def alerts(
             return dg.SensorResult(
                 skip_reason="No channel is set: see SUNLEDGER_ALERT_... in docs/settings.md."
             )
-        concerns = [*alert_conditions.concerns(runtime), *_failed_jobs(context.instance, jobs)]
+        concerns = [*alert_conditions.collect_concerns(runtime), *_list_failed_jobs(context.instance, jobs)]
         told, faults = tell(json.loads(context.cursor or "{}"), concerns, found)
         reason = "; ".join(faults) or f"{len(concerns)} concerns, all told."
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(told, sort_keys=True))
@@ -85,14 +88,14 @@ def alerts(
     return sensor
 
 
-def retention(settings: Settings) -> dg.SensorDefinition:
+def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
     """Delete old runs that say nothing any more."""
 
     @dg.sensor(
         name="retention",
         minimum_interval_seconds=RETENTION_INTERVAL_S,
         description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since.",
-        default_status=sensor_status(settings),
+        default_status=choose_sensor_status(settings),
     )
     def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
         before = runtime.now() - settings.keep_runs_days * ONE_DAY
@@ -103,7 +106,7 @@ def retention(settings: Settings) -> dg.SensorDefinition:
     return sensor
 
 
-def dead_runs() -> dg.SensorDefinition:
+def build_dead_run_sensor() -> dg.SensorDefinition:
     """End runs whose process has died, and free their slots of pools. It asks SMA nothing, so it always runs."""
 
     @dg.sensor(
@@ -113,13 +116,13 @@ def dead_runs() -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        dead = [ended(one) for one in end_dead_runs(context.instance)]
+        dead = [describe_ended_run(one) for one in end_dead_runs(context.instance)]
         return dg.SkipReason(" ".join(dead) or "No run was left behind.")
 
     return sensor
 
 
-def _failed_jobs(instance: dg.DagsterInstance, jobs: Collection[str]) -> Iterator[Concern]:
+def _list_failed_jobs(instance: dg.DagsterInstance, jobs: Collection[str]) -> Iterator[Concern]:
     """The jobs whose newest finished run failed."""
     finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
     for job in sorted(jobs):
@@ -132,16 +135,16 @@ def _failed_jobs(instance: dg.DagsterInstance, jobs: Collection[str]) -> Iterato
             yield Concern(f"run:{job}", f"{job} failed", text)
 
 
-def sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
+def choose_sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
     """Whether sensors run, unless somebody switched them in the UI."""
     return dg.DefaultSensorStatus.RUNNING if settings.schedules == "on" else dg.DefaultSensorStatus.STOPPED
 
 
-def _days(run: dg.DagsterRun) -> list[dt.date] | None:
+def _list_days(run: dg.DagsterRun) -> list[dt.date] | None:
     """The days of the run."""
     if PARTITION in run.tags:
         return [dt.date.fromisoformat(run.tags[PARTITION])]
     if RANGE_START not in run.tags:
         return None
     first, last = (dt.date.fromisoformat(run.tags[end]) for end in (RANGE_START, RANGE_END))
-    return days_of(first, last)
+    return list_days(first, last)

@@ -5,26 +5,26 @@ What is made of other tables follows from what the functions of `pipeline.tables
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import dagster as dg
 
-from assets.common import per_day, per_days, whole
+from assets.common import build_day_asset, build_days_asset, build_whole_asset
 from assets.dagster_home import API_POOL
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import refresh_consents
 from pipeline.extract.fetch import (
+    OtherSetsFetch,
+    SetFetch,
     fetch_device_logs,
     fetch_devices,
     fetch_logs,
     fetch_measurement_sets,
-    fetch_other_sets,
     fetch_plants,
-    fetch_set,
 )
-from pipeline.extract.request_plan import weeks
+from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
-from pipeline.report.day_pictures import day_pictures
+from pipeline.report.day_pictures import draw_day_pictures
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, not_chosen
 from pipeline.run.step import Report
@@ -69,13 +69,13 @@ SOURCE = "source"
 FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
 
-_ask_list = functools.partial(whole, kinds=FROM_API, pool=API_POOL, group=SOURCE)
+_ask_list = functools.partial(build_whole_asset, kinds=FROM_API, pool=API_POOL, group=SOURCE)
 
 
 def _made(stage: Stage, *, group: str | None = None, last: bool = False) -> list[dg.AssetsDefinition]:
     """The tables of a stage that are made whole, from other tables."""
     return [
-        whole(
+        build_whole_asset(
             step.model,
             step.write,
             deps=step.inputs,
@@ -90,10 +90,10 @@ def _made(stage: Stage, *, group: str | None = None, last: bool = False) -> list
 
 def list_assets() -> list[dg.AssetsDefinition]:
     """Consents, plants, devices and measurement sets: what is there to be asked for."""
-    return [*plant_assets(), *device_assets()]
+    return [*build_plant_assets(), *build_device_assets()]
 
 
-def plant_assets() -> list[dg.AssetsDefinition]:
+def build_plant_assets() -> list[dg.AssetsDefinition]:
     """The list of plants and their owners' consents, which cost nothing to ask for."""
     # A group of their own: they come before all days, and every layer of those reads them.
     return [
@@ -103,7 +103,7 @@ def plant_assets() -> list[dg.AssetsDefinition]:
     ]
 
 
-def device_assets() -> list[dg.AssetsDefinition]:
+def build_device_assets() -> list[dg.AssetsDefinition]:
     """Devices and measurement sets, each asked for by its plant: so they make PU."""
     return [
         _ask_list(RawDevices, fetch_devices, deps=["plants"]),
@@ -112,26 +112,26 @@ def device_assets() -> list[dg.AssetsDefinition]:
     ]
 
 
-def day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """What is measured and logged, a plant-local day a partition."""
-    return [*fetched_day_assets(days), *made_day_assets(days)]
+    return [*build_fetched_day_assets(days), *build_made_day_assets(days)]
 
 
-def fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The answers of each day as received."""
-    ask = functools.partial(per_days, days=days, groups=weeks, kinds=FROM_API, pool=API_POOL)
+    ask = functools.partial(build_days_asset, days=days, groups=group_by_week, kinds=FROM_API, pool=API_POOL)
     lists = ["plants", "measurement_sets", "devices"]
     return [
-        *(ask(source.raw, steps=functools.partial(_fetch, source), deps=lists) for source in (*SETS, VALUES)),
-        ask(RawOtherSets, steps=fetch_other_sets, deps=lists),
+        *(ask(source.raw, steps=SetFetch(source), deps=lists) for source in (*SETS, VALUES)),
+        ask(RawOtherSets, steps=OtherSetsFetch(), deps=lists),
         ask(RawLogs, steps=fetch_logs, deps=["plants"]),
         ask(RawDeviceLogs, steps=fetch_device_logs, deps=["plants", "devices"]),
     ]
 
 
-def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """What each day's answers are made into; calls no API."""
-    make = functools.partial(per_day, days=days, kinds=FROM_LAKE)
+    make = functools.partial(build_day_asset, days=days, kinds=FROM_LAKE)
     return [
         *(
             make(
@@ -148,13 +148,13 @@ def made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
     ]
 
 
-def chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
+def select_chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
     idle = not_chosen(settings)
     return [asset for asset in assets if asset.key.path[0] not in idle]
 
 
-def without_optional_inputs(
+def drop_optional_inputs(
     assets: Iterable[dg.AssetsDefinition], settings: Settings
 ) -> list[dg.AssetsDefinition]:
     """The assets, of which none that every run of days makes depends on one that by the settings no such run makes.
@@ -163,7 +163,7 @@ def without_optional_inputs(
     backfill that it "may fail" and its days "cannot be materialized", because sets that are not asked for, or SMA's own
     energies before the first month is closed, are not there.
     """
-    optional = not_chosen(settings) | {asset.key.path[0] for asset in vendor_assets()}
+    optional = not_chosen(settings) | {asset.key.path[0] for asset in build_vendor_assets()}
 
     def cut(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.key.path[0] in optional:
@@ -173,10 +173,6 @@ def without_optional_inputs(
         )
 
     return list(dg.map_asset_specs(cut, assets))
-
-
-def _fetch(source: SetSource, runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
-    return fetch_set(runtime, source, days)
 
 
 def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report:
@@ -189,23 +185,23 @@ def _day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
 
 def _with_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
     report = step.write(runtime, day)
-    pictures = day_pictures(runtime, day)
+    pictures = draw_day_pictures(runtime, day)
     report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
     return report
 
 
-def month_assets() -> list[dg.AssetsDefinition]:
+def build_month_assets() -> list[dg.AssetsDefinition]:
     """Months, and the dictionary of log messages: from all stored days."""
     return _made(Stage.MONTHS)
 
 
-def vendor_assets() -> list[dg.AssetsDefinition]:
+def build_vendor_assets() -> list[dg.AssetsDefinition]:
     """SMA's own energies of the last month and, where wanted, of past years, and ours beside them.
 
     Once a month, since each plant costs a request.
     """
     return [
-        whole(
+        build_whole_asset(
             RawEnergyMonths,
             fetch_energy_months,
             deps=["plants", "measurement_sets"],
@@ -213,7 +209,7 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
             pool=API_POOL,
             every="month",
         ),
-        whole(
+        build_whole_asset(
             RawEnergyYears,
             fetch_past_years,
             deps=["plants", "measurement_sets", "raw_energy_balance"],
@@ -225,6 +221,6 @@ def vendor_assets() -> list[dg.AssetsDefinition]:
     ]
 
 
-def money_assets() -> list[dg.AssetsDefinition]:
+def build_money_assets() -> list[dg.AssetsDefinition]:
     """PU and invoices, from the record of requests: after everything that asks."""
     return _made(Stage.MONEY, last=True)

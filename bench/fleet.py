@@ -5,7 +5,7 @@ import math
 
 import polars as pl
 
-from pipeline.common.local_time import days_frame
+from pipeline.common.local_time import build_days_frame
 from pipeline.transform.hourly import pack_quarters, summarize_hours, summarize_profile, summarize_quarters
 from schemas import (
     CoverageDaily,
@@ -138,7 +138,7 @@ def _rows(fleet: pl.DataFrame, date: dt.date) -> pl.DataFrame:
     }
     return (
         fleet.join(pl.DataFrame({"step": range(STEPS)}), how="cross")
-        .join(days_frame(date, ZONES).select("timezone", "day_start", "day_end"), on="timezone")
+        .join(build_days_frame(date, ZONES).select("timezone", "day_start", "day_end"), on="timezone")
         .filter(start < pl.col("day_end"))
         .with_columns(
             pv=(pl.col("size") * 800 * bell.sin().clip(0) * (0.5 + noise) * swing).round(),

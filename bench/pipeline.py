@@ -25,9 +25,8 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
-from warehouse import frames
-from warehouse import lake as lake_module
-from warehouse.lake import Lake, Part, Replacement, Written
+from warehouse import frames, lake_writer
+from warehouse.lake import Change, Lake, Part, Replacement, Written
 from warehouse.publish import publish
 
 T = TypeVar("T")
@@ -88,6 +87,11 @@ class StagedReplacement(Replacement):
         with self._result.stage(self._stage):
             return super().commit(**scope)
 
+    def commit_change(self, change: Change) -> None:
+        """As the replacement does."""
+        with self._result.stage(self._stage):
+            super().commit_change(change)
+
 
 def run(task: Task) -> Result:
     """Days and publication of the task, into an empty home."""
@@ -100,7 +104,7 @@ def run(task: Task) -> Result:
     days = [dt.date.fromisoformat(day) for day in task.days]
     with (
         Runtime(settings, _lake=StagedLake(settings, result)) as runtime,
-        mock.patch.object(lake_module, "validate", validate),
+        mock.patch.object(lake_writer, "validate", validate),
     ):
         {"balance": _balance, "all": _all, "dagster": _dagster}[task.kind](runtime, days, result)
         result.requests = runtime.session.requests_sent

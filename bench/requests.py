@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from assets.runs import recorded
+from assets.runs import record_runs
 from bench.child import AT_ONCE
 from pipeline.common.settings import load_settings
 from pipeline.run.context import Runtime
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _backfill(runtime: Runtime, last: dt.date) -> int:
-    with runtime, recorded(runtime) as runs:
+    with runtime, record_runs(runtime) as runs:
         runs.lists()
         runs.days(FIRST, last)
         return runtime.session.requests_sent

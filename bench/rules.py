@@ -90,10 +90,10 @@ def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
         transform.suspicions = transform.suspicions if suspicions else Suspicions({}, {}, limits)
         if not powers:
             transform.power_rules = PowerRules.of([], ["series"], limits)
-        known = power_limits.with_limits if limited else _unlimited
+        known = power_limits.add_limits if limited else _unlimited
 
         def work() -> list[pl.DataFrame]:
-            with mock.patch.object(power_limits, "with_limits", known):
+            with mock.patch.object(power_limits, "add_limits", known):
                 return list(transform.day([raw], places, DAY, Account()))
 
         return work

@@ -10,11 +10,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 
-from pipeline.common.day_availability import spans
+from pipeline.common.day_availability import join_days
 from pipeline.common.settings import load_settings
 from pipeline.extract.consents import concern, refresh_consents
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.ops.checks import budget, completeness, drift, freshness, published, quality, whole
+from pipeline.ops.checks import (
+    judge_budget,
+    judge_closed_days,
+    judge_completeness,
+    judge_drift,
+    judge_freshness,
+    judge_published_file,
+    judge_quality,
+)
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE, PV
 from pipeline.tables.billing_tables import write_billing_units, write_invoices
@@ -24,7 +32,7 @@ from pipeline.tables.interval_tables import judge_times, write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from pipeline.tables.log_tables import write_log_messages, write_logs
-from pipeline.tables.month_close import closed_months_hold
+from pipeline.tables.month_close import judge_closed_months
 from warehouse.publish import publish
 
 DAYS_PER_RUN = 31
@@ -37,7 +45,7 @@ def main() -> None:
     with Runtime(load_settings()) as runtime:
         _lists(runtime)
         wanted = [first + i * ONE_DAY for i in range((last - first).days + 1)]
-        for begin, end in spans(wanted, DAYS_PER_RUN):
+        for begin, end in join_days(wanted, DAYS_PER_RUN):
             _days(runtime, [day for day in wanted if begin <= day <= end])
         _publish(runtime)
 
@@ -52,7 +60,7 @@ def _lists(runtime: Runtime) -> None:
     write_measurement_sets(runtime)
     concern(runtime)
     runtime.store_requests()
-    budget(runtime)
+    judge_budget(runtime)
 
 
 def _days(runtime: Runtime, days: Sequence[dt.date]) -> None:
@@ -74,13 +82,13 @@ def _days(runtime: Runtime, days: Sequence[dt.date]) -> None:
     write_kpi_monthly(runtime)
     write_profile_monthly(runtime)
     write_log_messages(runtime)
-    completeness(runtime, days)
-    quality(runtime, days)
-    whole(runtime)
-    freshness(runtime)
-    drift(runtime, ())
+    judge_completeness(runtime, days)
+    judge_quality(runtime, days)
+    judge_closed_days(runtime)
+    judge_freshness(runtime)
+    judge_drift(runtime, ())
     judge_times(runtime)
-    closed_months_hold(runtime)
+    judge_closed_months(runtime)
 
 
 def _publish(runtime: Runtime) -> None:
@@ -88,7 +96,7 @@ def _publish(runtime: Runtime) -> None:
     write_invoices(runtime)
     runtime.store_requests()
     publish(runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger"))
-    published(runtime)
+    judge_published_file(runtime)
 
 
 def _each(days: Iterable[dt.date], step: Callable[[dt.date], object]) -> None:

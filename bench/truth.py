@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 
-from pipeline.common.local_time import days_frame
+from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import Runtime
@@ -69,7 +69,7 @@ def _figures(runtime: Runtime) -> Iterator[pl.DataFrame]:
     zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
     daily = runtime.lake.scan(EnergyDaily).collect().join(zones, on="plant_id")
     bounds = [
-        days_frame(day, zones["timezone"]).with_columns(local_date=pl.lit(day))
+        build_days_frame(day, zones["timezone"]).with_columns(local_date=pl.lit(day))
         for day in daily["local_date"].unique().sort()
     ]
     daily = daily.join(pl.concat(bounds), on=["timezone", "local_date"])

@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.errors import UsageError
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 
 # More months in a message than anybody reads.
 MOST = 12
@@ -37,7 +37,7 @@ def nothing_of(connection: duckdb.DuckDBPyConnection, month: dt.date) -> UsageEr
         if known
         else "it is empty: fetch days with 'sunledger backfill' first"
     )
-    more = f" and {plural(len(known) - MOST, 'month')} before" if len(known) > MOST else ""
+    more = f" and {pluralize(len(known) - MOST, 'month')} before" if len(known) > MOST else ""
     return UsageError(f"The warehouse has neither energy nor PU of {month:%Y-%m}; {there}{more}.")
 
 

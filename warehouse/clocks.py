@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from pipeline.common.local_time import FIRST_INSTANT, UTC_US, clock_periods, is_timezone
+from pipeline.common.local_time import FIRST_INSTANT, UTC_US, find_clock_periods, is_timezone
 from schemas import Table, polars_schema
 from schemas.base import Utc, column
 
@@ -30,7 +30,7 @@ def clocks(timezones: Iterable[str], now: dt.datetime) -> pl.DataFrame:
     """Rows of `_clocks` of these zones, from 1990 to ten years after `now`; sorted. Names of no zone have none."""
     last = dt.datetime(now.year + YEARS_AHEAD, 1, 1, tzinfo=dt.UTC)
     frames = [
-        clock_periods(zone, FIRST_INSTANT, last).select(
+        find_clock_periods(zone, FIRST_INSTANT, last).select(
             pl.lit(zone).alias("timezone"),
             "since",
             pl.col("since").shift(-1, fill_value=pl.lit(last, UTC_US)).alias("until"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import UsageError
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from warehouse.asked import months, nothing_of, record_begins
 from warehouse.ddl import identifier
 from warehouse.export import FORMATS, Exported, export
@@ -176,7 +176,7 @@ def _figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list[str]
         else "all unpriced"
     )
     return [
-        f"{plural(plants, 'plant')}, {energy}; {coverage}; {unsure} of them are not complete.",
+        f"{pluralize(plants, 'plant')}, {energy}; {coverage}; {unsure} of them are not complete.",
         " ".join(filter(None, [f"{units} PU, {price}." if units else "", _record(connection, month, units)])),
     ]
 

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import polars as pl
 
-from pipeline.billing.invoices import invoices
+from pipeline.billing.invoices import build_invoices
 from pipeline.billing.prices import CENTS, PriceList
-from pipeline.billing.requested_units import capacities, moves, this_month, units_now
-from pipeline.billing.units import asked_in_vain, with_capacity
-from pipeline.billing.usage import unused
+from pipeline.billing.requested_units import count_units, find_current_month, read_capacities, read_moves
+from pipeline.billing.units import add_capacity, find_unanswered_systems
+from pipeline.billing.usage import find_unused_units
 from pipeline.run.context import Runtime
 from pipeline.run.plants import excluded_plants, listed_ids
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, Plants, Table, columns
@@ -50,38 +50,38 @@ class Bill:
         return Decimal(self.unused["fee_eur"].sum())
 
 
-def bill(runtime: Runtime, prices: PriceList, year: int, *, forecast: bool) -> Bill:
+def build_bill(runtime: Runtime, prices: PriceList, year: int, *, forecast: bool) -> Bill:
     """The bill of a year, by all requests that are stored at this moment."""
-    lake, month = runtime.lake, this_month(runtime, prices)
-    units = units_now(lake, prices)
+    lake, month = runtime.lake, find_current_month(runtime, prices)
+    units = count_units(lake, prices)
     excluded = set(excluded_plants(runtime)["plant_id"])
-    more = expected(units, (listed_ids(runtime) or frozenset()) - excluded, month, year)
+    more = expect_units(units, (listed_ids(runtime) or frozenset()) - excluded, month, year)
     if not forecast:
         more = more.clear()
-    priced = prices.priced(with_capacity(more, capacities(lake))).select(COST)
+    priced = prices.priced(add_capacity(more, read_capacities(lake))).select(COST)
     every = pl.concat([units.select(COST), priced])
     # A Live plan costs every month until it ends, whoever is asked for.
     until = max(month, dt.date(year, DECEMBER, 1)) if forecast else month
-    found = invoices(every, prices, until)
+    found = build_invoices(every, prices, until)
     of_year = pl.col("month").dt.year() == year
     ours = units.filter(of_year)
-    vain = asked_in_vain(lake.scan(ApiRequests), moves(lake), prices)
+    vain = find_unanswered_systems(lake.scan(ApiRequests), read_moves(lake), prices)
     return Bill(
         year=year,
         month=month,
         first_month=min(units["month"], default=None),
         currency=prices.currency,
         sources=tuple(ours["price_source"].drop_nulls().unique(maintain_order=True)),
-        classes=_classes(ours.select(COST), priced.filter(of_year)),
+        classes=_sum_classes(ours.select(COST), priced.filter(of_year)),
         invoices=found.filter(pl.col("year") == year),
-        unused=_unused(lake, ours, prices),
+        unused=_find_unused(lake, ours, prices),
         unpriced=tuple(every.filter(of_year, pl.col("fee_eur").is_null())["plant_id"].unique().sort()),
         in_vain=vain.filter(of_year)["plant_id"].n_unique(),
         expected_systems=priced["plant_id"].n_unique(),
     )
 
 
-def expected(units: pl.DataFrame, listed: Collection[str], month: dt.date, year: int) -> pl.DataFrame:
+def expect_units(units: pl.DataFrame, listed: Collection[str], month: dt.date, year: int) -> pl.DataFrame:
     """plant_id and month of the PU that are still to come in a year: none in a year that is over.
 
     Who was asked for in the running month `month` or in the one before, and is in SMA's newest list, is expected in
@@ -99,7 +99,7 @@ def expected(units: pl.DataFrame, listed: Collection[str], month: dt.date, year:
     )
 
 
-def _classes(ours: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+def _sum_classes(ours: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
     """PU and fees by month and class, smallest class first, unpriced last."""
     marked = pl.concat([ours.with_columns(there=True), more.with_columns(there=False)])
     name = pl.when(pl.col("fee_eur").is_null()).then(pl.lit(UNPRICED)).otherwise("capacity_class")
@@ -120,10 +120,10 @@ def _classes(ours: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _unused(lake: Lake, units: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+def _find_unused(lake: Lake, units: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     """Systems with PU of no use, the dearest first."""
-    reported = pl.concat([_days_with_energy(lake, model) for model in (EnergyDaily, DeviceEnergyDaily)])
-    found = unused(units, lake.scan(ApiRequests), reported, moves(lake), prices)
+    reported = pl.concat([_scan_days_with_energy(lake, model) for model in (EnergyDaily, DeviceEnergyDaily)])
+    found = find_unused_units(units, lake.scan(ApiRequests), reported, read_moves(lake), prices)
     names = lake.scan(Plants).select("plant_id", "name").collect()
     return (
         found.group_by("plant_id")
@@ -138,7 +138,7 @@ def _unused(lake: Lake, units: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     )
 
 
-def _days_with_energy(lake: Lake, model: type[Table]) -> pl.LazyFrame:
+def _scan_days_with_energy(lake: Lake, model: type[Table]) -> pl.LazyFrame:
     energies = [column.name for column in columns(model) if column.unit == "kWh"]
     has_energy = pl.any_horizontal(pl.col(energies).is_not_null())
     return lake.scan(model).filter(has_energy).select("plant_id", "local_date")

@@ -27,7 +27,7 @@ def compare(
     of a PU were added up) and note.
     """
     key = list(KEY)
-    theirs = _added_up(_by_our_ids(lines, units, moves))
+    theirs = _add_up(_take_our_ids(lines, units, moves))
     # A PU is paid once: its first charge meets our count, and every further one has nothing to meet.
     theirs = theirs.with_columns(_first=pl.col("line").filter(pl.col("amount_eur") >= 0).min().over(key))
     theirs = theirs.with_columns(_ours=pl.col("_credited") | pl.col("line").eq_missing(pl.col("_first")))
@@ -47,7 +47,7 @@ def compare(
     )
     both = both.join(vain.rename({"n_requests": "_vain"}), on=key, how="left")
     return (
-        both.with_columns(kind=_kind())
+        both.with_columns(kind=_tell_kind())
         .with_columns(
             note=pl.concat_str(_note_of_credit(), _note(record), separator="; ", ignore_nulls=True).replace(
                 "", None
@@ -70,7 +70,7 @@ def compare(
     )
 
 
-def quarters_of(lines: pl.DataFrame) -> tuple[dt.date, dt.date]:
+def find_quarters(lines: pl.DataFrame) -> tuple[dt.date, dt.date]:
     """The first and the last month of the quarters that these lines charge: an invoice is for whole quarters of a year.
 
     It is the year that most lines are of. Credits may be of any month before, and count where there is nothing else.
@@ -83,7 +83,7 @@ def quarters_of(lines: pl.DataFrame) -> tuple[dt.date, dt.date]:
     return begin, last.replace(month=last.month + 2 - (last.month - 1) % MONTHS_A_QUARTER)
 
 
-def _added_up(theirs: pl.DataFrame) -> pl.DataFrame:
+def _add_up(theirs: pl.DataFrame) -> pl.DataFrame:
     """Lines as they are, but one line for the charges and credits of the same PU.
 
     `_credited` says that it is such a sum, `_lines` of which lines.
@@ -105,7 +105,7 @@ def _added_up(theirs: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _by_our_ids(lines: pl.DataFrame, units: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
+def _take_our_ids(lines: pl.DataFrame, units: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
     """Lines with plant_id as we write it: of a system with a new id that one, where we count it so in the month."""
     units = units.select("plant_id", "month", _lower=pl.col("plant_id").str.to_lowercase())
     moved = units.join(moves, on="plant_id").select(
@@ -122,11 +122,11 @@ def _by_our_ids(lines: pl.DataFrame, units: pl.DataFrame, moves: pl.DataFrame) -
     return found.with_columns(plant_id=pl.coalesce("_ours", "plant_id")).select(lines.columns)
 
 
-def _kind() -> pl.Expr:
+def _tell_kind() -> pl.Expr:
     other_class = pl.col("theirs_class").is_not_null() & pl.col("theirs_class").ne_missing(
         pl.col("ours_class")
     )
-    nothing = _paid_back()
+    nothing = _is_paid_back()
     counted = pl.col("n_requests").is_not_null()
     return (
         pl.when(pl.col("line").is_null() | (nothing & counted))
@@ -145,7 +145,7 @@ def _kind() -> pl.Expr:
     )
 
 
-def _paid_back() -> pl.Expr:
+def _is_paid_back() -> pl.Expr:
     """Whether SMA has credited all that it has charged for a PU."""
     return pl.col("_credited").fill_null(value=False) & (pl.col("theirs_eur") == 0)
 
@@ -153,7 +153,7 @@ def _paid_back() -> pl.Expr:
 def _note_of_credit() -> pl.Expr:
     alone = (pl.col("theirs_eur") < 0) & ~pl.col("_credited")
     return (
-        pl.when(_paid_back())
+        pl.when(_is_paid_back())
         .then(pl.format("charged and credited in lines {}", "_lines"))
         .when(pl.col("_credited"))
         .then(pl.format("charges less credits of lines {}", "_lines"))
@@ -173,7 +173,7 @@ def _note(record: tuple[dt.date, dt.date] | None) -> pl.Expr:
         .when(theirs & (pl.col("line") != pl.col("_first")))
         .then(pl.format("billed twice: see line {}", "_first"))
         .when(theirs & pl.col("_vain").is_not_null())
-        .then(pl.format("{} request{} without an answer", "_vain", _plural("_vain")))
+        .then(pl.format("{} request{} without an answer", "_vain", _count_of("_vain")))
         .when(theirs & (pl.col("month") < begin))
         .then(pl.lit(f"our record of requests begins in {begin:%Y-%m}"))
         .when(theirs & (pl.col("month") > end))
@@ -185,11 +185,11 @@ def _note(record: tuple[dt.date, dt.date] | None) -> pl.Expr:
         .when((kind != AGREED) & (pl.col("pricing") == "no_price"))
         .then(pl.lit("our price list begins later"))
         .when(kind == OURS)
-        .then(pl.format("{} request{} since {}", "n_requests", _plural("n_requests"), since))
+        .then(pl.format("{} request{} since {}", "n_requests", _count_of("n_requests"), since))
         .when(kind.is_in([CLASS, PRICE]))
         .then(pl.format("{} kW as listed on {}", "capacity_kw", pl.col("capacity_as_of").dt.to_string("iso")))
     )
 
 
-def _plural(count: str) -> pl.Expr:
+def _count_of(count: str) -> pl.Expr:
     return pl.when(pl.col(count) == 1).then(pl.lit("")).otherwise(pl.lit("s"))

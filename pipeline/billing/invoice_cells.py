@@ -46,15 +46,15 @@ _MIDNIGHT = r"[t ]00:00(:00(\.0+)?)?z?$"
 _OF_A_PERIOD = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
 
 
-def month(latest: dt.date) -> pl.Expr:
+def parse_month(latest: dt.date) -> pl.Expr:
     """First of the month, none after `latest`: from 2026-10, 10/2026, Okt 2026, a date, or a period of one month."""
-    found = _any_month()
+    found = _parse_any_month()
     return pl.when(found <= latest).then(found)
 
 
-def why_no_month(text: str, latest: dt.date) -> str:
+def explain_month(text: str, latest: dt.date) -> str:
     """What is wrong with the text of a month."""
-    later = pl.select(pl.lit(text).alias("month")).select(_any_month()).item()
+    later = pl.select(pl.lit(text).alias("month")).select(_parse_any_month()).item()
     if later is not None:
         return f"would be {later:%Y-%m}, and months after {latest:%Y-%m} can't be billed yet; correct it"
     if len(re.findall(_DATE, text)) > 1:
@@ -65,37 +65,37 @@ def why_no_month(text: str, latest: dt.date) -> str:
     return "is no month; write it as 2026-10"
 
 
-def _any_month() -> pl.Expr:
+def _parse_any_month() -> pl.Expr:
     text = pl.col("month").str.to_lowercase()
-    return pl.coalesce(_of_numbers(text), _of_a_date(text), _of_a_name(text), _of_a_period(text))
+    return pl.coalesce(_parse_numbers(text), _parse_date(text), _parse_name(text), _parse_period(text))
 
 
-def _first_of(year: pl.Expr, number: pl.Expr) -> pl.Expr:
+def _build_first_day(year: pl.Expr, number: pl.Expr) -> pl.Expr:
     return pl.concat_str(year, pl.lit("-"), number, pl.lit("-1")).str.to_date("%Y-%m-%d", strict=False)
 
 
-def _of_numbers(text: pl.Expr) -> pl.Expr:
+def _parse_numbers(text: pl.Expr) -> pl.Expr:
     orders = (r"^(?<y>\d{4})[-/](?<m>\d{1,2})$", r"^(?<m>\d{1,2})[./-](?<y>\d{4})$")
     groups = [text.str.extract_groups(order).struct for order in orders]
-    return pl.coalesce(*(_first_of(g.field("y"), g.field("m")) for g in groups))
+    return pl.coalesce(*(_build_first_day(g.field("y"), g.field("m")) for g in groups))
 
 
-def _of_a_date(text: pl.Expr) -> pl.Expr:
+def _parse_date(text: pl.Expr) -> pl.Expr:
     day = text.str.replace(_MIDNIGHT, "").str.extract(r"^(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}\.\d{1,2}\.\d{4})$")
     dates = (day.str.to_date(form, strict=False) for form in ("%Y-%m-%d", "%d.%m.%Y"))
     return pl.coalesce(*dates).dt.month_start()
 
 
-def _of_a_name(text: pl.Expr) -> pl.Expr:
+def _parse_name(text: pl.Expr) -> pl.Expr:
     named = text.str.extract_groups(r"^(?<m>[a-zä]+)[\s.-]*(?<y>\d{2}|\d{4})$").struct
     number = named.field("m").replace_strict(MONTHS, default=None, return_dtype=pl.Int64)
     digits = named.field("y")
     short = digits.str.len_chars() == len(FIRST_SHORT_YEAR)
     year = pl.when(~short).then(digits).when(digits >= FIRST_SHORT_YEAR).then(pl.lit("20") + digits)
-    return _first_of(year, number.cast(pl.String))
+    return _build_first_day(year, number.cast(pl.String))
 
 
-def _of_a_period(text: pl.Expr) -> pl.Expr:
+def _parse_period(text: pl.Expr) -> pl.Expr:
     # 01.10.-31.10.2026: the year stands once.
     text = text.str.replace(
         r"^(\d{1,2}\.\d{1,2}\.)(\s*(?:-|–|—|bis)\s*\d{1,2}\.\d{1,2}\.)(\d{4})$", "${1}${3}${2}${3}"
@@ -108,7 +108,7 @@ def _of_a_period(text: pl.Expr) -> pl.Expr:
     return pl.coalesce(*wholes)
 
 
-def amount() -> pl.Expr:
+def parse_amount() -> pl.Expr:
     """Whole cents with either decimal sign. Null where it is none, or where it might be two: 1.234 or 1,234.
 
     A minus may stand behind the figure or be a pair of brackets, as accounts have it.
@@ -131,7 +131,7 @@ def amount() -> pl.Expr:
     return pl.when(cents).then(text.str.strip_prefix("+").str.to_decimal(scale=2))
 
 
-def why_no_amount(text: str) -> str:
+def explain_amount(text: str) -> str:
     """What is wrong with the text of an amount."""
     if re.search(r"(\d[.,]\d{4,}|\b0[.,]\d{3}|\.\d+,\d{3}|,\d+\.\d{3})\D*$", text):
         return "has more decimals than cents; write it as it is invoiced, to the cent"
@@ -140,14 +140,14 @@ def why_no_amount(text: str) -> str:
     return "is no amount; write it as 16.50 or 16,50"
 
 
-def other_currency(text: pl.Expr, currency: str) -> pl.Expr:
+def names_other_currency(text: pl.Expr, currency: str) -> pl.Expr:
     """Whether the text names a currency that is not this one."""
     others = [sign for code, sign in CURRENCIES.items() if code != currency]
     # Other countries' currencies are dollars, too.
     return text.str.to_lowercase().str.contains("|".join([*others, *([r"\$"] if currency == "EUR" else [])]))
 
 
-def class_of_power() -> pl.Expr:
+def parse_class() -> pl.Expr:
     """One of SMA's classes: also with units, long dashes, or as >= 1.000."""
     text = pl.col("class").str.to_lowercase().str.replace_all(r"kwac|kwp|kw|[\s\u00a0]", "")
     text = text.str.replace_all(r"[–—−]|to|bis", "-").str.replace(
@@ -156,7 +156,7 @@ def class_of_power() -> pl.Expr:
     return pl.when(text.is_in(CAPACITY_CLASSES)).then(text)
 
 
-def why_no_class(text: str) -> str:
+def explain_class(text: str) -> str:
     """What is wrong with the text of a class."""
     if re.search(r"\bjan|\d[./]\d+[./]\d", text.lower()):
         return "is what Excel makes of 1-19; format that column as text, or write the class again"

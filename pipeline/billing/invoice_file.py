@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.billing import invoice_cells as cells
-from pipeline.billing.invoice_headings import AMOUNT, NEEDED, amounts, roles
+from pipeline.billing.invoice_headings import AMOUNT, NEEDED, assign_roles, find_amounts
 from pipeline.billing.prices import CENTS
 from pipeline.common.errors import UsageError
 
@@ -63,11 +63,11 @@ def read_invoice(path: Path, currency: str, latest: dt.date) -> InvoiceFile:
 
     Raises UsageError naming line and column, also for another currency and for a month after `latest`.
     """
-    names, rows = _table(path, _text(path))
+    names, rows = _read_table(path, _read_text(path))
     return _Columns(path, names, rows).read(currency, latest)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as fault:
@@ -84,15 +84,15 @@ def _text(path: Path) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _read_table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The headings, and the lines below them with their numbers. Empty lines are left out."""
     best: tuple[int, str, list[str]] = (0, "", [])
     for separator in SEPARATORS:
         source = io.StringIO(text, newline="")
-        for line, names in _letterhead(source, separator):
-            found = roles(names)
+        for line, names in _read_letterhead(source, separator):
+            found = assign_roles(names)
             if all(role in found for role in NEEDED):
-                return names, list(_rows(path, source, separator, line))
+                return names, list(_read_rows(path, source, separator, line))
             if len(found) > best[0]:
                 best = (len(found), ", ".join(r for r in NEEDED if r not in found), names)
     near = f"In {', '.join(repr(c) for c in best[2])} there is none for: {best[1]}. " if best[0] else ""
@@ -102,7 +102,7 @@ def _table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]
     )
 
 
-def _letterhead(source: io.StringIO, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _read_letterhead(source: io.StringIO, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The first lines, one of which may hold the headings, each with its number."""
     reader = csv.reader(source, delimiter=separator)
     with suppress(csv.Error):
@@ -112,7 +112,9 @@ def _letterhead(source: io.StringIO, separator: str) -> Iterator[tuple[int, list
                 return
 
 
-def _rows(path: Path, source: io.StringIO, separator: str, above: int) -> Iterator[tuple[int, list[str]]]:
+def _read_rows(
+    path: Path, source: io.StringIO, separator: str, above: int
+) -> Iterator[tuple[int, list[str]]]:
     """The lines below the headings that hold anything, each with the number of its first line."""
     reader, line = csv.reader(source, delimiter=separator, strict=True), above + 1
     try:
@@ -132,7 +134,7 @@ class _Columns:
 
     def __init__(self, path: Path, names: list[str], rows: list[tuple[int, list[str]]]) -> None:
         self._path, self._names = path, names
-        self._roles = roles(names)
+        self._roles = assign_roles(names)
         self._refuse_headings()
         long = next(((line, row) for line, row in rows if any(c.strip() for c in row[len(names) :])), None)
         if long:
@@ -157,25 +159,27 @@ class _Columns:
         other, lines = self._frame.filter(odd), self._frame.filter(~odd)
         totals = other.filter(pl.col("has_total"), pl.col(AMOUNT) != "")
         self._check_currency(lines, currency)
-        plants = self._parsed(lines, "plant", plant.str.extract(_ID), _why_no_plant)
+        plants = self._parsed(lines, "plant", plant.str.extract(_ID), _explain_plant)
         found = lines.select(
             "line",
             plant_id=plants,
-            month=self._parsed(lines, "month", cells.month(latest), lambda t: cells.why_no_month(t, latest)),
+            month=self._parsed(
+                lines, "month", cells.parse_month(latest), lambda t: cells.explain_month(t, latest)
+            ),
             capacity_class=self._classes(lines),
             amount_eur=self._amounts(lines),
         )
         if not found.height:
             raise UsageError(f"The invoice {self._path} has headings and no line below them.")
         ignored = other.join(totals, on="line", how="anti", maintain_order="left")
-        amounts_of_them = ignored.select(cells.amount().cast(CENTS)).to_series().drop_nulls()
+        amounts_of_them = ignored.select(cells.parse_amount().cast(CENTS)).to_series().drop_nulls()
         return InvoiceFile(
             found, tuple(self._amounts(totals)), tuple(ignored["line"]), tuple(amounts_of_them)
         )
 
     def _refuse_headings(self) -> None:
         """Refuse amounts that would be compared with the wrong ones of ours. Raises UsageError."""
-        first, *others = amounts(self._names)
+        first, *others = find_amounts(self._names)
         name = self._names[first.place].strip()
         twins = [other for other in others if other[:2] == first[:2] or first.may_be_of_one(other)]
         if twins:
@@ -191,23 +195,23 @@ class _Columns:
             )
 
     def _amounts(self, lines: pl.DataFrame) -> pl.Series:
-        return self._parsed(lines, AMOUNT, cells.amount(), cells.why_no_amount).cast(CENTS)
+        return self._parsed(lines, AMOUNT, cells.parse_amount(), cells.explain_amount).cast(CENTS)
 
     def _classes(self, lines: pl.DataFrame) -> pl.Series:
         if "class" not in self._roles:
             return pl.Series([None] * lines.height, dtype=pl.String)
-        return self._parsed(lines, "class", cells.class_of_power(), cells.why_no_class, blank=True)
+        return self._parsed(lines, "class", cells.parse_class(), cells.explain_class, blank=True)
 
     def _check_currency(self, lines: pl.DataFrame, currency: str) -> None:
         why = f"is another currency than the price list's, {currency}; amounts can't be compared"
         if "currency" in self._roles:
             known = pl.when(pl.col("currency").str.to_uppercase().is_in([currency, ""])).then(1)
             self._parsed(lines, "currency", known, lambda _: why, blank=True)
-        other = cells.other_currency(pl.col(AMOUNT), currency)
+        other = cells.names_other_currency(pl.col(AMOUNT), currency)
         self._parsed(lines, AMOUNT, pl.when(~other).then(1), lambda _: why)
         name = self._names[self._roles[AMOUNT]].strip()
         # Our own exports have this heading in every currency.
-        if name.lower() != "fee_eur" and pl.select(cells.other_currency(pl.lit(name), currency)).item():
+        if name.lower() != "fee_eur" and pl.select(cells.names_other_currency(pl.lit(name), currency)).item():
             raise UsageError(f"The invoice {self._path}, column {name!r}: {why}.")
 
     def _parsed(
@@ -231,7 +235,7 @@ class _Columns:
         return parsed
 
 
-def _why_no_plant(text: str) -> str:
+def _explain_plant(text: str) -> str:
     if re.match(_EXCEL_NUMBER, text.lower()):
         return "is what Excel makes of a long id; format that column as text and export again"
     return "is no plant id (digits, or 8-4-4-4-12 hexadecimal digits)"

@@ -56,35 +56,35 @@ class Column(NamedTuple):
         return self.tax == other.tax and AMOUNTS[self.name] in PRICES and AMOUNTS[other.name] in SUMS
 
 
-def roles(cells: Sequence[str]) -> dict[str, int]:
+def assign_roles(cells: Sequence[str]) -> dict[str, int]:
     """Which column has which role. The surest heading of a role wins."""
-    plain = [_words(re.sub(r"[(\[].*?[)\]]", "", cell)) for cell in cells]
+    plain = [_split_words(re.sub(r"[(\[].*?[)\]]", "", cell)) for cell in cells]
     found = {
         role: plain.index(name)
         for role, names in HEADINGS.items()
         for name in reversed(names)
         if name in plain
     }
-    if columns := amounts(cells):
+    if columns := find_amounts(cells):
         found[AMOUNT] = columns[0].place
     return found
 
 
-def amounts(cells: Sequence[str]) -> list[Column]:
+def find_amounts(cells: Sequence[str]) -> list[Column]:
     """The columns that may hold the amount, the surest first."""
-    columns = (_amount(cell, place) for place, cell in enumerate(cells))
+    columns = (_rate_amount(cell, place) for place, cell in enumerate(cells))
     return sorted(column for column in columns if column is not None)
 
 
-def _amount(cell: str, place: int) -> Column | None:
-    words = _words(_CURRENCY.sub(" ", _words(cell)))
+def _rate_amount(cell: str, place: int) -> Column | None:
+    words = _split_words(_CURRENCY.sub(" ", _split_words(cell)))
     net, gross = _NET.search(words), _GROSS.search(words)
-    name = _words(_GROSS.sub(" ", _NET.sub(" ", words)))
+    name = _split_words(_GROSS.sub(" ", _NET.sub(" ", words)))
     said = bool(net) != bool(gross)
     if name not in AMOUNTS or (not name and words not in {"net", "netto", "gross", "brutto"}):
         return None
     return Column((0 if net else 2) if said else 1, AMOUNTS.index(name), place)
 
 
-def _words(text: str) -> str:
+def _split_words(text: str) -> str:
     return re.sub(r"[^0-9a-zäöü]+", " ", text.lower()).strip()

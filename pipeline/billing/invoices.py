@@ -14,7 +14,7 @@ QUARTERS = 4
 MONTHS_A_QUARTER = 3
 
 
-def invoices(units: pl.DataFrame, prices: PriceList, month: dt.date) -> pl.DataFrame:
+def build_invoices(units: pl.DataFrame, prices: PriceList, month: dt.date) -> pl.DataFrame:
     """Rows of invoices, from the first quarter with anything to pay to the one that `month` lies in.
 
     `units` are rows of billing_units; PU without a price are counted and add nothing.
@@ -27,21 +27,21 @@ def invoices(units: pl.DataFrame, prices: PriceList, month: dt.date) -> pl.DataF
         units_eur=pl.col("fee_eur").sum(),
     )
     found = {(row["year"], row["quarter"]): row for row in quarters.iter_rows(named=True)}
-    rows = list(_rows(found, prices, month))
+    rows = list(_build_rows(found, prices, month))
     return pl.DataFrame(rows, schema=polars_schema(Invoices))
 
 
-def _rows(
+def _build_rows(
     found: dict[tuple[int, int], dict[str, Any]], prices: PriceList, month: dt.date
 ) -> Iterator[dict[str, Any]]:
     """One row a quarter, in order, each with what the one before carried into it."""
-    now = (month.year, quarter_of(month))
-    first = min([*found, *_live_begins(prices)], default=None)
+    now = (month.year, find_quarter(month))
+    first = min([*found, *_find_first_live_quarter(prices)], default=None)
     carried = Decimal(0)
     while first is not None and first <= max([now, *found]):
         year, quarter = first
         facts = found.get(first, {"n_units": 0, "n_unpriced": 0, "units_eur": Decimal(0)})
-        live = _live(prices, year, quarter, month)
+        live = _sum_live_fees(prices, year, quarter, month)
         fees = facts["units_eur"] + live
         decision = decide(prices.invoicing, quarter, fees + carried)
         invoiced = fees + carried if decision in {"invoiced", "year_end"} else Decimal(0)
@@ -74,19 +74,19 @@ def decide(rule: Invoicing, quarter: int, total: Decimal) -> str:
     return "invoiced" if total > rule.above else "carried"
 
 
-def quarter_of(month: dt.date) -> int:
+def find_quarter(month: dt.date) -> int:
     """The quarter of a month's year."""
     return (month.month - 1) // MONTHS_A_QUARTER + 1
 
 
-def _live(prices: PriceList, year: int, quarter: int, until: dt.date) -> Decimal:
+def _sum_live_fees(prices: PriceList, year: int, quarter: int, until: dt.date) -> Decimal:
     """The booked Live plan in the months of a quarter that have begun."""
     months = (dt.date(year, MONTHS_A_QUARTER * (quarter - 1) + i, 1) for i in (1, 2, 3))
     booked = (prices.at(month) for month in months if month <= until)
     return sum((price.live_eur for price in booked if price), Decimal(0))
 
 
-def _live_begins(prices: PriceList) -> list[tuple[int, int]]:
+def _find_first_live_quarter(prices: PriceList) -> list[tuple[int, int]]:
     """The quarter in which the first Live plan was booked, if any."""
     booked = [price.valid_from for price in prices.prices if price.live_plan is not None]
-    return [(booked[0].year, quarter_of(booked[0]))] if booked else []
+    return [(booked[0].year, find_quarter(booked[0]))] if booked else []

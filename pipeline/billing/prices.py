@@ -145,8 +145,8 @@ class PriceList:
             .sort("_row")
         )
         return found.with_columns(
-            fee_eur=_cents(exact / MONTHS_A_YEAR),
-            base_eur=pl.when(exact.is_not_null()).then(_cents(pl.col("base") / MONTHS_A_YEAR)),
+            fee_eur=_round_to_cents(exact / MONTHS_A_YEAR),
+            base_eur=pl.when(exact.is_not_null()).then(_round_to_cents(pl.col("base") / MONTHS_A_YEAR)),
             pricing=pl.when(pl.col("price_valid_from").is_null())
             .then(pl.lit("no_price"))
             .when(pl.col("capacity_kw").is_null())
@@ -307,6 +307,6 @@ class _Reader:
         )
 
 
-def _cents(amount: pl.Expr) -> pl.Expr:
+def _round_to_cents(amount: pl.Expr) -> pl.Expr:
     """An exact amount to the cent, half a cent up."""
     return amount.round(2, mode="half_away_from_zero").cast(CENTS)

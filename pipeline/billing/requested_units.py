@@ -5,19 +5,19 @@ import datetime as dt
 import polars as pl
 
 from pipeline.billing import PriceList
-from pipeline.billing.units import billing_units
+from pipeline.billing.units import build_billing_units
 from pipeline.run.context import Runtime
 from pipeline.transform import inventory
 from schemas import ApiRequests, Plants, RawPlants
 from warehouse.lake import Lake
 
 
-def units_now(lake: Lake, prices: PriceList) -> pl.DataFrame:
+def count_units(lake: Lake, prices: PriceList) -> pl.DataFrame:
     """Rows of billing_units by all requests that are stored at this moment."""
-    return billing_units(lake.scan(ApiRequests), capacities(lake), moves(lake), prices)
+    return build_billing_units(lake.scan(ApiRequests), read_capacities(lake), read_moves(lake), prices)
 
 
-def capacities(lake: Lake) -> pl.DataFrame:
+def read_capacities(lake: Lake) -> pl.DataFrame:
     """What SMA listed as AC capacity and when: plant_id, listed_on, capacity_kw; several rows a plant.
 
     The last stored list of every month, and each plant as it was listed last.
@@ -25,20 +25,22 @@ def capacities(lake: Lake) -> pl.DataFrame:
     last: dict[str, str] = {part["local_date"][:7]: part["local_date"] for part in lake.parts(RawPlants)}
     columns = ["plant_id", "device_id", "body"]
     lists = [
-        inventory.plants(pl.concat(lake.batches(RawPlants, {"local_date": day}, columns=columns)), day)[0]
+        inventory.build_plants(pl.concat(lake.batches(RawPlants, {"local_date": day}, columns=columns)), day)[
+            0
+        ]
         for day in map(dt.date.fromisoformat, last.values())
     ]
     frames = [*lists, lake.scan(Plants).collect()]
     return pl.concat([f.select("plant_id", listed_on="last_seen", capacity_kw="ac_power_kw") for f in frames])
 
 
-def moves(lake: Lake) -> pl.DataFrame:
+def read_moves(lake: Lake) -> pl.DataFrame:
     """Systems that got a new id: old_id, plant_id, and moved_on, the day on which the new one was listed first."""
     moved = pl.col("migrated_from").is_not_null()
     found = lake.scan(Plants).filter(moved).collect()
     return found.select("plant_id", old_id="migrated_from", moved_on="first_seen").unique("old_id")
 
 
-def this_month(runtime: Runtime, prices: PriceList) -> dt.date:
+def find_current_month(runtime: Runtime, prices: PriceList) -> dt.date:
     """First day of the month in which a request of now would be charged."""
     return prices.invoicing.month_of(runtime.now())

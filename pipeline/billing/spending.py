@@ -17,19 +17,19 @@ import orjson
 import polars as pl
 
 from pipeline.billing.prices import MONTHS_A_YEAR, TIMES, Price, PriceList, load_prices
-from pipeline.billing.requested_units import capacities, moves
-from pipeline.billing.units import asked_systems, with_capacity
+from pipeline.billing.requested_units import read_capacities, read_moves
+from pipeline.billing.units import add_capacity, count_asked_systems
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
-from pipeline.common.settings import variable_name
-from pipeline.common.text import plural
+from pipeline.common.settings import name_variable
+from pipeline.common.text import pluralize
 from pipeline.run.allowance import MAX_EUR
 from pipeline.run.context import Runtime
 from pipeline.sma.auth.secret_files import locked, read_private, write_private
 from pipeline.sma.requests import Request
 from schemas import ApiRequests, Plants
 
-LIMIT = variable_name("max_eur_per_month")
+LIMIT = name_variable("max_eur_per_month")
 CENT = Decimal("0.01")
 
 
@@ -66,16 +66,17 @@ class NewUnits:
     def sentence(self) -> str:
         """What is added, as a sentence."""
         count = self.plants.height
-        text = f"Asking for {plural(count, 'plant')} adds {count} PU to {self.month:%Y-%m}: {self.eur} {self.currency}"
+        plants, sum_ = pluralize(count, "plant"), f"{self.eur} {self.currency}"
+        text = f"Asking for {plants} adds {count} PU to {self.month:%Y-%m}: {sum_}"
         text += f" ({self.price_source})."
         unknown = self.plants.filter(pl.col("fee_eur").is_null())
         if unknown.height:
             text += (
-                f" {plural(unknown.height, 'plant')} of these without AC power in SMA's list (the first: "
+                f" {pluralize(unknown.height, 'plant')} of these without AC power in SMA's list (the first: "
                 f"{unknown['plant_id'][0]}) are reckoned at {unknown['reckoned_eur'][0]} each."
             )
         if self.counted:
-            text += f" {plural(self.counted, 'plant')} more cost nothing, because they count in this month already."
+            text += f" {pluralize(self.counted, 'plant')} more cost nothing, because they count in this month already."
         return text
 
 
@@ -87,7 +88,7 @@ class Admission:
     refused: NewUnits | None = None
 
 
-def new_units(
+def find_new_units(
     runtime: Runtime,
     plants: Collection[str],
     month: dt.date | None = None,
@@ -100,8 +101,8 @@ def new_units(
     """
     prices = load_prices(runtime.settings.prices)
     month = month or prices.invoicing.month_of(runtime.now())
-    known = _Book(runtime.settings.home, month).read() | counted_plants(runtime, prices, month)
-    return _new_units(runtime, prices, month, plants, known, listed)
+    known = _Book(runtime.settings.home, month).read() | read_counted_plants(runtime, prices, month)
+    return _price_new_units(runtime, prices, month, plants, known, listed)
 
 
 def allow_units(runtime: Runtime, found: NewUnits) -> None:
@@ -114,22 +115,23 @@ def allow_units(runtime: Runtime, found: NewUnits) -> None:
 def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None = None) -> Admission:
     """Let through the plants that may be asked for: those that cost nothing more, and new PU within the limits.
 
-    What is let through counts against the limits from now on, whether SMA answers or not. `listed` as in `new_units`.
+    What is let through counts against the limits from now on, whether SMA answers or not. `listed` is as in
+    `find_new_units`.
     """
     wanted = frozenset(plants)
-    prices, month, fault = _month(runtime)
+    prices, month, fault = _read_month(runtime)
     book = _Book(runtime.settings.home, month)
     if wanted <= book.read():
         return Admission(wanted)
     if prices is None:
         raise fault or ConfigurationError("The price list can't be read.")
     with book.turn():
-        known = book.read() | counted_plants(runtime, prices, month)
-        found = _new_units(runtime, prices, month, wanted, known, listed)
-        fitting = _within_limits(runtime, found)
+        known = book.read() | read_counted_plants(runtime, prices, month)
+        found = _price_new_units(runtime, prices, month, wanted, known, listed)
+        fitting = _select_within_limits(runtime, found)
         book.write(known | set(fitting["plant_id"]))
         runtime.allowance.added_eur += _sum(fitting)
-    return _admission(wanted, found, fitting)
+    return _build_admission(wanted, found, fitting)
 
 
 def look_ahead(runtime: Runtime, plants: Iterable[str]) -> Admission:
@@ -138,11 +140,11 @@ def look_ahead(runtime: Runtime, plants: Iterable[str]) -> Admission:
     prices = load_prices(runtime.settings.prices)
     if wanted <= _Book(runtime.settings.home, prices.invoicing.month_of(runtime.now())).read():
         return Admission(wanted)
-    found = new_units(runtime, wanted)
-    return _admission(wanted, found, _within_limits(runtime, found))
+    found = find_new_units(runtime, wanted)
+    return _build_admission(wanted, found, _select_within_limits(runtime, found))
 
 
-def _admission(wanted: frozenset[str], found: NewUnits, fitting: pl.DataFrame) -> Admission:
+def _build_admission(wanted: frozenset[str], found: NewUnits, fitting: pl.DataFrame) -> Admission:
     """All plants, without the new PU that do not fit."""
     rest = found.plants.join(fitting, on="plant_id", how="anti", maintain_order="left")
     if not rest.height:
@@ -152,33 +154,35 @@ def _admission(wanted: frozenset[str], found: NewUnits, fitting: pl.DataFrame) -
     return Admission(wanted - refused.ids, refused)
 
 
-def within_month(runtime: Runtime, plants: Collection[str], requests: Iterable[Request]) -> Iterator[Request]:
+def admit_by_month(
+    runtime: Runtime, plants: Collection[str], requests: Iterable[Request]
+) -> Iterator[Request]:
     """The requests for these plants; when another month begins on the way, its PU have to be let through as well.
 
     Raises CostNotAllowedError then, unless all of them are.
     """
-    prices, month, _ = _month(runtime)
+    prices, month, _ = _read_month(runtime)
     for request in requests:
-        now = _month_of(prices, runtime.now())
+        now = _find_month(prices, runtime.now())
         if now != month:
             month = now
             if refused := admit(runtime, plants).refused:
-                raise not_allowed(runtime, refused)
+                raise build_refusal(runtime, refused)
         yield request
 
 
-def not_allowed(runtime: Runtime, refused: NewUnits, ways: Sequence[str] = ()) -> CostNotAllowedError:
+def build_refusal(runtime: Runtime, refused: NewUnits, ways: Sequence[str] = ()) -> CostNotAllowedError:
     """The error for PU that nobody has agreed to: what they cost, and how to agree, by default all ways of a run."""
     what = "it" if refused.plants.height == 1 else "them"
     return CostNotAllowedError(
-        f"{refused.sentence()} {why_not(runtime, refused)} Nothing was sent for {what}. "
-        f"{_cure(runtime, refused, ways)}"
+        f"{refused.sentence()} {explain_limit(runtime, refused)} Nothing was sent for {what}. "
+        f"{_suggest_cure(runtime, refused, ways)}"
     )
 
 
-def why_not(runtime: Runtime, refused: NewUnits) -> str:
+def explain_limit(runtime: Runtime, refused: NewUnits) -> str:
     """Which limit is in the way, as a sentence."""
-    if _beyond_the_month(runtime, refused):
+    if _exceeds_month_limit(runtime, refused):
         limit = runtime.settings.max_eur_per_month
         return f"{LIMIT}={limit} does not allow that: {refused.spent_eur} are spent in {refused.month:%Y-%m}."
     if runtime.allowance.max_eur is not None:
@@ -186,31 +190,31 @@ def why_not(runtime: Runtime, refused: NewUnits) -> str:
     return "Nobody has agreed to that."
 
 
-def _cure(runtime: Runtime, refused: NewUnits, ways: Sequence[str]) -> str:
+def _suggest_cure(runtime: Runtime, refused: NewUnits, ways: Sequence[str]) -> str:
     leave_out = "leave plants out with SUNLEDGER_EXCLUDE_PLANTS"
-    if _beyond_the_month(runtime, refused):
+    if _exceeds_month_limit(runtime, refused):
         return f"Raise it, choose fewer plants, or {leave_out}."
-    tag = f"give the run in Dagster the tag {MAX_EUR}: {_whole(runtime.allowance.added_eur + refused.eur)}"
+    tag = f"give the run in Dagster the tag {MAX_EUR}: {_round_up(runtime.allowance.added_eur + refused.eur)}"
     if runtime.allowance.max_eur is not None:
         return f"To agree, {tag}; or {leave_out}."
     agree = ", ".join(ways or ("give --yes on the command line", tag))
     return f"To agree, {agree}, or set {LIMIT} to what a month may cost; or {leave_out}."
 
 
-def _beyond_the_month(runtime: Runtime, refused: NewUnits) -> bool:
+def _exceeds_month_limit(runtime: Runtime, refused: NewUnits) -> bool:
     limit = runtime.settings.max_eur_per_month
     return limit is not None and refused.spent_eur + refused.eur > limit
 
 
-def counted_plants(runtime: Runtime, prices: PriceList, month: dt.date) -> frozenset[str]:
+def read_counted_plants(runtime: Runtime, prices: PriceList, month: dt.date) -> frozenset[str]:
     """The systems that are on the month's bill by the requests that are stored."""
     # A day more, because the zone that decides on the month need not be UTC, which the record is kept in.
     requests = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= month - ONE_DAY)
-    asked = asked_systems(requests, moves(runtime.lake), prices)
+    asked = count_asked_systems(requests, read_moves(runtime.lake), prices)
     return frozenset(asked.filter(pl.col("month") == month)["plant_id"])
 
 
-def _new_units(
+def _price_new_units(
     runtime: Runtime,
     prices: PriceList,
     month: dt.date,
@@ -219,8 +223,8 @@ def _new_units(
     listed: pl.DataFrame | None = None,
 ) -> NewUnits:
     wanted, price = frozenset(plants), prices.on(month)
-    fees = _fees(runtime, prices, month, wanted | known, listed)
-    before = counted_plants(runtime, prices, (month - ONE_DAY).replace(day=1))
+    fees = _estimate_fees(runtime, prices, month, wanted | known, listed)
+    before = read_counted_plants(runtime, prices, (month - ONE_DAY).replace(day=1))
     seen = runtime.lake.scan(Plants).select("plant_id", "first_seen").collect()
     # A plant that is new to the fleet must not push out one that was asked for all along.
     new = (
@@ -233,28 +237,28 @@ def _new_units(
     return NewUnits(month, new, len(wanted & known), _sum(spent), price.currency, price.source)
 
 
-def _fees(
+def _estimate_fees(
     runtime: Runtime, prices: PriceList, month: dt.date, plants: Collection[str], listed: pl.DataFrame | None
 ) -> pl.DataFrame:
     """plant_id, fee_eur and reckoned_eur of each plant in the month."""
     units = pl.DataFrame({"plant_id": sorted(plants)}, {"plant_id": pl.String}).with_columns(
         month=pl.lit(month)
     )
-    known = capacities(runtime.lake)
+    known = read_capacities(runtime.lake)
     if listed is not None:
         known = pl.concat([known, listed.select(known.columns)])
-    priced = prices.priced(with_capacity(units, known))
-    largest = pl.lit(_largest_base(prices.on(month)), priced.schema["fee_eur"])
+    priced = prices.priced(add_capacity(units, known))
+    largest = pl.lit(_find_largest_base(prices.on(month)), priced.schema["fee_eur"])
     return priced.select("plant_id", "fee_eur", reckoned_eur=pl.coalesce("fee_eur", largest))
 
 
-def _largest_base(price: Price) -> Decimal:
+def _find_largest_base(price: Price) -> Decimal:
     """The base fee of the dearest class for one PU: nobody knows the class of a plant without a capacity."""
     amount = max(price.base.values()) * TIMES[price.base_period] / MONTHS_A_YEAR
     return amount.quantize(CENT, ROUND_HALF_UP)
 
 
-def _within_limits(runtime: Runtime, found: NewUnits) -> pl.DataFrame:
+def _select_within_limits(runtime: Runtime, found: NewUnits) -> pl.DataFrame:
     """The new plants, from the first one on, whose PU the limits have room for: none where there is no limit at all."""
     limit, allowance = runtime.settings.max_eur_per_month, runtime.allowance
     rooms = []
@@ -267,17 +271,17 @@ def _within_limits(runtime: Runtime, found: NewUnits) -> pl.DataFrame:
     return found.plants.filter(pl.col("reckoned_eur").cum_sum() <= min(rooms))
 
 
-def _month(runtime: Runtime) -> tuple[PriceList | None, dt.date, SunledgerError | None]:
+def _read_month(runtime: Runtime) -> tuple[PriceList | None, dt.date, SunledgerError | None]:
     """The price list and the month in which a request of now is charged; without a list UTC's month, and the fault."""
     try:
         prices = load_prices(runtime.settings.prices)
     except ConfigurationError as fault:
         # Who counts already costs nothing more, whatever the prices are.
-        return None, _month_of(None, runtime.now()), fault
-    return prices, _month_of(prices, runtime.now()), None
+        return None, _find_month(None, runtime.now()), fault
+    return prices, _find_month(prices, runtime.now()), None
 
 
-def _month_of(prices: PriceList | None, now: dt.datetime) -> dt.date:
+def _find_month(prices: PriceList | None, now: dt.datetime) -> dt.date:
     return now.date().replace(day=1) if prices is None else prices.invoicing.month_of(now)
 
 
@@ -285,7 +289,7 @@ def _sum(plants: pl.DataFrame) -> Decimal:
     return Decimal(plants["reckoned_eur"].sum() or 0).quantize(CENT)
 
 
-def _whole(amount: Decimal) -> int:
+def _round_up(amount: Decimal) -> int:
     """The amount without cents, rounded up: a limit that a person writes."""
     return int(amount) + (amount != int(amount))
 

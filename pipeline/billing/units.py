@@ -7,8 +7,8 @@ refused request (401, 429, ...) brought nothing, and whether SMA charges for one
 import polars as pl
 
 from pipeline.billing.prices import PriceList
-from pipeline.common.local_time import wall_clock
-from pipeline.transform.inventory import capacity_class
+from pipeline.common.local_time import convert_to_wall_clock
+from pipeline.transform.inventory import classify_capacity
 from schemas import BillingUnits, polars_schema
 from schemas.usage import NO_PRICE_LIST
 
@@ -23,19 +23,19 @@ ANSWERED = pl.col("status").is_between(200, 299)
 COUNTED = OF_A_SYSTEM & ANSWERED
 
 
-def month_of(timezone: str) -> pl.Expr:
+def find_month(timezone: str) -> pl.Expr:
     """First day of the month in which a request (asked_at) is charged, by the calendar of the zone."""
-    return wall_clock(pl.col("asked_at"), timezone).dt.date().dt.month_start()
+    return convert_to_wall_clock(pl.col("asked_at"), timezone).dt.date().dt.month_start()
 
 
-def asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+def count_asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     """plant_id, month, n_requests, n_device_requests, first_request, last_request of every PU, sorted.
 
     `requests` are rows of api_requests. `moves` says which system got a new id and when: old_id, plant_id, moved_on.
     """
     months = (
         requests.filter(COUNTED)
-        .group_by("plant_id", month=month_of(prices.invoicing.month_timezone))
+        .group_by("plant_id", month=find_month(prices.invoicing.month_timezone))
         .agg(
             n_requests=pl.len(),
             n_device_requests=(pl.col("device_id") != "").sum(),
@@ -45,7 +45,7 @@ def asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList
         .collect(engine="streaming")
     )
     return (
-        under_new_ids(months, moves)
+        take_new_ids(months, moves)
         .group_by("plant_id", "month")
         .agg(
             pl.col("n_requests", "n_device_requests").sum().cast(pl.Int64),
@@ -56,18 +56,18 @@ def asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList
     )
 
 
-def billing_units(
+def build_billing_units(
     requests: pl.LazyFrame, capacities: pl.DataFrame, moves: pl.DataFrame, prices: PriceList
 ) -> pl.DataFrame:
     """Rows of billing_units, sorted by plant_id and month.
 
     `capacities` says what SMA listed when: plant_id, listed_on, capacity_kw (null: none given).
     """
-    units = with_capacity(asked_systems(requests, moves, prices), capacities)
+    units = add_capacity(count_asked_systems(requests, moves, prices), capacities)
     return prices.priced(units).select(polars_schema(BillingUnits).names())
 
 
-def with_known_fees(units: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+def take_known_fees(units: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     """Units that no price list was at hand for, with the fees of the same PU in `before`; both rows of billing_units.
 
     PU that are not among these say `no_price_list`. One that was priced keeps the capacity of its fee.
@@ -81,7 +81,7 @@ def with_known_fees(units: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(*fees, pricing).select(units.columns)
 
 
-def with_capacity(units: pl.DataFrame, capacities: pl.DataFrame) -> pl.DataFrame:
+def add_capacity(units: pl.DataFrame, capacities: pl.DataFrame) -> pl.DataFrame:
     """The units (plant_id, month) with capacity_kw, capacity_as_of and capacity_class; sorted by both.
 
     A month is billed with what SMA listed last until its end, so that what happens to a plant later changes no month
@@ -108,25 +108,25 @@ def with_capacity(units: pl.DataFrame, capacities: pl.DataFrame) -> pl.DataFrame
             pl.coalesce("capacity_as_of", "capacity_as_of_later").alias("capacity_as_of"),
             pl.coalesce("capacity_kw", "capacity_kw_later").alias("capacity_kw"),
         )
-        .with_columns(capacity_class=capacity_class(pl.col("capacity_kw")))
+        .with_columns(capacity_class=classify_capacity(pl.col("capacity_kw")))
         .drop("_end", "capacity_as_of_later", "capacity_kw_later")
         .sort("plant_id", "month")
     )
 
 
-def asked_in_vain(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
+def find_unanswered_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: PriceList) -> pl.DataFrame:
     """plant_id, month, n_requests of systems that were asked for in a month and never answered: no PU by our count."""
     months = (
         requests.filter(OF_A_SYSTEM)
-        .group_by("plant_id", month=month_of(prices.invoicing.month_timezone))
+        .group_by("plant_id", month=find_month(prices.invoicing.month_timezone))
         .agg(n_requests=pl.len().cast(pl.Int64), n_answered=ANSWERED.fill_null(value=False).sum())
         .collect(engine="streaming")
     )
-    sums = under_new_ids(months, moves).group_by("plant_id", "month").sum()
+    sums = take_new_ids(months, moves).group_by("plant_id", "month").sum()
     return sums.filter(pl.col("n_answered") == 0).drop("n_answered").sort("plant_id", "month")
 
 
-def under_new_ids(months: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
+def take_new_ids(months: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
     """Months of a system from its move on under the new id; months before stay as they were charged."""
     for _ in range(MOST_MOVES):
         found = months.join(moves, left_on="plant_id", right_on="old_id", how="left", suffix="_new")

@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 
 from pipeline.billing.prices import PriceList
-from pipeline.billing.units import COUNTED, month_of, under_new_ids
+from pipeline.billing.units import COUNTED, find_month, take_new_ids
 from pipeline.sma.requests import DAY, WEEK
 
 NO_DAY = "only lists or logs were asked for"
@@ -15,7 +15,7 @@ NO_DATA = "no day that was asked for has data"
 LENGTH = {DAY: dt.timedelta(days=1), WEEK: dt.timedelta(days=7)}
 
 
-def unused(
+def find_unused_units(
     units: pl.DataFrame,
     requests: pl.LazyFrame,
     reported: pl.LazyFrame,
@@ -31,7 +31,7 @@ def unused(
         requests.filter(COUNTED, pl.col("endpoint") == "measurements")
         .select(
             "plant_id",
-            month=month_of(prices.invoicing.month_timezone),
+            month=find_month(prices.invoicing.month_timezone),
             first=pl.col("request_date").str.to_date("%Y-%m-%d", strict=False),
             length=pl.col("period").replace_strict(LENGTH, default=None, return_dtype=pl.Duration("us")),
         )
@@ -46,7 +46,7 @@ def unused(
         .unique()
     )
     with_data = reported.select("plant_id", "local_date", has_data=pl.lit(value=True)).unique()
-    asked = under_new_ids(days.collect(engine="streaming"), moves).lazy()
+    asked = take_new_ids(days.collect(engine="streaming"), moves).lazy()
     found = (
         asked.join(with_data, on=["plant_id", "local_date"], how="left")
         .group_by("plant_id", "month")

@@ -7,12 +7,12 @@ from decimal import Decimal
 import polars as pl
 
 from pipeline.billing import PriceList, load_prices
-from pipeline.billing.bill import Bill, bill
-from pipeline.billing.invoices import quarter_of
-from pipeline.billing.requested_units import this_month
+from pipeline.billing.bill import Bill, build_bill
+from pipeline.billing.invoices import find_quarter
+from pipeline.billing.requested_units import find_current_month
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.settings import load_settings
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
 
 # More lines than these help nobody on a screen; in a file or a pipe all of them are wanted.
@@ -34,7 +34,9 @@ def show_year(year: int | None, *, forecast: bool) -> None:
         runtime.store_requests()
         for lacking in runtime.missing:
             say(f"Notice: {lacking.reason}.")
-        found = bill(runtime, prices, year or this_month(runtime, prices).year, forecast=forecast)
+        found = build_bill(
+            runtime, prices, year or find_current_month(runtime, prices).year, forecast=forecast
+        )
     show(found, prices, forecast=forecast)
 
 
@@ -62,11 +64,11 @@ def _show_classes(found: Bill, *, forecast: bool) -> None:
     ]
     if forecast:
         headings += [("PU expected", True), (f"{found.currency} expected", True)]
-    rows = [row[: len(headings)] for row in _class_rows(found.classes)]
+    rows = [row[: len(headings)] for row in _format_classes(found.classes)]
     show_table(f"PU and fees of {found.year}{sources}", headings, rows)
 
 
-def _class_rows(classes: pl.DataFrame) -> Iterator[tuple[str, ...]]:
+def _format_classes(classes: pl.DataFrame) -> Iterator[tuple[str, ...]]:
     """A line for each month and class, and one for each quarter and the year."""
     for (quarter,), months in classes.group_by(pl.col("month").dt.quarter(), maintain_order=True):
         for row in months.iter_rows(named=True):
@@ -77,31 +79,31 @@ def _class_rows(classes: pl.DataFrame) -> Iterator[tuple[str, ...]]:
                 f"{row['month']:%Y-%m}",
                 name if unpriced else f"{name} kW",
                 str(row["pu"]),
-                "?" if unpriced else _money(row["fee_eur"]),
+                "?" if unpriced else _format_money(row["fee_eur"]),
                 str(row["expected_pu"]),
-                "?" if unpriced else _money(row["expected_eur"]),
+                "?" if unpriced else _format_money(row["expected_eur"]),
             )
-        yield (f"Q{quarter}", "all", "all", *_sums(months))
-    yield ("year", "all", "all", *_sums(classes))
+        yield (f"Q{quarter}", "all", "all", *_format_sums(months))
+    yield ("year", "all", "all", *_format_sums(classes))
 
 
-def _sums(classes: pl.DataFrame) -> tuple[str, ...]:
+def _format_sums(classes: pl.DataFrame) -> tuple[str, ...]:
     sums = classes.select("pu", "fee_eur", "expected_pu", "expected_eur").sum().row(0)
-    return (str(sums[0]), _money(sums[1]), str(sums[2]), _money(sums[3]))
+    return (str(sums[0]), _format_money(sums[1]), str(sums[2]), _format_money(sums[3]))
 
 
 def _show_invoices(found: Bill, prices: PriceList, *, forecast: bool) -> None:
-    now = (found.month.year, quarter_of(found.month))
+    now = (found.month.year, find_quarter(found.month))
     above = f"{prices.invoicing.above:,f} {found.currency}"
     rows = [
         (
             f"Q{row['quarter']}",
-            _money(row["fees_eur"]),
-            _money(row["carried_in_eur"]),
-            _money(row["invoiced_eur"]),
-            _money(row["carried_out_eur"]),
+            _format_money(row["fees_eur"]),
+            _format_money(row["carried_in_eur"]),
+            _format_money(row["invoiced_eur"]),
+            _format_money(row["carried_out_eur"]),
             DECISIONS[row["decision"]].format(above=above),
-            _state((row["year"], row["quarter"]), now, forecast=forecast),
+            _tell_state((row["year"], row["quarter"]), now, forecast=forecast),
         )
         for row in found.invoices.iter_rows(named=True)
     ]
@@ -111,7 +113,7 @@ def _show_invoices(found: Bill, prices: PriceList, *, forecast: bool) -> None:
     show_table(title, [(heading, heading not in words) for heading in headings], rows)
 
 
-def _state(quarter: tuple[int, int], now: tuple[int, int], *, forecast: bool) -> str:
+def _tell_state(quarter: tuple[int, int], now: tuple[int, int], *, forecast: bool) -> str:
     if quarter < now:
         return "closed"
     return "expected" if forecast else "so far"
@@ -119,30 +121,30 @@ def _state(quarter: tuple[int, int], now: tuple[int, int], *, forecast: bool) ->
 
 def _show_notes(found: Bill, *, forecast: bool) -> None:
     if forecast:
-        out.print(_basis(found), soft_wrap=True)
+        out.print(_explain_forecast(found), soft_wrap=True)
     live = Decimal(found.invoices["live_eur"].sum())
     if live:
         until = f", up to {found.year}-12" if forecast else ""
         out.print(
-            f"The invoices' fees hold {_money(live)} {found.currency} of the booked Live plan{until}.",
+            f"The invoices' fees hold {_format_money(live)} {found.currency} of the booked Live plan{until}.",
             soft_wrap=True,
         )
     if found.unpriced:
         out.print(
-            f"{plural(len(found.unpriced), 'system')} without a price, so every sum is too low: "
+            f"{pluralize(len(found.unpriced), 'system')} without a price, so every sum is too low: "
             f"{', '.join(found.unpriced[:NAMED])}{' ...' if len(found.unpriced) > NAMED else ''}. "
             f"SMA gives no AC capacity, or the price list begins later: see billing_units.pricing.",
             soft_wrap=True,
         )
     if found.in_vain:
         out.print(
-            f"{plural(found.in_vain, 'system')} without any answer in some month (refused, or never answered): "
+            f"{pluralize(found.in_vain, 'system')} without any answer in some month (refused, or never answered): "
             "not counted.",
             soft_wrap=True,
         )
 
 
-def _basis(found: Bill) -> str:
+def _explain_forecast(found: Bill) -> str:
     """How the forecast was made, in a sentence."""
     end = dt.date(found.year, 12, 1)
     if end < found.month:
@@ -151,7 +153,7 @@ def _basis(found: Bill) -> str:
     return (
         f"Forecast: who was asked for in {before:%Y-%m} or {found.month:%Y-%m} and is in SMA's newest list is expected "
         f"in every month up to {end:%Y-%m}, with the capacity listed last and the price of that month: "
-        f"{plural(found.expected_systems, 'system')} to come. New plants are not in it."
+        f"{pluralize(found.expected_systems, 'system')} to come. New plants are not in it."
     )
 
 
@@ -164,14 +166,14 @@ def _show_unused(found: Bill) -> None:
             row["plant_id"],
             row["name"] or "",
             f"{row['pu']} of {row['of_pu']}",
-            _money(row["fee_eur"]),
+            _format_money(row["fee_eur"]),
             row["why"],
         )
         for row in found.unused.iter_rows(named=True)
     ]
     shown = rows[:ON_SCREEN] if out.is_terminal else rows
     show_table(
-        f"Could be saved: {_money(found.unused_eur)} {found.currency} for PU of which no report shows a figure",
+        f"Could be saved: {_format_money(found.unused_eur)} {found.currency} for PU of which no report shows a figure",
         [("plant", False), ("name", False), ("PU", True), (found.currency, True), ("why", False)],
         shown,
     )
@@ -179,5 +181,5 @@ def _show_unused(found: Bill) -> None:
         out.print(f"and {len(rows) - len(shown)} more: pipe the output into a file to see all.")
 
 
-def _money(amount: Decimal) -> str:
+def _format_money(amount: Decimal) -> str:
     return f"{amount:,.2f}"

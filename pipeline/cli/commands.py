@@ -22,8 +22,8 @@ from pipeline.cli.report import report
 from pipeline.cli.ui import ui
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.signals import SIGNALS
-from pipeline.common.text import plural
-from pipeline.tables.incomplete_days import asked_otherwise, stored_days
+from pipeline.common.text import pluralize
+from pipeline.tables.incomplete_days import count_days_of_other_basis, list_stored_days
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
@@ -117,25 +117,25 @@ def backfill(
     """Fetch what the days lack from SMA, turn power into energy, publish."""
     from pipeline.billing import load_prices  # noqa: PLC0415
 
-    begin, end = _day("--from", first), _day("--to", last)
-    with _runtime(plants, sets, again=again) as runtime:
+    begin, end = _parse_day("--from", first), _parse_day("--to", last)
+    with _open_runtime(plants, sets, again=again) as runtime:
         _check_days(runtime, begin, end)
         runtime.settings.require_credentials()
         # Needed at the end, when a wrong one would cost fees: so looked at before the first request.
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load: a mistake is told before.
-        from assets.runs import recorded  # noqa: PLC0415
+        from assets.runs import record_runs  # noqa: PLC0415
         from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
-        from pipeline.cli.plan import refuse  # noqa: PLC0415
-        from pipeline.cli.spending import agree_on_fleet, amount_of  # noqa: PLC0415
-        from pipeline.common.day_availability import days_of  # noqa: PLC0415
+        from pipeline.cli.plan import refuse_beyond_limits  # noqa: PLC0415
+        from pipeline.cli.spending import agree_on_fleet, parse_amount  # noqa: PLC0415
+        from pipeline.common.day_availability import list_days  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
         from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
         from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
-        amount = amount_of("--max-eur", max_eur)
-        refuse(runtime, begin, end, max_requests, amount)
-        with recorded(runtime, command="backfill", days=(begin, end)) as runs:
+        amount = parse_amount("--max-eur", max_eur)
+        refuse_beyond_limits(runtime, begin, end, max_requests, amount)
+        with record_runs(runtime, command="backfill", days=(begin, end)) as runs:
             with Bars() as bars:
                 runtime.progress = bars
                 runs.plants()
@@ -154,9 +154,9 @@ def backfill(
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
-            f"{plural(days, 'day')} done with {plural(sent, 'request')}; published {runtime.settings.warehouse}."
+            f"{pluralize(days, 'day')} done with {pluralize(sent, 'request')}; published {runtime.settings.warehouse}."
         )
-        whole = show_completeness(runtime, days_of(begin, end))
+        whole = show_completeness(runtime, list_days(begin, end))
         _tell_unknown(runtime)
         tell_other_zones(runtime)
         solar_time = judge_times(runtime, begin, end)
@@ -174,13 +174,13 @@ def refresh(
     yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
-    from assets.runs import recorded  # noqa: PLC0415
+    from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
     from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
-    with _runtime(plants, again=True) as runtime:
+    with _open_runtime(plants, again=True) as runtime:
         runtime.settings.require_credentials()
-        with recorded(runtime, command="refresh") as runs:
+        with record_runs(runtime, command="refresh") as runs:
             with Bars() as bars:
                 runtime.progress = bars
                 runs.plants()
@@ -188,7 +188,7 @@ def refresh(
             with Bars() as bars:
                 runtime.progress = bars
                 runs.devices()
-        say(f"The lists are up to date after {plural(runtime.session.requests_sent, 'request')}.")
+        say(f"The lists are up to date after {pluralize(runtime.session.requests_sent, 'request')}.")
         tell_other_zones(runtime)
         _tell_missing(runtime)
 
@@ -208,10 +208,10 @@ def plan(
     again: Annotated[bool, typer.Option("--again", help="As for a backfill that asks again.")] = False,
 ) -> None:
     """Say what a backfill will take - requests, minutes, bytes, PU, EUR - before one that costs is sent."""
-    from pipeline.cli.plan import make, show  # noqa: PLC0415
+    from pipeline.cli.plan import make_plan, show_plan  # noqa: PLC0415
 
-    with _runtime(plants, sets, again=again) as runtime:
-        show(make(runtime, _day("--from", first), _day("--to", last)))
+    with _open_runtime(plants, sets, again=again) as runtime:
+        show_plan(make_plan(runtime, _parse_day("--from", first), _parse_day("--to", last)))
 
 
 @app.command()
@@ -233,12 +233,12 @@ def reconcile(
     yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Compare a month or year with SMA's own figures, one request a plant; differences are shown, never repaired."""
-    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.cli.reconcile import run_month, run_year  # noqa: PLC0415
 
     if (month is None) == (year is None):
         raise UsageError("Give either --month or --year.")
-    with _runtime(plants, again=again) as runtime:
+    with _open_runtime(plants, again=again) as runtime:
         if month is not None:
             run_month(runtime, month_of("--month", month), max_requests, yes=yes)
         elif year is not None:
@@ -258,32 +258,32 @@ def rebuild(
 ) -> None:
     """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
 
-    from assets.runs import recorded  # noqa: PLC0415
+    from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
     from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
 
-    with _runtime(None) as runtime:
-        stored = stored_days(runtime)
+    with _open_runtime(None) as runtime:
+        stored = list_stored_days(runtime)
         if not stored:
             raise SunledgerError("No day is stored yet: fetch some first with 'sunledger backfill'.")
-        begin = _day("--from", first) if first else stored[0]
-        end = _day("--to", last) if last else stored[-1]
+        begin = _parse_day("--from", first) if first else stored[0]
+        end = _parse_day("--to", last) if last else stored[-1]
         _check_days(runtime, begin, end)
         days = [day for day in stored if begin <= day <= end]
         if not days:
             raise UsageError(
                 f"No day from {begin} to {end} is stored: the stored ones are from {stored[0]} to {stored[-1]}."
             )
-        if n_days := asked_otherwise(runtime, begin, end):
+        if n_days := count_days_of_other_basis(runtime, begin, end):
             say(
-                f"{plural(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
+                f"{pluralize(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
                 f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
             )
-        with recorded(runtime, command="rebuild", days=(begin, end)) as runs:
+        with record_runs(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
             say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
-        say(f"{plural(len(days), 'day')} from {begin} to {end} {verb} made again.")
+        say(f"{pluralize(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
         whole = show_completeness(runtime, days)
         tell_other_zones(runtime)
@@ -295,13 +295,13 @@ def rebuild(
 @app.command()
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
-    from assets.runs import recorded  # noqa: PLC0415
+    from assets.runs import record_runs  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
-    with _runtime(None) as runtime, recorded(runtime, command="publish") as runs:
+    with _open_runtime(None) as runtime, record_runs(runtime, command="publish") as runs:
         say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
-        if not stored_days(runtime):
+        if not list_stored_days(runtime):
             say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
         _tell_missing(runtime)
 
@@ -322,7 +322,7 @@ def verify() -> None:
         if found.fault:
             faults += 1
             list_item(f"{found.place}: {found.fault}")
-    say(f"{plural(parts, 'part')} read, {faults} with a fault.")
+    say(f"{pluralize(parts, 'part')} read, {faults} with a fault.")
     if faults:
         raise typer.Exit(FAILED)
 
@@ -338,15 +338,20 @@ def repair(
             help="A machine that is not in use any more: its runs are ended too; repeat it for more.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what is damaged, and what mending it would do and cost."),
+    ] = False,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
-    """Mend what an accident has left: records of runs that can't be read, and runs whose process has died."""
-    from pipeline.cli.repair import parts_of, run  # noqa: PLC0415
+    """Mend what an accident has left: what verify finds, records that can't be read, runs whose process has died."""
+    from pipeline.cli.repair import build_dry_run_parts, build_parts, run  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     if not settings.home.is_dir():
         raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to repair.")
-    if not run(settings, parts_of(lost_host or [])):
+    if not run(settings, build_dry_run_parts() if dry_run else build_parts(lost_host or [], yes=yes)):
         raise typer.Exit(FAILED)
 
 
@@ -371,7 +376,7 @@ def sql(
     ] = None,
 ) -> None:
     """Query the published warehouse: it is read, and nothing else is read or written."""
-    from pipeline.cli.sql import interactive, save, show  # noqa: PLC0415
+    from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
     from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
@@ -379,15 +384,15 @@ def sql(
     granted = readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
         if output is not None:
-            save(connection, sys.stdin.read() if query is None else query, output, form, granted)
+            save_rows(connection, sys.stdin.read() if query is None else query, output, form, granted)
             return
         restrict(connection, granted)
         if not has_days(connection):
             say(f"The warehouse has no day yet: {FIRST_DAYS}")
         if query is None and sys.stdin.isatty():
-            interactive(connection, form or Format.TABLE)
+            run_interactive(connection, form or Format.TABLE)
         else:
-            show(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)
+            show_rows(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)
 
 
 @app.command()
@@ -399,7 +404,7 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it
     settings = load_settings()
     files, size = back_up(settings, file)
     say(
-        f"{plural(files, 'file')}, {size / 1e6:,.1f} MB in {file.absolute()}. "
+        f"{pluralize(files, 'file')}, {size / 1e6:,.1f} MB in {file.absolute()}. "
         "It holds secrets: keep it as you keep passwords."
     )
     if "://" in settings.lake:
@@ -410,19 +415,19 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it
 def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger backup' wrote.")]) -> None:
     """Put the state of a backup into an empty SUNLEDGER_HOME, and publish it."""
     from assets.mend_records import mend_records  # noqa: PLC0415
-    from assets.runs import recorded  # noqa: PLC0415
+    from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.ops.backup import restore as put_back  # noqa: PLC0415
 
-    with _runtime(None) as runtime:
+    with _open_runtime(None) as runtime:
         files = put_back(runtime.settings, file)
         # A backup carries what was wrong with the records when it was made.
         for sentence in mend_records(runtime.settings):
             say(sentence)
         # Views of the published file name files of the lake by their place.
-        with recorded(runtime, command="restore") as runs:
+        with record_runs(runtime, command="restore") as runs:
             say_all(runs.publish())
         say(
-            f"Put {plural(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
+            f"Put {pluralize(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
         )
 
 
@@ -442,10 +447,10 @@ def login(
     wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the browser.")] = 600,
 ) -> None:
     """Log in with the code flow (SMA_FLOW=code): a user allows access to the own plants."""
-    from pipeline.cli.login import enter  # noqa: PLC0415
+    from pipeline.cli.login import log_in_here  # noqa: PLC0415
     from pipeline.sma.auth.code_login import LoginOptions  # noqa: PLC0415
 
-    enter(LoginOptions(port, offline=offline, pkce=pkce, wait_s=wait), browser=browser)
+    log_in_here(LoginOptions(port, offline=offline, pkce=pkce, wait_s=wait), browser=browser)
 
 
 @app.command()
@@ -456,9 +461,9 @@ def logout(
     ] = False,
 ) -> None:
     """End the login of the code flow."""
-    from pipeline.cli.login import leave  # noqa: PLC0415
+    from pipeline.cli.login import log_out_here  # noqa: PLC0415
 
-    leave(local_only=local_only)
+    log_out_here(local_only=local_only)
 
 
 @app.command()
@@ -482,7 +487,7 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
-def _day(option: str, text: str) -> dt.date:
+def _parse_day(option: str, text: str) -> dt.date:
     with suppress(ValueError):
         day = dt.date.fromisoformat(text)
         # Python also reads 20261031 and 2026-W44-6, which are more often a slip than meant.
@@ -491,7 +496,9 @@ def _day(option: str, text: str) -> dt.date:
     raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, as in 2026-10-31.")
 
 
-def _runtime(plants: list[str] | None, sets: list[str] | None = None, *, again: bool = False) -> "Runtime":
+def _open_runtime(
+    plants: list[str] | None, sets: list[str] | None = None, *, again: bool = False
+) -> "Runtime":
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
 
@@ -515,9 +522,9 @@ def _tell_unknown(runtime: "Runtime") -> None:
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
     if runtime.odd_facts:
         say(
-            f"Notice: {plural(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a number "
-            "counts as not given, a name is kept without what is broken in it. The table quarantine names each (source "
-            "plants and devices)."
+            f"Notice: {pluralize(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a "
+            "number counts as not given, a name is kept without what is broken in it. The table "
+            "quarantine names each (source plants and devices)."
         )
 
 
@@ -525,7 +532,9 @@ def _tell_missing(runtime: "Runtime", solar_time: "SolarTime | None" = None) -> 
     """What the run lacks, and at the very end that its times don't fit the sun: then no figure of it is right."""
     n_missing = len(runtime.missing)
     if n_missing:
-        out.print(f"Done in part: {plural(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing.")
+        out.print(
+            f"Done in part: {pluralize(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing."
+        )
     for item in sorted(runtime.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
         list_item(f"  {item.day} {item.table}{plant}: {item.reason}")

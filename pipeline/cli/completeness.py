@@ -8,7 +8,7 @@ import duckdb
 from rich.text import Text
 
 from pipeline.cli.console import out, say
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.ops.completeness import measure_completeness, summarize
 from pipeline.run.context import Runtime
 
@@ -26,7 +26,7 @@ def show_completeness(runtime: Runtime, days: Collection[dt.date]) -> bool:
         out.print(Text(f"  {line}"), soft_wrap=True)
     if found.lacking.height > LINES_SHOWN:
         more = found.lacking.height - LINES_SHOWN
-        out.print(f"  and {plural(more, 'more plant')}: see v_days_to_check.")
+        out.print(f"  and {pluralize(more, 'more plant')}: see v_days_to_check.")
     return found.is_whole
 
 

@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.common.text import harmless, one_line, plural
+from pipeline.common.text import escape_controls, escape_line, pluralize
 
 # A pipe has no width; this keeps the widest table on one line a row.
 PIPE_WIDTH = 2000
@@ -28,7 +28,7 @@ class HarmlessConsole(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As Console does."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+            yield segment if segment.control else Segment(escape_controls(segment.text), segment.style)
 
 
 class HarmlessStream:
@@ -36,7 +36,7 @@ class HarmlessStream:
 
     def write(self, text: str) -> int:
         """As a file does."""
-        return sys.stdout.write(harmless(text))
+        return sys.stdout.write(escape_controls(text))
 
 
 # Results go to standard output, all else to standard error, so that a result can be piped.
@@ -46,7 +46,7 @@ err = HarmlessConsole(stderr=True, highlight=False, width=None if sys.stderr.isa
 
 def say(text: str) -> None:
     """A line about what is going on."""
-    err.print(Text(one_line(text)), soft_wrap=True)
+    err.print(Text(escape_line(text)), soft_wrap=True)
 
 
 def say_all(notices: Iterable[str]) -> None:
@@ -57,7 +57,7 @@ def say_all(notices: Iterable[str]) -> None:
 
 def list_item(text: str) -> None:
     """A line of a result."""
-    out.print(Text(one_line(text)), soft_wrap=True)
+    out.print(Text(escape_line(text)), soft_wrap=True)
 
 
 def complain(text: str) -> None:
@@ -99,7 +99,7 @@ class Bars:
             description = f"{label} {step.removeprefix('raw_')}"
             self._progress.reset(self._task, total=total, description=description, visible=True)
         else:
-            say(f"{label} {step}: {plural(total, self._unit)}")
+            say(f"{label} {step}: {pluralize(total, self._unit)}")
 
     def advance(self, step: str, count: int = 1) -> None:  # noqa: ARG002 - one bar serves all steps
         """So many more are done."""
@@ -113,7 +113,7 @@ def show_table(title: str, columns: Sequence[tuple[str, bool]], rows: Iterable[S
         drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         # Names come from the vendor: they are text, never markup.
-        drawn.add_row(*(Text(harmless(cell)) for cell in row))
+        drawn.add_row(*(Text(escape_controls(cell)) for cell in row))
     if title:
         # A title of the table itself would be broken to the table's width.
         out.print(Text(title, style="bold"), soft_wrap=True)

@@ -13,16 +13,16 @@ import duckdb
 import polars as pl
 from rich.text import Text
 
-from assets.runs import Runs, recorded
+from assets.runs import Runs, record_runs
 from pipeline.cli.console import Bars, out, say, show_table
 from pipeline.common.errors import UsageError
-from pipeline.common.local_time import TimeBasis, wall_clock
+from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
-from pipeline.report import fleet_page, month_picture
+from pipeline.report import draw_month_picture, render_fleet_page
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
-from pipeline.tables.interval_tables import intervals_as_read
-from pipeline.transform.sun.time_basis import time_basis_verdict
+from pipeline.tables.interval_tables import read_intervals_with_basis
+from pipeline.transform.sun.time_basis import judge_time_basis
 from sandbox.launch import running
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 from warehouse.lake import Lake
@@ -38,7 +38,7 @@ RECORDING = "recordings/sb4000tl_melbourne.parquet"
 def run(folder: Path, bars: Bars) -> None:
     """Everything in `folder`, which is made anew. Raises UsageError for a folder that is somebody else's."""
     begun = time.monotonic()
-    home = _fresh(folder)
+    home = _prepare_folder(folder)
     with running("--plants", "12", "--seed", "7", "--recordings", "--time-basis", "plant_local") as box:
         say(f"The sandbox listens at {box.url} (it is not SMA).")
         settings = load_settings(
@@ -50,22 +50,25 @@ def run(folder: Path, bars: Bars) -> None:
             max_eur_per_month=Decimal(1_000_000),
             **{name.lower(): value for name, value in box.settings().items()},
         )
-        with Runtime(settings, progress=bars, tell=say) as runtime, recorded(runtime, command="demo") as runs:
+        with (
+            Runtime(settings, progress=bars, tell=say) as runtime,
+            record_runs(runtime, command="demo") as runs,
+        ):
             _fill(runtime, runs)
             requests = runtime.session.requests_sent
     seconds = time.monotonic() - begun
     with connect(settings.warehouse) as warehouse:
-        months = _months(warehouse)
+        months = _read_months(warehouse)
     lake = Lake(settings.lake, settings.home / "tmp")
     bases: tuple[TimeBasis, ...] = ("plant_local", "utc")
-    readings = {basis: _reading(lake, basis) for basis in bases}
-    verdicts = _verdicts(lake)
+    readings = {basis: _read_with_basis(lake, basis) for basis in bases}
+    verdicts = _read_verdicts(lake)
     page = _draw(lake, months, verdicts, home, requests)
-    _tell(months, readings, verdicts)
-    _point(settings, page, requests, runs.materialized, seconds)
+    _show_months(months, readings, verdicts)
+    _show_next_steps(settings, page, requests, runs.materialized, seconds)
 
 
-def _fresh(folder: Path) -> Path:
+def _prepare_folder(folder: Path) -> Path:
     home = folder.absolute()
     if home.exists() and any(home.iterdir()) and not (home / MARK).exists():
         raise UsageError(f"{home} holds something else: choose another --folder for the demo.")
@@ -86,33 +89,33 @@ def _fill(runtime: Runtime, runs: Runs) -> None:
     runs.publish()
 
 
-def _months(warehouse: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+def _read_months(warehouse: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     return warehouse.execute(
         "SELECT p.name, m.* FROM energy_monthly m JOIN plants p USING (plant_id) ORDER BY m.month, p.name"
     ).pl()
 
 
-def _meter() -> pl.DataFrame:
+def _read_meter() -> pl.DataFrame:
     """local_date and kwh by the Melbourne inverter's own meter, which stands still at night."""
     recording = pl.read_parquet(str(files("sandbox").joinpath(RECORDING)))
-    local = wall_clock(pl.col("interval_end_utc"), "Australia/Brisbane")
+    local = convert_to_wall_clock(pl.col("interval_end_utc"), "Australia/Brisbane")
     day = (local - pl.duration(microseconds=1)).dt.date().alias("local_date")
     counter = pl.col("energy_counter_kwh")
     days = recording.group_by(day).agg(kwh=counter.max() - counter.min())
     return days.filter(pl.col("local_date").is_between(*OCTOBER)).sort("local_date")
 
 
-def _reading(lake: Lake, basis: TimeBasis) -> pl.DataFrame:
+def _read_with_basis(lake: Lake, basis: TimeBasis) -> pl.DataFrame:
     """kWh of Melbourne's days, the same stored answers read with either time basis; calls no API."""
     days = pl.date_range(*OCTOBER, eager=True).to_list()
-    rows = intervals_as_read(lake, BALANCE, MELBOURNE, days, basis)
+    rows = read_intervals_with_basis(lake, BALANCE, MELBOURNE, days, basis)
     return rows.group_by("local_date").agg(pl.col("pv_generation_kwh").sum()).sort("local_date")
 
 
-def _verdicts(lake: Lake) -> pl.DataFrame:
+def _read_verdicts(lake: Lake) -> pl.DataFrame:
     columns = ["plant_id", "local_date", "interval_start", "interval_end", "pv_generation_kwh"]
     intervals = lake.scan(EnergyBalanceIntervals).select(columns).collect()
-    return time_basis_verdict(intervals, lake.scan(Plants).collect(), read_as="plant_local")
+    return judge_time_basis(intervals, lake.scan(Plants).collect(), read_as="plant_local")
 
 
 def _draw(lake: Lake, months: pl.DataFrame, verdicts: pl.DataFrame, home: Path, requests: int) -> Path:
@@ -121,7 +124,7 @@ def _draw(lake: Lake, months: pl.DataFrame, verdicts: pl.DataFrame, home: Path, 
     mine = pl.col("plant_id") == MELBOURNE
     plant = plants.filter(mine).row(0, named=True)
     of_month = mine & pl.col("local_date").is_between(*OCTOBER)
-    picture = month_picture(
+    picture = draw_month_picture(
         lake.scan(EnergyDaily).filter(of_month).collect(),
         lake.scan(EnergyBalanceIntervals).filter(of_month).collect(),
         plant_name=plant["name"],
@@ -131,7 +134,7 @@ def _draw(lake: Lake, months: pl.DataFrame, verdicts: pl.DataFrame, home: Path, 
     (home / "melbourne-2021-10.svg").write_text(picture)
     page = home / "index.html"
     page.write_text(
-        fleet_page(
+        render_fleet_page(
             title="sunledger demo",
             month_rows=months,
             plants=plants,
@@ -142,14 +145,16 @@ def _draw(lake: Lake, months: pl.DataFrame, verdicts: pl.DataFrame, home: Path, 
                 ("HTTP requests", f"{requests:,}, all to the embedded sandbox"),
                 ("Warehouse", str(home / "sunledger.duckdb")),
             ],
-            next_steps=_next_steps(home),
+            next_steps=_list_next_steps(home),
             time_basis=verdicts,
         )
     )
     return page
 
 
-def _tell(months: pl.DataFrame, readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> None:
+def _show_months(
+    months: pl.DataFrame, readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame
+) -> None:
     show_table(
         "Energy and coverage by plant and month",
         [
@@ -165,8 +170,8 @@ def _tell(months: pl.DataFrame, readings: dict[TimeBasis, pl.DataFrame], verdict
             (
                 row["name"],
                 f"{row['month']:%Y-%m}",
-                _kwh(row["pv_generation_kwh"]),
-                _kwh(row["total_consumption_kwh"]),
+                _format_kwh(row["pv_generation_kwh"]),
+                _format_kwh(row["total_consumption_kwh"]),
                 "" if row["coverage"] is None else f"{row['coverage']:.1%}",
                 row["status"],
                 str(row["n_days"]),
@@ -175,12 +180,12 @@ def _tell(months: pl.DataFrame, readings: dict[TimeBasis, pl.DataFrame], verdict
         ],
     )
     out.print()
-    _compare(readings, verdicts)
+    _show_readings(readings, verdicts)
 
 
-def _compare(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> None:
+def _show_readings(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> None:
     """Print the recorded Melbourne month by the meter and by both readings of the same stored answers."""
-    meter = _meter()
+    meter = _read_meter()
     dark = verdicts.filter(pl.col("plant_id") == MELBOURNE).row(0, named=True)
     rows: list[tuple[str, ...]] = [("the inverter's own meter", f"{float(meter['kwh'].sum()):.3f}", "", "")]
     for basis, days in readings.items():
@@ -209,7 +214,9 @@ def _compare(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) ->
     )
 
 
-def _point(settings: Settings, page: Path, requests: int, materialized: int, seconds: float) -> None:
+def _show_next_steps(
+    settings: Settings, page: Path, requests: int, materialized: int, seconds: float
+) -> None:
     home = settings.home
     out.print()
     out.print(f"{materialized} materializations, {requests} HTTP requests, {seconds:.1f} s.")
@@ -221,11 +228,11 @@ def _point(settings: Settings, page: Path, requests: int, materialized: int, sec
     ]:
         out.print(Text(f"  {name:10}{path}"), soft_wrap=True)
     out.print("What next:")
-    for aim, command in _next_steps(home):
+    for aim, command in _list_next_steps(home):
         out.print(Text(f"  {aim}\n      {command}"), soft_wrap=True)
 
 
-def _next_steps(home: Path) -> list[tuple[str, str]]:
+def _list_next_steps(home: Path) -> list[tuple[str, str]]:
     """What one may want to do, and the command for it."""
     place = f"SUNLEDGER_HOME={shlex.quote(str(home))}"
     program = shlex.quote(str(Path(sys.executable).with_name("sunledger")))
@@ -243,5 +250,5 @@ def _next_steps(home: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _kwh(value: float | None) -> str:
+def _format_kwh(value: float | None) -> str:
     return "" if value is None else f"{value:,.3f}"

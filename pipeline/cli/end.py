@@ -60,9 +60,9 @@ def _say(fault: BaseException) -> int:
         number = number or 2
         _write(f"Error: {sentence(number)}")
         return 128 + number
-    from pipeline.cli.faults import explain  # noqa: PLC0415
+    from pipeline.cli.faults import explain_fault  # noqa: PLC0415
 
-    _write(f"Error: {explain(fault)}")
+    _write(f"Error: {explain_fault(fault)}")
     return FAILED
 
 

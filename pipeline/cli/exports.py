@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 
 
 class FileFormat(StrEnum):
@@ -34,7 +34,7 @@ def export(
 
     with connect(load_settings().warehouse) as connection:
         done = export_table(connection, table, output, form)
-    say(f"Wrote {plural(done.rows, 'row')} to {done.path}.")
+    say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 
 
 def pack(
@@ -48,7 +48,7 @@ def pack(
     """Put a month for finance into one folder: energy, PU, invoices, quality, and a README."""
     from pipeline.cli.completeness import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
-    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse import pack as packing  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
@@ -58,5 +58,5 @@ def pack(
         say_month(connection, first)
         done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
     for one in done:
-        say(f"  {one.path.name}: {plural(one.rows, 'row')}")
+        say(f"  {one.path.name}: {pluralize(one.rows, 'row')}")
     say(f"Packed {month} into {done[0].path.parent}.")

@@ -40,22 +40,22 @@ CAUSES = (
 )
 
 
-def explain(fault: BaseException) -> str:
+def explain_fault(fault: BaseException) -> str:
     """One sentence for a person. Details of what is not known go into a file that it names."""
-    causes = list(_causes(fault))
+    causes = list(_list_causes(fault))
     said = " | ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
     for pattern, text in CAUSES:
         if pattern.search(said):
-            return text.format(at=_place(causes))
+            return text.format(at=_find_place(causes))
     first = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
     if first is not None:
         place = first.filename or "A file"
         return f"{place} can't be read or written ({first.strerror}): look at the disk and the permissions."
     kind = type(fault).__name__
-    return f"The program has a fault ({kind}: {clean(str(fault)) or 'no message'}){_details(fault)}."
+    return f"The program has a fault ({kind}: {clean(str(fault)) or 'no message'}){_write_details(fault)}."
 
 
-def _causes(fault: BaseException) -> Iterator[BaseException]:
+def _list_causes(fault: BaseException) -> Iterator[BaseException]:
     seen: list[BaseException] = []
     at: BaseException | None = fault
     while at is not None and at not in seen:
@@ -64,12 +64,12 @@ def _causes(fault: BaseException) -> Iterator[BaseException]:
         at = at.__cause__ or at.__context__
 
 
-def _place(causes: list[BaseException]) -> str:
+def _find_place(causes: list[BaseException]) -> str:
     found = next((cause.filename for cause in causes if isinstance(cause, OSError) and cause.filename), None)
     return f" at {found}" if found else ""
 
 
-def _details(fault: BaseException) -> str:
+def _write_details(fault: BaseException) -> str:
     """Write the trace into a file of this user, and name it."""
     text = "".join(traceback.format_exception(fault))
     with suppress(OSError):

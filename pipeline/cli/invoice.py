@@ -11,14 +11,14 @@ import polars as pl
 from rich.text import Text
 
 from pipeline.billing import load_prices
-from pipeline.billing.compare import AGREED, KINDS, MONTHS_A_QUARTER, OURS, THEIRS, compare, quarters_of
+from pipeline.billing.compare import AGREED, KINDS, MONTHS_A_QUARTER, OURS, THEIRS, compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
-from pipeline.billing.requested_units import moves, this_month, units_now
-from pipeline.billing.units import asked_in_vain
+from pipeline.billing.requested_units import count_units, find_current_month, read_moves
+from pipeline.billing.units import find_unanswered_systems
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import load_settings
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
 from schemas import ApiRequests
 from warehouse.export import export, format_of
@@ -33,15 +33,15 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
         format_of(output)
     with Runtime(load_settings()) as runtime:
         prices = load_prices(runtime.settings.prices)
-        invoice = read_invoice(path, prices.currency, this_month(runtime, prices))
-        begin, end = _months(invoice, first, last)
+        invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
+        begin, end = _choose_months(invoice, first, last)
         runtime.store_requests()
         for lacking in runtime.missing:
             say(f"Notice: {lacking.reason}.")
         of_months = pl.col("month").is_between(begin, end)
-        lake, moved = runtime.lake, moves(runtime.lake)
-        units = units_now(lake, prices)
-        vain = asked_in_vain(lake.scan(ApiRequests), moved, prices)
+        lake, moved = runtime.lake, read_moves(runtime.lake)
+        units = count_units(lake, prices)
+        vain = find_unanswered_systems(lake.scan(ApiRequests), moved, prices)
         record = (min(units["month"]), max(units["month"])) if units.height else None
         found = compare(invoice.lines.filter(of_months), units.filter(of_months), vain, moved, record)
     if output is not None:
@@ -61,8 +61,8 @@ def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.da
         out.print(
             f"PU without a price here (?), which count as nothing in our sums: {n_unpriced}.", soft_wrap=True
         )
-    problems = [*_of_total(invoice), *_outside(invoice, months)]
-    for text in [*problems, *_wide(found, invoice, months)]:
+    problems = [*_explain_total(invoice), *_explain_left_out(invoice, months)]
+    for text in [*problems, *_explain_range(found, invoice, months)]:
         out.print(Text(text), soft_wrap=True)
     if invoice.ignored:
         lines = ", ".join(map(str, invoice.ignored))
@@ -83,8 +83,8 @@ def _show_lines(differing: pl.DataFrame, begin: dt.date, end: dt.date) -> None:
             row["kind"],
             row["ours_class"] or "",
             row["theirs_class"] or "",
-            "" if row["kind"] == THEIRS else _money(row["ours_eur"]),
-            "" if row["kind"] == OURS else _money(row["theirs_eur"]),
+            "" if row["kind"] == THEIRS else _format_money(row["ours_eur"]),
+            "" if row["kind"] == OURS else _format_money(row["theirs_eur"]),
             row["note"] or "",
         )
         for row in differing.iter_rows(named=True)
@@ -107,13 +107,13 @@ def _show_kinds(found: pl.DataFrame, currency: str) -> None:
         f"All lines, in {currency}",
         [("what", False), ("lines", True), ("ours", True), ("SMA's", True), ("SMA's less ours", True)],
         [
-            (kind, str(n), _money(ours), _money(theirs), _money(more))
+            (kind, str(n), _format_money(ours), _format_money(theirs), _format_money(more))
             for kind, n, ours, theirs, more in [*rows, ("all", *all_of_them)]
         ],
     )
 
 
-def _of_total(invoice: InvoiceFile) -> list[str]:
+def _explain_total(invoice: InvoiceFile) -> list[str]:
     """What is wrong with the invoice's own sums, if it has any: one of them must be that of its lines.
 
     Lines that name no plant, such as a Live plan and taxes, may be in it, as far as they stand above it.
@@ -122,12 +122,12 @@ def _of_total(invoice: InvoiceFile) -> list[str]:
     sums_of_lines = accumulate(invoice.ignored_eur, initial=lines)
     if not invoice.totals or not {*sums_of_lines}.isdisjoint(invoice.totals):
         return []
-    sums = " and ".join(map(_money, invoice.totals))
+    sums = " and ".join(map(_format_money, invoice.totals))
     own = f"own sum, {sums}, is not" if len(invoice.totals) == 1 else f"own sums, {sums}, are not"
-    return [f"The invoice's {own} the sum of its lines, {_money(lines)}."]
+    return [f"The invoice's {own} the sum of its lines, {_format_money(lines)}."]
 
 
-def _outside(invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
+def _explain_left_out(invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
     """Which lines were not compared."""
     outside = invoice.lines.filter(~pl.col("month").is_between(*months))
     if not outside.height:
@@ -137,17 +137,17 @@ def _outside(invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]
     )
     more = ", ..." if outside.height > NAMED else ""
     text = (
-        f"Not compared, since not of {months[0]:%Y-%m} to {months[1]:%Y-%m}: {plural(outside.height, 'line')} "
+        f"Not compared, since not of {months[0]:%Y-%m} to {months[1]:%Y-%m}: {pluralize(outside.height, 'line')} "
         f"({named}{more}). Correct a month that is wrong, or choose the months with --from and --to."
     )
     return [text]
 
 
-def _wide(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
+def _explain_range(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
     """Which lines made the months wider than a quarter, where PU of ours are left over."""
     begin, end = months
     quarter = end.month - begin.month < MONTHS_A_QUARTER
-    if quarter or months != quarters_of(invoice.lines) or OURS not in found["kind"]:
+    if quarter or months != find_quarters(invoice.lines) or OURS not in found["kind"]:
         return []
     lines = invoice.lines.filter(pl.col("month").is_between(begin, end)).sort("month", maintain_order=True)
     first, last = lines.row(0, named=True), lines.row(-1, named=True)
@@ -158,10 +158,10 @@ def _wide(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.d
     return [text]
 
 
-def _months(invoice: InvoiceFile, first: str | None, last: str | None) -> tuple[dt.date, dt.date]:
-    begin, end = quarters_of(invoice.lines)
-    begin = month("--from", first) if first else begin
-    end = month("--to", last) if last else end
+def _choose_months(invoice: InvoiceFile, first: str | None, last: str | None) -> tuple[dt.date, dt.date]:
+    begin, end = find_quarters(invoice.lines)
+    begin = parse_month("--from", first) if first else begin
+    end = parse_month("--to", last) if last else end
     if begin > end:
         raise UsageError(
             f"The months end ({end:%Y-%m}) before they begin ({begin:%Y-%m}): look at --from and --to."
@@ -169,7 +169,7 @@ def _months(invoice: InvoiceFile, first: str | None, last: str | None) -> tuple[
     return begin, end
 
 
-def month(option: str, text: str) -> dt.date:
+def parse_month(option: str, text: str) -> dt.date:
     """The first day of a month that an option names as YYYY-MM. Raises UsageError."""
     if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text, re.ASCII) and text >= "0001":
         return dt.date.fromisoformat(f"{text}-01")
@@ -180,8 +180,8 @@ def _write(found: pl.DataFrame, output: Path) -> None:
     with duckdb.connect() as connection:
         connection.register("comparison", found.to_arrow())
         done = export(connection, "FROM comparison", output)
-    say(f"Wrote {plural(done.rows, 'line')} to {done.path}.")
+    say(f"Wrote {pluralize(done.rows, 'line')} to {done.path}.")
 
 
-def _money(amount: Decimal | None) -> str:
+def _format_money(amount: Decimal | None) -> str:
     return "?" if amount is None else f"{amount:,.2f}"

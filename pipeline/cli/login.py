@@ -13,7 +13,7 @@ from pipeline.sma.clock import Clock, WaitAnnouncer
 from pipeline.sma.consents.access_problems import lasting
 
 
-def enter(options: LoginOptions, *, browser: bool) -> None:
+def log_in_here(options: LoginOptions, *, browser: bool) -> None:
     """Log in, and say how long it lasts. Raises what `log_in` raises."""
     settings = load_settings()
 
@@ -24,16 +24,16 @@ def enter(options: LoginOptions, *, browser: bool) -> None:
         out.print(Text(address), soft_wrap=True)
         say(f"Waiting for the answer, up to {options.wait_s / 60:.0f} minutes; Ctrl-C gives up.")
 
-    login = asyncio.run(log_in(settings, options, show, _clock()))
+    login = asyncio.run(log_in(settings, options, show, _build_clock()))
     say(f"Logged in. {lasting(login)} It is stored in {LoginStore.of(settings).path}.")
 
 
-def leave(*, local_only: bool) -> None:
+def log_out_here(*, local_only: bool) -> None:
     """Log out, and say whether there was a login."""
-    was_in = asyncio.run(log_out(load_settings(), local_only=local_only, clock=_clock()))
+    was_in = asyncio.run(log_out(load_settings(), local_only=local_only, clock=_build_clock()))
     say("Logged out." if was_in else "Nobody was logged in.")
 
 
-def _clock() -> Clock:
+def _build_clock() -> Clock:
     """A clock whose waits are told."""
     return Clock(announce=WaitAnnouncer(say))

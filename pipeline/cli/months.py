@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.hourly_tables import write_profile_monthly
 from pipeline.tables.kpi_tables import write_kpi_monthly
-from pipeline.tables.month_close import close_month, closed_overview, find_doubts, open_month
+from pipeline.tables.month_close import close_month, find_doubts, list_closed_months, open_month
 from pipeline.tables.reconciliation_tables import write_reconciliation
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def close(
 ) -> None:
     """Close a month: its figures stay, and what its days become later is booked as an adjustment."""
 
-    from assets.runs import recorded  # noqa: PLC0415
+    from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
-    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
 
@@ -45,26 +45,28 @@ def close(
         write_reconciliation(runtime, first)
         doubts = find_doubts(runtime, first)
         plants = close_month(runtime, first, anyway=anyway)
-        with recorded(runtime, command="close") as runs:
+        with record_runs(runtime, command="close") as runs:
             say_all(runs.publish())
         for doubt in doubts:
             say(doubt.text)
-        say(f"{month} is closed with {plural(plants, 'plant')}. Later changes go into the table adjustments.")
+        say(
+            f"{month} is closed with {pluralize(plants, 'plant')}. Later changes go into the table adjustments."
+        )
 
 
 def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The closed month.")]) -> None:
     """Open a closed month: its figures follow its days again, and its adjustments end."""
 
-    from assets.runs import recorded  # noqa: PLC0415
+    from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
-    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
 
     with Runtime(load_settings(), tell=say) as runtime:
         open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
-        with recorded(runtime, command="open") as runs:
+        with record_runs(runtime, command="open") as runs:
             say_all(runs.publish())
         say(f"{month} is open: its figures are those of its days again.")
 
@@ -80,7 +82,7 @@ def _show(runtime: "Runtime") -> None:
 
     from pipeline.cli.console import say, show_table  # noqa: PLC0415
 
-    found = closed_overview(runtime)
+    found = list_closed_months(runtime)
     if not found.height:
         say("No month is closed.")
         return

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pipeline.cli.console import say, show_table
 from pipeline.common.errors import CredentialsError, SmaError, UsageError
 from pipeline.common.settings import load_settings
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.extract.consents import look_at, store_consents
 from pipeline.run.context import Runtime
 from pipeline.sma.client import SmaClient
@@ -31,12 +31,12 @@ class Outcome(StrEnum):
 
 def request(emails: Collection[str]) -> int:
     """Have SMA ask owners by e-mail. Repeat it at any time, for instance for plants that came later."""
-    owners = _addresses(emails)
-    with _book() as (runtime, book):
+    owners = _check_addresses(emails)
+    with _open_book() as (runtime, book):
 
         async def ask(client: SmaClient) -> dict[str, Consent | SmaError]:
             api = ConsentApi(runtime.settings, client)
-            return {owner: await _attempt(api, owner) for owner in owners}
+            return {owner: await _ask_owner(api, owner) for owner in owners}
 
         answers = runtime.session.use(ask)
         good = {owner: answer for owner, answer in answers.items() if isinstance(answer, Consent)}
@@ -48,13 +48,13 @@ def request(emails: Collection[str]) -> int:
             "SMA's e-mail leads to a page of ennexOS, for which the owner must be signed in there. "
             "Wait for the answers with 'sunledger consent watch'."
         )
-    return _code(len(good), len(answers))
+    return _choose_exit_code(len(good), len(answers))
 
 
 def status(emails: Collection[str]) -> int:
     """Ask SMA how consents stand now."""
-    owners = _addresses(emails)
-    with _book() as (runtime, book):
+    owners = _check_addresses(emails)
+    with _open_book() as (runtime, book):
         known = book.owners()
         wanted = [known.get(owner, Owner(owner)) for owner in owners]
         noted, problems = _look(runtime, book, wanted)
@@ -62,12 +62,12 @@ def status(emails: Collection[str]) -> int:
         _show(book, noted.values(), problems, unasked)
     if unasked:
         say("SMA knows of no request to some of them: ask with 'sunledger consent request EMAIL'.")
-    return _code(len(noted), len(owners))
+    return _choose_exit_code(len(noted), len(owners))
 
 
 def show_all() -> int:
     """Show what is known here of all owners, without asking SMA."""
-    with _book() as (_, book):
+    with _open_book() as (_, book):
         owners = book.owners()
         if not owners:
             say("No owner has been asked from here: ask with 'sunledger consent request EMAIL'.")
@@ -78,27 +78,27 @@ def show_all() -> int:
 
 def watch(minutes: float) -> int:
     """Wait until every owner has answered, at most `minutes` (0: for ever); each change is told at once."""
-    with _book() as (runtime, book):
+    with _open_book() as (runtime, book):
         begun = runtime.now()
         until = begun + dt.timedelta(minutes=minutes) if minutes else None
-        watched = {owner.address: owner for owner in _pending(book)}
+        watched = {owner.address: owner for owner in _list_pending(book)}
         if not watched:
             say("No owner has an open request.")
             return DONE
-        say(f"Waiting for {plural(len(watched), 'owner')}; Ctrl-C ends it.")
-        while open_ones := _pending(book):
+        say(f"Waiting for {pluralize(len(watched), 'owner')}; Ctrl-C ends it.")
+        while open_ones := _list_pending(book):
             due = [owner for owner in open_ones if owner.due_at() <= runtime.now()]
             before = {owner.address: owner.state for owner in due}
             noted, problems = _look(runtime, book, due) if due else ({}, {})
             changed = [owner for owner in noted.values() if owner.state is not before[owner.address]]
             if changed or problems:
                 _show(book, changed, problems)
-            if not _sleep(runtime, _pending(book), until, retry=bool(problems)):
+            if not _sleep(runtime, _list_pending(book), until, retry=bool(problems)):
                 break
-        left = _pending(book)
+        left = _list_pending(book)
         end = [owner for owner in book.owners().values() if owner.address in watched]
     if left:
-        say(f"No answer yet from {plural(len(left), 'owner')}: run it again, or remind them.")
+        say(f"No answer yet from {pluralize(len(left), 'owner')}: run it again, or remind them.")
     return DONE if all(owner.state is State.ACCEPTED for owner in end) else IN_PART
 
 
@@ -128,7 +128,7 @@ def _look(
     return noted, problems
 
 
-async def _attempt(api: ConsentApi, owner: str) -> Consent | SmaError:
+async def _ask_owner(api: ConsentApi, owner: str) -> Consent | SmaError:
     """The answer for one owner; refused credentials end it for all."""
     try:
         return await api.ask(owner)
@@ -138,17 +138,17 @@ async def _attempt(api: ConsentApi, owner: str) -> Consent | SmaError:
         return error
 
 
-def _code(good: int, wanted: int) -> int:
+def _choose_exit_code(good: int, wanted: int) -> int:
     if good == wanted:
         return DONE
     return IN_PART if good else FAILED
 
 
-def _pending(book: ConsentBook) -> list[Owner]:
+def _list_pending(book: ConsentBook) -> list[Owner]:
     return [owner for owner in book.owners().values() if owner.state is State.PENDING]
 
 
-def _addresses(emails: Collection[str]) -> list[str]:
+def _check_addresses(emails: Collection[str]) -> list[str]:
     found = list(dict.fromkeys(address(text) for text in emails))
     if not found:
         raise UsageError("Name at least one owner by e-mail address.")
@@ -156,7 +156,7 @@ def _addresses(emails: Collection[str]) -> list[str]:
 
 
 @contextmanager
-def _book() -> Iterator[tuple[Runtime, ConsentBook]]:
+def _open_book() -> Iterator[tuple[Runtime, ConsentBook]]:
     """The runtime and book of the settings' client. Raises UsageError for the code flow."""
     settings = load_settings()
     if settings.sma_flow != "custom":
@@ -179,24 +179,24 @@ def _show(
         (
             owner.address,
             owner.state.value,
-            _time(owner.since),
-            _time(owner.expires_at) if owner.state is State.PENDING else "",
-            _time(owner.checked_at),
+            _format_time(owner.since),
+            _format_time(owner.expires_at) if owner.state is State.PENDING else "",
+            _format_time(owner.checked_at),
             book.hash(owner.address),
         )
         for owner in sorted(owners, key=lambda owner: owner.address)
     ]
     rows += [(owner, Outcome.UNASKED, "", "", "", "") for owner in unasked]
-    rows += [(owner, _outcome(problem), "", "", "", "") for owner, problem in problems.items()]
+    rows += [(owner, _name_outcome(problem), "", "", "", "") for owner, problem in problems.items()]
     headings = ("owner", "state", "since (UTC)", "answer until", "looked (UTC)", "in tables as")
     show_table("", [(heading, False) for heading in headings], rows)
     for text in dict.fromkeys(str(problem) for problem in problems.values()):
         say(text)
 
 
-def _outcome(problem: SmaError) -> Outcome:
+def _name_outcome(problem: SmaError) -> Outcome:
     return Outcome.REFUSED if isinstance(problem, NotAnOwnerError) else Outcome.UNANSWERED
 
 
-def _time(moment: dt.datetime | None) -> str:
+def _format_time(moment: dt.datetime | None) -> str:
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"

@@ -4,11 +4,11 @@ import datetime as dt
 from decimal import Decimal
 
 from pipeline.billing import load_prices
-from pipeline.billing.spending import allow_units, new_units
+from pipeline.billing.spending import allow_units, find_new_units
 from pipeline.cli.console import out, say, show_table
 from pipeline.cli.spending import know_plants
 from pipeline.common.day_availability import check_days
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.extract.backfill_estimate import Plan, plan, refuse_beyond
 from pipeline.run.context import Runtime
 from pipeline.run.plants import owned
@@ -17,7 +17,7 @@ from pipeline.run.sets import check_sets
 MB = 1e6
 
 
-def make(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
+def make_plan(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
     """The plan for these days by the settings' price list; on a new home it asks for the list of plants."""
     check_days(first, last, runtime.settings.first_day, runtime.now())
     if know_plants(runtime):
@@ -28,7 +28,7 @@ def make(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
     return found
 
 
-def refuse(
+def refuse_beyond_limits(
     runtime: Runtime, first: dt.date, last: dt.date, max_requests: int | None, max_eur: Decimal | None
 ) -> None:
     """Raise UsageError if a backfill of these days needs more than allowed; without limits nothing is planned.
@@ -37,23 +37,23 @@ def refuse(
     """
     if max_requests is None and max_eur is None:
         return
-    found = make(runtime, first, last)
+    found = make_plan(runtime, first, last)
     refuse_beyond(found, max_requests, max_eur)
     if max_eur is not None and found.next_month_eur:
         next_month = (found.month + dt.timedelta(days=31)).replace(day=1)
-        allow_units(runtime, new_units(runtime, owned(runtime, first)["plant_id"].to_list(), next_month))
+        allow_units(runtime, find_new_units(runtime, owned(runtime, first)["plant_id"].to_list(), next_month))
 
 
-def show(found: Plan) -> None:
+def show_plan(found: Plan) -> None:
     """Print the plan."""
     if found.never_asked:
         out.print(
-            f"It is not known yet which devices and sets {plural(found.never_asked, 'plant')} have: counted are "
+            f"It is not known yet which devices and sets {pluralize(found.never_asked, 'plant')} have: counted are "
             "EnergyBalance and logs of these, and requests for their devices come on top. PU and amounts are complete."
         )
     rows = [(name.removeprefix("raw_"), f"{count:,}") for name, count in found.requests.items() if count]
     show_table(
-        f"{plural(found.days, 'day')} of {plural(found.plants, 'plant')}; nothing that costs was sent",
+        f"{pluralize(found.days, 'day')} of {pluralize(found.plants, 'plant')}; nothing that costs was sent",
         [("requests for", False), ("requests", True)],
         [*rows, ("all", f"{found.total_requests:,}")],
     )
@@ -95,5 +95,5 @@ def show(found: Plan) -> None:
         )
     if found.unpriced:
         out.print(
-            f"{plural(len(found.unpriced), 'plant')} without AC power, not priced: {', '.join(found.unpriced[:5])}"
+            f"{pluralize(len(found.unpriced), 'plant')} without AC power, not priced: {', '.join(found.unpriced[:5])}"
         )

@@ -4,11 +4,11 @@ import datetime as dt
 
 import polars as pl
 
-from assets.runs import recorded
+from assets.runs import record_runs
 from pipeline.cli.console import Bars, say, say_all, show_table
 from pipeline.cli.spending import agree
 from pipeline.common.errors import UsageError
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import (
     fetch_energy_months,
     fetch_energy_years,
@@ -32,7 +32,7 @@ def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes
         runtime.progress = bars
         fetch_energy_months(runtime, month)
     write_reconciliation(runtime)
-    with recorded(runtime, command="reconcile") as runs:
+    with record_runs(runtime, command="reconcile") as runs:
         say_all(runs.publish())
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
     show(stored.collect(), "local_date")
@@ -50,7 +50,7 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool
         runtime.progress = bars
         fetch_energy_years(runtime, first)
     write_reconciliation_yearly(runtime)
-    with recorded(runtime, command="reconcile") as runs:
+    with record_runs(runtime, command="reconcile") as runs:
         say_all(runs.publish())
     stored = runtime.lake.scan(ReconciliationYearly).filter(
         pl.col("year") == first, pl.col("period") == "month"
@@ -65,10 +65,10 @@ def _announce(
     needed = len(requests)
     if max_requests is not None and needed > max_requests:
         raise UsageError(
-            f"{period} needs {plural(needed, 'request')}, more than --max-requests {max_requests}: choose "
+            f"{period} needs {pluralize(needed, 'request')}, more than --max-requests {max_requests}: choose "
             "fewer plants, or raise it. Nothing was sent."
         )
-    say(f"{period}: {plural(needed, 'request')}, one for each plant that SMA's figures are not stored of.")
+    say(f"{period}: {pluralize(needed, 'request')}, one for each plant that SMA's figures are not stored of.")
     agree(runtime, [request.plant_id for request in requests], yes=yes)
 
 
@@ -78,7 +78,7 @@ def show(rows: pl.DataFrame, date: str) -> None:
         f"{count} {reason}" for reason, count in rows["reason"].value_counts().sort("reason").rows()
     )
     say(
-        f"{plural(rows.height, 'figure')} of {plural(rows['plant_id'].n_unique(), 'plant')} compared: "
+        f"{pluralize(rows.height, 'figure')} of {pluralize(rows['plant_id'].n_unique(), 'plant')} compared: "
         f"{counts or 'nothing to compare'}."
     )
     off = rows.filter(~pl.col("agrees"))
@@ -97,11 +97,11 @@ def show(rows: pl.DataFrame, date: str) -> None:
     shown = largest.select(*texts, *heads, *after).rows()
     first, last = len(texts), len(texts) + len(heads)
     show_table(
-        f"The largest of {plural(off.height, 'difference')} beyond the tolerance",
+        f"The largest of {pluralize(off.height, 'difference')} beyond the tolerance",
         columns,
-        [(*map(str, row[:first]), *map(_kwh, row[first:last]), *row[last:]) for row in shown],
+        [(*map(str, row[:first]), *map(_format_kwh, row[first:last]), *row[last:]) for row in shown],
     )
 
 
-def _kwh(value: float | None) -> str:
+def _format_kwh(value: float | None) -> str:
     return "-" if value is None else f"{value:,.3f}"

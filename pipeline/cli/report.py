@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 
 
 def report(
@@ -26,9 +26,9 @@ def report(
     """Write a month as HTML: index.html for the fleet and a page for each plant, all without network and script."""
     from pipeline.cli.completeness import say_month  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.console import Bars, say  # noqa: PLC0415
-    from pipeline.cli.invoice import month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.report.write_report import report as write  # noqa: PLC0415
+    from pipeline.report.write_report import write_report as write  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
     first = month_of("--month", month)
@@ -37,5 +37,5 @@ def report(
         done = write(connection, first, output or Path(f"report-{month}"), only, bars)
         say_month(connection, first, only)
     say(
-        f"Wrote the fleet and {plural(done.plants, 'plant')} to {done.index.parent}. Open {done.index} in a browser."
+        f"Wrote the fleet and {pluralize(done.plants, 'plant')} to {done.index.parent}. Open {done.index} in a browser."
     )

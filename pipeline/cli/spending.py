@@ -8,7 +8,7 @@ from decimal import Decimal
 import polars as pl
 import typer
 
-from pipeline.billing.spending import CostNotAllowedError, allow_units, new_units, not_allowed
+from pipeline.billing.spending import CostNotAllowedError, allow_units, build_refusal, find_new_units
 from pipeline.cli.console import err, say
 from pipeline.common.errors import UsageError
 from pipeline.extract.consents import refresh_consents
@@ -49,24 +49,25 @@ def agree(
     """Say which PU asking for the plants adds to this month's bill, and have somebody agree: the settings' limit, the
     options `yes` or `max_eur`, or a person on the terminal.
 
-    Says nothing where nothing is added. `capacities` as in `new_units`. Raises CostNotAllowedError without consent.
+    Prints nothing where nothing is added. `capacities` is as in `find_new_units`. Raises CostNotAllowedError without
+    consent.
     """
-    found = new_units(runtime, plants, listed=capacities)
+    found = find_new_units(runtime, plants, listed=capacities)
     if not found.plants.height:
         return
     limit = runtime.settings.max_eur_per_month
     if limit is not None and found.spent_eur + found.eur > limit:
-        raise not_allowed(runtime, found)
+        raise build_refusal(runtime, found)
     within = limit is not None or (max_eur is not None and found.eur <= max_eur)
     if not (within or yes or _is_attended()):
-        raise not_allowed(runtime, found, ("give --yes",))
+        raise build_refusal(runtime, found, ("give --yes",))
     say(found.sentence())
-    if not (within or yes or _answers_yes()):
+    if not (within or yes or _confirm()):
         raise CostNotAllowedError("That was not agreed to, so nothing was sent for them.")
     allow_units(runtime, found)
 
 
-def amount_of(option: str, text: str | None) -> Decimal | None:
+def parse_amount(option: str, text: str | None) -> Decimal | None:
     """The amount that an option names. Raises UsageError."""
     if text is None:
         return None
@@ -81,7 +82,7 @@ def _is_attended() -> bool:
     return sys.stdin.isatty() and err.is_terminal
 
 
-def _answers_yes() -> bool:
+def _confirm() -> bool:
     try:
         return typer.confirm("Ask SMA for them?", err=True)
     except typer.Abort:

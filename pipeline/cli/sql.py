@@ -8,7 +8,7 @@ import duckdb
 
 from pipeline.cli.console import HarmlessStream, complain, out, say, show_table
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from warehouse.export import export
 from warehouse.publish import query_failed
 from warehouse.read_only import reading_statements, restrict
@@ -18,7 +18,7 @@ PRINTED = ("table", "csv")
 NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "UBIGINT", "SMALLINT", "TINYINT")
 
 
-def show(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
+def show_rows(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
     """Run the query, or several, and print their rows.
 
     Raises UsageError, with DuckDB's own words where one fails there, and NotPublishedError where files are gone.
@@ -47,12 +47,12 @@ def _print(result: duckdb.DuckDBPyConnection, form: str) -> None:
         return
     rows = result.fetchmany(MOST_ROWS + 1)
     headings = [(str(column[0]), str(column[1]).startswith(NUMBERS)) for column in columns]
-    show_table("", headings, [[_cell(value) for value in row] for row in rows[:MOST_ROWS]])
+    show_table("", headings, [[_format_cell(value) for value in row] for row in rows[:MOST_ROWS]])
     if len(rows) > MOST_ROWS:
         out.print(f"The first {MOST_ROWS} rows. Use --format csv for all of them.")
 
 
-def save(
+def save_rows(
     connection: duckdb.DuckDBPyConnection,
     query: str,
     output: Path,
@@ -61,10 +61,10 @@ def save(
 ) -> None:
     """Write all rows of the query, which may read the `granted` files, to a file. Raises UsageError as `export`."""
     done = export(connection, query, output, form, grant=lambda file: restrict(connection, [*granted, file]))
-    say(f"Wrote {plural(done.rows, 'row')} to {done.path}.")
+    say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 
 
-def interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:
+def run_interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:
     """Read queries from the terminal until its end."""
     out.print("Queries end with ; - leave with Ctrl-D. Begin with: SHOW TABLES;")
     lines: list[str] = []
@@ -76,13 +76,13 @@ def interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:
             return
         if lines[-1].rstrip().endswith(";"):
             try:
-                show(connection, "\n".join(lines), form)
+                show_rows(connection, "\n".join(lines), form)
             except SunledgerError as error:
                 complain(str(error))
             lines = []
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -31,7 +31,7 @@ def ui(
 ) -> None:
     """Open the control room: Dagster on this machine."""
     from assets.control_room import Service, run_services  # noqa: PLC0415 - commands load what they need
-    from assets.dagster_home import daemon_command, environment, prepare, webserver_command  # noqa: PLC0415
+    from assets.dagster_home import build_daemon_command, build_environment, build_webserver_command, prepare  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -42,11 +42,13 @@ def ui(
         say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
     services = []
     if part is not UiPart.DAEMON:
-        services.append(Service("Dagster's webserver", webserver_command(host, port)))
+        services.append(
+            Service("Dagster's webserver", build_webserver_command(host, port, settings.ui_hosts))
+        )
     if part is not UiPart.WEB:
-        services.append(Service("Dagster's daemon", daemon_command()))
+        services.append(Service("Dagster's daemon", build_daemon_command()))
     SIGNALS.hand_over()
-    if not run_services(services, {**os.environ, **environment(settings)}, say):
+    if not run_services(services, {**os.environ, **build_environment(settings)}, say):
         raise typer.Exit(1)
 
 

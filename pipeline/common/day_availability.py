@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pipeline.common.errors import UsageError
-from pipeline.common.local_time import ONE_DAY, local_day
+from pipeline.common.local_time import ONE_DAY, find_local_day
 
 # How long after its end a day may still grow: Classic portals process for up to two hours, less for plants with the
 # Professional package; ennexOS answers with all that was uploaded, every five minutes.
@@ -36,11 +36,11 @@ class Group:
 
     def begins(self, day: dt.date) -> dt.datetime:
         """The instant at which the day begins here."""
-        return local_day(day, self.timezone).start
+        return find_local_day(day, self.timezone).start
 
     def closes(self, day: dt.date) -> dt.datetime:
         """The instant from which SMA has all of the day."""
-        return local_day(day, self.timezone).end + DELAY[self.backend]
+        return find_local_day(day, self.timezone).end + DELAY[self.backend]
 
     def today(self, now: dt.datetime) -> dt.date:
         """The calendar day of this zone at an instant."""
@@ -56,20 +56,20 @@ class Attempt:
     at: dt.datetime
 
 
-def groups(plants: pl.DataFrame) -> frozenset[Group]:
+def build_groups(plants: pl.DataFrame) -> frozenset[Group]:
     """The groups of plants (rows with backend and timezone)."""
     pairs = plants.select("backend", "timezone").unique().rows()
     return frozenset(Group(backend, timezone) for backend, timezone in pairs)
 
 
-def newest_day(now: dt.datetime) -> dt.date:
+def find_newest_day(now: dt.datetime) -> dt.date:
     """The newest calendar day that has begun somewhere on earth."""
     return now.astimezone(ZoneInfo(FIRST_ZONE)).date()
 
 
 def check_days(first: dt.date, last: dt.date, earliest: dt.date, now: dt.datetime) -> None:
     """Raise UsageError for a range that can't be meant, in a warehouse that begins with `earliest`."""
-    newest = newest_day(now)
+    newest = find_newest_day(now)
     if first > last:
         raise UsageError(f"--from {first} is after --to {last}: swap them.")
     if first < earliest:
@@ -80,7 +80,7 @@ def check_days(first: dt.date, last: dt.date, earliest: dt.date, now: dt.datetim
         raise UsageError(f"{last} is in the future: the last day that can be asked for is {newest}.")
 
 
-def live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta = HOUR) -> list[dt.date]:
+def find_live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta = HOUR) -> list[dt.date]:
     """The days that may have news for these groups, when one looks every `every`; sorted.
 
     A day has news from its beginning until the first look after it is closed, which reads its last rows.
@@ -88,22 +88,24 @@ def live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta = HOU
     days = {
         day
         for group in of
-        for day in _around(group.today(now))
+        for day in _list_days_around(group.today(now))
         if group.begins(day) < now and group.closes(day) > now - every
     }
     return sorted(days)
 
 
-def last_closed(now: dt.datetime, of: Collection[Group]) -> dt.date:
+def find_last_closed_day(now: dt.datetime, of: Collection[Group]) -> dt.date:
     """The newest day that is closed for all groups. Raises ValueError without any group."""
     if not of:
         raise ValueError("without plants no day ever closes")
-    return min(max(day for day in _around(group.today(now)) if group.closes(day) <= now) for group in of)
+    return min(
+        max(day for day in _list_days_around(group.today(now)) if group.closes(day) <= now) for group in of
+    )
 
 
-def sliding_window(now: dt.datetime, of: Collection[Group], days: int) -> tuple[dt.date, dt.date]:
+def find_sliding_window(now: dt.datetime, of: Collection[Group], days: int) -> tuple[dt.date, dt.date]:
     """First and last of the newest `days` closed days: what SMA may have corrected since."""
-    last = last_closed(now, of)
+    last = find_last_closed_day(now, of)
     return last - (days - 1) * ONE_DAY, last
 
 
@@ -115,27 +117,29 @@ def catch_up_window(
     That is the sliding window, and of the last month all since the first day that is stored: what is absent after it
     was missed.
     """
-    first, last = sliding_window(now, of, days)
+    first, last = find_sliding_window(now, of, days)
     earliest = last - (LONGEST_PAUSE_DAYS - 1) * ONE_DAY
     return min([first, *(day for day in stored if earliest <= day)]), last
 
 
-def due_again(now: dt.datetime, days: Iterable[dt.date], attempts: Collection[Attempt]) -> list[dt.date]:
+def find_days_to_retry(
+    now: dt.datetime, days: Iterable[dt.date], attempts: Collection[Attempt]
+) -> list[dt.date]:
     """The days of `days` that may be tried now: each waits longer from try to try, and the tries have an end."""
     return [day for day in sorted(days) if _may_try(now, day, attempts)]
 
 
 def has_tries_left(day: dt.date, attempts: Collection[Attempt]) -> bool:
     """Whether the day will be tried again without a person."""
-    return len(_tries(day, attempts)) <= len(WAITS)
+    return len(_count_tries(day, attempts)) <= len(WAITS)
 
 
-def days_of(first: dt.date, last: dt.date) -> list[dt.date]:
+def list_days(first: dt.date, last: dt.date) -> list[dt.date]:
     """All days from first to last."""
     return [first + i * ONE_DAY for i in range((last - first).days + 1)]
 
 
-def spans(days: Iterable[dt.date], longest: int) -> list[tuple[dt.date, dt.date]]:
+def join_days(days: Iterable[dt.date], longest: int) -> list[tuple[dt.date, dt.date]]:
     """The days as ranges without holes, of at most `longest` days each."""
     found: list[tuple[dt.date, dt.date]] = []
     for day in sorted(set(days)):
@@ -152,16 +156,16 @@ def is_overtaken(scheduled: dt.datetime, now: dt.datetime, every: dt.timedelta) 
 
 
 def _may_try(now: dt.datetime, day: dt.date, attempts: Collection[Attempt]) -> bool:
-    tries = _tries(day, attempts)
+    tries = _count_tries(day, attempts)
     if not tries:
         return True
     return len(tries) <= len(WAITS) and now >= tries[-1] + WAITS[len(tries) - 1]
 
 
-def _tries(day: dt.date, attempts: Collection[Attempt]) -> list[dt.datetime]:
+def _count_tries(day: dt.date, attempts: Collection[Attempt]) -> list[dt.datetime]:
     return sorted(attempt.at for attempt in attempts if attempt.first <= day <= attempt.last)
 
 
-def _around(today: dt.date) -> Iterator[dt.date]:
+def _list_days_around(today: dt.date) -> Iterator[dt.date]:
     """Days near a group's today: the day before yesterday is closed for certain, since no delay is that long."""
     return (today + offset * ONE_DAY for offset in (-2, -1, 0))

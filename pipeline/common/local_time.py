@@ -22,7 +22,7 @@ UTC_US = pl.Datetime("us", "UTC")
 
 ONE_DAY = dt.timedelta(days=1)
 ONE_SECOND = dt.timedelta(seconds=1)
-# The instants that `wall_clock` knows the offsets of: no plant is older, and no figure is made ahead.
+# The instants that `convert_to_wall_clock` knows the offsets of: no plant is older, and no figure is made ahead.
 FIRST_INSTANT, LAST_INSTANT = dt.datetime(1990, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 # No zone changes its clocks twice within so short a time.
 CALM = dt.timedelta(days=8)
@@ -49,12 +49,12 @@ class LocalDay:
 
 
 @lru_cache(maxsize=4096)
-def local_day(day: dt.date, timezone: str) -> LocalDay:
+def find_local_day(day: dt.date, timezone: str) -> LocalDay:
     """The calendar day `day` in `timezone`. Raises ZoneInfoNotFoundError for an unknown zone."""
     zone = ZoneInfo(timezone)
-    start, end = _midnight(day, zone), _midnight(day + ONE_DAY, zone)
+    start, end = _find_midnight(day, zone), _find_midnight(day + ONE_DAY, zone)
     # A change at the very midnight that ends the day counts too: it decides the label of the last row.
-    before, after = _offset(start, zone), _offset(end, zone)
+    before, after = _find_offset(start, zone), _find_offset(end, zone)
     change = _change(start, end, zone) if before != after else None
     return LocalDay(timezone, start, end, change, before, after)
 
@@ -67,9 +67,9 @@ def is_timezone(name: str | None) -> bool:
         return False
 
 
-def days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
+def build_days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
     """One row a zone: timezone, day_start, day_end, change (UTC; null without one), before, after (durations)."""
-    found = [local_day(day, zone) for zone in sorted(set(timezones))]
+    found = [find_local_day(day, zone) for zone in sorted(set(timezones))]
     return pl.DataFrame(
         {
             "timezone": [d.timezone for d in found],
@@ -90,41 +90,41 @@ def days_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
     )
 
 
-def wall_clock(moment: pl.Expr, timezone: str) -> pl.Expr:
+def convert_to_wall_clock(moment: pl.Expr, timezone: str) -> pl.Expr:
     """What a clock in the zone shows (naive, microseconds) at each moment (UTC); null where the moment is.
 
     From 1990 to 2100: before and after, the nearest offset is taken. Raises ZoneInfoNotFoundError for an unknown zone.
     """
-    since, offsets = _offsets(timezone)
+    since, offsets = _find_offsets(timezone)
     place = pl.lit(since).search_sorted(moment, side="right").cast(pl.Int64) - 1
     return (moment + pl.lit(offsets).gather(place.clip(0))).dt.replace_time_zone(None)
 
 
-def offset_changes(timezone: str, first: dt.datetime, last: dt.datetime) -> list[dt.datetime]:
+def find_offset_changes(timezone: str, first: dt.datetime, last: dt.datetime) -> list[dt.datetime]:
     """The instants (UTC) after `first` and up to `last` at which the zone's offset from UTC becomes another one."""
     zone, changes = ZoneInfo(timezone), []
     while first < last:
         step = min(first + CALM, last)
-        if _offset(first, zone) != _offset(step, zone):
+        if _find_offset(first, zone) != _find_offset(step, zone):
             changes.append(_change(first, step, zone))
         first = step
     return changes
 
 
-def clock_periods(timezone: str, first: dt.datetime, last: dt.datetime) -> pl.DataFrame:
+def find_clock_periods(timezone: str, first: dt.datetime, last: dt.datetime) -> pl.DataFrame:
     """since (UTC) and offset (duration) of each time in which the zone has one offset, from `first` to `last`."""
     zone = ZoneInfo(timezone)
-    since = [first, *offset_changes(timezone, first, last)]
-    offsets = [_offset(moment, zone) for moment in since]
+    since = [first, *find_offset_changes(timezone, first, last)]
+    offsets = [_find_offset(moment, zone) for moment in since]
     return pl.DataFrame(
         {"since": since, "offset": offsets}, schema={"since": UTC_US, "offset": pl.Duration("us")}
     )
 
 
 @lru_cache(maxsize=1024)
-def _offsets(timezone: str) -> tuple[pl.Series, pl.Series]:
+def _find_offsets(timezone: str) -> tuple[pl.Series, pl.Series]:
     """The instants from which on the zone has an offset from UTC, sorted, and the offsets."""
-    periods = clock_periods(timezone, FIRST_INSTANT, LAST_INSTANT)
+    periods = find_clock_periods(timezone, FIRST_INSTANT, LAST_INSTANT)
     return periods["since"], periods["offset"]
 
 
@@ -137,7 +137,7 @@ def request_dates(day: dt.date, timezone: str, basis: TimeBasis) -> tuple[dt.dat
     """
     if basis == "plant_local":
         return (day,)
-    bounds = local_day(day, timezone)
+    bounds = find_local_day(day, timezone)
     dates = {day, bounds.start.date(), (bounds.end - ONE_SECOND).date()}
     return tuple(sorted(dates))
 
@@ -150,7 +150,15 @@ def parse_label(raw: pl.Expr) -> pl.Expr:
     return raw.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
 
 
-def newest_first(answer: str = "answer") -> pl.Expr:
+def parse_moment(text: str) -> dt.datetime:
+    """A moment that we wrote down, in UTC. Raises ValueError for a text that is none, or a time without an offset."""
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} is a time without an offset")
+    return moment.astimezone(dt.UTC)
+
+
+def is_newest_first(answer: str = "answer") -> pl.Expr:
     """Whether the rows of an answer come newest first: for frames with `label` (naive), in the order of the answers.
 
     Rows in the order of time fall back once at most, where clocks do. Two rows alone are taken for the usual order.
@@ -160,10 +168,12 @@ def newest_first(answer: str = "answer") -> pl.Expr:
     return (falls > 1) & (falls > rises)
 
 
-def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+def convert_to_instants(
+    basis: TimeBasis, *, changes: bool, series: str = "series"
+) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """The UTC instant of each label, that of its second pass where one row stands for both, and whether it is a guess.
 
-    For frames with `label` (naive) and the columns of `days_frame`, oldest rows first. `changes` says whether any zone
+    For frames with `label` (naive) and the columns of `build_days_frame`, oldest rows first. `changes` says if any zone
     of the frame changes its clocks on that day. The three expressions are called `interval_end` (null: no such local
     time), `second_end` (null: the row stands for one instant) and `unordered_hour`.
 
@@ -213,12 +223,12 @@ def instants(basis: TimeBasis, *, changes: bool, series: str = "series") -> tupl
     return end.alias("interval_end"), pl.when(merged).then(second).alias("second_end"), either
 
 
-def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+def _find_midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
     """The first instant of the day, also where midnight is skipped or happens twice."""
     return dt.datetime.combine(day, dt.time(), tzinfo=zone).astimezone(dt.UTC)
 
 
-def _offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
+def _find_offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
     offset = instant.astimezone(zone).utcoffset()
     assert offset is not None  # noqa: S101 - zones of ZoneInfo always have one
     return offset
@@ -226,10 +236,10 @@ def _offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
 
 def _change(low: dt.datetime, high: dt.datetime, zone: ZoneInfo) -> dt.datetime:
     """The first instant with the new offset, by bisection to the second."""
-    old = _offset(low, zone)
+    old = _find_offset(low, zone)
     while high - low > ONE_SECOND:
         middle = low + dt.timedelta(seconds=(high - low) // ONE_SECOND // 2)
-        if _offset(middle, zone) == old:
+        if _find_offset(middle, zone) == old:
             low = middle
         else:
             high = middle

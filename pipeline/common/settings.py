@@ -22,6 +22,7 @@ from pipeline.common.file_modes import Readers
 ENV_FILE = Path(".env")
 # Names of sets stand in paths of requests and of the lake.
 SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
+HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
 class Hosts(NamedTuple):
@@ -123,6 +124,16 @@ def _ids(value: object) -> object:
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
+def _host_names(value: object) -> object:
+    """Names of hosts from a list joined by commas, without ports."""
+    if not isinstance(value, str):
+        return value
+    names = value.replace(",", " ").split()
+    if not all(HOST_NAME.fullmatch(name) for name in names):
+        raise _invalid("is no list of host names; write names without ports, with commas: sun.example.org")
+    return frozenset(names)
+
+
 def _sets(value: str) -> str:
     """Names of sets without white space, in the order given."""
     names = [name.strip() for name in value.split(",")]
@@ -151,7 +162,7 @@ def _host(role: str, description: str) -> Any:
 
 
 class Settings(BaseSettings):
-    """Every setting of sunledger. `variable_name` gives the environment variable of a field."""
+    """Every setting of sunledger. `name_variable` gives the environment variable of a field."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -309,6 +320,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Alert when this month's PU cost more than so many EUR. Default: none.",
     )
+    ui_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(_host_names)] = Field(
+        default=frozenset(),
+        description="Names of hosts, joined by commas, as which browsers reach the control room, such as that of a "
+        "proxy in front of it. Requests for other names are refused. Default: none, only addresses, localhost and the "
+        "name given to `--host`.",
+    )
     docs_url: str = Field(
         default="",
         description="Where people can read the folder docs/ in a browser, as in "
@@ -373,7 +390,7 @@ class Settings(BaseSettings):
             )
 
 
-def variable_name(field: str) -> str:
+def name_variable(field: str) -> str:
     """The environment variable of a field: `home` is SUNLEDGER_HOME, `sma_flow` is SMA_FLOW."""
     return field.upper() if field.startswith("sma_") else f"SUNLEDGER_{field.upper()}"
 
@@ -394,10 +411,10 @@ def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Sett
         raise ConfigurationError(f"{env_file} is not UTF-8 text: save it as UTF-8.") from None
     except ValidationError as fault:
         # A default that depends on a wrong setting is reported too, after the cause: tell the cause.
-        raise ConfigurationError(_sentence(fault.errors(include_url=False)[0])) from None
+        raise ConfigurationError(_build_sentence(fault.errors(include_url=False)[0])) from None
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _build_sentence(error: ErrorDetails) -> str:
     field = str(error["loc"][0]).removeprefix("SUNLEDGER_").lower()
     value = error.get("input")
     # Never repeat a secret, nor a URL that may carry a password in its user part.
@@ -405,4 +422,4 @@ def _sentence(error: ErrorDetails) -> str:
     shown = "" if hidden else f"={value}"
     message = error["msg"]
     clause = message if error["type"] == "setting" else f"is wrong: {message.replace('Input', 'it', 1)}"
-    return f"{variable_name(field)}{shown} {clause}."
+    return f"{name_variable(field)}{shown} {clause}."

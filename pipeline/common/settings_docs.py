@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pipeline.common.settings import HOSTS, Settings, variable_name
+from pipeline.common.settings import HOSTS, Settings, name_variable
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -24,10 +24,10 @@ What `SMA_ENVIRONMENT` fills in, the part before `/v1` or `/oauth2`:
 """
 
 
-def markdown() -> str:
+def write_markdown() -> str:
     """The document."""
     rows = [
-        f"| `{variable_name(name)}` | {field.description} |" for name, field in Settings.model_fields.items()
+        f"| `{name_variable(name)}` | {field.description} |" for name, field in Settings.model_fields.items()
     ]
     hosts = [
         f"| `SMA_{role.upper()}_URL` | `{getattr(HOSTS['sandbox'], role)}` | `{getattr(HOSTS['production'], role)}` |"
@@ -39,8 +39,8 @@ def markdown() -> str:
 def main(arguments: list[str]) -> int:
     """Write the document, or with --check say whether it is up to date."""
     if "--check" in arguments:
-        return 0 if DOCUMENT.read_text() == markdown() else 1
-    DOCUMENT.write_text(markdown())
+        return 0 if DOCUMENT.read_text() == write_markdown() else 1
+    DOCUMENT.write_text(write_markdown())
     return 0
 
 

@@ -10,20 +10,20 @@ _OBEYED = re.compile(
 )
 
 
-def plural(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """A count and its noun: 1 plant, 1,200 plants."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     """The text with each character that a terminal would obey written out, as in \\x1b; the rest as it was."""
-    return _OBEYED.sub(_written_out, text)
+    return _OBEYED.sub(_escape, text)
 
 
-def one_line(text: str) -> str:
-    """As `harmless`, and with the ends of lines written out too: text of others can't look like a line of ours."""
-    return harmless(text).replace("\r", "\\r").replace("\n", "\\n")
+def escape_line(text: str) -> str:
+    """As `escape_controls`, and with line breaks escaped too, so that foreign text can't look like a line of ours."""
+    return escape_controls(text).replace("\r", "\\r").replace("\n", "\\n")
 
 
-def _written_out(found: re.Match[str]) -> str:
+def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")

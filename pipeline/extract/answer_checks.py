@@ -9,8 +9,8 @@ import polars as pl
 
 from pipeline.common.errors import PermanentError, SmaError, TransientError
 from pipeline.sma.requests import Answer, Failure, Request, plant_of
-from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, depth, parse
-from pipeline.transform.decode import TOO_LARGE, unreadable
+from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth, parse
+from pipeline.transform.decode import TOO_LARGE, find_unreadable
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
 # The envelope of measurements stands before the rows, and is short.
@@ -28,7 +28,7 @@ def fault_of(answer: Answer) -> Failure | None:
     if request.endpoint == "measurements":
         head = answer.body[: min(ENVELOPE_BYTES, answer.body.find(b'"set"') % (len(answer.body) + 1))]
         return _of_another(answer, _first(_PLANT, head), _first(_DEVICE, head))
-    if depth(answer.body) > MOST_DEPTH:
+    if measure_depth(answer.body) > MOST_DEPTH:
         return _failure(answer, _BEYOND)
     content = parse(answer.body)
     if not isinstance(content, dict):
@@ -46,7 +46,7 @@ def faults_of(answers: Sequence[Answer]) -> Mapping[int, Failure]:
     bodies = pl.Series("body", [answer.body for answer in answers], dtype=pl.Binary)
     return {
         place: _failure(answers[place], _BEYOND if reason == TOO_LARGE else _OTHER)
-        for place, reason in unreadable(bodies).items()
+        for place, reason in find_unreadable(bodies).items()
     }
 
 

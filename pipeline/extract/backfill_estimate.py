@@ -9,15 +9,20 @@ from decimal import Decimal
 import polars as pl
 
 from pipeline.billing import PriceList
-from pipeline.billing.requested_units import capacities, this_month
-from pipeline.billing.spending import counted_plants
-from pipeline.billing.units import with_capacity
+from pipeline.billing.requested_units import find_current_month, read_capacities
+from pipeline.billing.spending import read_counted_plants
+from pipeline.billing.units import add_capacity
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.extract.fetch import device_requests, sets_requests
-from pipeline.extract.missing_answers import wanted
-from pipeline.extract.request_plan import Asked, measurements, series_of, weeks
+from pipeline.extract.missing_answers import plan_missing
+from pipeline.extract.request_plan import (
+    PlannedRequest,
+    collect_series,
+    group_by_week,
+    plan_measurements,
+)
 from pipeline.extract.vendor_energies import first_of_year, month_requests, year_requests
 from pipeline.run.context import Runtime
 from pipeline.run.plants import in_operation, owned
@@ -102,25 +107,25 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
     # The list of plants is always asked for.
     requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
     size = requests["lists"] * TYPICAL_BYTES["lists"]
-    for week in weeks(days):
-        for part in wanted(runtime, week):
+    for week in group_by_week(days):
+        for part in plan_missing(runtime, week):
             table = storage(part.model).table
-            requests[table] += len(part.asked)
+            requests[table] += len(part.requests)
             size += part.plant_days * TYPICAL_BYTES[table]
     never_asked = _never_asked(runtime, plants)
     expected = _expected_balance(runtime, never_asked, days)
     if expected:
         table = storage(BALANCE.raw).table
         requests[table] += len(expected)
-        size += sum(len(ask.days) for ask in expected) * TYPICAL_BYTES[table]
+        size += sum(len(planned.days) for planned in expected) * TYPICAL_BYTES[table]
     minutes = _minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
-    month = this_month(runtime, prices)
+    month = find_current_month(runtime, prices)
     price = prices.on(month)
     counted = pl.DataFrame(
-        {"plant_id": sorted(counted_plants(runtime, prices, month))}, {"plant_id": pl.String}
+        {"plant_id": sorted(read_counted_plants(runtime, prices, month))}, {"plant_id": pl.String}
     )
     units = plants.select("plant_id", month=pl.lit(month))
-    priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
+    priced = prices.priced(add_capacity(units, read_capacities(runtime.lake)))
     return Plan(
         days=len(days),
         plants=plants.height,
@@ -142,13 +147,13 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
     """Raise UsageError if the plan needs more than allowed."""
     if max_requests is not None and found.never_asked:
         raise UsageError(
-            f"It is not known which devices {plural(found.never_asked, 'plant')} have, so --max-requests can't be "
+            f"It is not known which devices {pluralize(found.never_asked, 'plant')} have, so --max-requests can't be "
             "held: run 'sunledger refresh' first, or leave it out. Nothing that SMA charges was sent."
         )
     if max_requests is not None and found.total_requests > max_requests:
         raise UsageError(
-            f"This backfill needs {plural(found.total_requests, 'request')}, more than --max-requests {max_requests}: "
-            f"choose fewer days or plants, or raise it. Nothing was sent."
+            f"This backfill needs {pluralize(found.total_requests, 'request')}, more than --max-requests "
+            f"{max_requests}: choose fewer days or plants, or raise the limit. Nothing was sent."
         )
     if max_eur is not None and found.new_eur > max_eur:
         raise UsageError(
@@ -157,7 +162,7 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
     if max_eur is not None and found.unpriced:
         raise UsageError(
-            f"{plural(len(found.unpriced), 'plant')} without AC power, of which no price is known (the first: "
+            f"{pluralize(len(found.unpriced), 'plant')} without AC power, of which no price is known (the first: "
             f"{found.unpriced[0]}): leave --max-eur out, or choose other plants. Nothing was sent."
         )
 
@@ -179,7 +184,9 @@ def _never_asked(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
     return plants.join(known, on="plant_id", how="anti")
 
 
-def _expected_balance(runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.date]) -> list[Asked]:
+def _expected_balance(
+    runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.date]
+) -> list[PlannedRequest]:
     """The requests for EnergyBalance of plants that are taken to have it; none where it is not chosen."""
     if BALANCE not in chosen(runtime.settings) or not plants.height:
         return []
@@ -189,7 +196,9 @@ def _expected_balance(runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.
         )
         for day in days
     ]
-    return measurements(series_of(pl.concat(places)), BALANCE.set.name, runtime.settings.sma_time_basis)
+    return plan_measurements(
+        collect_series(pl.concat(places)), BALANCE.set.name, runtime.settings.sma_time_basis
+    )
 
 
 def _minutes(requests: int, in_5_min: int | None) -> float | None:
@@ -205,7 +214,7 @@ def _next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, m
     if begins == ends:
         return Decimal(0)
     units = plants.select("plant_id", month=pl.lit(ends))
-    priced = prices.priced(with_capacity(units, capacities(runtime.lake)))
+    priced = prices.priced(add_capacity(units, read_capacities(runtime.lake)))
     return Decimal(priced["fee_eur"].sum() or 0)
 
 

@@ -1,20 +1,18 @@
-"""What some days still lack, and the requests for it. Reads the lake, asks nobody."""
+"""What some days still lack, and the requests for it. Reads the lake and makes no API calls."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import polars as pl
 
 from pipeline.extract import request_plan
-from pipeline.extract.raw_rows import Fetched
-from pipeline.extract.request_plan import Asked
+from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
 from pipeline.run.context import Runtime
 from pipeline.run.plants import delay, in_operation, listed
 from pipeline.run.sets import SetSource, asks_for_others, chosen, other, other_sets
 from pipeline.run.step import aside_part, raw_part
-from pipeline.transform.plant_moves import successors, with_new_ids
+from pipeline.transform.plant_moves import find_successors, take_new_ids
 from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
 from warehouse.lake import Part
 
@@ -32,64 +30,47 @@ _FACTS = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Requests for days of one calendar week; of each day what `Fetched` must know; and the plants' time zones.
-
-    `set_type` is empty unless the table holds several sets.
-    """
-
-    model: type[RawAnswers]
-    asked: Sequence[Asked]
-    days: Mapping[dt.date, Fetched]
-    zones: Mapping[str, str]
-    set_type: str = ""
-
-    @property
-    def plant_days(self) -> int:
-        """Days of plants or devices that the requests are for."""
-        return sum(len(ask.days) for ask in self.asked)
-
-
-def wanted(runtime: Runtime, week: Sequence[dt.date]) -> Iterator[Wanted]:
-    """What the days lack of everything that the settings choose."""
+def plan_missing(runtime: Runtime, week: Sequence[dt.date]) -> Iterator[FetchPlan]:
+    """The requests for what the days lack of everything that the settings choose."""
     for source in chosen(runtime.settings):
-        yield wanted_set(runtime, source, week)
+        yield plan_set(runtime, source, week)
     if asks_for_others(runtime.settings):
         for name in other_sets(runtime):
-            yield wanted_set(runtime, other(name), week)
+            yield plan_set(runtime, other(name), week)
     if runtime.settings.logs != "none":
-        yield wanted_logs(runtime, week)
+        yield plan_plant_logs(runtime, week)
     if runtime.settings.logs == "devices":
-        yield wanted_device_logs(runtime, week)
+        yield plan_device_logs(runtime, week)
 
 
-def wanted_set(runtime: Runtime, source: SetSource, week: Sequence[dt.date]) -> Wanted:
-    """What the days lack of a set: of every plant or device that has it and was in operation."""
+def plan_set(
+    runtime: Runtime, source: SetSource, week: Sequence[dt.date], *, by_week: bool = True
+) -> FetchPlan:
+    """The requests for what the days lack of a set: of every plant or device that has it and was in operation."""
 
-    def ask(series: list[request_plan.Series]) -> list[Asked]:
+    def plan(series: list[request_plan.Series]) -> list[PlannedRequest]:
         name, basis = source.set.name, runtime.settings.sma_time_basis
         if source.energies:
-            return request_plan.energies(series, name, basis)
-        return request_plan.measurements(series, name, basis, by_week=name not in runtime.weekless)
+            return request_plan.plan_energies(series, name, basis)
+        return request_plan.plan_measurements(series, name, basis, by_week=by_week)
 
-    return _wanted(
-        runtime, source.raw, week, lambda day: _having(runtime, source, day), ask, source.shares_raw
+    return _plan(
+        runtime, source.raw, week, lambda day: _having(runtime, source, day), plan, source.shares_raw
     )
 
 
-def wanted_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
-    """What the days lack of every plant's log."""
+def plan_plant_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
+    """The requests for what the days lack of every plant's log."""
 
     def places(day: dt.date) -> pl.DataFrame:
         return in_operation(listed(runtime), day, runtime.now()).with_columns(device_id=pl.lit(""))
 
     basis = runtime.settings.sma_time_basis
-    return _wanted(runtime, RawLogs, week, places, lambda series: request_plan.logs(series, basis))
+    return _plan(runtime, RawLogs, week, places, lambda series: request_plan.plan_logs(series, basis))
 
 
-def wanted_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
-    """What the days lack of every device's own log."""
+def plan_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
+    """The requests for what the days lack of every device's own log."""
 
     def places(day: dt.date) -> pl.DataFrame:
         plants = in_operation(listed(runtime), day, runtime.now())
@@ -97,24 +78,24 @@ def wanted_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> Wanted:
         return _still_there(runtime, devices.join(plants, on="plant_id"), day)
 
     basis = runtime.settings.sma_time_basis
-    return _wanted(runtime, RawDeviceLogs, week, places, lambda series: request_plan.logs(series, basis))
+    return _plan(runtime, RawDeviceLogs, week, places, lambda series: request_plan.plan_logs(series, basis))
 
 
-def _wanted(
+def _plan(
     runtime: Runtime,
     model: type[RawAnswers],
     week: Sequence[dt.date],
     places: Places,
-    ask: Callable[[list[request_plan.Series]], list[Asked]],
+    plan: Callable[[list[request_plan.Series]], list[PlannedRequest]],
     set_type: str = "",
-) -> Wanted:
+) -> FetchPlan:
     basis = runtime.settings.sma_time_basis
     lacking: list[pl.DataFrame] = []
-    days: dict[dt.date, Fetched] = {}
+    days: dict[dt.date, KnownDay] = {}
     for day in week:
         of_day = places(day).with_columns(delay(runtime.settings))
         stored = _stored(runtime, model, raw_part(day, set_type))
-        days[day] = Fetched(
+        days[day] = KnownDay(
             basis,
             final_after=dict(of_day.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
             with_rows=frozenset(
@@ -128,7 +109,7 @@ def _wanted(
         lacking.append(of_day.select("plant_id", "device_id", "timezone", local_date=pl.lit(day)))
     frame = pl.concat(lacking)
     zones = dict(frame.select("plant_id", "timezone").iter_rows())
-    return Wanted(model, ask(request_plan.series_of(frame)), days, zones, set_type)
+    return FetchPlan(model, plan(request_plan.collect_series(frame)), days, zones, set_type)
 
 
 def _stored(runtime: Runtime, model: type[RawAnswers], part: Part) -> pl.DataFrame:
@@ -138,9 +119,9 @@ def _stored(runtime: Runtime, model: type[RawAnswers], part: Part) -> pl.DataFra
 
 
 def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """The plants and devices that need not be asked again: stored and final, or read so lately that nothing is new.
+    """The plants and devices that need not be asked for again: stored and final, or read so lately that nothing is new.
 
-    Not so when the last answer was set aside, which the part `aside` of `quarantine` tells; nor where the dates to ask
+    Not so when the last answer was set aside, which the part `aside` of `quarantine` says; nor where the dates to ask
     for depend on a time zone that was corrected since.
     """
     basis = runtime.settings.sma_time_basis
@@ -157,11 +138,11 @@ def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataF
     growing = now < pl.col("day_end") + pl.col("delay")
     lately = growing & (now < pl.col("fetched_at") + pl.col("delay"))
     known = read.join(places, on=["plant_id", "device_id"]).filter("same_basis", pl.col("final") | lately)
-    told = [
+    set_aside = [
         batch.with_columns(pl.col("device_id").fill_null(""))
         for batch in runtime.lake.batches(Quarantine, aside, columns=["plant_id", "device_id"])
     ]
-    doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *told])
+    doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *set_aside])
     moved = _read_before_a_move(runtime, stored.with_columns(same_basis), doubtful)
     return pl.concat(
         [
@@ -173,10 +154,10 @@ def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataF
 
 def _read_before_a_move(runtime: Runtime, stored: pl.DataFrame, doubtful: pl.DataFrame) -> pl.DataFrame:
     """The plants whose day is stored and final under the id that they had before they moved."""
-    moved = successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.scan(Plants).collect())
     if not moved.height:
         return moved.select("plant_id")
-    old = with_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter("old_id")
+    old = take_new_ids(stored.join(doubtful, on="plant_id", how="anti"), moved).filter("old_id")
     whole = old.group_by("plant_id").agg(
         (pl.col("final") & pl.col("same_basis")).all().alias("final"),
         (~pl.col("no_rows")).any().alias("rows"),

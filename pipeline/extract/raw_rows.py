@@ -1,4 +1,4 @@
-"""Requests to rows of the raw lake: answers as received, in batches of bounded bytes.
+"""Answers to rows of the raw lake: as received, in batches of bounded bytes.
 
 A plant or device counts as answered on a day when all its requests for it were, and readably. Only what was answered is
 replaced; the rest keeps what the lake holds of it and is reported. An answer without rows never replaces a stored one
@@ -8,16 +8,17 @@ with rows: a revoked consent and a fault of the portal look just like it.
 import datetime as dt
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import TypeAlias
 
 import polars as pl
 
-from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, TransientError
-from pipeline.common.local_time import TimeBasis
+from pipeline.common.errors import CredentialsError
 from pipeline.extract.answer_checks import LISTS, fault_of, faults_of
-from pipeline.extract.split_by_day import Dated, Result
+from pipeline.extract.day_outcome import DayOutcome, Series
+from pipeline.extract.request_plan import KnownDay
+from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.transform.answer_text import parse
 from schemas import RawAnswers, polars_schema
@@ -27,164 +28,143 @@ BATCH_BYTES = 16 * 2**20
 # Rows of measurements have a "time", those of logs a "timestamp"; an answer without either has no rows. The envelope's
 # "timezone" is neither.
 ROW_KEY = re.compile(rb'"time(?:stamp)?"\s*:')
-LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 Key: TypeAlias = tuple[str, str, str]
-Series: TypeAlias = tuple[str, str]
-Piece: TypeAlias = tuple[dt.date, Answer]
 
 
-@dataclass(slots=True)
-class Fetched:
-    """What is known of a day before its answers come, and what became of them; filled while its frames are drawn.
+@dataclass(frozen=True, slots=True)
+class AcceptedPart:
+    """Rows of RawAnswers for a day, and what became of the answers that they are of; no rows where none is accepted."""
 
-    `basis` is how its answers were asked for and cut, by the time zone that `zones` has of each plant. `final_after`
-    says for each plant when its day can't grow any more (absent: at once). `with_rows` are the (plant_id, device_id,
-    request_date) of stored answers with rows.
+    day: dt.date
+    rows: pl.DataFrame
+    outcome: DayOutcome
 
-    `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
-    rows would have erased stored ones; `unlisted` the plants that SMA lists no more; `asked_alone` those whose day was
-    asked for again because it lacked rows in the answer for its week, and `silent` those that had none then either.
+
+@dataclass(frozen=True, slots=True)
+class _SeriesDay:
+    """The answers of one plant or device for a day that may be taken as they are: all, or none; and why."""
+
+    day: dt.date
+    series: Series
+    answers: Sequence[Answer]
+    outcome: DayOutcome
+
+
+def accept_answers(
+    results: Iterable[DayResult],
+    days: Mapping[dt.date, KnownDay],
+    still_listed: Callable[[], Collection[str]],
+) -> Iterator[AcceptedPart]:
+    """What may be stored of each day, in parts of bounded bytes: in the order of the key, and no plant in two of them.
+
+    `results` has those of one plant or device together, plants and devices in order. `still_listed` asks for the ids
+    of the plants that SMA lists now: a plant without a single row that is not among them has lost its consent, and is
+    not taken for a silent one. Raises CredentialsError at once; other failures are in the outcomes.
     """
-
-    basis: TimeBasis
-    final_after: Mapping[str, dt.datetime] = field(default_factory=dict)
-    with_rows: Collection[Key] = frozenset()
-    zones: Mapping[str, str] = field(default_factory=dict)
-    answers: int = 0
-    bytes: int = 0
-    series: set[Series] = field(default_factory=set)
-    failures: list[Failure] = field(default_factory=list)
-    kept: list[Series] = field(default_factory=list)
-    unlisted: set[str] = field(default_factory=set)
-    asked_alone: set[Series] = field(default_factory=set)
-    silent: set[Series] = field(default_factory=set)
-    series_with_rows: frozenset[Series] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Know the series too: they may have been asked for by other dates."""
-        self.series_with_rows = frozenset((plant, device) for plant, device, _ in self.with_rows)
-
-
-def raw_frames(
-    dated: Iterable[Dated], days: Mapping[dt.date, Fetched], still_listed: Callable[[], Collection[str]]
-) -> Iterator[tuple[dt.date, pl.DataFrame]]:
-    """Frames of RawAnswers, each with its day: of a day in the order of the key, and no plant in two of them.
-
-    `dated` has the results of one plant or device together, plants and devices in order. Raises CredentialsError at
-    once; other failures are collected, and raised only if nothing was answered and asking again may help, or if it was
-    a list. `still_listed` asks for the ids of the plants that SMA lists now: a plant without a single row that is not
-    among them has lost its consent, and is not taken for a silent one.
-    """
-    batch: list[Piece] = []
+    batch: list[_SeriesDay] = []
     size = 0
-    for _, of_plant in groupby(dated, key=lambda piece: piece[1].request.plant_id):
-        for _, of_series in groupby(of_plant, key=lambda piece: piece[1].request.device_id):
-            pieces = _of_series(of_series, days)
-            batch += pieces
-            size += sum(len(answer.body) for _, answer in pieces)
+    for _, of_plant in groupby(results, key=lambda one: one.result.request.plant_id):
+        for _, of_series in groupby(of_plant, key=lambda one: one.result.request.device_id):
+            accepted = _judge_series(of_series, days)
+            batch += accepted
+            size += sum(len(answer.body) for one in accepted for answer in one.answers)
         if size >= BATCH_BYTES:
-            yield from _frames(batch, days, still_listed)
+            yield from _accept_batch(batch, days, still_listed)
             batch, size = [], 0
-    yield from _frames(batch, days, still_listed)
-    _part_kept_from_unlisted(days.values(), still_listed)
-    nothing = not any(f.series or f.kept or f.unlisted for f in days.values())
-    failures = list({failure.request: failure for f in days.values() for failure in f.failures}.values())
-    # A day that SMA refuses for good is missing and no reason to stop; without a list there is nothing to go on with.
-    if nothing and any(f.error.transient or f.request.endpoint in LISTS for f in failures):
-        raise _nothing_answered(failures)
+    yield from _accept_batch(batch, days, still_listed)
 
 
-def _of_series(of_series: Iterable[Dated], days: Mapping[dt.date, Fetched]) -> list[Piece]:
-    """The answers of one plant or device: of a day, all or none."""
-    by_day: dict[dt.date, list[Result]] = {}
-    for day, result in of_series:
-        if isinstance(result, Failure) and isinstance(result.error, CredentialsError):
-            raise result.error
-        by_day.setdefault(day, []).append(result)
-    return [(day, answer) for day, results in by_day.items() for answer in _of_day(results, days[day])]
+def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDay]) -> list[_SeriesDay]:
+    """What is to be taken of one plant or device: of a day all or nothing."""
+    by_day: dict[dt.date, list[DayResult]] = {}
+    for one in of_series:
+        if isinstance(one.result, Failure) and isinstance(one.result.error, CredentialsError):
+            raise one.result.error
+        by_day.setdefault(one.day, []).append(one)
+    return [_judge_day(results, days[day]) for day, results in by_day.items()]
 
 
-def _of_day(results: Iterable[Result], fetched: Fetched) -> list[Answer]:
+def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
     """The day's answers of one plant or device, or none when one is missing or would erase stored rows."""
     answers: list[Answer] = []
     failures: list[Failure] = []
-    for result in results:
-        if isinstance(result, Failure):
-            failures.append(result)
-        elif fault := fault_of(result):
-            failures.append(fault)
-        else:
+    for _, result, _, _ in results:
+        fault = result if isinstance(result, Failure) else fault_of(result)
+        if fault is None and isinstance(result, Answer):
             answers.append(result)
-    if failures:
-        fetched.failures += failures
-        return []
-    if _series(answers[0]) in fetched.asked_alone and all(_no_rows(answer) for answer in answers):
-        fetched.silent.add(_series(answers[0]))
-    if _would_erase(answers, fetched):
-        fetched.kept.append(_series(answers[0]))
-        return []
-    return answers
+        elif fault is not None:
+            failures.append(fault)
+    first = results[0]
+    series = _series(first.result)
+    is_alone = any(one.asked_alone for one in results)
+    is_silent = is_alone and not failures and all(_no_rows(answer) for answer in answers)
+    is_kept = not failures and _would_erase(answers, known)
+    outcome = DayOutcome(
+        failures=tuple(failures),
+        kept=(series,) if is_kept else (),
+        asked_alone=frozenset((series,)) if is_alone else frozenset(),
+        silent=frozenset((series,)) if is_silent else frozenset(),
+        week_refused=any(one.week_refused for one in results),
+    )
+    return _SeriesDay(first.day, series, () if failures or is_kept else answers, outcome)
 
 
-def _would_erase(answers: Sequence[Answer], fetched: Fetched) -> bool:
+def _would_erase(answers: Sequence[Answer], known: KnownDay) -> bool:
     """Whether an answer lost the rows that it had, or all of them did that were asked for in another way."""
     lost = [answer for answer in answers if _no_rows(answer)]
-    if any(_key(answer.request) in fetched.with_rows for answer in lost):
+    if any(_key(answer.request) in known.with_rows for answer in lost):
         return True
-    return len(lost) == len(answers) and _series(answers[0]) in fetched.series_with_rows
+    return len(lost) == len(answers) and _series(answers[0]) in known.series_with_rows
 
 
-def _part_kept_from_unlisted(days: Iterable[Fetched], still_listed: Callable[[], Collection[str]]) -> None:
-    """Of what was kept because nothing came: whose plant is listed no more."""
-    kept = [fetched for fetched in days if fetched.kept]
-    listed = still_listed() if kept else ()
-    for fetched in kept:
-        fetched.unlisted |= {plant for plant, _ in fetched.kept} - set(listed)
-        fetched.kept = [series for series in fetched.kept if series[0] not in fetched.unlisted]
+def _accept_batch(
+    batch: Sequence[_SeriesDay], days: Mapping[dt.date, KnownDay], still_listed: Callable[[], Collection[str]]
+) -> Iterator[AcceptedPart]:
+    """The batch as one part a day, without what can't be read and without plants that are listed no more."""
+    unreadable = _unreadable(batch)
+    readable = [one for one in batch if (one.day, one.series) not in unreadable]
+    gone = _gone(readable, still_listed)
+    for day, known in days.items():
+        of_day = [one for one in batch if one.day == day]
+        left = [one for one in readable if one.day == day]
+        answers = [answer for one in left if one.series[0] not in gone for answer in one.answers]
+        outcome = DayOutcome(
+            answers=len(answers),
+            bytes=sum(len(answer.body) for answer in answers),
+            series=frozenset(map(_series, answers)),
+            failures=tuple(chain.from_iterable(unreadable.get((day, one.series), ()) for one in of_day)),
+            unlisted=frozenset(one.series[0] for one in left if one.answers) & gone,
+        )
+        found = DayOutcome.of_all([*(one.outcome for one in of_day), outcome])
+        if of_day:
+            yield AcceptedPart(day, raw_frame(answers, day, known), found)
 
 
-def _frames(
-    batch: list[Piece], days: Mapping[dt.date, Fetched], still_listed: Callable[[], Collection[str]]
-) -> Iterator[tuple[dt.date, pl.DataFrame]]:
-    """The batch as one frame a day, without what can't be read and without plants that are listed no more."""
-    pieces = _of_listed(_decodable(batch, days), days, still_listed)
-    for day, fetched in days.items():
-        answers = [answer for of, answer in pieces if of == day]
-        fetched.answers += len(answers)
-        fetched.bytes += sum(len(answer.body) for answer in answers)
-        fetched.series |= {_series(answer) for answer in answers}
-        if answers:
-            yield day, raw_frame(answers, day, fetched)
-
-
-def _decodable(batch: list[Piece], days: Mapping[dt.date, Fetched]) -> list[Piece]:
-    """The batch without the series of a day that have a measurement answer which is cut short, too large or of another
-    shape.
+def _unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
+    """The days of a series with a measurement answer that is cut short, too large or of another shape, and why.
 
     The engine looks at all of them at once, at a tenth of what reading them will cost.
     """
-    measured = [piece for piece in batch if piece[1].request.endpoint == "measurements"]
-    faults = faults_of([answer for _, answer in measured])
-    if not faults:
-        return batch
-    for place, fault in faults.items():
-        days[measured[place][0]].failures.append(fault)
-    lost = {(measured[place][0], _series(measured[place][1])) for place in faults}
-    return [(day, answer) for day, answer in batch if (day, _series(answer)) not in lost]
+    measured = [
+        (one.day, one.series, answer)
+        for one in batch
+        for answer in one.answers
+        if answer.request.endpoint == "measurements"
+    ]
+    found: dict[tuple[dt.date, Series], list[Failure]] = {}
+    for place, fault in faults_of([answer for _, _, answer in measured]).items():
+        day, series, _ = measured[place]
+        found.setdefault((day, series), []).append(fault)
+    return found
 
 
-def _of_listed(
-    batch: list[Piece], days: Mapping[dt.date, Fetched], still_listed: Callable[[], Collection[str]]
-) -> list[Piece]:
-    """The batch without the plants that answered nothing at all and are listed no more."""
-    with_content = {answer.request.plant_id for _, answer in batch if not _is_bare(answer)}
-    bare = {answer.request.plant_id for _, answer in batch} - with_content
-    gone = bare - set(still_listed()) if bare else set()
-    for day, answer in batch:
-        if answer.request.plant_id in gone:
-            days[day].unlisted.add(answer.request.plant_id)
-    return [piece for piece in batch if piece[1].request.plant_id not in gone]
+def _gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
+    """The plants of the batch that answered nothing at all and are listed no more."""
+    answers = [answer for one in batch for answer in one.answers]
+    with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}
+    bare = {answer.request.plant_id for answer in answers} - with_content
+    return frozenset(bare - set(still_listed())) if bare else frozenset()
 
 
 def _is_bare(answer: Answer) -> bool:
@@ -195,8 +175,8 @@ def _is_bare(answer: Answer) -> bool:
     return _no_rows(answer) if endpoint == "measurements" else not parse(answer.body)[endpoint]
 
 
-def _series(answer: Answer) -> Series:
-    return answer.request.plant_id, answer.request.device_id
+def _series(result: Answer | Failure) -> Series:
+    return result.request.plant_id, result.request.device_id
 
 
 def _key(request: Request) -> Key:
@@ -207,7 +187,7 @@ def _no_rows(answer: Answer) -> bool:
     return answer.request.endpoint not in LISTS and ROW_KEY.search(answer.body) is None
 
 
-def raw_frame(answers: list[Answer], day: dt.date, fetched: Fetched) -> pl.DataFrame:
+def raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFrame:
     """Rows of RawAnswers from the day's answers."""
     requests = [answer.request for answer in answers]
     columns = {
@@ -217,28 +197,15 @@ def raw_frame(answers: list[Answer], day: dt.date, fetched: Fetched) -> pl.DataF
         "set_type": [r.set_type for r in requests],
         "local_date": [day] * len(answers),
         "target": [a.target for a in answers],
-        "time_basis": [fetched.basis] * len(answers),
-        "asked_timezone": [fetched.zones.get(r.plant_id) for r in requests],
+        "time_basis": [known.basis] * len(answers),
+        "asked_timezone": [known.zones.get(r.plant_id) for r in requests],
         "status": [a.status for a in answers],
         "fetched_at": [a.fetched_at for a in answers],
         "elapsed_ms": [a.elapsed_ms for a in answers],
         "attempts": [a.attempts for a in answers],
-        "final": [a.fetched_at >= fetched.final_after.get(a.request.plant_id, LONG_AGO) for a in answers],
+        "final": [known.is_final(a) for a in answers],
         "no_rows": [_no_rows(a) for a in answers],
         "body": [a.body for a in answers],
     }
     schema = polars_schema(RawAnswers)
     return pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
-
-
-def _nothing_answered(failures: list[Failure]) -> SunledgerError:
-    first = failures[0].error
-    if len(failures) == 1:
-        return first
-    kind = TransientError if all(failure.error.transient for failure in failures) else SmaError
-    return kind(
-        f"None of {len(failures)} requests was answered. The first: {first}",
-        method=first.method,
-        path=first.path,
-        status=first.status,
-    )

@@ -1,4 +1,4 @@
-"""Which requests some days take, and which part of each answer belongs to which day. Asks nobody.
+"""Which requests some days take, and which part of each answer belongs to which day. Makes no API calls.
 
 A budget and an invoice count requests, not bytes. So days of one calendar week are asked for together: measurements as
 the API's period Week, which has the resolution of Day, and logs by their range. Whether a Week begins with its date or
@@ -9,21 +9,26 @@ A week in which the clocks change is asked for day by day: its labels repeat or 
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, TimeBasis, local_day, request_dates
+from pipeline.common.local_time import ONE_DAY, TimeBasis, find_local_day, request_dates
 from pipeline.extract.split_json import Span
-from pipeline.sma.requests import DAY, WEEK, Period, Request
+from pipeline.sma.requests import DAY, WEEK, Answer, Period, Request
+from schemas import RawAnswers
 
 # One date more costs nothing where the answer holds seven.
 WORTH_A_WEEK = 2
 
 
+# The time from which on the days of a plant are final where nothing is known of their end.
+LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PlannedRequest:
     """A request, and the days that its answer is for: each with its part of it, or None where that is all."""
 
     request: Request
@@ -36,6 +41,74 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownDay:
+    """What is known of a day before its answers come.
+
+    `basis` is how its answers are asked for and cut, by the time zone that `zones` has of each plant. `final_after`
+    says for each plant when its day can't grow any more (absent: at once). `with_rows` are the (plant_id, device_id,
+    request_date) of stored answers with rows.
+    """
+
+    basis: TimeBasis
+    final_after: Mapping[str, dt.datetime] = field(default_factory=dict)
+    with_rows: Collection[tuple[str, str, str]] = frozenset()
+    zones: Mapping[str, str] = field(default_factory=dict)
+    # Of the stored answers with rows: they may have been asked for by other dates.
+    series_with_rows: frozenset[tuple[str, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the series of the stored answers once."""
+        series = frozenset((plant, device) for plant, device, _ in self.with_rows)
+        object.__setattr__(self, "series_with_rows", series)
+
+    def is_final(self, answer: Answer) -> bool:
+        """Whether the plant's day could not grow any more when it was answered."""
+        return answer.fetched_at >= self.final_after.get(answer.request.plant_id, LONG_AGO)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPlan:
+    """The requests for days of one calendar week, what is known of each day, and the plants' time zones.
+
+    `set_type` is empty unless the table holds several sets.
+    """
+
+    model: type[RawAnswers]
+    requests: Sequence[PlannedRequest]
+    days: Mapping[dt.date, KnownDay]
+    zones: Mapping[str, str]
+    set_type: str = ""
+
+    @property
+    def plant_days(self) -> int:
+        """Days of plants or devices that the requests are for."""
+        return sum(len(planned.days) for planned in self.requests)
+
+    @property
+    def basis(self) -> TimeBasis:
+        """How the answers are asked for and cut."""
+        return next(iter(self.days.values())).basis
+
+    @property
+    def plants(self) -> set[str]:
+        """The plants that the requests make a PU of: the list of plants is nobody's."""
+        return {planned.request.plant_id for planned in self.requests} - {""}
+
+    def plants_on(self, day: dt.date) -> set[str]:
+        """The plants that are asked for the day."""
+        return {planned.request.plant_id for planned in self.requests if day in planned.days}
+
+    def single_days(self, planned: PlannedRequest) -> list[PlannedRequest]:
+        """The requests for the same days of a planned request, one by one."""
+        return plan_single_days(planned, self.zones[planned.request.plant_id], self.basis)
+
+    def limited_to(self, plants: Collection[str]) -> "FetchPlan":
+        """The plan without the requests of all other plants."""
+        kept = [planned for planned in self.requests if planned.request.plant_id in plants]
+        return replace(self, requests=kept)
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """A plant (empty `device_id`) or a device, and the days that are wanted of it."""
 
@@ -45,90 +118,90 @@ class Series:
     days: tuple[dt.date, ...]
 
 
-def weeks(days: Iterable[dt.date]) -> Iterator[tuple[dt.date, ...]]:
+def group_by_week(days: Iterable[dt.date]) -> Iterator[tuple[dt.date, ...]]:
     """Days by calendar week, in order."""
-    for _, week in groupby(sorted(set(days)), key=monday):
+    for _, week in groupby(sorted(set(days)), key=monday_of):
         yield tuple(week)
 
 
-def monday(day: dt.date) -> dt.date:
+def monday_of(day: dt.date) -> dt.date:
     """The Monday of the day's calendar week."""
     return day - day.weekday() * ONE_DAY
 
 
-def series_of(wanted: pl.DataFrame) -> list[Series]:
+def collect_series(wanted: pl.DataFrame) -> list[Series]:
     """The series in a frame of plant_id, device_id, timezone, local_date; sorted."""
     keys = ["plant_id", "device_id", "timezone"]
     days = wanted.group_by(keys).agg(pl.col("local_date").sort()).sort(keys)
     return [Series(plant, device, zone, tuple(dates)) for plant, device, zone, dates in days.iter_rows()]
 
 
-def measurements(
+def plan_measurements(
     wanted: Collection[Series], set_type: str, basis: TimeBasis, *, by_week: bool = True
-) -> list[Asked]:
+) -> list[PlannedRequest]:
     """The requests for a set, in order."""
-    asked = (ask for series in wanted for ask in _of_series(series, set_type, basis, by_week=by_week))
-    return sorted(asked, key=lambda ask: ask.request)
+    found = (planned for series in wanted for planned in _of_series(series, set_type, basis, by_week=by_week))
+    return sorted(found, key=lambda planned: planned.request)
 
 
-def energies(wanted: Collection[Series], set_type: str, basis: TimeBasis) -> list[Asked]:
+def plan_energies(wanted: Collection[Series], set_type: str, basis: TimeBasis) -> list[PlannedRequest]:
     """The requests for a set's energies by the interval, in order: day by day, since only Day is known to give them."""
-    days = measurements(wanted, set_type, basis, by_week=False)
-    return [replace(ask, request=replace(ask.request, energies=True)) for ask in days]
+    days = plan_measurements(wanted, set_type, basis, by_week=False)
+    return [replace(planned, request=replace(planned.request, energies=True)) for planned in days]
 
 
-def logs(wanted: Collection[Series], basis: TimeBasis) -> list[Asked]:
+def plan_logs(wanted: Collection[Series], basis: TimeBasis) -> list[PlannedRequest]:
     """The requests for logs, one for each plant or device and calendar week, in order.
 
     Whose day a log's day is under `utc` is not known: then a day more is asked for at either end.
     """
     reach = ONE_DAY if basis == "utc" else dt.timedelta()
-    asked = [
-        Asked(
+    found = [
+        PlannedRequest(
             Request.logs(series.plant_id, week[0] - reach, week[-1] + reach, device_id=series.device_id),
-            {day: span(day, series.timezone, basis) for day in week},
+            {day: span_of_day(day, series.timezone, basis) for day in week},
         )
         for series in wanted
-        for week in weeks(series.days)
+        for week in group_by_week(series.days)
     ]
-    return sorted((_alone(ask, reach) for ask in asked), key=lambda ask: ask.request)
+    return sorted((_without_cut(planned, reach) for planned in found), key=lambda planned: planned.request)
 
 
-def single(ask: Asked, timezone: str, basis: TimeBasis) -> list[Asked]:
+def plan_single_days(planned: PlannedRequest, timezone: str, basis: TimeBasis) -> list[PlannedRequest]:
     """The same days of a plant or device, one by one."""
-    request = ask.request
+    request = planned.request
     if request.endpoint == "logs":
-        series = [Series(request.plant_id, request.device_id, timezone, (day,)) for day in ask.days]
-        return logs(series, basis)
-    week = [monday(dt.date.fromisoformat(request.date)) + i * ONE_DAY for i in range(7)]
-    series_ = Series(request.plant_id, request.device_id, timezone, tuple(ask.days))
+        series = [Series(request.plant_id, request.device_id, timezone, (day,)) for day in planned.days]
+        return plan_logs(series, basis)
+    week = [monday_of(dt.date.fromisoformat(request.date)) + i * ONE_DAY for i in range(7)]
+    series_ = Series(request.plant_id, request.device_id, timezone, tuple(planned.days))
     dates = _dates(series_, basis)
     return [
-        Asked(_request(series_, request.set_type, DAY, date), dict.fromkeys(dates[date]))
+        PlannedRequest(_request(series_, request.set_type, DAY, date), dict.fromkeys(dates[date]))
         for date in sorted(set(week) & dates.keys())
     ]
 
 
-def span(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
+def span_of_day(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
     """The labels of a plant-local calendar day."""
     if basis == "plant_local":
         begin, end = (dt.datetime.combine(d, dt.time()) for d in (day, day + ONE_DAY))
     else:
-        bounds = local_day(day, timezone)
+        bounds = find_local_day(day, timezone)
         begin, end = (moment.replace(tzinfo=None) for moment in (bounds.start, bounds.end))
     return Span(begin.isoformat().encode(), end.isoformat().encode())
 
 
-def _of_series(series: Series, set_type: str, basis: TimeBasis, *, by_week: bool) -> Iterator[Asked]:
+def _of_series(series: Series, set_type: str, basis: TimeBasis, *, by_week: bool) -> Iterator[PlannedRequest]:
     dates = _dates(series, basis)
-    for week in weeks(dates):
+    for week in group_by_week(dates):
         days = sorted({day for date in week for day in dates[date]})
         if by_week and len(week) >= WORTH_A_WEEK and not _clocks_change(days, series.timezone):
-            spans = {day: span(day, series.timezone, basis) for day in days}
-            yield Asked(_request(series, set_type, WEEK, monday(week[0])), spans)
+            spans = {day: span_of_day(day, series.timezone, basis) for day in days}
+            yield PlannedRequest(_request(series, set_type, WEEK, monday_of(week[0])), spans)
         else:
             for date in week:
-                yield Asked(_request(series, set_type, DAY, date), dict.fromkeys(dates[date]))
+                yield PlannedRequest(_request(series, set_type, DAY, date), dict.fromkeys(dates[date]))
 
 
 def _dates(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
@@ -141,13 +214,14 @@ def _dates(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
 
 
 def _clocks_change(days: Sequence[dt.date], timezone: str) -> bool:
-    return any(local_day(day, timezone).change is not None for day in days)
+    return any(find_local_day(day, timezone).change is not None for day in days)
 
 
 def _request(series: Series, set_type: str, period: Period, date: dt.date) -> Request:
     return Request.measured(series.plant_id, series.device_id, set_type, period, date)
 
 
-def _alone(ask: Asked, reach: dt.timedelta) -> Asked:
+def _without_cut(planned: PlannedRequest, reach: dt.timedelta) -> PlannedRequest:
     """The log of one day needs no cutting."""
-    return ask if len(ask.days) > 1 or reach else Asked(ask.request, dict.fromkeys(ask.days))
+    is_cut = len(planned.days) > 1 or bool(reach)
+    return planned if is_cut else PlannedRequest(planned.request, dict.fromkeys(planned.days))

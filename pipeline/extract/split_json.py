@@ -14,11 +14,12 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from pipeline.transform.answer_text import whole_texts
+from pipeline.transform.answer_text import decode_whole_texts
 from pipeline.transform.decode import run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.
 ROW_START = b'{"time":"'
+TIME_KEY = b'"time"'
 LABEL_BYTES = len("2025-03-28T06:55:00")
 SET_START = re.compile(rb'"set"\s*:\s*\[\s*')
 WHITE_AND_COMMA = b", \t\r\n"
@@ -72,7 +73,7 @@ class Pieces:
     edges: tuple[tuple[bytes, bytes] | None, ...] = ()
 
 
-def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
+def cut_rows(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     """The rows of each span; None for a body that does not have the plain form, or whose days are not in order.
 
     The newest day may come first. The spans follow each other and do not overlap. Rows between two spans belong to
@@ -88,7 +89,8 @@ def cut(body: bytes, spans: Sequence[Span]) -> Pieces | None:
         return Pieces((body,) * len(spans), (0,) * len(spans), 0, 0) if nothing else None
     finish = _end_of_rows(body, start, places)
     labels = _labels(body, places)
-    if finish is None or labels is None:
+    # A row that says its time elsewhere would be taken for a part of the row before it, and go to that one's day.
+    if finish is None or labels is None or body.count(TIME_KEY, start, finish) != len(places):
         return None
     # Odd slots are spans, even ones what lies before, between and behind them. Within a day the order does not matter:
     # where clocks go back, labels do too.
@@ -123,7 +125,7 @@ def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None
     batch = pl.DataFrame(
         {
             "log": range(len(logs)),
-            "body": whole_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
+            "body": decode_whole_texts(pl.Series([body for body, _ in logs], dtype=pl.Binary)),
             "bounds": [
                 [edge.decode() for span in spans for edge in (span.begin, span.end)] for _, spans in logs
             ],

@@ -1,16 +1,15 @@
-"""SMA's own energies by the month and by the year: what to ask for, and the answers into the raw lake."""
+"""SMA's own energies by the month and by the year: the requests for them, and the answers into the raw lake."""
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 
 import polars as pl
 
 from pipeline.common.errors import UsageError
 from pipeline.common.local_time import ONE_DAY
-from pipeline.extract.fetch import fetch_days
-from pipeline.extract.missing_answers import Wanted
-from pipeline.extract.raw_rows import Fetched
-from pipeline.extract.request_plan import Asked
+from pipeline.extract.fetch_days import fetch_days
+from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
 from pipeline.run.context import Runtime
 from pipeline.run.plants import delay, in_operation, listed
 from pipeline.run.sets import BALANCE
@@ -23,33 +22,33 @@ _FACTS = ("plant_id", "device_id", "request_date", "final", "no_rows")
 
 def month_requests(runtime: Runtime, month: dt.date) -> list[Request]:
     """One request for each plant with EnergyBalance that was in operation and whose final answer is not stored."""
-    return [ask.request for ask in _wanted_month(runtime, month).asked]
+    return [planned.request for planned in _plan_month(runtime, month).requests]
 
 
 def year_requests(runtime: Runtime, year: dt.date) -> list[Request]:
     """The same for a year (its first day)."""
-    return [ask.request for ask in _wanted_year(runtime, year).asked]
+    return [planned.request for planned in _plan_year(runtime, year).requests]
 
 
 def fetch_energy_months(runtime: Runtime, month: dt.date | None = None) -> Report:
-    """Ask for SMA's own energies of a month, one request a plant. Default: the last month that is over."""
+    """Fetch SMA's own energies of a month, one request a plant. Default: the last month that is over."""
     first = last_month(runtime) if month is None else month
     if first >= runtime.today().replace(day=1):
         raise UsageError(f"{first:%Y-%m} is not over: choose a month before this one.")
-    ((_, report),) = fetch_days(runtime, _wanted_month(runtime, first))
+    ((_, report),) = fetch_days(runtime, partial(_plan_month, month=first))
     return report
 
 
 def fetch_energy_years(runtime: Runtime, year: dt.date) -> Report:
-    """Ask for SMA's own energies of the months of a year (its first day), one request a plant."""
+    """Fetch SMA's own energies of the months of a year (its first day), one request a plant."""
     if year >= first_of_year(runtime.today()):
         raise UsageError(f"{year:%Y} is not over: choose a year before this one.")
-    ((_, report),) = fetch_days(runtime, _wanted_year(runtime, year))
+    ((_, report),) = fetch_days(runtime, partial(_plan_year, year=year))
     return report
 
 
 def fetch_past_years(runtime: Runtime) -> Report:
-    """Ask for every year that is over and that days are stored of, where the settings say so: each once."""
+    """Fetch every year that is over and that days are stored of, where the settings say so: each once."""
     report = Report(facts={"requests": 0})
     if runtime.settings.energy_years == "off":
         return report
@@ -78,23 +77,27 @@ def first_of_year(day: dt.date) -> dt.date:
     return day.replace(month=1, day=1)
 
 
-def _wanted_month(runtime: Runtime, month: dt.date) -> Wanted:
-    def ask(plant: str) -> Request:
+def _plan_month(runtime: Runtime, month: dt.date) -> FetchPlan:
+    def request(plant: str) -> Request:
         return Request.plant_month(plant, BALANCE.set.name, month)
 
-    return _wanted(runtime, RawEnergyMonths, month, end_of_month(month), ask)
+    return _plan(runtime, RawEnergyMonths, month, end_of_month(month), request)
 
 
-def _wanted_year(runtime: Runtime, year: dt.date) -> Wanted:
-    def ask(plant: str) -> Request:
+def _plan_year(runtime: Runtime, year: dt.date) -> FetchPlan:
+    def request(plant: str) -> Request:
         return Request.plant_year(plant, BALANCE.set.name, year)
 
-    return _wanted(runtime, RawEnergyYears, year, year.replace(month=12, day=31), ask)
+    return _plan(runtime, RawEnergyYears, year, year.replace(month=12, day=31), request)
 
 
-def _wanted(
-    runtime: Runtime, model: type[RawAnswers], first: dt.date, last: dt.date, ask: Callable[[str], Request]
-) -> Wanted:
+def _plan(
+    runtime: Runtime,
+    model: type[RawAnswers],
+    first: dt.date,
+    last: dt.date,
+    request: Callable[[str], Request],
+) -> FetchPlan:
     """Requests for the days from first to last, whose answers are in the part of the first."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     having = sets.filter(pl.col("set_type") == BALANCE.set.name)
@@ -106,7 +109,7 @@ def _wanted(
             *(b.select(_FACTS) for b in runtime.lake.batches(model, {"local_date": first}, columns=_FACTS)),
         ]
     )
-    fetched = Fetched(
+    known = KnownDay(
         runtime.settings.sma_time_basis,
         final_after=dict(plants.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
         with_rows=frozenset(
@@ -115,6 +118,6 @@ def _wanted(
     )
     if not runtime.again:
         plants = plants.join(stored.filter("final"), on="plant_id", how="anti", maintain_order="left")
-    asked = [Asked(ask(plant), {first: None}) for plant in plants["plant_id"]]
+    planned = [PlannedRequest(request(plant), {first: None}) for plant in plants["plant_id"]]
     zones = dict(plants.select("plant_id", "timezone").rows())
-    return Wanted(model, asked, {first: fetched}, zones)
+    return FetchPlan(model, planned, {first: known}, zones)

@@ -10,10 +10,10 @@ from pipeline.billing import spending
 from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.extract.consents import concern, owners_of
 from pipeline.ops.alerts import Concern
-from pipeline.ops.checks import budget, freshness, whole
+from pipeline.ops.checks import judge_budget, judge_closed_days, judge_freshness
 from pipeline.run.context import Runtime
 from pipeline.run.plants import excluded_plants, listed_ids, owned
 from pipeline.sma.consents.access_problems import GONE_FOR, why_gone
@@ -23,39 +23,39 @@ from schemas import BillingUnits, Consents, Plants
 EVENT_DAYS = 3
 
 
-def concerns(runtime: Runtime) -> list[Concern]:
+def collect_concerns(runtime: Runtime) -> list[Concern]:
     """All that the lake gives reason to tell; nothing before plants are known."""
     if not runtime.lake.parts(Plants) and listed_ids(runtime) is None:
         return []
     sources: list[Callable[[Runtime], Iterator[Concern]]] = [
-        _access,
-        _plants,
-        _consents,
-        lambda r: _severe("late", "Days are missing", whole(r)),
-        lambda r: _severe("stale", "No new data", freshness(r)),
-        lambda r: _any("refused", "SMA refuses requests", budget(r)),
-        _money,
-        _not_allowed,
+        _judge_access,
+        _judge_plants,
+        _judge_consents,
+        lambda r: _raise_severe("late", "Days are missing", judge_closed_days(r)),
+        lambda r: _raise_severe("stale", "No new data", judge_freshness(r)),
+        lambda r: _raise_any("refused", "SMA refuses requests", judge_budget(r)),
+        _judge_money,
+        _judge_refusals,
     ]
     return [found for source in sources for found in source(runtime)]
 
 
-def _access(runtime: Runtime) -> Iterator[Concern]:
+def _judge_access(runtime: Runtime) -> Iterator[Concern]:
     """No plant at all, or owners who have not accepted."""
     text = concern(runtime)
-    if text and not _gone(runtime).height:
+    if text and not _list_gone_plants(runtime).height:
         yield Concern("access", "Access to plants", text)
 
 
-def _plants(runtime: Runtime) -> Iterator[Concern]:
+def _judge_plants(runtime: Runtime) -> Iterator[Concern]:
     why = why_gone(runtime.settings.sma_flow, owners_of(runtime.settings))
-    for plant, name in _gone(runtime).select("plant_id", "name").rows():
+    for plant, name in _list_gone_plants(runtime).select("plant_id", "name").rows():
         yield Concern(f"gone:{plant}", f"Plant {plant} ({name}) is gone", f"{why[0].upper()}{why[1:]}.")
     plants = runtime.lake.scan(Plants).select("plant_id", "name", "first_seen").collect()
     mine = ~pl.col("plant_id").is_in(excluded_plants(runtime)["plant_id"].to_list())
     # The first list of all is no news.
     later = pl.col("first_seen") > pl.col("first_seen").min()
-    news = plants.filter(later, mine, pl.col("first_seen") >= _since(runtime))
+    news = plants.filter(later, mine, pl.col("first_seen") >= _find_since(runtime))
     for (day,), new in news.group_by("first_seen", maintain_order=True):
         ids = new["plant_id"].sort().to_list()
         digest = hashlib.sha256(",".join(ids).encode()).hexdigest()[:12]
@@ -63,9 +63,9 @@ def _plants(runtime: Runtime) -> Iterator[Concern]:
         yield Concern(f"event:new-plants:{digest}", f"{len(ids)} new plants", text)
 
 
-def _consents(runtime: Runtime) -> Iterator[Concern]:
+def _judge_consents(runtime: Runtime) -> Iterator[Concern]:
     rows = runtime.lake.scan(Consents).filter(
-        pl.col("changed_at").dt.date() >= _since(runtime), pl.col("previous_state").is_not_null()
+        pl.col("changed_at").dt.date() >= _find_since(runtime), pl.col("previous_state").is_not_null()
     )
     for owner, at, state, before in (
         rows.select("owner_hash", "changed_at", "state", "previous_state").collect().rows()
@@ -74,7 +74,7 @@ def _consents(runtime: Runtime) -> Iterator[Concern]:
         yield Concern(f"event:consent:{owner}:{at.isoformat()}", f"A consent is {state}", text)
 
 
-def _money(runtime: Runtime) -> Iterator[Concern]:
+def _judge_money(runtime: Runtime) -> Iterator[Concern]:
     limit, month = runtime.settings.alert_eur, runtime.today().replace(day=1)
     if limit is None:
         return
@@ -86,7 +86,7 @@ def _money(runtime: Runtime) -> Iterator[Concern]:
         yield Concern(f"money:{month}", "PU cost more than expected", text)
 
 
-def _not_allowed(runtime: Runtime) -> Iterator[Concern]:
+def _judge_refusals(runtime: Runtime) -> Iterator[Concern]:
     """Plants that no run may ask for, because their PU of this month are beyond what was agreed to."""
     try:
         refused = spending.look_ahead(runtime, owned(runtime)["plant_id"]).refused
@@ -94,11 +94,11 @@ def _not_allowed(runtime: Runtime) -> Iterator[Concern]:
         # Without plants nobody is left out; a price list that can't be read has a check of its own.
         return
     if refused is not None:
-        title = f"{plural(refused.plants.height, 'plant')} not asked for, because of the cost"
-        yield Concern(f"spending:{refused.month:%Y-%m}", title, str(spending.not_allowed(runtime, refused)))
+        title = f"{pluralize(refused.plants.height, 'plant')} not asked for, because of the cost"
+        yield Concern(f"spending:{refused.month:%Y-%m}", title, str(spending.build_refusal(runtime, refused)))
 
 
-def _gone(runtime: Runtime) -> pl.DataFrame:
+def _list_gone_plants(runtime: Runtime) -> pl.DataFrame:
     """Plants that were listed within the last month and are no more."""
     ids = listed_ids(runtime) or frozenset()
     recent = pl.col("last_seen") >= runtime.today() - GONE_FOR
@@ -107,15 +107,15 @@ def _gone(runtime: Runtime) -> pl.DataFrame:
     return mine.filter(~pl.col("plant_id").is_in(list(ids))).sort("plant_id")
 
 
-def _since(runtime: Runtime) -> dt.date:
+def _find_since(runtime: Runtime) -> dt.date:
     return runtime.today() - EVENT_DAYS * ONE_DAY
 
 
-def _severe(name: str, title: str, finding: Finding) -> Iterator[Concern]:
+def _raise_severe(name: str, title: str, finding: Finding) -> Iterator[Concern]:
     if finding.severe:
         yield Concern(name, title, finding.text)
 
 
-def _any(name: str, title: str, finding: Finding) -> Iterator[Concern]:
+def _raise_any(name: str, title: str, finding: Finding) -> Iterator[Concern]:
     if not finding.passed:
         yield Concern(name, title, finding.text)

@@ -17,7 +17,7 @@ import httpx
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.common.text import harmless
+from pipeline.common.text import escape_controls
 
 # A mail server or webhook that takes longer is down; the next look tells it again.
 TIMEOUT_S = 15.0
@@ -55,16 +55,16 @@ class AlertFailedError(SunledgerError):
     """A channel did not take a message; its address is not part of the text, because it is a secret."""
 
 
-def news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tuple[str, Message]]:
+def find_news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tuple[str, Message]]:
     """What a channel has not been told: new concerns, and told ones that are no more. In the order of names."""
     now = {concern.name: concern for concern in concerns}
     found = [
-        (name, Message(harmless(now[name].title), harmless(now[name].text)))
+        (name, Message(escape_controls(now[name].title), escape_controls(now[name].text)))
         for name in sorted(now)
         if name not in told
     ]
     found += [
-        (name, Message(f"Good again: {harmless(told[name])}", "Nothing is left to do.", resolved=True))
+        (name, Message(f"Good again: {escape_controls(told[name])}", "Nothing is left to do.", resolved=True))
         for name in sorted(told)
         if name not in now and not is_event(name)
     ]
@@ -83,7 +83,7 @@ def tell(told: Told, concerns: Iterable[Concern], channels: Mapping[str, Channel
     faults = []
     for channel, send in channels.items():
         known = dict(told.get(channel, {}))
-        for name, message in news(known, concerns):
+        for name, message in find_news(known, concerns):
             try:
                 send(message)
             except AlertFailedError as fault:
@@ -98,21 +98,23 @@ def tell(told: Told, concerns: Iterable[Concern], channels: Mapping[str, Channel
     return after, faults
 
 
-def channels(settings: Settings) -> dict[str, Channel]:
+def build_channels(settings: Settings) -> dict[str, Channel]:
     """The channels that the settings name."""
     found: dict[str, Channel] = {}
     if smtp := settings.alert_smtp.get_secret_value():
-        found["mail"] = lambda message: _mail(smtp, settings.alert_mail_from, settings.alert_mail_to, message)
+        found["mail"] = lambda message: _send_mail(
+            smtp, settings.alert_mail_from, settings.alert_mail_to, message
+        )
     if webhook := settings.alert_webhook.get_secret_value():
-        found["webhook"] = lambda message: _post(
+        found["webhook"] = lambda message: _post_json(
             webhook, {"title": message.title, "text": message.text, "resolved": message.resolved}
         )
     if slack := settings.alert_slack.get_secret_value():
-        found["slack"] = lambda message: _post(slack, {"text": _slack_text(message)})
+        found["slack"] = lambda message: _post_json(slack, {"text": _format_for_slack(message)})
     return found
 
 
-def _slack_text(message: Message) -> str:
+def _format_for_slack(message: Message) -> str:
     """Bold title and text; what Slack would take for markup or a mention is escaped as it asks for."""
     title, text = (
         part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -121,7 +123,7 @@ def _slack_text(message: Message) -> str:
     return f"{':white_check_mark:' if message.resolved else ':warning:'} *{title}*\n{text}"
 
 
-def _post(url: str, body: Mapping[str, object]) -> None:
+def _post_json(url: str, body: Mapping[str, object]) -> None:
     try:
         answer = httpx.post(
             url, content=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=TIMEOUT_S
@@ -132,7 +134,7 @@ def _post(url: str, body: Mapping[str, object]) -> None:
         raise AlertFailedError(f"The webhook answered {answer.status_code}: check its address.")
 
 
-def _mail(url: str, sender: str, receivers: str, message: Message) -> None:
+def _send_mail(url: str, sender: str, receivers: str, message: Message) -> None:
     """Send by the server of the URL: smtps://, or smtp:// with STARTTLS unless it is on this machine."""
     parts = urlsplit(url)
     mail = EmailMessage()
@@ -142,7 +144,7 @@ def _mail(url: str, sender: str, receivers: str, message: Message) -> None:
     host = parts.hostname or ""
     local = host in {"localhost", "127.0.0.1", "::1"}
     try:
-        with _connected(parts.scheme, host, parts.port) as server:
+        with _connect(parts.scheme, host, parts.port) as server:
             if parts.scheme == "smtp" and not local:
                 server.starttls(context=ssl.create_default_context())
             if parts.username:
@@ -152,7 +154,7 @@ def _mail(url: str, sender: str, receivers: str, message: Message) -> None:
         raise AlertFailedError(f"The mail server did not take it ({type(fault).__name__}).") from None
 
 
-def _connected(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
+def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
     if scheme == "smtps":
         context = ssl.create_default_context()
         return smtplib.SMTP_SSL(host, port or TLS_PORT, timeout=TIMEOUT_S, context=context)

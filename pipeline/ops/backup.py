@@ -61,7 +61,7 @@ def restore(settings: Settings, source: Path) -> int:
 
     Raises UsageError when something is there already, SunledgerError for a file that is no whole backup.
     """
-    places = {HOME: settings.home, LAKE: _folder(settings)}
+    places = {HOME: settings.home, LAKE: _find_folder(settings)}
     for place in filter(None, places.values()):
         if place.exists() and any(place.iterdir()):
             raise UsageError(f"{place} is not empty: move it away first; a restore never overwrites.")
@@ -96,11 +96,11 @@ def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
     sums: dict[str, str] = {}
     size = 0
     with tarfile.open(fileobj=sink, mode="w") as archive, tempfile.TemporaryDirectory() as scratch:
-        for name, path in _files(settings):
+        for name, path in _list_files(settings):
             # What is gone meanwhile was replaced: its successor is named by a later version of its table.
             with contextlib.suppress(FileNotFoundError):
-                content = _steady(path, Path(scratch))
-                sums[name] = _digest(content)
+                content = _copy_if_changing(path, Path(scratch))
+                sums[name] = _hash_file(content)
                 size += content.stat().st_size
                 archive.add(content, name, recursive=False)
         text = json.dumps(sums, sort_keys=True).encode()
@@ -110,16 +110,16 @@ def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
     return len(sums), size
 
 
-def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
+def _list_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     """Names in the archive and where their files are; the logs of tables before what they name."""
-    lake = _folder(settings)
-    yield from _below(settings.home, HOME, without=lake)
+    lake = _find_folder(settings)
+    yield from _list_files_below(settings.home, HOME, without=lake)
     if lake is not None:
-        found = sorted(_below(lake, LAKE), key=lambda item: LOG not in item[1].parts)
+        found = sorted(_list_files_below(lake, LAKE), key=lambda item: LOG not in item[1].parts)
         yield from found
 
 
-def _below(root: Path, prefix: str, without: Path | None = None) -> Iterator[tuple[str, Path]]:
+def _list_files_below(root: Path, prefix: str, without: Path | None = None) -> Iterator[tuple[str, Path]]:
     for folder, folders, files in os.walk(root):
         place = Path(folder)
         folders[:] = [f for f in sorted(folders) if f not in SKIPPED_FOLDERS and place / f != without]
@@ -129,12 +129,12 @@ def _below(root: Path, prefix: str, without: Path | None = None) -> Iterator[tup
                 yield str(PurePosixPath(prefix) / path.relative_to(root).as_posix()), path
 
 
-def _folder(settings: Settings) -> Path | None:
+def _find_folder(settings: Settings) -> Path | None:
     """The folder of the lake; None for an object store, which keeps versions by its own means."""
     return None if "://" in settings.lake else Path(settings.lake)
 
 
-def _steady(path: Path, scratch: Path) -> Path:
+def _copy_if_changing(path: Path, scratch: Path) -> Path:
     """A file that does not change while it is read: of a database a copy, of anything else the file itself."""
     with path.open("rb") as file:
         if file.read(len(SQLITE)) != SQLITE:
@@ -149,7 +149,7 @@ def _steady(path: Path, scratch: Path) -> Path:
     return copy
 
 
-def _digest(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -163,7 +163,7 @@ def _verify(unpacked: Path, source: Path) -> int:
         ) from None
     for name, digest in sums.items():
         path = unpacked / name
-        if not path.is_file() or _digest(path) != digest:
+        if not path.is_file() or _hash_file(path) != digest:
             raise SunledgerError(f"{source} is damaged at {name}: nothing was restored; take another backup.")
     return len(sums)
 

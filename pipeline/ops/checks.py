@@ -15,8 +15,8 @@ from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.plants import listed, owned
 from pipeline.run.sets import BALANCE, SETS
-from pipeline.tables.incomplete_days import NOT_MADE, standing, stored_days
-from pipeline.tables.zone_corrections import cure_for_other_zones, days_of_other_zones
+from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
+from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
 from schemas import (
     TABLES,
     ApiRequests,
@@ -35,19 +35,17 @@ KNOWN_SETS = frozenset({GRID_SETTINGS, *(source.set.name for source in SETS)})
 LOOK_BACK = 7 * ONE_DAY
 
 
-def completeness(runtime: Runtime, days: Sequence[dt.date]) -> dict[dt.date, Finding]:
+def judge_completeness(runtime: Runtime, days: Sequence[dt.date]) -> dict[dt.date, Finding]:
     """The judgement of each day by its rows of energy_daily."""
-    daily = _daily(runtime, days)
-    return {
-        day: findings.day_is_complete(day, daily.filter(pl.col("local_date") == day)) for day in sorted(days)
-    }
+    daily = _read_daily(runtime, days)
+    return {day: findings.judge_day(day, daily.filter(pl.col("local_date") == day)) for day in sorted(days)}
 
 
-def quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
+def judge_quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
     """The judgement of what was set aside on these days."""
     aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date").is_in(list(days)))
     reasons = aside.group_by("reason").agg(pl.len()).sort("reason").collect()
-    return findings.quality_holds(_daily(runtime, days), dict(reasons.rows()))
+    return findings.judge_quality(_read_daily(runtime, days), dict(reasons.rows()))
 
 
 @checks(
@@ -56,16 +54,19 @@ def quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
     after=After.DAYS,
     description="Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
 )
-def whole(runtime: Runtime) -> Finding:
+def judge_closed_days(runtime: Runtime) -> Finding:
     """The judgement of all closed days that the schedule 'closing' looks after."""
     plants = listed(runtime)
     first, last = day_availability.catch_up_window(
-        runtime.now(), day_availability.groups(plants), runtime.settings.window_days, stored_days(runtime)
+        runtime.now(),
+        day_availability.build_groups(plants),
+        runtime.settings.window_days,
+        list_stored_days(runtime),
     )
     first = max(first, runtime.settings.first_day)
-    lacking = standing(runtime, first, last)
+    lacking = find_incomplete_days(runtime, first, last)
     # The run that looks is still making tables of its days: what it leaves is the next run's to find.
-    return findings.nothing_stands_out(lacking.filter(pl.col("reason") != NOT_MADE), first, last)
+    return findings.judge_closed_days(lacking.filter(pl.col("reason") != NOT_MADE), first, last)
 
 
 @checks(
@@ -74,11 +75,11 @@ def whole(runtime: Runtime) -> Finding:
     after=After.LISTS,
     description="Every stored day is cut by the time zone that its plant has now.",
 )
-def zones(runtime: Runtime) -> Finding:
+def judge_zones(runtime: Runtime) -> Finding:
     """The judgement of all stored days by the plants' time zones of now."""
-    found = days_of_other_zones(runtime)
-    cure = cure_for_other_zones(found, runtime.settings.sma_time_basis) if found.height else ""
-    return findings.days_have_their_zones(found, cure)
+    found = find_days_of_other_zones(runtime)
+    cure = suggest_cure(found, runtime.settings.sma_time_basis) if found.height else ""
+    return findings.judge_zones(found, cure)
 
 
 @checks(
@@ -87,7 +88,7 @@ def zones(runtime: Runtime) -> Finding:
     after=After.DAYS,
     description="The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
 )
-def freshness(runtime: Runtime) -> Finding:
+def judge_freshness(runtime: Runtime) -> Finding:
     """The judgement of the newest rows of each backend."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     having = sets.filter(pl.col("set_type") == BALANCE.set.name)
@@ -98,17 +99,17 @@ def freshness(runtime: Runtime) -> Finding:
     return findings.is_fresh(plants.join(newest, on="plant_id", how="left"), runtime.now())
 
 
-def drift(runtime: Runtime, fields: Collection[str]) -> Finding:
+def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:
     """The judgement of fields that the newest days held beyond the known ones, and of the sets that SMA names."""
     named = runtime.lake.scan(MeasurementSets).select(pl.col("set_type").unique()).collect()["set_type"]
-    return findings.vendor_is_as_known(fields, set(named) - KNOWN_SETS)
+    return findings.judge_drift(fields, set(named) - KNOWN_SETS)
 
 
-def budget(runtime: Runtime) -> Finding:
+def judge_budget(runtime: Runtime) -> Finding:
     """The judgement of the last day's requests."""
     since = runtime.now() - ONE_DAY
     asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since
-    return findings.budget_holds(runtime.lake.scan(ApiRequests).filter(*asked).select("status").collect())
+    return findings.judge_budget(runtime.lake.scan(ApiRequests).filter(*asked).select("status").collect())
 
 
 @checks(
@@ -120,7 +121,7 @@ def budget(runtime: Runtime) -> Finding:
 def budget_of_run(runtime: Runtime) -> Finding:
     """The judgement of the last day's requests, those that this run has sent so far included."""
     runtime.store_requests()
-    return budget(runtime)
+    return judge_budget(runtime)
 
 
 @checks(
@@ -129,7 +130,7 @@ def budget_of_run(runtime: Runtime) -> Finding:
     after=After.PUBLISHING,
     description="The published file opens as its readers open it, and each of its tables can be read.",
 )
-def published(runtime: Runtime) -> Finding:
+def judge_published_file(runtime: Runtime) -> Finding:
     """Whether the published file opens as its readers open it, and holds every table."""
     path = runtime.settings.warehouse
     wanted = {storage(model).table for model in TABLES if storage(model).published != "no"}
@@ -160,5 +161,5 @@ def published(runtime: Runtime) -> Finding:
     return Finding(passed=True, text=f"{path} opens, and holds {len(wanted)} tables.")
 
 
-def _daily(runtime: Runtime, days: Collection[dt.date]) -> pl.DataFrame:
+def _read_daily(runtime: Runtime, days: Collection[dt.date]) -> pl.DataFrame:
     return runtime.lake.scan(EnergyDaily).filter(pl.col("local_date").is_in(list(days))).collect()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
-from pipeline.tables.incomplete_days import FAILED, NOT_FETCHED, standing
+from pipeline.tables.incomplete_days import FAILED, NOT_FETCHED, find_incomplete_days
 from schemas import EnergyDaily, Plants
 
 # The order in which a sentence names what is not complete, and its words for 1 plant and for more.
@@ -43,7 +43,7 @@ class Completeness:
         parts = []
         for reason, words in REASONS.items():
             if count := self.lacking.filter(pl.col("reason") == reason).height:
-                parts.append(f"{plural(count, 'plant')} {words}")
+                parts.append(f"{pluralize(count, 'plant')} {words}")
         where = f"; {', '.join(parts)}: see v_days_to_check" if parts else ""
         later = f"; {self.provisional:,} may still change" if self.provisional else ""
         noun = "plant-day" if self.plant_days == 1 else "plant-days"
@@ -54,7 +54,7 @@ class Completeness:
         rows = self.lacking.head(most).iter_rows(named=True)
         return [
             f"plant {row['plant_id']} ({row['name'] or 'no name'}): {REASONS[row['reason']]} on "
-            f"{plural(row['days'], 'day')}, {_span(row['first'], row['last'])}"
+            f"{pluralize(row['days'], 'day')}, {_format_span(row['first'], row['last'])}"
             for row in rows
         ]
 
@@ -76,7 +76,7 @@ def measure_completeness(
     )
     # Days that have no row, and days whose row stands on an answer that did not come this time.
     unasked = (
-        standing(runtime, min(days), max(days))
+        find_incomplete_days(runtime, min(days), max(days))
         .filter(held, mine, pl.col("reason").is_in([FAILED, NOT_FETCHED]))
         .select("plant_id", "local_date", "reason")
     )
@@ -105,5 +105,5 @@ def summarize(plant_days: pl.DataFrame) -> Completeness:
     )
 
 
-def _span(first: dt.date, last: dt.date) -> str:
+def _format_span(first: dt.date, last: dt.date) -> str:
     return str(first) if first == last else f"{first} to {last}"

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.common.day_availability import DELAY
 from pipeline.common.finding import Finding
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 
 # A plant without a meter sends no row from sunset to sunrise: 17 hours in a northern winter, and an hour until the tick
 # that reads its first one. Classic plants are read once a day, when the day of the last zone is closed.
@@ -24,7 +24,7 @@ TOO_MANY_REQUESTS = 429
 SHOWN = 10
 
 
-def day_is_complete(day: dt.date, daily: pl.DataFrame) -> Finding:
+def judge_day(day: dt.date, daily: pl.DataFrame) -> Finding:
     """Whether every plant of the day's rows of energy_daily is complete, or may still become so."""
     counts = {status: daily.filter(pl.col("status") == status).height for status in _OPEN}
     facts: dict[str, Any] = {"day": str(day), "plants": daily.height, **counts}
@@ -36,19 +36,20 @@ def day_is_complete(day: dt.date, daily: pl.DataFrame) -> Finding:
         )
     if not counts["missing"] and not counts["partial"]:
         return Finding(
-            passed=True, text=f"{day}: {plural(daily.height, 'plant')}, none with a gap.", facts=facts
+            passed=True, text=f"{day}: {pluralize(daily.height, 'plant')}, none with a gap.", facts=facts
         )
     worst = daily.filter(pl.col("status").is_in(["missing", "partial"])).sort("coverage", "plant_id")
     named = ", ".join(worst["plant_id"].head(SHOWN))
     return Finding(
         passed=False,
         text=f"{day}: {counts['missing']} of {daily.height} plants are missing and {counts['partial']} have gaps "
-        f"({_short(named, worst.height)}). Look at v_days_to_check; a new reading ends a gap, unless it is SMA's own.",
+        f"({_shorten_list(named, worst.height)}). Look at v_days_to_check; fetching the days again closes "
+        "a gap, unless it is SMA's own.",
         facts=facts,
     )
 
 
-def nothing_stands_out(lacking: pl.DataFrame, first: dt.date, last: dt.date) -> Finding:
+def judge_closed_days(lacking: pl.DataFrame, first: dt.date, last: dt.date) -> Finding:
     """Whether all closed days from first to last are whole; `lacking` has plant_id, local_date and reason."""
     again = lacking.filter(pl.col("reason") != "silent")
     facts: dict[str, Any] = {
@@ -65,15 +66,15 @@ def nothing_stands_out(lacking: pl.DataFrame, first: dt.date, last: dt.date) -> 
     return Finding(
         passed=False,
         severe=oldest <= last - LATE,
-        text=f"{plural(again.height, 'plant-day')} {'is' if again.height == 1 else 'are'} missing "
-        f"({plural(days, 'day')}, {plural(plants, 'plant')}, the oldest {oldest}). The schedule "
+        text=f"{pluralize(again.height, 'plant-day')} {'is' if again.height == 1 else 'are'} missing "
+        f"({pluralize(days, 'day')}, {pluralize(plants, 'plant')}, the oldest {oldest}). The schedule "
         f"'closing' tries each five times; after that run 'sunledger backfill --from {oldest} --to {last}', or look at "
         f"quarantine for the reason.",
         facts=facts,
     )
 
 
-def days_have_their_zones(found: pl.DataFrame, cure: str) -> Finding:
+def judge_zones(found: pl.DataFrame, cure: str) -> Finding:
     """Whether all stored days are cut by the zones of now; `found` has plant_id, was, timezone and n_days where not."""
     facts = {"plants": found["plant_id"].n_unique(), "plant_days": int(found["n_days"].sum())}
     if not found.height:
@@ -84,8 +85,8 @@ def days_have_their_zones(found: pl.DataFrame, cure: str) -> Finding:
     )
     return Finding(
         passed=False,
-        text=f"{plural(facts['plant_days'], 'plant-day')} of {plural(facts['plants'], 'plant')} were cut by a time "
-        f"zone that the portal has corrected since: {_short(named, found.height)}. Hours at midnight count "
+        text=f"{pluralize(facts['plant_days'], 'plant-day')} of {pluralize(facts['plants'], 'plant')} were cut by a "
+        f"time zone that the portal has corrected since: {_shorten_list(named, found.height)}. Hours at midnight count "
         f"twice or not at all: {cure}",
         facts=facts,
     )
@@ -105,18 +106,18 @@ def is_fresh(newest: pl.DataFrame, now: dt.datetime) -> Finding:
     facts |= {"late_plants": late.height}
     if not late.height:
         return Finding(passed=True, text="Every plant's newest row is as new as it can be.", facts=facts)
-    named = _short(", ".join(late["plant_id"].head(SHOWN)), late.height)
+    named = _shorten_list(", ".join(late["plant_id"].head(SHOWN)), late.height)
     if dead:
         text = (
             f"No plant of {' and '.join(dead)} has new data. See that the schedules 'today' and 'closing' are on, that "
             f"their runs end well, and what 'sunledger doctor' says."
         )
     else:
-        text = f"{plural(late.height, 'plant')} sent nothing for long ({named}): look at the portal pages."
+        text = f"{pluralize(late.height, 'plant')} sent nothing for long ({named}): look at the portal pages."
     return Finding(passed=False, severe=bool(dead), text=text, facts=facts)
 
 
-def quality_holds(daily: pl.DataFrame, reasons: Mapping[str, int]) -> Finding:
+def judge_quality(daily: pl.DataFrame, reasons: Mapping[str, int]) -> Finding:
     """Whether few rows have a value that was set aside; `reasons` counts what is in quarantine."""
     rows, flagged = int(daily["n_rows"].sum()), int(daily["n_flagged"].sum())
     facts = {"rows": rows, "flagged": flagged, **{f"aside_{name}": count for name, count in reasons.items()}}
@@ -131,7 +132,7 @@ def quality_holds(daily: pl.DataFrame, reasons: Mapping[str, int]) -> Finding:
     )
 
 
-def vendor_is_as_known(fields: Collection[str], sets: Collection[str]) -> Finding:
+def judge_drift(fields: Collection[str], sets: Collection[str]) -> Finding:
     """Whether SMA's answers hold nothing that sunledger does not know."""
     facts = {"unknown_fields": sorted(fields), "unknown_sets": sorted(sets)}
     if not fields and not sets:
@@ -147,7 +148,7 @@ def vendor_is_as_known(fields: Collection[str], sets: Collection[str]) -> Findin
     )
 
 
-def budget_holds(requests: pl.DataFrame) -> Finding:
+def judge_budget(requests: pl.DataFrame) -> Finding:
     """Whether SMA refuses few of the day's requests (rows with status, null for no answer)."""
     sent = requests.height
     refused = requests.filter(pl.col("status") == TOO_MANY_REQUESTS).height
@@ -168,5 +169,5 @@ def budget_holds(requests: pl.DataFrame) -> Finding:
 _OPEN = ("complete", "partial", "missing", "provisional")
 
 
-def _short(named: str, count: int) -> str:
+def _shorten_list(named: str, count: int) -> str:
     return named if count <= SHOWN else f"{named} and {count - SHOWN} more"

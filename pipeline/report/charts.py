@@ -8,23 +8,23 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from pipeline.common.text import plural
-from pipeline.report.figures import LARGE, MONTHS, clean, energy_text, month_name
+from pipeline.common.text import pluralize
+from pipeline.report.figures import LARGE, MONTHS, clean, format_energy, format_month
 from pipeline.report.heat import (
     LABEL_SIZE,
     LEFT,
     SCALE_WIDTH,
     WIDTH,
     WIDTH_IN,
+    choose_steps,
     draw_scale,
     draw_tiles,
     label_axis,
     label_ticks,
-    spread,
-    steps_to,
+    spread_colours,
     tick,
 )
-from pipeline.report.month import HOURS, ends_of
+from pipeline.report.month import HOURS, find_ends
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
 from pipeline.report.svg import draw_svg
 
@@ -34,7 +34,7 @@ _DAYS = 31
 _ROW_IN, _ABOVE_IN, _BELOW_IN, _SCALE_IN = 0.2, 0.36, 0.62, 0.16
 
 
-def profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> str:
+def draw_profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> str:
     """Mean power by hour of the local clock as SVG text: PV as an area, consumption as a line.
 
     `profile` has a row an hour: hour, pv_kw, load_kw; null where nothing was measured.
@@ -88,12 +88,12 @@ def profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> str:
     return draw_svg(
         draw,
         size=(WIDTH_IN, _PROFILE_IN),
-        title=f"{clean(name)}: load and production by hour in {month_name(month)}",
-        description=_profile_words(drawn, scale, unit),
+        title=f"{clean(name)}: load and production by hour in {format_month(month)}",
+        description=_describe_profile(drawn, scale, unit),
     )
 
 
-def _profile_words(drawn: pl.DataFrame, scale: int, unit: str) -> str:
+def _describe_profile(drawn: pl.DataFrame, scale: int, unit: str) -> str:
     """The profile in words, for those who don't see it."""
     found = []
     for column, what in (("pv_kw", "PV generation"), ("load_kw", "Consumption")):
@@ -106,13 +106,13 @@ def _profile_words(drawn: pl.DataFrame, scale: int, unit: str) -> str:
     return " ".join(found)
 
 
-def year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
+def draw_year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
     """A tile for each day of the year up to the month's end by its PV energy, a row a month, as SVG text.
 
     `days` has a row a day: local_date, kwh (null: nothing measured). A day that is not in it stays pale.
     """
     year, n_months = month.year, month.month
-    found = days.filter(pl.col("local_date").is_between(date(year, 1, 1), ends_of(month)[1]))
+    found = days.filter(pl.col("local_date").is_between(date(year, 1, 1), find_ends(month)[1]))
     grid = np.full((n_months, _DAYS), np.nan)
     read = np.zeros((n_months, _DAYS), dtype=bool)
     months, numbers = (
@@ -138,8 +138,8 @@ def year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
         label_axis(axes, "y", {number + 0.5: MONTHS[number][:3] for number in range(n_months)})
         for spine in axes.spines.values():
             spine.set_visible(False)
-        steps = steps_to(top / scale)
-        colours = spread(len(steps) - 1)
+        steps = choose_steps(top / scale)
+        colours = spread_colours(len(steps) - 1)
         levels = np.digitize(grid / scale, steps[1:-1]) + 1
         levels[grid <= 0] = 0
         levels[np.isnan(grid)] = -1
@@ -151,12 +151,12 @@ def year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
         scale_axes = figure.add_axes((LEFT, _SCALE_IN * 1.4 / height, SCALE_WIDTH, _SCALE_IN / height))
         draw_scale(scale_axes, steps, colours, none="not read", zero="nothing", ground=GAP)
 
-    read_days = plural(found["kwh"].count(), "day")
+    read_days = pluralize(found["kwh"].count(), "day")
     best = found.filter(pl.col("kwh") == pl.col("kwh").max()).head(1)
-    most = f", most on {best['local_date'][0]} with {energy_text(best['kwh'][0])}" if best.height else ""
+    most = f", most on {best['local_date'][0]} with {format_energy(best['kwh'][0])}" if best.height else ""
     return draw_svg(
         draw,
         size=(WIDTH_IN, height),
-        title=f"{clean(name)}: PV energy of each day of {year} up to {month_name(month)}",
+        title=f"{clean(name)}: PV energy of each day of {year} up to {format_month(month)}",
         description=f"Heat map: {read_days} with a value{most}. A cross: no value. Pale: not read.",
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.report.figures import clean, number
+from pipeline.report.figures import clean, format_number
 from pipeline.report.record import Record
 from pipeline.report.sheet import Cell, Column, Table
 
@@ -24,7 +24,7 @@ _OF_SYSTEMS = (
 )
 
 
-def by_class(units: pl.DataFrame, limit: str) -> Table:
+def tabulate_classes(units: pl.DataFrame, limit: str) -> Table:
     """PU and fees of the month by class of capacity; `limit` is what the record of requests can't say of it."""
     classes = (
         units.group_by("capacity_class", "currency", "pricing")
@@ -38,14 +38,21 @@ def by_class(units: pl.DataFrame, limit: str) -> Table:
         )
     )
     rows = [
-        (Cell(_class(row)), Cell(number(row["n"])), Cell(number(row["n_requests"])), Cell(fee(row)))
+        (
+            Cell(_format_class(row)),
+            Cell(format_number(row["n"])),
+            Cell(format_number(row["n_requests"])),
+            Cell(format_fee(row)),
+        )
         for row in classes.iter_rows(named=True)
     ]
-    counts = (Cell(number(units.height)), Cell(number(int(units["n_requests"].sum()))))
+    counts = (Cell(format_number(units.height)), Cell(format_number(int(units["n_requests"].sum()))))
     return Table(
         "cost",
         "PU and cost",
-        _said("Systems that SMA was asked for in this month, whatever days were asked for.", limit, _CHECK),
+        _add_words(
+            "Systems that SMA was asked for in this month, whatever days were asked for.", limit, _CHECK
+        ),
         limit
         or "SMA was asked for no system in this month: as far as the record goes, it charges nothing for it.",
         (Column("Class", numeric=False), Column("PU"), Column("Requests"), Column("Fee")),
@@ -54,12 +61,12 @@ def by_class(units: pl.DataFrame, limit: str) -> Table:
     )
 
 
-def of_plant(units: pl.DataFrame, limit: str) -> Table:
+def tabulate_plant(units: pl.DataFrame, limit: str) -> Table:
     """The PU of one plant, by the id that SMA was asked for."""
     return Table(
         "cost",
         "PU and cost",
-        _said(
+        _add_words(
             "What SMA was asked for in this month, whatever days were asked for. A plant that moved may have two PU.",
             limit,
             _CHECK,
@@ -67,12 +74,12 @@ def of_plant(units: pl.DataFrame, limit: str) -> Table:
         limit
         or "SMA was not asked for this plant in this month: as far as the record goes, it charges nothing for it.",
         _OF_SYSTEMS,
-        _by_system(units),
-        _all_systems(units) if units.height > 1 else (),
+        _sum_systems(units),
+        _count_systems(units) if units.height > 1 else (),
     )
 
 
-def unlisted(units: pl.DataFrame) -> Table:
+def tabulate_unlisted(units: pl.DataFrame) -> Table:
     """The PU of systems that the table plants does not have: no page and no other row of the report shows them."""
     return Table(
         "unlisted",
@@ -81,18 +88,18 @@ def unlisted(units: pl.DataFrame) -> Table:
         "SMA's list, whose consent ended, or that the settings leave out. Whoever still asks for one pays for it.",
         "Every PU is of a plant of this report.",
         _OF_SYSTEMS,
-        _by_system(units),
-        _all_systems(units),
+        _sum_systems(units),
+        _count_systems(units),
     )
 
 
-def bills(invoices: pl.DataFrame, year: int, record: Record) -> Table:
+def tabulate_invoices(invoices: pl.DataFrame, year: int, record: Record) -> Table:
     """The invoices of the year, which are of the whole account."""
     money = ("fees_eur", "carried_in_eur", "invoiced_eur", "carried_out_eur")
     rows = [
         (
             Cell(f"Q{row['quarter']} {row['year']}"),
-            Cell(number(row["n_units"])),
+            Cell(format_number(row["n_units"])),
             *(Cell(f"{row[name]:,.2f} {row['currency']}") for name in money),
             Cell(row["decision"].replace("_", " ") + ("" if row["is_closed"] else ", still running")),
         )
@@ -102,7 +109,7 @@ def bills(invoices: pl.DataFrame, year: int, record: Record) -> Table:
         "invoices",
         "Invoices of the year",
         "What SMA should invoice for the whole account: small sums are carried on, at the year's end all is due.",
-        _no_invoice(year, record),
+        _explain_no_invoice(year, record),
         (
             Column("Quarter", numeric=False),
             Column("PU"),
@@ -116,7 +123,7 @@ def bills(invoices: pl.DataFrame, year: int, record: Record) -> Table:
     )
 
 
-def fee(row: Mapping[str, Any], no_unit: str = "no PU") -> str:
+def format_fee(row: Mapping[str, Any], no_unit: str = "no PU") -> str:
     """A fee with its currency; unpriced is not free, and what is said where there is no PU is neither."""
     if row["pricing"] is None:
         return no_unit
@@ -131,28 +138,28 @@ def sum_of_fees(units: pl.DataFrame) -> str:
     unpriced = units.height - priced.height
     sums = priced.group_by("currency").agg(pl.col("fee_eur").sum()).sort("currency")
     parts = [f"{amount:,.2f} {currency}" for currency, amount in sums.iter_rows()]
-    return ", ".join([*parts, *([f"{number(unpriced)} unpriced"] if unpriced else [])])
+    return ", ".join([*parts, *([f"{format_number(unpriced)} unpriced"] if unpriced else [])])
 
 
-def _by_system(units: pl.DataFrame) -> list[tuple[Cell, ...]]:
+def _sum_systems(units: pl.DataFrame) -> list[tuple[Cell, ...]]:
     return [
         (
             Cell(clean(row["asked_as"])),
-            Cell(_class(row)),
-            Cell(number(row["n_requests"])),
+            Cell(_format_class(row)),
+            Cell(format_number(row["n_requests"])),
             Cell(f"{row['first_request']:%Y-%m-%d %H:%M}"),
-            Cell(fee(row)),
+            Cell(format_fee(row)),
         )
         for row in units.sort("asked_as").iter_rows(named=True)
     ]
 
 
-def _all_systems(units: pl.DataFrame) -> tuple[Cell, ...]:
-    requests = number(int(units["n_requests"].sum()))
+def _count_systems(units: pl.DataFrame) -> tuple[Cell, ...]:
+    requests = format_number(int(units["n_requests"].sum()))
     return (Cell("All"), Cell(""), Cell(requests), Cell(""), Cell(sum_of_fees(units)))
 
 
-def _no_invoice(year: int, record: Record) -> str:
+def _explain_no_invoice(year: int, record: Record) -> str:
     if record.begins is None:
         return f"There is no record of requests, so what SMA invoiced in {year} is not known."
     if record.begins.year > year:
@@ -160,9 +167,9 @@ def _no_invoice(year: int, record: Record) -> str:
     return f"There is no invoice of {year} yet."
 
 
-def _class(row: Mapping[str, Any]) -> str:
+def _format_class(row: Mapping[str, Any]) -> str:
     return "not known" if row["capacity_class"] is None else f"{row['capacity_class']} kW"
 
 
-def _said(*sentences: str) -> str:
+def _add_words(*sentences: str) -> str:
     return " ".join(filter(None, sentences))

@@ -10,7 +10,7 @@ from pipeline.run.plants import with_bounds
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 
 
-def day_pictures(runtime: Runtime, day: dt.date) -> dict[str, str]:
+def draw_day_pictures(runtime: Runtime, day: dt.date) -> dict[str, str]:
     """The fleet's power by the clock, and what each plant made, as Markdown by name; none for a day without a plant."""
     part = {"local_date": day}
     daily = list(runtime.lake.batches(EnergyDaily, part, columns=["plant_id", "pv_generation_kwh", "status"]))
@@ -21,7 +21,9 @@ def day_pictures(runtime: Runtime, day: dt.date) -> dict[str, str]:
     columns = ["plant_id", "interval_start", "interval_end", *sketch.POWERS]
     # Together: a plant's rows may lie in two batches.
     rows = list(runtime.lake.batches(EnergyBalanceIntervals, part, columns=columns))
-    pictures = {"fleet": sketch.fleet_picture(pl.concat(daily).join(plants, on="plant_id", how="left"), day)}
+    pictures = {
+        "fleet": sketch.draw_fleet_picture(pl.concat(daily).join(plants, on="plant_id", how="left"), day)
+    }
     if rows:
-        pictures["power"] = sketch.day_picture(sketch.power_by_clock(pl.concat(rows), bounds), day)
-    return {name: sketch.as_markdown(svg, f"{day}: {name}") for name, svg in pictures.items()}
+        pictures["power"] = sketch.draw_day_picture(sketch.sum_power_by_clock(pl.concat(rows), bounds), day)
+    return {name: sketch.embed_in_markdown(svg, f"{day}: {name}") for name, svg in pictures.items()}

@@ -31,7 +31,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\u
 _DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
-def number(value: float | None, decimals: int = 0) -> str:
+def format_number(value: float | None, decimals: int = 0) -> str:
     """A figure with thousands separators; a dash where there is none."""
     if value is None:
         return "–"
@@ -39,7 +39,7 @@ def number(value: float | None, decimals: int = 0) -> str:
     return f"{round(value, decimals) + 0.0:,.{decimals}f}"
 
 
-def percent(share: float | None) -> str:
+def format_percent(share: float | None) -> str:
     """A share from 0 to 1 in percent, cut to one decimal: only what is complete is written as 100 %."""
     if share is None:
         return "–"
@@ -53,24 +53,24 @@ def cut(share: float, parts: int) -> int:
     return floor(share * parts + 1e-6)
 
 
-def energy_text(kwh: float | None) -> str:
+def format_energy(kwh: float | None) -> str:
     """An energy to the watt-hour, or to the kilowatt-hour where it is large."""
     if kwh is None:
         return "no measured energy"
-    return f"{number(kwh / 1000, 3)} MWh" if kwh >= LARGE else f"{number(kwh, 3)} kWh"
+    return f"{format_number(kwh / 1000, 3)} MWh" if kwh >= LARGE else f"{format_number(kwh, 3)} kWh"
 
 
-def share_of(share: float | None) -> str:
+def format_share(share: float | None) -> str:
     """A share from 0 to 1 in percent, rounded to a tenth: for parts that ought to be nothing, not all."""
     return "–" if share is None else f"{share * 100:.1f} %"
 
 
-def ratio(share: float | None) -> str:
-    """A figure of a plant in percent, as `share_of` rounds it, without an empty decimal; its full size is no limit."""
-    return share_of(share).replace(".0 %", " %")
+def format_ratio(share: float | None) -> str:
+    """A figure of a plant in percent, as `format_share` rounds it, without an empty decimal; it may exceed 100 %."""
+    return format_share(share).replace(".0 %", " %")
 
 
-def clock(minutes: float | None, *, signed: bool = False) -> str:
+def format_minutes(minutes: float | None, *, signed: bool = False) -> str:
     """A length of time in minutes as hours and minutes, 1:05; `signed` adds a plus or minus."""
     if minutes is None:
         return "–"
@@ -79,7 +79,7 @@ def clock(minutes: float | None, *, signed: bool = False) -> str:
     return f"{sign}{whole // 60:,}:{whole % 60:02}"
 
 
-def month_name(month: date, *, short: bool = False) -> str:
+def format_month(month: date, *, short: bool = False) -> str:
     """A month as people write it, in English on every machine: October 2021, or Oct 2021."""
     name = MONTHS[month.month - 1]
     return f"{name[:3] if short else name} {month.year}"
@@ -96,13 +96,13 @@ def shorten(name: str, width: int) -> str:
 
     East Asian letters take two columns.
     """
-    ends = list(accumulate(map(_columns, name)))
+    ends = list(accumulate(map(_count_columns, name)))
     if not ends or ends[-1] <= width:
         return name
     return name[: bisect_right(ends, width - 1)].rstrip() + "…"
 
 
-def _columns(letter: str) -> int:
+def _count_columns(letter: str) -> int:
     if unicodedata.combining(letter):
         return 0
     return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.report.month import HOURS, power_grid
+from pipeline.report.month import HOURS, build_power_grid
 
 
-def fleet_days(days: pl.DataFrame) -> pl.DataFrame:
+def sum_fleet_days(days: pl.DataFrame) -> pl.DataFrame:
     """Rows of energy_daily of many plants as one row a day: local_date, kWh, coverage and status of all together.
 
     A day is complete if it is so for every plant, provisional if it may still change for one.
@@ -33,22 +33,22 @@ def fleet_days(days: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def profile_of(hours: pl.DataFrame) -> pl.DataFrame:
+def build_profile(hours: pl.DataFrame) -> pl.DataFrame:
     """Mean power by hour of the clock, plant by plant: plant_id, hour, pv_kw, load_kw; null where nothing is known."""
     return (
         hours.group_by("plant_id", "hour")
         .agg(
-            pv_kw=_mean("kwh", "hours"),
-            load_kw=_mean("load_kwh", "load_hours"),
+            pv_kw=_mean_power("kwh", "hours"),
+            load_kw=_mean_power("load_kwh", "load_hours"),
         )
         .sort("plant_id", "hour")
     )
 
 
-def grids_of(hours: pl.DataFrame, n_days: int) -> dict[str, NDArray[np.float64]]:
+def build_grids(hours: pl.DataFrame, n_days: int) -> dict[str, NDArray[np.float64]]:
     """Mean PV power in kW by hour and day of the month, plant by plant."""
     return {
-        str(plant): power_grid(rows, n_days)
+        str(plant): build_power_grid(rows, n_days)
         for (plant,), rows in hours.partition_by("plant_id", as_dict=True).items()
     }
 
@@ -62,8 +62,8 @@ class FleetHours:
         self._profiles: list[pl.DataFrame] = []
 
     def add(self, profile: pl.DataFrame, grids: dict[str, NDArray[np.float64]]) -> None:
-        """Take the plants of `profile_of` and `grids_of` in."""
-        self._profiles.append(_summed(profile))
+        """Take the plants of `build_profile` and `build_grids` in."""
+        self._profiles.append(_sum_profile(profile))
         for grid in grids.values():
             known = np.isfinite(grid)
             self._power[known] += grid[known]
@@ -79,10 +79,10 @@ class FleetHours:
         """Sum of the plants' means by hour: hour, pv_kw, load_kw."""
         if not self._profiles:
             return pl.DataFrame(schema={"hour": pl.Int64, "pv_kw": pl.Float64, "load_kw": pl.Float64})
-        return _summed(pl.concat(self._profiles))
+        return _sum_profile(pl.concat(self._profiles))
 
 
-def ranking(plants: pl.DataFrame, months: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
+def rank_plants(plants: pl.DataFrame, months: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     """Every plant with its month, best specific yield (kWh per kW of DC peak power) first.
 
     Plants without a yield come last. `rank` counts those that have one; equal yields share a rank. A plant that was
@@ -91,21 +91,21 @@ def ranking(plants: pl.DataFrame, months: pl.DataFrame, units: pl.DataFrame) -> 
     figure = pl.col("pv_generation_kwh") / pl.col("peak_power_kw")
     return (
         plants.join(months.drop("plant_name", strict=False), on="plant_id", how="left")
-        .join(_fees(units), on="plant_id", how="left")
+        .join(_sum_fees(units), on="plant_id", how="left")
         .with_columns(specific_yield=pl.when(pl.col("peak_power_kw") > 0).then(figure))
         .with_columns(rank=pl.col("specific_yield").rank("min", descending=True))
         .sort("specific_yield", "name", "plant_id", descending=[True, False, False], nulls_last=True)
     )
 
 
-def _fees(units: pl.DataFrame) -> pl.DataFrame:
+def _sum_fees(units: pl.DataFrame) -> pl.DataFrame:
     unpriced_first = pl.col("pricing").sort_by(pl.col("pricing") == "priced", maintain_order=True)
     return units.group_by("plant_id").agg(
         _sum("fee_eur"), currency=pl.col("currency").drop_nulls().first(), pricing=unpriced_first.first()
     )
 
 
-def _summed(profile: pl.DataFrame) -> pl.DataFrame:
+def _sum_profile(profile: pl.DataFrame) -> pl.DataFrame:
     return profile.group_by("hour").agg(pv_kw=_sum("pv_kw"), load_kw=_sum("load_kw")).sort("hour")
 
 
@@ -114,5 +114,5 @@ def _sum(column: str) -> pl.Expr:
     return pl.when(pl.col(column).count() > 0).then(pl.col(column).sum())
 
 
-def _mean(energy: str, hours: str) -> pl.Expr:
+def _mean_power(energy: str, hours: str) -> pl.Expr:
     return pl.when(pl.col(hours).sum() > 0).then(pl.col(energy).sum() / pl.col(hours).sum())

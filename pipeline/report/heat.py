@@ -24,14 +24,14 @@ _PAD = 3.5
 _SWATCHES = 14
 
 
-def steps_to(top: float) -> NDArray[np.float64]:
+def choose_steps(top: float) -> NDArray[np.float64]:
     """Round boundaries of the classes, from 0 to at least `top`; at most as many as there are colours."""
     if top <= 0:
         return np.array([0.0])
     return np.asarray(MaxNLocator(nbins=len(HEAT), steps=[1, 2, 2.5, 5, 10]).tick_values(0, top))
 
 
-def spread(count: int) -> list[Colour]:
+def spread_colours(count: int) -> list[Colour]:
     """`count` colours, over the whole range of the palette."""
     return [HEAT[round(position)] for position in np.linspace(0, len(HEAT) - 1, count)]
 

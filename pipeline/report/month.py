@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.common.local_time import wall_clock
+from pipeline.common.local_time import convert_to_wall_clock
 
 HOURS = 24
 ONE_ROW_A_DAY = "A picture shows one plant: give it one row a day, of one plant."
@@ -36,27 +36,27 @@ class Month:
         return self.days.height
 
 
-def month_of(days: pl.DataFrame, intervals: pl.DataFrame, *, timezone: str, month: date) -> Month:
+def build_month(days: pl.DataFrame, intervals: pl.DataFrame, *, timezone: str, month: date) -> Month:
     """The figures of the calendar month that `month` lies in, from rows of one plant.
 
     `days` are rows of energy_daily, `intervals` of energy_balance_intervals; rows of other months are left out.
     A day's look is complete, partial, provisional, missing (no row or no value) or unread (no such day in `days`).
     """
-    first, last = ends_of(month)
+    first, last = find_ends(month)
     if days.filter(pl.col("local_date").is_between(first, last))["plant_id"].n_unique() > 1:
         raise ValueError(ONE_ROW_A_DAY)
     inside = intervals.filter(pl.col("local_date").is_between(first, last))
-    return month_from(days, power_grid(hours_of(inside, timezone), last.day), month=month)
+    return build_month_from_grid(days, build_power_grid(sum_hours(inside, timezone), last.day), month=month)
 
 
-def ends_of(month: date) -> tuple[date, date]:
+def find_ends(month: date) -> tuple[date, date]:
     """The first and the last day of the calendar month."""
     return month.replace(day=1), month.replace(day=monthrange(month.year, month.month)[1])
 
 
-def month_from(days: pl.DataFrame, power_kw: NDArray[np.float64], *, month: date) -> Month:
+def build_month_from_grid(days: pl.DataFrame, power_kw: NDArray[np.float64], *, month: date) -> Month:
     """The same of one plant or of a whole fleet: `days` has a row a day, `power_kw` is hours x days of the month."""
-    first, last = ends_of(month)
+    first, last = find_ends(month)
     held = days.filter(pl.col("local_date").is_between(first, last))
     if held["local_date"].is_duplicated().any():
         raise ValueError(ONE_ROW_A_DAY)
@@ -98,13 +98,13 @@ def _look() -> pl.Expr:
     )
 
 
-def hours_of(intervals: pl.DataFrame, timezone: str) -> pl.DataFrame:
+def sum_hours(intervals: pl.DataFrame, timezone: str) -> pl.DataFrame:
     """PV energy by day and hour of the local clock: local_date, hour, kwh, hours (of the intervals with a value).
 
     An interval counts in the hour that its middle lies in. Both passes of a repeated hour share one row.
     """
     length = pl.col("interval_end") - pl.col("interval_start")
-    middle = wall_clock(pl.col("interval_start") + length / 2, timezone)
+    middle = convert_to_wall_clock(pl.col("interval_start") + length / 2, timezone)
     return (
         intervals.filter(pl.col("pv_generation_kwh").is_not_null())
         .group_by("local_date", hour=middle.dt.hour().cast(pl.Int64))
@@ -112,8 +112,8 @@ def hours_of(intervals: pl.DataFrame, timezone: str) -> pl.DataFrame:
     )
 
 
-def power_grid(hours: pl.DataFrame, n_days: int) -> NDArray[np.float64]:
-    """Mean power in kW by hour and day of the month, from rows of `hours_of`; NaN in hours without a value."""
+def build_power_grid(hours: pl.DataFrame, n_days: int) -> NDArray[np.float64]:
+    """Mean power in kW by hour and day of the month, from rows of `sum_hours`; NaN in hours without a value."""
     cells = hours.filter(pl.col("hours") > 0)
     grid = np.full((HOURS, n_days), np.nan)
     days = cells["local_date"].dt.day().cast(pl.Int64).to_numpy() - 1

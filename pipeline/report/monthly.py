@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.report import costs, quality, tables
-from pipeline.report.figures import clean, month_name, number, percent
-from pipeline.report.fleet import FleetHours, fleet_days, grids_of, profile_of, ranking
-from pipeline.report.month import Month, ends_of, month_from
-from pipeline.report.plots import plots
+from pipeline.report.figures import clean, format_month, format_number, format_percent
+from pipeline.report.fleet import FleetHours, build_grids, build_profile, rank_plants, sum_fleet_days
+from pipeline.report.month import Month, build_month_from_grid, find_ends
+from pipeline.report.plots import draw_plots
 from pipeline.report.record import Record
 from pipeline.report.sheet import Sheet, Table, render
 
@@ -67,9 +67,9 @@ class MonthReport:
 
     def __init__(self, frames: Frames, month: date, *, published_at: datetime, version: str) -> None:
         self._frames = frames
-        self._first, self._last = ends_of(month)
+        self._first, self._last = find_ends(month)
         self._hours = FleetHours(self._last.day)
-        self._ranked = ranking(frames.plants, frames.months, frames.units)
+        self._ranked = rank_plants(frames.plants, frames.months, frames.units)
         self._rows = {row["plant_id"]: row for row in self._ranked.iter_rows(named=True)}
         self._names = {plant: row["name"] for plant, row in self._rows.items()}
         # Whether SMA was asked before the record begins is not known, unless a PU says so.
@@ -92,37 +92,41 @@ class MonthReport:
 
     def plant_pages(self, hours: pl.DataFrame, plant_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         """File name and text of each of these plants' pages, from rows of `MonthRows.hours` of theirs."""
-        profiles, grids = profile_of(hours), grids_of(hours, self._last.day)
+        profiles, grids = build_profile(hours), build_grids(hours, self._last.day)
         self._hours.add(profiles, grids)
         for plant_id in plant_ids:
             found = self._frames.of(plant_id)
             grid = grids.get(plant_id, FleetHours(self._last.day).power_kw)
-            month = month_from(found.days, grid, month=self._first)
+            month = build_month_from_grid(found.days, grid, month=self._first)
             profile = profiles.filter(pl.col("plant_id") == plant_id)
-            yield tables.file_of(plant_id), render(self._plant(self._rows[plant_id], found, month, profile))
+            yield tables.name_file(plant_id), render(self._plant(self._rows[plant_id], found, month, profile))
 
     def fleet_month(self) -> Month:
         """The figures of the fleet's picture."""
-        return month_from(fleet_days(self._frames.days), self._hours.power_kw, month=self._first)
+        return build_month_from_grid(
+            sum_fleet_days(self._frames.days), self._hours.power_kw, month=self._first
+        )
 
     def fleet_page(self) -> str:
         """The text of the fleet's page, which links to the plants' pages beside it."""
         frames, month = self._frames, self.fleet_month()
-        name, clock = plural(frames.plants.height, "plant"), "each plant's own clock"
+        name, clock = pluralize(frames.plants.height, "plant"), "each plant's own clock"
         strangers = frames.units.filter(~pl.col("plant_id").is_in(list(self._rows)))
         sections = [
-            tables.by_yield(self._ranked, self._no_unit),
-            *_known(frames, self._names),
-            costs.by_class(frames.units, self._limit),
-            *([costs.unlisted(strangers)] if strangers.height else []),
-            costs.bills(frames.invoices, self._first.year, frames.record),
+            tables.tabulate_yields(self._ranked, self._no_unit),
+            *_list_known_tables(frames, self._names),
+            costs.tabulate_classes(frames.units, self._limit),
+            *([costs.tabulate_unlisted(strangers)] if strangers.height else []),
+            costs.tabulate_invoices(frames.invoices, self._first.year, frames.record),
         ]
         return render(
             Sheet(
-                title=f"Solar fleet, {month_name(self._first)}",
+                title=f"Solar fleet, {format_month(self._first)}",
                 lead=f"Energy, coverage, data quality and cost of {name}. {_NOTHING_INVENTED}",
                 headline=self._headline(month),
-                plots=plots("All plants", month, fleet_days(frames.days), self._hours.profile, clock),
+                plots=draw_plots(
+                    "All plants", month, sum_fleet_days(frames.days), self._hours.profile, clock
+                ),
                 tables=sections,
                 facts=self._facts,
             )
@@ -133,29 +137,29 @@ class MonthReport:
         inside = found.days.filter(pl.col("local_date") >= self._first)
         best = self._ranked["rank"].count()
         return Sheet(
-            title=f"{name}, {month_name(self._first)}",
+            title=f"{name}, {format_month(self._first)}",
             lead=f"Plant {clean(row['plant_id'])}, time zone {row['timezone']}. {_NOTHING_INVENTED}",
             headline=[
-                ("PV generation", *_energy(month.kwh)),
+                ("PV generation", *_split_energy(month.kwh)),
                 (
                     "Specific yield"
                     if row["rank"] is None
                     else f"Specific yield, rank {row['rank']} of {best}",
-                    number(row["specific_yield"], 1),
+                    format_number(row["specific_yield"], 1),
                     "kWh/kW",
                 ),
-                ("Coverage of the expected time", percent(month.coverage), ""),
-                ("Consumption", *_energy(_sum(inside, "total_consumption_kwh"))),
-                ("Days with PV values", number(month.n_held - month.n_missing), f"of {month.n_days}"),
-                ("PU fee of the month", costs.fee(row, self._no_unit), self._before),
+                ("Coverage of the expected time", format_percent(month.coverage), ""),
+                ("Consumption", *_split_energy(_sum(inside, "total_consumption_kwh"))),
+                ("Days with PV values", format_number(month.n_held - month.n_missing), f"of {month.n_days}"),
+                ("PU fee of the month", costs.format_fee(row, self._no_unit), self._before),
             ],
-            plots=plots(name, month, found.days, profile, clock),
+            plots=draw_plots(name, month, found.days, profile, clock),
             tables=[
-                tables.gaps(inside),
-                *_known(found, self._names),
-                costs.of_plant(found.units, self._limit),
+                tables.tabulate_gaps(inside),
+                *_list_known_tables(found, self._names),
+                costs.tabulate_plant(found.units, self._limit),
             ],
-            facts=[*_about(row, found.moved), *self._facts],
+            facts=[*_describe_plant(row, found.moved), *self._facts],
             back=INDEX,
         )
 
@@ -165,14 +169,18 @@ class MonthReport:
         energy, power = (float(both[name].sum()) for name in ("pv_generation_kwh", "peak_power_kw"))
         complete = frames.months.filter(status="complete").height
         return [
-            ("PV generation", *_energy(month.kwh)),
+            ("PV generation", *_split_energy(month.kwh)),
             (
                 "Specific yield of the fleet",
-                number(energy / power if power else None, 1),
+                format_number(energy / power if power else None, 1),
                 "kWh/kW",
             ),
-            ("Coverage of the expected time", percent(month.coverage), ""),
-            ("Plants with a complete month", number(complete), f"of {number(frames.plants.height)}"),
+            ("Coverage of the expected time", format_percent(month.coverage), ""),
+            (
+                "Plants with a complete month",
+                format_number(complete),
+                f"of {format_number(frames.plants.height)}",
+            ),
             *self._money(),
         ]
 
@@ -186,39 +194,43 @@ class MonthReport:
         # The amounts are in EUR by their names, unless a price list says another currency.
         named = pl.concat([units["currency"], self._frames.invoices["currency"]]).drop_nulls()
         currencies = named.unique().to_list() or ["EUR"]
-        counted = [f"{number(unpriced)} unpriced"] if unpriced else []
+        counted = [f"{format_number(unpriced)} unpriced"] if unpriced else []
         amount = "unpriced" if unpriced and not len(priced) else f"{priced.sum():,.2f}"
         money = currencies if len(currencies) == 1 and amount != "unpriced" else []
         return [
-            ("PU of the month", number(units.height), ", ".join(filter(None, [*counted, since]))),
+            ("PU of the month", format_number(units.height), ", ".join(filter(None, [*counted, since]))),
             ("Fees of the month", amount, " ".join(filter(None, [*money, since]))),
         ]
 
 
-def _known(found: Frames, names: Mapping[str, str]) -> list[Table]:
+def _list_known_tables(found: Frames, names: Mapping[str, str]) -> list[Table]:
     """The tables that both kinds of pages have, where the file has their rows."""
     return [
-        *([] if found.figures is None else [tables.figures(found.figures, names)]),
+        *([] if found.figures is None else [tables.tabulate_figures(found.figures, names)]),
         quality.set_aside(found.set_aside),
-        *([] if found.restatements is None else [quality.restated(found.restatements, names)]),
-        *([] if found.reconciliation is None else [quality.reconciled(found.reconciliation, names)]),
+        *([] if found.restatements is None else [quality.tabulate_restatements(found.restatements, names)]),
+        *(
+            []
+            if found.reconciliation is None
+            else [quality.tabulate_reconciliation(found.reconciliation, names)]
+        ),
     ]
 
 
-def _about(row: Mapping[str, Any], moved: pl.DataFrame) -> list[tuple[str, str]]:
+def _describe_plant(row: Mapping[str, Any], moved: pl.DataFrame) -> list[tuple[str, str]]:
     earlier = ", ".join(clean(plant) for plant in moved["plant_id"].sort())
-    peak, ac = (number(row[name], 2) for name in ("peak_power_kw", "ac_power_kw"))
+    peak, ac = (format_number(row[name], 2) for name in ("peak_power_kw", "ac_power_kw"))
     return [
         ("Power", f"{peak} kW DC peak, {ac} kW AC, class {row['capacity_class'] or 'not known'}"),
         *([("Earlier id", f"{earlier}, before the plant moved")] if earlier else []),
     ]
 
 
-def _energy(kwh: float | None) -> tuple[str, str]:
+def _split_energy(kwh: float | None) -> tuple[str, str]:
     """Value and unit."""
     if kwh is not None and kwh >= 100_000:  # noqa: PLR2004 - six digits are hard to read at a glance
-        return number(kwh / 1000, 1), "MWh"
-    return number(kwh, 1), "kWh"
+        return format_number(kwh / 1000, 1), "MWh"
+    return format_number(kwh, 1), "kWh"
 
 
 def _sum(days: pl.DataFrame, column: str) -> float | None:

@@ -13,8 +13,15 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.common.text import plural
-from pipeline.report.figures import clean, clock, month_name, number, percent, share_of
+from pipeline.common.text import pluralize
+from pipeline.report.figures import (
+    clean,
+    format_minutes,
+    format_month,
+    format_number,
+    format_percent,
+    format_share,
+)
 from pipeline.report.palette import GAP_LINE, INK, MUTED, PAPER, RULE, SUN
 from pipeline.report.svg import FONTS
 
@@ -47,7 +54,7 @@ _ENERGIES = (
 )
 
 
-def fleet_page(
+def render_fleet_page(
     *,
     month_rows: pl.DataFrame,
     plants: pl.DataFrame,
@@ -62,27 +69,27 @@ def fleet_page(
 
     * month_rows: rows of energy_monthly with the plant's `name` joined. They are sorted here, and summed up.
     * plants: rows of the table plants; their number and power go into the headline.
-    * picture: SVG text of `month_picture`, put in unescaped; picture_of: its caption.
+    * picture: SVG text of `draw_month_picture`, put in unescaped; picture_of: its caption.
     * facts: label and value of whatever else is worth knowing about the run.
     * next_steps: what one may want to do, and the command for it.
-    * time_basis: rows of `time_basis_verdict`; without them the page has no such section.
+    * time_basis: rows of `judge_time_basis`; without them the page has no such section.
     """
     months = month_rows.sort("name", "plant_id", "month")
-    total = _total(months)
+    total = _sum_months(months)
     return (
-        environment()
+        build_environment()
         .get_template("fleet.html.j2")
         .render(
             title=clean(title),
-            headline=_headline(months, plants, total),
+            headline=_build_headline(months, plants, total),
             picture=Markup(picture),  # noqa: S704 - our own drawing; names in it are escaped where it is made
             picture_of=clean(picture_of),
-            months=_rows(months),
+            months=_build_rows(months),
             energies=[
                 energy for energy in _ENERGIES if months[energy.name].count() or energy is _ENERGIES[0]
             ],
             total=total,
-            evidence=_rows(_evidence(time_basis, plants)) if time_basis is not None else [],
+            evidence=_build_rows(_build_evidence(time_basis, plants)) if time_basis is not None else [],
             verdicts=_VERDICTS,
             next_steps=next_steps,
             facts=facts,
@@ -93,7 +100,7 @@ def fleet_page(
 
 
 @cache
-def environment() -> Environment:
+def build_environment() -> Environment:
     """Templates, which are compiled once, and their filters."""
     made = Environment(
         loader=PackageLoader("pipeline.report", "templates"),
@@ -104,21 +111,21 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters |= {
-        "number": number,
-        "percent": percent,
-        "share": share_of,
-        "month": month_name,
-        "clock": clock,
+        "number": format_number,
+        "percent": format_percent,
+        "share": format_share,
+        "month": format_month,
+        "clock": format_minutes,
     }
     return made
 
 
-def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+def _build_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table on the page; a name is one line without letters that a page can't hold."""
     return [row | {"name": clean(row["name"])} for row in frame.iter_rows(named=True)]
 
 
-def _total(months: pl.DataFrame) -> dict[str, Any]:
+def _sum_months(months: pl.DataFrame) -> dict[str, Any]:
     """The last row of the table: sums, and the coverage of all together. A sum of nothing measured is None."""
     counts = ("n_days", "n_days_missing", "n_flagged")
     expected, covered = pl.col("expected_h").sum(), pl.col("covered_h").sum()
@@ -134,28 +141,28 @@ def _total(months: pl.DataFrame) -> dict[str, Any]:
     ).row(0, named=True)
 
 
-def _headline(
+def _build_headline(
     months: pl.DataFrame, plants: pl.DataFrame, total: dict[str, Any]
 ) -> list[tuple[str, str, str]]:
     """Label, value and unit of the figures at the top."""
     power = plants.select(pl.when(pl.col("ac_power_kw").count() > 0).then(pl.col("ac_power_kw").sum())).item()
     energy = total["pv_generation_kwh"]
-    zones = plural(plants["timezone"].n_unique(), "time zone")
+    zones = pluralize(plants["timezone"].n_unique(), "time zone")
     measured = total["n_days"] - total["n_days_missing"]
     return [
-        ("PV generation", number(energy, 0 if energy and energy >= _NO_DECIMALS_FROM else 1), "kWh"),
+        ("PV generation", format_number(energy, 0 if energy and energy >= _NO_DECIMALS_FROM else 1), "kWh"),
         (
             f"Plants, {zones}",
-            number(plants.height),
-            "" if power is None else f"{number(power, 1)} kW AC",
+            format_number(plants.height),
+            "" if power is None else f"{format_number(power, 1)} kW AC",
         ),
-        ("Coverage of the expected time", percent(total["coverage"]), ""),
-        ("Plant days with values", number(measured), f"of {number(total['n_days'])}"),
-        ("Complete plant months", number(total["n_complete"]), f"of {number(months.height)}"),
+        ("Coverage of the expected time", format_percent(total["coverage"]), ""),
+        ("Plant days with values", format_number(measured), f"of {format_number(total['n_days'])}"),
+        ("Complete plant months", format_number(total["n_complete"]), f"of {format_number(months.height)}"),
     ]
 
 
-def _evidence(verdicts: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
+def _build_evidence(verdicts: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
     """The verdicts with name and zone; plants on whose days nothing was produced have nothing to show."""
     named = plants.select("plant_id", "name", "timezone")
     return (

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from pipeline.common.text import plural
-from pipeline.report.figures import LARGE, clean, cut, energy_text, month_name, percent, shorten
+from pipeline.common.text import pluralize
+from pipeline.report.figures import LARGE, clean, cut, format_energy, format_month, format_percent, shorten
 from pipeline.report.heat import (
     LABEL_SIZE,
     LEFT,
@@ -21,15 +21,15 @@ from pipeline.report.heat import (
     SCALE_WIDTH,
     WIDTH,
     WIDTH_IN,
+    choose_steps,
     draw_scale,
     draw_tiles,
     label_axis,
     label_ticks,
-    spread,
-    steps_to,
+    spread_colours,
     tick,
 )
-from pipeline.report.month import HOURS, Month, month_of
+from pipeline.report.month import HOURS, Month, build_month
 from pipeline.report.palette import (
     GAP,
     GAP_LINE,
@@ -84,7 +84,7 @@ _LOOKS = {
 }
 
 
-def month_picture(
+def draw_month_picture(
     days: pl.DataFrame, intervals: pl.DataFrame, *, plant_name: str, timezone: str, month: date
 ) -> str:
     """The picture of one plant's month as SVG text, the same bytes for the same input.
@@ -94,7 +94,7 @@ def month_picture(
     their coverage in percent. Below: mean power by hour and day. The element stands alone as a file and fits into an
     HTML page, in light and in dark. Rows of more than one plant raise ValueError.
     """
-    found = month_of(days, intervals, timezone=timezone, month=month)
+    found = build_month(days, intervals, timezone=timezone, month=month)
     return draw_month(found, name=plant_name, clock=f"clock of {timezone}")
 
 
@@ -109,13 +109,13 @@ def draw_month(found: Month, *, name: str, clock: str) -> str:
     return draw_svg(
         draw,
         size=SIZE_IN,
-        title=f"{name}: PV energy in {month_name(found.first)}",
-        description=_description(found),
-        heading=_heading(found, name, clock),
+        title=f"{name}: PV energy in {format_month(found.first)}",
+        description=_describe_month(found),
+        heading=_draw_heading(found, name, clock),
     )
 
 
-def month_png(found: Month) -> bytes:
+def draw_month_png(found: Month) -> bytes:
     """The same picture, without its heading, as PNG on light paper: for places that show no SVG."""
 
     def draw(figure: Figure) -> None:
@@ -125,34 +125,34 @@ def month_png(found: Month) -> bytes:
     return draw_png(draw, size=SIZE_IN)
 
 
-def _description(month: Month) -> str:
+def _describe_month(month: Month) -> str:
     """The picture in words, for those who don't see it."""
     best = month.days.filter(pl.col("kwh") == pl.col("kwh").max()).head(1)
-    peak = f", most on day {best['day'][0]} with {energy_text(best['kwh'][0])}" if best.height else ""
+    peak = f", most on day {best['day'][0]} with {format_energy(best['kwh'][0])}" if best.height else ""
     return (
-        f"Bars: energy of each day, {energy_text(month.kwh)} in all{peak}; {month.n_held} of "
-        f"{plural(month.n_days, 'day')} read, {month.n_missing} of them without a measured value, coverage "
-        f"{percent(month.coverage)}. Below: heat map of mean power by hour of the day and day of the month."
+        f"Bars: energy of each day, {format_energy(month.kwh)} in all{peak}; {month.n_held} of "
+        f"{pluralize(month.n_days, 'day')} read, {month.n_missing} of them without a measured value, coverage "
+        f"{format_percent(month.coverage)}. Below: heat map of mean power by hour of the day and day of the month."
     )
 
 
-def _heading(month: Month, name: str, clock: str) -> str:
+def _draw_heading(month: Month, name: str, clock: str) -> str:
     """The name, and below it the month and how whole it is on the left, the total on the right."""
     left = LEFT * SIZE_IN[0] * POINTS_AN_INCH
     right = (LEFT + WIDTH) * SIZE_IN[0] * POINTS_AN_INCH
-    days = f"{month.n_held - month.n_missing} of {plural(month.n_days, 'day')} measured"
+    days = f"{month.n_held - month.n_missing} of {pluralize(month.n_days, 'day')} measured"
     large, small = "600 16px", "10.5px"
     # Letters differ in width: what is still too wide after the cut ends at the edge of its own box.
     return (
         f'\n<svg x="{left:g}" y="0" width="{right - left:g}" height="31" overflow="hidden">'
-        f"{_text(0, 24, 'start', large, INK, shorten(name, _NAME_LETTERS))}</svg>"
-        f"\n{_text(left, 41, 'start', small, MUTED, f'{month_name(month.first)} · {clock}')}"
-        f"\n{_text(left, 57, 'start', small, MUTED, f'{days} · coverage {percent(month.coverage)}')}"
-        f"\n{_text(right, 58, 'end', large, INK, energy_text(month.kwh))}"
+        f"{_draw_text(0, 24, 'start', large, INK, shorten(name, _NAME_LETTERS))}</svg>"
+        f"\n{_draw_text(left, 41, 'start', small, MUTED, f'{format_month(month.first)} · {clock}')}"
+        f"\n{_draw_text(left, 57, 'start', small, MUTED, f'{days} · coverage {format_percent(month.coverage)}')}"
+        f"\n{_draw_text(right, 58, 'end', large, INK, format_energy(month.kwh))}"
     )
 
 
-def _text(x: float, y: float, anchor: str, font: str, colour: Colour, text: str) -> str:
+def _draw_text(x: float, y: float, anchor: str, font: str, colour: Colour, text: str) -> str:
     """One line of SVG text."""
     style = f"font: {font} {FONTS}; fill: {colour.light}"
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" style="{style}">{escape(text)}</text>'
@@ -162,9 +162,9 @@ def _draw_days(axes: Axes, month: Month) -> None:
     """A bar for each measured day, a band over the whole height for each day without a value."""
     top = float(month.days["kwh"].fill_null(0).max() or 0) or 1.0  # type: ignore[arg-type]
     scale, unit = (1000, "MWh") if top >= LARGE else (1, "kWh")
-    lacking = _lacking(month.days)
+    lacking = _select_incomplete(month.days)
     labels = "; above a bar: % covered" if lacking.height else ""
-    _frame(axes, month, title=f"PV energy by day, {unit}{labels}", pad=_ABOVE_LEGEND)
+    _draw_frame(axes, month, title=f"PV energy by day, {unit}{labels}", pad=_ABOVE_LEGEND)
     axes.set_ylim(0, top / scale * 1.14)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(tick))
@@ -173,7 +173,7 @@ def _draw_days(axes: Axes, month: Month) -> None:
     for look in looks:
         _draw_look(axes, month.days.filter(look=look), _LOOKS[look], scale)
     _label_coverage(axes, lacking, scale, lift=top / scale * 0.015)
-    _legend(axes, [look for name, look in _LOOKS.items() if name in looks])
+    _draw_legend(axes, [look for name, look in _LOOKS.items() if name in looks])
 
 
 def _draw_look(axes: Axes, days: pl.DataFrame, look: _Look, scale: int) -> None:
@@ -191,7 +191,7 @@ def _draw_look(axes: Axes, days: pl.DataFrame, look: _Look, scale: int) -> None:
     )
 
 
-def _lacking(days: pl.DataFrame) -> pl.DataFrame:
+def _select_incomplete(days: pl.DataFrame) -> pl.DataFrame:
     """The days with a bar that aren't complete."""
     return days.filter(
         pl.col("look").is_in(["partial", "provisional"]) & (pl.col("coverage") < 1),
@@ -206,7 +206,7 @@ def _label_coverage(axes: Axes, lacking: pl.DataFrame, scale: int, lift: float) 
         axes.text(day, kwh / scale + lift, text, ha="center", va="bottom", fontsize=7.5, color=MUTED.light)
 
 
-def _legend(axes: Axes, looks: Sequence[_Look]) -> None:
+def _draw_legend(axes: Axes, looks: Sequence[_Look]) -> None:
     handles = [
         Patch(
             facecolor=look.face.light,
@@ -239,23 +239,23 @@ def _draw_hours(figure: Figure, month: Month) -> None:
     measured = power[np.isfinite(power)]
     top = float(measured.max()) if measured.size else 0.0
     scale, unit = (1000, "MW") if top >= LARGE else (1, "kW")
-    _frame(axes, month, title=f"Mean PV power by hour of the day, {unit}")
+    _draw_frame(axes, month, title=f"Mean PV power by hour of the day, {unit}")
     axes.set_ylim(HOURS, 0)
     axes.yaxis.set_major_locator(MultipleLocator(6))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:02.0f}:00"))
     axes.set_xlabel("Day of the month", fontsize=LABEL_SIZE, color=MUTED.light, loc="right", labelpad=_BELOW)
-    _band_days(axes, month)
-    steps = steps_to(top / scale)
+    _draw_bands(axes, month)
+    steps = choose_steps(top / scale)
     levels = np.digitize(power / scale, steps[1:-1]) + 1
     levels[power <= top * _IDLE] = 0
     levels[np.isnan(power)] = -1
-    colours = spread(len(steps) - 1)
+    colours = spread_colours(len(steps) - 1)
     for level, colour in enumerate((NIGHT, *colours)):
         draw_tiles(axes, levels == level, colour)
     draw_scale(figure.add_axes(_SCALE), steps, colours)
 
 
-def _band_days(axes: Axes, month: Month) -> None:
+def _draw_bands(axes: Axes, month: Month) -> None:
     """The same bands as above on the days without a value."""
     for look in ("missing", "unread"):
         days = month.days.filter(look=look)
@@ -263,7 +263,7 @@ def _band_days(axes: Axes, month: Month) -> None:
             _draw_look(axes, days, _LOOKS[look], 1)
 
 
-def _frame(axes: Axes, month: Month, title: str, pad: float = 6) -> None:
+def _draw_frame(axes: Axes, month: Month, title: str, pad: float = 6) -> None:
     """What both charts share: a column for each day, quiet lines, and a title on the left."""
     axes.set_title(title, loc="left", fontsize=9.5, color=INK.light, pad=pad)
     axes.set_facecolor(PAPER.light)

@@ -3,52 +3,56 @@
 import numpy as np
 import polars as pl
 
-from pipeline.common.text import plural
-from pipeline.report.charts import profile_picture, year_picture
-from pipeline.report.figures import month_name, number
+from pipeline.common.text import pluralize
+from pipeline.report.charts import draw_profile_picture, draw_year_picture
+from pipeline.report.figures import format_month, format_number
 from pipeline.report.month import Month
 from pipeline.report.picture import draw_month
-from pipeline.report.sheet import Plot, drawing
+from pipeline.report.sheet import Plot, embed_drawing
 
 
-def plots(name: str, month: Month, days: pl.DataFrame, profile: pl.DataFrame, clock: str) -> list[Plot]:
+def draw_plots(name: str, month: Month, days: pl.DataFrame, profile: pl.DataFrame, clock: str) -> list[Plot]:
     """The month, the profile of its hours, and the year up to its end, of a plant or of a fleet.
 
-    `days` has local_date and pv_generation_kwh of the year, a row a day; `profile` is of `charts.profile_picture`.
+    `days` has local_date and pv_generation_kwh of the year, a row a day; `profile` is of `charts.draw_profile_picture`.
     """
-    return [_days(name, month, clock), _profile(name, month, profile), _year(name, month, days)]
+    return [
+        _draw_days(name, month, clock),
+        _draw_profile(name, month, profile),
+        _draw_year(name, month, days),
+    ]
 
 
-def _days(name: str, month: Month, clock: str) -> Plot:
+def _draw_days(name: str, month: Month, clock: str) -> Plot:
     measured = month.kwh is not None or bool(np.isfinite(month.power_kw).any())
-    read = f"{number(month.n_held)} of {plural(month.n_days, 'day')} read, none with a value"
+    read = f"{format_number(month.n_held)} of {pluralize(month.n_days, 'day')} read, none with a value"
     why = read if month.n_held else "none of its days was read"
     return Plot(
         "days",
         "Energy by day, power by hour",
         "A hatched bar is a day that is not complete, with its coverage. Below, each tile is an hour.",
-        drawing(draw_month(month, name=name, clock=clock)) if measured else None,
-        f"There is no PV energy of {month_name(month.first)}: {why}.",
+        embed_drawing(draw_month(month, name=name, clock=clock)) if measured else None,
+        f"There is no PV energy of {format_month(month.first)}: {why}.",
     )
 
 
-def _profile(name: str, month: Month, profile: pl.DataFrame) -> Plot:
+def _draw_profile(name: str, month: Month, profile: pl.DataFrame) -> Plot:
     measured = profile["pv_kw"].count() or profile["load_kw"].count()
     return Plot(
         "profile",
         "Load and production",
         "The month's mean of each hour, over the time for which there are values.",
-        drawing(profile_picture(profile, name=name, month=month.first)) if measured else None,
-        f"There is no power of {month_name(month.first)}: nothing was measured.",
+        embed_drawing(draw_profile_picture(profile, name=name, month=month.first)) if measured else None,
+        f"There is no power of {format_month(month.first)}: nothing was measured.",
     )
 
 
-def _year(name: str, month: Month, days: pl.DataFrame) -> Plot:
+def _draw_year(name: str, month: Month, days: pl.DataFrame) -> Plot:
     kwh = days.select("local_date", kwh="pv_generation_kwh")
     return Plot(
         "year",
         "The year so far",
         "A tile is a day; a cross is a day without a value, a pale tile one that was not read.",
-        drawing(year_picture(kwh, name=name, month=month.first)) if kwh["kwh"].count() else None,
-        f"There is no PV energy of {month.first.year} up to {month_name(month.first)}.",
+        embed_drawing(draw_year_picture(kwh, name=name, month=month.first)) if kwh["kwh"].count() else None,
+        f"There is no PV energy of {month.first.year} up to {format_month(month.first)}.",
     )

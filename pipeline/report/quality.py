@@ -4,10 +4,17 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from pipeline.report.figures import clean, number, percent
-from pipeline.report.reasons import CAUSES, CAUSES_JOINED_BY, DIFFERENCES, SET_ASIDE, terms, words
+from pipeline.report.figures import clean, format_number, format_percent
+from pipeline.report.reasons import (
+    CAUSES,
+    CAUSES_JOINED_BY,
+    DIFFERENCES,
+    SET_ASIDE,
+    explain_reasons,
+    name_reason,
+)
 from pipeline.report.sheet import Cell, Column, Table
-from pipeline.report.tables import MOST_ROWS, named
+from pipeline.report.tables import MOST_ROWS, format_name
 
 
 def set_aside(found: pl.DataFrame) -> Table:
@@ -19,12 +26,12 @@ def set_aside(found: pl.DataFrame) -> Table:
     )
     rows = [
         (
-            Cell(clean(words(row["reason"]))),
+            Cell(clean(name_reason(row["reason"]))),
             Cell(clean(row["source"])),
             Cell("kept as suspicious" if row["kept"] else "set aside"),
-            Cell(number(row["n_found"])),
-            Cell(number(row["n_rows"])),
-            Cell(number(row["plants"])),
+            Cell(format_number(row["n_found"])),
+            Cell(format_number(row["n_rows"])),
+            Cell(format_number(row["plants"])),
         )
         for row in reasons.head(MOST_ROWS).iter_rows(named=True)
     ]
@@ -43,23 +50,23 @@ def set_aside(found: pl.DataFrame) -> Table:
             Column("Plants"),
         ),
         rows,
-        terms=terms(reasons["reason"], SET_ASIDE),
+        terms=explain_reasons(reasons["reason"], SET_ASIDE),
     )
 
 
-def restated(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
+def tabulate_restatements(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     """Figures that became other ones after their day was final, the largest differences first."""
     size = pl.col("difference_kwh").abs()
     largest = found.sort(size, "local_date", "plant_id", "quantity", descending=[True, False, False, False])
     rows = [
         (
-            named({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
             Cell(row["local_date"].isoformat()),
             Cell(row["quantity"].replace("_", " ")),
-            Cell(number(row["before_kwh"], 3)),
-            Cell(number(row["after_kwh"], 3)),
+            Cell(format_number(row["before_kwh"], 3)),
+            Cell(format_number(row["after_kwh"], 3)),
             Cell(f"{row['difference_kwh']:+,.3f}"),
-            Cell(clean(words(row["cause"].replace(CAUSES_JOINED_BY, " and ")))),
+            Cell(clean(name_reason(row["cause"].replace(CAUSES_JOINED_BY, " and ")))),
             Cell(f"{row['noted_at']:%Y-%m-%d}"),
         )
         for row in largest.head(MOST_ROWS).iter_rows(named=True)
@@ -81,24 +88,26 @@ def restated(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
             Column("Noted", numeric=False),
         ),
         rows,
-        terms=terms((one for cause in found["cause"] for one in cause.split(CAUSES_JOINED_BY)), CAUSES),
+        terms=explain_reasons(
+            (one for cause in found["cause"] for one in cause.split(CAUSES_JOINED_BY)), CAUSES
+        ),
     )
 
 
-def reconciled(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
+def tabulate_reconciliation(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     """Energies of the month that differ from SMA's own, the largest differences first."""
     size = pl.col("difference_kwh").abs()
     order = (size, "plant_id", "quantity")
     differing = found.filter(~pl.col("agrees")).sort(order, descending=[True, False, False], nulls_last=True)
     rows = [
         (
-            named({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
             Cell(row["quantity"].replace("_", " ")),
-            Cell(number(row["measured_kwh"], 1)),
-            Cell(number(row["vendor_kwh"], 1)),
+            Cell(format_number(row["measured_kwh"], 1)),
+            Cell(format_number(row["vendor_kwh"], 1)),
             Cell("–" if row["difference_kwh"] is None else f"{row['difference_kwh']:+,.1f}"),
-            Cell(percent(row["coverage"]), share=row["coverage"]),
-            Cell(clean(words(row["reason"]))),
+            Cell(format_percent(row["coverage"]), share=row["coverage"]),
+            Cell(clean(name_reason(row["reason"]))),
         )
         for row in differing.head(MOST_ROWS).iter_rows(named=True)
     ]
@@ -121,5 +130,5 @@ def reconciled(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
             Column("Reason", numeric=False),
         ),
         rows,
-        terms=terms(differing["reason"], DIFFERENCES),
+        terms=explain_reasons(differing["reason"], DIFFERENCES),
     )

@@ -71,11 +71,11 @@ DIFFERENCES = {
 }
 
 
-def words(reason: str) -> str:
+def name_reason(reason: str) -> str:
     """A reason as it is written on a page."""
     return reason.replace("_", " ")
 
 
-def terms(found: Iterable[str], meanings: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+def explain_reasons(found: Iterable[str], meanings: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """The reasons that were found, once each, with what they mean."""
-    return [(words(reason), meanings[reason]) for reason in sorted(set(found)) if reason in meanings]
+    return [(name_reason(reason), meanings[reason]) for reason in sorted(set(found)) if reason in meanings]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from pipeline.report.figures import clean
-from pipeline.report.page import COLOURS, environment
+from pipeline.report.page import COLOURS, build_environment
 from pipeline.report.svg import FONTS
 
 
@@ -71,7 +71,7 @@ class Sheet:
     back: str = field(default="")
 
 
-def drawing(svg: str) -> Markup:
+def embed_drawing(svg: str) -> Markup:
     """A picture of ours goes in as it is: names in it are escaped where it is made."""
     return Markup(svg)  # noqa: S704
 
@@ -79,7 +79,7 @@ def drawing(svg: str) -> Markup:
 def render(sheet: Sheet) -> str:
     """The page as the text of one HTML file that asks the network for nothing and needs no script."""
     return (
-        environment()
+        build_environment()
         .get_template("report.html.j2")
         .render(
             title=clean(sheet.title),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.report.palette import GAP_LINE, INK, LOAD, MUTED, PAPER, SUN
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 200, 72, 20, 24, 22
@@ -22,7 +22,7 @@ POWERS = {"pv_generation_w": ("PV generation", SUN.light), "total_consumption_w"
 STATUSES = {"complete": LOAD.light, "provisional": GAP_LINE.light, "partial": SUN.light, "missing": "#b3261e"}
 
 
-def power_by_clock(intervals: pl.DataFrame, bounds: pl.DataFrame) -> pl.DataFrame:
+def sum_power_by_clock(intervals: pl.DataFrame, bounds: pl.DataFrame) -> pl.DataFrame:
     """quarter (0 is the first after local midnight) and the fleet's mean power in it, in kW, by quantity.
 
     `intervals` has plant_id, interval_start, interval_end and powers in W; `bounds` has plant_id and day_start (UTC).
@@ -42,23 +42,23 @@ def power_by_clock(intervals: pl.DataFrame, bounds: pl.DataFrame) -> pl.DataFram
     return by_plant.group_by("quarter").agg(kilowatts).sort("quarter")
 
 
-def day_picture(power: pl.DataFrame, day: dt.date) -> str:
+def draw_day_picture(power: pl.DataFrame, day: dt.date) -> str:
     """The fleet's power over the day as the text of an SVG."""
-    top = _top(power.select(pl.max_horizontal(pl.col(*POWERS).max())).item())
+    top = _round_up(power.select(pl.max_horizontal(pl.col(*POWERS).max())).item())
     last = max(HOURS * QUARTERS_OF_HOUR, power.select(pl.col("quarter").max().fill_null(0)).item() + 1)
-    parts = list(_frame(f"{day}: power of the fleet by the plants' own clocks", f"{top:g} kW"))
+    parts = list(_draw_frame(f"{day}: power of the fleet by the plants' own clocks", f"{top:g} kW"))
     parts += [
-        _text(_across(hour * QUARTERS_OF_HOUR, last), HEIGHT - 6, f"{hour}:00", "middle")
+        _draw_text(_place_across(hour * QUARTERS_OF_HOUR, last), HEIGHT - 6, f"{hour}:00", "middle")
         for hour in range(0, HOURS + 1, 6)
     ]
     for place, (name, (label, colour)) in enumerate(POWERS.items()):
-        line = _path(power["quarter"], power[name], last, top)
+        line = _draw_path(power["quarter"], power[name], last, top)
         parts.append(f'<path d="{line}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
-        parts.append(_text(WIDTH - RIGHT, TOP + 12 + 14 * place, label, "end", colour))
-    return _svg(parts)
+        parts.append(_draw_text(WIDTH - RIGHT, TOP + 12 + 14 * place, label, "end", colour))
+    return _join_svg(parts)
 
 
-def fleet_picture(daily: pl.DataFrame, day: dt.date) -> str:
+def draw_fleet_picture(daily: pl.DataFrame, day: dt.date) -> str:
     """What each plant made per kW, best first, coloured by its status, as the text of an SVG.
 
     `daily` has status, pv_generation_kwh and peak_power_kw. Plants without peak power or figure come last, as lines.
@@ -71,9 +71,11 @@ def fleet_picture(daily: pl.DataFrame, day: dt.date) -> str:
     each = -(-ranked.height // BARS) or 1
     bars = ranked.with_row_index().group_by(pl.col("index") // each, maintain_order=True)
     found = bars.agg(pl.col("made").mean(), pl.col("order").max()).rows()
-    top = _top(max((made or 0 for _, made, _ in found), default=0))
+    top = _round_up(max((made or 0 for _, made, _ in found), default=0))
     several = f", each bar {each} plants" if each > 1 else ""
-    parts = list(_frame(f"{day}: {plural(ranked.height, 'plant')} by yield{several}", f"{top:g} kWh/kW"))
+    parts = list(
+        _draw_frame(f"{day}: {pluralize(ranked.height, 'plant')} by yield{several}", f"{top:g} kWh/kW")
+    )
     colours, wide = list(STATUSES.values()), (WIDTH - LEFT - RIGHT) / max(len(found), 1)
     for place, made, worst in found:
         tall = max((made or 0) / top * (HEIGHT - TOP - BOTTOM), 2)
@@ -84,40 +86,40 @@ def fleet_picture(daily: pl.DataFrame, day: dt.date) -> str:
     counts = dict(daily["status"].value_counts().rows())
     for place, (status, colour) in enumerate(STATUSES.items()):
         parts.append(
-            _text(LEFT + 120 * place, HEIGHT - 6, f"{counts.get(status, 0)} {status}", "start", colour)
+            _draw_text(LEFT + 120 * place, HEIGHT - 6, f"{counts.get(status, 0)} {status}", "start", colour)
         )
-    return _svg(parts)
+    return _join_svg(parts)
 
 
-def as_markdown(svg: str, words: str) -> str:
+def embed_in_markdown(svg: str, words: str) -> str:
     """The picture as an image of Markdown that needs no server."""
     return f"![{words}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
 
 
-def _svg(parts: Iterable[str]) -> str:
+def _join_svg(parts: Iterable[str]) -> str:
     size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
     style = 'font-family="sans-serif" font-size="11"'
     paper = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{PAPER.light}"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{paper}{"".join(parts)}</svg>'
 
 
-def _frame(title: str, top: str) -> Iterable[str]:
-    yield _text(8, 14, title, "start", INK.light)
-    yield _text(LEFT - 4, TOP + 10, top, "end")
-    yield _text(LEFT - 4, HEIGHT - BOTTOM, "0", "end")
+def _draw_frame(title: str, top: str) -> Iterable[str]:
+    yield _draw_text(8, 14, title, "start", INK.light)
+    yield _draw_text(LEFT - 4, TOP + 10, top, "end")
+    yield _draw_text(LEFT - 4, HEIGHT - BOTTOM, "0", "end")
     for y in (TOP, HEIGHT - BOTTOM):
         yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="{MUTED.light}" stroke-width="0.5"/>'
 
 
-def _text(x: float, y: float, words: str, anchor: str, colour: str = MUTED.light) -> str:
+def _draw_text(x: float, y: float, words: str, anchor: str, colour: str = MUTED.light) -> str:
     return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
 
 
-def _across(quarter: float, last: int) -> float:
+def _place_across(quarter: float, last: int) -> float:
     return LEFT + quarter / last * (WIDTH - LEFT - RIGHT)
 
 
-def _path(quarters: pl.Series, values: pl.Series, last: int, top: float) -> str:
+def _draw_path(quarters: pl.Series, values: pl.Series, last: int, top: float) -> str:
     """A line through the values, broken where one is null or a quarter is absent."""
     words, before = [], None
     for quarter, value in zip(quarters, values, strict=True):
@@ -125,12 +127,12 @@ def _path(quarters: pl.Series, values: pl.Series, last: int, top: float) -> str:
             continue
         move = "L" if before is not None and quarter == before + 1 else "M"
         high = HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM)
-        words.append(f"{move}{_across(quarter + 0.5, last):.1f} {high:.1f}")
+        words.append(f"{move}{_place_across(quarter + 0.5, last):.1f} {high:.1f}")
         before = quarter
     return "".join(words)
 
 
-def _top(value: float | None) -> float:
+def _round_up(value: float | None) -> float:
     """A round number at or above the value."""
     if not value or value <= 0:
         return 1.0

@@ -56,8 +56,8 @@ def draw_svg(
     `title` and `description` are plain text for readers who don't see the picture. `heading` is SVG that goes on top
     of the drawing as it is: text that matplotlib must not lay out, because its font lacks the letters of some names.
     """
-    drawing = _COMMENT.sub("", _drawn(draw, size))
-    drawing = _STYLE.sub(lambda _: _style(), drawing, count=1)
+    drawing = _COMMENT.sub("", _draw(draw, size))
+    drawing = _STYLE.sub(lambda _: _build_style(), drawing, count=1)
     drawing = _FRACTION.sub(r"\1", drawing)
     drawing = _MEASURED_FONT.sub(lambda _: FONTS, drawing)
     opening = _OPENING.search(drawing)
@@ -70,11 +70,11 @@ def draw_svg(
         f'<desc id="{name}-desc">{escape(description)}</desc>'
     )
     attributes = f' class="picture" role="img" aria-labelledby="{name}-title" aria-describedby="{name}-desc">'
-    body = _own_ids(drawing[opening.end() :].rstrip().removesuffix("</svg>"), name)
+    body = _replace_ids(drawing[opening.end() :].rstrip().removesuffix("</svg>"), name)
     return f"{opening[0][:-1]}{attributes}\n{label}{body}{heading}\n</svg>\n"
 
 
-def _own_ids(body: str, name: str) -> str:
+def _replace_ids(body: str, name: str) -> str:
     """The drawing with ids of its own: matplotlib gives every figure the same ones, and most are of no use."""
     used = {first or second for first, second in _REFERENCE.findall(body)}
     body = _ID.sub(lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", body)
@@ -83,18 +83,18 @@ def _own_ids(body: str, name: str) -> str:
 
 def draw_png(draw: Callable[[Figure], None], *, size: tuple[float, float]) -> bytes:
     """What `draw` puts on a figure of `size` inches as a PNG."""
-    return _saved(draw, size, "png", {"Software": None})
+    return _save(draw, size, "png", {"Software": None})
 
 
-def _drawn(draw: Callable[[Figure], None], size: tuple[float, float]) -> str:
-    return _saved(draw, size, "svg", _NO_METADATA).decode()
+def _draw(draw: Callable[[Figure], None], size: tuple[float, float]) -> str:
+    return _save(draw, size, "svg", _NO_METADATA).decode()
 
 
-def _saved(
+def _save(
     draw: Callable[[Figure], None], size: tuple[float, float], form: str, metadata: dict[str, None]
 ) -> bytes:
     target = io.BytesIO()
-    with _SETTINGS_IN_USE, mpl.rc_context(_all_settings()):
+    with _SETTINGS_IN_USE, mpl.rc_context(_build_settings()):
         figure = Figure(figsize=size, facecolor=PAPER.light, edgecolor="none")
         draw(figure)
         figure.savefig(target, format=form, metadata=metadata)
@@ -102,13 +102,13 @@ def _saved(
 
 
 @cache
-def _all_settings() -> dict[RcKeyType, Any]:
+def _build_settings() -> dict[RcKeyType, Any]:
     # Setting the backend, even to what it is, would load pyplot.
     return {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"} | _SETTINGS
 
 
 @cache
-def _style() -> str:
+def _build_style() -> str:
     """Style rules for this drawing alone; what matplotlib writes here would reach the whole page."""
     # Shapes carry their colours in a style, the ground of a hatching as an attribute.
     dark = "\n".join(

@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.report.costs import fee
-from pipeline.report.figures import clean, clock, number, percent, ratio
-from pipeline.report.reasons import words
+from pipeline.report.costs import format_fee
+from pipeline.report.figures import clean, format_minutes, format_number, format_percent, format_ratio
+from pipeline.report.reasons import name_reason
 from pipeline.report.sheet import Cell, Column, Table
 from schemas.kpi import REASON_OF
 
@@ -18,42 +18,42 @@ MOST_ROWS = 100
 _PLAIN = re.compile(r"[0-9a-z-]{1,64}")
 # What to show of kpi_monthly: its column, heading, unit, and how it is written.
 _FIGURES: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
-    ("final_yield_kwh_per_kw", "Final yield", "kWh/kW", lambda value: number(value, 1)),
-    ("reference_yield_h", "Reference yield", "h", lambda value: number(value, 1)),
-    ("performance_ratio", "Performance ratio", "", ratio),
-    ("performance_ratio_clear_sky", "Ratio to a clear sky", "", ratio),
+    ("final_yield_kwh_per_kw", "Final yield", "kWh/kW", lambda value: format_number(value, 1)),
+    ("reference_yield_h", "Reference yield", "h", lambda value: format_number(value, 1)),
+    ("performance_ratio", "Performance ratio", "", format_ratio),
+    ("performance_ratio_clear_sky", "Ratio to a clear sky", "", format_ratio),
     ("irradiation_source", "Irradiation from", "", lambda value: str(value or "–").replace("_", " ")),
     ("irradiation_series", "Series", "", lambda value: clean(str(value or "–"))),
-    ("capacity_factor", "Capacity factor", "", ratio),
-    ("availability_time", "Available by time", "", percent),
-    ("availability_energy", "Available by energy", "", percent),
-    ("self_consumption_rate", "Self-consumption", "", ratio),
-    ("self_supply_rate", "Self-supply", "", ratio),
-    ("co2_avoided_kg", "CO2 avoided", "kg", number),
+    ("capacity_factor", "Capacity factor", "", format_ratio),
+    ("availability_time", "Available by time", "", format_percent),
+    ("availability_energy", "Available by energy", "", format_percent),
+    ("self_consumption_rate", "Self-consumption", "", format_ratio),
+    ("self_supply_rate", "Self-supply", "", format_ratio),
+    ("co2_avoided_kg", "CO2 avoided", "kg", format_number),
 )
 
 
-def file_of(plant_id: str) -> str:
+def name_file(plant_id: str) -> str:
     """The name of a plant's page: an id that is no plain word stands for itself by its digest."""
     plain = _PLAIN.fullmatch(plant_id)
     return f"plant-{plant_id if plain else sha256(plant_id.encode()).hexdigest()[:24]}.html"
 
 
-def by_yield(ranked: pl.DataFrame, no_unit: str) -> Table:
+def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> Table:
     """Every plant, best specific yield first, with a link to its page; `no_unit` is said of those without a PU."""
     best = ranked["specific_yield"].max() or 1.0
     rows = [
         (
-            named(row, link=True),
-            Cell("–" if row["rank"] is None else number(row["rank"])),
-            Cell(number(row["specific_yield"], 1), share=_share(row["specific_yield"], best)),
-            Cell(number(row["pv_generation_kwh"], 1)),
-            Cell(percent(row["coverage"]), share=row["coverage"]),
+            format_name(row, link=True),
+            Cell("–" if row["rank"] is None else format_number(row["rank"])),
+            Cell(format_number(row["specific_yield"], 1), share=_format_share(row["specific_yield"], best)),
+            Cell(format_number(row["pv_generation_kwh"], 1)),
+            Cell(format_percent(row["coverage"]), share=row["coverage"]),
             Cell(row["status"] or "no day", status=row["status"] or ""),
-            Cell(_days(row)),
-            Cell(clock(row["largest_gap_min"])),
-            Cell(number(row["n_flagged"])),
-            Cell(fee(row, no_unit)),
+            Cell(_count_days(row)),
+            Cell(format_minutes(row["largest_gap_min"])),
+            Cell(format_number(row["n_flagged"])),
+            Cell(format_fee(row, no_unit)),
         )
         for row in ranked.iter_rows(named=True)
     ]
@@ -78,18 +78,18 @@ def by_yield(ranked: pl.DataFrame, no_unit: str) -> Table:
     )
 
 
-def gaps(days: pl.DataFrame) -> Table:
+def tabulate_gaps(days: pl.DataFrame) -> Table:
     """The days of a plant that are not simply fine."""
     odd = (pl.col("status") != "complete") | (pl.col("n_flagged") > 0) | (pl.col("n_suspect") > 0)
     rows = [
         (
             Cell(row["local_date"].isoformat()),
             Cell(row["status"], status=row["status"]),
-            Cell(percent(row["coverage"]), share=row["coverage"]),
-            Cell(number(max(row["expected_h"] - row["covered_h"], 0.0), 1)),
-            Cell(clock(row["largest_gap_min"])),
-            Cell(number(row["n_flagged"])),
-            Cell(number(row["n_suspect"])),
+            Cell(format_percent(row["coverage"]), share=row["coverage"]),
+            Cell(format_number(max(row["expected_h"] - row["covered_h"], 0.0), 1)),
+            Cell(format_minutes(row["largest_gap_min"])),
+            Cell(format_number(row["n_flagged"])),
+            Cell(format_number(row["n_suspect"])),
         )
         for row in days.filter(odd).sort("local_date").iter_rows(named=True)
     ]
@@ -111,7 +111,7 @@ def gaps(days: pl.DataFrame) -> Table:
     )
 
 
-def figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
+def tabulate_figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     """Plant figures by IEC 61724-1, as far as the file has them."""
     ordered = found.with_columns(
         _name=pl.col("plant_id").replace_strict(names, default="", return_dtype=pl.String)
@@ -120,8 +120,8 @@ def figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     shown = [figure for figure in _FIGURES if figure[0] in found.columns]
     rows = [
         (
-            named({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
-            *(Cell(write(row[column]), below=_why(row, column)) for column, _, _, write in shown),
+            format_name({"name": names.get(row["plant_id"], ""), "plant_id": row["plant_id"]}, link=True),
+            *(Cell(write(row[column]), below=_explain_missing(row, column)) for column, _, _, write in shown),
         )
         for row in ordered.iter_rows(named=True)
     ]
@@ -136,23 +136,23 @@ def figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     )
 
 
-def _why(row: Mapping[str, Any], column: str) -> str:
+def _explain_missing(row: Mapping[str, Any], column: str) -> str:
     """Why the figure is missing, by its reason beside it."""
     reason = row.get(REASON_OF.get(column, ""))
-    return clean(words(reason)) if row[column] is None and reason else ""
+    return clean(name_reason(reason)) if row[column] is None and reason else ""
 
 
-def named(row: Mapping[str, Any], *, link: bool = False) -> Cell:
+def format_name(row: Mapping[str, Any], *, link: bool = False) -> Cell:
     """A plant's name with its id below."""
-    href = file_of(row["plant_id"]) if link else ""
+    href = name_file(row["plant_id"]) if link else ""
     return Cell(clean(row["name"]), href=href, below=clean(row["plant_id"]))
 
 
-def _days(row: Mapping[str, Any]) -> str:
+def _count_days(row: Mapping[str, Any]) -> str:
     if row["n_days"] is None:
         return "–"
     return f"{row['n_days'] - row['n_days_missing']} of {row['n_days']}"
 
 
-def _share(value: float | None, best: Any) -> float | None:
+def _format_share(value: float | None, best: Any) -> float | None:
     return None if value is None else max(value / float(best or 1.0), 0.0)

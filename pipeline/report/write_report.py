@@ -11,10 +11,10 @@ import polars as pl
 from pipeline.common.errors import UsageError
 from pipeline.report.month import Month
 from pipeline.report.monthly import INDEX, Frames, MonthReport
-from pipeline.report.moved import all_ids, joined_hours, joined_months, newest_ids, renamed
+from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_plants, take_newest_ids
 from pipeline.report.record import Record
 from pipeline.run.context import Progress, Silence
-from pipeline.transform.plant_moves import successors
+from pipeline.transform.plant_moves import find_successors
 from warehouse import asked
 from warehouse.folder import replaced
 from warehouse.month_rows import MonthRows, month_rows
@@ -34,7 +34,7 @@ class Reported:
     month: Month
 
 
-def report(
+def write_report(
     connection: duckdb.DuckDBPyConnection,
     month: dt.date,
     folder: Path,
@@ -50,12 +50,12 @@ def report(
     folder = folder.absolute()
     _refuse(folder)
     found = month_rows(connection, month, only)
-    moved = successors(asked.moves(connection))
-    fleet = newest_ids(found.plant_ids, moved)
-    rows = replace(found, plant_ids=all_ids(fleet, moved))
+    moved = find_successors(asked.moves(connection))
+    fleet = take_newest_ids(found.plant_ids, moved)
+    rows = replace(found, plant_ids=list_all_ids(fleet, moved))
     published = rows.published()
     pages = MonthReport(
-        _frames(rows, fleet, moved, everything=not only),
+        _read_frames(rows, fleet, moved, everything=not only),
         month,
         published_at=published["published_at"],
         version=published["product_version"],
@@ -65,7 +65,7 @@ def report(
     with replaced(folder) as new:
         for begin in range(0, len(fleet), PLANTS_AT_ONCE):
             part = fleet[begin : begin + PLANTS_AT_ONCE]
-            hours = joined_hours(rows.hours(all_ids(part, moved)), moved)
+            hours = join_hours(rows.hours(list_all_ids(part, moved)), moved)
             for name, text in pages.plant_pages(hours, part):
                 size += (new / name).write_bytes(text.encode())
                 told.advance(STEP)
@@ -73,7 +73,7 @@ def report(
     return Reported(folder / INDEX, len(fleet), size, pages.fleet_month())
 
 
-def reported_month(text: str, now: dt.datetime) -> dt.date:
+def choose_month(text: str, now: dt.datetime) -> dt.date:
     """The first day of the month that `text` names as YYYY-MM, or of the one before `now`. Raises UsageError."""
     if not text:
         return (now.date().replace(day=1) - dt.timedelta(days=1)).replace(day=1)
@@ -92,25 +92,25 @@ def _is_ours(path: Path) -> bool:
     return path.name == INDEX or (path.name.startswith("plant-") and path.suffix == ".html")
 
 
-def _frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, everything: bool) -> Frames:
+def _read_frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, everything: bool) -> Frames:
     """The month's rows by the plants' newest ids; with `everything` the PU of systems that are no plants too."""
     units = asked.units(rows.connection, rows.month).with_columns(asked_as="plant_id")
     if not everything:
         units = units.filter(pl.col("plant_id").is_in(list(rows.plant_ids)))
     return Frames(
         plants=rows.plants().filter(pl.col("plant_id").is_in(list(fleet))),
-        days=renamed(rows.days(), moved, "local_date"),
-        months=joined_months(rows.months(), moved),
-        units=renamed(units, moved),
+        days=rename_plants(rows.days(), moved, "local_date"),
+        months=join_months(rows.months(), moved),
+        units=rename_plants(units, moved),
         invoices=rows.invoices(),
-        set_aside=renamed(rows.set_aside(), moved),
-        restatements=_renamed(rows.restatements(), moved),
-        reconciliation=_renamed(rows.reconciliation(), moved, "quantity"),
-        figures=_renamed(rows.figures(), moved, "month"),
+        set_aside=rename_plants(rows.set_aside(), moved),
+        restatements=_rename_plants(rows.restatements(), moved),
+        reconciliation=_rename_plants(rows.reconciliation(), moved, "quantity"),
+        figures=_rename_plants(rows.figures(), moved, "month"),
         moved=moved,
         record=Record(asked.record_begins(rows.connection)),
     )
 
 
-def _renamed(frame: pl.DataFrame | None, moved: pl.DataFrame, *key: str) -> pl.DataFrame | None:
-    return None if frame is None else renamed(frame, moved, *key)
+def _rename_plants(frame: pl.DataFrame | None, moved: pl.DataFrame, *key: str) -> pl.DataFrame | None:
+    return None if frame is None else rename_plants(frame, moved, *key)

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.allowance import Allowance
 from pipeline.run.preflight import check_before_requests
 from pipeline.run.request_log import RECORD_FOLDER, RequestLog
@@ -85,8 +85,6 @@ class Runtime:
     odd_facts: int = 0
     # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
     listed: dict[int, frozenset[str]] = field(default_factory=dict)
-    # Sets whose weeks the API refuses while it answers their days.
-    weekless: set[str] = field(default_factory=set)
     _session: SmaSession | None = None
     _lake: Lake | None = None
     _requests: RequestLog | None = None
@@ -129,8 +127,8 @@ class Runtime:
         if stored.unreadable:
             files = ", ".join(str(path) for path in stored.kept)
             reason = (
-                f"{plural(stored.unreadable, 'line')} of the record of requests can't be read: a full disk or a crash "
-                f"cut them short. Requests that are not counted may be among them; they are kept in {files}"
+                f"{pluralize(stored.unreadable, 'line')} of the record of requests can't be read: a full disk or a "
+                f"crash cut them short. Requests that are not counted may be among them; they are kept in {files}"
             )
             self.missing.append(Missing(str(self.today()), "api_requests", "", reason))
         return stored.tries

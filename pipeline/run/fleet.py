@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.common.settings import Settings, variable_name
+from pipeline.common.settings import Settings, name_variable
 
-INCLUDE, EXCLUDE = variable_name("include_plants"), variable_name("exclude_plants")
+INCLUDE, EXCLUDE = name_variable("include_plants"), name_variable("exclude_plants")
 # Before any day that a plant can have: it is not yours on any.
 ALWAYS = dt.date(1970, 1, 1)
 EXCLUDED = {"plant_id": pl.String, "excluded_from": pl.Date}

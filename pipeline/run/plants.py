@@ -7,9 +7,9 @@ import polars as pl
 
 from pipeline.common.day_availability import DELAY, PROFESSIONAL_DELAY
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.common.local_time import days_frame
+from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import Settings
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import ALWAYS, EXCLUDE, INCLUDE, fleet_of
 from pipeline.run.sets import SetSource
@@ -46,7 +46,7 @@ def listed(runtime: Runtime) -> pl.DataFrame:
     unknown = sorted(runtime.only_plants - set(known["plant_id"]))
     if unknown:
         raise UsageError(
-            f"Plant {unknown[0]} is not in SMA's list of {plural(known.height, 'plant')}: "
+            f"Plant {unknown[0]} is not in SMA's list of {pluralize(known.height, 'plant')}: "
             "take ids from the table plants."
         )
     listed = with_exclusion(runtime, known).filter(_ever_own())
@@ -115,7 +115,7 @@ def delay(settings: Settings) -> pl.Expr:
 
 def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     """The plants with day_start and day_end (UTC) of their calendar day."""
-    bounds = days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
+    bounds = build_days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
     return plants.join(bounds, on="timezone", how="left", maintain_order="left")
 
 
@@ -151,9 +151,11 @@ def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
 
 
-def newest(runtime: Runtime, model: type[RawAnswers]) -> tuple[dt.date, pl.DataFrame]:
-    """The newest part of a list's raw table and the day it was asked for."""
-    parts = runtime.lake.parts(model)
+def newest(
+    runtime: Runtime, model: type[RawAnswers], of: dt.date | None = None
+) -> tuple[dt.date, pl.DataFrame]:
+    """The newest part of a list's raw table, or the one of a day, and the day it was asked for."""
+    parts = runtime.lake.parts(model) if of is None else [{"local_date": str(of)}]
     if not parts:
         raise SunledgerError(f"Nothing is stored in {storage(model).table} yet: fetch it first.")
     day = dt.date.fromisoformat(parts[-1]["local_date"])
@@ -168,5 +170,5 @@ def listed_ids(runtime: Runtime) -> frozenset[str] | None:
         return None
     if version not in runtime.listed:
         _, answers = newest(runtime, RawPlants)
-        runtime.listed = {version: frozenset(inventory.plant_ids(answers))}
+        runtime.listed = {version: frozenset(inventory.list_plant_ids(answers))}
     return runtime.listed[version]

@@ -74,6 +74,20 @@ class SmaClient:
         await self.wire.aclose()
         await self.limiter.aclose()
 
+    async def admitted_token(self) -> str:
+        """A token to send one more request with at once.
+
+        Nothing is taken out of the budget without a token: requests that were admitted while a slow renewal holds them
+        would all go together afterwards, more than SMA allows. That is tried once: where a request waits longer than a
+        token lives, it would never be sent.
+        """
+        token = await self.tokens.get()
+        if await self.limiter.admit(lambda: self.tokens.is_usable(token)):
+            return token
+        await self.tokens.get()
+        await self.limiter.admit()
+        return await self.tokens.get()
+
     async def send(self, request: Request) -> Answer:
         """The answer to one request. Raises a PermanentError, or a TransientError after the last try."""
         return await _Exchange(self, request).run()
@@ -121,8 +135,7 @@ class _Exchange:
         started = clock.monotonic()
         failures = 0
         while True:
-            await client.limiter.admit()
-            token = await client.tokens.get()
+            token = await client.admitted_token()
             self.attempts += 1
             headed = wire.get(url, f"Bearer {token}")
             outcome = await wire.try_once(call, headed, self._request, self.attempts)

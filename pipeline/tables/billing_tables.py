@@ -4,9 +4,9 @@ import polars as pl
 
 from pipeline import billing
 from pipeline.billing import PriceList
-from pipeline.billing.invoices import invoices
-from pipeline.billing.requested_units import this_month, units_now
-from pipeline.billing.units import with_known_fees
+from pipeline.billing.invoices import build_invoices
+from pipeline.billing.requested_units import count_units, find_current_month
+from pipeline.billing.units import take_known_fees
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.finding import Finding
 from pipeline.run.check import After, checks
@@ -31,7 +31,7 @@ def write_billing_units(runtime: Runtime) -> Report:
     why, and the run is done in part.
     """
     runtime.store_requests()
-    prices = _prices(runtime)
+    prices = _load_prices(runtime)
     # Requests are appended all the time by other runs: whoever comes last must have seen them all.
     report = settled(runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices or PriceList(())))
     report.facts["price_list_is_read"] = prices is not None
@@ -41,12 +41,12 @@ def write_billing_units(runtime: Runtime) -> Report:
 @writes(Invoices, reads=(BillingUnits,), stage=Stage.MONEY, every="year")
 def write_invoices(runtime: Runtime) -> Report:
     """Invoices by quarter up to now, from all PU. They stay as they are while the price list can't be read."""
-    prices = _prices(runtime)
+    prices = _load_prices(runtime)
     if prices is None:
         stored = runtime.lake.scan(Invoices).select(pl.len()).collect().item()
         return Report(rows=stored, facts={"price_list_is_read": False})
     units = runtime.lake.scan(BillingUnits).collect()
-    found = invoices(units, prices, this_month(runtime, prices))
+    found = build_invoices(units, prices, find_current_month(runtime, prices))
     return report_of(
         runtime.lake.replace(Invoices, {}, [found], empty=True),
         invoiced_eur=str(found["invoiced_eur"].sum()),
@@ -61,7 +61,7 @@ def write_invoices(runtime: Runtime) -> Report:
     after=After.PUBLISHING,
     description="The price list can be read: without it energy is published, but new PU have no fee.",
 )
-def price_list(runtime: Runtime) -> Finding:
+def judge_price_list(runtime: Runtime) -> Finding:
     """Whether the price list can be read, without which no new PU has its fee."""
     try:
         billing.load_prices(runtime.settings.prices)
@@ -70,9 +70,9 @@ def price_list(runtime: Runtime) -> Finding:
     return Finding(passed=True, text="The price list can be read.")
 
 
-def _prices(runtime: Runtime) -> PriceList | None:
+def _load_prices(runtime: Runtime) -> PriceList | None:
     """The price list; None where it can't be read, which is then one of the things that the run lacks."""
-    found = price_list(runtime)
+    found = judge_price_list(runtime)
     if found.passed:
         return billing.load_prices(runtime.settings.prices)
     lacking = Missing(str(runtime.today()), storage(BillingUnits).table, "", found.text)
@@ -83,10 +83,10 @@ def _prices(runtime: Runtime) -> PriceList | None:
 
 def _write_units(runtime: Runtime, prices: PriceList) -> Report:
     stored = runtime.lake.scan(BillingUnits).collect()
-    found = units_now(runtime.lake, prices)
+    found = count_units(runtime.lake, prices)
     if not prices.prices:
-        found = with_known_fees(found, stored)
-    now = this_month(runtime, prices)
+        found = take_known_fees(found, stored)
+    now = find_current_month(runtime, prices)
     report = Report(rows=found.height)
     columns = polars_schema(BillingUnits).names()
     restated = []

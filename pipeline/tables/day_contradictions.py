@@ -8,10 +8,10 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import known_places
 from pipeline.run.sets import PV, SetSource
 from pipeline.run.step import quarantine
-from pipeline.transform.anomalies import inverters_against_plants, without_generation
-from pipeline.transform.intervals import quarantined
-from pipeline.transform.plant_moves import join_rows, successors
-from pipeline.transform.sun.position import nights
+from pipeline.transform.anomalies import compare_inverters_with_plants, find_without_generation
+from pipeline.transform.intervals import build_quarantine
+from pipeline.transform.plant_moves import find_successors, join_rows
+from pipeline.transform.sun.position import find_nights
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Table
 
@@ -21,57 +21,57 @@ _ROWS = ("interval_start", "interval_end", "pv_generation_w")
 def check_plants(runtime: Runtime, source: SetSource, day: dt.date) -> int:
     """Tell the plants that generated nothing on a bright day; how many there are."""
     limits = load_thresholds(runtime.settings.quality)
-    idle = _without_generation(runtime, source, EnergyDaily, day, limits)
-    quarantine(runtime, EnergyDaily, day, quarantined(idle, "day", EnergyDaily, day, kept=True))
+    idle = _find_without_generation(runtime, source, EnergyDaily, day, limits)
+    quarantine(runtime, EnergyDaily, day, build_quarantine(idle, "day", EnergyDaily, day, kept=True))
     return idle.height
 
 
 def check_inverters(runtime: Runtime, source: SetSource, day: dt.date) -> tuple[int, int]:
     """Tell the plants that their inverters contradict, and the idle inverters; how many there are of each."""
     limits = load_thresholds(runtime.settings.quality)
-    plants, devices = (_rows_of(runtime, model, day) for model in (EnergyDaily, DeviceEnergyDaily))
-    against = inverters_against_plants(plants, devices, limits)
-    idle = _without_generation(runtime, source, DeviceEnergyDaily, day, limits)
-    told = [quarantined(found, "day", DeviceEnergyDaily, day, kept=True) for found in (against, idle)]
+    plants, devices = (_read_rows(runtime, model, day) for model in (EnergyDaily, DeviceEnergyDaily))
+    against = compare_inverters_with_plants(plants, devices, limits)
+    idle = _find_without_generation(runtime, source, DeviceEnergyDaily, day, limits)
+    told = [build_quarantine(found, "day", DeviceEnergyDaily, day, kept=True) for found in (against, idle)]
     quarantine(runtime, DeviceEnergyDaily, day, pl.concat(told))
     return against.height, idle.height
 
 
-def _without_generation(
+def _find_without_generation(
     runtime: Runtime, source: SetSource, model: type[Table], day: dt.date, limits: Thresholds
 ) -> pl.DataFrame:
     """The series of the day that generated nothing while the sun was high, by the sun of their place."""
     keys = ["plant_id", "device_id"] if source.of_devices else ["plant_id"]
     places = known_places(runtime.lake, source)
     if not source.of_devices:
-        places = places.join(_with_pv(runtime, places), on="plant_id", how="semi")
+        places = places.join(_list_plants_with_pv(runtime, places), on="plant_id", how="semi")
     mean_w = pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000
     trace = pl.col("rated_w").fill_null(0) * limits.no_generation_share
     # The rows are read where the day's energy is next to nothing alone: on most days that is nowhere.
     maybe = (
-        _rows_of(runtime, model, day)
+        _read_rows(runtime, model, day)
         .filter(pl.col("status") != "provisional", pl.col("pv_generation_covered_h") > 0)
         .select(*keys, mean_w=mean_w)
         .join(places, on=keys, how="inner")
         .filter(pl.col("mean_w") <= trace)
     )
-    skies = nights(maybe.unique("plant_id"), day, below_deg=-limits.no_generation_sun_deg)
+    skies = find_nights(maybe.unique("plant_id"), day, below_deg=-limits.no_generation_sun_deg)
     bright = maybe.join(skies, on="plant_id").select(*keys, "rated_w", bright_from="dawn", bright_to="dusk")
     frames: list[pl.DataFrame] = []
     if bright.height:
-        moved = successors(runtime.lake.scan(Plants).collect())
+        moved = find_successors(runtime.lake.scan(Plants).collect())
         stored = runtime.lake.batches(source.intervals, {"local_date": day}, columns=[*keys, *_ROWS])
         frames = [frame.select(*keys, *_ROWS) for frame in join_rows(stored, moved, keys)]
     schema = runtime.lake.scan(source.intervals).select(*keys, *_ROWS).collect_schema()
-    return without_generation(pl.concat([pl.DataFrame(schema=schema), *frames]), bright, limits)
+    return find_without_generation(pl.concat([pl.DataFrame(schema=schema), *frames]), bright, limits)
 
 
-def _with_pv(runtime: Runtime, places: pl.DataFrame) -> pl.DataFrame:
+def _list_plants_with_pv(runtime: Runtime, places: pl.DataFrame) -> pl.DataFrame:
     """plant_id of the plants that are known to have panels: a plant may be a meter, or a battery, and nothing else."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == PV.set.name)
     rated = places.filter(pl.col("peak_w") > 0).select("plant_id")
     return pl.concat([rated, sets.select("plant_id").collect()]).unique()
 
 
-def _rows_of(runtime: Runtime, model: type[Table], day: dt.date) -> pl.DataFrame:
+def _read_rows(runtime: Runtime, model: type[Table], day: dt.date) -> pl.DataFrame:
     return runtime.lake.scan(model).filter(pl.col("local_date") == day).collect()

@@ -18,7 +18,9 @@ KEYS = ["plant_id", "device_id"]
 END_OF_DAY = dt.time(23, 59, 59)
 
 
-def not_there(runtime: Runtime, source: SetSource, silent: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+def find_absent_devices(
+    runtime: Runtime, source: SetSource, silent: pl.DataFrame, day: dt.date
+) -> pl.DataFrame:
     """The devices of `silent` (plant_id, device_id) that no row is to be expected of on the day.
 
     Those are inactive devices without an end date after the last day that they have rows of, and devices that never
@@ -32,42 +34,44 @@ def not_there(runtime: Runtime, source: SetSource, silent: pl.DataFrame, day: dt
         runtime.lake.scan(Devices)
         .join(having, on=KEYS, how="semi")
         .filter(pl.col("plant_id").is_in(silent["plant_id"].unique().implode()))
-        .select(*KEYS, "deactivated_at", undated=_undated())
+        .select(*KEYS, "deactivated_at", undated=_is_undated())
         .collect()
     )
-    devices = _with_ends(runtime.lake, source, devices)
+    devices = _add_ends(runtime.lake, source, devices)
     over = pl.col("end").is_null() | (pl.col("end").dt.date() < day)
     retired = silent.join(devices.filter(pl.col("undated"), over), on=KEYS, how="semi")
     rest = silent.join(retired, on=KEYS, how="anti")
-    return pl.concat([retired, _not_yet_there(runtime.lake, devices, rest, day)])
+    return pl.concat([retired, _find_not_yet_installed(runtime.lake, devices, rest, day)])
 
 
-def _undated() -> pl.Expr:
+def _is_undated() -> pl.Expr:
     return ~pl.col("is_active").fill_null(value=True) & pl.col("deactivated_at").is_null()
 
 
-def _with_ends(lake: Lake, source: SetSource, devices: pl.DataFrame) -> pl.DataFrame:
+def _add_ends(lake: Lake, source: SetSource, devices: pl.DataFrame) -> pl.DataFrame:
     """The devices with `end` (plant-local): their deactivation, or of inactive ones their last day with rows."""
     if not devices["undated"].any():
         return devices.with_columns(end="deactivated_at")
-    last = _last_days_with_rows(lake, source.raw, lake.snapshot(source.raw).version)
+    last = _find_last_days_with_rows(lake, source.raw, lake.snapshot(source.raw).version)
     ends = devices.join(last, on=KEYS, how="left", maintain_order="left")
     own = pl.when("undated").then(pl.col("last_day").dt.combine(END_OF_DAY))
     return ends.with_columns(end=pl.coalesce("deactivated_at", own))
 
 
 @lru_cache(maxsize=4)
-def _last_days_with_rows(lake: Lake, raw: type[RawAnswers], version: int) -> pl.DataFrame:  # noqa: ARG001 - the key
+def _find_last_days_with_rows(lake: Lake, raw: type[RawAnswers], version: int) -> pl.DataFrame:  # noqa: ARG001 - the key
     """plant_id, device_id and last_day of the inactive devices without an end date that have rows of the set.
 
     Kept for the version of the raw table: a run makes many days from the same answers.
     """
-    undated = lake.scan(Devices).filter(_undated()).select(KEYS)
+    undated = lake.scan(Devices).filter(_is_undated()).select(KEYS)
     answers = lake.scan(raw).filter(~pl.col("no_rows")).join(undated, on=KEYS, how="semi")
     return answers.group_by(KEYS).agg(last_day=pl.col("local_date").max()).collect(engine="streaming")
 
 
-def _not_yet_there(lake: Lake, devices: pl.DataFrame, silent: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+def _find_not_yet_installed(
+    lake: Lake, devices: pl.DataFrame, silent: pl.DataFrame, day: dt.date
+) -> pl.DataFrame:
     """The silent devices that never had a row before the day, where another one was still to be replaced."""
     replaced = (
         devices.filter(pl.col("end").dt.date() >= day)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
-from pipeline.common.local_time import UTC_US, local_day
+from pipeline.common.local_time import UTC_US, find_local_day
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import days_of_months
 from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
@@ -16,14 +16,14 @@ from pipeline.run.sets import BALANCE, PV, SetSource, chosen
 from pipeline.run.step import Report, report_of, settled
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.day_contradictions import check_inverters, check_plants
-from pipeline.tables.device_swaps import not_there
-from pipeline.tables.incomplete_days import having_balance
-from pipeline.tables.month_close import adjust, closed_months
+from pipeline.tables.device_swaps import find_absent_devices
+from pipeline.tables.incomplete_days import list_plants_with_balance
+from pipeline.tables.month_close import adjust, read_closed_months
 from pipeline.tables.restatement_tables import drop_unmade, note_figures
 from pipeline.transform.coverage import BOUNDS, BY_DAY
 from pipeline.transform.daily import DECISIVE, summarize_day, summarize_months
-from pipeline.transform.plant_moves import join_asked, join_rows, successors
-from pipeline.transform.sun.position import daylight
+from pipeline.transform.plant_moves import find_successors, join_asked, join_rows
+from pipeline.transform.sun.position import find_daylight
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     CoverageDaily,
@@ -56,7 +56,11 @@ def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     Raises SunledgerError for a day that was never fetched though plants were in operation: nothing is not energy.
     """
     report = _write_daily(runtime, BALANCE, EnergyDaily, ["plant_id"], day)
-    if not report.rows and BALANCE in chosen(runtime.settings) and having_balance(runtime, day).height:
+    if (
+        not report.rows
+        and BALANCE in chosen(runtime.settings)
+        and list_plants_with_balance(runtime, day).height
+    ):
         raise SunledgerError(
             f"{day} was never fetched: materialize raw_energy_balance of that day first, or run 'sunledger backfill "
             f"--from {day} --to {day}'."
@@ -82,10 +86,10 @@ def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
 def write_energy_monthly(runtime: Runtime) -> Report:
     """Months from all stored days, those of plants that moved under their newest id."""
     rejoined = _rejoin(runtime)
-    start = pl.struct("start_up", "timezone").map_elements(_local_date, return_dtype=pl.Date)
+    start = pl.struct("start_up", "timezone").map_elements(_convert_to_local_date, return_dtype=pl.Date)
     starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
     quantities = [f.column for f in ENERGY_BALANCE.powers]
-    closed = closed_months(runtime)
+    closed = read_closed_months(runtime)
     excluded = excluded_plants(runtime)
     days = days_of_months(runtime.lake.scan(EnergyDaily), excluded, closed["month"].unique())
     # Days after the last one that is yours are owed by nobody.
@@ -108,7 +112,7 @@ def write_energy_monthly(runtime: Runtime) -> Report:
 
 def _rejoin(runtime: Runtime) -> int:
     """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
-    moved = successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.scan(Plants).collect())
     old = pl.col("plant_id").is_in(moved["plant_id"].to_list())
     days = 0
     for model, write in ((EnergyDaily, write_energy_daily), (DeviceEnergyDaily, write_device_energy_daily)):
@@ -127,14 +131,14 @@ def _write_daily(
     limits = load_thresholds(runtime.settings.quality)
 
     def write() -> tuple[Written, pl.DataFrame]:
-        moved = successors(runtime.lake.scan(Plants).collect())
+        moved = find_successors(runtime.lake.scan(Plants).collect())
         frames = join_rows(runtime.lake.batches(source.intervals, part), moved, keys)
-        asked = _asked(runtime, source, moved, keys, day)
+        asked = _list_asked(runtime, source, moved, keys, day)
         days, named = summarize_day(frames, asked, keys=keys, quantities=quantities, limits=limits)
         silent = days.filter(pl.col("n_rows") == 0).select(keys)
         absent = silent.join(asked.filter("replaced"), on=keys, how="semi")
         if source.of_devices:
-            absent = pl.concat([absent, not_there(runtime, source, silent, day)])
+            absent = pl.concat([absent, find_absent_devices(runtime, source, silent, day)])
         frame, named = (
             found.join(absent, on=keys, how="anti", maintain_order="left").with_columns(
                 local_date=pl.lit(day)
@@ -153,7 +157,7 @@ def _write_daily(
     return report_of(
         written,
         pv_generation_kwh=float(frame["pv_generation_kwh"].sum()),
-        coverage=_coverage(frame),
+        coverage=_measure_coverage(frame),
         **{
             status: int(counts.get(status, 0)) for status in ("complete", "partial", "missing", "provisional")
         },
@@ -162,25 +166,23 @@ def _write_daily(
 
 def _replace_figures(runtime: Runtime, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
     """Store the plants' day; what was final and becomes another figure is noted as restated."""
-    written = runtime.lake.replace(
-        EnergyDaily,
-        {"local_date": day},
-        [frame],
-        facts={"version": version("sunledger")},
-        differs=note_figures(runtime, day, moved),
-    )
-    if not written.changed:
+    with runtime.lake.replacement(EnergyDaily, {"local_date": day}) as new:
+        new.add(frame)
+        for change in new.changes({"version": version("sunledger")}):
+            note_figures(runtime, day, moved, change)
+            new.commit_change(change)
+    if not new.written.changed:
         drop_unmade(runtime, EnergyDaily, Restatements, day)
-    return written
+    return new.written
 
 
-def _coverage(daily: pl.DataFrame) -> float:
+def _measure_coverage(daily: pl.DataFrame) -> float:
     """The share of all expected time that rows cover; 1 where nothing was expected."""
     covered, expected = (float(daily[name].sum()) for name in ("covered_h", "expected_h"))
     return min(1.0, covered / expected) if expected else 1.0
 
 
-def _asked(
+def _list_asked(
     runtime: Runtime, source: SetSource, moved: pl.DataFrame, keys: list[str], day: dt.date
 ) -> pl.DataFrame:
     """What was asked for on the day, with the bounds of its day and of its daylight, and whether it is final.
@@ -194,25 +196,25 @@ def _asked(
         batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(None, pl.Boolean))
         for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
     ]
-    asked = pl.concat([answered, *failed, *_by_inverters_alone(runtime, source, day)])
+    asked = pl.concat([answered, *failed, *_list_inverter_plants(runtime, source, day)])
     if source.of_devices:
         # A plant that is listed no more is reported as a whole: that is no device.
         asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.scan(Plants).collect()
     placed = with_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
     return (
-        placed.join(daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id")
-        .join(_ends(runtime.lake, keys, day), on=keys, how="left")
+        placed.join(find_daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id")
+        .join(_find_ends(runtime.lake, keys, day), on=keys, how="left")
         .with_columns(
             pl.col("final") & (pl.lit(runtime.now()) >= pl.col("day_end")),
-            expects=_expected(runtime.lake, source),
+            expects=_list_expected_quantities(runtime.lake, source),
         )
         .select(*keys, *BOUNDS, "final", "expects", "replaced", "timezone")
         .sort(keys)
     )
 
 
-def _by_inverters_alone(runtime: Runtime, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
+def _list_inverter_plants(runtime: Runtime, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
     """The plants whose inverters were asked for the day and that have no EnergyBalance to be asked for.
 
     They are missing, and not absent: what their inverters deliver stands beside them.
@@ -227,7 +229,7 @@ def _by_inverters_alone(runtime: Runtime, source: SetSource, day: dt.date) -> li
     ]
 
 
-def _ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
+def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
     """`ended` (UTC) of devices that were deactivated on the day or before: they owe nothing after it."""
     if "device_id" not in keys:
         return pl.DataFrame(schema={"plant_id": pl.String, "ended": UTC_US})
@@ -240,7 +242,7 @@ def _ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
     return gone.select(*keys, ended=pl.Series(times, dtype=UTC_US))
 
 
-def _expected(lake: Lake, source: SetSource) -> pl.Expr:
+def _list_expected_quantities(lake: Lake, source: SetSource) -> pl.Expr:
     """The quantities that a plant should have a value of: PV, and what a meter reads where one is listed."""
     meters = lake.scan(MeasurementSets).filter(pl.col("set_type") == METER_SET)
     metered = meters.select("plant_id").unique().collect()["plant_id"].to_list()
@@ -252,12 +254,12 @@ def _expected(lake: Lake, source: SetSource) -> pl.Expr:
 _ASKED = {"plant_id": pl.String, "device_id": pl.String, "final": pl.Boolean}
 
 
-def _local_date(start: dict[str, Any]) -> dt.date | None:
+def _convert_to_local_date(start: dict[str, Any]) -> dt.date | None:
     """The plant-local date of a start of operation."""
     moment: dt.datetime | None = start["start_up"]
     if moment is None:
         return None
     day = moment.date()
-    if moment >= local_day(day, start["timezone"]).end:
+    if moment >= find_local_day(day, start["timezone"]).end:
         return day + dt.timedelta(days=1)
-    return day - dt.timedelta(days=1) if moment < local_day(day, start["timezone"]).start else day
+    return day - dt.timedelta(days=1) if moment < find_local_day(day, start["timezone"]).start else day

@@ -12,7 +12,7 @@ from pipeline.run.plants import excluded_plants
 from pipeline.run.sets import BALANCE
 from pipeline.run.step import Report, report_of, settled
 from pipeline.run.table_step import Stage, writes
-from pipeline.tables.month_close import closed_months
+from pipeline.tables.month_close import read_closed_months
 from pipeline.transform.hourly import (
     pack_quarters,
     summarize_hours,
@@ -20,7 +20,7 @@ from pipeline.transform.hourly import (
     summarize_quarters,
     unpack_quarters,
 )
-from pipeline.transform.plant_moves import join_rows, successors, with_new_ids
+from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
 from schemas import (
     EnergyBalanceIntervals,
     EnergyDaily,
@@ -48,9 +48,9 @@ def write_quarter_hours(runtime: Runtime, day: dt.date) -> Report:
     part = {"local_date": day}
 
     def write() -> Report:
-        moved = successors(runtime.lake.scan(Plants).collect())
+        moved = find_successors(runtime.lake.scan(Plants).collect())
         frames = runtime.lake.batches(BALANCE.intervals, part, columns=_ROWS)
-        plants = _plants_of(runtime, day, moved)
+        plants = _list_plants(runtime, day, moved)
         found = summarize_quarters(join_rows(frames, moved, ["plant_id"]), plants, day, QUANTITIES)
         stored = pack_quarters(found, QUANTITIES).with_columns(local_date=pl.lit(day))
         columns = polars_schema(QuarterHours).names()
@@ -65,12 +65,12 @@ def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
     part = {"local_date": day}
 
     def write() -> Report:
-        moved = successors(runtime.lake.scan(Plants).collect())
+        moved = find_successors(runtime.lake.scan(Plants).collect())
         stored = pl.concat(
             [polars_schema(QuarterHours).to_frame(), *runtime.lake.batches(QuarterHours, part)]
         )
         found = summarize_hours(
-            unpack_quarters(stored), _plants_of(runtime, day, moved), day, QUANTITIES
+            unpack_quarters(stored), _list_plants(runtime, day, moved), day, QUANTITIES
         ).with_columns(local_date=pl.lit(day))
         columns = polars_schema(EnergyHourly).names()
         return report_of(runtime.lake.replace(EnergyHourly, part, [found.select(columns)], empty=True))
@@ -83,9 +83,9 @@ def write_profile_monthly(runtime: Runtime) -> Report:
     """The average day of each month whose hours are not those that it was made from; of a closed one it stays."""
     report = Report(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})
     snapshot = runtime.lake.snapshot(EnergyHourly)
-    closed = {*closed_months(runtime)["month"]}
+    closed = {*read_closed_months(runtime)["month"]}
     excluded = excluded_plants(runtime)
-    for month, files in _by_month(snapshot).items():
+    for month, files in _group_by_month(snapshot).items():
         part = {"month": month}
         if month in closed and runtime.lake.snapshot(ProfileMonthly, part).files:
             continue
@@ -106,7 +106,7 @@ def write_profile_monthly(runtime: Runtime) -> Report:
     return report
 
 
-def _plants_of(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
+def _list_plants(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
     """plant_id and timezone of the plants that have a row in energy_daily, by their newest ids.
 
     The zone is the one that the day was cut by.
@@ -115,7 +115,7 @@ def _plants_of(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> pl.DataFr
     daily = runtime.lake.batches(EnergyDaily, {"local_date": day}, columns=["plant_id", "timezone"])
     listed = pl.concat([polars_schema(EnergyDaily).to_frame().select("plant_id", "timezone"), *daily])
     return (
-        with_new_ids(listed, moved)
+        take_new_ids(listed, moved)
         .sort("plant_id", "old_id")
         .unique("plant_id", keep="first", maintain_order=True)
         .join(zones, on="plant_id", how="inner", maintain_order="left")
@@ -130,7 +130,7 @@ def _catch_up(runtime: Runtime) -> int:
         {dt.date.fromisoformat(part["local_date"]) for part in lake.parts(model)}
         for model in (EnergyDaily, QuarterHours, EnergyHourly)
     )
-    moved = successors(lake.scan(Plants).collect())["plant_id"].to_list()
+    moved = find_successors(lake.scan(Plants).collect())["plant_id"].to_list()
     old = (
         lake.scan(EnergyHourly).filter(pl.col("plant_id").is_in(moved))
         if moved
@@ -144,7 +144,7 @@ def _catch_up(runtime: Runtime) -> int:
     return len(lacking)
 
 
-def _by_month(snapshot: Snapshot) -> dict[dt.date, tuple[str, ...]]:
+def _group_by_month(snapshot: Snapshot) -> dict[dt.date, tuple[str, ...]]:
     """The files of hours of each month."""
     months: dict[dt.date, list[str]] = defaultdict(list)
     for file in snapshot.files:

@@ -40,7 +40,7 @@ ALWAYS_MADE = tuple((_BY_NAME[storage(model).follows], model) for model in TABLE
 _COLUMNS = ("plant_id", "name", "local_date", "reason")
 
 
-def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
+def find_incomplete_days(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     """plant_id, name, local_date and reason of each plant's day from first to last that is over but not whole.
 
     Plants that are known to have no EnergyBalance are left out. Raises SunledgerError when no plants are known yet.
@@ -52,8 +52,8 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
         .select("plant_id", "local_date", "status", made_by="timezone")
         .collect()
     )
-    due = _due(runtime, first, last).join(daily, on=["plant_id", "local_date"], how="left")
-    due = due.join(_failed(runtime, held), on=["plant_id", "local_date"], how="left")
+    due = _list_due(runtime, first, last).join(daily, on=["plant_id", "local_date"], how="left")
+    due = due.join(_list_failed(runtime, held), on=["plant_id", "local_date"], how="left")
     reason = (
         pl.when("failed")
         .then(pl.lit(FAILED))
@@ -63,7 +63,7 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
         .then(pl.lit(PROVISIONAL))
         .when(pl.coalesce("made_by", "previous_timezone", "timezone") != pl.col("timezone"))
         .then(pl.lit(OTHER_ZONE))
-        .when(pl.col("local_date").is_in(sorted(unmade_days(runtime, not_chosen(runtime.settings)))))
+        .when(pl.col("local_date").is_in(sorted(list_unmade_days(runtime, not_chosen(runtime.settings)))))
         .then(pl.lit(NOT_MADE))
         .when(pl.col("status") == "missing")
         .then(pl.lit(SILENT))
@@ -72,22 +72,22 @@ def standing(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     return found.select(_COLUMNS).sort("local_date", "plant_id")
 
 
-def stored_days(runtime: Runtime) -> list[dt.date]:
+def list_stored_days(runtime: Runtime) -> list[dt.date]:
     """The days that the lake holds energy of, sorted."""
     return [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(EnergyDaily)]
 
 
-def stored_answers(runtime: Runtime) -> set[dt.date]:
+def list_days_with_answers(runtime: Runtime) -> set[dt.date]:
     """The days that the lake holds answers of: for EnergyBalance, or where that is not asked for, of any chosen set."""
     sets = chosen(runtime.settings)
     decisive = [BALANCE] if BALANCE in sets else sets
-    return set().union(*(_days_of(runtime, source.raw) for source in decisive))
+    return set().union(*(_list_days(runtime, source.raw) for source in decisive))
 
 
-def unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.date]:
+def list_unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.date]:
     """The days whose answers are stored and that lack a table that is made from them, but for the tables of `idle`."""
-    stored = functools.cache(functools.partial(_days_of, runtime))
-    fetched = stored_answers(runtime)
+    stored = functools.cache(functools.partial(_list_days, runtime))
+    fetched = list_days_with_answers(runtime)
     found: set[dt.date] = set()
     for origin, made in ALWAYS_MADE:
         if storage(made).table not in idle:
@@ -103,7 +103,7 @@ def unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.date]:
     return found
 
 
-def _days_of(runtime: Runtime, model: type[Table]) -> set[dt.date]:
+def _list_days(runtime: Runtime, model: type[Table]) -> set[dt.date]:
     return {dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(model)}
 
 
@@ -120,7 +120,7 @@ def _has_rows(runtime: Runtime, source: SetSource, day: dt.date) -> bool:
     return any(frame.height for frame in frames)
 
 
-def asked_otherwise(runtime: Runtime, first: dt.date, last: dt.date) -> int:
+def count_days_of_other_basis(runtime: Runtime, first: dt.date, last: dt.date) -> int:
     """How many days from first to last hold answers that were asked for with another time basis than the run's."""
     of_days = pl.col("local_date").is_between(first, last)
     other = pl.col("time_basis") != runtime.settings.sma_time_basis
@@ -128,21 +128,21 @@ def asked_otherwise(runtime: Runtime, first: dt.date, last: dt.date) -> int:
     return int(found.collect(engine="streaming").item())
 
 
-def having_balance(runtime: Runtime, day: dt.date) -> pl.DataFrame:
+def list_plants_with_balance(runtime: Runtime, day: dt.date) -> pl.DataFrame:
     """The listed plants that have EnergyBalance and were in operation on the day, with the day's bounds."""
-    return in_operation(_with_balance(runtime), day, runtime.now())
+    return in_operation(_read_plants_with_balance(runtime), day, runtime.now())
 
 
-def _with_balance(runtime: Runtime) -> pl.DataFrame:
+def _read_plants_with_balance(runtime: Runtime) -> pl.DataFrame:
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     return listed(runtime).join(
         sets.filter(pl.col("set_type") == BALANCE.set.name), on="plant_id", how="semi"
     )
 
 
-def _due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
+def _list_due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     """The plants and days from first to last that SMA has all of by now."""
-    plants, now = _with_balance(runtime), runtime.now()
+    plants, now = _read_plants_with_balance(runtime), runtime.now()
     closed = (
         pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
     )
@@ -156,7 +156,7 @@ def _due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _failed(runtime: Runtime, held: pl.Expr) -> pl.DataFrame:
+def _list_failed(runtime: Runtime, held: pl.Expr) -> pl.DataFrame:
     """plant_id, local_date and failed (true) where an answer of the day is missing because its request failed."""
     # What is asked for no more stays as it was. Answers for months and years are no day's.
     sources = {storage(model).table for model in RAW if model not in (RawEnergyMonths, RawEnergyYears)}

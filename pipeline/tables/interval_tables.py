@@ -12,13 +12,14 @@ from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
 from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
 from pipeline.run.table_step import Stage, writes
-from pipeline.tables.restatement_tables import drop_unmade, facts, note_rows
+from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
 from pipeline.transform.generic_intervals import OtherTransform
 from pipeline.transform.intervals import Account, SetTransform
-from pipeline.transform.sun.fleet_verdict import SolarTime, solar_time
+from pipeline.transform.sun.fleet_verdict import SolarTime, judge_solar_time
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     Devices,
+    EnergyBalanceIntervals,
     OtherIntervals,
     Plants,
     RawOtherSets,
@@ -46,17 +47,36 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
         source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour, limits
     )
     account, part = Account(), {"local_date": day}
-    made_from = facts(runtime, source, day, limits)
+    made_from = collect_facts(runtime, source, day, limits)
     frames = transform.day(runtime.lake.batches(source.raw, part), places, day, account)
-    differs = note_rows(runtime, source, day)
-    written = runtime.lake.replace(source.intervals, part, frames, facts=made_from, differs=differs)
-    if differs and not written.changed:
-        drop_unmade(runtime, source.intervals, RowChanges, day)
+    if source.intervals is EnergyBalanceIntervals:
+        written = _replace_noted(runtime, source, day, frames, made_from)
+    else:
+        written = runtime.lake.replace(source.intervals, part, frames)
     quarantine(runtime, source.intervals, day, account.quarantine())
     if account.unknown_fields:
         table = storage(source.raw).table
         runtime.unknown_fields.setdefault(table, set()).update(account.unknown_fields)
-    return _accounted(written, account, unknown_fields=sorted(account.unknown_fields))
+    return _count_written(written, account, unknown_fields=sorted(account.unknown_fields))
+
+
+def _replace_noted(
+    runtime: Runtime,
+    source: SetSource,
+    day: dt.date,
+    frames: Iterable[pl.DataFrame],
+    made_from: dict[str, str],
+) -> Written:
+    """Replace the rows that energy_daily is made from; what becomes of stored ones is noted before they change."""
+    with runtime.lake.replacement(source.intervals, {"local_date": day}) as new:
+        for frame in frames:
+            new.add(frame)
+        for change in new.changes(made_from):
+            note_rows(runtime, source, day, change)
+            new.commit_change(change)
+    if not new.written.changed:
+        drop_unmade(runtime, source.intervals, RowChanges, day)
+    return new.written
 
 
 @writes(OtherIntervals, reads=(RawOtherSets, Plants, Devices), stage=Stage.DAYS)
@@ -80,10 +100,10 @@ def _write_others(runtime: Runtime, day: dt.date) -> Report:
 
     written = runtime.lake.replace(OtherIntervals, {"local_date": day}, frames())
     quarantine(runtime, OtherIntervals, day, account.quarantine())
-    return _accounted(written, account, sets=names)
+    return _count_written(written, account, sets=names)
 
 
-def _accounted(written: Written, account: Account, **facts: Any) -> Report:
+def _count_written(written: Written, account: Account, **facts: Any) -> Report:
     return report_of(
         written,
         **account.energies,
@@ -99,7 +119,7 @@ def _accounted(written: Written, account: Account, **facts: Any) -> Report:
     )
 
 
-def intervals_as_read(
+def read_intervals_with_basis(
     lake: Lake, source: SetSource, plant_id: str, days: Iterable[dt.date], basis: TimeBasis
 ) -> pl.DataFrame:
     """A plant's interval rows of some days as another time basis would read the stored answers; calls no API.
@@ -134,4 +154,4 @@ def judge_times(runtime: Runtime, first: dt.date = dt.date.min, last: dt.date = 
     plants = runtime.lake.scan(Plants).collect()
     if runtime.only_plants:
         plants = plants.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
-    return solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)
+    return judge_solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)

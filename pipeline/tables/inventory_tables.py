@@ -14,7 +14,7 @@ from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import plant_of
 from pipeline.transform import inventory
-from pipeline.transform.intervals import quarantined
+from pipeline.transform.intervals import build_quarantine
 from schemas import (
     Consents,
     Devices,
@@ -30,21 +30,21 @@ from schemas import (
 
 
 @writes(Plants, reads=(RawPlants, Consents), stage=Stage.PLANTS)
-def write_plants(runtime: Runtime) -> Report:
-    """Plants of the newest list, with the ids that they had before, and those seen before.
+def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Plants of the newest list, or that of a day, with the ids that they had before, and those seen before.
 
     Raises ConsentMissing when SMA lists none.
     """
-    today, answers = newest(runtime, RawPlants)
-    listed, aside = inventory.plants(answers, today)
+    today, answers = newest(runtime, RawPlants, of)
+    listed, aside = inventory.build_plants(answers, today)
     stored = runtime.lake.scan(Plants).collect()
     owners, flow = owners_of(runtime.settings), runtime.settings.sma_flow
     if not listed.height and not aside.height:
         raise ConsentMissing(access_problems.why_none(flow, owners), path="/v1/plants")
-    frame = inventory.remember_plants(stored, listed.update(_moves(runtime, today), on="plant_id"))
+    frame = inventory.remember_plants(stored, listed.update(_read_moves(runtime, today), on="plant_id"))
     frame = with_exclusion(runtime, frame)
     left_out = fleet_of(runtime.settings).excluded(stored)
-    gone = _listed_before(stored).join(left_out, on="plant_id", how="anti")
+    gone = _read_last_list(stored).join(left_out, on="plant_id", how="anti")
     gone = gone.join(listed, on="plant_id", how="anti")
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
     for plant in gone["plant_id"]:
@@ -55,10 +55,10 @@ def write_plants(runtime: Runtime) -> Report:
     for plant, zone in aside.select("plant_id", "detail").rows():
         reason = f"unknown time zone {zone!r}"
         runtime.missing.append(Missing(str(today), "plants", plant, reason))
-    odd = _odd(runtime, Plants, today, inventory.odd_facts(answers))
-    quarantine(runtime, Plants, today, pl.concat([quarantined(aside, "row", Plants, today), odd]))
-    unknown = _unknown(
-        runtime, RawPlants, inventory.unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
+    odd = _report_odd_facts(runtime, Plants, today, inventory.find_odd_facts(answers))
+    quarantine(runtime, Plants, today, pl.concat([build_quarantine(aside, "row", Plants, today), odd]))
+    unknown = _report_unknown_fields(
+        runtime, RawPlants, inventory.find_unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
     )
     written = runtime.lake.replace(Plants, {}, [frame])
     gone_now = written.rows - listed.height
@@ -71,7 +71,7 @@ def write_plants(runtime: Runtime) -> Report:
     )
 
 
-def _moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
+def _read_moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
     """plant_id and migrated_from of the plants to which SMA led from an old id on the day."""
     columns = ["plant_id", "target"]
     asked = pl.concat(runtime.lake.batches(RawPlants, {"local_date": day}, columns=columns))
@@ -79,36 +79,38 @@ def _moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
     return pl.DataFrame(found, {"plant_id": pl.String, "migrated_from": pl.String}, orient="row")
 
 
-def _listed_before(stored: pl.DataFrame) -> pl.DataFrame:
+def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
     """The plants of the last list, as far as its day tells."""
     return stored.filter(pl.col("last_seen") == pl.col("last_seen").max())
 
 
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
-def write_devices(runtime: Runtime) -> Report:
-    """Devices of the newest lists, and those seen before."""
-    today, answers = newest(runtime, RawDevices)
+def write_devices(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Devices of the newest lists, or those of a day, and those seen before."""
+    today, answers = newest(runtime, RawDevices, of)
     stored = runtime.lake.scan(Devices).collect()
-    frame = inventory.remember(stored, inventory.devices(answers, today), ["plant_id", "device_id"])
-    unknown = _unknown(
-        runtime, RawDevices, inventory.unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
+    frame = inventory.remember(stored, inventory.build_devices(answers, today), ["plant_id", "device_id"])
+    unknown = _report_unknown_fields(
+        runtime, RawDevices, inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
     )
-    odd = _odd(runtime, Devices, today, inventory.odd_facts(answers, of_devices=True))
+    odd = _report_odd_facts(runtime, Devices, today, inventory.find_odd_facts(answers, of_devices=True))
     quarantine(runtime, Devices, today, odd)
     written = runtime.lake.replace(Devices, {}, [frame])
     return report_of(written, unknown_fields=unknown, odd_facts=odd.height)
 
 
-def _odd(runtime: Runtime, model: type[Table], today: dt.date, found: pl.DataFrame) -> pl.DataFrame:
+def _report_odd_facts(
+    runtime: Runtime, model: type[Table], today: dt.date, found: pl.DataFrame
+) -> pl.DataFrame:
     """Rows of quarantine for the facts that can't be read, told to the run."""
     runtime.odd_facts += found.height
     return pl.concat(
-        quarantined(found.filter(kept=kept).drop("kept"), "value", model, today, kept=kept)
+        build_quarantine(found.filter(kept=kept).drop("kept"), "value", model, today, kept=kept)
         for kept in (False, True)
     )
 
 
-def _unknown(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> list[str]:
+def _report_unknown_fields(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> list[str]:
     """The fields, told to the run if there are any."""
     if fields:
         runtime.unknown_fields.setdefault(storage(model).table, set()).update(fields)
@@ -116,15 +118,15 @@ def _unknown(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> li
 
 
 @writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES)
-def write_measurement_sets(runtime: Runtime) -> Report:
-    """Sets by the newest answers.
+def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Sets by the newest answers, or those of a day.
 
     Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
     withdrew the consent looks just like that. The latter is reported, unless nothing was known.
     """
-    today, answers = newest(runtime, RawMeasurementSets)
+    today, answers = newest(runtime, RawMeasurementSets, of)
     stored = runtime.lake.scan(MeasurementSets).collect()
-    found = inventory.measurement_sets(answers)
+    found = inventory.build_measurement_sets(answers)
     owner = ["plant_id", "device_id"]
     kept = stored.join(found, on=owner, how="anti", nulls_equal=True)
     asked = answers.select("plant_id", pl.col("device_id").replace("", None)).unique()

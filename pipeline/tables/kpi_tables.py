@@ -9,10 +9,10 @@ from pipeline.run.fleet import days_of_months
 from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.step import Report, report_of, settled
 from pipeline.run.table_step import Stage, writes
-from pipeline.tables.supplied_irradiation import supplied_irradiation
+from pipeline.tables.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform import kpi
-from pipeline.transform.plant_moves import join_rows, successors, with_new_ids
-from pipeline.transform.sun.position import daylight
+from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
+from pipeline.transform.sun.position import find_daylight
 from schemas import (
     EnergyBalanceIntervals,
     EnergyDaily,
@@ -55,7 +55,7 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
     rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
     report = Report(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
     columns = polars_schema(KpiMonthly).names()
-    kept = _closed_with_their_energy(runtime, energy)
+    kept = _list_unchanged_closed_months(runtime, energy)
     drop_months_without(runtime, KpiMonthly, {*rows["month"], *kept})
     for frame in (
         rows.select(columns).filter(~pl.col("month").is_in(kept)).partition_by("month", maintain_order=True)
@@ -66,21 +66,21 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
 
 
 def _write_day(runtime: Runtime, day: dt.date) -> Report:
-    moved = successors(runtime.lake.scan(Plants).collect())
-    energy = _rows(runtime, EnergyDaily, day, _OF_ENERGY)
+    moved = find_successors(runtime.lake.scan(Plants).collect())
+    energy = _read_rows(runtime, EnergyDaily, day, _OF_ENERGY)
     site = ("plant_id", "timezone", "latitude", "longitude", "start_up", *_FACTS[1:])
     places = runtime.lake.scan(Plants).select(site).collect().join(energy, on="plant_id", how="inner")
-    suns = daylight(places, day).select("plant_id", "sunrise", "sunset")
+    suns = find_daylight(places, day).select("plant_id", "sunrise", "sunset")
     plants = with_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
     frames = runtime.lake.batches(EnergyBalanceIntervals, {"local_date": day}, columns=kpi.ROW_COLUMNS)
     rows = [frame.select(kpi.ROW_COLUMNS) for frame in join_rows(frames, moved, ["plant_id"])]
     sensed = runtime.lake.batches(SensorIntervals, {"local_date": day}, columns=_SENSOR_COLUMNS)
     sensors = [frame.select(_SENSOR_COLUMNS) for frame in join_rows(sensed, moved, ["plant_id", "device_id"])]
     found = kpi.summarize_day(
-        pl.concat([_empty(EnergyBalanceIntervals, kpi.ROW_COLUMNS), *rows]),
-        pl.concat([_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors]),
+        pl.concat([_build_empty(EnergyBalanceIntervals, kpi.ROW_COLUMNS), *rows]),
+        pl.concat([_build_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors]),
         plants.sort("plant_id"),
-        _supplied(runtime, plants, moved),
+        _read_supplied(runtime, plants, moved),
     )
     frame = found.with_columns(local_date=pl.lit(day)).select(polars_schema(KpiDaily).names())
     written = runtime.lake.replace(KpiDaily, {"local_date": day}, [frame], empty=True)
@@ -91,17 +91,17 @@ def _write_day(runtime: Runtime, day: dt.date) -> Report:
     )
 
 
-def _supplied(runtime: Runtime, plants: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+def _read_supplied(runtime: Runtime, plants: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
     """The user's own irradiation of the plants' day, by the plants' newest ids."""
-    rows = supplied_irradiation(runtime.settings)
+    rows = read_supplied_irradiation(runtime.settings)
     if not rows.height:
         return rows
     bounds = plants.select("plant_id", "day_start", "day_end")
     within = (pl.col("interval_end") > pl.col("day_start")) & (pl.col("interval_start") < pl.col("day_end"))
-    return with_new_ids(rows, moved).join(bounds, on="plant_id").filter(within).select(rows.columns)
+    return take_new_ids(rows, moved).join(bounds, on="plant_id").filter(within).select(rows.columns)
 
 
-def _closed_with_their_energy(runtime: Runtime, energy: pl.DataFrame) -> list[dt.date]:
+def _list_unchanged_closed_months(runtime: Runtime, energy: pl.DataFrame) -> list[dt.date]:
     """The closed months whose stored figures are of the energy that was closed."""
     closed = energy.filter(pl.col("closed_at").is_not_null()).select("plant_id", "month", "pv_generation_kwh")
     stored = runtime.lake.scan(KpiMonthly).select("plant_id", "month", kwh="pv_generation_kwh").collect()
@@ -112,7 +112,7 @@ def _closed_with_their_energy(runtime: Runtime, energy: pl.DataFrame) -> list[dt
 
 def _rejoin(runtime: Runtime) -> int:
     """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
-    moved = successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.scan(Plants).collect())
     if not moved.height:
         return 0
     old = runtime.lake.scan(KpiDaily).filter(pl.col("plant_id").is_in(moved["plant_id"].to_list()))
@@ -132,9 +132,9 @@ def _tell_apart(runtime: Runtime) -> int:
     return len(days)
 
 
-def _rows(runtime: Runtime, model: type[Table], day: dt.date, columns: tuple[str, ...]) -> pl.DataFrame:
+def _read_rows(runtime: Runtime, model: type[Table], day: dt.date, columns: tuple[str, ...]) -> pl.DataFrame:
     return runtime.lake.scan(model).filter(pl.col("local_date") == day).select(columns).collect()
 
 
-def _empty(model: type[Table], columns: tuple[str, ...]) -> pl.DataFrame:
+def _build_empty(model: type[Table], columns: tuple[str, ...]) -> pl.DataFrame:
     return pl.DataFrame(schema=polars_schema(model)).select(columns)

@@ -27,7 +27,7 @@ def write_logs(runtime: Runtime, day: dt.date) -> Report:
         ]
         if not batches:
             return report_of(runtime.lake.replace(Logs, part, [], empty=True))
-        frame = log_entries.entries(pl.concat(batches), places, day, basis)
+        frame = log_entries.build_entries(pl.concat(batches), places, day, basis)
         return report_of(runtime.lake.replace(Logs, part, [frame], empty=True))
 
     return settled(runtime.lake, [RawLogs, RawDeviceLogs], part, write)
@@ -39,7 +39,7 @@ def write_log_messages(runtime: Runtime) -> Report:
     plants = runtime.lake.scan(Plants).select("plant_id", "backend").collect()
 
     def write() -> Report:
-        found = log_entries.messages(runtime.lake.scan(Logs), plants)
+        found = log_entries.build_messages(runtime.lake.scan(Logs), plants)
         written = runtime.lake.replace(LogMessages, {}, [found], empty=True)
         unique = int(found.filter(pl.col("event_id").is_not_null())["message_tag_id"].n_unique())
         return report_of(written, tags_with_event_id=unique)

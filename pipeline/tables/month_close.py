@@ -9,16 +9,16 @@ import polars as pl
 from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import own_days
 from pipeline.run.plants import delay, excluded_plants, listed, with_bounds
-from pipeline.tables.incomplete_days import NOT_MADE, SILENT, standing
+from pipeline.tables.incomplete_days import NOT_MADE, SILENT, find_incomplete_days
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
 from pipeline.transform.anomalies import INVERTERS
-from pipeline.transform.plant_moves import successors
+from pipeline.transform.plant_moves import find_successors
 from pipeline.transform.row_rules import DAY_BEFORE, STANDBY
 from schemas import (
     Adjustments,
@@ -54,15 +54,15 @@ def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> in
     Raises NotClosableError for a month that is not over, is closed already or holds nothing, and, unless `anyway`, for
     one with days that are not final, or that lacks energy by what `find_doubts` finds.
     """
-    rows = _rows(runtime, month)
+    rows = _read_rows(runtime, month)
     if rows["closed_at"].count():
         raise NotClosableError(f"{month:%Y-%m} is closed already: 'sunledger close --list' says since when.")
     if not rows.height:
         raise NotClosableError(f"{month:%Y-%m} holds no energy: backfill its days first.")
-    last = _last_day(month)
+    last = _find_last_day(month)
     _refuse_running(runtime, month, last)
     if not anyway:
-        for doubt in _not_final(runtime, month, rows):
+        for doubt in _explain_not_final(runtime, month, rows):
             raise NotClosableError(
                 f"{doubt.text} Run 'sunledger backfill --from {month} --to {last}', or close it --anyway."
             )
@@ -78,45 +78,47 @@ def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> in
 
 def find_doubts(runtime: Runtime, month: dt.date) -> list[Doubt]:
     """What is not final, incomplete or doubtful of the month, and by how much; empty where nothing is."""
-    within, excluded = pl.col("local_date").is_between(month, _last_day(month)), excluded_plants(runtime)
+    within, excluded = pl.col("local_date").is_between(month, _find_last_day(month)), excluded_plants(runtime)
     key = ["plant_id", "local_date"]
     # What needs no look is no doubt, as in v_days_to_check; nor is what is left out of all reports.
     aside = runtime.lake.scan(Quarantine).filter(within, ~pl.col("reason").is_in([STANDBY, DAY_BEFORE]))
     told = own_days(aside.select(*key, "reason", "value"), excluded).collect()
     energy = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged")
     days = own_days(energy, excluded).collect()
-    rows = _rows(runtime, month)
+    rows = _read_rows(runtime, month)
     return [
-        *_not_final(runtime, month, rows),
-        *_days_to_check(days, told),
-        *_coverage(rows),
-        *_beside_inverters(told),
-        *_beside_vendor(runtime, month),
+        *_explain_not_final(runtime, month, rows),
+        *_explain_days_to_check(days, told),
+        *_explain_coverage(rows),
+        *_explain_inverters(told),
+        *_explain_vendor(runtime, month),
     ]
 
 
-def _last_day(month: dt.date) -> dt.date:
+def _find_last_day(month: dt.date) -> dt.date:
     return month.replace(day=monthrange(month.year, month.month)[1])
 
 
-def _not_final(runtime: Runtime, month: dt.date, rows: pl.DataFrame) -> list[Doubt]:
+def _explain_not_final(runtime: Runtime, month: dt.date, rows: pl.DataFrame) -> list[Doubt]:
     """The days that are not stored, may still grow, or lack an answer."""
     # Energy alone is closed: other tables of a day may follow.
-    open_days = standing(runtime, month, _last_day(month)).filter(~pl.col("reason").is_in([SILENT, NOT_MADE]))
+    open_days = find_incomplete_days(runtime, month, _find_last_day(month)).filter(
+        ~pl.col("reason").is_in([SILENT, NOT_MADE])
+    )
     # Days of plants that are listed no more are not due, but may be unfinished all the same.
     left = rows.filter(pl.col("status") == restatements.PROVISIONAL)
     left = left.join(open_days, on="plant_id", how="anti")
-    named = [f"plant {plant} {day}: {why}" for plant, day, why in _named(open_days)]
+    named = [f"plant {plant} {day}: {why}" for plant, day, why in _name_days(open_days)]
     named += [f"plant {plant}: {restatements.PROVISIONAL}" for plant in left["plant_id"]]
     if not named:
         return []
     more = f" and {len(named) - REASONS_SHOWN} more" if len(named) > REASONS_SHOWN else ""
     verb = "is" if len(named) == 1 else "are"
     shown = "; ".join(named[:REASONS_SHOWN])
-    return [Doubt(f"{month:%Y-%m} has {plural(len(named), 'day')} that {verb} not final: {shown}{more}.")]
+    return [Doubt(f"{month:%Y-%m} has {pluralize(len(named), 'day')} that {verb} not final: {shown}{more}.")]
 
 
-def _days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt]:
+def _explain_days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt]:
     """The days that v_days_to_check lists, by what is the matter with them."""
     key = ["plant_id", "local_date"]
     doubtful = told.select(*key, doubtful=pl.lit(value=True)).unique()
@@ -134,13 +136,13 @@ def _days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in found["why"].value_counts().sort("why").rows())
     verb = "is" if found.height == 1 else "are"
     text = (
-        f"{found.height} of {plural(days.height, 'plant-day')} {verb} to be checked, of "
-        f"{plural(found['plant_id'].n_unique(), 'plant')}: {kinds} (v_days_to_check)."
+        f"{found.height} of {pluralize(days.height, 'plant-day')} {verb} to be checked, of "
+        f"{pluralize(found['plant_id'].n_unique(), 'plant')}: {kinds} (v_days_to_check)."
     )
     return [Doubt(text, lacks_energy=bool((found["why"] != SUSPICIOUS).any()))]
 
 
-def _coverage(rows: pl.DataFrame) -> list[Doubt]:
+def _explain_coverage(rows: pl.DataFrame) -> list[Doubt]:
     """How much of the month's stored days is covered, and of how many plants it is not complete."""
     open_rows = rows.filter(pl.col("status") != "complete")
     if not open_rows.height:
@@ -153,20 +155,21 @@ def _coverage(rows: pl.DataFrame) -> list[Doubt]:
     )
     lacking = max(0.0, expected - covered)
     verb = "is" if open_rows.height == 1 else "are"
-    plants = f"{open_rows.height} of {plural(rows.height, 'plant')} {verb} not complete"
+    plants = f"{open_rows.height} of {pluralize(rows.height, 'plant')} {verb} not complete"
     return [Doubt(f"{share}, {lacking:,.1f} h are missing, and {plants}.")]
 
 
-def _beside_inverters(told: pl.DataFrame) -> list[Doubt]:
+def _explain_inverters(told: pl.DataFrame) -> list[Doubt]:
     """What the inverters have that the figures of their plants lack."""
     more = told.filter(pl.col("reason") == INVERTERS, pl.col("value") > 0)
     if not more.height:
         return []
-    text = f"On {plural(more.height, 'plant-day')} inverters have {more['value'].sum():,.3f} kWh more than their plants"
+    days, kwh = pluralize(more.height, "plant-day"), more["value"].sum()
+    text = f"On {days} inverters have {kwh:,.3f} kWh more than their plants"
     return [Doubt(f"{text} (v_energy_monthly has both figures).")]
 
 
-def _beside_vendor(runtime: Runtime, month: dt.date) -> list[Doubt]:
+def _explain_vendor(runtime: Runtime, month: dt.date) -> list[Doubt]:
     """The quantities of the month that differ from SMA's own figures by more than the tolerance."""
     of_month = pl.col("month") == month, pl.col("period") == reconciliation.MONTH
     rows = runtime.lake.scan(Reconciliation).filter(*of_month, ~pl.col("agrees")).collect()
@@ -180,7 +183,7 @@ def _beside_vendor(runtime: Runtime, month: dt.date) -> list[Doubt]:
     )
     return [
         Doubt(
-            f"{quantity} of {plural(count, 'plant')} is {off:,.3f} kWh {'less' if less else 'more'} than SMA's own "
+            f"{quantity} of {pluralize(count, 'plant')} is {off:,.3f} kWh {'less' if less else 'more'} than SMA's own "
             "figure, beyond the tolerance (reconciliation)."
         )
         for quantity, less, off, count in differ.rows()
@@ -189,13 +192,13 @@ def _beside_vendor(runtime: Runtime, month: dt.date) -> list[Doubt]:
 
 def open_month(runtime: Runtime, month: dt.date) -> None:
     """Let the month follow its days again; the next making of energy_monthly does. Raises NotClosableError."""
-    rows = _rows(runtime, month)
+    rows = _read_rows(runtime, month)
     if not rows["closed_at"].count():
         raise NotClosableError(f"{month:%Y-%m} is not closed, so there is nothing to open.")
     _put(runtime, month, rows.with_columns(closed_at=pl.lit(None, UTC_US)))
 
 
-def closed_months(runtime: Runtime) -> pl.DataFrame:
+def read_closed_months(runtime: Runtime) -> pl.DataFrame:
     """Rows of energy_monthly of closed months, as they were closed."""
     return runtime.lake.scan(EnergyMonthly).filter(pl.col("closed_at").is_not_null()).collect()
 
@@ -205,25 +208,27 @@ def adjust(runtime: Runtime, closed: pl.DataFrame, now: pl.DataFrame) -> list[st
 
     `now` has the rows that energy_monthly would hold if no month were closed.
     """
-    moved = successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.scan(Plants).collect())
     of_closed = now.filter(pl.col("month").is_in(closed["month"].implode()))
-    found = restatements.adjusted(closed, of_closed, moved, QUANTITIES).with_columns(
+    found = restatements.find_adjusted(closed, of_closed, moved, QUANTITIES).with_columns(
         noted_at=pl.lit(runtime.now(), UTC_US)
     )
     booked = [dt.date.fromisoformat(part["month"]) for part in runtime.lake.parts(Adjustments)]
     for month in sorted({*found["month"], *booked}):
         rows = found.filter(pl.col("month") == month).select(polars_schema(Adjustments).names())
         runtime.lake.replace(Adjustments, {"month": month}, [rows.sort(storage(Adjustments).key)], empty=True)
-    return [adjustment_text(month, rows) for (month,), rows in found.group_by("month", maintain_order=True)]
+    return [
+        describe_adjustments(month, rows) for (month,), rows in found.group_by("month", maintain_order=True)
+    ]
 
 
-def adjustment_text(month: object, rows: pl.DataFrame) -> str:
+def describe_adjustments(month: object, rows: pl.DataFrame) -> str:
     """What a closed month's adjustments come to, in a line."""
     pv = rows.filter(pl.col("quantity") == "pv_generation")["difference_kwh"].sum()
-    return f"{month:%Y-%m}: {plural(rows['plant_id'].n_unique(), 'plant')}, PV generation {pv:+.3f} kWh"
+    return f"{month:%Y-%m}: {pluralize(rows['plant_id'].n_unique(), 'plant')}, PV generation {pv:+.3f} kWh"
 
 
-def closed_overview(runtime: Runtime) -> pl.DataFrame:
+def list_closed_months(runtime: Runtime) -> pl.DataFrame:
     """month, closed_at, plants, pv_generation_kwh, plants_adjusted and pv_adjustment_kwh of every closed month."""
     pv = pl.col("quantity") == "pv_generation"
     booked = (
@@ -235,7 +240,7 @@ def closed_overview(runtime: Runtime) -> pl.DataFrame:
         )
     )
     rows = (
-        closed_months(runtime)
+        read_closed_months(runtime)
         .group_by("month")
         .agg(pl.col("closed_at").max(), plants=pl.len(), pv_generation_kwh=pl.col("pv_generation_kwh").sum())
     )
@@ -252,13 +257,13 @@ def closed_overview(runtime: Runtime) -> pl.DataFrame:
     after=After.DAYS,
     description="The days of every closed month still add up to what was closed.",
 )
-def closed_months_hold(runtime: Runtime) -> Finding:
+def judge_closed_months(runtime: Runtime) -> Finding:
     """The judgement of closed months: whether their days still add up to what was closed."""
-    found = closed_overview(runtime)
+    found = list_closed_months(runtime)
     changed = found.filter(pl.col("plants_adjusted") > 0)
     if not changed.height:
         return Finding(
-            passed=True, text=f"{plural(found.height, 'closed month')}, none of them changed since."
+            passed=True, text=f"{pluralize(found.height, 'closed month')}, none of them changed since."
         )
     months = [f"{month:%Y-%m}" for month in changed["month"]]
     return Finding(
@@ -278,11 +283,11 @@ def _refuse_running(runtime: Runtime, month: dt.date, last: dt.date) -> None:
         )
 
 
-def _named(days: pl.DataFrame) -> list[tuple[str, dt.date, str]]:
+def _name_days(days: pl.DataFrame) -> list[tuple[str, dt.date, str]]:
     return days.select("plant_id", "local_date", "reason").rows()
 
 
-def _rows(runtime: Runtime, month: dt.date) -> pl.DataFrame:
+def _read_rows(runtime: Runtime, month: dt.date) -> pl.DataFrame:
     stored = runtime.lake.batches(EnergyMonthly, {"month": month})
     return pl.concat([pl.DataFrame(schema=polars_schema(EnergyMonthly)), *stored])
 

@@ -6,7 +6,7 @@ from functools import partial
 import polars as pl
 
 from pipeline.common.finding import Finding
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import end_of_month
 from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
@@ -15,8 +15,8 @@ from pipeline.run.step import Report, settled
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
-from pipeline.transform.daily import exact_sum
-from pipeline.transform.plant_moves import successors, with_new_ids
+from pipeline.transform.daily import sum_exactly
+from pipeline.transform.plant_moves import find_successors, take_new_ids
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     DcEnergyIntervals,
@@ -55,7 +55,7 @@ def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Repor
             runtime.lake,
             [RawEnergyMonths],
             {"local_date": month},
-            partial(_reconciled, runtime, month),
+            partial(_reconcile_month, runtime, month),
         )
         written = runtime.lake.replace(Reconciliation, {"month": month}, [found], empty=True)
         report.rows += written.rows
@@ -78,7 +78,7 @@ def write_reconciliation_yearly(runtime: Runtime) -> Report:
     for part in runtime.lake.parts(RawEnergyYears):
         year = dt.date.fromisoformat(part["local_date"])
         part_of = {"local_date": year}
-        found = settled(runtime.lake, [RawEnergyYears], part_of, partial(_reconciled_year, runtime, year))
+        found = settled(runtime.lake, [RawEnergyYears], part_of, partial(_reconcile_year, runtime, year))
         written = runtime.lake.replace(ReconciliationYearly, {"year": year}, [found], empty=True)
         report.rows += written.rows
         report.changed |= written.changed
@@ -93,7 +93,7 @@ def write_reconciliation_yearly(runtime: Runtime) -> Report:
     after=After.VENDOR,
     description="Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
 )
-def reconciles(runtime: Runtime) -> Finding:
+def judge_reconciliation(runtime: Runtime) -> Finding:
     """The judgement of the newest reconciled month: whether what differs is explained by what is known of the days."""
     parts = runtime.lake.parts(Reconciliation)
     if not parts:
@@ -109,36 +109,39 @@ def reconciles(runtime: Runtime) -> Finding:
             text=f"{month:%Y-%m}: {days.height} figures, all differences explained.",
             facts=counts,
         )
+    plants = pluralize(odd["plant_id"].n_unique(), "plant")
     return Finding(
         passed=False,
-        text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {plural(odd['plant_id'].n_unique(), 'plant')} "
-        "differ from SMA's own by more than gaps and rounding explain. Look at the table reconciliation; nothing was "
+        text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {plants} differ "
+        " from SMA's own by more than gaps and rounding explain. Look at the table reconciliation; nothing was "
         "repaired.",
         facts=counts,
     )
 
 
-def _reconciled(runtime: Runtime, month: dt.date) -> pl.DataFrame:
+def _reconcile_month(runtime: Runtime, month: dt.date) -> pl.DataFrame:
     within = pl.col("local_date").is_between(month, end_of_month(month))
-    moved = successors(runtime.lake.scan(Plants).collect())
-    vendor = _vendor(runtime, RawEnergyMonths, month, end_of_month(month), moved, "1d").filter(within)
+    moved = find_successors(runtime.lake.scan(Plants).collect())
+    vendor = _read_vendor_energies(runtime, RawEnergyMonths, month, end_of_month(month), moved, "1d").filter(
+        within
+    )
     daily = (
         runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != restatements.PROVISIONAL).collect()
     )
     # What was not fetched can't be compared.
     there = daily.select("plant_id", "local_date")
     vendor = vendor.join(there, on=["plant_id", "local_date"], how="semi")
-    measured = reconciliation.measured_long(daily, QUANTITIES, ["local_date"])
+    measured = reconciliation.unpivot_measured(daily, QUANTITIES, ["local_date"])
     measured = measured.join(vendor, on="plant_id", how="semi")
     limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy
-    values = _energy_values(runtime, within, moved)
-    found = reconciliation.reconciled(measured, vendor, values, limits, policy).with_columns(
+    values = _read_energy_values(runtime, within, moved)
+    found = reconciliation.reconcile_days(measured, vendor, values, limits, policy).with_columns(
         month=pl.lit(month)
     )
     return found.select(polars_schema(Reconciliation).names()).sort(storage(Reconciliation).key)
 
 
-def _vendor(
+def _read_vendor_energies(
     runtime: Runtime,
     model: type[RawAnswers],
     first: dt.date,
@@ -150,13 +153,13 @@ def _vendor(
     answers = pl.concat(runtime.lake.batches(model, {"local_date": first}, columns=["plant_id", "body"]))
     zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
     placed = answers.join(zones, on="plant_id", how="inner", maintain_order="left")
-    vendor = with_new_ids(reconciliation.vendor_energies(placed, API_NAMES, first, last, step), moved)
+    vendor = take_new_ids(reconciliation.read_vendor_energies(placed, API_NAMES, first, last, step), moved)
     # Where both ids of a plant that moved answer, the new one's word counts.
     key = ["plant_id", "local_date", "quantity"]
     return vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
 
 
-def _energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
+def _read_energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
     """plant_id, local_date, quantity, energy_values_kwh and energy_values_from: EnergyDc where nothing better is."""
     day = ["plant_id", "local_date"]
     names = [f"{name}_kwh" for name in QUANTITIES]
@@ -164,7 +167,7 @@ def _energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl
         runtime.lake.scan(EnergyValueIntervals)
         .filter(within)
         .group_by(day)
-        .agg(exact_sum(pl.col(name)) for name in names)
+        .agg(sum_exactly(pl.col(name)) for name in names)
         .collect()
         .unpivot(names, index=day, variable_name="quantity", value_name="energy_values_kwh")
         .drop_nulls()
@@ -178,7 +181,7 @@ def _energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl
         .group_by(day)
         .agg(
             quantity=pl.lit("pv_generation").first(),
-            energy_values_kwh=exact_sum(pl.col("dc_energy_input_kwh")),
+            energy_values_kwh=sum_exactly(pl.col("dc_energy_input_kwh")),
             energy_values_from=pl.lit(reconciliation.DC_SET).first(),
         )
         .collect()
@@ -188,21 +191,23 @@ def _energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl
     found = pl.concat([balance, dc.join(balance, on=key, how="anti")])
     # A day's energies may be told in parts, by either id.
     return (
-        with_new_ids(found, moved)
+        take_new_ids(found, moved)
         .group_by(key)
-        .agg(exact_sum(pl.col("energy_values_kwh")), pl.col("energy_values_from").max())
+        .agg(sum_exactly(pl.col("energy_values_kwh")), pl.col("energy_values_from").max())
     )
 
 
-def _reconciled_year(runtime: Runtime, year: dt.date) -> pl.DataFrame:
+def _reconcile_year(runtime: Runtime, year: dt.date) -> pl.DataFrame:
     within = pl.col("month").is_between(year, year.replace(month=12))
-    moved = successors(runtime.lake.scan(Plants).collect())
+    moved = find_successors(runtime.lake.scan(Plants).collect())
     last = year.replace(month=12)
-    vendor = _vendor(runtime, RawEnergyYears, year, last, moved, "1mo").rename({"local_date": "month"})
+    vendor = _read_vendor_energies(runtime, RawEnergyYears, year, last, moved, "1mo").rename(
+        {"local_date": "month"}
+    )
     vendor = vendor.filter(within)
     open_month = pl.col("status") == restatements.PROVISIONAL
     months = runtime.lake.scan(EnergyMonthly).filter(within, ~open_month).collect()
-    measured = reconciliation.measured_long(months, QUANTITIES, ["month", "n_days"])
+    measured = reconciliation.unpivot_measured(months, QUANTITIES, ["month", "n_days"])
     key = ["plant_id", "month", "quantity"]
     days = runtime.lake.scan(Reconciliation).filter(within, pl.col("period") == reconciliation.MONTH)
     of_days = days.select(*key, vendor_days_kwh="vendor_kwh").collect()
@@ -210,6 +215,6 @@ def _reconciled_year(runtime: Runtime, year: dt.date) -> pl.DataFrame:
     vendor = vendor.join(months, on=["plant_id", "month"], how="semi")
     measured = measured.join(vendor, on="plant_id", how="semi").join(of_days, on=key, how="left")
     limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy
-    found = reconciliation.reconciled_year(measured, vendor, limits, policy).with_columns(year=pl.lit(year))
+    found = reconciliation.reconcile_year(measured, vendor, limits, policy).with_columns(year=pl.lit(year))
     names = polars_schema(ReconciliationYearly).names()
     return found.select(names).sort(storage(ReconciliationYearly).key)

@@ -14,7 +14,7 @@ import polars as pl
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SetSource
 from pipeline.transform import restatements
-from pipeline.transform.plant_moves import with_new_ids
+from pipeline.transform.plant_moves import take_new_ids
 from pipeline.transform.thresholds import Thresholds
 from schemas import (
     EnergyBalanceIntervals,
@@ -28,7 +28,7 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
-from warehouse.lake import Change, Differs, Part
+from warehouse.lake import Change, Part
 
 QUANTITIES = tuple(field.column for field in ENERGY_BALANCE.powers)
 Facts: TypeAlias = dict[str, str]
@@ -37,7 +37,7 @@ _SITE = ["plant_id", "timezone", "latitude", "longitude", "ac_power_kw", "peak_p
 _ANSWER = ["plant_id", "device_id", "request_date", "body"]
 
 
-def facts(runtime: Runtime, source: SetSource, day: dt.date, limits: Thresholds) -> Facts:
+def collect_facts(runtime: Runtime, source: SetSource, day: dt.date, limits: Thresholds) -> Facts:
     """What the rows that energy_daily is made of are made from, as far as it can be another thing next time."""
     if source.intervals is not EnergyBalanceIntervals:
         return {}
@@ -52,55 +52,45 @@ def facts(runtime: Runtime, source: SetSource, day: dt.date, limits: Thresholds)
     }
 
 
-def note_rows(runtime: Runtime, source: SetSource, day: dt.date) -> Differs | None:
-    """Notes in `row_changes` what becomes of the interval rows that energy_daily is made from; None for others."""
-    if source.intervals is not EnergyBalanceIntervals:
-        return None
-
-    def note(change: Change) -> None:
-        part = {"local_date": day}
-        figures = runtime.lake.stored(EnergyDaily, part)
-        if not change.replaces or not figures:
-            return
-        daily = pl.concat(runtime.lake.batches(EnergyDaily, part, columns=["plant_id", "status"]))
-        if (daily["status"] == restatements.PROVISIONAL).all():
-            return
-        found = restatements.rows_changed(change.before(), change.after())
-        named = restatements.joined(_causes(runtime, source, change))
-        new = found.join(named, on="plant_id", how="left").with_columns(
-            pl.col("cause").fill_null(restatements.UNKNOWN),
-            local_date=pl.lit(day),
-            figures=pl.lit(figures),
-            replaces=pl.lit(change.replaces),
-        )
-        _note(runtime, RowChanges, part, new, change.replaces)
-
-    return note
+def note_rows(runtime: Runtime, source: SetSource, day: dt.date, change: Change) -> None:
+    """Note in `row_changes` what becomes of the interval rows that energy_daily is made from."""
+    part = {"local_date": day}
+    figures = runtime.lake.stored(EnergyDaily, part)
+    if not change.replaces or not figures:
+        return
+    daily = pl.concat(runtime.lake.batches(EnergyDaily, part, columns=["plant_id", "status"]))
+    if (daily["status"] == restatements.PROVISIONAL).all():
+        return
+    found = restatements.count_changed_rows(change.before(), change.after())
+    named = restatements.join_causes(_find_causes(runtime, source, change))
+    new = found.join(named, on="plant_id", how="left").with_columns(
+        pl.col("cause").fill_null(restatements.UNKNOWN),
+        local_date=pl.lit(day),
+        figures=pl.lit(figures),
+        replaces=pl.lit(change.replaces),
+    )
+    _note(runtime, RowChanges, part, new, change.replaces)
 
 
-def note_figures(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> Differs:
-    """Notes in `restatements` which final figures of the day become others."""
-
-    def note(change: Change) -> None:
-        if not change.replaces:
-            return
-        part = {"local_date": day}
-        found = restatements.restated(change.before(), change.after(), moved, QUANTITIES)
-        evidence = _evidence(runtime, part, change.replaces, moved)
-        version_then, version_now = change.facts_before().get("version"), change.facts["version"]
-        otherwise = "version_changed" if version_then not in {None, version_now} else restatements.UNKNOWN
-        because = pl.when("moved").then(pl.lit(restatements.PLANT_MOVED))
-        cause = pl.concat_str(pl.col("cause"), because, separator="+", ignore_nulls=True)
-        new = found.join(evidence, on="plant_id", how="left").with_columns(
-            cause=cause.replace("", otherwise),
-            local_date=pl.lit(day),
-            closed=pl.lit(_is_closed(runtime, day)),
-            noted_at=pl.lit(runtime.now()),
-            replaces=pl.lit(change.replaces),
-        )
-        _note(runtime, Restatements, part, new, change.replaces)
-
-    return note
+def note_figures(runtime: Runtime, day: dt.date, moved: pl.DataFrame, change: Change) -> None:
+    """Note in `restatements` which final figures of the day become others."""
+    if not change.replaces:
+        return
+    part = {"local_date": day}
+    found = restatements.find_restated(change.before(), change.after(), moved, QUANTITIES)
+    evidence = _read_evidence(runtime, part, change.replaces, moved)
+    version_then, version_now = change.facts_before().get("version"), change.facts["version"]
+    otherwise = "version_changed" if version_then not in {None, version_now} else restatements.UNKNOWN
+    because = pl.when("moved").then(pl.lit(restatements.PLANT_MOVED))
+    cause = pl.concat_str(pl.col("cause"), because, separator="+", ignore_nulls=True)
+    new = found.join(evidence, on="plant_id", how="left").with_columns(
+        cause=cause.replace("", otherwise),
+        local_date=pl.lit(day),
+        closed=pl.lit(_is_closed(runtime, day)),
+        noted_at=pl.lit(runtime.now()),
+        replaces=pl.lit(change.replaces),
+    )
+    _note(runtime, Restatements, part, new, change.replaces)
 
 
 def drop_unmade(runtime: Runtime, model: type[Table], notes: type[Table], day: dt.date) -> None:
@@ -120,7 +110,7 @@ def _note(runtime: Runtime, notes: type[Table], part: Part, new: pl.DataFrame | 
         runtime.lake.replace(notes, part, frame, empty=True)
 
 
-def _causes(runtime: Runtime, source: SetSource, change: Change) -> pl.DataFrame:
+def _find_causes(runtime: Runtime, source: SetSource, change: Change) -> pl.DataFrame:
     then, now = change.facts_before(), change.facts
     lake = runtime.lake
     answers = lake.rows_of(source.raw, then["answers"], _ANSWER) if "answers" in then else None
@@ -128,16 +118,16 @@ def _causes(runtime: Runtime, source: SetSource, change: Change) -> pl.DataFrame
     answers_now = lake.rows_of(source.raw, now["answers"], _ANSWER)
     plants_now = lake.rows_of(Plants, now["plants"], _SITE)
     assert answers_now is not None and plants_now is not None  # noqa: S101, PT018 - they are in place
-    return restatements.causes(then, now, (answers, answers_now), (plants, plants_now))
+    return restatements.find_causes(then, now, (answers, answers_now), (plants, plants_now))
 
 
-def _evidence(runtime: Runtime, part: Part, figures: str, moved: pl.DataFrame) -> pl.DataFrame:
+def _read_evidence(runtime: Runtime, part: Part, figures: str, moved: pl.DataFrame) -> pl.DataFrame:
     """plant_id, cause and counts of the rows that changed since the figures in that file were made."""
     noted = runtime.lake.batches(RowChanges, part)
     found = pl.concat([pl.DataFrame(schema=polars_schema(RowChanges)), *noted])
-    mine = with_new_ids(found.filter(pl.col("figures") == figures), moved)
+    mine = take_new_ids(found.filter(pl.col("figures") == figures), moved)
     counts = mine.group_by("plant_id").agg(pl.col(restatements.COUNTS).sum())
-    return counts.join(restatements.joined(mine.select("plant_id", "cause")), on="plant_id")
+    return counts.join(restatements.join_causes(mine.select("plant_id", "cause")), on="plant_id")
 
 
 def _is_closed(runtime: Runtime, day: dt.date) -> bool:

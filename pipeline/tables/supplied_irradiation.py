@@ -33,7 +33,7 @@ IRRADIATION: Final = pl.Schema(
 _WANTED = "'plant_id, interval_start, interval_end, w_per_m2' (or kwh_per_m2), and source if you like"
 
 
-def supplied_irradiation(settings: Settings) -> pl.DataFrame:
+def read_supplied_irradiation(settings: Settings) -> pl.DataFrame:
     """Rows of the user's file (IRRADIATION), sorted by plant and time; none where no file is set.
 
     `w_per_m2` is the interval's mean in W/m², `series` the name of the source. Raises ConfigurationError for a file
@@ -45,7 +45,7 @@ def supplied_irradiation(settings: Settings) -> pl.DataFrame:
     try:
         seen = path.stat()
     except OSError as fault:
-        raise _wrong(
+        raise _build_error(
             path, f"it can't be read ({fault.strerror})", "give the path of a CSV or Parquet file"
         ) from fault
     return _read(path, seen.st_mtime_ns, seen.st_size)
@@ -54,7 +54,7 @@ def supplied_irradiation(settings: Settings) -> pl.DataFrame:
 @lru_cache(maxsize=2)
 def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
     """The file's rows, read once for all days that are made of it while it stays the same."""
-    found = _table(path)
+    found = _read_table(path)
     values = [name for name in VALUES if name in found.columns]
     lacking = [name for name in COLUMNS if name not in found.columns]
     if lacking or len(values) != 1:
@@ -63,10 +63,10 @@ def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
             if lacking
             else "it has not exactly one of w_per_m2 and kwh_per_m2"
         )
-        raise _wrong(path, what, f"write a header with {_WANTED}")
+        raise _build_error(path, what, f"write a header with {_WANTED}")
     rows = found.select(
         pl.col("plant_id").cast(pl.String),
-        *(_instant(found, name) for name in ("interval_start", "interval_end")),
+        *(_parse_instant(found, name) for name in ("interval_start", "interval_end")),
         value=pl.col(values[0]).cast(pl.Float64, strict=False),
         series=pl.col(NAME).cast(pl.String) if NAME in found.columns else pl.lit(path.stem),
     )
@@ -86,17 +86,19 @@ def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
     return ordered.drop_nulls("w_per_m2").select(IRRADIATION.names()).cast(dict(IRRADIATION))  # type: ignore[arg-type]
 
 
-def _table(path: Path) -> pl.DataFrame:
+def _read_table(path: Path) -> pl.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             return pl.read_parquet(path)
         return pl.read_csv(path, schema_overrides={"plant_id": pl.String}, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError) as fault:
         reason = str(fault).partition("\n")[0]
-        raise _wrong(path, f"it is no table ({reason})", f"write CSV or Parquet with {_WANTED}") from fault
+        raise _build_error(
+            path, f"it is no table ({reason})", f"write CSV or Parquet with {_WANTED}"
+        ) from fault
 
 
-def _instant(found: pl.DataFrame, name: str) -> pl.Expr:
+def _parse_instant(found: pl.DataFrame, name: str) -> pl.Expr:
     """A moment in UTC; null where a text is none, or has no offset."""
     kind = found.schema[name]
     if kind == pl.String:
@@ -147,10 +149,10 @@ def _check(path: Path, rows: pl.DataFrame, given: pl.Series) -> None:
 def _refuse(path: Path, broken: pl.DataFrame, what: str, cure: str) -> None:
     if broken.height:
         row, plant = broken.select("row", "plant_id").row(0)
-        raise _wrong(
+        raise _build_error(
             path, f"of row {row} (plant {plant or '?'}) {what}; {broken.height:,} rows are like it", cure
         )
 
 
-def _wrong(path: Path, what: str, cure: str) -> ConfigurationError:
+def _build_error(path: Path, what: str, cure: str) -> ConfigurationError:
     return ConfigurationError(f"SUNLEDGER_IRRADIATION={path} can't be used: {what}. To mend it, {cure}.")

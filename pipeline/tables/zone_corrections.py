@@ -3,12 +3,12 @@
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.run.context import Missing, Runtime
 from schemas import EnergyDaily, Plants, RawEnergyBalance, storage
 
 
-def days_of_other_zones(runtime: Runtime) -> pl.DataFrame:
+def find_days_of_other_zones(runtime: Runtime) -> pl.DataFrame:
     """Plants whose stored days are not all cut by their zone of now: plant_id, timezone, was, first, last, n_days.
 
     A row for each plant and zone (`was`) that its days have. Under `utc` the answers count too: which dates were
@@ -36,18 +36,18 @@ def days_of_other_zones(runtime: Runtime) -> pl.DataFrame:
 
 def tell_other_zones(runtime: Runtime) -> None:
     """Report to the run each plant whose stored days are cut by another zone, with one command for all of them."""
-    found = days_of_other_zones(runtime)
+    found = find_days_of_other_zones(runtime)
     table, basis = storage(EnergyDaily).table, runtime.settings.sma_time_basis
     for row in found.iter_rows(named=True):
         text = (
-            f"its time zone is {row['timezone']} now and was {row['was']} when {plural(row['n_days'], 'day')} from "
-            f"{row['first']} to {row['last']} were made: {cure_for_other_zones(found, basis)}"
+            f"its time zone is {row['timezone']} now and was {row['was']} when {pluralize(row['n_days'], 'day')} from "
+            f"{row['first']} to {row['last']} were made: {suggest_cure(found, basis)}"
         )
         runtime.missing.append(Missing(str(row["first"]), table, row["plant_id"], text))
 
 
-def cure_for_other_zones(found: pl.DataFrame, basis: TimeBasis) -> str:
-    """What to run for all rows of `days_of_other_zones`.
+def suggest_cure(found: pl.DataFrame, basis: TimeBasis) -> str:
+    """What to run for all rows of `find_days_of_other_zones`.
 
     Where the API's times are the plant's clock, the stored answers hold all of it. Under `utc` they lack hours.
     """

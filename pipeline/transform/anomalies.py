@@ -58,7 +58,7 @@ class Suspicions:
         rules = {UNSORTED: pl.col("behind"), UNORDERED_HOUR: pl.col("unordered_hour")}
         shown = dict.fromkeys(rules, ("time", pl.lit(None, pl.Float64)))
         if PV in columns:
-            rules |= {NIGHT: _night(limits), FROZEN: _repeats(limits)}
+            rules |= {NIGHT: _is_night_power(limits), FROZEN: _is_repeat(limits)}
             shown |= dict.fromkeys((NIGHT, OUT_OF_STEP, FROZEN), (PV, pl.col(PV)))
         for reason, names in IDENTITIES.items():
             if set(names) <= set(columns):
@@ -98,7 +98,7 @@ class Suspicions:
             hit = hit.join(of_night.join(of_day, on="series"), on="series", how="left", maintain_order="left")
             shifted = pl.col("night_kwh") > pl.col("day_kwh") * self.limits.night_share_of_day
             why = pl.when(shifted).then(pl.lit(OUT_OF_STEP)).otherwise(pl.lit(NIGHT))
-        return one_finding_a_series(hit, why, pl.lit(field), value)
+        return sum_findings(hit, why, pl.lit(field), value)
 
     def _frozen(self, rows: pl.DataFrame, repeats: pl.Series) -> pl.Series:
         """Which rows belong to a run of one value that is long enough; `repeats` says which equal the row before.
@@ -123,12 +123,12 @@ class Suspicions:
             pl.col("end") - pl.col("begin") >= self.limits.frozen_rows,
             lasts >= dt.timedelta(minutes=self.limits.frozen_min),
         )
-        frozen = frozen.filter(~_limited(rows, frozen, self.limits)) if frozen.height else frozen
+        frozen = frozen.filter(~_is_limited(rows, frozen, self.limits)) if frozen.height else frozen
         at = frozen.select(pl.int_ranges("begin", "end").explode()).to_series()
         return pl.select(pl.int_range(repeats.len()).is_in(at.implode()).alias(FROZEN)).to_series()
 
 
-def one_finding_a_series(hit: pl.DataFrame, reason: pl.Expr, field: pl.Expr, value: pl.Expr) -> pl.DataFrame:
+def sum_findings(hit: pl.DataFrame, reason: pl.Expr, field: pl.Expr, value: pl.Expr) -> pl.DataFrame:
     """The rows that a rule hit as one finding for each series (columns of `FINDING`): the first and the worst of them.
 
     `hit` is sorted by series and time: series, answer, raw_time and what the expressions need.
@@ -150,7 +150,9 @@ def one_finding_a_series(hit: pl.DataFrame, reason: pl.Expr, field: pl.Expr, val
     )
 
 
-def inverters_against_plants(plants: pl.DataFrame, devices: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
+def compare_inverters_with_plants(
+    plants: pl.DataFrame, devices: pl.DataFrame, limits: Thresholds
+) -> pl.DataFrame:
     """Plants whose inverters' energies of a day don't add up to the plant's: plant_id, reason, field, value, detail.
 
     `plants` and `devices` are the day's rows of `energy_daily` and `device_energy_daily`. A gap explains only less: so
@@ -190,7 +192,7 @@ def inverters_against_plants(plants: pl.DataFrame, devices: pl.DataFrame, limits
     )
 
 
-def without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
+def find_without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
     """Series without PV power on a bright day: keys, reason, field, value, detail, n_rows.
 
     `rows` has the keys, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each
@@ -226,7 +228,7 @@ def without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Thresho
     )
 
 
-def _night(limits: Thresholds) -> pl.Expr:
+def _is_night_power(limits: Thresholds) -> pl.Expr:
     """PV power while the sun is well below the horizon, on both sides of the day's own daylight."""
     start, end, dawn, dusk = (pl.col(name) for name in ("interval_start", "interval_end", "dawn", "dusk"))
     before = (end <= dawn) & (start >= dusk - A_DAY)
@@ -235,7 +237,7 @@ def _night(limits: Thresholds) -> pl.Expr:
     return (pl.col(PV) > least) & (before | after)
 
 
-def _repeats(limits: Thresholds) -> pl.Expr:
+def _is_repeat(limits: Thresholds) -> pl.Expr:
     """Whether a row repeats the row before it: by day, more than a few watts, and below the inverter's limit."""
     pv, rated = pl.col(PV), pl.col("rated_w")
     same = (pv == pv.shift(1)) & (pl.col("series") == pl.col("series").shift(1))
@@ -245,7 +247,7 @@ def _repeats(limits: Thresholds) -> pl.Expr:
     return same & (pv > least) & below & by_day.fill_null(value=True)
 
 
-def _limited(rows: pl.DataFrame, runs: pl.DataFrame, limits: Thresholds) -> pl.Series:
+def _is_limited(rows: pl.DataFrame, runs: pl.DataFrame, limits: Thresholds) -> pl.Series:
     """Which runs of one value (begin, end: places in `rows`) are the plateau of a limit and not of a frozen logger.
 
     A limit is the day's maximum, into which the power rises and out of which it falls: it comes back to it, or leaves

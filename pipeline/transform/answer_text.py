@@ -24,19 +24,20 @@ MOST_UNKNOWN = 1_000
 _HALVES = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
-_ODD = r"\\u[dD][89a-fA-F]|[\x00-\x08\x0b\x0c\x0e-\x1f]|^\x{feff}"
+# Tabs and ends of lines may stand between values, but not within a text: to tell which costs more than to mend both.
+_ODD = r"\\u[dD][89a-fA-F]|[\x00-\x1f]|^\x{feff}"
 _CONTROLS = dict.fromkeys(range(0x20), " ")
 _NO_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
 _DEEPER = np.zeros(256, np.int8)
 _DEEPER[list(b"[{")], _DEEPER[list(b"]}")] = 1, -1
 
 
-def as_texts(bodies: pl.Series) -> pl.Series:
+def decode_texts(bodies: pl.Series) -> pl.Series:
     """The bodies as text; null where they are not UTF-8."""
     try:
         return bodies.cast(pl.String)
     except pl.exceptions.ComputeError:
-        return pl.Series(bodies.name, [_utf8(body) for body in bodies], dtype=pl.String)
+        return pl.Series(bodies.name, [_replace_invalid(body) for body in bodies], dtype=pl.String)
 
 
 def mend(text: str) -> str:
@@ -44,7 +45,7 @@ def mend(text: str) -> str:
     return _HALVES.sub(lambda found: found[1] or "\\ufffd", text.removeprefix("\ufeff").translate(_CONTROLS))
 
 
-def mended(texts: pl.Series) -> pl.Series:
+def mend_texts(texts: pl.Series) -> pl.Series:
     """The texts, mended where they have something to mend."""
     odd = texts.str.contains(_ODD).fill_null(value=False)
     if not odd.any():
@@ -52,38 +53,38 @@ def mended(texts: pl.Series) -> pl.Series:
     return texts.scatter(odd.arg_true(), [mend(text) for text in texts.filter(odd)])
 
 
-def whole_texts(bodies: pl.Series) -> pl.Series:
+def decode_whole_texts(bodies: pl.Series) -> pl.Series:
     """The bodies of lists and logs as mended text; what is not UTF-8 in them as U+FFFD."""
-    texts = as_texts(bodies)
+    texts = decode_texts(bodies)
     if texts.null_count():
-        texts = pl.Series(bodies.name, [_text(body) for body in bodies], dtype=pl.String)
-    return mended(texts)
+        texts = pl.Series(bodies.name, [_mend_text(body) for body in bodies], dtype=pl.String)
+    return mend_texts(texts)
 
 
 def parse(body: bytes) -> Any:
-    """What the body of a list or log holds, read as leniently as the readers of `whole_texts` do; None for no JSON."""
+    """Read the body of a list or log as leniently as `decode_whole_texts` does; None where it is no JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(mend(_text(body)))
+        return json.loads(mend(_mend_text(body)))
     except (ValueError, RecursionError):
         return None
 
 
-def depth(body: bytes) -> int:
+def measure_depth(body: bytes) -> int:
     """How deep lists and objects of a JSON text lie in each other."""
     brackets = np.frombuffer(_NO_BRACKET.sub(b"", body), np.uint8)
     return int(np.cumsum(_DEEPER[brackets], dtype=np.int64).max(initial=0))
 
 
-def _utf8(body: bytes) -> str | None:
+def _replace_invalid(body: bytes) -> str | None:
     try:
         return body.decode()
     except UnicodeDecodeError:
         return None
 
 
-def _text(body: bytes) -> str:
+def _mend_text(body: bytes) -> str:
     return body.decode("utf-8", "replace")

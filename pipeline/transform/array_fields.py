@@ -20,12 +20,12 @@ KEY = ["row", "index"]
 FIRST_INDEX = "A"
 
 
-def array_of(name: str) -> str:
+def build_array(name: str) -> str:
     """The column for the arrays of a field that may be a number or an array."""
     return f"{name}[]"
 
 
-def with_other_form(rows: pl.DataFrame, column: str, cells: pl.DataFrame) -> pl.DataFrame:
+def take_other_form(rows: pl.DataFrame, column: str, cells: pl.DataFrame) -> pl.DataFrame:
     """The rows with what these cells hold, in the form of the column. `cells` has row, number, elements and is_kept."""
     first = pl.struct(index=pl.lit(FIRST_INDEX, pl.String), value=pl.col("number"))
     of_number = pl.when(pl.col("number").is_not_null()).then(pl.concat_list(first))
@@ -36,7 +36,7 @@ def with_other_form(rows: pl.DataFrame, column: str, cells: pl.DataFrame) -> pl.
     return rows.with_columns(pl.coalesce(column, found).alias(column))
 
 
-def marks(column: pl.Series) -> int:
+def count_marks(column: pl.Series) -> int:
     """How many keys were read into this column: the field's own, and those of the elements of an array."""
     if column.dtype != ELEMENT:
         return column.count()
@@ -44,8 +44,8 @@ def marks(column: pl.Series) -> int:
     return column.count() + inside.field("index").count() + inside.field("value").count()
 
 
-def marks_in_row(name: str, dtype: pl.DataType) -> pl.Expr:
-    """`marks` row by row."""
+def count_marks_in_row(name: str, dtype: pl.DataType) -> pl.Expr:
+    """`count_marks` row by row."""
     own = pl.col(name).is_not_null().cast(pl.UInt32)
     if dtype != ELEMENT:
         return own
@@ -54,7 +54,7 @@ def marks_in_row(name: str, dtype: pl.DataType) -> pl.Expr:
     return own + pl.col(name).list.eval(both).list.first().fill_null(0)
 
 
-def without_values(column: pl.Series, bad: pl.DataFrame) -> pl.Series:
+def drop_values(column: pl.Series, bad: pl.DataFrame) -> pl.Series:
     """The array with null for the values at these places. `bad` has row and position in the row's array."""
     held = pl.DataFrame({"row": pl.int_range(column.len(), dtype=pl.UInt32, eager=True), "element": column})
     long = held.filter(pl.col("element").list.len() > 0).explode("element")
@@ -71,7 +71,7 @@ def without_values(column: pl.Series, bad: pl.DataFrame) -> pl.Series:
     return found.select(pl.coalesce("mended", "element").alias(column.name)).to_series()
 
 
-def elements(rows: pl.DataFrame, arrays: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def unnest_elements(rows: pl.DataFrame, arrays: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The arrays of these rows in long form, and the values that belong to no index.
 
     `rows` has row (rising) and the arrays. The first frame has row, index and a column for each array, sorted by row
@@ -80,13 +80,13 @@ def elements(rows: pl.DataFrame, arrays: Sequence[str]) -> tuple[pl.DataFrame, p
     """
     parts, aside = [], [pl.DataFrame(schema=ASIDE)]
     for name in arrays:
-        good, odd = _long(rows, name)
+        good, odd = _unnest(rows, name)
         parts.append(good)
         aside.append(odd.with_columns(field=pl.lit(name)).select(*ASIDE))
-    return reduce(_beside, parts), pl.concat(aside)
+    return reduce(_join_by_index, parts), pl.concat(aside)
 
 
-def _long(rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _unnest(rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """row, index and the array's values, sorted; and what has no index or one that is taken."""
     filled = rows.select("row", name).filter(pl.col(name).list.len() > 0)
     long = filled.explode(name).unnest(name)
@@ -106,7 +106,7 @@ def _long(rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     return long.rename({"value": name}), odd
 
 
-def _beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+def _join_by_index(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     """Both frames as one by row and index. Most arrays of a row have the same indexes, in the same order."""
     if left.height == right.height and left.select(KEY).equals(right.select(KEY)):
         return left.hstack(right.drop(KEY))

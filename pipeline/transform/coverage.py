@@ -27,7 +27,7 @@ OF_THE_SUN: Final = (
 AROUND_NOON: Final = dt.timedelta(hours=2)
 
 
-def window(series: pl.DataFrame) -> pl.DataFrame:
+def find_window(series: pl.DataFrame) -> pl.DataFrame:
     """`from`, `to`: when rows were to be expected, and `edge`: how much of either end is no gap.
 
     For frames with metered (rows are expected through the night), first, last (of the rows that are there, or null),
@@ -42,17 +42,17 @@ def window(series: pl.DataFrame) -> pl.DataFrame:
     return series.with_columns(begin.alias("from"), finish.alias("to"), edge.alias("edge"))
 
 
-def nights_only(
+def find_nights_only(
     rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str], most_w: float
 ) -> pl.DataFrame:
     """keys and quantity of what the sun makes, where values lie in the night alone and say nothing of the day.
 
-    `rows` and `figures` are as for `by_quantity`. None of the values lies in the daylight of the series' operation, not
-    counting the hour in which inverters wake and fall asleep, and none is above `most_w` (W): power in what is taken
-    for night is real, and the place or the clock is wrong.
+    `rows` and `figures` are as for `measure_quantities`. None of the values lies in the daylight of the series'
+    operation, not counting the hour in which inverters wake and fall asleep, and none is above `most_w` (W): power in
+    what is taken for night is real, and the place or the clock is wrong.
     """
     names = [name for name in OF_THE_SUN if f"{name}_us" in figures.columns]
-    lit = figures.with_columns(_daylight()).filter(pl.col("lit_from") < pl.col("lit_to"))
+    lit = figures.with_columns(_find_daylight()).filter(pl.col("lit_from") < pl.col("lit_to"))
     dark_us = (
         pl.col("day_end") - pl.col("day_start") - (pl.col("lit_to") - pl.col("lit_from"))
     ).dt.total_microseconds()
@@ -65,12 +65,12 @@ def nights_only(
         pl.max_horizontal("interval_start", "lit_from"),
         pl.min_horizontal("interval_end", "lit_to"),
     )
-    long = _long(mine.with_columns(by_day=begin < finish), [*keys, "by_day"], names, "w").drop_nulls("w")
+    long = _unpivot(mine.with_columns(by_day=begin < finish), [*keys, "by_day"], names, "w").drop_nulls("w")
     of_night = ~pl.col("by_day").any() & (pl.col("w").max() <= most_w)
     return long.group_by(*keys, "quantity").agg(dark=of_night).filter("dark").drop("dark")
 
 
-def _daylight() -> list[pl.Expr]:
+def _find_daylight() -> list[pl.Expr]:
     """`lit_from` and `lit_to`: when a series in operation should see daylight; empty where there is none to see."""
     noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
     begin = pl.max_horizontal(pl.coalesce("sunrise", noon - AROUND_NOON), "day_start", "start_up")
@@ -80,17 +80,17 @@ def _daylight() -> list[pl.Expr]:
     return [(begin + spare).alias("lit_from"), (finish - spare).alias("lit_to")]
 
 
-def expected_h() -> pl.Expr:
+def measure_expected_h() -> pl.Expr:
     """Hours of a window."""
     return (pl.col("to") - pl.col("from")).dt.total_microseconds() * HOURS_PER_US
 
 
-def bridged_h(seconds: pl.Expr) -> pl.Expr:
+def measure_bridged_h(seconds: pl.Expr) -> pl.Expr:
     """Hours of a series beyond its rows' one resolution; null where a row does not tell."""
     return pl.when(seconds.null_count() == 0).then(seconds.sum() * HOURS_PER_S).alias("bridged_h")
 
 
-def spans(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+def join_spans(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Rows (sorted by keys and time) joined to spans without a gap: keys, interval_start, interval_end."""
     same = pl.all_horizontal(pl.col(key) == pl.col(key).shift(1) for key in keys)
     follows = same & (pl.col("interval_start") <= pl.col("interval_end").shift(1))
@@ -122,42 +122,42 @@ def cover(found: pl.DataFrame, windows: pl.DataFrame, keys: Sequence[str]) -> pl
     )
 
 
-def by_quantity(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+def measure_quantities(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """A row for each series and each quantity that it has a value of.
 
-    `rows` as for `spans`, with flagged, bridged_s and `<name>_w`. `figures` has a row for each series: n_rows,
-    bridged_h, covered_us (of all its rows), the columns that `window` needs, and `<name>_us` (time with a value, or
-    null) and `<name>_kwh` of each quantity. New: quantity and the columns of `QUANTITY`.
+    `rows` as for `join_spans`, with flagged, bridged_s and `<name>_w`. `figures` has a row for each series: n_rows,
+    bridged_h, covered_us (of all its rows), the columns that `find_window` needs, and `<name>_us` (time with a value,
+    or null) and `<name>_kwh` of each quantity. New: quantity and the columns of `QUANTITY`.
     """
     names = [name.removesuffix("_us") for name in figures.columns if name.endswith("_us")]
     names.remove("covered")
     facts = ["n_rows", "bridged_h", "covered_us", "metered", "first", "last", *BOUNDS]
-    long = _long(figures, [*keys, *facts], names, "us").join(
-        _long(figures, keys, names, "kwh").rename({"kwh": "energy_kwh"}),
+    long = _unpivot(figures, [*keys, *facts], names, "us").join(
+        _unpivot(figures, keys, names, "kwh").rename({"kwh": "energy_kwh"}),
         on=[*keys, "quantity"],
         how="left",
         maintain_order="left",
     )
     there = long.filter(pl.col("us").is_not_null())
-    windows = window(there.with_columns(pl.col("metered") & (pl.col("quantity") != BY_DAY)))
+    windows = find_window(there.with_columns(pl.col("metered") & (pl.col("quantity") != BY_DAY)))
     whole = windows.filter(pl.col("us") == pl.col("covered_us")).with_columns(n_flagged=pl.lit(0, pl.Int64))
     holed = windows.filter(pl.col("us") != pl.col("covered_us")).drop("n_rows", "bridged_h")
     of_rows = whole.select(*keys, "quantity").join(
-        spans(rows, keys), on=keys, how="left", maintain_order="left"
+        join_spans(rows, keys), on=keys, how="left", maintain_order="left"
     )
-    found, counts = _holed(rows, holed.select(*keys, "quantity"), keys, names)
+    found, counts = _join_holed_spans(rows, holed.select(*keys, "quantity"), keys, names)
     holed = holed.join(counts, on=[*keys, "quantity"], how="left", maintain_order="left")
     series = [*keys, "quantity"]
     all_windows = pl.concat([whole, holed.select(whole.columns)]).sort(series)
     all_spans = pl.concat([of_rows, found]).sort([*series, "interval_start"])
     return (
-        all_windows.with_columns(expected_h=expected_h())
+        all_windows.with_columns(expected_h=measure_expected_h())
         .join(cover(all_spans, all_windows, series), on=series, how="left", maintain_order="left")
         .select(*series, *QUANTITY)
     )
 
 
-# What `window` needs of a series.
+# What `find_window` needs of a series.
 BOUNDS: Final = ("day_start", "day_end", "sunrise", "sunset", "start_up", "ended")
 QUANTITY: Final = {
     "energy_kwh": pl.Float64(),
@@ -170,7 +170,7 @@ QUANTITY: Final = {
 }
 
 
-def _long(figures: pl.DataFrame, index: Sequence[str], names: Sequence[str], what: str) -> pl.DataFrame:
+def _unpivot(figures: pl.DataFrame, index: Sequence[str], names: Sequence[str], what: str) -> pl.DataFrame:
     """`<name>_<what>` of each quantity as rows with quantity and `what`."""
     columns = [f"{name}_{what}" for name in names]
     return figures.unpivot(columns, index=index, variable_name="quantity", value_name=what).with_columns(
@@ -178,7 +178,7 @@ def _long(figures: pl.DataFrame, index: Sequence[str], names: Sequence[str], wha
     )
 
 
-def _holed(
+def _join_holed_spans(
     rows: pl.DataFrame, wanted: pl.DataFrame, keys: Sequence[str], names: Sequence[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Spans of the quantities that lack values in some rows, and what their rows come to."""
@@ -186,7 +186,7 @@ def _holed(
     times = [*keys, "interval_start", "interval_end", "bridged_s", "flagged"]
     mine = rows.join(wanted.select(keys).unique(), on=keys, how="semi", maintain_order="left")
     long = (
-        _long(mine, times, [name for name in names if name in set(wanted["quantity"])], "w")
+        _unpivot(mine, times, [name for name in names if name in set(wanted["quantity"])], "w")
         .join(wanted, on=series, how="semi", maintain_order="left")
         .sort([*series, "interval_start"])
     )
@@ -194,6 +194,6 @@ def _holed(
     counts = long.group_by(series).agg(
         valued.sum().cast(pl.Int64).alias("n_rows"),
         (~valued & pl.col("flagged")).sum().cast(pl.Int64).alias("n_flagged"),
-        bridged_h(pl.when(valued).then("bridged_s").otherwise(0)),
+        measure_bridged_h(pl.when(valued).then("bridged_s").otherwise(0)),
     )
-    return spans(long.filter(valued), series), counts
+    return join_spans(long.filter(valued), series), counts

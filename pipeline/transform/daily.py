@@ -15,16 +15,16 @@ from pipeline.transform.coverage import (
     BOUNDS,
     BY_DAY,
     QUANTITY,
-    bridged_h,
-    by_quantity,
     cover,
-    expected_h,
-    nights_only,
-    spans,
-    window,
+    find_nights_only,
+    find_window,
+    join_spans,
+    measure_bridged_h,
+    measure_expected_h,
+    measure_quantities,
 )
 from pipeline.transform.energy import HOURS_PER_US
-from pipeline.transform.row_groups import whole_groups
+from pipeline.transform.row_groups import split_by_group
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 
 # Quantities that only a meter knows: where one has a value, rows are expected through the night.
@@ -72,9 +72,11 @@ def summarize_day(
     makes has no energy on a day of which only the night was measured.
     """
     night_w = (limits or load_thresholds()).night_w
-    schema = _summary_schema(asked, keys, quantities)
+    schema = _build_summary_schema(asked, keys, quantities)
     by_name = pl.Schema({**{key: asked.schema[key] for key in keys}, "quantity": pl.String(), **QUANTITY})
-    parts = [_summary(frame, asked, keys, quantities, night_w) for frame in whole_groups(frames, keys)]
+    parts = [
+        _summarize_series(frame, asked, keys, quantities, night_w) for frame in split_by_group(frames, keys)
+    ]
     found = pl.concat([pl.DataFrame(schema=schema), *(part.rows for part in parts)])
     named = pl.concat([pl.DataFrame(schema=by_name), *(part.quantities for part in parts)])
     begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
@@ -86,7 +88,7 @@ def summarize_day(
         .filter(~over | pl.col("with_rows").fill_null(value=False))
         .sort(keys)
     )
-    named = _named(named, rows, keys)
+    named = _list_quantities(named, rows, keys)
     holes = (
         named.filter(pl.col("quantity").is_in(DECISIVE), pl.col("n_rows") > 0, _has_gap())
         .select(keys)
@@ -94,27 +96,27 @@ def summarize_day(
         .with_columns(holes=pl.lit(value=True))
     )
     days = (
-        _silent(rows)
+        _measure_silent(rows)
         .select(*keys, "final", "silent_h")
         .join(found, on=keys, how="left", maintain_order="left")
         .join(holes, on=keys, how="left", maintain_order="left")
         .with_columns(pl.col("n_suspect").fill_null(0), pl.col("holes").fill_null(value=False))
     )
     return DayFigures(
-        _judged(days).drop("holes"), _judged(named.with_columns(holes=pl.lit(value=False))).drop("holes")
+        _judge(days).drop("holes"), _judge(named.with_columns(holes=pl.lit(value=False))).drop("holes")
     )
 
 
-def _silent(rows: pl.DataFrame) -> pl.DataFrame:
+def _measure_silent(rows: pl.DataFrame) -> pl.DataFrame:
     """silent_h: time in which rows of a silent series were to be expected.
 
     A silent meter can't be told from a silent inverter: both are expected while the sun is up.
     """
-    windows = window(rows.with_columns(metered=pl.lit(value=False), first=None, last=None))
-    return windows.with_columns(silent_h=expected_h())
+    windows = find_window(rows.with_columns(metered=pl.lit(value=False), first=None, last=None))
+    return windows.with_columns(silent_h=measure_expected_h())
 
 
-def _named(found: pl.DataFrame, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+def _list_quantities(found: pl.DataFrame, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """The figures of each quantity that is there, and of those that are expected and are not."""
     expected = (
         rows.explode("expects")
@@ -123,13 +125,13 @@ def _named(found: pl.DataFrame, rows: pl.DataFrame, keys: Sequence[str]) -> pl.D
         .join(found, on=[*keys, "quantity"], how="anti")
     )
     meters = expected.with_columns(metered=pl.col("quantity") != BY_DAY, first=None, last=None)
-    missing = window(meters).select(*keys, "quantity", silent_h=expected_h())
+    missing = find_window(meters).select(*keys, "quantity", silent_h=measure_expected_h())
     finals = rows.select(*keys, "final")
     both = pl.concat([found.with_columns(silent_h=0.0), missing], how="diagonal")
     return both.join(finals, on=keys, how="inner").sort([*keys, "quantity"])
 
 
-def _judged(figures: pl.DataFrame) -> pl.DataFrame:
+def _judge(figures: pl.DataFrame) -> pl.DataFrame:
     """Figures with those of what was silent filled in, coverage and status. For frames with final, silent_h, holes."""
     return (
         figures.with_columns(
@@ -141,7 +143,7 @@ def _judged(figures: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(pl.col("largest_gap_min").fill_null(pl.col("expected_h") * 60))
         .with_columns(
-            coverage=_share(),
+            coverage=_divide_hours(),
             status=pl.when(~pl.col("final"))
             .then(pl.lit("provisional"))
             .when(pl.col("n_rows") == 0)
@@ -169,9 +171,9 @@ def summarize_months(
     month = pl.col("local_date").dt.truncate("1mo").alias("month")
     bridged = pl.col("bridged_h")
     counts = [
-        exact_sum(pl.col("covered_h", "expected_h")),
+        sum_exactly(pl.col("covered_h", "expected_h")),
         pl.col("largest_gap_min").max(),
-        pl.when(bridged.null_count() == 0).then(exact_sum(bridged)).alias("bridged_h"),
+        pl.when(bridged.null_count() == 0).then(sum_exactly(bridged)).alias("bridged_h"),
     ]
     status = pl.col("status")
     summed = (
@@ -184,7 +186,7 @@ def summarize_months(
             (status != "complete").any().alias("holes"),
             *counts,
             pl.col(COUNTS).sum(),
-            *(exact_sum(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h")),
+            *(sum_exactly(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h")),
         )
         .join(starts.lazy(), on="plant_id", how="left")
         .sort("month", "plant_id")
@@ -196,7 +198,7 @@ def summarize_months(
         ends = pl.min_horizontal(ends, pl.col("end_date") - dt.timedelta(days=1))
     due = (ends - begins).dt.total_days() + 1
     return summed.with_columns(
-        coverage=_share(),
+        coverage=_divide_hours(),
         closed_at=pl.lit(None, UTC_US),
         status=pl.when("open")
         .then(pl.lit("provisional"))
@@ -208,7 +210,7 @@ def summarize_months(
     )
 
 
-def _summary(
+def _summarize_series(
     rows: pl.DataFrame, asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str], night_w: float
 ) -> DayFigures:
     """Figures of the series in one frame of whole series."""
@@ -216,7 +218,7 @@ def _summary(
     valued = pl.any_horizontal(pl.col(f"{name}_w").is_not_null() for name in quantities)
     if rows["flagged"].any():
         rows = rows.join(asked.select(*keys, "sunrise", "sunset"), on=keys, how="left", maintain_order="left")
-        valued &= ~_pv_set_aside(keys)
+        valued &= ~_is_pv_set_aside(keys)
     metered = [name for name in quantities if name in METERED]
     rows = rows.with_columns(valued.alias("valued"), lasts.alias("covered_us")).with_columns(
         # What an absent value covers is null before the rows are grouped: to filter each group costs twice as much.
@@ -232,25 +234,27 @@ def _summary(
         pl.col("interval_start").filter("valued").min().alias("first"),
         pl.col("interval_end").filter("valued").max().alias("last"),
         pl.col("covered_us").sum(),
-        bridged_h(pl.col("bridged_s")),
-        *(exact_sum(pl.col(f"{name}_kwh")) for name in quantities),
-        *(exact_sum(pl.col(f"{name}_us")) for name in quantities),
+        measure_bridged_h(pl.col("bridged_s")),
+        *(sum_exactly(pl.col(f"{name}_kwh")) for name in quantities),
+        *(sum_exactly(pl.col(f"{name}_us")) for name in quantities),
     )
-    windows = window(figures.join(asked.select(*keys, *BOUNDS), on=keys, how="inner", maintain_order="left"))
-    covered = cover(spans(rows.filter("valued"), keys), windows, keys)
+    windows = find_window(
+        figures.join(asked.select(*keys, *BOUNDS), on=keys, how="inner", maintain_order="left")
+    )
+    covered = cover(join_spans(rows.filter("valued"), keys), windows, keys)
     days = (
         windows.with_columns(
-            expected_h().alias("expected_h"),
+            measure_expected_h().alias("expected_h"),
             *((pl.col(f"{name}_us") * HOURS_PER_US).alias(f"{name}_covered_h") for name in quantities),
         )
         .join(covered, on=keys, how="left", maintain_order="left")
-        .select(_summary_schema(asked, keys, quantities).names())
+        .select(_build_summary_schema(asked, keys, quantities).names())
     )
-    named = by_quantity(rows, windows.drop("from", "to", "edge"), keys)
-    return _without_nights(DayFigures(days, named), nights_only(rows, windows, keys, night_w), keys)
+    named = measure_quantities(rows, windows.drop("from", "to", "edge"), keys)
+    return _drop_nights(DayFigures(days, named), find_nights_only(rows, windows, keys, night_w), keys)
 
 
-def _without_nights(figures: DayFigures, dark: pl.DataFrame, keys: Sequence[str]) -> DayFigures:
+def _drop_nights(figures: DayFigures, dark: pl.DataFrame, keys: Sequence[str]) -> DayFigures:
     """The figures without the energies of `dark` (keys and quantity); how much time has values is told all the same."""
     if not dark.height:
         return figures
@@ -269,7 +273,7 @@ def _without_nights(figures: DayFigures, dark: pl.DataFrame, keys: Sequence[str]
     return DayFigures(days.drop("dark"), named.with_columns(energy).drop("dark"))
 
 
-def _pv_set_aside(keys: Sequence[str]) -> pl.Expr:
+def _is_pv_set_aside(keys: Sequence[str]) -> pl.Expr:
     """Whether a row's PV generation was set aside: then it is a hole in the day, whatever else the row says.
 
     A row is flagged for other reasons too, and at night there is no PV generation to lose: it was there where the
@@ -286,7 +290,7 @@ def _pv_set_aside(keys: Sequence[str]) -> pl.Expr:
     return pl.col("flagged") & ~there & either & light.fill_null(value=True)
 
 
-def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]) -> pl.Schema:
+def _build_summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequence[str]) -> pl.Schema:
     floats = [f"{name}_{what}" for name in quantities for what in ("kwh", "covered_h")]
     floats += ["covered_h", "expected_h", "largest_gap_min", "bridged_h"]
     columns: dict[str, pl.DataType] = {key: asked.schema[key] for key in keys}
@@ -294,12 +298,12 @@ def _summary_schema(asked: pl.DataFrame, keys: Sequence[str], quantities: Sequen
     return pl.Schema(columns)
 
 
-def exact_sum(values: pl.Expr) -> pl.Expr:
+def sum_exactly(values: pl.Expr) -> pl.Expr:
     """The sum whatever the order, or null where there is nothing to sum: polars alone would say 0."""
     total = (values / GRAIN).cast(pl.Int128).sum().cast(pl.Float64) * GRAIN
     return pl.when(values.count() > 0).then(total)
 
 
-def _share() -> pl.Expr:
+def _divide_hours() -> pl.Expr:
     share = (pl.col("covered_h") / pl.col("expected_h")).clip(0, 1)
     return pl.when(pl.col("expected_h") > 0).then(share)

@@ -22,17 +22,17 @@ from pipeline.transform.answer_text import (
     MOST_KEYS,
     MOST_ROWS,
     MOST_UNKNOWN,
-    as_texts,
-    depth,
-    mended,
+    decode_texts,
+    measure_depth,
+    mend_texts,
 )
 from pipeline.transform.array_fields import (
     ELEMENT,
-    array_of,
-    marks,
-    marks_in_row,
-    with_other_form,
-    without_values,
+    build_array,
+    count_marks,
+    count_marks_in_row,
+    drop_values,
+    take_other_form,
 )
 
 # What stands between a key and its value.
@@ -143,7 +143,7 @@ class Decoded:
     """What a batch of answers holds. `answer` is always the answer's place in the batch.
 
     `rows`: answer, raw_time, then one column a field: Float64, or a list of index and value (an array); in the order of
-    the answers and of their rows. A field that may be either has a second column for its arrays (`array_of`).
+    the answers and of their rows. A field that may be either has a second column for its arrays (`build_array`).
     `resolution`: the declared resolution of each answer in the batch, null where there is none.
     `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`, `too_large`).
     `bad_values`: row (place in `rows`, where the value is null), field, index (of an array's element) and detail of
@@ -180,19 +180,19 @@ class Decoder:
         self.either = tuple(name for name in fields if name in either)
         # Fields that were not known: whether each is an array.
         self.extra: dict[str, bool] = {}
-        self.engine = _engine()
+        self.engine = _open_engine()
 
     def decode(self, bodies: pl.Series) -> Decoded:
         """Columns of all bodies (Binary), and what could not be read."""
-        batch = _batch(bodies)
+        batch = _build_batch(bodies)
         good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
         try:
-            plain = not batch["body"].null_count() and not _large(batch).height
+            plain = not batch["body"].null_count() and not _find_large(batch).height
             rows = self._rows(good) if plain else None
         except duckdb.InvalidInputException:
             rows = None
         if rows is None:
-            batch = batch.with_columns(mended(batch["body"]))
+            batch = batch.with_columns(mend_texts(batch["body"]))
             good, bad = _sort_out(batch, batch)
             rows = self._rows(good)
         silent = good.clear()
@@ -208,7 +208,7 @@ class Decoder:
             rows = rows.join(shapeless, on="answer", how="anti", maintain_order="left")
             rows, values, unknown = self._look_closely(readable, rows)
         unknown |= {name for name in rows.columns if name in self.extra and rows[name].count()}
-        rows = rows.select("answer", "raw_time", *self.fields, *map(array_of, self.either))
+        rows = rows.select("answer", "raw_time", *self.fields, *map(build_array, self.either))
         told = tuple(sorted(unknown)[:MOST_UNKNOWN])
         return Decoded(rows, self._resolution(batch), bad, values, told, batch)
 
@@ -219,7 +219,7 @@ class Decoder:
         shape = json.dumps({"set": [{"time": "VARCHAR", **known, **extra}]})
         query = f"SELECT answer, unnest(from_json(body, '{shape}').set, recursive := true) FROM batch"  # noqa: S608
         found = run_on(query, batch).rename({"time": "raw_time"})
-        return found.with_columns(pl.lit(None, ELEMENT).alias(array_of(name)) for name in self.either)
+        return found.with_columns(pl.lit(None, ELEMENT).alias(build_array(name)) for name in self.either)
 
     def _unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
@@ -227,19 +227,23 @@ class Decoder:
         Nothing is read without a mark in the text, so no answer has fewer marks than values, and the sums of the batch
         are enough, unless something in it escapes the count.
         """
-        texts = batch.select("answer", "body", envelope=_envelope())
+        texts = batch.select("answer", "body", envelope=_extract_envelope())
         values = ["raw_time", *self.fields, *self.extra]
         # Rows can't begin within the envelope.
         early = pl.col("envelope").str.contains("[", literal=True)
         escapes = pl.any_horizontal(early, *(pl.col("body").str.contains(what) for what in UNCOUNTED))
         if not texts.select(escapes.any()).item():
             expected = int(texts["envelope"].str.count_matches(KEY_MARK, literal=True).sum())
-            expected += sum(marks(rows[name]) for name in values)
-            if _key_marks(batch["body"]) == expected:
+            expected += sum(count_marks(rows[name]) for name in values)
+            if _count_key_marks(batch["body"]) == expected:
                 return batch.clear()
-        in_row = pl.sum_horizontal(marks_in_row(name, rows.schema[name]) for name in values)
+        in_row = pl.sum_horizontal(count_marks_in_row(name, rows.schema[name]) for name in values)
         read = rows.select("answer", read=in_row).group_by("answer").agg(pl.col("read").sum())
-        odd = early | (_behind("|".join(UNCOUNTED)) > 0) | (_behind(KEY_MARK) != pl.col("read").fill_null(0))
+        odd = (
+            early
+            | (_count_behind("|".join(UNCOUNTED)) > 0)
+            | (_count_behind(KEY_MARK) != pl.col("read").fill_null(0))
+        )
         checked = texts.join(read, on="answer", how="left", maintain_order="left").select(odd)
         return batch.filter(checked.to_series())
 
@@ -253,7 +257,7 @@ class Decoder:
         self._learn(dict(strange.group_by("field").agg(pl.col("is_array").all()).rows()))
         begins = rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())
         odd = (
-            _placed(cells.filter(pl.col("field").is_in(known)), begins)
+            _find_row(cells.filter(pl.col("field").is_in(known)), begins)
             .group_by("row", "field", maintain_order=True)
             .agg(
                 pl.col("detail").unique().sort(),
@@ -289,9 +293,9 @@ class Decoder:
         found = odd.with_columns(number=pl.when(once).then(number), is_kept=once & kept)
         taken = found.filter(pl.col("number").is_not_null() | pl.col("is_kept"))
         for (name,), cells in taken.group_by("field"):
-            rows = with_other_form(rows, str(name), cells)
+            rows = take_other_form(rows, str(name), cells)
             if name in self.either:
-                rows = with_other_form(rows, array_of(str(name)), cells)
+                rows = take_other_form(rows, build_array(str(name)), cells)
         return rows, odd.join(taken, on=["row", "field"], how="anti", maintain_order="left")
 
     def _look_at_elements(
@@ -300,10 +304,10 @@ class Decoder:
         """The rows with null for each bad value of an array, the bad values, and the unknown keys of elements."""
         odd = run_on(_ODD_ELEMENTS, batch, arrays=[*self.arrays, *self.either])
         keys = odd.explode("strange").drop_nulls("strange").select(pl.col("field") + "." + pl.col("strange"))
-        bad = _placed(odd.filter(~pl.col("is_right")), begins)
+        bad = _find_row(odd.filter(~pl.col("is_right")), begins)
         for (field,), found in bad.group_by("field"):
-            column = array_of(str(field)) if field in self.either else str(field)
-            rows = rows.with_columns(without_values(rows[column], found))
+            column = build_array(str(field)) if field in self.either else str(field)
+            rows = rows.with_columns(drop_values(rows[column], found))
         shown = bad.with_columns(pl.col("detail").str.head(DETAIL_CHARACTERS)).select(*BAD_VALUE)
         return rows, shown, set(keys.to_series())
 
@@ -324,7 +328,7 @@ class Decoder:
         return found.zip_with(found.is_not_null(), late)
 
 
-def _placed(found: pl.DataFrame, begins: pl.DataFrame) -> pl.DataFrame:
+def _find_row(found: pl.DataFrame, begins: pl.DataFrame) -> pl.DataFrame:
     """`row`, the place among all rows, of what was found at a place within an answer."""
     placed = found.join(begins, on="answer", maintain_order="left")
     return placed.with_columns(pl.col("row") + pl.col("place").cast(pl.UInt32))
@@ -332,8 +336,8 @@ def _placed(found: pl.DataFrame, begins: pl.DataFrame) -> pl.DataFrame:
 
 def run_on(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
     """The query's rows over `batch`, by this thread's engine."""
-    engine = _engine()
-    engine.register("batch", _pieces(batch))
+    engine = _open_engine()
+    engine.register("batch", _cut_batch(batch))
     try:
         return engine.execute(query, values or None).pl()
     finally:
@@ -341,7 +345,7 @@ def run_on(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
         engine.unregister("batch")
 
 
-def _engine() -> duckdb.DuckDBPyConnection:
+def _open_engine() -> duckdb.DuckDBPyConnection:
     """This thread's in-memory engine: to start one costs more than to read a small fleet's day."""
     if not hasattr(_engines, "engine"):
         _engines.engine = duckdb.connect(config={"threads": 1})
@@ -349,7 +353,7 @@ def _engine() -> duckdb.DuckDBPyConnection:
     return engine
 
 
-def _pieces(batch: pl.DataFrame) -> pa.Table:
+def _cut_batch(batch: pl.DataFrame) -> pa.Table:
     """The batch where it lies, cut so that what the engine parses of it at once stays in a core's cache."""
     table = batch.to_arrow(compat_level=pl.CompatLevel.newest())
     size = int(batch["body"].str.len_bytes().sum())
@@ -357,19 +361,19 @@ def _pieces(batch: pl.DataFrame) -> pa.Table:
     return pa.Table.from_batches(table.to_batches(max_chunksize=answers), table.schema)
 
 
-def _envelope() -> pl.Expr:
+def _extract_envelope() -> pl.Expr:
     """What stands before the rows, with the name of their list; nothing where that name doesn't come early."""
     halves = pl.col("body").str.head(ENVELOPE).str.splitn('"set"', 2).struct
     return pl.when(halves[1].is_not_null()).then(halves[0] + '"set":').otherwise(pl.lit(""))
 
 
-def _behind(pattern: str) -> pl.Expr:
+def _count_behind(pattern: str) -> pl.Expr:
     """How often the pattern stands behind the envelope."""
     body, envelope = (pl.col(text).str.count_matches(pattern).cast(pl.Int64) for text in ("body", "envelope"))
     return body - envelope
 
 
-def _key_marks(texts: pl.Series) -> int:
+def _count_key_marks(texts: pl.Series) -> int:
     """How often `KEY_MARK` stands in the texts: a third of what a search for it costs, with a hit every 25 bytes."""
     _, _, buffer = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
     whole = np.frombuffer(buffer or b"", np.uint8)
@@ -381,22 +385,22 @@ def _key_marks(texts: pl.Series) -> int:
     return found
 
 
-def unreadable(bodies: pl.Series) -> dict[int, str]:
+def find_unreadable(bodies: pl.Series) -> dict[int, str]:
     """The places of the bodies (Binary) that are no JSON object with a list of rows, or beyond all bounds, and why."""
-    batch = _batch(bodies)
+    batch = _build_batch(bodies)
     if not batch.height:
         return {}
-    _, bad = _sort_out(batch, _large(batch))
+    _, bad = _sort_out(batch, _find_large(batch))
     if bad.height:
-        _, bad = _sort_out(batch.with_columns(mended(batch["body"])), _large(batch))
+        _, bad = _sort_out(batch.with_columns(mend_texts(batch["body"])), _find_large(batch))
     return dict(bad.rows())
 
 
-def _batch(bodies: pl.Series) -> pl.DataFrame:
-    return pl.DataFrame({"body": as_texts(bodies)}).with_row_index("answer")
+def _build_batch(bodies: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({"body": decode_texts(bodies)}).with_row_index("answer")
 
 
-def _large(batch: pl.DataFrame) -> pl.DataFrame:
+def _find_large(batch: pl.DataFrame) -> pl.DataFrame:
     """The answers whose rows and keys have to be counted before they are read."""
     return batch.filter(pl.col("body").str.len_bytes() > LARGE_BYTES)
 
@@ -407,7 +411,7 @@ def _sort_out(batch: pl.DataFrame, suspects: pl.DataFrame) -> tuple[pl.DataFrame
     What is beyond the bounds of an answer is found before the engine parses it, as far as the text alone can tell.
     """
     keys = pl.col("body").str.count_matches(KEY_MARK, literal=True)
-    deep = [body is not None and depth(body.encode()) > MOST_DEPTH for body in suspects["body"]]
+    deep = [body is not None and measure_depth(body.encode()) > MOST_DEPTH for body in suspects["body"]]
     beyond = suspects.filter(pl.Series(deep, dtype=pl.Boolean) | (keys > MOST_KEYS))["answer"]
     rest = batch.filter(~pl.col("answer").is_in(beyond.implode()))
     kinds = run_on(_REASONS, rest).drop_nulls("reason")

@@ -27,7 +27,7 @@ HOURS_PER_S = 1 / 3600
 US_PER_S = 1_000_000
 
 
-def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
+def build_interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
     """interval_start (UTC), interval_basis and bridged_s (time beyond one resolution) of each row.
 
     For a frame sorted by (series, interval_end) with `lost_end` (of a merged hour up to this row: where its second pass
@@ -55,7 +55,7 @@ def interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
     return [start.alias("interval_start"), basis.alias("interval_basis"), bridged.alias("bridged_s")]
 
 
-def energy_columns(powers: Sequence[str]) -> list[pl.Expr]:
+def build_energy_columns(powers: Sequence[str]) -> list[pl.Expr]:
     """`<name>_kwh` of each `<name>_w` over [interval_start, interval_end)."""
     kwh_per_w = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds() * KWH_PER_W_US
     return [(pl.col(f"{name}_w") * kwh_per_w).alias(f"{name}_kwh") for name in powers]

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, UTC_US, local_day, wall_clock
-from pipeline.transform.daily import exact_sum
+from pipeline.common.local_time import ONE_DAY, UTC_US, convert_to_wall_clock, find_local_day
+from pipeline.transform.daily import sum_exactly
 from pipeline.transform.energy import HOURS_PER_US
-from pipeline.transform.row_groups import whole_groups
+from pipeline.transform.row_groups import split_by_group
 
 # Every offset from UTC in use is a multiple of a quarter of an hour, so no quarter lies in two hours of any clock.
 QUARTER = dt.timedelta(minutes=15)
@@ -39,13 +39,15 @@ _CLOCK = pl.Schema(
 )
 
 
-def quarters_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
+def build_quarters_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
     """The quarters of an hour of the day in each zone, and of the days beside it.
 
     timezone, quarter_start and hour_start (UTC), local_hour (0 to 23), and of_day: false for the days beside it. The
     repeated hour of autumn is two hours. An hour that a change of clocks cuts short is as long as it is.
     """
-    return pl.concat([pl.DataFrame(schema=_CLOCK), *(_clock(day, zone) for zone in sorted(set(timezones)))])
+    return pl.concat(
+        [pl.DataFrame(schema=_CLOCK), *(_list_quarters(day, zone) for zone in sorted(set(timezones)))]
+    )
 
 
 def summarize_quarters(
@@ -59,7 +61,7 @@ def summarize_quarters(
     covered_h (h in which rows have any value: 0 where there is no data), and for each quantity `_kwh` and `_covered_h`,
     null where nothing was measured. Quarters beside the day are there only where an interval of the day lies in one.
     """
-    clock = quarters_frame(day, plants["timezone"]).filter("of_day")
+    clock = build_quarters_frame(day, plants["timezone"]).filter("of_day")
     grid = (
         plants.select("plant_id", "timezone")
         .join(clock.select("timezone", "quarter_start"), on="timezone")
@@ -68,7 +70,10 @@ def summarize_quarters(
     floats = [f"{name}_{what}" for what in ("kwh", "covered_h") for name in quantities]
     schema = {"plant_id": pl.String(), "quarter_start": UTC_US, "covered_h": pl.Float64()}
     schema |= dict.fromkeys(floats, pl.Float64())
-    parts = [_sums(frame, quantities).select(list(schema)) for frame in whole_groups(frames, ["plant_id"])]
+    parts = [
+        _sum_by_quarter(frame, quantities).select(list(schema))
+        for frame in split_by_group(frames, ["plant_id"])
+    ]
     found = pl.concat([pl.DataFrame(schema=schema), *parts]).join(plants, on="plant_id", how="semi")
     keys = ["plant_id", "quarter_start"]
     return (
@@ -92,18 +97,18 @@ def pack_quarters(quarters: pl.DataFrame, quantities: Sequence[str]) -> pl.DataF
     rounded = rounded.with_columns(
         pl.when(quarters[name].is_not_null()).then(name).alias(name) for name in names
     )
-    rests = ((pl.col(f"{name}_kwh") - _derived(name)).alias(f"{name}_rest_kwh") for name in DERIVED)
+    rests = ((pl.col(f"{name}_kwh") - _explain(name)).alias(f"{name}_rest_kwh") for name in DERIVED)
     return rounded.with_columns(rests).drop(f"{name}_kwh" for name in DERIVED)
 
 
 def unpack_quarters(stored: pl.DataFrame) -> pl.DataFrame:
     """Stored quarters with the energies of all quantities, to the last bit those that were packed."""
     for name in DERIVED:
-        stored = stored.with_columns((pl.col(f"{name}_rest_kwh") + _derived(name)).alias(f"{name}_kwh"))
+        stored = stored.with_columns((pl.col(f"{name}_rest_kwh") + _explain(name)).alias(f"{name}_kwh"))
     return stored.drop(f"{name}_rest_kwh" for name in DERIVED)
 
 
-def _derived(name: str) -> pl.Expr:
+def _explain(name: str) -> pl.Expr:
     """What a quantity would be by those that it is computed from. Of stored energies every sum is exact."""
     plus, minus = (
         pl.sum_horizontal(pl.lit(0.0), *(pl.col(f"{part}_kwh").fill_null(0.0) for part in parts))
@@ -121,13 +126,13 @@ def summarize_hours(
     plants. The result has plant_id, hour_start, local_hour and the other columns of the quarters.
     """
     key = ["plant_id", "hour_start", "local_hour"]
-    clock = quarters_frame(day, places["timezone"]).drop("of_day")
+    clock = build_quarters_frame(day, places["timezone"]).drop("of_day")
     sums = ["covered_h", *(f"{name}_{what}" for name in quantities for what in ("kwh", "covered_h"))]
     return (
         quarters.join(places.select("plant_id", "timezone"), on="plant_id", how="left")
         .join(clock, on=["timezone", "quarter_start"], how="left")
         .group_by(key)
-        .agg(exact_sum(pl.col(sums)))
+        .agg(sum_exactly(pl.col(sums)))
         .sort(key)
     )
 
@@ -138,7 +143,7 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
     Hours without data are no part of it. The result has plant_id, month, local_hour, n_days, and for each quantity
     `_kwh` and `_covered_h`, sorted by plant and hour.
     """
-    sums = (exact_sum(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h"))
+    sums = (sum_exactly(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h"))
     return (
         hours.lazy()
         # Hours that were stored before this was counted have rows with data only.
@@ -150,11 +155,11 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
     )
 
 
-def _clock(day: dt.date, timezone: str) -> pl.DataFrame:
-    bounds = local_day(day, timezone)
+def _list_quarters(day: dt.date, timezone: str) -> pl.DataFrame:
+    bounds = find_local_day(day, timezone)
     first, end = bounds.start - ONE_DAY, bounds.end + ONE_DAY
     quarters = pl.datetime_range(first, end, QUARTER, closed="left", time_unit="us", eager=True)
-    clock, moment = wall_clock(pl.col("quarter_start"), timezone), pl.col("quarter_start")
+    clock, moment = convert_to_wall_clock(pl.col("quarter_start"), timezone), pl.col("quarter_start")
     hour, offset = clock.dt.truncate("1h"), clock - moment.dt.replace_time_zone(None)
     return pl.DataFrame({"quarter_start": quarters}, schema={"quarter_start": UTC_US}).select(
         timezone=pl.lit(timezone),
@@ -165,7 +170,7 @@ def _clock(day: dt.date, timezone: str) -> pl.DataFrame:
     )
 
 
-def _sums(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
+def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
     """The quarters in which rows of whole plants lie: plant_id, quarter_start, covered_h, `_kwh` and `_covered_h`."""
     # A quantity that no plant of the frame has costs nothing.
     known = [name for name in quantities if rows[f"{name}_kwh"].count()]
@@ -174,7 +179,7 @@ def _sums(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
     valued = rows.select(pl.any_horizontal(pl.lit(value=False), pl.col(energies).is_not_null())).to_series()
     # Most quantities have a value wherever a row has any: then the time that they cover is the row's.
     whole = {n for n in known if rows[f"{n}_kwh"].null_count() == rows.height - int(valued.sum())}
-    shares = _by_quarter(rows.filter(valued), energies)
+    shares = _cut_at_quarters(rows.filter(valued), energies)
     covered = (
         pl.when(pl.col(f"{name}_kwh").is_not_null()).then("us").sum().alias(f"{name}_us")
         for name in known
@@ -196,7 +201,7 @@ def _sums(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def _by_quarter(rows: pl.DataFrame, energies: Sequence[str]) -> pl.DataFrame:
+def _cut_at_quarters(rows: pl.DataFrame, energies: Sequence[str]) -> pl.DataFrame:
     """plant_id, quarter_start, us (time there) and the energies of each row, cut at the quarters that it crosses."""
     start, end, quarter = pl.col("interval_start"), pl.col("interval_end"), pl.col("quarter_start")
     # An interval ends before the moment that closes it.

@@ -14,18 +14,18 @@ from pipeline.common.local_time import (
     UTC_US,
     MergedHour,
     TimeBasis,
-    days_frame,
-    instants,
-    newest_first,
+    build_days_frame,
+    convert_to_instants,
+    is_newest_first,
     parse_label,
 )
 from pipeline.transform import power_limits, row_rules
-from pipeline.transform.anomalies import FINDING, Suspicions, one_finding_a_series
-from pipeline.transform.array_fields import array_of, elements
+from pipeline.transform.anomalies import FINDING, Suspicions, sum_findings
+from pipeline.transform.array_fields import build_array, unnest_elements
 from pipeline.transform.decode import Decoded, Decoder
-from pipeline.transform.energy import energy_columns, interval_columns
+from pipeline.transform.energy import build_energy_columns, build_interval_columns
 from pipeline.transform.power_faults import PowerRules
-from pipeline.transform.row_groups import whole_groups
+from pipeline.transform.row_groups import split_by_group
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import Quarantine, Table, polars_schema, storage
 from schemas.quantities import Field, MeasurementSet
@@ -84,19 +84,19 @@ class SetTransform:
         # A set may fill several tables. All its fields are read for each: what is not read would be taken for unknown.
         here = [f for f in measurement_set.fields if f.array == (self.index is not None)]
         self.fields = [f for f in here if f.value_column in self.columns]
-        self.decoder, self.either = _decoder(measurement_set)
+        self.decoder, self.either = _build_decoder(measurement_set)
         # The columns of what is read, by those of this table.
         self.names = {self._read_from(f): f.value_column for f in self.fields}
         self.api = {f.value_column: f.api for f in self.fields}
         self.powers = [f.column for f in self.fields if f.power]
         self.limits = limits or load_thresholds()
-        self.rules = row_rules.value_rules(self.fields)
+        self.rules = row_rules.build_value_rules(self.fields)
         keys = ["series"] if self.index is None else ["series", self.index]
         self.power_rules = PowerRules.of(self.fields, keys, self.limits)
         self.suspicions = Suspicions.of(self.columns, self.limits)
 
     def _read_from(self, field: Field) -> str:
-        return array_of(field.api) if field.array and field.api in self.either else field.api
+        return build_array(field.api) if field.array and field.api in self.either else field.api
 
     def day(
         self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date, account: Account
@@ -106,9 +106,9 @@ class SetTransform:
         `answers` are frames of RawAnswers sorted by their key. `places` has plant_id, [device_id,] timezone, and
         latitude, longitude, rated_w, peak_w, own_w where they are known. Rows of plants without a place are set aside.
         """
-        places = power_limits.sited(places, day, self.limits)
-        zones = days_frame(day, places["timezone"])
-        for batch in whole_groups(answers, self.series):
+        places = power_limits.build_sites(places, day, self.limits)
+        zones = build_days_frame(day, places["timezone"])
+        for batch in split_by_group(answers, self.series):
             account.answers += batch.height
             placed = batch.join(places, on=self.series, how="left", maintain_order="left").join(
                 zones, on="timezone", how="left", maintain_order="left"
@@ -125,7 +125,7 @@ class SetTransform:
         strays = rows.filter(pl.col("fault") == row_rules.NEIGHBOUR).height if neighbours else 0
         known, doubles = self._in_order(known)
         if row_rules.PV in self.powers:
-            known = power_limits.with_limits(known, answers, self.limits)
+            known = power_limits.add_limits(known, answers, self.limits)
         cells, lost = self._cells(known, decoded)
         cells = self.power_rules.mark(cells, answers)
         broken = self._broken(cells)
@@ -175,14 +175,14 @@ class SetTransform:
         if step.null_count():
             rows = rows.with_columns(resolution=pl.col("resolution").fill_null(self._step()))
         rows = self._with_instants(rows, changes=facts["change"].null_count() < facts.height)
-        return rows.with_columns(fault=row_rules.row_fault(self.limits, neighbours=self.basis == "utc"))
+        return rows.with_columns(fault=row_rules.find_row_fault(self.limits, neighbours=self.basis == "utc"))
 
     def _with_instants(self, rows: pl.DataFrame, *, changes: bool) -> pl.DataFrame:
         """The rows with their instants, in the order in which they came: which pass a row is of its place tells."""
-        moments = instants(self.basis, changes=changes)
+        moments = convert_to_instants(self.basis, changes=changes)
         if not changes or self.basis == "utc":
             return rows.with_columns(moments)
-        turned = rows.select("row", "answer", turned=newest_first()).with_columns(
+        turned = rows.select("row", "answer", turned=is_newest_first()).with_columns(
             place=pl.when("turned").then(-pl.col("row").cast(pl.Int64)).otherwise("row")
         )
         if not turned["turned"].any():
@@ -219,7 +219,7 @@ class SetTransform:
         if not rows.height or not self.rules:
             return []
         rules = [
-            rule.or_fault() if row_rules.fault_column(rule.column) in rows.columns else rule
+            rule.or_fault() if row_rules.name_fault_column(rule.column) in rows.columns else rule
             for rule in self.rules
         ]
         counts = rows.select(rule.broken.sum().alias(rule.column) for rule in rules).row(0, named=True)
@@ -233,22 +233,20 @@ class SetTransform:
         columns = [rule.column for rule in broken if rule.column in generated]
         if not columns:
             return cells, pl.DataFrame(schema=FINDING)
-        cells, drawn = row_rules.standby(cells, columns, self.limits)
-        return cells, one_finding_a_series(
-            drawn, pl.lit(row_rules.STANDBY), pl.col("column"), pl.col("value")
-        )
+        cells, drawn = row_rules.zero_standby(cells, columns, self.limits)
+        return cells, sum_findings(drawn, pl.lit(row_rules.STANDBY), pl.col("column"), pl.col("value"))
 
     def _cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows, or in a table of arrays their elements, numbered by `cell`; and values that belong to no index."""
         if self.index is None:
             return rows.with_columns(cell=pl.col("row")), pl.DataFrame(schema=BAD_VALUE)
-        long, odd = elements(decoded.rows.with_row_index("row"), list(self.names))
+        long, odd = unnest_elements(decoded.rows.with_row_index("row"), list(self.names))
         long = long.rename(self.names | {"index": self.index})
         cells = rows.drop(self.api).join(long, on="row", maintain_order="left_right").with_row_index("cell")
         lost = rows.select("row", "answer", "raw_time").join(odd, on="row", maintain_order="left_right")
         named = lost.with_columns(
             pl.col("field").replace({read: self.api[column] for read, column in self.names.items()}),
-            detail=_named(pl.col("index")),
+            detail=_name_element(pl.col("index")),
             cell=pl.lit(None, pl.UInt32),
         )
         return cells, named.select(*BAD_VALUE)
@@ -262,7 +260,7 @@ class SetTransform:
             named = (
                 text
                 if self.index is None
-                else pl.concat_str(_named(pl.col(self.index)), text, separator=": ", ignore_nulls=True)
+                else pl.concat_str(_name_element(pl.col(self.index)), text, separator=": ", ignore_nulls=True)
             )
             found.append(
                 cells.filter(rule.broken).select(
@@ -319,15 +317,15 @@ class SetTransform:
         # The intervals of elements are those of their row, whichever elements it has.
         spans = cells if self.index is None else rows
         if spans["second_end"].count():
-            spans = _both_passes(spans) if self.merged_hour == "mean" else _without_second_pass(spans)
+            spans = _repeat_merged_hour(spans) if self.merged_hour == "mean" else _end_merged_hour(spans)
         else:
             spans = spans.with_columns(lost_end=pl.lit(None, UTC_US))
-        spans = spans.with_columns(interval_columns())
+        spans = spans.with_columns(build_interval_columns())
         if self.index is not None:
             spans = spans.select("row", *_INTERVAL).join(
                 cells.drop("interval_end"), on="row", maintain_order="left_right"
             )
-        return spans.with_columns(energy_columns(self.powers))
+        return spans.with_columns(build_energy_columns(self.powers))
 
     def _set_aside(
         self,
@@ -346,17 +344,17 @@ class SetTransform:
         }
         for scope, found in kinds.items():
             if found.height:
-                account.aside.append(quarantined(found.join(where, on="answer"), scope, self.model, day))
+                account.aside.append(build_quarantine(found.join(where, on="answer"), scope, self.model, day))
 
     def _tell(self, answers: pl.DataFrame, findings: pl.DataFrame, day: dt.date, account: Account) -> None:
         """Put what is kept but suspicious into the account."""
         if findings.height:
             where = answers.with_row_index("answer").select("answer", "plant_id", "device_id")
             named = findings.with_columns(pl.col("field").replace(self.api)).join(where, on="answer")
-            account.aside.append(quarantined(named, "rows", self.model, day, kept=True))
+            account.aside.append(build_quarantine(named, "rows", self.model, day, kept=True))
 
 
-def quarantined(
+def build_quarantine(
     found: pl.DataFrame, scope: str, model: type[Table], day: dt.date, *, kept: bool = False
 ) -> pl.DataFrame:
     """Rows of `quarantine` from a frame with plant_id, reason and any of its other columns."""
@@ -371,7 +369,7 @@ def quarantined(
     return frame.with_columns(missing).select(schema.names())
 
 
-def _decoder(measurement_set: MeasurementSet) -> tuple[Decoder, list[str]]:
+def _build_decoder(measurement_set: MeasurementSet) -> tuple[Decoder, list[str]]:
     """A decoder of all fields of the set, and those of them that are a number in one table and an array in another."""
     arrays = {f.api for f in measurement_set.fields if f.array}
     either = sorted(arrays & {f.api for f in measurement_set.fields if not f.array})
@@ -391,19 +389,19 @@ BAD_VALUE = {
 }
 
 
-def _both_passes(rows: pl.DataFrame) -> pl.DataFrame:
+def _repeat_merged_hour(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of one time each: those that are the mean of two passes come once for either."""
     again = rows.filter(pl.col("second_end").is_not_null()).with_columns(interval_end="second_end")
     both = pl.concat([rows, again]).sort("series", "interval_end")
     return both.with_columns(lost_end=pl.lit(None, UTC_US))
 
 
-def _without_second_pass(rows: pl.DataFrame) -> pl.DataFrame:
+def _end_merged_hour(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, and of those from a merged hour on, where the pass ends that is not known."""
     return rows.with_columns(lost_end=pl.col("second_end").forward_fill().over("series"))
 
 
-def _named(index: pl.Expr) -> pl.Expr:
+def _name_element(index: pl.Expr) -> pl.Expr:
     """How a detail names the element of an array."""
     return pl.format("index {}", index)
 

@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.local_time import is_timezone
-from pipeline.transform.answer_text import whole_texts
+from pipeline.transform.answer_text import decode_whole_texts
 from pipeline.transform.decode import DETAIL_CHARACTERS
 from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
 from schemas import Devices, MeasurementSets, Plants, polars_schema
@@ -84,27 +84,27 @@ DEVICE_FIELDS = frozenset({
 })  # fmt: skip
 
 
-def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
+def build_plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows of `plants` from the answers to the list of plants, and the plants that were set aside with the reason.
 
     A plant without a known time zone has no days, so it is set aside: plant_id, reason, detail.
     """
-    found = _listed(_PLANTS, answers).unique("plant_id", keep="first", maintain_order=True)
+    found = _query_list(_PLANTS, answers).unique("plant_id", keep="first", maintain_order=True)
     known = [zone for zone in found["timezone"].unique() if is_timezone(zone)]
     placed = pl.col("timezone").is_in(known)
-    ac = pl.coalesce(_power("ac_w"), _power("calc_ac_w")) / 1000
+    ac = pl.coalesce(_parse_power("ac_w"), _parse_power("calc_ac_w")) / 1000
     frame = found.filter(placed).with_columns(
         name=pl.col("name").fill_null(pl.col("plant_id")),
         backend=pl.when(pl.col("plant_id").str.contains(f"^(?i){CLASSIC_ID.pattern}$"))
         .then(pl.lit("classic"))
         .otherwise(pl.lit("ennexos")),
-        latitude=_within("latitude", -90, 90),
-        longitude=_within("longitude", -180, 180),
-        peak_power_kw=_power("peak_w") / 1000,
+        latitude=_keep_within("latitude", -90, 90),
+        longitude=_keep_within("longitude", -180, 180),
+        peak_power_kw=_parse_power("peak_w") / 1000,
         ac_power_kw=ac,
-        capacity_class=capacity_class(ac),
-        co2_factor_g_per_kwh=_within("co2", 0, FINITE),
-        start_up=_time("start_up").dt.replace_time_zone("UTC"),
+        capacity_class=classify_capacity(ac),
+        co2_factor_g_per_kwh=_keep_within("co2", 0, FINITE),
+        start_up=_parse_time("start_up").dt.replace_time_zone("UTC"),
         previous_timezone=pl.lit(None, pl.String),
         migrated_from=pl.lit(None, pl.String),
         first_seen=pl.lit(today),
@@ -117,7 +117,7 @@ def plants(answers: pl.DataFrame, today: dt.date) -> tuple[pl.DataFrame, pl.Data
     return frame.select(polars_schema(Plants).names()).sort("plant_id"), aside
 
 
-def odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.DataFrame:
+def find_odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.DataFrame:
     """The facts of plants or devices in these lists that can't be read.
 
     The frame has plant_id, device_id, field, detail, reason and kept.
@@ -126,7 +126,7 @@ def odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.DataFram
     """
     query, fields = (_DEVICES, _DEVICE_NUMBERS) if of_devices else (_PLANTS, _PLANT_NUMBERS)
     as_sent = re.sub('"(DOUBLE|BIGINT)"', '"VARCHAR"', query)
-    read, sent = _listed(query, answers), _listed(as_sent, answers)
+    read, sent = _query_list(query, answers), _query_list(as_sent, answers)
     schema = {
         **dict.fromkeys(("plant_id", "device_id", "field", "detail", "reason"), pl.String),
         "kept": pl.Boolean,
@@ -144,32 +144,36 @@ def odd_facts(answers: pl.DataFrame, *, of_devices: bool = False) -> pl.DataFram
     return pl.concat(found, how="diagonal").unique(["plant_id", "device_id", "field"], maintain_order=True)
 
 
-def plant_ids(answers: pl.DataFrame) -> list[str]:
+def list_plant_ids(answers: pl.DataFrame) -> list[str]:
     """The ids in the answers to the list of plants."""
-    return _listed(_PLANTS, answers)["plant_id"].unique().to_list()
+    return _query_list(_PLANTS, answers)["plant_id"].unique().to_list()
 
 
-def devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
+def build_devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
     """Rows of `devices` from the answers to each plant's devices."""
-    found = _listed(_DEVICES, answers).unique(["plant_id", "device_id"], keep="first", maintain_order=True)
+    found = _query_list(_DEVICES, answers).unique(
+        ["plant_id", "device_id"], keep="first", maintain_order=True
+    )
     frame = found.with_columns(
-        _within(name, 0, FINITE).alias(name) for name in ("generator_power_w", "generator_power_dc_w")
-    ).with_columns(deactivated_at=_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today))
+        _keep_within(name, 0, FINITE).alias(name) for name in ("generator_power_w", "generator_power_dc_w")
+    ).with_columns(
+        deactivated_at=_parse_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today)
+    )
     return frame.select(polars_schema(Devices).names()).sort("plant_id", "device_id")
 
 
-def unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[str]) -> list[str]:
+def find_unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[str]) -> list[str]:
     """The fields of the list's entries that are not known, inner ones with their path, sorted."""
     entries = f"SELECT unnest(json_extract(body, '$.{envelope}[*]')) AS entry FROM answers"  # noqa: S608 - our own word
     # One structure that holds what any entry has.
     objects = f"SELECT json_group_structure(entry) FROM ({entries}) WHERE json_type(entry) = 'OBJECT'"  # noqa: S608
-    found = _asked(objects, answers).item()
-    return sorted(set(_paths(json.loads(found or "null"))) - known)
+    found = _query_answers(objects, answers).item()
+    return sorted(set(_list_paths(json.loads(found or "null"))) - known)
 
 
-def measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
+def build_measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
     """Rows of `measurement_sets` from the answers of each plant and device."""
-    found = _listed(_SETS, answers, key="set_type")
+    found = _query_list(_SETS, answers, key="set_type")
     return (
         found.select(polars_schema(MeasurementSets).names())
         .unique()
@@ -201,7 +205,7 @@ def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     return remember(stored, known.select(listed.columns), ["plant_id"])
 
 
-def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
+def classify_capacity(kilowatts: pl.Expr) -> pl.Expr:
     """SMA's class of an AC power in kW, the only place that decides on it; null where the power is null or 0.
 
     A class begins at its first whole kilowatt and lasts until the next class begins: 19.9 kW have not reached 20 and
@@ -215,40 +219,40 @@ def capacity_class(kilowatts: pl.Expr) -> pl.Expr:
     return pl.when(kilowatts > 0).then(name)
 
 
-def _listed(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:
+def _query_list(query: str, answers: pl.DataFrame, key: str | None = None) -> pl.DataFrame:
     """Run the query over the answers; rows without an id (the first column that ends so) are no rows."""
-    frame = _asked(query, answers)
+    frame = _query_answers(query, answers)
     key = key or ("device_id" if "device_id" in frame.columns else "plant_id")
     return frame.filter(pl.col(key).is_not_null() & (pl.col(key) != ""))
 
 
-def _asked(query: str, answers: pl.DataFrame) -> pl.DataFrame:
-    texts = answers.select("plant_id", "device_id", "body").with_columns(whole_texts(answers["body"]))
+def _query_answers(query: str, answers: pl.DataFrame) -> pl.DataFrame:
+    texts = answers.select("plant_id", "device_id", "body").with_columns(decode_whole_texts(answers["body"]))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.register("answers", texts.to_arrow())
         return engine.execute(query).pl()
 
 
-def _paths(structure: Any, path: str = "") -> Iterator[str]:
+def _list_paths(structure: Any, path: str = "") -> Iterator[str]:
     """The paths of all fields of a structure as DuckDB tells it: objects of types, arrays of one element."""
     if isinstance(structure, list):
-        yield from _paths(structure[0], path)
+        yield from _list_paths(structure[0], path)
     elif isinstance(structure, dict):
         for name, inner in structure.items():
             yield path + name
-            yield from _paths(inner, f"{path}{name}.")
+            yield from _list_paths(inner, f"{path}{name}.")
 
 
-def _within(name: str, low: float, high: float) -> pl.Expr:
+def _keep_within(name: str, low: float, high: float) -> pl.Expr:
     return pl.when(pl.col(name).is_between(low, high)).then(name)
 
 
-def _power(name: str) -> pl.Expr:
+def _parse_power(name: str) -> pl.Expr:
     """A power in W; 0 is the API's way to say that it is not known."""
     return pl.when(pl.col(name).is_between(0, FINITE, closed="right")).then(name)
 
 
-def _time(name: str) -> pl.Expr:
+def _parse_time(name: str) -> pl.Expr:
     """A time without offset, or with Z; null where it is neither, or no time that a plant can have seen."""
     time = (
         pl.col(name)

@@ -14,9 +14,9 @@ from typing import Final
 import polars as pl
 
 from pipeline.common.local_time import UTC_US
-from pipeline.transform.daily import exact_sum
+from pipeline.transform.daily import sum_exactly
 from pipeline.transform.energy import HOURS_PER_US
-from pipeline.transform.sun.clear_sky import clear_sky, on_best_plane
+from pipeline.transform.sun.clear_sky import clear_sky, project_on_best_plane
 from schemas import kpi as k
 
 # A figure of a cloudless sky is taken in steps of this length, by the sun in their middle.
@@ -93,12 +93,12 @@ def summarize_day(
         irradiation_series=pl.col("series").unique().sort().str.join(", ")
     )
     of_user = supplied.with_columns(productive=pl.col("w_per_m2") >= PRODUCTIVE_W_PER_M2).select(_IRRADIANCE)
-    by_sensor = pl.concat([_by_sensor(sensors).join(names, on="plant_id", how="anti"), of_user])
+    by_sensor = pl.concat([_choose_sensors(sensors).join(names, on="plant_id", how="anti"), of_user])
     powered = rows.filter(pl.col("pv_generation_w").is_not_null())
-    plants = _from_start_up(plants, powered)
+    plants = _cut_to_operation(plants, powered)
     measured = pl.col("plant_id").is_in(by_sensor["plant_id"].unique().implode())
     placed = pl.col("latitude").is_not_null() & pl.col("longitude").is_not_null()
-    sky = _sky(plants.filter(placed))
+    sky = _build_sky(plants.filter(placed))
     source = (
         pl.when(pl.col("irradiation_series").is_not_null())
         .then(pl.lit("supplied"))
@@ -112,20 +112,20 @@ def summarize_day(
         irradiation_source=source,
         measured=measured,
         placed=placed,
-        period_h=_hours(pl.col("day_start"), "day_end"),
+        period_h=_count_hours(pl.col("day_start"), "day_end"),
     )
-    met = _shared_time(by_sensor, powered)
+    met = _intersect_time(by_sensor, powered)
     parts = (
-        _irradiation(by_sensor, facts),
-        _irradiation(_on_plane(sky).select(_IRRADIANCE), facts).rename(_CLEAR_SKY, strict=False),
-        *_worked(met, by_sensor, sky, powered),
+        _sum_irradiation(by_sensor, facts),
+        _sum_irradiation(_choose_plane(sky).select(_IRRADIANCE), facts).rename(_CLEAR_SKY, strict=False),
+        *_measure_worked(met, by_sensor, sky, powered),
         _sum_energy(met, "window_generation_kwh"),
         _sum_energy(powered, "clear_sky_window_generation_kwh"),
-        _matched(rows),
+        _sum_matched(rows),
     )
     for part in parts:
         facts = facts.join(part, on="plant_id", how="left", maintain_order="left")
-    return figures(_whole_day(facts))
+    return compute_figures(_take_whole_day(facts))
 
 
 def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) -> pl.DataFrame:
@@ -139,9 +139,9 @@ def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) ->
         days.lazy()
         .group_by("plant_id", pl.col("local_date").dt.truncate("1mo").alias("month"))
         .agg(
-            *(exact_sum(pl.col(name)) for name in AMOUNTS),
+            *(sum_exactly(pl.col(name)) for name in AMOUNTS),
             *(
-                pl.when(pl.col(name).is_not_null().all()).then(exact_sum(pl.col(name)))
+                pl.when(pl.col(name).is_not_null().all()).then(sum_exactly(pl.col(name)))
                 for name in ("reference_yield_h", "reference_yield_clear_sky_h")
             ),
             (by == "sensor").sum().cast(pl.Int64).alias("n_days_sensor"),
@@ -163,10 +163,12 @@ def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) ->
         .sort("month", "plant_id")
         .collect()
     )
-    return figures(summed.join(plants, on="plant_id", how="left", maintain_order="left"), missing=k.NO_DAYS)
+    return compute_figures(
+        summed.join(plants, on="plant_id", how="left", maintain_order="left"), missing=k.NO_DAYS
+    )
 
 
-def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
+def compute_figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
     """The frame with all figures and reasons added, from AMOUNTS, reference yields and the plants' facts.
 
     `measured` says whether irradiation was, and `placed` whether a cloudless sky is known.
@@ -174,7 +176,7 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
     """
     col = pl.col
     pv, peak, reference = col("pv_generation_kwh"), col("peak_power_kw"), col("reference_yield_h")
-    nothing, no_peak = pv.is_null(), _absent("peak_power_kw")
+    nothing, no_peak = pv.is_null(), _is_absent("peak_power_kw")
     no_irradiation, no_place = ~col("measured"), ~col("placed")
     of_sky = col("reference_yield_clear_sky_h")
     for name, value, why in (
@@ -192,7 +194,7 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
                 k.NOT_MEASURED: nothing,
                 k.NO_PEAK: no_peak,
                 k.NO_IRRADIATION: no_irradiation,
-                k.DARK: _dark("window_reference_yield_h") | col("window_generation_kwh").is_null(),
+                k.DARK: _is_dark("window_reference_yield_h") | col("window_generation_kwh").is_null(),
             },
         ),
         (
@@ -202,7 +204,7 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
                 k.NOT_MEASURED: nothing,
                 k.NO_PEAK: no_peak,
                 k.NO_PLACE: no_place,
-                k.DARK: _dark("clear_sky_window_reference_yield_h")
+                k.DARK: _is_dark("clear_sky_window_reference_yield_h")
                 | col("clear_sky_window_generation_kwh").is_null(),
             },
         ),
@@ -214,13 +216,13 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
                 k.NO_PEAK: no_peak,
                 k.NO_IRRADIATION: no_irradiation,
                 missing: reference.is_null(),
-                k.DARK: _dark("reference_yield_h"),
+                k.DARK: _is_dark("reference_yield_h"),
             },
         ),
         (
             "capacity_factor",
             pv / (col("ac_power_kw") * col("period_h")),
-            {k.NOT_MEASURED: nothing, k.NO_AC: _absent("ac_power_kw")},
+            {k.NOT_MEASURED: nothing, k.NO_AC: _is_absent("ac_power_kw")},
         ),
         (
             "co2_avoided_kg",
@@ -229,19 +231,19 @@ def figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
         ),
     ):
         sums = _add(sums, name, value, why)
-    return _own_use(_availability(sums, nothing, col("irradiation_source") == "none"))
+    return _compute_own_use(_compute_availability(sums, nothing, col("irradiation_source") == "none"))
 
 
-def _availability(sums: pl.DataFrame, nothing: pl.Expr, no_place: pl.Expr) -> pl.DataFrame:
+def _compute_availability(sums: pl.DataFrame, nothing: pl.Expr, no_place: pl.Expr) -> pl.DataFrame:
     col = pl.col
-    dark = _absent("productive_h") | _absent("productive_irradiation_kwh_per_m2")
+    dark = _is_absent("productive_h") | _is_absent("productive_irradiation_kwh_per_m2")
     why = {k.NOT_MEASURED: nothing, k.NO_PLACE: no_place, k.DARK: dark}
     by_energy = col("generating_irradiation_kwh_per_m2") / col("productive_irradiation_kwh_per_m2")
     sums = _add(sums, "availability_time", (col("generating_h") / col("productive_h")).clip(0, 1), why)
     return _add(sums, "availability_energy", by_energy.clip(0, 1), why)
 
 
-def _own_use(sums: pl.DataFrame) -> pl.DataFrame:
+def _compute_own_use(sums: pl.DataFrame) -> pl.DataFrame:
     col = pl.col
     for name, part, whole in (
         ("self_consumption_rate", "matched_self_consumption_kwh", "matched_generation_kwh"),
@@ -264,23 +266,23 @@ def _add(frame: pl.DataFrame, name: str, value: pl.Expr, why: Mapping[str, pl.Ex
     return frame.with_columns(reason).with_columns(pl.when(pl.col(column).is_null()).then(value).alias(name))
 
 
-def _absent(name: str) -> pl.Expr:
+def _is_absent(name: str) -> pl.Expr:
     return pl.col(name).is_null() | (pl.col(name) <= 0)
 
 
-def _dark(reference: str) -> pl.Expr:
+def _is_dark(reference: str) -> pl.Expr:
     return pl.col(reference).fill_null(0.0) < LEAST_REFERENCE_YIELD_H
 
 
-def _hours(start: pl.Expr, end: str) -> pl.Expr:
+def _count_hours(start: pl.Expr, end: str) -> pl.Expr:
     return (pl.col(end) - start).dt.total_microseconds() * HOURS_PER_US
 
 
-def _middle() -> pl.Expr:
+def _find_middle() -> pl.Expr:
     return pl.col("interval_start") + (pl.col("interval_end") - pl.col("interval_start")) / 2
 
 
-def _by_sensor(sensors: pl.DataFrame) -> pl.DataFrame:
+def _choose_sensors(sensors: pl.DataFrame) -> pl.DataFrame:
     """Irradiance of each plant's sensor: of several the one with most values, the first by id among equals."""
     value = pl.col("external_insolation_w_per_m2")
     known = sensors.filter(value.is_not_null())
@@ -298,7 +300,7 @@ def _by_sensor(sensors: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _from_start_up(plants: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
+def _cut_to_operation(plants: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
     """The plants, whose first day begins with their operation: with the start-up, or a row that is even earlier."""
     first = powered.group_by("plant_id").agg(first=pl.col("interval_start").min())
     begun = pl.when(pl.col("start_up") < pl.col("day_end")).then(pl.min_horizontal("start_up", "first"))
@@ -309,7 +311,7 @@ def _from_start_up(plants: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _sky(plants: pl.DataFrame) -> pl.DataFrame:
+def _build_sky(plants: pl.DataFrame) -> pl.DataFrame:
     """A cloudless sky (`clear_sky`) in steps while the sun is up, for plants with coordinates."""
     begin = pl.max_horizontal("day_start", pl.col("sunrise").dt.truncate(STEP))
     end = pl.min_horizontal("day_end", "sunset")
@@ -324,17 +326,17 @@ def _sky(plants: pl.DataFrame) -> pl.DataFrame:
         )
         .explode("interval_start", empty_as_null=False)
         .with_columns(interval_end=pl.col("interval_start") + STEP)
-        .with_columns(at=_middle())
+        .with_columns(at=_find_middle())
     )
     return clear_sky(steps)
 
 
-def _on_plane(sky: pl.DataFrame) -> pl.DataFrame:
+def _choose_plane(sky: pl.DataFrame) -> pl.DataFrame:
     """Irradiance under the sky on the plane that catches most in the very time of these rows."""
-    return sky.with_columns(w_per_m2=on_best_plane(sky), productive=pl.col("up") >= PRODUCTIVE_SINE)
+    return sky.with_columns(w_per_m2=project_on_best_plane(sky), productive=pl.col("up") >= PRODUCTIVE_SINE)
 
 
-def _irradiation(irradiance: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+def _sum_irradiation(irradiance: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
     """reference_yield_h of what is known, and how much of the daylight that is."""
     bounds = facts.select(
         "plant_id",
@@ -348,18 +350,18 @@ def _irradiation(irradiance: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("interval_end") > pl.col("day_start"))
         .group_by("plant_id")
         .agg(
-            reference_yield_h=exact_sum(_kwh_per_m2()),
+            reference_yield_h=sum_exactly(_sum_kwh_per_m2()),
             irradiation_covered_h=lit.dt.total_microseconds().clip(0).sum() * HOURS_PER_US,
-            daylight_h=_hours(pl.col("begin"), "end").first(),
+            daylight_h=_count_hours(pl.col("begin"), "end").first(),
         )
     )
 
 
-def _kwh_per_m2() -> pl.Expr:
-    return pl.col("w_per_m2") * _hours(pl.col("interval_start"), "interval_end") / 1000
+def _sum_kwh_per_m2() -> pl.Expr:
+    return pl.col("w_per_m2") * _count_hours(pl.col("interval_start"), "interval_end") / 1000
 
 
-def _worked(
+def _measure_worked(
     measured: pl.DataFrame, by_sensor: pl.DataFrame, sky: pl.DataFrame, powered: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """What of the irradiation fell while power was measured, by the sensor and by the sky; and what availability needs.
@@ -370,14 +372,14 @@ def _worked(
     """
     spans = powered.select("plant_id", "pv_generation_w", begun="interval_start", until="interval_end")
     columns = [*_IRRADIANCE, "pv_generation_w"]
-    by_sky = _on_plane(_during(sky, spans)).select(columns)
+    by_sky = _choose_plane(_select_during(sky, spans)).select(columns)
     met = pl.concat(
         [measured.select(columns), by_sky.join(by_sensor, on="plant_id", how="anti")]
-    ).with_columns(hours=_hours(pl.col("interval_start"), "interval_end"), kwh=_kwh_per_m2())
+    ).with_columns(hours=_count_hours(pl.col("interval_start"), "interval_end"), kwh=_sum_kwh_per_m2())
     due, works = pl.col("productive"), pl.col("productive") & (pl.col("pv_generation_w") > 0)
     # Once anything is known of a plant, none of the time is 0 and not null.
     available = met.group_by("plant_id").agg(
-        exact_sum(pl.when(which).then(what).otherwise(0.0)).alias(name)
+        sum_exactly(pl.when(which).then(what).otherwise(0.0)).alias(name)
         for name, which, what in (
             ("productive_h", due, "hours"),
             ("generating_h", works, "hours"),
@@ -393,14 +395,14 @@ def _worked(
 
 
 def _sum_light(irradiance: pl.DataFrame, name: str) -> pl.DataFrame:
-    return irradiance.group_by("plant_id").agg(exact_sum(_kwh_per_m2()).alias(name))
+    return irradiance.group_by("plant_id").agg(sum_exactly(_sum_kwh_per_m2()).alias(name))
 
 
 def _sum_energy(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    return rows.group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh")).alias(name))
+    return rows.group_by("plant_id").agg(sum_exactly(pl.col("pv_generation_kwh")).alias(name))
 
 
-def _during(sky: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+def _select_during(sky: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """The steps of the sky whose middle lies in a span (begun, until] of their plant, with the span's columns.
 
     A step is as short as the shortest rows of power, so it is in one or in none.
@@ -416,7 +418,7 @@ def _during(sky: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     return found.filter(pl.col("begun") <= pl.col("at"))
 
 
-def _shared_time(light: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
+def _intersect_time(light: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
     """The pieces of time that an interval of light and a row of power share, cut at the edges of both.
 
     An hour of light may meet rows of five minutes, and the reverse: each piece has the mean irradiance and power of
@@ -437,8 +439,8 @@ def _shared_time(light: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
     # A piece begins where one of the two begins within the other: so two searches find every pair, each pair once.
     found = pl.concat(
         [
-            _last_begun(power, "begun", light, "interval_start", exact=True),
-            _last_begun(light, "interval_start", power, "begun", exact=False),
+            _join_last_begun(power, "begun", light, "interval_start", exact=True),
+            _join_last_begun(light, "interval_start", power, "begun", exact=False),
         ],
         how="diagonal",
     )
@@ -455,7 +457,9 @@ def _shared_time(light: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _last_begun(left: pl.DataFrame, at: str, right: pl.DataFrame, begin: str, *, exact: bool) -> pl.DataFrame:
+def _join_last_begun(
+    left: pl.DataFrame, at: str, right: pl.DataFrame, begin: str, *, exact: bool
+) -> pl.DataFrame:
     """Each row of `left` with the last of `right` that begins before its moment, or (`exact`) at it."""
     return left.join_asof(
         right,
@@ -469,7 +473,7 @@ def _last_begun(left: pl.DataFrame, at: str, right: pl.DataFrame, begin: str, *,
     ).filter(pl.col(begin).is_not_null())
 
 
-def _matched(rows: pl.DataFrame) -> pl.DataFrame:
+def _sum_matched(rows: pl.DataFrame) -> pl.DataFrame:
     """Parts and wholes of own use, of the rows that have both."""
     made = pl.coalesce("total_generation_kwh", "pv_generation_kwh")
     pairs = (
@@ -484,12 +488,12 @@ def _matched(rows: pl.DataFrame) -> pl.DataFrame:
     sums = []
     for part_name, part, whole_name, whole in pairs:
         both = part.is_not_null() & whole.is_not_null()
-        sums += [exact_sum(pl.when(both).then(part)).alias(part_name)]
-        sums += [exact_sum(pl.when(both).then(whole)).alias(whole_name)]
+        sums += [sum_exactly(pl.when(both).then(part)).alias(part_name)]
+        sums += [sum_exactly(pl.when(both).then(whole)).alias(whole_name)]
     return rows.group_by("plant_id").agg(sums)
 
 
-def _whole_day(facts: pl.DataFrame) -> pl.DataFrame:
+def _take_whole_day(facts: pl.DataFrame) -> pl.DataFrame:
     """The same, where a sensor with gaps says nothing of the whole day, and a night without sun is 0."""
     gaps = pl.col("irradiation_covered_h") < SENSOR_ENOUGH * pl.col("daylight_h")
     return facts.with_columns(

@@ -5,8 +5,8 @@ import datetime as dt
 import duckdb
 import polars as pl
 
-from pipeline.common.local_time import TimeBasis, days_frame, instants, parse_label
-from pipeline.transform.answer_text import whole_texts
+from pipeline.common.local_time import TimeBasis, build_days_frame, convert_to_instants, parse_label
+from pipeline.transform.answer_text import decode_whole_texts
 from schemas import LogMessages, Logs, polars_schema, storage
 
 # Classic's event id is empty: absent, an empty text, or 0. A device's own log need not name the device.
@@ -23,7 +23,9 @@ FROM (SELECT plant_id, nullif(device_id, '') AS asked_device, timezone, fetched_
 EVENT = ["plant_id", "raw_time", "message_tag_id", "log_id", "level", "message"]
 
 
-def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: TimeBasis) -> pl.DataFrame:
+def build_entries(
+    answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: TimeBasis
+) -> pl.DataFrame:
     """Rows of `logs` from the answers of one day, of plants and of devices. `places` has plant_id and timezone.
 
     An entry whose time can't be read keeps it as text. An event that several answers hold is kept once, in its latest
@@ -32,12 +34,12 @@ def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: Ti
     texts = answers.join(places, on="plant_id", how="inner", maintain_order="left").select(
         "plant_id", "device_id", "timezone", "fetched_at", "body"
     )
-    texts = texts.with_columns(whole_texts(texts["body"]))
+    texts = texts.with_columns(decode_whole_texts(texts["body"]))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("answers", texts.to_arrow())
-        rows = _each_once(engine.execute(_ENTRIES).pl())
-    zones = days_frame(day, places["timezone"])
+        rows = _drop_repeats(engine.execute(_ENTRIES).pl())
+    zones = build_days_frame(day, places["timezone"])
     label = parse_label(pl.col("raw_time").str.strip_suffix("Z"))
     zulu = pl.col("raw_time").str.ends_with("Z")
     timed = rows.join(zones, on="timezone", how="left", maintain_order="left").with_columns(
@@ -45,7 +47,7 @@ def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: Ti
     )
     # Entries are events, not samples: two of one label are no sign of a repeated hour. So each is a series of its own,
     # and one of the repeated hour is taken for its first pass.
-    end, *_ = instants(basis, changes=zones["change"].null_count() < zones.height)
+    end, *_ = convert_to_instants(basis, changes=zones["change"].null_count() < zones.height)
     moment = pl.when(zulu).then(pl.col("label").dt.replace_time_zone("UTC")).otherwise(end)
     named = {"local_date": pl.lit(day), "logged_at": moment}
     return (
@@ -53,7 +55,7 @@ def entries(answers: pl.DataFrame, places: pl.DataFrame, day: dt.date, basis: Ti
     )
 
 
-def _each_once(rows: pl.DataFrame) -> pl.DataFrame:
+def _drop_repeats(rows: pl.DataFrame) -> pl.DataFrame:
     """Every event once, as it was read last, in the order of first appearance.
 
     An entry of a plant's log that names no device is the same as one of a device's log that says the same otherwise.
@@ -69,7 +71,7 @@ def _each_once(rows: pl.DataFrame) -> pl.DataFrame:
     return once.join(nameless.select("place"), on="place", how="anti", maintain_order="left")
 
 
-def messages(logs: pl.LazyFrame, plants: pl.DataFrame) -> pl.DataFrame:
+def build_messages(logs: pl.LazyFrame, plants: pl.DataFrame) -> pl.DataFrame:
     """Rows of `log_messages` from rows of `logs`, sorted. `plants` has plant_id and backend."""
     tagged = logs.filter(pl.col("message_tag_id").is_not_null()).join(
         plants.lazy().select("plant_id", "backend"), on="plant_id"

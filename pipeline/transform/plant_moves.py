@@ -11,7 +11,7 @@ import polars as pl
 _SCHEMA = {"plant_id": pl.String, "successor": pl.String}
 
 
-def successors(plants: pl.DataFrame) -> pl.DataFrame:
+def find_successors(plants: pl.DataFrame) -> pl.DataFrame:
     """plant_id and successor of every plant that moved, by rows of `plants`; over several moves, the last one's id."""
     moved = plants.filter(
         pl.col("migrated_from").is_not_null(), pl.col("migrated_from") != pl.col("plant_id")
@@ -28,7 +28,7 @@ def successors(plants: pl.DataFrame) -> pl.DataFrame:
     return steps.filter(pl.col("plant_id") != pl.col("successor")).cast(pl.Schema(_SCHEMA))
 
 
-def with_new_ids(frame: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+def take_new_ids(frame: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
     """The frame with the plants' newest ids, and whether a row had an `old_id`."""
     joined = frame.join(moved, on="plant_id", how="left", maintain_order="left")
     return joined.with_columns(
@@ -54,7 +54,7 @@ def join_rows(
         if rest.height:
             yield rest
     if any(frame.height for frame in held):
-        rows = with_new_ids(pl.concat(held), moved)
+        rows = take_new_ids(pl.concat(held), moved)
         new_begins = pl.col("interval_end").filter(~pl.col("old_id")).min().over("plant_id")
         counted = ~pl.col("old_id") | new_begins.is_null() | (pl.col("interval_end") < new_begins)
         yield rows.filter(counted).drop("old_id").sort(*keys, "interval_end")
@@ -69,5 +69,5 @@ def join_asked(asked: pl.DataFrame, moved: pl.DataFrame, keys: Sequence[str]) ->
     new = ~pl.col("old_id")
     both = pl.col("old_id") & new.any().over("plant_id")
     final = pl.when(both).then(pl.col("final").filter(new).all().over("plant_id")).otherwise("final")
-    named = with_new_ids(asked, moved).with_columns(final.alias("final"), both.alias("replaced"))
+    named = take_new_ids(asked, moved).with_columns(final.alias("final"), both.alias("replaced"))
     return named.group_by(keys).agg(pl.col("final", "replaced").all())

@@ -102,7 +102,7 @@ class PowerRules:
         """
         found = self.find(cells, answers)
         for (column,), faults in found.partition_by("column", as_dict=True, maintain_order=True).items():
-            named = faults.select("cell", pl.col("reason").alias(row_rules.fault_column(str(column))))
+            named = faults.select("cell", pl.col("reason").alias(row_rules.name_fault_column(str(column))))
             cells = cells.join(named, on="cell", how="left", maintain_order="left")
         return cells
 
@@ -159,8 +159,8 @@ class PowerRules:
         # A code says nothing about the rest of its row.
         said = {f"{c}{SAID}": pl.when(~is_code[c]).then(c) for c in self.columns}
         some = some.with_columns(**said)
-        allowed = _allowed_by_row(some.columns)
-        ways = _both_ways(some.columns, self.limits)
+        allowed = _derive_allowed(some.columns)
+        ways = _flows_both_ways(some.columns, self.limits)
         bound = pl.col("size_w") * self.limits.beyond_rated_times
         frames = []
         for column in (c for c, is_so in concerned.row(0, named=True).items() if is_so):
@@ -280,7 +280,7 @@ class PowerRules:
         )
 
 
-def _allowed_by_row(columns: Sequence[str]) -> dict[str, pl.Expr]:
+def _derive_allowed(columns: Sequence[str]) -> dict[str, pl.Expr]:
     """What the other powers of a row of EnergyBalance leave to each: null where they don't say.
 
     The identities are the vendor's; that nothing comes out that went nowhere in is true of any plant.
@@ -310,7 +310,7 @@ def _allowed_by_row(columns: Sequence[str]) -> dict[str, pl.Expr]:
     return {f"{name}_w": expr for name, expr in allowed.items()}
 
 
-def _both_ways(columns: Sequence[str], limits: Thresholds) -> dict[str, pl.Expr]:
+def _flows_both_ways(columns: Sequence[str], limits: Thresholds) -> dict[str, pl.Expr]:
     """Whether as much flows out as in: in the same row or, at the grid, in two rows one after the other.
 
     What the rest of a row of EnergyBalance explains is none: a battery that trades both ways in an hour.
@@ -325,24 +325,24 @@ def _both_ways(columns: Sequence[str], limits: Thresholds) -> dict[str, pl.Expr]
     if feed_in in columns and taken in columns:
         out, back = (pl.col(f"{name}{SAID}") for name in (feed_in, taken))
         odd = out > flow("pv_generation_w", "diesel_generation_w", "battery_discharging_w")
-        same = odd & _same(out, back, SAME_ROW)
+        same = odd & _is_same(out, back, SAME_ROW)
         found = {feed_in: same, taken: same}
         for step in (1, -1):
             near = pl.all_horizontal(
                 pl.col("place") - step == pl.col("place").shift(step),
                 pl.col("series") == pl.col("series").shift(step),
             )
-            found[feed_in] |= near & odd & _same(out, back.shift(step), NEXT_ROW)
-            found[taken] |= near & odd.shift(step) & _same(back, out.shift(step), NEXT_ROW)
+            found[feed_in] |= near & odd & _is_same(out, back.shift(step), NEXT_ROW)
+            found[taken] |= near & odd.shift(step) & _is_same(back, out.shift(step), NEXT_ROW)
     charging, discharging = "battery_charging_w", "battery_discharging_w"
     if charging in columns and discharging in columns:
         into, out = (pl.col(f"{name}{SAID}") for name in (charging, discharging))
         of_site = into > flow("pv_generation_w", "diesel_generation_w", taken)
         to_site = out > flow("total_consumption_w", feed_in)
-        same = (of_site | to_site) & _same(into, out, SAME_ROW)
+        same = (of_site | to_site) & _is_same(into, out, SAME_ROW)
         found |= {charging: same, discharging: same}
     return found
 
 
-def _same(one: pl.Expr, other: pl.Expr, share: float) -> pl.Expr:
+def _is_same(one: pl.Expr, other: pl.Expr, share: float) -> pl.Expr:
     return ((one - other).abs() <= one.abs() * share).fill_null(value=False)

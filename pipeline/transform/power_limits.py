@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.transform.sun.position import elevation_deg, nights
+from pipeline.transform.sun.position import compute_elevation_deg, find_nights
 from pipeline.transform.thresholds import Thresholds
 
 # So many rated powers tell how large plants (or devices) of the fleet are.
@@ -30,7 +30,7 @@ STANDARD_W_PER_M2: Final = 1000.0
 DEG_PER_S: Final = 15 / 3600
 
 
-def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFrame:
+def build_sites(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFrame:
     """The places with what bounds their power on the day.
 
     `places` has plant_id, timezone, latitude, longitude, rated_w and peak_w (null: not known), and where `rated_w` may
@@ -39,9 +39,9 @@ def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFram
     and begins; null without coordinates).
     """
     sites = places.unique("plant_id", keep="first", maintain_order=True)
-    twilight = nights(sites, day, below_deg=limits.night_sun_deg)
+    twilight = find_nights(sites, day, below_deg=limits.night_sun_deg)
     known = pl.col("rated_w") * limits.beyond_rated_times
-    fleet = _largest_usual(places["rated_w"])
+    fleet = _find_largest_usual(places["rated_w"])
     usual = pl.lit(None if fleet is None else fleet * limits.beyond_fleet_times, pl.Float64)
     size = pl.max_horizontal("rated_w", "peak_w")
     own = pl.col("own_w") if "own_w" in places.columns else pl.lit(None, pl.Float64)
@@ -58,7 +58,7 @@ def sited(places: pl.DataFrame, day: dt.date, limits: Thresholds) -> pl.DataFram
     )
 
 
-def _largest_usual(rated: pl.Series) -> float | None:
+def _find_largest_usual(rated: pl.Series) -> float | None:
     """The largest rated power that is usual among those given; None where they are too few to say."""
     logs = rated.filter(rated > 0).log()
     if logs.len() < FLEET_FROM:
@@ -68,15 +68,15 @@ def _largest_usual(rated: pl.Series) -> float | None:
     return exp(middle + DEVIATIONS * PER_MEDIAN_DISTANCE * distance)
 
 
-def with_limits(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
+def add_limits(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
     """The rows with `beyond_sun`, and with `bound_w` lifted where the fleet's bound is too narrow for a large plant.
 
     `rows` are sorted by series and time, with series, answer, interval_end, resolution, pv_generation_w, rated_w and
-    bound_w; `answers` are the rows of `sited` that `answer` counts.
+    bound_w; `answers` are the rows of `build_sites` that `answer` counts.
     """
     pv = pl.col("pv_generation_w")
     above = pv.is_finite() & (pv > pl.col("bound_w")) & pl.col("rated_w").is_null()
-    alone = _alone(limits)
+    alone = _stands_alone(limits)
     any_above, any_alone = rows.select(above.any(), alone.any().alias("alone")).row(0)
     if any_above:
         bright = pv.filter(pv.is_finite() & (pv > 0))
@@ -90,12 +90,12 @@ def with_limits(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -
         )
     beyond_sun = pl.lit(value=False)
     if any_alone:
-        found = _beyond_sun(rows.filter(alone), answers, limits)
+        found = _find_beyond_sun(rows.filter(alone), answers, limits)
         beyond_sun = pl.col("row").is_in(found.implode())
     return rows.with_columns(beyond_sun=beyond_sun)
 
 
-def _alone(limits: Thresholds) -> pl.Expr:
+def _stands_alone(limits: Thresholds) -> pl.Expr:
     """Whether a row says far more than both rows beside it; what is not there says nothing."""
     pv, series = pl.col("pv_generation_w"), pl.col("series")
     before = pl.when(series == series.shift(1)).then(pv.shift(1)).fill_null(0.0)
@@ -105,7 +105,7 @@ def _alone(limits: Thresholds) -> pl.Expr:
     )
 
 
-def _beyond_sun(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -> pl.Series:
+def _find_beyond_sun(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -> pl.Series:
     """`row` of those rows that say more than a clear sky gives to panels that face the sun."""
     sites = answers.select("latitude", "longitude", "peak_w")[rows["answer"]]
     facts = rows.select("row", "pv_generation_w", "interval_end", "resolution")
@@ -115,7 +115,7 @@ def _beyond_sun(rows: pl.DataFrame, answers: pl.DataFrame, limits: Thresholds) -
         pl.col("pv_generation_w") > pl.col("peak_w") * least
     )
     half = pl.col("resolution") / 2
-    middle = elevation_deg(placed.with_columns(at=pl.col("interval_end") - half))
+    middle = compute_elevation_deg(placed.with_columns(at=pl.col("interval_end") - half))
     # The interval's brightest moment is at one of its ends.
     rises = half.dt.total_seconds() * DEG_PER_S + SUN_TOLERANCE_DEG
     possible = _clear_sky(pl.col("height") + rises) / STANDARD_W_PER_M2 * pl.col("peak_w")

@@ -6,8 +6,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import polars as pl
 
-from pipeline.common.local_time import days_frame, parse_label
-from pipeline.transform.daily import exact_sum
+from pipeline.common.local_time import build_days_frame, parse_label
+from pipeline.transform.daily import sum_exactly
 from pipeline.transform.decode import Decoder
 from pipeline.transform.thresholds import Thresholds
 
@@ -28,7 +28,7 @@ FILLABLE: Final = ("gap", "not_measured")
 _KEY = ("plant_id", "quantity")
 
 
-def vendor_energies(
+def read_vendor_energies(
     answers: pl.DataFrame,
     names: Mapping[str, str],
     first: dt.date,
@@ -43,7 +43,7 @@ def vendor_energies(
     """
     decoded = Decoder(list(names)).decode(answers["body"])
     plants = answers.with_row_index("answer").select("answer", "plant_id", "timezone")
-    rows = _dated(decoded.rows.join(plants, on="answer"), first, last, step)
+    rows = _add_dates(decoded.rows.join(plants, on="answer"), first, last, step)
     long = rows.unpivot(
         on=list(names), index=["plant_id", "local_date"], variable_name="field", value_name="wh"
     )
@@ -61,7 +61,7 @@ def vendor_energies(
     )
 
 
-def _dated(rows: pl.DataFrame, first: dt.date, last: dt.date, step: Step) -> pl.DataFrame:
+def _add_dates(rows: pl.DataFrame, first: dt.date, last: dt.date, step: Step) -> pl.DataFrame:
     """The rows (answer, timezone, raw_time) with `local_date`, the day or month that they are of.
 
     A label that is no midnight may be the plant's midnight in UTC. And a whole answer may be labelled by the ends of
@@ -70,7 +70,7 @@ def _dated(rows: pl.DataFrame, first: dt.date, last: dt.date, step: Step) -> pl.
     # A change of clocks moves a midnight by an hour, so each has its own instant.
     starts = pl.date_range(first, last, step, eager=True)
     midnights = pl.concat(
-        days_frame(day, rows["timezone"]).select("timezone", instant="day_start", of_utc=pl.lit(day))
+        build_days_frame(day, rows["timezone"]).select("timezone", instant="day_start", of_utc=pl.lit(day))
         for day in starts
     )
     label = parse_label(pl.col("raw_time"))
@@ -93,7 +93,7 @@ def _dated(rows: pl.DataFrame, first: dt.date, last: dt.date, step: Step) -> pl.
     return dated.with_columns(local_date=date).with_columns(local_date=meant)
 
 
-def measured_long(rows: pl.DataFrame, quantities: Sequence[str], facts: Sequence[str]) -> pl.DataFrame:
+def unpivot_measured(rows: pl.DataFrame, quantities: Sequence[str], facts: Sequence[str]) -> pl.DataFrame:
     """Rows of `energy_daily` or `energy_monthly` as one row for each quantity: measured_kwh, and the facts."""
     long = rows.unpivot(
         on=[f"{name}_kwh" for name in quantities],
@@ -108,7 +108,7 @@ def measured_long(rows: pl.DataFrame, quantities: Sequence[str], facts: Sequence
 FACTS: Final = ("coverage", "largest_gap_min", "n_flagged", "covered_h", "n_rows")
 
 
-def reconciled(
+def reconcile_days(
     measured: pl.DataFrame, vendor: pl.DataFrame, energy_values: pl.DataFrame, limits: Thresholds, policy: str
 ) -> pl.DataFrame:
     """Every day and month with a figure of any kind, in the columns of `reconciliation` but for month.
@@ -125,9 +125,9 @@ def reconciled(
     )
     judged = both.with_columns(
         difference_kwh=pl.col("measured_kwh") - pl.col("vendor_kwh"),
-        tolerance_kwh=_tolerance("vendor_kwh", limits),
+        tolerance_kwh=_compute_tolerance("vendor_kwh", limits),
         energy_values_difference_kwh=pl.col("measured_kwh") - pl.col("energy_values_kwh"),
-        values_tolerance_kwh=_tolerance("energy_values_kwh", limits),
+        values_tolerance_kwh=_compute_tolerance("energy_values_kwh", limits),
         has_gap=(pl.col("largest_gap_min") > 0).fill_null(value=False),
     )
     ours, values = _Pair("vendor_kwh", "difference_kwh", "tolerance_kwh"), _VALUES
@@ -139,8 +139,8 @@ def reconciled(
             before_inverter.otherwise(values.reason(values.carried(1) | values.carried(-1)))
         ),
         period=pl.lit(DAY),
-    ).with_columns(would_book=_would_book(policy))
-    return pl.concat([days.select(_COLUMNS), _months(days).select(_COLUMNS)])
+    ).with_columns(would_book=_compute_booking(policy))
+    return pl.concat([days.select(_COLUMNS), _sum_months(days).select(_COLUMNS)])
 
 
 _COLUMNS: Final = (
@@ -163,12 +163,12 @@ _COLUMNS: Final = (
 )
 
 
-def reconciled_year(
+def reconcile_year(
     months: pl.DataFrame, vendor: pl.DataFrame, limits: Thresholds, policy: str
 ) -> pl.DataFrame:
     """Every month of a year with a figure on either side, and the year, in the columns of `reconciliation_yearly`.
 
-    `months` has rows of `measured_long` with month, n_days and vendor_days_kwh; `vendor` those of SMA's Year answers
+    `months` has rows of `unpivot_measured` with month, n_days and vendor_days_kwh; `vendor` those of SMA's Year answers
     with month and vendor_kwh.
     """
     key = ["plant_id", "month", "quantity"]
@@ -182,12 +182,12 @@ def reconciled_year(
     pair = _Pair("vendor_kwh", "difference_kwh", "tolerance_kwh")
     judged = both.with_columns(
         difference_kwh=pl.col("measured_kwh") - pl.col("vendor_kwh"),
-        tolerance_kwh=_tolerance("vendor_kwh", limits, days=length),
+        tolerance_kwh=_compute_tolerance("vendor_kwh", limits, days=length),
         has_gap=lacking.fill_null(value=False),
     ).with_columns(agrees=pair.agrees(), reason=pair.reason(pl.lit(value=False)), period=pl.lit(MONTH))
-    booked = judged.with_columns(would_book=_would_book(policy))
+    booked = judged.with_columns(would_book=_compute_booking(policy))
     sums = ("measured_kwh", "vendor_days_kwh", "vendor_kwh", "tolerance_kwh")
-    return pl.concat([booked, _summed(booked, sums, "month", "1y", YEAR)], how="diagonal").drop("has_gap")
+    return pl.concat([booked, _sum_rows(booked, sums, "month", "1y", YEAR)], how="diagonal").drop("has_gap")
 
 
 class _Pair(NamedTuple):
@@ -232,7 +232,7 @@ class _Pair(NamedTuple):
 _VALUES: Final = _Pair("energy_values_kwh", "energy_values_difference_kwh", "values_tolerance_kwh")
 
 
-def _tolerance(of: str, limits: Thresholds, days: pl.Expr | None = None) -> pl.Expr:
+def _compute_tolerance(of: str, limits: Thresholds, days: pl.Expr | None = None) -> pl.Expr:
     """How far a measured energy may be from the other one."""
     hours = (pl.col("covered_h") >= HOUR_ROW_H * pl.col("n_rows")).fill_null(value=False) & (
         pl.col("n_rows") > 0
@@ -241,12 +241,12 @@ def _tolerance(of: str, limits: Thresholds, days: pl.Expr | None = None) -> pl.E
     return pl.col(of).abs() * share + limits.reconcile_kwh * (1 if days is None else days)
 
 
-def _would_book(policy: str) -> pl.Expr:
+def _compute_booking(policy: str) -> pl.Expr:
     bridged = pl.lit(policy == "vendor") & pl.col("reason").is_in(FILLABLE)
     return pl.when(bridged).then(pl.lit("vendor")).otherwise(pl.lit("measured"))
 
 
-def _months(days: pl.DataFrame) -> pl.DataFrame:
+def _sum_months(days: pl.DataFrame) -> pl.DataFrame:
     sums = (
         "measured_kwh",
         "vendor_kwh",
@@ -255,7 +255,7 @@ def _months(days: pl.DataFrame) -> pl.DataFrame:
         "energy_values_difference_kwh",
         "values_tolerance_kwh",
     )
-    months = _summed(days, sums, "local_date", "1mo", MONTH)
+    months = _sum_rows(days, sums, "local_date", "1mo", MONTH)
     off = pl.col("energy_values_difference_kwh").abs()
     values = days.drop_nulls("energy_values_kwh").group_by(_KEY).agg(
         pl.col("energy_values_from").first(),
@@ -263,29 +263,29 @@ def _months(days: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
     joined = months.join(values, on=_KEY, how="left", maintain_order="left")
     dc = pl.col("energy_values_reason") == BEFORE_INVERTER
-    settled = _settled(_VALUES, pl.col("energy_values_reason"))
+    settled = _choose_reason(_VALUES, pl.col("energy_values_reason"))
     return joined.with_columns(
         energy_values_reason=pl.when(dc).then("energy_values_reason").otherwise(settled)
     )
 
 
-def _summed(rows: pl.DataFrame, sums: Sequence[str], date: str, every: str, period: str) -> pl.DataFrame:
+def _sum_rows(rows: pl.DataFrame, sums: Sequence[str], date: str, every: str, period: str) -> pl.DataFrame:
     """The sum of each plant's and quantity's rows; the reason is that of the largest difference."""
     pair = _Pair("vendor_kwh", "difference_kwh", "tolerance_kwh")
     off = (pl.col("measured_kwh").fill_null(0) - pl.col("vendor_kwh").fill_null(0)).abs()
     summed = rows.group_by(_KEY, maintain_order=True).agg(
         pl.col(date).dt.truncate(every).min(),
-        *(exact_sum(pl.col(name)).alias(name) for name in sums),
+        *(sum_exactly(pl.col(name)).alias(name) for name in sums),
         pl.col("reason", "would_book").sort_by(off, descending=True).first(),
         coverage=pl.when(pl.col("coverage").count() > 0).then(pl.col("coverage").mean()),
     )
     judged = summed.with_columns(difference_kwh=pl.col("measured_kwh") - pl.col("vendor_kwh"))
     return judged.with_columns(
-        agrees=pair.agrees(), reason=_settled(pair, pl.col("reason")), period=pl.lit(period)
+        agrees=pair.agrees(), reason=_choose_reason(pair, pl.col("reason")), period=pl.lit(period)
     )
 
 
-def _settled(pair: _Pair, reason: pl.Expr) -> pl.Expr:
+def _choose_reason(pair: _Pair, reason: pl.Expr) -> pl.Expr:
     """The reason of a sum: its own where it agrees, else that of its parts."""
     equal = pl.col(pair.difference).abs() <= EQUAL_KWH
     return pl.when(equal).then(pl.lit(NONE)).when(pair.agrees()).then(pl.lit(ROUNDING)).otherwise(reason)

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from pipeline.transform.plant_moves import with_new_ids
+from pipeline.transform.plant_moves import take_new_ids
 
 # The facts that an interval table's file keeps, and what it means when they differ.
 SETTING_CAUSES: Final = {
@@ -25,7 +25,7 @@ PROVISIONAL = "provisional"
 _CAUSES = pl.Schema({"plant_id": pl.String, "cause": pl.String})
 
 
-def rows_changed(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+def count_changed_rows(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """plant_id, n_rows_added, n_rows_removed and n_rows_changed of each plant whose rows differ.
 
     Both are interval rows of one day in the same columns, with one row for each plant_id and interval_end.
@@ -46,7 +46,7 @@ def rows_changed(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def causes(
+def find_causes(
     before: Mapping[str, str],
     after: Mapping[str, str],
     answers: tuple[pl.DataFrame | None, pl.DataFrame],
@@ -57,7 +57,7 @@ def causes(
     `before` and `after` are the facts of both makings. `answers` (plant_id, device_id, request_date, body) and `plants`
     (plant_id and what energy depends on) are those of then, None where they are not stored any more, and of now.
     """
-    named = [_of_answers(*answers), _of_plants(*plants)]
+    named = [_find_answer_causes(*answers), _find_plant_causes(*plants)]
     everywhere = [
         cause for fact, cause in SETTING_CAUSES.items() if before and before.get(fact) != after.get(fact)
     ]
@@ -66,7 +66,7 @@ def causes(
     return pl.concat([pl.DataFrame(schema=_CAUSES), *named])
 
 
-def _of_answers(then: pl.DataFrame | None, now: pl.DataFrame) -> pl.DataFrame:
+def _find_answer_causes(then: pl.DataFrame | None, now: pl.DataFrame) -> pl.DataFrame:
     if then is None:
         return pl.DataFrame(schema=_CAUSES)
     first = now.join(then, on="plant_id", how="anti").with_columns(cause=pl.lit(FIRST_ANSWER))
@@ -77,7 +77,7 @@ def _of_answers(then: pl.DataFrame | None, now: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([frame.select(*_CAUSES).unique() for frame in (first, changed)])
 
 
-def _of_plants(then: pl.DataFrame | None, now: pl.DataFrame) -> pl.DataFrame:
+def _find_plant_causes(then: pl.DataFrame | None, now: pl.DataFrame) -> pl.DataFrame:
     if then is None:
         return pl.DataFrame(schema=_CAUSES)
     known = now.join(then, on="plant_id", how="semi")
@@ -86,13 +86,13 @@ def _of_plants(then: pl.DataFrame | None, now: pl.DataFrame) -> pl.DataFrame:
     return differ.select("plant_id", cause=pl.lit(PLANT_DATA))
 
 
-def joined(found: pl.DataFrame) -> pl.DataFrame:
+def join_causes(found: pl.DataFrame) -> pl.DataFrame:
     """plant_id and all its causes in one text, in a fixed order."""
     each = pl.col("cause").str.split("+").explode()
     return found.group_by("plant_id").agg(each.unique().sort().str.join("+")).sort("plant_id")
 
 
-def restated(
+def find_restated(
     before: pl.DataFrame, after: pl.DataFrame, moved: pl.DataFrame, quantities: Sequence[str]
 ) -> pl.DataFrame:
     """The figures of final days that differ: plant_id, quantity, before_kwh, after_kwh, difference_kwh, status_*
@@ -102,18 +102,18 @@ def restated(
     one plant's: moving alone changes none, but where both had some.
     """
     names = {f"{name}_kwh": name for name in quantities}
-    renamed = with_new_ids(before, moved)
+    renamed = take_new_ids(before, moved)
     # One id's day that may still grow leaves the plant's day open.
     old = renamed.group_by("plant_id").agg(
-        _whole(names),
+        _sum_whole(names),
         status=pl.when((pl.col("status") == PROVISIONAL).any())
         .then(pl.lit(PROVISIONAL))
         .otherwise(pl.col("status").first()),
         moved=pl.col("old_id").any(),
     )
     old = old.filter(pl.col("status") != PROVISIONAL)
-    then = _long(old, ["plant_id", "status", "moved"], names)
-    now = _long(after, ["plant_id", "status"], names)
+    then = _unpivot(old, ["plant_id", "status", "moved"], names)
+    now = _unpivot(after, ["plant_id", "status"], names)
     both = then.join(now, on=["plant_id", "quantity"], how="left", suffix="_after")
     differ = both.filter(pl.col("kwh").ne_missing(pl.col("kwh_after")))
     difference = pl.col("kwh_after").fill_null(0) - pl.col("kwh").fill_null(0)
@@ -129,17 +129,17 @@ def restated(
     ).sort("plant_id", "quantity")
 
 
-def _whole(names: Mapping[str, str]) -> list[pl.Expr]:
+def _sum_whole(names: Mapping[str, str]) -> list[pl.Expr]:
     """The sum of a plant's ids, null where none has a value."""
     return [pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in names]
 
 
-def _long(frame: pl.DataFrame, index: list[str], names: Mapping[str, str]) -> pl.DataFrame:
+def _unpivot(frame: pl.DataFrame, index: list[str], names: Mapping[str, str]) -> pl.DataFrame:
     """A row for each quantity, its energy as kwh."""
     return frame.unpivot(on=list(names), index=index, variable_name="quantity", value_name="kwh")
 
 
-def adjusted(
+def find_adjusted(
     closed: pl.DataFrame, now: pl.DataFrame, moved: pl.DataFrame, quantities: Sequence[str]
 ) -> pl.DataFrame:
     """Figures of closed months that their days don't add up to: plant_id, month, quantity, *_kwh, closed_at.
@@ -149,11 +149,11 @@ def adjusted(
     """
     names = {f"{name}_kwh": name for name in quantities}
     key = ["plant_id", "month"]
-    renamed = with_new_ids(closed.with_columns(closed_id="plant_id"), moved)
+    renamed = take_new_ids(closed.with_columns(closed_id="plant_id"), moved)
     # Where both ids were closed, the newest one's row stands for the plant.
     ids = renamed.group_by(key).agg(pl.col("closed_id").sort_by("old_id", "closed_id").first())
-    once = renamed.group_by(key).agg(_whole(names))
-    then, today = _long(once, key, names), _long(now, key, names)
+    once = renamed.group_by(key).agg(_sum_whole(names))
+    then, today = _unpivot(once, key, names), _unpivot(now, key, names)
     both = then.join(today, on=[*key, "quantity"], how="full", coalesce=True, suffix="_now")
     differ = both.filter(pl.col("kwh").ne_missing(pl.col("kwh_now")))
     at = closed.group_by("month").agg(pl.col("closed_at").max())

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 
-def whole_groups(frames: Iterable[pl.DataFrame], keys: Sequence[str]) -> Iterator[pl.DataFrame]:
+def split_by_group(frames: Iterable[pl.DataFrame], keys: Sequence[str]) -> Iterator[pl.DataFrame]:
     """The same rows in frames that never split a group of equal `keys`. The rows come sorted by them.
 
     A frame waits for the one after it, and passes as it is unless its last group goes on there.
@@ -14,7 +14,7 @@ def whole_groups(frames: Iterable[pl.DataFrame], keys: Sequence[str]) -> Iterato
     for frame in frames:
         if not frame.height:
             continue
-        more = _more_of(held[-1], frame, keys) if held else 0
+        more = _count_more(held[-1], frame, keys) if held else 0
         if more == frame.height:
             held.append(frame)
             continue
@@ -25,7 +25,7 @@ def whole_groups(frames: Iterable[pl.DataFrame], keys: Sequence[str]) -> Iterato
         yield pl.concat(held)
 
 
-def _more_of(earlier: pl.DataFrame, later: pl.DataFrame, keys: Sequence[str]) -> int:
+def _count_more(earlier: pl.DataFrame, later: pl.DataFrame, keys: Sequence[str]) -> int:
     """How many rows of `later` belong to the last group of `earlier`."""
     last = earlier.select(keys).row(-1)
     if later.select(keys).row(0) != last:

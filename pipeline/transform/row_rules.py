@@ -58,7 +58,7 @@ FROM_PV: Final = frozenset(
 GENERATED: Final = frozenset({PV, "dc_power_input"} | FROM_PV - {"grid_feed_in"})
 
 
-def row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
+def find_row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
     """The reason to set a row aside, or null. The rule for duplicates comes later, on what is left, in order.
 
     For frames with label, interval_end, day_start, day_end, resolution, fetched_at; day_start is null for plants that
@@ -91,7 +91,7 @@ def row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
     )
 
 
-def fault_column(column: str) -> str:
+def name_fault_column(column: str) -> str:
     """The column of a frame that says what is wrong with the values of another one."""
     return f"{column}_fault"
 
@@ -106,21 +106,21 @@ class ValueRule:
 
     def or_fault(self) -> "ValueRule":
         """The rule for a frame in which `power_faults` marked values of this column."""
-        fault = pl.col(fault_column(self.column))
+        fault = pl.col(name_fault_column(self.column))
         reason = pl.when(fault == SENTINEL).then(fault).when(self.broken).then(self.reason).otherwise(fault)
         return ValueRule(self.column, self.broken | fault.is_not_null(), reason)
 
 
-def value_rules(fields: Sequence[Field]) -> list[ValueRule]:
+def build_value_rules(fields: Sequence[Field]) -> list[ValueRule]:
     """The rules for the value of each field of a table.
 
     For frames with rated_w and bound_w (null: not known) and, where the table has PV generation, beyond_sun.
     """
     powers = [f.column for f in fields if f.power]
-    return [_rule(f, _beyond(f, powers)) for f in fields]
+    return [_build_rule(f, _find_beyond(f, powers)) for f in fields]
 
 
-def standby(
+def zero_standby(
     rows: pl.DataFrame, columns: Sequence[str], limits: Thresholds
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows with 0 for what an inverter that sleeps draws, and the rows that had such a value as they were.
@@ -146,7 +146,7 @@ def standby(
     return rows.with_columns(zeroed), found
 
 
-def _beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:
+def _find_beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:
     """Whether a value is beyond what can be, and why; nothing for quantities that no power bounds."""
     if PV not in powers or field.column not in {PV, *FROM_PV}:
         return []
@@ -158,7 +158,7 @@ def _beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:
     return [(above & rated, BEYOND), (above, BEYOND_FLEET), (pl.col("beyond_sun") & there, BEYOND_SUN)]
 
 
-def _rule(field: Field, beyond: list[tuple[pl.Expr, str]]) -> ValueRule:
+def _build_rule(field: Field, beyond: list[tuple[pl.Expr, str]]) -> ValueRule:
     value = pl.col(field.value_column)
     # Not a number, infinity, and what no plant on earth makes all fail this one comparison.
     broken = ~value.is_between(field.low, field.high)

@@ -59,11 +59,11 @@ def load_thresholds(path: Path | None = None) -> Thresholds:
     """
     values = tomllib.loads(files("pipeline.transform").joinpath(SHIPPED).read_text())
     if path is not None:
-        values |= _own(path)
+        values |= _read_own(path)
     return Thresholds(**values)
 
 
-def _own(path: Path) -> dict[str, float]:
+def _read_own(path: Path) -> dict[str, float]:
     try:
         found = tomllib.loads(path.read_text())
     except OSError as fault:
@@ -74,10 +74,10 @@ def _own(path: Path) -> dict[str, float]:
         raise ConfigurationError(
             f"The thresholds in {path} are no TOML ({fault}): write lines such as night_w = 20."
         ) from None
-    return {name: _checked(name, value, path) for name, value in found.items()}
+    return {name: _check_value(name, value, path) for name, value in found.items()}
 
 
-def _checked(name: str, value: Any, path: Path) -> float:
+def _check_value(name: str, value: Any, path: Path) -> float:
     known = [field.name for field in fields(Thresholds)]
     if name not in known:
         raise ConfigurationError(f"{path}: there is no threshold {name!r}. There are: {', '.join(known)}.")

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from assets.checks import consent
-from assets.runs import recorded
+from assets.runs import record_runs
 from pipeline.common.errors import ConsentMissing
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import concern
@@ -157,7 +157,7 @@ def test_the_check_warns_with_what_to_do(
     new_runtime: New,
     sma: Revocable,
 ) -> None:
-    with new_runtime() as runtime, recorded(runtime) as runs:
+    with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.lists()
         assert checked(runs.instance) == (True, "Every plant of the last month is listed.")
         sma.revoke("12")

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
-from assets.run_tags import limits
+from assets.run_tags import read_limits
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import Runtime
@@ -49,7 +49,7 @@ class Clockwork:
             self.settings,
             now=lambda: self.sma.now,
             make_session=lambda _: self.sma,  # type: ignore[arg-type,return-value]
-            **limits(tags),
+            **read_limits(tags),
         )
 
     def turn_to(self, now: dt.datetime) -> None:

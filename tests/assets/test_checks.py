@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from dagster._core.events import DagsterEventType
 
-from assets.runs import Runs, recorded
+from assets.runs import Runs, record_runs
 from pipeline.ops import findings
-from pipeline.ops.checks import published
+from pipeline.ops.checks import judge_published_file
 from pipeline.run.context import Runtime
 from tests.scripted import NOW, ScriptedSma
 
@@ -20,7 +20,7 @@ DAY = dt.date(2021, 10, 18)
 
 @pytest.fixture
 def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:
-    with new_runtime() as runtime, recorded(runtime) as found:
+    with new_runtime() as runtime, record_runs(runtime) as found:
         found.lists()
         yield found
 
@@ -93,11 +93,11 @@ def test_a_new_field_of_the_vendor_is_named(runs: Runs, sma: ScriptedSma) -> Non
 
 def test_a_file_that_readers_cannot_open_is_an_error(runs: Runs) -> None:
 
-    found = published(runs.runtime)
+    found = judge_published_file(runs.runtime)
     assert not found.passed
     assert found.severe
     runs.runtime.settings.warehouse.write_bytes(b"no database")
-    assert "cannot be opened" in published(runs.runtime).text
+    assert "cannot be opened" in judge_published_file(runs.runtime).text
 
 
 def newest(**hours: float | None) -> pl.DataFrame:
@@ -134,14 +134,14 @@ def test_freshness_is_judged_by_backend(
 @pytest.mark.parametrize(("refused", "passed"), [(1, True), (2, False)])
 def test_a_refusal_now_and_then_is_none(refused: int, *, passed: bool) -> None:
     requests = pl.DataFrame({"status": [429] * refused + [200] * (100 - refused)})
-    assert findings.budget_holds(requests).passed == passed
-    assert findings.budget_holds(requests.clear()).passed
+    assert findings.judge_budget(requests).passed == passed
+    assert findings.judge_budget(requests.clear()).passed
 
 
 def test_values_set_aside_are_counted_against_all() -> None:
     daily = pl.DataFrame({"plant_id": ["1", "2"], "n_rows": [288, 288], "n_flagged": [1, 4]})
-    assert findings.quality_holds(daily, {"negative": 5}).passed
-    found = findings.quality_holds(daily.with_columns(n_flagged=pl.Series([1, 9])), {"negative": 10})
+    assert findings.judge_quality(daily, {"negative": 5}).passed
+    found = findings.judge_quality(daily.with_columns(n_flagged=pl.Series([1, 9])), {"negative": 10})
     assert not found.passed
     assert "most at plant 2" in found.text
     assert found.facts["aside_negative"] == 10
@@ -149,4 +149,4 @@ def test_values_set_aside_are_counted_against_all() -> None:
 
 def test_a_day_without_any_plant_is_no_good_day() -> None:
     empty = pl.DataFrame(schema={"plant_id": pl.String, "status": pl.String, "coverage": pl.Float64})
-    assert not findings.day_is_complete(DAY, empty).passed
+    assert not findings.judge_day(DAY, empty).passed

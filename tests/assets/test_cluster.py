@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.dagster_home import dagster_home
-from assets.runs import recorded
+from assets.dagster_home import prepare_dagster_home
+from assets.runs import record_runs
 from pipeline.common.settings import Settings
 from pipeline.run.context import Runtime
 from schemas import EnergyDaily
@@ -29,7 +29,7 @@ def cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     with postgres() as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        shutil.copy(CONFIGURATION, dagster_home(settings) / "dagster.yaml")
+        shutil.copy(CONFIGURATION, prepare_dagster_home(settings) / "dagster.yaml")
         yield
 
 
@@ -39,7 +39,7 @@ def test_days_are_recorded_in_postgresql(new_runtime: Callable[..., Runtime], se
 
     first, last = (dt.date.fromisoformat(day) for day in DAYS)
     for _ in range(2):
-        with new_runtime() as runtime, recorded(runtime) as runs:
+        with new_runtime() as runtime, record_runs(runtime) as runs:
             runs.lists()
             runs.days(first, last)
             runs.publish()

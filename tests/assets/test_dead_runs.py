@@ -13,7 +13,7 @@ import pytest
 from dagster._core.events import EngineEventData
 
 from assets.dagster_home import open_dagster
-from assets.dead_runs import end_dead_runs, going_runs
+from assets.dead_runs import end_dead_runs, list_going_runs
 from assets.pool_waits import PoolBusyError, PoolWait, wait_for_pools
 from assets.run_processes import PROCESS, PROCESS_LOCK, THIS_PROCESS, Life
 from pipeline.common.settings import Settings
@@ -125,7 +125,7 @@ def test_runs_of_another_machine_are_left_alone_and_named(instance: dg.DagsterIn
 def test_a_run_of_this_process_lives(instance: dg.DagsterInstance) -> None:
     add_run(instance, **THIS_PROCESS.tags(instance))
     assert end_dead_runs(instance) == []
-    assert [one.worker.life for one in going_runs(instance)] == [Life.ALIVE]
+    assert [one.worker.life for one in list_going_runs(instance)] == [Life.ALIVE]
 
 
 def test_records_that_came_from_a_backup_have_no_process(instance: dg.DagsterInstance) -> None:
@@ -159,20 +159,20 @@ def test_runs_of_older_versions_are_known_by_what_dagster_says(instance: dg.Dags
     # This process is younger: the number is that of another one now.
     report_process(instance, reused, os.getpid(), before_s=10 * 86400)
     assert {one.run.run_id for one in end_dead_runs(instance)} == {dead, reused}
-    assert [one.run.run_id for one in going_runs(instance)] == [going]
+    assert [one.run.run_id for one in list_going_runs(instance)] == [going]
 
 
 def test_a_run_that_ended_well_while_it_was_looked_at_stays_so(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = add_run(instance, **{PROCESS: "7 on here", PROCESS_LOCK: "boot/gone.lock"})
-    seen = going_runs(instance)
+    seen = list_going_runs(instance)
     ended = instance.get_run_by_id(run_id)
     assert ended
     instance.report_dagster_event(
         dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=ended.job_name), run_id
     )
-    monkeypatch.setattr("assets.dead_runs.going_runs", lambda _: seen)
+    monkeypatch.setattr("assets.dead_runs.list_going_runs", lambda _: seen)
     assert end_dead_runs(instance) == []
     ended = instance.get_run_by_id(run_id)
     assert ended
@@ -184,7 +184,7 @@ def test_a_run_that_tries_a_dead_one_again_is_not_dead_for_its_tag(instance: dg.
     first = add_run(instance, **gone)
     again = add_run(instance, **gone, **{"dagster/parent_run_id": first})
     assert [one.run.run_id for one in end_dead_runs(instance)] == [first]
-    assert [one.run.run_id for one in going_runs(instance)] == [again]
+    assert [one.run.run_id for one in list_going_runs(instance)] == [again]
 
 
 def test_a_cancelled_run_ends_as_cancelled_and_slots_of_ended_runs_are_freed(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assets.dagster_faults import DagsterHomeError
-from assets.dagster_home import dagster_home, open_dagster
+from assets.dagster_home import open_dagster, prepare_dagster_home
 from assets.mend_records import DATABASES, mend_records
 from pipeline.common.settings import Settings
 from tests.programs import PATIENCE_S, rows, run, start
@@ -66,7 +66,7 @@ def test_a_home_with_two_versions_says_what_mends_it_and_is_mended(tmp_path: Pat
 def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Settings) -> None:
     with open_dagster(settings) as instance:
         assert instance.get_runs_count() == 0
-    home = dagster_home(settings)
+    home = prepare_dagster_home(settings)
     (home / "history" / "runs.db").write_bytes(b"no database at all " * 300)
     with pytest.raises(DagsterHomeError, match=r"are damaged \(file is not a database\): 'sunledger repair'"):
         open_dagster(settings)
@@ -91,7 +91,7 @@ def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Sett
     ],
 )
 def test_a_bad_configuration_is_told_in_one_sentence(settings: Settings, text: str) -> None:
-    file = dagster_home(settings) / "dagster.yaml"
+    file = prepare_dagster_home(settings) / "dagster.yaml"
     file.write_text(text)
     with pytest.raises(
         DagsterHomeError, match=r"dagster\.yaml can't be used \(.+\): correct it, or move it away"

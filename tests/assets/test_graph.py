@@ -13,7 +13,7 @@ import pytest
 import pipeline.ops
 import pipeline.tables
 from assets.checks import CHECK_MODULES
-from assets.common import table_schema
+from assets.common import build_table_schema
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
 from assets.tables import TABLE_MODULES
 from pipeline.common.settings import load_settings
@@ -186,7 +186,7 @@ def test_the_month_is_closed_and_published() -> None:
 
 
 def test_a_column_schema_has_types_and_rules() -> None:
-    schema = table_schema(MODELS["pv_intervals"])
+    schema = build_table_schema(MODELS["pv_intervals"])
     watts = next(column for column in schema.columns if column.name == "pv_generation_w")
     assert watts.type == "DOUBLE"
     assert watts.constraints.nullable

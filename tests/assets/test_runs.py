@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from assets.dagster_home import limit_pools
-from assets.runs import ONE_DAY, RunFailedError, Runs, chunks, recorded
+from assets.runs import ONE_DAY, RunFailedError, Runs, record_runs, split_days
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.common.settings import Settings
 from pipeline.run.context import Runtime
@@ -26,7 +26,7 @@ MONDAYS = ["2021-09-27", "2021-10-04", "2021-10-11"]
 
 @pytest.fixture
 def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:
-    with new_runtime() as runtime, recorded(runtime) as found:
+    with new_runtime() as runtime, record_runs(runtime) as found:
         found.lists()
         yield found
 
@@ -118,7 +118,7 @@ def test_weeks_that_fail_one_after_another_end_the_run(runs: Runs, sma: Scripted
 def test_wrong_usage_keeps_its_exit_code_through_a_run(
     new_runtime: Callable[..., Runtime],
 ) -> None:
-    with new_runtime("99") as runtime, recorded(runtime) as runs:
+    with new_runtime("99") as runtime, record_runs(runtime) as runs:
         with pytest.raises(RunFailedError, match="Plant 99 is not in SMA's list") as caught:
             runs.lists()
         assert caught.value.exit_code == 2
@@ -142,12 +142,12 @@ def test_pools_have_limits_which_a_person_may_change(runs: Runs) -> None:
 
 
 def test_a_month_of_days_is_one_run_and_a_year_is_twelve() -> None:
-    year = list(chunks(dt.date(2024, 1, 1), dt.date(2024, 12, 31)))
+    year = list(split_days(dt.date(2024, 1, 1), dt.date(2024, 12, 31)))
     assert len(year) == 12
     assert year[0] == (dt.date(2024, 1, 1), dt.date(2024, 1, 31))
     assert year[-1][1] == dt.date(2024, 12, 31)
     assert all((end - start).days <= 30 for start, end in year)
-    assert list(chunks(FIRST, FIRST)) == [(FIRST, FIRST)]
+    assert list(split_days(FIRST, FIRST)) == [(FIRST, FIRST)]
 
 
 def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_the_same_days_can_be_run_again(runs: Runs) -> None:
 def test_a_run_without_consent_fails_before_its_first_billed_request(
     new_runtime: Callable[..., Runtime], sma: ScriptedSma
 ) -> None:
-    with new_runtime() as runtime, recorded(runtime) as runs:
+    with new_runtime() as runtime, record_runs(runtime) as runs:
         runtime.settings = runtime.settings.model_copy(update={"max_eur_per_month": None})
         with pytest.raises(
             RunFailedError, match=r"adds 2 PU to 2021-10: 24\.90 EUR.*sunledger/max_eur: 25"
@@ -195,7 +195,7 @@ def test_runs_are_named_after_their_command_and_tagged(
 ) -> None:
     with (
         new_runtime("11") as runtime,
-        recorded(runtime, command="backfill", days=(FIRST, LAST)) as runs,
+        record_runs(runtime, command="backfill", days=(FIRST, LAST)) as runs,
     ):
         runs.lists()
         runs.days(FIRST, LAST)

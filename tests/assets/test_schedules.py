@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from assets.dagster_home import open_dagster
-from assets.run_tags import ASK, BACKENDS, MAX_EUR, limits
+from assets.run_tags import ASK, BACKENDS, MAX_EUR, read_limits
 from pipeline.billing.spending import CostNotAllowedError
 from pipeline.common.errors import PermanentError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_plants
-from pipeline.ops.alert_conditions import concerns
+from pipeline.ops.alert_conditions import collect_concerns
 from pipeline.run.allowance import Allowance
 from pipeline.tables.inventory_tables import write_plants
 from schemas import EnergyDaily, KpiDaily
@@ -191,10 +191,10 @@ def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
         "again": False,
         "allowance": Allowance(),
     }
-    assert limits({}) == nothing
-    assert limits({ASK: "all"})["again"]
-    assert not limits({"dagster/parent_run_id": "x", ASK: "all"})["again"]
-    assert limits({"sunledger/plants": "11, 12"})["only_plants"] == {"11", "12"}
+    assert read_limits({}) == nothing
+    assert read_limits({ASK: "all"})["again"]
+    assert not read_limits({"dagster/parent_run_id": "x", ASK: "all"})["again"]
+    assert read_limits({"sunledger/plants": "11, 12"})["only_plants"] == {"11", "12"}
 
 
 def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
@@ -213,7 +213,7 @@ def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
         assert "SUNLEDGER_MAX_EUR_PER_MONTH" in machine.skips[-1][1]
     assert len(machine.sma.asked) == before
     with machine.runtime({}) as runtime:
-        assert [told.title for told in concerns(runtime) if told.name == "spending:2021-11"] == [
+        assert [told.title for told in collect_concerns(runtime) if told.name == "spending:2021-11"] == [
             "2 plants not asked for, because of the cost"
         ]
     # With room for one of them, the other days wait, and that one is read.

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from pipeline.billing import PriceList, load_prices
-from pipeline.billing.bill import Bill, bill, expected
-from pipeline.billing.units import asked_in_vain
-from pipeline.billing.usage import NO_DATA, NO_DAY, unused
+from pipeline.billing.bill import Bill, build_bill, expect_units
+from pipeline.billing.units import find_unanswered_systems
+from pipeline.billing.usage import NO_DATA, NO_DAY, find_unused_units
 from pipeline.cli.bill import show
 from pipeline.run.context import Runtime
 from tests.billing.record import NO_MOVES, at, record, request, store, unit, units
@@ -25,7 +25,7 @@ MONDAY = dt.date(2021, 10, 4)
 
 
 def to_come(year: int, *rows: tuple[str, str], month: dt.date = OCTOBER) -> list[tuple[str, str]]:
-    found = expected(units(*(unit(p, m, "16.50") for p, m in rows)), {"1", "2"}, month, year)
+    found = expect_units(units(*(unit(p, m, "16.50") for p, m in rows)), {"1", "2"}, month, year)
     return [(plant, f"{when:%Y-%m}") for plant, when in found.rows()]
 
 
@@ -67,7 +67,7 @@ def test_pu_of_no_use() -> None:
         *(unit(plant, "2026-11", "16.50") for plant in ("1", "5", "6")),
     )
     reported = pl.LazyFrame({"plant_id": ["1", "4", "5", "6"], "local_date": [MONDAY] * 4})
-    found = unused(paid, rows.lazy(), reported, NO_MOVES, PRICES)
+    found = find_unused_units(paid, rows.lazy(), reported, NO_MOVES, PRICES)
     assert [
         (r["plant_id"], r["month"].month, r["n_days"], r["why"]) for r in found.iter_rows(named=True)
     ] == [
@@ -87,7 +87,7 @@ def test_who_was_asked_for_in_vain() -> None:
         request("2026-10-02", plant_id="2"),
         request("2026-10-02", plant_id="", status=401),
     )
-    assert asked_in_vain(rows.lazy(), NO_MOVES, PRICES).rows() == [("1", OCTOBER, 2)]
+    assert find_unanswered_systems(rows.lazy(), NO_MOVES, PRICES).rows() == [("1", OCTOBER, 2)]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def runtime(new_runtime: New, sma: ScriptedSma) -> Runtime:
 
 
 def shown(runtime: Runtime, capsys: pytest.CaptureFixture[str], *, forecast: bool, year: int = 2021) -> str:
-    show(bill(runtime, PRICES, year, forecast=forecast), PRICES, forecast=forecast)
+    show(build_bill(runtime, PRICES, year, forecast=forecast), PRICES, forecast=forecast)
     printed = capsys.readouterr()
     return " ".join((printed.out + printed.err).split())
 
@@ -143,7 +143,7 @@ def test_a_live_plan_is_shown_in_a_year_without_requests(
 ) -> None:
     first = load_prices(None).prices[0]
     booked = PriceList((replace(first, live_plan=200_000),))
-    show(bill(runtime, booked, 2020, forecast=False), booked, forecast=False)
+    show(build_bill(runtime, booked, 2020, forecast=False), booked, forecast=False)
     text = " ".join(capsys.readouterr().out.split())
     assert "nothing to pay" not in text
     assert "Q4 300.00" in text
@@ -160,12 +160,14 @@ def test_a_live_plan_is_forecast_to_the_year_s_end_without_any_system(
     runtime, prices = new_runtime(), PriceList((first, booked, over))
 
     def live(year: int, *, forecast: bool) -> list[tuple[int, int]]:
-        return bill(runtime, prices, year, forecast=forecast).invoices.select("quarter", "live_eur").rows()
+        return (
+            build_bill(runtime, prices, year, forecast=forecast).invoices.select("quarter", "live_eur").rows()
+        )
 
     assert live(2021, forecast=False) == [(3, 100), (4, 100)]
     assert live(2021, forecast=True) == [(3, 100), (4, 300)]
     assert live(2022, forecast=True) == [(1, 100), (2, 0), (3, 0), (4, 0)]
-    show(bill(runtime, prices, 2021, forecast=True), prices, forecast=True)
+    show(build_bill(runtime, prices, 2021, forecast=True), prices, forecast=True)
     assert "fees hold 400.00 EUR of the booked Live plan, up to 2021-12." in capsys.readouterr().out
 
 
@@ -183,7 +185,7 @@ def test_plants_without_capacity_are_told_in_every_place(
 
 
 def test_the_bill_counts_what_the_tables_count(runtime: Runtime) -> None:
-    found: Bill = bill(runtime, PRICES, 2021, forecast=False)
+    found: Bill = build_bill(runtime, PRICES, 2021, forecast=False)
     assert found.classes.select("pu", "fee_eur").sum().row(0) == (2, Decimal("24.90"))
     assert found.invoices["n_units"].sum() == 2
     assert found.unused_eur == Decimal("12.45")

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.billing.compare import compare, quarters_of
+from pipeline.billing.compare import compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
-from pipeline.cli.invoice import check_file, month
+from pipeline.cli.invoice import check_file, parse_month
 from pipeline.common.errors import UsageError
 from pipeline.run.context import Runtime
 from schemas import Plants, polars_schema
@@ -144,7 +144,7 @@ def test_a_month_that_the_record_does_not_reach_is_told(tmp_path: Path) -> None:
 
 def quarters(folder: Path, *months: str) -> tuple[str, str]:
     text = "".join(f"1,{month},,{fee or 1}\n" for month, _, fee in (m.partition(":") for m in months))
-    begin, end = quarters_of(read(folder, text).lines)
+    begin, end = find_quarters(read(folder, text).lines)
     return f"{begin:%Y-%m}", f"{end:%Y-%m}"
 
 
@@ -165,9 +165,9 @@ def test_a_credit_of_an_older_month_makes_no_months_wider(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("text", ["2026", "2026-13", "2026-1", "2026-10-01", "soon"])
 def test_a_month_on_the_command_line_is_written_in_one_way(text: str) -> None:
-    assert month("--from", "2026-10") == OCTOBER
+    assert parse_month("--from", "2026-10") == OCTOBER
     with pytest.raises(UsageError, match=f"--from {text} is not a month"):
-        month("--from", text)
+        parse_month("--from", text)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.billing.invoice_cells import amount
+from pipeline.billing.invoice_cells import parse_amount
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
 from pipeline.common.errors import UsageError
 
@@ -119,7 +119,7 @@ def test_an_amount_is_the_same_in_every_writing(cents: int) -> None:
         f"{value:.2f}00",
     ]
     writings += [f"{digits}{minus}", f"({digits})" if minus else digits, f"{value:.2f}".replace(".", ",")]
-    read = pl.DataFrame({"amount": writings}).select(amount()).to_series()
+    read = pl.DataFrame({"amount": writings}).select(parse_amount()).to_series()
     assert read.to_list() == [value] * len(writings)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.billing import Invoicing, PriceList, load_prices
-from pipeline.billing.invoices import invoices
+from pipeline.billing.invoices import build_invoices
 from tests.billing.record import unit, units
 
 PRICES = load_prices(None)
@@ -21,7 +21,7 @@ def rows(
     fees: list[tuple[str, str | None]], prices: PriceList = PRICES, month: dt.date = DECEMBER
 ) -> list[dict[str, Any]]:
     found = units(*(unit(str(i), when, fee) for i, (when, fee) in enumerate(fees)))
-    return invoices(found, prices, month).to_dicts()
+    return build_invoices(found, prices, month).to_dicts()
 
 
 def invoiced(*args: Any, **options: Any) -> list[Decimal]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.billing import PriceList, load_prices
 from pipeline.common.errors import ConfigurationError
-from pipeline.transform.inventory import capacity_class
+from pipeline.transform.inventory import classify_capacity
 
 PRICES = load_prices(None)
 TODAY = dt.date(2026, 11, 1)
@@ -40,7 +40,7 @@ def priced(prices: PriceList, kilowatts: float | None, month: dt.date = TODAY) -
     """The PU of a system of this capacity."""
     unit = pl.DataFrame(
         {"month": [month], "capacity_kw": [kilowatts]}, {"month": pl.Date, "capacity_kw": pl.Float64}
-    ).with_columns(capacity_class=capacity_class(pl.col("capacity_kw")))
+    ).with_columns(capacity_class=classify_capacity(pl.col("capacity_kw")))
     return prices.priced(unit).row(0, named=True)
 
 
@@ -127,7 +127,7 @@ def test_a_twelfth_of_a_year_is_taken_once(hundredths: int) -> None:
 def test_the_order_of_the_units_stays() -> None:
     months = [dt.date(2026, 3, 1), dt.date(2026, 1, 1), dt.date(2026, 2, 1)]
     units = pl.DataFrame({"month": months, "capacity_kw": [5.0, 50.0, 500.0]}).with_columns(
-        capacity_class=capacity_class(pl.col("capacity_kw"))
+        capacity_class=classify_capacity(pl.col("capacity_kw"))
     )
     assert PRICES.priced(units)["month"].to_list() == months
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from assets.run_tags import MAX_EUR, limits
+from assets.run_tags import MAX_EUR, read_limits
 from pipeline.billing.spending import (
     CostNotAllowedError,
     admit,
+    admit_by_month,
     allow_units,
+    build_refusal,
+    find_new_units,
     look_ahead,
-    new_units,
-    not_allowed,
-    within_month,
 )
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.extract.fetch import fetch_devices, fetch_plants, fetch_set
@@ -89,7 +89,7 @@ def test_days_and_smas_own_figures_pass_the_same_gate(new_runtime: New, sma: Scr
 def test_who_counts_this_month_costs_nothing_more(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = with_list(limited(new_runtime(), None))
     store(runtime, request("2021-10-02", plant_id="11"))
-    assert new_units(runtime, ["11"]).eur == 0
+    assert find_new_units(runtime, ["11"]).eur == 0
     assert admit(runtime, ["11"]).plants == {"11"}
     report = fetch_devices(runtime)
     # The other one is left out, and told.
@@ -107,12 +107,12 @@ def test_a_refused_request_made_no_pu(new_runtime: New) -> None:
         request("2021-10-02", plant_id="11", status=429),
         request("2021-09-30T23:59:59", plant_id="12"),
     )
-    assert new_units(runtime, ["11", "12"]).ids == {"11", "12"}
+    assert find_new_units(runtime, ["11", "12"]).ids == {"11", "12"}
 
 
 def test_consent_is_kept_for_the_month_and_not_longer(new_runtime: New) -> None:
     runtime = with_list(limited(new_runtime(), None))
-    allow_units(runtime, new_units(runtime, ["11", "12"]))
+    allow_units(runtime, find_new_units(runtime, ["11", "12"]))
     assert admit(limited(new_runtime(), None), ["11", "12"]).refused is None
     later = limited(new_runtime(), None)
     later.now = lambda: NOW.replace(month=11)
@@ -128,7 +128,7 @@ def test_a_monthly_limit_lets_through_what_fits(new_runtime: New, limit: str, le
     admission = admit(runtime, ["11", "12"])
     assert sorted(admission.plants) == let_through
     if admission.refused:
-        said = str(not_allowed(runtime, admission.refused))
+        said = str(build_refusal(runtime, admission.refused))
         assert f"SUNLEDGER_MAX_EUR_PER_MONTH={limit} does not allow that" in said
 
 
@@ -150,26 +150,26 @@ def test_what_was_let_through_counts_before_its_request_is_stored(new_runtime: N
 
 def test_a_tag_lets_a_run_add_so_much_and_no_more(new_runtime: New) -> None:
     runtime = with_list(limited(new_runtime(), None))
-    runtime.allowance = limits({MAX_EUR: "12.45"})["allowance"]
+    runtime.allowance = read_limits({MAX_EUR: "12.45"})["allowance"]
     assert admit(runtime, ["11"]).plants == {"11"}
     assert admit(runtime, ["11", "12"]).plants == {"11"}
     # The settings' limit holds for it all the same.
     other = with_list(limited(new_runtime(), "12.45"))
-    other.allowance = limits({MAX_EUR: "1000"})["allowance"]
+    other.allowance = read_limits({MAX_EUR: "1000"})["allowance"]
     assert admit(other, ["12"]).plants == frozenset()
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "NaN", ""])
 def test_a_tag_that_is_no_amount_is_told(text: str) -> None:
     with pytest.raises(UsageError, match=r"sunledger/max_eur: .* is not an amount"):
-        limits({MAX_EUR: text})
+        read_limits({MAX_EUR: text})
 
 
 def test_a_plant_without_capacity_is_reckoned_at_the_largest_base(new_runtime: New, sma: ScriptedSma) -> None:
     body = json.dumps({"plants": [{"plantId": "11", "timezone": "Europe/Berlin"}]}).encode()
     sma.special = lambda asked: body if asked.endpoint == "plants" else None
     runtime = with_list(limited(new_runtime(), "64.99"))
-    found = new_units(runtime, ["11"])
+    found = find_new_units(runtime, ["11"])
     assert found.eur == 65
     assert "without AC power in SMA's list (the first: 11) are reckoned at 65.00" in found.sentence()
     assert admit(runtime, ["11"]).plants == frozenset()
@@ -179,8 +179,8 @@ def test_a_plant_without_capacity_is_reckoned_at_the_largest_base(new_runtime: N
 def test_a_month_that_begins_on_the_way_needs_consent_anew(new_runtime: New) -> None:
     runtime = with_list(limited(new_runtime(), None))
     runtime.now = lambda: dt.datetime(2021, 10, 31, 23, 59, tzinfo=dt.UTC)
-    allow_units(runtime, new_units(runtime, ["11", "12"]))
-    requests = within_month(runtime, ["11", "12"], [Request.devices("11"), Request.devices("12")])
+    allow_units(runtime, find_new_units(runtime, ["11", "12"]))
+    requests = admit_by_month(runtime, ["11", "12"], [Request.devices("11"), Request.devices("12")])
     assert next(requests).plant_id == "11"
     runtime.now = lambda: dt.datetime(2021, 11, 1, tzinfo=dt.UTC)
     with pytest.raises(CostNotAllowedError, match="2 PU to 2021-11"):
@@ -189,7 +189,7 @@ def test_a_month_that_begins_on_the_way_needs_consent_anew(new_runtime: New) -> 
 
 def test_a_price_list_that_cannot_be_read_stops_only_what_costs(new_runtime: New, tmp_path: Path) -> None:
     runtime = with_list(limited(new_runtime(), None))
-    allow_units(runtime, new_units(runtime, ["11"]))
+    allow_units(runtime, find_new_units(runtime, ["11"]))
     broken = limited(runtime, "100", prices=tmp_path / "none.toml")
     assert admit(broken, ["11"]).plants == {"11"}
     with pytest.raises(ConfigurationError, match=r"none\.toml can't be read"):

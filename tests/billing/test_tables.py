@@ -8,11 +8,11 @@ from typing import Any
 
 from polars.testing import assert_frame_equal
 
-from assets.runs import recorded
+from assets.runs import record_runs
 from pipeline.extract.fetch import fetch_plants
 from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
-from pipeline.tables.billing_tables import price_list, write_billing_units, write_invoices
+from pipeline.tables.billing_tables import judge_price_list, write_billing_units, write_invoices
 from pipeline.tables.inventory_tables import write_plants
 from schemas import BillingUnits, Invoices
 from tests.billing.record import at, request, store
@@ -101,7 +101,7 @@ def test_the_same_requests_commit_nothing(new_runtime: New) -> None:
 
 
 def test_publishing_counts_what_was_asked_and_shows_it(new_runtime: New) -> None:
-    with new_runtime() as runtime, recorded(runtime) as runs:
+    with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.lists()
         store(runtime, request("2021-10-10"), request("2021-10-11", plant_id="12", device_id="121"))
         runs.publish()
@@ -134,7 +134,7 @@ def test_a_price_list_that_cannot_be_read_costs_no_energy_and_no_known_fee(
     known, invoiced = (runtime.lake.scan(model).collect() for model in (BillingUnits, Invoices))
     store(runtime, request("2021-10-11"), request("2021-10-11", plant_id="12"))
     runtime.settings = runtime.settings.model_copy(update={"prices": tmp_path / "nowhere.toml"})
-    with recorded(runtime) as runs:
+    with record_runs(runtime) as runs:
         runs.publish()
     (lacking,) = runtime.missing
     assert lacking.table == "billing_units"
@@ -145,7 +145,7 @@ def test_a_price_list_that_cannot_be_read_costs_no_energy_and_no_known_fee(
         fee = known["fee_eur"].item()
         assert units.fetchall() == [("11", 2, fee, "priced"), ("12", 1, None, "no_price_list")]
         assert_frame_equal(db.sql("FROM invoices").pl(), invoiced)
-    found = price_list(runtime)
+    found = judge_price_list(runtime)
     assert (found.passed, found.severe) == (False, True)
 
 
@@ -157,6 +157,6 @@ def test_a_mended_price_list_prices_what_waited(new_runtime: New, tmp_path: Path
     runtime.settings = mended.model_copy(update={"prices": tmp_path / "nowhere.toml"})
     assert not write_billing_units(runtime).facts["price_list_is_read"]
     runtime.settings = mended
-    assert price_list(runtime).passed
+    assert judge_price_list(runtime).passed
     assert write_billing_units(runtime).facts["price_list_is_read"]
     assert runtime.lake.scan(BillingUnits).collect()["pricing"].to_list() == ["priced"]

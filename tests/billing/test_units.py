@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.billing import Invoicing, PriceList, load_prices
-from pipeline.billing.units import asked_systems, billing_units, with_capacity
+from pipeline.billing.units import add_capacity, build_billing_units, count_asked_systems
 from tests.billing.record import NO_MOVES, at, listed, record, request
 
 PRICES = load_prices(None)
@@ -17,13 +17,13 @@ BERLIN = PriceList(PRICES.prices, Invoicing(month_timezone="Europe/Berlin"))
 
 def systems(*rows: dict[str, Any], prices: PriceList = PRICES, moves: pl.DataFrame = NO_MOVES) -> set[Any]:
     """Plants and months that are charged for, and by how many requests."""
-    found = asked_systems(record(*rows).lazy(), moves, prices)
+    found = count_asked_systems(record(*rows).lazy(), moves, prices)
     return {(plant, f"{month:%Y-%m}", n) for plant, month, n in found.select(found.columns[:3]).rows()}
 
 
 def test_a_system_is_one_pu_a_month_however_often_it_is_asked_for() -> None:
     rows = [request(f"2026-10-{day:02}", device_id="" if day < 20 else "111") for day in range(1, 32)]
-    (unit,) = asked_systems(record(*rows).lazy(), NO_MOVES, PRICES).rows(named=True)
+    (unit,) = count_asked_systems(record(*rows).lazy(), NO_MOVES, PRICES).rows(named=True)
     assert unit == {
         "plant_id": "11",
         "month": dt.date(2026, 10, 1),
@@ -94,7 +94,7 @@ def test_ids_that_lead_in_a_circle_end() -> None:
 def capacity(month: str, *lists: tuple[str, str, float | None]) -> tuple[float | None, str | None, str]:
     """Capacity of plant 11 in a month, its class, and the day it is from."""
     months = pl.DataFrame({"plant_id": ["11"], "month": [dt.date.fromisoformat(f"{month}-01")]})
-    row = with_capacity(months, listed(*lists)).row(0, named=True)
+    row = add_capacity(months, listed(*lists)).row(0, named=True)
     return row["capacity_kw"], row["capacity_class"], str(row["capacity_as_of"])
 
 
@@ -122,7 +122,7 @@ def test_a_list_without_the_capacity_does_not_take_it_away() -> None:
 def test_a_plant_that_never_had_a_capacity_is_unpriced() -> None:
     rows = record(request("2026-10-01"), request("2026-10-01", plant_id="12")).lazy()
     lists = listed(("11", "2026-10-01", None), ("12", "2026-10-01", 50.0))
-    units = billing_units(rows, lists, NO_MOVES, PRICES)
+    units = build_billing_units(rows, lists, NO_MOVES, PRICES)
     assert units.select("plant_id", "pricing", "fee_eur").rows() == [
         ("11", "no_capacity", None),
         ("12", "priced", Decimal("16.50")),
@@ -130,4 +130,4 @@ def test_a_plant_that_never_had_a_capacity_is_unpriced() -> None:
 
 
 def test_no_requests_are_no_pu() -> None:
-    assert billing_units(record().lazy(), listed(), NO_MOVES, PRICES).height == 0
+    assert build_billing_units(record().lazy(), listed(), NO_MOVES, PRICES).height == 0

@@ -89,6 +89,20 @@ def test_what_is_stored_twice_is_there_once(tmp_path: Path, lake: Lake) -> None:
     assert stored(lake).height == 5
 
 
+@pytest.mark.parametrize("odd", [b"", b"[]\n"])
+def test_a_try_that_stands_twice_in_a_file_is_one(tmp_path: Path, lake: Lake, odd: bytes) -> None:
+    """Files that a person put together, or put back from a copy, stop no command."""
+    log = RequestLog(tmp_path / "requests")
+    for number in range(3):
+        log.add(one(number))
+    log.close()
+    (path,) = (tmp_path / "requests").iterdir()
+    path.write_bytes(path.read_bytes() * 2 + odd)
+    found = log.store(lake)
+    assert (found.tries, found.unreadable) == (3, len(odd) // 3)
+    assert stored(lake).height == 3
+
+
 def test_days_and_runs_add_up_and_hold_one_file_a_day(tmp_path: Path, lake: Lake) -> None:
     for run in range(4):
         log = RequestLog(tmp_path / "requests")
@@ -174,10 +188,10 @@ def test_an_odd_line_stops_no_command(tmp_path: Path, command: list[str], code: 
 
 def test_the_doctor_names_what_could_not_be_read(tmp_path: Path) -> None:
     settings = load_settings(env_file=None, home=tmp_path)
-    assert machine.record(facts.unreadable_records(settings)) == []
+    assert machine.record(facts.find_unreadable_records(settings)) == []
     (tmp_path / "requests").mkdir()
     (tmp_path / "requests" / "a.unreadable").write_text("x")
-    (found,) = machine.record(facts.unreadable_records(settings))
+    (found,) = machine.record(facts.find_unreadable_records(settings))
     assert "a.unreadable" in found.text
 
 

@@ -138,6 +138,21 @@ def test_a_pause_prolonged_meanwhile_is_waited_out(time: FakeTime, tmp_path: Pat
     assert asyncio.run(run()) == pytest.approx(60.0)
 
 
+def test_a_request_that_is_not_ready_any_more_counts_nothing(time: FakeTime, tmp_path: Path) -> None:
+    """Its token may have ended while it waited."""
+    limiter = shared(time, tmp_path / "state", 1000)
+    token_ends_at = time.monotonic + 270.0
+
+    async def run() -> tuple[bool, float]:
+        await limiter.refused(290.0)
+        admitted = await limiter.admit(lambda: time.monotonic < token_ends_at)
+        return admitted, (await limiter.look()).level
+
+    admitted, level = asyncio.run(run())
+    assert not admitted
+    assert level > 0
+
+
 def test_no_pause_is_longer_than_five_minutes() -> None:
     state, _ = Budget(None).refuse(None, FakeTime().moment(), 86_400.0)
     assert state.pause_s == 300.0

@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.common.errors import PermanentError
 from pipeline.common.settings import load_settings
+from pipeline.sma.budget.shared_budget import Budget, SharedBudget
 from pipeline.sma.client import SmaClient
 from pipeline.sma.http.attempt_log import Try
 from pipeline.sma.requests import Answer, Request
 from tests.budget.conftest import FakeTime
-from tests.sma.conftest import ScriptedServer
+from tests.sma.conftest import TOKEN_PATH, ScriptedServer
 
 PLANTS = "/monitoring/v1/plants"
+FULL = Budget(1000)
 
 
 @pytest.fixture
@@ -36,6 +39,7 @@ def client(
         sma_auth_url=server.url,
         sma_monitoring_url=f"{server.url}/monitoring",
         sma_max_answer_bytes=max_answer_bytes,
+        sma_requests_per_5_min=FULL.requests,
     )
     return SmaClient(settings, clock=time.clock, record=tries.append)
 
@@ -57,6 +61,50 @@ def test_a_kept_connection_that_drops_is_no_hidden_second_request(
     data = [one for one in tries if one.endpoint == "plants"]
     assert [(one.attempt, one.status) for one in data] == [(1, 200), (1, None), (2, 200)]
     assert data[1].error == "SMA closed the connection too early"
+
+
+def test_nothing_is_taken_out_of_the_budget_while_a_token_is_awaited(
+    server: ScriptedServer, tmp_path: Path, time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all requests that waited would go together when the token comes."""
+    server.on(PLANTS).reply(200)
+
+    async def run() -> None:
+        async with client(server, tmp_path, time, []) as asking:
+            grant, may_answer, asked = asking.tokens._endpoint.grant, asyncio.Event(), asyncio.Event()
+
+            async def slow_grant(*of: Any, **how: Any) -> Any:
+                asked.set()
+                await may_answer.wait()
+                return await grant(*of, **how)
+
+            monkeypatch.setattr(asking.tokens._endpoint, "grant", slow_grant)
+            assert isinstance(asking.limiter, SharedBudget)
+            sending = [asyncio.create_task(asking.send(Request.plants())) for _ in range(16)]
+            await asked.wait()
+            await asking.limiter.look()  # the bucket begins to fill
+            time.pass_by(60)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert (await asking.limiter.look()).level == FULL.capacity
+            may_answer.set()
+            await asyncio.gather(*sending)
+
+    asyncio.run(run())
+    assert server.count(PLANTS) == 16
+
+
+def test_a_request_is_sent_where_it_waits_longer_than_a_token_lives(
+    server: ScriptedServer, tmp_path: Path, time: FakeTime
+) -> None:
+    server.on(TOKEN_PATH, afresh=True).reply(200, '{"access_token":"a-token","expires_in":0.001}')
+    server.on(PLANTS).reply(200)
+
+    async def run() -> Answer:
+        async with client(server, tmp_path, time, []) as asking:
+            return await asking.send(Request.plants())
+
+    assert asyncio.run(run()).attempts == 1
 
 
 def test_each_kind_of_end_is_recorded(server: ScriptedServer, tmp_path: Path, time: FakeTime) -> None:

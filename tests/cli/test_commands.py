@@ -184,7 +184,7 @@ def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
 
 
 def test_the_document_on_settings_is_up_to_date() -> None:
-    assert settings_docs.DOCUMENT.read_text() == settings_docs.markdown()
+    assert settings_docs.DOCUMENT.read_text() == settings_docs.write_markdown()
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:

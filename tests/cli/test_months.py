@@ -23,7 +23,7 @@ from pipeline.tables.energy_tables import write_energy_daily, write_energy_month
 from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
-from pipeline.tables.month_close import NotClosableError, closed_months_hold
+from pipeline.tables.month_close import NotClosableError, judge_closed_months
 from schemas import Adjustments, EnergyDaily, Plants, RawEnergyBalance
 from tests.e2e.test_days import run
 from tests.scripted import NOW, ScriptedSma, compact, rows
@@ -43,7 +43,7 @@ def lake(new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: py
     for plant in listed["plants"]:
         plant["installation"]["startUpUtc"] = "2021-09-28T14:00:00"
     sma.special = lambda request: compact(listed) if request.endpoint == "plants" else None
-    for place in ("assets.runs.recorded", "pipeline.cli.reconcile.recorded"):
+    for place in ("assets.runs.record_runs", "pipeline.cli.reconcile.record_runs"):
         monkeypatch.setattr(place, publishing)
     monkeypatch.setenv("SUNLEDGER_HOME", str(settings.home))
     monkeypatch.setenv("SMA_TIME_BASIS", settings.sma_time_basis)
@@ -96,7 +96,7 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     # A day of it is read again and differs: the closed figure stays, and the difference is told wherever one looks.
     sma.watts[PLANT, str(LAST)] = 2000.0
     runtime = run(new_runtime(), LAST)
-    finding = closed_months_hold(runtime)
+    finding = judge_closed_months(runtime)
     assert (finding.passed, MONTH in finding.text) == (False, True)
     assert finding.facts["pv_adjustment_kwh"] == pytest.approx(24.0)
     report = write_energy_monthly(runtime)
@@ -271,7 +271,7 @@ def test_a_month_and_a_year_are_compared_with_smas_own_figures(
         found.now = lambda: later
         return found
 
-    monkeypatch.setattr("pipeline.cli.commands._runtime", runtime)
+    monkeypatch.setattr("pipeline.cli.commands._open_runtime", runtime)
     refused = typed("reconcile", "--month", MONTH, "--max-requests", "1")
     assert isinstance(refused.exception, UsageError)
     assert "needs 2 requests, more than --max-requests 1" in str(refused.exception)

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.cli.sql import save, show
+from pipeline.cli.sql import save_rows, show_rows
 from pipeline.common.errors import UsageError
 from warehouse.export import export
 from warehouse.publish import NotPublishedError
@@ -96,21 +96,21 @@ def test_a_query_writes_nothing_and_reads_nothing_else(
     before = everything(folder)
     lake = str(folder / "o'lake" / "local_date=2021-10-01").replace("'", "''")
     with pytest.raises(UsageError):
-        show(connection, query.format(folder=folder, lake=lake), "csv")
+        show_rows(connection, query.format(folder=folder, lake=lake), "csv")
     assert "hush-hush" not in capsys.readouterr().out
     assert everything(folder) == before
 
 
 def test_what_makes_files_is_told_with_the_way_to_make_one(connection: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(UsageError, match=r"COPY is not run: give the SELECT alone, and --output FILE"):
-        show(connection, "COPY yields TO 'new.csv'", "csv")
+        show_rows(connection, "COPY yields TO 'new.csv'", "csv")
 
 
 def test_a_file_that_was_not_granted_is_told_with_the_way_to_grant_it(
     connection: duckdb.DuckDBPyConnection, folder: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"what --file names, and nothing else: .*secret\.txt") as told:
-        show(connection, f"FROM read_text('{folder}/secret.txt')", "csv")
+        show_rows(connection, f"FROM read_text('{folder}/secret.txt')", "csv")
     assert "\n" not in str(told.value)
     with pytest.raises(UsageError, match="is no file"):
         readable_files([folder])
@@ -126,7 +126,7 @@ def test_a_granted_file_is_read(
 ) -> None:
     monkeypatch.chdir(folder)
     query = f"SELECT kwh * factor AS kwh FROM yields JOIN '{place.format(folder=folder)}' USING (plant)"
-    show(connection, query, "csv")
+    show_rows(connection, query, "csv")
     assert capsys.readouterr().out.splitlines() == ["kwh", "3.0"]
 
 
@@ -134,7 +134,7 @@ def test_an_export_writes_its_file_and_reads_what_was_granted(folder: Path) -> N
     output = folder / "out.csv"
     with duckdb.connect(str(folder / "file.duckdb"), read_only=True) as reader:
         query = f"SELECT plant, factor FROM detail JOIN '{folder}/mine.csv' USING (plant)"
-        save(reader, query, output, None, [folder / "mine.csv"])
+        save_rows(reader, query, output, None, [folder / "mine.csv"])
     assert output.read_text().splitlines() == ["plant,factor", "a,2"]
 
 
@@ -143,7 +143,7 @@ def test_an_export_reads_nothing_else(folder: Path) -> None:
     with duckdb.connect(str(folder / "file.duckdb"), read_only=True) as reader:
         query = f"FROM read_text('{folder}/secret.txt')"
         with pytest.raises(UsageError, match=r"secret\.txt"):
-            save(reader, query, folder / "stolen.csv", None)
+            save_rows(reader, query, folder / "stolen.csv", None)
     assert everything(folder) == before
 
 
@@ -169,21 +169,21 @@ def test_an_export_reads_nothing_else(folder: Path) -> None:
 def test_what_reads_is_answered(
     connection: duckdb.DuckDBPyConnection, capsys: pytest.CaptureFixture[str], query: str
 ) -> None:
-    show(connection, query, "csv")
+    show_rows(connection, query, "csv")
     assert len(capsys.readouterr().out.splitlines()) > 1
 
 
 def test_several_queries_are_answered_in_turn(
     connection: duckdb.DuckDBPyConnection, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show(connection, "SELECT 1 AS a; SET threads = 1; SELECT 2 AS b", "csv")
+    show_rows(connection, "SELECT 1 AS a; SET threads = 1; SELECT 2 AS b", "csv")
     assert capsys.readouterr().out.splitlines() == ["a", "1", "b", "2"]
 
 
 @pytest.mark.parametrize("query", ["", " ; ", "-- nothing"])
 def test_no_query_is_told(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     with pytest.raises(UsageError, match="There is no query: write one, such as SHOW TABLES"):
-        show(connection, query, "table")
+        show_rows(connection, query, "table")
 
 
 def test_files_that_are_gone_are_told_with_the_cure(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_files_that_are_gone_are_told_with_the_cure(tmp_path: Path) -> None:
         parquet.unlink()
         restrict(db, [tmp_path / "out.csv"])
         for ask in (
-            lambda: show(db, "FROM detail", "csv"),
+            lambda: show_rows(db, "FROM detail", "csv"),
             lambda: export(db, "FROM detail", tmp_path / "out.csv"),
         ):
             with pytest.raises(NotPublishedError, match=r"not where they were .*run 'sunledger publish'"):
@@ -203,5 +203,5 @@ def test_files_that_are_gone_are_told_with_the_cure(tmp_path: Path) -> None:
 
 
 def test_null_is_empty(connection: duckdb.DuckDBPyConnection, capsys: pytest.CaptureFixture[str]) -> None:
-    show(connection, "FROM yields ORDER BY plant", "csv")
+    show_rows(connection, "FROM yields ORDER BY plant", "csv")
     assert capsys.readouterr().out.splitlines() == ["plant,kwh", "a,1.5", "b,"]

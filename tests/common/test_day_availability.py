@@ -10,17 +10,17 @@ from pipeline.common.day_availability import (
     WAITS,
     Attempt,
     Group,
+    build_groups,
     catch_up_window,
     check_days,
-    due_again,
-    groups,
+    find_days_to_retry,
+    find_last_closed_day,
+    find_live_days,
+    find_newest_day,
+    find_sliding_window,
     has_tries_left,
     is_overtaken,
-    last_closed,
-    live_days,
-    newest_day,
-    sliding_window,
-    spans,
+    join_days,
 )
 from pipeline.common.errors import UsageError
 
@@ -61,16 +61,18 @@ def days(*texts: str) -> list[dt.date]:
 )
 def test_a_day_closes_at_its_own_midnight_and_the_delay(group: Group, label: str, closes: str) -> None:
     assert group.closes(day(label)) == utc(closes)
-    assert last_closed(utc(closes) - dt.timedelta(seconds=1), [group]) == day(label) - dt.timedelta(days=1)
-    assert last_closed(utc(closes), [group]) == day(label)
+    assert find_last_closed_day(utc(closes) - dt.timedelta(seconds=1), [group]) == day(label) - dt.timedelta(
+        days=1
+    )
+    assert find_last_closed_day(utc(closes), [group]) == day(label)
 
 
 def test_the_last_zone_and_the_longest_delay_close_the_day_of_a_fleet() -> None:
     fleet = [AUCKLAND, BERLIN, BERLIN_CLASSIC, BOSTON, HONOLULU]
-    assert last_closed(utc("2026-06-11T11:59"), fleet) == day("2026-06-09")
-    assert last_closed(utc("2026-06-11T12:00"), fleet) == day("2026-06-10")
+    assert find_last_closed_day(utc("2026-06-11T11:59"), fleet) == day("2026-06-09")
+    assert find_last_closed_day(utc("2026-06-11T12:00"), fleet) == day("2026-06-10")
     with pytest.raises(ValueError, match="without plants"):
-        last_closed(utc("2026-06-11T12:00"), [])
+        find_last_closed_day(utc("2026-06-11T12:00"), [])
 
 
 @pytest.mark.parametrize("change", ["2026-03-29", "2026-10-25"])
@@ -78,7 +80,7 @@ def test_hourly_ticks_over_a_change_of_clocks_read_each_day_until_it_is_closed(c
     begin = utc(f"{change}T00:20") - dt.timedelta(days=1)
     ticks = [begin + i * HOUR for i in range(72)]
     for label in days(change):
-        live = [tick for tick in ticks if label in live_days(tick, [BERLIN])]
+        live = [tick for tick in ticks if label in find_live_days(tick, [BERLIN])]
         assert [later - earlier for earlier, later in itertools.pairwise(live)] == [HOUR] * (len(live) - 1)
         assert live[0] - BERLIN.begins(label) == dt.timedelta(minutes=20)
         # The last look comes after the day is closed, within the hour, so nothing of it is left to another tick.
@@ -94,19 +96,19 @@ def test_a_fleet_around_the_world_has_up_to_three_days_at_once() -> None:
         Group("ennexos", "Pacific/Pago_Pago"),
         Group("ennexos", "Etc/GMT-14"),
     ]
-    assert live_days(utc("2026-06-11T10:20"), fleet) == days("2026-06-10", "2026-06-11", "2026-06-12")
-    assert live_days(utc("2026-06-11T20:20"), [BERLIN, BRISBANE]) == days("2026-06-11", "2026-06-12")
-    assert live_days(utc("2026-06-11T10:20"), []) == []
+    assert find_live_days(utc("2026-06-11T10:20"), fleet) == days("2026-06-10", "2026-06-11", "2026-06-12")
+    assert find_live_days(utc("2026-06-11T20:20"), [BERLIN, BRISBANE]) == days("2026-06-11", "2026-06-12")
+    assert find_live_days(utc("2026-06-11T10:20"), []) == []
 
 
 def test_a_day_is_there_as_soon_as_it_begins_somewhere() -> None:
-    assert newest_day(utc("2026-06-11T09:59")) == day("2026-06-11")
-    assert newest_day(utc("2026-06-11T10:00")) == day("2026-06-12")
+    assert find_newest_day(utc("2026-06-11T09:59")) == day("2026-06-11")
+    assert find_newest_day(utc("2026-06-11T10:00")) == day("2026-06-12")
 
 
 def test_the_window_holds_the_newest_closed_days() -> None:
-    assert sliding_window(utc("2026-03-29T22:10"), [BERLIN], 7) == (day("2026-03-23"), day("2026-03-29"))
-    assert sliding_window(utc("2026-03-29T22:10"), [BERLIN], 1) == (day("2026-03-29"), day("2026-03-29"))
+    assert find_sliding_window(utc("2026-03-29T22:10"), [BERLIN], 7) == (day("2026-03-23"), day("2026-03-29"))
+    assert find_sliding_window(utc("2026-03-29T22:10"), [BERLIN], 1) == (day("2026-03-29"), day("2026-03-29"))
 
 
 def test_what_was_missed_is_caught_up_to_a_month_back() -> None:
@@ -124,7 +126,7 @@ def test_tries_wait_longer_and_longer_and_have_an_end() -> None:
     attempts: list[Attempt] = []
     begun = []
     for tick in (now + i * dt.timedelta(minutes=30) for i in range(24 * 2 * 14)):
-        if due_again(tick, [label], attempts):
+        if find_days_to_retry(tick, [label], attempts):
             begun.append(tick - now)
             attempts.append(Attempt(label, label, tick))
     assert begun == [dt.timedelta(hours=h) for h in (0, 1, 4, 10, 22)]
@@ -135,18 +137,18 @@ def test_tries_wait_longer_and_longer_and_have_an_end() -> None:
 def test_the_tries_of_one_day_are_not_those_of_another() -> None:
     now = utc("2026-10-26T04:35")
     attempts = [Attempt(day("2026-10-20"), day("2026-10-23"), now - dt.timedelta(minutes=30))]
-    assert due_again(now, days("2026-10-24", "2026-10-23"), attempts) == days("2026-10-24")
+    assert find_days_to_retry(now, days("2026-10-24", "2026-10-23"), attempts) == days("2026-10-24")
     assert has_tries_left(day("2026-10-23"), attempts)
 
 
 def test_days_become_ranges_without_holes() -> None:
-    found = spans(days("2026-10-05", "2026-10-01", "2026-10-02", "2026-10-02"), 31)
+    found = join_days(days("2026-10-05", "2026-10-01", "2026-10-02", "2026-10-02"), 31)
     assert found == [(day("2026-10-01"), day("2026-10-02")), (day("2026-10-05"), day("2026-10-05"))]
     year = [day("2025-01-01") + i * dt.timedelta(days=1) for i in range(365)]
-    cut = spans(year, 31)
+    cut = join_days(year, 31)
     assert len(cut) == 12
     assert {(last - first).days for first, last in cut} == {30, 23}
-    assert spans([], 31) == []
+    assert join_days([], 31) == []
 
 
 def test_a_tick_that_the_next_one_has_overtaken_has_nothing_to_do() -> None:
@@ -163,7 +165,7 @@ def test_groups_are_those_of_the_plants() -> None:
             "timezone": ["Europe/Berlin"] * 3,
         }
     )
-    assert groups(plants) == {BERLIN, BERLIN_CLASSIC}
+    assert build_groups(plants) == {BERLIN, BERLIN_CLASSIC}
 
 
 @pytest.mark.parametrize(

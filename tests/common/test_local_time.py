@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from pipeline.common.local_time import (
     FIRST_INSTANT,
     TimeBasis,
-    days_frame,
-    instants,
-    local_day,
-    offset_changes,
+    build_days_frame,
+    convert_to_instants,
+    convert_to_wall_clock,
+    find_local_day,
+    find_offset_changes,
     parse_label,
     request_dates,
-    wall_clock,
 )
 from tests.transform import oracle
 from tests.transform.answers import examples
@@ -59,11 +59,11 @@ def changing_days(zone: str) -> tuple[dt.date, ...]:
 def test_the_days_of_every_zone_begin_where_its_clocks_say_so(initial: str) -> None:
     for zone in (zone for zone in EVERY_ZONE if zone.startswith(initial)):
         for date in (dt.date(2025, 7, 9), *changing_days(zone)):
-            day, known = local_day(date, zone), ZoneInfo(zone)
+            day, known = find_local_day(date, zone), ZoneInfo(zone)
             assert day.start.astimezone(known).date() == date
             assert (day.start - dt.timedelta(minutes=1)).astimezone(known).date() == date - ONE_DAY
             assert day.start.astimezone(known).time() in {dt.time(0), dt.time(0, 30), dt.time(1)}
-            assert day.end == local_day(date + ONE_DAY, zone).start
+            assert day.end == find_local_day(date + ONE_DAY, zone).start
             assert day.hours == (day.end - day.start) / HOUR
             changes = day.start.astimezone(known).utcoffset() != day.end.astimezone(known).utcoffset()
             assert (day.change is not None) == changes
@@ -100,7 +100,7 @@ def test_the_days_of_every_zone_begin_where_its_clocks_say_so(initial: str) -> N
     ],
 )
 def test_known_days(zone: str, date: str, start: str, end: str, change: str | None) -> None:
-    day = local_day(dt.date.fromisoformat(date), zone)
+    day = find_local_day(dt.date.fromisoformat(date), zone)
     assert (day.start, day.end) == (at(start), at(end))
     assert day.change == (at(change) if change else None)
     assert day.hours == (at(end) - at(start)) / HOUR
@@ -108,16 +108,16 @@ def test_known_days(zone: str, date: str, start: str, end: str, change: str | No
 
 def test_an_unknown_zone_is_an_error() -> None:
     with pytest.raises(ZoneInfoNotFoundError):
-        local_day(DATES[0], "Europe/Atlantis")
+        find_local_day(DATES[0], "Europe/Atlantis")
 
 
 def test_a_frame_of_days_has_each_zone_once_in_order() -> None:
-    frame = days_frame(dt.date(2025, 10, 26), ["UTC", "Europe/Berlin", "UTC"])
+    frame = build_days_frame(dt.date(2025, 10, 26), ["UTC", "Europe/Berlin", "UTC"])
     assert frame["timezone"].to_list() == ["Europe/Berlin", "UTC"]
     assert frame["change"].to_list() == [at("2025-10-26T01:00Z"), None]
     assert frame["before"].to_list() == [2 * HOUR, dt.timedelta()]
     assert frame["after"].to_list() == [HOUR, dt.timedelta()]
-    assert days_frame(dt.date(2025, 10, 26), []).schema == frame.schema
+    assert build_days_frame(dt.date(2025, 10, 26), []).schema == frame.schema
 
 
 # ---- what to ask for -------------------------------------------------------------------------------------------------
@@ -211,8 +211,8 @@ def read_both(
     """First and second instants of a plant's labels, beside another plant's that must not matter."""
     series = pl.DataFrame({"label": [*labels, *labels], "series": [0] * len(labels) + [1] * len(labels)})
     frame = series.with_columns(timezone=pl.lit(zone), label=pl.col("label").cast(pl.Datetime("us")))
-    frame = frame.join(days_frame(day, [zone]), on="timezone", maintain_order="left")
-    frame = frame.with_columns(instants(basis, changes=True))
+    frame = frame.join(build_days_frame(day, [zone]), on="timezone", maintain_order="left")
+    frame = frame.with_columns(convert_to_instants(basis, changes=True))
     found = frame.select("interval_end", "second_end").rows()
     assert found[: len(labels)] == found[len(labels) :]
     return found[: len(labels)]
@@ -325,28 +325,30 @@ def test_under_utc_a_label_is_the_instant() -> None:
 
 
 def test_days_without_a_change_need_no_look_at_it() -> None:
-    frame = days_frame(DATES[1], ["Europe/Berlin"]).with_columns(
+    frame = build_days_frame(DATES[1], ["Europe/Berlin"]).with_columns(
         label=pl.lit(at("2025-07-09T12:00:00")), series=0
     )
     for changes in (True, False):
-        found = frame.select(instants("plant_local", changes=changes)).row(0)
+        found = frame.select(convert_to_instants("plant_local", changes=changes)).row(0)
         assert found == (at("2025-07-09T10:00Z"), None, False)
 
 
 def test_a_label_that_could_not_be_read_has_no_instant() -> None:
-    frame = days_frame(FOLD, ["Europe/Berlin"]).with_columns(label=pl.lit(None, pl.Datetime("us")), series=0)
+    frame = build_days_frame(FOLD, ["Europe/Berlin"]).with_columns(
+        label=pl.lit(None, pl.Datetime("us")), series=0
+    )
     for basis in ("utc", "plant_local"):
-        assert frame.select(instants(basis, changes=True)).row(0) == (None, None, False)
+        assert frame.select(convert_to_instants(basis, changes=True)).row(0) == (None, None, False)
 
 
 def test_a_clock_shows_what_the_zone_says_at_any_moment() -> None:
     """An hour before, at and after each change of clocks from 1990 on, in every zone; and nothing for no moment."""
     for zone in sorted(available_timezones()):
-        changes = offset_changes(zone, FIRST_INSTANT, dt.datetime(2045, 1, 1, tzinfo=dt.UTC))
+        changes = find_offset_changes(zone, FIRST_INSTANT, dt.datetime(2045, 1, 1, tzinfo=dt.UTC))
         moments = [change + i * dt.timedelta(hours=1) for change in changes for i in (-1, 0, 1)]
         moments += [FIRST_INSTANT, NOON, NOON + dt.timedelta(microseconds=1)]
         frame = pl.DataFrame({"at": [*moments, None]}, schema={"at": pl.Datetime("us", "UTC")})
-        shown = frame.select(wall_clock(pl.col("at"), zone)).to_series().to_list()
+        shown = frame.select(convert_to_wall_clock(pl.col("at"), zone)).to_series().to_list()
         known = ZoneInfo(zone)
         assert shown == [*(moment.astimezone(known).replace(tzinfo=None, fold=0) for moment in moments), None]
 
@@ -360,4 +362,4 @@ def test_changes_of_clocks_are_found_to_the_second(zone: str) -> None:
     hours = [first + i * dt.timedelta(hours=1) for i in range(24 * 3653)]
     offsets = [hour.astimezone(known).utcoffset() for hour in hours]
     expected = [hour for hour, old, new in zip(hours[1:], offsets, offsets[1:], strict=False) if old != new]
-    assert offset_changes(zone, first, hours[-1]) == expected
+    assert find_offset_changes(zone, first, hours[-1]) == expected

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.common.settings import Settings, is_loopback, load_settings, variable_name
+from pipeline.common.settings import Settings, is_loopback, load_settings, name_variable
 
 
 def test_loads_without_credentials_and_says_which_are_missing() -> None:
@@ -76,6 +76,11 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             "ftp://x",
             "SMA_AUTH_URL=ftp://x is not a URL; write it as https://host[:port][/prefix].",
         ),
+        (
+            "ui_hosts",
+            "https://sun.example.org",
+            "SUNLEDGER_UI_HOSTS=https://sun.example.org is no list of host names; ",
+        ),
         ("sma_auth_url", "https://host:port", "SMA_AUTH_URL=https://host:port is not a URL; "),
         (
             "sma_auth_url",
@@ -101,7 +106,7 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_wrong_value_is_one_sentence(
     field: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable_name(field), value)
+    monkeypatch.setenv(name_variable(field), value)
     with pytest.raises(ConfigurationError) as caught:
         load_settings(env_file=None)
     assert str(caught.value).startswith(sentence)

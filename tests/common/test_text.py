@@ -4,11 +4,11 @@ import unicodedata
 
 import pytest
 
-from pipeline.common.text import harmless, one_line, plural
+from pipeline.common.text import escape_controls, escape_line, pluralize
 
 
 def test_one_of_a_thing_has_no_s() -> None:
-    assert [plural(count, "plant") for count in (0, 1, 2, 1200)] == [
+    assert [pluralize(count, "plant") for count in (0, 1, 2, 1200)] == [
         "0 plants",
         "1 plant",
         "2 plants",
@@ -31,7 +31,7 @@ def test_one_of_a_thing_has_no_s() -> None:
     ],
 )
 def test_what_a_terminal_obeys_is_written_out(text: str, shown: str) -> None:
-    assert harmless(text) == shown
+    assert escape_controls(text) == shown
     shown.encode("ascii")
 
 
@@ -39,15 +39,15 @@ def test_what_a_terminal_obeys_is_written_out(text: str, shown: str) -> None:
     "text", ["Größe", "太陽光", "👨\u200d👩\u200d👧 ☀️", "می\u200cخواهم", "a\tb", "one\ntwo\r\n", "[bold]"]
 )
 def test_what_people_write_stays(text: str) -> None:
-    assert harmless(text) == text
+    assert escape_controls(text) == text
 
 
 def test_no_control_character_of_unicode_is_left() -> None:
     every = [
         chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in {"Cc", "Cs", "Zl", "Zp"}
     ]
-    assert harmless("".join(every).replace("\t", "").replace("\n", "")).isascii()
+    assert escape_controls("".join(every).replace("\t", "").replace("\n", "")).isascii()
 
 
 def test_a_line_stays_one_line() -> None:
-    assert one_line("name\nError: forged\r\nmore") == r"name\nError: forged\r\nmore"
+    assert escape_line("name\nError: forged\r\nmore") == r"name\nError: forged\r\nmore"

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from assets.dagster_home import open_dagster
-from assets.runs import recorded
+from assets.runs import record_runs
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.ops.backup import back_up, restore
@@ -22,7 +22,7 @@ from warehouse.verify import verify_lake
 
 @pytest.fixture
 def saved(new_runtime: Callable[..., Runtime], settings: Settings, tmp_path: Path) -> Path:
-    with new_runtime() as runtime, recorded(runtime) as runs:
+    with new_runtime() as runtime, record_runs(runtime) as runs:
         run(runtime, MONDAY)
         runs.publish()
         (settings.home / "credentials").mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE, PV
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
-from pipeline.tables.incomplete_days import asked_otherwise
+from pipeline.tables.incomplete_days import count_days_of_other_basis
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.log_tables import write_logs
@@ -129,11 +129,11 @@ def test_a_rebuild_from_raw_calls_no_api(new_runtime: New, sma: ScriptedSma) -> 
 
 def test_days_that_were_asked_for_with_another_time_basis_are_counted(new_runtime: New) -> None:
     runtime = run(new_runtime(), MONDAY, TUESDAY)
-    assert asked_otherwise(runtime, MONDAY, TUESDAY) == 0
+    assert count_days_of_other_basis(runtime, MONDAY, TUESDAY) == 0
     other = "utc" if runtime.settings.sma_time_basis == "plant_local" else "plant_local"
     runtime.settings = runtime.settings.model_copy(update={"sma_time_basis": other})
-    assert asked_otherwise(runtime, MONDAY, TUESDAY) == 2
-    assert asked_otherwise(runtime, TUESDAY, TUESDAY) == 1
+    assert count_days_of_other_basis(runtime, MONDAY, TUESDAY) == 2
+    assert count_days_of_other_basis(runtime, TUESDAY, TUESDAY) == 1
 
 
 def test_a_silent_plant_is_missing_and_not_zero(new_runtime: New, sma: ScriptedSma) -> None:

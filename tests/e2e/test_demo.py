@@ -16,9 +16,9 @@ import pytest
 
 from pipeline.cli.demo import MELBOURNE, NETHERLANDS
 from pipeline.cli.invoice import check_file
-from pipeline.cli.sql import save
+from pipeline.cli.sql import save_rows
 from pipeline.run.sets import BALANCE
-from pipeline.tables.interval_tables import intervals_as_read
+from pipeline.tables.interval_tables import read_intervals_with_basis
 from schemas import TABLES, Table, storage
 from warehouse.lake import Lake
 from warehouse.publish import connect
@@ -115,7 +115,7 @@ def test_the_other_time_basis_gives_another_answer(demo: tuple[Path, str]) -> No
     home, printed = demo
     lake = Lake(str(home / "lake"), home / "tmp")
     read = {
-        basis: intervals_as_read(lake, BALANCE, MELBOURNE, OCTOBER, basis)["pv_generation_kwh"].sum()
+        basis: read_intervals_with_basis(lake, BALANCE, MELBOURNE, OCTOBER, basis)["pv_generation_kwh"].sum()
         for basis in ("plant_local", "utc")
     }
     assert read["plant_local"] == pytest.approx(MONTH_KWH, abs=TOLERANCE_KWH)
@@ -213,7 +213,7 @@ def test_an_invoice_with_faults_is_compared(
     monkeypatch.chdir(tmp_path)
     invoice = tmp_path / "invoice.csv"
     with connect(demo[0] / "sunledger.duckdb") as connection:
-        save(connection, (ROOT / "docs" / "example-invoice.sql").read_text(), invoice, None)
+        save_rows(connection, (ROOT / "docs" / "example-invoice.sql").read_text(), invoice, None)
     assert check_file(invoice, None, None, None) == 3
     printed = capsys.readouterr().out
     counts = dict(re.findall(r"^ +(agreed|ours only|theirs only|other \w+) +(\d+) ", printed, re.MULTILINE))

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.common.local_time import local_day
+from pipeline.common.local_time import find_local_day
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.consents import concern
 from pipeline.run.context import Runtime
@@ -143,7 +143,7 @@ def test_once_known_a_move_stays_known_and_is_not_asked_for(
 
 def truth(sandbox: SandboxAddress, plant: str, zone: str, day: dt.date) -> float:
     """The exact kWh of the plant's local day."""
-    bounds = local_day(day, zone)
+    bounds = find_local_day(day, zone)
     window = f"from={bounds.start:%Y-%m-%dT%H:%M:%SZ}&to={bounds.end:%Y-%m-%dT%H:%M:%SZ}"
     with urllib.request.urlopen(f"{sandbox.url}/_truth/plants/{plant}/pvGeneration?{window}") as answer:  # noqa: S310
         return float(json.load(answer)["kwh"])

@@ -13,7 +13,7 @@ from pipeline.common.settings import Settings
 from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_monthly
-from pipeline.tables.month_close import close_month, closed_months_hold, closed_overview, open_month
+from pipeline.tables.month_close import close_month, judge_closed_months, list_closed_months, open_month
 from schemas import (
     Adjustments,
     EnergyBalanceIntervals,
@@ -191,17 +191,17 @@ def test_a_closed_month_keeps_its_figures_and_books_the_difference(
     assert months(runtime) == [48.0]
     (booked,) = runtime.lake.scan(Adjustments).with_columns(cs.float().round(9)).collect().to_dicts()
     assert (booked["plant_id"], booked["closed_kwh"], booked["now_kwh"]) == ("11", 48.0, 72.0)
-    finding = closed_months_hold(runtime)
+    finding = judge_closed_months(runtime)
     assert not finding.passed
     assert "2021-10" in finding.text
-    assert closed_overview(runtime)["pv_adjustment_kwh"].round(9).to_list() == [24.0]
+    assert list_closed_months(runtime)["pv_adjustment_kwh"].round(9).to_list() == [24.0]
     with pytest.raises(SunledgerError, match="closed already"):
         close_month(runtime, MONTH)
     open_month(runtime, MONTH)
     write_energy_monthly(runtime)
     assert months(runtime) == [72.0]
     assert runtime.lake.scan(Adjustments).collect().height == 0
-    assert closed_months_hold(runtime).passed
+    assert judge_closed_months(runtime).passed
     with pytest.raises(SunledgerError, match="not closed"):
         open_month(runtime, MONTH)
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.common.errors import TransientError, UsageError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
-from pipeline.extract.missing_answers import wanted
+from pipeline.extract.missing_answers import plan_missing
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SETS, SOURCES, check_sets
 from pipeline.sma.requests import Request
@@ -152,7 +152,7 @@ def test_logs_of_both_levels_hold_each_event_once(fleet: Runtime) -> None:
     found = fleet.lake.scan(Logs).collect()
     assert found.height == found.select("plant_id", "raw_time", "message").unique().height
     only_plants = load_settings(env_file=None, home=fleet.settings.home, logs="plants")
-    assert len(list(wanted(Runtime(only_plants), [SUMMER]))) < len(list(wanted(fleet, [SUMMER])))
+    assert len(list(plan_missing(Runtime(only_plants), [SUMMER]))) < len(list(plan_missing(fleet, [SUMMER])))
 
 
 # ---- what nobody expects ---------------------------------------------------------------------------------------------
@@ -275,8 +275,8 @@ def test_only_what_is_chosen_is_planned(choose: Callable[..., Runtime], sma: Scr
     refresh(runtime)
 
     def planned(sets: str, logs: str) -> dict[str, int]:
-        parts = wanted(choose(sets, logs), [MONDAY])
-        return {storage(part.model).table: len(part.asked) for part in parts if part.asked}
+        parts = plan_missing(choose(sets, logs), [MONDAY])
+        return {storage(part.model).table: len(part.requests) for part in parts if part.requests}
 
     assert planned("EnergyAndPowerPv", "none") == {"raw_pv": 2}
     assert planned("brandnew", "plants") == {"raw_other_sets": 2, "raw_logs": 2}

@@ -9,7 +9,7 @@ import httpx
 import polars as pl
 import pytest
 
-from pipeline.common.local_time import local_day
+from pipeline.common.local_time import find_local_day
 from pipeline.common.settings import load_settings
 from pipeline.run.context import Runtime
 from pipeline.sma.requests import Request
@@ -196,7 +196,7 @@ def test_a_backfill_fetches_the_history_of_replaced_inverters(tmp_path: Path) ->
         (zone,) = plants.filter(plant_id=old[0])["timezone"]
         with httpx.Client(base_url=address.url) as http:
             for day in days:
-                bounds = local_day(day, zone)
+                bounds = find_local_day(day, zone)
                 window = {"from": bounds.start.isoformat(), "to": bounds.end.isoformat()}
                 of_day = daily.filter(local_date=day)
                 for device, kwh in of_day.select("device_id", "pv_generation_kwh").drop_nulls().iter_rows():

@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assets.runs import recorded
+from assets.runs import record_runs
 from pipeline.common.errors import PermanentError, SmaError
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
-from pipeline.tables.incomplete_days import standing
+from pipeline.tables.incomplete_days import find_incomplete_days
 from pipeline.tables.interval_tables import write_intervals
 from schemas import (
     CoverageDaily,
@@ -75,7 +75,7 @@ def test_a_day_that_sma_refuses_is_missing_and_the_others_are_done(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
     sma.special = saying(REFUSED, lambda r: r.period == "Week" or r.date == "2021-10-05")
-    with new_runtime() as runtime, recorded(runtime) as runs:
+    with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.lists()
         runs.days(MONDAY, TUESDAY + dt.timedelta(days=1))
         runs.publish()
@@ -98,7 +98,7 @@ def test_what_was_fetched_before_an_outage_becomes_energy(new_runtime: New, sma:
             sma.broken |= {"11", "12"}
 
     sma.special = outage  # type: ignore[assignment]
-    with new_runtime() as runtime, recorded(runtime) as runs:
+    with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.lists()
         with pytest.raises(Exception, match="None of 2 requests was answered"):
             runs.days(MONDAY, NEXT_MONDAY)
@@ -243,7 +243,7 @@ def test_a_plant_without_energy_of_its_own_has_a_row_beside_its_inverters(
     # Made again it is the same; and nobody waits for it to be asked for.
     build(runtime, MONDAY)
     assert daily_of(runtime, "12") == row
-    assert "12" not in standing(runtime, MONDAY, MONDAY)["plant_id"]
+    assert "12" not in find_incomplete_days(runtime, MONDAY, MONDAY)["plant_id"]
 
 
 def test_a_bright_day_without_any_generation_is_told_of_plant_and_inverter(

@@ -2,15 +2,17 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import polars as pl
 import pytest
 
 from pipeline.common.errors import CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.extract import raw_rows
-from pipeline.extract.raw_rows import Fetched, raw_frames
-from pipeline.extract.split_by_day import Dated
+from pipeline.extract.day_outcome import DayOutcome, part_unlisted, refuse_nothing_answered
+from pipeline.extract.raw_rows import accept_answers
+from pipeline.extract.request_plan import KnownDay
+from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
 from schemas import RawAnswers, polars_schema
 from tests.transform.answers import DAY, Row, body, row
@@ -52,12 +54,18 @@ def drawn(
     final_after: dict[str, dt.datetime] | None = None,
     with_rows: frozenset[tuple[str, str, str]] = frozenset(),
     listed: frozenset[str] | None = None,
-) -> tuple[list[pl.DataFrame], Fetched]:
-    fetched = Fetched("utc", final_after or {}, with_rows, zones={"7": "Europe/Berlin"})
+) -> tuple[list[pl.DataFrame], DayOutcome]:
+    known = KnownDay("utc", final_after or {}, with_rows, zones={"7": "Europe/Berlin"})
     asked = {result.request.plant_id for result in results}
-    dated = ((DAY, result) for result in results)
-    frames = raw_frames(dated, {DAY: fetched}, lambda: asked if listed is None else listed)
-    return [frame for _, frame in frames], fetched
+    of_day = (DayResult(DAY, result) for result in results)
+
+    def still_listed() -> Collection[str]:
+        return asked if listed is None else listed
+
+    parts = list(accept_answers(of_day, {DAY: known}, still_listed))
+    found = part_unlisted({DAY: DayOutcome.of_all([part.outcome for part in parts])}, still_listed)
+    refuse_nothing_answered(found.values())
+    return [part.rows for part in parts if part.rows.height], found[DAY]
 
 
 def test_answers_become_rows_of_the_raw_lake_as_they_are() -> None:
@@ -108,13 +116,13 @@ def test_no_more_is_drawn_than_a_batch_needs(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(raw_rows, "BATCH_BYTES", 1)
     asked: list[str] = []
 
-    def results() -> Iterator[Dated]:
+    def results() -> Iterator[DayResult]:
         for plant in "abcd":
             asked.append(plant)
-            yield DAY, answer(plant_day(plant))
+            yield DayResult(DAY, answer(plant_day(plant)))
 
-    frames = raw_frames(results(), {DAY: Fetched("utc")}, still_listed=lambda: "abcd")
-    next(frames)
+    parts = accept_answers(results(), {DAY: KnownDay("utc")}, still_listed=lambda: "abcd")
+    next(parts)
     # The first answer of the next plant says that the first plant is complete.
     assert asked == ["a", "b"]
 
@@ -147,7 +155,7 @@ def test_an_answer_without_rows_never_replaces_one_with_rows(empty: bytes) -> No
     stored = frozenset({("1", "", "2025-07-09")})
     frames, fetched = drawn(answer(plant_day("1"), empty), answer(plant_day("2"), empty), with_rows=stored)
     assert pl.concat(frames).select("plant_id", "no_rows").rows() == [("2", True)]
-    assert (fetched.kept, fetched.series, fetched.failures) == ([("1", "")], {("2", "")}, [])
+    assert (fetched.kept, fetched.series, fetched.failures) == ((("1", ""),), {("2", "")}, ())
 
 
 def test_a_failing_device_does_not_take_its_siblings_along() -> None:
@@ -164,13 +172,13 @@ def test_rows_of_one_answer_do_not_replace_a_plant_whose_other_answer_lost_its_r
     frames, fetched = drawn(
         answer(plant_day("1")), answer(plant_day("1", later), WITHOUT_ROWS), with_rows=stored
     )
-    assert (frames, fetched.kept) == ([], [("1", "")])
+    assert (frames, fetched.kept) == ([], (("1", ""),))
 
 
 def test_an_answer_with_rows_replaces_one_with_rows() -> None:
     stored = frozenset({("1", "", "2025-07-09"), ("1", "", "2025-07-10")})
     (frame,), fetched = drawn(answer(plant_day("1")), with_rows=stored)
-    assert (frame["no_rows"].to_list(), fetched.kept) == ([False], [])
+    assert (frame["no_rows"].to_list(), fetched.kept) == ([False], ())
 
 
 def test_log_entries_are_rows_too() -> None:
@@ -188,7 +196,7 @@ def test_lists_are_never_without_rows(request_: Request) -> None:
     (frame,), fetched = drawn(
         answer(request_, LISTS[request_]), with_rows=frozenset({(request_.plant_id, "", "")})
     )
-    assert (frame["no_rows"].to_list(), fetched.kept) == ([False], [])
+    assert (frame["no_rows"].to_list(), fetched.kept) == ([False], ())
 
 
 @pytest.mark.parametrize("request_", LISTS, ids=lambda request: request.endpoint)
@@ -241,14 +249,14 @@ def test_a_day_of_which_nothing_can_be_read_is_missing_and_ends_no_run() -> None
 def test_wrong_credentials_end_everything_at_once() -> None:
     asked: list[str] = []
 
-    def results() -> Iterator[Dated]:
+    def results() -> Iterator[DayResult]:
         for plant in "abc":
             asked.append(plant)
             error = CredentialsError("The secret is wrong: check SMA_CLIENT_SECRET.")
-            yield DAY, failure(plant_day(plant), error)
+            yield DayResult(DAY, failure(plant_day(plant), error))
 
     with pytest.raises(CredentialsError, match="SMA_CLIENT_SECRET"):
-        list(raw_frames(results(), {DAY: Fetched("utc")}, still_listed=set))
+        list(accept_answers(results(), {DAY: KnownDay("utc")}, still_listed=set))
     assert asked == ["a"]
 
 
@@ -272,8 +280,8 @@ def test_all_failures_are_told_in_one_error(second: type[SmaError], transient: b
 def test_failures_beside_kept_rows_are_not_raised() -> None:
     stored = frozenset({("1", "", "2025-07-09")})
     frames, fetched = drawn(answer(plant_day("1"), WITHOUT_ROWS), failure(plant_day("2")), with_rows=stored)
-    assert (frames, len(fetched.failures), fetched.kept) == ([], 1, [("1", "")])
+    assert (frames, len(fetched.failures), fetched.kept) == ([], 1, (("1", ""),))
 
 
 def test_nothing_asked_is_nothing_drawn() -> None:
-    assert drawn() == ([], Fetched("utc", zones={"7": "Europe/Berlin"}))
+    assert drawn() == ([], DayOutcome())

@@ -5,8 +5,17 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from pipeline.common.local_time import TimeBasis, local_day
-from pipeline.extract.request_plan import Series, logs, measurements, monday, series_of, single, span, weeks
+from pipeline.common.local_time import TimeBasis, find_local_day
+from pipeline.extract.request_plan import (
+    Series,
+    collect_series,
+    group_by_week,
+    monday_of,
+    plan_logs,
+    plan_measurements,
+    plan_single_days,
+    span_of_day,
+)
 from pipeline.sma.requests import Request
 
 MONDAY = dt.date(2025, 7, 7)
@@ -20,13 +29,15 @@ def days(first: dt.date, count: int) -> tuple[dt.date, ...]:
 
 def asked(series: Series, basis: TimeBasis = "plant_local", *, by_week: bool = True) -> list[tuple[str, str]]:
     """Period and date of each request."""
-    return [(a.request.period, a.request.date) for a in measurements([series], SET, basis, by_week=by_week)]
+    return [
+        (a.request.period, a.request.date) for a in plan_measurements([series], SET, basis, by_week=by_week)
+    ]
 
 
 def test_days_are_grouped_by_calendar_week() -> None:
-    found = list(weeks(reversed(days(dt.date(2025, 7, 4), 12))))
+    found = list(group_by_week(reversed(days(dt.date(2025, 7, 4), 12))))
     assert [len(week) for week in found] == [3, 7, 2]
-    assert {monday(day) for day in found[1]} == {MONDAY}
+    assert {monday_of(day) for day in found[1]} == {MONDAY}
 
 
 def test_a_month_takes_five_requests_and_not_thirty_one() -> None:
@@ -42,14 +53,14 @@ def test_a_month_takes_five_requests_and_not_thirty_one() -> None:
 
 def test_a_day_alone_is_asked_for_as_a_day() -> None:
     series = Series("1", "7", BERLIN, (MONDAY,))
-    (ask,) = measurements([series], SET, "plant_local")
+    (ask,) = plan_measurements([series], SET, "plant_local")
     assert ask.request == Request.device_day("1", "7", SET, MONDAY)
     assert ask.is_whole
 
 
 def test_two_days_of_a_week_are_worth_one_request() -> None:
     series = Series("1", "", BERLIN, (MONDAY, MONDAY + dt.timedelta(days=5)))
-    (ask,) = measurements([series], SET, "plant_local")
+    (ask,) = plan_measurements([series], SET, "plant_local")
     assert ask.request == Request.measured("1", "", SET, "Week", MONDAY)
     assert list(ask.days) == list(series.days)
     assert not ask.is_whole
@@ -65,7 +76,7 @@ def test_where_weeks_are_refused_days_are_asked_for() -> None:
 
 @pytest.mark.parametrize("day", [dt.date(2025, 3, 30), dt.date(2025, 10, 26)])
 def test_a_week_in_which_the_clocks_change_is_asked_for_by_the_day(day: dt.date) -> None:
-    week = days(monday(day), 7)
+    week = days(monday_of(day), 7)
     assert {period for period, _ in asked(Series("1", "", BERLIN, week))} == {"Day"}
     assert {period for period, _ in asked(Series("1", "", BRISBANE, week))} == {"Week"}
 
@@ -80,7 +91,7 @@ def test_under_utc_the_utc_days_at_the_edges_are_asked_for_too(zone: str, beside
 
 
 def test_under_utc_each_day_has_all_the_answers_that_it_lies_in() -> None:
-    found = measurements([Series("1", "", BRISBANE, days(MONDAY, 7))], SET, "utc")
+    found = plan_measurements([Series("1", "", BRISBANE, days(MONDAY, 7))], SET, "utc")
     of_monday = [ask.request.date for ask in found if MONDAY in ask.days]
     assert sorted(of_monday) == ["2025-07-06", "2025-07-07"]
     of_tuesday = [ask.request.date for ask in found if MONDAY + dt.timedelta(days=1) in ask.days]
@@ -91,26 +102,26 @@ def test_under_utc_each_day_has_all_the_answers_that_it_lies_in() -> None:
 @pytest.mark.parametrize("zone", [BERLIN, BRISBANE, BOSTON])
 def test_the_days_one_by_one_cover_what_the_week_would_have(basis: TimeBasis, zone: str) -> None:
     series = Series("1", "", zone, days(MONDAY, 7))
-    both = measurements([series], SET, basis)
+    both = plan_measurements([series], SET, basis)
     (week,) = (ask for ask in both if ask.request.period == "Week")
-    instead = [*(ask for ask in both if ask is not week), *single(week, zone, basis)]
-    alone = measurements([series], SET, basis, by_week=False)
+    instead = [*(ask for ask in both if ask is not week), *plan_single_days(week, zone, basis)]
+    alone = plan_measurements([series], SET, basis, by_week=False)
     assert sorted(instead, key=lambda a: a.request) == alone
 
 
 @pytest.mark.parametrize("zone", [BERLIN, BRISBANE, BOSTON])
 def test_a_day_s_labels(zone: str) -> None:
-    local = span(MONDAY, zone, "plant_local")
+    local = span_of_day(MONDAY, zone, "plant_local")
     assert (local.begin, local.end) == (b"2025-07-07T00:00:00", b"2025-07-08T00:00:00")
-    bounds = local_day(MONDAY, zone)
-    utc = span(MONDAY, zone, "utc")
+    bounds = find_local_day(MONDAY, zone)
+    utc = span_of_day(MONDAY, zone, "utc")
     assert utc.begin.decode() + "+00:00" == bounds.start.isoformat()
     assert utc.end.decode() + "+00:00" == bounds.end.isoformat()
 
 
 def test_a_plant_s_log_is_one_request_a_week() -> None:
     series = [Series(plant, "", BERLIN, days(MONDAY, 9)) for plant in "21"]
-    found = [ask.request.target for ask in logs(series, "plant_local")]
+    found = [ask.request.target for ask in plan_logs(series, "plant_local")]
     assert found == [
         "/v1/plants/1/logs?From=2025-07-07&To=2025-07-13",
         "/v1/plants/1/logs?From=2025-07-14&To=2025-07-15",
@@ -121,12 +132,12 @@ def test_a_plant_s_log_is_one_request_a_week() -> None:
 
 def test_the_log_of_a_day_alone_needs_no_cutting_unless_the_day_s_edges_are_not_known() -> None:
     series = [Series("1", "", BRISBANE, (MONDAY,))]
-    (local,), (utc,) = logs(series, "plant_local"), logs(series, "utc")
+    (local,), (utc,) = plan_logs(series, "plant_local"), plan_logs(series, "utc")
     assert local.is_whole
     assert local.request == Request.logs("1", MONDAY)
     assert not utc.is_whole
     assert utc.request.date == "2025-07-06/2025-07-08"
-    assert single(utc, BRISBANE, "utc") == [utc]
+    assert plan_single_days(utc, BRISBANE, "utc") == [utc]
 
 
 def test_series_come_sorted_with_their_days() -> None:
@@ -138,4 +149,7 @@ def test_series_come_sorted_with_their_days() -> None:
             "local_date": [MONDAY, MONDAY + dt.timedelta(days=1), MONDAY],
         }
     )
-    assert series_of(frame) == [Series("1", "9", BOSTON, days(MONDAY, 2)), Series("2", "", BERLIN, (MONDAY,))]
+    assert collect_series(frame) == [
+        Series("1", "9", BOSTON, days(MONDAY, 2)),
+        Series("2", "", BERLIN, (MONDAY,)),
+    ]

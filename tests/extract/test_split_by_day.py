@@ -2,16 +2,16 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pytest
 
 from pipeline.common.errors import CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.extract import request_plan
-from pipeline.extract.request_plan import Asked, Series
-from pipeline.extract.split_by_day import Spreading
+from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, Series
+from pipeline.extract.split_by_day import DayResult, PlannedResult, split_by_day
 from pipeline.sma.requests import Answer, Failure, Request
+from schemas import RawEnergyBalance
 from tests.transform.answers import body, row
 
 MONDAY = dt.date(2025, 7, 7)
@@ -55,22 +55,42 @@ def as_sma_would(request: Request) -> bytes:
 
 def spread(
     portal: Portal, *series: Series, slack: bool = False
-) -> tuple[dict[tuple[str, dt.date], list[Answer | Failure]], Spreading]:
-    """What each plant and day got, by the requests for these series."""
-    asked = request_plan.measurements(series or [Series("1", "", ZONE, WEEK)], SET, "plant_local")
+) -> tuple[dict[tuple[str, dt.date], list[Answer | Failure]], set[str]]:
+    """What each plant and day got, by the requests for these series; and the sets whose weeks are refused."""
+    asked = request_plan.plan_measurements(series or [Series("1", "", ZONE, WEEK)], SET, "plant_local")
     return _drawn(portal, asked, slack=slack)
 
 
 def _drawn(
-    portal: Portal, asked: list[Asked], *, slack: bool
-) -> tuple[dict[tuple[str, dt.date], list[Answer | Failure]], Spreading]:
-    spreading = Spreading(
-        portal.fetch, partial(request_plan.single, timezone=ZONE, basis="plant_local"), slack=slack
-    )
+    portal: Portal, asked: list[PlannedRequest], *, slack: bool
+) -> tuple[dict[tuple[str, dt.date], list[Answer | Failure]], set[str]]:
     found: dict[tuple[str, dt.date], list[Answer | Failure]] = {}
-    for day, result in spreading.dated(asked):
-        found.setdefault((result.request.plant_id, day), []).append(result)
-    return found, spreading
+    refused: set[str] = set()
+    for one in split(portal, asked, slack=slack):
+        found.setdefault((one.result.request.plant_id, one.day), []).append(one.result)
+        refused |= {one.result.request.set_type} if one.week_refused else set()
+    return found, refused
+
+
+def split(
+    portal: Portal,
+    asked: list[PlannedRequest],
+    *,
+    slack: bool = False,
+    final_after: Mapping[dt.date, dt.datetime] | None = None,
+) -> Iterator[DayResult]:
+    """The parts of each day, of which the plant "1" is final after these moments."""
+
+    def fetch(planned: Sequence[PlannedRequest]) -> Iterator[PlannedResult]:
+        return zip(planned, portal.fetch(one.request for one in planned), strict=True)
+
+    after = final_after or {}
+    days = {
+        day: KnownDay("utc" if slack else "plant_local", {"1": after[day]} if day in after else {})
+        for day in WEEK
+    }
+    plan = FetchPlan(RawEnergyBalance, asked, days, dict.fromkeys("12", ZONE))
+    return split_by_day(fetch(asked), plan, fetch)
 
 
 def rows_of(results: Mapping[tuple[str, dt.date], list[Answer | Failure]]) -> list[int | None]:
@@ -147,10 +167,9 @@ def test_days_that_end_with_daylight_are_not_asked_for_alone() -> None:
 
 def test_a_day_that_still_grows_is_not_asked_for_alone() -> None:
     portal = Portal(lambda _: body(day_rows(*WEEK[:5])))
-    asked = request_plan.measurements([Series("1", "", ZONE, WEEK[:6])], SET, "plant_local")
-    single = partial(request_plan.single, timezone=ZONE, basis="plant_local")
-    spreading = Spreading(portal.fetch, single, slack=False, is_over=lambda _, day: day < WEEK[5])
-    assert [day for day, _ in spreading.dated(asked)] == list(WEEK[:6])
+    asked = request_plan.plan_measurements([Series("1", "", ZONE, WEEK[:6])], SET, "plant_local")
+    growing = {WEEK[5]: NOW + dt.timedelta(seconds=1)}
+    assert [one.day for one in split(portal, asked, final_after=growing)] == list(WEEK[:6])
     assert len(portal.asked) == 1
 
 
@@ -178,23 +197,23 @@ def test_under_utc_rows_beside_the_days_are_no_sign_of_another_week() -> None:
 @pytest.mark.parametrize("odd", [b"<html>busy</html>", b'{"set":[{"time":', b'{ "set": 3 }'])
 def test_a_week_that_cannot_be_cut_is_asked_for_by_the_day(odd: bytes) -> None:
     portal = Portal(lambda request: odd if request.period == "Week" else as_sma_would(request))
-    found, spreading = spread(portal)
+    found, refused = spread(portal)
     assert rows_of(found) == [24] * 7
     assert len(portal.asked) == 8
-    assert not spreading.refused
+    assert not refused
 
 
 def test_a_portal_without_weeks_is_asked_for_days_and_not_for_weeks_again() -> None:
     portal = Portal(lambda request: REFUSED if request.period == "Week" else as_sma_would(request))
-    found, spreading = spread(portal)
+    found, refused = spread(portal)
     assert rows_of(found) == [24] * 7
-    assert spreading.refused == {SET}
+    assert refused == {SET}
 
 
 def test_a_plant_that_is_refused_by_the_day_too_says_nothing_about_weeks() -> None:
-    found, spreading = spread(Portal(lambda _: REFUSED))
+    found, refused = spread(Portal(lambda _: REFUSED))
     assert rows_of(found) == [None] * 7
-    assert not spreading.refused
+    assert not refused
 
 
 def test_in_an_outage_days_are_not_asked_for_after_weeks() -> None:
@@ -230,7 +249,9 @@ def test_logs_are_cut_by_their_time() -> None:
     stamps = [f"{day}T12:00:00" for day in WEEK]
     entries = json.dumps({"logs": [{"timestamp": stamp} for stamp in reversed(stamps)]}).encode()
     portal = Portal(lambda _: entries)
-    found, _ = _drawn(portal, request_plan.logs([Series("1", "", ZONE, WEEK)], "plant_local"), slack=False)
+    found, _ = _drawn(
+        portal, request_plan.plan_logs([Series("1", "", ZONE, WEEK)], "plant_local"), slack=False
+    )
     (first,) = found["1", MONDAY]
     assert isinstance(first, Answer)
     assert json.loads(first.body) == {"logs": [{"timestamp": stamps[0]}]}
@@ -240,7 +261,7 @@ def test_logs_are_cut_by_their_time() -> None:
 def test_a_log_that_is_none_is_asked_for_by_the_day_and_passed_on_as_it_is() -> None:
     portal = Portal(lambda _: b"<html>")
     found, _ = _drawn(
-        portal, request_plan.logs([Series("1", "", ZONE, WEEK[:2])], "plant_local"), slack=False
+        portal, request_plan.plan_logs([Series("1", "", ZONE, WEEK[:2])], "plant_local"), slack=False
     )
     assert [result.body for (result,) in found.values() if isinstance(result, Answer)] == [b"<html>"] * 2
     assert len(portal.asked) == 3

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.extract.split_json import Pieces, Span, cut, cut_logs
+from pipeline.extract.split_json import Pieces, Span, cut_logs, cut_rows
 from tests.transform.answers import Row, examples, row
 
 MONDAY = dt.datetime(2025, 7, 7)  # noqa: DTZ001 - labels are naive
@@ -43,7 +43,7 @@ def read(pieces: Pieces | None) -> list[list[Row]]:
 
 
 def test_a_label_belongs_to_the_day_that_it_ends() -> None:
-    days = read(cut(answer(hours(168)), spans()))
+    days = read(cut_rows(answer(hours(168)), spans()))
     assert [len(day) for day in days] == [24] * 7
     assert days[0][-1]["time"] == "2025-07-08T00:00:00"
     assert [row for day in days for row in day] == hours(168)
@@ -51,7 +51,7 @@ def test_a_label_belongs_to_the_day_that_it_ends() -> None:
 
 def test_the_envelope_stays_and_nothing_in_it_changes() -> None:
     body = answer(hours(48), total={"set": [1]}, later="ä")
-    pieces = cut(body, spans(2))
+    pieces = cut_rows(body, spans(2))
     assert pieces is not None
     opening, end = body.index(b'"set":[{') + 7, body.index(b'],"total"')
     first, second = pieces.bodies
@@ -63,31 +63,31 @@ def test_the_envelope_stays_and_nothing_in_it_changes() -> None:
 
 def test_days_that_are_not_wanted_and_rows_outside_are_left_out_and_counted() -> None:
     some = [spans()[1], spans()[4]]
-    pieces = cut(answer(hours(24 * 9, first=-23)), some)
+    pieces = cut_rows(answer(hours(24 * 9, first=-23)), some)
     assert [len(day) for day in read(pieces)] == [24, 24]
     assert pieces is not None
     assert (pieces.before, pieces.after) == (48, 72)
 
 
 def test_a_day_without_rows_is_an_empty_list() -> None:
-    assert [len(day) for day in read(cut(answer(hours(24, first=25)), spans(3)))] == [0, 24, 0]
-    assert read(cut(answer([]), spans(2))) == [[], []]
+    assert [len(day) for day in read(cut_rows(answer(hours(24, first=25)), spans(3)))] == [0, 24, 0]
+    assert read(cut_rows(answer([]), spans(2))) == [[], []]
 
 
 def test_within_a_day_the_order_does_not_matter() -> None:
     rows = hours(24)
     rows[3], rows[4] = rows[4], rows[3]
-    assert read(cut(answer([*rows, *hours(24, first=25)]), spans(2)))[0] == rows
+    assert read(cut_rows(answer([*rows, *hours(24, first=25)]), spans(2)))[0] == rows
 
 
 def test_a_week_whose_newest_row_comes_first_is_cut_too() -> None:
     body = answer(hours(24 * 5, first=-23)[::-1])
-    pieces = cut(body, spans(3))
+    pieces = cut_rows(body, spans(3))
     assert [len(day) for day in read(pieces)] == [24] * 3
     assert pieces is not None
     assert (pieces.before, pieces.after) == (24, 24)
     assert [row for day in read(pieces)[::-1] for row in day] == hours(72)[::-1]
-    assert [len(day) for day in read(cut(answer(hours(72)[::-1]), [spans()[0], spans()[2]]))] == [24, 24]
+    assert [len(day) for day in read(cut_rows(answer(hours(72)[::-1]), [spans()[0], spans()[2]]))] == [24, 24]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,10 @@ def test_a_week_whose_newest_row_comes_first_is_cut_too() -> None:
         pytest.param(answer([*hours(24, first=25), *hours(24), *hours(24, first=49)]), id="days in disorder"),
         pytest.param(json.dumps({"set": hours(48)}).encode(), id="with white space"),
         pytest.param(answer([{"pvGeneration": 1.0, **r} for r in hours(48)]), id="time not first"),
+        pytest.param(
+            answer([*hours(30), {"pvGeneration": 1.0, "time": "2025-07-08T07:00:00"}, *hours(10, first=32)]),
+            id="time not first in one row",
+        ),
         pytest.param(answer([row("2025-07-07T01:00:00.5", 1.0)]), id="a fraction"),
         pytest.param(answer([row("2025-07-07T01:00:00Z", 1.0)]), id="an offset"),
         pytest.param(answer([{"a": hours(2)}, *hours(2)]), id="rows within a row"),
@@ -109,13 +113,13 @@ def test_a_week_whose_newest_row_comes_first_is_cut_too() -> None:
     ],
 )
 def test_what_does_not_have_the_plain_form_is_not_cut(body: bytes) -> None:
-    assert cut(body, spans()) is None
+    assert cut_rows(body, spans()) is None
 
 
 def test_a_row_without_a_time_stays_with_the_row_before_it() -> None:
     rows = hours(26)
     rows.insert(10, {"pvGeneration": 1.0})
-    pieces = cut(answer(rows), spans(2))
+    pieces = cut_rows(answer(rows), spans(2))
     assert pieces is not None
     assert [len(json.loads(body)["set"]) for body in pieces.bodies] == [25, 2]
 
@@ -134,7 +138,7 @@ def test_every_row_is_in_the_span_that_it_belongs_to(
     rows = [row(label, 1.5) for label in labels]
     chosen = [spans()[day] for day in sorted(wanted)]
     expected = [[r for r in rows if span.begin.decode() < r["time"] <= span.end.decode()] for span in chosen]
-    pieces = cut(answer(rows), chosen)
+    pieces = cut_rows(answer(rows), chosen)
     assert read(pieces) == expected
     assert pieces is not None
     assert pieces.before == sum(label <= chosen[0].begin.decode() for label in labels)

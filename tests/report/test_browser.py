@@ -9,8 +9,8 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from pipeline.report.tables import file_of
-from pipeline.report.write_report import report
+from pipeline.report.tables import name_file
+from pipeline.report.write_report import write_report
 from tests.report.fleet import OCTOBER
 from tests.report.test_costs import put_units
 from warehouse.publish import connect
@@ -52,7 +52,7 @@ def pages(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     put_units(file, ("1", "1234.50"), (LONG_ID, None), ("gone", "2.00"))
     with connect(file) as connection:
-        return report(connection, OCTOBER, place / "out").index.parent
+        return write_report(connection, OCTOBER, place / "out").index.parent
 
 
 def opened(browser: Browser, path: Path, width: int, **options: Any) -> Any:
@@ -62,7 +62,7 @@ def opened(browser: Browser, path: Path, width: int, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("width", [390, 500, 1200])
-@pytest.mark.parametrize("name", ["index.html", file_of(LONG_ID)])
+@pytest.mark.parametrize("name", ["index.html", name_file(LONG_ID)])
 def test_pictures_fit_every_screen(browser: Browser, pages: Path, name: str, width: int) -> None:
     page = opened(browser, pages / name, width)
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -86,7 +86,7 @@ def test_on_paper_nothing_is_cut_and_the_first_page_has_the_month(
     browser: Browser, pages: Path, paper: str
 ) -> None:
     width, height = PAPERS[paper]
-    for name in ("index.html", file_of(LONG_ID)):
+    for name in ("index.html", name_file(LONG_ID)):
         page = opened(browser, pages / name, width, color_scheme="dark")
         page.emulate_media(media="print")
         assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from pipeline.common.errors import UsageError
-from pipeline.report.tables import file_of
-from pipeline.report.write_report import report
+from pipeline.report.tables import name_file
+from pipeline.report.write_report import write_report
 from tests.report.fleet import OCTOBER
 from tests.report.test_page import Page
 from warehouse.publish import connect
@@ -34,7 +34,7 @@ def put_units(file: Path, *units: tuple[str, str | None], month: dt.date = OCTOB
 def pages(file: Path, folder: Path, *only: str, month: dt.date = OCTOBER) -> dict[str, Page]:
     """The report's pages by the names of their files."""
     with connect(file) as connection:
-        report(connection, month, folder, only)
+        write_report(connection, month, folder, only)
     return {path.name: Page(path.read_text()) for path in folder.iterdir()}
 
 
@@ -110,14 +110,14 @@ def test_a_plant_that_moved_is_one_plant_with_the_pu_of_both_ids(file: Path, tmp
     move(file, "1", "1-new")
     put_units(file, ("1", "2.50"), ("1-new", "2.00"))
     found = pages(file, tmp_path / "out")
-    assert file_of("1") not in found
+    assert name_file("1") not in found
     ranking = table(found["index.html"], "Plant", "Rank")
     assert [row[1:6] + row[-1:] for row in ranking if "1-new" in row[0]] == [
         ["2", "4.0", "20.0", "100 %", "complete", "4.50 EUR"]
     ]
     assert len(ranking) == 3
     assert table(found["index.html"], "Class", "PU")[-1] == ["All", "2", "20", "4.50 EUR"]
-    plant = found[file_of("1-new")]
+    plant = found[name_file("1-new")]
     assert table(plant, "System") == [
         ["1", "1-19 kW", "10", "2021-10-01 12:00", "2.50 EUR"],
         ["1-new", "1-19 kW", "10", "2021-10-01 12:00", "2.00 EUR"],
@@ -131,7 +131,7 @@ def test_a_plant_that_moved_is_one_plant_with_the_pu_of_both_ids(file: Path, tmp
 def test_a_plant_that_moved_may_be_named_by_either_id(file: Path, tmp_path: Path) -> None:
     move(file, "1", "1-new")
     for number, plant in enumerate(("1", "1-new")):
-        assert set(pages(file, tmp_path / str(number), plant)) == {"index.html", file_of("1-new")}
+        assert set(pages(file, tmp_path / str(number), plant)) == {"index.html", name_file("1-new")}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_before_the_record_begins_nothing_is_known(
     assert [row[-1] for row in table(found["index.html"], "Plant", "Rank")] == [
         "not known" if unknown else "no PU"
     ] * 3
-    assert f"PU fee of the month {'not known' if unknown else 'no PU'}" in found[file_of("2")].text
+    assert f"PU fee of the month {'not known' if unknown else 'no PU'}" in found[name_file("2")].text
     assert ("0.00" in found["index.html"].text) is not unknown
 
 

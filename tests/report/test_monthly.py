@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from assets.published import monthly_report
 from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
-from pipeline.report.tables import file_of
-from pipeline.report.write_report import report, reported_month
+from pipeline.report.tables import name_file
+from pipeline.report.write_report import choose_month, write_report
 from pipeline.run.context import Runtime
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
@@ -34,7 +34,7 @@ def db(published: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def folder(db: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages of that month."""
     place = tmp_path_factory.mktemp("pages") / "out"
-    done = report(db, OCTOBER, place)
+    done = write_report(db, OCTOBER, place)
     assert done.index == place / "index.html"
     assert done.bytes == sum(path.stat().st_size for path in done.index.parent.iterdir())
     return done.index.parent
@@ -47,7 +47,7 @@ def page(path: Path) -> Page:
 def test_the_fleet_links_to_a_page_of_each_plant(folder: Path) -> None:
     links = {link["href"] for link in page(folder / "index.html").all("a")}
     pages = {path.name for path in folder.iterdir()} - {"index.html"}
-    assert links == pages == {file_of(plant) for plant in ("1", "2", STRANGE_ID)}
+    assert links == pages == {name_file(plant) for plant in ("1", "2", STRANGE_ID)}
     for name in pages:
         assert page(folder / name).all("a")[0]["href"] == "index.html"
 
@@ -73,7 +73,7 @@ def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
         "Invoices of the year",
     ):
         assert words in fleet
-    plant = page(folder / file_of("2"))
+    plant = page(folder / name_file("2"))
     assert [row[:3] for row in plant.tables[0][1:]] == [
         ["2021-10-01", "partial", "50 %"],
         ["2021-10-02", "partial", "50 %"],
@@ -83,7 +83,7 @@ def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
 
 def test_figures_that_differ_from_sma_s_own_are_shown(folder: Path) -> None:
     heading = "Measured beside SMA's own figures"
-    fleet, same, other = (page(folder / name) for name in ("index.html", file_of("1"), file_of("2")))
+    fleet, same, other = (page(folder / name) for name in ("index.html", name_file("1"), name_file("2")))
     shown = ["Barn & Byre 2", "pv generation", "24.0", "48.0", "-24.0", "50 %", "gap"]
     for found, agreeing in ((fleet, "1 of 2 figures agree"), (other, "0 of 1 figures agree")):
         assert heading in found.text
@@ -115,7 +115,7 @@ def test_every_name_is_only_a_name_and_the_network_is_asked_for_nothing(folder: 
 
 
 def test_chosen_plants_are_the_fleet(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    done = report(db, OCTOBER, tmp_path / "one", ["2"])
+    done = write_report(db, OCTOBER, tmp_path / "one", ["2"])
     assert done.plants == 1
     assert done.month.kwh == 24.0
     assert {path.name for path in done.index.parent.iterdir()} == {"index.html", "plant-2.html"}
@@ -123,18 +123,18 @@ def test_chosen_plants_are_the_fleet(db: duckdb.DuckDBPyConnection, tmp_path: Pa
 
 def test_a_report_replaces_a_report_and_nothing_else(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     (tmp_path / "plant-old.html").touch()
-    report(db, OCTOBER, tmp_path, ["2"])
+    write_report(db, OCTOBER, tmp_path, ["2"])
     assert not (tmp_path / "plant-old.html").exists()
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match="holds something else"):
-        report(db, OCTOBER, tmp_path, ["2"])
+        write_report(db, OCTOBER, tmp_path, ["2"])
     assert (tmp_path / "notes.txt").exists()
 
 
 def test_the_same_file_gives_the_same_pages(
     db: duckdb.DuckDBPyConnection, folder: Path, tmp_path: Path
 ) -> None:
-    report(db, OCTOBER, tmp_path / "again")
+    write_report(db, OCTOBER, tmp_path / "again")
     for path in folder.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
@@ -150,7 +150,7 @@ def test_what_is_not_there_is_one_sentence(
     db: duckdb.DuckDBPyConnection, tmp_path: Path, month: dt.date, only: list[str], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
-        report(db, month, tmp_path / "none", only)
+        write_report(db, month, tmp_path / "none", only)
     assert not (tmp_path / "none").exists()
 
 
@@ -170,7 +170,7 @@ def test_tables_of_other_versions_are_shown_where_they_are(file: Path, tmp_path:
             "UNION ALL SELECT '1', DATE '2021-10-01', 4e0, NULL, 41e-2, 'clear_sky', NULL, 'irradiation_not_measured'"
         )
     with connect(file) as connection:
-        done = report(connection, OCTOBER, tmp_path / "more", ["1", "2"])
+        done = write_report(connection, OCTOBER, tmp_path / "more", ["1", "2"])
     fleet = page(done.index)
     # By name, and what is missing says why.
     shown = [
@@ -214,8 +214,8 @@ def test_the_asset_shows_the_picture_of_the_month_before(
 
 
 def test_without_a_month_it_is_the_one_before() -> None:
-    assert reported_month("", dt.datetime(2026, 1, 2, tzinfo=dt.UTC)) == dt.date(2025, 12, 1)
-    assert reported_month("2024-02", NOW) == dt.date(2024, 2, 1)
+    assert choose_month("", dt.datetime(2026, 1, 2, tzinfo=dt.UTC)) == dt.date(2025, 12, 1)
+    assert choose_month("2024-02", NOW) == dt.date(2024, 2, 1)
     for wrong in ("2024-13", "October", "2024"):
         with pytest.raises(UsageError, match="write it as YYYY-MM"):
-            reported_month(wrong, NOW)
+            choose_month(wrong, NOW)

@@ -5,19 +5,19 @@ from datetime import date
 
 import polars as pl
 
-from pipeline.report.moved import all_ids, joined_hours, joined_months, newest_ids, renamed
-from pipeline.transform.plant_moves import successors
+from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_plants, take_newest_ids
+from pipeline.transform.plant_moves import find_successors
 
 Rows = Callable[..., pl.DataFrame]
 
 # Moved twice: a is b is c.
-MOVED = successors(pl.DataFrame({"plant_id": ["b", "c"], "migrated_from": ["a", "b"]}))
+MOVED = find_successors(pl.DataFrame({"plant_id": ["b", "c"], "migrated_from": ["a", "b"]}))
 
 
 def test_ids_are_the_newest_and_know_the_earlier_ones() -> None:
-    assert newest_ids(["a", "b", "x"], MOVED) == ["c", "x"]
-    assert all_ids(["c", "x"], MOVED) == ["a", "b", "c", "x"]
-    assert all_ids(["x"], MOVED) == ["x"]
+    assert take_newest_ids(["a", "b", "x"], MOVED) == ["c", "x"]
+    assert list_all_ids(["c", "x"], MOVED) == ["a", "b", "c", "x"]
+    assert list_all_ids(["x"], MOVED) == ["x"]
 
 
 def test_months_closed_under_both_ids_add_up(month_rows: Rows) -> None:
@@ -26,7 +26,7 @@ def test_months_closed_under_both_ids_add_up(month_rows: Rows) -> None:
         {"plant_id": "c", "pv_generation_kwh": 5.0},
         {"plant_id": "x", "pv_generation_kwh": None},
     )
-    found = joined_months(months, MOVED).select("plant_id", "pv_generation_kwh", "status")
+    found = join_months(months, MOVED).select("plant_id", "pv_generation_kwh", "status")
     assert found.rows() == [("c", 15.0, "complete"), ("x", None, "complete")]
 
 
@@ -42,7 +42,7 @@ def test_an_hour_of_both_ids_is_the_mean_of_both() -> None:
             "load_hours": pl.Series([None, None, 1.0], dtype=pl.Float64),
         }
     )
-    assert joined_hours(hours, MOVED).select("plant_id", "kwh", "hours", "load_kwh").rows() == [
+    assert join_hours(hours, MOVED).select("plant_id", "kwh", "hours", "load_kwh").rows() == [
         ("c", 4.0, 1.0, None),
         ("x", 7.0, 1.0, 1.0),
     ]
@@ -50,5 +50,5 @@ def test_an_hour_of_both_ids_is_the_mean_of_both() -> None:
 
 def test_a_day_that_both_ids_have_is_the_newest_one_s(day_rows: Rows) -> None:
     days = pl.concat([day_rows({1: 1.0, 2: 2.0}, plant_id="b"), day_rows({2: 4.0}, plant_id="c")])
-    found = renamed(days, MOVED, "local_date").sort("local_date")
+    found = rename_plants(days, MOVED, "local_date").sort("local_date")
     assert found.select("plant_id", "pv_generation_kwh").rows() == [("c", 1.0), ("c", 4.0)]

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.report import fleet_page
+from pipeline.report import render_fleet_page
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -77,7 +77,7 @@ def build(month_rows: pl.DataFrame, known: pl.DataFrame | None = None, **changes
         "next_steps": [("Open Dagster", "sunledger ui")],
         "title": "A fleet",
     }
-    return fleet_page(**(given | changes))
+    return render_fleet_page(**(given | changes))
 
 
 def test_a_row_for_each_plant_and_month_and_one_for_all(month_rows: Rows) -> None:

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import polars as pl
 import pytest
 
-from pipeline.report import month_picture
+from pipeline.report import draw_month_picture
 from pipeline.report.palette import HEAT, INK, LOAD, MUTED, NIGHT, PAPER, ROLES, SUN, SUN_PALE
 
 Rows = Callable[..., pl.DataFrame]
@@ -26,7 +26,7 @@ def parsed(svg: str) -> Element:
 
 
 def draw(days: pl.DataFrame, intervals: pl.DataFrame, name: str = "Roof", month: date = OCTOBER) -> str:
-    return month_picture(days, intervals, plant_name=name, timezone="Australia/Brisbane", month=month)
+    return draw_month_picture(days, intervals, plant_name=name, timezone="Australia/Brisbane", month=month)
 
 
 def texts(svg: str) -> list[str]:

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.report.charts import year_picture
+from pipeline.report.charts import draw_year_picture
 from pipeline.report.figures import MONTHS
-from pipeline.report.month import HOURS, month_from
-from pipeline.report.plots import plots
+from pipeline.report.month import HOURS, build_month_from_grid
+from pipeline.report.plots import draw_plots
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -28,7 +28,7 @@ def texts(svg: str) -> list[str]:
 def test_the_year_is_drawn_up_to_the_month(day_rows: Rows, month: int) -> None:
     first = date(2021, month, 1)
     days = pl.concat([day_rows({1: 5.0}, month=first), day_rows({1: 99.0}, month=date(2022, 1, 1))])
-    svg = year_picture(days.select("local_date", kwh="pv_generation_kwh"), name="Roof", month=first)
+    svg = draw_year_picture(days.select("local_date", kwh="pv_generation_kwh"), name="Roof", month=first)
     names = [name[:3] for name in MONTHS]
     assert [text for text in texts(svg) if text in names] == names[:month]
     assert f"PV energy of each day of 2021 up to {MONTHS[month - 1]} 2021</title>" in svg
@@ -49,9 +49,9 @@ def test_where_nothing_was_measured_a_sentence_says_so(
     day_rows: Rows, kwh: dict[int, float | None], sentence: str
 ) -> None:
     days = day_rows(kwh, {day: {"status": "missing", "coverage": 0.0} for day in kwh})
-    month = month_from(days, np.full((HOURS, 31), np.nan), month=OCTOBER)
+    month = build_month_from_grid(days, np.full((HOURS, 31), np.nan), month=OCTOBER)
     profile = pl.DataFrame({"hour": pl.Series([], dtype=pl.Int64)} | NOTHING)
-    found = plots("Roof", month, days, profile, "clock")
+    found = draw_plots("Roof", month, days, profile, "clock")
     assert [plot.svg for plot in found] == [None] * 3
     assert [plot.empty for plot in found] == [
         sentence,
@@ -62,7 +62,7 @@ def test_where_nothing_was_measured_a_sentence_says_so(
 
 def test_what_was_measured_is_drawn(day_rows: Rows) -> None:
     days = day_rows({1: 5.0})
-    month = month_from(days, np.full((HOURS, 31), np.nan), month=OCTOBER)
+    month = build_month_from_grid(days, np.full((HOURS, 31), np.nan), month=OCTOBER)
     profile = pl.DataFrame({"hour": [12]} | PROFILE)
-    found = plots("Roof", month, days, profile, "clock")
+    found = draw_plots("Roof", month, days, profile, "clock")
     assert all("<svg" in (plot.svg or "") for plot in found)

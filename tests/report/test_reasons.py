@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.reasons import CAUSES, DIFFERENCES, SET_ASIDE, terms
+from pipeline.report.reasons import CAUSES, DIFFERENCES, SET_ASIDE, explain_reasons
 from schemas.changes import REASONS
 from tests.transform.test_quality_docs import reasons
 
@@ -35,4 +35,4 @@ def test_every_cause_of_a_restatement_is_explained() -> None:
     ],
 )
 def test_only_what_was_found_is_explained(found: list[str], told: list[str]) -> None:
-    assert [term for term, _ in terms(found, DIFFERENCES)] == told
+    assert [term for term, _ in explain_reasons(found, DIFFERENCES)] == told

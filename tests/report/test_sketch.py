@@ -33,7 +33,7 @@ def test_powers_add_up_whatever_the_length_of_their_intervals() -> None:
     rows = pl.concat(
         [intervals("5min", 5, [1000, 2000, 3000, 500, 500, 500]), intervals("hour", 60, [4000], 0)]
     )
-    found = sketch.power_by_clock(rows, BOUNDS)
+    found = sketch.sum_power_by_clock(rows, BOUNDS)
     assert found["quarter"].to_list() == [0, 1, 2, 3]
     assert found["pv_generation_w"].to_list() == pytest.approx([6.0, 4.5, 4.0, 4.0])
     assert found["total_consumption_w"].to_list() == [None] * 4
@@ -44,10 +44,10 @@ def shapes(svg: str, name: str) -> list[ElementTree.Element]:
 
 
 def test_a_gap_breaks_the_line_of_the_day() -> None:
-    power = sketch.power_by_clock(
+    power = sketch.sum_power_by_clock(
         pl.concat([intervals("5min", 15, [1000, 2000]), intervals("5min", 15, [None, 500], 60)]), BOUNDS
     )
-    line = shapes(sketch.day_picture(power, DAY), "path")[0].get("d") or ""
+    line = shapes(sketch.draw_day_picture(power, DAY), "path")[0].get("d") or ""
     assert (line.count("M"), line.count("L")) == (2, 1)
 
 
@@ -66,7 +66,7 @@ def test_a_missing_plant_is_red_and_counted() -> None:
     daily = pl.concat(
         [fleet(3), fleet(1, "missing").with_columns(pv_generation_kwh=pl.lit(None, pl.Float64))]
     )
-    svg = sketch.fleet_picture(daily, DAY)
+    svg = sketch.draw_fleet_picture(daily, DAY)
     assert [bar.get("fill") for bar in shapes(svg, "rect")][1:].count(sketch.STATUSES["missing"]) == 1
     words = [text.text for text in shapes(svg, "text")]
     assert "3 complete" in words
@@ -74,12 +74,12 @@ def test_a_missing_plant_is_red_and_counted() -> None:
 
 
 def test_the_picture_of_a_thousand_plants_is_small_and_hides_no_missing_one() -> None:
-    svg = sketch.fleet_picture(pl.concat([fleet(999), fleet(1, "missing")]), DAY)
+    svg = sketch.draw_fleet_picture(pl.concat([fleet(999), fleet(1, "missing")]), DAY)
     assert len(shapes(svg, "rect")) == 1 + sketch.BARS
     assert sketch.STATUSES["missing"] in [bar.get("fill") for bar in shapes(svg, "rect")]
-    assert len(sketch.as_markdown(svg, "x")) < 20_000
+    assert len(sketch.embed_in_markdown(svg, "x")) < 20_000
 
 
 def test_a_fleet_without_a_figure_is_drawn_all_the_same() -> None:
     nothing = fleet(2, "missing").with_columns(pv_generation_kwh=pl.lit(None, pl.Float64))
-    assert len(shapes(sketch.fleet_picture(nothing, DAY), "rect")) == 3
+    assert len(shapes(sketch.draw_fleet_picture(nothing, DAY), "rect")) == 3

@@ -5,7 +5,16 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from pipeline.report.figures import clean, clock, month_name, number, percent, ratio, share_of, shorten
+from pipeline.report.figures import (
+    clean,
+    format_minutes,
+    format_month,
+    format_number,
+    format_percent,
+    format_ratio,
+    format_share,
+    shorten,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,11 +28,11 @@ from pipeline.report.figures import clean, clock, month_name, number, percent, r
     ],
 )
 def test_numbers_have_separators_and_nothing_is_a_dash(value: float | None, decimals: int, text: str) -> None:
-    assert number(value, decimals) == text
+    assert format_number(value, decimals) == text
 
 
 def test_figures_of_plants_are_rounded_and_not_cut() -> None:
-    assert [ratio(share) for share in (None, 0.43192, 0.14374, 0.9999, 1.04)] == [
+    assert [format_ratio(share) for share in (None, 0.43192, 0.14374, 0.9999, 1.04)] == [
         "–", "43.2 %", "14.4 %", "100 %", "104 %",
     ]  # fmt: skip
 
@@ -41,13 +50,13 @@ def test_figures_of_plants_are_rounded_and_not_cut() -> None:
     ],
 )
 def test_only_what_is_complete_is_100_percent(share: float | None, text: str) -> None:
-    assert percent(share) == text
+    assert format_percent(share) == text
 
 
 def test_a_share_that_should_be_nothing_is_rounded() -> None:
-    assert share_of(0.0004) == "0.0 %"
-    assert share_of(0.9197) == "92.0 %"
-    assert share_of(None) == "–"
+    assert format_share(0.0004) == "0.0 %"
+    assert format_share(0.9197) == "92.0 %"
+    assert format_share(None) == "–"
 
 
 @pytest.mark.parametrize(
@@ -63,12 +72,12 @@ def test_a_share_that_should_be_nothing_is_rounded() -> None:
     ],
 )
 def test_lengths_of_time_are_hours_and_minutes(minutes: float | None, signed: bool, text: str) -> None:
-    assert clock(minutes, signed=signed) == text
+    assert format_minutes(minutes, signed=signed) == text
 
 
 def test_months_are_english_words() -> None:
-    assert month_name(date(2021, 10, 31)) == "October 2021"
-    assert month_name(date(2025, 5, 1), short=True) == "May 2025"
+    assert format_month(date(2021, 10, 31)) == "October 2021"
+    assert format_month(date(2025, 5, 1), short=True) == "May 2025"
 
 
 def test_names_become_one_harmless_line() -> None:

@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -429,8 +430,9 @@ def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> N
         admitted = charged = 0
         refusals: list[float] = []  # noqa: RUF012 - lives for one test
 
-        async def admit(self) -> None:
+        async def admit(self, is_ready: Callable[[], bool]) -> bool:
             self.admitted += 1
+            return is_ready()
 
         async def charge(self) -> None:
             self.charged += 1

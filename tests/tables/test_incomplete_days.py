@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.run.context import Runtime
 from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_hours
-from pipeline.tables.incomplete_days import ASK_AGAIN, standing, unmade_days
+from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_unmade_days
 from pipeline.tables.kpi_tables import write_kpi_daily
 from schemas import (
     CoverageDaily,
@@ -51,7 +51,7 @@ def failed(runtime: Runtime, source: str) -> None:
 
 def open_days(runtime: Runtime, **chosen: str) -> list[tuple[str, dt.date, str]]:
     runtime.settings = runtime.settings.model_copy(update=chosen)
-    found = standing(runtime, MONDAY, MONDAY)
+    found = find_incomplete_days(runtime, MONDAY, MONDAY)
     return found.select("plant_id", "local_date", "reason").rows()
 
 
@@ -87,9 +87,9 @@ def made(runtime: Runtime) -> Runtime:
 )
 def test_a_day_that_lacks_a_table_is_open_until_a_run_makes_it(new_runtime: New, model: type[Table]) -> None:
     runtime = made(new_runtime())
-    assert (open_days(runtime), unmade_days(runtime)) == ([], set())
+    assert (open_days(runtime), list_unmade_days(runtime)) == ([], set())
     runtime.lake.replace(model, {"local_date": MONDAY}, [], empty=True)
-    assert unmade_days(runtime) == {MONDAY}
+    assert list_unmade_days(runtime) == {MONDAY}
     assert open_days(runtime) == [("11", MONDAY, "not_made"), ("12", MONDAY, "not_made")]
     assert "not_made" in ASK_AGAIN
 
@@ -102,12 +102,12 @@ def test_a_table_that_nothing_is_to_be_made_for_leaves_no_day_open(
         sma.watts[plant, str(MONDAY)] = None
     runtime = made(new_runtime())
     assert runtime.lake.parts(PvIntervals) == []
-    assert unmade_days(runtime) == set()
+    assert list_unmade_days(runtime) == set()
     odd = b'{"set":[{"time":"2021-10-09T00:05:00","pvGeneration":1.0}],"resolution":"FiveMinutes"}'
     sma.special = lambda request: odd if request.endpoint == "measurements" else None
     runtime = made(new_runtime())
     assert runtime.lake.parts(PvIntervals) == []
-    assert unmade_days(runtime) == set()
+    assert list_unmade_days(runtime) == set()
 
 
 def test_what_no_day_is_asked_for_leaves_none_open(new_runtime: New) -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings
-from pipeline.tables.supplied_irradiation import IRRADIATION, supplied_irradiation
+from pipeline.tables.supplied_irradiation import IRRADIATION, read_supplied_irradiation
 
 HEAD = "plant_id,interval_start,interval_end,w_per_m2"
 GOOD = "11,2024-06-01T10:00:00Z,2024-06-01T10:30:00Z"
 
 
 def read(settings: Settings, path: Path) -> pl.DataFrame:
-    return supplied_irradiation(settings.model_copy(update={"irradiation": path}))
+    return read_supplied_irradiation(settings.model_copy(update={"irradiation": path}))
 
 
 def written(folder: Path, *lines: str, name: str = "Meteo A.csv") -> Path:
@@ -24,8 +24,8 @@ def written(folder: Path, *lines: str, name: str = "Meteo A.csv") -> Path:
 
 
 def test_without_the_setting_there_is_none(settings: Settings) -> None:
-    assert supplied_irradiation(settings).schema == IRRADIATION
-    assert not supplied_irradiation(settings).height
+    assert read_supplied_irradiation(settings).schema == IRRADIATION
+    assert not read_supplied_irradiation(settings).height
 
 
 @pytest.mark.parametrize(

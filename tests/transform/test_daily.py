@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.transform.coverage import OF_THE_SUN
 from pipeline.transform.daily import DECISIVE, METERED, summarize_day
-from pipeline.transform.sun.position import daylight
+from pipeline.transform.sun.position import find_daylight
 from schemas import CoverageDaily, polars_schema
 from tests.transform.plant_day import (
     DAY,
@@ -429,9 +429,9 @@ def test_the_sun_of_the_far_north_is_of_the_kind_that_is_assumed_here() -> None:
     plants = pl.DataFrame(
         {"plant_id": ["1"], "latitude": [78.2], "longitude": [15.6], "timezone": ["Arctic/Longyearbyen"]}
     )
-    sunrise, noon, sunset = daylight(plants, dt.date(2025, 12, 21)).row(0)[1:]
+    sunrise, noon, sunset = find_daylight(plants, dt.date(2025, 12, 21)).row(0)[1:]
     assert sunrise == noon == sunset
-    sunrise, _, sunset = daylight(plants, dt.date(2025, 6, 21)).row(0)[1:]
+    sunrise, _, sunset = find_daylight(plants, dt.date(2025, 6, 21)).row(0)[1:]
     assert sunset - sunrise == 24 * HOUR
 
 

@@ -13,14 +13,14 @@ from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.extract.backfill_estimate import plan
 from pipeline.extract.fetch import fetch_plants
-from pipeline.ops.alert_conditions import concerns
+from pipeline.ops.alert_conditions import collect_concerns
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import ALWAYS, fleet_of
 from pipeline.run.plants import listed, mark_excluded, owned
 from pipeline.tables.energy_tables import write_energy_monthly
-from pipeline.tables.incomplete_days import standing
+from pipeline.tables.incomplete_days import find_incomplete_days
 from pipeline.tables.inventory_tables import write_plants
-from pipeline.tables.month_close import close_month, closed_months_hold
+from pipeline.tables.month_close import close_month, judge_closed_months
 from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
 from tests.e2e.test_days import build, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
@@ -124,7 +124,7 @@ def test_a_foreign_plant_is_neither_asked_nor_billed(new_runtime: New, sma: Scri
     assert {asked.plant_id for asked in sma.asked} == {"", "11"}
     assert listed(runtime)["plant_id"].to_list() == ["11"]
     assert plan(runtime, DAYS[0], DAYS[-1], load_prices(None)).plants == 1
-    assert set(standing(runtime, DAYS[0], DAYS[-1])["plant_id"]) == {"11"}
+    assert set(find_incomplete_days(runtime, DAYS[0], DAYS[-1])["plant_id"]) == {"11"}
     # The table tells who is left out, and that it is there.
     plants = runtime.lake.scan(Plants).collect()
     assert dict(plants.select("plant_id", "excluded_from").iter_rows()) == {"11": None, "12": ALWAYS}
@@ -139,7 +139,7 @@ def test_a_foreign_plant_that_leaves_the_list_is_told_to_nobody(new_runtime: New
     write_plants(runtime)
     assert runtime.missing == []
     assert [asked.plant_id for asked in sma.asked] == [""]
-    assert [told for told in concerns(runtime) if "12" in told.name] == []
+    assert [told for told in collect_concerns(runtime) if "12" in told.name] == []
 
 
 def test_a_plant_that_is_left_out_cannot_be_named(new_runtime: New) -> None:
@@ -163,7 +163,7 @@ def test_a_sold_plant_is_asked_for_days_before_it_was_sold(new_runtime: New, sma
     assert owned(runtime)["plant_id"].to_list() == ["11"]
     assert owned(runtime, DAYS[0])["plant_id"].to_list() == ["11", "12"]
     # The days of this test have no plant figures.
-    left = standing(runtime, DAYS[0], DAYS[-1]).filter(pl.col("reason") != "not_made")
+    left = find_incomplete_days(runtime, DAYS[0], DAYS[-1]).filter(pl.col("reason") != "not_made")
     assert left.height == 0
 
 
@@ -221,7 +221,7 @@ def test_a_closed_month_keeps_a_plant_that_is_excluded_later(new_runtime: New) -
     write_energy_monthly(foreign)
     assert months(foreign) == {"11": 5, "12": 5}
     assert foreign.lake.scan(Adjustments).collect().height == 0
-    assert closed_months_hold(foreign).passed
+    assert judge_closed_months(foreign).passed
 
 
 def test_a_publication_knows_the_settings_of_now(new_runtime: New) -> None:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.common.local_time import UTC_US, local_day
-from pipeline.transform.daily import exact_sum
+from pipeline.common.local_time import UTC_US, find_local_day
+from pipeline.transform.daily import sum_exactly
 from pipeline.transform.hourly import (
     STORED_KWH,
+    build_quarters_frame,
     pack_quarters,
-    quarters_frame,
     summarize_hours,
     summarize_profile,
     summarize_quarters,
@@ -33,7 +33,7 @@ def rows(day: dt.date, zones: dict[str, str], minutes: int = 5, watts: float = O
     """A day of constant power of each plant; every quantity but PV is absent."""
     frames = []
     for plant, zone in sorted(zones.items()):
-        bounds = local_day(day, zone)
+        bounds = find_local_day(day, zone)
         step = dt.timedelta(minutes=minutes)
         starts = pl.datetime_range(
             bounds.start, bounds.end, step, closed="left", time_unit="us", time_zone="UTC", eager=True
@@ -87,14 +87,14 @@ def test_a_day_has_the_hours_of_its_clock(day: dt.date, zone: str, hours: list[i
     found = hours_of(day, {"a": zone}, rows(day, {"a": zone}))
     assert found["local_hour"].to_list() == hours
     assert found["hour_start"].is_sorted()
-    assert found["pv_generation_covered_h"].sum() == pytest.approx(local_day(day, zone).hours, abs=1e-12)
+    assert found["pv_generation_covered_h"].sum() == pytest.approx(find_local_day(day, zone).hours, abs=1e-12)
     # One kW: the energy of an hour is the time that it covers.
     assert found["pv_generation_kwh"].to_list() == pytest.approx(found["pv_generation_covered_h"].to_list())
 
 
 def test_hours_begin_where_the_clock_says() -> None:
     zone = "Asia/Kolkata"
-    quarters = quarters_frame(DAY, [zone])
+    quarters = build_quarters_frame(DAY, [zone])
     assert quarters["hour_start"].dt.convert_time_zone(zone).dt.minute().unique().to_list() == [0]
     assert quarters.filter("of_day").height == 96
 
@@ -103,8 +103,8 @@ def test_hours_add_up_to_the_day_whatever_the_steps() -> None:
     zones = {"a": BERLIN, "b": "America/New_York", "c": "Asia/Kolkata"}
     for minutes in (1, 7, 15, 60, 90):
         frame = rows(DAY, zones, minutes)
-        days = frame.group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh"))).sort("plant_id")
-        found = hours_of(DAY, zones, frame).group_by("plant_id").agg(exact_sum(pl.col("pv_generation_kwh")))
+        days = frame.group_by("plant_id").agg(sum_exactly(pl.col("pv_generation_kwh"))).sort("plant_id")
+        found = hours_of(DAY, zones, frame).group_by("plant_id").agg(sum_exactly(pl.col("pv_generation_kwh")))
         assert found.sort("plant_id")["pv_generation_kwh"].to_list() == pytest.approx(
             days["pv_generation_kwh"].to_list(), abs=1e-9
         )
@@ -180,7 +180,7 @@ POWERS = st.floats(0, 1e6, allow_subnormal=False)
 def test_quarters_and_hours_add_up_to_the_day_whatever_its_rows(
     day: dt.date, drawn: list[tuple[bool, int, *tuple[float | None, ...]]]
 ) -> None:
-    bounds = local_day(day, BERLIN)
+    bounds = find_local_day(day, BERLIN)
     found, start = [], bounds.start
     for gap, length, *watts in drawn:
         start += dt.timedelta(seconds=length if gap else 0)
@@ -195,9 +195,9 @@ def test_quarters_and_hours_add_up_to_the_day_whatever_its_rows(
     schema |= dict.fromkeys(names, pl.Float64())
     frame = pl.DataFrame(found, schema, orient="row")
     quarters, by_hour = quarters_of(day, {"a": BERLIN}, frame), hours_of(day, {"a": BERLIN}, frame)
-    wanted = frame.select(exact_sum(pl.col(name)) for name in names).row(0)
+    wanted = frame.select(sum_exactly(pl.col(name)) for name in names).row(0)
     for parts in (quarters, by_hour):
-        sums = parts.select(exact_sum(pl.col(name)) for name in names).row(0)
+        sums = parts.select(sum_exactly(pl.col(name)) for name in names).row(0)
         assert [total is None for total in sums] == [total is None for total in wanted]
         assert all(abs(a - b) <= 1e-9 for a, b in zip(sums, wanted, strict=True) if a is not None)
         time = (frame["interval_end"] - frame["interval_start"]).dt.total_microseconds()

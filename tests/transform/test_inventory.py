@@ -11,15 +11,15 @@ from pipeline.common.local_time import is_timezone
 from pipeline.transform.inventory import (
     DEVICE_FIELDS,
     PLANT_FIELDS,
-    capacity_class,
-    devices,
-    measurement_sets,
-    odd_facts,
-    plant_ids,
-    plants,
+    build_devices,
+    build_measurement_sets,
+    build_plants,
+    classify_capacity,
+    find_odd_facts,
+    find_unknown_fields,
+    list_plant_ids,
     remember,
     remember_plants,
-    unknown_fields,
 )
 from schemas import Devices, MeasurementSets, Plants, Table, polars_schema
 from warehouse.frames import sort, validate
@@ -37,7 +37,7 @@ def answers(*contents: object, plant: str = "", device: str = "") -> pl.DataFram
 
 
 def listed(*entries: Entry) -> tuple[pl.DataFrame, pl.DataFrame]:
-    frame, aside = plants(answers({"plants": list(entries)}), TODAY)
+    frame, aside = build_plants(answers({"plants": list(entries)}), TODAY)
     return checked(Plants, frame), aside
 
 
@@ -70,25 +70,25 @@ def test_a_number_that_is_none_costs_only_itself(number: str) -> None:
         {"plants": [plant("1", installation={"peakPower": 7e7, "acNominalPower": 5e3}), plant("2")]}
     )
     sent = answers({}).with_columns(body=pl.lit(text.replace("70000000.0", number).encode()))
-    frame, aside = plants(sent, TODAY)
+    frame, aside = build_plants(sent, TODAY)
     assert checked(Plants, frame).select("plant_id", "peak_power_kw", "ac_power_kw").rows() == [
         ("1", None, 5.0), ("2", None, None)
     ]  # fmt: skip
     assert aside.height == 0
-    found = odd_facts(sent).select("plant_id", "field", "detail", "reason", "kept").rows()
+    found = find_odd_facts(sent).select("plant_id", "field", "detail", "reason", "kept").rows()
     assert [each[:2] + each[3:] for each in found] == [("1", "installation.peakPower", "not_a_number", False)]
-    assert unknown_fields(sent, "plants", PLANT_FIELDS) == []
+    assert find_unknown_fields(sent, "plants", PLANT_FIELDS) == []
 
 
 @pytest.mark.parametrize("name", [r"\ud83d", r"\udc00 roof", r"\ud83d\u0041", "\x07", "Stra\udcdfe"])
 def test_a_name_with_a_broken_character_costs_only_itself(name: str) -> None:
     text = json.dumps({"plants": [plant("1", name="NAME \U0001f600"), plant("2")]}).replace("NAME", name)
     body = text.encode("utf-8", "surrogateescape")
-    frame, _ = plants(answers({}).with_columns(body=pl.lit(body)), TODAY)
+    frame, _ = build_plants(answers({}).with_columns(body=pl.lit(body)), TODAY)
     first, second = checked(Plants, frame)["name"].to_list()
     assert first.endswith(" \U0001f600")
     assert second == "Roof"
-    found = odd_facts(answers({}).with_columns(body=pl.lit(body)))
+    found = find_odd_facts(answers({}).with_columns(body=pl.lit(body)))
     assert found["plant_id"].to_list() == (["1"] if "\ufffd" in first else [])
     assert set(found["reason"]) <= {"broken_text"}
 
@@ -96,14 +96,14 @@ def test_a_name_with_a_broken_character_costs_only_itself(name: str) -> None:
 def test_facts_of_devices_are_looked_at_too() -> None:
     text = '{"devices":[{"deviceId":"7","name":"a\\ud83d","generatorPower":NaN,"productId":9097},{"deviceId":"8"}]}'
     sent = answers({}, plant="1").with_columns(body=pl.lit(text.encode()))
-    assert checked(Devices, devices(sent, TODAY))["device_id"].to_list() == ["7", "8"]
-    assert odd_facts(sent, of_devices=True).select("device_id", "field").rows() == [
+    assert checked(Devices, build_devices(sent, TODAY))["device_id"].to_list() == ["7", "8"]
+    assert find_odd_facts(sent, of_devices=True).select("device_id", "field").rows() == [
         ("7", "generatorPower"), ("7", "name")
     ]  # fmt: skip
 
 
 def test_nothing_is_told_of_lists_that_can_be_read() -> None:
-    assert odd_facts(answers({"plants": [plant(installation={"peakPower": 0.0})]})).height == 0
+    assert find_odd_facts(answers({"plants": [plant(installation={"peakPower": 0.0})]})).height == 0
 
 
 # ---- plants ----------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_a_co2_factor_is_no_less_than_nothing(factor: float, kept: float | None)
 )  # fmt: skip
 def test_classes_of_capacity_at_their_borders(kilowatts: float | None, name: str | None) -> None:
     frame = pl.DataFrame({"kw": [kilowatts]}, schema={"kw": pl.Float64})
-    assert frame.select(capacity_class(pl.col("kw"))).item() == name
+    assert frame.select(classify_capacity(pl.col("kw"))).item() == name
 
 
 @pytest.mark.parametrize(
@@ -277,19 +277,19 @@ def test_entries_without_an_id_are_no_plants() -> None:
     frame, aside = listed(plant(""), plant(None), {"name": "x"}, plant("5"))
     assert (frame["plant_id"].to_list(), aside.height) == (["5"], 0)
     odd = answers({"plants": [None, 5, "x", [], plant("6")]})
-    assert plants(odd, TODAY)[0]["plant_id"].to_list() == ["6"]
+    assert build_plants(odd, TODAY)[0]["plant_id"].to_list() == ["6"]
 
 
 @pytest.mark.parametrize("content", [{"plants": []}, {}, {"plants": None}, {"plants": "x"}])
 def test_an_empty_list_has_no_plants(content: Entry) -> None:
-    frame, aside = plants(answers(content), TODAY)
+    frame, aside = build_plants(answers(content), TODAY)
     assert (frame.height, aside.height, frame.schema) == (0, 0, polars_schema(Plants))
 
 
 def test_plants_of_several_answers_are_one_list() -> None:
     both = answers({"plants": [plant("2")]}, {"plants": [plant("1"), plant("2")]})
-    assert plants(both, TODAY)[0]["plant_id"].to_list() == ["1", "2"]
-    assert sorted(plant_ids(both)) == ["1", "2"]
+    assert build_plants(both, TODAY)[0]["plant_id"].to_list() == ["1", "2"]
+    assert sorted(list_plant_ids(both)) == ["1", "2"]
 
 
 def test_fields_that_no_list_had_before_are_named_with_their_path() -> None:
@@ -300,11 +300,11 @@ def test_fields_that_no_list_had_before_are_named_with_their_path() -> None:
         {"plants": [plant("1"), 5, news]}, {"plants": [plant("3", mood=None)]}, {}, {"plants": None}
     )
     told = ["installation.tilt", "installation.tilt.of", "installation.tilt.of.roof", "mood", "tariff"]
-    assert unknown_fields(both, "plants", PLANT_FIELDS) == told
-    assert unknown_fields(answers({"devices": [{"deviceId": "1", "x": 1}]}), "devices", DEVICE_FIELDS) == [
-        "x"
-    ]
-    assert unknown_fields(answers({"plants": [plant("1")]}), "plants", PLANT_FIELDS) == []
+    assert find_unknown_fields(both, "plants", PLANT_FIELDS) == told
+    assert find_unknown_fields(
+        answers({"devices": [{"deviceId": "1", "x": 1}]}), "devices", DEVICE_FIELDS
+    ) == ["x"]
+    assert find_unknown_fields(answers({"plants": [plant("1")]}), "plants", PLANT_FIELDS) == []
 
 
 # ---- devices ---------------------------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_a_whole_device_and_a_bare_one() -> None:
         "deactivatedAt": "2024-06-01T12:00:00",
     }
     bare = {"deviceId": "71"}
-    frame = checked(Devices, devices(answers({"devices": [whole, bare]}, plant="7"), TODAY))
+    frame = checked(Devices, build_devices(answers({"devices": [whole, bare]}, plant="7"), TODAY))
     first, second = frame.rows(named=True)
     assert {name for name, value in first.items() if value is not None} == {
         "plant_id", "device_id", "first_seen", "last_seen",
@@ -352,7 +352,9 @@ def test_a_whole_device_and_a_bare_one() -> None:
     ("watts", "kept"), [(0, 0.0), (3600, 3600.0), (-1, None), (float("nan"), None), ("x", None)]
 )
 def test_odd_powers_of_devices_are_not_known(watts: object, kept: float | None) -> None:
-    frame = devices(answers({"devices": [{"deviceId": "1", "generatorPower": watts}]}, plant="7"), TODAY)
+    frame = build_devices(
+        answers({"devices": [{"deviceId": "1", "generatorPower": watts}]}, plant="7"), TODAY
+    )
     assert frame["generator_power_w"].to_list() == [kept]
 
 
@@ -363,7 +365,7 @@ def test_devices_are_kept_apart_by_plant() -> None:
     both = pl.concat(
         [answers(twice, plant="8"), answers(twice, plant="7"), answers({"devices": []}, plant="9")]
     )
-    frame = checked(Devices, devices(both, TODAY))
+    frame = checked(Devices, build_devices(both, TODAY))
     assert frame.select("plant_id", "device_id", "name").rows() == [("7", "1", "A"), ("8", "1", "A")]
 
 
@@ -378,7 +380,7 @@ def test_sets_of_plants_and_devices() -> None:
             answers({"sets": []}, {}, {"sets": None}, plant="7", device="72"),
         ]
     )
-    frame = checked(MeasurementSets, measurement_sets(given))
+    frame = checked(MeasurementSets, build_measurement_sets(given))
     assert frame.rows() == [
         ("7", None, "EnergyBalance"), ("7", None, "GridSettings"), ("7", "71", "EnergyAndPowerPv"),
     ]  # fmt: skip

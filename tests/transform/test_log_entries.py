@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.common.local_time import TimeBasis
-from pipeline.transform.log_entries import entries, messages
+from pipeline.transform.log_entries import build_entries, build_messages
 from schemas import LogMessages, Logs, polars_schema
 from warehouse.frames import validate
 
@@ -34,7 +34,7 @@ def logs(*answers: tuple[str, object], day: dt.date = DAY, basis: TimeBasis = "p
         )
         for minute, (owner, content) in enumerate(answers)
     ]
-    found = entries(pl.DataFrame(rows, schema=SCHEMA, orient="row"), PLACES, day, basis)
+    found = build_entries(pl.DataFrame(rows, schema=SCHEMA, orient="row"), PLACES, day, basis)
     validate(Logs, found, {"local_date": day})
     return found
 
@@ -202,7 +202,7 @@ def learned(*rows: tuple[str, int | None, int | None, str | None, int]) -> list[
         }
         for plant, tag, event, text, hour in rows
     ]
-    found = messages(pl.LazyFrame(entries_, schema=schema), PORTALS)
+    found = build_messages(pl.LazyFrame(entries_, schema=schema), PORTALS)
     validate(LogMessages, found, {})
     return found.with_columns(pl.col("first_seen", "last_seen").dt.hour()).rows()
 

@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from pipeline.transform.plant_moves import join_asked, join_rows, successors
+from pipeline.transform.plant_moves import find_successors, join_asked, join_rows
 
 MORNING = dt.datetime(2025, 7, 9, tzinfo=dt.UTC)
 PLANT, DEVICE = ["plant_id"], ["plant_id", "device_id"]
@@ -32,7 +32,7 @@ def asked(*series: tuple[str, str, bool | None]) -> pl.DataFrame:
     return pl.DataFrame(series, schema, orient="row")
 
 
-MOVED = successors(plants(("new", "old"), ("other", None), ("old", None)))
+MOVED = find_successors(plants(("new", "old"), ("other", None), ("old", None)))
 
 
 def joined(*frames: pl.DataFrame, keys: list[str] = PLANT) -> list[tuple[str, int, float]]:
@@ -42,18 +42,18 @@ def joined(*frames: pl.DataFrame, keys: list[str] = PLANT) -> list[tuple[str, in
 
 
 def test_a_plant_that_moved_twice_has_one_successor() -> None:
-    found = successors(plants(("c", "b"), ("b", "a"), ("a", None), ("x", None)))
+    found = find_successors(plants(("c", "b"), ("b", "a"), ("a", None), ("x", None)))
     assert dict(found.sort("plant_id").iter_rows()) == {"a": "c", "b": "c"}
 
 
 @pytest.mark.parametrize("circle", [[("a", "b"), ("b", "a")], [("a", "a")]])
 def test_a_circle_comes_to_an_end(circle: list[tuple[str, str | None]]) -> None:
-    successors(plants(*circle))
+    find_successors(plants(*circle))
 
 
 def test_without_moves_frames_pass_as_they_are() -> None:
     frame = rows("other", 1, 2)
-    assert list(join_rows([frame], successors(plants(("other", None))), PLANT)) == [frame]
+    assert list(join_rows([frame], find_successors(plants(("other", None))), PLANT)) == [frame]
 
 
 def test_the_morning_of_the_old_id_and_the_rest_of_the_new_one_are_one_day() -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from pipeline.transform.reconciliation import Step, reconciled, reconciled_year, vendor_energies
+from pipeline.transform.reconciliation import Step, read_vendor_energies, reconcile_days, reconcile_year
 from pipeline.transform.thresholds import load_thresholds
 
 LIMITS = load_thresholds()
@@ -53,7 +53,7 @@ def judged(
         if kwh is not None
     ]
     energy_values = pl.DataFrame(told, schema=NO_VALUES.schema)
-    return reconciled(mine, pl.DataFrame(vendor, schema=schema), energy_values, LIMITS, policy)
+    return reconcile_days(mine, pl.DataFrame(vendor, schema=schema), energy_values, LIMITS, policy)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def energies(
     text = json.dumps(body, separators=(",", ":")).encode()
     answers = pl.DataFrame({"plant_id": ["1"], "timezone": [zone], "body": [text]})
     names = {"pvGeneration": "pv_generation", "gridFeedIn": "grid_feed_in"}
-    found = vendor_energies(answers, names, first, last, step)
+    found = read_vendor_energies(answers, names, first, last, step)
     assert set(found["quantity"]) <= {"pv_generation"}
     return dict(found.select("local_date", "vendor_kwh").rows())
 
@@ -259,7 +259,7 @@ def year(
     ]
     schema = {"plant_id": pl.String, "month": pl.Date, "quantity": pl.String, "vendor_kwh": pl.Float64}
     measured = pl.DataFrame(mine, schema_overrides={"measured_kwh": pl.Float64})
-    return reconciled_year(measured, pl.DataFrame(theirs, schema=schema), LIMITS, policy)
+    return reconcile_year(measured, pl.DataFrame(theirs, schema=schema), LIMITS, policy)
 
 
 @pytest.mark.parametrize(

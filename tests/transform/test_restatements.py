@@ -4,7 +4,13 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.transform.restatements import adjusted, causes, joined, restated, rows_changed
+from pipeline.transform.restatements import (
+    count_changed_rows,
+    find_adjusted,
+    find_causes,
+    find_restated,
+    join_causes,
+)
 
 NO_MOVE = pl.DataFrame(schema={"plant_id": pl.String, "successor": pl.String})
 FACTS = {"time_basis": "utc", "merged_hour": "gap", "thresholds": "a", "version": "1"}
@@ -29,7 +35,7 @@ def days(*rows: tuple[str, str, float | None, float | None]) -> pl.DataFrame:
 def test_rows_are_counted_by_their_time_and_values() -> None:
     before = intervals(("1", 5, 1.0), ("1", 10, 2.0), ("1", 15, None), ("2", 5, 1.0))
     after = intervals(("1", 5, 1.0), ("1", 10, None), ("1", 20, 4.0), ("2", 5, 1.0), ("3", 5, 1.0))
-    assert rows_changed(before, after).rows() == [("1", 1, 1, 1), ("3", 1, 0, 0)]
+    assert count_changed_rows(before, after).rows() == [("1", 1, 1, 1), ("3", 1, 0, 0)]
 
 
 def test_only_final_figures_that_differ_are_restated() -> None:
@@ -45,7 +51,7 @@ def test_only_final_figures_that_differ_are_restated() -> None:
         ("3", "complete", 0.0, None),
         ("5", "complete", 1.0, 1.0),
     )
-    found = restated(before, after, NO_MOVE, ["a", "b"])
+    found = find_restated(before, after, NO_MOVE, ["a", "b"])
     assert found.select("plant_id", "quantity", "before_kwh", "after_kwh", "difference_kwh").rows() == [
         ("1", "b", 2.0, 3.0, 1.0),
         # Null is not zero.
@@ -59,9 +65,9 @@ def test_only_final_figures_that_differ_are_restated() -> None:
 def test_a_move_alone_restates_nothing_and_two_ids_are_one_plant() -> None:
     moved = pl.DataFrame({"plant_id": ["old"], "successor": ["new"]})
     after = days(("new", "complete", 5.0, None))
-    assert restated(days(("old", "complete", 5.0, None)), after, moved, ["a", "b"]).height == 0
+    assert find_restated(days(("old", "complete", 5.0, None)), after, moved, ["a", "b"]).height == 0
     both = days(("old", "partial", 3.0, None), ("new", "partial", 4.0, None))
-    (row,) = restated(both, after, moved, ["a", "b"]).to_dicts()
+    (row,) = find_restated(both, after, moved, ["a", "b"]).to_dicts()
     assert (row["plant_id"], row["before_kwh"], row["after_kwh"], row["moved"]) == ("new", 7.0, 5.0, True)
 
 
@@ -80,14 +86,14 @@ def sites(*rows: tuple[str, float | None]) -> pl.DataFrame:
 def test_causes_are_those_of_each_plant() -> None:
     then, now = answers(("1", b"x"), ("2", b"y")), answers(("1", b"z"), ("2", b"y"), ("3", b"w"))
     plants_then, plants_now = sites(("1", None), ("2", 5.0)), sites(("1", None), ("2", 6.0), ("3", 1.0))
-    found = joined(causes(FACTS, FACTS, (then, now), (plants_then, plants_now)))
+    found = join_causes(find_causes(FACTS, FACTS, (then, now), (plants_then, plants_now)))
     assert dict(found.rows()) == {"1": "answer_changed", "2": "plant_data_changed", "3": "first_answer"}
 
 
 def test_settings_concern_every_plant_and_join_other_causes() -> None:
     then, now = answers(("1", b"x"), ("2", b"y")), answers(("1", b"z"), ("2", b"y"))
     later = FACTS | {"thresholds": "b", "version": "2"}
-    found = joined(causes(FACTS, later, (then, now), (None, sites())))
+    found = join_causes(find_causes(FACTS, later, (then, now), (None, sites())))
     assert dict(found.rows()) == {
         "1": "answer_changed+thresholds_changed+version_changed",
         "2": "thresholds_changed+version_changed",
@@ -95,7 +101,7 @@ def test_settings_concern_every_plant_and_join_other_causes() -> None:
 
 
 def test_of_a_day_that_says_nothing_no_cause_is_claimed() -> None:
-    assert causes({}, FACTS, (None, answers(("1", b"z"))), (None, sites())).height == 0
+    assert find_causes({}, FACTS, (None, answers(("1", b"z"))), (None, sites())).height == 0
 
 
 def closed_rows(*rows: tuple[str, float | None], closed: bool = True) -> pl.DataFrame:
@@ -115,7 +121,7 @@ def closed_rows(*rows: tuple[str, float | None], closed: bool = True) -> pl.Data
 def test_only_closed_figures_that_days_do_not_add_up_to_are_adjusted() -> None:
     closed = closed_rows(("1", 10.0), ("2", 20.0), ("3", None))
     now = closed_rows(("1", 10.0), ("2", 21.0), ("3", 0.0), ("4", 5.0), closed=False)
-    found = adjusted(closed, now, NO_MOVE, ["a"])
+    found = find_adjusted(closed, now, NO_MOVE, ["a"])
     assert found.select("plant_id", "quantity", "closed_kwh", "now_kwh", "difference_kwh").rows() == [
         ("2", "a", 20.0, 21.0, 1.0),
         ("3", "a", None, 0.0, 0.0),
@@ -127,9 +133,9 @@ def test_only_closed_figures_that_days_do_not_add_up_to_are_adjusted() -> None:
 def test_a_plant_that_moved_since_is_adjusted_under_the_id_of_its_closed_row() -> None:
     moved = pl.DataFrame({"plant_id": ["old", "older"], "successor": ["new", "new"]})
     now = closed_rows(("new", 12.0), closed=False)
-    assert adjusted(closed_rows(("old", 12.0)), now, moved, ["a"]).height == 0
-    found = adjusted(closed_rows(("old", 10.0)), now, moved, ["a"])
+    assert find_adjusted(closed_rows(("old", 12.0)), now, moved, ["a"]).height == 0
+    found = find_adjusted(closed_rows(("old", 10.0)), now, moved, ["a"])
     assert found.select("plant_id", "difference_kwh").rows() == [("old", 2.0)]
     # Both ids were closed: their sum is the plant's, and the newest row stands for it.
-    both = adjusted(closed_rows(("old", 4.0), ("new", 7.0)), now, moved, ["a"])
+    both = find_adjusted(closed_rows(("old", 4.0), ("new", 7.0)), now, moved, ["a"])
     assert both.select("plant_id", "closed_kwh", "difference_kwh").rows() == [("new", 11.0, 1.0)]

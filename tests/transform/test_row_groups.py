@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.transform.row_groups import whole_groups
+from pipeline.transform.row_groups import split_by_group
 from tests.transform.answers import examples
 
 keys_and_cuts = st.tuples(
@@ -29,7 +29,7 @@ def test_groups_stay_whole_and_rows_stay_in_order(
 ) -> None:
     whole, cuts = frame_of(drawn[0]), sorted(drawn[1])
     pieces = [whole[low:high] for low, high in zip([0, *cuts], [*cuts, whole.height], strict=True)]
-    out = list(whole_groups(pieces, ["plant", "device"]))
+    out = list(split_by_group(pieces, ["plant", "device"]))
     assert pl.concat([whole.clear(), *out]).equals(whole)
     groups = [set(frame.select("plant", "device").rows()) for frame in out]
     assert sum(map(len, groups)) == len(set().union(*groups))
@@ -44,11 +44,11 @@ def test_no_more_than_two_frames_are_held_while_groups_end() -> None:
             drawn.append(plant)
             yield pl.DataFrame({"plant": [plant] * 3})
 
-    out = whole_groups(frames(), ["plant"])
+    out = split_by_group(frames(), ["plant"])
     assert next(out)["plant"].to_list() == ["a"] * 3
     assert drawn == ["a", "b"]
 
 
 def test_a_group_longer_than_several_frames_is_one() -> None:
     pieces = [pl.DataFrame({"plant": [plant] * 2}) for plant in "aaab"]
-    assert [frame.height for frame in whole_groups(pieces, ["plant"])] == [6, 2]
+    assert [frame.height for frame in split_by_group(pieces, ["plant"])] == [6, 2]

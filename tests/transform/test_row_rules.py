@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.transform import anomalies, row_rules
-from pipeline.transform.power_limits import sited
+from pipeline.transform.power_limits import build_sites
 from pipeline.transform.thresholds import Thresholds, load_thresholds
 from schemas import EnergyBalanceIntervals, Quarantine
 from tests.transform.answers import DAY, Outcome, Row, balance, body, inverters, places, raw, row
@@ -158,7 +158,7 @@ def test_a_plant_that_is_larger_than_the_fleet_keeps_its_energy() -> None:
 
 def test_one_wrong_rating_does_not_move_the_bound_of_the_fleet() -> None:
     def bound(*rated: float) -> float:
-        return float(sited(fleet(*rated), DAY, LIMITS)["bound_w"][0])
+        return float(build_sites(fleet(*rated), DAY, LIMITS)["bound_w"][0])
 
     assert bound(*[5000.0, 6000.0, 8000.0, 10_000.0, 25_000.0] * 3, 1e12) < 3e5
 
@@ -462,7 +462,7 @@ def test_inverters_that_do_not_add_up_to_their_plant_are_told(
 ) -> None:
     own = days(("1", "", *plant)).drop("device_id")
     mine = days(*(("1", *device) for device in devices))
-    found = anomalies.inverters_against_plants(own, mine, LIMITS)
+    found = anomalies.compare_inverters_with_plants(own, mine, LIMITS)
     assert found["value"].to_list() == ([] if difference is None else [pytest.approx(difference)])
     assert set(found["reason"]) <= {anomalies.INVERTERS}
 
@@ -470,7 +470,7 @@ def test_inverters_that_do_not_add_up_to_their_plant_are_told(
 def test_a_contradiction_says_both_figures() -> None:
     plants = days(("1", "", 0.0, "complete"), ("2", "", None, "missing")).drop("device_id")
     devices = days(("1", "a", 19.164, "partial"), ("2", "b", 3.5, "complete"))
-    found = anomalies.inverters_against_plants(plants, devices, LIMITS)
+    found = anomalies.compare_inverters_with_plants(plants, devices, LIMITS)
     assert found["detail"].to_list() == [
         "inverters 19.164 kWh, plant 0.0 kWh",
         "inverters 3.5 kWh, plant no kWh",
@@ -524,5 +524,5 @@ def bright(hours: float, rated_w: float | None = 5000.0) -> pl.DataFrame:
     ],
 )
 def test_a_bright_day_without_any_power_is_told(rows: pl.DataFrame, sky: pl.DataFrame, told: bool) -> None:
-    found = anomalies.without_generation(rows, sky, LIMITS)
+    found = anomalies.find_without_generation(rows, sky, LIMITS)
     assert found.select("plant_id", "reason").rows() == ([("1", anomalies.NO_GENERATION)] if told else [])

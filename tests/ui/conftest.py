@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.launch import running
+from sandbox.launch import SandboxAddress, running
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -45,6 +47,16 @@ class ControlRoom:
     url: str
     home: Path
     environment: dict[str, str]
+    sandbox_pid: int
+
+    @contextmanager
+    def portal_silent(self) -> Iterator[None]:
+        """The sandbox takes connections and sends nothing until the block ends, so no run that asks it can end."""
+        os.kill(self.sandbox_pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.sandbox_pid, signal.SIGCONT)
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         answer = httpx.post(
@@ -97,7 +109,7 @@ def control_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRo
             stdout=said,
             stderr=subprocess.STDOUT,
         )
-        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment)
+        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment, _pid(box))
         try:
             eventually(lambda: _answers(room), STARTS_WITHIN_S)
             yield room
@@ -105,6 +117,11 @@ def control_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRo
             process.terminate()
             process.wait(60)
             said.close()
+
+
+def _pid(box: SandboxAddress) -> int:
+    assert box.pid is not None
+    return box.pid
 
 
 def _answers(room: ControlRoom) -> bool:

@@ -271,3 +271,32 @@ def test_the_lake_may_be_in_a_folder_with_an_odd_name(tmp_path: Path, name: str)
 def test_a_folder_that_delta_cannot_open_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="SUNLEDGER_LAKE"):
         Lake(str(tmp_path / name), tmp_path)
+
+
+def test_a_change_is_made_again_only_where_another_run_replaced_the_same_part(lake: Lake) -> None:
+    other = {"local_date": DAY + dt.timedelta(days=1)}
+    lake.replace(PvIntervals, PART, [pv(watts=1.0)])
+    seen = []
+    with lake.replacement(PvIntervals, PART) as new:
+        new.add(pv(watts=3.0))
+        for change in new.changes({"from": "a test"}):
+            if not seen:
+                lake.replace(PvIntervals, PART, [pv(watts=2.0)])
+                lake.replace(PvIntervals, other, [pv(day=other["local_date"])])
+            elif len(seen) == 1:
+                lake.replace(PvIntervals, other, [pv(day=other["local_date"], watts=5.0)])
+            seen.append(change.before()["pv_generation_w"].unique().item())
+            assert change.after()["pv_generation_w"].unique().to_list() == [3.0]
+            new.commit_change(change)
+    assert seen == [1.0, 2.0]
+    assert new.written.changed
+    assert lake.facts(PvIntervals, PART) == {"from": "a test"}
+    assert pl.concat(lake.batches(PvIntervals, PART)).equals(pv(watts=3.0))
+
+
+def test_equal_rows_make_no_change(lake: Lake) -> None:
+    lake.replace(PvIntervals, PART, [pv()])
+    with lake.replacement(PvIntervals, PART) as new:
+        new.add(pv())
+        assert list(new.changes()) == []
+    assert not new.written.changed

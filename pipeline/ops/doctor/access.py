@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from pipeline.billing.spending import LIMIT, NewUnits
-from pipeline.common.text import plural
-from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.common.text import pluralize
+from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
 from pipeline.run.fleet import EXCLUDE, INCLUDE
 from pipeline.sma.budget.file_store import State
 from pipeline.sma.budget.shared_budget import Budget
@@ -19,20 +19,22 @@ SHOWN_BY = "'sunledger consent list' shows them"
 PATIENCE_S = 20.0
 
 
-def consents(owners: Collection[Owner]) -> list[Finding]:
+def judge_consents(owners: Collection[Owner]) -> list[Finding]:
     """How the owners' consents stand."""
     account = access_problems.account(owners)
     if not owners:
         return [
-            ok("consent", f"{account}; consents that were given elsewhere show by the plants that SMA lists")
+            pass_check(
+                "consent", f"{account}; consents that were given elsewhere show by the plants that SMA lists"
+            )
         ]
     open_ones = [owner for owner in owners if owner.state is not ConsentState.ACCEPTED]
     if open_ones:
         return [warn("consent", f"{account}: {access_problems.cures(open_ones)}; {SHOWN_BY}.")]
-    return [ok("consent", f"{account}; {SHOWN_BY}")]
+    return [pass_check("consent", f"{account}; {SHOWN_BY}")]
 
 
-def plants(
+def judge_plants(
     flow: str, owners: Collection[Owner], listed: int, gone: Collection[dt.date], today: dt.date, url: str
 ) -> list[Finding]:
     """The list of plants: empty, shorter than before, or well. `gone` as in `access.concern`."""
@@ -41,17 +43,17 @@ def plants(
     concern = access_problems.concern(flow, owners, listed, gone, today) if gone else None
     if concern:
         return [warn("plants", concern)]
-    return [ok("plants", f"{plural(listed, 'plant')} listed by {url}")]
+    return [pass_check("plants", f"{pluralize(listed, 'plant')} listed by {url}")]
 
 
-def own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list[Finding]:
+def judge_own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list[Finding]:
     """How many of the listed plants the settings leave out, and entries that fit no plant."""
     settings = f"{INCLUDE} and {EXCLUDE}"
     if not listed:
         return []
     if left_out == listed:
-        return [fail("plants", f"{settings} leave out all {plural(listed, 'plant')}: change them.")]
-    found = [ok("plants", f"{left_out} of these are left out by {settings}")] if left_out else []
+        return [fail("plants", f"{settings} leave out all {pluralize(listed, 'plant')}: change them.")]
+    found = [pass_check("plants", f"{left_out} of these are left out by {settings}")] if left_out else []
     if unknown:
         words = ", ".join(unknown)
         text = f"{settings} name what fits no plant: {words}. Compare with the ids and names of the table plants."
@@ -59,21 +61,21 @@ def own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list[Findi
     return found
 
 
-def costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> list[Finding]:
+def judge_costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> list[Finding]:
     """What the PU of the month cost, and what they may cost: `bill` as of now."""
     spent = f"{bill.spent_eur} {bill.currency} of PU in {bill.month:%Y-%m} by now"
     if limit is not None:
-        return [ok("costs", f"{spent}, of {limit} that {LIMIT} allows a month")]
+        return [pass_check("costs", f"{spent}, of {limit} that {LIMIT} allows a month")]
     if schedules:
         text = (
             f"{spent}, and no limit is set: schedules ask for no plant before somebody agrees to its PU, in each month "
             f"anew. Set {LIMIT} to what a month may cost."
         )
         return [warn("costs", text)]
-    return [ok("costs", f"{spent}; every new PU is asked about, because {LIMIT} is not set")]
+    return [pass_check("costs", f"{spent}; every new PU is asked about, because {LIMIT} is not set")]
 
 
-def budget(rules: Budget, state: State, where: str, refused: int) -> list[Finding]:
+def judge_budget(rules: Budget, state: State, where: str, refused: int) -> list[Finding]:
     """The request budget: set or not, refused, how full. `refused` requests were so today and yesterday (UTC)."""
     if state.pause_s > 0:
         text = (
@@ -94,4 +96,4 @@ def budget(rules: Budget, state: State, where: str, refused: int) -> list[Findin
         )
         return [warn("budget", text)]
     ready = max(0.0, min(state.level, rules.capacity))
-    return [ok("budget", f"{what}; its bucket is {ready / rules.capacity:.0%} full")]
+    return [pass_check("budget", f"{what}; its bucket is {ready / rules.capacity:.0%} full")]

@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, TimeBasis, local_day, parse_label
-from pipeline.common.text import plural
-from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.common.local_time import ONE_DAY, TimeBasis, find_local_day, parse_label
+from pipeline.common.text import pluralize
+from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
 from pipeline.transform.decode import Decoder
-from pipeline.transform.sun.position import daylight
-from pipeline.transform.sun.time_basis import time_basis_verdict
+from pipeline.transform.sun.position import find_daylight
+from pipeline.transform.sun.time_basis import judge_time_basis
 
 FIELD = "pvGeneration"
 # With fewer days behind it a month may have no clear one yet: then the month before is asked for.
@@ -29,13 +29,13 @@ NEAR_NOON_MIN, FAR_NOON_MIN = 25.0, 40.0
 _MINUTES_A_DAY = 1440
 
 
-def candidates(plants: pl.DataFrame, billed: Collection[str], today: dt.date) -> pl.DataFrame:
+def select_candidates(plants: pl.DataFrame, billed: Collection[str], today: dt.date) -> pl.DataFrame:
     """The plants whose days would tell most, first those that cost nothing more this month, then the smallest.
 
     Of `plants` (columns of the table) those with a place, with power, and with a clock that does not show UTC all year:
     the farther it is from UTC, the clearer the answer.
     """
-    offsets = {zone: _most_offset_min(zone, today) for zone in plants["timezone"].unique()}
+    offsets = {zone: _find_largest_offset(zone, today) for zone in plants["timezone"].unique()}
     far = pl.col("timezone").replace_strict(offsets, return_dtype=pl.Float64)
     placed = pl.col("latitude").is_not_null() & pl.col("longitude").is_not_null()
     return (
@@ -45,24 +45,24 @@ def candidates(plants: pl.DataFrame, billed: Collection[str], today: dt.date) ->
     )
 
 
-def month_to_ask(today: dt.date) -> dt.date:
+def choose_month(today: dt.date) -> dt.date:
     """The first day of the newest month that has enough settled days."""
     first = today.replace(day=1)
     return first if today.day > DAYS_WANTED + UNSETTLED.days else (first - ONE_DAY).replace(day=1)
 
 
-def other_season(timezone: str, latitude: float, today: dt.date) -> dt.date:
+def choose_other_season(timezone: str, latitude: float, today: dt.date) -> dt.date:
     """The first day of the month of the last year that tells most: its clock is farthest from UTC, its days are long.
 
     A request for it makes no PU beside that of the first one: a system counts in the month in which it is asked for.
     """
-    newest = month_to_ask(today)
+    newest = choose_month(today)
     months = [(newest - back * 30 * ONE_DAY).replace(day=1) for back in range(MONTHS_BACK)]
     midsummer = 6 if latitude >= 0 else 12
     return max(
         months,
         key=lambda month: (
-            abs(_offset_min(timezone, month.replace(day=15))),
+            abs(_find_offset(timezone, month.replace(day=15))),
             abs((month.month - midsummer + 6) % 12 - 6) * -1,
             month,
         ),
@@ -74,15 +74,15 @@ def clear_day(month: bytes, timezone: str, today: dt.date) -> dt.date | None:
 
     Days that may still grow are left out, and those on which clocks change: their noon has two offsets.
     """
-    days = _rows(month).filter(pl.col("watts") > 0).select(pl.col("label").dt.date(), "watts")
+    days = _read_rows(month).filter(pl.col("watts") > 0).select(pl.col("label").dt.date(), "watts")
     settled = days.filter(pl.col("label") < today - UNSETTLED).sort("watts", "label")
-    fit = [day for day in settled["label"] if local_day(day, timezone).change is None]
+    fit = [day for day in settled["label"] if find_local_day(day, timezone).change is None]
     return fit[-1] if fit else None
 
 
-def curve(plant_id: str, day: dt.date, answer: bytes) -> pl.DataFrame:
+def read_curve(plant_id: str, day: dt.date, answer: bytes) -> pl.DataFrame:
     """An answer of a day as intervals, its labels taken for UTC: plant_id, local_date, start, end, energy."""
-    rows = _rows(answer).filter(pl.col("watts") > 0).sort("label")
+    rows = _read_rows(answer).filter(pl.col("watts") > 0).sort("label")
     end = pl.col("label").dt.replace_time_zone("UTC")
     step = rows["label"].diff().min() or dt.timedelta(minutes=15)
     return rows.select(
@@ -98,18 +98,18 @@ def curve(plant_id: str, day: dt.date, answer: bytes) -> pl.DataFrame:
 def judge(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
     """What the sun says of each plant's curve.
 
-    `curves` as made by `curve`, one day a plant; `plants` has plant_id, timezone, latitude, longitude. One row a plant:
-    plant_id, timezone, local_date, verdict, labels_noon (minutes of the labels' clock at the middle of the energy),
-    sun_utc and sun_plant_local (minutes of those clocks at solar noon), off_utc and off_plant_local (minutes from solar
-    noon to the middle of the energy by either basis).
+    `curves` come from `read_curve`, one day a plant; `plants` has plant_id, timezone, latitude, longitude. One row a
+    plant: plant_id, timezone, local_date, verdict, labels_noon (minutes of the labels' clock at the middle of the
+    energy), sun_utc and sun_plant_local (minutes of those clocks at solar noon), off_utc and off_plant_local (minutes
+    from solar noon to the middle of the energy by either basis).
     """
-    verdicts = time_basis_verdict(curves, plants, read_as="utc")
+    verdicts = judge_time_basis(curves, plants, read_as="utc")
     days = curves.select("plant_id", "local_date").unique()
     noons = [
         {
             "plant_id": row["plant_id"],
             "local_date": row["local_date"],
-            **_noons(plants.filter(pl.col("plant_id") == row["plant_id"]), row["local_date"]),
+            **_find_noons(plants.filter(pl.col("plant_id") == row["plant_id"]), row["local_date"]),
         }
         for row in days.sort("plant_id").iter_rows(named=True)
     ]
@@ -132,7 +132,7 @@ def judge(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def decides(judged: pl.DataFrame) -> bool:
+def has_verdict(judged: pl.DataFrame) -> bool:
     """Whether some row of `judge` has a verdict."""
     return bool(judged.height) and judged["verdict"].is_in(get_args(TimeBasis)).any()
 
@@ -142,15 +142,17 @@ def decide_by_noon(judged: pl.DataFrame) -> pl.DataFrame:
 
     First of each plant with days of two seasons, then of all plants together.
     """
-    if not judged.height or decides(judged):
+    if not judged.height or has_verdict(judged):
         return judged
-    by_season = judged.with_columns(_verdict(_keeps_its_place, _moves).alias("verdict"))
-    if decides(by_season) or judged["plant_id"].n_unique() < PLANTS_FOR_NOON:
+    by_season = judged.with_columns(_choose_verdict(_is_steady, _is_moving).alias("verdict"))
+    if has_verdict(by_season) or judged["plant_id"].n_unique() < PLANTS_FOR_NOON:
         return by_season
-    return judged.with_columns(_verdict(_is_near, _is_far).alias("verdict"))
+    return judged.with_columns(_choose_verdict(_is_near, _is_far).alias("verdict"))
 
 
-def _verdict(fits: Callable[[TimeBasis], pl.Expr], contradicts: Callable[[TimeBasis], pl.Expr]) -> pl.Expr:
+def _choose_verdict(
+    fits: Callable[[TimeBasis], pl.Expr], contradicts: Callable[[TimeBasis], pl.Expr]
+) -> pl.Expr:
     """The basis that fits while the other one contradicts, else the verdict that is there."""
     return (
         pl.when(fits("utc"), contradicts("plant_local"))
@@ -161,15 +163,15 @@ def _verdict(fits: Callable[[TimeBasis], pl.Expr], contradicts: Callable[[TimeBa
     )
 
 
-def _keeps_its_place(basis: TimeBasis) -> pl.Expr:
-    return _moved_min(basis) <= MOST_MOVED_IF_TRUE_MIN
+def _is_steady(basis: TimeBasis) -> pl.Expr:
+    return _measure_move(basis) <= MOST_MOVED_IF_TRUE_MIN
 
 
-def _moves(basis: TimeBasis) -> pl.Expr:
-    return _moved_min(basis) >= LEAST_MOVED_IF_FALSE_MIN
+def _is_moving(basis: TimeBasis) -> pl.Expr:
+    return _measure_move(basis) >= LEAST_MOVED_IF_FALSE_MIN
 
 
-def _moved_min(basis: TimeBasis) -> pl.Expr:
+def _measure_move(basis: TimeBasis) -> pl.Expr:
     off = pl.col(f"off_{basis}")
     return (off.max() - off.min()).over("plant_id")
 
@@ -184,14 +186,14 @@ def _is_far(basis: TimeBasis) -> pl.Expr:
 
 def evaluate(judged: pl.DataFrame, setting: TimeBasis, requests: int) -> list[Finding]:
     """Whether the setting fits the sun, with the measured noons."""
-    name, asked = "time basis", f"({plural(requests, 'request')})"
+    name, asked = "time basis", f"({pluralize(requests, 'request')})"
     if not judged.height:
         text = (
             f"no plant with a known place outside of UTC had a sunny day to look at {asked}, so SMA_TIME_BASIS="
             f"{setting} was not tested: look again when there is one."
         )
         return [warn(name, text)]
-    seen = "; ".join(_seen(row) for row in judged.iter_rows(named=True))
+    seen = "; ".join(_describe_row(row) for row in judged.iter_rows(named=True))
     fitting = sorted(set(judged["verdict"]) & set(get_args(TimeBasis)))
     if len(fitting) > 1:
         text = f"plants disagree {asked}: {seen}. Ask SMA which is meant: one setting holds for all plants."
@@ -205,23 +207,23 @@ def evaluate(judged: pl.DataFrame, setting: TimeBasis, requests: int) -> list[Fi
             "run 'sunledger backfill' for the days that are stored: they were read by the other one."
         )
         return [fail(name, text)]
-    return [ok(name, f"SMA_TIME_BASIS={setting} fits the sun {asked}: {seen}")]
+    return [pass_check(name, f"SMA_TIME_BASIS={setting} fits the sun {asked}: {seen}")]
 
 
-def _seen(row: dict[str, object]) -> str:
-    labels, utc, local = (_clock(row[key]) for key in ("labels_noon", "sun_utc", "sun_plant_local"))
+def _describe_row(row: dict[str, object]) -> str:
+    labels, utc, local = (_format_clock(row[key]) for key in ("labels_noon", "sun_utc", "sun_plant_local"))
     return (
         f"on {row['local_date']} the noon of plant {row['plant_id']} is at {labels} by its times, that of the sun at "
         f"{local} in {row['timezone']} and {utc} in UTC"
     )
 
 
-def _clock(minutes: object) -> str:
+def _format_clock(minutes: object) -> str:
     whole = round(minutes) % _MINUTES_A_DAY if isinstance(minutes, int | float) else 0
     return f"{whole // 60:02}:{whole % 60:02}"
 
 
-def _rows(answer: bytes) -> pl.DataFrame:
+def _read_rows(answer: bytes) -> pl.DataFrame:
     """label (naive) and watts of an answer; empty where it can't be read."""
     rows = Decoder([FIELD]).decode(pl.Series([answer], dtype=pl.Binary)).rows
     return rows.select(
@@ -229,21 +231,21 @@ def _rows(answer: bytes) -> pl.DataFrame:
     ).drop_nulls()
 
 
-def _noons(plant: pl.DataFrame, day: dt.date) -> dict[str, float]:
-    noon = daylight(plant, day)["noon"][0]
+def _find_noons(plant: pl.DataFrame, day: dt.date) -> dict[str, float]:
+    noon = find_daylight(plant, day)["noon"][0]
     local = noon.astimezone(ZoneInfo(plant["timezone"][0]))
-    return {"sun_utc": _minutes(noon), "sun_plant_local": _minutes(local)}
+    return {"sun_utc": _count_minutes(noon), "sun_plant_local": _count_minutes(local)}
 
 
-def _minutes(moment: dt.datetime) -> float:
+def _count_minutes(moment: dt.datetime) -> float:
     return moment.hour * 60 + moment.minute + moment.second / 60
 
 
-def _most_offset_min(timezone: str, today: dt.date) -> float:
+def _find_largest_offset(timezone: str, today: dt.date) -> float:
     """The same, whichever way and whenever in the year it is farthest."""
-    return max(abs(_offset_min(timezone, today.replace(month=month, day=15))) for month in (1, 7))
+    return max(abs(_find_offset(timezone, today.replace(month=month, day=15))) for month in (1, 7))
 
 
-def _offset_min(timezone: str, day: dt.date) -> float:
+def _find_offset(timezone: str, day: dt.date) -> float:
     """Minutes by which the zone's clock is ahead of UTC on the day."""
-    return local_day(day, timezone).after / dt.timedelta(minutes=1)
+    return find_local_day(day, timezone).after / dt.timedelta(minutes=1)

@@ -18,14 +18,20 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from pipeline.billing import load_prices
-from pipeline.billing.requested_units import this_month
-from pipeline.billing.spending import CostNotAllowedError, admit, counted_plants, new_units, not_allowed
+from pipeline.billing.requested_units import find_current_month
+from pipeline.billing.spending import (
+    CostNotAllowedError,
+    admit,
+    build_refusal,
+    find_new_units,
+    read_counted_plants,
+)
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import look_again, owners_of
 from pipeline.ops.doctor import access, basis, facts, machine, network, time_zones
 from pipeline.ops.doctor.network import Probe
-from pipeline.ops.doctor.result import Finding, Level, fail, ok, skip
+from pipeline.ops.doctor.result import Finding, Level, fail, pass_check, skip
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import fleet_of
 from pipeline.sma.auth.login_store import LoginStore
@@ -129,13 +135,13 @@ def examine(
             lacking = [name for name in check.needs if name in bad]
             findings = [skip(check.name, f"skipped until this passes: {', '.join(lacking)}")]
             if not lacking:
-                findings = _findings(check, patient)
+                findings = _run_check(check, patient)
             if any(finding.level in {Level.FAIL, Level.SKIP} for finding in findings):
                 bad.add(check.name)
             yield from findings
 
 
-def _findings(check: Check, patient: Patient) -> list[Finding]:
+def _run_check(check: Check, patient: Patient) -> list[Finding]:
     try:
         return list(check.look(patient))
     except CostNotAllowedError:
@@ -145,67 +151,73 @@ def _findings(check: Check, patient: Patient) -> list[Finding]:
         return [fail(check.name, str(error))]
 
 
-def _versions(_: Patient) -> list[Finding]:
-    return machine.versions(
-        facts.python_version(),
-        facts.wanted_python(),
-        facts.installed_packages(),
-        facts.required_packages(),
-        facts.locked_packages(),
+def _check_versions(_: Patient) -> list[Finding]:
+    return machine.judge_versions(
+        facts.read_python_version(),
+        facts.read_required_python(),
+        facts.read_installed_packages(),
+        facts.read_required_packages(),
+        facts.read_locked_packages(),
     )
 
 
-def _disk(patient: Patient) -> list[Finding]:
-    return machine.disk(facts.places(patient.settings))
+def _check_disk(patient: Patient) -> list[Finding]:
+    return machine.judge_disk(facts.list_places(patient.settings))
 
 
-def _folders(patient: Patient) -> list[Finding]:
-    found = machine.folders(facts.places(patient.settings))
-    return [*found, *machine.record(facts.unreadable_records(patient.settings))]
+def _check_folders(patient: Patient) -> list[Finding]:
+    found = machine.judge_folders(facts.list_places(patient.settings))
+    return [*found, *machine.record(facts.find_unreadable_records(patient.settings))]
 
 
-def _locks(patient: Patient) -> list[Finding]:
-    return machine.locks(facts.held_locks(patient.settings), facts.leftovers(patient.settings))
+def _check_locks(patient: Patient) -> list[Finding]:
+    return machine.judge_locks(
+        facts.find_held_locks(patient.settings), facts.find_leftovers(patient.settings)
+    )
 
 
-def _tls(_: Patient) -> list[Finding]:
-    return network.tls(trusted_authorities().cert_store_stats()["x509_ca"], os.environ)
+def _check_tls(_: Patient) -> list[Finding]:
+    return network.judge_tls(trusted_authorities().cert_store_stats()["x509_ca"], os.environ)
 
 
-def _hosts(patient: Patient) -> list[Finding]:
-    patient.probes = asyncio.run(_probes(patient))
-    return network.hosts(patient.probes)
+def _check_hosts(patient: Patient) -> list[Finding]:
+    patient.probes = asyncio.run(_probe_hosts(patient))
+    return network.judge_hosts(patient.probes)
 
 
-def _clock(patient: Patient) -> list[Finding]:
-    return network.clock(patient.probes)
+def _check_clock(patient: Patient) -> list[Finding]:
+    return network.judge_clock(patient.probes)
 
 
-def _credentials(patient: Patient) -> list[Finding]:
+def _check_credentials(patient: Patient) -> list[Finding]:
     patient.settings.require_credentials()
-    return [ok("credentials", f"client {patient.settings.sma_client_id}, secret set")]
+    return [pass_check("credentials", f"client {patient.settings.sma_client_id}, secret set")]
 
 
-def _login(patient: Patient) -> list[Finding]:
+def _check_login(patient: Patient) -> list[Finding]:
     login = LoginStore.of(patient.settings).read()
     if not login.refresh_token and not patient.settings.sma_refresh_token.get_secret_value():
         return [fail("login", NO_LOGIN)]
-    return [ok("login", lasting(login))]
+    return [pass_check("login", lasting(login))]
 
 
-def _token(patient: Patient) -> list[Finding]:
+def _check_token(patient: Patient) -> list[Finding]:
     patient.runtime.session.use(lambda client: client.tokens.get())
-    return [ok("token", f"given by {patient.settings.sma_auth_url} for the {patient.settings.sma_flow} flow")]
+    return [
+        pass_check(
+            "token", f"given by {patient.settings.sma_auth_url} for the {patient.settings.sma_flow} flow"
+        )
+    ]
 
 
-def _consent(patient: Patient) -> list[Finding]:
+def _check_consents(patient: Patient) -> list[Finding]:
     problem = look_again(patient.runtime)
     if problem is not None:
         raise problem
-    return access.consents(owners_of(patient.settings))
+    return access.judge_consents(owners_of(patient.settings))
 
 
-def _budget(patient: Patient) -> list[Finding]:
+def _check_budget(patient: Patient) -> list[Finding]:
     settings = patient.settings
     url = settings.budget_url
     where = f"all that use {shown(url)}" if url.get_secret_value() else f"all that use {settings.home}"
@@ -213,19 +225,19 @@ def _budget(patient: Patient) -> list[Finding]:
     refused = patient.runtime.lake.scan(ApiRequests).filter(
         pl.col("asked_date") >= since, pl.col("status") == TOO_MANY_REQUESTS
     )
-    state = asyncio.run(_budget_state(patient))
+    state = asyncio.run(_read_budget_state(patient))
     rules = Budget(settings.sma_requests_per_5_min)
-    return access.budget(rules, state, where, refused.select(pl.len()).collect().item())
+    return access.judge_budget(rules, state, where, refused.select(pl.len()).collect().item())
 
 
-def _costs(patient: Patient) -> list[Finding]:
+def _check_costs(patient: Patient) -> list[Finding]:
     settings = patient.settings
-    bill = new_units(patient.runtime, ())
+    bill = find_new_units(patient.runtime, ())
     schedules = settings.schedules == "on"
-    return access.costs(bill, settings.max_eur_per_month, schedules=schedules)
+    return access.judge_costs(bill, settings.max_eur_per_month, schedules=schedules)
 
 
-async def _budget_state(patient: Patient) -> State:
+async def _read_budget_state(patient: Patient) -> State:
     budget = shared_budget(patient.settings, patient.clock)
     try:
         return await budget.look()
@@ -233,12 +245,12 @@ async def _budget_state(patient: Patient) -> State:
         await budget.aclose()
 
 
-def _plants(patient: Patient) -> list[Finding]:
+def _check_plants(patient: Patient) -> list[Finding]:
     runtime, settings = patient.runtime, patient.settings
     answer = runtime.session.send(Request.plants())
     content = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [answer.body]})
-    listed = inventory.plant_ids(content)
-    found, _ = inventory.plants(content, runtime.today())
+    listed = inventory.list_plant_ids(content)
+    found, _ = inventory.build_plants(content, runtime.today())
     fleet = fleet_of(settings)
     left_out = fleet.excluded(found).filter(pl.col("excluded_from") <= runtime.today())
     patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
@@ -247,7 +259,7 @@ def _plants(patient: Patient) -> list[Finding]:
     gone = stored.filter(pl.col("last_seen") >= runtime.today() - GONE_FOR)["last_seen"].to_list()
     known = pl.concat([found, before.select(found.columns)])
     return [
-        *access.plants(
+        *access.judge_plants(
             settings.sma_flow,
             owners_of(settings),
             len(listed),
@@ -255,34 +267,34 @@ def _plants(patient: Patient) -> list[Finding]:
             runtime.today(),
             settings.sma_monitoring_url,
         ),
-        *access.own_plants(len(listed), left_out.height, fleet.unknown(known)),
+        *access.judge_own_plants(len(listed), left_out.height, fleet.unknown(known)),
     ]
 
 
-def _time_zones(patient: Patient) -> list[Finding]:
+def _check_time_zones(patient: Patient) -> list[Finding]:
     """The zones of the plants that are listed and of those that are stored, from the first day on."""
     runtime = patient.runtime
     stored = runtime.lake.scan(Plants).select("timezone").collect()["timezone"]
     listed = patient.plants["timezone"] if patient.plants.height else stored
     names = {*stored, *listed}
     first = dt.datetime.combine(patient.settings.first_day, dt.time(), dt.UTC)
-    found = time_zones.differences(names, first, runtime.now() + time_zones.AHEAD)
+    found = time_zones.find_differences(names, first, runtime.now() + time_zones.AHEAD)
     return time_zones.evaluate(names, version("tzdata"), list(found))
 
 
-def _time_basis(patient: Patient) -> list[Finding]:
+def _check_time_basis(patient: Patient) -> list[Finding]:
     if patient.plants_asked == 0:
         return [skip("time basis", "not asked for: --ask-plants is 0")]
     today = patient.runtime.today()
-    chosen = _plants_to_ask(patient)
+    chosen = _select_plants_to_ask(patient)
     if not chosen.height and patient.plants_asked is None:
         return [skip("time basis", f"no plant is billed for this month yet, so none was asked: {AGREE_HINT}")]
-    newest = basis.month_to_ask(today)
+    newest = basis.choose_month(today)
     judged, requests = _clear_days(patient, chosen, dict.fromkeys(chosen["plant_id"], newest))
-    if not basis.decides(judged):
+    if not basis.has_verdict(judged):
         # In winter an hour more or less brings little energy into the dark. The same plants make no further PU.
         places = chosen.select("plant_id", "timezone", "latitude").iter_rows()
-        others = {plant: basis.other_season(zone, latitude, today) for plant, zone, latitude in places}
+        others = {plant: basis.choose_other_season(zone, latitude, today) for plant, zone, latitude in places}
         there = {plant: month for plant, month in others.items() if month != newest}
         more, asked = _clear_days(patient, chosen, there)
         judged, requests = pl.concat([judged, more], how="diagonal"), requests + asked
@@ -304,17 +316,17 @@ def _clear_days(
         if day is not None:
             asked = Request("measurements", plant, "", BALANCE, DAY, day.isoformat())
             requests += 1
-            curves.append(basis.curve(plant, day, patient.runtime.session.send(asked).body))
+            curves.append(basis.read_curve(plant, day, patient.runtime.session.send(asked).body))
     return (basis.judge(pl.concat(curves), plants) if curves else pl.DataFrame()), requests
 
 
-def _plants_to_ask(patient: Patient) -> pl.DataFrame:
+def _select_plants_to_ask(patient: Patient) -> pl.DataFrame:
     """The plants that are asked for a clear day, as far as it is agreed what they cost."""
     runtime, today = patient.runtime, patient.runtime.today()
     runtime.store_requests()
     prices = load_prices(patient.settings.prices)
-    counted = counted_plants(runtime, prices, this_month(runtime, prices))
-    found = basis.candidates(patient.plants, counted, today)
+    counted = read_counted_plants(runtime, prices, find_current_month(runtime, prices))
+    found = basis.select_candidates(patient.plants, counted, today)
     if patient.plants_asked is None:
         return found.filter(pl.col("plant_id").is_in(sorted(counted))).head(PLANTS_ASKED)
     chosen = found.head(patient.plants_asked)
@@ -323,37 +335,37 @@ def _plants_to_ask(patient: Patient) -> pl.DataFrame:
     patient.agree(runtime, ids, capacities=capacities)
     admission = admit(runtime, ids, capacities)
     if admission.refused and not admission.plants:
-        raise not_allowed(runtime, admission.refused)
+        raise build_refusal(runtime, admission.refused)
     return chosen.filter(pl.col("plant_id").is_in(sorted(admission.plants)))
 
 
-def _warehouse(patient: Patient) -> list[Finding]:
+def _check_warehouse(patient: Patient) -> list[Finding]:
     path = patient.settings.warehouse
-    return machine.warehouse(path, facts.publication(path), version("sunledger"))
+    return machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
 
 
 CHECKS = (
-    Check("versions", _versions),
-    Check("folders", _folders),
-    Check("disk", _disk, ("folders",)),
-    Check("locks", _locks),
-    Check("TLS", _tls),
-    Check("hosts", _hosts, ("folders", "TLS")),
-    Check("clock", _clock, ("folders", "TLS")),
-    Check("credentials", _credentials),
-    Check("login", _login, ("credentials",)),
-    Check("budget", _budget, ("folders", "locks")),
-    Check("costs", _costs, ("folders",)),
-    Check("token", _token, ("hosts", "credentials", "login", "budget")),
-    Check("consent", _consent, ("token",)),
-    Check("plants", _plants, ("token",)),
-    Check("time zones", _time_zones, ("folders",)),
-    Check("time basis", _time_basis, ("plants",)),
-    Check("warehouse", _warehouse),
+    Check("versions", _check_versions),
+    Check("folders", _check_folders),
+    Check("disk", _check_disk, ("folders",)),
+    Check("locks", _check_locks),
+    Check("TLS", _check_tls),
+    Check("hosts", _check_hosts, ("folders", "TLS")),
+    Check("clock", _check_clock, ("folders", "TLS")),
+    Check("credentials", _check_credentials),
+    Check("login", _check_login, ("credentials",)),
+    Check("budget", _check_budget, ("folders", "locks")),
+    Check("costs", _check_costs, ("folders",)),
+    Check("token", _check_token, ("hosts", "credentials", "login", "budget")),
+    Check("consent", _check_consents, ("token",)),
+    Check("plants", _check_plants, ("token",)),
+    Check("time zones", _check_time_zones, ("folders",)),
+    Check("time basis", _check_time_basis, ("plants",)),
+    Check("warehouse", _check_warehouse),
 )
 
 
-async def _probes(patient: Patient) -> list[Probe]:
+async def _probe_hosts(patient: Patient) -> list[Probe]:
     settings = patient.settings
     wanted = [
         ("SMA_AUTH_URL", settings.sma_auth_url, "/oauth2/auth"),
@@ -376,11 +388,11 @@ async def _probe(wire: Wire, setting: str, url: str, path: str) -> Probe:
     except SmaError as error:
         return replace(nothing, status=error.status, at=wire.clock.now())
     if isinstance(outcome, Reply):
-        return replace(nothing, status=outcome.status, at=wire.clock.now(), date=_date(outcome))
+        return replace(nothing, status=outcome.status, at=wire.clock.now(), date=_read_date(outcome))
     return replace(nothing, fault=fault_clause(outcome, host), untrusted=is_certificate_fault(outcome))
 
 
-def _date(reply: Reply) -> dt.datetime | None:
+def _read_date(reply: Reply) -> dt.datetime | None:
     try:
         date = parsedate_to_datetime(reply.headers.get("date", ""))
     except ValueError:

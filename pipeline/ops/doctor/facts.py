@@ -30,7 +30,7 @@ _INODE = 5
 _PID = 4
 
 
-def places(settings: Settings) -> list[Place]:
+def list_places(settings: Settings) -> list[Place]:
     """Where state is kept on disks of this machine, each place once."""
     wanted = [("SUNLEDGER_HOME", settings.home), ("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)]
     if "://" not in settings.lake:
@@ -47,7 +47,7 @@ def _place(setting: str, path: Path) -> Place:
     return Place(setting, there, shutil.disk_usage(there).free, fault)
 
 
-def held_locks(settings: Settings) -> list[Held]:
+def find_held_locks(settings: Settings) -> list[Held]:
     """Locks of ours that somebody holds for longer than a moment. Makes and changes nothing."""
     published = settings.warehouse.with_name(f".{settings.warehouse.name}.lock")
     start = settings.home / "dagster" / "start.lock"
@@ -57,21 +57,21 @@ def held_locks(settings: Settings) -> list[Held]:
         start,
         published,
     ]
-    return [_holder(path) for path in sorted(files) if _stays_locked(path)]
+    return [_find_holder(path) for path in sorted(files) if _is_kept_locked(path)]
 
 
-def leftovers(settings: Settings) -> list[Path]:
+def find_leftovers(settings: Settings) -> list[Path]:
     """Private files whose process is gone: a token may be in them."""
     found = (settings.home / FOLDER).glob(".*.*-*")
-    return [path for path in found if not _runs(path.name.rpartition(".")[2].partition("-")[0])]
+    return [path for path in found if not _is_running(path.name.rpartition(".")[2].partition("-")[0])]
 
 
-def unreadable_records(settings: Settings) -> list[Path]:
+def find_unreadable_records(settings: Settings) -> list[Path]:
     """Files that keep lines of the record of requests which nobody could read."""
     return sorted((settings.home / RECORD_FOLDER).glob(f"*{UNREADABLE}"))
 
 
-def _stays_locked(path: Path) -> bool:
+def _is_kept_locked(path: Path) -> bool:
     """Whether the lock of a file is never free while we look."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -88,25 +88,25 @@ def _stays_locked(path: Path) -> bool:
     return True
 
 
-def _holder(path: Path) -> Held:
+def _find_holder(path: Path) -> Held:
     """Whose lock it is, as far as the system says (Linux does)."""
     with suppress(OSError):
         inode = str(path.stat().st_ino)
         for words in map(str.split, _LOCKS.read_text().splitlines()):
             if words[1:2] == ["FLOCK"] and words[_INODE].rpartition(":")[2] == inode:
                 pid = int(words[_PID])
-                return Held(path, pid, _state(pid) in {"T", "t"}) if pid > 0 else Held(path, None, False)
+                return Held(path, pid, _read_state(pid) in {"T", "t"}) if pid > 0 else Held(path, None, False)
     return Held(path, None, stopped=False)
 
 
-def _state(pid: int) -> str:
+def _read_state(pid: int) -> str:
     """The state of a process as one letter; T is stopped."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return ""
 
 
-def _runs(pid: str) -> bool:
+def _is_running(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, ValueError):
@@ -116,34 +116,34 @@ def _runs(pid: str) -> bool:
     return True
 
 
-def python_version() -> str:
+def read_python_version() -> str:
     """Of this Python."""
     return platform.python_version()
 
 
-def wanted_python() -> str:
+def read_required_python() -> str:
     """What the project asks for."""
     return str(metadata("sunledger")["Requires-Python"])
 
 
-def required_packages() -> list[str]:
+def read_required_packages() -> list[str]:
     """The project's requirements."""
     return list(requires("sunledger") or [])
 
 
-def locked_packages() -> list[str]:
+def read_locked_packages() -> list[str]:
     """The lines of the lock that lies beside the code; none in an installation without it."""
     if not LOCK_FILE.exists():
         return []
     return [line.removesuffix("\\").strip() for line in LOCK_FILE.read_text().splitlines() if "==" in line]
 
 
-def installed_packages() -> dict[str, str]:
+def read_installed_packages() -> dict[str, str]:
     """Version by name, in lower case with hyphens."""
     return {one.name.lower().replace("_", "-"): one.version for one in distributions() if one.name}
 
 
-def publication(path: Path) -> Publication | None:
+def read_publication(path: Path) -> Publication | None:
     """What the published file says of itself; None when there is none.
 
     Raises NotPublishedError for another file, and for one that was changed after it was published.

@@ -9,8 +9,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from pipeline.common.text import plural
-from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.common.text import pluralize
+from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
 
 # A year of 1,000 plants takes some 2 GB with its raw answers; less than this fills up in a first backfill.
 FREE_GB_WANTED = 5.0
@@ -50,7 +50,7 @@ class Publication:
     last_day: dt.date | None = None
 
 
-def folders(places: Sequence[Place]) -> list[Finding]:
+def judge_folders(places: Sequence[Place]) -> list[Finding]:
     """A finding for each place that cannot be written; one for all when there is none."""
     found = [
         fail(
@@ -61,14 +61,16 @@ def folders(places: Sequence[Place]) -> list[Finding]:
         for place in places
         if place.fault
     ]
-    return found or [ok("folders", f"{', '.join(str(place.path) for place in places)} can be written")]
+    return found or [
+        pass_check("folders", f"{', '.join(str(place.path) for place in places)} can be written")
+    ]
 
 
 def record(unreadable: Sequence[Path]) -> list[Finding]:
     """The files with lines of the record of requests that could not be read; nothing where there are none."""
     if not unreadable:
         return []
-    names = _some([str(path) for path in unreadable])
+    names = _shorten_list([str(path) for path in unreadable])
     return [
         warn(
             "folders",
@@ -78,7 +80,7 @@ def record(unreadable: Sequence[Path]) -> list[Finding]:
     ]
 
 
-def disk(places: Sequence[Place]) -> list[Finding]:
+def judge_disk(places: Sequence[Place]) -> list[Finding]:
     """A finding for each place with too little room; one for all when there is none."""
     found = [
         fail(
@@ -90,25 +92,25 @@ def disk(places: Sequence[Place]) -> list[Finding]:
         if not place.fault and place.free_bytes / 1e9 < FREE_GB_WANTED
     ]
     least = min(place.free_bytes for place in places) / 1e9
-    return found or [ok("disk", f"{least:.0f} GB free at {places[0].path}")]
+    return found or [pass_check("disk", f"{least:.0f} GB free at {places[0].path}")]
 
 
-def locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Finding]:
+def judge_locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Finding]:
     """Who holds what, and what was left behind."""
-    found = [_held(one) for one in held]
+    found = [_describe_held_lock(one) for one in held]
     if leftovers:
         names = ", ".join(str(path) for path in sorted(leftovers)[:NAMES_SHOWN])
         found.append(
             warn(
                 "locks",
-                f"processes that were killed left {plural(len(leftovers), 'private file')} "
+                f"processes that were killed left {pluralize(len(leftovers), 'private file')} "
                 f"that may hold a token: delete {names}.",
             )
         )
-    return found or [ok("locks", "nobody holds one, and nothing was left behind")]
+    return found or [pass_check("locks", "nobody holds one, and nothing was left behind")]
 
 
-def _held(one: Held) -> Finding:
+def _describe_held_lock(one: Held) -> Finding:
     if one.pid is None:
         return warn("locks", f"another process holds {one.path}; runs wait until it lets go.")
     if one.stopped:
@@ -117,10 +119,10 @@ def _held(one: Held) -> Finding:
             f"process {one.pid} is stopped and holds {one.path}, so every run waits for it: continue it with "
             f"kill -CONT {one.pid}, or end it with kill -KILL {one.pid}.",
         )
-    return ok("locks", f"process {one.pid} uses {one.path} at the moment")
+    return pass_check("locks", f"process {one.pid} uses {one.path} at the moment")
 
 
-def versions(
+def judge_versions(
     python: str,
     wanted_python: str,
     installed: Mapping[str, str],
@@ -134,19 +136,21 @@ def versions(
     if python not in SpecifierSet(wanted_python):
         text = f"this is Python {python}, and {wanted_python} is wanted: make a new environment with 'make setup'."
         return [fail("versions", text)]
-    wrong = _unmet(required, installed)
+    wrong = _list_unmet(required, installed)
     if wrong:
-        text = f"not what sunledger needs: {_some(wrong)}. Set the environment up again with 'make setup'."
+        text = f"not what sunledger needs: {_shorten_list(wrong)}. Set the environment up again with 'make setup'."
         return [fail("versions", text)]
-    other = _unmet(locked, installed)
+    other = _list_unmet(locked, installed)
     if other:
-        text = f"not what was tested together: {_some(other)}. 'make setup' installs what the lock says."
+        text = (
+            f"not what was tested together: {_shorten_list(other)}. 'make setup' installs what the lock says."
+        )
         return [warn("versions", text)]
     as_locked = f"{len(locked)} packages as locked" if locked else f"{len(required)} packages that fit"
-    return [ok("versions", f"Python {python}, {as_locked}")]
+    return [pass_check("versions", f"Python {python}, {as_locked}")]
 
 
-def _unmet(lines: Collection[str], installed: Mapping[str, str]) -> list[str]:
+def _list_unmet(lines: Collection[str], installed: Mapping[str, str]) -> list[str]:
     """What is missing or of another version, in words."""
     wanted = [Requirement(line) for line in lines]
     found = []
@@ -166,15 +170,15 @@ def _holds(marker: Marker) -> bool:
     return marker.evaluate({"extra": ""})
 
 
-def _some(names: Sequence[str]) -> str:
+def _shorten_list(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return f"{', '.join(names[:NAMES_SHOWN])}{more}"
 
 
-def warehouse(path: Path, published: Publication | None, version: str) -> list[Finding]:
+def judge_warehouse(path: Path, published: Publication | None, version: str) -> list[Finding]:
     """The published file, if there is one, and whether it is of this version."""
     if published is None:
-        return [ok("warehouse", f"none yet at {path}; the first backfill publishes it")]
+        return [pass_check("warehouse", f"none yet at {path}; the first backfill publishes it")]
     if not published.same_tables:
         text = (
             f"{path} was published by sunledger {published.version} with other tables than {version} has: "
@@ -188,4 +192,4 @@ def warehouse(path: Path, published: Publication | None, version: str) -> list[F
         )
         return [warn("warehouse", text)]
     days = f"days {published.first_day} to {published.last_day}" if published.first_day else "no day yet"
-    return [ok("warehouse", f"{path}, published {published.at:%Y-%m-%d %H:%M} UTC, {days}")]
+    return [pass_check("warehouse", f"{path}, published {published.at:%Y-%m-%d %H:%M} UTC, {days}")]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from pipeline.ops.doctor.result import Finding, fail, ok, warn
+from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
 from pipeline.sma.http.error_messages import status_text
 
 # A Date header has whole seconds and an answer may be slow; a machine with NTP is within a second.
@@ -41,12 +41,12 @@ class Probe:
     untrusted: bool = False
 
 
-def hosts(probes: Sequence[Probe]) -> list[Finding]:
+def judge_hosts(probes: Sequence[Probe]) -> list[Finding]:
     """A finding for each service."""
-    return [_host(probe) for probe in probes]
+    return [_judge_host(probe) for probe in probes]
 
 
-def _host(probe: Probe) -> Finding:
+def _judge_host(probe: Probe) -> Finding:
     name, where = "hosts", f"{probe.setting}={probe.url}"
     cure = f"check {probe.setting}, {_CURE[probe.setting]}"
     if probe.untrusted:
@@ -65,12 +65,12 @@ def _host(probe: Probe) -> Finding:
     if probe.setting == "SMA_MONITORING_URL" and probe.status not in _NEEDS_TOKEN:
         return warn(name, f"{said} to who shows no token, which SMA does not: {cure}.")
     secure = urlsplit(probe.url).scheme == "https"
-    return ok(
+    return pass_check(
         name, f"{where} answers{', its certificate is trusted' if secure else ' (this machine, no TLS)'}"
     )
 
 
-def tls(authorities: int, environment: Mapping[str, str]) -> list[Finding]:
+def judge_tls(authorities: int, environment: Mapping[str, str]) -> list[Finding]:
     """Which certificates are trusted, and what the environment does to connections.
 
     `authorities` is the number of certificates that may sign for others.
@@ -89,10 +89,10 @@ def tls(authorities: int, environment: Mapping[str, str]) -> list[Finding]:
     if not authorities:
         cure = f"point {source or 'SSL_CERT_FILE'} at your organisation's certificates, or unset it"
         return [*found, fail("TLS", f"{where}: no authority is trusted, so no host can be: {cure}.")]
-    return [*found, ok("TLS", f"always verified; {authorities} authorities by {where}")]
+    return [*found, pass_check("TLS", f"always verified; {authorities} authorities by {where}")]
 
 
-def clock(probes: Sequence[Probe]) -> list[Finding]:
+def judge_clock(probes: Sequence[Probe]) -> list[Finding]:
     """How far this machine's clock is from SMA's, by the answers' Date."""
     # Half a second is the mean of what a Date leaves out.
     skews = [(p.at - p.date).total_seconds() - 0.5 for p in probes if p.date is not None]
@@ -100,16 +100,16 @@ def clock(probes: Sequence[Probe]) -> list[Finding]:
         return [warn("clock", "no answer had a Date, so this machine's clock was not compared.")]
     skew = sorted(skews)[len(skews) // 2]
     if abs(skew) < CLOCK_WARN_S:
-        return [ok("clock", f"within {CLOCK_WARN_S:.0f} s of SMA's")]
+        return [pass_check("clock", f"within {CLOCK_WARN_S:.0f} s of SMA's")]
     side = "ahead of" if skew > 0 else "behind"
     text = (
-        f"this machine's clock is {_duration(abs(skew))} {side} SMA's, so days would be taken as complete too "
+        f"this machine's clock is {_format_duration(abs(skew))} {side} SMA's, so days would be taken as complete too "
         f"{'early' if skew > 0 else 'late'}: set the clock, for instance with timedatectl set-ntp true."
     )
     return [fail("clock", text) if abs(skew) >= CLOCK_FAIL_S else warn("clock", text)]
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 120:  # noqa: PLR2004 - in words of people
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004

@@ -22,7 +22,7 @@ class Finding:
     text: str
 
 
-def ok(check: str, text: str) -> Finding:
+def pass_check(check: str, text: str) -> Finding:
     """Nothing to do."""
     return Finding(check, Level.OK, text)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, UTC_US, offset_changes, wall_clock
-from pipeline.common.text import plural
-from pipeline.ops.doctor.result import Finding, ok, warn
+from pipeline.common.local_time import ONE_DAY, UTC_US, convert_to_wall_clock, find_offset_changes
+from pipeline.common.text import pluralize
+from pipeline.ops.doctor.result import Finding, pass_check, warn
 
 HOUR = dt.timedelta(hours=1)
 # An hour apart they are looked at around each change of clocks that Python knows, and else twice a day.
@@ -33,7 +33,7 @@ class Difference:
     shown: dt.datetime | None
 
 
-def differences(
+def find_differences(
     zones: Collection[str],
     first: dt.datetime,
     last: dt.datetime,
@@ -42,9 +42,9 @@ def differences(
 ) -> Iterator[Difference]:
     """The first difference of each engine and zone between two moments (UTC), by zone."""
     for zone in sorted(set(zones)):
-        moments = _moments(zone, first, last)
+        moments = _list_moments(zone, first, last)
         for engine in engines:
-            expected = moments.select("at", expected=wall_clock(pl.col("at"), zone))
+            expected = moments.select("at", expected=convert_to_wall_clock(pl.col("at"), zone))
             shown = _SHOWN[engine](moments, zone)
             found = expected.with_columns(shown=shown).filter(pl.col("expected").ne_missing(pl.col("shown")))
             for at, clock, other in found.head(1).iter_rows():
@@ -54,19 +54,22 @@ def differences(
 def evaluate(zones: Collection[str], table: str, found: Collection[Difference]) -> list[Finding]:
     """One finding for each engine that knows other zones; one for all when there is none. `table`: tzdata's version."""
     if not zones:
-        return [ok("time zones", f"tzdata {table}; no plant is known yet")]
+        return [pass_check("time zones", f"tzdata {table}; no plant is known yet")]
     engines = sorted({one.engine for one in found})
-    findings = [_told(engine, table, [one for one in found if one.engine == engine]) for engine in engines]
+    findings = [
+        _explain_difference(engine, table, [one for one in found if one.engine == engine])
+        for engine in engines
+    ]
     return findings or [
-        ok(
+        pass_check(
             "time zones",
-            f"tzdata {table}; polars and DuckDB say the same of {plural(len(set(zones)), 'zone')}",
+            f"tzdata {table}; polars and DuckDB say the same of {pluralize(len(set(zones)), 'zone')}",
         )
     ]
 
 
-def _told(engine: str, table: str, found: list[Difference]) -> Finding:
-    named = "; ".join(_words(one) for one in found[:NAMES_SHOWN])
+def _explain_difference(engine: str, table: str, found: list[Difference]) -> Finding:
+    named = "; ".join(_format_difference(one) for one in found[:NAMES_SHOWN])
     more = f"; and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
     text = (
         f"{engine} and Python (tzdata {table}) know different clocks: {named}{more}. Days, energies, reports and the "
@@ -76,29 +79,29 @@ def _told(engine: str, table: str, found: list[Difference]) -> Finding:
     return warn("time zones", text)
 
 
-def _words(one: Difference) -> str:
+def _format_difference(one: Difference) -> str:
     if one.shown is None:
         return f"{one.timezone} is not known there"
     return f"at {one.at:%Y-%m-%d %H:%M} UTC it is {one.expected:%H:%M} in {one.timezone}, and {one.shown:%H:%M} there"
 
 
-def _moments(zone: str, first: dt.datetime, last: dt.datetime) -> pl.DataFrame:
-    changes = offset_changes(zone, first, last)
+def _list_moments(zone: str, first: dt.datetime, last: dt.datetime) -> pl.DataFrame:
+    changes = find_offset_changes(zone, first, last)
     close = [change + i * HOUR for change in changes for i in (-1, 0, 1)]
     even = pl.datetime_range(first, last, LOOK_EVERY, time_unit="us", eager=True).cast(UTC_US)
     moments = pl.concat([even, pl.Series(close, dtype=UTC_US)]).alias("at").unique().sort()
     return moments.to_frame()
 
 
-def _by_polars(moments: pl.DataFrame, zone: str) -> pl.Series:
+def _convert_by_polars(moments: pl.DataFrame, zone: str) -> pl.Series:
     try:
         clock = pl.col("at").dt.convert_time_zone(zone).dt.replace_time_zone(None)
         return moments.select(clock).to_series()
     except pl.exceptions.PolarsError:
-        return _unknown(moments)
+        return _fill_unknown(moments)
 
 
-def _by_duckdb(moments: pl.DataFrame, zone: str) -> pl.Series:
+def _convert_by_duckdb(moments: pl.DataFrame, zone: str) -> pl.Series:
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("moments", moments.with_row_index().to_arrow())
@@ -107,11 +110,11 @@ def _by_duckdb(moments: pl.DataFrame, zone: str) -> pl.Series:
                 'SELECT timezone(?, "at") AS clock FROM moments ORDER BY index', [zone]
             ).pl()
         except duckdb.Error:
-            return _unknown(moments)
+            return _fill_unknown(moments)
     return found["clock"].cast(pl.Datetime("us"))
 
 
-def _unknown(moments: pl.DataFrame) -> pl.Series:
+def _fill_unknown(moments: pl.DataFrame) -> pl.Series:
     return pl.Series([None] * moments.height, dtype=pl.Datetime("us"))
 
 
@@ -121,4 +124,4 @@ _CURE = {
     "polars": "Take local_date and v_power.local_start from the file instead.",
     "DuckDB": "Use local_time, local_day and local_start instead.",
 }
-_SHOWN = {"polars": _by_polars, "DuckDB": _by_duckdb}
+_SHOWN = {"polars": _convert_by_polars, "DuckDB": _convert_by_duckdb}

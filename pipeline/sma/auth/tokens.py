@@ -51,10 +51,15 @@ class TokenSource:
         self._renewal: asyncio.Task[_Token] | None = None
         self._waiting = 0
 
+    def is_usable(self, value: str) -> bool:
+        """Whether a token of this source is still the newest one and has life left."""
+        token = self._token
+        return token is not None and token.value == value and self._wire.clock.monotonic() < token.renew_at
+
     async def get(self) -> str:
         """A token with life left. Raises CredentialsError, TransientError, PermanentError or SecretFileError."""
         token = self._token
-        if token is not None and self._wire.clock.monotonic() < token.renew_at:
+        if token is not None and self.is_usable(token.value):
             return token.value
         if self._refused is not None:
             refused = self._refused

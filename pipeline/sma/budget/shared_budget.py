@@ -13,6 +13,7 @@ another machine may have emptied it. So our own bucket starts empty, fills at 99
 import asyncio
 import datetime as dt
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,11 +116,15 @@ class SharedBudget:
         # In order, and one at a time: the others would only ask in vain.
         self._turn = asyncio.Lock()
 
-    async def admit(self) -> None:
-        """Return when one more request may be sent, in the order of asking."""
+    async def admit(self, is_ready: Callable[[], bool] = lambda: True) -> bool:
+        """Return when one more request may be sent, in the order of asking; see `Limiter`."""
         async with self._turn:
-            while (wait := await self._store.update(self._take))[0] > 0:
-                await self._clock.wait(*wait)
+            while is_ready():
+                wait_s, reason = await self._store.update(self._take)
+                if wait_s <= 0:
+                    return True
+                await self._clock.wait(wait_s, reason)
+        return False
 
     def _take(self, state: State | None, now: Moment) -> tuple[State, tuple[float, str]]:
         """`Budget.take`, and why one has to wait."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from pipeline.common.local_time import ONE_DAY
-from pipeline.common.text import plural
+from pipeline.common.text import pluralize
 from pipeline.sma.auth.login_store import SESSION_DAYS, Login
 from pipeline.sma.consents.consent_api import State
 from pipeline.sma.consents.consent_book import Owner
@@ -47,7 +47,7 @@ def account(owners: Collection[Owner]) -> str:
     parts = []
     for state in State:
         if count := counts[state]:
-            part = f"{plural(count, 'owner')} {_WHAT[state][count > 1]}"
+            part = f"{pluralize(count, 'owner')} {_WHAT[state][count > 1]}"
             ends = [owner.expires_at for owner in owners if owner.state is state and owner.expires_at]
             if state is State.PENDING and ends:
                 part += f" (possible until {min(ends):%Y-%m-%d})"

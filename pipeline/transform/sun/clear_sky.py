@@ -9,7 +9,7 @@ from math import exp, pi
 
 import polars as pl
 
-from pipeline.transform.sun.position import direction
+from pipeline.transform.sun.position import compute_direction
 
 LINKE_TURBIDITY = 2.0
 ALBEDO = 0.2
@@ -37,7 +37,7 @@ def clear_sky(places: pl.DataFrame) -> pl.DataFrame:
     ghi = pl.col("outside") * up * _CG1 * (-_CG2 * pl.col("mass") * LINKE_TURBIDITY).exp()
     beam = pl.col("outside") * _BEAM * (-0.09 * pl.col("mass") * (LINKE_TURBIDITY - 1)).exp()
     found = (
-        places.hstack(direction(places))
+        places.hstack(compute_direction(places))
         .with_columns(mass=mass, outside=SOLAR_CONSTANT_W_PER_M2 * (1 + ELLIPSE * day.cos()))
         .with_columns(ghi=pl.when(pl.col("up") > 0).then(ghi).when(pl.col("up") <= 0).then(0.0))
         .with_columns(dni=pl.min_horizontal(beam, pl.col("ghi") * _DIFFUSE / up))
@@ -48,7 +48,7 @@ def clear_sky(places: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def on_best_plane(sky: pl.DataFrame) -> pl.Series:
+def project_on_best_plane(sky: pl.DataFrame) -> pl.Series:
     """Irradiance in W/m² on each plant's best fixed plane of the day, for rows of `clear_sky` with plant_id.
 
     The plane faces the mean direction of the beams that reach it; sky and ground (albedo 0.2) are taken as even.

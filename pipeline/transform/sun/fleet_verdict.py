@@ -1,6 +1,6 @@
 """Whether stored times agree with the sun, over the whole fleet: what a check, a doctor or a report can say of it.
 
-Pure: `time_basis_verdict` measures each plant, `judge` makes one finding of that, with the plants and the setting to
+Pure: `judge_time_basis` measures each plant, `judge` makes one finding of that, with the plants and the setting to
 change. Nothing is corrected.
 """
 
@@ -10,8 +10,8 @@ from typing import Final
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis
-from pipeline.common.text import plural
-from pipeline.transform.sun.time_basis import LEAST_IN_THE_DARK_IF_FALSE, time_basis_verdict
+from pipeline.common.text import pluralize
+from pipeline.transform.sun.time_basis import LEAST_IN_THE_DARK_IF_FALSE, judge_time_basis
 
 # Roofs to the east and to the west even out over a fleet, a wrong basis doesn't. Nearly all zones are an hour or more
 # from UTC.
@@ -75,18 +75,18 @@ class SolarTime:
         if not self.judged:
             return "No plant has both energy and a place by which the sun could judge the times."
         if self.agrees:
-            return f"The energy of {plural(self.judged, 'plant')} comes while the sun is up."
+            return f"The energy of {pluralize(self.judged, 'plant')} comes while the sun is up."
         found = []
         if self.otherwise:
             found.append(
-                f"The energy of {_named(self.otherwise)} comes in the dark as the times are read now "
+                f"The energy of {_name_plants(self.otherwise)} comes in the dark as the times are read now "
                 f"({self.read_as}), and by day if they are {self.other}."
             )
         if self.neither:
-            found.append(f"The energy of {_named(self.neither)} comes in the dark by either reading.")
+            found.append(f"The energy of {_name_plants(self.neither)} comes in the dark by either reading.")
         if self.fleet_is_off:
             found.append(
-                f"The middle of the energy of {plural(self.judged, 'plant')} is {self.noon_min:+.0f} minutes from "
+                f"The middle of the energy of {pluralize(self.judged, 'plant')} is {self.noon_min:+.0f} minutes from "
                 f"solar noon ({self.other_noon_min:+.0f} as {self.other})."
             )
         return " ".join([*found, self._cure()])
@@ -103,16 +103,17 @@ class SolarTime:
         )
 
 
-def solar_time(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
-    """Measure and judge. Frames as for `time_basis_verdict`; some recent days, the more the surer, are enough.
+def judge_solar_time(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
+    """Measure and judge. Frames as for `judge_time_basis`; some recent days, the more the surer, are enough.
 
-    For rows that are not stored yet, `intervals_as_read` of the steps or `SetTransform` make intervals of answers.
+    For rows that are not stored yet, `read_intervals_with_basis` of the steps or `SetTransform` make intervals of
+    answers.
     """
-    return judge(time_basis_verdict(intervals, plants, read_as=read_as), read_as=read_as)
+    return judge(judge_time_basis(intervals, plants, read_as=read_as), read_as=read_as)
 
 
 def judge(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
-    """One finding from the rows of `time_basis_verdict`; plants without energy or place have no say."""
+    """One finding from the rows of `judge_time_basis`; plants without energy or place have no say."""
     other: TimeBasis = "plant_local" if read_as == "utc" else "utc"
     known = verdicts.filter((pl.col("n_days") > 0) & pl.col(f"dark_share_{read_as}").is_not_null()).sort(
         "plant_id"
@@ -136,7 +137,7 @@ def judge(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
     )
 
 
-def _named(plants: tuple[str, ...]) -> str:
+def _name_plants(plants: tuple[str, ...]) -> str:
     more = "" if len(plants) <= SHOWN else f" and {len(plants) - SHOWN} more"
     noun = "plant" if len(plants) == 1 else "plants"
     return f"{noun} {', '.join(plants[:SHOWN])}{more}"

@@ -11,7 +11,7 @@ from math import radians, sin, tau
 
 import polars as pl
 
-from pipeline.common.local_time import days_frame
+from pipeline.common.local_time import build_days_frame
 
 # The sun's centre when its upper edge touches the horizon: 34' of refraction and 16' of radius below it.
 HORIZON_DEG = -0.833
@@ -21,7 +21,7 @@ _DAYS_A_CENTURY = 36_525
 _SECONDS_A_DAY = 86_400
 
 
-def daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
+def find_daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
     """Sunrise, solar noon and sunset of one plant-local calendar day, for each plant.
 
     `plants` has plant_id, latitude and longitude in degrees (north and east positive) and timezone (IANA).
@@ -36,69 +36,69 @@ def daylight(plants: pl.DataFrame, day: date) -> pl.DataFrame:
 
     An unknown zone raises `zoneinfo.ZoneInfoNotFoundError`.
     """
-    bounds = days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
+    bounds = build_days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
     clock_noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
-    rising, setting = _sundial_noon() - _half_day(), _sundial_noon() + _half_day()
+    rising, setting = _find_sundial_noon() - _compute_half_day(), _find_sundial_noon() + _compute_half_day()
     placed = pl.all_horizontal(pl.col("latitude", "longitude").is_not_null())
     return (
         plants.select("plant_id", "timezone", pl.col("latitude", "longitude").cast(pl.Float64))
         .join(bounds, on="timezone", how="left", maintain_order="left")
-        .with_columns(mean_noon=_mean_noon(_days(clock_noon), pl.col("longitude")))
-        .pipe(_with_sun, at="mean_noon")
-        .with_columns(noon=_sundial_noon())
-        .pipe(_with_sun, at="noon")
-        .with_columns(cos_at_noon=_cos_hour_angle(), sunrise=rising, sunset=setting)
+        .with_columns(mean_noon=_find_mean_noon(_convert_to_days(clock_noon), pl.col("longitude")))
+        .pipe(_add_sun, at="mean_noon")
+        .with_columns(noon=_find_sundial_noon())
+        .pipe(_add_sun, at="noon")
+        .with_columns(cos_at_noon=_compute_cos_hour_angle(), sunrise=rising, sunset=setting)
         # A second look, from where the sun stands at its first guessed rising and setting.
-        .pipe(_with_sun, at="sunrise")
+        .pipe(_add_sun, at="sunrise")
         .with_columns(sunrise=rising)
-        .pipe(_with_sun, at="sunset")
+        .pipe(_add_sun, at="sunset")
         .with_columns(sunset=setting)
-        .with_columns(_moment(pl.col("sunrise", "noon", "sunset")))
-        .select("plant_id", *(pl.when(placed).then(moment) for moment in _times()))
+        .with_columns(_convert_to_moment(pl.col("sunrise", "noon", "sunset")))
+        .select("plant_id", *(pl.when(placed).then(moment) for moment in _find_times()))
     )
 
 
-def nights(plants: pl.DataFrame, day: date, *, below_deg: float) -> pl.DataFrame:
+def find_nights(plants: pl.DataFrame, day: date, *, below_deg: float) -> pl.DataFrame:
     """When the sun rises above and sinks below a height that is `below_deg` under the horizon.
 
-    Frames as for `daylight`; the answer has plant_id, dawn and dusk (UTC): half a day before and after noon where the
-    sun never sinks so far, both noon where it never rises so far. A few minutes off, for a third of the cost: the sun
-    is looked at once.
+    Frames as for `find_daylight`; the answer has plant_id, dawn and dusk (UTC): half a day before and after noon
+    where the sun never sinks so far, both noon where it never rises so far. A few minutes off, for a third of the
+    cost: the sun is looked at once.
     """
-    bounds = days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
+    bounds = build_days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
     clock_noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
-    half_day = _half_day(-below_deg)
+    half_day = _compute_half_day(-below_deg)
     return (
         plants.select("plant_id", "timezone", pl.col("latitude", "longitude").cast(pl.Float64))
         .join(bounds, on="timezone", how="left", maintain_order="left")
-        .with_columns(mean_noon=_mean_noon(_days(clock_noon), pl.col("longitude")))
-        .pipe(_with_sun, at="mean_noon")
-        .with_columns(noon=_sundial_noon(), half_day=half_day)
+        .with_columns(mean_noon=_find_mean_noon(_convert_to_days(clock_noon), pl.col("longitude")))
+        .pipe(_add_sun, at="mean_noon")
+        .with_columns(noon=_find_sundial_noon(), half_day=half_day)
         .select(
             "plant_id",
-            dawn=_moment(pl.col("noon") - pl.col("half_day")),
-            dusk=_moment(pl.col("noon") + pl.col("half_day")),
+            dawn=_convert_to_moment(pl.col("noon") - pl.col("half_day")),
+            dusk=_convert_to_moment(pl.col("noon") + pl.col("half_day")),
         )
     )
 
 
-def elevation_deg(places: pl.DataFrame) -> pl.Series:
+def compute_elevation_deg(places: pl.DataFrame) -> pl.Series:
     """Height of the sun's centre above the horizon in degrees, without refraction: `at` (UTC) at latitude, longitude.
 
     Null where one of them is. The answer has a value for each row, in the same order.
     """
     height = pl.col("up").clip(-1, 1).arcsin().degrees().alias("elevation_deg")
-    return direction(places).select(height).to_series()
+    return compute_direction(places).select(height).to_series()
 
 
-def direction(places: pl.DataFrame) -> pl.DataFrame:
+def compute_direction(places: pl.DataFrame) -> pl.DataFrame:
     """Where the sun stands, as a vector of length 1 from the place to the sun: east, north and up. Else as above."""
     sin_latitude, cos_latitude = pl.col("latitude").radians().sin(), pl.col("latitude").radians().cos()
     sin_sun, cos_sun = pl.col("declination").sin(), pl.col("declination").cos()
     hour_angle = (pl.col("days") + pl.col("longitude") / 360 + pl.col("equation_of_time")) * tau
     return (
-        places.select("latitude", "longitude", days=_days(pl.col("at")))
-        .pipe(_with_sun, at="days")
+        places.select("latitude", "longitude", days=_convert_to_days(pl.col("at")))
+        .pipe(_add_sun, at="days")
         .select(
             east=-cos_sun * hour_angle.sin(),
             north=cos_latitude * sin_sun - sin_latitude * cos_sun * hour_angle.cos(),
@@ -107,24 +107,24 @@ def direction(places: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _days(moment: pl.Expr) -> pl.Expr:
+def _convert_to_days(moment: pl.Expr) -> pl.Expr:
     """A UTC time as days since J2000."""
     return (moment - _J2000).dt.total_seconds() / _SECONDS_A_DAY
 
 
-def _moment(days: pl.Expr) -> pl.Expr:
+def _convert_to_moment(days: pl.Expr) -> pl.Expr:
     """Days since J2000 as a UTC time, rounded to the second."""
     seconds = (days * _SECONDS_A_DAY + _J2000.timestamp()).round().cast(pl.Int64)
     return pl.from_epoch(seconds, time_unit="s").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
 
-def _mean_noon(clock_noon: pl.Expr, longitude: pl.Expr) -> pl.Expr:
+def _find_mean_noon(clock_noon: pl.Expr, longitude: pl.Expr) -> pl.Expr:
     """Noon of mean solar time at the longitude, the one nearest to noon by the clock."""
     turn = longitude / 360
     return (clock_noon + turn).round() - turn
 
 
-def _with_sun(frame: pl.DataFrame, at: str) -> pl.DataFrame:
+def _add_sun(frame: pl.DataFrame, at: str) -> pl.DataFrame:
     """Add (or replace) where the sun stands at the days since J2000 in column `at`.
 
     New columns: declination (rad, north positive), equation_of_time (days that sundials are ahead of clocks),
@@ -138,16 +138,16 @@ def _with_sun(frame: pl.DataFrame, at: str) -> pl.DataFrame:
         node=(125.04 - t * 1934.136).radians(),
     )
     tilted = terms.with_columns(
-        apparent_longitude=_apparent_longitude(),
+        apparent_longitude=_compute_apparent_longitude(),
         obliquity=(23.4392911 - t * 0.0130042 + pl.col("node").cos() * 0.00256).radians(),
     )
     return tilted.with_columns(
         declination=(pl.col("obliquity").sin() * pl.col("apparent_longitude").sin()).arcsin(),
-        equation_of_time=_equation_of_time(),
+        equation_of_time=_compute_equation_of_time(),
     )
 
 
-def _apparent_longitude() -> pl.Expr:
+def _compute_apparent_longitude() -> pl.Expr:
     """The sun's longitude in rad as it is seen: with the ellipse, aberration and nutation."""
     t, anomaly = pl.col("centuries"), pl.col("anomaly")
     centre = (
@@ -158,7 +158,7 @@ def _apparent_longitude() -> pl.Expr:
     return pl.col("mean_longitude") + (centre - 0.00569 - pl.col("node").sin() * 0.00478).radians()
 
 
-def _equation_of_time() -> pl.Expr:
+def _compute_equation_of_time() -> pl.Expr:
     """Days that sundials are ahead of clocks, by W. M. Smart's series."""
     longitude, anomaly, e = pl.col("mean_longitude"), pl.col("anomaly"), pl.col("eccentricity")
     y = (pl.col("obliquity") / 2).tan() ** 2
@@ -172,12 +172,12 @@ def _equation_of_time() -> pl.Expr:
     return turn.degrees() / 360
 
 
-def _sundial_noon() -> pl.Expr:
-    """When the sun that `_with_sun` placed is in the meridian, in days since J2000."""
+def _find_sundial_noon() -> pl.Expr:
+    """When the sun that `_add_sun` placed is in the meridian, in days since J2000."""
     return pl.col("mean_noon") - pl.col("equation_of_time")
 
 
-def _cos_hour_angle(height_deg: float = HORIZON_DEG) -> pl.Expr:
+def _compute_cos_hour_angle(height_deg: float = HORIZON_DEG) -> pl.Expr:
     """Cosine of the hour angle at which a sun of this declination is at this height: by default the horizon.
 
     Above 1 it never rises that far; below -1 it never sinks that far.
@@ -187,12 +187,12 @@ def _cos_hour_angle(height_deg: float = HORIZON_DEG) -> pl.Expr:
     return (height - latitude.sin() * declination.sin()) / (latitude.cos() * declination.cos())
 
 
-def _half_day(height_deg: float = HORIZON_DEG) -> pl.Expr:
+def _compute_half_day(height_deg: float = HORIZON_DEG) -> pl.Expr:
     """Part of a day from noon to this height: 0 where the sun stays below it, 0.5 where it stays above."""
-    return _cos_hour_angle(height_deg).clip(-1, 1).arccos().degrees() / 360
+    return _compute_cos_hour_angle(height_deg).clip(-1, 1).arccos().degrees() / 360
 
 
-def _times() -> list[pl.Expr]:
+def _find_times() -> list[pl.Expr]:
     """Sunrise, noon and sunset, with the days on which the sun doesn't cross the horizon put right."""
 
     def crossing(name: str, always_up: str) -> pl.Expr:

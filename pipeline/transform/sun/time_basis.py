@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias, get_args
 
 import polars as pl
 
-from pipeline.common.local_time import TimeBasis, days_frame
-from pipeline.transform.sun.position import daylight
+from pipeline.common.local_time import TimeBasis, build_days_frame
+from pipeline.transform.sun.position import find_daylight
 
 Verdict: TypeAlias = Literal["utc", "plant_local", "either", "undecided"]
 
@@ -27,7 +27,7 @@ CLEAR_ENOUGH = 0.5
 _DAY_S = 86_400
 
 
-def time_basis_verdict(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: TimeBasis) -> pl.DataFrame:
+def judge_time_basis(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: TimeBasis) -> pl.DataFrame:
     """How well each reading of the API's times fits the sun, plant by plant.
 
     `intervals` has plant_id, local_date, interval_start, interval_end (UTC, as stored under the basis `read_as`) and
@@ -44,45 +44,45 @@ def time_basis_verdict(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as
     """
     energy = intervals.filter(pl.col("pv_generation_kwh") > 0)
     found = (
-        energy.select("plant_id", "local_date", "pv_generation_kwh", middle=_middle())
-        .join(_suns(energy["local_date"], plants), on=["plant_id", "local_date"], how="inner")
-        .with_columns(_by_the_sun(basis, read_as) for basis in get_args(TimeBasis))
+        energy.select("plant_id", "local_date", "pv_generation_kwh", middle=_find_middle())
+        .join(_place_suns(energy["local_date"], plants), on=["plant_id", "local_date"], how="inner")
+        .with_columns(_measure_from_noon(basis, read_as) for basis in get_args(TimeBasis))
         .group_by("plant_id", "local_date")
         .agg(
             pl.col("pv_generation_kwh").sum().alias("kwh"),
             (pl.col("utc_offset_s") == 0).all().alias("same"),
-            *(_dark_kwh(basis) for basis in get_args(TimeBasis)),
-            *(_middle_of_the_day(basis) for basis in get_args(TimeBasis)),
+            *(_sum_dark_kwh(basis) for basis in get_args(TimeBasis)),
+            *(_find_middle_of_day(basis) for basis in get_args(TimeBasis)),
         )
         .group_by("plant_id")
         .agg(
             pl.len().cast(pl.Int64).alias("n_days"),
             pl.col("kwh").sum(),
             pl.col("same").all(),
-            *(_dark_share(basis) for basis in get_args(TimeBasis)),
-            *(_noon_offset(basis) for basis in get_args(TimeBasis)),
+            *(_divide_dark_kwh(basis) for basis in get_args(TimeBasis)),
+            *(_find_noon_offset(basis) for basis in get_args(TimeBasis)),
         )
     )
     return (
         plants.select("plant_id")
         .join(found, on="plant_id", how="left", maintain_order="left")
-        .with_columns(pl.col("n_days").fill_null(0), pl.col("kwh").fill_null(0.0), verdict=_verdict())
+        .with_columns(pl.col("n_days").fill_null(0), pl.col("kwh").fill_null(0.0), verdict=_choose_verdict())
         .drop("same")
     )
 
 
-def _suns(days: pl.Series, plants: pl.DataFrame) -> pl.DataFrame:
+def _place_suns(days: pl.Series, plants: pl.DataFrame) -> pl.DataFrame:
     """For each plant and day: noon, the half day's length and the clock's offset from UTC, all in seconds."""
     sites = plants.select("plant_id", "timezone", "latitude", "longitude")
     found = [
-        daylight(sites, day)
+        find_daylight(sites, day)
         .join(sites.select("plant_id", "timezone"), on="plant_id")
         # Clocks change at night: the offset at the day's end is the one that its daylight has.
-        .join(days_frame(day, sites["timezone"]).select("timezone", "after"), on="timezone")
+        .join(build_days_frame(day, sites["timezone"]).select("timezone", "after"), on="timezone")
         .select(
             "plant_id",
             pl.lit(day).alias("local_date"),
-            _seconds(pl.col("noon")).alias("noon_s"),
+            _count_seconds(pl.col("noon")).alias("noon_s"),
             ((pl.col("sunset") - pl.col("sunrise")).dt.total_seconds() / 2).alias("half_day_s"),
             pl.col("after").dt.total_seconds().alias("utc_offset_s"),
         )
@@ -98,16 +98,16 @@ def _suns(days: pl.Series, plants: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=none), *found])
 
 
-def _seconds(moment: pl.Expr) -> pl.Expr:
+def _count_seconds(moment: pl.Expr) -> pl.Expr:
     return moment.dt.epoch("s")
 
 
-def _middle() -> pl.Expr:
+def _find_middle() -> pl.Expr:
     """The middle of an interval as it is stored, in seconds."""
-    return (_seconds(pl.col("interval_start")) + _seconds(pl.col("interval_end"))) / 2
+    return (_count_seconds(pl.col("interval_start")) + _count_seconds(pl.col("interval_end"))) / 2
 
 
-def _by_the_sun(basis: TimeBasis, read_as: TimeBasis) -> pl.Expr:
+def _measure_from_noon(basis: TimeBasis, read_as: TimeBasis) -> pl.Expr:
     """Seconds from solar noon to the interval's middle, -43200 up to 43200, had the times been read by `basis`."""
     offset = pl.col("utc_offset_s")
     shift = {("utc", "plant_local"): offset, ("plant_local", "utc"): -offset}.get((basis, read_as), pl.lit(0))
@@ -115,27 +115,27 @@ def _by_the_sun(basis: TimeBasis, read_as: TimeBasis) -> pl.Expr:
     return (after_noon - (after_noon / _DAY_S).floor() * _DAY_S - _DAY_S / 2).alias(basis)
 
 
-def _dark_kwh(basis: TimeBasis) -> pl.Expr:
+def _sum_dark_kwh(basis: TimeBasis) -> pl.Expr:
     """Energy of the day that would come while the sun is down; null where the place is not known."""
     dark = pl.col(basis).abs() > pl.col("half_day_s") + TWILIGHT_S
     kwh = pl.col("pv_generation_kwh").filter(dark).sum()
     return pl.when(dark.is_not_null().all()).then(kwh).alias(f"dark_kwh_{basis}")
 
 
-def _middle_of_the_day(basis: TimeBasis) -> pl.Expr:
+def _find_middle_of_day(basis: TimeBasis) -> pl.Expr:
     """The mean direction of the day's energy on the dial, in rad: a plain mean would fail across midnight."""
     angle, weight = pl.col(basis) / _DAY_S * tau, pl.col("pv_generation_kwh")
     direction = pl.arctan2((angle.sin() * weight).sum(), (angle.cos() * weight).sum())
     return pl.when(pl.col(basis).is_not_null().all()).then(direction).alias(f"middle_{basis}")
 
 
-def _dark_share(basis: TimeBasis) -> pl.Expr:
+def _divide_dark_kwh(basis: TimeBasis) -> pl.Expr:
     kwh = pl.col(f"dark_kwh_{basis}")
     share = kwh.sum() / pl.col("kwh").sum()
     return pl.when(kwh.is_not_null().all()).then(share).alias(f"dark_share_{basis}")
 
 
-def _noon_offset(basis: TimeBasis) -> pl.Expr:
+def _find_noon_offset(basis: TimeBasis) -> pl.Expr:
     """Minutes: the median of the clear days' middles, counted from their common direction, which may be midnight."""
     middle = pl.col(f"middle_{basis}").filter(pl.col("kwh") >= pl.col("kwh").max() * CLEAR_ENOUGH)
     common = pl.arctan2(middle.sin().sum(), middle.cos().sum())
@@ -145,7 +145,7 @@ def _noon_offset(basis: TimeBasis) -> pl.Expr:
     return pl.when(known).then(median / tau * _DAY_S / 60).alias(f"noon_offset_min_{basis}")
 
 
-def _verdict() -> pl.Expr:
+def _choose_verdict() -> pl.Expr:
     """One of `Verdict` from the two shares; the thresholds leave room for what can't be told."""
 
     def fits(true: TimeBasis, false: TimeBasis) -> pl.Expr:

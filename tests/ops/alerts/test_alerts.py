@@ -13,11 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 from assets.dagster_home import open_dagster
-from assets.sensors import alerts
+from assets.sensors import build_alert_sensor
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.ops import alert_conditions
-from pipeline.ops.alerts import AlertFailedError, Concern, Message, Told, channels, tell
+from pipeline.ops.alerts import AlertFailedError, Concern, Message, Told, build_channels, tell
 from pipeline.run.context import Runtime
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from schemas import BillingUnits, Consents, polars_schema, storage
@@ -98,7 +98,7 @@ def settings_with(settings: Settings, mail: MailServer, web: WebServer) -> Setti
 
 def test_mail_webhook_and_slack_carry_the_same(settings: Settings, mail: MailServer, web: WebServer) -> None:
     odd = Concern("x", "Plant <@channel> & more", "Look: ümlaut.")
-    _, faults = tell({}, [odd], channels(settings_with(settings, mail, web)))
+    _, faults = tell({}, [odd], build_channels(settings_with(settings, mail, web)))
     assert faults == []
     letter = email.message_from_bytes(mail.mails[0].encode())
     assert letter["Subject"] == "[sunledger] Plant <@channel> & more"
@@ -115,13 +115,13 @@ def test_mail_webhook_and_slack_carry_the_same(settings: Settings, mail: MailSer
 
 def test_a_fault_of_a_channel_tells_no_address(settings: Settings, mail: MailServer, web: WebServer) -> None:
     web.status = 403
-    _, faults = tell({}, [LATE], channels(settings_with(settings, mail, web)))
+    _, faults = tell({}, [LATE], build_channels(settings_with(settings, mail, web)))
     assert faults == [
         "webhook: The webhook answered 403: check its address.",
         "slack: The webhook answered 403: check its address.",
     ]
     gone = settings.model_copy(update={"alert_smtp": SecretStr("smtp://user:the-word@127.0.0.1:9")})
-    _, faults = tell({}, [LATE], channels(gone))
+    _, faults = tell({}, [LATE], build_channels(gone))
     assert faults == ["mail: The mail server did not take it (ConnectionRefusedError)."]
     assert "the-token" not in repr(settings_with(settings, mail, web))
 
@@ -130,7 +130,7 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
     settings: Settings, new_runtime: Callable[..., Runtime], web: WebServer
 ) -> None:
     settings = settings.model_copy(update={"alert_webhook": SecretStr(web.url("/hook"))})
-    sensor = alerts(settings, jobs=["energy_days"])
+    sensor = build_alert_sensor(settings, jobs=["energy_days"])
 
     def add(status: dg.DagsterRunStatus) -> None:
         instance.add_run(dg.DagsterRun(job_name="energy_days", status=status))
@@ -167,10 +167,11 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
 
     def names(runtime: Runtime) -> set[str]:
         return {
-            concern.name.rpartition(":")[0] or concern.name for concern in alert_conditions.concerns(runtime)
+            concern.name.rpartition(":")[0] or concern.name
+            for concern in alert_conditions.collect_concerns(runtime)
         }
 
-    assert alert_conditions.concerns(new_runtime()) == []
+    assert alert_conditions.collect_concerns(new_runtime()) == []
     refresh(new_runtime())
     # Nothing is fetched yet, so days are late and there is no new data; the first plants are no news.
     assert names(new_runtime()) == {"late", "stale"}
@@ -178,7 +179,7 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
     sma.lists = ["11", "13"]
     refresh(later)
     assert names(later) == {"late", "stale", "gone", "event:new-plants"}
-    told = {concern.name: concern for concern in alert_conditions.concerns(later)}
+    told = {concern.name: concern for concern in alert_conditions.collect_concerns(later)}
     assert told["gone:12"].title == "Plant 12 (Plant 12) is gone"
     assert "SMA lists it no more" in told["gone:12"].text
 
@@ -194,7 +195,7 @@ def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Call
     ]
     frame = pl.DataFrame(rows, schema=polars_schema(Consents), orient="row")
     runtime.lake.replace(Consents, {}, [frame.sort(storage(Consents).key)])
-    told = [c for c in alert_conditions.concerns(runtime) if c.name.startswith("event:consent")]
+    told = [c for c in alert_conditions.collect_concerns(runtime) if c.name.startswith("event:consent")]
     # The first one seen is no change, and nobody needs to be told of one that is older than some days.
     assert [(c.title, c.text) for c in told] == [
         (
@@ -219,7 +220,7 @@ def test_more_money_than_expected_is_told(
         rows = [fee | {"month": of} for fee in fees]
         frame = pl.DataFrame(rows, schema=polars_schema(BillingUnits))
         runtime.lake.replace(BillingUnits, {"month": of}, [frame])
-    found = {c.name: c.text for c in alert_conditions.concerns(runtime) if c.name.startswith("money")}
+    found = {c.name: c.text for c in alert_conditions.collect_concerns(runtime) if c.name.startswith("money")}
     assert bool(found) == told
     if told:
         assert (

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.common.settings import Settings
-from pipeline.ops.alerts import Concern, channels, tell
+from pipeline.ops.alerts import Concern, build_channels, tell
 from tests.ops.alerts.receivers import CERTIFICATE, MailServer, listening
 
 LATE = Concern("late", "Days are missing", "Run a backfill.")
@@ -29,7 +29,7 @@ def told(settings: Settings, url: str) -> list[str]:
         "alert_mail_from": "a@example.org",
         "alert_mail_to": "b@example.org",
     }
-    return tell({}, [LATE], channels(settings.model_copy(update=mail)))[1]
+    return tell({}, [LATE], build_channels(settings.model_copy(update=mail)))[1]
 
 
 def test_mail_goes_over_tls_with_a_login(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli.doctor import line
+from pipeline.cli.doctor import format_finding
 from pipeline.common.settings import Settings, load_settings
 from pipeline.ops.doctor.examination import examine
 from pipeline.ops.doctor.result import Finding
@@ -100,7 +100,7 @@ def examined(ground: Ground, build: Build) -> list[Finding]:
 
 def lines(ground: Ground, findings: list[Finding]) -> list[str]:
     """The findings as a user sees them, without what differs from machine to machine."""
-    shown = [line(finding) for finding in findings]
+    shown = [format_finding(finding) for finding in findings]
     words = [*ground.words, (str(ground.folder), "/srv/sunledger")]
     if ground.box is not None:
         words.append((ground.box.url, "http://127.0.0.1:8400"))

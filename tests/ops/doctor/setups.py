@@ -285,9 +285,9 @@ def flipped(ground: Ground) -> Settings:
 @setup("Packages of other versions", "versions", "Set the environment up again with 'make setup'")
 def other_packages(ground: Ground) -> Settings:
     ground.patch.setattr(
-        "pipeline.ops.doctor.facts.installed_packages", lambda: {"polars": "1.9.0", "dagster": "1.13.27"}
+        "pipeline.ops.doctor.facts.read_installed_packages", lambda: {"polars": "1.9.0", "dagster": "1.13.27"}
     )
     ground.patch.setattr(
-        "pipeline.ops.doctor.facts.required_packages", lambda: ["polars>=2.1,<3", "dagster==1.13.27"]
+        "pipeline.ops.doctor.facts.read_required_packages", lambda: ["polars>=2.1,<3", "dagster==1.13.27"]
     )
     return ground.settings()

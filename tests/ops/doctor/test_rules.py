@@ -49,7 +49,7 @@ def judged(*noons: tuple[dict[str, object], int]) -> pl.DataFrame:
     half_min = {"Europe/Berlin": 495, "Asia/Tokyo": 430}
     curves = pl.concat(
         [
-            basis.curve(str(plant["plant_id"]), DAY, bell(noon, half_min[str(plant["timezone"])]))
+            basis.read_curve(str(plant["plant_id"]), DAY, bell(noon, half_min[str(plant["timezone"])]))
             for plant, noon in noons
         ]
     )
@@ -69,7 +69,7 @@ def judged(*noons: tuple[dict[str, object], int]) -> pl.DataFrame:
 )
 def test_clocks(skew_s: float, level: Level, says: str) -> None:
     probe = Probe("SMA_AUTH_URL", "https://x", 400, NOW + dt.timedelta(seconds=skew_s), NOW)
-    (found,) = network.clock([probe])
+    (found,) = network.judge_clock([probe])
     assert (found.level, says in found.text) == (level, True), found.text
 
 
@@ -88,22 +88,22 @@ def test_clocks(skew_s: float, level: Level, says: str) -> None:
     ],
 )
 def test_hosts_are_judged_by_what_they_say_to_nobody(setting: str, status: int, level: Level) -> None:
-    (found,) = network.hosts([Probe(setting, "https://host", status, NOW)])
+    (found,) = network.judge_hosts([Probe(setting, "https://host", status, NOW)])
     assert found.level is level
     assert setting in found.text
 
 
 def test_an_environment_that_writes_keys_down_or_trusts_nobody_is_told() -> None:
-    found = network.tls(0, {"SSL_CERT_DIR": "/empty", "SSLKEYLOGFILE": "/home/me/keys"})
+    found = network.judge_tls(0, {"SSL_CERT_DIR": "/empty", "SSLKEYLOGFILE": "/home/me/keys"})
     assert [f.level for f in found] == [Level.WARN, Level.FAIL]
     assert "unset it" in found[0].text
     assert "point SSL_CERT_DIR at" in found[1].text
 
 
 def test_a_month_is_asked_for_when_it_has_enough_settled_days() -> None:
-    assert basis.month_to_ask(dt.date(2024, 6, 9)) == dt.date(2024, 5, 1)
-    assert basis.month_to_ask(dt.date(2024, 6, 10)) == dt.date(2024, 6, 1)
-    assert basis.month_to_ask(dt.date(2024, 1, 3)) == dt.date(2023, 12, 1)
+    assert basis.choose_month(dt.date(2024, 6, 9)) == dt.date(2024, 5, 1)
+    assert basis.choose_month(dt.date(2024, 6, 10)) == dt.date(2024, 6, 1)
+    assert basis.choose_month(dt.date(2024, 1, 3)) == dt.date(2023, 12, 1)
 
 
 def test_the_clear_day_is_the_sunniest_that_is_settled_and_has_one_offset() -> None:
@@ -126,7 +126,7 @@ def test_plants_are_asked_that_cost_nothing_more_then_the_smallest_then_the_fart
         {**BERLIN, "plant_id": "utc", "timezone": "Africa/Abidjan"},
         {**BERLIN, "plant_id": "no power", "ac_power_kw": None},
     ]
-    assert basis.candidates(plants(*rows), {"billed"}, TODAY)["plant_id"].to_list() == [
+    assert basis.select_candidates(plants(*rows), {"billed"}, TODAY)["plant_id"].to_list() == [
         "billed",
         "far",
         "1",
@@ -207,12 +207,14 @@ def test_noons_do_not_overrule_the_dark() -> None:
 )
 def test_another_season_is_the_month_that_tells_most(zone: str, latitude: float, month: dt.date) -> None:
     """Of the last year: the clock is farthest from UTC, and of such months the days are the longest."""
-    assert basis.other_season(zone, latitude, dt.date(2024, 11, 28)) == month
+    assert basis.choose_other_season(zone, latitude, dt.date(2024, 11, 28)) == month
 
 
 def test_a_plant_whose_clock_shows_utc_in_winter_can_be_asked() -> None:
     london = {**BERLIN, "plant_id": "london", "timezone": "Europe/London", "longitude": -0.1}
-    assert basis.candidates(plants(london), (), dt.date(2024, 12, 15))["plant_id"].to_list() == ["london"]
+    assert basis.select_candidates(plants(london), (), dt.date(2024, 12, 15))["plant_id"].to_list() == [
+        "london"
+    ]
 
 
 def test_what_the_sun_does_not_tell_is_a_warning() -> None:
@@ -247,12 +249,12 @@ def test_the_budget(
 ) -> None:
     rules = Budget(requests)
     state = State(Moment(b"", 0.0, 0.0), rules.capacity / 2, pause_s, pace)
-    (found,) = access.budget(rules, state, "all", refused)
+    (found,) = access.judge_budget(rules, state, "all", refused)
     assert (found.level, says in found.text) == (level, True), found.text
 
 
 def test_a_shorter_list_is_a_warning_with_the_reason() -> None:
-    (found,) = access.plants("code", [], 2, [TODAY], TODAY, "https://x")
+    (found,) = access.judge_plants("code", [], 2, [TODAY], TODAY, "https://x")
     assert found.level is Level.WARN
     assert "1 plant is listed no more" in found.text
 
@@ -269,15 +271,16 @@ def test_a_shorter_list_is_a_warning_with_the_reason() -> None:
 def test_versions(python: str, installed: dict[str, str], level: Level, says: str) -> None:
     required = ["polars>=2.1,<3", 'redis>=8; extra == "cluster"']
     locked = ["polars==2.1.0", "odd_name==1", "colorama==0.4.6 ; sys_platform == 'win32'"]
-    (found,) = machine.versions(python, ">=3.11,<3.14", installed, required, locked[:2])
+    (found,) = machine.judge_versions(python, ">=3.11,<3.14", installed, required, locked[:2])
     assert (found.level, says in found.text) == (level, True), found.text
     assert (
-        machine.versions(python, ">=3", {"polars": "2.1.0", "odd-name": "1"}, [], locked)[0].level is Level.OK
+        machine.judge_versions(python, ">=3", {"polars": "2.1.0", "odd-name": "1"}, [], locked)[0].level
+        is Level.OK
     )
 
 
 def test_a_lock_of_a_running_process_is_no_fault() -> None:
-    found = machine.locks(
+    found = machine.judge_locks(
         [Held(Path("/x.lock"), 4711, stopped=False), Held(Path("/y.lock"), None, stopped=False)], []
     )
     assert [f.level for f in found] == [Level.OK, Level.WARN]

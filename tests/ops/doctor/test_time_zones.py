@@ -9,7 +9,7 @@ from pathlib import Path
 import tzdata
 
 from pipeline.ops.doctor.result import Level
-from pipeline.ops.doctor.time_zones import AHEAD, differences, evaluate
+from pipeline.ops.doctor.time_zones import AHEAD, evaluate, find_differences
 from tests.cli.test_commands import environment
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ NO_PLACES = {"Factory"}
 def test_zones_of_which_all_say_the_same_are_well() -> None:
     first = dt.datetime(2015, 1, 1, tzinfo=dt.UTC)
     zones = ["Europe/Berlin", "America/Mexico_City", "Australia/Lord_Howe", "Asia/Tokyo"]
-    assert list(differences(zones, first, first + 12 * AHEAD)) == []
+    assert list(find_differences(zones, first, first + 12 * AHEAD)) == []
     (found,) = evaluate(zones, "2026f", [])
     assert (found.level, found.text) == (
         Level.OK,
@@ -35,10 +35,10 @@ def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None
     shutil.copy(zones / "Chicago", zones / "Mexico_City")
     program = (
         "import datetime as dt\n"
-        "from pipeline.ops.doctor.time_zones import differences, evaluate\n"
+        "from pipeline.ops.doctor.time_zones import evaluate, find_differences\n"
         "first = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)\n"
         "zones = ['America/Mexico_City']\n"
-        "found = list(differences(zones, first, dt.datetime(2024, 12, 31, tzinfo=dt.UTC)))\n"
+        "found = list(find_differences(zones, first, dt.datetime(2024, 12, 31, tzinfo=dt.UTC)))\n"
         "for one in evaluate(zones, '2022a', found): print(one.level, one.text)"
     )
     said = subprocess.run(
@@ -58,7 +58,7 @@ def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None
 
 def test_a_zone_that_an_engine_does_not_know_is_told() -> None:
     first = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-    found = list(differences(NO_PLACES, first, first + AHEAD))
+    found = list(find_differences(NO_PLACES, first, first + AHEAD))
     assert [(one.engine, one.shown) for one in found] == [("polars", None)]
     (told,) = evaluate(NO_PLACES, "2026f", found)
     assert "Factory is not known there" in told.text

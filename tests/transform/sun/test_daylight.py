@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from pvlib import solarposition
 
-from pipeline.transform.sun.position import HORIZON_DEG, daylight
+from pipeline.transform.sun.position import HORIZON_DEG, find_daylight
 
 SEASONS = [date(2021, 1, 1) + timedelta(days=41 * step) for step in range(45)]
 LATITUDES = [-60.0, -38.0, 0.0, 23.4, 52.0, 60.0]
@@ -26,7 +26,7 @@ def plants(*rows: tuple[str, float | None, float | None, str]) -> pl.DataFrame:
 
 
 def one(latitude: float, longitude: float, timezone: str, day: date) -> dict[str, datetime]:
-    return daylight(plants(("1", latitude, longitude, timezone)), day).row(0, named=True)
+    return find_daylight(plants(("1", latitude, longitude, timezone)), day).row(0, named=True)
 
 
 def seconds(times: pl.Series | pd.Series) -> NDArray[np.float64]:
@@ -39,7 +39,7 @@ def seasons() -> pl.DataFrame:
     """The sun of every season at every latitude and longitude, all by the clocks of UTC."""
     places = [(f"{a},{o}", a, o, "Etc/UTC") for a in LATITUDES for o in LONGITUDES]
     sites = plants(*places)
-    return pl.concat([daylight(sites, day) for day in SEASONS]).join(sites, on="plant_id")
+    return pl.concat([find_daylight(sites, day) for day in SEASONS]).join(sites, on="plant_id")
 
 
 @pytest.mark.parametrize("latitude", LATITUDES)
@@ -97,7 +97,7 @@ def test_poles_have_a_day_and_a_night_of_half_a_year(pole: float, up: date) -> N
 
 def test_days_grow_without_a_jump_into_polar_day() -> None:
     site = plants(("1", 69.65, 18.96, "Europe/Oslo"))
-    spring = pl.concat([daylight(site, date(2026, 1, 1) + timedelta(days=d)) for d in range(160)])
+    spring = pl.concat([find_daylight(site, date(2026, 1, 1) + timedelta(days=d)) for d in range(160)])
     hours = (spring["sunset"] - spring["sunrise"]).dt.total_seconds() / 3600
     assert hours[0] == 0
     assert hours[-1] == 24
@@ -140,7 +140,7 @@ def test_each_plant_keeps_its_place_and_missing_coordinates_stay_missing() -> No
         ("half a place", 52.5, None, "Europe/Berlin"),
         ("other half", None, 13.4, "Europe/Berlin"),
     )
-    found = daylight(sites, MIDSUMMER)
+    found = find_daylight(sites, MIDSUMMER)
     assert found["plant_id"].to_list() == sites["plant_id"].to_list()
     timed = found.filter(pl.any_horizontal(pl.col("sunrise", "noon", "sunset").is_not_null()))
     assert timed["plant_id"].to_list() == ["b", "a"]
@@ -150,9 +150,9 @@ def test_each_plant_keeps_its_place_and_missing_coordinates_stay_missing() -> No
 
 
 def test_no_plants_give_no_rows_of_the_same_columns() -> None:
-    found = daylight(plants(), MIDSUMMER)
+    found = find_daylight(plants(), MIDSUMMER)
     assert found.is_empty()
-    assert found.schema == daylight(plants(("1", 0.0, 0.0, "Etc/UTC")), MIDSUMMER).schema
+    assert found.schema == find_daylight(plants(("1", 0.0, 0.0, "Etc/UTC")), MIDSUMMER).schema
 
 
 def test_an_unknown_zone_is_refused() -> None:

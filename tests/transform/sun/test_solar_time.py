@@ -10,7 +10,13 @@ import polars as pl
 import pytest
 
 from pipeline.common.local_time import TimeBasis
-from pipeline.transform.sun.fleet_verdict import FLEET_FROM, FLEET_NOON_MIN, SolarTime, judge, solar_time
+from pipeline.transform.sun.fleet_verdict import (
+    FLEET_FROM,
+    FLEET_NOON_MIN,
+    SolarTime,
+    judge,
+    judge_solar_time,
+)
 from sandbox.fleet.plants import Plant
 from sandbox.fleet.simulated import simulated_fleet
 from sandbox.physics.flows import simulate
@@ -48,7 +54,7 @@ def test_the_recordings_are_plant_local_however_they_are_read(recording: Recordi
     found = {}
     for basis in ("plant_local", "utc"):
         days = [balance([bodies], where, day, basis).rows for day, _ in answers]
-        found[basis] = solar_time(pl.concat(days), plant, read_as=basis)
+        found[basis] = judge_solar_time(pl.concat(days), plant, read_as=basis)
     assert found["plant_local"].agrees
     assert not found["utc"].agrees
     assert found["utc"].otherwise == ("1",)
@@ -108,7 +114,7 @@ def test_a_fleet_that_is_read_rightly_raises_no_alarm_in_any_season(
 ) -> None:
     intervals, sites = year
     days = SEASONS[season : season + 3]
-    found = solar_time(intervals.filter(pl.col("local_date").is_in(days)), sites, read_as=basis)
+    found = judge_solar_time(intervals.filter(pl.col("local_date").is_in(days)), sites, read_as=basis)
     assert found.agrees, found.sentence()
     assert found.judged == sites.height
 
@@ -120,7 +126,7 @@ def test_a_fleet_that_is_read_wrongly_is_found_in_every_season(
 ) -> None:
     intervals, sites = year
     rows = intervals.filter(pl.col("local_date").is_in(SEASONS[season : season + 3]))
-    found = solar_time(misread(rows, sites, later=basis == "utc"), sites, read_as=basis)
+    found = judge_solar_time(misread(rows, sites, later=basis == "utc"), sites, read_as=basis)
     assert not found.agrees
     assert found.basis_is_wrong
     assert f"SMA_TIME_BASIS={found.other}" in found.sentence()
@@ -147,7 +153,7 @@ def test_a_rightly_read_fleet_near_the_poles_raises_no_alarm(
     for first in (0, 3, 6, 9):
         some = rows.filter(pl.col("local_date").is_in(SEASONS[first : first + 3]))
         for basis in ("utc", "plant_local"):
-            found = solar_time(some, sites, read_as=basis)
+            found = judge_solar_time(some, sites, read_as=basis)
             assert found.agrees, found.sentence()
 
 
@@ -159,7 +165,7 @@ def test_a_plant_in_a_wrong_zone_is_named_and_the_basis_is_left_alone(
     plant = sites.filter(pl.col("timezone") == "Asia/Tokyo")["plant_id"][0]
     shift = pl.when(pl.col("plant_id") == plant).then(pl.duration(hours=5)).otherwise(pl.duration())
     moved = rows.with_columns(pl.col("interval_start", "interval_end") + shift)
-    found = solar_time(moved, sites, read_as="plant_local")
+    found = judge_solar_time(moved, sites, read_as="plant_local")
     assert (found.neither, found.otherwise, found.basis_is_wrong) == ((plant,), (), False)
     assert plant in found.sentence()
     assert "time zones" in found.sentence()

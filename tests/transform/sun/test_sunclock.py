@@ -10,7 +10,7 @@ import pytest
 from pvlib import solarposition
 
 from pipeline.common.local_time import TimeBasis
-from pipeline.transform.sun.time_basis import time_basis_verdict
+from pipeline.transform.sun.time_basis import judge_time_basis
 
 STEP = timedelta(minutes=5)
 
@@ -54,7 +54,7 @@ def shifted(intervals: pl.DataFrame, by: timedelta) -> pl.DataFrame:
 
 
 def verdict(intervals: pl.DataFrame, place: Place, read_as: TimeBasis) -> dict[str, object]:
-    return time_basis_verdict(intervals, sites(place), read_as=read_as).row(0, named=True)
+    return judge_time_basis(intervals, sites(place), read_as=read_as).row(0, named=True)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_each_plant_has_a_row_also_without_place_or_energy() -> None:
             clear_days(BERLIN, day).with_columns(plant_id=pl.lit("i"), pv_generation_kwh=pl.lit(0.0)),
         ]
     )
-    found = time_basis_verdict(rows, sites(nowhere, BERLIN, idle), read_as="plant_local")
+    found = judge_time_basis(rows, sites(nowhere, BERLIN, idle), read_as="plant_local")
     assert found["plant_id"].to_list() == ["n", "b", "i"]
     assert found["verdict"].to_list() == ["undecided", "plant_local", "undecided"]
     assert found["n_days"].to_list() == [3, 3, 0]
@@ -132,6 +132,6 @@ def test_each_plant_has_a_row_also_without_place_or_energy() -> None:
 
 def test_no_intervals_at_all_decide_nothing() -> None:
     rows = clear_days(BERLIN, date(2025, 6, 20))
-    found = time_basis_verdict(rows.clear(), sites(BERLIN), read_as="utc")
-    assert found.schema == time_basis_verdict(rows, sites(BERLIN), read_as="utc").schema
+    found = judge_time_basis(rows.clear(), sites(BERLIN), read_as="utc")
+    assert found.schema == judge_time_basis(rows, sites(BERLIN), read_as="utc").schema
     assert found["verdict"].to_list() == ["undecided"]

@@ -41,7 +41,9 @@ Frame: TypeAlias = Callable[[type[Table], Rows], pl.DataFrame]
 DEFAULTS: dict[Any, Any] = {
     pl.String: "x",
     pl.Boolean: False,
+    pl.Int32: 0,
     pl.Int64: 0,
+    pl.Binary: b"",
     pl.Float64: 0.0,
     pl.Date: FIRST,
     pl.Datetime: NOW,

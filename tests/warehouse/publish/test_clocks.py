@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.common.local_time import local_day
+from pipeline.common.local_time import find_local_day
 from schemas import EnergyBalanceIntervals, Plants
 from tests.warehouse.publish.conftest import put
 from warehouse.lake import Lake
@@ -78,7 +78,7 @@ def test_a_day_begins_and_lasts_as_the_product_has_it(
     wrong = [
         (day, start, hours)
         for day, start, hours in found
-        if (start, hours) != (local_day(day, zone).start, local_day(day, zone).hours)
+        if (start, hours) != (find_local_day(day, zone).start, find_local_day(day, zone).hours)
     ]
     assert wrong == []
     assert len(found) == 401

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.common.local_time import local_day
+from pipeline.common.local_time import find_local_day
 from schemas import EnergyBalanceIntervals, Plants
 from tests.warehouse.publish.conftest import HOSTILE, NOW, make_frame, put
 from warehouse.clocks import clocks
@@ -34,7 +34,7 @@ DAYS = (dt.date(2021, 3, 28), dt.date(2021, 4, 4), dt.date(2021, 10, 3), ORDINAR
 
 def rows_of(plant: str, zone: str, minutes: int, day: dt.date, first_w: float = 0.0) -> list[dict[str, Any]]:
     """A day from midnight to midnight; no two of its values are equal."""
-    whole, step = local_day(day, zone), dt.timedelta(minutes=minutes)
+    whole, step = find_local_day(day, zone), dt.timedelta(minutes=minutes)
     return [
         {
             "plant_id": plant,
