@@ -48,6 +48,11 @@ class Damage:
         """Table and part as a message names them."""
         return "warehouse" if self.model is None else place(self.model, self.part or {})
 
+    @property
+    def fault(self) -> str:
+        """The sentence without its cure."""
+        return self.sentence.removesuffix(CURE).strip()
+
     def __str__(self) -> str:
         return f"{self.place}: {self.sentence}"
 

@@ -10,6 +10,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, cast
@@ -26,6 +27,7 @@ from schemas import Table, storage
 from warehouse.digest_chain import Chain
 from warehouse.digests import DigestingSink, commit_facts
 from warehouse.frames import Digest, place, polars_schema, sort, validate
+from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import FACTS, LakeReader, Part, arrow_schema, empty_frame, file_uris, path_inside
 from warehouse.spool import Spool
 
@@ -91,6 +93,7 @@ class Replacement:
         self._last: pl.DataFrame | None = None
         self._attempt: _Attempt | None = None
         self._written: Written | None = None
+        self._turn, self._holding = ExitStack(), False
 
     def add(self, chunk: pl.DataFrame) -> None:
         """Validate an eager frame in the model's columns, and keep it. Chunks come in the order of the key.
@@ -151,6 +154,7 @@ class Replacement:
         """Replace the part's rows, unless another run replaced them since the change was made."""
         attempt = self._attempt
         assert attempt is not None  # noqa: S101 - the change came out of it
+        self._take_turn()
         for _ in range(ATTEMPTS):
             try:
                 self._written = attempt.commit(self._spool.batches)
@@ -176,11 +180,18 @@ class Replacement:
         for _ in range(ATTEMPTS):
             if not attempt.compare():
                 return attempt.unchanged()
+            self._take_turn()
             try:
                 return attempt.commit(self._spool.batches)
             except CommitFailedError:
                 _pause()
         raise self._refused()
+
+    def _take_turn(self) -> None:
+        """Keep repairs away from a file that is in no commit yet, until the replacement is over."""
+        if not self._holding:
+            self._holding = True
+            self._turn.enter_context(take_write_turn(self._lake.root))
 
     def _refused(self) -> SunledgerError:
         return SunledgerError(
@@ -194,6 +205,7 @@ class Replacement:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._turn.close()
         self._spool.__exit__(kind, fault, trace)
 
 

@@ -338,15 +338,20 @@ def repair(
             help="A machine that is not in use any more: its runs are ended too; repeat it for more.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what is damaged, and what mending it would do and cost."),
+    ] = False,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
-    """Mend what an accident has left: records of runs that can't be read, and runs whose process has died."""
-    from pipeline.cli.repair import build_parts, run  # noqa: PLC0415
+    """Mend what an accident has left: what verify finds, records that can't be read, runs whose process has died."""
+    from pipeline.cli.repair import build_dry_run_parts, build_parts, run  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     if not settings.home.is_dir():
         raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to repair.")
-    if not run(settings, build_parts(lost_host or [])):
+    if not run(settings, build_dry_run_parts() if dry_run else build_parts(lost_host or [], yes=yes)):
         raise typer.Exit(FAILED)
 
 
