@@ -308,14 +308,14 @@ def publish() -> None:
 
 @app.command()
 def verify() -> None:
-    """Read every stored part and the published file again: checksums, models, orders, numbers of rows."""
+    """Read every stored part and the published file again, and compare them with what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
     from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
     settings = load_settings()
     # Without a runtime, which would store the record of requests at its end: a full disk can be verified too.
-    lake = Lake(settings.lake, settings.home / "tmp")
+    lake = Lake(settings.lake, settings.home / "tmp", tell=say)
     parts = faults = 0
     for found in chain(verify_lake(lake), verify_published(settings.warehouse)):
         parts += 1

@@ -93,7 +93,7 @@ class Runtime:
     def lake(self) -> Lake:
         """The lake of the settings."""
         if self._lake is None:
-            self._lake = Lake(self.settings.lake, self.settings.home / "tmp")
+            self._lake = Lake(self.settings.lake, self.settings.home / "tmp", tell=self.tell)
         return self._lake
 
     @property
