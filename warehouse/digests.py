@@ -163,7 +163,12 @@ class RecordStore:
 
     def has(self, version: int) -> bool:
         """Whether there is a record of the version, readable or not."""
-        return bool(self._files.get_file_info(_name(version)).type == pafs.FileType.File)
+        # One call to an object store, where asking for facts of what is not there takes two.
+        try:
+            self._files.open_input_file(_name(version)).close()
+        except FileNotFoundError:
+            return False
+        return True
 
     def read(self, version: int) -> Record:
         """Raises FileNotFoundError, UnreadableRecordError, and OSError."""

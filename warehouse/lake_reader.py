@@ -267,24 +267,25 @@ class _ObjectStore(DeltaStorageHandler):
 
     def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
         """As the original, for which a buffer of bytes is no bytes."""
-        return pa.PythonFile(_Plain(self._handler.open_output_stream(path, metadata)))
+        return pa.PythonFile(_Plain(self._handler.open_output_stream(path, metadata)), mode="w")
 
 
 class _Plain:
     """A sink that gets bytes only."""
 
     def __init__(self, sink: Any) -> None:
-        self._sink = sink
+        self._sink, self._size, self.closed = sink, 0, False
 
     def write(self, data: Any) -> int:
         """Hand on the data as bytes."""
         content = bytes(data)
         self._sink.write(content)
+        self._size += len(content)
         return len(content)
 
     def tell(self) -> int:
         """Where the next byte goes."""
-        return int(self._sink.tell())
+        return self._size
 
     def flush(self) -> None:
         """Hand on what is held back."""
@@ -292,12 +293,9 @@ class _Plain:
 
     def close(self) -> None:
         """End the file."""
-        self._sink.close()
-
-    @property
-    def closed(self) -> bool:
-        """Whether the file was ended."""
-        return bool(self._sink.closed())
+        if not self.closed:
+            self.closed = True
+            self._sink.close()
 
 
 @lru_cache
