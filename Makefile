@@ -5,6 +5,7 @@ BENCH := .venv-bench
 ORACLE := .venv-oracle
 BI := .venv-bi
 AUDIT := .venv-audit
+FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-for-tests
@@ -13,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-long test-ui conformance lint docs bench bi audit ui clean
+.PHONY: setup demo test test-long test-ui conformance lint docs bench bi audit fuzz ui clean
 
 setup: $(STAMP)
 
@@ -97,6 +98,12 @@ $(AUDIT)/.installed: requirements-audit.lock.txt
 	@$(PYTHON) -m venv --clear $(AUDIT)
 	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-audit.lock.txt
 	@touch $@
+
+# Looks for bytes that break a promise, so many seconds for each check: make fuzz FUZZ_SECONDS=600
+fuzz: $(TOOLS)
+	@$(PIP) --require-hashes --only-binary :all: --requirement requirements-fuzz.lock.txt \
+		|| echo "atheris does not install here, so bytes are chosen at random and not by coverage."
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 ui: setup
 	@$(BIN)/sunledger ui

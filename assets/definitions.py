@@ -5,8 +5,10 @@ first calls SMA, so the graph can be looked at without any.
 """
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -16,6 +18,7 @@ from assets.common import EVERY
 from assets.docs import add_links
 from assets.pool_waits import PoolWait, watch_pools
 from assets.published import monthly_report, warehouse
+from assets.record_files import OPEN_FILES
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import read_limits
 from assets.schedules import build_day_schedules, build_job_schedule
@@ -210,4 +213,6 @@ def defs() -> dg.Definitions:
     """What Dagster loads, by workspace.yaml here and in assets."""
     settings = load_settings()
     limit_readers(settings.home, settings.readable_by)
+    if home := os.environ.get("DAGSTER_HOME"):
+        OPEN_FILES.keep(Path(home))
     return build_definitions(settings)

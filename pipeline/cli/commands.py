@@ -309,14 +309,14 @@ def publish() -> None:
 
 @app.command()
 def verify() -> None:
-    """Read every stored part and the published file again: checksums, models, orders, numbers of rows."""
+    """Read every stored part and the published file again, and compare them with what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
     from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
     settings = load_settings()
     # Without a runtime, which would store the record of requests at its end: a full disk can be verified too.
-    lake = Lake(settings.lake, settings.home / "tmp")
+    lake = Lake(settings.lake, settings.home / "tmp", tell=say)
     parts = faults = 0
     for found in chain(verify_lake(lake), verify_published(settings.warehouse)):
         parts += 1
@@ -339,15 +339,20 @@ def repair(
             help="A machine that is not in use any more: its runs are ended too; repeat it for more.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what is damaged, and what mending it would do and cost."),
+    ] = False,
+    yes: Annotated[bool, _YES] = False,
 ) -> None:
-    """Mend what an accident has left: records of runs that can't be read, and runs whose process has died."""
-    from pipeline.cli.repair import build_parts, run  # noqa: PLC0415
+    """Mend what an accident has left: what verify finds, records that can't be read, runs whose process has died."""
+    from pipeline.cli.repair import build_dry_run_parts, build_parts, run  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     if not settings.home.is_dir():
         raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to repair.")
-    if not run(settings, build_parts(lost_host or [])):
+    if not run(settings, build_dry_run_parts() if dry_run else build_parts(lost_host or [], yes=yes)):
         raise typer.Exit(FAILED)
 
 

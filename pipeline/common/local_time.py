@@ -150,6 +150,14 @@ def parse_label(raw: pl.Expr) -> pl.Expr:
     return raw.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
 
 
+def parse_moment(text: str) -> dt.datetime:
+    """A moment that we wrote down, in UTC. Raises ValueError for a text that is none, or a time without an offset."""
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} is a time without an offset")
+    return moment.astimezone(dt.UTC)
+
+
 def is_newest_first(answer: str = "answer") -> pl.Expr:
     """Whether the rows of an answer come newest first: for frames with `label` (naive), in the order of the answers.
 

@@ -19,6 +19,7 @@ from pipeline.transform.decode import run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.
 ROW_START = b'{"time":"'
+TIME_KEY = b'"time"'
 LABEL_BYTES = len("2025-03-28T06:55:00")
 SET_START = re.compile(rb'"set"\s*:\s*\[\s*')
 WHITE_AND_COMMA = b", \t\r\n"
@@ -88,7 +89,8 @@ def cut_rows(body: bytes, spans: Sequence[Span]) -> Pieces | None:
         return Pieces((body,) * len(spans), (0,) * len(spans), 0, 0) if nothing else None
     finish = _end_of_rows(body, start, places)
     labels = _labels(body, places)
-    if finish is None or labels is None:
+    # A row that says its time elsewhere would be taken for a part of the row before it, and go to that one's day.
+    if finish is None or labels is None or body.count(TIME_KEY, start, finish) != len(places):
         return None
     # Odd slots are spans, even ones what lies before, between and behind them. Within a day the order does not matter:
     # where clocks go back, labels do too.

@@ -82,7 +82,7 @@ class Runtime:
     def lake(self) -> Lake:
         """The lake of the settings."""
         if self.opened.lake is None:
-            self.opened.lake = Lake(self.settings.lake, self.settings.home / "tmp")
+            self.opened.lake = Lake(self.settings.lake, self.settings.home / "tmp", tell=self.tell)
         return self.opened.lake
 
     @property

@@ -152,9 +152,9 @@ def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
 
 
-def newest(lake: Lake, model: type[RawAnswers]) -> tuple[dt.date, pl.DataFrame]:
-    """The newest part of a list's raw table and the day it was asked for."""
-    parts = lake.parts(model)
+def newest(lake: Lake, model: type[RawAnswers], of: dt.date | None = None) -> tuple[dt.date, pl.DataFrame]:
+    """The newest part of a list's raw table, or the one of a day, and the day it was asked for."""
+    parts = lake.parts(model) if of is None else [{"local_date": str(of)}]
     if not parts:
         raise SunledgerError(f"Nothing is stored in {storage(model).table} yet: fetch it first.")
     day = dt.date.fromisoformat(parts[-1]["local_date"])

@@ -141,12 +141,15 @@ def _line(one: Try, request_id: str) -> bytes:
 
 
 def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
-    """The tries of a file as rows of the table, and the lines that are none: cut short by a crash or a full disk."""
+    """The tries of a file as rows of the table, and the lines that are none: cut short by a crash or a full disk.
+
+    A try that stands there more than once, as where a person has put files together, is one.
+    """
     lines = [line for line in data.replace(b"\0", b"").split(b"\n") if line]
     with suppress(pl.exceptions.PolarsError):
         frame = _rows(pl.read_ndjson(b"\n".join(lines), schema=_WRITTEN)) if lines else _NOTHING
         if frame.height == len(lines) and frame.select(_is_try().all()).item():
-            return frame.select(_NOTHING.columns), []
+            return _each_once(frame), []
     # One of them at least is odd: the engine reads each by itself.
     texts = pl.DataFrame({"body": decode_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index(
         "line"
@@ -155,7 +158,11 @@ def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
     found = run_on(query, texts.drop_nulls(), shape=json.dumps(_SHAPE)).unnest("try")
     good = _rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())
     bad = texts.join(good, on="line", how="anti", maintain_order="left")["line"]
-    return good.select(_NOTHING.columns), [lines[line] for line in bad]
+    return _each_once(good), [lines[line] for line in bad]
+
+
+def _each_once(tries: pl.DataFrame) -> pl.DataFrame:
+    return tries.select(_NOTHING.columns).unique(storage(ApiRequests).key, keep="last", maintain_order=True)
 
 
 _NOTHING: Final = pl.DataFrame(schema=polars_schema(ApiRequests))

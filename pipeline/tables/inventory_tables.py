@@ -32,12 +32,12 @@ from schemas import (
 
 
 @writes(Plants, reads=(RawPlants, Consents), stage=Stage.PLANTS)
-def write_plants(runtime: Runtime) -> Report:
-    """Plants of the newest list, with the ids that they had before, and those seen before.
+def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Plants of the newest list, or that of a day, with the ids that they had before, and those seen before.
 
     Raises ConsentMissing when SMA lists none.
     """
-    today, answers = newest(runtime.lake, RawPlants)
+    today, answers = newest(runtime.lake, RawPlants, of)
     listed, aside = inventory.build_plants(answers, today)
     stored = runtime.lake.scan(Plants).collect()
     owners, flow = owners_of(runtime.settings), runtime.settings.sma_flow
@@ -87,9 +87,9 @@ def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
 
 
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
-def write_devices(runtime: Runtime) -> Report:
-    """Devices of the newest lists, and those seen before."""
-    today, answers = newest(runtime.lake, RawDevices)
+def write_devices(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Devices of the newest lists, or those of a day, and those seen before."""
+    today, answers = newest(runtime.lake, RawDevices, of)
     stored = runtime.lake.scan(Devices).collect()
     frame = inventory.remember(stored, inventory.build_devices(answers, today), ["plant_id", "device_id"])
     unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
@@ -116,13 +116,13 @@ def _build_notices(
 
 
 @writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES)
-def write_measurement_sets(runtime: Runtime) -> Report:
-    """Sets by the newest answers.
+def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Report:
+    """Sets by the newest answers, or those of a day.
 
     Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
     withdrew the consent looks just like that. The latter is reported, unless nothing was known.
     """
-    today, answers = newest(runtime.lake, RawMeasurementSets)
+    today, answers = newest(runtime.lake, RawMeasurementSets, of)
     stored = runtime.lake.scan(MeasurementSets).collect()
     found = inventory.build_measurement_sets(answers)
     owner = ["plant_id", "device_id"]

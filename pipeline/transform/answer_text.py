@@ -24,7 +24,8 @@ MOST_UNKNOWN = 1_000
 _HALVES = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
-_ODD = r"\\u[dD][89a-fA-F]|[\x00-\x08\x0b\x0c\x0e-\x1f]|^\x{feff}"
+# Tabs and ends of lines may stand between values, but not within a text: to tell which costs more than to mend both.
+_ODD = r"\\u[dD][89a-fA-F]|[\x00-\x1f]|^\x{feff}"
 _CONTROLS = dict.fromkeys(range(0x20), " ")
 _NO_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
 _DEEPER = np.zeros(256, np.int8)

@@ -83,6 +83,18 @@ def test_a_look_right_after_the_request_waits_a_second_and_looks_again(scripted,
     assert time.sleeps == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+10:00", "soon", 5])
+def test_an_absurd_interval_or_end_stops_no_later_look(scripted, server, end: object) -> None:  # noqa: F811
+    body = json.dumps({"state": "pending", "interval": 1e300, "expirationDate": end})
+    server.on(HINT).reply(200, body)
+    found = with_api(scripted, lambda api: api.look(OWNER, known=True))
+    book = ConsentBook.of(scripted)
+    book.note({OWNER: found}, NOW)
+    (owner,) = book.owners().values()
+    assert NOW < owner.due_at(urgent=True) <= NOW + dt.timedelta(days=7)
+    assert book.rows().height == 1
+
+
 def test_an_owner_who_was_never_asked_is_not_waited_for(scripted, server) -> None:  # noqa: F811
     time = FakeTime()
     server.on(HINT).reply(404)

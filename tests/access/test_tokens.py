@@ -202,10 +202,18 @@ def test_without_a_login_the_client_is_not_even_made(make: Make) -> None:
         SmaClient(make("code"))
 
 
-def test_a_damaged_file_names_itself_and_the_cure(make: Make) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"refresh_token": 1',
+        # A time without an offset, which can be compared with no other.
+        b'{"refresh_token":"","access_token":"","access_until":"2025-07-09T10:00","logged_in_at":null,"renewed_at":null,"offline":false,"seed":""}',
+    ],
+)
+def test_a_damaged_file_names_itself_and_the_cure(make: Make, content: bytes) -> None:
     settings = make("code")
     store = LoginStore.of(settings)
-    write_private(store.path, b'{"refresh_token": 1')
+    write_private(store.path, content)
     with pytest.raises(SecretFileError, match=r"login-\w+\.json does not hold a login .* 'sunledger login'"):
         SmaClient(settings)
 

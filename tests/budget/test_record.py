@@ -89,6 +89,20 @@ def test_what_is_stored_twice_is_there_once(tmp_path: Path, lake: Lake) -> None:
     assert stored(lake).height == 5
 
 
+@pytest.mark.parametrize("odd", [b"", b"[]\n"])
+def test_a_try_that_stands_twice_in_a_file_is_one(tmp_path: Path, lake: Lake, odd: bytes) -> None:
+    """Files that a person put together, or put back from a copy, stop no command."""
+    log = RequestLog(tmp_path / "requests")
+    for number in range(3):
+        log.add(one(number))
+    log.close()
+    (path,) = (tmp_path / "requests").iterdir()
+    path.write_bytes(path.read_bytes() * 2 + odd)
+    found = log.store(lake)
+    assert (found.tries, found.unreadable) == (3, len(odd) // 3)
+    assert stored(lake).height == 3
+
+
 def test_days_and_runs_add_up_and_hold_one_file_a_day(tmp_path: Path, lake: Lake) -> None:
     for run in range(4):
         log = RequestLog(tmp_path / "requests")

@@ -79,7 +79,12 @@ def test_a_number_that_is_none_in_a_row_costs_only_that_value(new_runtime: New, 
     assert aside(runtime)["reason"].to_list() == ["not_a_number"]
 
 
-def test_half_a_character_in_a_log_s_text_costs_only_that(new_runtime: New, sma: ScriptedSma) -> None:
+@pytest.mark.parametrize(
+    ("odd", "read"), [(HALF, "\ufffd"), (b"\t", " "), (b"\n", " "), (b"\r", " "), (b"\x1b", " ")]
+)
+def test_an_odd_character_in_a_log_s_text_costs_only_that(
+    new_runtime: New, sma: ScriptedSma, odd: bytes, read: str
+) -> None:
     entries = [
         {"timestamp": f"{day}T10:00:00", "message": "MARK", "messageTagId": 7, "level": "Info"}
         for day in WEEK[:2]
@@ -87,7 +92,7 @@ def test_half_a_character_in_a_log_s_text_costs_only_that(new_runtime: New, sma:
 
     def change(request: Request, body: bytes) -> bytes:
         logs = (
-            compact({"logs": entries}).replace(b"MARK", b"hot " + HALF) if request.plant_id == "11" else body
+            compact({"logs": entries}).replace(b"MARK", b"hot " + odd) if request.plant_id == "11" else body
         )
         return logs if request.endpoint == "logs" else body
 
@@ -96,8 +101,23 @@ def test_half_a_character_in_a_log_s_text_costs_only_that(new_runtime: New, sma:
     notices = noticed([refresh(runtime), *fetch_logs(runtime, WEEK)])
     for day in WEEK:
         notices.add(noticed([write_logs(runtime, day)]))
-    assert runtime.lake.scan(Logs).collect()["message"].to_list() == ["hot \ufffd"] * 2
+    assert runtime.lake.scan(Logs).collect()["message"].to_list() == [f"hot {read}"] * 2
     assert notices.missing == []
+
+
+@pytest.mark.parametrize("odd", [b"\t", b"\n", b"\r\n"])
+def test_an_end_of_a_line_within_a_plant_s_name_costs_only_that(
+    new_runtime: New, sma: ScriptedSma, odd: bytes
+) -> None:
+    """No JSON may have one, and some writers let it through."""
+    bodies(
+        sma,
+        lambda _, body: body.replace(b'"Plant 11"', b'"a' + odd + b'b"').replace(b'"x"', b'"a' + odd + b'b"'),
+    )
+    runtime = run(new_runtime(), MONDAY)
+    (name,) = runtime.lake.scan(Plants).filter(plant_id="11").collect()["name"]
+    assert name.split() == ["a", "b"]
+    assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
 
 
 def test_a_number_that_is_none_says_nothing_about_the_values_beside_it(

@@ -102,6 +102,10 @@ def test_a_week_whose_newest_row_comes_first_is_cut_too() -> None:
         pytest.param(answer([*hours(24, first=25), *hours(24), *hours(24, first=49)]), id="days in disorder"),
         pytest.param(json.dumps({"set": hours(48)}).encode(), id="with white space"),
         pytest.param(answer([{"pvGeneration": 1.0, **r} for r in hours(48)]), id="time not first"),
+        pytest.param(
+            answer([*hours(30), {"pvGeneration": 1.0, "time": "2025-07-08T07:00:00"}, *hours(10, first=32)]),
+            id="time not first in one row",
+        ),
         pytest.param(answer([row("2025-07-07T01:00:00.5", 1.0)]), id="a fraction"),
         pytest.param(answer([row("2025-07-07T01:00:00Z", 1.0)]), id="an offset"),
         pytest.param(answer([{"a": hours(2)}, *hours(2)]), id="rows within a row"),

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import orjson
 
+from pipeline.common.local_time import parse_moment
 from pipeline.common.settings import Settings
 from pipeline.sma.auth.oauth import Grant
 from pipeline.sma.auth.secret_files import (
@@ -103,7 +104,7 @@ class LoginStore:
             return Login()
         try:
             return _login(orjson.loads(content))
-        except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+        except (orjson.JSONDecodeError, OverflowError, TypeError, ValueError, KeyError):
             raise SecretFileError(
                 f"{path} does not hold a login of sunledger: delete it and run 'sunledger login'."
             ) from None
@@ -158,4 +159,4 @@ def _login(stored: dict[str, Any]) -> Login:
 
 
 def _time(text: str | None) -> dt.datetime | None:
-    return None if text is None else dt.datetime.fromisoformat(text)
+    return None if text is None else parse_moment(text)

@@ -25,6 +25,8 @@ from pipeline.sma.http.retry import is_transient
 CONSENT_PATH = "/oauth2/v2/bc-authorize"
 # What SMA answers when it says nothing: half an hour between two looks.
 USUAL_INTERVAL_S = 1800.0
+# An interval that SMA asks for is minutes; a slip there must not end all asking.
+LONGEST_INTERVAL_S = 7 * 86_400.0
 # A look right after the request sometimes fails: SMA knows it about a second later.
 SETTLING_S = 1.0
 SETTLING_TRIES = 5
@@ -191,12 +193,12 @@ def _moment(text: Any) -> dt.datetime | None:  # a JSON value
         return None
     try:
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _interval_s(value: Any) -> float:  # a JSON value
     if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return float(value)
+        return min(float(value), LONGEST_INTERVAL_S)
     return USUAL_INTERVAL_S

@@ -17,6 +17,7 @@ from typing import Any, Self
 import orjson
 import polars as pl
 
+from pipeline.common.local_time import LAST_INSTANT, parse_moment
 from pipeline.common.settings import Settings
 from pipeline.sma.auth.login_store import digest
 from pipeline.sma.auth.secret_files import (
@@ -26,7 +27,7 @@ from pipeline.sma.auth.secret_files import (
     read_private,
     write_private,
 )
-from pipeline.sma.consents.consent_api import Consent, State
+from pipeline.sma.consents.consent_api import LONGEST_INTERVAL_S, Consent, State
 from schemas import Consents, polars_schema
 
 KEY_FILE = "consents.key"
@@ -122,7 +123,7 @@ class ConsentBook:
             return {}
         try:
             return {address: _owner(address, facts) for address, facts in orjson.loads(content).items()}
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+        except (orjson.JSONDecodeError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise SecretFileError(
                 f"{path} does not hold consents of sunledger: move it away and ask SMA for the state of each owner "
                 "with 'sunledger consent status'."
@@ -183,9 +184,9 @@ class ConsentBook:
 def _owner(address: str, facts: dict[str, Any]) -> Owner:
     changes = tuple(
         Change(
-            dt.datetime.fromisoformat(at),
+            parse_moment(at),
             State(state),
-            None if end is None else dt.datetime.fromisoformat(end),
+            None if end is None else parse_moment(end),
         )
         for at, state, end in facts["changes"]
     )
@@ -193,7 +194,7 @@ def _owner(address: str, facts: dict[str, Any]) -> Owner:
         address,
         asked_at=_time(facts["asked_at"]),
         checked_at=_time(facts["checked_at"]),
-        interval_s=float(facts["interval_s"]),
+        interval_s=_interval_s(facts["interval_s"]),
         changes=changes,
     )
 
@@ -208,4 +209,13 @@ def _facts(owner: Owner) -> dict[str, Any]:
 
 
 def _time(text: str | None) -> dt.datetime | None:
-    return None if text is None else dt.datetime.fromisoformat(text)
+    """When we asked. Raises ValueError for a moment at which nobody can have."""
+    moment = None if text is None else parse_moment(text)
+    if moment is not None and moment > LAST_INSTANT:
+        raise ValueError(f"{text} is none of our times")
+    return moment
+
+
+def _interval_s(value: Any) -> float:  # a JSON value
+    # An earlier version kept whatever SMA said.
+    return min(max(0.0, float(value)), LONGEST_INTERVAL_S)

@@ -1,0 +1,153 @@
+"""`sunledger repair` by the real program: every table is as before the damage, and nothing is booked as changed."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sandbox.launch import SandboxAddress, running
+from schemas import TABLES, ApiRequests, BillingUnits, storage
+from tests.programs import run
+from warehouse.lake import Lake
+
+DAYS = ("--from", "2021-10-31", "--to", "2021-11-01")
+# What a re-read may change of the tables: who was asked, and how often.
+ASKED = {storage(model).table for model in (ApiRequests, BillingUnits)}
+VOLATILE = {"target", "request_date"}
+
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[SandboxAddress]:
+    with running("--plants", "2", "--seed", "7") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def settings(box: SandboxAddress) -> dict[str, str]:
+    return box.settings() | {"SUNLEDGER_SETS": "EnergyBalance,EnergyAndPowerPv", "SUNLEDGER_LOGS": "plants"}
+
+
+@pytest.fixture(scope="module")
+def whole(settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a closed month whose days were made in two ways: replaced files, restatements and adjustments."""
+    home = tmp_path_factory.mktemp("whole")
+    (home / "quality.toml").write_text("beyond_rated_times = 0.3\n")
+    strict = {"SUNLEDGER_QUALITY": str(home / "quality.toml")}
+    # Values that are set aside leave gaps, so that the days are not complete.
+    assert run(home, "backfill", *DAYS, **settings, **strict)[0] == 3
+    assert run(home, "close", "2021-10", "--anyway", **settings)[0] == 0
+    assert run(home, "rebuild", **settings)[0] == 0
+    found = content(home)
+    assert min(found[name].height for name in ("restatements", "row_changes", "adjustments")) > 0
+    assert found["energy_monthly"]["closed_at"].count() > 0
+    return home
+
+
+@pytest.fixture
+def home(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it to damage."""
+    shutil.copytree(whole / "home", tmp_path / "home", symlinks=True)
+    return tmp_path
+
+
+def content(home: Path) -> dict[str, pl.DataFrame]:
+    """The rows of every table, without what another reading of the same answers may change."""
+    lake, found = Lake(str(home / "home" / "lake"), home / "home" / "tmp"), {}
+    for model in TABLES:
+        rows = lake.scan(model).collect()
+        rows = rows.drop({*storage(model).volatile, *VOLATILE} & set(rows.columns))
+        found[storage(model).table] = rows.sort(rows.columns)
+    return found
+
+
+def check(home: Path, whole: Path, settings: dict[str, str], *, asked: bool = False) -> None:
+    """Every command works, and every table is as in the home that nothing happened to."""
+    was, now = content(whole), content(home)
+    other = [name for name, rows in was.items() if not rows.equals(now[name])]
+    assert set(other) <= (ASKED if asked else set())
+    code, said = run(home, "verify", **settings)
+    assert (code, " 0 with a fault" in said) == (0, True), said
+    code, said = run(home, "publish", **settings)
+    assert code == 0, said
+    assert {name for name, rows in content(home).items() if not rows.equals(was[name])} <= ASKED
+    assert "Nothing was to be mended." in run(home, "repair", **settings)[1]
+
+
+def part(home: Path, table: str, day: str = "") -> Path:
+    """The active file of a table's part, by the end of its name."""
+    lake = Lake(str(home / "home" / "lake"), home / "home" / "tmp")
+    (model,) = (model for model in TABLES if storage(model).table == table)
+    return Path(next(file for file in lake.snapshot(model).files if day in file))
+
+
+def entry(home: Path, table: str, number: int = -1) -> Path:
+    return sorted((home / "home" / "lake" / table / "_delta_log").glob("*.json"))[number]
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[100] ^= 0x10
+    file.write_bytes(bytes(content))
+
+
+def drop_log(home: Path, table: str) -> None:
+    shutil.rmtree(home / "home" / "lake" / table / "_delta_log")
+
+
+def drop_table(home: Path, table: str) -> None:
+    shutil.rmtree(home / "home" / "lake" / table)
+
+
+def add_orphan(home: Path, table: str) -> None:
+    file = part(home, table)
+    shutil.copy(file, file.with_name("part-00000000-0000-0000-0000-000000000000.parquet"))
+
+
+def test_damage_of_every_layer_at_once_is_mended_without_a_request(
+    home: Path, whole: Path, settings: dict[str, str]
+) -> None:
+    cut(part(home, "energy_balance_intervals", "2021-11-01"))
+    part(home, "energy_daily", "2021-10-31").unlink()
+    flip(part(home, "kpi_monthly"))
+    part(home, "energy_monthly", "2021-10").unlink()
+    entry(home, "raw_energy_balance").write_bytes(b"")
+    cut(entry(home, "raw_pv", 2))
+    entry(home, "energy_hourly", 2).unlink()
+    drop_log(home, "pv_intervals")
+    drop_table(home, "plants")
+    add_orphan(home, "devices")
+    code, said = run(
+        home,
+        "repair",
+        SMA_MONITORING_URL="http://127.0.0.1:9",
+        **{name: value for name, value in settings.items() if name != "SMA_MONITORING_URL"},
+    )
+    assert code == 0, said
+    check(home, whole, settings)
+    # What was damaged is kept.
+    assert list((home / "home" / "set-aside").rglob("*.parquet"))
+
+
+def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
+    home: Path, whole: Path, settings: dict[str, str]
+) -> None:
+    cut(part(home, "raw_energy_balance", "2021-10-31"))
+    # As if nobody had agreed to this month's PU, and none had been made.
+    shutil.rmtree(home / "home" / "spending")
+    unasked = settings | {"SUNLEDGER_MAX_EUR_PER_MONTH": ""}
+    code, said = run(home, "repair", "--dry-run", **unasked)
+    assert (code, "Nothing was changed" in said, "take 2 requests to SMA" in said) == (0, True, True), said
+    assert "asked for again: 2 requests" in said
+    assert run(home, "verify", **settings)[0] == 1
+    code, said = run(home, "repair", **unasked)
+    assert code == 0, said
+    assert "take 2 requests to SMA. They add no PU to this month." in said
+    check(home, whole, settings, asked=True)
