@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
+from warehouse.digests import FOLDER as DIGESTS
 from warehouse.folder import place_of
 
 MANIFEST = "manifest.json"
@@ -139,11 +140,17 @@ def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
 
 
 def _list_files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Names in the archive and where their files are; the logs of tables before what they name."""
+    """Names in the archive and where their files are; digests before the logs, and logs before what they name.
+
+    A log that is ahead of its digests only lacks a record, which the next reader makes; one behind has lost a commit.
+    """
     lake = _find_folder(settings)
     yield from _list_files_below(settings.home, HOME, without=lake)
     if lake is not None:
-        found = sorted(_list_files_below(lake, LAKE), key=lambda item: LOG not in item[1].parts)
+        found = sorted(
+            _list_files_below(lake, LAKE),
+            key=lambda item: (DIGESTS not in item[1].parts, LOG not in item[1].parts),
+        )
         yield from found
 
 

@@ -27,13 +27,11 @@ from schemas import (
     BillingUnits,
     Consents,
     CoverageDaily,
-    DeviceEnergyDaily,
     Devices,
     EnergyDaily,
     EnergyHourly,
     EnergyMonthly,
     Invoices,
-    KpiDaily,
     KpiMonthly,
     LogMessages,
     Logs,
@@ -61,18 +59,11 @@ from warehouse.lake_lock import take_repair_turn
 from warehouse.lake_repair import LakeRepair, Lost, Step
 from warehouse.published_copy import PublishedCopy
 
+# Tables that hold what happened: nothing but a copy brings it back.
+RECORDS = (Restatements, RowChanges, ApiRequests)
 # Made of a day's stored answers, and of nothing else that may be lost.
 OF_DAYS: frozenset[type[Table]] = frozenset(
-    {
-        *(source.intervals for source in (*SOURCES, VALUES)),
-        OtherIntervals,
-        Logs,
-        EnergyHourly,
-        EnergyDaily,
-        CoverageDaily,
-        DeviceEnergyDaily,
-        KpiDaily,
-    }
+    model for model in TABLES if storage(model).partition == ("local_date",) and model not in (*RAW, *RECORDS)
 )
 # Made of days, months and requests. A month's figures that were closed, and fees of then, are more than that.
 OF_ALL: frozenset[type[Table]] = frozenset(
@@ -83,8 +74,6 @@ LISTS: dict[type[Table], tuple[type[Table], Callable[[Runtime, dt.date], object]
     Devices: (RawDevices, write_devices),
     MeasurementSets: (RawMeasurementSets, write_measurement_sets),
 }
-# Tables that hold what happened: nothing but a copy brings it back.
-RECORDS = (Restatements, RowChanges, ApiRequests)
 _BY_TABLE = {storage(model).table: model for model in TABLES}
 _MADE_OF: dict[type[Table], tuple[type[Table], ...]] = {
     **{source.intervals: (source.raw,) for source in (*SOURCES, VALUES)},
@@ -160,12 +149,12 @@ def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, los
 
 def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents."""
-    told = len(runtime.missing)
     for one in [one for one in lost if one not in outcome.known]:
         if one.model in LISTS:
             raw, write = LISTS[one.model]
             days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(raw)]
             for day in days:
+                # What lists of earlier days lacked is no news, so nobody is told of it.
                 write(runtime, day)
             if days:
                 outcome.healed[one] = f"made again from the {len(days)} stored lists"
@@ -176,8 +165,6 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
                 outcome.healed[one] = "made again from the book of consents of this home"
             else:
                 outcome.gone[one] = "the states of consents before today are lost"
-    # What lists of earlier days lacked is no news.
-    del runtime.missing[told:]
 
 
 def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
