@@ -130,7 +130,8 @@ def _tell_rest(left: Sequence[Damage], outcome: Outcome) -> None:
         )
     if outcome.gone or outcome.waiting:
         texts = "; ".join(f"{one.place}: {text}" for one, text in outcome.gone.items())
-        later = f" {pluralize(len(outcome.waiting), 'part')} can't be made again yet: 'sunledger repair --yes' tries it."
+        n_later = pluralize(len(outcome.waiting), "part")
+        later = f" {n_later} can't be made again yet: 'sunledger repair --yes' tries it."
         raise SunledgerError(
             f"Everything can be read again, but not all could be made again.{f' {texts}.' if texts else ''}"
             f"{later if outcome.waiting else ''}"
