@@ -9,7 +9,6 @@
 | `memory` | RLIMIT_AS: an allocation fails somewhere | prlimit |
 | `oom` | a limit of the kernel's control group: the kernel kills it | root, cgroups |
 | `disk` | a disk that becomes full: a small tmpfs | root |
-| `enospc` | from the Nth call on, everything that writes says "No space left on device" | strace |
 | `eio` | the Nth fsync fails, as a bad disk's does | strace |
 """
 
@@ -29,7 +28,6 @@ from tests.torture.states import Act, Stage
 MOUNT, UMOUNT = shutil.which("mount") or "", shutil.which("umount") or ""
 CGROUPS = Path("/sys/fs/cgroup/memory")
 RENAMES = "rename,renameat,renameat2,link,linkat"
-WRITES = "write,pwrite64,writev,pwritev,ftruncate,fallocate,mkdir,mkdirat"
 STRACE = ("strace", "-f", "-qqq", "-o", "/dev/null", "--seccomp-bpf", "--signal=none")
 
 
@@ -105,12 +103,6 @@ def _rename(stage: Stage, act: Act, rng: random.Random) -> Struck:
     number = rng.randint(1, 20 if act.needs_sma else 10)
     ended = _inject(stage, act, f"{RENAMES}:signal=KILL:when={number}", RENAMES)
     return Struck(ended, f"SIGKILL at a thread's change of name {number}")
-
-
-def _enospc(stage: Stage, act: Act, rng: random.Random) -> Struck:
-    number = int(rng.uniform(0, 0.6) * _undisturbed(stage, act).writes) + 1
-    ended = _inject(stage, act, f"{WRITES}:error=ENOSPC:when={number}+", WRITES)
-    return Struck(ended, f"ENOSPC from a thread's write {number} on")
 
 
 def _eio(stage: Stage, act: Act, rng: random.Random) -> Struck:
@@ -203,7 +195,6 @@ MANNERS = {
         Manner("disk", _disk, _root_and(_can_mount, "there is no mount")),
         Manner("term", _term, _nothing),
         Manner("memory", _memory, _program("prlimit")),
-        Manner("enospc", _enospc, _program("strace")),
         Manner("oom", _oom, _root_and(_has_cgroups, "there are no control groups of memory")),
         Manner("eio", _eio, _program("strace")),
     )
