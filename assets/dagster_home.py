@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from assets.plain_path import find_plain_path
 from assets.start_lock import start_lock
+from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 
@@ -83,9 +84,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
         with start_lock(home):
             if not file.exists():
                 # Another process may read it at any moment.
-                part = home / ".dagster.yaml.part"
-                part.write_text(CONFIGURATION)
-                part.replace(file)
+                write_file(file, CONFIGURATION.encode())
     return home
 
 
