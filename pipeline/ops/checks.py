@@ -14,7 +14,7 @@ from pipeline.ops import findings
 from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.plants import listed, owned
-from pipeline.run.sets import BALANCE, SETS
+from pipeline.run.sets import BALANCE, SOURCES
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
 from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
 from schemas import (
@@ -28,9 +28,7 @@ from schemas import (
 )
 from warehouse.publish import connect
 
-# Named by SMA's documents, which say nothing of its fields: it has no table of its own.
-GRID_SETTINGS = "GridSettings"
-KNOWN_SETS = frozenset({GRID_SETTINGS, *(source.set.name for source in SETS)})
+KNOWN_SETS = frozenset(source.set.name for source in SOURCES)
 # Rows older than that are as late as none.
 LOOK_BACK = 7 * ONE_DAY
 

@@ -1,7 +1,7 @@
 """What every step works with: its report, the parts of tables, the quarantine, and sources that hold still."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ import polars as pl
 from pipeline.common.errors import SunledgerError
 from pipeline.run.context import Runtime
 from schemas import Quarantine, Table, storage
+from schemas.quantities import SetSource
 from warehouse.lake import Lake, Part, Written
 
 T = TypeVar("T")
@@ -46,6 +47,16 @@ def quarantine(
 def raw_part(day: dt.date, set_type: str = "") -> Part:
     """The part of a raw table that a day's answers are in; sets that share a table (`set_type`) have one each."""
     return {"local_date": day} | ({"set_type": set_type} if set_type else {})
+
+
+def read_answers(lake: Lake, source: SetSource, day: dt.date) -> Iterator[pl.DataFrame]:
+    """The stored answers of a day that a set's table is made from."""
+    answers = lake.batches(source.raw, raw_part(day, source.shares_raw))
+    if not source.shares_raw or source.of_devices is None:
+        return answers
+    # Such a raw table holds what plants and devices answered.
+    of_device = pl.col("device_id") != ""
+    return (batch.filter(of_device if source.of_devices else ~of_device) for batch in answers)
 
 
 def aside_part(model: type[Table], day: dt.date, set_type: str = "") -> Part:

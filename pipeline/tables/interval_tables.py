@@ -10,7 +10,7 @@ from pipeline.common.local_time import ONE_DAY, TimeBasis
 from pipeline.run.context import Runtime
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
-from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
+from pipeline.run.step import Report, quarantine, raw_part, read_answers, report_of, settled
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
 from pipeline.transform.generic_intervals import OtherTransform
@@ -48,13 +48,14 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     )
     account, part = Account(), {"local_date": day}
     made_from = collect_facts(runtime, source, day, limits)
-    frames = transform.day(runtime.lake.batches(source.raw, part), places, day, account)
+    frames = transform.day(read_answers(runtime.lake, source, day), places, day, account)
     if source.intervals is EnergyBalanceIntervals:
         written = _replace_noted(runtime, source, day, frames, made_from)
     else:
         written = runtime.lake.replace(source.intervals, part, frames)
     quarantine(runtime, source.intervals, day, account.quarantine())
-    if account.unknown_fields:
+    # A field of a set that shares its raw table is in other_intervals.
+    if account.unknown_fields and not source.shares_raw:
         table = storage(source.raw).table
         runtime.unknown_fields.setdefault(table, set()).update(account.unknown_fields)
     return _count_written(written, account, unknown_fields=sorted(account.unknown_fields))
