@@ -24,6 +24,8 @@ from deltalake.transaction import AddAction
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
+from warehouse.digest_chain import Chain
+from warehouse.digests import DigestingSink, commit_facts
 from warehouse.frames import Digest, place, polars_schema, sort, validate
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import FACTS, LakeReader, Part, arrow_schema, empty_frame, file_uris, path_inside
@@ -239,6 +241,7 @@ class _Attempt:
         self.kept = empty_frame(model)
         self.equal = False
         self.action: AddAction | None = None
+        self.digests: dict[str, str] = {}
 
     def compare(self) -> bool:
         """Whether the added rows differ from what is stored by now. Reads it again only where another run wrote it."""
@@ -252,7 +255,7 @@ class _Attempt:
                     f"{place(self.model, self.part)}: the new data is empty, but {stored.rows} rows are stored. "
                     f"They were kept; nothing was written."
                 )
-            self.files, self.action, self.compared = files, None, True
+            self.files, self.action, self.digests, self.compared = files, None, {}, True
         return not self.equal
 
     def unchanged(self) -> Written:
@@ -263,15 +266,21 @@ class _Attempt:
         """Commit what was compared. Raises CommitFailedError when somebody was faster."""
         if self.action is None and (self.digest.rows or self.kept.height):
             self.action = self._write(_merge(self.model, spooled(), self.kept))
+        chain = Chain(self.lake, self.model)
+        before = chain.before_commit(self.table.version())
         self.table.create_write_transaction(
             [self.action] if self.action else [],
             mode="overwrite",
             schema=arrow_schema(self.model),
             partition_by=list(self.part) or None,
             partition_filters=[(name, "=", str(value)) for name, value in self.part.items()] or None,
-            commit_properties=CommitProperties(max_commit_retries=0),
+            commit_properties=CommitProperties(
+                max_commit_retries=0, custom_metadata=commit_facts(before, self.digests)
+            ),
         )
-        return Written(self.digest.rows, changed=True, version=self.table.version() + 1)
+        version = self.table.version() + 1
+        chain.after_commit(before, version)
+        return Written(self.digest.rows, changed=True, version=version)
 
     def _stored(self, files: list[str]) -> tuple[Digest, pl.DataFrame]:
         """The digest of the rows that would be replaced, and the rows of the part that stay."""
@@ -298,7 +307,8 @@ class _Attempt:
         files = self.lake.files(self.model)
         files.create_dir(folder or ".", recursive=True)
         rows = 0
-        with files.open_output_stream(path) as sink:
+        with files.open_output_stream(path) as opened:
+            sink = DigestingSink(opened)
             with pq.ParquetWriter(
                 sink,
                 schema,
@@ -312,9 +322,11 @@ class _Attempt:
                     rows += group.num_rows
                 if self.facts:
                     writer.add_key_value_metadata({FACTS.decode(): json.dumps(dict(self.facts))})
-            size = sink.tell()
+        self.digests = {path: sink.digest}
         values = {name: str(value) for name, value in self.part.items()}
-        return AddAction(path, size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows}))
+        return AddAction(
+            path, sink.size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows})
+        )
 
 
 def _row_groups(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

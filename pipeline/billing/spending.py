@@ -130,7 +130,7 @@ def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None =
         found = _price_new_units(runtime, prices, month, wanted, known, listed)
         fitting = _select_within_limits(runtime, found)
         book.write(known | set(fitting["plant_id"]))
-        runtime.allowance.added_eur += _sum(fitting)
+        runtime.allowance.spend(_sum(fitting))
     return _build_admission(wanted, found, fitting)
 
 
@@ -260,12 +260,9 @@ def _find_largest_base(price: Price) -> Decimal:
 
 def _select_within_limits(runtime: Runtime, found: NewUnits) -> pl.DataFrame:
     """The new plants, from the first one on, whose PU the limits have room for: none where there is no limit at all."""
-    limit, allowance = runtime.settings.max_eur_per_month, runtime.allowance
-    rooms = []
-    if limit is not None:
-        rooms.append(limit - found.spent_eur)
-    if allowance.max_eur is not None:
-        rooms.append(allowance.max_eur - allowance.added_eur)
+    limit, left = runtime.settings.max_eur_per_month, runtime.allowance.left_eur
+    rooms = [] if limit is None else [limit - found.spent_eur]
+    rooms += [] if left is None else [left]
     if not rooms:
         return found.plants.clear()
     return found.plants.filter(pl.col("reckoned_eur").cum_sum() <= min(rooms))

@@ -103,23 +103,18 @@ def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:
     return findings.judge_drift(fields, set(named) - KNOWN_SETS)
 
 
-def judge_budget(runtime: Runtime) -> Finding:
-    """The judgement of the last day's requests."""
-    since = runtime.now() - ONE_DAY
-    asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since
-    return findings.judge_budget(runtime.lake.scan(ApiRequests).filter(*asked).select("status").collect())
-
-
 @checks(
     "budget",
     asset="raw_plants",
     after=After.LISTS,
     description="SMA refuses at most one request in a hundred for the rate.",
+    of_requests=True,
 )
-def budget_of_run(runtime: Runtime) -> Finding:
-    """The judgement of the last day's requests, those that this run has sent so far included."""
-    runtime.store_requests()
-    return judge_budget(runtime)
+def judge_budget(runtime: Runtime) -> Finding:
+    """The judgement of the last day's requests that are stored."""
+    since = runtime.now() - ONE_DAY
+    asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since
+    return findings.judge_budget(runtime.lake.scan(ApiRequests).filter(*asked).select("status").collect())
 
 
 @checks(

@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from schemas import Quarantine, Table, storage
 from schemas.quantities import SetSource
 from warehouse.lake import Lake, Part, Written
@@ -24,11 +25,12 @@ NOT_LISTED = "not_listed"
 
 @dataclass(slots=True)
 class Report:
-    """What a step did with one part."""
+    """What a step did with one part, and what a person should know of it."""
 
     rows: int = 0
     changed: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    notices: Notices = field(default_factory=Notices)
 
 
 def quarantine(
@@ -80,5 +82,6 @@ def settled(lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callab
     raise SunledgerError(f"{place}: other runs kept changing it. Run it again when they are done.")
 
 
-def report_of(written: Written, **facts: Any) -> Report:
-    return Report(rows=written.rows, changed=written.changed, facts=facts)
+def report_of(written: Written, notices: Notices | None = None, /, **facts: Any) -> Report:
+    """The report of a part that was written."""
+    return Report(written.rows, written.changed, facts, notices or Notices())

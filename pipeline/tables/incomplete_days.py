@@ -12,7 +12,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.plants import in_operation, known_places, listed
 from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, chosen, not_chosen
 from pipeline.run.step import REQUEST_FAILED, read_answers
-from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.intervals import SetTransform
 from schemas import (
     RAW,
     TABLES,
@@ -119,8 +119,8 @@ def _has_rows(runtime: Runtime, source: SetSource, day: dt.date) -> bool:
         return False
     settings = runtime.settings
     transform = SetTransform(source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour)
-    frames = transform.day(answers, known_places(runtime.lake, source), day, Account())
-    return any(frame.height for frame in frames)
+    batches = transform.day(answers, known_places(runtime.lake, source), day)
+    return any(batch.rows.height for batch in batches)
 
 
 def count_days_of_other_basis(runtime: Runtime, first: dt.date, last: dt.date) -> int:
