@@ -23,7 +23,11 @@ from pipeline.cli.ui import ui
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
-from pipeline.tables.incomplete_days import count_days_of_other_basis, list_stored_days
+from pipeline.tables.incomplete_days import (
+    count_days_of_other_basis,
+    list_days_with_answers,
+    list_stored_days,
+)
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
@@ -279,6 +283,12 @@ def rebuild(
             say(
                 f"{pluralize(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
                 f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
+            )
+        if gone := sorted(set(days) - list_days_with_answers(runtime)):
+            days = [day for day in days if day not in gone]
+            say(
+                f"The answers of {pluralize(len(gone), 'day')} are not stored any more (the first: {gone[0]}): what "
+                "was made from them stays as it is."
             )
         with record_runs(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)

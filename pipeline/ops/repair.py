@@ -22,7 +22,6 @@ from pipeline.tables.reconciliation_tables import write_reconciliation, write_re
 from schemas import (
     RAW,
     TABLES,
-    Adjustments,
     ApiRequests,
     BillingUnits,
     Consents,
@@ -129,14 +128,17 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
 def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Put rows back from the published file: where they are what was lost, or where nothing else has them."""
     for one in lost:
-        if copy is None or runtime.lake.stored(one.model, one.part):
+        # Requests of today may have come into the part since.
+        if copy is None or (one.model is not ApiRequests and runtime.lake.stored(one.model, one.part)):
             continue
         version = copy.version_of(one.model)
         current = one.published is not None and one.published == version
         if version < 0 or not (current or one.model not in OF_DAYS | OF_ALL):
             continue
         rows = copy.rows(one.model, one.part)
-        if rows.height:
+        if rows.height and one.model is ApiRequests:
+            runtime.lake.append(one.model, one.part, rows)
+        elif rows.height:
             runtime.lake.replace(one.model, one.part, [rows])
         elif not current:
             continue
@@ -189,29 +191,28 @@ def make_vendor_tables(runtime: Runtime, lost: Iterable[Lost]) -> None:
         write_reconciliation_yearly(runtime)
 
 
-def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
-    """Say of what nothing was said of yet whether it is there again."""
+def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Collection[dt.date]) -> None:
+    """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
     for one in [one for one in lost if one not in outcome.known]:
         there = bool(runtime.lake.stored(one.model, one.part))
-        if one.model is EnergyMonthly and there:
-            outcome.gone[one] = (
-                "made again from its days; if it was closed, close it again with 'sunledger close'"
-            )
-        elif one.model is BillingUnits and there:
-            outcome.healed[one] = "counted again from the record of requests"
-        elif one.model is Adjustments or there:
-            outcome.healed[one] = "made again"
-        elif one.model is ApiRequests:
+        if one.model is ApiRequests:
+            # Requests of today may be there by now, those of before are not.
             outcome.gone[one] = (
                 "the record of requests of that day is lost, so PU that were made then may be missing: compare with "
                 "SMA's invoice"
             )
         elif one.model in RECORDS:
             outcome.gone[one] = "what was noted of changes of that day is lost; the figures are whole"
-        elif one.model in OF_DAYS and EnergyDaily is one.model:
+        elif one.model is EnergyMonthly and there:
+            outcome.gone[one] = (
+                "made again from its days; if it was closed, close it again with 'sunledger close'"
+            )
+        elif one.model is BillingUnits and there:
+            outcome.healed[one] = "counted again from the record of requests"
+        elif one.model in OF_DAYS and not there and one.part["local_date"] not in answered:
             outcome.gone[one] = "lost: neither its answers nor a published copy are there"
         else:
-            outcome.healed[one] = "holds no rows by what it is made from"
+            outcome.healed[one] = "made again" if there else "holds no rows by what it is made from"
 
 
 def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:

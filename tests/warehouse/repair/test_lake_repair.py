@@ -122,10 +122,8 @@ def check(lake: Lake, model: type[Table], lost: Collection[Lost]) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_entry(lake: Lake, kind: str, version: int, model: type[Table]) -> None:
-    if kind == "missing" and version == VERSIONS[-1]:
-        pytest.skip(
-            "Nothing in the log tells of an entry after its last one: see the test of a dropped entry."
-        )
+    if kind == "missing" and version == VERSIONS[-1] and not (Path(lake.root) / "_digests").is_dir():
+        pytest.skip("Nothing in a log without digests tells of an entry after its last one.")
     DAMAGES[kind](entry(folder_of(lake, model), version))
     lost: list[Lost] = []
     assert mend(lake, lost)
