@@ -1,4 +1,4 @@
-"""What checks look at: the frames and figures behind each finding, from the lake. Asks nobody."""
+"""What checks look at: the frames and figures behind each finding, from the lake. Makes no API calls."""
 
 import datetime as dt
 from collections.abc import Collection, Sequence

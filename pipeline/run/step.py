@@ -16,7 +16,7 @@ from warehouse.lake import Lake, Part, Written
 
 T = TypeVar("T")
 # How often a step starts over because its sources changed under it.
-SETTLE_ATTEMPTS = 10
+STABLE_ATTEMPTS = 10
 # Why an answer is set aside before it is read.
 REQUEST_FAILED = "request_failed"
 EMPTY_NOW = "empty_now"
@@ -66,14 +66,16 @@ def aside_part(model: type[Table], day: dt.date, set_type: str = "") -> Part:
     return {"local_date": day, "source": "-".join(filter(None, (storage(model).table, set_type)))}
 
 
-def settled(lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callable[[], T]) -> T:
+def work_on_stable_sources(
+    lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callable[[], T]
+) -> T:
     """The result of `work`, done again while another run changed the part of a source under it.
 
     A commit guards what is written, not what it was made from: without this, a run that read before another one wrote
     would put the old state back. The other run writes its sources first, so whoever comes last has seen them all.
     """
     sources = list(sources)
-    for _ in range(SETTLE_ATTEMPTS):
+    for _ in range(STABLE_ATTEMPTS):
         before = [lake.snapshot(source, part).files for source in sources]
         result = work()
         if [lake.snapshot(source, part).files for source in sources] == before:

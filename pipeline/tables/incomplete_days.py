@@ -1,4 +1,4 @@
-"""What is still missing: closed days of plants, and tables of days, that the lake lacks. Asks nobody."""
+"""What is still missing: closed days of plants, and tables of days, that the lake lacks. Makes no API calls."""
 
 import datetime as dt
 import functools

@@ -11,7 +11,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.notices import Notices
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
-from pipeline.run.step import Report, quarantine, raw_part, read_answers, report_of, settled
+from pipeline.run.step import Report, quarantine, raw_part, read_answers, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch
@@ -38,7 +38,9 @@ DAYS_JUDGED = 7
 def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     """Interval rows of the day from the raw lake; calls no API."""
     part = {"local_date": day}
-    return settled(runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day))
+    return work_on_stable_sources(
+        runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day)
+    )
 
 
 def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
@@ -88,7 +90,7 @@ def _commit_rows(
 def write_other_intervals(runtime: Runtime, day: dt.date) -> Report:
     """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
     part = {"local_date": day}
-    return settled(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
+    return work_on_stable_sources(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
 
 
 def _write_others(runtime: Runtime, day: dt.date) -> Report:
