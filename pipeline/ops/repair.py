@@ -39,6 +39,7 @@ from schemas import (
     OtherIntervals,
     Plants,
     ProfileMonthly,
+    QuarterHours,
     RawDevices,
     RawEnergyBalance,
     RawEnergyMonths,
@@ -79,11 +80,16 @@ _MADE_OF: dict[type[Table], tuple[type[Table], ...]] = {
     **{source.intervals: (source.raw,) for source in (*SOURCES, VALUES)},
     OtherIntervals: (RawOtherSets,),
     EnergyHourly: (RawEnergyBalance,),
+    QuarterHours: (RawEnergyBalance,),
     CoverageDaily: (RawEnergyBalance,),
 }
 # A raw table is lost where the first one has rows, and is asked for the days of the second one.
 _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
-    **{source.raw: (source.intervals, source.intervals) for source in (*SOURCES[::-1], VALUES)},
+    **{
+        source.raw: (source.intervals, source.intervals)
+        for source in (*SOURCES[::-1], VALUES)
+        if not source.shares_raw
+    },
     RawLogs: (Logs, EnergyDaily),
 }
 
