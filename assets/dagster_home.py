@@ -3,16 +3,19 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assets.former_storage import replace_former_storage
 from assets.plain_path import find_plain_path
+from assets.record_files import OPEN_FILES
 from assets.start_lock import start_lock
 from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
+from pipeline.common.text import escape_controls
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -25,13 +28,6 @@ telemetry:
   enabled: false
 nux:
   enabled: false
-# Dagster's own files in $DAGSTER_HOME, written with less CPU time. Without this setting Dagster writes them itself.
-storage:
-  custom:
-    module: pipeline.records
-    class: Records
-    config:
-      base_dir: {env: DAGSTER_HOME}
 concurrency:
   pools:
     # A run holds a slot of a pool only while one of its assets needs it. Unnamed pools let one in at a time.
@@ -75,7 +71,11 @@ _PYTHON = (sys.executable, "-P", "-m")
 
 
 def prepare_dagster_home(settings: Settings) -> Path:
-    """The folder, made and configured at first use; a configuration that is there already is left alone."""
+    """The folder, made and configured at first use.
+
+    A configuration that is there already is left alone, but for a storage of an older version: that is replaced, and
+    said on standard error. Raises SunledgerError.
+    """
     folder = settings.home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     home = find_plain_path(folder)
@@ -85,6 +85,8 @@ def prepare_dagster_home(settings: Settings) -> Path:
             if not file.exists():
                 # Another process may read it at any moment.
                 write_file(file, CONFIGURATION.encode())
+    if said := replace_former_storage(home):
+        sys.stderr.write(f"{escape_controls(said)}\n")
     return home
 
 
@@ -98,21 +100,21 @@ def limit_pools(instance: "DagsterInstance") -> None:
             instance.event_log_storage.set_concurrency_slots(pool, limit)
 
 
-def open_dagster(settings: Settings) -> "DagsterInstance":
-    """The home's Dagster in this process, which is that home's from now on; close it, or use it as a context.
+@contextmanager
+def open_dagster(settings: Settings) -> "Iterator[DagsterInstance]":
+    """The home's Dagster in this process, which is that home's from now on.
 
     Sets up what is not there yet, one process at a time. Raises SunledgerError for a home that can't be used as it is.
     """
     home = prepare_dagster_home(settings)
-    with start_lock(home):
-        instance = _open(home)
-        try:
+    with ExitStack() as opened:
+        with start_lock(home):
+            OPEN_FILES.keep(home)
+            opened.callback(OPEN_FILES.close, home)
+            instance = opened.enter_context(_open(home))
             with explain_faults(home):
                 limit_pools(instance)
-        except BaseException:
-            instance.dispose()
-            raise
-    return instance
+        yield instance
 
 
 def _open(home: Path) -> "DagsterInstance":
@@ -162,7 +164,7 @@ def build_environment(settings: Settings) -> dict[str, str]:
 
 
 def _build_own_environment(home: Path) -> dict[str, str]:
-    # Events of a range are stored so many at once: more than a run's days have of one asset.
+    # Of the events of a range, PostgreSQL takes so many at once: more than a run's days have of one asset.
     return {"DAGSTER_HOME": str(home), "DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
 
@@ -174,4 +176,4 @@ def build_webserver_command(host: str, port: int, names: Iterable[str] = ()) -> 
 
 def build_daemon_command() -> list[str]:
     """The program and arguments of the daemon, which starts what schedules, sensors and backfills ask for."""
-    return [*_PYTHON, "dagster._daemon", "run", "-w", str(WORKSPACE)]
+    return [*_PYTHON, "assets.daemon", "run", "-w", str(WORKSPACE)]

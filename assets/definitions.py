@@ -5,8 +5,10 @@ first calls SMA, so the graph can be looked at without any.
 """
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -16,6 +18,7 @@ from assets.common import EVERY
 from assets.docs import add_links
 from assets.pool_waits import PoolWait, watch_pools
 from assets.published import monthly_report, warehouse
+from assets.record_files import OPEN_FILES
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import read_limits
 from assets.schedules import build_day_schedules, build_job_schedule
@@ -40,6 +43,7 @@ from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import escape_line
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
@@ -117,7 +121,10 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             build_retention_sensor(settings),
             build_dead_run_sensor(),
         ],
-        resources={"runtime": runtime if runtime is not None else _build_runtime_resource(settings)},
+        resources={
+            "runtime": runtime if runtime is not None else _build_runtime_resource(settings),
+            "notices": _build_notices,
+        },
         # One process a run: connections and the token live through it, and libraries are loaded once.
         executor=dg.in_process_executor,
     )
@@ -154,6 +161,11 @@ def build_day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(
         start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
     )
+
+
+@dg.resource(description="What a person should know of one run.")
+def _build_notices(_: dg.InitResourceContext) -> Notices:
+    return Notices()
 
 
 def _build_runtime_resource(settings: Settings) -> Any:
@@ -201,4 +213,6 @@ def defs() -> dg.Definitions:
     """What Dagster loads, by workspace.yaml here and in assets."""
     settings = load_settings()
     limit_readers(settings.home, settings.readable_by)
+    if home := os.environ.get("DAGSTER_HOME"):
+        OPEN_FILES.keep(Path(home))
     return build_definitions(settings)

@@ -5,8 +5,12 @@ materialization of anything, however old it is; what later runs have done again 
 """
 
 import datetime as dt
+from pathlib import Path
 
 import dagster as dg
+
+from assets.record_files import OPEN_FILES
+from assets.run_processes import is_private, read_home
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # A tick is short, so a long pause is made up for by several.
@@ -21,9 +25,19 @@ def purge_runs(instance: dg.DagsterInstance, before: dt.datetime) -> int:
         if deleted == MOST_AT_ONCE:
             break
         if not _holds_newest(instance, record.dagster_run.run_id):
-            instance.delete_run(record.dagster_run.run_id)
+            _delete(instance, record.dagster_run.run_id)
             deleted += 1
     return deleted
+
+
+def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
+    instance.delete_run(run_id)
+    if is_private(instance):
+        # Dagster leaves the run's own database behind, empty.
+        file = read_home(instance) / "history" / "runs" / f"{run_id}.db"
+        OPEN_FILES.close(file)
+        for end in ("", "-wal", "-shm"):
+            Path(f"{file}{end}").unlink(missing_ok=True)
 
 
 def _holds_newest(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -34,6 +34,7 @@ from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
 
@@ -68,6 +69,8 @@ class Runs:
     command: str = "sunledger"
     tags: dict[str, str] = field(default_factory=dict)
     materialized: int = field(default=0)
+    # What a person should know of them.
+    notices: Notices = field(default_factory=Notices)
     # The days that these runs have made.
     made: set[dt.date] = field(default_factory=set)
 
@@ -118,6 +121,14 @@ class Runs:
         partitions = build_day_partitions(settings)
         self._remake(select_chosen(build_made_day_assets(partitions), settings), days)
 
+    def mend(self, days: Iterable[dt.date]) -> None:
+        """Make all tables of these days again from the stored answers, and those of all months; asks SMA nothing.
+
+        Raises RunFailedError.
+        """
+        self._remake(self._list_made_before(), days)
+        self._run(build_month_assets(), {})
+
     def publish(self) -> list[str]:
         """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
 
@@ -138,17 +149,12 @@ class Runs:
 
         Raises RunFailedError where it is interrupted.
         """
-        lake, settings = self.runtime.lake, self.runtime.settings
-        possible = build_made_day_assets(build_day_partitions(settings))
-        # Also tables that this run's settings leave alone, where another run has made them before.
-        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
-        assets = {asset.key: asset for asset in (*kept, *select_chosen(possible, settings))}
         try:
             with take_over_days(self._unfinished) as left:
                 days = (
                     left & list_days_with_answers(self.runtime) | list_unmade_days(self.runtime)
                 ) - self.made
-                self._remake(list(assets.values()), days)
+                self._remake(self._list_made_before(), days)
         except RunFailedError as failure:
             if failure.exit_code == INTERRUPTED:
                 raise
@@ -160,6 +166,13 @@ class Runs:
         return [
             f"An earlier run had left {named} unfinished: completed from the stored answers, without a request."
         ]
+
+    def _list_made_before(self) -> list[dg.AssetsDefinition]:
+        """The tables of days that the settings choose, or that another run has made before with other settings."""
+        lake, settings = self.runtime.lake, self.runtime.settings
+        possible = build_made_day_assets(build_day_partitions(settings))
+        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
+        return list({asset.key: asset for asset in (*kept, *select_chosen(possible, settings))}.values())
 
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
         checks = build_day_checks(build_day_partitions(self.runtime.settings))
@@ -187,7 +200,7 @@ class Runs:
         job = dg.Definitions(
             assets=assets,
             jobs=[dg.define_asset_job(self.command)],
-            resources={"runtime": build_runtime_resource(self.runtime, self.wait)},
+            resources={"runtime": build_runtime_resource(self.runtime, self.wait), "notices": self.notices},
         ).resolve_job_def(self.command)
         try:
             with redirect_stderr(WithoutRepeats(sys.stderr)):

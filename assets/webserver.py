@@ -3,7 +3,9 @@
 NAMES are those that the page is reached as, joined by commas, and OPTIONS are those of `dagster-webserver`.
 """
 
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from dagster_webserver import app, cli
@@ -11,10 +13,12 @@ from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
 from assets.page_guard import PageGuard
+from assets.record_files import OPEN_FILES
 
 
 def main() -> None:
     """Serve until a signal says to stop."""
+    OPEN_FILES.keep(Path(os.environ["DAGSTER_HOME"]))
     names = [name for name in sys.argv.pop(1).split(",") if name]
 
     class GuardedWebserver(DagsterWebserver[Any, Any]):

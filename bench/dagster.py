@@ -3,16 +3,21 @@
 For each size, one sandbox serves `sunledger backfill` (through Dagster, recorded as every user's runs are) and
 `python -m bench.steps` (the same steps and checks without it), in turn, each as a process of its own with an empty
 home. CPU seconds are those of the whole process and its children (user and system), from its start to its end, so the
-imports count; the sandbox's don't. Both must have stored the same number of rows in every table.
+imports count; the sandbox's don't. Both must have stored the same number of rows in every table. Of Dagster's records
+the last columns say how many events the backfill left, and how many bytes its databases have.
 """
 
 import argparse
 import datetime as dt
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -26,6 +31,17 @@ FIRST_DAY = dt.date(2025, 5, 1)
 PROGRAM = str(Path(sys.executable).with_name("sunledger"))
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one command cost, and what it left."""
+
+    cpu_s: float
+    wall_s: float
+    rows: dict[str, int]
+    events: int
+    bytes: int
+
+
 def main() -> None:
     """Measure each size, and print a line for each."""
     options = _options()
@@ -34,46 +50,68 @@ def main() -> None:
     print(
         f"{options.days} days, {options.rounds} rounds each in turn; CPU seconds of the client, lowest and median"
     )
-    _line("plants", "steps alone", "with Dagster", "ratio (median)", "more, s", "rows")
+    _line("plants", "steps alone", "with Dagster", "ratio", "more, s", "more wall, s", "rows", "events", "MB")
     for plants in options.plants:
         with running("--plants", str(plants)) as box:
             _compare(plants, days, box.settings(), options.rounds)
 
 
 def _compare(plants: int, days: Sequence[str], settings: dict[str, str], rounds: int) -> None:
-    alone: list[float] = []
-    dagster: list[float] = []
+    alone: list[Measured] = []
+    dagster: list[Measured] = []
     for _ in range(rounds):
-        spent, rows = _measure([sys.executable, "-m", "bench.steps", *days], settings)
-        alone.append(spent)
-        spent, theirs = _measure([PROGRAM, "backfill", "--from", days[0], "--to", days[1]], settings)
-        dagster.append(spent)
+        alone.append(_measure([sys.executable, "-m", "bench.steps", *days], settings))
+        dagster.append(_measure([PROGRAM, "backfill", "--from", days[0], "--to", days[1]], settings))
+        rows, theirs = alone[-1].rows, dagster[-1].rows
         if rows != theirs:
             odd = {name: (rows[name], theirs[name]) for name in rows if rows[name] != theirs[name]}
             raise SystemExit(f"Not the same work, rows by table: {odd}")
-    middle = median(dagster) / median(alone)
+    cpu = [median(one.cpu_s for one in some) for some in (alone, dagster)]
+    wall = [median(one.wall_s for one in some) for some in (alone, dagster)]
     _line(
         str(plants),
-        f"{min(alone):.1f} {median(alone):.1f}",
-        f"{min(dagster):.1f} {median(dagster):.1f}",
-        f"{middle:.3f}",
-        f"{median(dagster) - median(alone):.1f}",
+        f"{min(one.cpu_s for one in alone):.1f} {cpu[0]:.1f}",
+        f"{min(one.cpu_s for one in dagster):.1f} {cpu[1]:.1f}",
+        f"{cpu[1] / cpu[0]:.3f}",
+        f"{cpu[1] - cpu[0]:.1f}",
+        f"{wall[1] - wall[0]:.1f}",
         f"{sum(rows.values()):,}",
+        f"{dagster[-1].events:,}",
+        f"{dagster[-1].bytes / 1e6:.1f}",
     )
 
 
-def _measure(command: Sequence[str], settings: dict[str, str]) -> tuple[float, dict[str, int]]:
-    """CPU seconds of the command and its children, and the rows that it stored by table."""
+def _measure(command: Sequence[str], settings: dict[str, str]) -> Measured:
+    """Run the command in an empty home, its children included."""
     with tempfile.TemporaryDirectory(prefix="sunledger-bench-") as home:
-        environment = {**os.environ, **settings, "SUNLEDGER_HOME": home}
+        environment = {
+            **os.environ,
+            **settings,
+            "SUNLEDGER_HOME": home,
+            # The sandbox charges nobody.
+            "SUNLEDGER_MAX_EUR_PER_MONTH": "1000000",
+        }
         with (Path(home) / "said").open("w+") as said:
+            begun = time.monotonic()
             process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
             _, status, usage = os.wait4(process.pid, 0)
+            took = time.monotonic() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:
                 said.seek(0)
                 raise SystemExit(f"{' '.join(command)} failed:\n{said.read()[-2000:]}")
-        return usage.ru_utime + usage.ru_stime, _rows(Path(home))
+        events, size = _records(Path(home) / "dagster")
+        return Measured(usage.ru_utime + usage.ru_stime, took, _rows(Path(home)), events, size)
+
+
+def _records(dagster_home: Path) -> tuple[int, int]:
+    """How many events all runs have, and the bytes of all databases."""
+    events = 0
+    for file in (dagster_home / "history" / "runs").glob("*-*.db"):
+        with closing(sqlite3.connect(file)) as database:
+            ((count,),) = database.execute("SELECT count(*) FROM event_logs").fetchall()
+            events += count
+    return events, sum(file.stat().st_size for file in dagster_home.rglob("*.db*"))
 
 
 def _rows(home: Path) -> dict[str, int]:
@@ -92,7 +130,7 @@ def _options() -> argparse.Namespace:
 
 
 def _line(*cells: str) -> None:
-    print("".join(f"{cell:>18}" for cell in cells), flush=True)
+    print("".join(f"{cell:>16}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import math
 import polars as pl
 
 from pipeline.common.local_time import build_days_frame
-from pipeline.transform.hourly import summarize_hours, summarize_profile
+from pipeline.transform.hourly import pack_quarters, summarize_hours, summarize_profile, summarize_quarters
 from schemas import (
     CoverageDaily,
     DeviceEnergyDaily,
@@ -19,13 +19,16 @@ from schemas import (
     KpiMonthly,
     Plants,
     ProfileMonthly,
+    QuarterHours,
     Table,
     columns,
     storage,
 )
+from schemas.quantities import ENERGY_BALANCE
 from warehouse.lake import Lake
 
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Melbourne")
+QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]
 STEPS = 288
 INVERTERS = 2
 # The questions ask about October 2021.
@@ -67,7 +70,9 @@ def fill(lake: Lake, plants: int, days: int) -> None:
         rows = _rows(fleet, date).sort("plant_id", "interval_end")
         if str(date) not in stored:
             _put(lake, EnergyBalanceIntervals, rows)
-        hours = summarize_hours([rows], named, date, ["pv_generation"])
+        quarters = summarize_quarters([_all_quantities(rows)], named, date, QUANTITIES)
+        _put(lake, QuarterHours, pack_quarters(quarters, QUANTITIES).with_columns(local_date=pl.lit(date)))
+        hours = summarize_hours(quarters, named, date, QUANTITIES)
         _put(lake, EnergyHourly, hours.with_columns(local_date=pl.lit(date)))
     _profiles(lake)
     by_day = fleet.join(pl.DataFrame({"local_date": dates}), how="cross")
@@ -149,11 +154,16 @@ def _rows(fleet: pl.DataFrame, date: dt.date) -> pl.DataFrame:
     )
 
 
+def _all_quantities(rows: pl.DataFrame) -> pl.DataFrame:
+    lacking = [f"{name}_kwh" for name in QUANTITIES if f"{name}_kwh" not in rows.columns]
+    return rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in lacking)
+
+
 def _profiles(lake: Lake) -> None:
     months = {dt.date.fromisoformat(part["local_date"]).replace(day=1) for part in lake.parts(EnergyHourly)}
     for month in sorted(months):
         hours = lake.scan(EnergyHourly).filter(pl.col("local_date").dt.truncate("1mo") == month)
-        _put(lake, ProfileMonthly, summarize_profile(hours, ["pv_generation"]))
+        _put(lake, ProfileMonthly, summarize_profile(hours, QUANTITIES))
 
 
 def _put(lake: Lake, model: type[Table], frame: pl.DataFrame) -> None:

@@ -27,7 +27,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE, PV
 from pipeline.tables.billing_tables import write_billing_units, write_invoices
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
-from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
 from pipeline.tables.interval_tables import judge_times, write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
@@ -71,8 +71,9 @@ def _days(runtime: Runtime, days: Sequence[dt.date]) -> None:
         _each(days, lambda day, source=source: write_intervals(runtime, source, day))  # type: ignore[misc]
     for write in (
         write_logs,
-        write_energy_hourly,
         write_energy_daily,
+        write_quarter_hours,
+        write_energy_hourly,
         write_device_energy_daily,
         write_kpi_daily,
     ):

@@ -7,7 +7,7 @@ from schemas.base import Column, Table, columns, storage
 
 # A raw answer is one column: everything that is measured comes out of it.
 BODY = "body"
-COVERED, ENERGY = "_covered_h", "_kwh"
+COVERED, ENERGY, REST = "_covered_h", "_kwh", "_rest_kwh"
 WORD = re.compile(r"\w+")
 
 
@@ -36,6 +36,8 @@ def _wanted(column: Column, own: dict[str, Column], seen: frozenset[str]) -> set
     wanted = {column.name, *column.of}
     if column.name.endswith(COVERED):
         wanted.add(column.name.removesuffix(COVERED) + ENERGY)
+    if column.name.endswith(ENERGY):
+        wanted.add(column.name.removesuffix(ENERGY) + REST)
     for word in set(WORD.findall(column.description)) - {column.name} - seen:
         wanted |= _wanted(own[word], own, seen | {column.name}) if word in own else {word}
     return wanted

@@ -1,5 +1,7 @@
 """Report tables: energy per day and month, with its coverage."""
 
+from typing import Any
+
 import polars as pl
 
 from schemas.base import FINITE, Table, Utc, column, energy, ratio
@@ -178,11 +180,77 @@ class EnergyMonthly(
     )
 
 
+class QuarterHour(Table):
+    """The quarter of an hour that a row is for, and whether there is any data."""
+
+    quarter_start: Utc = column("When the quarter of an hour begins.", of=INTERVAL)
+    covered_h: float = column(
+        "Time of the quarter that rows with any value cover: 0 where there is no data.",
+        unit="h",
+        ge=0,
+        le=FULL_MONTH_H,
+        of=INTERVAL,
+    )
+
+
+def rest(name: str, formula: str) -> Any:
+    """The part of an energy that the quantities in the formula do not explain: 0 as a rule, so it takes no space."""
+    return column(
+        f"{name} less ({formula}), absent ones taken for 0; energy_quarter_hourly has the energy itself.",
+        unit="kWh",
+        null="nothing measured (not the same as zero)",
+        ge=-FINITE,
+        le=FINITE,
+        of=(name,),
+    )
+
+
+class QuarterEnergies(Table):
+    """The energies of the EnergyBalance set, those that follow from others as what is left of them."""
+
+    pv_generation_kwh: float = energy("PV generation")
+    diesel_generation_kwh: float = energy("Diesel generation")
+    grid_feed_in_kwh: float = energy("Feed-in to the grid")
+    total_consumption_kwh: float = energy("Total consumption")
+    grid_consumption_kwh: float = energy("Consumption from the grid")
+    battery_charging_kwh: float = energy("Battery charging")
+    total_generation_rest_kwh: float = rest(
+        "total_generation_kwh", "pv_generation_kwh + diesel_generation_kwh"
+    )
+    self_consumption_rest_kwh: float = rest("self_consumption_kwh", "total_generation_kwh - grid_feed_in_kwh")
+    direct_consumption_rest_kwh: float = rest(
+        "direct_consumption_kwh", "self_consumption_kwh - battery_charging_kwh"
+    )
+    self_supply_rest_kwh: float = rest("self_supply_kwh", "total_consumption_kwh - grid_consumption_kwh")
+    battery_discharging_rest_kwh: float = rest(
+        "battery_discharging_kwh", "self_supply_kwh - direct_consumption_kwh"
+    )
+
+
+class QuarterHours(
+    BalanceCovered,
+    QuarterEnergies,
+    QuarterHour,
+    Day,
+    PlantKey,
+    table="quarter_hours",
+    layer="report",
+    key=("plant_id", "quarter_start"),
+    published="view",
+):
+    """Energy of each plant and quarter of an hour as it is stored, to be small: read energy_quarter_hourly.
+
+    Energies are whole multiples of 2^-29 kWh (0.000002 Wh), rounded so that those of a day add up to the day.
+    """
+
+
 class Hour(Table):
     """The hour that a row is for."""
 
-    hour_start: Utc = column("When the hour begins. The repeated hour of autumn is two hours.", of=INTERVAL)
-    local_hour: pl.Int64 = column(LOCAL_HOUR, ge=0, le=23, of=(*INTERVAL, "timezone"))
+    hour_start: Utc = column(
+        "When the hour begins. The repeated hour of autumn is two hours.", of=("quarter_start",)
+    )
+    local_hour: pl.Int64 = column(LOCAL_HOUR, ge=0, le=23, of=("quarter_start", "timezone"))
 
 
 class EnergyHourly(
@@ -192,16 +260,24 @@ class EnergyHourly(
     Day,
     PlantKey,
     table="energy_hourly",
-    follows="energy_balance_intervals",
+    follows="energy_daily",
     layer="report",
     key=("plant_id", "hour_start"),
     published="view",
 ):
     """Energy of each plant and hour of its own clock, with the time that it covers.
 
-    An interval counts in the hour that its middle lies in. An hour without a row of the plant is not here. The hours of
-    a day add up to the day.
+    An interval that lies in two hours gives each its share. The hours of a day add up to the day. Each plant and day of
+    energy_daily has all its hours: one without data has covered_h 0 and no energy.
     """
+
+    covered_h: float = column(
+        "Time of the hour that rows with any value cover: 0 where there is no data.",
+        unit="h",
+        null="stored before this was counted, when hours without data had no row; 'sunledger rebuild' counts it",
+        ge=0,
+        le=FULL_MONTH_H,
+    )
 
 
 class ProfileHour(Table):

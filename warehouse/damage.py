@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.common.errors import SunledgerError
 from schemas import Table
 from warehouse.frames import place
-from warehouse.lake import Part
+from warehouse.lake_reader import Part, UnreadableLogError
 
 CURE = "Run 'sunledger repair'."
 
@@ -47,5 +48,28 @@ class Damage:
         """Table and part as a message names them."""
         return "warehouse" if self.model is None else place(self.model, self.part or {})
 
+    @property
+    def fault(self) -> str:
+        """The sentence without its cure."""
+        return self.sentence.removesuffix(CURE).strip()
+
     def __str__(self) -> str:
         return f"{self.place}: {self.sentence}"
+
+
+def unreadable_log(model: type[Table], fault: UnreadableLogError | OSError) -> Damage:
+    """The damage that a table's log can't be read."""
+    clause = (
+        fault.clause
+        if isinstance(fault, UnreadableLogError)
+        else f"the log of the table can't be read ({fault})"
+    )
+    return Damage(DamageKind.ENTRY_CHANGED, model, None, None, f"{clause}. {CURE}")
+
+
+class DamagedError(SunledgerError):
+    """Stored data is damaged, and what was to be done would have hidden it; nothing was done."""
+
+    def __init__(self, damage: Damage) -> None:
+        super().__init__(str(damage))
+        self.damage = damage

@@ -4,11 +4,12 @@ import datetime as dt
 import json
 import re
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 from urllib.parse import unquote
 
 import polars as pl
@@ -19,8 +20,10 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
-from pipeline.common.errors import ConfigurationError
+from pipeline.common.errors import ConfigurationError, SunledgerError
 from schemas import Table, storage
+from warehouse.digests import FOLDER as DIGESTS
+from warehouse.digests import RecordStore
 from warehouse.frames import polars_schema
 
 Part: TypeAlias = Mapping[str, dt.date | str]
@@ -41,21 +44,59 @@ class Snapshot:
     files: tuple[str, ...]
 
 
+class UnreadableLogError(SunledgerError):
+    """The log of a table says nothing that can be understood."""
+
+    def __init__(self, model: type[Table], fault: BaseException) -> None:
+        self.clause = f"the log of the table can't be read ({str(fault).partition(chr(10))[0]})"
+        super().__init__(f"{storage(model).table}: {self.clause}. Run 'sunledger repair'.")
+
+
+@contextmanager
+def _said_as_ours(model: type[Table]) -> Iterator[None]:
+    """Say what delta-rs finds in a damaged log in a sentence; it panics on some, and a panic is no Exception."""
+    try:
+        yield
+    except (TableNotFoundError, OSError):
+        raise
+    except BaseException as fault:
+        if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":
+            raise
+        raise UnreadableLogError(model, fault) from fault
+
+
 class LakeReader:
     """The tables below one folder or s3 prefix; parts wait for their commit in the local folder `scratch`."""
 
-    def __init__(self, root: str, scratch: Path, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        scratch: Path,
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`tell` gets what a person should know of the lake itself, as a sentence."""
         if odd := NO_FOLDER.search(root):
             raise ConfigurationError(
                 f"The lake can't be at {root}: Delta can't open a folder with {odd[0]!r} in its name. "
                 f"Set SUNLEDGER_LAKE or SUNLEDGER_HOME to another one."
             )
         self.root = root.rstrip("/")
+        self.remote = "://" in self.root
+        self._tell = tell
+        self._told: set[str] = set()
         self.scratch = scratch
         self.storage_options = dict(storage_options or {})
         # Reading a log from its start costs milliseconds, going on where one was costs next to nothing.
         # A handle moves with its table's version, so each thread has its own.
         self._tables = threading.local()
+
+    def tell_once(self, sentence: str) -> None:
+        """Tell a person what holds for many tables, at the first of them."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self._tell(sentence)
 
     def uri(self, model: type[Table]) -> str:
         """Where the model's table is."""
@@ -92,7 +133,7 @@ class LakeReader:
             return Snapshot(-1, ())
         uris = table.file_uris(file_pruning_predicate=_predicate(part or {}))
         # delta-rs writes local paths as the paths of URLs, which nothing else can open.
-        paths = uris if "://" in self.root else [unquote(uri) for uri in uris]
+        paths = uris if self.remote else [unquote(uri) for uri in uris]
         return Snapshot(table.version(), tuple(sorted(paths)))
 
     def parts(self, model: type[Table]) -> list[dict[str, str]]:
@@ -102,17 +143,29 @@ class LakeReader:
         return sorted(found, key=lambda part: tuple(part.values()))
 
     def open(self, model: type[Table]) -> DeltaTable | None:
-        """The model's table at its newest version; None if it was never written."""
+        """The model's table at its newest version; None if it was never written.
+
+        Raises UnreadableLogError.
+        """
         tables: dict[str, DeltaTable] = self._tables.__dict__
         uri = self.uri(model)
         try:
-            if uri in tables:
-                tables[uri].update_incremental()
+            if uri not in tables:
+                tables[uri] = self.open_anew(model)
             else:
-                tables[uri] = DeltaTable(uri, storage_options=self.storage_options or None)
+                with _said_as_ours(model):
+                    tables[uri].update_incremental()
         except TableNotFoundError:
             return None
         return tables[uri]
+
+    def open_anew(self, model: type[Table], version: int | None = None) -> DeltaTable:
+        """The model's table as its log says now, whatever this process read of it before; or a version.
+
+        Raises TableNotFoundError and UnreadableLogError.
+        """
+        with _said_as_ours(model):
+            return DeltaTable(self.uri(model), version=version, storage_options=self.storage_options or None)
 
     def open_or_create(self, model: type[Table]) -> DeltaTable:
         """The model's table at its newest version, created empty if need be."""
@@ -120,7 +173,7 @@ class LakeReader:
         if table is not None:
             return table
         # Created first and separately: of two racing first writers that create by writing, one fails.
-        if "://" not in self.root:
+        if not self.remote:
             Path(self.uri(model)).mkdir(parents=True, exist_ok=True)
         return DeltaTable.create(
             self.uri(model),
@@ -131,9 +184,16 @@ class LakeReader:
         )
 
     def rows(
-        self, model: type[Table], uris: Collection[str], columns: Collection[str] | None = None
+        self,
+        model: type[Table],
+        uris: Collection[str],
+        columns: Collection[str] | None = None,
+        *,
+        checked: bool = False,
     ) -> Iterator[pl.DataFrame]:
         """The rows of active files of the model's table, a row group at a time: the unit of memory.
+
+        With `checked` the checksums of the pages are compared too.
 
         The files are opened one by one: a dataset over them reads ahead, and takes longer to set up than the day of
         a small fleet takes to read.
@@ -141,11 +201,14 @@ class LakeReader:
         schema = polars_schema(model)
         wanted = [name for name in schema if columns is None or name in columns]
         types = pl.Schema({name: schema[name] for name in wanted})
-        files, remote = self.files(model), "://" in self.root
+        files, remote = self.files(model), self.remote
         for uri in uris:
             path = path_inside(model, uri)
-            values = _part_of(path, schema)
-            with files.open_input_file(path) as source, pq.ParquetFile(source, pre_buffer=remote) as file:
+            values = part_of(path, schema)
+            with (
+                files.open_input_file(path) as source,
+                pq.ParquetFile(source, pre_buffer=remote, page_checksum_verification=checked) as file,
+            ):
                 stored = file.schema_arrow.names
                 # A column that is younger than the file is not in it. Without any, the number of rows would be lost.
                 kept = [name for name in wanted if name in stored] or stored[:1]
@@ -185,10 +248,54 @@ class LakeReader:
 
     def files(self, model: type[Table]) -> pafs.FileSystem:
         """The file system that paths inside the model's table belong to."""
-        if "://" not in self.root:
-            return pafs.SubTreeFileSystem(self.uri(model), pafs.LocalFileSystem())
-        handler = DeltaStorageHandler(self.uri(model), options=self.storage_options or None)
-        return pafs.PyFileSystem(handler)
+        return self._files_below(self.uri(model))
+
+    def records(self, model: type[Table]) -> RecordStore:
+        """The digests of the model's table, which are kept apart from it."""
+        return RecordStore(
+            self._files_below(f"{self.root}/{DIGESTS}/{storage(model).table}"), remote=self.remote
+        )
+
+    def _files_below(self, uri: str) -> pafs.FileSystem:
+        if not self.remote:
+            return pafs.SubTreeFileSystem(uri, pafs.LocalFileSystem())
+        return pafs.PyFileSystem(_ObjectStore(uri, options=self.storage_options or None))
+
+
+class _ObjectStore(DeltaStorageHandler):
+    """Files of an object store, as delta-rs reaches them."""
+
+    def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
+        """As the original, for which a buffer of bytes is no bytes."""
+        return pa.PythonFile(_Plain(self._handler.open_output_stream(path, metadata)), mode="w")
+
+
+class _Plain:
+    """A sink that gets bytes only."""
+
+    def __init__(self, sink: Any) -> None:
+        self._sink, self._size, self.closed = sink, 0, False
+
+    def write(self, data: Any) -> int:
+        """Hand on the data as bytes."""
+        content = bytes(data)
+        self._sink.write(content)
+        self._size += len(content)
+        return len(content)
+
+    def tell(self) -> int:
+        """Where the next byte goes."""
+        return self._size
+
+    def flush(self) -> None:
+        """Hand on what is held back."""
+        self._sink.flush()
+
+    def close(self) -> None:
+        """End the file."""
+        if not self.closed:
+            self.closed = True
+            self._sink.close()
 
 
 @lru_cache
@@ -213,7 +320,15 @@ def path_inside(model: type[Table], uri: str) -> str:
     return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
 
 
-def _part_of(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
+def find_part(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
+    """As `part_of`; nothing for a path that no table of ours has, as a damaged log may name one."""
+    try:
+        return part_of(path, schema)
+    except (KeyError, ValueError):
+        return {}
+
+
+def part_of(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
     """The values of the part that a file belongs to, from its folders."""
     texts = dict(folder.split("=", 1) for folder in path.split("/")[:-1])
     return {n: dt.date.fromisoformat(v) if schema[n] == pl.Date else v for n, v in texts.items()}

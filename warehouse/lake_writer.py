@@ -10,6 +10,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, cast
@@ -23,7 +24,10 @@ from deltalake.transaction import AddAction
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
+from warehouse.digest_chain import Chain
+from warehouse.digests import DigestingSink, commit_facts
 from warehouse.frames import Digest, place, polars_schema, sort, validate
+from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import FACTS, LakeReader, Part, arrow_schema, empty_frame, file_uris, path_inside
 from warehouse.spool import Spool
 
@@ -89,6 +93,7 @@ class Replacement:
         self._last: pl.DataFrame | None = None
         self._attempt: _Attempt | None = None
         self._written: Written | None = None
+        self._turn, self._holding = ExitStack(), False
 
     def add(self, chunk: pl.DataFrame) -> None:
         """Validate an eager frame in the model's columns, and keep it. Chunks come in the order of the key.
@@ -149,6 +154,7 @@ class Replacement:
         """Replace the part's rows, unless another run replaced them since the change was made."""
         attempt = self._attempt
         assert attempt is not None  # noqa: S101 - the change came out of it
+        self._take_turn()
         for _ in range(ATTEMPTS):
             try:
                 self._written = attempt.commit(self._spool.batches)
@@ -174,11 +180,18 @@ class Replacement:
         for _ in range(ATTEMPTS):
             if not attempt.compare():
                 return attempt.unchanged()
+            self._take_turn()
             try:
                 return attempt.commit(self._spool.batches)
             except CommitFailedError:
                 _pause()
         raise self._refused()
+
+    def _take_turn(self) -> None:
+        """Keep repairs away from a file that is in no commit yet, until the replacement is over."""
+        if not self._holding:
+            self._holding = True
+            self._turn.enter_context(take_write_turn(self._lake.root))
 
     def _refused(self) -> SunledgerError:
         return SunledgerError(
@@ -192,6 +205,7 @@ class Replacement:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._turn.close()
         self._spool.__exit__(kind, fault, trace)
 
 
@@ -227,6 +241,7 @@ class _Attempt:
         self.kept = empty_frame(model)
         self.equal = False
         self.action: AddAction | None = None
+        self.digests: dict[str, str] = {}
 
     def compare(self) -> bool:
         """Whether the added rows differ from what is stored by now. Reads it again only where another run wrote it."""
@@ -240,7 +255,7 @@ class _Attempt:
                     f"{place(self.model, self.part)}: the new data is empty, but {stored.rows} rows are stored. "
                     f"They were kept; nothing was written."
                 )
-            self.files, self.action, self.compared = files, None, True
+            self.files, self.action, self.digests, self.compared = files, None, {}, True
         return not self.equal
 
     def unchanged(self) -> Written:
@@ -251,15 +266,21 @@ class _Attempt:
         """Commit what was compared. Raises CommitFailedError when somebody was faster."""
         if self.action is None and (self.digest.rows or self.kept.height):
             self.action = self._write(_merge(self.model, spooled(), self.kept))
+        chain = Chain(self.lake, self.model)
+        before = chain.before_commit(self.table.version())
         self.table.create_write_transaction(
             [self.action] if self.action else [],
             mode="overwrite",
             schema=arrow_schema(self.model),
             partition_by=list(self.part) or None,
             partition_filters=[(name, "=", str(value)) for name, value in self.part.items()] or None,
-            commit_properties=CommitProperties(max_commit_retries=0),
+            commit_properties=CommitProperties(
+                max_commit_retries=0, custom_metadata=commit_facts(before, self.digests)
+            ),
         )
-        return Written(self.digest.rows, changed=True, version=self.table.version() + 1)
+        version = self.table.version() + 1
+        chain.after_commit(before, version)
+        return Written(self.digest.rows, changed=True, version=version)
 
     def _stored(self, files: list[str]) -> tuple[Digest, pl.DataFrame]:
         """The digest of the rows that would be replaced, and the rows of the part that stay."""
@@ -286,7 +307,8 @@ class _Attempt:
         files = self.lake.files(self.model)
         files.create_dir(folder or ".", recursive=True)
         rows = 0
-        with files.open_output_stream(path) as sink:
+        with files.open_output_stream(path) as opened:
+            sink = DigestingSink(opened)
             with pq.ParquetWriter(
                 sink,
                 schema,
@@ -300,9 +322,11 @@ class _Attempt:
                     rows += group.num_rows
                 if self.facts:
                     writer.add_key_value_metadata({FACTS.decode(): json.dumps(dict(self.facts))})
-            size = sink.tell()
+        self.digests = {path: sink.digest}
         values = {name: str(value) for name, value in self.part.items()}
-        return AddAction(path, size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows}))
+        return AddAction(
+            path, sink.size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows})
+        )
 
 
 def _row_groups(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

@@ -1,27 +1,28 @@
-"""Is the lake whole? Every active part is read again: page checksums, row counts, the model's rules, the key.
-
-And is the published file what was published? It is compared with its digest.
+"""Is the lake whole? Each log is compared with the records of digests, each active file with its digest, and every row
+is read again: the model's rules, the order, the key. And is the published file what was published?
 """
 
-import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from schemas import TABLES, Table, polars_schema, storage
+from schemas import TABLES, Table, polars_schema
 from warehouse.damage import CURE, Damage, DamageKind
+from warehouse.digests import StoredFile
+from warehouse.file_check import find_file_damage
 from warehouse.frames import BadFrameError, place, sort, validate
-from warehouse.lake import Lake, Part
-from warehouse.publish import NotPublishedError, check_published
+from warehouse.lake_reader import LakeReader, Part, find_part
+from warehouse.log_check import check_log
+from warehouse.open_published import NotPublishedError, check_published
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A part that was read, and what is wrong with it (None: nothing)."""
+    """A part that was read, or a table's log with a fault, and what is wrong with it (None: nothing)."""
 
     place: str
     damage: Damage | None
@@ -32,17 +33,16 @@ class Verified:
         return self.damage.sentence if self.damage else None
 
 
-def verify_lake(lake: Lake) -> Iterator[Verified]:
-    """One result for each part of each table, tables in their order of definition."""
-    for model in TABLES:
-        schema = polars_schema(model)
-        for texts in lake.parts(model) if storage(model).partition else [{}]:
-            part: Part = {
-                name: dt.date.fromisoformat(text) if schema[name] == pl.Date else text
-                for name, text in texts.items()
-            }
-            if lake.snapshot(model, part).files:
-                yield Verified(place(model, part), _find_damage(lake, model, part))
+def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Iterator[Verified]:
+    """One result for each fault of a table's log and for each part, tables in their order of definition."""
+    for model in models:
+        checked = check_log(lake, model)
+        for damage in checked.damages:
+            yield Verified(damage.place, damage)
+        for folder, paths in groupby(sorted(checked.files), lambda path: path.rpartition("/")[0]):
+            part = find_part(f"{folder}/".removeprefix("/"), polars_schema(model))
+            files = {path: checked.files[path] for path in paths}
+            yield Verified(place(model, part), _find_damage(lake, model, part, files))
 
 
 def verify_published(path: Path) -> Iterator[Verified]:
@@ -57,42 +57,25 @@ def verify_published(path: Path) -> Iterator[Verified]:
         yield Verified("warehouse", None)
 
 
-def _find_damage(lake: Lake, model: type[Table], part: Part) -> Damage | None:
-    files = lake.files(model)
-    root = f"{lake.uri(model)}/"
-    for uri in lake.snapshot(model, part).files:
-        name = uri.removeprefix(root)
-        try:
-            with (
-                files.open_input_file(name) as handle,
-                pq.ParquetFile(handle, page_checksum_verification=True) as parquet,
-            ):
-                # Batches, not the whole: a raw part can be larger than memory.
-                rows = sum(
-                    batch.num_rows for batch in parquet.iter_batches(batch_size=storage(model).row_group)
-                )
-                expected = parquet.metadata.num_rows
-            if rows != expected:
-                sentence = f"{name} holds {rows} of its {expected} rows. {CURE}"
-                return Damage(DamageKind.FILE_CHANGED, model, part, name, sentence)
-        except FileNotFoundError:
-            return Damage(DamageKind.FILE_MISSING, model, part, name, f"its file {name} is not there. {CURE}")
-        except (OSError, pa.ArrowException) as fault:
-            sentence = f"its file {name} can't be read ({fault}). {CURE}"
-            return Damage(DamageKind.FILE_UNREADABLE, model, part, name, sentence)
-    return _find_bad_rows(lake, model, part)
-
-
-def _find_bad_rows(lake: Lake, model: type[Table], part: Part) -> Damage | None:
+def _find_damage(
+    lake: LakeReader, model: type[Table], part: Part, files: Mapping[str, StoredFile | None]
+) -> Damage | None:
+    opened = lake.files(model)
+    for path, known in files.items():
+        if damage := find_file_damage(opened, model, path, known):
+            return damage
     last: pl.DataFrame | None = None
+    path = ""
     try:
-        for frame in lake.batches(model, part):
-            validate(model, frame, part)
-            sort(model, frame if last is None else pl.concat([last, frame]), part)
-            last = frame.tail(1)
+        # Batches, not the whole: a raw part can be larger than memory.
+        for path in files:
+            for frame in lake.rows(model, [f"{lake.uri(model)}/{path}"], checked=True):
+                validate(model, frame, part)
+                sort(model, frame if last is None else pl.concat([last, frame]), part)
+                last = frame.tail(1)
     except BadFrameError as fault:
-        return Damage(DamageKind.ROWS_INVALID, model, part, None, f"{fault} {CURE}")
-    except (OSError, pa.ArrowException) as fault:
-        sentence = f"it can't be read ({fault}). {CURE}"
-        return Damage(DamageKind.FILE_UNREADABLE, model, part, None, sentence)
+        return Damage(DamageKind.ROWS_INVALID, model, part, path, f"{fault} {CURE}")
+    except (OSError, ValueError, pa.ArrowException, pl.exceptions.PolarsError) as fault:
+        sentence = f"its file {path} can't be read ({fault}). {CURE}"
+        return Damage(DamageKind.FILE_UNREADABLE, model, part, path, sentence)
     return None

@@ -34,14 +34,26 @@ def run(settings: Settings, parts: Sequence[Part]) -> bool:
     return well
 
 
-def build_parts(lost_hosts: Sequence[str]) -> list[Part]:
-    """The parts, in the order in which they need each other."""
+def build_parts(lost_hosts: Sequence[str], *, yes: bool = False) -> list[Part]:
+    """The parts, in the order in which they need each other. With `yes` somebody has agreed to what requests cost."""
     from assets.mend_records import mend_records  # noqa: PLC0415 - loads Dagster
+    from pipeline.cli.repair_lake import mend_lake  # noqa: PLC0415
 
     def end_runs(settings: Settings) -> Iterator[str]:
         return _end_runs(settings, lost_hosts)
 
-    return [Part("records of runs", mend_records), Part("runs", end_runs)]
+    return [
+        Part("records of runs", mend_records),
+        Part("runs", end_runs),
+        Part("lake", lambda settings: mend_lake(settings, yes=yes)),
+    ]
+
+
+def build_dry_run_parts() -> list[Part]:
+    """What only looks: at what the lake needs."""
+    from pipeline.cli.repair_lake import look_at_lake  # noqa: PLC0415
+
+    return [Part("lake", look_at_lake)]
 
 
 def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:

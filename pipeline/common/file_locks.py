@@ -1,6 +1,6 @@
 """Locks between processes that end with their holder, however that ends: the system's own, on an open file.
 
-docs/decisions/0006-locks-and-atomic-files.md says why not all of them are filelock's.
+docs/decisions/0010-locks-and-atomic-files.md says why not all of them are filelock's.
 """
 
 import fcntl

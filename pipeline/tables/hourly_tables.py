@@ -10,12 +10,26 @@ from pipeline.run.context import Runtime
 from pipeline.run.fleet import own_days
 from pipeline.run.plants import excluded_plants
 from pipeline.run.sets import BALANCE
-from pipeline.run.step import Report, report_of, settled
+from pipeline.run.step import Report, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.month_close import read_closed_months
-from pipeline.transform.hourly import summarize_hours, summarize_profile
-from pipeline.transform.plant_moves import find_successors, join_rows
-from schemas import EnergyBalanceIntervals, EnergyHourly, Plants, ProfileMonthly, polars_schema
+from pipeline.transform.hourly import (
+    pack_quarters,
+    summarize_hours,
+    summarize_profile,
+    summarize_quarters,
+    unpack_quarters,
+)
+from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
+from schemas import (
+    EnergyBalanceIntervals,
+    EnergyDaily,
+    EnergyHourly,
+    Plants,
+    ProfileMonthly,
+    QuarterHours,
+    polars_schema,
+)
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.lake import Snapshot
 
@@ -25,20 +39,43 @@ _ROWS = ["plant_id", "interval_start", "interval_end", *(f"{name}_kwh" for name 
 MADE_FROM = "hours"
 
 
-@writes(EnergyHourly, reads=(EnergyBalanceIntervals, Plants), stage=Stage.DAYS)
-def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
-    """Energy of every plant and hour of the day, those of plants that moved under their newest id."""
+@writes(QuarterHours, reads=(EnergyBalanceIntervals, EnergyDaily, Plants), stage=Stage.DAYS)
+def write_quarter_hours(runtime: Runtime, day: dt.date) -> Report:
+    """Energy of every plant and quarter of an hour of the day, those of plants that moved under their newest id.
+
+    Every plant with a row in energy_daily has all quarters of the day, also those without data.
+    """
     part = {"local_date": day}
 
     def write() -> Report:
-        plants = runtime.lake.scan(Plants).collect()
+        moved = find_successors(runtime.lake.scan(Plants).collect())
         frames = runtime.lake.batches(BALANCE.intervals, part, columns=_ROWS)
-        joined = join_rows(frames, find_successors(plants), ["plant_id"])
-        found = summarize_hours(joined, plants, day, QUANTITIES).with_columns(local_date=pl.lit(day))
+        plants = _list_plants(runtime, day, moved)
+        found = summarize_quarters(join_rows(frames, moved, ["plant_id"]), plants, day, QUANTITIES)
+        stored = pack_quarters(found, QUANTITIES).with_columns(local_date=pl.lit(day))
+        columns = polars_schema(QuarterHours).names()
+        return report_of(runtime.lake.replace(QuarterHours, part, [stored.select(columns)], empty=True))
+
+    return work_on_stable_sources(runtime.lake, [BALANCE.intervals, EnergyDaily], part, write)
+
+
+@writes(EnergyHourly, reads=(QuarterHours, EnergyDaily, Plants), stage=Stage.DAYS)
+def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
+    """Energy of every plant and hour of the day, also of those without data: sums of its quarters of an hour."""
+    part = {"local_date": day}
+
+    def write() -> Report:
+        moved = find_successors(runtime.lake.scan(Plants).collect())
+        stored = pl.concat(
+            [polars_schema(QuarterHours).to_frame(), *runtime.lake.batches(QuarterHours, part)]
+        )
+        found = summarize_hours(
+            unpack_quarters(stored), _list_plants(runtime, day, moved), day, QUANTITIES
+        ).with_columns(local_date=pl.lit(day))
         columns = polars_schema(EnergyHourly).names()
         return report_of(runtime.lake.replace(EnergyHourly, part, [found.select(columns)], empty=True))
 
-    return settled(runtime.lake, [BALANCE.intervals], part, write)
+    return work_on_stable_sources(runtime.lake, [QuarterHours, EnergyDaily], part, write)
 
 
 @writes(ProfileMonthly, reads=(EnergyHourly, Plants), stage=Stage.MONTHS, every="month")
@@ -69,21 +106,42 @@ def write_profile_monthly(runtime: Runtime) -> Report:
     return report
 
 
+def _list_plants(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
+    """plant_id and timezone of the plants that have a row in energy_daily, by their newest ids.
+
+    The zone is the one that the day was cut by.
+    """
+    zones = runtime.lake.scan(Plants).select("plant_id", now="timezone").collect()
+    daily = runtime.lake.batches(EnergyDaily, {"local_date": day}, columns=["plant_id", "timezone"])
+    listed = pl.concat([polars_schema(EnergyDaily).to_frame().select("plant_id", "timezone"), *daily])
+    return (
+        take_new_ids(listed, moved)
+        .sort("plant_id", "old_id")
+        .unique("plant_id", keep="first", maintain_order=True)
+        .join(zones, on="plant_id", how="inner", maintain_order="left")
+        .select("plant_id", timezone=pl.coalesce("timezone", "now"))
+    )
+
+
 def _catch_up(runtime: Runtime) -> int:
     """Make the hours of days that have none, or a plant's by an id that it had before it moved; how many days."""
     lake = runtime.lake
-    stored, made = ({part["local_date"] for part in lake.parts(m)} for m in (BALANCE.intervals, EnergyHourly))
+    days, quarters, hours = (
+        {dt.date.fromisoformat(part["local_date"]) for part in lake.parts(model)}
+        for model in (EnergyDaily, QuarterHours, EnergyHourly)
+    )
     moved = find_successors(lake.scan(Plants).collect())["plant_id"].to_list()
     old = (
         lake.scan(EnergyHourly).filter(pl.col("plant_id").is_in(moved))
         if moved
         else lake.scan(EnergyHourly).clear()
     )
-    days = {dt.date.fromisoformat(day) for day in stored - made}
-    days |= {*old.select(pl.col("local_date").unique()).collect()["local_date"]}
-    for day in sorted(days):
+    lacking = days - (quarters & hours)
+    lacking |= {*old.select(pl.col("local_date").unique()).collect()["local_date"]}
+    for day in sorted(lacking):
+        write_quarter_hours(runtime, day)
         write_energy_hourly(runtime, day)
-    return len(days)
+    return len(lacking)
 
 
 def _group_by_month(snapshot: Snapshot) -> dict[dt.date, tuple[str, ...]]:

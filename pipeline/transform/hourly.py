@@ -1,59 +1,153 @@
-"""Interval rows to hours of the plants' own clocks, and hours to the average day of a month."""
+"""Interval rows to quarters of an hour, those to hours of the plants' own clocks, and hours to a month's average day.
+
+Hours and average days are sums of quarters: there is one way from intervals to shorter times than a day.
+"""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from pipeline.common.local_time import UTC_US, convert_to_wall_clock, find_local_day
+from pipeline.common.local_time import ONE_DAY, UTC_US, convert_to_wall_clock, find_local_day
 from pipeline.transform.daily import sum_exactly
 from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.row_groups import split_by_group
 
 # Every offset from UTC in use is a multiple of a quarter of an hour, so no quarter lies in two hours of any clock.
 QUARTER = dt.timedelta(minutes=15)
-_KEY = ("plant_id", "hour_start", "local_hour")
-_QUARTERS = pl.Schema(
-    {"timezone": pl.String(), "quarter": UTC_US, "hour_start": UTC_US, "local_hour": pl.Int64()}
+ONE_US = dt.timedelta(microseconds=1)
+# A quarter's energy is stored in whole numbers of this part of a kWh: digits beyond are noise of sums of floats, and
+# take twice the space. What one quarter loses the next one gets: the quarters of a day are off by half of it in all.
+STORED_KWH = 2.0**-29
+# What portals compute from other quantities: each is those with a plus, less those with a minus. Kept is what is left,
+# which is next to nothing, in the order in which it can be undone.
+DERIVED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "total_generation": (("pv_generation", "diesel_generation"), ()),
+    "self_consumption": (("total_generation",), ("grid_feed_in",)),
+    "direct_consumption": (("self_consumption",), ("battery_charging",)),
+    "self_supply": (("total_consumption",), ("grid_consumption",)),
+    "battery_discharging": (("self_supply",), ("direct_consumption",)),
+}
+_CLOCK = pl.Schema(
+    {
+        "timezone": pl.String(),
+        "quarter_start": UTC_US,
+        "hour_start": UTC_US,
+        "local_hour": pl.Int64(),
+        "of_day": pl.Boolean(),
+    }
 )
 
 
-def build_hours_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
-    """Each quarter of an hour of the day in each zone: timezone, quarter, hour_start (UTC), local_hour (0 to 23).
+def build_quarters_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
+    """The quarters of an hour of the day in each zone, and of the days beside it.
 
-    The repeated hour of autumn is two hours. An hour that a change of clocks cuts short is as long as it is.
+    timezone, quarter_start and hour_start (UTC), local_hour (0 to 23), and of_day: false for the days beside it. The
+    repeated hour of autumn is two hours. An hour that a change of clocks cuts short is as long as it is.
     """
     return pl.concat(
-        [pl.DataFrame(schema=_QUARTERS), *(_list_hours(day, zone) for zone in sorted(set(timezones)))]
+        [pl.DataFrame(schema=_CLOCK), *(_list_quarters(day, zone) for zone in sorted(set(timezones)))]
     )
 
 
-def summarize_hours(
-    frames: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date, quantities: Sequence[str]
+def summarize_quarters(
+    frames: Iterable[pl.DataFrame], plants: pl.DataFrame, day: dt.date, quantities: Sequence[str]
 ) -> pl.DataFrame:
-    """Energy of each plant and hour, and the time that it covers, sorted by plant and hour.
+    """Energy of each plant and quarter of an hour of its day, and the time that it covers, sorted by both.
 
-    `frames` are interval rows of the day sorted by plant and time; `places` has plant_id and timezone of every plant.
-    An interval counts in the hour that its middle lies in. The result has plant_id, hour_start, local_hour, and for
-    each quantity `_kwh` and `_covered_h`, null where nothing was measured.
+    `frames` are interval rows of the day sorted by plant and time, with `<name>_kwh`; `plants` has plant_id and
+    timezone of every plant that is to have rows, and rows of others are left out. An interval that lies in several
+    quarters gives each the share of its energy that its time there has. The result has plant_id, quarter_start,
+    covered_h (h in which rows have any value: 0 where there is no data), and for each quantity `_kwh` and `_covered_h`,
+    null where nothing was measured. Quarters beside the day are there only where an interval of the day lies in one.
     """
-    hours = build_hours_frame(day, places["timezone"])
-    clocks = places.select("plant_id", "timezone").join(hours, on="timezone").drop("timezone")
+    clock = build_quarters_frame(day, plants["timezone"]).filter("of_day")
+    grid = (
+        plants.select("plant_id", "timezone")
+        .join(clock.select("timezone", "quarter_start"), on="timezone")
+        .drop("timezone")
+    )
     floats = [f"{name}_{what}" for what in ("kwh", "covered_h") for name in quantities]
-    schema = {**{name: clocks.schema[name] for name in _KEY}, **dict.fromkeys(floats, pl.Float64())}
-    parts = [_sum_quantities(frame, clocks, quantities) for frame in split_by_group(frames, ["plant_id"])]
-    return pl.concat([pl.DataFrame(schema=schema), *(part.select(list(schema)) for part in parts)])
+    schema = {"plant_id": pl.String(), "quarter_start": UTC_US, "covered_h": pl.Float64()}
+    schema |= dict.fromkeys(floats, pl.Float64())
+    parts = [
+        _sum_by_quarter(frame, quantities).select(list(schema))
+        for frame in split_by_group(frames, ["plant_id"])
+    ]
+    found = pl.concat([pl.DataFrame(schema=schema), *parts]).join(plants, on="plant_id", how="semi")
+    keys = ["plant_id", "quarter_start"]
+    return (
+        grid.join(found, on=keys, how="full", coalesce=True)
+        .with_columns(pl.col("covered_h").fill_null(0.0))
+        .select(list(schema))
+        .sort(keys)
+    )
+
+
+def pack_quarters(quarters: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
+    """Rows of `summarize_quarters` in the form in which they are stored: rounded, and `_rest_kwh` of what is `DERIVED`.
+
+    All of `quantities` that those derive from are among them.
+    """
+    names = [f"{name}_kwh" for name in quantities]
+    grains = (pl.col(names).fill_null(0.0).cum_sum().over("plant_id") / STORED_KWH).round()
+    rounded = quarters.with_columns(grains).with_columns(
+        (pl.col(names) - pl.col(names).shift(1, fill_value=0.0).over("plant_id")) * STORED_KWH
+    )
+    rounded = rounded.with_columns(
+        pl.when(quarters[name].is_not_null()).then(name).alias(name) for name in names
+    )
+    rests = ((pl.col(f"{name}_kwh") - _explain(name)).alias(f"{name}_rest_kwh") for name in DERIVED)
+    return rounded.with_columns(rests).drop(f"{name}_kwh" for name in DERIVED)
+
+
+def unpack_quarters(stored: pl.DataFrame) -> pl.DataFrame:
+    """Stored quarters with the energies of all quantities, to the last bit those that were packed."""
+    for name in DERIVED:
+        stored = stored.with_columns((pl.col(f"{name}_rest_kwh") + _explain(name)).alias(f"{name}_kwh"))
+    return stored.drop(f"{name}_rest_kwh" for name in DERIVED)
+
+
+def _explain(name: str) -> pl.Expr:
+    """What a quantity would be by those that it is computed from. Of stored energies every sum is exact."""
+    plus, minus = (
+        pl.sum_horizontal(pl.lit(0.0), *(pl.col(f"{part}_kwh").fill_null(0.0) for part in parts))
+        for parts in DERIVED[name]
+    )
+    return plus - minus
+
+
+def summarize_hours(
+    quarters: pl.DataFrame, places: pl.DataFrame, day: dt.date, quantities: Sequence[str]
+) -> pl.DataFrame:
+    """Energy of each plant and hour of its clock, and the time that it covers, sorted by plant and hour.
+
+    `quarters` are rows of the day as `summarize_quarters` gives them; `places` has plant_id and timezone of their
+    plants. The result has plant_id, hour_start, local_hour and the other columns of the quarters.
+    """
+    key = ["plant_id", "hour_start", "local_hour"]
+    clock = build_quarters_frame(day, places["timezone"]).drop("of_day")
+    sums = ["covered_h", *(f"{name}_{what}" for name in quantities for what in ("kwh", "covered_h"))]
+    return (
+        quarters.join(places.select("plant_id", "timezone"), on="plant_id", how="left")
+        .join(clock, on=["timezone", "quarter_start"], how="left")
+        .group_by(key)
+        .agg(sum_exactly(pl.col(sums)))
+        .sort(key)
+    )
 
 
 def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[str]) -> pl.DataFrame:
     """The average day of each plant and month, from rows of `energy_hourly`: their sums by the hour of the clock.
 
-    The result has plant_id, month, local_hour, n_days, and for each quantity `_kwh` and `_covered_h`, sorted by plant
-    and hour.
+    Hours without data are no part of it. The result has plant_id, month, local_hour, n_days, and for each quantity
+    `_kwh` and `_covered_h`, sorted by plant and hour.
     """
     sums = (sum_exactly(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h"))
     return (
         hours.lazy()
+        # Hours that were stored before this was counted have rows with data only.
+        .filter(pl.col("covered_h").fill_null(1.0) > 0)
         .group_by("plant_id", pl.col("local_date").dt.truncate("1mo").alias("month"), "local_hour")
         .agg(pl.col("local_date").n_unique().cast(pl.Int64).alias("n_days"), *sums)
         .sort("plant_id", "month", "local_hour")
@@ -61,47 +155,73 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
     )
 
 
-def _list_hours(day: dt.date, timezone: str) -> pl.DataFrame:
+def _list_quarters(day: dt.date, timezone: str) -> pl.DataFrame:
     bounds = find_local_day(day, timezone)
-    quarters = pl.datetime_range(bounds.start, bounds.end, QUARTER, closed="left", time_unit="us", eager=True)
-    clock = convert_to_wall_clock(pl.col("quarter"), timezone)
-    hour, offset = clock.dt.hour(), clock - pl.col("quarter").dt.replace_time_zone(None)
-    return pl.DataFrame({"quarter": quarters}, schema={"quarter": UTC_US}).select(
+    first, end = bounds.start - ONE_DAY, bounds.end + ONE_DAY
+    quarters = pl.datetime_range(first, end, QUARTER, closed="left", time_unit="us", eager=True)
+    clock, moment = convert_to_wall_clock(pl.col("quarter_start"), timezone), pl.col("quarter_start")
+    hour, offset = clock.dt.truncate("1h"), clock - moment.dt.replace_time_zone(None)
+    return pl.DataFrame({"quarter_start": quarters}, schema={"quarter_start": UTC_US}).select(
         timezone=pl.lit(timezone),
-        quarter="quarter",
-        hour_start=pl.col("quarter").min().over(hour, offset),
-        local_hour=hour.cast(pl.Int64),
+        quarter_start=moment,
+        hour_start=moment.min().over(hour, offset),
+        local_hour=clock.dt.hour().cast(pl.Int64),
+        of_day=(moment >= bounds.start) & (moment < bounds.end),
     )
 
 
-def _sum_quantities(rows: pl.DataFrame, clocks: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
-    length = pl.col("interval_end") - pl.col("interval_start")
+def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
+    """The quarters in which rows of whole plants lie: plant_id, quarter_start, covered_h, `_kwh` and `_covered_h`."""
     # A quantity that no plant of the frame has costs nothing.
     known = [name for name in quantities if rows[f"{name}_kwh"].count()]
     unknown = [name for name in quantities if name not in known]
+    energies = [f"{name}_kwh" for name in known]
+    valued = rows.select(pl.any_horizontal(pl.lit(value=False), pl.col(energies).is_not_null())).to_series()
+    # Most quantities have a value wherever a row has any: then the time that they cover is the row's.
+    whole = {n for n in known if rows[f"{n}_kwh"].null_count() == rows.height - int(valued.sum())}
+    shares = _cut_at_quarters(rows.filter(valued), energies)
     covered = (
-        pl.when(pl.col(f"{name}_kwh").is_not_null()).then("length_us").sum().alias(f"{name}_us")
+        pl.when(pl.col(f"{name}_kwh").is_not_null()).then("us").sum().alias(f"{name}_us")
         for name in known
+        if name not in whole
     )
-    sums = (
-        rows.with_columns(
-            quarter=(pl.col("interval_start") + length / 2).dt.truncate(QUARTER),
-            length_us=length.dt.total_microseconds(),
-        )
-        .join(clocks, on=["plant_id", "quarter"], how="left", maintain_order="left")
-        .group_by(_KEY)
-        .agg(*(sum_exactly(pl.col(f"{name}_kwh")) for name in known), *covered)
+    sums = shares.group_by("plant_id", "quarter_start").agg(
+        pl.col("us").sum(), pl.col(energies).sum(), *covered
     )
-    return sums.with_columns(
-        *(
-            pl.when(pl.col(f"{name}_kwh").is_not_null())
-            .then(pl.col(f"{name}_us") * HOURS_PER_US)
-            .alias(f"{name}_covered_h")
-            for name in known
-        ),
-        *(
-            pl.lit(None, pl.Float64).alias(f"{name}_{what}")
-            for name in unknown
-            for what in ("kwh", "covered_h")
-        ),
-    ).sort(_KEY)
+    # A sum of nothing is 0, and not known.
+    time = {name: pl.col("us" if name in whole else f"{name}_us") for name in known}
+    nothing = pl.lit(None, pl.Float64)
+    return sums.select(
+        "plant_id",
+        "quarter_start",
+        (pl.col("us") * HOURS_PER_US).alias("covered_h"),
+        *(pl.when(us > 0).then(pl.col(f"{n}_kwh")).alias(f"{n}_kwh") for n, us in time.items()),
+        *(pl.when(us > 0).then(us * HOURS_PER_US).alias(f"{n}_covered_h") for n, us in time.items()),
+        *(nothing.alias(f"{name}_{what}") for name in unknown for what in ("kwh", "covered_h")),
+    )
+
+
+def _cut_at_quarters(rows: pl.DataFrame, energies: Sequence[str]) -> pl.DataFrame:
+    """plant_id, quarter_start, us (time there) and the energies of each row, cut at the quarters that it crosses."""
+    start, end, quarter = pl.col("interval_start"), pl.col("interval_end"), pl.col("quarter_start")
+    # An interval ends before the moment that closes it.
+    last = (end - ONE_US).dt.truncate(QUARTER)
+    rows = rows.with_columns(
+        quarter_start=start.dt.truncate(QUARTER), us=(end - start).dt.total_microseconds()
+    )
+    crosses = rows.select(quarter != last).to_series()
+    columns = ["plant_id", "quarter_start", "us", *energies]
+    inside = rows.filter(~crosses).select(columns)
+    if not crosses.any():
+        return inside
+    there = (
+        pl.min_horizontal(end, quarter + QUARTER) - pl.max_horizontal(start, quarter)
+    ).dt.total_microseconds()
+    cut = (
+        rows.filter(crosses)
+        .with_columns(quarter_start=pl.datetime_ranges(quarter, last, QUARTER, time_unit="us"))
+        .explode("quarter_start")
+        .with_columns(there=there)
+        .with_columns(pl.col(energies) * (pl.col("there") / pl.col("us")), us=pl.col("there"))
+    )
+    return pl.concat([inside, cut.select(columns)])

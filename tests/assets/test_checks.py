@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 import polars as pl
 import pytest
-from dagster._core.events import DagsterEventType
 
 from assets.runs import Runs, record_runs
 from pipeline.ops import findings
@@ -31,7 +30,7 @@ def latest(runs: Runs, asset: str, name: str) -> dict[str | None, tuple[bool, st
     found: dict[str | None, tuple[bool, str, str]] = {}
     for record in reversed(runs.instance.event_log_storage.get_asset_check_execution_history(key, limit=50)):
         event = record.event.dagster_event if record.event else None
-        if event and event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+        if event and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             data = event.asset_check_evaluation_data
             found[record.partition] = (data.passed, data.severity.value, data.description or "")
     return found
@@ -64,6 +63,7 @@ def test_what_all_is_well_looks_like(runs: Runs) -> None:
     for asset, name in (
         ("energy_daily", "standing"),
         ("energy_daily", "quality"),
+        ("quarter_hours", "quarters_add_up"),
         ("energy_balance_intervals", "freshness"),
         ("energy_balance_intervals", "drift"),
         ("warehouse", "readable"),

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.events import EngineEventData
 
 from assets.dagster_home import open_dagster
 from assets.dead_runs import end_dead_runs, list_going_runs
@@ -134,13 +133,21 @@ def test_records_that_came_from_a_backup_have_no_process(instance: dg.DagsterIns
     assert len(end_dead_runs(instance)) == 1
 
 
+@dg.asset
+def nothing() -> None:
+    pass
+
+
 def report_process(instance: dg.DagsterInstance, run_id: str, pid: int, before_s: float = 0) -> None:
     """What Dagster itself says of the process of a run, so long ago."""
     run = instance.get_run_by_id(run_id)
     assert run
-    instance.report_engine_event(
-        "Started process for run", run, EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
-    )
+    # Any run's event of that kind will do: it has the form that Dagster gives it.
+    done = dg.materialize([nothing], instance=instance)
+    logged = instance.all_logs(done.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)[0].dagster_event
+    assert logged
+    data = logged.engine_event_data._replace(metadata={"pid": dg.MetadataValue.text(str(pid))})
+    instance.report_engine_event("Started process for run", run, data)
     if before_s:
         file = Path(instance.root_directory) / "history" / "runs" / f"{run_id}.db"
         with closing(sqlite3.connect(file)) as events, events:

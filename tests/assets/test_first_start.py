@@ -68,8 +68,9 @@ def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Sett
         assert instance.get_runs_count() == 0
     home = prepare_dagster_home(settings)
     (home / "history" / "runs.db").write_bytes(b"no database at all " * 300)
-    with pytest.raises(DagsterHomeError, match=r"are damaged \(file is not a database\): 'sunledger repair'"):
-        open_dagster(settings)
+    damaged = r"are damaged \(file is not a database\): 'sunledger repair'"
+    with pytest.raises(DagsterHomeError, match=damaged), open_dagster(settings):
+        pass
     (sentence,) = mend_records(settings)
     assert "the list of runs is lost" in sentence
     with open_dagster(settings) as instance:
@@ -93,10 +94,9 @@ def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Sett
 def test_a_bad_configuration_is_told_in_one_sentence(settings: Settings, text: str) -> None:
     file = prepare_dagster_home(settings) / "dagster.yaml"
     file.write_text(text)
-    with pytest.raises(
-        DagsterHomeError, match=r"dagster\.yaml can't be used \(.+\): correct it, or move it away"
-    ):
-        open_dagster(settings)
+    unusable = r"dagster\.yaml can't be used \(.+\): correct it, or move it away"
+    with pytest.raises(DagsterHomeError, match=unusable), open_dagster(settings):
+        pass
 
 
 def test_a_home_with_signs_of_patterns_in_its_path_keeps_its_configuration(

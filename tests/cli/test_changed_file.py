@@ -1,11 +1,15 @@
 """Each command that reads the published file tells what a program did to it; the next publication undoes it."""
 
+import datetime as dt
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from schemas import EnergyDaily
 from tests.cli.test_commands import sunledger
+from tests.warehouse.publish.conftest import make_frame
+from warehouse.lake import Lake
 
 WROTE = "another program wrote to it"
 
@@ -50,3 +54,31 @@ def test_an_empty_warehouse_is_told_with_the_cure(tmp_path: Path) -> None:
     assert (told.returncode, told.stdout.split()) == (0, ["n", "0"])
     assert "has no day yet: 'sunledger backfill --from" in told.stderr
     assert "'sunledger backfill'" in sunledger(tmp_path, "report", "--month", "2021-10").stderr
+
+
+def test_damage_of_the_lake_is_told_by_verify_and_refused_by_publish(tmp_path: Path) -> None:
+    """A bit in the name of a column hides the column's values, and nothing that reads Parquet minds."""
+    lake = Lake(str(tmp_path / "home" / "lake"), tmp_path / "scratch")
+    day = {"local_date": dt.date(2021, 10, 1)}
+    rows = make_frame(EnergyDaily, [{"plant_id": "a", "pv_generation_kwh": 1029.949, **day}])
+    lake.replace(EnergyDaily, day, [rows])
+    assert sunledger(tmp_path, "publish").returncode == 0
+    published = (tmp_path / "home" / "sunledger.duckdb").read_bytes()
+    file = Path(lake.snapshot(EnergyDaily).files[0])
+    content = file.read_bytes()
+    # The last one is in the footer that readers go by.
+    at = content.rindex(b"pv_generation_kwh")
+    file.write_bytes(content[:at] + b"q" + content[at + 1 :])
+    told = sunledger(tmp_path, "verify")
+    assert told.returncode == 1
+    assert "energy_daily 2021-10-01: its file local_date=2021-10-01/part-" in told.stdout
+    refused = sunledger(tmp_path, "publish")
+    assert refused.returncode != 0
+    (line,) = [
+        line for line in refused.stderr.splitlines() if "was not published: energy_daily 2021-10-01" in line
+    ]
+    assert line.endswith("What was published before is unchanged. Run 'sunledger repair'.")
+    assert (tmp_path / "home" / "sunledger.duckdb").read_bytes() == published
+    file.write_bytes(content)
+    assert sunledger(tmp_path, "publish").returncode == 0
+    assert sunledger(tmp_path, "verify").returncode == 0

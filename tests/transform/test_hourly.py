@@ -1,15 +1,25 @@
-"""Interval rows to hours of the plants' clocks, and hours to the average day of a month."""
+"""Interval rows to quarters of an hour and hours of the plants' clocks, and hours to the average day of a month."""
 
 import datetime as dt
 from fractions import Fraction
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.common.local_time import UTC_US, find_local_day
 from pipeline.transform.daily import sum_exactly
-from pipeline.transform.hourly import build_hours_frame, summarize_hours, summarize_profile
-from schemas import EnergyHourly, ProfileMonthly, polars_schema
+from pipeline.transform.hourly import (
+    STORED_KWH,
+    build_quarters_frame,
+    pack_quarters,
+    summarize_hours,
+    summarize_profile,
+    summarize_quarters,
+    unpack_quarters,
+)
+from schemas import EnergyHourly, ProfileMonthly, QuarterHours, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from warehouse.frames import validate
 
@@ -43,9 +53,19 @@ def places(zones: dict[str, str]) -> pl.DataFrame:
     return pl.DataFrame({"plant_id": list(zones), "timezone": list(zones.values())})
 
 
+def quarters_of(day: dt.date, zones: dict[str, str], frame: pl.DataFrame) -> pl.DataFrame:
+    """The quarters as they are read again after they were stored in the shape of the table, checked against it."""
+    found = summarize_quarters([frame], places(zones), day, QUANTITIES)
+    stored = pack_quarters(found, QUANTITIES).with_columns(local_date=pl.lit(day))
+    stored = stored.select(polars_schema(QuarterHours).names())
+    validate(QuarterHours, stored, {"local_date": day})
+    return unpack_quarters(stored).drop("local_date")
+
+
 def hours_of(day: dt.date, zones: dict[str, str], frame: pl.DataFrame) -> pl.DataFrame:
     """The hours in the shape of the table, checked against it."""
-    found = summarize_hours([frame], places(zones), day, QUANTITIES).with_columns(local_date=pl.lit(day))
+    quarters = quarters_of(day, zones, frame)
+    found = summarize_hours(quarters, places(zones), day, QUANTITIES).with_columns(local_date=pl.lit(day))
     found = found.select(polars_schema(EnergyHourly).names())
     validate(EnergyHourly, found, {"local_date": day})
     return found
@@ -74,9 +94,9 @@ def test_a_day_has_the_hours_of_its_clock(day: dt.date, zone: str, hours: list[i
 
 def test_hours_begin_where_the_clock_says() -> None:
     zone = "Asia/Kolkata"
-    quarters = build_hours_frame(DAY, [zone])
+    quarters = build_quarters_frame(DAY, [zone])
     assert quarters["hour_start"].dt.convert_time_zone(zone).dt.minute().unique().to_list() == [0]
-    assert quarters.height == 96
+    assert quarters.filter("of_day").height == 96
 
 
 def test_hours_add_up_to_the_day_whatever_the_steps() -> None:
@@ -86,20 +106,105 @@ def test_hours_add_up_to_the_day_whatever_the_steps() -> None:
         days = frame.group_by("plant_id").agg(sum_exactly(pl.col("pv_generation_kwh"))).sort("plant_id")
         found = hours_of(DAY, zones, frame).group_by("plant_id").agg(sum_exactly(pl.col("pv_generation_kwh")))
         assert found.sort("plant_id")["pv_generation_kwh"].to_list() == pytest.approx(
-            days["pv_generation_kwh"].to_list(), rel=1e-15
+            days["pv_generation_kwh"].to_list(), abs=1e-9
         )
 
 
-def test_an_interval_counts_where_its_middle_lies() -> None:
-    # 12:57 to 13:02 by the clock of Berlin: three minutes before the hour, two after it.
+@pytest.mark.parametrize(
+    ("day", "zone", "n_quarters"),
+    [
+        (DAY, BERLIN, 96),
+        (dt.date(2025, 3, 30), BERLIN, 92),
+        (dt.date(2025, 10, 26), BERLIN, 100),
+        (dt.date(2025, 4, 6), "Australia/Lord_Howe", 98),
+    ],
+)
+def test_a_day_has_all_its_quarters_and_one_without_data_says_so(
+    day: dt.date, zone: str, n_quarters: int
+) -> None:
+    frame = rows(day, {"a": zone}).head(6)
+    found = quarters_of(day, {"a": zone, "silent": zone}, frame)
+    assert found.group_by("plant_id").len().sort("plant_id").rows() == [
+        ("a", n_quarters),
+        ("silent", n_quarters),
+    ]
+    assert found.filter(plant_id="a")["covered_h"].to_list() == [0.25, 0.25, *[0.0] * (n_quarters - 2)]
+    silent = found.filter(plant_id="silent")
+    assert silent["covered_h"].unique().to_list() == [0.0]
+    assert silent.select("^.*_kwh$", "^.*_covered_h$").null_count().sum_horizontal().item() == 22 * n_quarters
+    hours = hours_of(day, {"a": zone, "silent": zone}, frame).filter(plant_id="silent")
+    assert (hours["covered_h"].sum(), hours["pv_generation_kwh"].null_count()) == (0.0, hours.height)
+
+
+def test_an_interval_gives_each_quarter_its_share() -> None:
+    # 12:57 to 13:32 by the clock of Berlin: 3 minutes, two whole quarters, and 2 minutes.
     start = dt.datetime(2025, 7, 9, 10, 57, tzinfo=dt.UTC)
     frame = rows(DAY, {"a": BERLIN}).head(1)
     frame = frame.with_columns(
-        interval_start=pl.lit(start, UTC_US), interval_end=pl.lit(start + dt.timedelta(minutes=5), UTC_US)
+        interval_start=pl.lit(start, UTC_US),
+        interval_end=pl.lit(start + dt.timedelta(minutes=35), UTC_US),
+        pv_generation_kwh=pl.lit(7.0),
     )
-    (hour,) = hours_of(DAY, {"a": BERLIN}, frame).to_dicts()
-    assert (hour["local_hour"], hour["hour_start"]) == (12, start.replace(hour=10, minute=0))
-    assert Fraction(hour["pv_generation_covered_h"]).limit_denominator(1000) == Fraction(5, 60)
+    found = quarters_of(DAY, {"a": BERLIN}, frame).filter(pl.col("covered_h") > 0)
+    assert found["quarter_start"].to_list() == [
+        start.replace(hour=hour, minute=minute) for hour, minute in ((10, 45), (11, 0), (11, 15), (11, 30))
+    ]
+    assert found["pv_generation_kwh"].to_list() == pytest.approx([0.6, 3.0, 3.0, 0.4], abs=2 * STORED_KWH)
+    minutes = [Fraction(hours).limit_denominator(1000) * 60 for hours in found["pv_generation_covered_h"]]
+    assert minutes == [3, 15, 15, 2]
+    hours = hours_of(DAY, {"a": BERLIN}, frame).filter(pl.col("covered_h") > 0)
+    assert hours["local_hour"].to_list() == [12, 13]
+    assert hours["pv_generation_kwh"].to_list() == pytest.approx([0.6, 6.4], abs=4 * STORED_KWH)
+
+
+def test_an_interval_beside_its_day_is_not_lost() -> None:
+    """Days that were cut by a time zone that was corrected since hold such."""
+    frame = rows(DAY, {"a": "Asia/Tokyo"})
+    found = quarters_of(DAY, {"a": BERLIN}, frame)
+    assert found.filter(pl.col("covered_h") > 0).height == 96
+    assert found["pv_generation_kwh"].sum() == pytest.approx(24.0, abs=1e-9)
+    assert hours_of(DAY, {"a": BERLIN}, frame)["pv_generation_kwh"].sum() == pytest.approx(24.0, abs=1e-9)
+
+
+LENGTHS = st.sampled_from([60, 300, 420, 900, 901, 1800, 3600, 5400])
+POWERS = st.floats(0, 1e6, allow_subnormal=False)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    day=st.sampled_from([DAY, dt.date(2025, 3, 30), dt.date(2025, 10, 26)]),
+    drawn=st.lists(
+        st.tuples(st.booleans(), LENGTHS, *[st.none() | POWERS for _ in QUANTITIES]), min_size=1, max_size=40
+    ),
+)
+def test_quarters_and_hours_add_up_to_the_day_whatever_its_rows(
+    day: dt.date, drawn: list[tuple[bool, int, *tuple[float | None, ...]]]
+) -> None:
+    bounds = find_local_day(day, BERLIN)
+    found, start = [], bounds.start
+    for gap, length, *watts in drawn:
+        start += dt.timedelta(seconds=length if gap else 0)
+        end = min(start + dt.timedelta(seconds=length), bounds.end)
+        if start >= end:
+            break
+        hours = (end - start) / dt.timedelta(hours=1)
+        found.append(["a", start, end, *(None if w is None else w * hours / 1000 for w in watts)])
+        start = end
+    names = [f"{name}_kwh" for name in QUANTITIES]
+    schema = {"plant_id": pl.String(), "interval_start": UTC_US, "interval_end": UTC_US}
+    schema |= dict.fromkeys(names, pl.Float64())
+    frame = pl.DataFrame(found, schema, orient="row")
+    quarters, by_hour = quarters_of(day, {"a": BERLIN}, frame), hours_of(day, {"a": BERLIN}, frame)
+    wanted = frame.select(sum_exactly(pl.col(name)) for name in names).row(0)
+    for parts in (quarters, by_hour):
+        sums = parts.select(sum_exactly(pl.col(name)) for name in names).row(0)
+        assert [total is None for total in sums] == [total is None for total in wanted]
+        assert all(abs(a - b) <= 1e-9 for a, b in zip(sums, wanted, strict=True) if a is not None)
+        time = (frame["interval_end"] - frame["interval_start"]).dt.total_microseconds()
+        for name in QUANTITIES:
+            covered = time.filter(frame[f"{name}_kwh"].is_not_null()).sum() / 3.6e9
+            assert (parts[f"{name}_covered_h"].sum() or 0.0) == pytest.approx(covered, abs=1e-9)
+    assert quarters["covered_h"].max() <= 0.25 + 1e-12
 
 
 def test_an_absent_value_covers_no_time_and_is_not_zero() -> None:
@@ -115,11 +220,12 @@ def test_an_absent_value_covers_no_time_and_is_not_zero() -> None:
     assert found["total_consumption_kwh"].null_count() == 24
 
 
-def test_hours_do_not_depend_on_how_rows_are_cut() -> None:
+def test_quarters_do_not_depend_on_how_rows_are_cut() -> None:
     zones = {"a": BERLIN, "b": BERLIN}
     frame = rows(DAY, zones)
-    cut = summarize_hours(frame.iter_slices(100), places(zones), DAY, QUANTITIES)
-    assert cut.equals(summarize_hours([frame], places(zones), DAY, QUANTITIES))
+    cut = summarize_quarters(frame.iter_slices(100), places(zones), DAY, QUANTITIES)
+    whole = summarize_quarters([frame], places(zones), DAY, QUANTITIES)
+    assert pack_quarters(cut, QUANTITIES).equals(pack_quarters(whole, QUANTITIES))
 
 
 def test_a_month_s_average_day_is_the_sum_of_its_hours() -> None:

@@ -22,6 +22,7 @@ from schemas import (
     ProfileMonthly,
     PvIntervals,
     Quarantine,
+    QuarterHours,
     Table,
     columns,
     storage,
@@ -40,7 +41,9 @@ Frame: TypeAlias = Callable[[type[Table], Rows], pl.DataFrame]
 DEFAULTS: dict[Any, Any] = {
     pl.String: "x",
     pl.Boolean: False,
+    pl.Int32: 0,
     pl.Int64: 0,
+    pl.Binary: b"",
     pl.Float64: 0.0,
     pl.Date: FIRST,
     pl.Datetime: NOW,
@@ -155,6 +158,18 @@ def fill(lake: Lake) -> None:
                 for later in (dt.timedelta(0), dt.timedelta(minutes=5), dt.timedelta(days=1))
             ],
         )
+    rest = {
+        f"{name}_rest_kwh": 0.0 for name in ("total_generation", "self_consumption", "direct_consumption")
+    }
+    quarter = {"quarter_start": noon, "covered_h": 1 / 6, "pv_generation_kwh": 0.5, **rest}
+    put(
+        lake,
+        QuarterHours,
+        [
+            quarter
+            | {"plant_id": "a", "local_date": FIRST, "grid_feed_in_kwh": 0.125, "battery_charging_kwh": 0.25}
+        ],
+    )
     hour = {"local_hour": 14, "pv_generation_kwh": 0.5, "pv_generation_covered_h": 1 / 6}
     put(lake, EnergyHourly, [hour | {"plant_id": "a", "local_date": FIRST, "hour_start": noon}])
     average = {"month": MONTH, "n_days": 2, "local_hour": 14}

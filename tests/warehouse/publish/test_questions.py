@@ -7,9 +7,7 @@ import duckdb
 import pytest
 
 from schemas import TABLES, storage
-from warehouse.clocks import Clocks
-from warehouse.ddl import create_table
-from warehouse.macros import MACROS, create
+from warehouse.macros import MACROS
 from warehouse.publish import OFFLINE, Published
 from warehouse.questions import Question, questions
 from warehouse.questions.__main__ import FILE
@@ -39,40 +37,6 @@ def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, que
         f"## {question.number}. {question.text}\n\n```sql\n{question.query}\n```\n\n| {' | '.join(names)} |"
     )
     assert documented in FILE.read_text()
-
-
-def test_a_quarter_s_peak_is_of_the_time_that_its_rows_cover() -> None:
-    """Steady 10 kW, and an hour of 20: an interval over several quarters gives each its share, a gap gives nothing."""
-    midnight = dt.datetime(2021, 10, 6, tzinfo=dt.UTC)
-    # Minutes of the day at which intervals end, and their power in kW; each begins where the one before ends.
-    steady = [(15 * number, 10.0) for number in range(1, 97) if number not in (40, 41)]
-    uneven = [(10, 10.0), (40, 10.0), (45, 10.0), (60, 10.0), (90, 20.0), (100, 10.0)]
-    rows = [
-        (plant, DAY, midnight + begun * MINUTE, midnight + ended * MINUTE, kw * (ended - begun) / 60)
-        for plant, intervals in (("steady", steady), ("uneven", uneven), ("gap", [(7, 10.0)]))
-        for (begun, _), (ended, kw) in zip([(0, 0.0), *intervals], intervals, strict=False)
-    ]
-    with duckdb.connect() as db:
-        db.execute("SET TimeZone = 'UTC'")
-        db.execute(
-            "CREATE TABLE energy_balance_intervals(plant_id VARCHAR, local_date DATE, "
-            "interval_start TIMESTAMPTZ, interval_end TIMESTAMPTZ, grid_consumption_kwh DOUBLE)"
-        )
-        db.executemany("INSERT INTO energy_balance_intervals VALUES (?, ?, ?, ?, ?)", rows)
-        db.execute(
-            "CREATE TABLE plants AS SELECT DISTINCT plant_id, plant_id AS name, 'UTC' AS timezone "
-            "FROM energy_balance_intervals"
-        )
-        db.execute(create_table(Clocks))
-        for macro in MACROS:
-            if not macro.gives_rows:
-                db.execute(create(macro)[0])
-        found = db.execute(questions()[19].query).fetchall()
-    assert [(plant, kw, str(start)) for plant, kw, start in found] == [
-        ("gap", 4.67, "2021-10-06 00:00:00"),
-        ("steady", 10.0, "2021-10-06 00:00:00"),
-        ("uneven", 20.0, "2021-10-06 01:00:00"),
-    ]
 
 
 @pytest.mark.parametrize(

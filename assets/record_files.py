@@ -1,0 +1,88 @@
+"""How this process uses Dagster's SQLite files: they stay open, and the disk is waited for where a file would be torn.
+
+Dagster opens a database for each event and closes it again. The last one to close a database with a write-ahead log
+writes the log back into it, so each event waited for the disk ten times. SQLAlchemy tells of each new connection: the
+first one to a file makes us keep another one open, so that nobody is the last, and each one waits for the disk only
+when the log is written back. A commit outlives a crash of the program then, if not one of the machine, and no crash
+can damage the file. Files, tables and rows are as Dagster makes them.
+"""
+
+import atexit
+import sqlite3
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+# Each run has a database of its own, beside the one for all: a page that shows many runs opens many.
+OPEN_AT_MOST = 8
+# How long a write waits for those of other processes; Dagster's own wait for the list of runs is 5 s.
+BUSY_TIMEOUT_MS = 60_000
+
+
+class OpenFiles:
+    """The databases below the homes of this process that are kept open: the newest few."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._homes: set[Path] = set()
+        self._open: OrderedDict[Path, sqlite3.Connection] = OrderedDict()
+        self._listens = False
+
+    def keep(self, dagster_home: Path) -> None:
+        """Keep the databases of that home open from now on."""
+        from sqlalchemy import event  # noqa: PLC0415 - comes with Dagster, and loads as slowly
+        from sqlalchemy.engine import Engine  # noqa: PLC0415
+
+        with self._guard:
+            self._homes.add(dagster_home.resolve())
+            if not self._listens:
+                event.listen(Engine, "connect", self._connected)
+                atexit.register(self.close, None)
+                self._listens = True
+
+    def close(self, below: Path | None) -> None:
+        """Close those that are below that folder, or that file; all for None."""
+        with self._guard:
+            chosen = [
+                file for file in self._open if below is None or below.resolve() in (file, *file.parents)
+            ]
+            for file in chosen:
+                self._open.pop(file).close()
+
+    def _connected(self, connection: Any, _record: object) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            return
+        _, _, name = connection.execute("PRAGMA database_list").fetchone()
+        file = Path(name)
+        with self._guard:
+            if not self._homes.intersection(file.parents):
+                return
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            if file in self._open:
+                self._open.move_to_end(file)
+            else:
+                # Without it everything goes on, but more slowly.
+                with suppress(sqlite3.Error):
+                    self._hold(file)
+            while len(self._open) > OPEN_AT_MOST:
+                self._open.popitem(last=False)[1].close()
+
+    def _hold(self, file: Path) -> None:
+        held = sqlite3.connect(file, check_same_thread=False)
+        try:
+            # A database that Dagster is still making has no such log yet, and who has not read has not opened it.
+            ((mode,),) = held.execute("PRAGMA journal_mode").fetchall()
+            held.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        except BaseException:
+            held.close()
+            raise
+        if mode == "wal":
+            self._open[file] = held
+        else:
+            held.close()
+
+
+OPEN_FILES = OpenFiles()

@@ -1,0 +1,260 @@
+"""What makes lost parts of the lake again: the published copy, stored answers, SMA once more; and what nothing does.
+
+`warehouse.lake_repair` has made the lake readable before. Rows that are made again in a part that is empty are a first
+writing, and no restatement: what they were before is gone, and what they are now was what they were.
+"""
+
+import datetime as dt
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.common.settings import Settings
+from pipeline.common.text import pluralize
+from pipeline.extract.consents import store_consents
+from pipeline.ops.repair_list import LostParts
+from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
+from pipeline.run.context import Runtime
+from pipeline.run.sets import SOURCES, VALUES
+from pipeline.sma.consents.consent_book import ConsentBook
+from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
+from schemas import (
+    RAW,
+    TABLES,
+    ApiRequests,
+    BillingUnits,
+    Consents,
+    CoverageDaily,
+    Devices,
+    EnergyDaily,
+    EnergyHourly,
+    EnergyMonthly,
+    Invoices,
+    KpiMonthly,
+    LogMessages,
+    Logs,
+    MeasurementSets,
+    OtherIntervals,
+    Plants,
+    ProfileMonthly,
+    QuarterHours,
+    RawDevices,
+    RawEnergyBalance,
+    RawEnergyMonths,
+    RawEnergyYears,
+    RawLogs,
+    RawMeasurementSets,
+    RawOtherSets,
+    RawPlants,
+    Reconciliation,
+    ReconciliationYearly,
+    Restatements,
+    RowChanges,
+    Table,
+    storage,
+)
+from warehouse.lake import Lake
+from warehouse.lake_lock import take_repair_turn
+from warehouse.lake_repair import LakeRepair, Lost, Step
+from warehouse.published_copy import PublishedCopy
+
+# Tables that hold what happened: nothing but a copy brings it back.
+RECORDS = (Restatements, RowChanges, ApiRequests)
+# Made of a day's stored answers, and of nothing else that may be lost.
+OF_DAYS: frozenset[type[Table]] = frozenset(
+    model for model in TABLES if storage(model).partition == ("local_date",) and model not in (*RAW, *RECORDS)
+)
+# Made of days, months and requests. A month's figures that were closed, and fees of then, are more than that.
+OF_ALL: frozenset[type[Table]] = frozenset(
+    {KpiMonthly, ProfileMonthly, LogMessages, Reconciliation, ReconciliationYearly, Invoices}
+)
+LISTS: dict[type[Table], tuple[type[Table], Callable[[Runtime, dt.date], object]]] = {
+    Plants: (RawPlants, write_plants),
+    Devices: (RawDevices, write_devices),
+    MeasurementSets: (RawMeasurementSets, write_measurement_sets),
+}
+_BY_TABLE = {storage(model).table: model for model in TABLES}
+_MADE_OF: dict[type[Table], tuple[type[Table], ...]] = {
+    **{source.intervals: (source.raw,) for source in (*SOURCES, VALUES)},
+    OtherIntervals: (RawOtherSets,),
+    EnergyHourly: (RawEnergyBalance,),
+    QuarterHours: (RawEnergyBalance,),
+    CoverageDaily: (RawEnergyBalance,),
+}
+# A raw table is lost where the first one has rows, and is asked for the days of the second one.
+_MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
+    **{
+        source.raw: (source.intervals, source.intervals)
+        for source in (*SOURCES[::-1], VALUES)
+        if not source.shares_raw
+    },
+    RawLogs: (Logs, EnergyDaily),
+}
+
+
+def make_readable(settings: Settings, copy: PublishedCopy | None) -> list[Step]:
+    """Mend logs and set aside what can't be read, so that every command works; what was found.
+
+    Lost parts go to the home's list of them. Waits for others that write just now. Raises SunledgerError.
+    """
+    lake = Lake(settings.lake, settings.home / "tmp")
+    if "://" in settings.lake:
+        # Its store keeps earlier versions, and this program can't move its objects.
+        return []
+    aside = settings.home / "set-aside" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
+    parts = LostParts(settings.home)
+    with take_repair_turn(lake.root):
+        steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
+        parts.add(find_lost_tables(settings, copy))
+    return steps
+
+
+@contextmanager
+def open_shadow(settings: Settings) -> Iterator[Settings]:
+    """Settings of a home that looks the same and is not: logs are copied, files are links. For a dry run."""
+    with tempfile.TemporaryDirectory(prefix=".sunledger-repair-", dir=settings.home) as folder:
+        home = Path(folder)
+        source = Path(settings.lake)
+        for file in source.rglob("*"):
+            target = home / "lake" / file.relative_to(source)
+            if file.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+            elif "_delta_log" in file.parts:
+                target.write_bytes(file.read_bytes())
+            else:
+                target.symlink_to(file)
+        for kept in ("spending", "repair"):
+            for file in (settings.home / kept).glob("*.json"):
+                (home / kept).mkdir(exist_ok=True)
+                (home / kept / file.name).write_bytes(file.read_bytes())
+        yield settings.model_copy(update={"home": home, "lake": str(home / "lake")})
+
+
+def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
+    """Put rows back from the published file: where they are what was lost, or where nothing else has them."""
+    for one in lost:
+        # Requests of today may have come into the part since.
+        if copy is None or (one.model is not ApiRequests and runtime.lake.stored(one.model, one.part)):
+            continue
+        version = copy.version_of(one.model)
+        current = one.published is not None and one.published == version
+        if version < 0 or not (current or one.model not in OF_DAYS | OF_ALL):
+            continue
+        rows = copy.rows(one.model, one.part)
+        if rows.height and one.model is ApiRequests:
+            runtime.lake.append(one.model, one.part, rows)
+        elif rows.height:
+            runtime.lake.replace(one.model, one.part, [rows])
+        elif not current:
+            continue
+        if current:
+            outcome.copied[one] = "put back from the published file"
+        else:
+            text = f"put back from the published file of {copy.published_at}; what was written later is lost"
+            outcome.healed[one] = text
+
+
+def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
+    """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents."""
+    for one in [one for one in lost if one not in outcome.known]:
+        if one.model in LISTS:
+            raw, write = LISTS[one.model]
+            days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(raw)]
+            for day in days:
+                # What lists of earlier days lacked is no news, so nobody is told of it.
+                write(runtime, day)
+            if days:
+                outcome.healed[one] = f"made again from {pluralize(len(days), 'stored list')}"
+        elif one.model is Consents:
+            book = ConsentBook.of(runtime.settings)
+            if runtime.settings.sma_flow == "custom" and book.owners():
+                store_consents(runtime.lake, book)
+                outcome.healed[one] = "made again from the book of consents of this home"
+            else:
+                outcome.gone[one] = "the states of consents before today are lost"
+
+
+def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
+    """The days of which a table is to be made again: from answers that are there, all of them."""
+    days: set[dt.date] = set()
+    for one in lost:
+        day = one.part.get("local_date")
+        if not isinstance(day, dt.date) or one in {*outcome.copied, *outcome.gone, *outcome.waiting}:
+            continue
+        target = _BY_TABLE.get(str(one.part.get("source", "")).partition("-")[0], one.model)
+        if target in OF_DAYS or (target in RAW and target not in LISTS_ASKED):
+            days.add(day)
+    return days & answered
+
+
+def make_vendor_tables(runtime: Runtime, lost: Iterable[Lost]) -> None:
+    """Compare with SMA's own energies again, where a comparison or its answers were lost."""
+    models = {one.model for one in lost}
+    if models & {Reconciliation, RawEnergyMonths}:
+        write_reconciliation(runtime)
+    if models & {ReconciliationYearly, RawEnergyYears}:
+        write_reconciliation_yearly(runtime)
+
+
+def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Collection[dt.date]) -> None:
+    """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
+    for one in [one for one in lost if one not in outcome.known]:
+        there = bool(runtime.lake.stored(one.model, one.part))
+        if one.model is ApiRequests:
+            # Requests of today may be there by now, those of before are not.
+            outcome.gone[one] = (
+                "the record of requests of that day is lost, so PU that were made then may be missing: compare with "
+                "SMA's invoice"
+            )
+        elif one.model in RECORDS:
+            outcome.gone[one] = "what was noted of changes of that day is lost; the figures are whole"
+        elif one.model is EnergyMonthly and there:
+            outcome.gone[one] = (
+                "made again from its days; if it was closed, close it again with 'sunledger close'"
+            )
+        elif one.model is BillingUnits and there:
+            outcome.healed[one] = "counted again from the record of requests"
+        elif one.model in OF_DAYS and not there and one.part["local_date"] not in answered:
+            outcome.gone[one] = "lost: neither its answers nor a published copy are there"
+        else:
+            outcome.healed[one] = "made again" if there else "holds no rows by what it is made from"
+
+
+def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:
+    """The parts of tables whose folder is gone, by what other tables and the published file tell of them."""
+    lake = Lake(settings.lake, settings.home / "tmp")
+    found: list[Lost] = []
+    for model in TABLES:
+        if lake.snapshot(model).version >= 0:
+            continue
+        if copy is not None and copy.version_of(model) >= 0:
+            found += [Lost(model, folder) for folder in copy.folders(model)]
+        elif model in _MADE_OF and copy is not None and copy.versions.get(storage(model).table, -1) >= 0:
+            days = {part["local_date"] for raw in _MADE_OF[model] for part in lake.parts(raw)}
+            found += [Lost(model, f"local_date={day}") for day in sorted(days)]
+        elif model in _MADE_INTO and lake.parts(_MADE_INTO[model][0]):
+            days = {part["local_date"] for part in lake.parts(_MADE_INTO[model][1])}
+            found += [Lost(model, f"local_date={day}") for day in sorted(days)]
+        elif model in LISTS_ASKED and any(lake.snapshot(made).files for made in LISTS):
+            found.append(Lost(model, f"local_date={dt.datetime.now(dt.UTC).date()}"))
+    return found
+
+
+def put_back_days(
+    runtime: Runtime,
+    copy: PublishedCopy | None,
+    outcome: Outcome,
+    lost: Iterable[Lost],
+    answered: Collection[dt.date],
+) -> None:
+    """Put tables of days back from the published file where their answers are gone, so that they can't be made."""
+    for one in lost:
+        day = one.part.get("local_date")
+        if copy is None or one.model not in OF_DAYS or day in answered or copy.version_of(one.model) < 0:
+            continue
+        rows = copy.rows(one.model, one.part)
+        if rows.height:
+            runtime.lake.replace(one.model, one.part, [rows])
+            outcome.healed[one] = f"put back from the published file of {copy.published_at}"

@@ -1,0 +1,189 @@
+"""Lost answers that SMA is asked for once more: which requests that takes, and what comes of them."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+from pipeline.common.errors import SunledgerError
+from pipeline.common.text import pluralize
+from pipeline.extract.fetch import (
+    device_requests,
+    fetch_devices,
+    fetch_measurement_sets,
+    fetch_plants,
+    sets_requests,
+)
+from pipeline.extract.fetch_days import fetch_days
+from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
+from pipeline.extract.request_plan import FetchPlan, group_by_week
+from pipeline.extract.vendor_energies import (
+    fetch_energy_months,
+    fetch_energy_years,
+    month_requests,
+    year_requests,
+)
+from pipeline.run.context import Runtime
+from pipeline.run.sets import SETS, VALUES, other
+from pipeline.sma.requests import Request
+from schemas import (
+    RAW,
+    Quarantine,
+    RawAnswers,
+    RawDeviceLogs,
+    RawDevices,
+    RawEnergyMonths,
+    RawEnergyYears,
+    RawLogs,
+    RawMeasurementSets,
+    RawOtherSets,
+    RawPlants,
+    Table,
+    storage,
+)
+from warehouse.lake_repair import Lost
+
+SHOWN = 3
+# Lists of today; the lists of the days before are history.
+LISTS_ASKED: dict[type[Table], tuple[Callable[[Runtime], list[Request]], Callable[[Runtime], object]]] = {
+    RawPlants: (lambda _: [Request.plants()], fetch_plants),
+    RawDevices: (device_requests, fetch_devices),
+    RawMeasurementSets: (sets_requests, fetch_measurement_sets),
+}
+# SMA's own energies, by the month and by the year.
+_VENDOR: dict[
+    type[Table], tuple[Callable[[Runtime, dt.date], list[Request]], Callable[[Runtime, dt.date], object]]
+] = {
+    RawEnergyMonths: (month_requests, fetch_energy_months),
+    RawEnergyYears: (year_requests, fetch_energy_years),
+}
+_RAW = {storage(model).table: model for model in RAW}
+_SOURCES = {source.raw: source for source in (*SETS, VALUES)}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of lost parts, a sentence each: there again (`copied`: as they were), gone, or to be tried again."""
+
+    copied: dict[Lost, str] = field(default_factory=dict)
+    healed: dict[Lost, str] = field(default_factory=dict)
+    gone: dict[Lost, str] = field(default_factory=dict)
+    waiting: dict[Lost, str] = field(default_factory=dict)
+
+    @property
+    def known(self) -> set[Lost]:
+        """The parts that something is said of."""
+        return {*self.copied, *self.healed, *self.gone, *self.waiting}
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """Lost answers that SMA is to be asked for once more: the requests, and what sends them."""
+
+    lost: Sequence[Lost]
+    requests: Sequence[Request]
+    send: Callable[[], object]
+
+    @property
+    def plants(self) -> set[str]:
+        """Whose PU they may make."""
+        return {request.plant_id for request in self.requests} - {""}
+
+
+def plan_requests_again(runtime: Runtime, lost: Iterable[Lost]) -> list[AskedAgain]:
+    """The requests for lost answers, by table; nothing is sent. Raises SunledgerError while no plants are known."""
+    by_table: dict[tuple[type[RawAnswers], str], list[Lost]] = {}
+    for one in lost:
+        if target := find_answers(one):
+            by_table.setdefault(target, []).append(one)
+    return [_again(runtime, model, set_type, found) for (model, set_type), found in by_table.items()]
+
+
+def find_answers(one: Lost) -> tuple[type[RawAnswers], str] | None:
+    """The raw table, and the set in it, whose answers were lost with the part: failed requests are in quarantine."""
+    if one.model is Quarantine:
+        table, _, set_type = str(one.part["source"]).partition("-")
+        return (_RAW[table], set_type) if table in _RAW else None
+    if one.model in RAW:
+        return one.model, str(one.part.get("set_type", ""))
+    return None
+
+
+def send(runtime: Runtime, again: AskedAgain, outcome: Outcome) -> None:
+    """Ask SMA, and say of each part whether it is there again. What fails waits for the next repair."""
+    try:
+        again.send()
+    except SunledgerError as fault:
+        outcome.waiting |= dict.fromkeys(again.lost, f"SMA could not be asked: {fault}")
+        return
+    for one in again.lost:
+        without = _plants_without_answers(runtime, one)
+        if one.model is not Quarantine and not runtime.lake.stored(one.model, one.part):
+            history = one.model in LISTS_ASKED
+            whose = "that day's list is" if history else "SMA does not give these answers any more: they are"
+            outcome.gone[one] = f"{whose} lost; what was made from them stays"
+        elif without:
+            names = ", ".join(without[:SHOWN]) + (", …" if len(without) > SHOWN else "")
+            outcome.gone[one] = (
+                f"asked for again, but SMA gives no answers of {pluralize(len(without), 'plant')} any more ({names}): "
+                "they are lost, and the figures that were made from them stay"
+            )
+        else:
+            outcome.healed[one] = "asked for again"
+
+
+def _again(runtime: Runtime, model: type[RawAnswers], set_type: str, lost: list[Lost]) -> AskedAgain:
+    days = sorted(cast("dt.date", one.part["local_date"]) for one in lost)
+    if model in LISTS_ASKED:
+        requests, fetch = LISTS_ASKED[model]
+        newest = max((part["local_date"] for part in runtime.lake.parts(model)), default="")
+        # An older list says nothing that the tables which were made from it do not say.
+        if str(days[-1]) <= newest:
+            return AskedAgain(lost, [], lambda: None)
+        return AskedAgain(lost, requests(runtime), partial(fetch, runtime))
+    if model in _VENDOR:
+        of, fetch_one = _VENDOR[model]
+        return AskedAgain(
+            lost,
+            [request for day in days for request in of(runtime, day)],
+            lambda: [fetch_one(runtime, day) for day in days],
+        )
+    return AskedAgain(
+        lost,
+        [
+            planned.request
+            for week in group_by_week(days)
+            for planned in _plan(runtime, model, set_type, week).requests
+        ],
+        lambda: [
+            report
+            for week in group_by_week(days)
+            for report in fetch_days(runtime, partial(_plan, model=model, set_type=set_type, week=week))
+        ],
+    )
+
+
+def _plan(runtime: Runtime, model: type[RawAnswers], set_type: str, week: Sequence[dt.date]) -> FetchPlan:
+    if model is RawLogs:
+        return plan_plant_logs(runtime, week)
+    if model is RawDeviceLogs:
+        return plan_device_logs(runtime, week)
+    return plan_set(runtime, other(set_type) if model is RawOtherSets else _SOURCES[model], week)
+
+
+def _plants_without_answers(runtime: Runtime, one: Lost) -> list[str]:
+    """The plants that have rows of the day in the table made from its answers, and no answer any more."""
+    source = _SOURCES.get(cast("type[RawAnswers]", one.model))
+    if source is None:
+        return []
+    part = {"local_date": one.part["local_date"]}
+    made, answered = (
+        {
+            plant
+            for rows in runtime.lake.batches(model, part, columns=["plant_id"])
+            for plant in rows["plant_id"]
+        }
+        for model in (source.intervals, source.raw)
+    )
+    return sorted(made - answered)

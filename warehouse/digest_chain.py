@@ -1,0 +1,249 @@
+"""The chain of a table's digest records: continued by who commits, completed after a kill, begun for an old table."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from urllib.parse import unquote
+
+import pyarrow.fs as pafs
+from deltalake.exceptions import CommitFailedError
+
+from schemas import Table, polars_schema
+from warehouse.damage import CURE, Damage, DamagedError, DamageKind
+from warehouse.digests import (
+    WHOLE_EVERY,
+    Entry,
+    Record,
+    StoredFile,
+    UnreadableRecordError,
+    digest_of,
+    parse_entry,
+)
+from warehouse.lake_reader import LakeReader, find_part, path_inside
+
+LOG = "_delta_log"
+READERS = 4
+ADOPTED = (
+    "Tables that an older version wrote have no digests yet: what is stored in them now is taken as it is, once, and "
+    "every later change of it is seen."
+)
+
+
+class Chain:
+    """The records of one model's table, and the log entries that they follow from."""
+
+    def __init__(self, lake: LakeReader, model: type[Table]) -> None:
+        self._lake, self._model = lake, model
+        self._files = lake.files(model)
+        self.store = lake.records(model)
+
+    def before_commit(self, version: int) -> Record:
+        """The record that a commit on this version goes on from.
+
+        Raises DamagedError where the records know of a later version: to commit would put another one in its place.
+        Raises CommitFailedError where another run has just committed that one.
+        """
+        record = self.head(version)
+        if record.adopted and not self.store.has(version):
+            self.store.write(record)
+        if self.store.has(version + 1):
+            table = self._lake.open(self._model)
+            if table is not None and table.version() > version:
+                raise CommitFailedError("another run was faster")
+            raise DamagedError(self.missing_entry(version + 1))
+        return record
+
+    def after_commit(self, before: Record, version: int) -> None:
+        """Write the record of the version that was just committed on `before`."""
+        # What is not written here, after a kill or on a full disk, the next one who looks makes from the log entry.
+        with suppress(OSError):
+            record = self.follow(before, version)
+            self.store.write(record)
+            if record.base is None:
+                self._prune(version)
+
+    def head(self, version: int) -> Record:
+        """The record of a version that the table has. One that is missing or cut short is made again.
+
+        A table of an older version that never had records is adopted as it is. Raises DamagedError where the version
+        does not follow from the ones before, and OSError.
+        """
+        try:
+            return self.store.read(version)
+        except (FileNotFoundError, UnreadableRecordError):
+            return self._complete(version)
+
+    def active(self, record: Record) -> dict[str, StoredFile]:
+        """The active files of the record's version by their paths in the table. Raises DamagedError and OSError."""
+        files: dict[str, StoredFile | None] = dict(record.files)
+        if record.base is not None:
+            version, digest = record.base
+            base = self.head(version)
+            if base.digest != digest:
+                raise DamagedError(self.broken(version))
+            files = {**base.files, **files}
+        return {path: file for path, file in files.items() if file is not None}
+
+    def entry(self, version: int) -> bytes:
+        """The bytes of a log entry. Raises FileNotFoundError and OSError."""
+        with self._files.open_input_file(entry_name(version)) as source:
+            return bytes(source.read())
+
+    def entries(self) -> list[int]:
+        """The versions of which the log has an entry, rising."""
+        found = self._files.get_file_info(pafs.FileSelector(LOG, allow_not_found=True))
+        names = [i.base_name.removesuffix(".json") for i in found if i.base_name.endswith(".json")]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def follow(self, before: Record | None, version: int) -> Record:
+        """The record of a version, from its log entry and the record before it. Raises DamagedError and OSError."""
+        entry = self._parsed(version)
+        if entry.added or entry.removed:
+            self._check(entry, before, version)
+        changes: dict[str, StoredFile | None] = {unquote(path): file for path, file in entry.changes}
+        digest = before.digest if before else None
+        if before is None or version % WHOLE_EVERY == 0:
+            files = {**(self.active(before) if before else {}), **changes}
+            kept = {path: file for path, file in files.items() if file is not None}
+            return Record(version, digest, entry.text, None, kept)
+        if before.base is None:
+            return Record(version, digest, entry.text, (before.version, before.digest), changes)
+        return Record(version, digest, entry.text, before.base, {**before.files, **changes})
+
+    def adopt(self, version: int) -> Record:
+        """Take a version's files as they are, whatever they hold: the chain begins anew with this record.
+
+        A file that is missing or can't be read is adopted without a digest.
+        """
+        table = self._lake.open_anew(self._model, version)
+        paths = sorted(path_inside(self._model, uri) for uri in table.file_uris())
+        with ThreadPoolExecutor(READERS) as readers:
+            files = dict(zip(paths, readers.map(self._adopted, paths), strict=True))
+        text = None
+        with suppress(OSError, ValueError):
+            text = self.entry(version).decode()
+        record = Record(version, None, text, None, files, adopted=True)
+        # Where the disk is full, the table can be verified all the same.
+        with suppress(OSError):
+            self.store.write(record)
+        return record
+
+    def missing_entry(self, version: int) -> Damage:
+        """The damage that the log does not have a version that it had."""
+        return self._damage(
+            DamageKind.ENTRY_MISSING,
+            f"the log of the table has lost its entry of version {version}, so what it changed is not seen",
+        )
+
+    def lost_log(self) -> Damage:
+        """The damage that the log is gone, while records say that there was one."""
+        return self._damage(
+            DamageKind.LOG_LOST, "the log of the table is lost, and with it everything that the table held"
+        )
+
+    def other_file(self, path: str) -> Damage:
+        """The damage that the log names a file that was not committed, or does not name one that was."""
+        part = find_part(path, polars_schema(self._model))
+        sentence = f"the log of the table does not say of {path} what was committed. {CURE}"
+        return Damage(DamageKind.ENTRY_CHANGED, self._model, part, path, sentence)
+
+    def changed_entry(self, version: int) -> Damage:
+        """The damage that a log entry is another one than was committed."""
+        return self._damage(
+            DamageKind.ENTRY_CHANGED,
+            f"the entry of version {version} in the log of the table is not the one that was committed",
+        )
+
+    def unreadable(self, fault: OSError) -> Damage:
+        """The damage that the records can't be read."""
+        return self._damage(DamageKind.DIGESTS_LOST, f"the digests of its files can't be read ({fault})")
+
+    def broken(self, version: int) -> Damage:
+        """The damage that a record does not go on from the one before."""
+        return self._damage(DamageKind.DIGESTS_LOST, _EXCHANGED.format(version=version))
+
+    def _adopted(self, path: str) -> StoredFile:
+        try:
+            return digest_of(self._files, path)
+        except OSError:
+            return StoredFile(0, None, None)
+
+    def _complete(self, version: int) -> Record:
+        record = self._newest_before(version)
+        if record is None and not self._is_ours_from_the_start():
+            self._lake.tell_once(ADOPTED)
+            return self.adopt(version)
+        for each in range(record.version + 1 if record else 0, version + 1):
+            record = self.follow(record, each)
+            with suppress(OSError):
+                self.store.write(record)
+        assert record is not None  # noqa: S101 - versions begin at 0
+        return record
+
+    def _newest_before(self, version: int) -> Record | None:
+        for each in reversed(self.store.versions()):
+            if each < version:
+                with suppress(FileNotFoundError, UnreadableRecordError):
+                    return self.store.read(each)
+        return None
+
+    def _is_ours_from_the_start(self) -> bool:
+        """Whether records follow from the whole log; not where an older version wrote it.
+
+        Raises DamagedError where there were records, and they can't be made again from what the log still has.
+        """
+        versions = self.entries()
+        entries = [self._parsed(version) for version in versions]
+        writing = [entry for entry in entries if entry.added or entry.removed]
+        if versions[:1] == [0] and all(entry.ours for entry in writing):
+            return True
+        if any(entry.ours for entry in writing):
+            lost = "the digests of its files are lost, so nobody can say whether they are what was written"
+            raise DamagedError(self._damage(DamageKind.DIGESTS_LOST, lost))
+        return False
+
+    def _parsed(self, version: int) -> Entry:
+        try:
+            return parse_entry(self.entry(version))
+        except FileNotFoundError:
+            raise DamagedError(self.missing_entry(version)) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as fault:
+            unreadable = f"the entry of version {version} in the log of the table can't be read ({fault})"
+            raise DamagedError(self._damage(DamageKind.ENTRY_CHANGED, unreadable)) from fault
+
+    def _check(self, entry: Entry, before: Record | None, version: int) -> None:
+        if not entry.ours:
+            foreign = f"version {version} of the table was written by another program than sunledger"
+            raise DamagedError(self._damage(DamageKind.NOT_OURS, foreign))
+        if entry.before != (before.digest if before else None) or any(
+            file.digest is None for file in entry.added.values()
+        ):
+            stray = f"the entry of version {version} in the log of the table does not go on from the version before"
+            raise DamagedError(self._damage(DamageKind.ENTRY_CHANGED, stray))
+
+    def record(self, version: int) -> Record:
+        """A record that is stored; one that is cut short or changed is made again, where that is possible.
+
+        Raises DamagedError, FileNotFoundError and OSError.
+        """
+        try:
+            return self.store.read(version)
+        except UnreadableRecordError:
+            return self._complete(version)
+
+    def _prune(self, version: int) -> None:
+        """Remove records of versions that the log has no entry of any more, and that nothing goes on from."""
+        oldest = min([*self.entries(), version - 3 * WHOLE_EVERY])
+        for each in self.store.versions():
+            if each < oldest:
+                self.store.remove(each)
+
+    def _damage(self, kind: DamageKind, clause: str) -> Damage:
+        return Damage(kind, self._model, None, None, f"{clause}. {CURE}")
+
+
+_EXCHANGED = "the digests of version {version} are not those that the versions beside it belong to"
+
+
+def entry_name(version: int) -> str:
+    """The path of a log entry in its table."""
+    return f"{LOG}/{version:020d}.json"

@@ -1,0 +1,62 @@
+"""What stands between the lake and its readers: nothing is published that `verify` would find damaged.
+
+Every table is looked at, also those that are not published: figures were made from them. Of each the log must name the
+files that were committed, and each file must be what was written.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from schemas import Table, storage
+from warehouse.damage import Damage, DamagedError, unreadable_log
+from warehouse.digest_chain import Chain
+from warehouse.file_check import CheckedFiles
+from warehouse.lake_reader import LakeReader, Snapshot, UnreadableLogError, path_inside
+
+
+def take_snapshots(lake: LakeReader, models: Iterable[type[Table]]) -> dict[type[Table], Snapshot]:
+    """The newest snapshot of each table, all taken before anything else is read. Raises DamagedError."""
+    snapshots = {}
+    for model in models:
+        try:
+            snapshots[model] = lake.snapshot(model)
+        except UnreadableLogError as fault:
+            raise DamagedError(unreadable_log(model, fault)) from fault
+    return snapshots
+
+
+def find_damage(lake: LakeReader, snapshots: Mapping[type[Table], Snapshot]) -> list[Damage]:
+    """What is wrong with snapshots of the lake's tables.
+
+    Files that are copied at each publication are read each time; of the others those that the file system says are
+    new or changed.
+    """
+    damages: list[Damage] = []
+    with CheckedFiles(lake) as checked:
+        for model, snapshot in snapshots.items():
+            try:
+                damages += _find_damage(lake, model, snapshot, checked)
+            except DamagedError as fault:
+                damages.append(fault.damage)
+    return damages
+
+
+def _find_damage(
+    lake: LakeReader, model: type[Table], snapshot: Snapshot, checked: CheckedFiles
+) -> Iterator[Damage]:
+    chain = Chain(lake, model)
+    if snapshot.version < 0:
+        if chain.store.versions() and lake.open(model) is None:
+            yield chain.lost_log()
+        return
+    if chain.store.has(snapshot.version + 1):
+        table = lake.open(model)
+        if table is None or table.version() <= snapshot.version:
+            yield chain.missing_entry(snapshot.version + 1)
+    known = chain.active(chain.head(snapshot.version))
+    paths = {path_inside(model, uri) for uri in snapshot.files}
+    for path in sorted(paths ^ known.keys()):
+        yield chain.other_file(path)
+    copied = storage(model).published == "native" and not lake.remote
+    yield from checked.find_damage(
+        model, {path: known[path] for path in sorted(paths & known.keys())}, again=copied
+    )

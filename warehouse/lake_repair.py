@@ -1,0 +1,390 @@
+"""Make a damaged lake readable: logs are made whole, and damaged files taken out of them and set aside.
+
+Nothing is deleted. What a part held is not guessed where it can be made again: such a part is left empty, and named as
+lost, so that its maker fills it. A file that no readable entry names is never taken for rows then. Only of tables that
+nothing else tells of, as the answers of SMA, the newest whole file of a part is taken, and said to be.
+
+The steps are in an order that a kill can interrupt anywhere: what will be lost is written down first; an entry that
+can't be read is replaced last of all entries; files are moved when no entry names them any more.
+"""
+
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from pyarrow.fs import LocalFileSystem
+
+from pipeline.common.errors import SunledgerError
+from pipeline.common.text import pluralize
+from schemas import RAW, TABLES, Quarantine, Table, polars_schema, storage
+from warehouse.damage import Damage, DamageKind
+from warehouse.digests import FOLDER as DIGESTS
+from warehouse.digests import StoredFile, digest_of
+from warehouse.frames import place, sort, validate
+from warehouse.lake import Lake, Part
+from warehouse.lake_log import (
+    LOG,
+    Action,
+    State,
+    TableLog,
+    build_add,
+    build_remove,
+    find_folder,
+    read_log,
+    replay,
+    write_entry,
+    write_text,
+)
+from warehouse.lake_reader import arrow_schema
+from warehouse.log_check import check_log
+from warehouse.published_copy import PublishedCopy, is_current
+from warehouse.repair_records import Recorded, adopt_known, commit_repair, is_foreign, read_recorded
+from warehouse.verify import verify_lake
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A part whose rows are to be made again; `published` is the version of the table that the published file shows,
+    where its copy of the part is what was lost."""
+
+    model: type[Table]
+    folder: str
+    published: int | None = None
+
+    @property
+    def part(self) -> Part:
+        """The values of the partition columns."""
+        schema = polars_schema(self.model)
+        texts = dict(name.split("=", 1) for name in self.folder.split("/") if name)
+        return {n: dt.date.fromisoformat(v) if schema[n] == pl.Date else v for n, v in texts.items()}
+
+    @property
+    def place(self) -> str:
+        """Table and part as a message names them."""
+        return place(self.model, self.part)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was found at a place, and what became of it."""
+
+    place: str
+    found: str
+    done: str
+
+
+@dataclass(slots=True)
+class LakeRepair:
+    """Makes the lake of a home readable. `note` keeps lost parts before anything is taken out; `made` says of which
+    tables every part can be made again."""
+
+    lake: Lake
+    aside: Path
+    made: Collection[type[Table]]
+    copy: PublishedCopy | None
+    note: Callable[[Iterable[Lost]], None]
+    steps: list[Step] = field(default_factory=list)
+
+    def run(self) -> list[Step]:
+        """Mend logs, then take out what can't be read. Call it while nobody writes to the lake."""
+        for model in TABLES:
+            recorded = read_recorded(self.lake, model)
+            if self._folder(model).is_dir() or recorded.version >= 0:
+                self._mend_table(model, recorded)
+        # A handle from before would go on where the old log was.
+        self.lake = Lake(self.lake.root, self.lake.scratch)
+        found = [verified.damage for verified in verify_lake(self.lake) if verified.damage]
+        # What is wrong with a table as a whole was wrong with its log.
+        for damage in self._put_right([one for one in found if one.part is not None]):
+            if damage.model is not None and damage.part is not None:
+                self._take_out(damage, damage.model, damage.part)
+        return self.steps
+
+    def _folder(self, model: type[Table]) -> Path:
+        return Path(self.lake.uri(model))
+
+    def _mend_table(self, model: type[Table], recorded: Recorded) -> None:
+        """Have the log say what was committed, as far as records, entries and files tell, and set the rest aside."""
+        folder = self._folder(model)
+        files = _list_data_files(folder)
+        log = self._restore_entries(model, recorded, self._known_version(model, files))
+        if log.version < 0 and not files:
+            return
+        if log.version < 0:
+            log.version, log.actions, log.damaged = 0, {0: []}, {0: "is missing"}
+        before, target = replay(log), _find_target(log, recorded)
+        unknown = files - before.named - target.named
+        untold = {version for version in log.damaged if version > recorded.version}
+        settled_at = max(untold, default=-1)
+        doubtful = {
+            find_folder(path)
+            for path in unknown
+            if target.replaced_at.get(find_folder(path), -1) <= settled_at
+        }
+        if log.damaged:
+            self._mend_entries(model, log, target, doubtful if untold else set(), unknown)
+        removed: set[str] = set()
+        if recorded.version >= 0:
+            removed = self._correct(model, log, target, doubtful if untold else set(), recorded)
+        for file, fault in log.bad_files.items():
+            self._move(file)
+            self._tell(storage(model).table, f"{file.name} {fault}", "set aside; the log says the same")
+        active = replay(read_log(folder / LOG)).active
+        for path in sorted((unknown | removed) - active.keys()):
+            if (folder / path).exists():
+                self._move(folder / path)
+                self._tell(
+                    _name_place(model, path), f"{Path(path).name} is in no commit of ours", "set aside"
+                )
+        self._renew_records(model, recorded, active)
+
+    def _restore_entries(self, model: type[Table], recorded: Recorded, at_least: int) -> TableLog:
+        """Put entries back that are not what was committed, where a record has their text; the log then."""
+        folder = self._folder(model) / LOG
+        log = read_log(folder, max(at_least, recorded.version))
+        for version, text in sorted(recorded.texts.items()):
+            file = folder / f"{version:020d}.json"
+            if file.exists():
+                if file.read_bytes() == text.encode():
+                    continue
+                self._copy(file)
+            elif version not in log.damaged:
+                # Delta removes old entries.
+                continue
+            write_text(log, version, text, over=True)
+            fault = log.damaged.get(version, "is not what was committed")
+            self._tell(
+                storage(model).table, f"entry {version} of the log {fault}", "put back as it was committed"
+            )
+        return read_log(folder, max(at_least, recorded.version))
+
+    def _correct(
+        self, model: type[Table], log: TableLog, target: State, doubtful: Collection[str], recorded: Recorded
+    ) -> set[str]:
+        """Commit what the log says otherwise than was recorded; the files that it does not name any more."""
+        folder = self._folder(model)
+        now = replay(read_log(folder / LOG)).active
+        removed = {path for path in now if path not in target.active and find_folder(path) not in doubtful}
+        lacking = {path for path in target.active if path not in now and find_folder(path) not in doubtful}
+        gone = {path for path in lacking if not (folder / path).is_file()}
+        told = replay(log)
+        self.note(
+            Lost(model, place, self._current(model, log, told, place)) for place in map(find_folder, gone)
+        )
+        actions = [build_remove(path) for path in sorted(removed)]
+        actions += [{"add": target.active[path]} for path in sorted(lacking - gone)]
+        if actions:
+            commit_repair(self.lake, model, actions, recorded.files)
+            text = "its log does not say what was committed"
+            self._tell(storage(model).table, text, "corrected by a further commit")
+        return removed
+
+    def _renew_records(self, model: type[Table], recorded: Recorded, active: Collection[str]) -> None:
+        """Begin the records of digests anew where they do not belong to the log."""
+        damages = check_log(Lake(self.lake.root, self.lake.scratch), model).damages
+        if not damages:
+            return
+        if recorded.version < 0 and model in self.made:
+            # Nobody can say whether the files are what was written: so they are compared with what they are made from.
+            self.note(Lost(model, folder) for folder in sorted(set(map(find_folder, active))))
+        old = adopt_known(self.lake, model, recorded.files)
+        for version in old:
+            self._move(Path(self.lake.root) / DIGESTS / storage(model).table / f"{version:020d}.json")
+        self._tell(damages[0].place, damages[0].fault, "its digests begin anew with what is stored")
+
+    def _tell(self, where: str, found: str, done: str) -> None:
+        self.steps.append(Step(where, found, done))
+
+    def _put_right(self, damages: Sequence[Damage]) -> list[Damage]:
+        """Put files back that lie elsewhere, as after an exchange, by their digests; the rest of the damages."""
+        rest: list[Damage] = []
+        for model in dict.fromkeys(damage.model for damage in damages if damage.model):
+            folder, known = self._folder(model), read_recorded(self.lake, model).files
+            of_model = [damage for damage in damages if damage.model is model]
+            lying = [folder / one.file for one in of_model if one.file and (folder / one.file).is_file()]
+            lying += self.aside.parent.glob(f"*/{storage(model).table}/**/*.parquet")
+            found = {
+                path: source
+                for path in [one.file for one in of_model if one.file is not None]
+                if path in known and (source := _find_content(known[path], lying))
+            }
+            for path, source in found.items():
+                shutil.copy2(source, folder / f"{path}.new")
+            for path in found:
+                if (folder / path).exists():
+                    self._move(folder / path)
+                (folder / f"{path}.new").replace(folder / path)
+            for one in of_model:
+                if one.file in found:
+                    self._tell(one.place, one.fault, "what was written lay in another file, and is back")
+                else:
+                    rest.append(one)
+        return rest
+
+    def _known_version(self, model: type[Table], files: Collection[str]) -> int:
+        """A version that the table is known to have had, where there is something of it."""
+        return self.copy.versions.get(storage(model).table, -1) if self.copy and files else -1
+
+    def _mend_entries(
+        self, model: type[Table], log: TableLog, state: State, doubtful: Collection[str], unknown: set[str]
+    ) -> None:
+        """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt."""
+        last = max(log.damaged)
+        corrections: list[Action] = []
+        lost: list[Lost] = []
+        for folder in sorted(doubtful):
+            active = [path for path in state.active if find_folder(path) == folder]
+            found = [path for path in unknown if find_folder(path) == folder]
+            current = self._current(model, log, replay(log), folder)
+            if current is None and model not in self.made:
+                newest = self._newest_whole(model, [*active, *found])
+                if newest is not None:
+                    corrections += [build_remove(path) for path in active if path != newest]
+                    corrections += [] if newest in active else [self._adding(model, newest)]
+                    text = f"{pluralize(len(active + found), 'file')}, of which no commit says the newest"
+                    self.steps.append(
+                        Step(_name_place(model, newest), text, f"the newest whole one counts: {newest}")
+                    )
+                    continue
+            corrections += [build_remove(path) for path in active]
+            lost.append(Lost(model, folder, current))
+        if model in self.made or model is Quarantine:
+            # An entry of which no file is left has emptied a part, or its file is gone: whatever is older is in doubt.
+            unexplained = [
+                v for v in log.damaged if v and not any({"add", "remove"} & set(a) for a in log.actions[v])
+            ]
+            if len(unexplained) > len(unknown):
+                older = {
+                    find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last
+                }
+                lost += [Lost(model, folder) for folder in sorted(older - set(doubtful))]
+        self.note(lost)
+        table = storage(model).table
+        for version, fault in sorted(log.damaged.items()):
+            name = f"{version:020d}.json"
+            if (log.folder / name).exists():
+                self._copy(log.folder / name)
+            actions = log.actions[version]
+            if version == 0 and not {"protocol", "metaData"} <= {kind for one in actions for kind in one}:
+                actions = [
+                    *_build_first_actions(model),
+                    *(one for one in actions if {"add", "remove"} & set(one)),
+                ]
+            log.folder.mkdir(parents=True, exist_ok=True)
+            write_entry(log, version, [*actions, *(corrections if version == last else [])], over=True)
+            self.steps.append(
+                Step(table, f"entry {version} of the log {fault}", "written again, as far as it is known")
+            )
+
+    def _current(self, model: type[Table], log: TableLog, state: State, folder: str) -> int | None:
+        """The version of the published file, where its copy of the part is what the lake had."""
+        version = self.copy.version_of(model) if self.copy else -1
+        return version if is_current(version, log, state, folder) else None
+
+    def _newest_whole(self, model: type[Table], paths: Iterable[str]) -> str | None:
+        """The file that was written last of those that can be read and hold rows of the model."""
+        folder = self._folder(model)
+        there = [path for path in paths if (folder / path).is_file()]
+        for path in sorted(there, key=lambda path: (folder / path).stat().st_mtime_ns, reverse=True):
+            try:
+                for frame in self.lake.rows(model, [f"{self.lake.uri(model)}/{path}"]):
+                    validate(model, frame, {})
+                    sort(model, frame, {})
+            except (SunledgerError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
+                continue
+            return path
+        return None
+
+    def _adding(self, model: type[Table], path: str) -> Action:
+        file = self._folder(model) / path
+        return build_add(path, file.stat().st_size, pq.read_metadata(file).num_rows)
+
+    def _take_out(self, damage: Damage, model: type[Table], part: Part) -> None:
+        """Take the damaged files of a part out of the log, and set them aside."""
+        if damage.kind is DamageKind.ROWS_INVALID and model not in {*self.made, *RAW}:
+            done = "left as it is: nothing else has these rows. Restore it from a backup"
+            self.steps.append(Step(damage.place, damage.fault, done))
+            return
+        folder = self._folder(model)
+        name = "/".join(f"{column}={value}" for column, value in part.items())
+        log = read_log(folder / LOG)
+        state = replay(log)
+        active = {path: said for path, said in state.active.items() if find_folder(path) == name}
+        # Rows that break a rule now were published as they are.
+        invalid = damage.kind is DamageKind.ROWS_INVALID
+        self.note([Lost(model, name, None if invalid else self._current(model, log, state, name))])
+        removing = [build_remove(path, said["size"]) for path, said in active.items()]
+        commit_repair(self.lake, model, removing, read_recorded(self.lake, model).files)
+        for path in active:
+            if (folder / path).exists():
+                self._move(folder / path)
+        self.steps.append(
+            Step(damage.place, damage.fault, "taken out of the log, what is left of it set aside")
+        )
+
+    def _move(self, file: Path) -> None:
+        target = self._target(file)
+        shutil.move(file, target)
+
+    def _copy(self, file: Path) -> None:
+        shutil.copy2(file, self._target(file))
+
+    def _target(self, file: Path) -> Path:
+        """Where a file is kept from now on: a name of its own below `aside`."""
+        target = self.aside / file.relative_to(self.lake.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+
+def _list_data_files(folder: Path) -> set[str]:
+    """The Parquet files of a table, by their paths in it."""
+    return {
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*.parquet")
+        if LOG not in file.relative_to(folder).parts
+    }
+
+
+def _find_target(log: TableLog, recorded: Recorded) -> State:
+    """What the table held by the newest whole record and the commits of ours after it; without one, by its log."""
+    if recorded.version < 0:
+        return replay(log)
+    later = {
+        v: actions for v, actions in log.actions.items() if v > recorded.version and not is_foreign(actions)
+    }
+    return replay(TableLog(log.folder, log.version, {recorded.version: recorded.actions, **later}))
+
+
+def _find_content(known: StoredFile, lying: Iterable[Path]) -> Path | None:
+    """The file that has what was written, by its size and digest."""
+    for file in lying:
+        if (
+            file.stat().st_size == known.bytes
+            and digest_of(LocalFileSystem(), str(file)).digest == known.digest
+        ):
+            return file
+    return None
+
+
+def _name_place(model: type[Table], path: str) -> str:
+    return Lost(model, find_folder(path)).place
+
+
+def _build_first_actions(model: type[Table]) -> list[Action]:
+    """What the first entry of the model's table says: its columns and its partition."""
+    with tempfile.TemporaryDirectory() as folder:
+        DeltaTable.create(
+            folder, arrow_schema(model), mode="ignore", partition_by=list(storage(model).partition)
+        )
+        return [
+            action
+            for action in read_log(Path(folder) / LOG).actions[0]
+            if {"protocol", "metaData"} & set(action)
+        ]

@@ -1,0 +1,137 @@
+"""Does a table's log say what was committed? It is compared with the records of digests, kept apart from it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from schemas import Table, storage
+from warehouse.damage import Damage, DamagedError, unreadable_log
+from warehouse.digest_chain import Chain
+from warehouse.digests import Record, StoredFile
+from warehouse.lake_reader import LakeReader, UnreadableLogError
+
+# A table that is written meanwhile is looked at once more.
+LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedLog:
+    """A table's version (-1: there is none), its active files by their paths, and what is wrong with its log.
+
+    Where the log can't be read, the files are those that the records know of. A file of which nothing is known has
+    None.
+    """
+
+    version: int
+    files: Mapping[str, StoredFile | None]
+    damages: tuple[Damage, ...]
+
+
+def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
+    """Read the log from its files, every entry and record that is kept, and compare them."""
+    chain = Chain(lake, model)
+    for look in range(LOOKS):
+        known = chain.store.versions()
+        table, damages = _open(lake, model)
+        version = -1 if table is None else table.version()
+        # A commit between both looks is no damage.
+        if table is None or not known or known[-1] <= version or look == LOOKS - 1:
+            break
+    if table is None:
+        return _without_log(chain, known, damages)
+    damages += [chain.missing_entry(each) for each in known if each > version]
+    stored = _stored_paths(table)
+    files: dict[str, StoredFile | None] = dict.fromkeys(stored)
+    try:
+        head = chain.head(version)
+        recorded = chain.active(head)
+    except DamagedError as fault:
+        damages.append(fault.damage)
+    except OSError as fault:
+        damages.append(chain.unreadable(fault))
+    else:
+        damages += [*_check_chain(chain, [*(each for each in known if each < version), version])]
+        damages += [*_compare(chain, model, stored, recorded)]
+        files |= recorded
+    return CheckedLog(version, files, tuple({str(damage): damage for damage in damages}.values()))
+
+
+def _open(lake: LakeReader, model: type[Table]) -> tuple[DeltaTable | None, list[Damage]]:
+    try:
+        return lake.open_anew(model), []
+    except TableNotFoundError:
+        return None, []
+    except (UnreadableLogError, OSError) as fault:
+        return None, [unreadable_log(model, fault)]
+
+
+def _without_log(chain: Chain, known: list[int], damages: list[Damage]) -> CheckedLog:
+    if known and not damages:
+        damages = [chain.lost_log()]
+    files: dict[str, StoredFile] = {}
+    if known:
+        with suppress(DamagedError, OSError):
+            files = chain.active(chain.record(known[-1]))
+    return CheckedLog(-1, files, tuple(damages))
+
+
+def _check_chain(chain: Chain, versions: list[int]) -> Iterator[Damage]:
+    """Each record goes on from the one before, and each log entry that is left is the one that was committed."""
+    entries = chain.entries()
+    before: Record | None = None
+    for version in versions:
+        try:
+            record = chain.record(version)
+        except FileNotFoundError:
+            # Another process has just removed what is too old to be needed.
+            continue
+        except DamagedError as fault:
+            yield fault.damage
+            continue
+        if before and not (
+            record.adopted or (before.version + 1 == version and before.digest == record.before)
+        ):
+            yield chain.broken(version)
+        yield from _check_entry(chain, record, entries)
+        before = record
+
+
+def _check_entry(chain: Chain, record: Record, entries: list[int]) -> Iterator[Damage]:
+    version = record.version
+    if version not in entries:
+        # Delta removes old entries, the oldest first.
+        if entries and entries[0] < version:
+            yield chain.missing_entry(version)
+    elif record.entry is not None and chain.entry(version) != record.entry.encode():
+        yield chain.changed_entry(version)
+
+
+def _stored_paths(table: DeltaTable) -> dict[str, dict[str, str]]:
+    """The active files by their paths, each with the part that the log says it belongs to."""
+    actions = pl.DataFrame(table.get_add_actions(flatten=True))
+    parts = [name for name in actions.columns if name.startswith("partition.")]
+    texts = actions.select("path", pl.col(parts).cast(pl.String)) if parts else actions.select("path")
+    return {
+        unquote(row.pop("path")): {name.removeprefix("partition."): value for name, value in row.items()}
+        for row in texts.to_dicts()
+    }
+
+
+def _compare(
+    chain: Chain, model: type[Table], stored: Mapping[str, dict[str, str]], recorded: Mapping[str, StoredFile]
+) -> Iterator[Damage]:
+    """What the log's state says by now, beside what was committed: a damaged checkpoint changes no entry."""
+    for path in sorted({*stored, *recorded}):
+        said = stored.get(path)
+        if path in recorded and said is not None and _folder(model, said) == path.rpartition("/")[0]:
+            continue
+        yield chain.other_file(path)
+
+
+def _folder(model: type[Table], part: Mapping[str, str]) -> str:
+    return "/".join(f"{name}={part.get(name)}" for name in storage(model).partition)

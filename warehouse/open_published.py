@@ -1,0 +1,107 @@
+"""The published file as readers open it: only as it was published, and with a sentence where it can't be read."""
+
+import os
+from pathlib import Path
+
+import duckdb
+
+from pipeline.common.errors import SunledgerError, UsageError
+from warehouse.publication import find_change, find_damage, find_log
+
+# A publication takes seconds, and opening its file milliseconds: to meet two in a row is to see a disturbed file.
+OPEN_TRIES = 5
+# What to do about a warehouse that is not there or has no day.
+FIRST_DAYS = "'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD' fetches days and publishes them."
+# Where DuckDB looks for a granted Parquet file that is not there, which it may not: is it a folder of such files?
+GONE = ".parquet/**/*.parquet"
+
+
+class NotPublishedError(SunledgerError):
+    """There is no published file to read, or it is not one."""
+
+
+def connect(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the published file to read, with times in UTC.
+
+    Within one process an open connection keeps showing the file that it opened, and so do new ones beside it:
+    close all of them to see the next publication. Raises NotPublishedError, also for a file that another program
+    changed after it was published.
+    """
+    if not path.is_file():
+        raise NotPublishedError(
+            f"There is no warehouse at {path} yet: {FIRST_DAYS} If days are stored already, 'sunledger publish' makes "
+            "it from them."
+        )
+    try:
+        connection = _open_unchanged(path)
+    except (OSError, duckdb.IOException) as fault:
+        raise NotPublishedError(
+            f"{path} cannot be opened as a warehouse: {first_line(fault)} "
+            f"Close what writes to it, or run 'sunledger publish' to make it anew."
+        ) from fault
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the file as it was published: nothing may have happened to it between a look before and one after."""
+    for _ in range(OPEN_TRIES):
+        if change := find_change(path):
+            raise _changed(path, change)
+        before = path.stat()
+        connection = duckdb.connect(str(path), read_only=True)
+        after = path.stat()
+        if (
+            find_log(path) is None
+            and os.path.samestat(before, after)
+            and before.st_mtime_ns == after.st_mtime_ns
+        ):
+            return connection
+        connection.close()
+    raise NotPublishedError(
+        f"{path} was replaced each time it was opened: see what publishes it, and try again."
+    )
+
+
+def has_days(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the published file has energy of any day."""
+    return connection.execute("SELECT first_day FROM _meta").fetchall() != [(None,)]
+
+
+def check_published(path: Path) -> None:
+    """Read the whole published file: is it what was published? Raises NotPublishedError where it is not."""
+    try:
+        damage = find_damage(path)
+    except OSError as fault:
+        raise NotPublishedError(f"{path} cannot be read: {first_line(fault)}") from fault
+    if damage:
+        raise _changed(path, damage)
+
+
+def _changed(path: Path, how: str) -> NotPublishedError:
+    return NotPublishedError(
+        f"{path} does not show what was published: {how}. "
+        f"Run 'sunledger publish' to make it anew, and let other programs open it read-only."
+    )
+
+
+def query_failed(fault: duckdb.Error) -> SunledgerError:
+    """A query's failure as an error of ours: with DuckDB's own words, and the cure where there is one."""
+    if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
+        return NotPublishedError(
+            "Files of the lake that the published file reads are not where they were when it was made: run "
+            f"'sunledger publish' to make it anew. {first_line(fault)}"
+        )
+    if isinstance(fault, duckdb.PermissionException):
+        return UsageError(
+            f"A query reads the published file and what --file names, and nothing else: {first_line(fault)}"
+        )
+    if isinstance(fault, duckdb.InternalException):
+        # What follows is the inside of DuckDB, which helps nobody here.
+        return UsageError(f"The query failed: {first_line(fault)}")
+    return UsageError(f"The query failed: {fault}")
+
+
+def first_line(fault: Exception) -> str:
+    """What a library says happened, as one sentence."""
+    return str(fault).partition("\n")[0].rstrip(".") + "."

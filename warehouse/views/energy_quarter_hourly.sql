@@ -1,0 +1,73 @@
+-- view
+-- Energy of each plant and quarter of an hour of its day, with the time that it covers, by the intervals that the API reports: one that crosses a quarter gives each its share. The quarters of a day add up to the day, and four of them to their hour. Each plant and day of energy_daily has all its quarters, 92 and 100 where the clocks change; one without data has covered_h 0 and no energy. Filter by plant_id and local_date to be fast.
+-- Key: plant_id, quarter_start.
+--
+-- plant_id: Plant's id.
+-- local_date: Calendar day in the plant's own time zone.
+-- quarter_start: When the quarter of an hour begins (UTC).
+-- covered_h: Time of the quarter that rows with any value cover: 0 where there is no data. Unit: h.
+-- pv_generation_kwh: PV generation: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- total_generation_kwh: Total generation (PV and any other source on site): energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- diesel_generation_kwh: Diesel generation: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- direct_consumption_kwh: Consumption taken directly from generation: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- self_consumption_kwh: Own generation used on site: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- self_supply_kwh: Consumption met from own generation or battery: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- total_consumption_kwh: Total consumption: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- grid_feed_in_kwh: Feed-in to the grid: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- grid_consumption_kwh: Consumption from the grid: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- battery_charging_kwh: Battery charging: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- battery_discharging_kwh: Battery discharging: energy. Unit: kWh. Null: nothing measured (not the same as zero).
+-- pv_generation_covered_h: PV generation: time that its energy covers. Unit: h. Null: nothing measured.
+-- total_generation_covered_h: Total generation: time that its energy covers. Unit: h. Null: nothing measured.
+-- diesel_generation_covered_h: Diesel generation: time that its energy covers. Unit: h. Null: nothing measured.
+-- direct_consumption_covered_h: Direct consumption: time that its energy covers. Unit: h. Null: nothing measured.
+-- self_consumption_covered_h: Self-consumption: time that its energy covers. Unit: h. Null: nothing measured.
+-- self_supply_covered_h: Self-supply: time that its energy covers. Unit: h. Null: nothing measured.
+-- total_consumption_covered_h: Total consumption: time that its energy covers. Unit: h. Null: nothing measured.
+-- grid_feed_in_covered_h: Feed-in: time that its energy covers. Unit: h. Null: nothing measured.
+-- grid_consumption_covered_h: Grid consumption: time that its energy covers. Unit: h. Null: nothing measured.
+-- battery_charging_covered_h: Battery charging: time that its energy covers. Unit: h. Null: nothing measured.
+-- battery_discharging_covered_h: Battery discharging: time that its energy covers. Unit: h. Null: nothing measured.
+WITH first AS (
+    -- Of a quantity that is computed from others, quarter_hours holds the rest that those do not explain.
+    SELECT *,
+        total_generation_rest_kwh + coalesce(pv_generation_kwh, 0) + coalesce(diesel_generation_kwh, 0) AS total_generation_kwh,
+        self_supply_rest_kwh + coalesce(total_consumption_kwh, 0) - coalesce(grid_consumption_kwh, 0) AS self_supply_kwh
+    FROM quarter_hours
+), second AS (
+    SELECT *,
+        self_consumption_rest_kwh + coalesce(total_generation_kwh, 0) - coalesce(grid_feed_in_kwh, 0) AS self_consumption_kwh
+    FROM first
+), third AS (
+    SELECT *,
+        direct_consumption_rest_kwh + coalesce(self_consumption_kwh, 0) - coalesce(battery_charging_kwh, 0) AS direct_consumption_kwh
+    FROM second
+)
+SELECT
+    plant_id,
+    local_date,
+    quarter_start,
+    covered_h,
+    pv_generation_kwh,
+    total_generation_kwh,
+    diesel_generation_kwh,
+    direct_consumption_kwh,
+    self_consumption_kwh,
+    self_supply_kwh,
+    total_consumption_kwh,
+    grid_feed_in_kwh,
+    grid_consumption_kwh,
+    battery_charging_kwh,
+    battery_discharging_rest_kwh + coalesce(self_supply_kwh, 0) - coalesce(direct_consumption_kwh, 0) AS battery_discharging_kwh,
+    pv_generation_covered_h,
+    total_generation_covered_h,
+    diesel_generation_covered_h,
+    direct_consumption_covered_h,
+    self_consumption_covered_h,
+    self_supply_covered_h,
+    total_consumption_covered_h,
+    grid_feed_in_covered_h,
+    grid_consumption_covered_h,
+    battery_charging_covered_h,
+    battery_discharging_covered_h
+FROM third
