@@ -20,6 +20,7 @@ from pipeline.ops.checks import judge_completeness
 from pipeline.ops.completeness import measure_completeness
 from pipeline.run.check import After, Check, checks_of
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.tables import billing_tables, month_close, reconciliation_tables
 from pipeline.tables.interval_tables import judge_times
 
@@ -65,8 +66,10 @@ def _build_declared(settings: Settings, declared: Check) -> dg.AssetChecksDefini
     @dg.asset_check(
         name=declared.name, asset=build_key(settings, declared.asset), description=declared.description
     )
-    def check(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+    def check(runtime: dg.ResourceParam[Runtime], notices: dg.ResourceParam[Notices]) -> dg.AssetCheckResult:
         with convert_errors():
+            if declared.of_requests:
+                notices.add(runtime.store_requests().notices(runtime.today()))
             return convert_finding(declared.judge(runtime))
 
     return check

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -12,6 +13,7 @@ import dagster as dg
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.text import escape_controls
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.step import Report
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import column_lineage
@@ -129,13 +131,16 @@ def build_days_asset(
         )
 
     def table(
-        context: dg.AssetExecutionContext, runtime: dg.ResourceParam[Runtime]
+        context: dg.AssetExecutionContext,
+        runtime: dg.ResourceParam[Runtime],
+        notices: dg.ResourceParam[Notices],
     ) -> dg.MaterializeResult[None]:
         done: dict[str, dict[str, Any]] = {}
         with convert_errors(), record_finished_days(context, done):
             begun = time.monotonic()
             wanted = map(dt.date.fromisoformat, context.partition_keys)
             for day, report in do_each_day(runtime, wanted, steps, groups):
+                notices.add(report.notices)
                 key = day.isoformat()
                 done[key] = describe_report(report) | {"seconds": round(time.monotonic() - begun, 3)}
                 begun = time.monotonic()
@@ -182,17 +187,14 @@ def _retry_days(
     runtime: Runtime, failed: dict[dt.date, SunledgerError], steps: Steps, groups: Groups
 ) -> Iterator[tuple[dt.date, Report]]:
     """Try the days whose fault may have passed, for what is missing of them, and take those that succeed out."""
-    before, runtime.again = runtime.again, False
-    try:
-        for group in list(groups(day for day, error in failed.items() if is_transient(error))):
-            try:
-                for day, report in steps(runtime, group):
-                    del failed[day]
-                    yield day, report
-            except SunledgerError as error:
-                failed |= {day: error for day in group if day in failed}
-    finally:
-        runtime.again = before
+    for_the_rest = replace(runtime, again=False)
+    for group in list(groups(day for day, error in failed.items() if is_transient(error))):
+        try:
+            for day, report in steps(for_the_rest, group):
+                del failed[day]
+                yield day, report
+        except SunledgerError as error:
+            failed |= {day: error for day in group if day in failed}
 
 
 class DaysFailedError(SunledgerError):
@@ -237,10 +239,14 @@ def build_whole_asset(
         op_tags=LAST if last else None,
     )
 
-    def table(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
+    def table(
+        runtime: dg.ResourceParam[Runtime], notices: dg.ResourceParam[Notices]
+    ) -> dg.MaterializeResult[None]:
         with convert_errors():
             begun = time.monotonic()
-            facts = describe_report(step(runtime))
+            report = step(runtime)
+            notices.add(report.notices)
+            facts = describe_report(report)
         return dg.MaterializeResult(metadata={**facts, "seconds": round(time.monotonic() - begun, 3)})
 
     return asset(table)

@@ -44,6 +44,7 @@ from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import escape_line
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
@@ -138,7 +139,10 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             build_retention_sensor(settings),
             build_dead_run_sensor(settings),
         ],
-        resources={"runtime": runtime if runtime is not None else _build_runtime_resource(settings)},
+        resources={
+            "runtime": runtime if runtime is not None else _build_runtime_resource(settings),
+            "notices": _build_notices,
+        },
         # One process a run: connections and the token live through it, and libraries are loaded once.
         executor=dg.in_process_executor,
     )
@@ -176,6 +180,11 @@ def build_day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(
         start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
     )
+
+
+@dg.resource(description="What a person should know of one run.")
+def _build_notices(_: dg.InitResourceContext) -> Notices:
+    return Notices()
 
 
 def _build_runtime_resource(settings: Settings) -> Any:

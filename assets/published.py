@@ -9,6 +9,7 @@ from pydantic import Field
 from assets.common import EVERY, LAST, OWNERS, convert_errors
 from assets.dagster_home import PUBLISH_POOL
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.plants import mark_excluded
 from schemas import TABLES, storage
 from warehouse.publish import connect, publish
@@ -24,11 +25,13 @@ from warehouse.publish import connect, publish
     pool=PUBLISH_POOL,
     op_tags=LAST,
 )
-def warehouse(runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
+def warehouse(
+    runtime: dg.ResourceParam[Runtime], notices: dg.ResourceParam[Notices]
+) -> dg.MaterializeResult[None]:
     """Build the file beside the old one and swap it in."""
     with convert_errors():
         # What this run has asked for so far belongs into what it publishes.
-        runtime.store_requests()
+        notices.add(runtime.store_requests().notices(runtime.today()))
         # The settings may have changed since the list of plants was made.
         mark_excluded(runtime)
         published = publish(

@@ -35,6 +35,7 @@ from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
 
@@ -69,6 +70,8 @@ class Runs:
     command: str = "sunledger"
     tags: dict[str, str] = field(default_factory=dict)
     materialized: int = field(default=0)
+    # What a person should know of them.
+    notices: Notices = field(default_factory=Notices)
     # The days that these runs have made.
     made: set[dt.date] = field(default_factory=set)
 
@@ -201,7 +204,7 @@ class Runs:
         job = dg.Definitions(
             assets=[*add_prefix(others, self.runtime.settings), *checks],
             jobs=[dg.define_asset_job(self.command)],
-            resources={"runtime": build_runtime_resource(self.runtime, self.wait)},
+            resources={"runtime": build_runtime_resource(self.runtime, self.wait), "notices": self.notices},
         ).resolve_job_def(self.command)
         try:
             with redirect_stderr(WithoutRepeats(sys.stderr)):

@@ -17,7 +17,7 @@ from assets.runs import Runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import Opened, Runtime
 from pipeline.run.sets import BALANCE, PV
 from pipeline.run.step import Report
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
@@ -103,7 +103,7 @@ def run(task: Task) -> Result:
     validate = _counted(frames.validate, result, VALIDATE)
     days = [dt.date.fromisoformat(day) for day in task.days]
     with (
-        Runtime(settings, _lake=StagedLake(settings, result)) as runtime,
+        Runtime(settings, opened=Opened(lake=StagedLake(settings, result))) as runtime,
         mock.patch.object(lake_writer, "validate", validate),
     ):
         {"balance": _balance, "all": _all, "dagster": _dagster}[task.kind](runtime, days, result)

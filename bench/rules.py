@@ -25,7 +25,7 @@ from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.transform import power_limits
 from pipeline.transform.anomalies import Suspicions
-from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.intervals import SetTransform
 from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.thresholds import load_thresholds
 from schemas import EnergyBalanceIntervals, Plants, RawEnergyBalance, polars_schema
@@ -94,7 +94,7 @@ def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
 
         def work() -> list[pl.DataFrame]:
             with mock.patch.object(power_limits, "add_limits", known):
-                return list(transform.day([raw], places, DAY, Account()))
+                return [batch.rows for batch in transform.day([raw], places, DAY)]
 
         return work
 

@@ -18,6 +18,7 @@ from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
@@ -50,16 +51,17 @@ def through_the_pipeline(
     given = {name.lower(): value for name, value in address.settings().items()} | settings
     given = {name.removeprefix("sunledger_"): value for name, value in given.items()}
     with Runtime(load_settings(env_file=None, home=home, **given)) as runtime:
+        notices = Notices()
         for step in (fetch_plants, write_plants, fetch_devices, write_devices):
-            step(runtime)
-        fetch_measurement_sets(runtime)
-        write_measurement_sets(runtime)
-        for _ in fetch_set(runtime, BALANCE, days):
-            pass
+            notices.add(step(runtime).notices)
+        notices.add(fetch_measurement_sets(runtime).notices)
+        notices.add(write_measurement_sets(runtime).notices)
+        for _, report in fetch_set(runtime, BALANCE, days):
+            notices.add(report.notices)
         for day in days:
             write_intervals(runtime, BALANCE, day)
             write_energy_daily(runtime, day)
-        assert not runtime.missing, runtime.missing[0]
+        assert not notices.missing, notices.missing[0]
         return pl.concat(_figures(runtime))
 
 

@@ -1,6 +1,7 @@
 """How often a reader changes the file who follows a week of answers: `python -m bench.way`, with `--way` each file.
 
-A week of a small fleet is fetched from a sandbox, made into tables and published, by the same steps as a backfill.
+A week of a small fleet is fetched from a sandbox, made into tables and published, by the same steps as a backfill. The
+answers for the week are cut short, so that some days are asked for alone.
 The calls of our own functions are noted on the way, in every thread. Two readers follow them:
 
 * One reads each function once, when it is first called.
@@ -11,10 +12,12 @@ had left before.
 """
 
 import datetime as dt
+import json
 import os
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -26,10 +29,11 @@ from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
-from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly
+from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
+from sandbox.address import SandboxAddress
 from sandbox.launch import running
 from warehouse.publish import publish
 
@@ -50,6 +54,7 @@ def main() -> None:
                 step(runtime)
             fetch_measurement_sets(runtime)
             write_measurement_sets(runtime)
+            _cut_weeks(address)
             follower.begin()
             for _ in fetch_set(runtime, BALANCE, WEEK):
                 pass
@@ -59,11 +64,20 @@ def main() -> None:
             follower.report("from raw table to published file")
 
 
+def _cut_weeks(address: SandboxAddress) -> None:
+    fault = json.dumps({"faults": ["first_rows_only,path=Week"]}).encode()
+    request = urllib.request.Request(  # noqa: S310 - loopback
+        f"{address.url}/_control/faults", fault, {"Content-Type": "application/json"}, method="PUT"
+    )
+    urllib.request.urlopen(request).close()  # noqa: S310 - loopback
+
+
 def _make(runtime: Runtime) -> None:
     for day in WEEK:
         write_intervals(runtime, BALANCE, day)
-        write_energy_hourly(runtime, day)
         write_energy_daily(runtime, day)
+        write_quarter_hours(runtime, day)
+        write_energy_hourly(runtime, day)
         write_kpi_daily(runtime, day)
     for write in (write_energy_monthly, write_profile_monthly, write_kpi_monthly):
         write(runtime)

@@ -132,14 +132,27 @@ def build_remove(path: str, size: int = 0) -> Action:
     }
 
 
-def write_entry(log: TableLog, version: int, actions: Iterable[Action], *, over: bool = False) -> None:
-    """Write an entry that says these actions, whole or not at all.
+def write_entry(
+    log: TableLog,
+    version: int,
+    actions: Iterable[Action],
+    *,
+    over: bool = False,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Write an entry that says these actions, whole or not at all; `facts` are those of its commit.
 
     Raises FileExistsError where there is one, unless `over` says that it may be replaced.
     """
-    info = {"commitInfo": {"timestamp": _now_ms(), "operation": REPAIR, "operationParameters": {}}}
+    info = {"timestamp": _now_ms(), "operation": REPAIR, "operationParameters": {}, **(facts or {})}
     said = [one for one in actions if "commitInfo" not in one]
-    content = "\n".join(json.dumps(one, separators=(",", ":")) for one in [info, *said])
+    content = "\n".join(json.dumps(one, separators=(",", ":")) for one in [{"commitInfo": info}, *said])
+    write_text(log, version, content, over=over)
+
+
+def write_text(log: TableLog, version: int, content: str, *, over: bool = False) -> None:
+    """Write the text of an entry, as `write_entry` does."""
+    log.folder.mkdir(parents=True, exist_ok=True)
     place = log.folder / f"{version:020d}.json"
     new = log.folder / f".{place.name}.{secrets.token_hex(4)}.new"
     try:

@@ -11,7 +11,7 @@ can't be read is replaced last of all entries; files are moved when no entry nam
 import datetime as dt
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +19,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from pyarrow.fs import LocalFileSystem
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
 from schemas import RAW, TABLES, Quarantine, Table, polars_schema, storage
 from warehouse.damage import Damage, DamageKind
+from warehouse.digests import FOLDER as DIGESTS
+from warehouse.digests import StoredFile, digest_of
 from warehouse.frames import place, sort, validate
 from warehouse.lake import Lake, Part
 from warehouse.lake_log import (
@@ -37,9 +40,12 @@ from warehouse.lake_log import (
     read_log,
     replay,
     write_entry,
+    write_text,
 )
 from warehouse.lake_reader import arrow_schema
+from warehouse.log_check import check_log
 from warehouse.published_copy import PublishedCopy, is_current
+from warehouse.repair_records import Recorded, adopt_known, commit_repair, is_foreign, read_recorded
 from warehouse.verify import verify_lake
 
 
@@ -89,12 +95,14 @@ class LakeRepair:
     def run(self) -> list[Step]:
         """Mend logs, then take out what can't be read. Call it while nobody writes to the lake."""
         for model in TABLES:
-            if self._folder(model).is_dir():
-                self._mend_table(model)
+            recorded = read_recorded(self.lake, model)
+            if self._folder(model).is_dir() or recorded.version >= 0:
+                self._mend_table(model, recorded)
         # A handle from before would go on where the old log was.
         self.lake = Lake(self.lake.root, self.lake.scratch)
-        for damage in [found.damage for found in verify_lake(self.lake) if found.damage]:
-            # What is wrong with a table as a whole was wrong with its log.
+        found = [verified.damage for verified in verify_lake(self.lake) if verified.damage]
+        # What is wrong with a table as a whole was wrong with its log.
+        for damage in self._put_right([one for one in found if one.part is not None]):
             if damage.model is not None and damage.part is not None:
                 self._take_out(damage, damage.model, damage.part)
         return self.steps
@@ -102,42 +110,130 @@ class LakeRepair:
     def _folder(self, model: type[Table]) -> Path:
         return Path(self.lake.uri(model))
 
-    def _mend_table(self, model: type[Table]) -> None:
+    def _mend_table(self, model: type[Table], recorded: Recorded) -> None:
+        """Have the log say what was committed, as far as records, entries and files tell, and set the rest aside."""
         folder = self._folder(model)
-        files = _data_files(folder)
-        log = read_log(folder / LOG, self._known_version(model, files))
+        files = _list_data_files(folder)
+        log = self._restore_entries(model, recorded, self._known_version(model, files))
         if log.version < 0 and not files:
             return
         if log.version < 0:
             log.version, log.actions, log.damaged = 0, {0: []}, {0: "is missing"}
-        state = replay(log)
-        unknown = files - state.named
-        settled_at = max(log.damaged, default=-1)
+        before, target = replay(log), _find_target(log, recorded)
+        unknown = files - before.named - target.named
+        untold = {version for version in log.damaged if version > recorded.version}
+        settled_at = max(untold, default=-1)
+        doubtful = {
+            find_folder(path)
+            for path in unknown
+            if target.replaced_at.get(find_folder(path), -1) <= settled_at
+        }
         if log.damaged:
-            doubtful = {
-                find_folder(path)
-                for path in unknown
-                if state.replaced_at.get(find_folder(path), -1) <= settled_at
-            }
-            self._mend_entries(model, log, state, doubtful, unknown)
-            state = replay(read_log(folder / LOG))
+            self._mend_entries(model, log, target, doubtful if untold else set(), unknown)
+        removed: set[str] = set()
+        if recorded.version >= 0:
+            removed = self._correct(model, log, target, doubtful if untold else set(), recorded)
         for file, fault in log.bad_files.items():
             self._move(file)
-            self.steps.append(
-                Step(storage(model).table, f"{file.name} {fault}", "set aside; the log says the same")
+            self._tell(storage(model).table, f"{file.name} {fault}", "set aside; the log says the same")
+        active = replay(read_log(folder / LOG)).active
+        for path in sorted((unknown | removed) - active.keys()):
+            if (folder / path).exists():
+                self._move(folder / path)
+                self._tell(
+                    _name_place(model, path), f"{Path(path).name} is in no commit of ours", "set aside"
+                )
+        self._renew_records(model, recorded, active)
+
+    def _restore_entries(self, model: type[Table], recorded: Recorded, at_least: int) -> TableLog:
+        """Put entries back that are not what was committed, where a record has their text; the log then."""
+        folder = self._folder(model) / LOG
+        log = read_log(folder, max(at_least, recorded.version))
+        for version, text in sorted(recorded.texts.items()):
+            file = folder / f"{version:020d}.json"
+            if file.exists():
+                if file.read_bytes() == text.encode():
+                    continue
+                self._copy(file)
+            elif version not in log.damaged:
+                # Delta removes old entries.
+                continue
+            write_text(log, version, text, over=True)
+            fault = log.damaged.get(version, "is not what was committed")
+            self._tell(
+                storage(model).table, f"entry {version} of the log {fault}", "put back as it was committed"
             )
-        for path in sorted(unknown - state.active.keys()):
-            self._move(folder / path)
-            self.steps.append(
-                Step(_name_place(model, path), f"{Path(path).name} is in no commit", "set aside")
-            )
+        return read_log(folder, max(at_least, recorded.version))
+
+    def _correct(
+        self, model: type[Table], log: TableLog, target: State, doubtful: Collection[str], recorded: Recorded
+    ) -> set[str]:
+        """Commit what the log says otherwise than was recorded; the files that it does not name any more."""
+        folder = self._folder(model)
+        now = replay(read_log(folder / LOG)).active
+        removed = {path for path in now if path not in target.active and find_folder(path) not in doubtful}
+        lacking = {path for path in target.active if path not in now and find_folder(path) not in doubtful}
+        gone = {path for path in lacking if not (folder / path).is_file()}
+        told = replay(log)
+        self.note(
+            Lost(model, place, self._current(model, log, told, place)) for place in map(find_folder, gone)
+        )
+        actions = [build_remove(path) for path in sorted(removed)]
+        actions += [{"add": target.active[path]} for path in sorted(lacking - gone)]
+        if actions:
+            commit_repair(self.lake, model, actions, recorded.files)
+            text = "its log does not say what was committed"
+            self._tell(storage(model).table, text, "corrected by a further commit")
+        return removed
+
+    def _renew_records(self, model: type[Table], recorded: Recorded, active: Collection[str]) -> None:
+        """Begin the records of digests anew where they do not belong to the log."""
+        damages = check_log(Lake(self.lake.root, self.lake.scratch), model).damages
+        if not damages:
+            return
+        if recorded.version < 0 and model in self.made:
+            # Nobody can say whether the files are what was written: so they are compared with what they are made from.
+            self.note(Lost(model, folder) for folder in sorted(set(map(find_folder, active))))
+        old = adopt_known(self.lake, model, recorded.files)
+        for version in old:
+            self._move(Path(self.lake.root) / DIGESTS / storage(model).table / f"{version:020d}.json")
+        self._tell(damages[0].place, damages[0].fault, "its digests begin anew with what is stored")
+
+    def _tell(self, where: str, found: str, done: str) -> None:
+        self.steps.append(Step(where, found, done))
+
+    def _put_right(self, damages: Sequence[Damage]) -> list[Damage]:
+        """Put files back that lie elsewhere, as after an exchange, by their digests; the rest of the damages."""
+        rest: list[Damage] = []
+        for model in dict.fromkeys(damage.model for damage in damages if damage.model):
+            folder, known = self._folder(model), read_recorded(self.lake, model).files
+            of_model = [damage for damage in damages if damage.model is model]
+            lying = [folder / one.file for one in of_model if one.file and (folder / one.file).is_file()]
+            lying += self.aside.parent.glob(f"*/{storage(model).table}/**/*.parquet")
+            found = {
+                path: source
+                for path in [one.file for one in of_model if one.file is not None]
+                if path in known and (source := _find_content(known[path], lying))
+            }
+            for path, source in found.items():
+                shutil.copy2(source, folder / f"{path}.new")
+            for path in found:
+                if (folder / path).exists():
+                    self._move(folder / path)
+                (folder / f"{path}.new").replace(folder / path)
+            for one in of_model:
+                if one.file in found:
+                    self._tell(one.place, one.fault, "what was written lay in another file, and is back")
+                else:
+                    rest.append(one)
+        return rest
 
     def _known_version(self, model: type[Table], files: Collection[str]) -> int:
         """A version that the table is known to have had, where there is something of it."""
         return self.copy.versions.get(storage(model).table, -1) if self.copy and files else -1
 
     def _mend_entries(
-        self, model: type[Table], log: TableLog, state: State, doubtful: set[str], unknown: set[str]
+        self, model: type[Table], log: TableLog, state: State, doubtful: Collection[str], unknown: set[str]
     ) -> None:
         """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt."""
         last = max(log.damaged)
@@ -146,7 +242,7 @@ class LakeRepair:
         for folder in sorted(doubtful):
             active = [path for path in state.active if find_folder(path) == folder]
             found = [path for path in unknown if find_folder(path) == folder]
-            current = self._current(model, log, state, folder)
+            current = self._current(model, log, replay(log), folder)
             if current is None and model not in self.made:
                 newest = self._newest_whole(model, [*active, *found])
                 if newest is not None:
@@ -168,7 +264,7 @@ class LakeRepair:
                 older = {
                     find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last
                 }
-                lost += [Lost(model, folder) for folder in sorted(older - doubtful)]
+                lost += [Lost(model, folder) for folder in sorted(older - set(doubtful))]
         self.note(lost)
         table = storage(model).table
         for version, fault in sorted(log.damaged.items()):
@@ -224,7 +320,8 @@ class LakeRepair:
         # Rows that break a rule now were published as they are.
         invalid = damage.kind is DamageKind.ROWS_INVALID
         self.note([Lost(model, name, None if invalid else self._current(model, log, state, name))])
-        write_entry(log, log.version + 1, [build_remove(path, said["size"]) for path, said in active.items()])
+        removing = [build_remove(path, said["size"]) for path, said in active.items()]
+        commit_repair(self.lake, model, removing, read_recorded(self.lake, model).files)
         for path in active:
             if (folder / path).exists():
                 self._move(folder / path)
@@ -246,13 +343,34 @@ class LakeRepair:
         return target
 
 
-def _data_files(folder: Path) -> set[str]:
+def _list_data_files(folder: Path) -> set[str]:
     """The Parquet files of a table, by their paths in it."""
     return {
         file.relative_to(folder).as_posix()
         for file in folder.rglob("*.parquet")
         if LOG not in file.relative_to(folder).parts
     }
+
+
+def _find_target(log: TableLog, recorded: Recorded) -> State:
+    """What the table held by the newest whole record and the commits of ours after it; without one, by its log."""
+    if recorded.version < 0:
+        return replay(log)
+    later = {
+        v: actions for v, actions in log.actions.items() if v > recorded.version and not is_foreign(actions)
+    }
+    return replay(TableLog(log.folder, log.version, {recorded.version: recorded.actions, **later}))
+
+
+def _find_content(known: StoredFile, lying: Iterable[Path]) -> Path | None:
+    """The file that has what was written, by its size and digest."""
+    for file in lying:
+        if (
+            file.stat().st_size == known.bytes
+            and digest_of(LocalFileSystem(), str(file)).digest == known.digest
+        ):
+            return file
+    return None
 
 
 def _name_place(model: type[Table], path: str) -> str:

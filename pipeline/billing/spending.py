@@ -108,7 +108,7 @@ def find_new_units(
 def allow_units(runtime: Runtime, found: NewUnits) -> None:
     """Keep a person's consent to these PU. Raises SunledgerError where it can't be written."""
     book = _Book(runtime.settings.home, found.month)
-    with book.turn():
+    with book.lock():
         book.write(book.read() | found.ids)
 
 
@@ -125,12 +125,12 @@ def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None =
         return Admission(wanted)
     if prices is None:
         raise fault or ConfigurationError("The price list can't be read.")
-    with book.turn():
+    with book.lock():
         known = book.read() | read_counted_plants(runtime, prices, month)
         found = _price_new_units(runtime, prices, month, wanted, known, listed)
         fitting = _select_within_limits(runtime, found)
         book.write(known | set(fitting["plant_id"]))
-        runtime.allowance.added_eur += _sum(fitting)
+        runtime.allowance.spend(_sum(fitting))
     return _build_admission(wanted, found, fitting)
 
 
@@ -260,12 +260,9 @@ def _find_largest_base(price: Price) -> Decimal:
 
 def _select_within_limits(runtime: Runtime, found: NewUnits) -> pl.DataFrame:
     """The new plants, from the first one on, whose PU the limits have room for: none where there is no limit at all."""
-    limit, allowance = runtime.settings.max_eur_per_month, runtime.allowance
-    rooms = []
-    if limit is not None:
-        rooms.append(limit - found.spent_eur)
-    if allowance.max_eur is not None:
-        rooms.append(allowance.max_eur - allowance.added_eur)
+    limit, left = runtime.settings.max_eur_per_month, runtime.allowance.left_eur
+    rooms = [] if limit is None else [limit - found.spent_eur]
+    rooms += [] if left is None else [left]
     if not rooms:
         return found.plants.clear()
     return found.plants.filter(pl.col("reckoned_eur").cum_sum() <= min(rooms))
@@ -322,7 +319,7 @@ class _Book:
         write_private(self._file, orjson.dumps(sorted(plants)))
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """The right to write the file, held by one process at a time."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._file.with_suffix(".lock")):

@@ -31,8 +31,7 @@ def show_year(year: int | None, *, forecast: bool) -> None:
     with Runtime(load_settings()) as runtime:
         prices = load_prices(runtime.settings.prices)
         # What other runs have asked for and not stored yet is charged as well.
-        runtime.store_requests()
-        for lacking in runtime.missing:
+        for lacking in runtime.store_requests().notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         found = build_bill(
             runtime, prices, year or find_current_month(runtime, prices).year, forecast=forecast

@@ -18,16 +18,22 @@ from pipeline.cli.consent import app as consent_app
 from pipeline.cli.console import Bars, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
+from pipeline.cli.plants import list_plants
 from pipeline.cli.report import report
 from pipeline.cli.ui import ui
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
-from pipeline.tables.incomplete_days import count_days_of_other_basis, list_stored_days
+from pipeline.tables.incomplete_days import (
+    count_days_of_other_basis,
+    list_days_with_answers,
+    list_stored_days,
+)
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
     from pipeline.run.context import Runtime
+    from pipeline.run.notices import Notices
     from pipeline.transform.sun.fleet_verdict import SolarTime
 
 FAILED, IN_PART = 1, 3
@@ -61,6 +67,7 @@ app.command()(export)
 app.command()(pack)
 app.command()(close)
 app.command("open")(reopen)
+app.command("plants")(list_plants)
 app.command()(report)
 app.command()(ui)
 
@@ -131,7 +138,7 @@ def backfill(
         from pipeline.common.day_availability import list_days  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
         from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
-        from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
+        from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
         amount = parse_amount("--max-eur", max_eur)
         refuse_beyond_limits(runtime, begin, end, max_requests, amount)
@@ -157,10 +164,10 @@ def backfill(
             f"{pluralize(days, 'day')} done with {pluralize(sent, 'request')}; published {runtime.settings.warehouse}."
         )
         whole = show_completeness(runtime, list_days(begin, end))
-        _tell_unknown(runtime)
-        tell_other_zones(runtime)
+        _tell_unknown(runs.notices)
+        runs.notices.add(list_other_zones(runtime))
         solar_time = judge_times(runtime, begin, end)
-        _tell_missing(runtime, solar_time)
+        _tell_missing(runs.notices, solar_time)
         if not whole:
             raise typer.Exit(IN_PART)
 
@@ -176,7 +183,7 @@ def refresh(
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
-    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
     with _open_runtime(plants, again=True) as runtime:
         runtime.settings.require_credentials()
@@ -189,8 +196,8 @@ def refresh(
                 runtime.progress = bars
                 runs.devices()
         say(f"The lists are up to date after {pluralize(runtime.session.requests_sent, 'request')}.")
-        tell_other_zones(runtime)
-        _tell_missing(runtime)
+        runs.notices.add(list_other_zones(runtime))
+        _tell_missing(runs.notices)
 
 
 @app.command()
@@ -240,10 +247,10 @@ def reconcile(
         raise UsageError("Give either --month or --year.")
     with _open_runtime(plants, again=again) as runtime:
         if month is not None:
-            run_month(runtime, month_of("--month", month), max_requests, yes=yes)
+            notices = run_month(runtime, month_of("--month", month), max_requests, yes=yes)
         elif year is not None:
-            run_year(runtime, year, max_requests, yes=yes)
-        _tell_missing(runtime)
+            notices = run_year(runtime, year, max_requests, yes=yes)
+        _tell_missing(notices)
 
 
 @app.command()
@@ -260,7 +267,7 @@ def rebuild(
 
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
-    from pipeline.tables.zone_corrections import tell_other_zones  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
     with _open_runtime(None) as runtime:
         stored = list_stored_days(runtime)
@@ -279,6 +286,12 @@ def rebuild(
                 f"{pluralize(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
                 f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
             )
+        if gone := sorted(set(days) - list_days_with_answers(runtime)):
+            days = [day for day in days if day not in gone]
+            say(
+                f"The answers of {pluralize(len(gone), 'day')} are not stored any more (the first: {gone[0]}): what "
+                "was made from them stays as it is."
+            )
         with record_runs(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
             say_all(runs.publish())
@@ -286,8 +299,8 @@ def rebuild(
         say(f"{pluralize(len(days), 'day')} from {begin} to {end} {verb} made again.")
         say(f"Published {runtime.settings.warehouse}.")
         whole = show_completeness(runtime, days)
-        tell_other_zones(runtime)
-        _tell_missing(runtime)
+        runs.notices.add(list_other_zones(runtime))
+        _tell_missing(runs.notices)
         if not whole:
             raise typer.Exit(IN_PART)
 
@@ -303,7 +316,7 @@ def publish() -> None:
         say(f"Published {runtime.settings.warehouse}.")
         if not list_stored_days(runtime):
             say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
-        _tell_missing(runtime)
+        _tell_missing(runs.notices)
 
 
 @app.command()
@@ -515,27 +528,27 @@ def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
     check_days(first, last, runtime.settings.first_day, runtime.now())
 
 
-def _tell_unknown(runtime: "Runtime") -> None:
+def _tell_unknown(notices: "Notices") -> None:
     """Once a run: what SMA sends beyond what the tables have."""
-    for table, names in sorted(runtime.unknown_fields.items()):
+    for table, names in sorted(notices.unknown_fields.items()):
         shown = ", ".join(sorted(names)[:MISSING_SHOWN])
         say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
-    if runtime.odd_facts:
+    if notices.odd_facts:
         say(
-            f"Notice: {pluralize(runtime.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a "
-            "number counts as not given, a name is kept without what is broken in it. The table "
-            "quarantine names each (source plants and devices)."
+            f"Notice: {pluralize(notices.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a "
+            "number counts as not given, a name is kept without what is broken in it. The table quarantine names each "
+            "(source plants and devices)."
         )
 
 
-def _tell_missing(runtime: "Runtime", solar_time: "SolarTime | None" = None) -> None:
+def _tell_missing(notices: "Notices", solar_time: "SolarTime | None" = None) -> None:
     """What the run lacks, and at the very end that its times don't fit the sun: then no figure of it is right."""
-    n_missing = len(runtime.missing)
+    n_missing = len(notices.missing)
     if n_missing:
         out.print(
             f"Done in part: {pluralize(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing."
         )
-    for item in sorted(runtime.missing)[:MISSING_SHOWN]:
+    for item in sorted(notices.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
         list_item(f"  {item.day} {item.table}{plant}: {item.reason}")
     if n_missing > MISSING_SHOWN:

@@ -35,8 +35,7 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
         prices = load_prices(runtime.settings.prices)
         invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
         begin, end = _choose_months(invoice, first, last)
-        runtime.store_requests()
-        for lacking in runtime.missing:
+        for lacking in runtime.store_requests().notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         of_months = pl.col("month").is_between(begin, end)
         lake, moved = runtime.lake, read_moves(runtime.lake)

@@ -16,6 +16,7 @@ from pipeline.extract.vendor_energies import (
     year_requests,
 )
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import Reconciliation, ReconciliationYearly
@@ -24,21 +25,23 @@ from schemas import Reconciliation, ReconciliationYearly
 SHOWN = 20
 
 
-def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes: bool) -> None:
-    """Ask for SMA's figures of the month, compare, publish, and show the result."""
+def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes: bool) -> Notices:
+    """Ask for SMA's figures of the month, compare, publish, and show the result; what is missing of it."""
     runtime.settings.require_credentials()
     _announce(runtime, f"{month:%Y-%m}", month_requests(runtime, month), max_requests, yes=yes)
     with Bars() as bars:
         runtime.progress = bars
-        fetch_energy_months(runtime, month)
+        notices = fetch_energy_months(runtime, month).notices
     write_reconciliation(runtime)
     with record_runs(runtime, command="reconcile") as runs:
         say_all(runs.publish())
+    notices.add(runs.notices)
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
     show(stored.collect(), "local_date")
+    return notices
 
 
-def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool) -> None:
+def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool) -> Notices:
     """The same for the months of a year."""
     runtime.settings.require_credentials()
     try:
@@ -48,14 +51,16 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool
     _announce(runtime, str(year), year_requests(runtime, first), max_requests, yes=yes)
     with Bars() as bars:
         runtime.progress = bars
-        fetch_energy_years(runtime, first)
+        notices = fetch_energy_years(runtime, first).notices
     write_reconciliation_yearly(runtime)
     with record_runs(runtime, command="reconcile") as runs:
         say_all(runs.publish())
+    notices.add(runs.notices)
     stored = runtime.lake.scan(ReconciliationYearly).filter(
         pl.col("year") == first, pl.col("period") == "month"
     )
     show(stored.collect(), "month")
+    return notices
 
 
 def _announce(

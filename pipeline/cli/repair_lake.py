@@ -81,7 +81,7 @@ def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Los
                 runs.mend(repair.list_days_to_make(lost, outcome, answered))
         repair.make_vendor_tables(runtime, lost)
         say_all(runs.publish())
-    repair.judge(runtime, outcome, lost)
+    repair.judge(runtime, outcome, lost, answered)
     LostParts(runtime.settings.home).write(outcome.waiting)
     return outcome
 
@@ -128,10 +128,11 @@ def _tell_rest(left: Sequence[Damage], outcome: Outcome) -> None:
         raise SunledgerError(
             f"{pluralize(len(left), 'fault')} can't be mended: restore these parts from a backup."
         )
-    if outcome.waiting:
-        raise SunledgerError(
-            f"{pluralize(len(outcome.waiting), 'part')} can't be made again yet: 'sunledger repair --yes' tries it."
-        )
-    if outcome.gone:
+    if outcome.gone or outcome.waiting:
         texts = "; ".join(f"{one.place}: {text}" for one, text in outcome.gone.items())
-        raise SunledgerError(f"Everything can be read again, but not all could be made again. {texts}.")
+        n_later = pluralize(len(outcome.waiting), "part")
+        later = f" {n_later} can't be made again yet: 'sunledger repair --yes' tries it."
+        raise SunledgerError(
+            f"Everything can be read again, but not all could be made again.{f' {texts}.' if texts else ''}"
+            f"{later if outcome.waiting else ''}"
+        )

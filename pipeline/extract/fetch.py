@@ -12,7 +12,8 @@ from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
 from pipeline.extract.raw_rows import raw_frame
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
-from pipeline.run.context import Missing, Runtime
+from pipeline.run.context import Runtime
+from pipeline.run.notices import Missing, Notices
 from pipeline.run.plants import excluded_plants, listed_ids, owned
 from pipeline.run.sets import SetSource, odd_sets, other, other_sets
 from pipeline.run.step import Report
@@ -82,8 +83,8 @@ class OtherSetsFetch:
     def __call__(self, runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
         """Each day and what was done with it. Raises SmaError where nothing is answered of a set."""
         for week in group_by_week(days):
-            _tell_odd_sets(runtime, week[0])
             reports = {day: Report(facts={"requests": 0, "sets": []}) for day in week}
+            reports[week[0]].notices.add(_list_odd_sets(runtime, week[0]))
             for name in other_sets(runtime):
                 fetch = self.fetches.setdefault(name, SetFetch(other(name)))
                 for day, report in fetch(runtime, week):
@@ -91,6 +92,7 @@ class OtherSetsFetch:
                     reports[day].changed |= report.changed
                     reports[day].facts["requests"] += report.facts["requests"]
                     reports[day].facts["sets"].append(name)
+                    reports[day].notices.add(report.notices)
             yield from reports.items()
 
 
@@ -181,7 +183,13 @@ def _fetch_moves(runtime: Runtime) -> int:
     return len(moved)
 
 
-def _tell_odd_sets(runtime: Runtime, day: dt.date) -> None:
-    for plant, name in odd_sets(runtime):
-        reason = f"the set {name!r} can't be asked for: its name is no plain word"
-        runtime.missing.append(Missing(str(day), storage(RawOtherSets).table, plant, reason))
+def _list_odd_sets(runtime: Runtime, day: dt.date) -> Notices:
+    return Notices.of(
+        Missing(
+            str(day),
+            storage(RawOtherSets).table,
+            plant,
+            f"the set {name!r} can't be asked for: its name is no plain word",
+        )
+        for plant, name in odd_sets(runtime)
+    )

@@ -9,21 +9,19 @@ from typing import TypeAlias
 import polars as pl
 
 from pipeline.billing import spending
-from pipeline.extract.day_outcome import (
-    DayOutcome,
-    list_missing,
-    part_unlisted,
-    quarantined_answers,
-    refuse_nothing_answered,
-)
-from pipeline.extract.raw_rows import accept_answers
+from pipeline.common.settings import Settings
+from pipeline.extract.consents import owners_of
+from pipeline.extract.raw_rows import DayOutcome, accept_answers, part_unlisted, refuse_nothing_answered
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
-from pipeline.run.context import Missing, Runtime
-from pipeline.run.step import Report, quarantine, raw_part, report_of
+from pipeline.run.context import Runtime
+from pipeline.run.notices import Missing, Notices
+from pipeline.run.step import EMPTY_NOW, NOT_LISTED, REQUEST_FAILED, Report, quarantine, raw_part, report_of
+from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import Failure, Request
 from pipeline.transform import inventory
-from schemas import storage
+from pipeline.transform.batch_account import build_quarantine
+from schemas import RawAnswers, storage
 from warehouse.lake import Replacement
 
 Planner: TypeAlias = Callable[[Runtime], FetchPlan]
@@ -36,8 +34,7 @@ def fetch_days(runtime: Runtime, plan_requests: Planner) -> Iterator[tuple[dt.da
     bounded bytes, and what became of each answer. Raises CostNotAllowedError where no plant's PU may be made,
     CredentialsError, and the error of the failures where nothing is answered at all.
     """
-    plan = plan_requests(runtime)
-    plan = _leave_out_costs(runtime, plan)
+    plan, left_out = _leave_out_costs(runtime, plan_requests(runtime))
     if not plan.requests:
         yield from ((day, Report(facts={"requests": 0})) for day in plan.days)
         return
@@ -53,23 +50,23 @@ def fetch_days(runtime: Runtime, plan_requests: Planner) -> Iterator[tuple[dt.da
         found = part_unlisted(found, still_listed)
         refuse_nothing_answered(found.values())
         for day, outcome in found.items():
-            yield day, _write_day(runtime, plan, day, parts[day], outcome)
+            missing = [*left_out, *_list_missing(outcome, plan.model, day, runtime.settings)]
+            yield day, _write_day(runtime, plan, day, parts[day], outcome, Notices.of(missing))
 
 
-def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> FetchPlan:
-    """The plan for the plants whose PU may be made. Raises CostNotAllowedError if there is none."""
+def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> tuple[FetchPlan, list[Missing]]:
+    """The plan for the plants whose PU may be made, and the others. Raises CostNotAllowedError if there is none."""
     if not plan.plants:
-        return plan
+        return plan, []
     admission = spending.admit(runtime, plan.plants)
     refused = admission.refused
     if refused is None:
-        return plan
+        return plan, []
     if not admission.plants:
         raise spending.build_refusal(runtime, refused)
     reason = f"not asked for, because of its cost: {spending.explain_limit(runtime, refused)}"
     left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
-    runtime.missing += [one for one in left_out if one not in runtime.missing]
-    return plan.limited_to(admission.plants)
+    return plan.limited_to(admission.plants), left_out
 
 
 def _fetch(runtime: Runtime, plan: FetchPlan, planned: Iterable[PlannedRequest]) -> Iterator[PlannedResult]:
@@ -108,15 +105,21 @@ def _open_parts(runtime: Runtime, plan: FetchPlan) -> Iterator[Mapping[dt.date, 
 
 
 def _write_day(
-    runtime: Runtime, plan: FetchPlan, day: dt.date, part: Replacement, outcome: DayOutcome
+    runtime: Runtime,
+    plan: FetchPlan,
+    day: dt.date,
+    part: Replacement,
+    outcome: DayOutcome,
+    notices: Notices,
 ) -> Report:
     """Commit the day's rows, and what could not be accepted to `quarantine`."""
     written = part.commit(devices=outcome.series)
-    aside = quarantined_answers(outcome, plan.model, day)
-    quarantine(runtime, plan.model, day, aside, plants=plan.plants_on(day), set_type=plan.set_type)
-    runtime.missing += list_missing(outcome, plan.model, day, runtime.settings)
+    aside = _build_answer_quarantine(outcome, plan.model, day)
+    asked = {planned.request.plant_id for planned in plan.requests if day in planned.days}
+    quarantine(runtime, plan.model, day, aside, plants=asked, set_type=plan.set_type)
     return report_of(
         written,
+        notices,
         requests=len(plan.requests),
         days_asked_together=len(plan.days),
         answers=outcome.answers,
@@ -127,3 +130,41 @@ def _write_day(
         asked_alone=len(outcome.asked_alone),
         week_refused=outcome.week_refused,
     )
+
+
+def _list_missing(
+    outcome: DayOutcome, model: type[RawAnswers], day: dt.date, settings: Settings
+) -> Iterator[Missing]:
+    """What of the day is missing in the raw table, each with its reason."""
+    missing = partial(Missing, str(day), storage(model).table)
+    yield from (missing(failure.request.plant_id, str(failure.error)) for failure in outcome.failures)
+    if outcome.unlisted:
+        reason = access_problems.why_gone(settings.sma_flow, owners_of(settings))
+        text = f"SMA answers without rows; {reason}"
+        yield from (missing(plant, text) for plant in sorted(outcome.unlisted))
+    text = "SMA answers without rows where rows are stored; the stored ones were kept"
+    yield from (missing(plant, text) for plant, _ in outcome.kept)
+    told = {
+        *outcome.kept,
+        *((plant, device) for plant, device in outcome.silent if plant in outcome.unlisted),
+    }
+    for plant, device in sorted(outcome.silent - told):
+        whose = f" of device {device}" if device else ""
+        text = f"SMA has no rows{whose} of this day, asked for alone too, while it has some of other days of the week"
+        yield missing(plant, text)
+
+
+def _build_answer_quarantine(outcome: DayOutcome, model: type[RawAnswers], day: dt.date) -> pl.DataFrame:
+    """Rows of quarantine for requests without a usable answer."""
+    rows: list[tuple[str, str, str, str | None]] = [
+        (failure.request.plant_id, failure.request.device_id, REQUEST_FAILED, str(failure.error))
+        for failure in outcome.failures
+    ]
+    rows += [(plant, device, EMPTY_NOW, None) for plant, device in outcome.kept]
+    rows += [(plant, "", NOT_LISTED, None) for plant in sorted(outcome.unlisted)]
+    found = pl.DataFrame(
+        rows,
+        schema=dict.fromkeys(("plant_id", "device_id", "reason", "detail"), pl.String),
+        orient="row",
+    )
+    return build_quarantine(found, "answer", model, day)

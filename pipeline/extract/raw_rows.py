@@ -8,15 +8,14 @@ with rows: a revoked consent and a fault of the portal look just like it.
 import datetime as dt
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from typing import TypeAlias
 
 import polars as pl
 
-from pipeline.common.errors import CredentialsError
+from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, TransientError
 from pipeline.extract.answer_checks import LISTS, fault_of, faults_of
-from pipeline.extract.day_outcome import DayOutcome, Series
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
@@ -30,6 +29,44 @@ BATCH_BYTES = 16 * 2**20
 ROW_KEY = re.compile(rb'"time(?:stamp)?"\s*:')
 
 Key: TypeAlias = tuple[str, str, str]
+# A plant and a device, which is empty for the plant itself.
+Series: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DayOutcome:
+    """What became of a day's answers, or of some of them.
+
+    `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
+    rows would have erased stored ones; `unlisted` the plants that SMA lists no more; `asked_alone` those whose day was
+    asked for again because it lacked rows in the answer for its week, and `silent` those that had none then either.
+    `week_refused` says that SMA refuses the set's weeks, while it answers days of it.
+    """
+
+    answers: int = 0
+    bytes: int = 0
+    series: frozenset[Series] = frozenset()
+    failures: tuple[Failure, ...] = ()
+    kept: tuple[Series, ...] = ()
+    unlisted: frozenset[str] = frozenset()
+    asked_alone: frozenset[Series] = frozenset()
+    silent: frozenset[Series] = frozenset()
+    week_refused: bool = False
+
+    @classmethod
+    def of_all(cls, outcomes: Collection["DayOutcome"]) -> "DayOutcome":
+        """The outcome of a day whose parts had these."""
+        return cls(
+            answers=sum(one.answers for one in outcomes),
+            bytes=sum(one.bytes for one in outcomes),
+            series=frozenset().union(*(one.series for one in outcomes)),
+            failures=tuple(chain.from_iterable(one.failures for one in outcomes)),
+            kept=tuple(chain.from_iterable(one.kept for one in outcomes)),
+            unlisted=frozenset().union(*(one.unlisted for one in outcomes)),
+            asked_alone=frozenset().union(*(one.asked_alone for one in outcomes)),
+            silent=frozenset().union(*(one.silent for one in outcomes)),
+            week_refused=any(one.week_refused for one in outcomes),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +110,32 @@ def accept_answers(
             yield from _accept_batch(batch, days, still_listed)
             batch, size = [], 0
     yield from _accept_batch(batch, days, still_listed)
+
+
+def part_unlisted(
+    outcomes: Mapping[dt.date, DayOutcome], still_listed: Callable[[], Collection[str]]
+) -> dict[dt.date, DayOutcome]:
+    """The outcomes, with the plants that SMA lists no more among `unlisted` instead of among `kept`."""
+    listed = set(still_listed()) if any(outcome.kept for outcome in outcomes.values()) else set()
+    return {
+        day: replace(
+            outcome,
+            unlisted=outcome.unlisted | {plant for plant, _ in outcome.kept if plant not in listed},
+            kept=tuple(series for series in outcome.kept if series[0] in listed),
+        )
+        for day, outcome in outcomes.items()
+    }
+
+
+def refuse_nothing_answered(outcomes: Collection[DayOutcome]) -> None:
+    """Raise the error of the failures where nothing was answered and asking again may help, or where a list failed."""
+    if any(outcome.series or outcome.kept or outcome.unlisted for outcome in outcomes):
+        return
+    found = chain.from_iterable(outcome.failures for outcome in outcomes)
+    failures = list({failure.request: failure for failure in found}.values())
+    # A day that SMA refuses for good is missing and no reason to stop; without a list there is nothing to go on with.
+    if any(failure.error.transient or failure.request.endpoint in LISTS for failure in failures):
+        raise _nothing_answered(failures)
 
 
 def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDay]) -> list[_SeriesDay]:
@@ -122,9 +185,9 @@ def _accept_batch(
     batch: Sequence[_SeriesDay], days: Mapping[dt.date, KnownDay], still_listed: Callable[[], Collection[str]]
 ) -> Iterator[AcceptedPart]:
     """The batch as one part a day, without what can't be read and without plants that are listed no more."""
-    unreadable = _unreadable(batch)
+    unreadable = _find_unreadable(batch)
     readable = [one for one in batch if (one.day, one.series) not in unreadable]
-    gone = _gone(readable, still_listed)
+    gone = _find_gone(readable, still_listed)
     for day, known in days.items():
         of_day = [one for one in batch if one.day == day]
         left = [one for one in readable if one.day == day]
@@ -141,7 +204,7 @@ def _accept_batch(
             yield AcceptedPart(day, raw_frame(answers, day, known), found)
 
 
-def _unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
+def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
     """The days of a series with a measurement answer that is cut short, too large or of another shape, and why.
 
     The engine looks at all of them at once, at a tenth of what reading them will cost.
@@ -159,7 +222,7 @@ def _unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], lis
     return found
 
 
-def _gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
+def _find_gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
     """The plants of the batch that answered nothing at all and are listed no more."""
     answers = [answer for one in batch for answer in one.answers]
     with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}
@@ -209,3 +272,16 @@ def raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFr
     }
     schema = polars_schema(RawAnswers)
     return pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
+
+
+def _nothing_answered(failures: list[Failure]) -> SunledgerError:
+    first = failures[0].error
+    if len(failures) == 1:
+        return first
+    kind = TransientError if all(failure.error.transient for failure in failures) else SmaError
+    return kind(
+        f"None of {len(failures)} requests was answered. The first: {first}",
+        method=first.method,
+        path=first.path,
+        status=first.status,
+    )

@@ -70,7 +70,8 @@ class KnownDay:
 class FetchPlan:
     """The requests for days of one calendar week, what is known of each day, and the plants' time zones.
 
-    `set_type` is empty unless the table holds several sets.
+    `set_type` is empty unless the table holds several sets. `plants` are those that the requests make a PU of: the list
+    of plants is nobody's. `basis` is how the answers are asked for and cut.
     """
 
     model: type[RawAnswers]
@@ -78,25 +79,19 @@ class FetchPlan:
     days: Mapping[dt.date, KnownDay]
     zones: Mapping[str, str]
     set_type: str = ""
+    plants: frozenset[str] = field(init=False)
+    basis: TimeBasis = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive what every step looks at."""
+        plants = frozenset(planned.request.plant_id for planned in self.requests) - {""}
+        object.__setattr__(self, "plants", plants)
+        object.__setattr__(self, "basis", next(iter(self.days.values())).basis)
 
     @property
     def plant_days(self) -> int:
         """Days of plants or devices that the requests are for."""
         return sum(len(planned.days) for planned in self.requests)
-
-    @property
-    def basis(self) -> TimeBasis:
-        """How the answers are asked for and cut."""
-        return next(iter(self.days.values())).basis
-
-    @property
-    def plants(self) -> set[str]:
-        """The plants that the requests make a PU of: the list of plants is nobody's."""
-        return {planned.request.plant_id for planned in self.requests} - {""}
-
-    def plants_on(self, day: dt.date) -> set[str]:
-        """The plants that are asked for the day."""
-        return {planned.request.plant_id for planned in self.requests if day in planned.days}
 
     def single_days(self, planned: PlannedRequest) -> list[PlannedRequest]:
         """The requests for the same days of a planned request, one by one."""

@@ -59,6 +59,7 @@ def fetch_past_years(runtime: Runtime) -> Report:
         report.rows += of_year.rows
         report.changed |= of_year.changed
         report.facts["requests"] += of_year.facts["requests"]
+        report.notices.add(of_year.notices)
     return report
 
 

@@ -6,6 +6,7 @@ its writers. It holds the secrets of the home, so only its owner can read it.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -27,6 +28,7 @@ HOME, LAKE = "home", "lake"
 # What a run leaves behind when it is killed, and what only says that somebody is at work.
 SKIPPED_FOLDERS, SKIPPED_ENDS = {"tmp"}, (".lock", "-wal", "-shm", "-journal", ".log")
 LOG = "_delta_log"
+UNPACKING = ".sunledger-restore-"
 SQLITE = b"SQLite format 3\0"
 BLOCK = 2**20
 
@@ -67,8 +69,7 @@ def restore(settings: Settings, source: Path) -> int:
         if place.exists() and any(place.iterdir()):
             raise UsageError(f"{place} is not empty: move it away first; a restore never overwrites.")
     settings.home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.home.parent, prefix=".sunledger-restore-") as folder:
-        unpacked = Path(folder)
+    with _unpacking(settings.home.parent) as unpacked:
         try:
             with tarfile.open(source) as archive:
                 _unpack(archive, unpacked)
@@ -77,6 +78,33 @@ def restore(settings: Settings, source: Path) -> int:
         count = _verify(unpacked, source)
         _place(unpacked, places)
     return count
+
+
+@contextlib.contextmanager
+def _unpacking(parent: Path) -> Iterator[Path]:
+    """A folder to unpack into, locked while it is in use; what dead restores have left there is removed."""
+    for left in parent.glob(f"{UNPACKING}*"):
+        # Another restore may be removing it too.
+        with contextlib.suppress(FileNotFoundError), _locked(left) as is_ours:
+            if is_ours:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=UNPACKING) as folder, _locked(Path(folder)):
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether the folder could be locked: the system takes the lock from a process however it ends."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(held)
 
 
 def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
@@ -176,8 +204,11 @@ def _verify(unpacked: Path, source: Path) -> int:
 
 
 def _place(unpacked: Path, places: dict[str, Path | None]) -> None:
-    """Home first: a lake inside of it comes after."""
-    for name, place in places.items():
+    """Move everything to its place, the home last and with a lake inside of it: who finds the home finds all."""
+    home, lake = places[HOME], places[LAKE]
+    if home is not None and lake is not None and lake.is_relative_to(home):
+        places = {LAKE: unpacked / HOME / lake.relative_to(home), HOME: home}
+    for name, place in sorted(places.items(), key=lambda item: item[0] == HOME):
         part = unpacked / name
         if place is None or not part.exists():
             continue

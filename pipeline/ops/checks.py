@@ -1,4 +1,4 @@
-"""What checks look at: the frames and figures behind each finding, from the lake. Asks nobody."""
+"""What checks look at: the frames and figures behind each finding, from the lake. Makes no API calls."""
 
 import datetime as dt
 from collections.abc import Collection, Sequence
@@ -14,7 +14,7 @@ from pipeline.ops import findings
 from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.plants import listed, owned
-from pipeline.run.sets import BALANCE, SETS
+from pipeline.run.sets import BALANCE, SOURCES
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
 from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
 from schemas import (
@@ -28,9 +28,7 @@ from schemas import (
 )
 from warehouse.publish import connect
 
-# Named by SMA's documents, which say nothing of its fields: it has no table of its own.
-GRID_SETTINGS = "GridSettings"
-KNOWN_SETS = frozenset({GRID_SETTINGS, *(source.set.name for source in SETS)})
+KNOWN_SETS = frozenset(source.set.name for source in SOURCES)
 # Rows older than that are as late as none.
 LOOK_BACK = 7 * ONE_DAY
 
@@ -105,23 +103,18 @@ def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:
     return findings.judge_drift(fields, set(named) - KNOWN_SETS)
 
 
-def judge_budget(runtime: Runtime) -> Finding:
-    """The judgement of the last day's requests."""
-    since = runtime.now() - ONE_DAY
-    asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since
-    return findings.judge_budget(runtime.lake.scan(ApiRequests).filter(*asked).select("status").collect())
-
-
 @checks(
     "budget",
     asset="raw_plants",
     after=After.LISTS,
     description="SMA refuses at most one request in a hundred for the rate.",
+    of_requests=True,
 )
-def budget_of_run(runtime: Runtime) -> Finding:
-    """The judgement of the last day's requests, those that this run has sent so far included."""
-    runtime.store_requests()
-    return judge_budget(runtime)
+def judge_budget(runtime: Runtime) -> Finding:
+    """The judgement of the last day's requests that are stored."""
+    since = runtime.now() - ONE_DAY
+    asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since
+    return findings.judge_budget(runtime.lake.scan(ApiRequests).filter(*asked).select("status").collect())
 
 
 @checks(

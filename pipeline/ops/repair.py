@@ -22,18 +22,15 @@ from pipeline.tables.reconciliation_tables import write_reconciliation, write_re
 from schemas import (
     RAW,
     TABLES,
-    Adjustments,
     ApiRequests,
     BillingUnits,
     Consents,
     CoverageDaily,
-    DeviceEnergyDaily,
     Devices,
     EnergyDaily,
     EnergyHourly,
     EnergyMonthly,
     Invoices,
-    KpiDaily,
     KpiMonthly,
     LogMessages,
     Logs,
@@ -41,6 +38,7 @@ from schemas import (
     OtherIntervals,
     Plants,
     ProfileMonthly,
+    QuarterHours,
     RawDevices,
     RawEnergyBalance,
     RawEnergyMonths,
@@ -61,18 +59,11 @@ from warehouse.lake_lock import take_repair_turn
 from warehouse.lake_repair import LakeRepair, Lost, Step
 from warehouse.published_copy import PublishedCopy
 
+# Tables that hold what happened: nothing but a copy brings it back.
+RECORDS = (Restatements, RowChanges, ApiRequests)
 # Made of a day's stored answers, and of nothing else that may be lost.
 OF_DAYS: frozenset[type[Table]] = frozenset(
-    {
-        *(source.intervals for source in (*SOURCES, VALUES)),
-        OtherIntervals,
-        Logs,
-        EnergyHourly,
-        EnergyDaily,
-        CoverageDaily,
-        DeviceEnergyDaily,
-        KpiDaily,
-    }
+    model for model in TABLES if storage(model).partition == ("local_date",) and model not in (*RAW, *RECORDS)
 )
 # Made of days, months and requests. A month's figures that were closed, and fees of then, are more than that.
 OF_ALL: frozenset[type[Table]] = frozenset(
@@ -83,18 +74,21 @@ LISTS: dict[type[Table], tuple[type[Table], Callable[[Runtime, dt.date], object]
     Devices: (RawDevices, write_devices),
     MeasurementSets: (RawMeasurementSets, write_measurement_sets),
 }
-# Tables that hold what happened: nothing but a copy brings it back.
-RECORDS = (Restatements, RowChanges, ApiRequests)
 _BY_TABLE = {storage(model).table: model for model in TABLES}
 _MADE_OF: dict[type[Table], tuple[type[Table], ...]] = {
     **{source.intervals: (source.raw,) for source in (*SOURCES, VALUES)},
     OtherIntervals: (RawOtherSets,),
     EnergyHourly: (RawEnergyBalance,),
+    QuarterHours: (RawEnergyBalance,),
     CoverageDaily: (RawEnergyBalance,),
 }
 # A raw table is lost where the first one has rows, and is asked for the days of the second one.
 _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
-    **{source.raw: (source.intervals, source.intervals) for source in (*SOURCES[::-1], VALUES)},
+    **{
+        source.raw: (source.intervals, source.intervals)
+        for source in (*SOURCES[::-1], VALUES)
+        if not source.shares_raw
+    },
     RawLogs: (Logs, EnergyDaily),
 }
 
@@ -140,14 +134,17 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
 def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Put rows back from the published file: where they are what was lost, or where nothing else has them."""
     for one in lost:
-        if copy is None or runtime.lake.stored(one.model, one.part):
+        # Requests of today may have come into the part since.
+        if copy is None or (one.model is not ApiRequests and runtime.lake.stored(one.model, one.part)):
             continue
         version = copy.version_of(one.model)
         current = one.published is not None and one.published == version
         if version < 0 or not (current or one.model not in OF_DAYS | OF_ALL):
             continue
         rows = copy.rows(one.model, one.part)
-        if rows.height:
+        if rows.height and one.model is ApiRequests:
+            runtime.lake.append(one.model, one.part, rows)
+        elif rows.height:
             runtime.lake.replace(one.model, one.part, [rows])
         elif not current:
             continue
@@ -160,12 +157,12 @@ def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, los
 
 def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents."""
-    told = len(runtime.missing)
     for one in [one for one in lost if one not in outcome.known]:
         if one.model in LISTS:
             raw, write = LISTS[one.model]
             days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(raw)]
             for day in days:
+                # What lists of earlier days lacked is no news, so nobody is told of it.
                 write(runtime, day)
             if days:
                 outcome.healed[one] = f"made again from the {len(days)} stored lists"
@@ -176,8 +173,6 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
                 outcome.healed[one] = "made again from the book of consents of this home"
             else:
                 outcome.gone[one] = "the states of consents before today are lost"
-    # What lists of earlier days lacked is no news.
-    del runtime.missing[told:]
 
 
 def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
@@ -202,29 +197,28 @@ def make_vendor_tables(runtime: Runtime, lost: Iterable[Lost]) -> None:
         write_reconciliation_yearly(runtime)
 
 
-def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
-    """Say of what nothing was said of yet whether it is there again."""
+def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Collection[dt.date]) -> None:
+    """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
     for one in [one for one in lost if one not in outcome.known]:
         there = bool(runtime.lake.stored(one.model, one.part))
-        if one.model is EnergyMonthly and there:
-            outcome.gone[one] = (
-                "made again from its days; if it was closed, close it again with 'sunledger close'"
-            )
-        elif one.model is BillingUnits and there:
-            outcome.healed[one] = "counted again from the record of requests"
-        elif one.model is Adjustments or there:
-            outcome.healed[one] = "made again"
-        elif one.model is ApiRequests:
+        if one.model is ApiRequests:
+            # Requests of today may be there by now, those of before are not.
             outcome.gone[one] = (
                 "the record of requests of that day is lost, so PU that were made then may be missing: compare with "
                 "SMA's invoice"
             )
         elif one.model in RECORDS:
             outcome.gone[one] = "what was noted of changes of that day is lost; the figures are whole"
-        elif one.model in OF_DAYS and EnergyDaily is one.model:
+        elif one.model is EnergyMonthly and there:
+            outcome.gone[one] = (
+                "made again from its days; if it was closed, close it again with 'sunledger close'"
+            )
+        elif one.model is BillingUnits and there:
+            outcome.healed[one] = "counted again from the record of requests"
+        elif one.model in OF_DAYS and not there and one.part["local_date"] not in answered:
             outcome.gone[one] = "lost: neither its answers nor a published copy are there"
         else:
-            outcome.healed[one] = "holds no rows by what it is made from"
+            outcome.healed[one] = "made again" if there else "holds no rows by what it is made from"
 
 
 def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:

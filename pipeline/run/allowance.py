@@ -16,6 +16,15 @@ class Allowance:
     max_eur: Decimal | None = None
     added_eur: Decimal = Decimal(0)
 
+    @property
+    def left_eur(self) -> Decimal | None:
+        """How much more may be added; None where nobody has named an amount."""
+        return None if self.max_eur is None else self.max_eur - self.added_eur
+
+    def spend(self, eur: Decimal) -> None:
+        """Count PU that are let through."""
+        self.added_eur += eur
+
 
 def amount(text: str) -> Decimal:
     """An amount of money of 0 or more. Raises ValueError."""

@@ -25,20 +25,26 @@ class After(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A judgement of a whole table: its name, the asset beside which it is shown, what it says, and when it is made."""
+    """A judgement of a whole table: its name, the asset beside which it is shown, what it says, and when it is made.
+
+    `of_requests` says that it judges requests, so those that the run has sent so far are stored before.
+    """
 
     name: str
     asset: str
     description: str
     after: After
     judge: Judge
+    of_requests: bool = False
 
 
-def checks(name: str, *, asset: str, after: After, description: str) -> Callable[[Judging], Judging]:
+def checks(
+    name: str, *, asset: str, after: After, description: str, of_requests: bool = False
+) -> Callable[[Judging], Judging]:
     """Declare that the function is a check: see `Check`."""
 
     def declare(judge: Judging) -> Judging:
-        setattr(judge, _CHECK, Check(name, asset, description, after, judge))
+        setattr(judge, _CHECK, Check(name, asset, description, after, judge, of_requests))
         return judge
 
     return declare

@@ -10,10 +10,9 @@ from typing import Protocol, Self
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.common.text import pluralize
 from pipeline.run.allowance import Allowance
 from pipeline.run.preflight import check_before_requests
-from pipeline.run.request_log import RECORD_FOLDER, RequestLog
+from pipeline.run.request_log import RECORD_FOLDER, RequestLog, Stored
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock, WaitAnnouncer
@@ -40,16 +39,6 @@ class Silence:
         """Nothing to show."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Missing:
-    """Something a run should have fetched and could not: the run is done in part."""
-
-    day: str
-    table: str
-    plant_id: str
-    reason: str
-
-
 def utc_now() -> dt.datetime:
     """The wall clock."""
     return dt.datetime.now(dt.UTC)
@@ -60,8 +49,17 @@ def _tell_nobody(_text: str) -> None:
 
 
 @dataclass(slots=True)
+class Opened:
+    """What a run has opened so far; a copy of its context shares it."""
+
+    lake: Lake | None = None
+    session: SmaSession | None = None
+    requests: RequestLog | None = None
+
+
+@dataclass(slots=True)
 class Runtime:
-    """One per run. Close it, or use it as a context.
+    """One per run. Close it, or use it as a context. No step writes to it: what a step finds, it returns.
 
     `only_plants` and `only_backends` limit a run to these; empty means all. A run asks only for what is not stored yet,
     may have grown since it was read, or failed the last time, and for lists once a day; with `again` it asks for all.
@@ -78,23 +76,14 @@ class Runtime:
     tell: Callable[[str], None] = _tell_nobody
     now: Callable[[], dt.datetime] = utc_now
     make_session: Callable[[Settings], SmaSession] | None = None
-    missing: list[Missing] = field(default_factory=list)
-    # Fields that SMA sends and no table has, by the raw table that keeps them.
-    unknown_fields: dict[str, set[str]] = field(default_factory=dict)
-    # Facts of plants and devices in SMA's lists that can't be read.
-    odd_facts: int = 0
-    # The plants that SMA lists, by the version of the stored list: every fetching step asks for them.
-    listed: dict[int, frozenset[str]] = field(default_factory=dict)
-    _session: SmaSession | None = None
-    _lake: Lake | None = None
-    _requests: RequestLog | None = None
+    opened: Opened = field(default_factory=Opened)
 
     @property
     def lake(self) -> Lake:
         """The lake of the settings."""
-        if self._lake is None:
-            self._lake = Lake(self.settings.lake, self.settings.home / "tmp", tell=self.tell)
-        return self._lake
+        if self.opened.lake is None:
+            self.opened.lake = Lake(self.settings.lake, self.settings.home / "tmp", tell=self.tell)
+        return self.opened.lake
 
     @property
     def session(self) -> SmaSession:
@@ -102,36 +91,25 @@ class Runtime:
 
         Raises UsageError for credentials and places that the run will need.
         """
-        if self._session is None:
+        if self.opened.session is None:
             self.settings.require_credentials()
             check_before_requests(self.settings)
             clock = Clock(announce=WaitAnnouncer(self.tell))
             recorded = partial(SmaClient, record=self.requests.add, clock=clock)
             make = self.make_session or partial(SmaSession, make_client=recorded)
-            self._session = make(self.settings)
-        return self._session
+            self.opened.session = make(self.settings)
+        return self.opened.session
 
     @property
     def requests(self) -> RequestLog:
         """The record of every request; `store_requests` moves it to the lake."""
-        if self._requests is None:
-            self._requests = RequestLog(self.settings.home / RECORD_FOLDER)
-        return self._requests
+        if self.opened.requests is None:
+            self.opened.requests = RequestLog(self.settings.home / RECORD_FOLDER)
+        return self.opened.requests
 
-    def store_requests(self) -> int:
-        """Move the record of requests up to now to the table api_requests; the number of requests.
-
-        Lines of it that can't be read are missing there, and told.
-        """
-        stored = self.requests.store(self.lake)
-        if stored.unreadable:
-            files = ", ".join(str(path) for path in stored.kept)
-            reason = (
-                f"{pluralize(stored.unreadable, 'line')} of the record of requests can't be read: a full disk or a "
-                f"crash cut them short. Requests that are not counted may be among them; they are kept in {files}"
-            )
-            self.missing.append(Missing(str(self.today()), "api_requests", "", reason))
-        return stored.tries
+    def store_requests(self) -> Stored:
+        """Move the record of requests up to now to the table api_requests."""
+        return self.requests.store(self.lake)
 
     def today(self) -> dt.date:
         """The UTC date, under which lists are kept."""
@@ -143,9 +121,9 @@ class Runtime:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        if self.opened.session is not None:
+            self.opened.session.close()
+            self.opened.session = None
         # After a failure the record can wait in its file for the next run, and must not hide the failure.
         with suppress(SunledgerError) if fault else nullcontext():
             self.store_requests()

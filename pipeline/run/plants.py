@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection
+from functools import lru_cache
 
 import polars as pl
 
@@ -151,15 +152,13 @@ def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
 
 
-def newest(
-    runtime: Runtime, model: type[RawAnswers], of: dt.date | None = None
-) -> tuple[dt.date, pl.DataFrame]:
+def newest(lake: Lake, model: type[RawAnswers], of: dt.date | None = None) -> tuple[dt.date, pl.DataFrame]:
     """The newest part of a list's raw table, or the one of a day, and the day it was asked for."""
-    parts = runtime.lake.parts(model) if of is None else [{"local_date": str(of)}]
+    parts = lake.parts(model) if of is None else [{"local_date": str(of)}]
     if not parts:
         raise SunledgerError(f"Nothing is stored in {storage(model).table} yet: fetch it first.")
     day = dt.date.fromisoformat(parts[-1]["local_date"])
-    frames = runtime.lake.batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
+    frames = lake.batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
     return day, pl.concat(frames)
 
 
@@ -168,7 +167,11 @@ def listed_ids(runtime: Runtime) -> frozenset[str] | None:
     version = runtime.lake.snapshot(RawPlants).version
     if version < 0:
         return None
-    if version not in runtime.listed:
-        _, answers = newest(runtime, RawPlants)
-        runtime.listed = {version: frozenset(inventory.list_plant_ids(answers))}
-    return runtime.listed[version]
+    return _list_ids(runtime.lake, version)
+
+
+@lru_cache(maxsize=1)
+def _list_ids(lake: Lake, _version: int) -> frozenset[str]:
+    """The plants of the newest list, read once for each version of it: every fetching step asks for them."""
+    _, answers = newest(lake, RawPlants)
+    return frozenset(inventory.list_plant_ids(answers))

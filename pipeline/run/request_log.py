@@ -20,6 +20,8 @@ import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.owned_files import create_owned, take_over, write_whole
+from pipeline.common.text import pluralize
+from pipeline.run.notices import Missing, Notices
 from pipeline.sma.http.attempt_log import Try
 from pipeline.transform.answer_text import decode_texts
 from pipeline.transform.decode import run_on
@@ -42,6 +44,17 @@ class Stored:
     tries: int = 0
     unreadable: int = 0
     kept: list[Path] = field(default_factory=list)
+
+    def notices(self, day: dt.date) -> Notices:
+        """The lines that can't be read are missing in the table; `day` is the day on which that was found."""
+        if not self.unreadable:
+            return Notices()
+        files = ", ".join(str(path) for path in self.kept)
+        reason = (
+            f"{pluralize(self.unreadable, 'line')} of the record of requests can't be read: a full disk or a crash "
+            f"cut them short. Requests that are not counted may be among them; they are kept in {files}"
+        )
+        return Notices.of([Missing(str(day), storage(ApiRequests).table, "", reason)])
 
 
 class RequestLog:

@@ -6,19 +6,25 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 # A person notices a shorter wait as slowness, and a line about each would hide the rest.
 ANNOUNCED_FROM_S = 5.0
 
-Announce = Callable[[str, float], None]
+
+class Announce(Protocol):
+    """Is told why a request waits, as a clause, and for how many seconds, before the wait begins."""
+
+    def __call__(self, why: str, seconds: float, *, always: bool = False) -> None:
+        """`always` says that the wait is worth a line however short it is."""
 
 
 def _utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _tell_nobody(_why: str, _seconds: float) -> None:
-    pass
+def announce_nothing(why: str, seconds: float, *, always: bool = False) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +38,16 @@ class Clock:
     now: Callable[[], dt.datetime] = _utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
-    announce: Announce = _tell_nobody
+    announce: Announce = announce_nothing
 
-    async def wait(self, seconds: float, why: str) -> None:
-        """Sleep, and announce it before."""
-        self.announce(why, seconds)
+    async def wait(self, seconds: float, why: str, *, always: bool = False) -> None:
+        """Sleep, and announce it before; `always` also where it is short."""
+        self.announce(why, seconds, always=always)
         await self.sleep(seconds)
 
 
 class WaitAnnouncer:
-    """Makes a sentence of each wait that is worth one, for `say`.
+    """Makes a sentence of each wait that is worth one, for `say`: a long one, or one after a refusal for the rate.
 
     Requests that are on their way together wait together: what ends with a wait that was announced is not told again.
     """
@@ -51,15 +57,17 @@ class WaitAnnouncer:
         self._monotonic = monotonic
         self._until = float("-inf")
 
-    def __call__(self, why: str, seconds: float) -> None:
-        """Announce a wait of `seconds` that begins now."""
+    def __call__(self, why: str, seconds: float, *, always: bool = False) -> None:
+        """Announce a wait of `seconds` that begins now; `always` also where it is short."""
         until = self._monotonic() + seconds
-        if seconds < ANNOUNCED_FROM_S or until < self._until + ANNOUNCED_FROM_S:
+        if (seconds < ANNOUNCED_FROM_S and not always) or until < self._until + ANNOUNCED_FROM_S:
             return
         self._until = until
         self._say(f"{why}: waiting for {_length(seconds)}.")
 
 
 def _length(seconds: float) -> str:
+    if seconds < ANNOUNCED_FROM_S:
+        return f"{seconds:.1f} s"
     # From two minutes on nobody counts in seconds.
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004

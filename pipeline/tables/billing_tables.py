@@ -10,8 +10,9 @@ from pipeline.billing.units import take_known_fees
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.finding import Finding
 from pipeline.run.check import After, checks
-from pipeline.run.context import Missing, Runtime
-from pipeline.run.step import Report, report_of, settled
+from pipeline.run.context import Runtime
+from pipeline.run.notices import Missing, Notices
+from pipeline.run.step import Report, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from schemas import RAW, ApiRequests, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
 
@@ -30,21 +31,25 @@ def write_billing_units(runtime: Runtime) -> Report:
     A price list that can't be read costs nobody the energy: fees that were known before stay, PU that have none say
     why, and the run is done in part.
     """
-    runtime.store_requests()
-    prices = _load_prices(runtime)
+    notices = runtime.store_requests().notices(runtime.today())
+    prices, lacking = _load_prices(runtime)
     # Requests are appended all the time by other runs: whoever comes last must have seen them all.
-    report = settled(runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices or PriceList(())))
+    report = work_on_stable_sources(
+        runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices or PriceList(()))
+    )
     report.facts["price_list_is_read"] = prices is not None
+    notices.add(lacking)
+    report.notices.add(notices)
     return report
 
 
 @writes(Invoices, reads=(BillingUnits,), stage=Stage.MONEY, every="year")
 def write_invoices(runtime: Runtime) -> Report:
     """Invoices by quarter up to now, from all PU. They stay as they are while the price list can't be read."""
-    prices = _load_prices(runtime)
+    prices, lacking = _load_prices(runtime)
     if prices is None:
         stored = runtime.lake.scan(Invoices).select(pl.len()).collect().item()
-        return Report(rows=stored, facts={"price_list_is_read": False})
+        return Report(rows=stored, facts={"price_list_is_read": False}, notices=lacking)
     units = runtime.lake.scan(BillingUnits).collect()
     found = build_invoices(units, prices, find_current_month(runtime, prices))
     return report_of(
@@ -70,15 +75,12 @@ def judge_price_list(runtime: Runtime) -> Finding:
     return Finding(passed=True, text="The price list can be read.")
 
 
-def _load_prices(runtime: Runtime) -> PriceList | None:
-    """The price list; None where it can't be read, which is then one of the things that the run lacks."""
+def _load_prices(runtime: Runtime) -> tuple[PriceList | None, Notices]:
+    """The price list; None where it can't be read, which is then one of the things that are missing."""
     found = judge_price_list(runtime)
     if found.passed:
-        return billing.load_prices(runtime.settings.prices)
-    lacking = Missing(str(runtime.today()), storage(BillingUnits).table, "", found.text)
-    if lacking not in runtime.missing:
-        runtime.missing.append(lacking)
-    return None
+        return billing.load_prices(runtime.settings.prices), Notices()
+    return None, Notices.of([Missing(str(runtime.today()), storage(BillingUnits).table, "", found.text)])
 
 
 def _write_units(runtime: Runtime, prices: PriceList) -> Report:

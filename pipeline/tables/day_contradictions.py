@@ -9,7 +9,7 @@ from pipeline.run.plants import known_places
 from pipeline.run.sets import PV, SetSource
 from pipeline.run.step import quarantine
 from pipeline.transform.anomalies import compare_inverters_with_plants, find_without_generation
-from pipeline.transform.intervals import build_quarantine
+from pipeline.transform.batch_account import build_quarantine
 from pipeline.transform.plant_moves import find_successors, join_rows
 from pipeline.transform.sun.position import find_nights
 from pipeline.transform.thresholds import Thresholds, load_thresholds

@@ -8,13 +8,15 @@ import polars as pl
 
 from pipeline.common.local_time import ONE_DAY, TimeBasis
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
-from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
+from pipeline.run.step import Report, quarantine, raw_part, read_answers, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
+from pipeline.transform.batch_account import BatchAccount, IntervalBatch
 from pipeline.transform.generic_intervals import OtherTransform
-from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.intervals import SetTransform
 from pipeline.transform.sun.fleet_verdict import SolarTime, judge_solar_time
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
@@ -27,7 +29,7 @@ from schemas import (
     polars_schema,
     storage,
 )
-from warehouse.lake import Lake, Written
+from warehouse.lake import Lake, Replacement, Written
 
 # A week has days that are clear enough almost anywhere, and 1,000 plants of it are two million rows.
 DAYS_JUDGED = 7
@@ -36,7 +38,9 @@ DAYS_JUDGED = 7
 def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     """Interval rows of the day from the raw lake; calls no API."""
     part = {"local_date": day}
-    return settled(runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day))
+    return work_on_stable_sources(
+        runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day)
+    )
 
 
 def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
@@ -46,34 +50,37 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     transform = SetTransform(
         source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour, limits
     )
-    account, part = Account(), {"local_date": day}
-    made_from = collect_facts(runtime, source, day, limits)
-    frames = transform.day(runtime.lake.batches(source.raw, part), places, day, account)
-    if source.intervals is EnergyBalanceIntervals:
-        written = _replace_noted(runtime, source, day, frames, made_from)
-    else:
-        written = runtime.lake.replace(source.intervals, part, frames)
+    made_from, part = collect_facts(runtime, source, day, limits), {"local_date": day}
+    answers = read_answers(runtime.lake, source, day)
+    with runtime.lake.replacement(source.intervals, part) as new:
+        account = _add_batches(new, transform.day(answers, places, day))
+        written = _commit_rows(runtime, source, day, new, made_from)
     quarantine(runtime, source.intervals, day, account.quarantine())
-    if account.unknown_fields:
-        table = storage(source.raw).table
-        runtime.unknown_fields.setdefault(table, set()).update(account.unknown_fields)
-    return _count_written(written, account, unknown_fields=sorted(account.unknown_fields))
+    report = _count_written(written, account, unknown_fields=sorted(account.unknown_fields))
+    # A field of a set that shares its raw table is in other_intervals.
+    if not source.shares_raw:
+        report.notices.add(Notices.of(unknown_fields={storage(source.raw).table: account.unknown_fields}))
+    return report
 
 
-def _replace_noted(
-    runtime: Runtime,
-    source: SetSource,
-    day: dt.date,
-    frames: Iterable[pl.DataFrame],
-    made_from: dict[str, str],
+def _add_batches(new: Replacement, batches: Iterable[IntervalBatch]) -> BatchAccount:
+    """Add the rows of all batches, one after the other; what became of the rows of all of them."""
+    accounts = []
+    for batch in batches:
+        new.add(batch.rows)
+        accounts.append(batch.account)
+    return BatchAccount.of_all(accounts)
+
+
+def _commit_rows(
+    runtime: Runtime, source: SetSource, day: dt.date, new: Replacement, made_from: dict[str, str]
 ) -> Written:
-    """Replace the rows that energy_daily is made from; what becomes of stored ones is noted before they change."""
-    with runtime.lake.replacement(source.intervals, {"local_date": day}) as new:
-        for frame in frames:
-            new.add(frame)
-        for change in new.changes(made_from):
-            note_rows(runtime, source, day, change)
-            new.commit_change(change)
+    """Replace the rows; of those that energy_daily is made from it is noted before they change what becomes of them."""
+    if source.intervals is not EnergyBalanceIntervals:
+        return new.commit()
+    for change in new.changes(made_from):
+        note_rows(runtime, source, day, change)
+        new.commit_change(change)
     if not new.written.changed:
         drop_unmade(runtime, source.intervals, RowChanges, day)
     return new.written
@@ -83,27 +90,29 @@ def _replace_noted(
 def write_other_intervals(runtime: Runtime, day: dt.date) -> Report:
     """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
     part = {"local_date": day}
-    return settled(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
+    return work_on_stable_sources(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
 
 
 def _write_others(runtime: Runtime, day: dt.date) -> Report:
     parts = runtime.lake.parts(RawOtherSets)
     names = sorted(part["set_type"] for part in parts if part["local_date"] == str(day))
-    settings, account = runtime.settings, Account()
+    settings = runtime.settings
     limits = load_thresholds(settings.quality)
 
-    def frames() -> Iterator[pl.DataFrame]:
+    def batches() -> Iterator[IntervalBatch]:
         for name in names:
             transform = OtherTransform(name, settings.sma_time_basis, settings.sma_merged_hour, limits)
             answers = runtime.lake.batches(RawOtherSets, raw_part(day, name))
-            yield from transform.day(answers, known_places(runtime.lake, other(name)), day, account)
+            yield from transform.day(answers, known_places(runtime.lake, other(name)), day)
 
-    written = runtime.lake.replace(OtherIntervals, {"local_date": day}, frames())
+    with runtime.lake.replacement(OtherIntervals, {"local_date": day}) as new:
+        account = _add_batches(new, batches())
+        written = new.commit()
     quarantine(runtime, OtherIntervals, day, account.quarantine())
     return _count_written(written, account, sets=names)
 
 
-def _count_written(written: Written, account: Account, **facts: Any) -> Report:
+def _count_written(written: Written, account: BatchAccount, **facts: Any) -> Report:
     return report_of(
         written,
         **account.energies,
@@ -128,13 +137,13 @@ def read_intervals_with_basis(
     """
     mine = lake.scan(source.raw).filter(pl.col("plant_id") == plant_id).collect()
     places = known_places(lake, source).filter(pl.col("plant_id") == plant_id)
-    transform, account = SetTransform(source.set, source.intervals, basis), Account()
+    transform = SetTransform(source.set, source.intervals, basis)
     reach = ONE_DAY if basis == "utc" else dt.timedelta()
     frames = [
-        frame
+        batch.rows
         for day in days
-        for frame in transform.day(
-            [mine.filter(pl.col("local_date").is_between(day - reach, day + reach))], places, day, account
+        for batch in transform.day(
+            [mine.filter(pl.col("local_date").is_between(day - reach, day + reach))], places, day
         )
     ]
     return pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *frames])

@@ -1,20 +1,22 @@
 """Plants, devices and measurement sets from the newest answers in the raw lake; calls no API."""
 
 import datetime as dt
+from collections.abc import Iterable
 
 import polars as pl
 
 from pipeline.common.errors import ConsentMissing
 from pipeline.extract.consents import owners_of
-from pipeline.run.context import Missing, Runtime
+from pipeline.run.context import Runtime
 from pipeline.run.fleet import fleet_of
+from pipeline.run.notices import Missing, Notices
 from pipeline.run.plants import newest, with_exclusion
 from pipeline.run.step import Report, quarantine, report_of
 from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import plant_of
 from pipeline.transform import inventory
-from pipeline.transform.intervals import build_quarantine
+from pipeline.transform.batch_account import build_quarantine
 from schemas import (
     Consents,
     Devices,
@@ -35,7 +37,7 @@ def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
 
     Raises ConsentMissing when SMA lists none.
     """
-    today, answers = newest(runtime, RawPlants, of)
+    today, answers = newest(runtime.lake, RawPlants, of)
     listed, aside = inventory.build_plants(answers, today)
     stored = runtime.lake.scan(Plants).collect()
     owners, flow = owners_of(runtime.settings), runtime.settings.sma_flow
@@ -47,23 +49,23 @@ def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
     gone = _read_last_list(stored).join(left_out, on="plant_id", how="anti")
     gone = gone.join(listed, on="plant_id", how="anti")
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
-    for plant in gone["plant_id"]:
-        if not runtime.only_plants or plant in runtime.only_plants:
-            runtime.missing.append(
-                Missing(str(today), "plants", plant, access_problems.why_gone(flow, owners))
-            )
-    for plant, zone in aside.select("plant_id", "detail").rows():
-        reason = f"unknown time zone {zone!r}"
-        runtime.missing.append(Missing(str(today), "plants", plant, reason))
-    odd = _report_odd_facts(runtime, Plants, today, inventory.find_odd_facts(answers))
+    missing = [
+        Missing(str(today), "plants", plant, access_problems.why_gone(flow, owners))
+        for plant in gone["plant_id"]
+        if not runtime.only_plants or plant in runtime.only_plants
+    ]
+    missing += [
+        Missing(str(today), "plants", plant, f"unknown time zone {zone!r}")
+        for plant, zone in aside.select("plant_id", "detail").rows()
+    ]
+    odd = _quarantine_facts(Plants, today, inventory.find_odd_facts(answers))
     quarantine(runtime, Plants, today, pl.concat([build_quarantine(aside, "row", Plants, today), odd]))
-    unknown = _report_unknown_fields(
-        runtime, RawPlants, inventory.find_unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
-    )
+    unknown = inventory.find_unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
     written = runtime.lake.replace(Plants, {}, [frame])
     gone_now = written.rows - listed.height
     return report_of(
         written,
+        _build_notices(RawPlants, unknown, odd, missing),
         listed=listed.height,
         no_longer_listed=gone_now,
         unknown_fields=unknown,
@@ -87,34 +89,30 @@ def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
 def write_devices(runtime: Runtime, of: dt.date | None = None) -> Report:
     """Devices of the newest lists, or those of a day, and those seen before."""
-    today, answers = newest(runtime, RawDevices, of)
+    today, answers = newest(runtime.lake, RawDevices, of)
     stored = runtime.lake.scan(Devices).collect()
     frame = inventory.remember(stored, inventory.build_devices(answers, today), ["plant_id", "device_id"])
-    unknown = _report_unknown_fields(
-        runtime, RawDevices, inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
-    )
-    odd = _report_odd_facts(runtime, Devices, today, inventory.find_odd_facts(answers, of_devices=True))
+    unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
+    odd = _quarantine_facts(Devices, today, inventory.find_odd_facts(answers, of_devices=True))
     quarantine(runtime, Devices, today, odd)
     written = runtime.lake.replace(Devices, {}, [frame])
-    return report_of(written, unknown_fields=unknown, odd_facts=odd.height)
+    notices = _build_notices(RawDevices, unknown, odd)
+    return report_of(written, notices, unknown_fields=unknown, odd_facts=odd.height)
 
 
-def _report_odd_facts(
-    runtime: Runtime, model: type[Table], today: dt.date, found: pl.DataFrame
-) -> pl.DataFrame:
-    """Rows of quarantine for the facts that can't be read, told to the run."""
-    runtime.odd_facts += found.height
+def _quarantine_facts(model: type[Table], today: dt.date, found: pl.DataFrame) -> pl.DataFrame:
+    """Rows of quarantine for the facts that can't be read."""
     return pl.concat(
         build_quarantine(found.filter(kept=kept).drop("kept"), "value", model, today, kept=kept)
         for kept in (False, True)
     )
 
 
-def _report_unknown_fields(runtime: Runtime, model: type[RawAnswers], fields: list[str]) -> list[str]:
-    """The fields, told to the run if there are any."""
-    if fields:
-        runtime.unknown_fields.setdefault(storage(model).table, set()).update(fields)
-    return fields
+def _build_notices(
+    model: type[RawAnswers], unknown: list[str], odd: pl.DataFrame, missing: Iterable[Missing] = ()
+) -> Notices:
+    """What a list has that its table can't take, and what it lacks."""
+    return Notices.of(missing, unknown_fields={storage(model).table: unknown}, odd_facts=odd.height)
 
 
 @writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES)
@@ -124,18 +122,18 @@ def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Repor
     Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
     withdrew the consent looks just like that. The latter is reported, unless nothing was known.
     """
-    today, answers = newest(runtime, RawMeasurementSets, of)
+    today, answers = newest(runtime.lake, RawMeasurementSets, of)
     stored = runtime.lake.scan(MeasurementSets).collect()
     found = inventory.build_measurement_sets(answers)
     owner = ["plant_id", "device_id"]
     kept = stored.join(found, on=owner, how="anti", nulls_equal=True)
     asked = answers.select("plant_id", pl.col("device_id").replace("", None)).unique()
     lost = kept.join(asked, on=owner, how="semi", nulls_equal=True).select(owner).unique().sort(owner)
+    missing = []
     for plant, device in lost.rows():
         what = f"device {device}" if device else "the plant"
         reason = f"SMA names no measurement set of {what} any more; those that were known are still asked for"
-        runtime.missing.append(Missing(str(today), "measurement_sets", plant, reason))
+        missing.append(Missing(str(today), "measurement_sets", plant, reason))
     frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
-    return report_of(
-        runtime.lake.replace(MeasurementSets, {}, [frame], empty=True), without_sets_now=lost.height
-    )
+    written = runtime.lake.replace(MeasurementSets, {}, [frame], empty=True)
+    return report_of(written, Notices.of(missing), without_sets_now=lost.height)

@@ -1,10 +1,11 @@
-"""Stored days that were cut by a time zone which the portal has corrected since. Asks nobody."""
+"""Stored days that were cut by a time zone which the portal has corrected since. Makes no API calls."""
 
 import polars as pl
 
 from pipeline.common.local_time import TimeBasis
 from pipeline.common.text import pluralize
-from pipeline.run.context import Missing, Runtime
+from pipeline.run.context import Runtime
+from pipeline.run.notices import Missing, Notices
 from schemas import EnergyDaily, Plants, RawEnergyBalance, storage
 
 
@@ -34,16 +35,18 @@ def find_days_of_other_zones(runtime: Runtime) -> pl.DataFrame:
     return found.select(pl.col(name).cast(dtype) for name, dtype in _FOUND.items()).sort("plant_id", "was")
 
 
-def tell_other_zones(runtime: Runtime) -> None:
-    """Report to the run each plant whose stored days are cut by another zone, with one command for all of them."""
+def list_other_zones(runtime: Runtime) -> Notices:
+    """Each plant whose stored days are cut by another zone, with one command for all of them."""
     found = find_days_of_other_zones(runtime)
     table, basis = storage(EnergyDaily).table, runtime.settings.sma_time_basis
+    missing = []
     for row in found.iter_rows(named=True):
         text = (
             f"its time zone is {row['timezone']} now and was {row['was']} when {pluralize(row['n_days'], 'day')} from "
             f"{row['first']} to {row['last']} were made: {suggest_cure(found, basis)}"
         )
-        runtime.missing.append(Missing(str(row["first"]), table, row["plant_id"], text))
+        missing.append(Missing(str(row["first"]), table, row["plant_id"], text))
+    return Notices.of(missing)
 
 
 def suggest_cure(found: pl.DataFrame, basis: TimeBasis) -> str:

@@ -6,7 +6,6 @@ every batch. (A row that is the mean of both passes of the repeated hour comes o
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -22,12 +21,13 @@ from pipeline.common.local_time import (
 from pipeline.transform import power_limits, row_rules
 from pipeline.transform.anomalies import FINDING, Suspicions, sum_findings
 from pipeline.transform.array_fields import build_array, unnest_elements
+from pipeline.transform.batch_account import BatchAccount, IntervalBatch, build_quarantine
 from pipeline.transform.decode import Decoded, Decoder
 from pipeline.transform.energy import build_energy_columns, build_interval_columns
 from pipeline.transform.power_faults import PowerRules
 from pipeline.transform.row_groups import split_by_group
 from pipeline.transform.thresholds import Thresholds, load_thresholds
-from schemas import Quarantine, Table, polars_schema, storage
+from schemas import Table, polars_schema, storage
 from schemas.quantities import Field, MeasurementSet
 
 RESOLUTIONS = {
@@ -38,30 +38,6 @@ RESOLUTIONS = {
     "ThirtyMinutes": 1800,
     "OneHour": 3600,
 }
-
-
-@dataclass(slots=True)
-class Account:
-    """What became of the rows of one table and day; filled while its frames are drawn."""
-
-    rows_in: int = 0
-    rows_out: int = 0
-    rows_aside: int = 0
-    rows_of_neighbours: int = 0
-    values_aside: int = 0
-    rows_suspect: int = 0
-    merged_rows: int = 0
-    rows_of_second_pass: int = 0
-    answers: int = 0
-    # Energy of each power, by the name of its column.
-    energies: dict[str, float] = field(default_factory=dict)
-    unknown_fields: set[str] = field(default_factory=set)
-    aside: list[pl.DataFrame] = field(default_factory=list)
-
-    def quarantine(self) -> pl.DataFrame:
-        """Everything set aside, as rows of the table `quarantine`."""
-        schema = polars_schema(Quarantine)
-        return pl.concat([pl.DataFrame(schema=schema), *self.aside])
 
 
 class SetTransform:
@@ -99,9 +75,9 @@ class SetTransform:
         return build_array(field.api) if field.array and field.api in self.either else field.api
 
     def day(
-        self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date, account: Account
-    ) -> Iterator[pl.DataFrame]:
-        """Interval rows of the day, a frame for each batch of answers, sorted by the model's key.
+        self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date
+    ) -> Iterator[IntervalBatch]:
+        """Interval rows of the day for each batch of answers, sorted by the model's key; and what became of the rest.
 
         `answers` are frames of RawAnswers sorted by their key. `places` has plant_id, [device_id,] timezone, and
         latitude, longitude, rated_w, peak_w, own_w where they are known. Rows of plants without a place are set aside.
@@ -109,17 +85,13 @@ class SetTransform:
         places = power_limits.build_sites(places, day, self.limits)
         zones = build_days_frame(day, places["timezone"])
         for batch in split_by_group(answers, self.series):
-            account.answers += batch.height
             placed = batch.join(places, on=self.series, how="left", maintain_order="left").join(
                 zones, on="timezone", how="left", maintain_order="left"
             )
-            frame = self._batch(placed, day, account)
-            if frame.height:
-                yield frame
+            yield self._batch(placed, day)
 
-    def _batch(self, answers: pl.DataFrame, day: dt.date, account: Account) -> pl.DataFrame:
+    def _batch(self, answers: pl.DataFrame, day: dt.date) -> IntervalBatch:
         decoded = self.decoder.decode(answers["body"])
-        account.unknown_fields.update(decoded.unknown_fields)
         rows = self._timed(answers, decoded)
         known, neighbours = rows.filter(pl.col("fault").is_null()), self.basis == "utc"
         strays = rows.filter(pl.col("fault") == row_rules.NEIGHBOUR).height if neighbours else 0
@@ -137,25 +109,28 @@ class SetTransform:
         merged = known["second_end"].count()
         again = merged if self.merged_hour == "mean" else 0
         stored = known.height + again if self.index else out.height
-        account.rows_in += rows.height
-        account.rows_out += stored
-        for name in self.powers:
-            account.energies[f"{name}_kwh"] = account.energies.get(f"{name}_kwh", 0.0) + float(
-                out[f"{name}_kwh"].sum()
-            )
-        account.rows_aside += aside.height
-        account.rows_of_neighbours += strays
-        account.values_aside += bad_values.height
-        account.rows_suspect += int(out["suspect"].sum())
-        account.merged_rows += merged
-        account.rows_of_second_pass += again
         if rows.height + again != stored + aside.height + strays:
             raise AssertionError(
                 f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
             )
-        self._set_aside(answers, decoded, aside, bad_values, day, account)
-        self._tell(answers, pl.concat([findings, drawn]), day, account)
-        return out.with_columns(local_date=pl.lit(day)).select(self.columns)
+        account = BatchAccount(
+            rows_in=rows.height,
+            rows_out=stored,
+            rows_aside=aside.height,
+            rows_of_neighbours=strays,
+            values_aside=bad_values.height,
+            rows_suspect=int(out["suspect"].sum()),
+            merged_rows=merged,
+            rows_of_second_pass=again,
+            answers=answers.height,
+            energies={f"{name}_kwh": float(out[f"{name}_kwh"].sum()) for name in self.powers},
+            unknown_fields=frozenset(decoded.unknown_fields),
+            aside=[
+                *self._quarantine_bad(answers, decoded, aside, bad_values, day),
+                *self._quarantine_suspect(answers, pl.concat([findings, drawn]), day),
+            ],
+        )
+        return IntervalBatch(out.with_columns(local_date=pl.lit(day)).select(self.columns), account)
 
     def _timed(self, answers: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
         """Rows with their instant, what bounds them, and the reason to set them aside."""
@@ -327,15 +302,15 @@ class SetTransform:
             )
         return spans.with_columns(build_energy_columns(self.powers))
 
-    def _set_aside(
+    def _quarantine_bad(
         self,
         answers: pl.DataFrame,
         decoded: Decoded,
         rows: pl.DataFrame,
         values: pl.DataFrame,
         day: dt.date,
-        account: Account,
-    ) -> None:
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of quarantine for what is set aside."""
         where = answers.with_row_index("answer").select("answer", "plant_id", "device_id")
         kinds = {
             "answer": decoded.bad_answers,
@@ -344,29 +319,16 @@ class SetTransform:
         }
         for scope, found in kinds.items():
             if found.height:
-                account.aside.append(build_quarantine(found.join(where, on="answer"), scope, self.model, day))
+                yield build_quarantine(found.join(where, on="answer"), scope, self.model, day)
 
-    def _tell(self, answers: pl.DataFrame, findings: pl.DataFrame, day: dt.date, account: Account) -> None:
-        """Put what is kept but suspicious into the account."""
+    def _quarantine_suspect(
+        self, answers: pl.DataFrame, findings: pl.DataFrame, day: dt.date
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of quarantine for what is kept but suspicious."""
         if findings.height:
             where = answers.with_row_index("answer").select("answer", "plant_id", "device_id")
             named = findings.with_columns(pl.col("field").replace(self.api)).join(where, on="answer")
-            account.aside.append(build_quarantine(named, "rows", self.model, day, kept=True))
-
-
-def build_quarantine(
-    found: pl.DataFrame, scope: str, model: type[Table], day: dt.date, *, kept: bool = False
-) -> pl.DataFrame:
-    """Rows of `quarantine` from a frame with plant_id, reason and any of its other columns."""
-    schema = polars_schema(Quarantine)
-    fixed = {"local_date": day, "source": storage(model).table, "scope": scope, "kept": kept}
-    if "n_rows" not in found.columns and scope in {"row", "value"}:
-        found = found.with_columns(n_rows=pl.lit(1, pl.Int64))
-    frame = found.with_columns(**{name: pl.lit(value) for name, value in fixed.items()})
-    if "device_id" in frame.columns:
-        frame = frame.with_columns(pl.col("device_id").replace("", None))
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in frame.columns]
-    return frame.with_columns(missing).select(schema.names())
+            yield build_quarantine(named, "rows", self.model, day, kept=True)
 
 
 def _build_decoder(measurement_set: MeasurementSet) -> tuple[Decoder, list[str]]:

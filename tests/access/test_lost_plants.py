@@ -21,6 +21,7 @@ from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.tables.inventory_tables import write_measurement_sets, write_plants
 from schemas import MeasurementSets, Plants, Quarantine, RawEnergyBalance
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
+from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
 
 New = Callable[..., Runtime]
@@ -57,10 +58,9 @@ def test_days_after_the_end_of_consent_are_marked_and_not_silent(
     sma: Revocable,
 ) -> None:
     runtime = new_runtime()
-    refresh(runtime)
-    fetch(runtime, MONDAY)
+    notices = noticed([refresh(runtime), fetch(runtime, MONDAY)])
     sma.revoke("12")
-    fetch(runtime, TUESDAY)
+    notices.add(fetch(runtime, TUESDAY))
     for day in (MONDAY, TUESDAY):
         build(runtime, day)
     assert energy(runtime)["12", 4] == pytest.approx(24.0)
@@ -72,11 +72,11 @@ def test_days_after_the_end_of_consent_are_marked_and_not_silent(
         ("raw_energy_balance", "12", "not_listed"),
         ("raw_pv", "12", "not_listed"),
     }
-    assert {(m.day, m.table, m.plant_id) for m in runtime.missing} == {
+    assert {(m.day, m.table, m.plant_id) for m in notices.missing} == {
         (str(TUESDAY), "raw_energy_balance", "12"),
         (str(TUESDAY), "raw_pv", "12"),
     }
-    assert all("SMA lists it no more" in m.reason for m in runtime.missing)
+    assert all("SMA lists it no more" in m.reason for m in notices.missing)
 
 
 def test_a_stored_day_is_kept_and_the_reason_is_the_list(
@@ -88,9 +88,9 @@ def test_a_stored_day_is_kept_and_the_reason_is_the_list(
     fetch(runtime, MONDAY)
     sma.revoke("12")
     again = new_runtime()
-    fetch(again, MONDAY)
-    assert {m.plant_id for m in again.missing} == {"12"}
-    assert all("SMA lists it no more" in m.reason for m in again.missing)
+    notices = fetch(again, MONDAY)
+    assert {m.plant_id for m in notices.missing} == {"12"}
+    assert all("SMA lists it no more" in m.reason for m in notices.missing)
     build(again, MONDAY)
     assert energy(again)["12", 4] == pytest.approx(24.0)
 
@@ -101,9 +101,8 @@ def test_a_silent_plant_that_is_still_listed_is_silent(
 ) -> None:
     sma.watts["12", "2021-10-04"] = None
     runtime = new_runtime()
-    refresh(runtime)
-    fetch(runtime, MONDAY)
-    assert runtime.missing == []
+    notices = noticed([refresh(runtime), fetch(runtime, MONDAY)])
+    assert notices.missing == []
     raw = runtime.lake.scan(RawEnergyBalance).select("plant_id", "no_rows").collect()
     assert raw.rows() == [("11", False), ("12", True)]
 
@@ -114,14 +113,11 @@ def test_consent_that_ends_between_the_lists_keeps_what_is_known_of_the_sets(
 ) -> None:
     refresh(new_runtime())
     runtime = new_runtime()
-    fetch_plants(runtime)
-    write_plants(runtime)
-    fetch_devices(runtime)
+    notices = noticed(step(runtime) for step in (fetch_plants, write_plants, fetch_devices))
     sma.revoke("12")
-    fetch_measurement_sets(runtime)
-    write_measurement_sets(runtime)
+    notices.add(noticed(step(runtime) for step in (fetch_measurement_sets, write_measurement_sets)))
     assert set(runtime.lake.scan(MeasurementSets).collect()["plant_id"]) == {"11", "12"}
-    assert {(m.table, m.plant_id) for m in runtime.missing} == {("raw_measurement_sets", "12")}
+    assert {(m.table, m.plant_id) for m in notices.missing} == {("raw_measurement_sets", "12")}
 
 
 def test_a_shorter_list_on_the_same_day_is_told_and_its_plant_not_asked(
@@ -131,8 +127,8 @@ def test_a_shorter_list_on_the_same_day_is_told_and_its_plant_not_asked(
     refresh(new_runtime())
     sma.revoke("12")
     runtime = new_runtime()
-    refresh(runtime)
-    assert [(m.table, m.plant_id) for m in runtime.missing] == [("plants", "12")]
+    notices = refresh(runtime)
+    assert [(m.table, m.plant_id) for m in notices.missing] == [("plants", "12")]
     sma.asked.clear()
     fetch(runtime, MONDAY)
     assert {request.plant_id for request in sma.asked} == {"11"}

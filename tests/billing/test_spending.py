@@ -94,7 +94,7 @@ def test_who_counts_this_month_costs_nothing_more(new_runtime: New, sma: Scripte
     report = fetch_devices(runtime)
     # The other one is left out, and told.
     assert [asked.plant_id for asked in billed(sma)] == ["11"]
-    (left,) = runtime.missing
+    (left,) = report.notices.missing
     assert (left.plant_id, left.table) == ("12", "billing_units")
     assert "Nobody has agreed" in left.reason
     assert report.rows == 1

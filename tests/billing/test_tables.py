@@ -136,7 +136,7 @@ def test_a_price_list_that_cannot_be_read_costs_no_energy_and_no_known_fee(
     runtime.settings = runtime.settings.model_copy(update={"prices": tmp_path / "nowhere.toml"})
     with record_runs(runtime) as runs:
         runs.publish()
-    (lacking,) = runtime.missing
+    (lacking,) = runs.notices.missing
     assert lacking.table == "billing_units"
     assert "nowhere.toml can't be read" in lacking.reason
     assert "Energy is published" in lacking.reason

@@ -155,17 +155,19 @@ def test_a_line_that_is_no_try_is_set_aside_alone_and_told(
         at = {"first": 0, "middle": 1, "last": 3}[place]
         lines[at] = re.sub(good, bad, lines[at].decode(), count=1).encode("utf-8", "surrogateescape")
         path.write_bytes(b"\n".join(lines) + (b"\0" * 100 if place == "last" else b"\n"))
-        assert runtime.store_requests() == 3
+        moved = runtime.store_requests()
+        assert moved.tries == 3
         found = stored(runtime.lake)
         assert found["status"].to_list() == [999] * 3
         assert at not in found["asked_at"].dt.second().to_list()
-        (told,) = runtime.missing
+        (told,) = moved.notices(runtime.today()).missing
         assert told.reason.startswith("1 line of the record of requests can't be read")
         (kept,) = folder.iterdir()
         assert kept.read_bytes() == lines[at] + b"\n"
         assert str(kept) in told.reason
         # It is told once, and stops nobody.
-        assert (runtime.store_requests(), len(runtime.missing)) == (0, 1)
+        again = runtime.store_requests()
+        assert (again.tries, again.notices(runtime.today()).missing) == (0, [])
 
 
 @pytest.mark.parametrize(("command", "code"), [(["publish"], 3), (["billing", "--year", "2025"], 0)])

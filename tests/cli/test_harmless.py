@@ -1,6 +1,5 @@
 """Names, logs and fields of others reach a terminal as text, and files as they are."""
 
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from pipeline.cli.commands import _tell_missing, _tell_unknown
 from pipeline.cli.console import HarmlessConsole, complain, say, show_table
-from pipeline.run.context import Missing, Runtime
+from pipeline.run.notices import Missing, Notices
 from schemas import Plants
 from tests.cli.test_commands import sunledger
 from tests.warehouse.publish.conftest import NOW, make_frame
@@ -55,15 +54,12 @@ def test_a_file_of_the_rows_has_them_as_they_are(home: Path) -> None:
     assert HOSTILE in (home / "names.csv").read_text()
 
 
-def test_notices_of_a_run_show_fields_and_reasons_as_text(
-    new_runtime: Callable[..., Runtime], capsys: pytest.CaptureFixture[str]
-) -> None:
-    runtime = new_runtime()
-    runtime.unknown_fields = {"raw_pv": {HOSTILE, "a\nError: forged"}}
-    runtime.missing.append(Missing("2021-10-01", "plants", "a", f"{HOSTILE}\nError: forged"))
-    _tell_unknown(runtime)
+def test_notices_of_a_run_show_fields_and_reasons_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = Missing("2021-10-01", "plants", "a", f"{HOSTILE}\nError: forged")
+    notices = Notices.of([missing], unknown_fields={"raw_pv": {HOSTILE, "a\nError: forged"}})
+    _tell_unknown(notices)
     with pytest.raises(typer.Exit):
-        _tell_missing(runtime)
+        _tell_missing(notices)
     shown = capsys.readouterr()
     assert not set(OBEYED) & set(shown.out + shown.err)
     assert "\nError" not in shown.out + shown.err

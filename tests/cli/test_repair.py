@@ -1,6 +1,7 @@
 """`sunledger repair` by the real program: every table is as before the damage, and nothing is booked as changed."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 
 from sandbox.launch import SandboxAddress, running
 from schemas import TABLES, ApiRequests, BillingUnits, storage
-from tests.programs import run
+from tests.programs import PATIENCE_S, run, start, wait_until
 from warehouse.lake import Lake
 
 DAYS = ("--from", "2021-10-31", "--to", "2021-11-01")
 # What a re-read may change of the tables: who was asked, and how often.
 ASKED = {storage(model).table for model in (ApiRequests, BillingUnits)}
+NO_SMA = {"SMA_MONITORING_URL": "http://127.0.0.1:9"}
 VOLATILE = {"target", "request_date"}
 
 Damage = Callable[[Path], object]
@@ -94,7 +96,7 @@ def cut(file: Path) -> None:
 
 def flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
-    content[100] ^= 0x10
+    content[len(content) // 3] ^= 0x10
     file.write_bytes(bytes(content))
 
 
@@ -111,6 +113,13 @@ def add_orphan(home: Path, table: str) -> None:
     shutil.copy(file, file.with_name("part-00000000-0000-0000-0000-000000000000.parquet"))
 
 
+def exchange(home: Path, table: str) -> None:
+    first, second = part(home, table, "2021-10-31"), part(home, table, "2021-11-01")
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+
+
 def test_damage_of_every_layer_at_once_is_mended_without_a_request(
     home: Path, whole: Path, settings: dict[str, str]
 ) -> None:
@@ -121,15 +130,13 @@ def test_damage_of_every_layer_at_once_is_mended_without_a_request(
     entry(home, "raw_energy_balance").write_bytes(b"")
     cut(entry(home, "raw_pv", 2))
     entry(home, "energy_hourly", 2).unlink()
+    entry(home, "kpi_daily").unlink()
     drop_log(home, "pv_intervals")
     drop_table(home, "plants")
     add_orphan(home, "devices")
-    code, said = run(
-        home,
-        "repair",
-        SMA_MONITORING_URL="http://127.0.0.1:9",
-        **{name: value for name, value in settings.items() if name != "SMA_MONITORING_URL"},
-    )
+    exchange(home, "raw_logs")
+    assert run(home, "verify", **settings)[0] == 1
+    code, said = run(home, "repair", **settings | NO_SMA)
     assert code == 0, said
     check(home, whole, settings)
     # What was damaged is kept.
@@ -151,3 +158,78 @@ def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     assert code == 0, said
     assert "take 2 requests to SMA. They add no PU to this month." in said
     check(home, whole, settings, asked=True)
+
+
+def test_what_nothing_has_any_more_is_said_and_every_command_works(
+    home: Path, whole: Path, settings: dict[str, str]
+) -> None:
+    cut(part(home, "api_requests"))
+    cut(part(home, "raw_energy_balance", "2021-10-31"))
+    (home / "home" / "sunledger.duckdb").unlink()
+    code, said = run(home, "repair", **settings | NO_SMA)
+    assert code == 1, said
+    assert "can't be made again yet: 'sunledger repair --yes' tries it" in said
+    assert "the record of requests of that day is lost" in said
+    assert "SMA could not be asked" in said
+    for command in ("verify", "rebuild", "publish"):
+        assert run(home, command, **settings | NO_SMA)[0] == 0, command
+    # The answers are still to be had, and the figures that were made from them never went.
+    code, said = run(home, "repair", **settings)
+    assert code == 0, said
+    was, now = content(whole), content(home)
+    assert {name for name, rows in was.items() if not rows.equals(now[name])} <= ASKED
+
+
+KINDS: dict[str, Callable[[Path, str], object]] = {
+    "missing file": lambda home, table: part(home, table).unlink(),
+    "cut file": lambda home, table: cut(part(home, table)),
+    "flipped bit": lambda home, table: flip(part(home, table)),
+    "cut newest entry": lambda home, table: cut(entry(home, table)),
+    "empty newest entry": lambda home, table: entry(home, table).write_bytes(b""),
+    "missing newest entry": lambda home, table: entry(home, table).unlink(),
+    "missing middle entry": lambda home, table: entry(home, table, 1).unlink(),
+    "missing first entry": lambda home, table: entry(home, table, 0).unlink(),
+    "lost log": drop_log,
+    "lost table": drop_table,
+    "orphan": add_orphan,
+}
+# One of each layer, partitioned by days, by months, and not at all.
+LAYERS = (
+    "raw_energy_balance",
+    "raw_plants",
+    "pv_intervals",
+    "energy_daily",
+    "energy_monthly",
+    "devices",
+    "restatements",
+)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("table", LAYERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_damage_of_every_layer(
+    home: Path, whole: Path, settings: dict[str, str], kind: str, table: str
+) -> None:
+    KINDS[kind](home, table)
+    code, said = run(home, "repair", **settings)
+    assert code == 0, said
+    check(home, whole, settings, asked=table.startswith("raw"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", ["set-aside", "repair/lost.json"])
+def test_a_repair_that_is_killed_is_finished_by_the_next_one(
+    home: Path, whole: Path, settings: dict[str, str], moment: str
+) -> None:
+    cut(part(home, "energy_balance_intervals", "2021-11-01"))
+    drop_log(home, "energy_hourly")
+    cut(part(home, "energy_daily", "2021-10-31"))
+    process = start(home, "repair", **settings)
+    wait_until((home / "home" / moment).exists, process)
+    process.kill()
+    process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == -signal.SIGKILL
+    code, said = run(home, "repair", **settings)
+    assert code == 0, said
+    check(home, whole, settings)

@@ -15,7 +15,7 @@ import duckdb
 import polars as pl
 
 from pipeline.transform.daily import summarize_day
-from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.intervals import SetTransform
 from schemas import EnergyBalanceIntervals, RawAnswers, polars_schema
 from schemas.quantities import ENERGY_BALANCE
 from tests.conformance.draw import RESOLUTIONS
@@ -115,7 +115,7 @@ def _intervals(days: Sequence[Day]) -> tuple[pl.DataFrame, pl.DataFrame]:
             "rated_w": [float(day["plant"]["rated_w"]) for day in days],
         }
     ).with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("latitude", "longitude", "peak_w"))
-    frames = transform.day([_raw(days)], places, date, Account())
+    frames = (batch.rows for batch in transform.day([_raw(days)], places, date))
     nothing = dict.fromkeys(("sunrise", "sunset", "start_up", "ended"))
     asked = places.select("plant_id").with_columns(
         day_start=pl.Series([_moment(day["expected"]["day_start"]) for day in days]),

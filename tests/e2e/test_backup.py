@@ -1,6 +1,11 @@
 """Backup and restore: all state comes back elsewhere, byte for byte where it counts, and half a file is refused."""
 
+import fcntl
+import os
+import signal
 import stat
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +21,8 @@ from pipeline.ops.backup import back_up, restore
 from pipeline.run.context import Runtime
 from schemas import EnergyDaily
 from tests.e2e.test_days import MONDAY, run
+from tests.programs import PATIENCE_S, environment
+from tests.programs import run as program
 from warehouse.lake import Lake
 from warehouse.verify import verify_lake
 
@@ -53,6 +60,67 @@ def test_all_state_comes_back_elsewhere(saved: Path, settings: Settings, tmp_pat
     assert not (other.home / "tmp" / "left").exists()
     with open_dagster(other) as instance:
         assert instance.get_latest_materialization_event(dg.AssetKey("warehouse")) is not None
+
+
+# The program itself, killed once it has moved so many folders.
+KILLED = """
+import os, shutil, signal, sys
+left, move = int(sys.argv.pop(1)), shutil.move
+def dying(*args):
+    global left
+    move(*args)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+shutil.move = dying
+from pipeline.cli import main
+main()
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moves", [1, 2])
+def test_a_restore_that_is_killed_leaves_all_or_nothing(
+    saved: Path, settings: Settings, tmp_path: Path, moves: int
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    dead = subprocess.run(
+        [sys.executable, "-c", KILLED, str(moves), "restore", str(saved)],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    if (folder / "home").exists():
+        # All of it is there: nothing is missing but the published file.
+        assert program(folder, "restore", str(saved))[0] == 2
+        code, said = program(folder, "publish")
+    else:
+        code, said = program(folder, "restore", str(saved))
+    assert code == 0, said
+    lake = Lake(str(folder / "home" / "lake"), tmp_path / "tmp")
+    before = Lake(settings.lake, tmp_path / "tmp").scan(EnergyDaily).collect()
+    assert before.height
+    assert lake.scan(EnergyDaily).collect().equals(before)
+
+
+def test_what_a_dead_restore_has_unpacked_is_removed_and_that_of_a_living_one_is_not(
+    saved: Path, settings: Settings, tmp_path: Path
+) -> None:
+    other = elsewhere(settings, tmp_path)
+    other.home.parent.mkdir()
+    dead, living = (other.home.parent / f".sunledger-restore-{name}" for name in ("dead", "living"))
+    for folder in (dead, living):
+        (folder / "home").mkdir(parents=True)
+    held = os.open(living, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    restore(other, saved)
+    os.close(held)
+    assert sorted(other.home.parent.iterdir()) == sorted([living, other.home])
 
 
 def test_only_the_owner_can_read_a_backup(saved: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline.sma.clock import Clock
 from pipeline.tables.interval_tables import write_intervals
 from schemas import EnergyBalanceIntervals, Quarantine, RawEnergyBalance
 from tests.e2e.test_days import refresh
+from tests.noticed import noticed
 from tests.sandbox.conftest import NOW, Serve, Served, serve  # noqa: F401 - a fixture
 
 DAY = dt.date(2024, 6, 10)
@@ -62,7 +63,7 @@ def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: Runt
         broken = dict(zip(plants, BROKEN, strict=False))
         faults = [f"{fault},plants={plant},path=EnergyBalance" for plant, fault in broken.items()]
         box.http.put("/_control/faults", json={"faults": faults}).raise_for_status()
-        list(fetch_set(runtime, BALANCE, [DAY]))
+        notices = noticed(fetch_set(runtime, BALANCE, [DAY]))
         write_intervals(runtime, BALANCE, DAY)
     aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date") == DAY).collect()
     told = dict(aside.select("plant_id", "detail").rows())
@@ -71,7 +72,7 @@ def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: Runt
         broken, True
     )
     assert set(aside["reason"]) == {"request_failed"}
-    assert {item.plant_id for item in runtime.missing} == set(broken)
+    assert {item.plant_id for item in notices.missing} == set(broken)
     done = runtime.lake.scan(EnergyBalanceIntervals).collect()
     assert set(done["plant_id"]) == set(plants) - set(broken)
 
@@ -79,12 +80,11 @@ def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: Runt
 def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: Runtime, box: Served) -> None:
     days = [DAY, DAY + dt.timedelta(days=1)]
     with runtime:
-        refresh(runtime)
+        notices = refresh(runtime)
         box.http.put("/_control/faults", json={"faults": ["unknown_fields"]}).raise_for_status()
-        list(fetch_set(runtime, BALANCE, days))
-        for day in days:
-            write_intervals(runtime, BALANCE, day)
-    ((table, names),) = runtime.unknown_fields.items()
+        notices.add(noticed(fetch_set(runtime, BALANCE, days)))
+        notices.add(noticed(write_intervals(runtime, BALANCE, day) for day in days))
+    ((table, names),) = notices.unknown_fields.items()
     assert table == "raw_energy_balance"
     assert names
     bodies = runtime.lake.scan(RawEnergyBalance).collect()["body"]
@@ -94,10 +94,10 @@ def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: Runtime, box: Ser
 
 def test_lists_name_their_unknown_fields_and_none_without_the_fault(runtime: Runtime, box: Served) -> None:
     with runtime:
-        refresh(runtime)
-        assert runtime.unknown_fields == {}
+        notices = refresh(runtime)
+        assert notices.unknown_fields == {}
         box.http.put("/_control/faults", json={"faults": ["unknown_fields,path=plants"]}).raise_for_status()
         runtime.again = True
-        refresh(runtime)
+        notices.add(refresh(runtime))
     names = {"newQuantity"}
-    assert runtime.unknown_fields == {"raw_plants": names, "raw_devices": names}
+    assert notices.unknown_fields == {"raw_plants": names, "raw_devices": names}

@@ -9,6 +9,7 @@ import pytest
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.sets import BALANCE, PV
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.incomplete_days import count_days_of_other_basis
@@ -28,6 +29,7 @@ from schemas import (
     Table,
     storage,
 )
+from tests.noticed import noticed
 from tests.scripted import ScriptedSma
 
 New = Callable[..., Runtime]
@@ -43,41 +45,52 @@ DAY_TABLES: list[type[Table]] = [
 ]
 
 
-def refresh(runtime: Runtime) -> None:
-    for step in (
-        fetch_plants,
-        write_plants,
-        fetch_devices,
-        write_devices,
-        fetch_measurement_sets,
-        write_measurement_sets,
-    ):
+def refresh(runtime: Runtime) -> Notices:
+    return noticed(
         step(runtime)
+        for step in (
+            fetch_plants,
+            write_plants,
+            fetch_devices,
+            write_devices,
+            fetch_measurement_sets,
+            write_measurement_sets,
+        )
+    )
 
 
-def fetch(runtime: Runtime, *days: dt.date) -> None:
-    for reports in (
+def fetch(runtime: Runtime, *days: dt.date) -> Notices:
+    found = Notices()
+    for steps in (
         fetch_set(runtime, BALANCE, days),
         fetch_set(runtime, PV, days),
         fetch_logs(runtime, days),
     ):
+        reports = list(steps)
         assert [day for day, _ in reports] == sorted(days)
+        found.add(noticed(reports))
+    return found
 
 
-def build(runtime: Runtime, day: dt.date) -> None:
-    write_intervals(runtime, BALANCE, day)
-    write_intervals(runtime, PV, day)
-    write_logs(runtime, day)
-    write_energy_daily(runtime, day)
-    write_device_energy_daily(runtime, day)
-    write_energy_monthly(runtime)
+def build(runtime: Runtime, day: dt.date) -> Notices:
+    return noticed(
+        [
+            write_intervals(runtime, BALANCE, day),
+            write_intervals(runtime, PV, day),
+            write_logs(runtime, day),
+            write_energy_daily(runtime, day),
+            write_device_energy_daily(runtime, day),
+            write_energy_monthly(runtime),
+        ]
+    )
+
+
+def run_noticed(runtime: Runtime, *days: dt.date) -> Notices:
+    return noticed([refresh(runtime), *(step(runtime, day) for day in days for step in (fetch, build))])
 
 
 def run(runtime: Runtime, *days: dt.date) -> Runtime:
-    refresh(runtime)
-    for day in days:
-        fetch(runtime, day)
-        build(runtime, day)
+    run_noticed(runtime, *days)
     return runtime
 
 
@@ -147,9 +160,10 @@ def test_a_silent_plant_is_missing_and_not_zero(new_runtime: New, sma: ScriptedS
 def test_an_empty_answer_never_erases_a_stored_day(new_runtime: New, sma: ScriptedSma) -> None:
     run(new_runtime(), MONDAY)
     sma.watts["12", "2021-10-04"] = None
-    runtime = run(new_runtime(), MONDAY)
+    runtime = new_runtime()
+    notices = run_noticed(runtime, MONDAY)
     assert energy(runtime)["12", 4] == pytest.approx(24.0)
-    assert {(m.plant_id, m.table) for m in runtime.missing} == {
+    assert {(m.plant_id, m.table) for m in notices.missing} == {
         ("12", "raw_energy_balance"),
         ("12", "raw_pv"),
     }
@@ -160,10 +174,10 @@ def test_a_failing_plant_keeps_its_last_good_day_and_is_listed(new_runtime: New,
     sma.watts["11", "2021-10-04"] = 2000.0
     sma.broken.add("12")
     runtime = new_runtime()
-    fetch(runtime, MONDAY)
+    notices = fetch(runtime, MONDAY)
     build(runtime, MONDAY)
     assert energy(runtime) == {("11", 4): pytest.approx(48.0), ("12", 4): pytest.approx(24.0)}
-    assert {m.plant_id for m in runtime.missing} == {"12"}
+    assert {m.plant_id for m in notices.missing} == {"12"}
     reasons = runtime.lake.scan(Quarantine).select("source", "plant_id", "scope", "reason").collect()
     assert ("raw_energy_balance", "12", "answer", "request_failed") in reasons.rows()
 

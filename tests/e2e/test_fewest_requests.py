@@ -18,6 +18,7 @@ from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyDaily, RawEnergyBalance, RawLogs
 from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
+from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma, compact
 
 New = Callable[..., Runtime]
@@ -66,13 +67,12 @@ def by_day(sma: ScriptedSma) -> list[tuple[str, str, str]]:
 def test_a_silent_day_is_asked_for_alone_once_and_listed(new_runtime: New, sma: ScriptedSma) -> None:
     sma.watts["11", "2021-10-06"] = None
     runtime = new_runtime(again=False)
-    refresh(runtime)
-    fetch(runtime, *WEEK)
+    notices = noticed([refresh(runtime), fetch(runtime, *WEEK)])
     assert by_day(sma) == [("11", "", "2021-10-06"), ("11", "111", "2021-10-06")]
-    told = [(item.day, item.table, item.plant_id) for item in runtime.missing]
+    told = [(item.day, item.table, item.plant_id) for item in notices.missing]
     assert told == [("2021-10-06", "raw_energy_balance", "11"), ("2021-10-06", "raw_pv", "11")]
-    assert "asked for alone too" in runtime.missing[0].reason
-    assert "of device 111" in runtime.missing[1].reason
+    assert "asked for alone too" in notices.missing[0].reason
+    assert "of device 111" in notices.missing[1].reason
     # What SMA was asked for alone is known from then on.
     sma.asked.clear()
     fetch(new_runtime(again=False), *WEEK)
@@ -85,9 +85,8 @@ def test_a_plant_that_is_silent_all_week_is_not_asked_for_seven_times(
     for day in WEEK:
         sma.watts["11", str(day)] = None
     runtime = new_runtime(again=False)
-    refresh(runtime)
-    fetch(runtime, *WEEK)
-    assert (by_day(sma), runtime.missing) == ([], [])
+    notices = noticed([refresh(runtime), fetch(runtime, *WEEK)])
+    assert (by_day(sma), notices.missing) == ([], [])
 
 
 @pytest.mark.parametrize("end", [slice(0, 1000), slice(-1000, None)])
@@ -102,13 +101,10 @@ def test_a_cap_on_the_rows_of_a_week_costs_requests_and_no_energy(
 
     sma.special = capped
     runtime = new_runtime(again=False)
-    refresh(runtime)
-    fetch(runtime, *WEEK)
-    for day in WEEK:
-        build(runtime, day)
+    notices = noticed([refresh(runtime), fetch(runtime, *WEEK), *(build(runtime, day) for day in WEEK)])
     assert list(energy(runtime).values()) == pytest.approx([24.0] * 14)
     assert set(runtime.lake.scan(EnergyDaily).collect()["status"]) == {"complete"}
-    assert runtime.missing == []
+    assert notices.missing == []
     # 1,000 rows are three days and a half: four days of two plants and two inverters are asked for alone.
     assert len(by_day(sma)) == 4 * 4
 
@@ -117,9 +113,9 @@ def test_a_day_that_is_not_over_is_not_asked_for_alone(new_runtime: New, sma: Sc
     for ahead in range(5):
         sma.watts["11", str(TODAY + dt.timedelta(days=ahead))] = None
     runtime = new_runtime(again=False)
-    refresh(runtime)
-    fetch(runtime, TODAY - dt.timedelta(days=2), TODAY - dt.timedelta(days=1), TODAY)
-    assert (by_day(sma), runtime.missing) == ([], [])
+    notices = refresh(runtime)
+    notices.add(fetch(runtime, TODAY - dt.timedelta(days=2), TODAY - dt.timedelta(days=1), TODAY))
+    assert (by_day(sma), notices.missing) == ([], [])
 
 
 def test_what_is_stored_and_final_is_not_asked_for_again(new_runtime: New, sma: ScriptedSma) -> None:
@@ -225,12 +221,12 @@ def test_days_of_a_week_that_failed_are_all_missing_and_told(new_runtime: New, s
     refresh(runtime)
     busy = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
     sma.special = lambda r: busy if r.plant_id == "12" and r.endpoint == "measurements" else None
-    fetch(runtime, MONDAY, TUESDAY)
+    notices = fetch(runtime, MONDAY, TUESDAY)
     for day in (MONDAY, TUESDAY):
-        build(runtime, day)
+        notices.add(build(runtime, day))
     found = runtime.lake.scan(EnergyDaily).select("plant_id", "status").collect()
     assert sorted(found.rows()) == [("11", "complete")] * 2 + [("12", "missing")] * 2
-    assert {(m.day, m.table) for m in runtime.missing} == {
+    assert {(m.day, m.table) for m in notices.missing} == {
         (str(day), table) for day in (MONDAY, TUESDAY) for table in ("raw_energy_balance", "raw_pv")
     }
 

@@ -14,6 +14,7 @@ from pipeline.common.local_time import find_local_day
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.consents import concern
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
@@ -63,16 +64,16 @@ def at(settings: Settings, sandbox: SandboxAddress, moment: dt.datetime, *plants
     return found
 
 
-def run(runtime: Runtime, *days: dt.date) -> int:
-    """Refresh, fetch and build the days; how many requests for data were sent."""
+def run(runtime: Runtime, *days: dt.date) -> tuple[int, Notices]:
+    """Refresh, fetch and build the days; how many requests for data were sent, and what was noticed."""
     with runtime:
-        refresh(runtime)
+        notices = refresh(runtime)
         before = runtime.session.requests_sent
-        fetch(runtime, *days)
+        notices.add(fetch(runtime, *days))
         sent = runtime.session.requests_sent - before
         for day in days:
-            build(runtime, day)
-    return sent
+            notices.add(build(runtime, day))
+    return sent, notices
 
 
 def test_a_backfill_over_the_move_has_neither_gap_nor_double(
@@ -89,7 +90,7 @@ def test_a_backfill_over_the_move_has_neither_gap_nor_double(
 
     new = str(control(sandbox, "migrations", plantId=old)["to"])
     after = at(settings, sandbox, MOVE + dt.timedelta(days=7), new)
-    sent = run(after, *WEEK)
+    sent, notices = run(after, *WEEK)
     lake = after.lake
 
     plants = lake.scan(Plants).collect()
@@ -98,7 +99,7 @@ def test_a_backfill_over_the_move_has_neither_gap_nor_double(
     )
     assert before_the_move == old
     assert concern(after) is None
-    assert not [m for m in after.missing if m.plant_id == old]
+    assert not [m for m in notices.missing if m.plant_id == old]
 
     days = lake.scan(EnergyDaily).sort("local_date").collect()
     assert days.select("plant_id", "local_date").rows() == [(new, day) for day in WEEK]

@@ -13,7 +13,8 @@ from pipeline.run.sets import BALANCE, PV
 from pipeline.sma.requests import Request
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, Logs, Plants, Quarantine, RawEnergyBalance
-from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
+from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run, run_noticed
+from tests.noticed import noticed
 from tests.scripted import ScriptedSma, compact
 
 New = Callable[..., Runtime]
@@ -39,15 +40,12 @@ def test_half_a_character_in_one_plant_s_name_costs_only_that(new_runtime: New, 
         lambda _, body: body.replace(b'"Plant 11"', b'"' + HALF + b'"').replace(b'"x"', b'"' + HALF + b'"'),
     )
     runtime = new_runtime()
-    refresh(runtime)
-    fetch(runtime, *WEEK)
-    for day in WEEK:
-        build(runtime, day)
+    notices = noticed([refresh(runtime), fetch(runtime, *WEEK), *(build(runtime, day) for day in WEEK)])
     names = dict(runtime.lake.scan(Plants).select("plant_id", "name").collect().rows())
     assert names == {"11": "\ufffd", "12": "Plant 12"}
     assert list(energy(runtime).values()) == pytest.approx([24.0] * 14)
-    assert runtime.missing == []
-    assert runtime.odd_facts == 1
+    assert notices.missing == []
+    assert notices.odd_facts == 1
     assert aside(runtime).select("source", "plant_id", "field", "reason", "kept").rows() == [
         ("plants", "11", "name", "broken_text", True)
     ]
@@ -100,12 +98,11 @@ def test_an_odd_character_in_a_log_s_text_costs_only_that(
 
     bodies(sma, change)
     runtime = new_runtime()
-    refresh(runtime)
-    list(fetch_logs(runtime, WEEK))
+    notices = noticed([refresh(runtime), *fetch_logs(runtime, WEEK)])
     for day in WEEK:
-        write_logs(runtime, day)
+        notices.add(noticed([write_logs(runtime, day)]))
     assert runtime.lake.scan(Logs).collect()["message"].to_list() == [f"hot {read}"] * 2
-    assert runtime.missing == []
+    assert notices.missing == []
 
 
 @pytest.mark.parametrize("odd", [b"\t", b"\n", b"\r\n"])
@@ -157,18 +154,19 @@ def test_an_answer_that_names_another_plant_or_device_is_not_stored(
 
     bodies(sma, change)
     runtime = new_runtime()
-    refresh(runtime)
-    (_, _), *_ = list(fetch_set(runtime, source, [MONDAY, TUESDAY]))
+    notices = refresh(runtime)
+    (_, _), *_ = reports = list(fetch_set(runtime, source, [MONDAY, TUESDAY]))
+    notices.add(noticed(reports))
     stored = runtime.lake.scan(source.raw).collect()
     assert set(stored["plant_id"]) == {"12"}
-    assert {item.plant_id for item in runtime.missing} == {"11"}
-    assert all("which is not what was asked" in item.reason for item in runtime.missing)
+    assert {item.plant_id for item in notices.missing} == {"11"}
+    assert all("which is not what was asked" in item.reason for item in notices.missing)
     assert set(aside(runtime)["plant_id"]) == {"11"}
 
 
 def test_lists_and_logs_of_another_plant_are_not_stored_either(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = new_runtime()
-    refresh(runtime)
+    notices = refresh(runtime)
 
     def change(request: Request, body: bytes) -> bytes:
         if request.endpoint not in {"devices", "sets", "logs"} or request.plant_id != "11":
@@ -177,9 +175,9 @@ def test_lists_and_logs_of_another_plant_are_not_stored_either(new_runtime: New,
 
     bodies(sma, change)
     for step in (fetch_devices, fetch_measurement_sets):
-        step(runtime)
-    list(fetch_logs(runtime, [MONDAY]))
-    assert {(item.table, item.plant_id) for item in runtime.missing} == {
+        notices.add(noticed([step(runtime)]))
+    notices.add(noticed(fetch_logs(runtime, [MONDAY])))
+    assert {(item.table, item.plant_id) for item in notices.missing} == {
         ("raw_devices", "11"), ("raw_measurement_sets", "11"), ("raw_logs", "11")
     }  # fmt: skip
 
@@ -210,9 +208,10 @@ def test_an_answer_beyond_all_bounds_is_set_aside_and_told(
     sma.special = lambda request: (
         huge if (request.plant_id, request.set_type) == ("11", "EnergyBalance") else None
     )
-    runtime = run(new_runtime(), MONDAY)
+    runtime = new_runtime()
+    notices = run_noticed(runtime, MONDAY)
     assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
-    (told,) = runtime.missing
+    (told,) = notices.missing
     assert (told.plant_id, "more rows, fields or levels than any answer of SMA's has" in told.reason) == (
         "11",
         True,
@@ -223,16 +222,17 @@ def test_an_answer_beyond_all_bounds_is_set_aside_and_told(
 def test_an_answer_beyond_all_bounds_that_is_stored_is_set_aside_when_it_is_read(
     new_runtime: New, sma: ScriptedSma
 ) -> None:
-    runtime = run(new_runtime(), MONDAY)
+    runtime = new_runtime()
+    notices = run_noticed(runtime, MONDAY)
     stored = runtime.lake.scan(RawEnergyBalance).collect()
     huge = compact({"set": many_fields(117, 2000)})
     body = pl.when(plant_id="11").then(pl.lit(huge)).otherwise("body")
     runtime.lake.replace(RawEnergyBalance, {"local_date": MONDAY}, [stored.with_columns(body=body)])
-    build(runtime, MONDAY)
+    notices.add(build(runtime, MONDAY))
     found = aside(runtime).filter(pl.col("scope") == "answer").select("plant_id", "reason")
     assert found.rows() == [("11", "too_large")]
     assert energy(runtime)["12", 4] == pytest.approx(24.0)
-    assert runtime.unknown_fields == {}
+    assert notices.unknown_fields == {}
 
 
 @pytest.mark.parametrize("endpoint", ["plants", "devices", "logs"])
@@ -246,7 +246,6 @@ def test_a_list_that_is_too_deep_is_no_list(new_runtime: New, sma: ScriptedSma, 
         with pytest.raises(Exception, match="more rows, fields or levels"):
             refresh(again)
     else:
-        refresh(again)
-        list(fetch_logs(again, [MONDAY]))
-        assert {item.plant_id for item in again.missing} == {"11"}
+        notices = noticed([refresh(again), *fetch_logs(again, [MONDAY])])
+        assert {item.plant_id for item in notices.missing} == {"11"}
     assert energy(runtime)["11", 4] == pytest.approx(24.0)

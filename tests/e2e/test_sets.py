@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,6 +13,7 @@ from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
 from pipeline.extract.missing_answers import plan_missing
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.sets import SETS, SOURCES, check_sets
 from pipeline.sma.requests import Request
 from pipeline.tables.interval_tables import write_intervals, write_other_intervals
@@ -28,9 +30,11 @@ from schemas import (
     EnergyBalanceIntervals,
     EnergyMixIntervals,
     GridIntervals,
+    GridSettingsIntervals,
     LogMessages,
     Logs,
     OtherIntervals,
+    Plants,
     PvIntervals,
     Quarantine,
     RawOtherSets,
@@ -38,7 +42,9 @@ from schemas import (
     Table,
     storage,
 )
+from schemas.sets import GRID_SETTINGS
 from tests.e2e.test_days import refresh
+from tests.noticed import noticed
 from tests.scripted import ScriptedSma
 from warehouse.publish import connect, publish
 
@@ -47,19 +53,19 @@ MONDAY, TUESDAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)
 SUMMER = dt.date(2024, 6, 1)
 
 
-def run(runtime: Runtime, *days: dt.date) -> None:
+def run(runtime: Runtime, *days: dt.date) -> Notices:
     """Everything that the settings choose, of days of one week."""
+    notices = Notices()
     for source in SETS:
-        list(fetch_set(runtime, source, days))
-    list(fetch_other_sets(runtime, days))
-    list(fetch_logs(runtime, days))
-    list(fetch_device_logs(runtime, days))
+        notices.add(noticed(fetch_set(runtime, source, days)))
+    notices.add(noticed(fetch_other_sets(runtime, days)))
+    notices.add(noticed(fetch_logs(runtime, days)))
+    notices.add(noticed(fetch_device_logs(runtime, days)))
     for day in days:
-        for source in SOURCES:
-            write_intervals(runtime, source, day)
-        write_other_intervals(runtime, day)
-        write_logs(runtime, day)
-    write_log_messages(runtime)
+        notices.add(noticed(write_intervals(runtime, source, day) for source in SOURCES))
+        notices.add(noticed([write_other_intervals(runtime, day), write_logs(runtime, day)]))
+    notices.add(noticed([write_log_messages(runtime)]))
+    return notices
 
 
 # ---- the sandbox -----------------------------------------------------------------------------------------------------
@@ -148,6 +154,30 @@ def test_grid_settings_are_kept_generically(fleet: Runtime) -> None:
     assert found.group_by("plant_id").len()["len"].unique().to_list() == [96]
 
 
+def test_the_limit_of_active_power_has_a_table_beside(fleet: Runtime) -> None:
+    found = fleet.lake.scan(GridSettingsIntervals).collect()
+    assert found["active_power_limitation_pct"].unique().to_list() == [100.0]
+    others = fleet.lake.scan(OtherIntervals).select("plant_id", "interval_end").collect()
+    assert found.select("plant_id", "interval_end").equals(others.sort("plant_id", "interval_end"))
+    assert found["interval_basis"].unique().sort().to_list() == ["midnight", "previous_row"]
+
+
+def test_grid_settings_that_devices_answer_are_no_row_of_the_plant(fleet: Runtime, tmp_path: Path) -> None:
+    """SMA may offer the set of devices too: only what the plant answers is the plant's limit."""
+    settings = load_settings(
+        env_file=None, home=tmp_path, sma_time_basis=fleet.settings.sma_time_basis, sets="GridSettings"
+    )
+    runtime = Runtime(settings)
+    runtime.lake.replace(Plants, {}, [fleet.lake.scan(Plants).collect()])
+    part = {"local_date": SUMMER, "set_type": "GridSettings"}
+    answers = pl.concat(fleet.lake.batches(RawOtherSets, part))
+    of_devices = answers.with_columns(device_id=pl.lit("d"))
+    runtime.lake.replace(RawOtherSets, part, [pl.concat([answers, of_devices]).sort("plant_id", "device_id")])
+    write_intervals(runtime, GRID_SETTINGS, SUMMER)
+    expected = fleet.lake.scan(GridSettingsIntervals).collect()
+    assert runtime.lake.scan(GridSettingsIntervals).collect().equals(expected)
+
+
 def test_logs_of_both_levels_hold_each_event_once(fleet: Runtime) -> None:
     found = fleet.lake.scan(Logs).collect()
     assert found.height == found.select("plant_id", "raw_time", "message").unique().height
@@ -205,10 +235,9 @@ def test_a_set_that_sma_adds_lands_in_the_generic_table(
 ) -> None:
     sma.special = brandnew
     runtime = choose()
-    refresh(runtime)
-    run(runtime, MONDAY, TUESDAY)
+    notices = noticed([refresh(runtime), run(runtime, MONDAY, TUESDAY)])
     assert values(runtime) == NEW_ROWS
-    assert runtime.missing == []
+    assert notices.missing == []
     assert len(runtime.lake.parts(RawOtherSets)) == 4
 
 
@@ -240,9 +269,9 @@ def test_a_failing_set_keeps_what_is_stored_and_is_told_beside_the_others(
     )
     again = choose()
     again.again = True
-    run(again, MONDAY)
+    notices = run(again, MONDAY)
     assert values(again) == NEW_ROWS
-    assert {(missing.table, missing.plant_id) for missing in again.missing} == {("raw_other_sets", "11")}
+    assert {(missing.table, missing.plant_id) for missing in notices.missing} == {("raw_other_sets", "11")}
     told = again.lake.scan(Quarantine).filter(scope="answer").select("source", "plant_id", "reason").collect()
     assert told.rows() == [("raw_other_sets-Brandnew", "11", "request_failed")]
 
@@ -252,9 +281,8 @@ def test_a_set_with_a_name_that_fits_nowhere_is_told(
 ) -> None:
     sma.special = lambda request: b'{"sets": ["../etc"]}' if request.endpoint == "sets" else None
     runtime = choose()
-    refresh(runtime)
-    list(fetch_other_sets(runtime, [MONDAY]))
-    assert {missing.reason for missing in runtime.missing} == {
+    notices = noticed([refresh(runtime), *fetch_other_sets(runtime, [MONDAY])])
+    assert {missing.reason for missing in notices.missing} == {
         "the set '../etc' can't be asked for: its name is no plain word"
     }
 

@@ -24,7 +24,7 @@ from schemas import (
     Quarantine,
     RawEnergyBalance,
 )
-from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run
+from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, run, run_noticed
 from tests.scripted import ScriptedSma, rows
 from warehouse.lake import Lake
 
@@ -57,18 +57,19 @@ def test_an_answer_that_cannot_be_read_keeps_the_stored_day_and_is_listed(
     run(new_runtime(), MONDAY)
     sma.special = saying(body, balance_of("12"))
     runtime = new_runtime()
-    fetch(runtime, MONDAY)
+    notices = fetch(runtime, MONDAY)
     build(runtime, MONDAY)
     assert energy(runtime)["12", 4] == pytest.approx(24.0)
-    assert {(m.plant_id, m.table) for m in runtime.missing} == {("12", "raw_energy_balance")}
+    assert {(m.plant_id, m.table) for m in notices.missing} == {("12", "raw_energy_balance")}
 
 
 def test_a_first_answer_that_cannot_be_read_is_a_missing_day(new_runtime: New, sma: ScriptedSma) -> None:
     sma.special = saying(b"<html>busy</html>", balance_of("12"))
-    runtime = run(new_runtime(), MONDAY)
+    runtime = new_runtime()
+    notices = run_noticed(runtime, MONDAY)
     status = runtime.lake.scan(EnergyDaily).select("plant_id", "status").collect()
     assert status.rows() == [("11", "complete"), ("12", "missing")]
-    assert len(runtime.missing) == 1
+    assert len(notices.missing) == 1
 
 
 def test_a_day_that_sma_refuses_is_missing_and_the_others_are_done(
@@ -81,15 +82,16 @@ def test_a_day_that_sma_refuses_is_missing_and_the_others_are_done(
         runs.publish()
         found = runtime.lake.scan(EnergyDaily).select("local_date", "status").unique().sort("local_date")
         assert [status for _, status in found.collect().rows()] == ["complete", "missing", "complete"]
-        assert {m.day for m in runtime.missing} == {"2021-10-05"}
+        assert {m.day for m in runs.notices.missing} == {"2021-10-05"}
         assert runtime.settings.warehouse.is_file()
 
 
 def test_logs_that_a_client_may_not_read_stop_nothing(new_runtime: New, sma: ScriptedSma) -> None:
     sma.special = saying(REFUSED, lambda r: r.endpoint == "logs")
-    runtime = run(new_runtime(), MONDAY)
+    runtime = new_runtime()
+    notices = run_noticed(runtime, MONDAY)
     assert energy(runtime)["11", 4] == pytest.approx(24.0)
-    assert {m.table for m in runtime.missing} == {"raw_logs"}
+    assert {m.table for m in notices.missing} == {"raw_logs"}
 
 
 def test_what_was_fetched_before_an_outage_becomes_energy(new_runtime: New, sma: ScriptedSma) -> None:
@@ -108,10 +110,11 @@ def test_what_was_fetched_before_an_outage_becomes_energy(new_runtime: New, sma:
 def test_a_set_that_is_named_no_more_is_still_asked_for_and_told(new_runtime: New, sma: ScriptedSma) -> None:
     refresh(new_runtime())
     sma.special = saying(b'{"sets":[]}', lambda r: r.endpoint == "sets" and r.plant_id == "12")
-    runtime = run(new_runtime(), MONDAY)
+    runtime = new_runtime()
+    notices = run_noticed(runtime, MONDAY)
     assert set(runtime.lake.scan(MeasurementSets).collect()["plant_id"]) == {"11", "12"}
     assert energy(runtime)["12", 4] == pytest.approx(24.0)
-    assert {m.plant_id for m in runtime.missing} == {"12"}
+    assert {m.plant_id for m in notices.missing} == {"12"}
 
 
 def two_inverters(second: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,8 +9,7 @@ import pytest
 
 from pipeline.common.errors import CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.extract import raw_rows
-from pipeline.extract.day_outcome import DayOutcome, part_unlisted, refuse_nothing_answered
-from pipeline.extract.raw_rows import accept_answers
+from pipeline.extract.raw_rows import DayOutcome, accept_answers, part_unlisted, refuse_nothing_answered
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request

@@ -39,7 +39,7 @@ from pipeline.tables.supplied_irradiation import IRRADIATION, read_supplied_irra
 from pipeline.transform import inventory, log_entries
 from pipeline.transform.decode import Decoder
 from pipeline.transform.generic_intervals import OtherTransform
-from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.intervals import SetTransform
 from pipeline.transform.thresholds import load_thresholds
 from schemas import (
     ApiRequests,
@@ -50,13 +50,12 @@ from schemas import (
     Plants,
     Quarantine,
     Table,
-    polars_schema,
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
 from schemas.sets import SOURCES, VALUES
 from tests.fuzz import inputs
-from tests.transform.answers import FETCHED, places, raw
+from tests.transform.answers import FETCHED, Outcome, places, raw
 from warehouse.frames import sort, validate
 from warehouse.lake import Lake
 
@@ -92,13 +91,13 @@ def check_measurements(data: bytes) -> None:
         longitude=13.0,
         peak_w=6_000.0,
     ).with_columns(own_w=pl.lit(None, pl.Float64))
-    account, merged = Account(), ("gap", "mean")[_choice(data, 5, 2)]
+    merged = ("gap", "mean")[_choice(data, 5, 2)]
     transform = SetTransform(source.set, source.intervals, basis, merged)  # type: ignore[arg-type]
     frames = [raw([("1", data), ("2", good)], device=device)]
-    out = list(transform.day(frames, where, day, account))
-    rows = pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *out])
+    outcome = Outcome.of(source.intervals, transform.day(frames, where, day))
+    rows = outcome.rows
     _fits(source.intervals, rows, {"local_date": day})
-    _fits(Quarantine, account.quarantine(), {"local_date": day})
+    _fits(Quarantine, outcome.quarantine, {"local_date": day})
     _energies_are_of_the_powers(rows, find_local_day(day, zone).hours)
     if source.set is ENERGY_BALANCE and not source.energies:
         _pv_is_within_its_bound(rows)
@@ -108,14 +107,11 @@ def check_other_sets(data: bytes) -> None:
     """The same for a set that no table knows: every value becomes a row or is told."""
     day = dt.date(2025, 7, 9)
     where = places({"1": "Europe/Berlin"}, device="")
-    account = Account()
     transform = OtherTransform("Novel", BASES[_choice(data, 1, 2)])
     frames = [raw([("1", data)]).with_columns(set_type=pl.lit("Novel"))]
-    out = list(transform.day(frames, where, day, account))
-    model = transform.model
-    rows = pl.concat([pl.DataFrame(schema=polars_schema(model)), *out])
-    _fits(model, rows, {"local_date": day})
-    _fits(Quarantine, account.quarantine(), {"local_date": day})
+    outcome = Outcome.of(transform.model, transform.day(frames, where, day))
+    _fits(transform.model, outcome.rows, {"local_date": day})
+    _fits(Quarantine, outcome.quarantine, {"local_date": day})
 
 
 def check_split(data: bytes) -> None:

@@ -49,6 +49,15 @@ def test_a_refusal_for_the_rate_is_told_with_the_length_of_its_wait(server, sett
     assert said == [f"{host} refuses requests for their rate (429 Too Many Requests): waiting for 12 s."]
 
 
+def test_a_refusal_for_the_rate_is_told_however_short_its_wait_is(server, settings, clock, said) -> None:
+    server.on(PLANTS).reply(503).reply(429, headers={"Retry-After": "1"}).reply(200, b"[]")
+    fetch(settings, clock)
+    (line,) = said
+    assert re.fullmatch(
+        r"\S+ refuses requests for their rate \(429 Too Many Requests\): waiting for 1\.\d s\.", line
+    )
+
+
 def test_what_waits_together_is_told_once(said) -> None:
     now = [0.0]
     announce = WaitAnnouncer(said.append, lambda: now[0])

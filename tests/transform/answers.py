@@ -10,8 +10,9 @@ import polars as pl
 from hypothesis import HealthCheck, Phase, settings
 
 from pipeline.common.local_time import MergedHour, TimeBasis
-from pipeline.transform.intervals import Account, SetTransform
-from schemas import EnergyBalanceIntervals, PvIntervals, RawAnswers, polars_schema
+from pipeline.transform.batch_account import BatchAccount, IntervalBatch
+from pipeline.transform.intervals import SetTransform
+from schemas import EnergyBalanceIntervals, PvIntervals, RawAnswers, Table, polars_schema
 from schemas.quantities import ENERGY_AND_POWER_PV, ENERGY_BALANCE
 
 DAY = dt.date(2025, 7, 9)
@@ -98,7 +99,14 @@ class Outcome:
     """What a day's answers became."""
 
     rows: pl.DataFrame
-    account: Account
+    account: BatchAccount
+
+    @classmethod
+    def of(cls, model: type[Table], batches: Iterable[IntervalBatch]) -> "Outcome":
+        """All batches of a day together."""
+        found = list(batches)
+        rows = pl.concat([pl.DataFrame(schema=polars_schema(model)), *(batch.rows for batch in found)])
+        return cls(rows, BatchAccount.of_all([batch.account for batch in found]))
 
     @property
     def quarantine(self) -> pl.DataFrame:
@@ -114,10 +122,8 @@ def balance(
     merged_hour: MergedHour = "gap",
 ) -> Outcome:
     """Answers of EnergyBalance to rows of `energy_balance_intervals`."""
-    account = Account()
     transform = SetTransform(ENERGY_BALANCE, EnergyBalanceIntervals, basis, merged_hour)
-    out = list(transform.day(frames, where, day, account))
-    return Outcome(pl.concat([pl.DataFrame(schema=polars_schema(EnergyBalanceIntervals)), *out]), account)
+    return Outcome.of(EnergyBalanceIntervals, transform.day(frames, where, day))
 
 
 def inverters(
@@ -127,6 +133,5 @@ def inverters(
     basis: TimeBasis = "plant_local",
 ) -> Outcome:
     """Answers of EnergyAndPowerPv to rows of `pv_intervals`."""
-    account = Account()
-    out = list(SetTransform(ENERGY_AND_POWER_PV, PvIntervals, basis).day(frames, where, day, account))
-    return Outcome(pl.concat([pl.DataFrame(schema=polars_schema(PvIntervals)), *out]), account)
+    transform = SetTransform(ENERGY_AND_POWER_PV, PvIntervals, basis)
+    return Outcome.of(PvIntervals, transform.day(frames, where, day))

@@ -23,6 +23,7 @@ from pipeline.tables.inventory_tables import write_plants
 from pipeline.tables.month_close import close_month, judge_closed_months
 from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
 from tests.e2e.test_days import build, fetch, refresh
+from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
 from warehouse.month_rows import month_rows
 from warehouse.publish import connect, publish
@@ -135,9 +136,8 @@ def test_a_foreign_plant_that_leaves_the_list_is_told_to_nobody(new_runtime: New
     sma.lists = ["11"]
     runtime = fleet(new_runtime(), exclude_plants="12")
     sma.asked.clear()
-    fetch_plants(runtime)
-    write_plants(runtime)
-    assert runtime.missing == []
+    notices = noticed([fetch_plants(runtime), write_plants(runtime)])
+    assert notices.missing == []
     assert [asked.plant_id for asked in sma.asked] == [""]
     assert [told for told in collect_concerns(runtime) if "12" in told.name] == []
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.run.sets import SOURCES, VALUES
 from pipeline.transform import row_rules
-from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.intervals import SetTransform
 from schemas import Quarantine, polars_schema, storage
 from schemas.base import FINITE
 from schemas.quantities import ENERGY_BALANCE, Field
@@ -80,14 +80,12 @@ def made(
 ) -> Outcome:
     """Rows of one answer as rows of the table, and what was set aside."""
     source = CARRIERS[table]
-    account = Account()
     frame = raw([("1", body(rows, STEPS[step]))], device="7" if source.of_devices else "")
     transform = SetTransform(source.set, source.intervals, "plant_local")
-    out = list(transform.day([frame], where, DAY, account))
-    found = pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *out])
-    validate(source.intervals, found, {"local_date": DAY})
-    validate(Quarantine, account.quarantine(), {"local_date": DAY})
-    return Outcome(found, account)
+    outcome = Outcome.of(source.intervals, transform.day([frame], where, DAY))
+    validate(source.intervals, outcome.rows, {"local_date": DAY})
+    validate(Quarantine, outcome.quarantine, {"local_date": DAY})
+    return outcome
 
 
 def aside(outcome: Outcome) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pipeline.run.sets import SOURCES
 from pipeline.transform import row_rules
 from pipeline.transform.decode import Decoder
 from pipeline.transform.generic_intervals import OtherTransform
-from pipeline.transform.intervals import Account, SetTransform
+from pipeline.transform.intervals import SetTransform
 from schemas import (
     BatteryIntervals,
     BatteryStackIntervals,
@@ -45,14 +45,13 @@ def run(
 ) -> Outcome:
     """Rows of one device's answer as rows of the table."""
     source = SOURCE_OF[storage(model).table]
-    account = Account()
     frame = raw([("1", body(rows, resolution))], device="7")
-    out = list(SetTransform(source.set, model, basis).day([frame], WHERE, DAY, account))
-    found = pl.concat([pl.DataFrame(schema=polars_schema(model)), *out])
+    outcome = Outcome.of(model, SetTransform(source.set, model, basis).day([frame], WHERE, DAY))
+    found = outcome.rows
     validate(model, found, {"local_date": DAY})
     assert sort(model, found, {"local_date": DAY}).equals(found)
-    validate(Quarantine, account.quarantine(), {"local_date": DAY})
-    return Outcome(found, account)
+    validate(Quarantine, outcome.quarantine, {"local_date": DAY})
+    return outcome
 
 
 def told(outcome: Outcome) -> list[tuple[Any, ...]]:
@@ -331,16 +330,14 @@ def test_new_fields_and_new_keys_of_elements_are_noticed_and_cost_only_once() ->
 
 
 def others(rows: list[Row], name: str = "Brandnew", resolution: str | None = "Odd") -> Outcome:
-    account = Account()
     frame = raw([("1", body(rows, resolution))], device="")
-    out = list(
-        OtherTransform(name, "plant_local").day([frame], places({"1": "UTC"}, device=""), DAY, account)
-    )
-    found = pl.concat([pl.DataFrame(schema=polars_schema(OtherIntervals)), *out])
+    batches = OtherTransform(name, "plant_local").day([frame], places({"1": "UTC"}, device=""), DAY)
+    outcome = Outcome.of(OtherIntervals, batches)
+    found = outcome.rows
     validate(OtherIntervals, found, {"local_date": DAY})
     assert sort(OtherIntervals, found, {"local_date": DAY}).equals(found)
-    validate(Quarantine, account.quarantine(), {"local_date": DAY})
-    return Outcome(found, account)
+    validate(Quarantine, outcome.quarantine, {"local_date": DAY})
+    return outcome
 
 
 def test_every_value_of_an_unknown_set_is_a_row() -> None:

@@ -2,21 +2,15 @@
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import running
+from tests.control_room import ControlRoom
+from tests.control_room import control_room as serving
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -29,7 +23,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-STARTS_WITHIN_S = 300
 # Small enough to hold three runs back.
 BUDGET = 240
 
@@ -40,60 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.ui)
 
 
-@dataclass
-class ControlRoom:
-    """A running Dagster: its address, the home it works on, and GraphQL as its page speaks it."""
-
-    url: str
-    home: Path
-    environment: dict[str, str]
-    sandbox_pid: int
-
-    @contextmanager
-    def portal_silent(self) -> Iterator[None]:
-        """The sandbox takes connections and sends nothing until the block ends, so no run that asks it can end."""
-        os.kill(self.sandbox_pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self.sandbox_pid, signal.SIGCONT)
-
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        answer = httpx.post(
-            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60
-        ).raise_for_status()
-        found: dict[str, Any] = answer.json()
-        assert "errors" not in found, found
-        return found["data"]  # type: ignore[no-any-return]
-
-    def sunledger(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(Path(sys.executable).with_name("sunledger")), *arguments],
-            env=self.environment,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-
-def eventually(look: Callable[[], Any], within_s: float = 300) -> Any:
-    """The first result that counts as true."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(1)
-    raise AssertionError("It did not happen in time.")
-
-
 @pytest.fixture(scope="session")
 def control_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRoom]:
     home = tmp_path_factory.mktemp("control-room")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with running("--plants", "6", "--seed", "7", "--time-basis", "plant_local") as box:
         environment = {
             **os.environ,
@@ -101,34 +43,8 @@ def control_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRo
             "SUNLEDGER_HOME": str(home),
             "SMA_REQUESTS_PER_5_MIN": str(BUDGET),
         }
-        said = (home / "ui.log").open("w")
-        process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("sunledger")), "ui", "--port", str(port)],
-            env=environment,
-            cwd=home,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
-        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment, _pid(box))
-        try:
-            eventually(lambda: _answers(room), STARTS_WITHIN_S)
+        with serving(home, environment, box, home / "ui.log") as room:
             yield room
-        finally:
-            process.terminate()
-            process.wait(60)
-            said.close()
-
-
-def _pid(box: SandboxAddress) -> int:
-    assert box.pid is not None
-    return box.pid
-
-
-def _answers(room: ControlRoom) -> bool:
-    try:
-        return bool(room.ask("{ repositoriesOrError { __typename } }"))
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ import polars as pl
 
 from assets.run_tags import DUE_AT, RANGE_END, RANGE_START
 from schemas import ApiRequests, EnergyDaily
-from tests.ui.conftest import BUDGET, ControlRoom, eventually
+from tests.control_room import REPOSITORY, ControlRoom, eventually
+from tests.ui.conftest import BUDGET
 from warehouse.lake import Lake
 
 NEWEST = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=40)
-LOCATION = "sunledger"
-REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
 PLANTS = 6
 
 LAUNCH_BACKFILL = """
@@ -22,14 +21,6 @@ mutation launch($days: [String!]!, $repository: RepositorySelector!) {
   }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } }
 }
 """
-LAUNCH_RUN = """
-mutation launch($tags: [ExecutionTag!]!, $selector: JobOrPipelineSelector!) {
-  launchRun(executionParams: {selector: $selector, executionMetadata: {tags: $tags}}) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  }
-}
-"""
-RUNS = "{ runsOrError { ... on Runs { results { runId status startTime endTime tags { key value } } } } }"
 
 
 def days_back(first: int, last: int) -> list[str]:
@@ -38,12 +29,7 @@ def days_back(first: int, last: int) -> list[str]:
 
 def runs_over(room: ControlRoom, days: set[str]) -> list[dict[str, Any]]:
     """The runs that are about any of these days."""
-    found = []
-    for run in room.ask(RUNS)["runsOrError"]["results"]:
-        tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-        if {tags.get(RANGE_START), tags.get(RANGE_END)} & days:
-            found.append(run)
-    return found
+    return [run for run in room.runs() if {run["tags"].get(RANGE_START), run["tags"].get(RANGE_END)} & days]
 
 
 def test_two_backfills_and_a_schedule_keep_budget_and_days(control_room: ControlRoom) -> None:
@@ -60,12 +46,7 @@ def test_two_backfills_and_a_schedule_keep_budget_and_days(control_room: Control
             RANGE_END: scheduled[-1],
             DUE_AT: dt.datetime.now(dt.UTC).isoformat(),
         }
-        answer = control_room.ask(
-            LAUNCH_RUN,
-            tags=[{"key": key, "value": value} for key, value in tags.items()],
-            selector={**REPOSITORY, "jobName": "energy_days"},
-        )
-        assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
+        control_room.launch_days(tags)
         eventually(lambda: _started(runs_over(control_room, every)), within_s=240)
 
     runs = eventually(lambda: _ended(runs_over(control_room, every)), within_s=420)

@@ -5,8 +5,8 @@ from typing import Any
 
 from assets.run_tags import RANGE_END, RANGE_START
 from schemas import RawEnergyBalance
-from tests.ui.conftest import ControlRoom, eventually
-from tests.ui.test_at_once import LAUNCH_BACKFILL, REPOSITORY
+from tests.control_room import REPOSITORY, ControlRoom, eventually
+from tests.ui.test_at_once import LAUNCH_BACKFILL
 from warehouse.lake import Lake
 
 FIRST, LAST = dt.date(2023, 1, 1), dt.date(2023, 12, 31)

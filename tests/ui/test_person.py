@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.ui.conftest import ControlRoom, eventually
+from tests.control_room import ControlRoom, eventually
 
 # Some days ago, so that days after them are missing. One of them may have a change of clocks.
 LAST = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=20)

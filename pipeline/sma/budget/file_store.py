@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from pipeline.common.errors import SunledgerError
-from pipeline.sma.clock import ANNOUNCED_FROM_S, Announce
+from pipeline.sma.clock import ANNOUNCED_FROM_S, Announce, announce_nothing
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class FileStore:
         path: Path,
         moment: Callable[[], Moment],
         sleep: Callable[[float], Awaitable[None]],
-        announce: Announce = lambda _why, _seconds: None,
+        announce: Announce = announce_nothing,
     ) -> None:
         self._path = path
         self._moment = moment

@@ -158,7 +158,8 @@ class Wire:
         if wait_s is None:
             raise exhausted(call, outcome, tries)
         self.counters.retries += 1
-        await self.clock.wait(wait_s, waiting(call, outcome))
+        # A refusal for the rate says that somebody sends too much: that is worth a line, however short the wait is.
+        await self.clock.wait(wait_s, waiting(call, outcome), always=status == TOO_MANY_REQUESTS)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -1,0 +1,163 @@
+"""The program under accidents: kills, floods of faults, flipped bits and races. After each, every figure must be there.
+
+Each case has a name such as `17/3`: the seed and its number. The same seed draws the same cases.
+"""
+
+import argparse
+import contextlib
+import itertools
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sandbox.launch import running
+from tests.torture.cases import Case, say, table, write_report
+from tests.torture.flips import flips
+from tests.torture.floods import floods
+from tests.torture.kills import kills
+from tests.torture.manners import MANNERS
+from tests.torture.races import RACES, races, without_postgres
+from tests.torture.states import ACTS, PLANTS, Stage
+from tests.torture.workers import workers
+
+# The corrected figures that a second reading gets: everything is three per cent higher.
+LATER = "drift,amount=3"
+# One round of all scenarios: minutes on two cores, for each change of the program.
+ROUND = {"kill": 3, "flip": 24, "race": 1, "flood": 1}
+# A flood of a million answers takes hours.
+BOUND_S_AN_ANSWER, LEAST_BOUND_S = 1.0, 1200.0
+Scenario = Callable[[argparse.Namespace, Stage, str, int], Iterator[Case]]
+
+
+def _kills(options: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
+    return kills(stage, seed, count, options.acts, options.manners)
+
+
+def _workers(_: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
+    return workers(stage, seed, count)
+
+
+def _flips(options: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
+    return flips(stage, seed, count, options.heal_every)
+
+
+def _races(options: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
+    return races(stage, seed, count, options.races)
+
+
+def _floods(options: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
+    bound_s = max(LEAST_BOUND_S, options.answers * BOUND_S_AN_ANSWER)
+    return floods(stage, seed, options.answers, count, bound_s)
+
+
+SCENARIOS: dict[str, tuple[Scenario, str]] = {
+    "kill": (_kills, "a command is ended before its time"),
+    "worker": (_workers, "a run of Dagster's daemon is killed; takes minutes each"),
+    "flip": (_flips, "a bit of a stored file is another one"),
+    "race": (_races, "several processes begin at once"),
+    "flood": (_floods, "a fifth of SMA's answers is spoiled"),
+}
+
+
+def main() -> int:
+    """Do the scenario; 1 where any case came to a fault."""
+    options = _options()
+    seed = options.seed or str(random.SystemRandom().randrange(10**9))
+    say(f"seed {seed}: give it again by --seed {seed}")
+    _say_what_is_lacking()
+    cases: list[Case] = []
+    with _work(options.work) as work:
+        try:
+            for case in _cases(options, work, seed):
+                cases.append(case)
+                say(case.line())
+                if (options.stop and case.faults) or time.monotonic() > options.deadline:
+                    break
+        except KeyboardInterrupt:
+            say("Stopped: what was done so far follows.")
+        finally:
+            if cases:
+                say(table(cases))
+                if options.json:
+                    write_report(cases, options.json)
+    faulty = [case for case in cases if case.faults]
+    for case in faulty:
+        say(f"Fault: {case.line()}")
+    say(f"{len(cases)} cases, {len(faulty)} with a fault; seed {seed}.")
+    return 1 if faulty or not cases else 0
+
+
+def _options() -> argparse.Namespace:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--seed", help="What is drawn by lot; default: another one each time, which is printed."
+    )
+    common.add_argument("--minutes", type=float, help="Go on for so long; no case begins after that.")
+    common.add_argument("--json", type=Path, metavar="FILE", help="Write all cases to this file.")
+    common.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="Work there: it is emptied first, and kept."
+    )
+    common.add_argument(
+        "--stop", action="store_true", help="Stop at the first fault, to look at it in --work."
+    )
+    common.add_argument("--acts", nargs="+", choices=list(ACTS), default=list(ACTS), help="What is killed.")
+    common.add_argument("--manners", nargs="+", choices=list(MANNERS), default=list(MANNERS), help="How.")
+    common.add_argument("--races", nargs="+", choices=list(RACES), default=list(RACES), help="Which races.")
+    common.add_argument("--answers", type=int, default=700, help="How many answers a flood has, about.")
+    common.add_argument(
+        "--heal-every",
+        type=int,
+        default=10,
+        metavar="N",
+        help="Try repair on each Nth flip that verify sees; 0: none.",
+    )
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    chosen = parser.add_subparsers(dest="scenario", required=True)
+    for name, (_, what) in SCENARIOS.items():
+        one = chosen.add_parser(name, help=what, parents=[common])
+        one.add_argument(
+            "--count", type=int, default=ROUND.get(name, 1), help="How many cases; with --minutes: more."
+        )
+    chosen.add_parser("all", help="a short round of all but worker; with --minutes: rounds", parents=[common])
+    options = parser.parse_args()
+    options.deadline = time.monotonic() + (options.minutes or 1e6) * 60
+    return options
+
+
+def _say_what_is_lacking() -> None:
+    for manner in MANNERS.values():
+        if why := manner.lacks():
+            say(f"Kills by {manner.name} are left out: {why}.")
+    if why := without_postgres():
+        say(f"Races on PostgreSQL are left out: {why}.")
+
+
+@contextlib.contextmanager
+def _work(folder: Path | None) -> Iterator[Path]:
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="sunledger-torture-") as name:
+            yield Path(name).resolve()
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    yield folder.resolve()
+
+
+def _cases(options: argparse.Namespace, work: Path, seed: str) -> Iterator[Case]:
+    fleet = ("--plants", str(PLANTS), "--seed", "7")
+    with running(*fleet) as calm, running(*fleet, "--fault", LATER) as later:
+        stage = Stage(work, calm, later)
+        for turn in itertools.count() if options.minutes else range(1):
+            name = f"{seed}/{turn}" if turn else seed
+            for scenario, count in (
+                ROUND.items() if options.scenario == "all" else [(options.scenario, options.count)]
+            ):
+                yield from SCENARIOS[scenario][0](options, stage, name, count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

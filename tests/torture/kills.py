@@ -1,0 +1,134 @@
+"""Kills: a command is struck, and then everything must be as if it had not been.
+
+`verify` passes at once, or `repair` makes it pass; the next run of the same command ends well in a bounded time;
+`verify` passes again; every table is that of the undisturbed run; no run is left going, no slot held.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from tests.programs import run_states, slots
+from tests.torture.cases import Case
+from tests.torture.compare import UnreadableError, differences, requests_without_record, tables_of
+from tests.torture.manners import MANNERS, Manner, Struck
+from tests.torture.programs import Ended, run
+from tests.torture.states import ACTS, ARCHIVE, Act, Stage
+
+GOING = {"STARTED", "STARTING", "QUEUED", "NOT_STARTED", "CANCELING"}
+# Exit codes that are an answer: done, failed and said so, used wrongly, done in part, by SIGTERM. Others are deaths.
+ANSWERS = {0, 1, 2, 3, 143}
+SHOWN = 300
+
+
+def kills(stage: Stage, seed: str, count: int, acts: Sequence[str], manners: Sequence[str]) -> Iterator[Case]:
+    """So many cases: the acts in turn, and with each the manners in turn, beginning where the seed says."""
+    usable = [MANNERS[name] for name in manners if not MANNERS[name].lacks()]
+    first = sum(map(ord, seed))
+    for number in range(count):
+        # By 7 acts and 9 manners every pair comes once in 63 cases.
+        act, manner = acts[(first + number) % len(acts)], usable[(first + number) % len(usable)]
+        yield kill(stage, ACTS[act], manner, f"{seed}/{number}")
+
+
+def kill(stage: Stage, act: Act, manner: Manner, seed: str) -> Case:
+    """One kill."""
+    case = Case("kill", f"{act.name} {manner.name}", seed)
+    # The goal first: making it uses the stage.
+    goal = stage.state(act.goal)
+    stage.lay(act.start)
+    rng = random.Random(f"{seed} {act.name} {manner.name}")  # noqa: S311 - draws cases, guards nothing
+    struck = manner.strike(stage, act, rng)
+    case.moment, case.struck, case.peak_mb = struck.moment, struck.before(goal.code), struck.ended.peak_mb
+    case.outcome = f"exit {struck.ended.code}"
+    # Where nothing can be written, no sentence can either.
+    judge_end(case, struck, mute=manner.name == "enospc")
+    verify(stage, case, "after the kill", repair=True)
+    again(stage, case, act, goal.code)
+    verify(stage, case, "after the next run")
+    compare(stage, case, goal.tables)
+    look_for_remains(stage, case)
+    return case
+
+
+def judge_end(case: Case, struck: Struck, *, mute: bool) -> None:
+    """A program that could speak says one sentence and no traceback."""
+    ended = struck.ended
+    if ended.late:
+        case.faults.append(f"it hung: {ended.last_line[:SHOWN]}")
+    if ended.code in ANSWERS and "Traceback" in ended.said:
+        case.faults.append(f"a traceback: {ended.last_line[:SHOWN]}")
+    if ended.code > 0 and ended.code not in ANSWERS:
+        case.faults.append(f"exit code {ended.code}: {ended.said[-SHOWN:]}")
+    errors = [line for line in ended.said.splitlines() if line.startswith("Error: ")]
+    if ended.code in {1, 143} and len(errors) not in ({0, 1} if mute else {1}):
+        case.faults.append(f"{len(errors)} sentences of error: {ended.said[-SHOWN:]}")
+
+
+def verify(stage: Stage, case: Case, when: str, *, repair: bool = False) -> None:
+    """`verify` must pass; `repair` may be needed for it where that is allowed, which is counted."""
+    if not stage.home.exists():
+        return
+    ended = run(stage.path, "verify")
+    if ended.code and repair:
+        mended = run(stage.path, "repair")
+        case.healed = not mended.code
+        said = ended.said
+        ended = run(stage.path, "verify")
+        if ended.code:
+            ended = Ended(ended.code, said + mended.said + ended.said, 0, 0, 0)
+    if ended.code:
+        case.verified = False
+        case.faults.append(f"verify {when} left with {ended.code}: {ended.said[-SHOWN:]}")
+
+
+def again(stage: Stage, case: Case, act: Act, code: int) -> None:
+    """The next run of the same command; where a restore was done already, the next one publishes."""
+    words = act.words
+    if act.name == "restore" and stage.home.exists():
+        refused = run(stage.path, *words)
+        if "is not empty" not in refused.said:
+            case.faults.append(f"a second restore left with {refused.code}: {refused.said[-SHOWN:]}")
+        words = ("publish",)
+    ended = run(stage.path, *words, **stage.settings(act))
+    case.next_s, case.peak_mb = ended.seconds, max(case.peak_mb, ended.peak_mb)
+    closed = act.name == "close" and "closed already" in ended.said
+    if ended.late or (ended.code != code and not closed):
+        case.faults.append(f"the next run left with {ended.code}: {ended.said[-SHOWN:]}")
+    if "Traceback" in ended.said:
+        case.faults.append("the next run says a traceback")
+    if closed and (done := run(stage.path, "publish")).code:
+        case.faults.append(f"publish left with {done.code}: {done.said[-SHOWN:]}")
+    if act.name == "backup":
+        _read_back(stage, case)
+
+
+def _read_back(stage: Stage, case: Case) -> None:
+    """A backup is worth what a restore makes of it."""
+    stage.home.rename(stage.path / "former")
+    ended = run(stage.path, "restore", ARCHIVE)
+    if ended.code:
+        case.faults.append(f"the restore left with {ended.code}: {ended.said[-SHOWN:]}")
+
+
+def compare(stage: Stage, case: Case, expected: object) -> None:
+    """Every table is that of the undisturbed run, and each stored answer is in the record of requests."""
+    try:
+        found = differences(expected, tables_of(stage.home))  # type: ignore[arg-type]
+        lost = requests_without_record(stage.home)
+    except UnreadableError as fault:
+        found, lost = [str(fault)], 0
+    case.equal = not found
+    case.faults += found
+    if lost:
+        case.faults.append(f"{lost} stored answers have no request in api_requests")
+
+
+def look_for_remains(stage: Stage, case: Case) -> None:
+    """No run goes on, no slot is held, no days wait to be finished."""
+    if going := GOING & set(run_states(stage.path)):
+        case.faults.append(f"runs are left {', '.join(sorted(going))}")
+    if held := slots(stage.path):
+        case.faults.append(f"slots are held: {held}")
+    unfinished = [path.name for path in (stage.home / "unfinished").glob("*") if path.suffix != ".lock"]
+    if unfinished:
+        case.faults.append(f"unfinished days are left: {unfinished}")

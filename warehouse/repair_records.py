@@ -1,0 +1,103 @@
+"""What the digest records tell a repair of a damaged table, and commits of a repair that go on with them."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas import Table
+from warehouse.damage import DamagedError
+from warehouse.digest_chain import Chain
+from warehouse.digests import (
+    COMMIT_KEY,
+    Record,
+    StoredFile,
+    UnreadableRecordError,
+    commit_facts,
+    digest_of,
+)
+from warehouse.lake_log import Action, build_add, read_log, replay, write_entry
+from warehouse.lake_reader import LakeReader
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The newest version whose active files the records name whole (-1: none), those files, and the texts of log
+    entries by their versions."""
+
+    version: int = -1
+    files: Mapping[str, StoredFile] = field(default_factory=dict)
+    texts: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def actions(self) -> list[Action]:
+        """The files as a log would add them."""
+        return [build_add(path, file.bytes, file.rows or 0) for path, file in self.files.items()]
+
+
+def read_recorded(lake: LakeReader, model: type[Table]) -> Recorded:
+    """What can be read of the records of a model's table."""
+    chain, texts = Chain(lake, model), {}
+    newest: Recorded | None = None
+    for version in reversed(chain.store.versions()):
+        with suppress(FileNotFoundError, UnreadableRecordError, DamagedError, OSError):
+            record = chain.store.read(version)
+            if record.entry is not None:
+                texts[version] = record.entry
+            if newest is None:
+                newest = Recorded(version, chain.active(record))
+    return Recorded(newest.version, newest.files, texts) if newest else Recorded(texts=texts)
+
+
+def is_foreign(actions: Iterable[Action]) -> bool:
+    """Whether an entry changes files and says nothing of their digests: another program, or a repair, wrote it."""
+    said = list(actions)
+    changes = any({"add", "remove"} & set(one) for one in said)
+    return changes and not any(COMMIT_KEY in one.get("commitInfo", {}) for one in said)
+
+
+def commit_repair(
+    lake: LakeReader, model: type[Table], actions: Iterable[Action], known: Mapping[str, StoredFile]
+) -> None:
+    """Commit actions on the newest version; `known` has the digests of files that were recorded before.
+
+    The records go on where they can, and begin anew where they can't.
+    """
+    log = read_log(_folder_of(lake, model))
+    said, chain = list(actions), Chain(lake, model)
+    try:
+        before = chain.head(log.version)
+    except (DamagedError, OSError):
+        write_entry(log, log.version + 1, said)
+        adopt_known(lake, model, known)
+        return
+    added = {one["add"]["path"] for one in said if "add" in one}
+    digests = {path: (known.get(path) or _digest_now(lake, model, path)).digest for path in added}
+    facts = commit_facts(before, {path: digest for path, digest in digests.items() if digest is not None})
+    write_entry(log, log.version + 1, said, facts=facts)
+    chain.after_commit(before, log.version + 1)
+
+
+def adopt_known(lake: LakeReader, model: type[Table], known: Mapping[str, StoredFile]) -> list[int]:
+    """Begin the records anew at the newest version, with the digests that were known and else with those of now.
+
+    Returns the versions of the records before, which belong to it no more.
+    """
+    log, chain = read_log(_folder_of(lake, model)), Chain(lake, model)
+    files = {path: known.get(path) or _digest_now(lake, model, path) for path in replay(log).active}
+    text = None
+    with suppress(OSError, ValueError):
+        text = chain.entry(log.version).decode()
+    chain.store.write(Record(log.version, None, text, None, files, adopted=True))
+    return [version for version in chain.store.versions() if version != log.version]
+
+
+def _folder_of(lake: LakeReader, model: type[Table]) -> Path:
+    return Path(lake.uri(model)) / "_delta_log"
+
+
+def _digest_now(lake: LakeReader, model: type[Table], path: str) -> StoredFile:
+    try:
+        return digest_of(lake.files(model), path)
+    except OSError:
+        return StoredFile(0, None, None)
