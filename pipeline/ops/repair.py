@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.settings import Settings
+from pipeline.common.text import pluralize
 from pipeline.extract.consents import store_consents
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
@@ -165,7 +166,7 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
                 # What lists of earlier days lacked is no news, so nobody is told of it.
                 write(runtime, day)
             if days:
-                outcome.healed[one] = f"made again from the {len(days)} stored lists"
+                outcome.healed[one] = f"made again from {pluralize(len(days), 'stored list')}"
         elif one.model is Consents:
             book = ConsentBook.of(runtime.settings)
             if runtime.settings.sma_flow == "custom" and book.owners():
