@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import dagster as dg
 
 from assets.common import DAYS_PER_RUN, convert_errors
+from assets.prefix import build_key
 from pipeline.common.finding import Finding
+from pipeline.common.settings import Settings
 from pipeline.extract import consents
 from pipeline.ops import checks
 from pipeline.ops.checks import judge_completeness
@@ -26,11 +28,6 @@ from pipeline.tables.interval_tables import judge_times
 CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables)
 
 
-@dg.asset_check(
-    name="consent",
-    asset="plants",
-    description="SMA lists every plant of the last month, and every owner who was asked has accepted.",
-)
 def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     """Warn, with what to do, when plants are listed no more or consents are open."""
     concern = consents.concern(runtime)
@@ -41,11 +38,6 @@ def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(
-    name="solar_time",
-    asset="energy_monthly",
-    description="The energy of the newest stored days comes while the sun is up, and the fleet's noon is the sun's.",
-)
 def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     """Warn, with the plants and the setting to change, when production and sun disagree."""
     with convert_errors():
@@ -65,13 +57,15 @@ def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     )
 
 
-def declared(after: After) -> list[dg.AssetChecksDefinition]:
+def build_declared(settings: Settings, after: After) -> list[dg.AssetChecksDefinition]:
     """The checks that functions of `CHECK_MODULES` declare."""
-    return [_declared(check) for check in checks_of(CHECK_MODULES, after)]
+    return [_build_declared(settings, check) for check in checks_of(CHECK_MODULES, after)]
 
 
-def _declared(declared: Check) -> dg.AssetChecksDefinition:
-    @dg.asset_check(name=declared.name, asset=declared.asset, description=declared.description)
+def _build_declared(settings: Settings, declared: Check) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name=declared.name, asset=build_key(settings, declared.asset), description=declared.description
+    )
     def check(runtime: dg.ResourceParam[Runtime], notices: dg.ResourceParam[Notices]) -> dg.AssetCheckResult:
         with convert_errors():
             if declared.of_requests:
@@ -81,26 +75,35 @@ def _declared(declared: Check) -> dg.AssetChecksDefinition:
     return check
 
 
-@dg.asset_check(
-    name="drift",
-    asset="energy_balance_intervals",
-    description="SMA's answers hold no field and no measurement set that sunledger does not know.",
-)
-def drift(context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Warn, with their names, when SMA sends something new."""
-    with convert_errors():
-        return convert_finding(checks.judge_drift(runtime, _read_unknown_fields(context.instance)))
+def _build_drift(settings: Settings) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        name="drift",
+        asset=build_key(settings, "energy_balance_intervals"),
+        description="SMA's answers hold no field and no measurement set that sunledger does not know.",
+    )
+    def drift(
+        context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
+    ) -> dg.AssetCheckResult:
+        """Warn, with their names, when SMA sends something new."""
+        with convert_errors():
+            unknown = _read_unknown_fields(context.instance, settings)
+            return convert_finding(checks.judge_drift(runtime, unknown))
+
+    return drift
 
 
-def build_day_checks_of(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+def build_day_checks_of(
+    settings: Settings, days: dg.DailyPartitionsDefinition
+) -> list[dg.AssetChecksDefinition]:
     """The checks of single days, which belong to their partitions."""
+    key = build_key(settings, "energy_daily")
     with warnings.catch_warnings():
         # Delete when partitioned checks leave preview: without them, all days share one timeline.
         warnings.filterwarnings("ignore", "Specifying a partitions_def", dg.PreviewWarning)
 
         @dg.asset_check(
             name="complete",
-            asset="energy_daily",
+            asset=key,
             description="Each plant of the day is complete, or may still become so.",
             partitions_def=days,
         )
@@ -109,12 +112,12 @@ def build_day_checks_of(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChec
         ) -> dg.AssetCheckResult:
             found = judge_completeness(runtime, _list_days(context))
             if len(found) > 1:
-                _report_days(context, found)
+                _report_days(context, key, found)
             return convert_finding(_join_findings(found, _summarize_days(runtime, found)))
 
         @dg.asset_check(
             name="quality",
-            asset="energy_daily",
+            asset=key,
             description="At most one row in a hundred has a value that was set aside.",
         )
         def quality(
@@ -160,7 +163,9 @@ def _join_findings(found: Mapping[dt.date, Finding], sentence: str) -> Finding:
     return Finding(passed=False, text=f"{sentence} {first.text}".strip(), severe=first.severe, facts=facts)
 
 
-def _report_days(context: dg.AssetCheckExecutionContext, found: Mapping[dt.date, Finding]) -> None:
+def _report_days(
+    context: dg.AssetCheckExecutionContext, key: dg.AssetKey, found: Mapping[dt.date, Finding]
+) -> None:
     """Give each day of a range its own result: the check of a ranged run has only one for all.
 
     As events of this run: Dagster keeps one result of a day that belongs to no run, and refuses the next.
@@ -168,7 +173,7 @@ def _report_days(context: dg.AssetCheckExecutionContext, found: Mapping[dt.date,
     run = context.run
     for day, finding in found.items():
         evaluation = dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey("energy_daily"),
+            asset_key=key,
             check_name="complete",
             passed=finding.passed,
             severity=_choose_severity(finding),
@@ -184,7 +189,7 @@ def _report_days(context: dg.AssetCheckExecutionContext, found: Mapping[dt.date,
         context.instance.report_dagster_event(event, run_id=run.run_id)
 
 
-def _read_unknown_fields(instance: dg.DagsterInstance) -> set[str]:
+def _read_unknown_fields(instance: dg.DagsterInstance, settings: Settings) -> set[str]:
     """The fields that the materializations of the newest lists and days say are unknown."""
     found: set[str] = set()
     newest = {
@@ -194,28 +199,40 @@ def _read_unknown_fields(instance: dg.DagsterInstance) -> set[str]:
         "pv_intervals": DAYS_PER_RUN,
     }
     for table, limit in newest.items():
-        for record in instance.fetch_materializations(dg.AssetKey(table), limit=limit).records:
+        for record in instance.fetch_materializations(build_key(settings, table), limit=limit).records:
             materialized = record.asset_materialization
             names = materialized.metadata.get("unknown_fields") if materialized else None
             found |= set(names.value if names and isinstance(names.value, list) else ())
     return found
 
 
-def list_checks() -> list[dg.AssetChecksDefinition]:
+def list_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the lists."""
-    return [consent, *declared(After.LISTS)]
+    described = dg.asset_check(
+        asset=build_key(settings, "plants"),
+        description="SMA lists every plant of the last month, and every owner who was asked has accepted.",
+    )
+    return [described(consent), *build_declared(settings, After.LISTS)]
 
 
-def build_day_checks(days: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+def build_day_checks(
+    settings: Settings, days: dg.DailyPartitionsDefinition
+) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the days, made once for all of them after the last one."""
-    return [*build_day_checks_of(days), drift, solar_time, *declared(After.DAYS)]
+    described = dg.asset_check(
+        asset=build_key(settings, "energy_monthly"),
+        description="The energy of the newest stored days comes while the sun is up, and the fleet's noon is the "
+        "sun's.",
+    )
+    days_own = build_day_checks_of(settings, days)
+    return [*days_own, _build_drift(settings), described(solar_time), *build_declared(settings, After.DAYS)]
 
 
-def publish_checks() -> list[dg.AssetChecksDefinition]:
+def publish_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the published file."""
-    return declared(After.PUBLISHING)
+    return build_declared(settings, After.PUBLISHING)
 
 
-def build_vendor_checks() -> list[dg.AssetChecksDefinition]:
+def build_vendor_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks that go with SMA's own energies."""
-    return declared(After.VENDOR)
+    return build_declared(settings, After.VENDOR)

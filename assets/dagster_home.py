@@ -12,6 +12,7 @@ from assets.former_storage import replace_former_storage
 from assets.plain_path import find_plain_path
 from assets.record_files import OPEN_FILES
 from assets.start_lock import start_lock
+from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import escape_controls
@@ -83,9 +84,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
         with start_lock(home):
             if not file.exists():
                 # Another process may read it at any moment.
-                part = home / ".dagster.yaml.part"
-                part.write_text(CONFIGURATION)
-                part.replace(file)
+                write_file(file, CONFIGURATION.encode())
     if said := replace_former_storage(home):
         sys.stderr.write(f"{escape_controls(said)}\n")
     return home

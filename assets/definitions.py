@@ -17,6 +17,7 @@ from assets.checks import build_day_checks, build_vendor_checks, list_checks, pu
 from assets.common import EVERY
 from assets.docs import add_links
 from assets.pool_waits import PoolWait, watch_pools
+from assets.prefix import add_prefix, build_key, build_name
 from assets.published import monthly_report, warehouse
 from assets.record_files import OPEN_FILES
 from assets.run_processes import THIS_PROCESS
@@ -72,33 +73,52 @@ CADENCES = (
 
 
 def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.Definitions:
-    """Assets, jobs and resources. With `runtime` all runs share it; without, each run opens and closes its own."""
+    """Assets, checks, jobs, schedules, sensors and the resource `runtime`, to load or to merge into a project.
+
+    With `runtime` all runs share it; without, each run opens and closes its own. The setting `asset_prefix` is put
+    before the keys of assets, and the names of jobs, schedules and sensors; its ops keep their names.
+    """
     days = build_day_partitions(settings)
-    lists, fetched, made = list_assets(), build_fetched_day_assets(days), build_made_day_assets(days)
-    reports = [*build_month_assets(), *build_money_assets(), warehouse]
-    assets = [*lists, *fetched, *made, *build_vendor_assets(), *reports, monthly_report]
+    lists, fetched, made, reports, others = (
+        add_prefix(some, settings)
+        for some in (
+            list_assets(),
+            build_fetched_day_assets(days),
+            build_made_day_assets(days),
+            [*build_month_assets(), *build_money_assets(), warehouse],
+            [*build_vendor_assets(), monthly_report],
+        )
+    )
+    assets = [*lists, *fetched, *made, *reports, *others]
     cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
+    job_names = [build_name(settings, name) for name in (LISTS_JOB, DAYS_JOB, ENERGY_JOB)]
+    lists_job, days_job, energy_job = job_names
     finish = dg.define_asset_job(
-        ENERGY_JOB,
+        energy_job,
         selection=dg.AssetSelection.assets(*made, *reports),
         description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
     )
     return dg.Definitions(
         assets=add_links(drop_optional_inputs(assets, settings), settings.docs_url),
-        asset_checks=[*list_checks(), *build_day_checks(days), *build_vendor_checks(), *publish_checks()],
+        asset_checks=[
+            *list_checks(settings),
+            *build_day_checks(settings, days),
+            *build_vendor_checks(settings),
+            *publish_checks(settings),
+        ],
         jobs=[
             dg.define_asset_job(
-                LISTS_JOB,
+                lists_job,
                 selection=dg.AssetSelection.assets(*lists),
                 description="Ask SMA for consents, plants, devices and measurement sets.",
             ),
             dg.define_asset_job(
-                DAYS_JOB,
+                days_job,
                 selection=dg.AssetSelection.assets(*select_chosen([*fetched, *made], settings), *reports),
                 description="Fetch days, turn power into energy, add up days, months and PU, publish.",
             ),
             finish,
-            *map(_build_closing_job, cadences),
+            *(_build_closing_job(settings, cadence) for cadence in cadences),
         ],
         schedules=[
             build_job_schedule(
@@ -106,20 +126,18 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
                 name="lists",
                 cron="5 1 * * *",
                 every=dt.timedelta(days=1),
-                job=LISTS_JOB,
+                job=lists_job,
                 description="Daily: consents, plants, devices and measurement sets.",
             ),
-            *build_day_schedules(settings, DAYS_JOB),
+            *build_day_schedules(settings, days_job),
             *(_build_closing_schedule(settings, cadence) for cadence in cadences),
         ],
         sensors=[
-            build_finishing_sensor(
-                settings, fetched=[asset.key.to_user_string() for asset in fetched], job=finish
-            ),
+            build_finishing_sensor(settings, fetched=[asset.op.name for asset in fetched], job=finish),
             # Runs that people start from the graph have no job of ours.
-            build_alert_sensor(settings, jobs=[LISTS_JOB, DAYS_JOB, ENERGY_JOB, "__ASSET_JOB"]),
+            build_alert_sensor(settings, jobs=[*job_names, "__ASSET_JOB"]),
             build_retention_sensor(settings),
-            build_dead_run_sensor(),
+            build_dead_run_sensor(settings),
         ],
         resources={
             "runtime": runtime if runtime is not None else _build_runtime_resource(settings),
@@ -130,10 +148,11 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     )
 
 
-def _build_closing_job(cadence: Cadence) -> Any:
+def _build_closing_job(settings: Settings, cadence: Cadence) -> Any:
+    published = dg.AssetSelection.assets(build_key(settings, warehouse.key.path[-1]))
     return dg.define_asset_job(
-        cadence.job,
-        selection=dg.AssetSelection.tag(EVERY, cadence.name) | dg.AssetSelection.assets(warehouse),
+        build_name(settings, cadence.job),
+        selection=dg.AssetSelection.tag(EVERY, cadence.name) | published,
         description=f"Make what is made of whole {cadence.name}s, and publish.",
     )
 
@@ -144,7 +163,7 @@ def _build_closing_schedule(settings: Settings, cadence: Cadence) -> dg.Schedule
         name=cadence.name,
         cron=cadence.cron,
         every=cadence.every,
-        job=cadence.job,
+        job=build_name(settings, cadence.job),
         description=f"When all days of a {cadence.name} are closed: what is made of whole {cadence.name}s.",
     )
 

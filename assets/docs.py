@@ -21,7 +21,7 @@ def add_links(assets: Iterable[dg.AssetsDefinition], docs_url: str) -> list[dg.A
     lines = _find_entries()
 
     def link(spec: dg.AssetSpec) -> dg.AssetSpec:
-        name = spec.key.path[0]
+        name = spec.key.path[-1]
         page = PAGES.get(name, DICTIONARY)
         address = f"{docs_url.rstrip('/')}/{Path(page).name}{'' if name in PAGES else f'#{name}'}"
         docs = dg.MetadataValue.url(address) if docs_url else dg.MetadataValue.path(page)

@@ -16,6 +16,7 @@ from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_ho
 from assets.dead_runs import end_own_runs
 from assets.definitions import build_day_partitions
 from assets.pool_waits import PoolWait, wait_for_pools, watch_pools
+from assets.prefix import add_prefix
 from assets.published import warehouse
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import RANGE_END, RANGE_START, build_command_tags
@@ -76,11 +77,11 @@ class Runs:
 
     def lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
-        self._run([*list_assets(), *list_checks()], {})
+        self._run([*list_assets(), *list_checks(self.runtime.settings)], {})
 
     def plants(self) -> None:
         """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
-        self._run([*build_plant_assets(), *list_checks()], {})
+        self._run([*build_plant_assets(), *list_checks(self.runtime.settings)], {})
 
     def devices(self) -> None:
         """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
@@ -98,7 +99,7 @@ class Runs:
             assets = [
                 *select_chosen(build_day_assets(partitions), settings),
                 *build_month_assets(),
-                *build_day_checks(partitions),
+                *build_day_checks(settings, partitions),
             ]
             with record_days(self._unfinished, list_days(start, end)):
                 try:
@@ -135,7 +136,7 @@ class Runs:
         Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
         """
         said = self._complete()
-        result = self._run([*build_money_assets(), warehouse, *publish_checks()], {})
+        result = self._run([*build_money_assets(), warehouse, *publish_checks(self.runtime.settings)], {})
         (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
         if done.metadata["had_log"].value:
             said.append(
@@ -171,11 +172,12 @@ class Runs:
         """The tables of days that the settings choose, or that another run has made before with other settings."""
         lake, settings = self.runtime.lake, self.runtime.settings
         possible = build_made_day_assets(build_day_partitions(settings))
-        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[0]]).version >= 0]
+        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[-1]]).version >= 0]
         return list({asset.key: asset for asset in (*kept, *select_chosen(possible, settings))}.values())
 
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
-        checks = build_day_checks(build_day_partitions(self.runtime.settings))
+        settings = self.runtime.settings
+        checks = build_day_checks(settings, build_day_partitions(settings))
         for start, end in join_days(days, DAYS_PER_RUN):
             with record_days(self._unfinished, list_days(start, end)):
                 self._run_days([*made, *build_month_assets(), *checks], start, end)
@@ -197,8 +199,10 @@ class Runs:
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
     ) -> dg.ExecuteInProcessResult:
         wait_for_pools(self.wait, {pool for asset in assets for pool in asset.op.pools})
+        checks = [one for one in assets if isinstance(one, dg.AssetChecksDefinition)]
+        others = [one for one in assets if not isinstance(one, dg.AssetChecksDefinition)]
         job = dg.Definitions(
-            assets=assets,
+            assets=[*add_prefix(others, self.runtime.settings), *checks],
             jobs=[dg.define_asset_job(self.command)],
             resources={"runtime": build_runtime_resource(self.runtime, self.wait), "notices": self.notices},
         ).resolve_job_def(self.command)

@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from assets.common import DAYS_PER_RUN
+from assets.prefix import build_name
 from assets.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START
 from pipeline.billing.spending import build_refusal, look_ahead
 from pipeline.common import day_availability
@@ -91,6 +92,7 @@ def build_job_schedule(
 def _build_schedule(
     settings: Settings, *, name: str, cron: str, every: dt.timedelta, job: str, tick: Tick, description: str
 ) -> dg.ScheduleDefinition:
+    name = build_name(settings, name)
     on = dg.DefaultScheduleStatus.RUNNING if settings.schedules == "on" else dg.DefaultScheduleStatus.STOPPED
 
     @dg.schedule(
@@ -140,7 +142,7 @@ def _choose_closing_days(
     if not days:
         return dg.SkipReason(f"All days up to {last} are whole.")
     ready = day_availability.find_days_to_retry(
-        now, days, list(_read_attempts(context.instance, "closing", now))
+        now, days, list(_read_attempts(context.instance, build_name(runtime.settings, "closing"), now))
     )
     if ready and (refusal := _find_refusal(runtime)):
         return refusal

@@ -10,6 +10,7 @@ import dagster as dg
 from assets.common import find_failed_days
 from assets.dead_runs import end_dead_runs
 from assets.pool_waits import describe_ended_run
+from assets.prefix import build_name
 from assets.retention import purge_runs
 from assets.run_tags import RANGE_END, RANGE_START
 from pipeline.common.day_availability import join_days, list_days
@@ -37,7 +38,7 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
     """
 
     @dg.run_failure_sensor(
-        name="finish_partly",
+        name=build_name(settings, "finish_partly"),
         description="After a run that failed to fetch some of its days: turns what it fetched into energy.",
         request_job=job,
         default_status=choose_sensor_status(settings),
@@ -69,7 +70,7 @@ def build_alert_sensor(
     """Tell people what concerns them, by the channels of the settings; what was told is the sensor's cursor."""
 
     @dg.sensor(
-        name="alerts",
+        name=build_name(settings, "alerts"),
         minimum_interval_seconds=ALERT_INTERVAL_S,
         description="Tells by mail and webhooks what a person should know, once, and when it is good again.",
         default_status=choose_sensor_status(settings),
@@ -92,7 +93,7 @@ def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
     """Delete old runs that say nothing any more."""
 
     @dg.sensor(
-        name="retention",
+        name=build_name(settings, "retention"),
         minimum_interval_seconds=RETENTION_INTERVAL_S,
         description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since.",
         default_status=choose_sensor_status(settings),
@@ -106,11 +107,11 @@ def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
     return sensor
 
 
-def build_dead_run_sensor() -> dg.SensorDefinition:
+def build_dead_run_sensor(settings: Settings) -> dg.SensorDefinition:
     """End runs whose process has died, and free their slots of pools. It asks SMA nothing, so it always runs."""
 
     @dg.sensor(
-        name="dead_runs",
+        name=build_name(settings, "dead_runs"),
         minimum_interval_seconds=DEAD_RUNS_INTERVAL_S,
         description="Ends runs whose process has died, also those of commands, and frees their slots of pools.",
         default_status=dg.DefaultSensorStatus.RUNNING,

@@ -151,7 +151,7 @@ def build_made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsD
 def select_chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
     idle = not_chosen(settings)
-    return [asset for asset in assets if asset.key.path[0] not in idle]
+    return [asset for asset in assets if asset.key.path[-1] not in idle]
 
 
 def drop_optional_inputs(
@@ -163,13 +163,13 @@ def drop_optional_inputs(
     backfill that it "may fail" and its days "cannot be materialized", because sets that are not asked for, or SMA's own
     energies before the first month is closed, are not there.
     """
-    optional = not_chosen(settings) | {asset.key.path[0] for asset in build_vendor_assets()}
+    optional = not_chosen(settings) | {asset.key.path[-1] for asset in build_vendor_assets()}
 
     def cut(spec: dg.AssetSpec) -> dg.AssetSpec:
-        if spec.key.path[0] in optional:
+        if spec.key.path[-1] in optional:
             return spec
         return spec.replace_attributes(
-            deps=[dep for dep in spec.deps if dep.asset_key.path[0] not in optional]
+            deps=[dep for dep in spec.deps if dep.asset_key.path[-1] not in optional]
         )
 
     return list(dg.map_asset_specs(cut, assets))

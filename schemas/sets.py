@@ -40,6 +40,7 @@ from schemas.raw import (
     RawEnergyMix,
     RawEnergyValues,
     RawGrid,
+    RawOtherSets,
     RawPv,
     RawSensor,
 )
@@ -325,6 +326,26 @@ class SensorIntervals(
     """Weather as each plant's sensors measure it (set Sensor)."""
 
 
+# ---- limits that the grid operator sets ------------------------------------------------------------------------------
+
+
+class GridSettingsValues(Table):
+    """The field of the GridSettings set whose meaning is known."""
+
+    active_power_limitation_pct: float = percent(
+        "Limit of the active power as a share of the plant's power; 100: not limited."
+    )
+
+
+class GridSettingsIntervals(
+    GridSettingsValues, Interval, PlantKey, table="grid_settings_intervals", key=("plant_id", "interval_end")
+):
+    """To what each plant was limited, by interval (set GridSettings): a limit explains power below what the sun allows.
+
+    SMA does not document the set's fields, so all of them, as they came, are in other_intervals too.
+    """
+
+
 # ---- sets without a table of their own -------------------------------------------------------------------------------
 
 
@@ -335,7 +356,7 @@ class OtherIntervals(
     key=("set_type", "plant_id", "device_id", "interval_end", "field", "element"),
     published="view",
 ):
-    """Values of every set that has no table of its own (GridSettings, and what SMA adds), one row a value.
+    """Values of GridSettings, and of every set that SMA adds and that has no table of its own, one row a value.
 
     Nothing is known of their meaning, so nothing is checked but the time, and no unit is given.
     """
@@ -400,9 +421,16 @@ SETS = (
     of_devices("EnergyDc", fields(DcEnergyValues, array=True), RawDcEnergy, DcEnergyIntervals),
     of_devices("Sensor", fields(SensorValues), RawSensor, SensorIntervals),
 )
-# Where a set fills several tables, with its further ones.
+GRID_SETTINGS = SetSource(
+    MeasurementSet("GridSettings", fields(GridSettingsValues)),
+    RawOtherSets,
+    GridSettingsIntervals,
+    of_devices=False,
+)
+# With the further tables of sets that fill several, and those beside other_intervals.
 SOURCES = (
     *SETS,
+    GRID_SETTINGS,
     replace(BATTERY, intervals=BatteryStackIntervals),
     replace(DC, intervals=DcDeviceIntervals),
 )

@@ -18,7 +18,7 @@ from warehouse.digests import (
     digest_of,
     parse_entry,
 )
-from warehouse.lake_reader import LakeReader, part_of, path_inside
+from warehouse.lake_reader import LakeReader, find_part, path_inside
 
 LOG = "_delta_log"
 READERS = 4
@@ -142,7 +142,7 @@ class Chain:
 
     def other_file(self, path: str) -> Damage:
         """The damage that the log names a file that was not committed, or does not name one that was."""
-        part = part_of(path, polars_schema(self._model))
+        part = find_part(path, polars_schema(self._model))
         sentence = f"the log of the table does not say of {path} what was committed. {CURE}"
         return Damage(DamageKind.ENTRY_CHANGED, self._model, part, path, sentence)
 

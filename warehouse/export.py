@@ -8,9 +8,7 @@ and a number of more digits than a spreadsheet holds is text.
 import datetime as dt
 import math
 import os
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +21,7 @@ from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
 from warehouse.ddl import identifier, literal
 from warehouse.folder import place_of
@@ -78,17 +77,13 @@ def export(
         raise UsageError(f"{path} is the warehouse itself: name another file.")
     query = _one_select(connection, query)
     try:
-        with _beside(path) as file:
+        with replace_file(path) as file:
             if grant is not None:
                 grant(file)
             shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
             writer = {"csv": _csv, "parquet": _parquet, "xlsx": _xlsx}[form]
             rows = writer(connection, query, shape, file)
-            size = _durable(file)
-            if path.exists():
-                # Who may read the file stays as somebody has set it.
-                file.chmod(path.stat().st_mode & 0o777)
-            file.replace(path)
+            size = file.stat().st_size
     except XlsxWriterException as fault:
         raise _not_written(fault, path) from fault
     except duckdb.Error as fault:
@@ -120,24 +115,6 @@ def _one_select(connection: Connection, query: str) -> str:
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UsageError("An export takes one SELECT (or FROM ...), and nothing besides.")
     return f"SELECT * FROM ({statements[0].query.strip().rstrip(';')}\n)"  # noqa: S608 - the user's own query
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path`, gone at the end."""
-    file = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        yield file
-    finally:
-        file.unlink(missing_ok=True)
-
-
-def _durable(file: Path) -> int:
-    with file.open("rb") as handle:
-        # Some network file systems cannot sync.
-        with suppress(OSError):
-            os.fsync(handle.fileno())
-        return os.fstat(handle.fileno()).st_size
 
 
 def _csv(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:

@@ -17,7 +17,7 @@ import pyarrow.fs as pafs
 from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile, digest_of
-from warehouse.lake_reader import LakeReader, part_of
+from warehouse.lake_reader import LakeReader, find_part
 
 # One disk gives no more to many readers; an object store does.
 READERS, REMOTE_READERS = 2, 16
@@ -29,7 +29,7 @@ def find_file_damage(
     files: pafs.FileSystem, model: type[Table], path: str, known: StoredFile | None
 ) -> Damage | None:
     """Read a file and compare it with what it was when it was written (None: not known)."""
-    part = part_of(path, polars_schema(model))
+    part = find_part(path, polars_schema(model))
     try:
         found = digest_of(files, path)
     except FileNotFoundError:

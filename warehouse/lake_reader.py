@@ -320,6 +320,14 @@ def path_inside(model: type[Table], uri: str) -> str:
     return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
 
 
+def find_part(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
+    """As `part_of`; nothing for a path that no table of ours has, as a damaged log may name one."""
+    try:
+        return part_of(path, schema)
+    except (KeyError, ValueError):
+        return {}
+
+
 def part_of(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
     """The values of the part that a file belongs to, from its folders."""
     texts = dict(folder.split("=", 1) for folder in path.split("/")[:-1])

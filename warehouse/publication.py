@@ -22,6 +22,8 @@ from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.common.atomic_files import write_file
+
 # One header of the file and two of the database, of which each change renews one.
 HEADERS_BYTES = 3 * 4096
 # More than can be made while one reader opens the file.
@@ -56,15 +58,7 @@ def record(published: Digest, target: Path) -> None:
     """Write that this is the newest publication of `target`. Raises OSError."""
     kept = [published, *_recorded(target)][:PUBLICATIONS_KEPT]
     place = _record_of(target)
-    new = place.with_name(f"{place.name}.{secrets.token_hex(4)}.new")
-    try:
-        with new.open("w") as handle:
-            json.dump([asdict(one) for one in kept], handle, indent=1)
-            handle.flush()
-            os.fsync(handle.fileno())
-        new.replace(place)
-    finally:
-        new.unlink(missing_ok=True)
+    write_file(place, json.dumps([asdict(one) for one in kept], indent=1).encode())
 
 
 def forbid_log(target: Path) -> bool:

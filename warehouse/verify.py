@@ -15,7 +15,7 @@ from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile
 from warehouse.file_check import find_file_damage
 from warehouse.frames import BadFrameError, place, sort, validate
-from warehouse.lake_reader import LakeReader, Part, part_of
+from warehouse.lake_reader import LakeReader, Part, find_part
 from warehouse.log_check import check_log
 from warehouse.open_published import NotPublishedError, check_published
 
@@ -40,7 +40,7 @@ def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Ite
         for damage in checked.damages:
             yield Verified(damage.place, damage)
         for folder, paths in groupby(sorted(checked.files), lambda path: path.rpartition("/")[0]):
-            part = part_of(f"{folder}/".removeprefix("/"), polars_schema(model))
+            part = find_part(f"{folder}/".removeprefix("/"), polars_schema(model))
             files = {path: checked.files[path] for path in paths}
             yield Verified(place(model, part), _find_damage(lake, model, part, files))
 

@@ -1,4 +1,4 @@
-"""What a year costs: its PU and invoices up to now, a forecast to its end, and what could be saved. Asks nobody."""
+"""What a year costs: PU and invoices up to now, a forecast to its end, what could be saved. Makes no API calls."""
 
 import datetime as dt
 from collections.abc import Collection

@@ -108,7 +108,7 @@ def find_new_units(
 def allow_units(runtime: Runtime, found: NewUnits) -> None:
     """Keep a person's consent to these PU. Raises SunledgerError where it can't be written."""
     book = _Book(runtime.settings.home, found.month)
-    with book.turn():
+    with book.lock():
         book.write(book.read() | found.ids)
 
 
@@ -125,7 +125,7 @@ def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None =
         return Admission(wanted)
     if prices is None:
         raise fault or ConfigurationError("The price list can't be read.")
-    with book.turn():
+    with book.lock():
         known = book.read() | read_counted_plants(runtime, prices, month)
         found = _price_new_units(runtime, prices, month, wanted, known, listed)
         fitting = _select_within_limits(runtime, found)
@@ -319,7 +319,7 @@ class _Book:
         write_private(self._file, orjson.dumps(sorted(plants)))
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """The right to write the file, held by one process at a time."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._file.with_suffix(".lock")):

@@ -18,6 +18,7 @@ from pipeline.cli.consent import app as consent_app
 from pipeline.cli.console import Bars, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
+from pipeline.cli.plants import list_plants
 from pipeline.cli.report import report
 from pipeline.cli.ui import ui
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
@@ -66,6 +67,7 @@ app.command()(export)
 app.command()(pack)
 app.command()(close)
 app.command("open")(reopen)
+app.command("plants")(list_plants)
 app.command()(report)
 app.command()(ui)
 

@@ -1,12 +1,13 @@
 """Files that belong to a living process: another one may take them over only once their owner is gone."""
 
 import errno
-import fcntl
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pipeline.common.file_locks import take_lock
 
 
 def create_owned(folder: Path, suffix: str, content: bytes = b"") -> tuple[int, Path]:
@@ -19,7 +20,8 @@ def create_owned(folder: Path, suffix: str, content: bytes = b"") -> tuple[int, 
     new = folder / f"{uuid.uuid4().hex}.new"
     file = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        # It is new and has no name that others know, so nobody else can have it.
+        take_lock(file)
         write_whole(file, content)
         os.fsync(file)
         return file, new.rename(new.with_suffix(suffix))
@@ -46,12 +48,7 @@ def take_over(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
         # Another process may have taken it over and removed it between the two.
-        yield os.fstat(file).st_nlink > 0
+        yield take_lock(file) and os.fstat(file).st_nlink > 0
     finally:
         os.close(file)

@@ -22,6 +22,7 @@ from pipeline.common.file_modes import Readers
 ENV_FILE = Path(".env")
 # Names of sets stand in paths of requests and of the lake.
 SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
+ASSET_PREFIX = re.compile(r"\w+(/\w+)*", re.ASCII)
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
@@ -132,6 +133,12 @@ def _host_names(value: object) -> object:
     if not all(HOST_NAME.fullmatch(name) for name in names):
         raise _invalid("is no list of host names; write names without ports, with commas: sun.example.org")
     return frozenset(names)
+
+
+def _asset_prefix(text: str) -> str:
+    if text and not ASSET_PREFIX.fullmatch(text):
+        raise ValueError("has to be words of letters, digits and _, separated by /")
+    return text
 
 
 def _sets(value: str) -> str:
@@ -325,6 +332,12 @@ class Settings(BaseSettings):
         description="Names of hosts, joined by commas, as which browsers reach the control room, such as that of a "
         "proxy in front of it. Requests for other names are refused. Default: none, only addresses, localhost and the "
         "name given to `--host`.",
+    )
+    asset_prefix: Annotated[str, AfterValidator(_asset_prefix)] = Field(
+        default="",
+        description="Put before the keys of all assets in Dagster, as in `solar` or `energy/solar`, and before the "
+        "names of jobs, schedules and sensors (`solar_today`): for a page that shows assets of your own too. Runs and "
+        "days that were recorded without it stay under the keys that they had. Default: none.",
     )
     docs_url: str = Field(
         default="",

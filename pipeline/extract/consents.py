@@ -78,7 +78,7 @@ def look_again(runtime: Runtime) -> SmaError | None:
 
 def store_consents(lake: Lake, book: ConsentBook) -> Written:
     """Write the book's changes into the table, beside those of other clients and machines."""
-    with book.turn():
+    with book.lock():
         rows = book.rows()
         key = list(storage(Consents).key)
         stored = lake.scan(Consents).collect()
@@ -92,7 +92,7 @@ def owners_of(settings: Settings) -> list[Owner]:
 
 
 def concern(runtime: Runtime) -> str | None:
-    """What is wrong with the access to plants by the newest list, None when nothing is. Asks nobody."""
+    """What is wrong with the access to plants by the newest list, None when nothing is. Makes no API calls."""
     plants = runtime.lake.scan(Plants).select("plant_id", "last_seen", "migrated_from").collect()
     listed = listed_ids(runtime) or frozenset()
     known = [*listed, *plants["migrated_from"].drop_nulls()]

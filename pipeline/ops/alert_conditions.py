@@ -1,4 +1,4 @@
-"""What people must be told of, from the lake: access, plants that come and go, late days, money. Asks nobody."""
+"""What people must be told of, from the lake: access, plants that come and go, late days, money. Makes no API calls."""
 
 import datetime as dt
 import hashlib

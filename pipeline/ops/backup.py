@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
@@ -46,16 +47,11 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
         )
     if not settings.home.is_dir():
         raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to back up.")
-    part = target.with_name(f".{target.name}.part")
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
+        with replace_file(target, mode=0o600) as new, new.open("wb") as sink:
             found = _write(settings, sink)
-            os.fsync(sink.fileno())
-        part.replace(target)
     except OSError as fault:
         raise SunledgerError(f"The backup {target} was not written: {fault.strerror or fault}.") from fault
-    finally:
-        part.unlink(missing_ok=True)
     return found
 
 

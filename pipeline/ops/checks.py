@@ -1,4 +1,4 @@
-"""What checks look at: the frames and figures behind each finding, from the lake. Asks nobody."""
+"""What checks look at: the frames and figures behind each finding, from the lake. Makes no API calls."""
 
 import datetime as dt
 from collections.abc import Collection, Sequence
@@ -10,11 +10,12 @@ from pipeline.common import day_availability
 from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
+from pipeline.common.text import pluralize
 from pipeline.ops import findings
 from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.plants import listed, owned
-from pipeline.run.sets import BALANCE, SETS
+from pipeline.run.sets import BALANCE, SOURCES
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
 from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
 from schemas import (
@@ -24,15 +25,20 @@ from schemas import (
     EnergyDaily,
     MeasurementSets,
     Quarantine,
+    QuarterHours,
     storage,
 )
 from warehouse.publish import connect
 
-# Named by SMA's documents, which say nothing of its fields: it has no table of its own.
-GRID_SETTINGS = "GridSettings"
-KNOWN_SETS = frozenset({GRID_SETTINGS, *(source.set.name for source in SETS)})
+KNOWN_SETS = frozenset(source.set.name for source in SOURCES)
 # Rows older than that are as late as none.
 LOOK_BACK = 7 * ONE_DAY
+# A week of 1,000 plants is some hundred thousand quarters: what is older was looked at when it was new.
+DAYS_ADDED_UP = 7
+# The quantities that quarters store as they are.
+ADDED_UP = ("pv_generation", "total_consumption", "grid_feed_in", "grid_consumption", "battery_charging")
+# Of a kWh, or of the day's energy where that is more: a thousand times what rounding and sums of floats make.
+ADDED_UP_OFF = 1e-6
 
 
 def judge_completeness(runtime: Runtime, days: Sequence[dt.date]) -> dict[dt.date, Finding]:
@@ -97,6 +103,47 @@ def judge_freshness(runtime: Runtime) -> Finding:
     rows = runtime.lake.scan(EnergyBalanceIntervals).filter(recent)
     newest = rows.group_by("plant_id").agg(newest=pl.col("interval_end").max()).collect()
     return findings.is_fresh(plants.join(newest, on="plant_id", how="left"), runtime.now())
+
+
+@checks(
+    "quarters_add_up",
+    asset="quarter_hours",
+    after=After.DAYS,
+    description="The quarters of an hour of the newest stored days add up to the energies of their days.",
+)
+def judge_quarters(runtime: Runtime) -> Finding:
+    """Whether quarters of an hour and days tell the same energies; days without quarters yet are left out."""
+    both = [
+        {part["local_date"] for part in runtime.lake.parts(model)} for model in (EnergyDaily, QuarterHours)
+    ]
+    days = [dt.date.fromisoformat(day) for day in sorted(both[0] & both[1])[-DAYS_ADDED_UP:]]
+    keys, names = ["plant_id", "local_date"], [f"{name}_kwh" for name in ADDED_UP]
+    of_days = pl.col("local_date").is_in(days)
+    quarters = runtime.lake.scan(QuarterHours).filter(of_days).group_by(keys).agg(pl.col(names).sum())
+    daily = runtime.lake.scan(EnergyDaily).filter(of_days).select(*keys, *names)
+    found = daily.join(quarters, on=keys, how="left", suffix="_added").collect()
+    # A day without an energy is one of which nothing can be said, such as one that has only its night.
+    off = (
+        pl.when(pl.col(name).is_not_null())
+        .then((pl.col(name) - pl.col(f"{name}_added").fill_null(0.0)).abs() / pl.max_horizontal(1.0, name))
+        .alias(name)
+        for name in names
+    )
+    wrong = found.filter(pl.any_horizontal(*(share > ADDED_UP_OFF for share in off))).sort(
+        "local_date", "plant_id"
+    )
+    facts = {"days": len(days), "plant_days": found.height, "plant_days_off": wrong.height}
+    if not wrong.height:
+        text = f"The quarters of {pluralize(found.height, 'plant-day')} add up to the days."
+        return Finding(passed=True, text=text, facts=facts)
+    (plant, day), (_, last) = wrong.select(keys).row(0), wrong.select(keys).row(-1)
+    return Finding(
+        passed=False,
+        text=f"The quarters of an hour of {pluralize(wrong.height, 'plant-day')} do not add up to the day (the first: "
+        f"plant {plant}, {day}), so energy_hourly and energy_quarter_hourly are of other intervals than energy_daily: "
+        f"run 'sunledger rebuild --from {day} --to {last}', which asks SMA nothing.",
+        facts=facts,
+    )
 
 
 def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.settings import Settings
+from pipeline.common.text import pluralize
 from pipeline.extract.consents import store_consents
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
@@ -38,6 +39,7 @@ from schemas import (
     OtherIntervals,
     Plants,
     ProfileMonthly,
+    QuarterHours,
     RawDevices,
     RawEnergyBalance,
     RawEnergyMonths,
@@ -78,11 +80,16 @@ _MADE_OF: dict[type[Table], tuple[type[Table], ...]] = {
     **{source.intervals: (source.raw,) for source in (*SOURCES, VALUES)},
     OtherIntervals: (RawOtherSets,),
     EnergyHourly: (RawEnergyBalance,),
+    QuarterHours: (RawEnergyBalance,),
     CoverageDaily: (RawEnergyBalance,),
 }
 # A raw table is lost where the first one has rows, and is asked for the days of the second one.
 _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
-    **{source.raw: (source.intervals, source.intervals) for source in (*SOURCES[::-1], VALUES)},
+    **{
+        source.raw: (source.intervals, source.intervals)
+        for source in (*SOURCES[::-1], VALUES)
+        if not source.shares_raw
+    },
     RawLogs: (Logs, EnergyDaily),
 }
 
@@ -159,7 +166,7 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
                 # What lists of earlier days lacked is no news, so nobody is told of it.
                 write(runtime, day)
             if days:
-                outcome.healed[one] = f"made again from the {len(days)} stored lists"
+                outcome.healed[one] = f"made again from {pluralize(len(days), 'stored list')}"
         elif one.model is Consents:
             book = ConsentBook.of(runtime.settings)
             if runtime.settings.sma_flow == "custom" and book.owners():

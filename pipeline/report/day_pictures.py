@@ -1,4 +1,4 @@
-"""What a day looks like, from the lake; asks nobody."""
+"""What a day looks like, from the lake; makes no API calls."""
 
 import datetime as dt
 

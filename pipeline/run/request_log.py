@@ -18,6 +18,7 @@ from typing import Final
 import orjson
 import polars as pl
 
+from pipeline.common.atomic_files import write_file
 from pipeline.common.errors import SunledgerError
 from pipeline.common.owned_files import create_owned, take_over, write_whole
 from pipeline.common.text import pluralize
@@ -99,7 +100,7 @@ class RequestLog:
                     lake.append(ApiRequests, {"asked_date": _date(day)}, rows)
                 if unreadable:
                     kept = path.with_suffix(UNREADABLE)
-                    kept.write_bytes(b"\n".join([*unreadable, b""]))
+                    write_file(kept, b"\n".join([*unreadable, b""]), mode=0o600)
                     stored.kept.append(kept)
                 path.unlink()
                 stored.tries += frame.height

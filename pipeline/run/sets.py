@@ -81,7 +81,9 @@ def not_chosen(settings: Settings) -> frozenset[str]:
     wanted = {source.raw for source in chosen(settings)}
     idle: list[type[Table]] = []
     for source in (*SOURCES, VALUES):
-        if source.raw not in wanted:
+        if source.shares_raw:
+            idle += [] if _names(settings) & {ALL, source.set.name.lower()} else [source.intervals]
+        elif source.raw not in wanted:
             idle += [source.raw, source.intervals]
     if not asks_for_others(settings):
         idle += [RawOtherSets, OtherIntervals]

@@ -1,7 +1,7 @@
 """What every step works with: its report, the parts of tables, the quarantine, and sources that hold still."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,11 +11,12 @@ from pipeline.common.errors import SunledgerError
 from pipeline.run.context import Runtime
 from pipeline.run.notices import Notices
 from schemas import Quarantine, Table, storage
+from schemas.quantities import SetSource
 from warehouse.lake import Lake, Part, Written
 
 T = TypeVar("T")
 # How often a step starts over because its sources changed under it.
-SETTLE_ATTEMPTS = 10
+STABLE_ATTEMPTS = 10
 # Why an answer is set aside before it is read.
 REQUEST_FAILED = "request_failed"
 EMPTY_NOW = "empty_now"
@@ -50,19 +51,31 @@ def raw_part(day: dt.date, set_type: str = "") -> Part:
     return {"local_date": day} | ({"set_type": set_type} if set_type else {})
 
 
+def read_answers(lake: Lake, source: SetSource, day: dt.date) -> Iterator[pl.DataFrame]:
+    """The stored answers of a day that a set's table is made from."""
+    answers = lake.batches(source.raw, raw_part(day, source.shares_raw))
+    if not source.shares_raw or source.of_devices is None:
+        return answers
+    # Such a raw table holds what plants and devices answered.
+    of_device = pl.col("device_id") != ""
+    return (batch.filter(of_device if source.of_devices else ~of_device) for batch in answers)
+
+
 def aside_part(model: type[Table], day: dt.date, set_type: str = "") -> Part:
     """The part of `quarantine` for what would have gone into that part of the table."""
     return {"local_date": day, "source": "-".join(filter(None, (storage(model).table, set_type)))}
 
 
-def settled(lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callable[[], T]) -> T:
+def work_on_stable_sources(
+    lake: Lake, sources: Iterable[type[Table]], part: Part, work: Callable[[], T]
+) -> T:
     """The result of `work`, done again while another run changed the part of a source under it.
 
     A commit guards what is written, not what it was made from: without this, a run that read before another one wrote
     would put the old state back. The other run writes its sources first, so whoever comes last has seen them all.
     """
     sources = list(sources)
-    for _ in range(SETTLE_ATTEMPTS):
+    for _ in range(STABLE_ATTEMPTS):
         before = [lake.snapshot(source, part).files for source in sources]
         result = work()
         if [lake.snapshot(source, part).files for source in sources] == before:

@@ -12,7 +12,7 @@ from pipeline.common.finding import Finding
 from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.notices import Missing, Notices
-from pipeline.run.step import Report, report_of, settled
+from pipeline.run.step import Report, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from schemas import RAW, ApiRequests, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
 
@@ -34,7 +34,9 @@ def write_billing_units(runtime: Runtime) -> Report:
     notices = runtime.store_requests().notices(runtime.today())
     prices, lacking = _load_prices(runtime)
     # Requests are appended all the time by other runs: whoever comes last must have seen them all.
-    report = settled(runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices or PriceList(())))
+    report = work_on_stable_sources(
+        runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices or PriceList(()))
+    )
     report.facts["price_list_is_read"] = prices is not None
     notices.add(lacking)
     report.notices.add(notices)

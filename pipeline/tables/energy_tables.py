@@ -13,7 +13,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.fleet import days_of_months
 from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.sets import BALANCE, PV, SetSource, chosen
-from pipeline.run.step import Report, report_of, settled
+from pipeline.run.step import Report, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import find_absent_devices
@@ -66,7 +66,7 @@ def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
             f"--from {day} --to {day}'."
         )
     part = {"local_date": day}
-    report.facts["plants_without_generation"] = settled(
+    report.facts["plants_without_generation"] = work_on_stable_sources(
         runtime.lake, [EnergyDaily], part, lambda: check_plants(runtime, BALANCE, day)
     )
     return report
@@ -77,7 +77,9 @@ def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     """Energy and coverage of every inverter that was asked for on the day, beside the plants' own."""
     report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
     part, sources = {"local_date": day}, [EnergyDaily, DeviceEnergyDaily]
-    against, idle = settled(runtime.lake, sources, part, lambda: check_inverters(runtime, PV, day))
+    against, idle = work_on_stable_sources(
+        runtime.lake, sources, part, lambda: check_inverters(runtime, PV, day)
+    )
     report.facts |= {"plants_that_inverters_contradict": against, "inverters_without_generation": idle}
     return report
 
@@ -152,7 +154,7 @@ def _write_daily(
             return _replace_figures(runtime, day, frame, moved), frame
         return runtime.lake.replace(model, part, [frame]), frame
 
-    written, frame = settled(runtime.lake, [source.raw, source.intervals, RawPv], part, write)
+    written, frame = work_on_stable_sources(runtime.lake, [source.raw, source.intervals, RawPv], part, write)
     counts = dict(frame["status"].value_counts().rows())
     return report_of(
         written,

@@ -10,7 +10,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.fleet import own_days
 from pipeline.run.plants import excluded_plants
 from pipeline.run.sets import BALANCE
-from pipeline.run.step import Report, report_of, settled
+from pipeline.run.step import Report, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.month_close import read_closed_months
 from pipeline.transform.hourly import (
@@ -56,7 +56,7 @@ def write_quarter_hours(runtime: Runtime, day: dt.date) -> Report:
         columns = polars_schema(QuarterHours).names()
         return report_of(runtime.lake.replace(QuarterHours, part, [stored.select(columns)], empty=True))
 
-    return settled(runtime.lake, [BALANCE.intervals, EnergyDaily], part, write)
+    return work_on_stable_sources(runtime.lake, [BALANCE.intervals, EnergyDaily], part, write)
 
 
 @writes(EnergyHourly, reads=(QuarterHours, EnergyDaily, Plants), stage=Stage.DAYS)
@@ -75,7 +75,7 @@ def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
         columns = polars_schema(EnergyHourly).names()
         return report_of(runtime.lake.replace(EnergyHourly, part, [found.select(columns)], empty=True))
 
-    return settled(runtime.lake, [QuarterHours, EnergyDaily], part, write)
+    return work_on_stable_sources(runtime.lake, [QuarterHours, EnergyDaily], part, write)
 
 
 @writes(ProfileMonthly, reads=(EnergyHourly, Plants), stage=Stage.MONTHS, every="month")

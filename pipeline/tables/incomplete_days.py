@@ -1,4 +1,4 @@
-"""What is still missing: closed days of plants, and tables of days, that the lake lacks. Asks nobody."""
+"""What is still missing: closed days of plants, and tables of days, that the lake lacks. Makes no API calls."""
 
 import datetime as dt
 import functools
@@ -11,7 +11,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.run.context import Runtime
 from pipeline.run.plants import in_operation, known_places, listed
 from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, chosen, not_chosen
-from pipeline.run.step import REQUEST_FAILED
+from pipeline.run.step import REQUEST_FAILED, read_answers
 from pipeline.transform.intervals import SetTransform
 from schemas import (
     RAW,
@@ -98,20 +98,23 @@ def list_unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.dat
             storage(source.intervals).table not in idle
             and storage(source.intervals).key[-1] == "interval_end"
         ):
-            days = (stored(source.raw) & fetched) - stored(source.intervals)
+            days = (stored(source.raw, source.shares_raw) & fetched) - stored(source.intervals)
             found |= {day for day in days if _has_rows(runtime, source, day)}
     return found
 
 
-def _list_days(runtime: Runtime, model: type[Table]) -> set[dt.date]:
-    return {dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(model)}
+def _list_days(runtime: Runtime, model: type[Table], set_type: str = "") -> set[dt.date]:
+    parts = runtime.lake.parts(model)
+    return {
+        dt.date.fromisoformat(part["local_date"])
+        for part in parts
+        if not set_type or part["set_type"] == set_type
+    }
 
 
 def _has_rows(runtime: Runtime, source: SetSource, day: dt.date) -> bool:
     """Whether interval rows of the day come out of its stored answers: they may be of other days, or be set aside."""
-    answers = [
-        batch.filter(~pl.col("no_rows")) for batch in runtime.lake.batches(source.raw, {"local_date": day})
-    ]
+    answers = [batch.filter(~pl.col("no_rows")) for batch in read_answers(runtime.lake, source, day)]
     if not any(batch.height for batch in answers):
         return False
     settings = runtime.settings

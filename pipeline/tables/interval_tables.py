@@ -11,7 +11,7 @@ from pipeline.run.context import Runtime
 from pipeline.run.notices import Notices
 from pipeline.run.plants import known_places
 from pipeline.run.sets import BALANCE, SetSource, other
-from pipeline.run.step import Report, quarantine, raw_part, report_of, settled
+from pipeline.run.step import Report, quarantine, raw_part, read_answers, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch
@@ -38,7 +38,9 @@ DAYS_JUDGED = 7
 def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
     """Interval rows of the day from the raw lake; calls no API."""
     part = {"local_date": day}
-    return settled(runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day))
+    return work_on_stable_sources(
+        runtime.lake, [source.raw], part, lambda: _write_intervals(runtime, source, day)
+    )
 
 
 def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
@@ -49,13 +51,15 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
         source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour, limits
     )
     made_from, part = collect_facts(runtime, source, day, limits), {"local_date": day}
-    answers = runtime.lake.batches(source.raw, part)
+    answers = read_answers(runtime.lake, source, day)
     with runtime.lake.replacement(source.intervals, part) as new:
         account = _add_batches(new, transform.day(answers, places, day))
         written = _commit_rows(runtime, source, day, new, made_from)
     quarantine(runtime, source.intervals, day, account.quarantine())
     report = _count_written(written, account, unknown_fields=sorted(account.unknown_fields))
-    report.notices.add(Notices.of(unknown_fields={storage(source.raw).table: account.unknown_fields}))
+    # A field of a set that shares its raw table is in other_intervals.
+    if not source.shares_raw:
+        report.notices.add(Notices.of(unknown_fields={storage(source.raw).table: account.unknown_fields}))
     return report
 
 
@@ -86,7 +90,7 @@ def _commit_rows(
 def write_other_intervals(runtime: Runtime, day: dt.date) -> Report:
     """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
     part = {"local_date": day}
-    return settled(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
+    return work_on_stable_sources(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
 
 
 def _write_others(runtime: Runtime, day: dt.date) -> Report:

@@ -7,7 +7,7 @@ import polars as pl
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import days_of_months
 from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
-from pipeline.run.step import Report, report_of, settled
+from pipeline.run.step import Report, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform import kpi
@@ -35,7 +35,9 @@ _OF_ENERGY = ("plant_id", "status", "coverage", "pv_generation_kwh")
 def write_kpi_daily(runtime: Runtime, day: dt.date) -> Report:
     """Figures of every plant that has a row of energy for the day."""
     sources = [EnergyBalanceIntervals, SensorIntervals, EnergyDaily]
-    return settled(runtime.lake, sources, {"local_date": day}, lambda: _write_day(runtime, day))
+    return work_on_stable_sources(
+        runtime.lake, sources, {"local_date": day}, lambda: _write_day(runtime, day)
+    )
 
 
 @writes(KpiMonthly, reads=(KpiDaily, EnergyMonthly, Plants), stage=Stage.MONTHS, every="month")

@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 
 from pipeline.run.context import Runtime
-from pipeline.run.step import Report, report_of, settled
+from pipeline.run.step import Report, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform import log_entries
 from schemas import LogMessages, Logs, Plants, RawDeviceLogs, RawLogs
@@ -30,7 +30,7 @@ def write_logs(runtime: Runtime, day: dt.date) -> Report:
         frame = log_entries.build_entries(pl.concat(batches), places, day, basis)
         return report_of(runtime.lake.replace(Logs, part, [frame], empty=True))
 
-    return settled(runtime.lake, [RawLogs, RawDeviceLogs], part, write)
+    return work_on_stable_sources(runtime.lake, [RawLogs, RawDeviceLogs], part, write)
 
 
 @writes(LogMessages, reads=(Logs, Plants), stage=Stage.MONTHS)
@@ -44,4 +44,4 @@ def write_log_messages(runtime: Runtime) -> Report:
         unique = int(found.filter(pl.col("event_id").is_not_null())["message_tag_id"].n_unique())
         return report_of(written, tags_with_event_id=unique)
 
-    return settled(runtime.lake, [Logs], {}, write)
+    return work_on_stable_sources(runtime.lake, [Logs], {}, write)

@@ -11,7 +11,7 @@ from pipeline.extract.vendor_energies import end_of_month
 from pipeline.run.check import After, checks
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
-from pipeline.run.step import Report, settled
+from pipeline.run.step import Report, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
@@ -51,7 +51,7 @@ def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Repor
     differing = 0
     stored = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(RawEnergyMonths)]
     for month in [month for month in stored if only in {None, month}]:
-        found = settled(
+        found = work_on_stable_sources(
             runtime.lake,
             [RawEnergyMonths],
             {"local_date": month},
@@ -78,7 +78,9 @@ def write_reconciliation_yearly(runtime: Runtime) -> Report:
     for part in runtime.lake.parts(RawEnergyYears):
         year = dt.date.fromisoformat(part["local_date"])
         part_of = {"local_date": year}
-        found = settled(runtime.lake, [RawEnergyYears], part_of, partial(_reconcile_year, runtime, year))
+        found = work_on_stable_sources(
+            runtime.lake, [RawEnergyYears], part_of, partial(_reconcile_year, runtime, year)
+        )
         written = runtime.lake.replace(ReconciliationYearly, {"year": year}, [found], empty=True)
         report.rows += written.rows
         report.changed |= written.changed

@@ -1,4 +1,4 @@
-"""Stored days that were cut by a time zone which the portal has corrected since. Asks nobody."""
+"""Stored days that were cut by a time zone which the portal has corrected since. Makes no API calls."""
 
 import polars as pl
 

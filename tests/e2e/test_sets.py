@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -29,9 +30,11 @@ from schemas import (
     EnergyBalanceIntervals,
     EnergyMixIntervals,
     GridIntervals,
+    GridSettingsIntervals,
     LogMessages,
     Logs,
     OtherIntervals,
+    Plants,
     PvIntervals,
     Quarantine,
     RawOtherSets,
@@ -39,6 +42,7 @@ from schemas import (
     Table,
     storage,
 )
+from schemas.sets import GRID_SETTINGS
 from tests.e2e.test_days import refresh
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
@@ -148,6 +152,30 @@ def test_grid_settings_are_kept_generically(fleet: Runtime) -> None:
     assert found["device_id"].null_count() == found.height
     assert found["value"].unique().to_list() == [100.0]
     assert found.group_by("plant_id").len()["len"].unique().to_list() == [96]
+
+
+def test_the_limit_of_active_power_has_a_table_beside(fleet: Runtime) -> None:
+    found = fleet.lake.scan(GridSettingsIntervals).collect()
+    assert found["active_power_limitation_pct"].unique().to_list() == [100.0]
+    others = fleet.lake.scan(OtherIntervals).select("plant_id", "interval_end").collect()
+    assert found.select("plant_id", "interval_end").equals(others.sort("plant_id", "interval_end"))
+    assert found["interval_basis"].unique().sort().to_list() == ["midnight", "previous_row"]
+
+
+def test_grid_settings_that_devices_answer_are_no_row_of_the_plant(fleet: Runtime, tmp_path: Path) -> None:
+    """SMA may offer the set of devices too: only what the plant answers is the plant's limit."""
+    settings = load_settings(
+        env_file=None, home=tmp_path, sma_time_basis=fleet.settings.sma_time_basis, sets="GridSettings"
+    )
+    runtime = Runtime(settings)
+    runtime.lake.replace(Plants, {}, [fleet.lake.scan(Plants).collect()])
+    part = {"local_date": SUMMER, "set_type": "GridSettings"}
+    answers = pl.concat(fleet.lake.batches(RawOtherSets, part))
+    of_devices = answers.with_columns(device_id=pl.lit("d"))
+    runtime.lake.replace(RawOtherSets, part, [pl.concat([answers, of_devices]).sort("plant_id", "device_id")])
+    write_intervals(runtime, GRID_SETTINGS, SUMMER)
+    expected = fleet.lake.scan(GridSettingsIntervals).collect()
+    assert runtime.lake.scan(GridSettingsIntervals).collect().equals(expected)
 
 
 def test_logs_of_both_levels_hold_each_event_once(fleet: Runtime) -> None:

@@ -12,6 +12,8 @@ from pipeline.run.notices import Missing, Notices
 PRODUCT = Path(context_module.__file__).parents[2]
 # The command line starts runs: it says before each part whose bars show its progress.
 STARTERS = PRODUCT / "pipeline" / "cli"
+# A call of these is their work, whatever its name is: `lake.append` writes to a table.
+SERVICES = {"allowance", "lake", "progress", "requests", "session"}
 CHANGING = {"add", "append", "clear", "discard", "extend", "pop", "remove", "setdefault", "update"}
 FILES = [
     path
@@ -30,7 +32,9 @@ def written(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.AugAssign | ast.AnnAssign):
             targets = [node.target]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            targets = [node.func.value] if node.func.attr in CHANGING else []
+            owner = node.func.value
+            is_service = isinstance(owner, ast.Attribute) and owner.attr in SERVICES
+            targets = [owner] if node.func.attr in CHANGING and not is_service else []
         for target in targets:
             inner = target.value if isinstance(target, ast.Subscript) else target
             if isinstance(inner, ast.Attribute) and ast.unparse(inner.value).split(".")[-1] == "runtime":

@@ -148,6 +148,12 @@ def cut_entry(home: Path) -> None:
     entry.write_bytes(entry.read_bytes()[:-30])
 
 
+def name_odd_folder(home: Path) -> None:
+    """A flipped bit in the name of a folder."""
+    entry = log_of(home, EnergyDaily)[-1]
+    entry.write_bytes(entry.read_bytes().replace(b'"path":"local_date=', b'"path":"local_dat%='))
+
+
 def write_otherwise(home: Path) -> None:
     """Another program removes a day by Delta's own means."""
     DeltaTable(home / "lake" / "energy_daily").delete(f"local_date = '{FIRST}'")
@@ -182,6 +188,7 @@ DAMAGES = [
     (lose_plants, {DamageKind.LOG_LOST}),
     (empty_entry, {DamageKind.ENTRY_CHANGED}),
     (cut_entry, {DamageKind.ENTRY_CHANGED}),
+    (name_odd_folder, {DamageKind.ENTRY_CHANGED, DamageKind.FILE_MISSING, DamageKind.ROWS_INVALID}),
     (write_otherwise, {DamageKind.NOT_OURS}),
     (lose_old_digests, {DamageKind.DIGESTS_LOST}),
     (

@@ -1,6 +1,5 @@
 """Facts about this machine for the doctor: disks, locks and who holds them, versions, the published file."""
 
-import fcntl
 import os
 import platform
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.common.file_locks import take_lock
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.machine import Held, Place, Publication
 from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE
@@ -79,8 +79,7 @@ def _is_kept_locked(path: Path) -> bool:
         return False
     try:
         for _ in range(LOOKS):
-            with suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if take_lock(descriptor):
                 return False
             time.sleep(LOOK_EVERY_S)
     finally:

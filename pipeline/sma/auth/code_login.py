@@ -95,7 +95,7 @@ async def log_out(settings: Settings, *, local_only: bool = False, clock: Clock 
     store = LoginStore.of(settings)
     wire = Wire(settings, Limits(), clock or Clock())
     try:
-        async with store.turn(wire.clock):
+        async with store.lock(wire.clock):
             login = store.read()
             seed = settings.sma_refresh_token.get_secret_value()
             fresh_seed = bool(seed) and digest(seed) != login.seed
@@ -192,12 +192,12 @@ def _denied(answer: Mapping[str, str]) -> str:
 
 
 async def _trade(settings: Settings, store: LoginStore, wire: Wire, form: dict[str, str]) -> Login:
-    """Trade the code for tokens and store them; the turn keeps runs from renewing the old login meanwhile."""
+    """Trade the code for tokens and store them; the lock keeps runs from renewing the old login meanwhile."""
     seed = settings.sma_refresh_token.get_secret_value()
     secret = settings.sma_client_secret.get_secret_value()
     fresh = Login(logged_in_at=wire.clock.now(), seed=digest(seed) if seed else "")
 
-    async with store.turn(wire.clock):
+    async with store.lock(wire.clock):
         with store.room() as room:
             grant = await TokenEndpoint(settings, wire).grant(
                 form,

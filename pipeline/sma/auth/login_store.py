@@ -2,13 +2,13 @@
 
 It holds the newest refresh token and the access token that came with it. Both are worth the same to a thief who can
 read the file, and a shared access token saves every short-lived process a token request. SMA rotates refresh
-tokens, so whoever trades one in holds `turn()` from reading the old one until the new one is stored.
+tokens, so whoever trades one in holds `lock()` from reading the old one until the new one is stored.
 """
 
 import datetime as dt
 import hashlib
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,6 @@ from pipeline.sma.auth.secret_files import (
     Room,
     SecretFileError,
     credentials_folder,
-    locked,
     locked_async,
     read_private,
     reserved,
@@ -72,7 +71,7 @@ class Login:
 
 
 class LoginStore:
-    """The stored login of one client. Nothing is written before the first `turn()`."""
+    """The stored login of one client. Nothing is written before the first `lock()`."""
 
     def __init__(self, home: Path, client_id: str, auth_url: str) -> None:
         self._home = home
@@ -88,13 +87,9 @@ class LoginStore:
         """The file; its folder is made when it is missing."""
         return credentials_folder(self._home) / f"login-{self._name}.json"
 
-    def turn(self, clock: Clock) -> AbstractAsyncContextManager[None]:
+    def lock(self, clock: Clock) -> AbstractAsyncContextManager[None]:
         """The right to trade in the refresh token, held by one process at a time."""
         return locked_async(self._lock, clock)
-
-    def turn_now(self) -> AbstractContextManager[None]:
-        """`turn` for code without an event loop."""
-        return locked(self._lock)
 
     def read(self) -> Login:
         """What is stored; an empty login when nothing is. Raises SecretFileError for a file that is no login."""
@@ -110,7 +105,7 @@ class LoginStore:
             ) from None
 
     def write(self, login: Login) -> None:
-        """Replace what is stored. Call it within a turn."""
+        """Replace what is stored. Call it while `lock` is held."""
         write_private(self.path, _content(login))
 
     @contextmanager

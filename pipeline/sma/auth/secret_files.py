@@ -5,15 +5,15 @@ reader sees the old content or the new one, whatever is killed in between.
 """
 
 import asyncio
-import fcntl
 import os
 import secrets
-import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from pipeline.common.atomic_files import put_in_place, sync_folder
 from pipeline.common.errors import SunledgerError
+from pipeline.common.file_locks import POLL_S, hold_lock, open_lock, take_lock
 from pipeline.sma.clock import ANNOUNCED_FROM_S, Clock
 
 FOLDER = "credentials"
@@ -23,7 +23,6 @@ FILE_MODE = 0o600
 ROOM_BYTES = 16 * 1024
 # A holder asks SMA a few times at most, each try with its own time limit: who waits longer waits for a hung process.
 LOCK_WAIT_S = 900.0
-LOCK_POLL_S = 0.05
 
 
 class SecretFileError(SunledgerError):
@@ -71,9 +70,7 @@ class Room:
             with open(self._descriptor, "wb", closefd=False) as file:
                 file.write(content)
                 file.truncate()
-            os.fsync(self._descriptor)
-            self._beside.replace(self._path)
-            _sync_folder(self._path.parent)
+            put_in_place(self._beside, self._path)
         except OSError as fault:
             raise _unusable(self._path, fault) from None
 
@@ -102,7 +99,7 @@ def remove_private(path: Path) -> bool:
     """Remove the file for good; whether there was one."""
     try:
         path.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileNotFoundError:
         return False
     except OSError as fault:
@@ -113,16 +110,8 @@ def remove_private(path: Path) -> bool:
 @contextmanager
 def locked(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Be the only process (and thread) inside; the lock ends with its process. Raises SecretFileError."""
-    descriptor = _open_lock(path)
-    try:
-        deadline = time.monotonic() + wait_s
-        while not _taken(descriptor):
-            if time.monotonic() >= deadline:
-                raise _busy(path, wait_s)
-            time.sleep(LOCK_POLL_S)
+    with hold_lock(_open_lock(path), wait_s, lambda: _busy(path, wait_s)):
         yield
-    finally:
-        os.close(descriptor)
 
 
 @asynccontextmanager
@@ -131,13 +120,13 @@ async def locked_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) ->
     descriptor = _open_lock(path)
     try:
         deadline = clock.monotonic() + wait_s
-        while not _taken(descriptor):
+        while not take_lock(descriptor):
             left_s = deadline - clock.monotonic()
             if left_s <= 0:
                 raise _busy(path, wait_s)
             if wait_s - left_s >= ANNOUNCED_FROM_S:
                 clock.announce("Another process renews the login, and only one may at a time", left_s)
-            await clock.sleep(LOCK_POLL_S)
+            await clock.sleep(POLL_S)
             await asyncio.sleep(0)
         yield
     finally:
@@ -146,27 +135,9 @@ async def locked_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) ->
 
 def _open_lock(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        return open_lock(path, FILE_MODE)
     except OSError as fault:
         raise _unusable(path, fault) from None
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Some network file systems cannot sync a folder; the rename itself has happened all the same.
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unusable(path: Path, fault: OSError) -> SecretFileError:

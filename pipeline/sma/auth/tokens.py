@@ -107,7 +107,7 @@ class TokenSource:
     async def _from_store(self, store: LoginStore) -> _Token:
         """The stored access token while it lives, else one for the stored refresh token."""
         clock = self._wire.clock
-        async with store.turn(clock):
+        async with store.lock(clock):
             login = store.read()
             seed = self._seed.get_secret_value()
             refresh_token = _refresh_token(login, seed)

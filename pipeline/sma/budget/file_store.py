@@ -3,7 +3,6 @@
 Several machines share one in Redis: `pipeline.sma.budget.redis_store`.
 """
 
-import fcntl
 import os
 import struct
 import zlib
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.file_locks import free_lock, take_lock
 from pipeline.sma.clock import ANNOUNCED_FROM_S, Announce, announce_nothing
 
 T = TypeVar("T")
@@ -136,9 +136,7 @@ class FileStore:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(self._file):
             return None
         if os.fstat(self._file).st_nlink == 0:
             # Others would go on with a new file beside ours.
@@ -152,7 +150,7 @@ class FileStore:
             os.pwrite(file, pack(state), 0)
             return result
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            free_lock(file)
 
 
 def pack(state: State) -> bytes:

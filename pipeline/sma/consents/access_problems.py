@@ -1,4 +1,4 @@
-"""Why SMA lists no plant, or fewer than before, and how long a login lasts, as sentences. Asks nobody."""
+"""Why SMA lists no plant, or fewer than before, and how long a login lasts, as sentences. Makes no API calls."""
 
 import datetime as dt
 from collections import Counter

@@ -133,7 +133,7 @@ class ConsentBook:
         self, answers: Mapping[str, Consent], now: dt.datetime, *, asked: bool = False
     ) -> dict[str, Owner]:
         """Write SMA's answers by address into the book; the owners that they are about, as they are now."""
-        with self.turn():
+        with self.lock():
             owners = self.owners()
             noted = {
                 address: owners.get(address, Owner(address)).seen(consent, now, asked=asked)
@@ -144,7 +144,7 @@ class ConsentBook:
         return noted
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """The right to write the book, held by one process at a time."""
         with locked(self.path.with_suffix(".lock")):
             yield

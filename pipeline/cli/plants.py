@@ -1,0 +1,66 @@
+"""`sunledger plants`: the fleet as it is stored, without a request."""
+
+import json
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich import box
+from rich.table import Table as Grid
+from rich.text import Text
+
+from pipeline.cli.console import HarmlessStream, out, say
+
+COLUMNS = (
+    "plant_id",
+    "name",
+    "timezone",
+    "ac_power_kw",
+    "sets",
+    "first_day",
+    "last_day",
+    "last_seen",
+    "excluded_from",
+)
+
+
+def list_plants(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for programs.")] = False
+) -> None:
+    """List the plants that are stored: zone, AC power, sets, first and last day, and since when one is not yours."""
+    from pipeline.common.settings import load_settings  # noqa: PLC0415 - commands load what they need
+    from pipeline.run.fleet import fleet_of  # noqa: PLC0415
+    from schemas import EnergyDaily, MeasurementSets, Plants  # noqa: PLC0415
+    from warehouse.lake import Lake  # noqa: PLC0415
+
+    settings = load_settings()
+    lake = Lake(settings.lake, settings.home / "tmp")
+    known = lake.scan(Plants).drop("excluded_from").collect()
+    # By the settings of now, which may be newer than the stored list.
+    excluded = fleet_of(settings).excluded(known)
+    sets = lake.scan(MeasurementSets).group_by("plant_id").agg(sets=pl.col("set_type").unique().sort())
+    day = pl.col("local_date")
+    days = (
+        lake.scan(EnergyDaily)
+        .filter(pl.col("n_rows") > 0)
+        .group_by("plant_id")
+        .agg(first_day=day.min(), last_day=day.max())
+    )
+    found = (
+        known.join(excluded, on="plant_id", how="left")
+        .join(sets.collect(), on="plant_id", how="left")
+        .join(days.collect(), on="plant_id", how="left")
+        .with_columns(pl.col("sets").fill_null([]))
+        .select(COLUMNS)
+        .sort("name", "plant_id")
+    )
+    if as_json:
+        HarmlessStream().write(json.dumps(found.to_dicts(), default=str, indent=2) + "\n")
+        return
+    if not found.height:
+        say("No plant is stored yet: 'sunledger refresh' asks SMA for the list.")
+        return
+    grid = Grid(*COLUMNS, box=box.SIMPLE)
+    for row in found.with_columns(pl.col("sets").list.len()).rows():
+        grid.add_row(*(Text("" if value is None else str(value)) for value in row))
+    out.print(grid)

@@ -1,0 +1,49 @@
+"""Locks between processes that end with their holder, however that ends: the system's own, on an open file.
+
+docs/decisions/0010-locks-and-atomic-files.md says why not all of them are filelock's.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+POLL_S = 0.05
+
+
+def take_lock(descriptor: int) -> bool:
+    """Lock the open file unless somebody else has; whether it is ours. It ends with the last copy of the descriptor."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def free_lock(descriptor: int) -> None:
+    """Let others have the lock; the file stays open."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def open_lock(path: Path, mode: int = 0o600) -> int:
+    """A descriptor of the lock file, which stays there for good: removed, it would let two in. Raises OSError."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+
+
+@contextmanager
+def hold_lock(descriptor: int, wait_s: float, busy: Callable[[], Exception]) -> Iterator[None]:
+    """Be the only process and thread inside, and close the descriptor at the end.
+
+    Raises what `busy` makes when it stays locked for so long.
+    """
+    try:
+        deadline = time.monotonic() + wait_s
+        while not take_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise busy()
+            time.sleep(POLL_S)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,37 @@
+"""The check that quarters of an hour add up to their days, on tables that the steps made."""
+
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from pipeline.ops.checks import judge_quarters
+from pipeline.run.context import Runtime
+from pipeline.tables.hourly_tables import write_quarter_hours
+from schemas import EnergyDaily
+from tests.e2e.test_days import MONDAY, TUESDAY, run
+
+New = Callable[..., Runtime]
+
+
+def test_days_without_quarters_are_left_out_and_made_ones_add_up(new_runtime: New) -> None:
+    runtime = run(new_runtime(), MONDAY, TUESDAY)
+    assert judge_quarters(runtime).facts["plant_days"] == 0
+    write_quarter_hours(runtime, MONDAY)
+    found = judge_quarters(runtime)
+    assert (found.passed, found.facts["days"], found.facts["plant_days_off"]) == (True, 1, 0)
+    assert found.facts["plant_days"] > 0
+
+
+@pytest.mark.parametrize(("off", "passed"), [(1e-8, True), (0.01, False)])
+def test_a_day_of_another_energy_than_its_quarters_is_named(
+    new_runtime: New, off: float, *, passed: bool
+) -> None:
+    runtime = run(new_runtime(), MONDAY)
+    write_quarter_hours(runtime, MONDAY)
+    daily = pl.concat(runtime.lake.batches(EnergyDaily, {"local_date": MONDAY}))
+    more = pl.when(plant_id="11").then(pl.col("pv_generation_kwh") + off).otherwise("pv_generation_kwh")
+    runtime.lake.replace(EnergyDaily, {"local_date": MONDAY}, [daily.with_columns(pv_generation_kwh=more)])
+    found = judge_quarters(runtime)
+    assert found.passed is passed
+    assert passed or f"plant 11, {MONDAY}" in found.text
