@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup demo test test-long test-ui torture conformance lint docs bench bi audit fuzz ui clean
+.PHONY: setup demo test test-long test-exhaustive test-ui torture conformance lint docs bench bi audit fuzz ui clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,10 @@ test: $(TOOLS)
 # What takes minutes: whole programs as a user starts them, kills, races, shared budgets, large fleets.
 test-long: $(TOOLS)
 	@$(BIN)/python -m pytest -m long --numprocesses auto --dist worksteal
+
+# Every case of what the long tests take samples of.
+test-exhaustive: $(TOOLS)
+	@$(BIN)/python -m pytest -m exhaustive --numprocesses auto --dist worksteal
 
 # Kills, flipped bits, races and floods of the whole program, each compared with an undisturbed run: docs/reliability.md.
 TORTURE ?= all

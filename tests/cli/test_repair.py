@@ -1,9 +1,11 @@
 """`sunledger repair` by the real program: every table is as before the damage, and nothing is booked as changed."""
 
+import itertools
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -205,9 +207,15 @@ LAYERS = (
 )
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("table", LAYERS)
-@pytest.mark.parametrize("kind", KINDS)
+def list_damage_cases() -> list[Any]:
+    """Every kind with every table; for the long tests each kind with one, in turn."""
+    return [
+        pytest.param(kind, table, marks=pytest.mark.long if i % len(LAYERS) == j else pytest.mark.exhaustive)
+        for (i, kind), (j, table) in itertools.product(enumerate(KINDS), enumerate(LAYERS))
+    ]
+
+
+@pytest.mark.parametrize(("kind", "table"), list_damage_cases())
 def test_every_kind_of_damage_of_every_layer(
     home: Path, whole: Path, settings: dict[str, str], kind: str, table: str
 ) -> None:
