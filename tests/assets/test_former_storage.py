@@ -119,7 +119,9 @@ def unpack(folder: Path) -> Path:
     home = folder / "home"
     home.mkdir()
     with tarfile.open(FORMER_HOME) as packed:
-        packed.extractall(home, filter="data")
+        # Python before 3.11.4 has no filters, and later ones warn without one. The file is our own.
+        filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        packed.extractall(home, **filtered)  # noqa: S202
     return home / "dagster"
 
 

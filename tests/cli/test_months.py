@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -17,6 +17,7 @@ from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import Runtime
+from pipeline.run.notices import Notices
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
@@ -56,6 +57,7 @@ class Publishing:
     """Publishes as a run of Dagster's would, at a tenth of its cost."""
 
     runtime: Runtime
+    notices: Notices = field(default_factory=Notices)
 
     def publish(self) -> list[str]:
         publish(self.runtime.lake, self.runtime.settings.warehouse, now=NOW, version="test")
