@@ -44,6 +44,10 @@ def hold_lock(descriptor: int, wait_s: float, busy: Callable[[], Exception]) -> 
             if time.monotonic() >= deadline:
                 raise busy()
             time.sleep(POLL_S)
-        yield
+        try:
+            yield
+        finally:
+            # A child that was started meanwhile has a copy of the descriptor until its exec is through.
+            free_lock(descriptor)
     finally:
         os.close(descriptor)
