@@ -41,7 +41,7 @@ def _turn(root: str, kind: int, why: str) -> Iterator[None]:
     file = os.open(f"{root}/{FILE}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         deadline = time.monotonic() + WAIT_S
-        while not _taken(file, kind):
+        while not _take_lock(file, kind):
             if time.monotonic() > deadline:
                 raise SunledgerError(
                     f"The lake {root} can't be written: {why} for {WAIT_S:g} s. Run this again when that is done."
@@ -52,7 +52,7 @@ def _turn(root: str, kind: int, why: str) -> Iterator[None]:
         os.close(file)
 
 
-def _taken(file: int, kind: int) -> bool:
+def _take_lock(file: int, kind: int) -> bool:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -14,7 +14,11 @@ from warehouse.lake_lock import take_repair_turn, take_write_turn
 
 
 def test_a_writer_waits_for_the_end_of_a_repair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake, waits, taken = Lake(str(tmp_path / "lake"), tmp_path / "tmp"), threading.Event(), lake_lock._taken
+    lake, waits, taken = (
+        Lake(str(tmp_path / "lake"), tmp_path / "tmp"),
+        threading.Event(),
+        lake_lock._take_lock,
+    )
 
     def seen(file: int, kind: int) -> bool:
         had = taken(file, kind)
