@@ -24,7 +24,7 @@ from warehouse.verify import verify_lake, verify_published
 def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
     """Mend what `verify` finds, and show it in a table; a sentence at the end. Raises SunledgerError for what stays."""
     with open_published_copy(settings.warehouse) as copy:
-        steps = repair.make_readable(settings, copy)
+        steps = repair.make_readable(settings, copy, say)
         lost = LostParts(settings.home).read()
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
         if not (steps or lost or published):
