@@ -18,8 +18,8 @@ from pipeline.extract import consents
 from pipeline.ops import checks
 from pipeline.ops.checks import judge_completeness
 from pipeline.ops.completeness import measure_completeness
-from pipeline.run.check import After, Check, checks_of
-from pipeline.run.context import Runtime
+from pipeline.run.check import After, Check, collect_checks
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.tables import billing_tables, month_close, reconciliation_tables
 from pipeline.tables.interval_tables import judge_times
@@ -28,9 +28,9 @@ from pipeline.tables.interval_tables import judge_times
 CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables)
 
 
-def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+def consent(runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
     """Warn, with what to do, when plants are listed no more or consents are open."""
-    concern = consents.concern(runtime)
+    concern = consents.find_concern(runtime)
     return dg.AssetCheckResult(
         passed=concern is None,
         severity=dg.AssetCheckSeverity.WARN,
@@ -38,7 +38,7 @@ def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     )
 
 
-def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+def solar_time(runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
     """Warn, with the plants and the setting to change, when production and sun disagree."""
     with convert_errors():
         found = judge_times(runtime)
@@ -59,17 +59,19 @@ def solar_time(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
 
 def build_declared(settings: Settings, after: After) -> list[dg.AssetChecksDefinition]:
     """The checks that functions of `CHECK_MODULES` declare."""
-    return [_build_declared(settings, check) for check in checks_of(CHECK_MODULES, after)]
+    return [_build_declared(settings, check) for check in collect_checks(CHECK_MODULES, after)]
 
 
 def _build_declared(settings: Settings, declared: Check) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name=declared.name, asset=build_key(settings, declared.asset), description=declared.description
     )
-    def check(runtime: dg.ResourceParam[Runtime], notices: dg.ResourceParam[Notices]) -> dg.AssetCheckResult:
+    def check(
+        runtime: dg.ResourceParam[RunContext], notices: dg.ResourceParam[Notices]
+    ) -> dg.AssetCheckResult:
         with convert_errors():
             if declared.of_requests:
-                notices.add(runtime.store_requests().notices(runtime.today()))
+                notices.add(runtime.store_requests().build_notices(runtime.today()))
             return convert_finding(declared.judge(runtime))
 
     return check
@@ -82,7 +84,7 @@ def _build_drift(settings: Settings) -> dg.AssetChecksDefinition:
         description="SMA's answers hold no field and no measurement set that sunledger does not know.",
     )
     def drift(
-        context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
+        context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[RunContext]
     ) -> dg.AssetCheckResult:
         """Warn, with their names, when SMA sends something new."""
         with convert_errors():
@@ -108,7 +110,7 @@ def build_day_checks_of(
             partitions_def=days,
         )
         def complete(
-            context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
+            context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
             found = judge_completeness(runtime, _list_days(context))
             if len(found) > 1:
@@ -121,7 +123,7 @@ def build_day_checks_of(
             description="At most one row in a hundred has a value that was set aside.",
         )
         def quality(
-            context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
+            context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
             return convert_finding(checks.judge_quality(runtime, _list_days(context)))
 
@@ -146,7 +148,7 @@ def _list_days(context: dg.AssetCheckExecutionContext) -> list[dt.date]:
     return [dt.date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
 
 
-def _summarize_days(runtime: Runtime, found: Mapping[dt.date, Finding]) -> str:
+def _summarize_days(runtime: RunContext, found: Mapping[dt.date, Finding]) -> str:
     """How complete a run's days are, of the plants that it was limited to; of one day its finding says it."""
     if len(found) == 1:
         return ""

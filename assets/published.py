@@ -8,7 +8,7 @@ from pydantic import Field
 
 from assets.common import EVERY, LAST, OWNERS, convert_errors
 from assets.dagster_home import PUBLISH_POOL
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import mark_excluded
 from schemas import TABLES, storage
@@ -26,12 +26,12 @@ from warehouse.publish import connect, publish
     op_tags=LAST,
 )
 def warehouse(
-    runtime: dg.ResourceParam[Runtime], notices: dg.ResourceParam[Notices]
+    runtime: dg.ResourceParam[RunContext], notices: dg.ResourceParam[Notices]
 ) -> dg.MaterializeResult[None]:
     """Build the file beside the old one and swap it in."""
     with convert_errors():
         # What this run has asked for so far belongs into what it publishes.
-        notices.add(runtime.store_requests().notices(runtime.today()))
+        notices.add(runtime.store_requests().build_notices(runtime.today()))
         # The settings may have changed since the list of plants was made.
         mark_excluded(runtime)
         published = publish(
@@ -63,7 +63,7 @@ class ReportOf(dg.Config):
     deps=[warehouse],
     tags={EVERY: "month"},
 )
-def monthly_report(config: ReportOf, runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
+def monthly_report(config: ReportOf, runtime: dg.ResourceParam[RunContext]) -> dg.MaterializeResult[None]:
     """Write the pages, and show the fleet's picture in the metadata."""
     # Whatever starts Dagster loads this module; few of those processes draw.
     from pipeline.report import draw_month_png  # noqa: PLC0415

@@ -18,7 +18,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import Channel, Concern, build_channels, tell
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from schemas import storage
 
@@ -75,7 +75,7 @@ def build_alert_sensor(
         description="Tells by mail and webhooks what a person should know, once, and when it is good again.",
         default_status=choose_sensor_status(settings),
     )
-    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[RunContext]) -> dg.SensorResult:
         found = of(settings)
         if not found:
             return dg.SensorResult(
@@ -98,7 +98,7 @@ def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
         description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since.",
         default_status=choose_sensor_status(settings),
     )
-    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
+    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[RunContext]) -> dg.SkipReason:
         before = runtime.now() - settings.keep_runs_days * ONE_DAY
         return dg.SkipReason(
             f"{purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d} deleted."

@@ -25,10 +25,10 @@ from pipeline.extract.fetch import (
 from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import draw_day_pictures
-from pipeline.run.context import Runtime
-from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, not_chosen
-from pipeline.run.step import Report
-from pipeline.run.table_step import Stage, TableStep, steps_of
+from pipeline.run.context import RunContext
+from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
+from pipeline.run.step import StepResult
+from pipeline.run.table_step import Stage, TableStep, list_steps
 from pipeline.tables import (
     billing_tables,
     energy_tables,
@@ -86,7 +86,7 @@ def _build_made_assets(
             every=step.every,
             last=last,
         )
-        for step in steps_of(TABLE_MODULES, stage)
+        for step in list_steps(TABLE_MODULES, stage)
     ]
 
 
@@ -145,14 +145,14 @@ def build_made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsD
         ),
         *(
             make(step.model, step=_find_day_step(step), deps=step.inputs)
-            for step in steps_of(TABLE_MODULES, Stage.DAYS)
+            for step in list_steps(TABLE_MODULES, Stage.DAYS)
         ),
     ]
 
 
 def select_chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
-    idle = not_chosen(settings)
+    idle = list_idle_tables(settings)
     return [asset for asset in assets if asset.key.path[-1] not in idle]
 
 
@@ -165,7 +165,7 @@ def drop_optional_inputs(
     backfill that it "may fail" and its days "cannot be materialized", because sets that are not asked for, or SMA's own
     energies before the first month is closed, are not there.
     """
-    optional = not_chosen(settings) | {asset.key.path[-1] for asset in build_vendor_assets()}
+    optional = list_idle_tables(settings) | {asset.key.path[-1] for asset in build_vendor_assets()}
 
     def cut(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.key.path[-1] in optional:
@@ -177,15 +177,15 @@ def drop_optional_inputs(
     return list(dg.map_asset_specs(cut, assets))
 
 
-def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report:
+def _make_intervals(source: SetSource, runtime: RunContext, day: dt.date) -> StepResult:
     return write_intervals(runtime, source, day)
 
 
-def _find_day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
+def _find_day_step(step: TableStep) -> Callable[[RunContext, dt.date], StepResult]:
     return functools.partial(_add_pictures, step) if step.model is EnergyDaily else step.write
 
 
-def _add_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
+def _add_pictures(step: TableStep, runtime: RunContext, day: dt.date) -> StepResult:
     report = step.write(runtime, day)
     pictures = draw_day_pictures(runtime, day)
     report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}

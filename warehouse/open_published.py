@@ -36,7 +36,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
         connection = _open_unchanged(path)
     except (OSError, duckdb.IOException) as fault:
         raise NotPublishedError(
-            f"{path} cannot be opened as a warehouse: {first_line(fault)} "
+            f"{path} cannot be opened as a warehouse: {take_first_line(fault)} "
             f"Close what writes to it, or run 'sunledger publish' to make it anew."
         ) from fault
     connection.execute("SET TimeZone = 'UTC'")
@@ -73,7 +73,7 @@ def check_published(path: Path) -> None:
     try:
         damage = find_damage(path)
     except OSError as fault:
-        raise NotPublishedError(f"{path} cannot be read: {first_line(fault)}") from fault
+        raise NotPublishedError(f"{path} cannot be read: {take_first_line(fault)}") from fault
     if damage:
         raise _build_changed_error(path, damage)
 
@@ -90,18 +90,18 @@ def query_failed(fault: duckdb.Error) -> SunledgerError:
     if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(
             "Files of the lake that the published file reads are not where they were when it was made: run "
-            f"'sunledger publish' to make it anew. {first_line(fault)}"
+            f"'sunledger publish' to make it anew. {take_first_line(fault)}"
         )
     if isinstance(fault, duckdb.PermissionException):
         return UsageError(
-            f"A query reads the published file and what --file names, and nothing else: {first_line(fault)}"
+            f"A query reads the published file and what --file names, and nothing else: {take_first_line(fault)}"
         )
     if isinstance(fault, duckdb.InternalException):
         # What follows is the inside of DuckDB, which helps nobody here.
-        return UsageError(f"The query failed: {first_line(fault)}")
+        return UsageError(f"The query failed: {take_first_line(fault)}")
     return UsageError(f"The query failed: {fault}")
 
 
-def first_line(fault: Exception) -> str:
+def take_first_line(fault: Exception) -> str:
     """What a library says happened, as one sentence."""
     return str(fault).partition("\n")[0].rstrip(".") + "."

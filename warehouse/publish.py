@@ -34,9 +34,9 @@ from warehouse.open_published import (
     NotPublishedError,
     check_published,
     connect,
-    first_line,
     has_days,
     query_failed,
+    take_first_line,
 )
 from warehouse.publication import digest, forbid_log, record
 from warehouse.published_content import OFFLINE, build
@@ -116,12 +116,12 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
         raise DamagedLakeError(target, [fault.damage]) from fault
     except duckdb.ConstraintException as fault:
         raise PublishError(
-            f"{target} was not published: {first_line(fault)} Rows that an older version stored lack the column. "
+            f"{target} was not published: {take_first_line(fault)} Rows that an older version stored lack the column. "
             f"What was published before is unchanged. Make them again with 'sunledger rebuild', which asks SMA nothing."
         ) from fault
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
         raise PublishError(
-            f"{target} was not published: {first_line(fault)} What was published before is unchanged. "
+            f"{target} was not published: {take_first_line(fault)} What was published before is unchanged. "
             f"Check that lake and target are there with space to spare, then run 'sunledger publish' again."
         ) from fault
     seconds = time.monotonic() - begun

@@ -13,7 +13,7 @@ from pipeline.billing.requested_units import find_current_month
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 
 # More lines than these help nobody on a screen; in a file or a pipe all of them are wanted.
 ON_SCREEN = 20
@@ -28,10 +28,10 @@ DECISIONS = {
 
 def show_year(year: int | None, *, forecast: bool) -> None:
     """Print the bill of a year (default: the running one)."""
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         # What other runs have asked for and not stored yet is charged as well.
-        for lacking in runtime.store_requests().notices(runtime.today()).missing:
+        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         found = build_bill(
             runtime, prices, year or find_current_month(runtime, prices).year, forecast=forecast

@@ -32,7 +32,7 @@ from pipeline.tables.incomplete_days import (
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
-    from pipeline.run.context import Runtime
+    from pipeline.run.context import RunContext
     from pipeline.run.notices import Notices
     from pipeline.transform.sun.fleet_verdict import SolarTime
 
@@ -392,9 +392,9 @@ def sql(
     from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
-    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
+    from warehouse.read_only import check_readable_files, restrict  # noqa: PLC0415
 
-    granted = readable_files(files or [])
+    granted = check_readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
         if output is not None:
             save_rows(connection, sys.stdin.read() if query is None else query, output, form, granted)
@@ -511,18 +511,18 @@ def _parse_day(option: str, text: str) -> dt.date:
 
 def _open_runtime(
     plants: list[str] | None, sets: list[str] | None = None, *, again: bool = False
-) -> "Runtime":
+) -> "RunContext":
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
-    return Runtime(settings, only_plants=wanted, again=again, tell=say)
+    return RunContext(settings, only_plants=wanted, again=again, tell=say)
 
 
-def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
+def _check_days(runtime: "RunContext", first: dt.date, last: dt.date) -> None:
     from pipeline.common.day_availability import check_days  # noqa: PLC0415
 
     check_days(first, last, runtime.settings.first_day, runtime.now())

@@ -19,7 +19,7 @@ from pipeline.common.errors import UsageError
 from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
 from pipeline.report import draw_month_picture, render_fleet_page
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from pipeline.transform.sun.time_basis import judge_time_basis
@@ -51,7 +51,7 @@ def run(folder: Path, bars: Bars) -> None:
             **{name.lower(): value for name, value in box.settings().items()},
         )
         with (
-            Runtime(settings, progress=bars, tell=say) as runtime,
+            RunContext(settings, progress=bars, tell=say) as runtime,
             record_runs(runtime, command="demo") as runs,
         ):
             _fill(runtime, runs)
@@ -78,7 +78,7 @@ def _prepare_folder(folder: Path) -> Path:
     return home
 
 
-def _fill(runtime: Runtime, runs: Runs) -> None:
+def _fill(runtime: RunContext, runs: Runs) -> None:
     say("Asking for plants, devices and measurement sets ...")
     runs.lists()
     say("October 2021: 31 days of all plants ...")

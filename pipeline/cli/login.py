@@ -10,7 +10,7 @@ from pipeline.common.settings import load_settings
 from pipeline.sma.auth.code_login import LoginOptions, log_in, log_out
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.clock import Clock, WaitAnnouncer
-from pipeline.sma.consents.access_problems import lasting
+from pipeline.sma.consents.access_problems import describe_validity
 
 
 def log_in_here(options: LoginOptions, *, browser: bool) -> None:
@@ -25,7 +25,7 @@ def log_in_here(options: LoginOptions, *, browser: bool) -> None:
         say(f"Waiting for the answer, up to {options.wait_s / 60:.0f} minutes; Ctrl-C gives up.")
 
     login = asyncio.run(log_in(settings, options, show, _build_clock()))
-    say(f"Logged in. {lasting(login)} It is stored in {LoginStore.of(settings).path}.")
+    say(f"Logged in. {describe_validity(login)} It is stored in {LoginStore.of(settings).path}.")
 
 
 def log_out_here(*, local_only: bool) -> None:

@@ -12,7 +12,7 @@ from pipeline.tables.month_close import close_month, find_doubts, list_closed_mo
 from pipeline.tables.reconciliation_tables import write_reconciliation
 
 if TYPE_CHECKING:
-    from pipeline.run.context import Runtime
+    from pipeline.run.context import RunContext
 
 
 def close(
@@ -33,9 +33,9 @@ def close(
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
 
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         if month is None or listing:
             _show(runtime)
             return
@@ -61,9 +61,9 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
 
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
         with record_runs(runtime, command="open") as runs:
@@ -71,14 +71,14 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The clo
         say(f"{month} is open: its figures are those of its days again.")
 
 
-def _add_up(runtime: "Runtime") -> None:
+def _add_up(runtime: "RunContext") -> None:
     """Every table of months, from its days."""
 
     for step in (write_energy_monthly, write_kpi_monthly, write_profile_monthly):
         step(runtime)
 
 
-def _show(runtime: "Runtime") -> None:
+def _show(runtime: "RunContext") -> None:
 
     from pipeline.cli.console import say, show_table  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ from assets.definitions import build_definitions
 from assets.runs import record_runs
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings, load_settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.scripted import NOW, ScriptedSma
 
 PREFIX = ["energy", "solar"]
@@ -86,7 +86,7 @@ def test_a_project_with_a_schedule_of_the_same_name_takes_it_in() -> None:
 
 def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma: ScriptedSma) -> None:
     prefixed = settings.model_copy(update={"asset_prefix": "solar"})
-    runtime = Runtime(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
+    runtime = RunContext(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
     with runtime, record_runs(runtime) as runs:
         runs.lists()
         runs.days(*DAYS)

@@ -11,7 +11,7 @@ from assets.definitions import DAYS_JOB, build_definitions
 from assets.run_tags import RANGE_END, RANGE_START
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
 from tests.assets.clockwork import refresh_lists
@@ -33,7 +33,7 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 class Failed:
     """A run of the days' job in which some weeks could not be asked for, and the sensor's answer to it."""
 
-    def __init__(self, settings: Settings, runtime: Runtime, instance: dg.DagsterInstance) -> None:
+    def __init__(self, settings: Settings, runtime: RunContext, instance: dg.DagsterInstance) -> None:
         refresh_lists(runtime)
         self.defs, self.instance, self.runtime = build_definitions(settings, runtime), instance, runtime
 
@@ -57,7 +57,7 @@ class Failed:
 
 @pytest.fixture
 def failed(
-    settings: Settings, new_runtime: Callable[..., Runtime], instance: dg.DagsterInstance
+    settings: Settings, new_runtime: Callable[..., RunContext], instance: dg.DagsterInstance
 ) -> Iterator[Failed]:
     with new_runtime() as runtime:
         yield Failed(settings, runtime, instance)
@@ -78,8 +78,8 @@ def lose(sma: ScriptedSma, *mondays: str, devices: bool = False) -> None:
     sma.special = special
 
 
-def stored(runtime: Runtime) -> list[str]:
-    return [part["local_date"] for part in runtime.lake.parts(EnergyDaily)]
+def stored(runtime: RunContext) -> list[str]:
+    return [part["local_date"] for part in runtime.lake.list_parts(EnergyDaily)]
 
 
 def test_the_days_around_a_lost_week_become_energy(failed: Failed, sma: ScriptedSma) -> None:
@@ -123,7 +123,7 @@ def test_a_day_that_was_never_fetched_is_no_green_day(failed: Failed) -> None:
 
 
 def test_a_day_before_the_first_plant_is_as_good_as_any(
-    settings: Settings, new_runtime: Callable[..., Runtime], instance: dg.DagsterInstance
+    settings: Settings, new_runtime: Callable[..., RunContext], instance: dg.DagsterInstance
 ) -> None:
     with new_runtime() as runtime:
         days = Failed(settings, runtime, instance)
