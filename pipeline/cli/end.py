@@ -1,5 +1,6 @@
 """How the program ends: one sentence and an exit code, whatever happens."""
 
+import logging
 import os
 import sys
 from typing import NoReturn
@@ -12,12 +13,19 @@ FAILED = 1
 def run_to_end() -> NoReturn:
     """Run the command of the command line, and leave."""
     try:
+        if logging.lastResort:
+            logging.lastResort.addFilter(_is_no_end_of_ours)
         code = _run()
     except BaseException as fault:
         SIGNALS.leaving = True
         code = _explain(fault)
     SIGNALS.leaving = True
     _leave(code)
+
+
+def _is_no_end_of_ours(record: logging.LogRecord) -> bool:
+    """Libraries log what interrupts them, with its trace, before they let it through."""
+    return not (record.exc_info and isinstance(record.exc_info[1], Stopped))
 
 
 def _run() -> int:

@@ -62,8 +62,9 @@ import sys, time, threading
 from pipeline.common import signals
 signals.AGAIN_AFTER_S, signals.ENDS_AFTER_S = 0.2, 0.6
 from pipeline.cli import end
-def stuck():
+def there():
     print("there", flush=True)
+def stuck():
     {}
 end._run = stuck
 from pipeline.cli import main
@@ -71,8 +72,12 @@ main()
 """
 # Inside a call of another language, which looks at no signal; and where the exception is lost.
 CALLS = {
-    "a native call": "import ctypes; [ctypes.CDLL(None).sleep(60) for _ in range(2)]",
-    "an exception that is lost": "exec('while True:\\n try: time.sleep(60)\\n except BaseException: pass')",
+    "a native call": "import ctypes; there(); [ctypes.CDLL(None).sleep(60) for _ in range(2)]",
+    "a library that logs it": (
+        "exec('import logging\\ntry: there(); time.sleep(60)\\n"
+        "except BaseException:\\n logging.getLogger(str()).exception(str())\\n raise')"
+    ),
+    "an exception that is lost": "there(); exec('while True:\\n try: time.sleep(60)\\n except BaseException: pass')",
 }
 
 
@@ -200,6 +205,8 @@ def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, li
 
 BEFORE_REQUESTS = [
     ("SUNLEDGER_QUALITY", "not-there.toml", "not-there.toml can't be read"),
+    ("SUNLEDGER_IRRADIATION", "not-there.csv", "not-there.csv can't be used"),
+    ("SUNLEDGER_PRICES", "not-there.toml", "not-there.toml can't be read"),
     ("SUNLEDGER_WAREHOUSE", "/proc/nowhere/file.duckdb", "/proc/nowhere can't be written"),
     ("SUNLEDGER_WAREHOUSE", "/tmp", "SUNLEDGER_WAREHOUSE=/tmp is a folder"),  # noqa: S108
     ("SUNLEDGER_LAKE", "/proc/nowhere", "/proc/nowhere can't be written"),
