@@ -1,11 +1,13 @@
 """How the program ends: one sentence and an exit code, whatever happens."""
 
-import logging
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.common.signals import SIGNALS, Stopped, sentence
+
+if TYPE_CHECKING:
+    from logging import LogRecord
 
 FAILED = 1
 
@@ -13,6 +15,8 @@ FAILED = 1
 def run_to_end() -> NoReturn:
     """Run the command of the command line, and leave."""
     try:
+        import logging  # noqa: PLC0415 - loading it can be interrupted as well
+
         if logging.lastResort:
             logging.lastResort.addFilter(_is_no_end_of_ours)
         code = _run()
@@ -23,7 +27,7 @@ def run_to_end() -> NoReturn:
     _leave(code)
 
 
-def _is_no_end_of_ours(record: logging.LogRecord) -> bool:
+def _is_no_end_of_ours(record: "LogRecord") -> bool:
     """Libraries log what interrupts them, with its trace, before they let it through."""
     return not (record.exc_info and isinstance(record.exc_info[1], Stopped))
 

@@ -99,6 +99,36 @@ def test_a_call_that_does_not_see_signals_ends_in_a_bounded_time(tmp_path: Path,
     assert_one_sentence(said)
 
 
+LOADING = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {!r}:
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Interrupting())
+from pipeline.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing", "polars"]
+)
+def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING.format(module), "publish"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 128 + signal.SIGTERM, done.stdout
+    assert done.stdout == "Error: Ended by SIGTERM. What was finished is stored; run it again for the rest.\n"
+
+
 def test_a_program_in_the_background_ends_too(tmp_path: Path) -> None:
     """A shell that is no terminal starts what it puts into the background with SIGINT ignored."""
     command = f"{SHELL_PROGRAM} sandbox serve --port 0 & echo $!; wait $!; echo $?"
