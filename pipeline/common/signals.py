@@ -49,7 +49,7 @@ class Signals:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, args=(read,), name="signals", daemon=True).start()
-        sys.unraisablehook = self._unraisable
+        sys.unraisablehook = self._report_unraisable
 
     def hand_over(self) -> None:
         """Leave signals to another part of the program, which has handlers and a bound of its own."""
@@ -74,7 +74,7 @@ class Signals:
                     # In this thread: where memory is short, there may be no other.
                     _end(number)
 
-    def _unraisable(self, fault: "sys.UnraisableHookArgs") -> None:
+    def _report_unraisable(self, fault: "sys.UnraisableHookArgs") -> None:
         """What is said of an exception that nobody can catch: nothing, where it is our own end."""
         if self.received is None:
             sys.__unraisablehook__(fault)
