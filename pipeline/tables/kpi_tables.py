@@ -8,8 +8,8 @@ from pipeline.run.context import RunContext
 from pipeline.run.fleet import select_days_of_months
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step import StepResult, build_result, work_on_stable_sources
+from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.table_step import Stage, writes
-from pipeline.tables.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform import kpi
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
 from pipeline.transform.sun.position import find_daylight
