@@ -134,7 +134,7 @@ class Runs:
 
         Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
         """
-        said = self._complete()
+        said = self._complete_days()
         settings = self.runtime.settings
         warehouse = build_warehouse(settings)
         result = self._run([*build_money_assets(settings), warehouse, *publish_checks(settings)], {})
@@ -146,7 +146,7 @@ class Runs:
             )
         return said
 
-    def _complete(self) -> list[str]:
+    def _complete_days(self) -> list[str]:
         """Make the days that dead runs left, or that lack tables, from the stored answers; what there is to say.
 
         Raises RunFailedError where it is interrupted.

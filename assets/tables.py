@@ -71,7 +71,7 @@ FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
 
 
-def _made(
+def _build_made_assets(
     settings: Settings, stage: Stage, *, group: str | None = None, last: bool = False
 ) -> list[dg.AssetsDefinition]:
     """The tables of a stage that are made whole, from other tables."""
@@ -107,7 +107,7 @@ def build_plant_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [
         _ask_list(RawPlants, settings, fetch_plants, deps=[]),
         _ask_list(Consents, settings, refresh_consents, deps=["raw_plants"]),
-        *_made(settings, Stage.PLANTS, group=SOURCE),
+        *_build_made_assets(settings, Stage.PLANTS, group=SOURCE),
     ]
 
 
@@ -116,7 +116,7 @@ def build_device_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     return [
         _ask_list(RawDevices, settings, fetch_devices, deps=["plants"]),
         _ask_list(RawMeasurementSets, settings, fetch_measurement_sets, deps=["plants", "devices"]),
-        *_made(settings, Stage.DEVICES, group=SOURCE),
+        *_build_made_assets(settings, Stage.DEVICES, group=SOURCE),
     ]
 
 
@@ -152,7 +152,7 @@ def build_made_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for source in (*SOURCES, VALUES)
         ),
         *(
-            make(step.model, step=_day_step(step), deps=step.inputs)
+            make(step.model, step=_find_day_step(step), deps=step.inputs)
             for step in steps_of(TABLE_MODULES, Stage.DAYS)
         ),
     ]
@@ -189,11 +189,11 @@ def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report
     return write_intervals(runtime, source, day)
 
 
-def _day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
-    return functools.partial(_with_pictures, step) if step.model is EnergyDaily else step.write
+def _find_day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
+    return functools.partial(_add_pictures, step) if step.model is EnergyDaily else step.write
 
 
-def _with_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
+def _add_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
     report = step.write(runtime, day)
     pictures = draw_day_pictures(runtime, day)
     report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
@@ -202,7 +202,7 @@ def _with_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
 
 def build_month_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Months, and the dictionary of log messages: from all stored days."""
-    return _made(settings, Stage.MONTHS)
+    return _build_made_assets(settings, Stage.MONTHS)
 
 
 def build_vendor_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -229,10 +229,10 @@ def build_vendor_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             pool=API_POOL,
             every="year",
         ),
-        *_made(settings, Stage.VENDOR),
+        *_build_made_assets(settings, Stage.VENDOR),
     ]
 
 
 def build_money_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """PU and invoices, from the record of requests: after everything that asks."""
-    return _made(settings, Stage.MONEY, last=True)
+    return _build_made_assets(settings, Stage.MONEY, last=True)
