@@ -5,12 +5,14 @@ from pathlib import Path
 
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import Settings
+from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.transform.thresholds import load_thresholds
 
 
 def check_before_requests(settings: Settings) -> None:
-    """Raise UsageError where the thresholds can't be read, or lake or warehouse can't be written."""
+    """Raise UsageError where thresholds or attributes can't be read, or lake or warehouse can't be written."""
     load_thresholds(settings.quality)
+    read_plant_attributes(settings)
     if settings.warehouse.is_dir():
         raise ConfigurationError(
             f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: name the file that is to be published."
