@@ -113,7 +113,7 @@ def test_the_program_takes_groups_and_asks_nothing_for_a_wrong_file(tmp_path: Pa
         assert (code, "line 4 names plant 77, which is not in SMA's list of plants" in said) == (2, True), (
             said
         )
-        file.write_text('["5000000"]\ngroup = "Hill"\n["5000011"]\ngroup = "Dale"\n')
+        file.write_text('["5000000"]\ngroup = "Hill"\n["5000022"]\ngroup = "Dale"\n')
         code, said = run(tmp_path, *day, "--group", "Hil", **settings)
         assert (code, "--group names the group Hil, which" in said, "it has: Dale, Hill" in said) == (
             2,
