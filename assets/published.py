@@ -68,7 +68,7 @@ class ReportOf(dg.Config):
 def monthly_report(config: ReportOf, runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     """Write the pages, and show the fleet's picture in the metadata."""
     # Whatever starts Dagster loads this module; few of those processes draw.
-    from pipeline.report import draw_month_png  # noqa: PLC0415
+    from pipeline.report.picture import draw_month_png  # noqa: PLC0415
     from pipeline.report.write_report import choose_month, write_report  # noqa: PLC0415
 
     with convert_errors():

@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandera.errors
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
 from schemas import polars_schema as derived_schema
+from schemas.without_pandas import pandera_errors
 
 SAMPLE = 5
 
@@ -36,10 +36,10 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
     row for large ones). So the model's rules are first looked at together in one pass, a hundredth of that; only a
     frame that may break one goes to pandera, which finds and names what is wrong.
     """
-    if not _surely_fits(model, frame):
+    if not _fits_surely(model, frame):
         try:
             model.to_schema().validate(frame, lazy=True)
-        except pandera.errors.SchemaErrors as faults:
+        except pandera_errors.SchemaErrors as faults:
             raise BadFrameError(_explain(model, part, frame, faults.failure_cases)) from None
     for name, value in part.items():
         stray = frame.filter(pl.col(name).ne_missing(pl.lit(value)))
@@ -50,16 +50,16 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
             )
 
 
-def _surely_fits(model: type[Table], frame: pl.DataFrame) -> bool:
+def _fits_surely(model: type[Table], frame: pl.DataFrame) -> bool:
     """Whether every rule of the model holds; False where one is broken or of a kind that is not known here."""
-    rules = _rules(model)
+    rules = _build_rules(model)
     if rules is None or frame.schema != polars_schema(model):
         return False
     return not frame.height or bool(frame.select(rules).item())
 
 
 @lru_cache
-def _rules(model: type[Table]) -> pl.Expr | None:
+def _build_rules(model: type[Table]) -> pl.Expr | None:
     """All rules of the model on nulls and values as one expression; None if it has a rule of another kind.
 
     Like pandera's, a check looks at values only; whether a null is allowed is a rule of its own.

@@ -47,7 +47,7 @@ def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
     """Open the file as it was published: nothing may have happened to it between a look before and one after."""
     for _ in range(OPEN_TRIES):
         if change := find_change(path):
-            raise _changed(path, change)
+            raise _build_changed_error(path, change)
         before = path.stat()
         connection = duckdb.connect(str(path), read_only=True)
         after = path.stat()
@@ -75,10 +75,10 @@ def check_published(path: Path) -> None:
     except OSError as fault:
         raise NotPublishedError(f"{path} cannot be read: {first_line(fault)}") from fault
     if damage:
-        raise _changed(path, damage)
+        raise _build_changed_error(path, damage)
 
 
-def _changed(path: Path, how: str) -> NotPublishedError:
+def _build_changed_error(path: Path, how: str) -> NotPublishedError:
     return NotPublishedError(
         f"{path} does not show what was published: {how}. "
         f"Run 'sunledger publish' to make it anew, and let other programs open it read-only."

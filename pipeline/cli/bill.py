@@ -28,7 +28,7 @@ DECISIONS = {
 
 def show_year(year: int | None, *, forecast: bool) -> None:
     """Print the bill of a year (default: the running one)."""
-    with Runtime(load_settings()) as runtime:
+    with Runtime(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         # What other runs have asked for and not stored yet is charged as well.
         for lacking in runtime.store_requests().notices(runtime.today()).missing:

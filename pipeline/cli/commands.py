@@ -24,11 +24,6 @@ from pipeline.cli.ui import ui
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
-from pipeline.tables.incomplete_days import (
-    count_days_of_other_basis,
-    list_days_with_answers,
-    list_stored_days,
-)
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
@@ -189,11 +184,13 @@ def refresh(
 ) -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
     from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.billing import load_prices  # noqa: PLC0415
     from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
     with _open_runtime(plants, groups=groups, again=True) as runtime:
         runtime.settings.require_credentials()
+        load_prices(runtime.settings.prices)
         with record_runs(runtime, command="refresh") as runs:
             with Bars() as bars:
                 runtime.progress = bars
@@ -276,6 +273,11 @@ def rebuild(
 
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
+    from pipeline.tables.incomplete_days import (  # noqa: PLC0415
+        count_days_of_other_basis,
+        list_days_with_answers,
+        list_stored_days,
+    )
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
     with _open_runtime(None) as runtime:
@@ -318,6 +320,7 @@ def rebuild(
 def publish() -> None:
     """Build the DuckDB file from the lake and swap it in."""
     from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
     with _open_runtime(None) as runtime, record_runs(runtime, command="publish") as runs:

@@ -3,13 +3,7 @@
 import json
 from typing import Annotated
 
-import polars as pl
 import typer
-from rich import box
-from rich.table import Table as Grid
-from rich.text import Text
-
-from pipeline.cli.console import HarmlessStream, out, say
 
 COLUMNS = (
     "plant_id",
@@ -29,7 +23,13 @@ def list_plants(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for programs.")] = False
 ) -> None:
     """List the plants that are stored: zone, AC power, sets, days, since when one is not yours, and its group."""
-    from pipeline.common.settings import load_settings  # noqa: PLC0415 - commands load what they need
+    import polars as pl  # noqa: PLC0415 - commands load what they need
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table as Grid  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from pipeline.cli.console import HarmlessStream, out, say  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.fleet import fleet_of  # noqa: PLC0415
     from pipeline.run.plant_attributes import match_plants  # noqa: PLC0415
     from schemas import EnergyDaily, MeasurementSets, Plants  # noqa: PLC0415

@@ -24,7 +24,7 @@ from warehouse.verify import verify_lake, verify_published
 def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
     """Mend what `verify` finds, and show it in a table; a sentence at the end. Raises SunledgerError for what stays."""
     with open_published_copy(settings.warehouse) as copy:
-        steps = repair.make_readable(settings, copy)
+        steps = repair.make_readable(settings, copy, say)
         lost = LostParts(settings.home).read()
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
         if not (steps or lost or published):
@@ -55,7 +55,7 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
                 text = f"would be asked for again: {pluralize(len(again.requests), 'request')}"
                 outcome.waiting |= dict.fromkeys(again.lost, text)
                 if again.plants:
-                    yield _cost(runtime, again)
+                    yield _describe_cost(runtime, again)
             others = [one for one in rest if one not in outcome.known]
             outcome.healed |= dict.fromkeys(others, "would be made again without a request")
     _show(steps, outcome, published, "what would be done")
@@ -96,7 +96,7 @@ def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool)
     for again in found:
         try:
             if again.plants:
-                say(_cost(runtime, again))
+                say(_describe_cost(runtime, again))
                 agree(runtime, sorted(again.plants), yes=yes)
         except CostNotAllowedError as fault:
             outcome.waiting |= dict.fromkeys(again.lost, f"to be asked for again. {fault}")
@@ -106,7 +106,7 @@ def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool)
             send(runtime, again, outcome)
 
 
-def _cost(runtime: Runtime, again: AskedAgain) -> str:
+def _describe_cost(runtime: Runtime, again: AskedAgain) -> str:
     places = ", ".join(one.place for one in again.lost[:SHOWN]) + (", …" if len(again.lost) > SHOWN else "")
     text = f"Lost answers ({places}) take {pluralize(len(again.requests), 'request')} to SMA."
     units = find_new_units(runtime, again.plants)

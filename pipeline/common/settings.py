@@ -65,44 +65,48 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _invalid(cure: str) -> PydanticCustomError:
+def _build_rejection(cure: str) -> PydanticCustomError:
     """A rejected value. `cure` is a clause that follows the variable and its value in the message."""
     return PydanticCustomError("setting", "{cure}", {"cure": cure})
 
 
-def _base_url(value: str) -> str:
+def _check_base_url(value: str) -> str:
     """Accept https, or http to this machine, and cut the trailing slash."""
     try:
         parts = urlsplit(value)
         port_ok = parts.port is None or parts.port > 0
     except ValueError as fault:
-        raise _invalid("is not a URL; write it as https://host[:port][/prefix]") from fault
+        raise _build_rejection("is not a URL; write it as https://host[:port][/prefix]") from fault
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
-        raise _invalid("is not a URL; write it as https://host[:port][/prefix]")
+        raise _build_rejection("is not a URL; write it as https://host[:port][/prefix]")
     if parts.username is not None or parts.password is not None:
-        raise _invalid("must not hold a user name or password; use SMA_CLIENT_ID and SMA_CLIENT_SECRET")
+        raise _build_rejection(
+            "must not hold a user name or password; use SMA_CLIENT_ID and SMA_CLIENT_SECRET"
+        )
     if parts.query or parts.fragment:
-        raise _invalid("must end before any ? or #; it is the part before /v1 or /oauth2")
+        raise _build_rejection("must end before any ? or #; it is the part before /v1 or /oauth2")
     if parts.scheme == "http" and not is_loopback(value):
-        raise _invalid("would send secrets unencrypted; use https (plain http is for this machine only)")
+        raise _build_rejection(
+            "would send secrets unencrypted; use https (plain http is for this machine only)"
+        )
     return value.rstrip("/")
 
 
-def _absolute(value: Path) -> Path:
+def _make_absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
-def _lake(value: str) -> str:
+def _check_lake(value: str) -> str:
     """An absolute folder, or an s3 address as it is (without a trailing slash)."""
     if "://" not in value:
-        return str(_absolute(Path(value)))
+        return str(_make_absolute(Path(value)))
     parts = urlsplit(value)
     if parts.scheme != "s3" or not parts.netloc:
-        raise _invalid("is neither a folder nor s3://bucket/prefix")
+        raise _build_rejection("is neither a folder nor s3://bucket/prefix")
     return value.rstrip("/")
 
 
-def _budget_url(value: SecretStr) -> SecretStr:
+def _check_budget_url(value: SecretStr) -> SecretStr:
     """An address of Redis. It may hold a password, so no message repeats it."""
     if not value.get_secret_value():
         return value
@@ -111,16 +115,16 @@ def _budget_url(value: SecretStr) -> SecretStr:
         parts = urlsplit(value.get_secret_value())
         well = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
     except ValueError as fault:
-        raise _invalid(f"is not an address of Redis; {form}") from fault
+        raise _build_rejection(f"is not an address of Redis; {form}") from fault
     if not well or not (parts.path.strip("/") or "0").isdecimal():
-        raise _invalid(f"is not an address of Redis; {form}")
+        raise _build_rejection(f"is not an address of Redis; {form}")
     if parts.query or parts.fragment:
         # redis-py would take options from there, among them one that switches the check of certificates off.
-        raise _invalid(f"must end before any ? or #; {form}")
+        raise _build_rejection(f"must end before any ? or #; {form}")
     return value
 
 
-def _ids(value: object) -> object:
+def _split_ids(value: object) -> object:
     """Ids from a list joined by commas."""
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
 
@@ -131,37 +135,41 @@ def _host_names(value: object) -> object:
         return value
     names = value.replace(",", " ").split()
     if not all(HOST_NAME.fullmatch(name) for name in names):
-        raise _invalid("is no list of host names; write names without ports, with commas: sun.example.org")
+        raise _build_rejection(
+            "is no list of host names; write names without ports, with commas: sun.example.org"
+        )
     return frozenset(names)
 
 
-def _asset_prefix(text: str) -> str:
+def _check_asset_prefix(text: str) -> str:
     if text and not ASSET_PREFIX.fullmatch(text):
         raise ValueError("has to be words of letters, digits and _, separated by /")
     return text
 
 
-def _sets(value: str) -> str:
+def _split_sets(value: str) -> str:
     """Names of sets without white space, in the order given."""
     names = [name.strip() for name in value.split(",")]
     if not all(SET_NAME.fullmatch(name) for name in names):
-        raise _invalid("is no list of measurement sets; write names as SMA does, with commas, or: all")
+        raise _build_rejection(
+            "is no list of measurement sets; write names as SMA does, with commas, or: all"
+        )
     return ",".join(names)
 
 
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-BudgetUrl = Annotated[SecretStr, AfterValidator(_budget_url)]
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+BudgetUrl = Annotated[SecretStr, AfterValidator(_check_budget_url)]
+AbsolutePath = Annotated[Path, AfterValidator(_make_absolute)]
 
 
-def _sma(name: str, description: str, **kwargs: Any) -> Any:
+def _declare_sma_field(name: str, description: str, **kwargs: Any) -> Any:
     """A field read from SMA_... as it is: the alias keeps the SUNLEDGER_ prefix away."""
     return Field(validation_alias=name, description=description, **kwargs)
 
 
 def _host(role: str, description: str) -> Any:
     """A service's base URL, by default that of the chosen environment."""
-    return _sma(
+    return _declare_sma_field(
         f"sma_{role}_url",
         f"{description}. Default: set by SMA_ENVIRONMENT.",
         default_factory=lambda data: getattr(HOSTS[data["sma_environment"]], role),
@@ -182,25 +190,25 @@ class Settings(BaseSettings):
         str_strip_whitespace=True,
     )
 
-    sma_client_id: str = _sma(
+    sma_client_id: str = _declare_sma_field(
         "sma_client_id", "Client id from SMA's developer portal. Default: none.", default=""
     )
-    sma_client_secret: SecretStr = _sma(
+    sma_client_secret: SecretStr = _declare_sma_field(
         "sma_client_secret",
         "Client secret from SMA's developer portal. Default: none.",
         default=SecretStr(""),
     )
-    sma_flow: Literal["custom", "code"] = _sma(
+    sma_flow: Literal["custom", "code"] = _declare_sma_field(
         "sma_flow",
         "Way of access: custom (owners consent by e-mail) or code (one user logs in). Default: custom.",
         default="custom",
     )
-    sma_refresh_token: SecretStr = _sma(
+    sma_refresh_token: SecretStr = _declare_sma_field(
         "sma_refresh_token",
         "Refresh token of the code flow, used once, in place of `sunledger login`. Default: none.",
         default=SecretStr(""),
     )
-    sma_environment: Literal["sandbox", "production"] = _sma(
+    sma_environment: Literal["sandbox", "production"] = _declare_sma_field(
         "sma_environment",
         "Which of SMA's environments fills the URLs below. Default: sandbox.",
         default="sandbox",
@@ -210,28 +218,28 @@ class Settings(BaseSettings):
     sma_monitoring_url: BaseUrl = _host("monitoring", "Monitoring API, the part before /v1")
     sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1")
     sma_gridcontrol_url: BaseUrl = _host("gridcontrol", "GridControl API, the part before /v1")
-    sma_time_basis: Literal["utc", "plant_local"] = _sma(
+    sma_time_basis: Literal["utc", "plant_local"] = _declare_sma_field(
         "sma_time_basis",
         "What the times without offset in SMA's answers mean: utc (SMA's FAQ) or plant_local. Default: utc.",
         default="utc",
     )
-    sma_merged_hour: Literal["gap", "mean"] = _sma(
+    sma_merged_hour: Literal["gap", "mean"] = _declare_sma_field(
         "sma_merged_hour",
         "What a row of the repeated autumn hour is that came once, not twice: of one pass, the other being a "
         "gap (gap), or the mean of both passes (mean). Default: gap.",
         default="gap",
     )
-    sma_requests_per_5_min: int | None = _sma(
+    sma_requests_per_5_min: int | None = _declare_sma_field(
         "sma_requests_per_5_min",
         "Requests in any 5 minutes, by all processes that share SUNLEDGER_HOME (or SUNLEDGER_BUDGET_URL). "
         "Default: none, only a 429 slows it.",
         default=None,
         ge=1,
     )
-    sma_max_connections: int = _sma(
+    sma_max_connections: int = _declare_sma_field(
         "sma_max_connections", "Connections to SMA open at once. Default: 16.", default=16, ge=1, le=256
     )
-    sma_max_answer_bytes: int = _sma(
+    sma_max_answer_bytes: int = _declare_sma_field(
         "sma_max_answer_bytes",
         "Largest answer that is taken, in bytes, decompressed. Default: 33554432 (32 MiB); a plant's day has 100 kB.",
         default=32 * 2**20,
@@ -243,7 +251,7 @@ class Settings(BaseSettings):
         description="Who of this machine may read what sunledger writes, beside its secrets: owner, group (the owner's "
         "group, for BI tools of other users) or all. Default: group.",
     )
-    lake: Annotated[str, AfterValidator(_lake)] = Field(
+    lake: Annotated[str, AfterValidator(_check_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),
         description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
     )
@@ -256,7 +264,7 @@ class Settings(BaseSettings):
         description="Redis in which machines share the request budget: redis://[user:password@]host[:port][/database], "
         "or rediss:// for TLS. Needs the extra `cluster`. Default: none, the budget is this machine's.",
     )
-    professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)] = Field(
+    professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(_split_ids)] = Field(
         default=frozenset(),
         description="Ids, joined by commas, of the plants on Sunny Portal Classic with the Professional package, whose "
         "data is there after 15 minutes and not 2 hours. Default: none.",
@@ -339,7 +347,7 @@ class Settings(BaseSettings):
         "proxy in front of it. Requests for other names are refused. Default: none, only addresses, localhost and the "
         "name given to `--host`.",
     )
-    asset_prefix: Annotated[str, AfterValidator(_asset_prefix)] = Field(
+    asset_prefix: Annotated[str, AfterValidator(_check_asset_prefix)] = Field(
         default="",
         description="Put before the keys of all assets in Dagster, as in `solar` or `energy/solar`, and before the "
         "names of jobs, schedules and sensors (`solar_today`): for a page that shows assets of your own too. Runs and "
@@ -351,7 +359,7 @@ class Settings(BaseSettings):
         "`https://git.example.org/sunledger/blob/main/docs`: assets in Dagster link "
         "there. Default: none; they name the file.",
     )
-    sets: Annotated[str, AfterValidator(_sets)] = Field(
+    sets: Annotated[str, AfterValidator(_split_sets)] = Field(
         default="EnergyBalance,EnergyAndPowerPv",
         description="Measurement sets that a day is asked for, separated by commas, or `all`. Each costs a request for "
         "each plant or device that has it and day (`sunledger plan --sets …` counts them). Default: EnergyBalance and "
