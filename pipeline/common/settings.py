@@ -334,13 +334,19 @@ class Settings(BaseSettings):
     include_plants: str = Field(
         default="",
         description="The plants that are yours, joined by commas: ids, names (`*` is any text, `?` one sign, upper and "
-        "lower case alike), or `@FILE` with one a line. Default: none, every plant that SMA lists.",
+        "lower case alike), `group:NAME` for a group of SUNLEDGER_PLANT_ATTRIBUTES, or `@FILE` with one a line. "
+        "Default: none, every plant that SMA lists.",
     )
     exclude_plants: str = Field(
         default="",
         description="Plants of these that are not yours, written in the same way, each with a day where you like "
         "(`5000022 from 2026-10-15`): from then on they are not asked for, cost nothing, and are missing nowhere. "
         "Default: none.",
+    )
+    plant_attributes: AbsolutePath | None = Field(
+        default=None,
+        description="Your own facts about plants, CSV or TOML: group, owner, region, tariff, battery_capacity_kwh, "
+        "expected_01_kwh to expected_12_kwh, and others, by plant_id; see docs/plant-attributes.md. Default: none.",
     )
     max_eur_per_month: Decimal | None = Field(
         default=None,
