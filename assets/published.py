@@ -11,6 +11,7 @@ from assets.dagster_home import PUBLISH_POOL
 from pipeline.run.context import Runtime
 from pipeline.run.notices import Notices
 from pipeline.run.plants import mark_excluded
+from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
 from warehouse.publish import connect, publish
 
@@ -34,6 +35,7 @@ def warehouse(
         notices.add(runtime.store_requests().notices(runtime.today()))
         # The settings may have changed since the list of plants was made.
         mark_excluded(runtime)
+        write_plant_attributes(runtime)
         published = publish(
             runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger")
         )
