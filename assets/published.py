@@ -13,6 +13,7 @@ from pipeline.common.settings import Settings
 from pipeline.run.context import Runtime
 from pipeline.run.notices import Notices
 from pipeline.run.plants import mark_excluded
+from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
 from warehouse.publish import connect, publish
 
@@ -46,6 +47,7 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
             sunledger_notices.add(sunledger_runtime.store_requests().notices(sunledger_runtime.today()))
             # The settings may have changed since the list of plants was made.
             mark_excluded(sunledger_runtime)
+            write_plant_attributes(sunledger_runtime)
             published = publish(
                 sunledger_runtime.lake,
                 sunledger_runtime.settings.warehouse,
