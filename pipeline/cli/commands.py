@@ -67,6 +67,11 @@ app.command()(report)
 app.command()(ui)
 
 
+_GROUPS = typer.Option(
+    "--group",
+    metavar="NAME",
+    help="Only the plants of this group in SUNLEDGER_PLANT_ATTRIBUTES; repeat it for more. Default: all plants.",
+)
 _YES = typer.Option("--yes", help="Agree to what it adds to this month's bill, without being asked.")
 
 
@@ -98,6 +103,7 @@ def backfill(
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    groups: Annotated[list[str] | None, _GROUPS] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option(help="Only this measurement set; repeat it for more, or: all. Default: SUNLEDGER_SETS."),
@@ -120,7 +126,7 @@ def backfill(
     from pipeline.billing import load_prices  # noqa: PLC0415
 
     begin, end = _parse_day("--from", first), _parse_day("--to", last)
-    with _open_runtime(plants, sets, again=again) as runtime:
+    with _open_runtime(plants, sets, groups=groups, again=again) as runtime:
         _check_days(runtime, begin, end)
         runtime.settings.require_credentials()
         # Needed at the end, when a wrong one would cost fees: so looked at before the first request.
@@ -173,6 +179,7 @@ def refresh(
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    groups: Annotated[list[str] | None, _GROUPS] = None,
     yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
@@ -181,7 +188,7 @@ def refresh(
     from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
-    with _open_runtime(plants, again=True) as runtime:
+    with _open_runtime(plants, groups=groups, again=True) as runtime:
         runtime.settings.require_credentials()
         load_prices(runtime.settings.prices)
         with record_runs(runtime, command="refresh") as runs:
@@ -205,6 +212,7 @@ def plan(
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    groups: Annotated[list[str] | None, _GROUPS] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option(help="Only this measurement set; repeat it for more, or: all. Default: SUNLEDGER_SETS."),
@@ -214,7 +222,7 @@ def plan(
     """Say what a backfill will take - requests, minutes, bytes, PU, EUR - before one that costs is sent."""
     from pipeline.cli.plan import make_plan, show_plan  # noqa: PLC0415
 
-    with _open_runtime(plants, sets, again=again) as runtime:
+    with _open_runtime(plants, sets, groups=groups, again=again) as runtime:
         show_plan(make_plan(runtime, _parse_day("--from", first), _parse_day("--to", last)))
 
 
@@ -230,6 +238,7 @@ def reconcile(
     plants: Annotated[
         list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
     ] = None,
+    groups: Annotated[list[str] | None, _GROUPS] = None,
     again: Annotated[bool, typer.Option("--again", help="Ask again for what is stored and final.")] = False,
     max_requests: Annotated[
         int | None, typer.Option(min=1, help="Refuse a month or year that needs more requests.")
@@ -242,7 +251,7 @@ def reconcile(
 
     if (month is None) == (year is None):
         raise UsageError("Give either --month or --year.")
-    with _open_runtime(plants, again=again) as runtime:
+    with _open_runtime(plants, groups=groups, again=again) as runtime:
         if month is not None:
             notices = run_month(runtime, month_of("--month", month), max_requests, yes=yes)
         elif year is not None:
@@ -513,16 +522,24 @@ def _parse_day(option: str, text: str) -> dt.date:
 
 
 def _open_runtime(
-    plants: list[str] | None, sets: list[str] | None = None, *, again: bool = False
+    plants: list[str] | None,
+    sets: list[str] | None = None,
+    *,
+    groups: list[str] | None = None,
+    again: bool = False,
 ) -> "RunContext":
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import RunContext  # noqa: PLC0415
+    from pipeline.run.plant_attributes import find_members  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
         raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
-    return RunContext(settings, only_plants=wanted, again=again, tell=say)
+    chosen = frozenset(groups or [])
+    # A group that is not there is told before anything begins.
+    find_members(settings, sorted(chosen), "--group")
+    return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
 
 
 def _check_days(runtime: "RunContext", first: dt.date, last: dt.date) -> None:

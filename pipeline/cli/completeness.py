@@ -11,6 +11,7 @@ from pipeline.cli.console import out, say
 from pipeline.common.text import pluralize
 from pipeline.ops.completeness import measure_completeness, summarize
 from pipeline.run.context import RunContext
+from pipeline.run.plants import chosen_plants
 
 # More than a screen of missing things helps nobody: the rest is in the view v_days_to_check.
 LINES_SHOWN = 20
@@ -18,7 +19,7 @@ LINES_SHOWN = 20
 
 def show_completeness(runtime: RunContext, days: Collection[dt.date]) -> bool:
     """Say how many plant-days of these days are complete, and list what is missing; whether nothing is."""
-    found = measure_completeness(runtime, days, runtime.only_plants)
+    found = measure_completeness(runtime, days, chosen_plants(runtime))
     say(found.sentence())
     if not found.is_whole:
         out.print("Done in part:")

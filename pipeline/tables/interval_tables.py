@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.common.local_time import ONE_DAY, TimeBasis
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
-from pipeline.run.plants import list_known_places
+from pipeline.run.plants import chosen_plants, list_known_places
 from pipeline.run.sets import BALANCE, SetSource, build_other_set
 from pipeline.run.step import (
     StepResult,
@@ -168,6 +168,6 @@ def judge_times(runtime: RunContext, first: dt.date = dt.date.min, last: dt.date
         .collect()
     )
     plants = runtime.lake.scan(Plants).collect()
-    if runtime.only_plants:
-        plants = plants.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
+    if chosen := chosen_plants(runtime):
+        plants = plants.filter(pl.col("plant_id").is_in(sorted(chosen)))
     return judge_solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)
