@@ -75,7 +75,7 @@ def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
     assert visit(back).status_code == 200
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
-    assert "Logged in." in told
+    assert "You are logged in." in told
     (login,) = (tmp_path / "home" / "credentials").glob("login-*.json")
     token = re.search(rb'"refresh_token":"([^"]+)"', login.read_bytes())
     assert token
@@ -85,7 +85,7 @@ def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
     secrets = [token[1], last[1], last[2], DEFAULT_CODE_CLIENT_SECRET.encode()]
     assert [p for p in written(tmp_path) if any(secret in p.read_bytes() for secret in secrets)] == []
     assert "without expiry" in sunledger(tmp_path, "doctor", **settings).stdout
-    assert "Logged out." in sunledger(tmp_path, "logout", **settings).stderr
+    assert "You are logged out." in sunledger(tmp_path, "logout", **settings).stderr
     after = sunledger(tmp_path, "refresh", **settings)
     assert "run 'sunledger login'" in after.stderr
     assert after.returncode != 0
@@ -101,7 +101,7 @@ def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
         (["consent", "request", OWNER], CODE, 2, "SMA_FLOW=code has no consents"),
         (["consent", "status", OWNER], {}, 1, "consent request EMAIL"),
         (["consent", "list"], {}, 0, "No owner has been asked"),
-        (["consent", "watch"], {}, 0, "No owner has an open request"),
+        (["consent", "watch"], {}, 0, "No consent is pending"),
     ],
 )
 def test_each_end_is_a_sentence(

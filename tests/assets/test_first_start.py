@@ -58,7 +58,7 @@ def test_a_home_with_two_versions_says_what_mends_it_and_is_mended(tmp_path: Pat
     code, said = run(tmp_path, "repair")
     assert code == 0, said
     assert said.count("its version is clear again, nothing is lost") == 3
-    assert "Nothing was to be mended." in run(tmp_path, "repair")[1]
+    assert "Nothing is damaged, so nothing was repaired." in run(tmp_path, "repair")[1]
     assert run(tmp_path, "publish")[0] == 0
     assert versions(tmp_path) == [1, 1, 1]
 

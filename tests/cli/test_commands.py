@@ -59,7 +59,7 @@ OCTOBER = ["--from", "2021-10-01", "--to", "2021-10-01"]
         (["backfill", "--from", "2021-10-02", "--to", "2999-10-01"], {}, 2, "is in the future"),
         (["backfill", "--from", "2001-10-02", "--to", "2021-10-01"], {}, 2, "SUNLEDGER_FIRST_DAY"),
         (["backfill", "--from", "2021-10-01"], {}, 2, "Missing option '--to'"),
-        (["backfill", *OCTOBER, "--plants", ","], {}, 2, "--plants names no plant"),
+        (["backfill", *OCTOBER, "--plants", ","], {}, 2, "The option --plants is empty"),
         (["bakfill"], {}, 2, "No such command 'bakfill'"),
         (["backfill", *OCTOBER], CREDENTIALS | {"SMA_AUTH_URL": "http://example.com"}, 2, "use https"),
         (["backfill", *OCTOBER], {"SMA_TIME_BASIS": "local"}, 2, "SMA_TIME_BASIS=local is wrong"),

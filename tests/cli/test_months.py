@@ -89,7 +89,7 @@ def test_a_month_is_closed_adjusted_and_opened_again(
 ) -> None:
     assert "No month is closed" in typed("close").stderr
     done = typed("close", MONTH)
-    assert (done.exit_code, f"{MONTH} is closed with 2 plants" in done.stderr) == (0, True), done.stderr
+    assert (done.exit_code, f"Closed {MONTH} with 2 plants" in done.stderr) == (0, True), done.stderr
     assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, None), (QUIET, 48.0, True, None)]
     again = typed("close", MONTH)
     assert isinstance(again.exception, NotClosableError)

@@ -76,9 +76,9 @@ def test_no_command_makes_a_pu_unasked(tmp_path: Path, box: SandboxAddress) -> N
 def test_plan_works_on_a_new_home_and_costs_nothing(tmp_path: Path, box: SandboxAddress) -> None:
     told = sunledger(tmp_path, "plan", *DAY, **box.settings() | NONE)
     assert told.returncode == 0, told.stderr
-    assert "the list of plants, which is free" in told.stderr
-    assert "1 day of 3 plants; nothing that costs was sent" in told.stdout
-    assert "which devices and sets 3 plants have" in told.stdout
+    assert "fetched from SMA, which is free" in told.stderr
+    assert "1 day of 3 plants; no request that costs was sent" in told.stdout
+    assert "devices and sets of 3 plants are not known yet" in told.stdout
     assert billed(tmp_path, box) == "0"
     # The list is stored now.
     again = sunledger(tmp_path, "plan", *DAY, **NONE)
@@ -135,5 +135,5 @@ def test_on_a_terminal_a_person_is_asked_before_anything_is_billed(
     assert billed(tmp_path, box) == "0"
     code, said = at_a_terminal(tmp_path, box, "y\n", "refresh")
     assert code == 0, said
-    assert "The lists are up to date" in said
+    assert "The lists were fetched with" in said
     assert billed(tmp_path, box) != "0"

@@ -182,7 +182,7 @@ def test_several_queries_are_answered_in_turn(
 
 @pytest.mark.parametrize("query", ["", " ; ", "-- nothing"])
 def test_no_query_is_told(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    with pytest.raises(UsageError, match="There is no query: write one, such as SHOW TABLES"):
+    with pytest.raises(UsageError, match="The query is empty: write one, for instance SHOW TABLES"):
         show_rows(connection, query, "table")
 
 
