@@ -92,7 +92,7 @@ def _end(number: int) -> None:
     time.sleep(AGAIN_AFTER_S)
     os.kill(os.getpid(), number)
     time.sleep(ENDS_AFTER_S - AGAIN_AFTER_S)
-    text = f"Error: {sentence(number)} It was in the middle of a step that could not be left in time.\n"
+    text = f"Error: {sentence(number)} A step was still running and had to be stopped in the middle.\n"
     # The locks of a console may be held by what does not end.
     os.write(2, text.encode())
     os._exit(128 + number)
@@ -101,4 +101,4 @@ def _end(number: int) -> None:
 def sentence(number: int) -> str:
     """What is said at the end."""
     word = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
-    return f"{word}. What was finished is stored; run it again for the rest."
+    return f"{word}. All finished work is stored: run it again for the rest."

@@ -110,5 +110,5 @@ def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma:
 
 @pytest.mark.parametrize("text", ["a b", "/a", "a/", "a//b", "a.b", "ä"])
 def test_a_prefix_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"SUNLEDGER_ASSET_PREFIX.*words of letters, digits and _"):
+    with pytest.raises(UsageError, match=r"SUNLEDGER_ASSET_PREFIX.*must consist of letters, digits, _"):
         load_settings(env_file=None, asset_prefix=text)

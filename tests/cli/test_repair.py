@@ -172,7 +172,7 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     assert code == 1, said
     assert "can't be rebuilt yet: run 'sunledger repair --yes'" in said
     assert "the record of requests of that day is lost" in said
-    assert "SMA could not be asked" in said
+    assert "the request to SMA failed" in said
     for command in ("verify", "rebuild", "publish"):
         assert run(home, command, **settings | NO_SMA)[0] == 0, command
     # The answers are still to be had, and the figures that were made from them never went.

@@ -224,7 +224,7 @@ def test_more_money_than_expected_is_told(
     assert bool(found) == told
     if told:
         assert (
-            "The PU of 2021-10 cost 19.50 EUR by now, more than SUNLEDGER_ALERT_EUR=19"
+            "The PU of 2021-10 cost 19.50 EUR so far, more than SUNLEDGER_ALERT_EUR=19"
             in found[f"money:{month}"]
         )
 

@@ -146,7 +146,7 @@ def revoked(ground: Ground) -> Settings:
     return settings
 
 
-@setup("SMA has just refused a request for its rate", "budget", "wait, and if it comes again lower")
+@setup("SMA has just refused a request for its rate", "budget", "wait, and if it happens again, lower")
 def refused(ground: Ground) -> Settings:
     settings = ground.settings()
     file = state_file(settings)
@@ -183,7 +183,7 @@ def nobody_billed(ground: Ground) -> Settings:
     return ground.settings()
 
 
-@setup("A plant is left out that SMA does not list", "plants", "name what fits no plant: 5000099", Level.WARN)
+@setup("A plant is left out that SMA does not list", "plants", "match no plant: 5000099", Level.WARN)
 def unknown_exclusion(ground: Ground) -> Settings:
     return ground.settings(exclude_plants="5000099")
 
@@ -206,7 +206,7 @@ def home_is_a_file(ground: Ground) -> Settings:
     return ground.settings()
 
 
-@setup("A stopped process holds the budget", "locks", "continue it with kill -CONT")
+@setup("A stopped process holds the budget", "locks", "resume it with kill -CONT")
 def stopped(ground: Ground) -> Settings:
     settings = ground.settings()
     file = state_file(settings)
@@ -238,7 +238,7 @@ def left_behind(ground: Ground) -> Settings:
 @setup(
     "A published file of another version",
     "warehouse",
-    "publish it again with 'sunledger publish'",
+    "run 'sunledger publish'",
     Level.WARN,
 )
 def other_version(ground: Ground) -> Settings:
@@ -282,7 +282,7 @@ def flipped(ground: Ground) -> Settings:
     return settings
 
 
-@setup("Packages of other versions", "versions", "Set the environment up again with 'make setup'")
+@setup("Packages of other versions", "versions", "set the environment up again with 'make setup'")
 def other_packages(ground: Ground) -> Settings:
     ground.patch.setattr(
         "pipeline.ops.doctor.facts.read_installed_packages", lambda: {"polars": "1.9.0", "dagster": "1.13.27"}

@@ -52,7 +52,7 @@ def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None
     moment = "at 2024-03-10 08:00 UTC it is 03:00 in America/Mexico_City, and 02:00 there"
     assert [line[:4] for line in said] == ["warn", "warn"], said
     for line, engine in zip(said, ("DuckDB", "polars"), strict=True):
-        assert f"{engine} and Python (tzdata 2022a) know different clocks: {moment}. " in line
+        assert f"{engine} and Python (tzdata 2022a) have different rules for time zones: {moment}. " in line
         assert "set the environment up again with 'make setup'" in line
 
 
