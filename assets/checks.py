@@ -34,7 +34,7 @@ def consent(runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=concern is None,
         severity=dg.AssetCheckSeverity.WARN,
-        description=concern or "Every plant of the last month is listed.",
+        description=concern or "SMA still lists every plant of the last month.",
     )
 
 
@@ -79,7 +79,7 @@ def _build_drift(settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name="drift",
         asset=build_key(settings, "energy_balance_intervals"),
-        description="SMA's answers hold no field and no measurement set that sunledger does not know.",
+        description="SMA's answers contain no field and no measurement set that sunledger does not know.",
     )
     def drift(
         context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
@@ -104,7 +104,7 @@ def build_day_checks_of(
         @dg.asset_check(
             name="complete",
             asset=key,
-            description="Each plant of the day is complete, or may still become so.",
+            description="Each plant of the day is complete, or its day may still be completed.",
             partitions_def=days,
         )
         def complete(
@@ -118,7 +118,7 @@ def build_day_checks_of(
         @dg.asset_check(
             name="quality",
             asset=key,
-            description="At most one row in a hundred has a value that was set aside.",
+            description="At most 1 % of the rows have a value that was set aside.",
         )
         def quality(
             context: dg.AssetCheckExecutionContext, runtime: dg.ResourceParam[Runtime]
@@ -221,8 +221,7 @@ def build_day_checks(
     """The checks that go with the days, made once for all of them after the last one."""
     described = dg.asset_check(
         asset=build_key(settings, "energy_monthly"),
-        description="The energy of the newest stored days comes while the sun is up, and the fleet's noon is the "
-        "sun's.",
+        description="The energy of the newest stored days is measured while the sun is up, and centred at solar noon.",
     )
     days_own = build_day_checks_of(settings, days)
     return [*days_own, _build_drift(settings), described(solar_time), *build_declared(settings, After.DAYS)]

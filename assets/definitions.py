@@ -96,7 +96,7 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     finish = dg.define_asset_job(
         energy_job,
         selection=dg.AssetSelection.assets(*made, *reports),
-        description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
+        description="Rebuild the energy of stored days, add up months, and publish. Sends no request to SMA.",
     )
     return dg.Definitions(
         assets=add_links(drop_optional_inputs(assets, settings), settings.docs_url),
@@ -110,12 +110,13 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             dg.define_asset_job(
                 lists_job,
                 selection=dg.AssetSelection.assets(*lists),
-                description="Ask SMA for consents, plants, devices and measurement sets.",
+                description="Fetch the states of consents and the lists of plants, devices and measurement sets from "
+                "SMA.",
             ),
             dg.define_asset_job(
                 days_job,
                 selection=dg.AssetSelection.assets(*select_chosen([*fetched, *made], settings), *reports),
-                description="Fetch days, turn power into energy, add up days, months and PU, publish.",
+                description="Fetch days, turn power into energy, add up days, months and PU, and publish.",
             ),
             finish,
             *(_build_closing_job(settings, cadence) for cadence in cadences),
@@ -127,7 +128,8 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
                 cron="5 1 * * *",
                 every=dt.timedelta(days=1),
                 job=lists_job,
-                description="Daily: consents, plants, devices and measurement sets.",
+                description="Daily: fetches the states of consents and the lists of plants, devices and measurement "
+                "sets.",
             ),
             *build_day_schedules(settings, days_job),
             *(_build_closing_schedule(settings, cadence) for cadence in cadences),
@@ -153,7 +155,7 @@ def _build_closing_job(settings: Settings, cadence: Cadence) -> Any:
     return dg.define_asset_job(
         build_name(settings, cadence.job),
         selection=dg.AssetSelection.tag(EVERY, cadence.name) | published,
-        description=f"Make what is made of whole {cadence.name}s, and publish.",
+        description=f"Materialize the tables of whole {cadence.name}s, and publish.",
     )
 
 
@@ -164,7 +166,7 @@ def _build_closing_schedule(settings: Settings, cadence: Cadence) -> dg.Schedule
         cron=cadence.cron,
         every=cadence.every,
         job=build_name(settings, cadence.job),
-        description=f"When all days of a {cadence.name} are closed: what is made of whole {cadence.name}s.",
+        description=f"When all days of a {cadence.name} are closed: materializes the tables of whole {cadence.name}s.",
     )
 
 

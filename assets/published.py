@@ -18,7 +18,8 @@ from warehouse.publish import connect, publish
 @dg.asset(
     name="warehouse",
     group_name="publish",
-    description="sunledger.duckdb: report tables, and views on the lake's detail tables, for SQL and BI.",
+    description="The published file sunledger.duckdb: report tables, and views of the lake's detail tables, for SQL "
+    "and BI tools.",
     kinds={"duckdb"},
     owners=OWNERS,
     deps=[storage(m).table for m in TABLES if storage(m).published != "no" and storage(m).asset],
@@ -51,13 +52,15 @@ def warehouse(
 class ReportOf(dg.Config):
     """Which month is reported."""
 
-    month: str = Field(default="", description="YYYY-MM. Empty: the month before the current one, in UTC.")
+    month: str = Field(
+        default="", description="Month as YYYY-MM. If empty, the month before the current one in UTC."
+    )
 
 
 @dg.asset(
     name="monthly_report",
     group_name="publish",
-    description="A month as HTML pages for people: the fleet and each plant, in a folder of SUNLEDGER_HOME/reports.",
+    description="A month as HTML pages of the fleet and each plant, in a folder of SUNLEDGER_HOME/reports.",
     kinds={"html"},
     owners=OWNERS,
     deps=[warehouse],

@@ -94,11 +94,11 @@ def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
 @pytest.mark.parametrize(
     ("words", "more", "code", "says"),
     [
-        (["login", "--no-browser"], {}, 2, "SMA_FLOW=custom has no login"),
-        (["logout"], {}, 2, "SMA_FLOW=custom has no login"),
-        (["login", "--no-browser", "--wait", "1"], CODE, 1, "Nobody came back"),
-        (["consent", "request", "owner"], {}, 2, "named by the e-mail address"),
-        (["consent", "request", OWNER], CODE, 2, "SMA_FLOW=code has no consents"),
+        (["login", "--no-browser"], {}, 2, "With SMA_FLOW=custom there is no login"),
+        (["logout"], {}, 2, "With SMA_FLOW=custom there is no login"),
+        (["login", "--no-browser", "--wait", "1"], CODE, 1, "The browser did not return"),
+        (["consent", "request", "owner"], {}, 2, "is not an e-mail address"),
+        (["consent", "request", OWNER], CODE, 2, "With SMA_FLOW=code there are no consents"),
         (["consent", "status", OWNER], {}, 1, "consent request EMAIL"),
         (["consent", "list"], {}, 0, "No owner has been asked"),
         (["consent", "watch"], {}, 0, "No consent is pending"),

@@ -118,7 +118,7 @@ def test_a_credit_without_its_charge_is_told_as_what_it_is(tmp_path: Path) -> No
         ("ours only", None, None, "-16.50"),
         ("theirs only", 2, "20-99", "-16.50"),
     ]
-    assert rows[1][4] == "a credit of no charge in this file: look at an earlier invoice"
+    assert rows[1][4] == "a credit for a charge that is not in this file: look at an earlier invoice"
 
 
 def test_a_charge_under_either_id_of_a_system_is_one_pu(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_month_that_the_record_does_not_reach_is_told(tmp_path: Path) -> None:
     found = compared(text, tmp_path, unit("1", "2026-10", "16.50"), record=(OCTOBER, OCTOBER))
     assert found.filter(pl.col("kind") == "theirs only")["note"].to_list() == [
         "our record of requests begins in 2026-10",
-        "not asked for in this month",
+        "no request in this month",
         "our record of requests ends in 2026-10",
     ]
 

@@ -42,7 +42,7 @@ def test_a_publication_says_that_it_removed_a_log(home: Path) -> None:
     log.unlink()
     log.write_bytes(b"left by a program that was killed")
     assert "left" in sunledger(home, "sql", "SHOW TABLES").stderr
-    assert "opened the file that was published before for writing" in sunledger(home, "publish").stderr
+    assert "opened the previous published file for writing" in sunledger(home, "publish").stderr
     assert "opened" not in sunledger(home, "publish").stderr
     assert sunledger(home, "sql", "SHOW TABLES").returncode == 0
 

@@ -61,9 +61,10 @@ def test_no_command_makes_a_pu_unasked(tmp_path: Path, box: SandboxAddress) -> N
         told = sunledger(tmp_path, *words, **settings)
         assert told.returncode == 2, told.stderr
         count = 1 if words[0] == "doctor" else 3
-        assert f"adds {count} PU to 20" in told.stderr
+        assert f"add {count} PU to 20" in told.stderr
         assert (
-            "EUR (published figures, check against your contract). Nobody has agreed to that." in told.stderr
+            "EUR (published figures, check against your contract). Nobody has accepted this cost."
+            in told.stderr
         )
         assert "--yes" in told.stderr
         assert "SUNLEDGER_MAX_EUR_PER_MONTH" in told.stderr
@@ -90,10 +91,10 @@ def test_agreed_once_is_agreed_for_the_month(tmp_path: Path, box: SandboxAddress
     settings = box.settings() | NONE
     one = sunledger(tmp_path, "refresh", "--plants", "5000000", "--yes", **settings)
     assert one.returncode == 0, one.stderr
-    assert "adds 1 PU" in one.stderr
+    assert "add 1 PU" in one.stderr
     rest = sunledger(tmp_path, "refresh", **settings)
     assert rest.returncode == 2
-    assert "adds 2 PU" in rest.stderr
+    assert "add 2 PU" in rest.stderr
     assert "1 plant more cost nothing" in rest.stderr
     free = sunledger(tmp_path, "backfill", *DAY, "--plants", "5000000", **settings)
     assert free.returncode == 0, free.stderr
@@ -107,12 +108,12 @@ def test_a_limit_needs_no_answer_and_holds_against_yes(tmp_path: Path, box: Sand
     limit = {"SUNLEDGER_MAX_EUR_PER_MONTH": "1"}
     told = sunledger(tmp_path, "backfill", *DAY, "--yes", **box.settings() | limit)
     assert told.returncode == 2
-    assert "SUNLEDGER_MAX_EUR_PER_MONTH=1 does not allow that: 0.00 are spent" in told.stderr
+    assert "SUNLEDGER_MAX_EUR_PER_MONTH=1 does not allow that" in told.stderr
     assert billed(tmp_path, box) == "0"
     limit = {"SUNLEDGER_MAX_EUR_PER_MONTH": "1000"}
     done = sunledger(tmp_path, "refresh", **box.settings() | limit)
     assert done.returncode == 0, done.stderr
-    assert "adds 3 PU" in done.stderr
+    assert "add 3 PU" in done.stderr
 
 
 @pytest.mark.long
@@ -130,7 +131,7 @@ def test_on_a_terminal_a_person_is_asked_before_anything_is_billed(
 ) -> None:
     code, said = at_a_terminal(tmp_path, box, "\n", "refresh")
     assert code == 2, said
-    assert "adds 3 PU" in said
+    assert "add 3 PU" in said
     assert "so nothing was sent" in said
     assert billed(tmp_path, box) == "0"
     code, said = at_a_terminal(tmp_path, box, "y\n", "refresh")

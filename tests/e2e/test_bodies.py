@@ -25,7 +25,7 @@ BROKEN = {
     "invalid_json": "with something else than measurements",
     "html_body": "with something else than measurements",
     "missing_envelope": "with something else than measurements",
-    "truncated_body": "was cut short or damaged",
+    "truncated_body": "was truncated or damaged",
     "huge_answer,amount=1": "more than the 400,000 bytes allowed",
     "status_504": "answered 504",
 }

@@ -404,7 +404,7 @@ def test_an_unknown_host_name_is_told_apart(settings, time, monkeypatch: pytest.
 
 def test_a_server_without_tls_is_told_apart(server, settings, time) -> None:
     secure = settings.model_copy(update={"sma_auth_url": server.url.replace("http:", "https:")})
-    assert "no TLS connection" in str(fails(secure, time, TransientError))
+    assert "the TLS connection" in str(fails(secure, time, TransientError))
 
 
 def test_an_untrusted_certificate_is_refused_at_once(untrusted_server, settings, time) -> None:

@@ -46,7 +46,9 @@ def test_a_refusal_for_the_rate_is_told_with_the_length_of_its_wait(server, sett
     server.on(PLANTS).reply(429, headers={"Retry-After": "12"}).reply(200, b"[]")
     fetch(settings, clock)
     host = settings.sma_monitoring_url.split("/")[2]
-    assert said == [f"{host} refuses requests for their rate (429 Too Many Requests): waiting for 12 s."]
+    assert said == [
+        f"{host} refuses requests because of their rate (429 Too Many Requests): waiting for 12 s."
+    ]
 
 
 def test_a_refusal_for_the_rate_is_told_however_short_its_wait_is(server, settings, clock, said) -> None:
@@ -54,7 +56,7 @@ def test_a_refusal_for_the_rate_is_told_however_short_its_wait_is(server, settin
     fetch(settings, clock)
     (line,) = said
     assert re.fullmatch(
-        r"\S+ refuses requests for their rate \(429 Too Many Requests\): waiting for 1\.\d s\.", line
+        r"\S+ refuses requests because of their rate \(429 Too Many Requests\): waiting for 1\.\d s\.", line
     )
 
 

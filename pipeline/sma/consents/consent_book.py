@@ -125,8 +125,8 @@ class ConsentBook:
             return {address: _owner(address, facts) for address, facts in orjson.loads(content).items()}
         except (orjson.JSONDecodeError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise SecretFileError(
-                f"{path} does not hold consents of sunledger: move it away and ask SMA for the state of each owner "
-                "with 'sunledger consent status'."
+                f"{path} does not hold consents of sunledger: move it away, and fetch the state of each owner with "
+                "'sunledger consent status'."
             ) from None
 
     def note(

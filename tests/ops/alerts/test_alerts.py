@@ -181,7 +181,7 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
     assert names(later) == {"late", "stale", "gone", "event:new-plants"}
     told = {concern.name: concern for concern in alert_conditions.collect_concerns(later)}
     assert told["gone:12"].title == "Plant 12 (Plant 12) is gone"
-    assert "SMA lists it no more" in told["gone:12"].text
+    assert "SMA no longer lists it" in told["gone:12"].text
 
 
 def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Callable[..., Runtime]) -> None:
