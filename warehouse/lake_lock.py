@@ -5,49 +5,49 @@ A lock of the system on a file of the lake, which ends with its process. A lake 
 
 import fcntl
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.common.errors import SunledgerError
+from pipeline.common.file_locks import free_lock
+from pipeline.common.lock_waits import LockWait
 
 FILE = ".repair.lock"
 # A repair reads the whole lake, a writer holds its turn for a part: who waits this long waits for one that hangs.
 WAIT_S = 600.0
-POLL_S = 0.05
 
 
 @contextmanager
-def take_write_turn(root: str) -> Iterator[None]:
-    """Be one of the writers. Raises SunledgerError while a repair goes on and on."""
-    with _turn(root, fcntl.LOCK_SH, "'sunledger repair' has been mending it"):
+def take_write_turn(root: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Be one of the writers. `tell` gets who mends the lake while this waits. Raises LockBusyError at last."""
+    with _turn(root, fcntl.LOCK_SH, "Nothing can be written to the lake while it is mended", tell):
         yield
 
 
 @contextmanager
-def take_repair_turn(root: str) -> Iterator[None]:
-    """Be alone. Raises SunledgerError while others write on and on."""
-    with _turn(root, fcntl.LOCK_EX, "other runs have been writing to it"):
+def take_repair_turn(root: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Be alone. `tell` gets who writes to the lake while this waits. Raises LockBusyError at last."""
+    with _turn(root, fcntl.LOCK_EX, "The lake can't be mended while others write to it", tell):
         yield
 
 
 @contextmanager
-def _turn(root: str, kind: int, why: str) -> Iterator[None]:
+def _turn(root: str, kind: int, why: str, tell: Callable[[str], None]) -> Iterator[None]:
     if "://" in root:
         yield
         return
     Path(root).mkdir(parents=True, exist_ok=True)
-    file = os.open(f"{root}/{FILE}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    path = Path(root) / FILE
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
-        deadline = time.monotonic() + WAIT_S
+        wait = LockWait(path, why, WAIT_S, tell)
         while not _taken(file, kind):
-            if time.monotonic() > deadline:
-                raise SunledgerError(
-                    f"The lake {root} can't be written: {why} for {WAIT_S:g} s. Run this again when that is done."
-                )
-            time.sleep(POLL_S)
-        yield
+            wait.go_on()
+        try:
+            yield
+        finally:
+            # A child that was started meanwhile has a copy of the descriptor until its exec is through.
+            free_lock(file)
     finally:
         os.close(file)
 

@@ -84,7 +84,7 @@ class LakeReader:
             )
         self.root = root.rstrip("/")
         self.remote = "://" in self.root
-        self._tell = tell
+        self.tell = tell
         self._told: set[str] = set()
         self.scratch = scratch
         self.storage_options = dict(storage_options or {})
@@ -96,7 +96,7 @@ class LakeReader:
         """Tell a person what holds for many tables, at the first of them."""
         if sentence not in self._told:
             self._told.add(sentence)
-            self._tell(sentence)
+            self.tell(sentence)
 
     def uri(self, model: type[Table]) -> str:
         """Where the model's table is."""

@@ -191,7 +191,7 @@ class Replacement:
         """Keep repairs away from a file that is in no commit yet, until the replacement is over."""
         if not self._holding:
             self._holding = True
-            self._turn.enter_context(take_write_turn(self._lake.root))
+            self._turn.enter_context(take_write_turn(self._lake.root, self._lake.tell))
 
     def _refused(self) -> SunledgerError:
         return SunledgerError(

@@ -10,12 +10,11 @@ the file reaches no later one, and no reader unseen: `warehouse.publication` say
 """
 
 import datetime as dt
-import fcntl
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,8 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import SunledgerError
+from pipeline.common.file_locks import free_lock, take_lock
+from pipeline.common.lock_waits import LockBusyError, LockWait
 from pipeline.common.text import pluralize
 from schemas import TABLES, storage
 from warehouse.damage import CURE, Damage, DamagedError
@@ -55,7 +56,6 @@ __all__ = [
 
 # Publishing takes seconds: who waits this long waits for a process that hangs.
 LOCK_WAIT_S = 600.0
-LOCK_POLL_S = 0.05
 
 
 class PublishError(SunledgerError):
@@ -102,7 +102,7 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
     named, target = target, target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _turn(target), _beside(target) as file:
+        with _turn(target, lake.tell), _beside(target) as file:
             snapshots = take_snapshots(lake, TABLES)
             if damages := find_damage(lake, snapshots):
                 raise DamagedLakeError(target, damages)
@@ -129,23 +129,25 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
 
 
 @contextmanager
-def _turn(target: Path) -> Iterator[None]:
-    """Be the only publisher of `target`. The lock ends with its process, however that ends."""
-    deadline = time.monotonic() + LOCK_WAIT_S
-    descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+def _turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Be the only publisher of `target`. The lock ends with its process, however that ends.
+
+    `tell` gets who publishes it while this waits. Raises PublishError at last.
+    """
+    path = target.with_name(f".{target.name}.lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise PublishError(
-                        f"{target} was not published: another process has been publishing it for "
-                        f"{LOCK_WAIT_S:g} s. Stop that process, then run 'sunledger publish' again."
-                    ) from None
-                time.sleep(LOCK_POLL_S)
-        yield
+        wait = LockWait(path, "A publication has to wait for another one", LOCK_WAIT_S, tell)
+        try:
+            while not take_lock(descriptor):
+                wait.go_on()
+        except LockBusyError as fault:
+            raise PublishError(f"{target} was not published. {fault}") from None
+        try:
+            yield
+        finally:
+            # A child that was started meanwhile has a copy of the descriptor until its exec is through.
+            free_lock(descriptor)
     finally:
         os.close(descriptor)
 

@@ -28,7 +28,7 @@ DECISIONS = {
 
 def show_year(year: int | None, *, forecast: bool) -> None:
     """Print the bill of a year, by default the current one."""
-    with Runtime(load_settings()) as runtime:
+    with Runtime(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         # SMA also charges what other runs have requested and not stored in the lake yet.
         for lacking in runtime.store_requests().notices(runtime.today()).missing:

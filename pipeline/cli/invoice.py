@@ -33,7 +33,7 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
     """
     if output is not None:
         format_of(output)
-    with Runtime(load_settings()) as runtime:
+    with Runtime(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
         begin, end = _choose_months(invoice, first, last)

@@ -24,7 +24,7 @@ from warehouse.verify import verify_lake, verify_published
 def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
     """Repair what `verify` finds, show it in a table, and yield a sentence. Raises SunledgerError if damage is left."""
     with open_published_copy(settings.warehouse) as copy:
-        steps = repair.make_readable(settings, copy)
+        steps = repair.make_readable(settings, copy, say)
         lost = LostParts(settings.home).read()
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
         if not (steps or lost or published):

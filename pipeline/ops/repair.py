@@ -94,10 +94,13 @@ _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
 }
 
 
-def make_readable(settings: Settings, copy: PublishedCopy | None) -> list[Step]:
+def make_readable(
+    settings: Settings, copy: PublishedCopy | None, tell: Callable[[str], None] = lambda _: None
+) -> list[Step]:
     """Mend logs and set aside what can't be read, so that every command works; what was found.
 
-    Lost parts go to the home's list of them. Waits for others that write just now. Raises SunledgerError.
+    Lost parts go to the home's list of them. Waits for others that write just now, and has that told. Raises
+    SunledgerError.
     """
     lake = Lake(settings.lake, settings.home / "tmp")
     if "://" in settings.lake:
@@ -105,7 +108,7 @@ def make_readable(settings: Settings, copy: PublishedCopy | None) -> list[Step]:
         return []
     aside = settings.home / "set-aside" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
     parts = LostParts(settings.home)
-    with take_repair_turn(lake.root):
+    with take_repair_turn(lake.root, tell):
         steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
         parts.add(find_lost_tables(settings, copy))
     return steps

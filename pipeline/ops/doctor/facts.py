@@ -4,18 +4,19 @@ import os
 import platform
 import shutil
 import time
-from contextlib import suppress
 from importlib.metadata import distributions, metadata, requires
 from pathlib import Path
 
 import duckdb
 
 from pipeline.common.file_locks import take_lock
+from pipeline.common.lock_waits import find_holders
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.machine import Held, Place, Publication
 from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE
 from pipeline.sma.auth.secret_files import FOLDER
 from schemas import TABLES
+from warehouse.lake_lock import FILE as LAKE_LOCK
 from warehouse.meta import schema_hash
 from warehouse.publication import is_recorded
 from warehouse.publish import check_published, connect
@@ -24,10 +25,6 @@ from warehouse.publish import check_published, connect
 LOOKS = 20
 LOOK_EVERY_S = 0.02
 LOCK_FILE = Path(__file__).parents[3] / "requirements.lock.txt"
-
-_LOCKS = Path("/proc/locks")
-_INODE = 5
-_PID = 4
 
 
 def list_places(settings: Settings) -> list[Place]:
@@ -51,11 +48,13 @@ def find_held_locks(settings: Settings) -> list[Held]:
     """Locks of ours that somebody holds for longer than a moment. Makes and changes nothing."""
     published = settings.warehouse.with_name(f".{settings.warehouse.name}.lock")
     start = settings.home / "dagster" / "start.lock"
+    lake = [] if "://" in settings.lake else [Path(settings.lake) / LAKE_LOCK]
     files = [
         *(settings.home / "budget").glob("*.state"),
         *(settings.home / FOLDER).glob("*.lock"),
         start,
         published,
+        *lake,
     ]
     return [_find_holder(path) for path in sorted(files) if _is_kept_locked(path)]
 
@@ -88,21 +87,9 @@ def _is_kept_locked(path: Path) -> bool:
 
 
 def _find_holder(path: Path) -> Held:
-    """Whose lock it is, as far as the system says (Linux does)."""
-    with suppress(OSError):
-        inode = str(path.stat().st_ino)
-        for words in map(str.split, _LOCKS.read_text().splitlines()):
-            if words[1:2] == ["FLOCK"] and words[_INODE].rpartition(":")[2] == inode:
-                pid = int(words[_PID])
-                return Held(path, pid, _read_state(pid) in {"T", "t"}) if pid > 0 else Held(path, None, False)
-    return Held(path, None, stopped=False)
-
-
-def _read_state(pid: int) -> str:
-    """The state of a process as one letter; T is stopped."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return ""
+    """Whose lock it is, as far as the system says."""
+    holders = find_holders(path)
+    return Held(path, holders[0].pid, holders[0].stopped) if holders else Held(path, None, stopped=False)
 
 
 def _is_running(pid: str) -> bool:
