@@ -79,8 +79,8 @@ class LakeReader:
         """`tell` gets what a person should know of the lake itself, as a sentence."""
         if odd := NO_FOLDER.search(root):
             raise ConfigurationError(
-                f"The lake can't be at {root}: Delta can't open a folder with {odd[0]!r} in its name. "
-                f"Set SUNLEDGER_LAKE or SUNLEDGER_HOME to another one."
+                f"The lake can't be at {root}, because Delta can't open a folder with {odd[0]!r} in its name: set "
+                "SUNLEDGER_LAKE or SUNLEDGER_HOME to another folder."
             )
         self.root = root.rstrip("/")
         self.remote = "://" in self.root

@@ -72,8 +72,8 @@ class NewUnits:
         unknown = self.plants.filter(pl.col("fee_eur").is_null())
         if unknown.height:
             text += (
-                f" {pluralize(unknown.height, 'plant')} without AC power in SMA's list (the first: "
-                f"{unknown['plant_id'][0]}) are calculated at {unknown['reckoned_eur'][0]} each."
+                f" The fee of {pluralize(unknown.height, 'plant')} without AC power in SMA's list (the first: "
+                f"{unknown['plant_id'][0]}) is assumed as {unknown['reckoned_eur'][0]} each."
             )
         if self.counted:
             text += f" {pluralize(self.counted, 'plant')} more cost nothing, because the month's bill has them already."

@@ -134,7 +134,7 @@ def _show_notes(found: Bill, *, forecast: bool) -> None:
         )
     if found.unpriced:
         out.print(
-            f"{pluralize(len(found.unpriced), 'system')} have no price, so every sum is too low: "
+            f"Every sum is too low, because it lacks {pluralize(len(found.unpriced), 'system')} without a price: "
             f"{', '.join(found.unpriced[:NAMED])}{' ...' if len(found.unpriced) > NAMED else ''}. "
             "SMA gives no AC power for them, or the price list begins later: look at the column pricing of "
             "billing_units.",

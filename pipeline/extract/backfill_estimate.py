@@ -162,9 +162,9 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
     if max_eur is not None and found.unpriced:
         raise UsageError(
-            f"{pluralize(len(found.unpriced), 'plant')} without AC power in SMA's list have no price (the first: "
-            f"{found.unpriced[0]}), so --max-eur can't be checked: leave the option out, or choose other plants. No "
-            "request was sent."
+            f"The price of {pluralize(len(found.unpriced), 'plant')} without AC power in SMA's list is unknown (the "
+            f"first: {found.unpriced[0]}), so --max-eur can't be checked: leave the option out, or choose other "
+            "plants. No request was sent."
         )
 
 

@@ -40,7 +40,7 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path: Path, holder: "subprocess
     holder.wait(PATIENCE_S)
     code, doctor = run(tmp_path, "doctor")
     assert f"process {holder.pid} on " in doctor
-    assert "holds a slot of publish, but that process has died: the next command ends it" in doctor
+    assert "holds a slot of publish is still recorded as running, but its process has died" in doctor
     code, said = run(tmp_path, "publish")
     assert code == 0, said
     assert f"its process ({holder.pid} on " in said

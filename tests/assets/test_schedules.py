@@ -169,7 +169,7 @@ def test_a_schedule_waits_for_its_own_run(machine: Clockwork) -> None:
     )
     machine.instance.add_run(unfinished)
     assert machine.tick("window") == []
-    assert machine.skips[-1][1] == "The run that window started before is still going."
+    assert machine.skips[-1][1] == "Skipped, because the previous run of window is still running."
     assert machine.tick("closing")
 
 
@@ -214,7 +214,7 @@ def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
     assert len(machine.sma.asked) == before
     with machine.runtime({}) as runtime:
         assert [told.title for told in collect_concerns(runtime) if told.name == "spending:2021-11"] == [
-            "2 plants not asked for, because of the cost"
+            "2 plants not fetched because of the cost"
         ]
     # With room for one of them, the other days wait, and that one is read.
     machine.settings = machine.settings.model_copy(update={"max_eur_per_month": Decimal(13)})

@@ -111,7 +111,7 @@ def test_the_bill_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]
     assert "PU and fees of 2021 (published figures, check against your contract)" in text
     assert "Q4 2021-10 1-19 kW 2 24.90 Q4 all all 2 24.90 year all all 2 24.90" in text
     assert "Q4 24.90 0.00 24.90 0.00 year's end so far" in text
-    assert "1 system without any answer in some month" in text
+    assert "1 system got no answer at all in some month" in text
     assert "Possible savings: 12.45 EUR" in text
     assert f"12 Plant 12 1 of 1 12.45 {NO_DATA}" in text
     assert "Forecast" not in text
@@ -182,7 +182,7 @@ def test_plants_without_capacity_are_told_in_every_place(
     store(runtime, request("2021-10-20"))
     text = shown(runtime, capsys, forecast=True)
     assert "Q4 2021-10 unpriced 1 ? 1 ?" in text
-    assert "1 system without a price, so every sum is too low: 11." in text
+    assert "it lacks 1 system without a price: 11." in text
 
 
 def test_the_bill_counts_what_the_tables_count(runtime: Runtime) -> None:

@@ -291,7 +291,7 @@ def test_wrong_usage_is_told_before_anything_is_compared(home: Path) -> None:
     own.write_text("plant_id,month,fee_eur\n1,2027-01,1.00\n")
     with pytest.raises(UsageError, match="is before the first"):
         check_file(own, "2026-11", "2026-10", None)
-    with pytest.raises(UsageError, match="names no format"):
+    with pytest.raises(UsageError, match="has no known ending"):
         check_file(own, None, None, home / "lines.doc")
 
 

@@ -117,7 +117,7 @@ def test_a_plant_without_capacity_is_unpriced_and_no_limit_is_trusted(
     found = plan(runtime, FIRST, LAST, PRICES)
     assert (found.unpriced, found.classes, found.new_eur) == (("11",), (), 0)
     with pytest.raises(
-        UsageError, match=r"1 plant without AC power, of which no price is known .the first: 11"
+        UsageError, match=r"The price of 1 plant without AC power in SMA's list is unknown .the first: 11"
     ):
         refuse_beyond(found, None, Decimal(100))
 

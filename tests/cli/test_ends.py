@@ -227,6 +227,6 @@ def test_an_unusable_proxy_is_told_without_its_password(
     settings = {**box.settings(), "SMA_AUTH_URL": "https://auth.example", "https_proxy": proxy}
     code, said = run(tmp_path, "backfill", *DAY, **settings)
     assert code == 2, said
-    assert "The proxy that https_proxy names can't be used" in said
+    assert "The proxy in https_proxy can't be used" in said
     assert "hush" not in said
     assert_one_sentence(said)

@@ -234,7 +234,7 @@ def test_measurements_that_cannot_be_read_replace_nothing_and_are_failures(conte
     assert frame["plant_id"].to_list() == ["2"]
     assert fetched.series == {("2", "")}
     assert [f.request.plant_id for f in fetched.failures] == ["1"]
-    assert "with something else than measurements" in str(fetched.failures[0].error)
+    assert "but not with measurements" in str(fetched.failures[0].error)
 
 
 def test_a_day_of_which_nothing_can_be_read_is_missing_and_ends_no_run() -> None:

@@ -410,7 +410,7 @@ def test_a_server_without_tls_is_told_apart(server, settings, time) -> None:
 def test_an_untrusted_certificate_is_refused_at_once(untrusted_server, settings, time) -> None:
     lost = settings.model_copy(update={"sma_auth_url": untrusted_server.url})
     error = fails(lost, time, PermanentError)
-    assert "is not trusted: check SMA_AUTH_URL, or point SSL_CERT_FILE at" in str(error)
+    assert "is not trusted: check SMA_AUTH_URL, or set SSL_CERT_FILE to" in str(error)
     assert (untrusted_server.seen, time.sleeps) == ([], [])
 
 

@@ -99,7 +99,9 @@ def test_a_lock_of_another_process_is_told(clock, said, tmp_path: Path) -> None:
             pass
 
     asyncio.run(run())
-    assert said == ["Another process renews the login, and only one may at a time: waiting for 95 s."]
+    assert said == [
+        "Another process is renewing the login, which only one process may do at a time: waiting for 95 s."
+    ]
 
 
 def test_the_program_says_it(tmp_path: Path) -> None:

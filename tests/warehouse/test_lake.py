@@ -122,7 +122,7 @@ BAD_FRAMES = {
     "unknown column": (pv().with_columns(extra=1), "extra"),
     "null where none may be": (pv().with_columns(flagged=pl.lit(None, pl.Boolean)), "flagged.*not_nullable"),
     "duplicate key": (pl.concat([pv(), pv(plants="b", rows=1)]), r"1 rows repeat the key.*'b', '1'"),
-    "another day": (pv(day=DAY + dt.timedelta(days=1)), "6 rows belong elsewhere.*2021, 10, 6"),
+    "another day": (pv(day=DAY + dt.timedelta(days=1)), "6 rows belong to another part.*2021, 10, 6"),
     "unknown word": (pv().with_columns(interval_basis=pl.lit("guess")), "interval_basis.*guess"),
 }
 

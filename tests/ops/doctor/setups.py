@@ -257,7 +257,7 @@ def other_version(ground: Ground) -> Settings:
 @setup(
     "A published file that another program opened for writing",
     "warehouse",
-    "Run 'sunledger publish' to make it anew",
+    "Run 'sunledger publish' to build it again",
 )
 def written_to(ground: Ground) -> Settings:
     from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
@@ -273,7 +273,7 @@ def written_to(ground: Ground) -> Settings:
 @setup(
     "A published file with a changed byte",
     "warehouse",
-    "Run 'sunledger publish' to make it anew",
+    "Run 'sunledger publish' to build it again",
 )
 def flipped(ground: Ground) -> Settings:
     from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
