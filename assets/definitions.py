@@ -195,7 +195,7 @@ def _build_runtime_resource(settings: Settings) -> Any:
     def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
-        opened = Runtime(settings, tell=_log_of(context), **read_limits(tags))
+        opened = Runtime(settings, tell=_find_log(context), **read_limits(tags))
         with opened, _attend_run(context, settings):
             yield opened
 
@@ -218,7 +218,7 @@ def _attend_run(context: dg.InitResourceContext, settings: Settings) -> Iterator
         yield
 
 
-def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
+def _find_log(context: dg.InitResourceContext) -> Callable[[str], None]:
     """Who is told of waits: the run's own log."""
     log = context.log
 

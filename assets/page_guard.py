@@ -32,7 +32,7 @@ class PageGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it: with a sentence, or as a web socket that does not open."""
-        refusal = self._refusal(scope) if scope["type"] in {"http", "websocket"} else None
+        refusal = self._find_refusal(scope) if scope["type"] in {"http", "websocket"} else None
         if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -40,7 +40,7 @@ class PageGuard:
         else:
             await refusal(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+    def _find_refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         name = _host(hosts[0]) if len(hosts) == 1 else None

@@ -44,17 +44,19 @@ class PoolWait:
         now = time.monotonic()
         if self._since is None:
             self._since = self._told = now
-            self.say(f"{self._holders(pools)} The run waits for at most {self.patience_s / 60:g} minutes.")
+            self.say(
+                f"{self._describe_holders(pools)} The run waits for at most {self.patience_s / 60:g} minutes."
+            )
         elif now - self._since >= self.patience_s:
             raise PoolBusyError(
-                f"{self._holders(pools)} No slot became free within {self.patience_s / 60:g} minutes "
+                f"{self._describe_holders(pools)} No slot became free within {self.patience_s / 60:g} minutes "
                 "(SUNLEDGER_POOL_WAIT_MINUTES): wait until that run has ended, or end its process, then run this "
                 "again."
             )
         elif now - self._told >= TELL_EVERY_S:
             self._told = now
             self.say(
-                f"The run has been waiting for {(now - self._since) / 60:.0f} minutes: {self._holders(pools)}"
+                f"Still waiting, for {(now - self._since) / 60:.0f} minutes: {self._describe_holders(pools)}"
             )
 
     def over(self) -> None:
@@ -66,7 +68,7 @@ class PoolWait:
         for one in end_dead_runs(self.instance):
             self.say(describe_ended_run(one))
 
-    def _holders(self, pools: Collection[str]) -> str:
+    def _describe_holders(self, pools: Collection[str]) -> str:
         going = [one for one in list_going_runs(self.instance) if set(one.pools) & set(pools)]
         names = "; ".join(_describe_holder(one) for one in going) or "an unknown run"
         word = "pool" if len(pools) == 1 else "pools"

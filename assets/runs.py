@@ -135,7 +135,7 @@ class Runs:
 
         Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
         """
-        said = self._complete()
+        said = self._complete_days()
         result = self._run([*build_money_assets(), warehouse, *publish_checks(self.runtime.settings)], {})
         (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
         if done.metadata["had_log"].value:
@@ -145,7 +145,7 @@ class Runs:
             )
         return said
 
-    def _complete(self) -> list[str]:
+    def _complete_days(self) -> list[str]:
         """Make the days that dead runs left, or that lack tables, from the stored answers; what there is to say.
 
         Raises RunFailedError where it is interrupted.

@@ -72,7 +72,9 @@ FROM_LAKE = {"polars", "deltalake"}
 _ask_list = functools.partial(build_whole_asset, kinds=FROM_API, pool=API_POOL, group=SOURCE)
 
 
-def _made(stage: Stage, *, group: str | None = None, last: bool = False) -> list[dg.AssetsDefinition]:
+def _build_made_assets(
+    stage: Stage, *, group: str | None = None, last: bool = False
+) -> list[dg.AssetsDefinition]:
     """The tables of a stage that are made whole, from other tables."""
     return [
         build_whole_asset(
@@ -99,7 +101,7 @@ def build_plant_assets() -> list[dg.AssetsDefinition]:
     return [
         _ask_list(RawPlants, fetch_plants, deps=[]),
         _ask_list(Consents, refresh_consents, deps=["raw_plants"]),
-        *_made(Stage.PLANTS, group=SOURCE),
+        *_build_made_assets(Stage.PLANTS, group=SOURCE),
     ]
 
 
@@ -108,7 +110,7 @@ def build_device_assets() -> list[dg.AssetsDefinition]:
     return [
         _ask_list(RawDevices, fetch_devices, deps=["plants"]),
         _ask_list(RawMeasurementSets, fetch_measurement_sets, deps=["plants", "devices"]),
-        *_made(Stage.DEVICES, group=SOURCE),
+        *_build_made_assets(Stage.DEVICES, group=SOURCE),
     ]
 
 
@@ -142,7 +144,7 @@ def build_made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsD
             for source in (*SOURCES, VALUES)
         ),
         *(
-            make(step.model, step=_day_step(step), deps=step.inputs)
+            make(step.model, step=_find_day_step(step), deps=step.inputs)
             for step in steps_of(TABLE_MODULES, Stage.DAYS)
         ),
     ]
@@ -179,11 +181,11 @@ def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report
     return write_intervals(runtime, source, day)
 
 
-def _day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
-    return functools.partial(_with_pictures, step) if step.model is EnergyDaily else step.write
+def _find_day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
+    return functools.partial(_add_pictures, step) if step.model is EnergyDaily else step.write
 
 
-def _with_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
+def _add_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
     report = step.write(runtime, day)
     pictures = draw_day_pictures(runtime, day)
     report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
@@ -192,7 +194,7 @@ def _with_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
 
 def build_month_assets() -> list[dg.AssetsDefinition]:
     """Months, and the dictionary of log messages: from all stored days."""
-    return _made(Stage.MONTHS)
+    return _build_made_assets(Stage.MONTHS)
 
 
 def build_vendor_assets() -> list[dg.AssetsDefinition]:
@@ -217,10 +219,10 @@ def build_vendor_assets() -> list[dg.AssetsDefinition]:
             pool=API_POOL,
             every="year",
         ),
-        *_made(Stage.VENDOR),
+        *_build_made_assets(Stage.VENDOR),
     ]
 
 
 def build_money_assets() -> list[dg.AssetsDefinition]:
     """PU and invoices, from the record of requests: after everything that asks."""
-    return _made(Stage.MONEY, last=True)
+    return _build_made_assets(Stage.MONEY, last=True)

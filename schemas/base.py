@@ -162,7 +162,7 @@ _DUCKDB_TYPES: dict[Any, str] = {
 }
 
 
-def _duckdb_type(dtype: pl.DataType) -> str:
+def _find_duckdb_type(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Datetime):
         return "TIMESTAMPTZ" if dtype.time_zone else "TIMESTAMP"
     if isinstance(dtype, pl.Decimal):
@@ -183,7 +183,7 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
             Column(
                 name=name,
                 dtype=dtype,
-                duckdb_type=_duckdb_type(dtype),
+                duckdb_type=_find_duckdb_type(dtype),
                 nullable=declared.nullable,
                 unit=metadata.get("unit", ""),
                 description=declared.description or "",

@@ -44,7 +44,7 @@ def published() -> Facts:
             for c in columns(model):
                 null = "null" if c.nullable else "not null"
                 facts[storage(model).table, c.name] = (c.duckdb_type, null, c.unit)
-    types = _types_of_views([model for model in models if storage(model).published != "no"])
+    types = _read_view_types([model for model in models if storage(model).published != "no"])
     for view in curated_views():
         for name, meaning in view.columns.items():
             unit = UNIT.search(meaning)
@@ -52,7 +52,7 @@ def published() -> Facts:
     return facts | {(macro.signature, ""): ("macro", "", "") for macro in MACROS}
 
 
-def _types_of_views(models: Sequence[type[Table]]) -> dict[tuple[str, str], str]:
+def _read_view_types(models: Sequence[type[Table]]) -> dict[tuple[str, str], str]:
     """The types of the views' columns, as DuckDB makes them of their queries."""
     with duckdb.connect() as database:
         for model in models:
@@ -122,13 +122,13 @@ def main(arguments: Sequence[str], today: dt.date) -> int:
     if added or breaking:
         version = (major + 1, 0) if breaking else (major, minor + 1)
         changes = CHANGES.read_text("utf-8")
-        entry = "".join(_entry(version, breaking + added, today))
+        entry = "".join(_format_entry(version, breaking + added, today))
         CHANGES.write_text(changes.replace(VERSIONS, VERSIONS + entry, 1), "utf-8")
         FILE.write_text(text(version, after), "utf-8")
     return 0
 
 
-def _entry(version: tuple[int, int], lines: list[str], today: dt.date) -> Iterator[str]:
+def _format_entry(version: tuple[int, int], lines: list[str], today: dt.date) -> Iterator[str]:
     yield f"\n### {version_text(version)} ({today})\n\n"
     yield from (f"* {line}\n" for line in lines)
 

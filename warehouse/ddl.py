@@ -41,7 +41,7 @@ def create_file_view(model: type[Table], groups: Iterable[Sequence[str]]) -> str
     of `union_by_name`, which opens every file for every query (0.2 s for 1,500 files, against 0.02 s).
     """
     reads = (f"(FROM {read_files(model, _list(files))})" for files in groups)
-    parts = [_empty(columns(model)), *reads]
+    parts = [_build_empty_select(columns(model)), *reads]
     union = " UNION ALL BY NAME ".join(parts)
     names = ", ".join(identifier(c.name) for c in columns(model))
     return f"CREATE VIEW {identifier(storage(model).table)} AS SELECT {names} FROM ({union})"  # noqa: S608
@@ -78,7 +78,7 @@ def comment_on(kind: str, name: str, text: str, of_columns: dict[str, str]) -> l
     ]
 
 
-def _empty(shape: Iterable[Column]) -> str:
+def _build_empty_select(shape: Iterable[Column]) -> str:
     nulls = ", ".join(f"NULL::{c.duckdb_type} AS {identifier(c.name)}" for c in shape)
     return f"(SELECT {nulls} WHERE false)"
 

@@ -70,7 +70,7 @@ class Chain:
         try:
             return self.store.read(version)
         except (FileNotFoundError, UnreadableRecordError):
-            return self._complete(version)
+            return self._complete_record(version)
 
     def active(self, record: Record) -> dict[str, StoredFile]:
         """The active files of the record's version by their paths in the table. Raises DamagedError and OSError."""
@@ -96,7 +96,7 @@ class Chain:
 
     def follow(self, before: Record | None, version: int) -> Record:
         """The record of a version, from its log entry and the record before it. Raises DamagedError and OSError."""
-        entry = self._parsed(version)
+        entry = self._parse_entry(version)
         if entry.added or entry.removed:
             self._check(entry, before, version)
         changes: dict[str, StoredFile | None] = {unquote(path): file for path, file in entry.changes}
@@ -117,7 +117,7 @@ class Chain:
         table = self._lake.open_anew(self._model, version)
         paths = sorted(path_inside(self._model, uri) for uri in table.file_uris())
         with ThreadPoolExecutor(READERS) as readers:
-            files = dict(zip(paths, readers.map(self._adopted, paths), strict=True))
+            files = dict(zip(paths, readers.map(self._adopt_file, paths), strict=True))
         text = None
         with suppress(OSError, ValueError):
             text = self.entry(version).decode()
@@ -129,14 +129,14 @@ class Chain:
 
     def missing_entry(self, version: int) -> Damage:
         """The damage that the log does not have a version that it had."""
-        return self._damage(
+        return self._build_damage(
             DamageKind.ENTRY_MISSING,
             f"the log of the table has lost its entry of version {version}, so the changes of that version are missing",
         )
 
     def lost_log(self) -> Damage:
         """The damage that the log is gone, while records say that there was one."""
-        return self._damage(
+        return self._build_damage(
             DamageKind.LOG_LOST, "the log of the table is lost, and with it all rows of the table"
         )
 
@@ -148,27 +148,29 @@ class Chain:
 
     def changed_entry(self, version: int) -> Damage:
         """The damage that a log entry is another one than was committed."""
-        return self._damage(
+        return self._build_damage(
             DamageKind.ENTRY_CHANGED,
             f"the entry of version {version} in the log of the table is not the one that was committed",
         )
 
     def unreadable(self, fault: OSError) -> Damage:
         """The damage that the records can't be read."""
-        return self._damage(DamageKind.DIGESTS_LOST, f"the digests of its files can't be read ({fault})")
+        return self._build_damage(
+            DamageKind.DIGESTS_LOST, f"the digests of its files can't be read ({fault})"
+        )
 
     def broken(self, version: int) -> Damage:
         """The damage that a record does not go on from the one before."""
-        return self._damage(DamageKind.DIGESTS_LOST, _EXCHANGED.format(version=version))
+        return self._build_damage(DamageKind.DIGESTS_LOST, _EXCHANGED.format(version=version))
 
-    def _adopted(self, path: str) -> StoredFile:
+    def _adopt_file(self, path: str) -> StoredFile:
         try:
             return digest_of(self._files, path)
         except OSError:
             return StoredFile(0, None, None)
 
-    def _complete(self, version: int) -> Record:
-        record = self._newest_before(version)
+    def _complete_record(self, version: int) -> Record:
+        record = self._find_newest_before(version)
         if record is None and not self._is_ours_from_the_start():
             self._lake.tell_once(ADOPTED)
             return self.adopt(version)
@@ -179,7 +181,7 @@ class Chain:
         assert record is not None  # noqa: S101 - versions begin at 0
         return record
 
-    def _newest_before(self, version: int) -> Record | None:
+    def _find_newest_before(self, version: int) -> Record | None:
         for each in reversed(self.store.versions()):
             if each < version:
                 with suppress(FileNotFoundError, UnreadableRecordError):
@@ -192,33 +194,33 @@ class Chain:
         Raises DamagedError where there were records, and they can't be made again from what the log still has.
         """
         versions = self.entries()
-        entries = [self._parsed(version) for version in versions]
+        entries = [self._parse_entry(version) for version in versions]
         writing = [entry for entry in entries if entry.added or entry.removed]
         if versions[:1] == [0] and all(entry.ours for entry in writing):
             return True
         if any(entry.ours for entry in writing):
             lost = "the digests of its files are lost, so the files can't be compared with what was written"
-            raise DamagedError(self._damage(DamageKind.DIGESTS_LOST, lost))
+            raise DamagedError(self._build_damage(DamageKind.DIGESTS_LOST, lost))
         return False
 
-    def _parsed(self, version: int) -> Entry:
+    def _parse_entry(self, version: int) -> Entry:
         try:
             return parse_entry(self.entry(version))
         except FileNotFoundError:
             raise DamagedError(self.missing_entry(version)) from None
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
             unreadable = f"the entry of version {version} in the log of the table can't be read ({fault})"
-            raise DamagedError(self._damage(DamageKind.ENTRY_CHANGED, unreadable)) from fault
+            raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, unreadable)) from fault
 
     def _check(self, entry: Entry, before: Record | None, version: int) -> None:
         if not entry.ours:
             foreign = f"version {version} of the table was written by another program than sunledger"
-            raise DamagedError(self._damage(DamageKind.NOT_OURS, foreign))
+            raise DamagedError(self._build_damage(DamageKind.NOT_OURS, foreign))
         if entry.before != (before.digest if before else None) or any(
             file.digest is None for file in entry.added.values()
         ):
             stray = f"the entry of version {version} in the log of the table does not continue the version before it"
-            raise DamagedError(self._damage(DamageKind.ENTRY_CHANGED, stray))
+            raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, stray))
 
     def record(self, version: int) -> Record:
         """A record that is stored; one that is cut short or changed is made again, where that is possible.
@@ -228,7 +230,7 @@ class Chain:
         try:
             return self.store.read(version)
         except UnreadableRecordError:
-            return self._complete(version)
+            return self._complete_record(version)
 
     def _prune(self, version: int) -> None:
         """Remove records of versions that the log has no entry of any more, and that nothing goes on from."""
@@ -237,7 +239,7 @@ class Chain:
             if each < oldest:
                 self.store.remove(each)
 
-    def _damage(self, kind: DamageKind, clause: str) -> Damage:
+    def _build_damage(self, kind: DamageKind, clause: str) -> Damage:
         return Damage(kind, self._model, None, None, f"{clause}. {CURE}")
 
 

@@ -36,7 +36,7 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
     row for large ones). So the model's rules are first looked at together in one pass, a hundredth of that; only a
     frame that may break one goes to pandera, which finds and names what is wrong.
     """
-    if not _surely_fits(model, frame):
+    if not _fits_surely(model, frame):
         try:
             model.to_schema().validate(frame, lazy=True)
         except pandera.errors.SchemaErrors as faults:
@@ -50,16 +50,16 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
             )
 
 
-def _surely_fits(model: type[Table], frame: pl.DataFrame) -> bool:
+def _fits_surely(model: type[Table], frame: pl.DataFrame) -> bool:
     """Whether every rule of the model holds; False where one is broken or of a kind that is not known here."""
-    rules = _rules(model)
+    rules = _build_rules(model)
     if rules is None or frame.schema != polars_schema(model):
         return False
     return not frame.height or bool(frame.select(rules).item())
 
 
 @lru_cache
-def _rules(model: type[Table]) -> pl.Expr | None:
+def _build_rules(model: type[Table]) -> pl.Expr | None:
     """All rules of the model on nulls and values as one expression; None if it has a rule of another kind.
 
     Like pandera's, a check looks at values only; whether a null is allowed is a rule of its own.

@@ -41,7 +41,7 @@ def _turn(root: str, kind: int, why: str, tell: Callable[[str], None]) -> Iterat
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         wait = LockWait(path, why, WAIT_S, tell)
-        while not _taken(file, kind):
+        while not _take_lock(file, kind):
             wait.go_on()
         try:
             yield
@@ -52,7 +52,7 @@ def _turn(root: str, kind: int, why: str, tell: Callable[[str], None]) -> Iterat
         os.close(file)
 
 
-def _taken(file: int, kind: int) -> bool:
+def _take_lock(file: int, kind: int) -> bool:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -53,7 +53,7 @@ class UnreadableLogError(SunledgerError):
 
 
 @contextmanager
-def _said_as_ours(model: type[Table]) -> Iterator[None]:
+def _translate_errors(model: type[Table]) -> Iterator[None]:
     """Say what delta-rs finds in a damaged log in a sentence; it panics on some, and a panic is no Exception."""
     try:
         yield
@@ -131,7 +131,7 @@ class LakeReader:
         table = self.open(model)
         if table is None:
             return Snapshot(-1, ())
-        uris = table.file_uris(file_pruning_predicate=_predicate(part or {}))
+        uris = table.file_uris(file_pruning_predicate=_build_predicate(part or {}))
         # delta-rs writes local paths as the paths of URLs, which nothing else can open.
         paths = uris if self.remote else [unquote(uri) for uri in uris]
         return Snapshot(table.version(), tuple(sorted(paths)))
@@ -153,7 +153,7 @@ class LakeReader:
             if uri not in tables:
                 tables[uri] = self.open_anew(model)
             else:
-                with _said_as_ours(model):
+                with _translate_errors(model):
                     tables[uri].update_incremental()
         except TableNotFoundError:
             return None
@@ -164,7 +164,7 @@ class LakeReader:
 
         Raises TableNotFoundError and UnreadableLogError.
         """
-        with _said_as_ours(model):
+        with _translate_errors(model):
             return DeltaTable(self.uri(model), version=version, storage_options=self.storage_options or None)
 
     def open_or_create(self, model: type[Table]) -> DeltaTable:
@@ -236,7 +236,7 @@ class LakeReader:
             facts |= json.loads(metadata.get(FACTS, b"{}"))
         return facts
 
-    def rows_of(
+    def read_rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None
     ) -> pl.DataFrame | None:
         """The rows of files that `stored` named once, replaced or not; None when one is gone by now."""
@@ -248,15 +248,15 @@ class LakeReader:
 
     def files(self, model: type[Table]) -> pafs.FileSystem:
         """The file system that paths inside the model's table belong to."""
-        return self._files_below(self.uri(model))
+        return self._open_files_below(self.uri(model))
 
     def records(self, model: type[Table]) -> RecordStore:
         """The digests of the model's table, which are kept apart from it."""
         return RecordStore(
-            self._files_below(f"{self.root}/{DIGESTS}/{storage(model).table}"), remote=self.remote
+            self._open_files_below(f"{self.root}/{DIGESTS}/{storage(model).table}"), remote=self.remote
         )
 
-    def _files_below(self, uri: str) -> pafs.FileSystem:
+    def _open_files_below(self, uri: str) -> pafs.FileSystem:
         if not self.remote:
             return pafs.SubTreeFileSystem(uri, pafs.LocalFileSystem())
         return pafs.PyFileSystem(_ObjectStore(uri, options=self.storage_options or None))
@@ -336,10 +336,10 @@ def part_of(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
 
 def file_uris(table: DeltaTable, part: Part) -> list[str]:
     """The active files of a part in the order of their names, which is that of parts by date."""
-    return sorted(table.file_uris(file_pruning_predicate=_predicate(part)))
+    return sorted(table.file_uris(file_pruning_predicate=_build_predicate(part)))
 
 
-def _predicate(part: Part) -> str | None:
+def _build_predicate(part: Part) -> str | None:
     """The part as SQL; None for a table that is replaced whole.
 
     Values stand in SQL and in paths, so they are plain words: our own dates and table names.

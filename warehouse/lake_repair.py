@@ -96,7 +96,7 @@ class LakeRepair:
         """Mend logs, then take out what can't be read. Call it while nobody writes to the lake."""
         for model in TABLES:
             recorded = read_recorded(self.lake, model)
-            if self._folder(model).is_dir() or recorded.version >= 0:
+            if self._find_folder(model).is_dir() or recorded.version >= 0:
                 self._mend_table(model, recorded)
         # A handle from before would go on where the old log was.
         self.lake = Lake(self.lake.root, self.lake.scratch)
@@ -107,14 +107,14 @@ class LakeRepair:
                 self._take_out(damage, damage.model, damage.part)
         return self.steps
 
-    def _folder(self, model: type[Table]) -> Path:
+    def _find_folder(self, model: type[Table]) -> Path:
         return Path(self.lake.uri(model))
 
     def _mend_table(self, model: type[Table], recorded: Recorded) -> None:
         """Have the log say what was committed, as far as records, entries and files tell, and set the rest aside."""
-        folder = self._folder(model)
+        folder = self._find_folder(model)
         files = _list_data_files(folder)
-        log = self._restore_entries(model, recorded, self._known_version(model, files))
+        log = self._restore_entries(model, recorded, self._find_known_version(model, files))
         if log.version < 0 and not files:
             return
         if log.version < 0:
@@ -147,7 +147,7 @@ class LakeRepair:
 
     def _restore_entries(self, model: type[Table], recorded: Recorded, at_least: int) -> TableLog:
         """Put entries back that are not what was committed, where a record has their text; the log then."""
-        folder = self._folder(model) / LOG
+        folder = self._find_folder(model) / LOG
         log = read_log(folder, max(at_least, recorded.version))
         for version, text in sorted(recorded.texts.items()):
             file = folder / f"{version:020d}.json"
@@ -169,14 +169,15 @@ class LakeRepair:
         self, model: type[Table], log: TableLog, target: State, doubtful: Collection[str], recorded: Recorded
     ) -> set[str]:
         """Commit what the log says otherwise than was recorded; the files that it does not name any more."""
-        folder = self._folder(model)
+        folder = self._find_folder(model)
         now = replay(read_log(folder / LOG)).active
         removed = {path for path in now if path not in target.active and find_folder(path) not in doubtful}
         lacking = {path for path in target.active if path not in now and find_folder(path) not in doubtful}
         gone = {path for path in lacking if not (folder / path).is_file()}
         told = replay(log)
         self.note(
-            Lost(model, place, self._current(model, log, told, place)) for place in map(find_folder, gone)
+            Lost(model, place, self._find_current_copy(model, log, told, place))
+            for place in map(find_folder, gone)
         )
         actions = [build_remove(path) for path in sorted(removed)]
         actions += [{"add": target.active[path]} for path in sorted(lacking - gone)]
@@ -206,7 +207,7 @@ class LakeRepair:
         """Put files back that lie elsewhere, as after an exchange, by their digests; the rest of the damages."""
         rest: list[Damage] = []
         for model in dict.fromkeys(damage.model for damage in damages if damage.model):
-            folder, known = self._folder(model), read_recorded(self.lake, model).files
+            folder, known = self._find_folder(model), read_recorded(self.lake, model).files
             of_model = [damage for damage in damages if damage.model is model]
             lying = [folder / one.file for one in of_model if one.file and (folder / one.file).is_file()]
             lying += self.aside.parent.glob(f"*/{storage(model).table}/**/*.parquet")
@@ -228,7 +229,7 @@ class LakeRepair:
                     rest.append(one)
         return rest
 
-    def _known_version(self, model: type[Table], files: Collection[str]) -> int:
+    def _find_known_version(self, model: type[Table], files: Collection[str]) -> int:
         """A version that the table is known to have had, where there is something of it."""
         return self.copy.versions.get(storage(model).table, -1) if self.copy and files else -1
 
@@ -242,12 +243,12 @@ class LakeRepair:
         for folder in sorted(doubtful):
             active = [path for path in state.active if find_folder(path) == folder]
             found = [path for path in unknown if find_folder(path) == folder]
-            current = self._current(model, log, replay(log), folder)
+            current = self._find_current_copy(model, log, replay(log), folder)
             if current is None and model not in self.made:
-                newest = self._newest_whole(model, [*active, *found])
+                newest = self._find_newest_whole(model, [*active, *found])
                 if newest is not None:
                     corrections += [build_remove(path) for path in active if path != newest]
-                    corrections += [] if newest in active else [self._adding(model, newest)]
+                    corrections += [] if newest in active else [self._build_adding(model, newest)]
                     text = f"{pluralize(len(active + found), 'file')}, and no commit says which one is the newest"
                     self.steps.append(
                         Step(_name_place(model, newest), text, f"the newest undamaged file is used: {newest}")
@@ -287,14 +288,14 @@ class LakeRepair:
                 )
             )
 
-    def _current(self, model: type[Table], log: TableLog, state: State, folder: str) -> int | None:
+    def _find_current_copy(self, model: type[Table], log: TableLog, state: State, folder: str) -> int | None:
         """The version of the published file, where its copy of the part is what the lake had."""
         version = self.copy.version_of(model) if self.copy else -1
         return version if is_current(version, log, state, folder) else None
 
-    def _newest_whole(self, model: type[Table], paths: Iterable[str]) -> str | None:
+    def _find_newest_whole(self, model: type[Table], paths: Iterable[str]) -> str | None:
         """The file that was written last of those that can be read and hold rows of the model."""
-        folder = self._folder(model)
+        folder = self._find_folder(model)
         there = [path for path in paths if (folder / path).is_file()]
         for path in sorted(there, key=lambda path: (folder / path).stat().st_mtime_ns, reverse=True):
             try:
@@ -306,8 +307,8 @@ class LakeRepair:
             return path
         return None
 
-    def _adding(self, model: type[Table], path: str) -> Action:
-        file = self._folder(model) / path
+    def _build_adding(self, model: type[Table], path: str) -> Action:
+        file = self._find_folder(model) / path
         return build_add(path, file.stat().st_size, pq.read_metadata(file).num_rows)
 
     def _take_out(self, damage: Damage, model: type[Table], part: Part) -> None:
@@ -316,14 +317,14 @@ class LakeRepair:
             done = "left unchanged, because no other file has these rows: restore it from a backup"
             self.steps.append(Step(damage.place, damage.fault, done))
             return
-        folder = self._folder(model)
+        folder = self._find_folder(model)
         name = "/".join(f"{column}={value}" for column, value in part.items())
         log = read_log(folder / LOG)
         state = replay(log)
         active = {path: said for path, said in state.active.items() if find_folder(path) == name}
         # Rows that break a rule now were published as they are.
         invalid = damage.kind is DamageKind.ROWS_INVALID
-        self.note([Lost(model, name, None if invalid else self._current(model, log, state, name))])
+        self.note([Lost(model, name, None if invalid else self._find_current_copy(model, log, state, name))])
         removing = [build_remove(path, said["size"]) for path, said in active.items()]
         commit_repair(self.lake, model, removing, read_recorded(self.lake, model).files)
         for path in active:
@@ -334,13 +335,13 @@ class LakeRepair:
         )
 
     def _move(self, file: Path) -> None:
-        target = self._target(file)
+        target = self._choose_target(file)
         shutil.move(file, target)
 
     def _copy(self, file: Path) -> None:
-        shutil.copy2(file, self._target(file))
+        shutil.copy2(file, self._choose_target(file))
 
-    def _target(self, file: Path) -> Path:
+    def _choose_target(self, file: Path) -> Path:
         """Where a file is kept from now on: a name of its own below `aside`."""
         target = self.aside / file.relative_to(self.lake.root)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -43,9 +43,9 @@ def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
         if table is None or not known or known[-1] <= version or look == LOOKS - 1:
             break
     if table is None:
-        return _without_log(chain, known, damages)
+        return _check_without_log(chain, known, damages)
     damages += [chain.missing_entry(each) for each in known if each > version]
-    stored = _stored_paths(table)
+    stored = _list_stored_paths(table)
     files: dict[str, StoredFile | None] = dict.fromkeys(stored)
     try:
         head = chain.head(version)
@@ -70,7 +70,7 @@ def _open(lake: LakeReader, model: type[Table]) -> tuple[DeltaTable | None, list
         return None, [unreadable_log(model, fault)]
 
 
-def _without_log(chain: Chain, known: list[int], damages: list[Damage]) -> CheckedLog:
+def _check_without_log(chain: Chain, known: list[int], damages: list[Damage]) -> CheckedLog:
     if known and not damages:
         damages = [chain.lost_log()]
     files: dict[str, StoredFile] = {}
@@ -111,7 +111,7 @@ def _check_entry(chain: Chain, record: Record, entries: list[int]) -> Iterator[D
         yield chain.changed_entry(version)
 
 
-def _stored_paths(table: DeltaTable) -> dict[str, dict[str, str]]:
+def _list_stored_paths(table: DeltaTable) -> dict[str, dict[str, str]]:
     """The active files by their paths, each with the part that the log says it belongs to."""
     actions = pl.DataFrame(table.get_add_actions(flatten=True))
     parts = [name for name in actions.columns if name.startswith("partition.")]
@@ -128,10 +128,10 @@ def _compare(
     """What the log's state says by now, beside what was committed: a damaged checkpoint changes no entry."""
     for path in sorted({*stored, *recorded}):
         said = stored.get(path)
-        if path in recorded and said is not None and _folder(model, said) == path.rpartition("/")[0]:
+        if path in recorded and said is not None and _build_folder(model, said) == path.rpartition("/")[0]:
             continue
         yield chain.other_file(path)
 
 
-def _folder(model: type[Table], part: Mapping[str, str]) -> str:
+def _build_folder(model: type[Table], part: Mapping[str, str]) -> str:
     return "/".join(f"{name}={part.get(name)}" for name in storage(model).partition)

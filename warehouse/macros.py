@@ -35,7 +35,7 @@ class Macro(NamedTuple):
 _CLOCKS = "_clocks AS _clock(_clock_zone, _clock_since, _clock_until, _clock_offset_s)"
 
 
-def _wall_clock(macro: str) -> str:
+def _write_wall_clock(macro: str) -> str:
     """SQL of the wall clock of `zone` at `moment`, and an error where that is no moment.
 
     DuckDB's own function reads a TIMESTAMP as a wall clock and turns it round, hours away from what was meant.
@@ -53,7 +53,7 @@ def _wall_clock(macro: str) -> str:
     return f"coalesce(({known}), timezone(zone, {checked}))"
 
 
-def _first_moment(clock: str) -> str:
+def _write_first_moment(clock: str) -> str:
     """SQL of the first moment at which the clock of `zone` shows a midnight (TIMESTAMP), or more where it is skipped.
 
     Of the times with one offset the first that has the midnight; one that begins after it has its own beginning. Where
@@ -73,7 +73,7 @@ def _first_moment(clock: str) -> str:
     return f"coalesce(({known}), {other})"
 
 
-def _power_of_day() -> str:
+def _write_power_of_day() -> str:
     """SQL of the rows by the view, under names that no argument can mean: a macro's arguments are text put into it."""
     names = list(next(view for view in curated_views() if view.name == "v_power").columns)
     hidden = {name: f"_{place}" for place, name in enumerate(names)}
@@ -87,33 +87,33 @@ MACROS = (
         "local_time",
         ("moment", "zone"),
         "The wall clock (TIMESTAMP) of a time zone (IANA name) at a moment (TIMESTAMPTZ; other types are refused).",
-        _wall_clock("local_time"),
+        _write_wall_clock("local_time"),
     ),
     Macro(
         "local_day",
         ("moment", "zone"),
         "The calendar day (DATE) of a time zone at a moment. Rows of intervals have theirs in local_date.",
-        f"CAST({_wall_clock('local_day')} AS DATE)",
+        f"CAST({_write_wall_clock('local_day')} AS DATE)",
     ),
     Macro(
         "local_month",
         ("moment", "zone"),
         "The first day of the calendar month (DATE) of a time zone at a moment.",
-        f"CAST(date_trunc('month', {_wall_clock('local_month')}) AS DATE)",
+        f"CAST(date_trunc('month', {_write_wall_clock('local_month')}) AS DATE)",
     ),
     Macro(
         "day_start",
         ("day", "zone"),
         "The moment (TIMESTAMPTZ) at which a calendar day begins in a time zone: the first one where midnight comes "
         "twice.",
-        _first_moment("CAST(day AS TIMESTAMP)"),
+        _write_first_moment("CAST(day AS TIMESTAMP)"),
     ),
     Macro(
         "day_hours",
         ("day", "zone"),
         "Length of a calendar day in a time zone in h: 23 and 25 where the clocks change.",
-        f"epoch({_first_moment('CAST(day AS TIMESTAMP) + INTERVAL 1 DAY')} - {_first_moment('CAST(day AS TIMESTAMP)')})"
-        " / 3600",
+        f"epoch({_write_first_moment('CAST(day AS TIMESTAMP) + INTERVAL 1 DAY')}"
+        f" - {_write_first_moment('CAST(day AS TIMESTAMP)')}) / 3600",
     ),
     Macro(
         "month_of",
@@ -127,7 +127,7 @@ MACROS = (
         "The rows of v_power of one plant (its id) and one calendar day, as fast in the tenth year as in the first: "
         "FROM power_of_day('5000000', DATE '2021-10-06'). Both are values, not columns: for several plants or days "
         "ask v_power.",
-        _power_of_day(),
+        _write_power_of_day(),
         gives_rows=True,
     ),
 )

@@ -62,17 +62,19 @@ class MonthRows:
 
     def plants(self) -> pl.DataFrame:
         """Rows of plants."""
-        return self._rows("plants", PLANT_COLUMNS, "true", "plant_id")
+        return self._read_rows("plants", PLANT_COLUMNS, "true", "plant_id")
 
     def days(self) -> pl.DataFrame:
         """Rows of energy_daily of the whole year up to the month's end."""
         year = self.month.replace(month=1)
-        where = f"local_date BETWEEN DATE '{year}' AND DATE '{self.end}'{self._own_days('energy_daily')}"
-        return self._rows("energy_daily", _DAY_COLUMNS, where, "plant_id, local_date")
+        where = (
+            f"local_date BETWEEN DATE '{year}' AND DATE '{self.end}'{self._write_own_days('energy_daily')}"
+        )
+        return self._read_rows("energy_daily", _DAY_COLUMNS, where, "plant_id, local_date")
 
     def months(self) -> pl.DataFrame:
         """Rows of energy_monthly of the month."""
-        return self._rows("energy_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
+        return self._read_rows("energy_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
 
     def invoices(self) -> pl.DataFrame:
         """Rows of invoices of the year, which are of the whole account."""
@@ -85,18 +87,18 @@ class MonthRows:
             "plant_id, source, reason, kept, count(*) AS n_found, sum(n_rows)::BIGINT AS n_rows, "
             "count(DISTINCT local_date) AS n_days"
         )
-        where = f"{self._of_month('quarantine')} GROUP BY plant_id, source, reason, kept"
-        return self._rows("quarantine", columns, where, "plant_id, n_found DESC, source, reason, kept")
+        where = f"{self._read_month('quarantine')} GROUP BY plant_id, source, reason, kept"
+        return self._read_rows("quarantine", columns, where, "plant_id, n_found DESC, source, reason, kept")
 
     def restatements(self) -> pl.DataFrame | None:
         """Rows of restatements of the month's days."""
         if not self._has("restatements"):
             return None
         columns = "plant_id, local_date, quantity, before_kwh, after_kwh, difference_kwh, cause, noted_at"
-        return self._rows(
+        return self._read_rows(
             "restatements",
             columns,
-            self._of_month("restatements"),
+            self._read_month("restatements"),
             "plant_id, local_date, quantity, noted_at",
         )
 
@@ -105,13 +107,13 @@ class MonthRows:
         if not self._has("reconciliation"):
             return None
         where = f"period = 'month' AND month = DATE '{self.month}'"
-        return self._rows("reconciliation", "*", where, "plant_id, quantity")
+        return self._read_rows("reconciliation", "*", where, "plant_id, quantity")
 
     def figures(self) -> pl.DataFrame | None:
         """Rows of kpi_monthly of the month."""
         if not self._has("kpi_monthly"):
             return None
-        return self._rows("kpi_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
+        return self._read_rows("kpi_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
 
     def hours(self, plant_ids: Sequence[str]) -> pl.DataFrame:
         """plant_id, local_date, hour of the plant's clock; PV energy in kwh with its hours, load_kwh with load_hours.
@@ -124,10 +126,10 @@ class MonthRows:
         """The row of _meta."""
         return self.connection.execute("FROM _meta").pl().row(0, named=True)
 
-    def _of_month(self, table: str) -> str:
-        return f"local_date BETWEEN DATE '{self.month}' AND DATE '{self.end}'{self._own_days(table)}"
+    def _read_month(self, table: str) -> str:
+        return f"local_date BETWEEN DATE '{self.month}' AND DATE '{self.end}'{self._write_own_days(table)}"
 
-    def _own_days(self, table: str) -> str:
+    def _write_own_days(self, table: str) -> str:
         """A condition on the table's rows: their plants are yours on the day. What was closed stays as it was."""
         query = "SELECT count(*) FROM energy_monthly WHERE month = ? AND closed_at IS NOT NULL"
         closed = bool(self.connection.execute(query, [self.month]).fetchall()[0][0])
@@ -136,7 +138,7 @@ class MonthRows:
         begins = f"SELECT max(excluded_from) FROM plants WHERE plants.plant_id = {identifier(table)}.plant_id"  # noqa: S608
         return f" AND local_date < coalesce(({begins}), DATE '9999-12-31')"
 
-    def _rows(self, table: str, columns: str, where: str, order: str) -> pl.DataFrame:
+    def _read_rows(self, table: str, columns: str, where: str, order: str) -> pl.DataFrame:
         query = (
             f"SELECT {columns} FROM {identifier(table)} WHERE plant_id IN (SELECT unnest(?)) AND {where} "  # noqa: S608
             f"ORDER BY {order}"
@@ -162,7 +164,7 @@ def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequ
     of_month = "SELECT plant_id FROM {} WHERE month = $month"
     query = f"{of_month.format('energy_monthly')} UNION {of_month.format('billing_units')}"
     found = {plant for (plant,) in connection.execute(query, {"month": month}).fetchall()}
-    here = (found & known) - _left_out(connection, month)
+    here = (found & known) - _find_left_out(connection, month)
     if not (here if only else found):
         raise nothing_of(connection, month)
     return MonthRows(connection, month, sorted(set(only) or here))
@@ -176,7 +178,7 @@ def knows_exclusion(connection: duckdb.DuckDBPyConnection) -> bool:
     return bool(connection.execute(query).fetchall()[0][0])
 
 
-def _left_out(connection: duckdb.DuckDBPyConnection, month: dt.date) -> set[str]:
+def _find_left_out(connection: duckdb.DuckDBPyConnection, month: dt.date) -> set[str]:
     """The plants that are yours on no day of the month, and have no energy in it: what is left of them are PU."""
     if not knows_exclusion(connection):
         return set()

@@ -46,7 +46,7 @@ def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
     """Open the file as it was published: nothing may have happened to it between a look before and one after."""
     for _ in range(OPEN_TRIES):
         if change := find_change(path):
-            raise _changed(path, change)
+            raise _build_changed_error(path, change)
         before = path.stat()
         connection = duckdb.connect(str(path), read_only=True)
         after = path.stat()
@@ -74,10 +74,10 @@ def check_published(path: Path) -> None:
     except OSError as fault:
         raise NotPublishedError(f"{path} can't be read: {first_line(fault)}") from fault
     if damage:
-        raise _changed(path, damage)
+        raise _build_changed_error(path, damage)
 
 
-def _changed(path: Path, how: str) -> NotPublishedError:
+def _build_changed_error(path: Path, how: str) -> NotPublishedError:
     return NotPublishedError(
         f"{path} differs from what was published: {how}. Run 'sunledger publish' to build it again, and let other "
         "programs open it read-only."

@@ -102,7 +102,7 @@ def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, fo
     _refuse(connection, month, folder)
     with replaced(folder) as new:
         done = [export(connection, _query(sheet, month), new / f"{sheet.name}.{form}") for sheet in SHEETS]
-        (new / README).write_text(_readme(connection, month, done), "utf-8")
+        (new / README).write_text(_write_readme(connection, month, done), "utf-8")
     return [Exported(folder / one.path.name, one.rows, one.bytes) for one in done]
 
 
@@ -126,7 +126,7 @@ def _query(sheet: Sheet, month: dt.date) -> str:
     return f"{rows} ORDER BY {sheet.order}"
 
 
-def _readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequence[Exported]) -> str:
+def _write_readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequence[Exported]) -> str:
     ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
     origin = (
         f"This pack was made from the warehouse that sunledger {version} published on {published:%Y-%m-%d at %H:%M} "
@@ -142,7 +142,7 @@ def _readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequenc
             "",
             f"{origin} It does not contain later changes.",
             "",
-            *(f"* {line}" for line in _figures(connection, month)),
+            *(f"* {line}" for line in _list_figures(connection, month)),
             "",
             "| file | rows | content |",
             "|---|---|---|",
@@ -155,7 +155,7 @@ def _readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequenc
     )
 
 
-def _figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list[str]:
+def _list_figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list[str]:
     """The month in a few lines."""
     ((plants, kwh, covered, expected, unsure),) = connection.execute(
         "SELECT count(*), sum(pv_generation_kwh), sum(covered_h), sum(expected_h), "

@@ -102,7 +102,7 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
     named, target = target, target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _turn(target, lake.tell), _beside(target) as file:
+        with _turn(target, lake.tell), _reserve_name(target) as file:
             snapshots = take_snapshots(lake, TABLES)
             if damages := find_damage(lake, snapshots):
                 raise DamagedLakeError(target, damages)
@@ -155,7 +155,7 @@ def _turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
+def _reserve_name(target: Path) -> Iterator[Path]:
     """A hidden name beside `target` for the new file, gone at the end with all that DuckDB put beside it.
 
     Called by the only publisher, so whatever else has such a name was left by one that was killed.

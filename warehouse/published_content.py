@@ -56,17 +56,17 @@ def build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, ver
 
 def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], snapshot: Snapshot) -> int:
     """Add one table or view with its comments, and return its number of rows."""
-    if storage(model).published == "view" and _in_reach(snapshot):
+    if storage(model).published == "view" and _is_in_reach(snapshot):
         return _add_view(connection, model, snapshot)
     at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
     connection.execute(create_table(model))
-    _insert(connection, model, _frames(lake, model, snapshot, at_once))
+    _insert(connection, model, _read_frames(lake, model, snapshot, at_once))
     _execute(connection, comments(model, "TABLE"))
     counted = connection.execute(f"SELECT count(*) FROM {identifier(storage(model).table)}").fetchall()  # noqa: S608
     return int(counted[0][0])
 
 
-def _in_reach(snapshot: Snapshot) -> bool:
+def _is_in_reach(snapshot: Snapshot) -> bool:
     """Whether readers of the published file can read the snapshot's files too."""
     return not any("://" in file for file in snapshot.files)
 
@@ -83,7 +83,7 @@ def _add_view(connection: duckdb.DuckDBPyConnection, model: type[Table], snapsho
     return rows
 
 
-def _frames(lake: Lake, model: type[Table], snapshot: Snapshot, at_once: int) -> Iterator[pl.DataFrame]:
+def _read_frames(lake: Lake, model: type[Table], snapshot: Snapshot, at_once: int) -> Iterator[pl.DataFrame]:
     """The snapshot's rows, some files at a time, so that memory does not grow with the table."""
     for first in range(0, len(snapshot.files), at_once):
         files = snapshot.files[first : first + at_once]
@@ -158,7 +158,7 @@ def _add_curated(connection: duckdb.DuckDBPyConnection, detail: Snapshot) -> Non
         _execute(connection, comment_on(kind, view.name, view.comment, view.columns))
     for macro in MACROS:
         if macro.gives_rows:
-            days = detail.files and _in_reach(detail)
+            days = detail.files and _is_in_reach(detail)
             _execute(connection, create(from_the_days_file(macro, detail.files) if days else macro))
 
 

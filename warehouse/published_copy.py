@@ -74,10 +74,10 @@ def is_current(version: int, log: TableLog, state: State, folder: str) -> bool:
     """
     if version < 0 or any(damaged > version for damaged in log.damaged):
         return False
-    return state.replaced_at.get(folder, -1) <= version and not _repaired_since(version, log, folder)
+    return state.replaced_at.get(folder, -1) <= version and not _was_repaired_since(version, log, folder)
 
 
-def _repaired_since(version: int, log: TableLog, folder: str) -> bool:
+def _was_repaired_since(version: int, log: TableLog, folder: str) -> bool:
     """Whether an earlier repair wrote an entry after the version in the place of one that it could not read."""
     for of, actions in log.actions.items():
         if of > version and any(one.get("commitInfo", {}).get("operation") == REPAIR for one in actions):

@@ -63,7 +63,7 @@ def commit_repair(
 
     The records go on where they can, and begin anew where they can't.
     """
-    log = read_log(_folder_of(lake, model))
+    log = read_log(_find_folder(lake, model))
     said, chain = list(actions), Chain(lake, model)
     try:
         before = chain.head(log.version)
@@ -83,7 +83,7 @@ def adopt_known(lake: LakeReader, model: type[Table], known: Mapping[str, Stored
 
     Returns the versions of the records before, which belong to it no more.
     """
-    log, chain = read_log(_folder_of(lake, model)), Chain(lake, model)
+    log, chain = read_log(_find_folder(lake, model)), Chain(lake, model)
     files = {path: known.get(path) or _digest_now(lake, model, path) for path in replay(log).active}
     text = None
     with suppress(OSError, ValueError):
@@ -92,7 +92,7 @@ def adopt_known(lake: LakeReader, model: type[Table], known: Mapping[str, Stored
     return [version for version in chain.store.versions() if version != log.version]
 
 
-def _folder_of(lake: LakeReader, model: type[Table]) -> Path:
+def _find_folder(lake: LakeReader, model: type[Table]) -> Path:
     return Path(lake.uri(model)) / "_delta_log"
 
 

@@ -161,15 +161,15 @@ class _Columns:
         other, lines = self._frame.filter(odd), self._frame.filter(~odd)
         totals = other.filter(pl.col("has_total"), pl.col(AMOUNT) != "")
         self._check_currency(lines, currency)
-        plants = self._parsed(lines, "plant", plant.str.extract(_ID), _explain_plant)
+        plants = self._parse_column(lines, "plant", plant.str.extract(_ID), _explain_plant)
         found = lines.select(
             "line",
             plant_id=plants,
-            month=self._parsed(
+            month=self._parse_column(
                 lines, "month", cells.parse_month(latest), lambda t: cells.explain_month(t, latest)
             ),
-            capacity_class=self._classes(lines),
-            amount_eur=self._amounts(lines),
+            capacity_class=self._parse_classes(lines),
+            amount_eur=self._parse_amounts(lines),
         )
         if not found.height:
             raise UsageError(
@@ -178,7 +178,7 @@ class _Columns:
         ignored = other.join(totals, on="line", how="anti", maintain_order="left")
         amounts_of_them = ignored.select(cells.parse_amount().cast(CENTS)).to_series().drop_nulls()
         return InvoiceFile(
-            found, tuple(self._amounts(totals)), tuple(ignored["line"]), tuple(amounts_of_them)
+            found, tuple(self._parse_amounts(totals)), tuple(ignored["line"]), tuple(amounts_of_them)
         )
 
     def _refuse_headings(self) -> None:
@@ -198,27 +198,27 @@ class _Columns:
                 "the net amounts, or name the column fee_eur if it contains no tax."
             )
 
-    def _amounts(self, lines: pl.DataFrame) -> pl.Series:
-        return self._parsed(lines, AMOUNT, cells.parse_amount(), cells.explain_amount).cast(CENTS)
+    def _parse_amounts(self, lines: pl.DataFrame) -> pl.Series:
+        return self._parse_column(lines, AMOUNT, cells.parse_amount(), cells.explain_amount).cast(CENTS)
 
-    def _classes(self, lines: pl.DataFrame) -> pl.Series:
+    def _parse_classes(self, lines: pl.DataFrame) -> pl.Series:
         if "class" not in self._roles:
             return pl.Series([None] * lines.height, dtype=pl.String)
-        return self._parsed(lines, "class", cells.parse_class(), cells.explain_class, blank=True)
+        return self._parse_column(lines, "class", cells.parse_class(), cells.explain_class, blank=True)
 
     def _check_currency(self, lines: pl.DataFrame, currency: str) -> None:
         why = f"is another currency than the price list's, {currency}; amounts can't be compared"
         if "currency" in self._roles:
             known = pl.when(pl.col("currency").str.to_uppercase().is_in([currency, ""])).then(1)
-            self._parsed(lines, "currency", known, lambda _: why, blank=True)
+            self._parse_column(lines, "currency", known, lambda _: why, blank=True)
         other = cells.names_other_currency(pl.col(AMOUNT), currency)
-        self._parsed(lines, AMOUNT, pl.when(~other).then(1), lambda _: why)
+        self._parse_column(lines, AMOUNT, pl.when(~other).then(1), lambda _: why)
         name = self._names[self._roles[AMOUNT]].strip()
         # Our own exports have this heading in every currency.
         if name.lower() != "fee_eur" and pl.select(cells.names_other_currency(pl.lit(name), currency)).item():
             raise UsageError(f"The invoice {self._path}, column {name!r}: {why}.")
 
-    def _parsed(
+    def _parse_column(
         self,
         lines: pl.DataFrame,
         role: str,

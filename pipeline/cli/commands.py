@@ -198,11 +198,13 @@ def refresh(
 ) -> None:
     """Fetch the lists of plants, devices and measurement sets again, also those that were fetched today."""
     from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.billing import load_prices  # noqa: PLC0415
     from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
     with _open_runtime(plants, again=True) as runtime:
         runtime.settings.require_credentials()
+        load_prices(runtime.settings.prices)
         with record_runs(runtime, command="refresh") as runs:
             with Bars() as bars:
                 runtime.progress = bars

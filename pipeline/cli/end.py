@@ -2,9 +2,12 @@
 
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.common.signals import SIGNALS, Stopped, sentence
+
+if TYPE_CHECKING:
+    from logging import LogRecord
 
 FAILED = 1
 
@@ -12,12 +15,21 @@ FAILED = 1
 def run_to_end() -> NoReturn:
     """Run the command of the command line and exit with its exit code."""
     try:
+        import logging  # noqa: PLC0415 - loading it can be interrupted as well
+
+        if logging.lastResort:
+            logging.lastResort.addFilter(_is_no_end_of_ours)
         code = _run()
     except BaseException as fault:
         SIGNALS.leaving = True
         code = _explain(fault)
     SIGNALS.leaving = True
     _leave(code)
+
+
+def _is_no_end_of_ours(record: "LogRecord") -> bool:
+    """Libraries log what interrupts them, with its trace, before they let it through."""
+    return not (record.exc_info and isinstance(record.exc_info[1], Stopped))
 
 
 def _run() -> int:

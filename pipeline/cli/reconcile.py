@@ -29,11 +29,12 @@ def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes
     """Fetch SMA's figures of the month, compare, publish, and show the result. Returns what is missing."""
     runtime.settings.require_credentials()
     _announce(runtime, f"{month:%Y-%m}", month_requests(runtime, month), max_requests, yes=yes)
-    with Bars() as bars:
-        runtime.progress = bars
-        notices = fetch_energy_months(runtime, month).notices
-    write_reconciliation(runtime)
+    # Opened before the first request: what is wrong with it would be told too late.
     with record_runs(runtime, command="reconcile") as runs:
+        with Bars() as bars:
+            runtime.progress = bars
+            notices = fetch_energy_months(runtime, month).notices
+        write_reconciliation(runtime)
         say_all(runs.publish())
     notices.add(runs.notices)
     stored = runtime.lake.scan(Reconciliation).filter(pl.col("month") == month, pl.col("period") == "day")
@@ -49,11 +50,12 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
     _announce(runtime, str(year), year_requests(runtime, first), max_requests, yes=yes)
-    with Bars() as bars:
-        runtime.progress = bars
-        notices = fetch_energy_years(runtime, first).notices
-    write_reconciliation_yearly(runtime)
+    # Opened before the first request: what is wrong with it would be told too late.
     with record_runs(runtime, command="reconcile") as runs:
+        with Bars() as bars:
+            runtime.progress = bars
+            notices = fetch_energy_years(runtime, first).notices
+        write_reconciliation_yearly(runtime)
         say_all(runs.publish())
     notices.add(runs.notices)
     stored = runtime.lake.scan(ReconciliationYearly).filter(

@@ -55,7 +55,7 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
                 text = f"would be fetched again with {pluralize(len(again.requests), 'request')}"
                 outcome.waiting |= dict.fromkeys(again.lost, text)
                 if again.plants:
-                    yield _cost(runtime, again)
+                    yield _describe_cost(runtime, again)
             others = [one for one in rest if one not in outcome.known]
             outcome.healed |= dict.fromkeys(others, "would be rebuilt without a request")
     _show(steps, outcome, published, "what the repair would do")
@@ -96,7 +96,7 @@ def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool)
     for again in found:
         try:
             if again.plants:
-                say(_cost(runtime, again))
+                say(_describe_cost(runtime, again))
                 agree(runtime, sorted(again.plants), yes=yes)
         except CostNotAllowedError as fault:
             outcome.waiting |= dict.fromkeys(again.lost, f"must be fetched again. {fault}")
@@ -106,7 +106,7 @@ def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool)
             send(runtime, again, outcome)
 
 
-def _cost(runtime: Runtime, again: AskedAgain) -> str:
+def _describe_cost(runtime: Runtime, again: AskedAgain) -> str:
     places = ", ".join(one.place for one in again.lost[:SHOWN]) + (", …" if len(again.lost) > SHOWN else "")
     text = f"Fetching the lost answers again ({places}) needs {pluralize(len(again.requests), 'request')}."
     units = find_new_units(runtime, again.plants)

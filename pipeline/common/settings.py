@@ -65,46 +65,48 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _invalid(cure: str) -> PydanticCustomError:
+def _build_rejection(cure: str) -> PydanticCustomError:
     """A rejected value. `cure` is a clause that follows the variable and its value in the message."""
     return PydanticCustomError("setting", "{cure}", {"cure": cure})
 
 
-def _base_url(value: str) -> str:
+def _check_base_url(value: str) -> str:
     """Accept https, or http to this machine, and cut the trailing slash."""
     try:
         parts = urlsplit(value)
         port_ok = parts.port is None or parts.port > 0
     except ValueError as fault:
-        raise _invalid("is not a URL; write it as https://host[:port][/prefix]") from fault
+        raise _build_rejection("is not a URL; write it as https://host[:port][/prefix]") from fault
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
-        raise _invalid("is not a URL; write it as https://host[:port][/prefix]")
+        raise _build_rejection("is not a URL; write it as https://host[:port][/prefix]")
     if parts.username is not None or parts.password is not None:
-        raise _invalid("must not hold a user name or password; use SMA_CLIENT_ID and SMA_CLIENT_SECRET")
+        raise _build_rejection(
+            "must not hold a user name or password; use SMA_CLIENT_ID and SMA_CLIENT_SECRET"
+        )
     if parts.query or parts.fragment:
-        raise _invalid("must end before any ? or #; it is the part before /v1 or /oauth2")
+        raise _build_rejection("must end before any ? or #; it is the part before /v1 or /oauth2")
     if parts.scheme == "http" and not is_loopback(value):
-        raise _invalid(
+        raise _build_rejection(
             "would send secrets unencrypted; use https (plain http is allowed only on this machine)"
         )
     return value.rstrip("/")
 
 
-def _absolute(value: Path) -> Path:
+def _make_absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
-def _lake(value: str) -> str:
+def _check_lake(value: str) -> str:
     """An absolute folder, or an s3 address as it is (without a trailing slash)."""
     if "://" not in value:
-        return str(_absolute(Path(value)))
+        return str(_make_absolute(Path(value)))
     parts = urlsplit(value)
     if parts.scheme != "s3" or not parts.netloc:
-        raise _invalid("is neither a folder nor s3://bucket/prefix")
+        raise _build_rejection("is neither a folder nor s3://bucket/prefix")
     return value.rstrip("/")
 
 
-def _budget_url(value: SecretStr) -> SecretStr:
+def _check_budget_url(value: SecretStr) -> SecretStr:
     """An address of Redis. It may hold a password, so no message repeats it."""
     if not value.get_secret_value():
         return value
@@ -113,16 +115,16 @@ def _budget_url(value: SecretStr) -> SecretStr:
         parts = urlsplit(value.get_secret_value())
         well = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
     except ValueError as fault:
-        raise _invalid(f"is not an address of Redis; {form}") from fault
+        raise _build_rejection(f"is not an address of Redis; {form}") from fault
     if not well or not (parts.path.strip("/") or "0").isdecimal():
-        raise _invalid(f"is not an address of Redis; {form}")
+        raise _build_rejection(f"is not an address of Redis; {form}")
     if parts.query or parts.fragment:
         # redis-py would take options from there, among them one that switches the check of certificates off.
-        raise _invalid(f"must end before any ? or #; {form}")
+        raise _build_rejection(f"must end before any ? or #; {form}")
     return value
 
 
-def _ids(value: object) -> object:
+def _split_ids(value: object) -> object:
     """Ids from a list joined by commas."""
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
 
@@ -133,39 +135,41 @@ def _host_names(value: object) -> object:
         return value
     names = value.replace(",", " ").split()
     if not all(HOST_NAME.fullmatch(name) for name in names):
-        raise _invalid(
+        raise _build_rejection(
             "is not a list of host names; write names without ports, separated by commas: sun.example.org"
         )
     return frozenset(names)
 
 
-def _asset_prefix(text: str) -> str:
+def _check_asset_prefix(text: str) -> str:
     if text and not ASSET_PREFIX.fullmatch(text):
         raise ValueError("must consist of letters, digits, _ and /")
     return text
 
 
-def _sets(value: str) -> str:
+def _split_sets(value: str) -> str:
     """Names of sets without white space, in the order given."""
     names = [name.strip() for name in value.split(",")]
     if not all(SET_NAME.fullmatch(name) for name in names):
-        raise _invalid("is not a list of measurement sets; write SMA's names, separated by commas, or: all")
+        raise _build_rejection(
+            "is not a list of measurement sets; write SMA's names, separated by commas, or: all"
+        )
     return ",".join(names)
 
 
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-BudgetUrl = Annotated[SecretStr, AfterValidator(_budget_url)]
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+BudgetUrl = Annotated[SecretStr, AfterValidator(_check_budget_url)]
+AbsolutePath = Annotated[Path, AfterValidator(_make_absolute)]
 
 
-def _sma(name: str, description: str, **kwargs: Any) -> Any:
+def _declare_sma_field(name: str, description: str, **kwargs: Any) -> Any:
     """A field read from SMA_... as it is: the alias keeps the SUNLEDGER_ prefix away."""
     return Field(validation_alias=name, description=description, **kwargs)
 
 
 def _host(role: str, description: str) -> Any:
     """A service's base URL, by default that of the chosen environment."""
-    return _sma(
+    return _declare_sma_field(
         f"sma_{role}_url",
         f"{description}. Default: set by SMA_ENVIRONMENT.",
         default_factory=lambda data: getattr(HOSTS[data["sma_environment"]], role),
@@ -186,25 +190,25 @@ class Settings(BaseSettings):
         str_strip_whitespace=True,
     )
 
-    sma_client_id: str = _sma(
+    sma_client_id: str = _declare_sma_field(
         "sma_client_id", "Client id from SMA's developer portal. Default: none.", default=""
     )
-    sma_client_secret: SecretStr = _sma(
+    sma_client_secret: SecretStr = _declare_sma_field(
         "sma_client_secret",
         "Client secret from SMA's developer portal. Default: none.",
         default=SecretStr(""),
     )
-    sma_flow: Literal["custom", "code"] = _sma(
+    sma_flow: Literal["custom", "code"] = _declare_sma_field(
         "sma_flow",
         "How owners grant access: custom (they consent by e-mail) or code (one user logs in). Default: custom.",
         default="custom",
     )
-    sma_refresh_token: SecretStr = _sma(
+    sma_refresh_token: SecretStr = _declare_sma_field(
         "sma_refresh_token",
         "Refresh token of the code flow, used once instead of `sunledger login`. Default: none.",
         default=SecretStr(""),
     )
-    sma_environment: Literal["sandbox", "production"] = _sma(
+    sma_environment: Literal["sandbox", "production"] = _declare_sma_field(
         "sma_environment",
         "SMA's environment, sandbox or production, which sets the URLs below. Default: sandbox.",
         default="sandbox",
@@ -214,32 +218,32 @@ class Settings(BaseSettings):
     sma_monitoring_url: BaseUrl = _host("monitoring", "Monitoring API, the part before /v1")
     sma_live_url: BaseUrl = _host("live", "Live API, the part before /v1")
     sma_gridcontrol_url: BaseUrl = _host("gridcontrol", "GridControl API, the part before /v1")
-    sma_time_basis: Literal["utc", "plant_local"] = _sma(
+    sma_time_basis: Literal["utc", "plant_local"] = _declare_sma_field(
         "sma_time_basis",
         "Time basis of the times without an offset in SMA's answers: utc (by SMA's FAQ) or plant_local. Default: utc.",
         default="utc",
     )
-    sma_merged_hour: Literal["gap", "mean"] = _sma(
+    sma_merged_hour: Literal["gap", "mean"] = _declare_sma_field(
         "sma_merged_hour",
         "Meaning of a row that came only once in the repeated hour of autumn: the power of one pass, the other pass "
         "being a data gap (gap), or the mean of both passes (mean). Default: gap.",
         default="gap",
     )
-    sma_requests_per_5_min: int | None = _sma(
+    sma_requests_per_5_min: int | None = _declare_sma_field(
         "sma_requests_per_5_min",
         "Most requests in any 5 minutes by all processes that share SUNLEDGER_HOME (or SUNLEDGER_BUDGET_URL). "
         "Default: none, so that only responses with status 429 slow a run down.",
         default=None,
         ge=1,
     )
-    sma_max_connections: int = _sma(
+    sma_max_connections: int = _declare_sma_field(
         "sma_max_connections",
         "Most connections to SMA that are open at the same time. Default: 16.",
         default=16,
         ge=1,
         le=256,
     )
-    sma_max_answer_bytes: int = _sma(
+    sma_max_answer_bytes: int = _declare_sma_field(
         "sma_max_answer_bytes",
         "Size of the largest accepted answer in bytes, decompressed. Default: 33554432 (32 MiB); a plant-day has 100 "
         "kB.",
@@ -254,7 +258,7 @@ class Settings(BaseSettings):
         description="Users of this machine who may read the files that sunledger writes, except its secrets: owner, "
         "group (the owner's group, for BI tools of other users) or all. Default: group.",
     )
-    lake: Annotated[str, AfterValidator(_lake)] = Field(
+    lake: Annotated[str, AfterValidator(_check_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),
         description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
     )
@@ -267,7 +271,7 @@ class Settings(BaseSettings):
         description="Redis in which machines share the request budget: redis://[user:password@]host[:port][/database], "
         "or rediss:// for TLS. Needs the extra `cluster`. Default: none, the budget is this machine's.",
     )
-    professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(_ids)] = Field(
+    professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(_split_ids)] = Field(
         default=frozenset(),
         description="Ids, separated by commas, of the plants on Sunny Portal Classic with the Professional package, "
         "whose data is available after 15 minutes instead of 2 hours. Default: none.",
@@ -346,7 +350,7 @@ class Settings(BaseSettings):
         "of a proxy in front of it. Requests for other host names are refused. Default: none, so that only "
         "addresses, localhost and the name given to `--host` work.",
     )
-    asset_prefix: Annotated[str, AfterValidator(_asset_prefix)] = Field(
+    asset_prefix: Annotated[str, AfterValidator(_check_asset_prefix)] = Field(
         default="",
         description="Prefix of the keys of all assets in Dagster, such as `solar` or `energy/solar`, and of the names "
         "of jobs, schedules and sensors (`solar_today`), for a Dagster page that also shows your own assets. Runs "
@@ -357,7 +361,7 @@ class Settings(BaseSettings):
         description="URL of the folder docs/, such as `https://git.example.org/sunledger/blob/main/docs`, to which "
         "assets in Dagster link. Default: none, so that assets only name the file.",
     )
-    sets: Annotated[str, AfterValidator(_sets)] = Field(
+    sets: Annotated[str, AfterValidator(_split_sets)] = Field(
         default="EnergyBalance,EnergyAndPowerPv",
         description="Measurement sets to fetch for each day, separated by commas, or `all`. Each set needs one "
         "request per day for every plant or device that has it (`sunledger plan --sets …` counts them). Default: "

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 AGAIN_AFTER_S: Final = 4.0
 ENDS_AFTER_S: Final = 10.0
@@ -49,7 +49,7 @@ class Signals:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, args=(read,), name="signals", daemon=True).start()
-        sys.unraisablehook = self._unraisable
+        sys.unraisablehook = self._report_unraisable
 
     def hand_over(self) -> None:
         """Leave signals to another part of the program, which has handlers and a bound of its own."""
@@ -74,7 +74,7 @@ class Signals:
                     # In this thread: where memory is short, there may be no other.
                     _end(number)
 
-    def _unraisable(self, fault: "sys.UnraisableHookArgs") -> None:
+    def _report_unraisable(self, fault: "sys.UnraisableHookArgs") -> None:
         """What is said of an exception that nobody can catch: nothing, where it is our own end."""
         if self.received is None:
             sys.__unraisablehook__(fault)
@@ -92,9 +92,12 @@ def _end(number: int) -> None:
     time.sleep(AGAIN_AFTER_S)
     os.kill(os.getpid(), number)
     time.sleep(ENDS_AFTER_S - AGAIN_AFTER_S)
-    text = f"Error: {sentence(number)} A step was still running and had to be stopped in the middle.\n"
-    # The locks of a console may be held by what does not end.
-    os.write(2, text.encode())
+    leave_at_once(number, " A step was still running and had to be stopped in the middle.")
+
+
+def leave_at_once(number: int, more: str = "") -> NoReturn:
+    """End the process by itself: the locks of a console may be held by what does not end, or it is not loaded yet."""
+    os.write(2, f"Error: {sentence(number)}{more}\n".encode())
     os._exit(128 + number)
 
 

@@ -102,7 +102,7 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
 
     Raises SunledgerError when no plants are known yet.
     """
-    plants = _known(runtime, first)
+    plants = _list_known_plants(runtime, first)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     # The list of plants is always asked for.
     requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
@@ -112,13 +112,13 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
             table = storage(part.model).table
             requests[table] += len(part.requests)
             size += part.plant_days * TYPICAL_BYTES[table]
-    never_asked = _never_asked(runtime, plants)
-    expected = _expected_balance(runtime, never_asked, days)
+    never_asked = _find_plants_without_sets(runtime, plants)
+    expected = _plan_expected_balance(runtime, never_asked, days)
     if expected:
         table = storage(BALANCE.raw).table
         requests[table] += len(expected)
         size += sum(len(planned.days) for planned in expected) * TYPICAL_BYTES[table]
-    minutes = _minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
+    minutes = _estimate_minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
     month = find_current_month(runtime, prices)
     price = prices.on(month)
     counted = pl.DataFrame(
@@ -133,12 +133,12 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
         bytes=size,
         minutes=minutes,
         month=month,
-        classes=_class_costs(priced, counted),
-        next_month_eur=_next_month_eur(runtime, prices, plants, minutes or 0.0),
+        classes=_sum_class_costs(priced, counted),
+        next_month_eur=_sum_next_month_eur(runtime, prices, plants, minutes or 0.0),
         unpriced=tuple(priced.filter(pl.col("fee_eur").is_null())["plant_id"]),
         currency=price.currency,
         price_source=price.source,
-        reconciling=_reconciling(runtime, days),
+        reconciling=_count_vendor_requests(runtime, days),
         never_asked=never_asked.height,
     )
 
@@ -168,7 +168,7 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
 
 
-def _reconciling(runtime: Runtime, days: Sequence[dt.date]) -> dict[str, int]:
+def _count_vendor_requests(runtime: Runtime, days: Sequence[dt.date]) -> dict[str, int]:
     """How many Month and Year requests the days' months and years take, as far as they are over."""
     today = runtime.today()
     months = sorted({day.replace(day=1) for day in days} - {today.replace(day=1)})
@@ -179,13 +179,13 @@ def _reconciling(runtime: Runtime, days: Sequence[dt.date]) -> dict[str, int]:
     return counts
 
 
-def _never_asked(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
+def _find_plants_without_sets(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
     """The plants of which no measurement set is known."""
     known = runtime.lake.scan(MeasurementSets).select("plant_id").unique().collect()
     return plants.join(known, on="plant_id", how="anti")
 
 
-def _expected_balance(
+def _plan_expected_balance(
     runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.date]
 ) -> list[PlannedRequest]:
     """The requests for EnergyBalance of plants that are taken to have it; none where it is not chosen."""
@@ -202,12 +202,12 @@ def _expected_balance(
     )
 
 
-def _minutes(requests: int, in_5_min: int | None) -> float | None:
+def _estimate_minutes(requests: int, in_5_min: int | None) -> float | None:
     """The time that the limiter needs for so many requests."""
     return requests / Budget(in_5_min).rate / 60 if in_5_min else None
 
 
-def _next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, minutes: float) -> Decimal:
+def _sum_next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, minutes: float) -> Decimal:
     """The fees of all plants in the month in which the backfill will end, where that is not the month of now."""
     begins, ends = (
         prices.invoicing.month_of(runtime.now() + dt.timedelta(minutes=late)) for late in (0.0, minutes)
@@ -219,7 +219,7 @@ def _next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, m
     return Decimal(priced["fee_eur"].sum() or 0)
 
 
-def _known(runtime: Runtime, first: dt.date) -> pl.DataFrame:
+def _list_known_plants(runtime: Runtime, first: dt.date) -> pl.DataFrame:
     try:
         return owned(runtime, min(first, runtime.today()))
     except UsageError:
@@ -230,7 +230,7 @@ def _known(runtime: Runtime, first: dt.date) -> pl.DataFrame:
         ) from None
 
 
-def _class_costs(priced: pl.DataFrame, asked: pl.DataFrame) -> tuple[ClassCost, ...]:
+def _sum_class_costs(priced: pl.DataFrame, asked: pl.DataFrame) -> tuple[ClassCost, ...]:
     fees = priced.filter(pl.col("fee_eur").is_not_null())
     new = fees.join(asked, on="plant_id", how="anti").select("plant_id", new_eur="fee_eur")
     costs = (

@@ -30,7 +30,7 @@ def refresh_consents(runtime: Runtime) -> Report:
     book = ConsentBook.of(settings)
     owners = book.owners()
     # A plant has gone from the list: then it is worth a look at all owners, as far as SMA's interval allows.
-    urgent = bool(owners) and _shrunken(runtime)
+    urgent = bool(owners) and _has_lost_plants(runtime)
     due = [owner for owner in owners.values() if owner.due_at(urgent=urgent) <= runtime.now()]
     problems: dict[str, SmaError] = {}
     if due:
@@ -102,7 +102,7 @@ def concern(runtime: Runtime) -> str | None:
     return access_problems.concern(settings.sma_flow, owners_of(settings), len(listed), gone, runtime.today())
 
 
-def _shrunken(runtime: Runtime) -> bool:
+def _has_lost_plants(runtime: Runtime) -> bool:
     """Whether a plant of the last list is missing in the newest one."""
     listed = listed_ids(runtime)
     before = runtime.lake.scan(Plants).filter(pl.col("last_seen") == pl.col("last_seen").max()).collect()

@@ -122,7 +122,9 @@ def fetch_device_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tup
 
 def device_requests(runtime: Runtime) -> list[Request]:
     """Of every plant whose devices were not asked for today."""
-    return _not_today(runtime, RawDevices, [Request.devices(plant) for plant in owned(runtime)["plant_id"]])
+    return _drop_answered_today(
+        runtime, RawDevices, [Request.devices(plant) for plant in owned(runtime)["plant_id"]]
+    )
 
 
 def sets_requests(runtime: Runtime) -> list[Request]:
@@ -139,10 +141,10 @@ def sets_requests(runtime: Runtime) -> list[Request]:
     )
     requests = [Request.plant_sets(plant) for plant in plants["plant_id"]]
     requests += [Request.device_sets(*ids) for ids in wanted.select("plant_id", "device_id").rows()]
-    return _not_today(runtime, RawMeasurementSets, sorted(requests))
+    return _drop_answered_today(runtime, RawMeasurementSets, sorted(requests))
 
 
-def _not_today(runtime: Runtime, model: type[RawAnswers], requests: list[Request]) -> list[Request]:
+def _drop_answered_today(runtime: Runtime, model: type[RawAnswers], requests: list[Request]) -> list[Request]:
     """The requests that were not answered today, or all where everything is asked for anew."""
     if runtime.again:
         return requests

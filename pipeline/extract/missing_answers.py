@@ -54,8 +54,13 @@ def plan_set(
             return request_plan.plan_energies(series, name, basis)
         return request_plan.plan_measurements(series, name, basis, by_week=by_week)
 
-    return _plan(
-        runtime, source.raw, week, lambda day: _having(runtime, source, day), plan, source.shares_raw
+    return _plan_requests(
+        runtime,
+        source.raw,
+        week,
+        lambda day: _list_places_with_set(runtime, source, day),
+        plan,
+        source.shares_raw,
     )
 
 
@@ -66,7 +71,9 @@ def plan_plant_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
         return in_operation(listed(runtime), day, runtime.now()).with_columns(device_id=pl.lit(""))
 
     basis = runtime.settings.sma_time_basis
-    return _plan(runtime, RawLogs, week, places, lambda series: request_plan.plan_logs(series, basis))
+    return _plan_requests(
+        runtime, RawLogs, week, places, lambda series: request_plan.plan_logs(series, basis)
+    )
 
 
 def plan_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
@@ -75,13 +82,15 @@ def plan_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
     def places(day: dt.date) -> pl.DataFrame:
         plants = in_operation(listed(runtime), day, runtime.now())
         devices = runtime.lake.scan(Devices).select("plant_id", "device_id").collect()
-        return _still_there(runtime, devices.join(plants, on="plant_id"), day)
+        return _drop_deactivated(runtime, devices.join(plants, on="plant_id"), day)
 
     basis = runtime.settings.sma_time_basis
-    return _plan(runtime, RawDeviceLogs, week, places, lambda series: request_plan.plan_logs(series, basis))
+    return _plan_requests(
+        runtime, RawDeviceLogs, week, places, lambda series: request_plan.plan_logs(series, basis)
+    )
 
 
-def _plan(
+def _plan_requests(
     runtime: Runtime,
     model: type[RawAnswers],
     week: Sequence[dt.date],
@@ -94,7 +103,7 @@ def _plan(
     days: dict[dt.date, KnownDay] = {}
     for day in week:
         of_day = places(day).with_columns(delay(runtime.settings))
-        stored = _stored(runtime, model, raw_part(day, set_type))
+        stored = _read_stored(runtime, model, raw_part(day, set_type))
         days[day] = KnownDay(
             basis,
             final_after=dict(of_day.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
@@ -104,7 +113,7 @@ def _plan(
             zones=dict(of_day.select("plant_id", "timezone").iter_rows()),
         )
         if not runtime.again:
-            known = _known(runtime, aside_part(model, day, set_type), of_day, stored)
+            known = _find_settled(runtime, aside_part(model, day, set_type), of_day, stored)
             of_day = of_day.join(known, on=["plant_id", "device_id"], how="anti")
         lacking.append(of_day.select("plant_id", "device_id", "timezone", local_date=pl.lit(day)))
     frame = pl.concat(lacking)
@@ -112,13 +121,13 @@ def _plan(
     return FetchPlan(model, plan(request_plan.collect_series(frame)), days, zones, set_type)
 
 
-def _stored(runtime: Runtime, model: type[RawAnswers], part: Part) -> pl.DataFrame:
+def _read_stored(runtime: Runtime, model: type[RawAnswers], part: Part) -> pl.DataFrame:
     """What is known of the stored answers of a part."""
     frames = runtime.lake.batches(model, part, columns=_FACTS)
     return pl.concat([runtime.lake.scan(model).select(_FACTS).clear().collect(), *frames])
 
 
-def _known(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+def _find_settled(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """The plants and devices that need not be asked for again: stored and final, or read so lately that nothing is new.
 
     Not so when the last answer was set aside, which the part `aside` of `quarantine` says; nor where the dates to ask
@@ -165,17 +174,17 @@ def _read_before_a_move(runtime: Runtime, stored: pl.DataFrame, doubtful: pl.Dat
     return whole.filter("final", "rows").select("plant_id")
 
 
-def _having(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
+def _list_places_with_set(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
     """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
     plants = in_operation(listed(runtime), day, runtime.now())
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
     if source.of_devices is not None:
         sets = sets.filter(pl.col("device_id").is_not_null() == source.of_devices)
     having = sets.collect().join(plants, on="plant_id").sort("plant_id", "device_id")
-    return _still_there(runtime, having, day).with_columns(pl.col("device_id").fill_null(""))
+    return _drop_deactivated(runtime, having, day).with_columns(pl.col("device_id").fill_null(""))
 
 
-def _still_there(runtime: Runtime, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+def _drop_deactivated(runtime: Runtime, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     """Those that were not deactivated before the day, or at its very beginning."""
     midnight = dt.datetime.combine(day, dt.time())
     ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at") <= midnight).collect()

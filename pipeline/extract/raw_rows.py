@@ -135,7 +135,7 @@ def refuse_nothing_answered(outcomes: Collection[DayOutcome]) -> None:
     failures = list({failure.request: failure for failure in found}.values())
     # A day that SMA refuses for good is missing and no reason to stop; without a list there is nothing to go on with.
     if any(failure.error.transient or failure.request.endpoint in LISTS for failure in failures):
-        raise _nothing_answered(failures)
+        raise _explain_no_answer(failures)
 
 
 def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDay]) -> list[_SeriesDay]:
@@ -159,9 +159,9 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
         elif fault is not None:
             failures.append(fault)
     first = results[0]
-    series = _series(first.result)
+    series = _find_series(first.result)
     is_alone = any(one.asked_alone for one in results)
-    is_silent = is_alone and not failures and all(_no_rows(answer) for answer in answers)
+    is_silent = is_alone and not failures and all(_has_no_rows(answer) for answer in answers)
     is_kept = not failures and _would_erase(answers, known)
     outcome = DayOutcome(
         failures=tuple(failures),
@@ -175,10 +175,10 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
 
 def _would_erase(answers: Sequence[Answer], known: KnownDay) -> bool:
     """Whether an answer lost the rows that it had, or all of them did that were asked for in another way."""
-    lost = [answer for answer in answers if _no_rows(answer)]
-    if any(_key(answer.request) in known.with_rows for answer in lost):
+    lost = [answer for answer in answers if _has_no_rows(answer)]
+    if any(_build_key(answer.request) in known.with_rows for answer in lost):
         return True
-    return len(lost) == len(answers) and _series(answers[0]) in known.series_with_rows
+    return len(lost) == len(answers) and _find_series(answers[0]) in known.series_with_rows
 
 
 def _accept_batch(
@@ -195,7 +195,7 @@ def _accept_batch(
         outcome = DayOutcome(
             answers=len(answers),
             bytes=sum(len(answer.body) for answer in answers),
-            series=frozenset(map(_series, answers)),
+            series=frozenset(map(_find_series, answers)),
             failures=tuple(chain.from_iterable(unreadable.get((day, one.series), ()) for one in of_day)),
             unlisted=frozenset(one.series[0] for one in left if one.answers) & gone,
         )
@@ -235,18 +235,18 @@ def _is_bare(answer: Answer) -> bool:
     endpoint = answer.request.endpoint
     if endpoint in {"plants", "logs"}:
         return False
-    return _no_rows(answer) if endpoint == "measurements" else not parse(answer.body)[endpoint]
+    return _has_no_rows(answer) if endpoint == "measurements" else not parse(answer.body)[endpoint]
 
 
-def _series(result: Answer | Failure) -> Series:
+def _find_series(result: Answer | Failure) -> Series:
     return result.request.plant_id, result.request.device_id
 
 
-def _key(request: Request) -> Key:
+def _build_key(request: Request) -> Key:
     return request.plant_id, request.device_id, request.date
 
 
-def _no_rows(answer: Answer) -> bool:
+def _has_no_rows(answer: Answer) -> bool:
     return answer.request.endpoint not in LISTS and ROW_KEY.search(answer.body) is None
 
 
@@ -267,14 +267,14 @@ def raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFr
         "elapsed_ms": [a.elapsed_ms for a in answers],
         "attempts": [a.attempts for a in answers],
         "final": [known.is_final(a) for a in answers],
-        "no_rows": [_no_rows(a) for a in answers],
+        "no_rows": [_has_no_rows(a) for a in answers],
         "body": [a.body for a in answers],
     }
     schema = polars_schema(RawAnswers)
     return pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
 
 
-def _nothing_answered(failures: list[Failure]) -> SunledgerError:
+def _explain_no_answer(failures: list[Failure]) -> SunledgerError:
     first = failures[0].error
     if len(failures) == 1:
         return first

@@ -115,11 +115,11 @@ class Series:
 
 def group_by_week(days: Iterable[dt.date]) -> Iterator[tuple[dt.date, ...]]:
     """Days by calendar week, in order."""
-    for _, week in groupby(sorted(set(days)), key=monday_of):
+    for _, week in groupby(sorted(set(days)), key=find_monday):
         yield tuple(week)
 
 
-def monday_of(day: dt.date) -> dt.date:
+def find_monday(day: dt.date) -> dt.date:
     """The Monday of the day's calendar week."""
     return day - day.weekday() * ONE_DAY
 
@@ -135,7 +135,9 @@ def plan_measurements(
     wanted: Collection[Series], set_type: str, basis: TimeBasis, *, by_week: bool = True
 ) -> list[PlannedRequest]:
     """The requests for a set, in order."""
-    found = (planned for series in wanted for planned in _of_series(series, set_type, basis, by_week=by_week))
+    found = (
+        planned for series in wanted for planned in _plan_series(series, set_type, basis, by_week=by_week)
+    )
     return sorted(found, key=lambda planned: planned.request)
 
 
@@ -159,7 +161,7 @@ def plan_logs(wanted: Collection[Series], basis: TimeBasis) -> list[PlannedReque
         for series in wanted
         for week in group_by_week(series.days)
     ]
-    return sorted((_without_cut(planned, reach) for planned in found), key=lambda planned: planned.request)
+    return sorted((_drop_cut(planned, reach) for planned in found), key=lambda planned: planned.request)
 
 
 def plan_single_days(planned: PlannedRequest, timezone: str, basis: TimeBasis) -> list[PlannedRequest]:
@@ -168,11 +170,11 @@ def plan_single_days(planned: PlannedRequest, timezone: str, basis: TimeBasis) -
     if request.endpoint == "logs":
         series = [Series(request.plant_id, request.device_id, timezone, (day,)) for day in planned.days]
         return plan_logs(series, basis)
-    week = [monday_of(dt.date.fromisoformat(request.date)) + i * ONE_DAY for i in range(7)]
+    week = [find_monday(dt.date.fromisoformat(request.date)) + i * ONE_DAY for i in range(7)]
     series_ = Series(request.plant_id, request.device_id, timezone, tuple(planned.days))
-    dates = _dates(series_, basis)
+    dates = _group_days_by_date(series_, basis)
     return [
-        PlannedRequest(_request(series_, request.set_type, DAY, date), dict.fromkeys(dates[date]))
+        PlannedRequest(_build_request(series_, request.set_type, DAY, date), dict.fromkeys(dates[date]))
         for date in sorted(set(week) & dates.keys())
     ]
 
@@ -187,19 +189,21 @@ def span_of_day(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
     return Span(begin.isoformat().encode(), end.isoformat().encode())
 
 
-def _of_series(series: Series, set_type: str, basis: TimeBasis, *, by_week: bool) -> Iterator[PlannedRequest]:
-    dates = _dates(series, basis)
+def _plan_series(
+    series: Series, set_type: str, basis: TimeBasis, *, by_week: bool
+) -> Iterator[PlannedRequest]:
+    dates = _group_days_by_date(series, basis)
     for week in group_by_week(dates):
         days = sorted({day for date in week for day in dates[date]})
-        if by_week and len(week) >= WORTH_A_WEEK and not _clocks_change(days, series.timezone):
+        if by_week and len(week) >= WORTH_A_WEEK and not _has_clock_change(days, series.timezone):
             spans = {day: span_of_day(day, series.timezone, basis) for day in days}
-            yield PlannedRequest(_request(series, set_type, WEEK, monday_of(week[0])), spans)
+            yield PlannedRequest(_build_request(series, set_type, WEEK, find_monday(week[0])), spans)
         else:
             for date in week:
-                yield PlannedRequest(_request(series, set_type, DAY, date), dict.fromkeys(dates[date]))
+                yield PlannedRequest(_build_request(series, set_type, DAY, date), dict.fromkeys(dates[date]))
 
 
-def _dates(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
+def _group_days_by_date(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
     """The dates to ask for, each with the days that need it."""
     dates: dict[dt.date, list[dt.date]] = {}
     for day in series.days:
@@ -208,15 +212,15 @@ def _dates(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
     return dates
 
 
-def _clocks_change(days: Sequence[dt.date], timezone: str) -> bool:
+def _has_clock_change(days: Sequence[dt.date], timezone: str) -> bool:
     return any(find_local_day(day, timezone).change is not None for day in days)
 
 
-def _request(series: Series, set_type: str, period: Period, date: dt.date) -> Request:
+def _build_request(series: Series, set_type: str, period: Period, date: dt.date) -> Request:
     return Request.measured(series.plant_id, series.device_id, set_type, period, date)
 
 
-def _without_cut(planned: PlannedRequest, reach: dt.timedelta) -> PlannedRequest:
+def _drop_cut(planned: PlannedRequest, reach: dt.timedelta) -> PlannedRequest:
     """The log of one day needs no cutting."""
     is_cut = len(planned.days) > 1 or bool(reach)
     return planned if is_cut else PlannedRequest(planned.request, dict.fromkeys(planned.days))

@@ -82,17 +82,17 @@ def _plan_month(runtime: Runtime, month: dt.date) -> FetchPlan:
     def request(plant: str) -> Request:
         return Request.plant_month(plant, BALANCE.set.name, month)
 
-    return _plan(runtime, RawEnergyMonths, month, end_of_month(month), request)
+    return _plan_period(runtime, RawEnergyMonths, month, end_of_month(month), request)
 
 
 def _plan_year(runtime: Runtime, year: dt.date) -> FetchPlan:
     def request(plant: str) -> Request:
         return Request.plant_year(plant, BALANCE.set.name, year)
 
-    return _plan(runtime, RawEnergyYears, year, year.replace(month=12, day=31), request)
+    return _plan_period(runtime, RawEnergyYears, year, year.replace(month=12, day=31), request)
 
 
-def _plan(
+def _plan_period(
     runtime: Runtime,
     model: type[RawAnswers],
     first: dt.date,

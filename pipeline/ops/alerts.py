@@ -161,7 +161,7 @@ def _send_mail(url: str, sender: str, receivers: str, message: Message) -> None:
             server.send_message(mail)
     except (OSError, smtplib.SMTPException) as fault:
         raise AlertFailedError(
-            f"The mail server did not accept the alert ({type(fault).__name__}): check the settings SUNLEDGER_ALERT_…."
+            f"The mail server did not accept the alert ({type(fault).__name__}): check SUNLEDGER_ALERT_…."
         ) from None
 
 

@@ -72,7 +72,7 @@ def restore(settings: Settings, source: Path) -> int:
                 f"{place} is not empty, and a restore never overwrites files: move it away first."
             )
     settings.home.parent.mkdir(parents=True, exist_ok=True)
-    with _unpacking(settings.home.parent) as unpacked:
+    with _reserve_folder(settings.home.parent) as unpacked:
         try:
             with tarfile.open(source) as archive:
                 _unpack(archive, unpacked)
@@ -81,24 +81,24 @@ def restore(settings: Settings, source: Path) -> int:
                 f"{source} can't be read as a backup ({fault}): choose another backup file."
             ) from fault
         count = _verify(unpacked, source)
-        _place(unpacked, places)
+        _move_to_places(unpacked, places)
     return count
 
 
 @contextlib.contextmanager
-def _unpacking(parent: Path) -> Iterator[Path]:
+def _reserve_folder(parent: Path) -> Iterator[Path]:
     """A folder to unpack into, locked while it is in use; what dead restores have left there is removed."""
     for left in parent.glob(f"{UNPACKING}*"):
         # Another restore may be removing it too.
-        with contextlib.suppress(FileNotFoundError), _locked(left) as is_ours:
+        with contextlib.suppress(FileNotFoundError), _try_lock(left) as is_ours:
             if is_ours:
                 shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=UNPACKING) as folder, _locked(Path(folder)):
+    with tempfile.TemporaryDirectory(dir=parent, prefix=UNPACKING) as folder, _try_lock(Path(folder)):
         yield Path(folder)
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
+def _try_lock(folder: Path) -> Iterator[bool]:
     """Whether the folder could be locked: the system takes the lock from a process however it ends."""
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -211,7 +211,7 @@ def _verify(unpacked: Path, source: Path) -> int:
     return len(sums)
 
 
-def _place(unpacked: Path, places: dict[str, Path | None]) -> None:
+def _move_to_places(unpacked: Path, places: dict[str, Path | None]) -> None:
     """Move everything to its place, the home last and with a lake inside of it: who finds the home finds all."""
     home, lake = places[HOME], places[LAKE]
     if home is not None and lake is not None and lake.is_relative_to(home):

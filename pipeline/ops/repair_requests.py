@@ -97,7 +97,7 @@ def plan_requests_again(runtime: Runtime, lost: Iterable[Lost]) -> list[AskedAga
     for one in lost:
         if target := find_answers(one):
             by_table.setdefault(target, []).append(one)
-    return [_again(runtime, model, set_type, found) for (model, set_type), found in by_table.items()]
+    return [_plan_again(runtime, model, set_type, found) for (model, set_type), found in by_table.items()]
 
 
 def find_answers(one: Lost) -> tuple[type[RawAnswers], str] | None:
@@ -118,7 +118,7 @@ def send(runtime: Runtime, again: AskedAgain, outcome: Outcome) -> None:
         outcome.waiting |= dict.fromkeys(again.lost, f"the request to SMA failed: {fault}")
         return
     for one in again.lost:
-        without = _plants_without_answers(runtime, one)
+        without = _list_plants_without_answers(runtime, one)
         if one.model is not Quarantine and not runtime.lake.stored(one.model, one.part):
             history = one.model in LISTS_ASKED
             whose = "the list of that day is" if history else "SMA no longer has these answers, so they are"
@@ -133,7 +133,7 @@ def send(runtime: Runtime, again: AskedAgain, outcome: Outcome) -> None:
             outcome.healed[one] = "fetched again"
 
 
-def _again(runtime: Runtime, model: type[RawAnswers], set_type: str, lost: list[Lost]) -> AskedAgain:
+def _plan_again(runtime: Runtime, model: type[RawAnswers], set_type: str, lost: list[Lost]) -> AskedAgain:
     days = sorted(cast("dt.date", one.part["local_date"]) for one in lost)
     if model in LISTS_ASKED:
         requests, fetch = LISTS_ASKED[model]
@@ -154,17 +154,19 @@ def _again(runtime: Runtime, model: type[RawAnswers], set_type: str, lost: list[
         [
             planned.request
             for week in group_by_week(days)
-            for planned in _plan(runtime, model, set_type, week).requests
+            for planned in _plan_week(runtime, model, set_type, week).requests
         ],
         lambda: [
             report
             for week in group_by_week(days)
-            for report in fetch_days(runtime, partial(_plan, model=model, set_type=set_type, week=week))
+            for report in fetch_days(runtime, partial(_plan_week, model=model, set_type=set_type, week=week))
         ],
     )
 
 
-def _plan(runtime: Runtime, model: type[RawAnswers], set_type: str, week: Sequence[dt.date]) -> FetchPlan:
+def _plan_week(
+    runtime: Runtime, model: type[RawAnswers], set_type: str, week: Sequence[dt.date]
+) -> FetchPlan:
     if model is RawLogs:
         return plan_plant_logs(runtime, week)
     if model is RawDeviceLogs:
@@ -172,7 +174,7 @@ def _plan(runtime: Runtime, model: type[RawAnswers], set_type: str, week: Sequen
     return plan_set(runtime, other(set_type) if model is RawOtherSets else _SOURCES[model], week)
 
 
-def _plants_without_answers(runtime: Runtime, one: Lost) -> list[str]:
+def _list_plants_without_answers(runtime: Runtime, one: Lost) -> list[str]:
     """The plants that have rows of the day in the table made from its answers, and no answer any more."""
     source = _SOURCES.get(cast("type[RawAnswers]", one.model))
     if source is None:

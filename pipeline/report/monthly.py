@@ -99,7 +99,10 @@ class MonthReport:
             grid = grids.get(plant_id, FleetHours(self._last.day).power_kw)
             month = build_month_from_grid(found.days, grid, month=self._first)
             profile = profiles.filter(pl.col("plant_id") == plant_id)
-            yield tables.name_file(plant_id), render(self._plant(self._rows[plant_id], found, month, profile))
+            yield (
+                tables.name_file(plant_id),
+                render(self._build_plant_sheet(self._rows[plant_id], found, month, profile)),
+            )
 
     def fleet_month(self) -> Month:
         """The figures of the fleet's picture."""
@@ -123,7 +126,7 @@ class MonthReport:
             Sheet(
                 title=f"Solar fleet, {format_month(self._first)}",
                 lead=f"Energy, coverage, data quality and cost of {name}. {_NOTHING_INVENTED}",
-                headline=self._headline(month),
+                headline=self._build_headline(month),
                 plots=draw_plots(
                     "All plants", month, sum_fleet_days(frames.days), self._hours.profile, clock
                 ),
@@ -132,7 +135,9 @@ class MonthReport:
             )
         )
 
-    def _plant(self, row: Mapping[str, Any], found: Frames, month: Month, profile: pl.DataFrame) -> Sheet:
+    def _build_plant_sheet(
+        self, row: Mapping[str, Any], found: Frames, month: Month, profile: pl.DataFrame
+    ) -> Sheet:
         name, clock = clean(row["name"]), f"clock of {row['timezone']}"
         inside = found.days.filter(pl.col("local_date") >= self._first)
         best = self._ranked["rank"].count()
@@ -163,7 +168,7 @@ class MonthReport:
             back=INDEX,
         )
 
-    def _headline(self, month: Month) -> list[tuple[str, str, str]]:
+    def _build_headline(self, month: Month) -> list[tuple[str, str, str]]:
         frames = self._frames
         both = self._ranked.filter(pl.col("specific_yield").is_not_null())
         energy, power = (float(both[name].sum()) for name in ("pv_generation_kwh", "peak_power_kw"))
@@ -181,10 +186,10 @@ class MonthReport:
                 format_number(complete),
                 f"of {format_number(frames.plants.height)}",
             ),
-            *self._money(),
+            *self._build_money(),
         ]
 
-    def _money(self) -> list[tuple[str, str, str]]:
+    def _build_money(self) -> list[tuple[str, str, str]]:
         """What SMA was asked for and charges, as far as the record of requests goes."""
         units, begins = self._frames.units, self._frames.record.begins
         if self._no_unit == "not known":

@@ -68,8 +68,8 @@ class Fleet:
 def fleet_of(settings: Settings) -> Fleet:
     """The fleet of the settings. Raises ConfigurationError for a file that can't be read, and for what is no entry."""
     return Fleet(
-        _entries(INCLUDE, settings.include_plants, dated=False),
-        _entries(EXCLUDE, settings.exclude_plants, dated=True),
+        _parse_entries(INCLUDE, settings.include_plants, dated=False),
+        _parse_entries(EXCLUDE, settings.exclude_plants, dated=True),
     )
 
 
@@ -90,18 +90,20 @@ def days_of_months(days: pl.LazyFrame, excluded: pl.DataFrame, closed: Iterable[
     return pl.concat([own_days(days.filter(~of_closed), excluded), days.filter(of_closed)])
 
 
-def _entries(setting: str, text: str, *, dated: bool) -> tuple[FleetEntry, ...]:
+def _parse_entries(setting: str, text: str, *, dated: bool) -> tuple[FleetEntry, ...]:
     found: list[FleetEntry] = []
     for word in filter(None, map(str.strip, text.split(","))):
         if word.startswith("@"):
             path = Path(word[1:]).expanduser()
-            found += [_entry(f"{setting}, {path}", line, dated=dated) for line in _lines(setting, path)]
+            found += [
+                _parse_entry(f"{setting}, {path}", line, dated=dated) for line in _read_lines(setting, path)
+            ]
         else:
-            found.append(_entry(setting, word, dated=dated))
+            found.append(_parse_entry(setting, word, dated=dated))
     return tuple(found)
 
 
-def _lines(setting: str, path: Path) -> list[str]:
+def _read_lines(setting: str, path: Path) -> list[str]:
     """The entries of a file: one a line, without empty lines and what follows a #."""
     try:
         text = path.read_text("utf-8-sig")
@@ -114,7 +116,7 @@ def _lines(setting: str, path: Path) -> list[str]:
     return list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines())))
 
 
-def _entry(where: str, text: str, *, dated: bool) -> FleetEntry:
+def _parse_entry(where: str, text: str, *, dated: bool) -> FleetEntry:
     match = _ENTRY.fullmatch(text)
     assert match  # noqa: S101 - it takes any text
     plant, day = match["plant"].strip(), match["day"]

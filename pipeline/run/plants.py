@@ -50,7 +50,7 @@ def listed(runtime: Runtime) -> pl.DataFrame:
             f"Plant {unknown[0]} is not in SMA's list of {pluralize(known.height, 'plant')}: "
             "choose an id from the table plants."
         )
-    listed = with_exclusion(runtime, known).filter(_ever_own())
+    listed = with_exclusion(runtime, known).filter(_is_ever_own())
     if strange := sorted(runtime.only_plants - set(listed["plant_id"])):
         raise UsageError(
             f"Plant {strange[0]} is excluded by {INCLUDE} or {EXCLUDE}: choose another plant, or change these settings."
@@ -64,7 +64,7 @@ def listed(runtime: Runtime) -> pl.DataFrame:
 
 def owned(runtime: Runtime, day: dt.date | None = None) -> pl.DataFrame:
     """The plants of `listed` that are yours on a day: by default today, so that they may be asked what they have."""
-    return listed(runtime).filter(_own_on(day or runtime.today()))
+    return listed(runtime).filter(_is_own_on(day or runtime.today()))
 
 
 def excluded_plants(runtime: Runtime) -> pl.DataFrame:
@@ -98,11 +98,11 @@ def drop_months_without(runtime: Runtime, model: type[Table], months: Collection
             runtime.lake.replace(model, {"month": month}, [], empty=True)
 
 
-def _ever_own() -> pl.Expr:
+def _is_ever_own() -> pl.Expr:
     return pl.col("excluded_from").is_null() | (pl.col("excluded_from") > ALWAYS)
 
 
-def _own_on(day: dt.date) -> pl.Expr:
+def _is_own_on(day: dt.date) -> pl.Expr:
     return pl.col("excluded_from").is_null() | (pl.col("excluded_from") > day)
 
 
@@ -123,7 +123,7 @@ def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
 def in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.DataFrame:
     """The plants that are yours on the day, were in operation by its end, and whose day has begun; with its bounds."""
     begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
-    return with_bounds(plants, day).filter(_own_on(day), begun, pl.col("day_start") < now)
+    return with_bounds(plants, day).filter(_is_own_on(day), begun, pl.col("day_start") < now)
 
 
 def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:

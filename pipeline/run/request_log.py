@@ -76,7 +76,7 @@ class RequestLog:
                     self._open()
                 assert self._file is not None  # noqa: S101 - for the type checker
                 self._count += 1
-                write_whole(self._file, _line(one, f"{self._name}-{self._count}"))
+                write_whole(self._file, _format_line(one, f"{self._name}-{self._count}"))
             except OSError as fault:
                 raise SunledgerError(
                     f"The record of requests in {self._folder} can't be written ({fault.strerror}). Requests cost "
@@ -98,7 +98,7 @@ class RequestLog:
                     continue
                 frame, unreadable = _read(path.read_bytes())
                 for (day,), rows in frame.group_by("asked_date", maintain_order=True):
-                    lake.append(ApiRequests, {"asked_date": _date(day)}, rows)
+                    lake.append(ApiRequests, {"asked_date": _take_date(day)}, rows)
                 if unreadable:
                     kept = path.with_suffix(UNREADABLE)
                     write_file(kept, b"\n".join([*unreadable, b""]), mode=0o600)
@@ -120,7 +120,7 @@ class RequestLog:
         self._name, self._count = path.stem, 0
 
 
-def _line(one: Try, request_id: str) -> bytes:
+def _format_line(one: Try, request_id: str) -> bytes:
     request = one.request
     return orjson.dumps(
         {
@@ -149,21 +149,21 @@ def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
     """
     lines = [line for line in data.replace(b"\0", b"").split(b"\n") if line]
     with suppress(pl.exceptions.PolarsError):
-        frame = _rows(pl.read_ndjson(b"\n".join(lines), schema=_WRITTEN)) if lines else _NOTHING
+        frame = _build_rows(pl.read_ndjson(b"\n".join(lines), schema=_WRITTEN)) if lines else _NOTHING
         if frame.height == len(lines) and frame.select(_is_try().all()).item():
-            return _each_once(frame), []
+            return _drop_doubles(frame), []
     # One of them at least is odd: the engine reads each by itself.
     texts = pl.DataFrame({"body": decode_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index(
         "line"
     )
     query = "SELECT line, from_json(body, $shape) AS try FROM batch WHERE json_valid(body)"
     found = run_on(query, texts.drop_nulls(), shape=json.dumps(_SHAPE)).unnest("try")
-    good = _rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())
+    good = _build_rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())
     bad = texts.join(good, on="line", how="anti", maintain_order="left")["line"]
-    return _each_once(good), [lines[line] for line in bad]
+    return _drop_doubles(good), [lines[line] for line in bad]
 
 
-def _each_once(tries: pl.DataFrame) -> pl.DataFrame:
+def _drop_doubles(tries: pl.DataFrame) -> pl.DataFrame:
     return tries.select(_NOTHING.columns).unique(storage(ApiRequests).key, keep="last", maintain_order=True)
 
 
@@ -179,7 +179,7 @@ _SHAPE: Final = {
 }
 
 
-def _rows(written: pl.DataFrame) -> pl.DataFrame:
+def _build_rows(written: pl.DataFrame) -> pl.DataFrame:
     asked = (
         pl.when(pl.col("asked_at").is_between(*_MOMENTS)).then("asked_at").cast(_NOTHING.schema["asked_at"])
     )
@@ -199,7 +199,7 @@ def _is_try() -> pl.Expr:
     return pl.all_horizontal(rules)
 
 
-def _date(value: object) -> dt.date:
+def _take_date(value: object) -> dt.date:
     """A key of a group of days."""
     assert isinstance(value, dt.date)  # noqa: S101 - group_by types its keys as objects
     return value

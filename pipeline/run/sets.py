@@ -50,17 +50,19 @@ def other(name: str) -> SetSource:
 
 def chosen(settings: Settings) -> tuple[SetSource, ...]:
     """The sets with a table of their own that a run asks for."""
-    names = _names(settings)
+    names = _name_chosen(settings)
     found = tuple(source for source in SETS if ALL in names or source.set.name.lower() in names)
     return (*found, VALUES) if settings.energy_values == "on" else found
 
 
 def other_sets(runtime: Runtime) -> list[str]:
     """The sets without a table of their own that are offered and chosen; all of them where none is named."""
-    names = _names(runtime.settings)
+    names = _name_chosen(runtime.settings)
     named = set() if ALL in names else names - _WITH_TABLE
     found = [
-        name for name in _offered(runtime) if name.lower() not in _WITH_TABLE and SET_NAME.fullmatch(name)
+        name
+        for name in _list_offered(runtime)
+        if name.lower() not in _WITH_TABLE and SET_NAME.fullmatch(name)
     ]
     return [name for name in found if not named or name.lower() in named]
 
@@ -73,7 +75,7 @@ def odd_sets(runtime: Runtime) -> list[tuple[str, str]]:
 
 def asks_for_others(settings: Settings) -> bool:
     """Whether a run asks for sets without a table of their own."""
-    return bool(_names(settings) - _WITH_TABLE)
+    return bool(_name_chosen(settings) - _WITH_TABLE)
 
 
 def not_chosen(settings: Settings) -> frozenset[str]:
@@ -82,34 +84,36 @@ def not_chosen(settings: Settings) -> frozenset[str]:
     idle: list[type[Table]] = []
     for source in (*SOURCES, VALUES):
         if source.shares_raw:
-            idle += [] if _names(settings) & {ALL, source.set.name.lower()} else [source.intervals]
+            idle += [] if _name_chosen(settings) & {ALL, source.set.name.lower()} else [source.intervals]
         elif source.raw not in wanted:
             idle += [source.raw, source.intervals]
     if not asks_for_others(settings):
         idle += [RawOtherSets, OtherIntervals]
-    return frozenset(storage(model).table for model in [*idle, *_idle_logs(settings)])
+    return frozenset(storage(model).table for model in [*idle, *_list_idle_logs(settings)])
 
 
 def check_sets(runtime: Runtime) -> None:
     """Raise UsageError for a chosen set that no plant and no device has."""
-    offered = _offered(runtime)
-    unknown = sorted(_names(runtime.settings) - {name.lower() for name in offered} - _WITH_TABLE - {ALL})
+    offered = _list_offered(runtime)
+    unknown = sorted(
+        _name_chosen(runtime.settings) - {name.lower() for name in offered} - _WITH_TABLE - {ALL}
+    )
     if unknown:
         raise UsageError(
             f"No plant and no device has a set {unknown[0]!r}: choose from {', '.join(offered)}, or {ALL}."
         )
 
 
-def _idle_logs(settings: Settings) -> list[type[RawAnswers]]:
+def _list_idle_logs(settings: Settings) -> list[type[RawAnswers]]:
     idle: dict[str, list[type[RawAnswers]]] = {"none": [RawLogs, RawDeviceLogs], "plants": [RawDeviceLogs]}
     return idle.get(settings.logs, [])
 
 
-def _names(settings: Settings) -> set[str]:
+def _name_chosen(settings: Settings) -> set[str]:
     return {name.lower() for name in settings.sets.split(",")}
 
 
-def _offered(runtime: Runtime) -> list[str]:
+def _list_offered(runtime: Runtime) -> list[str]:
     """The sets that any plant or device has."""
     sets = runtime.lake.scan(MeasurementSets).select(pl.col("set_type").unique().sort()).collect()
     return sets["set_type"].to_list()

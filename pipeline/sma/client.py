@@ -130,7 +130,7 @@ class _Exchange:
 
     async def run(self) -> Answer:
         client = self._client
-        call, url = self._address()
+        call, url = self._build_address()
         clock, wire = client.clock, client.wire
         started = clock.monotonic()
         failures = 0
@@ -143,20 +143,20 @@ class _Exchange:
                 if outcome.status in _NOT_YET:
                     raise not_yet(call, outcome)
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
-                    return self._answer(url, outcome, started)
+                    return self._build_answer(url, outcome, started)
                 if outcome.status == _UNAUTHORIZED and not self._renewed:
                     self._renewed = True
                     client.tokens.discard(token)
                     continue
                 if outcome.status in _FOLLOWED:
-                    url = self._next_url(call, url, outcome)
+                    url = self._find_next_url(call, url, outcome)
                     continue
                 if not is_transient(outcome.status):
                     raise refusal(call, outcome)
             failures += 1
             await wire.back_off(call, outcome, failures)
 
-    def _address(self) -> tuple[Call, str]:
+    def _build_address(self) -> tuple[Call, str]:
         """How to name the request, and its URL. An id that fits no path comes from the vendor's own lists."""
         try:
             path, target = self._request.path, self._request.target
@@ -165,7 +165,7 @@ class _Exchange:
         client = self._client
         return Call("GET", path, client.host, "SMA_MONITORING_URL"), f"{client.base}{target}"
 
-    def _next_url(self, call: Call, url: str, reply: Reply) -> str:
+    def _find_next_url(self, call: Call, url: str, reply: Reply) -> str:
         """Where a redirect leads, when that is below the same base. Anywhere else the token must not go."""
         self._hops += 1
         location = reply.headers.get("location", "")
@@ -181,13 +181,13 @@ class _Exchange:
         )
         if not location or not inside or self._hops > MAX_REDIRECTS:
             raise stray_redirect(call, reply.status)
-        return f"{base}{_target(base, following)}"
+        return f"{base}{_cut_base(base, following)}"
 
-    def _answer(self, url: str, reply: Reply, started: float) -> Answer:
+    def _build_answer(self, url: str, reply: Reply, started: float) -> Answer:
         clock = self._client.clock
         return Answer(
             request=self._request,
-            target=_target(self._client.base, url),
+            target=_cut_base(self._client.base, url),
             status=reply.status,
             fetched_at=clock.now(),
             elapsed_ms=(clock.monotonic() - started) * 1000.0,
@@ -196,7 +196,7 @@ class _Exchange:
         )
 
 
-def _target(base: str, url: str) -> str:
+def _cut_base(base: str, url: str) -> str:
     """Path and query below the base."""
     parts = urlsplit(url)
     path = parts.path.removeprefix(urlsplit(base).path)

@@ -8,8 +8,8 @@ from pipeline.run.context import Runtime
 from pipeline.run.fleet import days_of_months
 from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
 from pipeline.run.step import Report, report_of, work_on_stable_sources
+from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.table_step import Stage, writes
-from pipeline.tables.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform import kpi
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
 from pipeline.transform.sun.position import find_daylight

@@ -113,10 +113,10 @@ def _note(runtime: Runtime, notes: type[Table], part: Part, new: pl.DataFrame | 
 def _find_causes(runtime: Runtime, source: SetSource, change: Change) -> pl.DataFrame:
     then, now = change.facts_before(), change.facts
     lake = runtime.lake
-    answers = lake.rows_of(source.raw, then["answers"], _ANSWER) if "answers" in then else None
-    plants = lake.rows_of(Plants, then["plants"], _SITE) if "plants" in then else None
-    answers_now = lake.rows_of(source.raw, now["answers"], _ANSWER)
-    plants_now = lake.rows_of(Plants, now["plants"], _SITE)
+    answers = lake.read_rows_of(source.raw, then["answers"], _ANSWER) if "answers" in then else None
+    plants = lake.read_rows_of(Plants, then["plants"], _SITE) if "plants" in then else None
+    answers_now = lake.read_rows_of(source.raw, now["answers"], _ANSWER)
+    plants_now = lake.read_rows_of(Plants, now["plants"], _SITE)
     assert answers_now is not None and plants_now is not None  # noqa: S101, PT018 - they are in place
     return restatements.find_causes(then, now, (answers, answers_now), (plants, plants_now))
 

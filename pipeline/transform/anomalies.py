@@ -79,15 +79,15 @@ class Suspicions:
         counts = masks.sum().row(0, named=True) if rows.height and self.rules else {}
         found = {reason: masks[reason] for reason, count in counts.items() if count}
         if FROZEN in found:
-            found[FROZEN] = self._frozen(rows, found[FROZEN])
+            found[FROZEN] = self._find_frozen(rows, found[FROZEN])
         found = {reason: mask for reason, mask in found.items() if mask.any()}
         if not found:
             return rows.with_columns(suspect=pl.lit(value=False)), none
-        findings = [self._findings(rows, reason, mask) for reason, mask in found.items()]
+        findings = [self._build_findings(rows, reason, mask) for reason, mask in found.items()]
         suspect = pl.DataFrame(found).select(pl.any_horizontal(pl.all())).to_series()
         return rows.with_columns(suspect.alias("suspect")), pl.concat([none, *findings])
 
-    def _findings(self, rows: pl.DataFrame, reason: str, mask: pl.Series) -> pl.DataFrame:
+    def _build_findings(self, rows: pl.DataFrame, reason: str, mask: pl.Series) -> pl.DataFrame:
         field, value = self.shown[reason]
         hit = rows.filter(mask)
         why = pl.lit(reason)
@@ -100,7 +100,7 @@ class Suspicions:
             why = pl.when(shifted).then(pl.lit(OUT_OF_STEP)).otherwise(pl.lit(NIGHT))
         return sum_findings(hit, why, pl.lit(field), value)
 
-    def _frozen(self, rows: pl.DataFrame, repeats: pl.Series) -> pl.Series:
+    def _find_frozen(self, rows: pl.DataFrame, repeats: pl.Series) -> pl.Series:
         """Which rows belong to a run of one value that is long enough; `repeats` says which equal the row before.
 
         The plateau of an inverter at a limit is no such run.

@@ -162,7 +162,10 @@ def test_a_currency_is_its_code_in_capitals(tmp_path: Path) -> None:
         ("", r"has no \[\[prices\]\]"),
         ("prices = 3", r"prices is not a list of entries; write \[\[prices\]\]"),
         ("[[prices]", "not a TOML file.*line 1"),
-        (NEXT + FILE.replace('"0.10"', '"cheap"'), "entry 2, valid_from 2026-01-01, per_kw_ac 'cheap' is not an amount"),
+        (
+            NEXT + FILE.replace('"0.10"', '"cheap"'),
+            "entry 2, valid_from 2026-01-01, per_kw_ac 'cheap' is not an amount",
+        ),
         (FILE.replace('"0.10"', '"-0.10"'), "per_kw_ac '-0.10' is not an amount"),
         (FILE.replace('"0.10"', '"0.10000000001"'), "per_kw_ac '0.10000000001' has more than 10 decimals"),
         (FILE.replace('"0.10"', "true"), "per_kw_ac True is not an amount"),

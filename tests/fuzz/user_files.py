@@ -11,7 +11,7 @@ from pipeline.billing.prices import load_prices
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings, load_settings, name_variable
 from pipeline.run.fleet import fleet_of
-from pipeline.tables.supplied_irradiation import IRRADIATION, read_supplied_irradiation
+from pipeline.run.supplied_irradiation import IRRADIATION, read_supplied_irradiation
 from pipeline.transform.thresholds import load_thresholds
 from tests.fuzz.properties import (
     TODAY,

@@ -30,17 +30,17 @@ def markdown(connection: duckdb.DuckDBPyConnection) -> str:
         names = [name for name, *_ in answer.description or ()]
         parts.append(
             f"## {question.number}. {question.text}\n\n```sql\n{question.query}\n```\n\n"
-            + _table(names, answer.fetchall())
+            + _format_table(names, answer.fetchall())
         )
     return "\n".join(parts)
 
 
-def _table(names: list[str], rows: list[tuple[Any, ...]]) -> str:
-    lines = [names, ["---"] * len(names), *([_cell(value) for value in row] for row in rows)]
+def _format_table(names: list[str], rows: list[tuple[Any, ...]]) -> str:
+    lines = [names, ["---"] * len(names), *([_format_cell(value) for value in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     if isinstance(value, dt.datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     return "" if value is None else str(value).replace("|", "\\|")

@@ -29,7 +29,7 @@ from pipeline.billing.spending import (
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import look_again, owners_of
-from pipeline.ops.doctor import access, basis, facts, machine, network, time_zones
+from pipeline.ops.doctor import access, basis, facts, machine, network, own_files, time_zones
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Finding, Level, fail, pass_check, skip
 from pipeline.run.context import Runtime
@@ -168,6 +168,10 @@ def _check_disk(patient: Patient) -> list[Finding]:
 def _check_folders(patient: Patient) -> list[Finding]:
     found = machine.judge_folders(facts.list_places(patient.settings))
     return [*found, *machine.record(facts.find_unreadable_records(patient.settings))]
+
+
+def _check_files(patient: Patient) -> list[Finding]:
+    return own_files.judge_own_files(patient.settings)
 
 
 def _check_locks(patient: Patient) -> list[Finding]:
@@ -353,6 +357,7 @@ def _check_warehouse(patient: Patient) -> list[Finding]:
 CHECKS = (
     Check("versions", _check_versions),
     Check("folders", _check_folders),
+    Check("files", _check_files),
     Check("disk", _check_disk, ("folders",)),
     Check("locks", _check_locks),
     Check("TLS", _check_tls),
@@ -361,8 +366,8 @@ CHECKS = (
     Check("credentials", _check_credentials),
     Check("login", _check_login, ("credentials",)),
     Check("budget", _check_budget, ("folders", "locks")),
-    Check("costs", _check_costs, ("folders",)),
-    Check("token", _check_token, ("hosts", "credentials", "login", "budget")),
+    Check("costs", _check_costs, ("folders", "files")),
+    Check("token", _check_token, ("files", "hosts", "credentials", "login", "budget")),
     Check("consent", _check_consents, ("token",)),
     Check("plants", _check_plants, ("token",)),
     Check("time zones", _check_time_zones, ("folders",)),

@@ -32,11 +32,11 @@ def list_places(settings: Settings) -> list[Place]:
     wanted = [("SUNLEDGER_HOME", settings.home), ("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)]
     if "://" not in settings.lake:
         wanted.append(("SUNLEDGER_LAKE", Path(settings.lake)))
-    found = [_place(setting, path) for setting, path in wanted]
+    found = [_find_place(setting, path) for setting, path in wanted]
     return list({place.path: place for place in reversed(found)}.values())[::-1]
 
 
-def _place(setting: str, path: Path) -> Place:
+def _find_place(setting: str, path: Path) -> Place:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir():
         return Place(setting, there, 0, "it is a file instead of a folder")

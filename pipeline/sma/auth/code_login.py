@@ -76,12 +76,12 @@ async def log_in(
             address = authorize_address(settings, listener.redirect, attempt, options)
             await _look(settings, wire, address)
             show(address)
-            answer = await _answer(listener, options)
-            code = _code(answer, attempt.state)
+            answer = await _await_answer(listener, options)
+            code = _take_code(answer, attempt.state)
             form = {"grant_type": "authorization_code", "code": code, "redirect_uri": listener.redirect}
             if options.pkce:
                 form["code_verifier"] = attempt.verifier
-            return await _trade(settings, store, wire, form)
+            return await _exchange_code(settings, store, wire, form)
     finally:
         await wire.aclose()
 
@@ -152,7 +152,7 @@ async def _look(settings: Settings, wire: Wire, address: str) -> None:
         )
 
 
-async def _answer(listener: Listener, options: LoginOptions) -> Mapping[str, str]:
+async def _await_answer(listener: Listener, options: LoginOptions) -> Mapping[str, str]:
     try:
         return await asyncio.wait_for(listener.answer(), options.wait_s)
     except TimeoutError:
@@ -163,7 +163,7 @@ async def _answer(listener: Listener, options: LoginOptions) -> Mapping[str, str
         ) from None
 
 
-def _code(answer: Mapping[str, str], state: str) -> str:
+def _take_code(answer: Mapping[str, str], state: str) -> str:
     """The code of an answer that belongs to this login. Raises LoginFailedError."""
     if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
         raise LoginFailedError(
@@ -171,7 +171,7 @@ def _code(answer: Mapping[str, str], state: str) -> str:
             "pages and run 'sunledger login' again."
         )
     if "error" in answer:
-        raise LoginFailedError(_denied(answer))
+        raise LoginFailedError(_explain_denial(answer))
     if not answer.get("code"):
         raise LoginFailedError(
             "The browser returned without a code: check SMA_AUTH_URL, and run 'sunledger login' again."
@@ -179,7 +179,7 @@ def _code(answer: Mapping[str, str], state: str) -> str:
     return answer["code"]
 
 
-def _denied(answer: Mapping[str, str]) -> str:
+def _explain_denial(answer: Mapping[str, str]) -> str:
     error = answer["error"]
     said = clean("; ".join(answer[key] for key in ("error", "error_description") if answer.get(key)))
     cures = {
@@ -193,7 +193,7 @@ def _denied(answer: Mapping[str, str]) -> str:
     return f"SMA refused the login ({said}): {cure}."
 
 
-async def _trade(settings: Settings, store: LoginStore, wire: Wire, form: dict[str, str]) -> Login:
+async def _exchange_code(settings: Settings, store: LoginStore, wire: Wire, form: dict[str, str]) -> Login:
     """Trade the code for tokens and store them; the lock keeps runs from renewing the old login meanwhile."""
     seed = settings.sma_refresh_token.get_secret_value()
     secret = settings.sma_client_secret.get_secret_value()

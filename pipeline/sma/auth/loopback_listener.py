@@ -68,7 +68,7 @@ class Listener:
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_WAIT_S)
             status, title, text = self._take(head.decode("latin-1"))
-            writer.write(_response(status, title, text))
+            writer.write(_build_response(status, title, text))
             await writer.drain()
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             pass  # not a request: whoever it was has gone
@@ -109,7 +109,7 @@ class Listener:
         )
 
 
-def _response(status: HTTPStatus, title: str, text: str) -> bytes:
+def _build_response(status: HTTPStatus, title: str, text: str) -> bytes:
     body = _PAGE.format(title=title, text=text).encode()
     head = [
         f"HTTP/1.1 {status.value} {status.phrase}",

@@ -102,7 +102,9 @@ class TokenEndpoint:
             tries += 1
             # Counted from before the request: the server's clock starts somewhere after that.
             asked_at = self._wire.clock.monotonic()
-            request = self._wire.post_form(f"{self._base}{TOKEN_PATH}", self._basic(), dict(form))
+            request = self._wire.post_form(
+                f"{self._base}{TOKEN_PATH}", self._build_basic_authorization(), dict(form)
+            )
             self._calm.clear()
             try:
                 outcome = await self._wire.try_once(self._token_call, request)
@@ -132,12 +134,12 @@ class TokenEndpoint:
         if outcome.status in _REFUSALS:
             if error_fields(outcome.body).get("error") == "invalid_grant":
                 return False
-            raise self._refusal(self._logout_call, outcome, "")
+            raise self._build_refusal(self._logout_call, outcome, "")
         if not 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
-            raise _no_oauth(self._logout_call, outcome.status)
+            raise _build_no_oauth_error(self._logout_call, outcome.status)
         return True
 
-    def _basic(self) -> str:
+    def _build_basic_authorization(self) -> str:
         credentials = f"{self._client_id}:{self._secret.get_secret_value()}".encode()
         return f"Basic {base64.b64encode(credentials).decode()}"
 
@@ -145,22 +147,22 @@ class TokenEndpoint:
         call = self._token_call
         if reply.status in _REFUSALS:
             secrets = [form[name] for name in ("refresh_token", "code", "code_verifier") if name in form]
-            raise self._refusal(call, reply, form["grant_type"], secrets)
+            raise self._build_refusal(call, reply, form["grant_type"], secrets)
         fields = error_fields(reply.body) if reply.status == _OK else {}
         access, refresh = fields.get("access_token"), fields.get("refresh_token")
         if not _is_token(access):
-            raise _no_oauth(call, reply.status)
+            raise _build_no_oauth_error(call, reply.status)
         never = fields.get("refresh_expires_in")
         return Grant(
             access_token=str(access),
             refresh_token=str(refresh) if _is_token(refresh) else "",
-            life_s=_life_s(fields.get("expires_in")),
+            life_s=_read_life_s(fields.get("expires_in")),
             asked_at=asked_at,
             # 0 is "never", not "now"; a missing value says nothing.
             refresh_never_expires=never == 0 and not isinstance(never, bool),
         )
 
-    def _refusal(
+    def _build_refusal(
         self, call: Call, reply: Reply, grant_type: str, secrets: list[str] | None = None
     ) -> CredentialsError:
         """The reason and the cure, from OAuth's error code."""
@@ -178,7 +180,7 @@ class TokenEndpoint:
         )
 
 
-def _no_oauth(call: Call, status: int) -> PermanentError:
+def _build_no_oauth_error(call: Call, status: int) -> PermanentError:
     return PermanentError(
         f"{call} answered {status_text(status)} without a token: check SMA_AUTH_URL, "
         f"{call.host} may not be SMA's."
@@ -194,7 +196,7 @@ def _is_token(value: Any) -> bool:  # a JSON value
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
 
 
-def _life_s(expires_in: Any) -> float:  # a JSON value
+def _read_life_s(expires_in: Any) -> float:  # a JSON value
     if isinstance(expires_in, int | float) and not isinstance(expires_in, bool) and expires_in > 0:
         return float(expires_in)
     return USUAL_LIFE_S

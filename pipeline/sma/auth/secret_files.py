@@ -37,7 +37,7 @@ def credentials_folder(home: Path) -> Path:
         if folder.stat().st_mode & 0o777 != FOLDER_MODE:
             folder.chmod(FOLDER_MODE)
     except OSError as fault:
-        raise _unusable(folder, fault) from None
+        raise _build_unusable_error(folder, fault) from None
     return folder
 
 
@@ -48,7 +48,7 @@ def read_private(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as fault:
-        raise _unusable(path, fault) from None
+        raise _build_unusable_error(path, fault) from None
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -72,7 +72,7 @@ class Room:
                 file.truncate()
             put_in_place(self._beside, self._path)
         except OSError as fault:
-            raise _unusable(self._path, fault) from None
+            raise _build_unusable_error(self._path, fault) from None
 
 
 @contextmanager
@@ -82,13 +82,13 @@ def reserved(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
     except OSError as fault:
-        raise _unusable(path, fault) from None
+        raise _build_unusable_error(path, fault) from None
     try:
         try:
             os.write(descriptor, bytes(size))
             os.fsync(descriptor)
         except OSError as fault:
-            raise _unusable(path, fault) from None
+            raise _build_unusable_error(path, fault) from None
         yield Room(path, beside, descriptor)
     finally:
         os.close(descriptor)
@@ -103,14 +103,14 @@ def remove_private(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as fault:
-        raise _unusable(path, fault) from None
+        raise _build_unusable_error(path, fault) from None
     return True
 
 
 @contextmanager
 def locked(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Be the only process (and thread) inside; the lock ends with its process. Raises SecretFileError."""
-    with hold_lock(_open_lock(path), wait_s, lambda: _busy(path, wait_s)):
+    with hold_lock(_open_lock(path), wait_s, lambda: _build_busy_error(path, wait_s)):
         yield
 
 
@@ -123,7 +123,7 @@ async def locked_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) ->
         while not take_lock(descriptor):
             left_s = deadline - clock.monotonic()
             if left_s <= 0:
-                raise _busy(path, wait_s)
+                raise _build_busy_error(path, wait_s)
             if wait_s - left_s >= ANNOUNCED_FROM_S:
                 clock.announce(
                     "Another process is renewing the login, which only one process may do at a time", left_s
@@ -139,17 +139,17 @@ def _open_lock(path: Path) -> int:
     try:
         return open_lock(path, FILE_MODE)
     except OSError as fault:
-        raise _unusable(path, fault) from None
+        raise _build_unusable_error(path, fault) from None
 
 
-def _unusable(path: Path, fault: OSError) -> SecretFileError:
+def _build_unusable_error(path: Path, fault: OSError) -> SecretFileError:
     return SecretFileError(
         f"{path} can't be used ({fault.strerror}): make sure that it can be read and written and that the disk has "
         "free space, or set SUNLEDGER_HOME to another folder."
     )
 
 
-def _busy(path: Path, wait_s: float) -> SecretFileError:
+def _build_busy_error(path: Path, wait_s: float) -> SecretFileError:
     return SecretFileError(
         f"Another process has held {path} for {wait_s:g} s: stop that process, then run it again."
     )

@@ -108,9 +108,9 @@ class FileStore:
                 left_s = (LOCK_POLLS - poll) * LOCK_POLL_S
                 self._announce("Another process has locked the request budget", left_s)
             try:
-                file = self._locked()
+                file = self._lock_file()
                 if file is not None:
-                    return self._change(file, change)
+                    return self._apply(file, change)
             except OSError as fault:
                 raise SunledgerError(
                     f"The request budget in {self._path} can't be stored ({fault.strerror}), and no request is sent "
@@ -131,7 +131,7 @@ class FileStore:
             os.close(self._file)
             self._file = None
 
-    def _locked(self) -> int | None:
+    def _lock_file(self) -> int | None:
         """The file, locked for us; None when somebody else has it, or it has just been removed."""
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ class FileStore:
             return None
         return self._file
 
-    def _change(self, file: int, change: Change[T]) -> T:
+    def _apply(self, file: int, change: Change[T]) -> T:
         try:
             state, result = change(unpack(os.pread(file, _FORMAT.size + _CHECKSUM.size, 0)), self._moment())
             os.pwrite(file, pack(state), 0)

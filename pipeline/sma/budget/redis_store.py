@@ -69,9 +69,9 @@ class RedisStore:
     async def update(self, change: Change[T]) -> T:
         """See Store. Raises SunledgerError when Redis can't be used."""
         for _ in range(CHANGES_TRIED):
-            before, now = await self._steadily(self._look)
+            before, now = await self._retry_short_outage(self._look)
             state, result = change(unpack(before), now)
-            if await self._steadily(partial(self._put, before, pack(state))):
+            if await self._retry_short_outage(partial(self._put, before, pack(state))):
                 return result
         raise SunledgerError(
             f"The request budget in Redis at {self.place} changes too fast to take requests from it: run fewer "
@@ -95,7 +95,7 @@ class RedisStore:
         answer = cast("Any", await self._swap(keys=[self._key], args=[before, after, KEPT_MS]))
         return bool(answer)
 
-    async def _steadily(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _retry_short_outage(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer of Redis, through a short outage once it has been reached. A request counted twice is one lost."""
         from redis import exceptions as faults  # noqa: PLC0415 - an extra
 
@@ -105,14 +105,14 @@ class RedisStore:
             except faults.RedisError as fault:
                 passing = isinstance(fault, faults.ConnectionError | faults.TimeoutError)
                 if type(fault).__name__ in _REASONS or not passing or not self._reached or wait_s is None:
-                    raise self._unusable(fault) from None
+                    raise self._build_error(fault) from None
                 await self._sleep(wait_s)
             else:
                 self._reached = True
                 return answer
         raise AssertionError("the last try returns or raises")
 
-    def _unusable(self, fault: Exception) -> SunledgerError:
+    def _build_error(self, fault: Exception) -> SunledgerError:
         why = _REASONS.get(type(fault).__name__, "it can't be reached, or is not a Redis server")
         return SunledgerError(
             f"The request budget in Redis at {self.place} can't be stored, because {why} ({type(fault).__name__}), and "

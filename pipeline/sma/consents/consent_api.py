@@ -107,8 +107,8 @@ class ConsentApi:
             call, lambda bearer: wire.post_json(self._url, bearer, {"loginHint": owner})
         )
         if reply.status == _BAD_REQUEST:
-            raise _not_an_owner(call, reply)
-        return _consent(call, reply)
+            raise _build_no_owner_error(call, reply)
+        return _read_consent(call, reply)
 
     async def look(self, owner: str, *, known: bool) -> Consent | None:
         """How the consent stands; None when SMA knows of no request. Raises SmaError.
@@ -123,7 +123,7 @@ class ConsentApi:
             tries += 1
             reply = await self._exchange(call, lambda bearer: wire.get(url, bearer))
             if reply.status not in {_NOT_FOUND, _BAD_REQUEST}:
-                return _consent(call, reply)
+                return _read_consent(call, reply)
             if not known or tries >= SETTLING_TRIES:
                 break
             await clock.wait(SETTLING_S, "SMA does not know the request for consent yet")
@@ -159,7 +159,7 @@ def address(text: str) -> str:
     return owner
 
 
-def _consent(call: Call, reply: Reply) -> Consent:
+def _read_consent(call: Call, reply: Reply) -> Consent:
     if not 200 <= reply.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
         raise refusal(call, reply)
     fields = error_fields(reply.body)
@@ -173,12 +173,12 @@ def _consent(call: Call, reply: Reply) -> Consent:
         )
     return Consent(
         State.named(fields["state"]),
-        _moment(fields.get("expirationDate")),
-        _interval_s(fields.get("interval")),
+        _parse_moment(fields.get("expirationDate")),
+        _read_interval_s(fields.get("interval")),
     )
 
 
-def _not_an_owner(call: Call, reply: Reply) -> NotAnOwnerError:
+def _build_no_owner_error(call: Call, reply: Reply) -> NotAnOwnerError:
     said = vendor_message(reply.body)
     return NotAnOwnerError(
         f"SMA sends no request for consent to this address{f' ({clean(said)})' if said else ''}: name the user who has "
@@ -189,7 +189,7 @@ def _not_an_owner(call: Call, reply: Reply) -> NotAnOwnerError:
     )
 
 
-def _moment(text: Any) -> dt.datetime | None:  # a JSON value
+def _parse_moment(text: Any) -> dt.datetime | None:  # a JSON value
     if not isinstance(text, str):
         return None
     try:
@@ -199,7 +199,7 @@ def _moment(text: Any) -> dt.datetime | None:  # a JSON value
         return None
 
 
-def _interval_s(value: Any) -> float:  # a JSON value
+def _read_interval_s(value: Any) -> float:  # a JSON value
     if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
         return min(float(value), LONGEST_INTERVAL_S)
     return USUAL_INTERVAL_S

@@ -122,7 +122,9 @@ class ConsentBook:
         if content is None:
             return {}
         try:
-            return {address: _owner(address, facts) for address, facts in orjson.loads(content).items()}
+            return {
+                address: _decode_owner(address, facts) for address, facts in orjson.loads(content).items()
+            }
         except (orjson.JSONDecodeError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise SecretFileError(
                 f"{path} does not hold consents of sunledger: move it away, and fetch the state of each owner with "
@@ -139,7 +141,7 @@ class ConsentBook:
                 address: owners.get(address, Owner(address)).seen(consent, now, asked=asked)
                 for address, consent in answers.items()
             }
-            content = {address: _facts(owner) for address, owner in (owners | noted).items()}
+            content = {address: _encode_owner(owner) for address, owner in (owners | noted).items()}
             write_private(self.path, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
         return noted
 
@@ -151,7 +153,7 @@ class ConsentBook:
 
     def hash(self, address: str) -> str:
         """The owner as tables know it. Makes the key at first use."""
-        return hmac.new(self._key(), address.encode(), hashlib.sha256).hexdigest()[:HASH_CHARS]
+        return hmac.new(self._read_key(), address.encode(), hashlib.sha256).hexdigest()[:HASH_CHARS]
 
     def rows(self) -> pl.DataFrame:
         """Every change of every owner, as rows of the table `consents`."""
@@ -171,7 +173,7 @@ class ConsentBook:
         ]
         return pl.DataFrame(rows, schema=polars_schema(Consents), orient="row")
 
-    def _key(self) -> bytes:
+    def _read_key(self) -> bytes:
         path = credentials_folder(self._home) / KEY_FILE
         key = read_private(path)
         if key is None:
@@ -181,7 +183,7 @@ class ConsentBook:
         return key
 
 
-def _owner(address: str, facts: dict[str, Any]) -> Owner:
+def _decode_owner(address: str, facts: dict[str, Any]) -> Owner:
     changes = tuple(
         Change(
             parse_moment(at),
@@ -192,14 +194,14 @@ def _owner(address: str, facts: dict[str, Any]) -> Owner:
     )
     return Owner(
         address,
-        asked_at=_time(facts["asked_at"]),
-        checked_at=_time(facts["checked_at"]),
-        interval_s=_interval_s(facts["interval_s"]),
+        asked_at=_parse_time(facts["asked_at"]),
+        checked_at=_parse_time(facts["checked_at"]),
+        interval_s=_check_interval_s(facts["interval_s"]),
         changes=changes,
     )
 
 
-def _facts(owner: Owner) -> dict[str, Any]:
+def _encode_owner(owner: Owner) -> dict[str, Any]:
     return {
         "asked_at": owner.asked_at,
         "checked_at": owner.checked_at,
@@ -208,7 +210,7 @@ def _facts(owner: Owner) -> dict[str, Any]:
     }
 
 
-def _time(text: str | None) -> dt.datetime | None:
+def _parse_time(text: str | None) -> dt.datetime | None:
     """When we asked. Raises ValueError for a moment at which nobody can have."""
     moment = None if text is None else parse_moment(text)
     if moment is not None and moment > LAST_INSTANT:
@@ -216,6 +218,6 @@ def _time(text: str | None) -> dt.datetime | None:
     return moment
 
 
-def _interval_s(value: Any) -> float:  # a JSON value
+def _check_interval_s(value: Any) -> float:  # a JSON value
     # An earlier version kept whatever SMA said.
     return min(max(0.0, float(value)), LONGEST_INTERVAL_S)

@@ -107,12 +107,12 @@ def exhausted(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
         cure = _CURES.get(outcome.status, "SMA's service has a fault; run it again later")
         what = f"{call} answered {status_text(outcome.status)}{f' ({said})' if said else ''}"
         return TransientError(
-            f"{what}, the last of {_tries(tries)}: {cure}.",
+            f"{what}, the last of {_count_tries(tries)}: {cure}.",
             method=call.method,
             path=call.path,
             status=outcome.status,
         )
-    what = f"{call} got no answer after {_tries(tries)}: {fault_clause(outcome, call.host)}"
+    what = f"{call} got no answer, {_count_tries(tries)}: {fault_clause(outcome, call.host)}"
     return TransientError(
         f"{what}; check the network and {call.setting}, then run it again.",
         method=call.method,
@@ -163,12 +163,12 @@ def stray_redirect(call: Call, status: int) -> SmaError:
 
 def is_certificate_fault(fault: BaseException) -> bool:
     """Whether the server's certificate was refused: another try would not change that."""
-    return any(isinstance(link, _CERTIFICATE_FAULTS) for link in _chain(fault))
+    return any(isinstance(link, _CERTIFICATE_FAULTS) for link in _list_causes(fault))
 
 
 def fault_clause(fault: BaseException, host: str) -> str:
     """What a transport fault means, as a clause about `host`."""
-    chain = tuple(_chain(fault))
+    chain = tuple(_list_causes(fault))
     for types, clause in _CLAUSES:
         if any(isinstance(link, types) for link in chain):
             return clause.format(host=host)
@@ -195,7 +195,7 @@ def error_fields(body: bytes) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _chain(fault: BaseException | None) -> Iterator[BaseException]:
+def _list_causes(fault: BaseException | None) -> Iterator[BaseException]:
     """A fault and what caused it; aiohttp keeps the inner fault in an attribute too."""
     while fault is not None:
         yield fault
@@ -213,5 +213,5 @@ def status_text(status: int) -> str:
         return str(status)
 
 
-def _tries(tries: int) -> str:
+def _count_tries(tries: int) -> str:
     return "1 try" if tries == 1 else f"{tries} tries"

@@ -123,7 +123,7 @@ def test_a_fault_of_a_channel_tells_no_address(settings: Settings, mail: MailSer
     gone = settings.model_copy(update={"alert_smtp": SecretStr("smtp://user:the-word@127.0.0.1:9")})
     _, faults = tell({}, [LATE], build_channels(gone))
     assert faults == [
-        "mail: The mail server did not accept the alert (ConnectionRefusedError): check the settings SUNLEDGER_ALERT_…."
+        "mail: The mail server did not accept the alert (ConnectionRefusedError): check SUNLEDGER_ALERT_…."
     ]
     assert "the-token" not in repr(settings_with(settings, mail, web))
 
@@ -202,7 +202,8 @@ def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Call
     assert [(c.title, c.text) for c in told] == [
         (
             "A consent is Accepted",
-            "The consent of owner owner-a changed from Pending to Accepted. 'sunledger consent list' shows whose consent it is.",
+            "The consent of owner owner-a changed from Pending to Accepted. 'sunledger consent list' shows whose consent "
+            "it is.",
         )
     ]
 

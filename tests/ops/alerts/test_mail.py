@@ -45,7 +45,7 @@ def test_a_wrong_password_is_told_without_it(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     assert told(settings, server.url.replace("word", "wort")) == [
-        "mail: The mail server did not accept the alert (SMTPAuthenticationError): check the settings SUNLEDGER_ALERT_…."
+        "mail: The mail server did not accept the alert (SMTPAuthenticationError): check SUNLEDGER_ALERT_…."
     ]
     assert server.mails == []
 
@@ -55,7 +55,7 @@ def test_a_server_that_nobody_vouches_for_gets_no_password(
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     assert told(settings, server.url) == [
-        "mail: The mail server did not accept the alert (SSLCertVerificationError): check the settings SUNLEDGER_ALERT_…."
+        "mail: The mail server did not accept the alert (SSLCertVerificationError): check SUNLEDGER_ALERT_…."
     ]
     assert server.mails == []
 
@@ -64,6 +64,6 @@ def test_a_server_without_tls_elsewhere_gets_no_password(settings: Settings) -> 
     plain = MailServer(ELSEWHERE, login=LOGIN)
     with listening(plain):
         assert told(settings, plain.url) == [
-            "mail: The mail server did not accept the alert (SMTPNotSupportedError): check the settings SUNLEDGER_ALERT_…."
+            "mail: The mail server did not accept the alert (SMTPNotSupportedError): check SUNLEDGER_ALERT_…."
         ]
     assert plain.mails == []

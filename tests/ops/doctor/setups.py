@@ -210,6 +210,18 @@ def home_is_a_file(ground: Ground) -> Settings:
     return ground.settings()
 
 
+@setup("A price list that is not there", "files", "Set SUNLEDGER_PRICES")
+def no_prices(ground: Ground) -> Settings:
+    return ground.settings(prices=ground.folder / "prices.toml")
+
+
+@setup("Irradiation without the column of the plant", "files", "write a header with 'plant_id")
+def no_plant_column(ground: Ground) -> Settings:
+    file = ground.folder / "irradiation.csv"
+    file.write_text("interval_start,interval_end,w_per_m2\n")
+    return ground.settings(irradiation=file)
+
+
 @setup("A suspended process holds the budget", "locks", "resume it with kill -CONT")
 def stopped(ground: Ground) -> Settings:
     settings = ground.settings()
