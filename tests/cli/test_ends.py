@@ -126,7 +126,7 @@ def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
         check=False,
     )
     assert done.returncode == 128 + signal.SIGTERM, done.stdout
-    assert done.stdout == "Error: Ended by SIGTERM. What was finished is stored; run it again for the rest.\n"
+    assert done.stdout == "Error: Ended by SIGTERM. All finished work is stored: run it again for the rest.\n"
 
 
 def test_a_program_in_the_background_ends_too(tmp_path: Path) -> None:

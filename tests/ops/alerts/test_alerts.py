@@ -202,8 +202,10 @@ def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Call
     assert [(c.title, c.text) for c in told] == [
         (
             "A consent is Accepted",
-            "The consent of owner owner-a changed from Pending to Accepted. 'sunledger consent list' shows whose consent "
-            "it is.",
+            (
+                "The consent of owner owner-a changed from Pending to Accepted. "
+                "'sunledger consent list' shows whose consent it is."
+            ),
         )
     ]
 

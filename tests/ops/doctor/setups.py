@@ -210,7 +210,7 @@ def home_is_a_file(ground: Ground) -> Settings:
     return ground.settings()
 
 
-@setup("A price list that is not there", "files", "Set SUNLEDGER_PRICES")
+@setup("A price list that does not exist", "files", "set SUNLEDGER_PRICES")
 def no_prices(ground: Ground) -> Settings:
     return ground.settings(prices=ground.folder / "prices.toml")
 
