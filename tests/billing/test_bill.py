@@ -110,7 +110,7 @@ def test_the_bill_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]
     text = shown(runtime, capsys, forecast=False)
     assert "PU and fees of 2021 (published figures, check against your contract)" in text
     assert "Q4 2021-10 1-19 kW 2 24.90 Q4 all all 2 24.90 year all all 2 24.90" in text
-    assert "Q4 24.90 0.00 24.90 0.00 year's end so far" in text
+    assert "Q4 24.90 0.00 24.90 0.00 end of the year so far" in text
     assert "1 system got no answer at all in some month" in text
     assert "Possible savings: 12.45 EUR" in text
     assert f"12 Plant 12 1 of 1 12.45 {NO_DATA}" in text
@@ -123,9 +123,9 @@ def test_the_forecast_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[
     assert "year all all 2 24.90 6 74.70" in text
     assert "2 systems requested in 2021-09 or 2021-10 and in SMA's newest list" in text
     assert "in every month up to 2021-12" in text
-    assert "Q4 74.70 0.00 74.70 0.00 year's end expected" in text
+    assert "Q4 74.70 0.00 74.70 0.00 end of the year expected" in text
     later = shown(runtime, capsys, forecast=True, year=2022)
-    assert "Q1 74.70 0.00 0.00 74.70 carried: 1,000 EUR not exceeded expected" in later
+    assert "Q1 74.70 0.00 0.00 74.70 carried over: at most 1,000 EUR expected" in later
     assert "nothing to save" not in later
     runtime.now = lambda: at("2022-03-01")
     assert "Forecast: 2021 is over, so no further PU are expected." in shown(runtime, capsys, forecast=True)

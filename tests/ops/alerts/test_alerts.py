@@ -56,8 +56,8 @@ def test_a_concern_is_told_once_and_once_when_it_is_good_again() -> None:
     assert [message.title for message in heard] == [
         "days failed",
         "Days are missing",
-        "Good again: days failed",
-        "Good again: Days are missing",
+        "Resolved: days failed",
+        "Resolved: Days are missing",
     ]
     assert [message.resolved for message in heard] == [False, False, True, True]
 
@@ -152,7 +152,7 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
         cursor = look(look(cursor))
         add(dg.DagsterRunStatus.SUCCESS)
         look(look(cursor))
-    assert web.titles("/hook") == ["energy_days failed", "Good again: energy_days failed"]
+    assert web.titles("/hook") == ["energy_days failed", "Resolved: energy_days failed"]
     assert "the-secret" not in json.dumps(web.bodies)
 
 

@@ -238,7 +238,7 @@ def test_a_time_without_zone_is_refused(lake: Lake, target: Path) -> None:
 
 
 def test_a_missing_file_is_one_sentence_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(NotPublishedError, match=r"no warehouse at .* yet: 'sunledger backfill "):
+    with pytest.raises(NotPublishedError, match=r"no warehouse at .* yet: run 'sunledger backfill "):
         connect(tmp_path / "sunledger.duckdb")
 
 
