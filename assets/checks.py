@@ -21,6 +21,7 @@ from pipeline.ops.completeness import measure_completeness
 from pipeline.run.check import After, Check, checks_of
 from pipeline.run.context import Runtime
 from pipeline.run.notices import Notices
+from pipeline.run.plants import chosen_plants
 from pipeline.tables import billing_tables, month_close, reconciliation_tables
 from pipeline.tables.interval_tables import judge_times
 
@@ -150,7 +151,7 @@ def _summarize_days(runtime: Runtime, found: Mapping[dt.date, Finding]) -> str:
     """How complete a run's days are, of the plants that it was limited to; of one day its finding says it."""
     if len(found) == 1:
         return ""
-    return measure_completeness(runtime, list(found), runtime.only_plants).sentence()
+    return measure_completeness(runtime, list(found), chosen_plants(runtime)).sentence()
 
 
 def _join_findings(found: Mapping[dt.date, Finding], sentence: str) -> Finding:

@@ -11,6 +11,7 @@ from assets.dagster_home import PUBLISH_POOL
 from pipeline.run.context import Runtime
 from pipeline.run.notices import Notices
 from pipeline.run.plants import mark_excluded
+from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
 from warehouse.publish import connect, publish
 
@@ -35,6 +36,7 @@ def warehouse(
         notices.add(runtime.store_requests().notices(runtime.today()))
         # The settings may have changed since the list of plants was made.
         mark_excluded(runtime)
+        write_plant_attributes(runtime)
         published = publish(
             runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger")
         )
@@ -69,7 +71,7 @@ class ReportOf(dg.Config):
 def monthly_report(config: ReportOf, runtime: dg.ResourceParam[Runtime]) -> dg.MaterializeResult[None]:
     """Write the pages, and show the fleet's picture in the metadata."""
     # Whatever starts Dagster loads this module; few of those processes draw.
-    from pipeline.report import draw_month_png  # noqa: PLC0415
+    from pipeline.report.picture import draw_month_png  # noqa: PLC0415
     from pipeline.report.write_report import choose_month, write_report  # noqa: PLC0415
 
     with convert_errors():

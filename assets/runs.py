@@ -273,7 +273,13 @@ def record_runs(
     Runs whose process has died are ended before. Raises SunledgerError for a home that can't be used.
     """
     settings = runtime.settings
-    tags = build_command_tags(plants=runtime.only_plants, sets=settings.sets, again=runtime.again, days=days)
+    tags = build_command_tags(
+        plants=runtime.only_plants,
+        groups=runtime.only_groups,
+        sets=settings.sets,
+        again=runtime.again,
+        days=days,
+    )
     with (
         open_dagster(settings) as instance,
         explain_faults(prepare_dagster_home(settings), records_only=True),

@@ -7,8 +7,9 @@ the data dictionary. No logic about energy, plants or storage lives here.
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-import pandera.polars as pa
 import polars as pl
+
+from schemas.without_pandas import pandera_polars as pa
 
 Utc: TypeAlias = Annotated[pl.Datetime, "us", "UTC"]
 LocalTime: TypeAlias = Annotated[pl.Datetime, "us", None]

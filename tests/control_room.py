@@ -30,12 +30,13 @@ RUNS = "{ runsOrError { ... on Runs { results { runId status startTime endTime t
 
 @dataclass
 class ControlRoom:
-    """A running Dagster: its address, the home it works on, and GraphQL as its page speaks it."""
+    """A running Dagster: its address, the home it works on, its first process, and GraphQL as its page speaks it."""
 
     url: str
     home: Path
     environment: Mapping[str, str]
     sandbox: SandboxAddress
+    process: "subprocess.Popen[bytes]"
 
     @contextmanager
     def portal_silent(self) -> Iterator[None]:
@@ -111,7 +112,7 @@ def control_room(
             stdout=said,
             stderr=subprocess.STDOUT,
         )
-        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment, sandbox)
+        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment, sandbox, process)
         try:
             eventually(lambda: _answers(room), STARTS_WITHIN_S)
             yield room

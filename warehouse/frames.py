@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandera.errors
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
 from schemas import polars_schema as derived_schema
+from schemas.without_pandas import pandera_errors
 
 SAMPLE = 5
 
@@ -39,7 +39,7 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
     if not _fits_surely(model, frame):
         try:
             model.to_schema().validate(frame, lazy=True)
-        except pandera.errors.SchemaErrors as faults:
+        except pandera_errors.SchemaErrors as faults:
             raise BadFrameError(_explain(model, part, frame, faults.failure_cases)) from None
     for name, value in part.items():
         stray = frame.filter(pl.col(name).ne_missing(pl.lit(value)))

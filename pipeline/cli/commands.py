@@ -24,11 +24,6 @@ from pipeline.cli.ui import ui
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
-from pipeline.tables.incomplete_days import (
-    count_days_of_other_basis,
-    list_days_with_answers,
-    list_stored_days,
-)
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
@@ -72,6 +67,11 @@ app.command()(report)
 app.command()(ui)
 
 
+_GROUPS = typer.Option(
+    "--group",
+    metavar="NAME",
+    help="Group of plants in SUNLEDGER_PLANT_ATTRIBUTES. Repeat the option for more groups. Default: all plants.",
+)
 _YES = typer.Option("--yes", help="Accept the PU that this adds to the month's bill, without a question.")
 
 
@@ -106,6 +106,7 @@ def backfill(
         list[str] | None,
         typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
+    groups: Annotated[list[str] | None, _GROUPS] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option(
@@ -139,7 +140,7 @@ def backfill(
     from pipeline.billing import load_prices  # noqa: PLC0415
 
     begin, end = _parse_day("--from", first), _parse_day("--to", last)
-    with _open_runtime(plants, sets, again=again) as runtime:
+    with _open_runtime(plants, sets, groups=groups, again=again) as runtime:
         _check_days(runtime, begin, end)
         runtime.settings.require_credentials()
         # Publishing needs the price list. A wrong one must stop the run before requests have cost fees.
@@ -194,6 +195,7 @@ def refresh(
         list[str] | None,
         typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
+    groups: Annotated[list[str] | None, _GROUPS] = None,
     yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Fetch the lists of plants, devices and measurement sets again, also those that were fetched today."""
@@ -202,7 +204,7 @@ def refresh(
     from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
-    with _open_runtime(plants, again=True) as runtime:
+    with _open_runtime(plants, groups=groups, again=True) as runtime:
         runtime.settings.require_credentials()
         load_prices(runtime.settings.prices)
         with record_runs(runtime, command="refresh") as runs:
@@ -229,6 +231,7 @@ def plan(
         list[str] | None,
         typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
+    groups: Annotated[list[str] | None, _GROUPS] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option(
@@ -240,7 +243,7 @@ def plan(
     """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that costs is sent."""
     from pipeline.cli.plan import make_plan, show_plan  # noqa: PLC0415
 
-    with _open_runtime(plants, sets, again=again) as runtime:
+    with _open_runtime(plants, sets, groups=groups, again=again) as runtime:
         show_plan(make_plan(runtime, _parse_day("--from", first), _parse_day("--to", last)))
 
 
@@ -258,6 +261,7 @@ def reconcile(
         list[str] | None,
         typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
+    groups: Annotated[list[str] | None, _GROUPS] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Fetch SMA's figures again, although they are stored already.")
     ] = False,
@@ -277,7 +281,7 @@ def reconcile(
 
     if (month is None) == (year is None):
         raise UsageError("The command needs either --month or --year: give one of them.")
-    with _open_runtime(plants, again=again) as runtime:
+    with _open_runtime(plants, groups=groups, again=again) as runtime:
         if month is not None:
             notices = run_month(runtime, month_of("--month", month), max_requests, yes=yes)
         elif year is not None:
@@ -299,6 +303,11 @@ def rebuild(
 
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
+    from pipeline.tables.incomplete_days import (  # noqa: PLC0415
+        count_days_of_other_basis,
+        list_days_with_answers,
+        list_stored_days,
+    )
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
     with _open_runtime(None) as runtime:
@@ -343,6 +352,7 @@ def rebuild(
 def publish() -> None:
     """Build a new DuckDB file from the lake and replace the published file with it."""
     from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
 
     with _open_runtime(None) as runtime, record_runs(runtime, command="publish") as runs:
@@ -571,16 +581,24 @@ def _parse_day(option: str, text: str) -> dt.date:
 
 
 def _open_runtime(
-    plants: list[str] | None, sets: list[str] | None = None, *, again: bool = False
+    plants: list[str] | None,
+    sets: list[str] | None = None,
+    *,
+    groups: list[str] | None = None,
+    again: bool = False,
 ) -> "Runtime":
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.plant_attributes import find_members  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
         raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
-    return Runtime(settings, only_plants=wanted, again=again, tell=say)
+    chosen = frozenset(groups or [])
+    # A group that is not there is told before anything begins.
+    find_members(settings, sorted(chosen), "--group")
+    return Runtime(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
 
 
 def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:

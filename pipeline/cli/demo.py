@@ -18,7 +18,8 @@ from pipeline.cli.console import Bars, out, say, show_table
 from pipeline.common.errors import UsageError
 from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
-from pipeline.report import draw_month_picture, render_fleet_page
+from pipeline.report.page import render_fleet_page
+from pipeline.report.picture import draw_month_picture
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis

@@ -5,11 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.common.text import pluralize
-from pipeline.tables.energy_tables import write_energy_monthly
-from pipeline.tables.hourly_tables import write_profile_monthly
-from pipeline.tables.kpi_tables import write_kpi_monthly
-from pipeline.tables.month_close import close_month, find_doubts, list_closed_months, open_month
-from pipeline.tables.reconciliation_tables import write_reconciliation
 
 if TYPE_CHECKING:
     from pipeline.run.context import Runtime
@@ -34,11 +29,13 @@ def close(
 ) -> None:
     """Close a month: its figures no longer change, and later changes of its days become adjustments."""
 
-    from assets.runs import record_runs  # noqa: PLC0415
+    from assets.runs import record_runs  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.tables.month_close import close_month, find_doubts  # noqa: PLC0415
+    from pipeline.tables.reconciliation_tables import write_reconciliation  # noqa: PLC0415
 
     with Runtime(load_settings(), tell=say) as runtime:
         if month is None or listing:
@@ -65,6 +62,7 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed 
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.tables.month_close import open_month  # noqa: PLC0415
 
     with Runtime(load_settings(), tell=say) as runtime:
         open_month(runtime, month_of("MONTH", month))
@@ -76,14 +74,17 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed 
 
 def _add_up(runtime: "Runtime") -> None:
     """Write every table of months from its days."""
+    from pipeline.tables.energy_tables import write_energy_monthly  # noqa: PLC0415
+    from pipeline.tables.hourly_tables import write_profile_monthly  # noqa: PLC0415
+    from pipeline.tables.kpi_tables import write_kpi_monthly  # noqa: PLC0415
 
     for step in (write_energy_monthly, write_kpi_monthly, write_profile_monthly):
         step(runtime)
 
 
 def _show(runtime: "Runtime") -> None:
-
     from pipeline.cli.console import say, show_table  # noqa: PLC0415
+    from pipeline.tables.month_close import list_closed_months  # noqa: PLC0415
 
     found = list_closed_months(runtime)
     if not found.height:

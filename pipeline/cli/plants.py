@@ -3,13 +3,7 @@
 import json
 from typing import Annotated
 
-import polars as pl
 import typer
-from rich import box
-from rich.table import Table as Grid
-from rich.text import Text
-
-from pipeline.cli.console import HarmlessStream, out, say
 
 COLUMNS = (
     "plant_id",
@@ -21,15 +15,23 @@ COLUMNS = (
     "last_day",
     "last_seen",
     "excluded_from",
+    "plant_group",
 )
 
 
 def list_plants(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False
 ) -> None:
-    """List the stored plants with time zone, AC power, number of sets, first and last day, and day of exclusion."""
-    from pipeline.common.settings import load_settings  # noqa: PLC0415 - commands load what they need
+    """List the stored plants with time zone, AC power, sets, first and last day, day of exclusion, and group."""
+    import polars as pl  # noqa: PLC0415 - commands load what they need
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table as Grid  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from pipeline.cli.console import HarmlessStream, out, say  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.fleet import fleet_of  # noqa: PLC0415
+    from pipeline.run.plant_attributes import match_plants  # noqa: PLC0415
     from schemas import EnergyDaily, MeasurementSets, Plants  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
 
@@ -50,6 +52,7 @@ def list_plants(
         known.join(excluded, on="plant_id", how="left")
         .join(sets.collect(), on="plant_id", how="left")
         .join(days.collect(), on="plant_id", how="left")
+        .join(match_plants(settings, known).select("plant_id", "plant_group"), on="plant_id", how="left")
         .with_columns(pl.col("sets").fill_null([]))
         .select(COLUMNS)
         .sort("name", "plant_id")

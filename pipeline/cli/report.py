@@ -14,6 +14,10 @@ def report(
         list[str] | None,
         typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="Only the plants of this group; repeat it for more."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -30,11 +34,14 @@ def report(
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.report.write_report import write_report as write  # noqa: PLC0415
+    from warehouse.asked import list_members  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
     first = month_of("--month", month)
     only = [word for plant in plants or [] for word in plant.split(",") if word]
     with connect(load_settings().warehouse) as connection, Bars("plant") as bars:
+        if groups:
+            only += list_members(connection, first, groups)
         done = write(connection, first, output or Path(f"report-{month}"), only, bars)
         say_month(connection, first, only)
     say(

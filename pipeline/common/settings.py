@@ -18,11 +18,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.file_modes import Readers
+from pipeline.common.text import escape_line
 
 ENV_FILE = Path(".env")
 # Names of sets stand in paths of requests and of the lake.
 SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 ASSET_PREFIX = re.compile(r"\w+(/\w+)*", re.ASCII)
+# delta-rs takes these for parts of a URL, and panics or looks elsewhere; DuckDB puts its log beside another file.
+NO_LAKE = re.compile(r"[\[\]%|^\\\x00-\x1f\x7f]")
+NO_WAREHOUSE = re.compile(r"[?\x00-\x1f\x7f]")
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 
@@ -98,12 +102,29 @@ def _make_absolute(value: Path) -> Path:
 
 def _check_lake(value: str) -> str:
     """An absolute folder, or an s3 address as it is (without a trailing slash)."""
-    if "://" not in value:
-        return str(_make_absolute(Path(value)))
-    parts = urlsplit(value)
-    if parts.scheme != "s3" or not parts.netloc:
-        raise _build_rejection("is neither a folder nor s3://bucket/prefix")
-    return value.rstrip("/")
+    remote = "://" in value
+    value = value.rstrip("/") if remote else str(_make_absolute(Path(value)))
+    if odd := NO_LAKE.search(value):
+        raise _build_rejection(
+            f"can't be the lake: Delta can't open a folder with {odd[0]!r} in its path. Set SUNLEDGER_LAKE or "
+            "SUNLEDGER_HOME to another one"
+        )
+    if remote:
+        parts = urlsplit(value)
+        if parts.scheme != "s3" or not parts.netloc:
+            raise _build_rejection("is neither a folder nor s3://bucket/prefix")
+    return value
+
+
+def _check_warehouse(value: Path) -> Path:
+    """An absolute path of a file that DuckDB can write."""
+    file = _make_absolute(value)
+    if odd := NO_WAREHOUSE.search(str(file)):
+        raise _build_rejection(
+            f"can't be the published file: DuckDB can't write one with {odd[0]!r} in its path. Set "
+            "SUNLEDGER_WAREHOUSE or SUNLEDGER_HOME to another one"
+        )
+    return file
 
 
 def _check_budget_url(value: SecretStr) -> SecretStr:
@@ -262,7 +283,7 @@ class Settings(BaseSettings):
         default_factory=lambda data: str(data["home"] / "lake"),
         description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
     )
-    warehouse: AbsolutePath = Field(
+    warehouse: Annotated[Path, AfterValidator(_check_warehouse)] = Field(
         default_factory=lambda data: data["home"] / "sunledger.duckdb",
         description="The published DuckDB file. Default: $SUNLEDGER_HOME/sunledger.duckdb.",
     )
@@ -321,14 +342,19 @@ class Settings(BaseSettings):
     include_plants: str = Field(
         default="",
         description="Your plants, separated by commas: ids, names (`*` matches any text and `?` one character; upper "
-        "and lower case are equal), or `@FILE`, a file with one entry in each line. Default: none, so that every "
-        "plant that SMA lists is yours.",
+        "and lower case are equal), `group:NAME` for a group of SUNLEDGER_PLANT_ATTRIBUTES, or `@FILE`, a file with "
+        "one entry in each line. Default: none, so that every plant that SMA lists is yours.",
     )
     exclude_plants: str = Field(
         default="",
         description="Exceptions from SUNLEDGER_PLANTS, written in the same way and optionally with a day (`5000022 "
         "from 2026-10-15`). From that day on no request names these plants, they cost nothing, and they do not count "
         "as missing. Default: none.",
+    )
+    plant_attributes: AbsolutePath | None = Field(
+        default=None,
+        description="Your own facts about plants, CSV or TOML: group, owner, region, tariff, battery_capacity_kwh, "
+        "expected_01_kwh to expected_12_kwh, and others, by plant_id; see docs/plant-attributes.md. Default: none.",
     )
     max_eur_per_month: Decimal | None = Field(
         default=None,
@@ -454,4 +480,4 @@ def _build_sentence(error: ErrorDetails) -> str:
     shown = "" if hidden else f"={value}"
     message = error["msg"]
     clause = message if error["type"] == "setting" else f"is wrong: {message.replace('Input', 'it', 1)}"
-    return f"{name_variable(field)}{shown} {clause}."
+    return escape_line(f"{name_variable(field)}{shown} {clause}.")

@@ -37,6 +37,7 @@ class Signals:
         # The program is leaving: whatever comes now must not interrupt it in saying why.
         self.leaving = False
         self._own = 0
+        self._ending = False
 
     def install(self) -> None:
         """Handle signals from now on. For the main thread of a program; once."""
@@ -69,8 +70,9 @@ class Signals:
             for number in os.read(pipe, 64):
                 if number == signal.SIGINT and self._own:
                     self._own -= 1
-                elif number in ENDING and self.received is None:
-                    self.received = number
+                elif number in ENDING and not self._ending:
+                    self._ending = True
+                    self.received = self.received or number
                     # In this thread: where memory is short, there may be no other.
                     _end(number)
 
@@ -85,6 +87,8 @@ SIGNALS = Signals()
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     if not SIGNALS.leaving:
+        # Also here, since the thread may come later than the end that a library makes of it.
+        SIGNALS.received = SIGNALS.received or number
         raise Stopped(number)
 
 

@@ -18,7 +18,12 @@ from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.inventory_tables import (
+    write_devices,
+    write_measurement_sets,
+    write_plant_attributes,
+    write_plants,
+)
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import (
     RAW,
@@ -37,6 +42,7 @@ from schemas import (
     Logs,
     MeasurementSets,
     OtherIntervals,
+    PlantAttributes,
     Plants,
     ProfileMonthly,
     QuarterHours,
@@ -160,7 +166,10 @@ def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, los
 
 
 def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
-    """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents."""
+    """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents.
+
+    So are the plants' attributes, from their file.
+    """
     for one in [one for one in lost if one not in outcome.known]:
         if one.model in LISTS:
             raw, write = LISTS[one.model]
@@ -170,6 +179,9 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
                 write(runtime, day)
             if days:
                 outcome.healed[one] = f"rebuilt from {pluralize(len(days), 'stored list')}"
+        elif one.model is PlantAttributes:
+            write_plant_attributes(runtime)
+            outcome.healed[one] = "rebuilt from the file of SUNLEDGER_PLANT_ATTRIBUTES"
         elif one.model is Consents:
             book = ConsentBook.of(runtime.settings)
             if runtime.settings.sma_flow == "custom" and book.owners():

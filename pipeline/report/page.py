@@ -22,8 +22,7 @@ from pipeline.report.figures import (
     format_percent,
     format_share,
 )
-from pipeline.report.palette import GAP_LINE, INK, MUTED, PAPER, RULE, SUN
-from pipeline.report.svg import FONTS
+from pipeline.report.palette import FONTS, GAP_LINE, INK, MUTED, PAPER, RULE, SUN
 
 COLOURS = {"paper": PAPER, "ink": INK, "muted": MUTED, "rule": RULE, "sun": SUN, "gap-line": GAP_LINE}
 

@@ -13,8 +13,10 @@ from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import ALWAYS, EXCLUDE, INCLUDE, fleet_of
+from pipeline.run.plant_attributes import SETTING, find_members, match_plants
 from pipeline.run.sets import SetSource
 from pipeline.transform import inventory
+from pipeline.transform.plant_moves import find_successors
 from schemas import (
     Devices,
     Plants,
@@ -32,7 +34,8 @@ _INVERTER = "Solar Inverters"
 def listed(runtime: Runtime) -> pl.DataFrame:
     """Plants of the newest list that are yours on any day, within the run's limits; from excluded_from on they are not.
 
-    Raises UsageError for an id that is not among them.
+    Raises UsageError for an id that is not among them, and for a file of attributes that can't be used: whoever asks
+    plants begins here.
     """
     plants = runtime.lake.scan(Plants).collect()
     if not plants.height:
@@ -44,6 +47,7 @@ def listed(runtime: Runtime) -> pl.DataFrame:
         if ids is None
         else pl.col("plant_id").is_in(list(ids))
     )
+    match_plants(runtime.settings, plants)
     unknown = sorted(runtime.only_plants - set(known["plant_id"]))
     if unknown:
         raise UsageError(
@@ -55,11 +59,30 @@ def listed(runtime: Runtime) -> pl.DataFrame:
         raise UsageError(
             f"Plant {strange[0]} is excluded by {INCLUDE} or {EXCLUDE}: choose another plant, or change these settings."
         )
-    if runtime.only_plants:
-        listed = listed.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
+    if chosen := chosen_plants(runtime):
+        listed = listed.filter(pl.col("plant_id").is_in(sorted(chosen)))
+        if not listed.height:
+            groups = ", ".join(sorted(runtime.only_groups))
+            raise UsageError(
+                f"No plant of the group {groups} is listed by SMA and yours: choose another one, or change {SETTING}, "
+                f"{INCLUDE} or {EXCLUDE}."
+            )
     if runtime.only_backends:
         listed = listed.filter(pl.col("backend").is_in(sorted(runtime.only_backends)))
     return listed
+
+
+def chosen_plants(runtime: Runtime) -> frozenset[str]:
+    """The ids that a run is limited to, by name or by group; none where it is not.
+
+    Raises ConfigurationError for a group that no plant is in.
+    """
+    if not runtime.only_groups:
+        return runtime.only_plants
+    members = find_members(runtime.settings, sorted(runtime.only_groups), "The choice of plants")
+    moved = find_successors(runtime.lake.scan(Plants).collect())
+    newest = moved.filter(pl.col("plant_id").is_in(sorted(members)))["successor"]
+    return runtime.only_plants | members | frozenset(newest)
 
 
 def owned(runtime: Runtime, day: dt.date | None = None) -> pl.DataFrame:

@@ -5,17 +5,19 @@ from pathlib import Path
 
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import Settings
+from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform.thresholds import load_thresholds
 
 
 def check_before_requests(settings: Settings) -> None:
-    """Raise UsageError where thresholds or irradiation can't be read, or lake or warehouse can't be written.
+    """Raise UsageError where a file of the user can't be read, or lake or warehouse can't be written.
 
     The price list is not needed for what is asked for: the gate in front of new PU reads it.
     """
     load_thresholds(settings.quality)
     read_supplied_irradiation(settings)
+    read_plant_attributes(settings)
     if settings.warehouse.is_dir():
         raise ConfigurationError(
             f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: set it to the path of the file to publish."

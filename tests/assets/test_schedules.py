@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from assets.dagster_home import open_dagster
-from assets.run_tags import ASK, BACKENDS, MAX_EUR, read_limits
+from assets.run_tags import ASK, BACKENDS, GROUPS, MAX_EUR, read_limits
 from pipeline.billing.spending import CostNotAllowedError
 from pipeline.common.errors import PermanentError
 from pipeline.common.settings import Settings
@@ -187,11 +187,13 @@ def test_schedules_are_off_until_they_are_wanted(settings: Settings) -> None:
 def test_a_run_that_is_tried_again_asks_for_what_is_missing() -> None:
     nothing = {
         "only_plants": frozenset(),
+        "only_groups": frozenset(),
         "only_backends": frozenset(),
         "again": False,
         "allowance": Allowance(),
     }
     assert read_limits({}) == nothing
+    assert read_limits({GROUPS: "North, South"})["only_groups"] == {"North", "South"}
     assert read_limits({ASK: "all"})["again"]
     assert not read_limits({"dagster/parent_run_id": "x", ASK: "all"})["again"]
     assert read_limits({"sunledger/plants": "11, 12"})["only_plants"] == {"11", "12"}

@@ -77,6 +77,10 @@ CALLS = {
         "exec('import logging\\ntry: there(); time.sleep(60)\\n"
         "except BaseException:\\n logging.getLogger(str()).exception(str())\\n raise')"
     ),
+    "a library that makes an error of it, and a thread that is late": (
+        "import signal; signal.set_wakeup_fd(-1)\n"
+        "    exec('try: there(); time.sleep(60)\\nexcept BaseException:\\n raise RuntimeError(int()) from None')"
+    ),
     "an exception that is lost": "there(); exec('while True:\\n try: time.sleep(60)\\n except BaseException: pass')",
 }
 

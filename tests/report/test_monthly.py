@@ -121,6 +121,23 @@ def test_chosen_plants_are_the_fleet(db: duckdb.DuckDBPyConnection, tmp_path: Pa
     assert {path.name for path in done.index.parent.iterdir()} == {"index.html", "plant-2.html"}
 
 
+def test_the_plants_of_a_group_are_the_fleet(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNLEDGER_WAREHOUSE", str(file))
+    monkeypatch.chdir(tmp_path)
+    month = ["report", "--month", "2021-10"]
+    done = CliRunner().invoke(app, [*month, "--group", "sou*", "--output", "south"])
+    assert done.exit_code == 0
+    assert {path.name for path in (tmp_path / "south").iterdir()} == {"index.html", "plant-2.html"}
+    done = CliRunner().invoke(app, [*month, "--group", "South", "--group", "north & co", "--output", "all"])
+    assert len(list((tmp_path / "all").iterdir())) == 4
+    done = CliRunner().invoke(app, [*month, "--group", "Nort", "--output", "none"])
+    assert isinstance(done.exception, UsageError)
+    assert "The groups that have: North & Co, South." in str(done.exception)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_report_replaces_a_report_and_nothing_else(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     (tmp_path / "plant-old.html").touch()
     write_report(db, OCTOBER, tmp_path, ["2"])

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.report import render_fleet_page
+from pipeline.report.page import render_fleet_page
 
 Rows = Callable[..., pl.DataFrame]
 

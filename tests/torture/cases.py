@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -13,6 +14,7 @@ class Case:
 
     `struck`: it had an effect: the program ended before its work was done, or `verify` sees the damage. `verified`:
     `verify` passed afterwards, or saw what there was to see. `healed`: `repair` had something to do, and did it.
+    `again`: what a file of seeds holds, so that the case can be struck once more.
     """
 
     scenario: str
@@ -27,6 +29,7 @@ class Case:
     peak_mb: float = 0.0
     outcome: str = ""
     faults: list[str] = field(default_factory=list)
+    again: dict[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
         """One line for people."""

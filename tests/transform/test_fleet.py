@@ -93,13 +93,13 @@ def test_a_file_has_one_entry_a_line(tmp_path: Path) -> None:
     [
         (
             {"exclude_plants": "5000044 from October"},
-            r"SUNLEDGER_EXCLUDE_PLANTS: '5000044 from October' is no entry",
+            r"SUNLEDGER_EXCLUDE_PLANTS: '5000044 from October' is not a valid entry",
         ),
         (
             {"include_plants": "5000044 from 2026-10-15"},
             r"SUNLEDGER_INCLUDE_PLANTS: .* is not a valid entry: write ID",
         ),
-        ({"exclude_plants": "from 2026-10-15"}, "is no entry"),
+        ({"exclude_plants": "from 2026-10-15"}, "is not a valid entry"),
         ({"exclude_plants": "@/none.txt"}, r"names the file /none\.txt, which can't be read: No such file"),
     ],
 )
