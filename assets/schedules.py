@@ -105,13 +105,13 @@ def _build_schedule(
         description=description,
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
+        context: dg.ScheduleEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
-        if day_availability.is_overtaken(context.scheduled_execution_time, runtime.now(), every):
+        if day_availability.is_overtaken(context.scheduled_execution_time, sunledger_runtime.now(), every):
             return dg.SkipReason("Skipped, because a later tick is due already and does the same.")
         if _list_unfinished_days(context.instance, name):
             return dg.SkipReason(f"Skipped, because the previous run of {name} is still running.")
-        return tick(context, runtime)
+        return tick(context, sunledger_runtime)
 
     return schedule
 

@@ -379,8 +379,8 @@ class Settings(BaseSettings):
     asset_prefix: Annotated[str, AfterValidator(_check_asset_prefix)] = Field(
         default="",
         description="Prefix of the keys of all assets in Dagster, such as `solar` or `energy/solar`, and of the names "
-        "of jobs, schedules and sensors (`solar_today`), for a Dagster page that also shows your own assets. Runs "
-        "and partitions that were recorded without the prefix keep their old keys. Default: none.",
+        "of ops, jobs, schedules and sensors (`solar_today`), for a project with your own assets. Runs and "
+        "partitions that were recorded without the prefix keep their old keys. Default: none.",
     )
     docs_url: str = Field(
         default="",
