@@ -104,13 +104,13 @@ def _build_schedule(
         description=description,
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
+        context: dg.ScheduleEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
-        if day_availability.is_overtaken(context.scheduled_execution_time, runtime.now(), every):
+        if day_availability.is_overtaken(context.scheduled_execution_time, sunledger_runtime.now(), every):
             return dg.SkipReason("A later tick is due already, and does the same.")
         if _list_unfinished_days(context.instance, name):
             return dg.SkipReason(f"The run that {name} started before is still going.")
-        return tick(context, runtime)
+        return tick(context, sunledger_runtime)
 
     return schedule
 

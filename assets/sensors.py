@@ -10,7 +10,7 @@ import dagster as dg
 from assets.common import find_failed_days
 from assets.dead_runs import end_dead_runs
 from assets.pool_waits import describe_ended_run
-from assets.prefix import build_name
+from assets.prefix import build_name, build_step_key
 from assets.retention import purge_runs
 from assets.run_tags import RANGE_END, RANGE_START
 from pipeline.common.day_availability import join_days, list_days
@@ -49,7 +49,7 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
         days = _list_days(run)
         if days is None or not failures.keys() & set(fetched):
             return dg.SkipReason("Nothing was fetched that would have to be made into energy.")
-        left = set(days) - find_failed_days(failures.get(DECISIVE))
+        left = set(days) - find_failed_days(failures.get(build_step_key(settings, DECISIVE)))
         return [
             dg.RunRequest(
                 run_key=f"{run.run_id} {first}",
@@ -75,13 +75,18 @@ def build_alert_sensor(
         description="Tells by mail and webhooks what a person should know, once, and when it is good again.",
         default_status=choose_sensor_status(settings),
     )
-    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SensorResult:
+    def sensor(
+        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+    ) -> dg.SensorResult:
         found = of(settings)
         if not found:
             return dg.SensorResult(
                 skip_reason="No channel is set: see SUNLEDGER_ALERT_... in docs/settings.md."
             )
-        concerns = [*alert_conditions.collect_concerns(runtime), *_list_failed_jobs(context.instance, jobs)]
+        concerns = [
+            *alert_conditions.collect_concerns(sunledger_runtime),
+            *_list_failed_jobs(context.instance, jobs),
+        ]
         told, faults = tell(json.loads(context.cursor or "{}"), concerns, found)
         reason = "; ".join(faults) or f"{len(concerns)} concerns, all told."
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(told, sort_keys=True))
@@ -98,8 +103,10 @@ def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
         description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since.",
         default_status=choose_sensor_status(settings),
     )
-    def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
-        before = runtime.now() - settings.keep_runs_days * ONE_DAY
+    def sensor(
+        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+    ) -> dg.SkipReason:
+        before = sunledger_runtime.now() - settings.keep_runs_days * ONE_DAY
         return dg.SkipReason(
             f"{purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d} deleted."
         )

@@ -371,8 +371,8 @@ class Settings(BaseSettings):
     asset_prefix: Annotated[str, AfterValidator(_check_asset_prefix)] = Field(
         default="",
         description="Put before the keys of all assets in Dagster, as in `solar` or `energy/solar`, and before the "
-        "names of jobs, schedules and sensors (`solar_today`): for a page that shows assets of your own too. Runs and "
-        "days that were recorded without it stay under the keys that they had. Default: none.",
+        "names of their ops, of jobs, schedules and sensors (`solar_today`): for a project with assets of your own. "
+        "Runs and days that were recorded without it stay under the keys that they had. Default: none.",
     )
     docs_url: str = Field(
         default="",

@@ -29,7 +29,7 @@ def enter(settings: Settings, user: Callable[[str], object], **options: object) 
         threads[0].start()
 
     try:
-        return asyncio.run(log_in(settings, LoginOptions(wait_s=20, **options), show))  # type: ignore[arg-type]
+        return asyncio.run(log_in(settings, LoginOptions(wait_s=120, **options), show))  # type: ignore[arg-type]
     finally:
         for thread in threads:
             thread.join()

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from assets.published import monthly_report
+from assets.prefix import RUNTIME
+from assets.published import build_monthly_report
 from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
 from pipeline.report.tables import name_file
@@ -219,8 +220,8 @@ def test_the_asset_shows_the_picture_of_the_month_before(
     runtime.settings.warehouse.parent.mkdir(parents=True, exist_ok=True)
     file.rename(runtime.settings.warehouse)
     result = dg.materialize(
-        [monthly_report],
-        resources={"runtime": runtime},
+        [build_monthly_report(runtime.settings)],
+        resources={RUNTIME: runtime},
         run_config={"ops": {"monthly_report": {"config": {"month": "2021-10"}}}},
     )
     metadata = result.asset_materializations_for_node("monthly_report")[0].metadata

@@ -22,6 +22,7 @@ from pipeline.sma.client import SmaClient
 from pipeline.sma.http.attempt import Limits
 from pipeline.sma.http.transport import Timeouts, proxy_for
 from pipeline.sma.requests import Answer, Request
+from tests.ports import find_free_port
 
 PLANTS = "/monitoring/v1/plants"
 DEVICES = "/monitoring/v1/plants/13/devices/lean"
@@ -376,14 +377,8 @@ def test_missing_credentials_fail_before_any_request(server, time) -> None:
     assert server.seen == []
 
 
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def test_an_unreachable_host_is_one_sentence(settings, time) -> None:
-    port = closed_port()
+    port = find_free_port()
     lost = settings.model_copy(update={"sma_auth_url": f"http://127.0.0.1:{port}"})
     error = fails(lost, time, TransientError)
     assert str(error) == (

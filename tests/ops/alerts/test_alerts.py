@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from assets.dagster_home import open_dagster
+from assets.prefix import RUNTIME
 from assets.sensors import build_alert_sensor
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
@@ -139,7 +140,7 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
         with (
             new_runtime() as runtime,
             dg.build_sensor_context(
-                instance=instance, cursor=cursor, resources={"runtime": runtime}
+                instance=instance, cursor=cursor, resources={RUNTIME: runtime}
             ) as context,
         ):
             return sensor.evaluate_tick(context).cursor
