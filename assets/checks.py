@@ -35,7 +35,7 @@ def consent(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckRes
     return dg.AssetCheckResult(
         passed=concern is None,
         severity=dg.AssetCheckSeverity.WARN,
-        description=concern or "Every plant of the last month is listed.",
+        description=concern or "SMA still lists every plant of the last month.",
     )
 
 
@@ -84,7 +84,7 @@ def _build_drift(settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name="drift",
         asset=build_key(settings, "energy_balance_intervals"),
-        description="SMA's answers hold no field and no measurement set that sunledger does not know.",
+        description="SMA's answers contain no field and no measurement set that sunledger does not know.",
     )
     def drift(
         context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
@@ -107,7 +107,7 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
         @dg.asset_check(
             name="complete",
             asset=key,
-            description="Each plant of the day is complete, or may still become so.",
+            description="Each plant of the day is complete, or its day may still be completed.",
             partitions_def=build_day_partitions(settings),
         )
         def complete(
@@ -121,7 +121,7 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
         @dg.asset_check(
             name="quality",
             asset=key,
-            description="At most one row in a hundred has a value that was set aside.",
+            description="At most 1 % of the rows have a value that was set aside.",
         )
         def quality(
             context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
@@ -222,8 +222,7 @@ def build_day_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks that go with the days, made once for all of them after the last one."""
     described = dg.asset_check(
         asset=build_key(settings, "energy_monthly"),
-        description="The energy of the newest stored days comes while the sun is up, and the fleet's noon is the "
-        "sun's.",
+        description="The energy of the newest stored days is measured while the sun is up, and centred at solar noon.",
     )
     days_own = build_day_checks_of(settings)
     return [*days_own, _build_drift(settings), described(solar_time), *build_declared(settings, After.DAYS)]

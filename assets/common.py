@@ -224,9 +224,11 @@ class DaysFailedError(SunledgerError):
 
     def __init__(self, failed: Mapping[dt.date, SunledgerError], not_tried: Sequence[dt.date] = ()) -> None:
         first, error = next(iter(failed.items()))
-        text = str(error) if len(failed) == 1 else f"{len(failed)} days failed. The first, {first}: {error}"
+        text = (
+            str(error) if len(failed) == 1 else f"{len(failed)} days failed. The first was {first}: {error}"
+        )
         if not_tried:
-            text += f" {not_tried[0]} to {not_tried[-1]} were not tried any more."
+            text += f" The run did not continue with {not_tried[0]} to {not_tried[-1]}."
         super().__init__(text)
         self.transient = all(is_transient(error) for error in failed.values())
         self.days = [str(day) for day in (*failed, *not_tried)]
@@ -293,8 +295,8 @@ def convert_errors() -> Iterator[None]:
         ) from error
     except OSError as error:
         raise dg.Failure(
-            description=f"{error.filename or 'A file'} can't be read or written ({error.strerror or error}): look at "
-            f"the disk and the permissions there. 'sunledger verify' says what of the lake is whole.",
+            description=f"{error.filename or 'A file'} can't be read or written ({error.strerror or error}): check the "
+            "disk and the permissions there. 'sunledger verify' finds damage in the lake.",
             allow_retries=False,
         ) from error
 

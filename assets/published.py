@@ -27,7 +27,8 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
         name=WAREHOUSE,
         key_prefix=split_prefix(settings),
         group_name="publish",
-        description="sunledger.duckdb: report tables, and views on the lake's detail tables, for SQL and BI.",
+        description="The published file sunledger.duckdb: report tables, and views of the lake's detail tables, for "
+        "SQL and BI tools.",
         kinds={"duckdb"},
         owners=OWNERS,
         deps=[
@@ -70,7 +71,9 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
 class ReportOf(dg.Config):
     """Which month is reported."""
 
-    month: str = Field(default="", description="YYYY-MM. Empty: the month before the current one, in UTC.")
+    month: str = Field(
+        default="", description="Month as YYYY-MM. If empty, the month before the current one in UTC."
+    )
 
 
 def build_monthly_report(settings: Settings) -> dg.AssetsDefinition:

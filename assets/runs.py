@@ -141,8 +141,8 @@ class Runs:
         (done,) = result.asset_materializations_for_node(warehouse.op.name)
         if done.metadata["had_log"].value:
             said.append(
-                "A program had opened the file that was published before for writing. Its log was removed, and what "
-                "it changed is gone: let every program open the file read-only."
+                "A program had opened the previous published file for writing. The new file does not hold its "
+                "changes: let every program open the file read-only."
             )
         return said
 
@@ -160,13 +160,16 @@ class Runs:
         except RunFailedError as failure:
             if failure.exit_code == INTERRUPTED:
                 raise
-            return [f"Days that an earlier run had left unfinished can't be completed yet: {failure}"]
+            return [f"Days that an earlier run left unfinished can't be completed yet: {failure}"]
         if not days:
             return []
         first, last = min(days), max(days)
         named = f"{first}" if first == last else f"{pluralize(len(days), 'day')} from {first} to {last}"
         return [
-            f"An earlier run had left {named} unfinished: completed from the stored answers, without a request."
+            (
+                f"An earlier run left {named} unfinished. This run completed them from the stored answers without a "
+                "request."
+            )
         ]
 
     def _list_made_before(self) -> list[dg.AssetsDefinition]:
@@ -216,7 +219,7 @@ class Runs:
         except BaseException as fault:
             # Where the disk is full, this fails too: then the next command finds that the run is dead.
             with suppress(Exception):
-                why = f"The run ended by an error of the program: {type(fault).__name__}."
+                why = f"The run failed because of a bug in the program: {type(fault).__name__}."
                 end_own_runs(self.instance, why)
             raise
         if self.wait.fault is not None:
@@ -308,7 +311,8 @@ def _find_failure(result: dg.ExecuteInProcessResult, decisive: str) -> Exception
             return RunFailedError(data.user_failure_data.description, exit_code, not_fetched)
         if data.error and data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
             return RunFailedError(
-                "Interrupted. The days that were finished are stored; run it again for the rest.", INTERRUPTED
+                "The run was interrupted. All finished days are stored: run it again for the rest.",
+                INTERRUPTED,
             )
         return RuntimeError(data.error_display_string)
     return RuntimeError("The run failed before its first step.")

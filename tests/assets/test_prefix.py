@@ -129,7 +129,7 @@ def test_a_failed_fetch_is_known_by_its_step_below_the_prefix(settings: Settings
         with pytest.raises(RunFailedError, match="503") as failure:
             runs.days(sunday, monday)
         assert failure.value.not_fetched == {monday}
-        assert [part["local_date"] for part in runtime.lake.parts(EnergyDaily)] == [str(sunday)]
+        assert [part["local_date"] for part in runtime.lake.list_parts(EnergyDaily)] == [str(sunday)]
 
 
 def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma: ScriptedSma) -> None:
@@ -158,5 +158,5 @@ def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma:
 
 @pytest.mark.parametrize("text", ["a b", "/a", "a/", "a//b", "a.b", "ä"])
 def test_a_prefix_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"SUNLEDGER_ASSET_PREFIX.*words of letters, digits and _"):
+    with pytest.raises(UsageError, match=r"SUNLEDGER_ASSET_PREFIX.*must consist of letters, digits, _"):
         load_settings(env_file=None, asset_prefix=text)

@@ -161,7 +161,7 @@ def test_the_same_file_gives_the_same_pages(
     ("month", "only", "sentence"),
     [
         (dt.date(2021, 9, 1), [], "neither energy nor PU of 2021-09; it has those of 2021-10"),
-        (OCTOBER, ["77"], "Plant 77 is not in the table plants: take ids from there"),
+        (OCTOBER, ["77"], "Plant 77 is not in the table plants: choose an id"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(

@@ -207,8 +207,8 @@ def test_a_group_says_which_plants_are_yours(
     tmp_path: Path, chosen: dict[str, str], left_out: set[str]
 ) -> None:
     fleet = read_fleet(settings_of(tmp_path, GROUPS, **chosen))
-    assert set(fleet.excluded(PLANTS)["plant_id"]) == left_out
-    assert fleet.unknown(PLANTS) == []
+    assert set(fleet.find_excluded(PLANTS)["plant_id"]) == left_out
+    assert fleet.list_unknown(PLANTS) == []
 
 
 def test_an_unknown_group_stops_before_it_leaves_everything_out(tmp_path: Path) -> None:
