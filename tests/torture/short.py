@@ -30,7 +30,6 @@ KILLS = (
     ("close", "term-write"),
     ("rebuild", "rename"),
     ("publish", "memory"),
-    ("publish", "write"),
     ("backup", "disk"),
     ("restore", "write"),
 )
