@@ -96,7 +96,7 @@ def _end(number: int) -> None:
     time.sleep(AGAIN_AFTER_S)
     os.kill(os.getpid(), number)
     time.sleep(ENDS_AFTER_S - AGAIN_AFTER_S)
-    leave_at_once(number, " It was in the middle of a step that could not be left in time.")
+    leave_at_once(number, " A step was still running and had to be stopped in the middle.")
 
 
 def leave_at_once(number: int, more: str = "") -> NoReturn:
@@ -108,4 +108,4 @@ def leave_at_once(number: int, more: str = "") -> NoReturn:
 def sentence(number: int) -> str:
     """What is said at the end."""
     word = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
-    return f"{word}. What was finished is stored; run it again for the rest."
+    return f"{word}. All finished work is stored: run it again for the rest."

@@ -130,9 +130,10 @@ def _read_lines(setting: str, path: Path) -> list[str]:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) else "it is no text in UTF-8"
+        reason = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8 text"
         raise ConfigurationError(
-            f"{setting} names the file {path}, which can't be read: {reason}. Mend it, or take it out of the setting."
+            f"{setting} names the file {path}, which can't be read ({reason}): correct the file, or remove it from the "
+            "setting."
         ) from None
     return list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines())))
 
@@ -151,5 +152,7 @@ def _parse_entry(where: str, text: str, *, dated: bool) -> FleetEntry:
         form = "ID, NAME, NAME* or group:NAME" + (
             ", with a day as in 5000000 from 2026-10-15" if dated else ""
         )
-        raise ConfigurationError(f"{where}: {text!r} is no entry; write {form}, or @FILE with one a line.")
+        raise ConfigurationError(
+            f"{where}: {text!r} is not a valid entry: write {form}, or @FILE for a file with one entry in each line."
+        )
     return FleetEntry(plant, begins)

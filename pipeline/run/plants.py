@@ -39,7 +39,7 @@ def listed(runtime: Runtime) -> pl.DataFrame:
     """
     plants = runtime.lake.scan(Plants).collect()
     if not plants.height:
-        raise SunledgerError("No plants are known yet: refresh the list of plants first.")
+        raise SunledgerError("No plants are stored yet: run 'sunledger refresh' first.")
     ids = listed_ids(runtime)
     # The list itself, and not only its day: a plant may be gone from the second list of a day.
     known = plants.filter(
@@ -52,12 +52,12 @@ def listed(runtime: Runtime) -> pl.DataFrame:
     if unknown:
         raise UsageError(
             f"Plant {unknown[0]} is not in SMA's list of {pluralize(known.height, 'plant')}: "
-            "take ids from the table plants."
+            "choose an id from the table plants."
         )
     listed = with_exclusion(runtime, known).filter(_is_ever_own())
     if strange := sorted(runtime.only_plants - set(listed["plant_id"])):
         raise UsageError(
-            f"Plant {strange[0]} is left out by {INCLUDE} or {EXCLUDE}: choose another one, or change the settings."
+            f"Plant {strange[0]} is excluded by {INCLUDE} or {EXCLUDE}: choose another plant, or change these settings."
         )
     if chosen := chosen_plants(runtime):
         listed = listed.filter(pl.col("plant_id").is_in(sorted(chosen)))
@@ -179,7 +179,7 @@ def newest(lake: Lake, model: type[RawAnswers], of: dt.date | None = None) -> tu
     """The newest part of a list's raw table, or the one of a day, and the day it was asked for."""
     parts = lake.parts(model) if of is None else [{"local_date": str(of)}]
     if not parts:
-        raise SunledgerError(f"Nothing is stored in {storage(model).table} yet: fetch it first.")
+        raise SunledgerError(f"The table {storage(model).table} is empty: fetch it first.")
     day = dt.date.fromisoformat(parts[-1]["local_date"])
     frames = lake.batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
     return day, pl.concat(frames)

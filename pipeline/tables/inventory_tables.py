@@ -145,7 +145,9 @@ def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Repor
     missing = []
     for plant, device in lost.rows():
         what = f"device {device}" if device else "the plant"
-        reason = f"SMA names no measurement set of {what} any more; those that were known are still asked for"
+        reason = (
+            f"SMA no longer lists any measurement set of {what}; the sets listed before are still fetched"
+        )
         missing.append(Missing(str(today), "measurement_sets", plant, reason))
     frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
     written = runtime.lake.replace(MeasurementSets, {}, [frame], empty=True)

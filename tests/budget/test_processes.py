@@ -137,7 +137,7 @@ def test_the_lock_of_a_process_that_stands_still_is_told(tmp_path: Path, time: F
     path.touch()
     file = os.open(path, os.O_RDWR)
     fcntl.flock(file, fcntl.LOCK_EX)
-    with pytest.raises(SunledgerError, match="locked by another process for a minute: continue or end"):
+    with pytest.raises(SunledgerError, match="locked by another process for a minute: resume or end"):
         _run(store, Budget(100))
     os.close(file)
     assert _run(store, Budget(100)) > 0
@@ -164,7 +164,7 @@ def test_a_removed_file_is_made_anew_and_a_damaged_one_counts_as_empty(
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, time: FakeTime) -> None:
     (tmp_path / "budget").write_text("a file where the folder should be")
     store = FileStore(tmp_path / "budget" / "x.state", time.moment, time.sleep)
-    with pytest.raises(SunledgerError, match="Nothing is sent without it: make the folder writable"):
+    with pytest.raises(SunledgerError, match="no request is sent without it: make the folder writable"):
         _run(store, Budget(100))
 
 

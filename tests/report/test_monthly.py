@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from assets.published import monthly_report
+from assets.prefix import RUNTIME
+from assets.published import build_monthly_report
 from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
 from pipeline.report.tables import name_file
@@ -160,7 +161,7 @@ def test_the_same_file_gives_the_same_pages(
     ("month", "only", "sentence"),
     [
         (dt.date(2021, 9, 1), [], "neither energy nor PU of 2021-09; it has those of 2021-10"),
-        (OCTOBER, ["77"], "Plant 77 is not in the table plants: take ids from there"),
+        (OCTOBER, ["77"], "Plant 77 is not in the table plants: choose an id"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(
@@ -219,8 +220,8 @@ def test_the_asset_shows_the_picture_of_the_month_before(
     runtime.settings.warehouse.parent.mkdir(parents=True, exist_ok=True)
     file.rename(runtime.settings.warehouse)
     result = dg.materialize(
-        [monthly_report],
-        resources={"runtime": runtime},
+        [build_monthly_report(runtime.settings)],
+        resources={RUNTIME: runtime},
         run_config={"ops": {"monthly_report": {"config": {"month": "2021-10"}}}},
     )
     metadata = result.asset_materializations_for_node("monthly_report")[0].metadata
