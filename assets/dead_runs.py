@@ -84,7 +84,7 @@ def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = (
         going = list_going_runs(instance)
         dead = [one for one in going if is_dead(one)]
         alive = [one for one in going if one not in dead]
-        text = "{}: it was killed, or its machine was."
+        text = "{}, because the process or its machine was killed."
         ended = [one for one in dead if _end(instance, one, text.format(DIED.format(one.worker.name)))]
         _free_ended(instance, {one.run.run_id for one in alive})
         _forget_processes(

@@ -158,7 +158,7 @@ def _find_by_events(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worke
             alive = began is not None and began <= entry.timestamp + CLOCK_LEEWAY_S
             return Worker(Life.ALIVE if alive else Life.DEAD, f"{number} on {platform.node()}")
     waits = time.time() - record.create_timestamp.timestamp()
-    return Worker(Life.DEAD if waits > STARTS_WITHIN_S else Life.ALIVE, "a process that has not begun")
+    return Worker(Life.DEAD if waits > STARTS_WITHIN_S else Life.ALIVE, "a process that has not started")
 
 
 def _read_begin(pid: int) -> float | None:

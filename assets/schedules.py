@@ -32,7 +32,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-NO_PLANTS = "No plants are known yet: run the job refresh_lists, or wait for its schedule."
+NO_PLANTS = "No plants are stored yet: run the job refresh_lists, or wait for its schedule."
 
 Tick = Callable[[dg.ScheduleEvaluationContext, Runtime], Sequence[dg.RunRequest] | dg.SkipReason]
 
@@ -48,8 +48,8 @@ def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinit
             every=HOUR,
             job=job,
             tick=_choose_live_days,
-            description="Hourly: the days that are running for ennexOS plants. Classic plants wait for their day's "
-            "end.",
+            description="Hourly: fetches the current days of ennexOS plants. Days of Classic plants are fetched after "
+            "they have ended.",
         ),
         _build_schedule(
             settings,
@@ -58,9 +58,9 @@ def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinit
             every=HALF_HOUR,
             job=job,
             tick=_choose_closing_days,
-            description="Half-hourly: days that are closed for every plant, but that the lake does not hold whole: the "
-            "day that has just closed, and after a pause of the machine what it missed (up to 31 days). Asks for what "
-            "is missing only, up to five times.",
+            description="Half-hourly: fetches what is missing of closed days (up to 31 days back), such as the day "
+            "that has just closed, and days that were missed while the machine was off. Each day is tried up to five "
+            "times.",
         ),
         _build_schedule(
             settings,
@@ -69,7 +69,8 @@ def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinit
             every=DAY,
             job=job,
             tick=lambda context, runtime: _choose_window(settings.window_days, context, runtime),
-            description=f"Daily: the newest {settings.window_days} closed days once more, since SMA corrects figures.",
+            description=f"Daily: fetches the newest {settings.window_days} closed days again, because SMA corrects "
+            "figures.",
         ),
     ]
 
@@ -104,13 +105,13 @@ def _build_schedule(
         description=description,
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext, runtime: dg.ResourceParam[Runtime]
+        context: dg.ScheduleEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
-        if day_availability.is_overtaken(context.scheduled_execution_time, runtime.now(), every):
-            return dg.SkipReason("A later tick is due already, and does the same.")
+        if day_availability.is_overtaken(context.scheduled_execution_time, sunledger_runtime.now(), every):
+            return dg.SkipReason("Skipped, because a later tick is due already and does the same.")
         if _list_unfinished_days(context.instance, name):
-            return dg.SkipReason(f"The run that {name} started before is still going.")
-        return tick(context, runtime)
+            return dg.SkipReason(f"Skipped, because the previous run of {name} is still running.")
+        return tick(context, sunledger_runtime)
 
     return schedule
 
@@ -120,7 +121,9 @@ def _choose_live_days(
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
     groups = [group for group in _read_groups(runtime) if group.backend == "ennexos"]
     if not groups:
-        return dg.SkipReason("No ennexOS plant is known: Classic plants are read when their day is over.")
+        return dg.SkipReason(
+            "Skipped, because there is no ennexOS plant; Classic plants are fetched when their day is over."
+        )
     if refusal := _find_refusal(runtime, "ennexos"):
         return refusal
     days = day_availability.find_live_days(context.scheduled_execution_time, groups)
@@ -140,7 +143,7 @@ def _choose_closing_days(
     lacking = find_incomplete_days(runtime, max(first, runtime.settings.first_day), last)
     days = set(lacking.filter(lacking["reason"].is_in(ASK_AGAIN))["local_date"])
     if not days:
-        return dg.SkipReason(f"All days up to {last} are whole.")
+        return dg.SkipReason(f"Skipped, because all days up to {last} are complete.")
     ready = day_availability.find_days_to_retry(
         now, days, list(_read_attempts(context.instance, build_name(runtime.settings, "closing"), now))
     )
@@ -148,8 +151,8 @@ def _choose_closing_days(
         return refusal
     if not ready:
         return dg.SkipReason(
-            f"{len(days)} days are not whole, the newest is {max(days)}. They were tried lately: see the check "
-            f"'standing' of energy_daily."
+            f"Skipped, because all {len(days)} incomplete days (the newest is {max(days)}) were tried recently: look "
+            "at the check 'standing' of energy_daily."
         )
     return list(_build_requests(ready, {DUE_AT: now.isoformat()}))
 

@@ -30,8 +30,8 @@ def start_lock(dagster_home: Path, patience_s: float = PATIENCE_S) -> Iterator[N
         lock.acquire()
     except Timeout:
         raise StartLockedError(
-            f"Another process holds {file} for more than {patience_s:.0f} s, so it stands still: 'sunledger doctor' "
-            "names it; continue or end it, then run this again."
+            f"Another process has held {file} for more than {patience_s:.0f} s and makes no progress: find it with "
+            "'sunledger doctor', resume or end it, then run this again."
         ) from None
     try:
         yield

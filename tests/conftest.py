@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from pipeline.common.settings import Settings, load_settings
 from pipeline.run.context import Runtime
@@ -12,6 +14,11 @@ from tests.programs import FREE
 from tests.scripted import NOW, ScriptedSma
 
 os.environ |= FREE
+
+# By default an example that takes 0.2 s fails, and so does a test whose examples are made slowly: how long they take is
+# a matter of what else the machine does.
+hypothesis_settings.register_profile("sunledger", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("sunledger")
 
 
 @pytest.fixture

@@ -20,11 +20,17 @@ FILE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"
 REMAKE = "python -m warehouse.dictionary"
 
 LAYERS = {
-    "report": ("Report tables", "Small and ready for reports. The published file holds a copy."),
-    "core": ("Core tables", "What the answers say, in columns. Detail by the interval is here."),
+    "report": (
+        "Report tables",
+        "Report tables are small and ready for reports. The published file holds a copy of each.",
+    ),
+    "core": (
+        "Core tables",
+        "Core tables hold the content of SMA's answers in columns, with the details of each interval.",
+    ),
     "raw": (
         "Raw tables",
-        "The answers as received. They stay in the lake; the published file leaves them out.",
+        "Raw tables hold SMA's answers as received. They stay in the lake and are not published.",
     ),
 }
 PUBLISHED = {
@@ -36,7 +42,7 @@ VIEWS = """Answers to common questions, in the published file only. Of those tha
 rows, so that they are as fast as a table made for the question; the others are views."""
 INTRODUCTION = f"""# Data dictionary
 
-Made by `{REMAKE}` from `schemas/` and `warehouse/views/`: change those, not this file.
+`{REMAKE}` generates this page from `schemas/` and `warehouse/views/`: change those files instead.
 
 Times are UTC (`TIMESTAMPTZ`) unless a column says plant-local. A `local_date` is a calendar day in the plant's own
 time zone. Energy is kWh, power is W, and both are never negative. **Null is never zero**: it says that nothing was

@@ -23,8 +23,8 @@ from warehouse.lake_reader import LakeReader, find_part, path_inside
 LOG = "_delta_log"
 READERS = 4
 ADOPTED = (
-    "Tables that an older version wrote have no digests yet: what is stored in them now is taken as it is, once, and "
-    "every later change of it is seen."
+    "Tables that an older version wrote have no digests yet. Their present content is taken as correct, and later "
+    "changes of it will be detected."
 )
 
 
@@ -131,19 +131,19 @@ class Chain:
         """The damage that the log does not have a version that it had."""
         return self._build_damage(
             DamageKind.ENTRY_MISSING,
-            f"the log of the table has lost its entry of version {version}, so what it changed is not seen",
+            f"the log of the table has lost its entry of version {version}, so the changes of that version are missing",
         )
 
     def lost_log(self) -> Damage:
         """The damage that the log is gone, while records say that there was one."""
         return self._build_damage(
-            DamageKind.LOG_LOST, "the log of the table is lost, and with it everything that the table held"
+            DamageKind.LOG_LOST, "the log of the table is lost, and with it all rows of the table"
         )
 
     def other_file(self, path: str) -> Damage:
         """The damage that the log names a file that was not committed, or does not name one that was."""
         part = find_part(path, polars_schema(self._model))
-        sentence = f"the log of the table does not say of {path} what was committed. {CURE}"
+        sentence = f"the log of the table differs from the commit of {path}. {CURE}"
         return Damage(DamageKind.ENTRY_CHANGED, self._model, part, path, sentence)
 
     def changed_entry(self, version: int) -> Damage:
@@ -199,7 +199,7 @@ class Chain:
         if versions[:1] == [0] and all(entry.ours for entry in writing):
             return True
         if any(entry.ours for entry in writing):
-            lost = "the digests of its files are lost, so nobody can say whether they are what was written"
+            lost = "the digests of its files are lost, so the files can't be compared with what was written"
             raise DamagedError(self._build_damage(DamageKind.DIGESTS_LOST, lost))
         return False
 
@@ -219,7 +219,7 @@ class Chain:
         if entry.before != (before.digest if before else None) or any(
             file.digest is None for file in entry.added.values()
         ):
-            stray = f"the entry of version {version} in the log of the table does not go on from the version before"
+            stray = f"the entry of version {version} in the log of the table does not continue the version before it"
             raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, stray))
 
     def record(self, version: int) -> Record:
@@ -243,7 +243,7 @@ class Chain:
         return Damage(kind, self._model, None, None, f"{clause}. {CURE}")
 
 
-_EXCHANGED = "the digests of version {version} are not those that the versions beside it belong to"
+_EXCHANGED = "the digests of version {version} do not fit the versions before and after it"
 
 
 def entry_name(version: int) -> str:

@@ -134,10 +134,10 @@ class Record:
         """The record of the version. Raises UnreadableRecordError."""
         line, _, rest = packed.partition(b"\n")
         if rest != b"%s\n" % _digest(line).encode():
-            raise UnreadableRecordError("it is cut short or changed")
+            raise UnreadableRecordError("it is truncated or changed")
         found = json.loads(line)
         if found["version"] != version:
-            raise UnreadableRecordError(f"it is that of version {found['version']}")
+            raise UnreadableRecordError(f"it belongs to version {found['version']}")
         files = {path: StoredFile(*file) if file else None for path, file in found["files"].items()}
         base = (found["base"][0], found["base"][1]) if found["base"] else None
         return cls(version, found["before"], found["entry"], base, files, found["adopted"])

@@ -57,7 +57,7 @@ def format_of(path: Path, form: str | None = None) -> str:
     """The format by its name, or by the file's. Raises UsageError."""
     found = form or path.suffix.removeprefix(".").lower()
     if found not in FORMATS:
-        raise UsageError(f"{path} names no format: end it with .csv, .parquet or .xlsx.")
+        raise UsageError(f"{path} has no known ending: end the name with .csv, .parquet or .xlsx.")
     return found
 
 
@@ -102,7 +102,7 @@ def export_table(connection: Connection, table: str, path: Path, form: str | Non
     """Write a published table or view, in the order of its rows. Raises UsageError, also for a name that is none."""
     names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
     if table not in names:
-        raise UsageError(f"There is no table {table!r}: choose from {', '.join(names)}.")
+        raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(names)}.")
     return export(connection, f"FROM {identifier(table)}", path, form)
 
 
@@ -113,7 +113,7 @@ def _check_select(connection: Connection, query: str) -> str:
     except duckdb.Error as fault:
         raise query_failed(fault) from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise UsageError("An export takes one SELECT (or FROM ...), and nothing besides.")
+        raise UsageError("An export needs exactly one SELECT (or FROM ...): remove the other statements.")
     return f"SELECT * FROM ({statements[0].query.strip().rstrip(';')}\n)"  # noqa: S608 - the user's own query
 
 
@@ -158,7 +158,7 @@ def _write_xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, s
     counted = connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0]  # noqa: S608
     if counted >= XLSX_ROWS or len(shape) > XLSX_COLUMNS:
         raise UsageError(
-            f"{counted:,} rows of {len(shape)} columns are more than an XLSX sheet takes ({XLSX_ROWS - 1:,} and "
+            f"{counted:,} rows of {len(shape)} columns are more than an XLSX sheet can hold ({XLSX_ROWS - 1:,} and "
             f"{XLSX_COLUMNS:,}): narrow the query, or write CSV or Parquet."
         )
     with (
@@ -185,8 +185,8 @@ def _write_xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, s
                 for column, (write, value) in enumerate(zip(writers, values, strict=True)):
                     if value is not None and write(row, column, value):
                         raise UsageError(
-                            f"Row {row}, column {shape[column][0]!r} has a text of more than {XLSX_TEXT:,} signs, "
-                            f"which XLSX can't hold: leave the column out, or write CSV or Parquet."
+                            f"Row {row}, column {shape[column][0]!r} has a text of more than {XLSX_TEXT:,} characters, "
+                            "which XLSX can't hold: leave the column out, or write CSV or Parquet."
                         )
     return row
 

@@ -33,15 +33,13 @@ def find_file_damage(
     try:
         found = digest_of(files, path)
     except FileNotFoundError:
-        return Damage(DamageKind.FILE_MISSING, model, part, path, f"its file {path} is not there. {CURE}")
+        return Damage(DamageKind.FILE_MISSING, model, part, path, f"its file {path} is missing. {CURE}")
     except OSError as fault:
         sentence = f"its file {path} can't be read ({fault}). {CURE}"
         return Damage(DamageKind.FILE_UNREADABLE, model, part, path, sentence)
     if known is None or found.digest == known.digest:
         return None
-    sentence = (
-        f"its file {path} holds other bytes than were written: the disk or another program changed it. {CURE}"
-    )
+    sentence = f"its file {path} was changed after it was written, by the disk or another program. {CURE}"
     return Damage(DamageKind.FILE_CHANGED, model, part, path, sentence)
 
 

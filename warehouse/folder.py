@@ -18,10 +18,10 @@ def place_of(file: Path) -> Path:
     if file.exists() and not file.is_file():
         problem = "is a folder" if file.is_dir() else "is a device or a pipe, which can't be replaced"
     elif not file.absolute().parent.is_dir():
-        problem = "is in a folder that is not there"
+        problem = "is in a folder that does not exist"
     else:
         return file.resolve()
-    raise UsageError(f"{file} {problem}: name a file in a folder that is.")
+    raise UsageError(f"{file} {problem}: name a file in an existing folder.")
 
 
 @contextmanager

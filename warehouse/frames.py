@@ -45,7 +45,7 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
         stray = frame.filter(pl.col(name).ne_missing(pl.lit(value)))
         if stray.height:
             raise BadFrameError(
-                f"{place(model, part)}: {stray.height} rows belong elsewhere: {name} is "
+                f"{place(model, part)}: {stray.height} rows belong to another part: {name} is "
                 f"{stray[name].head(SAMPLE).to_list()}. Nothing was written."
             )
 

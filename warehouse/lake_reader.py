@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
-from pipeline.common.errors import ConfigurationError, SunledgerError
+from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
@@ -28,8 +28,6 @@ from warehouse.frames import polars_schema
 
 Part: TypeAlias = Mapping[str, dt.date | str]
 
-# delta-rs takes these for parts of a URL, and panics or looks elsewhere.
-NO_FOLDER = re.compile(r"[\[\]%]")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 # Where a file says what its rows were made from.
 FACTS = b"sunledger"
@@ -77,11 +75,6 @@ class LakeReader:
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`tell` gets what a person should know of the lake itself, as a sentence."""
-        if odd := NO_FOLDER.search(root):
-            raise ConfigurationError(
-                f"The lake can't be at {root}: Delta can't open a folder with {odd[0]!r} in its name. "
-                f"Set SUNLEDGER_LAKE or SUNLEDGER_HOME to another one."
-            )
         self.root = root.rstrip("/")
         self.remote = "://" in self.root
         self.tell = tell

@@ -135,14 +135,14 @@ class LakeRepair:
             removed = self._correct(model, log, target, doubtful if untold else set(), recorded)
         for file, fault in log.bad_files.items():
             self._move(file)
-            self._tell(storage(model).table, f"{file.name} {fault}", "set aside; the log says the same")
+            self._tell(
+                storage(model).table, f"{file.name} {fault}", "set aside; the log holds the same facts"
+            )
         active = replay(read_log(folder / LOG)).active
         for path in sorted((unknown | removed) - active.keys()):
             if (folder / path).exists():
                 self._move(folder / path)
-                self._tell(
-                    _name_place(model, path), f"{Path(path).name} is in no commit of ours", "set aside"
-                )
+                self._tell(_name_place(model, path), f"{Path(path).name} belongs to no commit", "set aside")
         self._renew_records(model, recorded, active)
 
     def _restore_entries(self, model: type[Table], recorded: Recorded, at_least: int) -> TableLog:
@@ -159,9 +159,9 @@ class LakeRepair:
                 # Delta removes old entries.
                 continue
             write_text(log, version, text, over=True)
-            fault = log.damaged.get(version, "is not what was committed")
+            fault = log.damaged.get(version, "differs from its commit")
             self._tell(
-                storage(model).table, f"entry {version} of the log {fault}", "put back as it was committed"
+                storage(model).table, f"entry {version} of the log {fault}", "restored as it was committed"
             )
         return read_log(folder, max(at_least, recorded.version))
 
@@ -183,7 +183,7 @@ class LakeRepair:
         actions += [{"add": target.active[path]} for path in sorted(lacking - gone)]
         if actions:
             commit_repair(self.lake, model, actions, recorded.files)
-            text = "its log does not say what was committed"
+            text = "its log differs from what was committed"
             self._tell(storage(model).table, text, "corrected by a further commit")
         return removed
 
@@ -198,7 +198,7 @@ class LakeRepair:
         old = adopt_known(self.lake, model, recorded.files)
         for version in old:
             self._move(Path(self.lake.root) / DIGESTS / storage(model).table / f"{version:020d}.json")
-        self._tell(damages[0].place, damages[0].fault, "its digests begin anew with what is stored")
+        self._tell(damages[0].place, damages[0].fault, "its digests begin again with the present content")
 
     def _tell(self, where: str, found: str, done: str) -> None:
         self.steps.append(Step(where, found, done))
@@ -224,7 +224,7 @@ class LakeRepair:
                 (folder / f"{path}.new").replace(folder / path)
             for one in of_model:
                 if one.file in found:
-                    self._tell(one.place, one.fault, "what was written lay in another file, and is back")
+                    self._tell(one.place, one.fault, "restored from another file with the committed content")
                 else:
                     rest.append(one)
         return rest
@@ -249,9 +249,9 @@ class LakeRepair:
                 if newest is not None:
                     corrections += [build_remove(path) for path in active if path != newest]
                     corrections += [] if newest in active else [self._build_adding(model, newest)]
-                    text = f"{pluralize(len(active + found), 'file')}, of which no commit says the newest"
+                    text = f"{pluralize(len(active + found), 'file')}, and no commit says which one is the newest"
                     self.steps.append(
-                        Step(_name_place(model, newest), text, f"the newest whole one counts: {newest}")
+                        Step(_name_place(model, newest), text, f"the newest undamaged file is used: {newest}")
                     )
                     continue
             corrections += [build_remove(path) for path in active]
@@ -281,7 +281,11 @@ class LakeRepair:
             log.folder.mkdir(parents=True, exist_ok=True)
             write_entry(log, version, [*actions, *(corrections if version == last else [])], over=True)
             self.steps.append(
-                Step(table, f"entry {version} of the log {fault}", "written again, as far as it is known")
+                Step(
+                    table,
+                    f"entry {version} of the log {fault}",
+                    "written again as far as its content is known",
+                )
             )
 
     def _find_current_copy(self, model: type[Table], log: TableLog, state: State, folder: str) -> int | None:
@@ -310,7 +314,7 @@ class LakeRepair:
     def _take_out(self, damage: Damage, model: type[Table], part: Part) -> None:
         """Take the damaged files of a part out of the log, and set them aside."""
         if damage.kind is DamageKind.ROWS_INVALID and model not in {*self.made, *RAW}:
-            done = "left as it is: nothing else has these rows. Restore it from a backup"
+            done = "left unchanged, because no other file has these rows: restore it from a backup"
             self.steps.append(Step(damage.place, damage.fault, done))
             return
         folder = self._find_folder(model)
@@ -327,7 +331,7 @@ class LakeRepair:
             if (folder / path).exists():
                 self._move(folder / path)
         self.steps.append(
-            Step(damage.place, damage.fault, "taken out of the log, what is left of it set aside")
+            Step(damage.place, damage.fault, "removed from the log; its remains were set aside")
         )
 
     def _move(self, file: Path) -> None:

@@ -195,8 +195,8 @@ class Replacement:
 
     def _build_refusal(self) -> SunledgerError:
         return SunledgerError(
-            f"{place(self._model, self._part)}: other runs kept writing to this table, {ATTEMPTS} commits were "
-            f"refused. Nothing was written; run it again when they are done."
+            f"{place(self._model, self._part)}: nothing was written, because other runs wrote to this table and "
+            f"{ATTEMPTS} commits failed: run it again when they have ended."
         )
 
     def __enter__(self) -> Self:
@@ -252,8 +252,8 @@ class _Attempt:
             self.equal = stored == self.digest
             if not (self.equal or self.digest.rows or self.empty):
                 raise EmptyPartError(
-                    f"{place(self.model, self.part)}: the new data is empty, but {stored.rows} rows are stored. "
-                    f"They were kept; nothing was written."
+                    f"{place(self.model, self.part)}: nothing was written, because the new data is empty but "
+                    f"{stored.rows} rows are stored."
                 )
             self.files, self.action, self.digests, self.compared = files, None, {}, True
         return not self.equal

@@ -158,8 +158,8 @@ def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequ
     known = {plant for (plant,) in connection.execute("SELECT plant_id FROM plants").fetchall()}
     if unknown := sorted(set(only) - known):
         raise UsageError(
-            f"Plant {unknown[0]} is not in the table plants: take ids from there. PU of a system that is no plant here "
-            "are on the page of the whole fleet."
+            f"Plant {unknown[0]} is not in the table plants: choose an id from that table. PU of systems that are not "
+            "in it are on the page of the whole fleet."
         )
     of_month = "SELECT plant_id FROM {} WHERE month = $month"
     query = f"{of_month.format('energy_monthly')} UNION {of_month.format('billing_units')}"

@@ -74,7 +74,7 @@ def readable_files(files: Iterable[Path]) -> list[Path]:
     for file in found:
         if not file.is_file():
             raise UsageError(
-                f"--file {file} is no file: name one that is there, and again for each further one."
+                f"--file {file} is not a file: name an existing file, and repeat the option for more files."
             )
     return found
 
@@ -85,8 +85,8 @@ def reading_statements(connection: duckdb.DuckDBPyConnection, query: str) -> lis
     for statement in statements:
         if not _only_reads(connection, statement):
             raise UsageError(
-                f"This command only reads, and a statement of the kind {statement.type.name} is not run: give the "
-                "SELECT alone, and --output FILE for a file of its rows."
+                f"This command runs queries only, not statements of the type {statement.type.name}: write a SELECT, "
+                "and save its rows with --output FILE."
             )
     return statements
 

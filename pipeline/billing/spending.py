@@ -67,16 +67,16 @@ class NewUnits:
         """What is added, as a sentence."""
         count = self.plants.height
         plants, sum_ = pluralize(count, "plant"), f"{self.eur} {self.currency}"
-        text = f"Asking for {plants} adds {count} PU to {self.month:%Y-%m}: {sum_}"
+        text = f"Requests for {plants} add {count} PU to {self.month:%Y-%m}: {sum_}"
         text += f" ({self.price_source})."
         unknown = self.plants.filter(pl.col("fee_eur").is_null())
         if unknown.height:
             text += (
-                f" {pluralize(unknown.height, 'plant')} of these without AC power in SMA's list (the first: "
-                f"{unknown['plant_id'][0]}) are reckoned at {unknown['reckoned_eur'][0]} each."
+                f" The fee of {pluralize(unknown.height, 'plant')} without AC power in SMA's list (the first: "
+                f"{unknown['plant_id'][0]}) is assumed as {unknown['reckoned_eur'][0]} each."
             )
         if self.counted:
-            text += f" {pluralize(self.counted, 'plant')} more cost nothing, because they count in this month already."
+            text += f" {pluralize(self.counted, 'plant')} more cost nothing, because the month's bill has them already."
         return text
 
 
@@ -124,7 +124,9 @@ def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None =
     if wanted <= book.read():
         return Admission(wanted)
     if prices is None:
-        raise fault or ConfigurationError("The price list can't be read.")
+        raise fault or ConfigurationError(
+            "The price list can't be read: correct it, or set SUNLEDGER_PRICES."
+        )
     with book.lock():
         known = book.read() | read_counted_plants(runtime, prices, month)
         found = _price_new_units(runtime, prices, month, wanted, known, listed)
@@ -175,7 +177,7 @@ def build_refusal(runtime: Runtime, refused: NewUnits, ways: Sequence[str] = ())
     """The error for PU that nobody has agreed to: what they cost, and how to agree, by default all ways of a run."""
     what = "it" if refused.plants.height == 1 else "them"
     return CostNotAllowedError(
-        f"{refused.sentence()} {explain_limit(runtime, refused)} Nothing was sent for {what}. "
+        f"{refused.sentence()} {explain_limit(runtime, refused)} No request was sent for {what}. "
         f"{_suggest_cure(runtime, refused, ways)}"
     )
 
@@ -184,21 +186,23 @@ def explain_limit(runtime: Runtime, refused: NewUnits) -> str:
     """Which limit is in the way, as a sentence."""
     if _exceeds_month_limit(runtime, refused):
         limit = runtime.settings.max_eur_per_month
-        return f"{LIMIT}={limit} does not allow that: {refused.spent_eur} are spent in {refused.month:%Y-%m}."
+        return (
+            f"{LIMIT}={limit} does not allow that: {refused.month:%Y-%m} has cost {refused.spent_eur} so far."
+        )
     if runtime.allowance.max_eur is not None:
-        return f"The run's tag {MAX_EUR}: {runtime.allowance.max_eur} does not allow that."
-    return "Nobody has agreed to that."
+        return f"The run's tag {MAX_EUR}: {runtime.allowance.max_eur} does not allow that amount."
+    return "Nobody has accepted this cost."
 
 
 def _suggest_cure(runtime: Runtime, refused: NewUnits, ways: Sequence[str]) -> str:
-    leave_out = "leave plants out with SUNLEDGER_EXCLUDE_PLANTS"
+    leave_out = "exclude plants with SUNLEDGER_EXCLUDE_PLANTS"
     if _exceeds_month_limit(runtime, refused):
-        return f"Raise it, choose fewer plants, or {leave_out}."
+        return f"Raise the limit, choose fewer plants, or {leave_out}."
     tag = f"give the run in Dagster the tag {MAX_EUR}: {_round_up(runtime.allowance.added_eur + refused.eur)}"
     if runtime.allowance.max_eur is not None:
-        return f"To agree, {tag}; or {leave_out}."
-    agree = ", ".join(ways or ("give --yes on the command line", tag))
-    return f"To agree, {agree}, or set {LIMIT} to what a month may cost; or {leave_out}."
+        return f"To accept it, {tag}; or {leave_out}."
+    agree = ", ".join(ways or ("repeat the command with --yes", tag))
+    return f"To accept it, {agree}, or set {LIMIT} to what a month may cost; or {leave_out}."
 
 
 def _exceeds_month_limit(runtime: Runtime, refused: NewUnits) -> bool:
@@ -309,8 +313,8 @@ class _Book:
             plants = None
         if not isinstance(plants, list):
             raise SunledgerError(
-                f"{self._file} does not hold a list of plants: delete it. Then you are asked again about PU of that "
-                "month that are not in the record of requests."
+                f"{self._file} does not hold a list of plants: delete it. PU of that month that are not in the record "
+                "of requests will then need consent again."
             )
         return frozenset(map(str, plants))
 

@@ -53,12 +53,12 @@ def faults_of(answers: Sequence[Answer]) -> Mapping[int, Failure]:
 
 
 _OTHER: Final = (
-    "but with something else than {endpoint}: run it again later; if it stays, check SMA_MONITORING_URL."
+    "but not with {endpoint}: run it again later, and if this happens again, check SMA_MONITORING_URL."
 )
 _BEYOND: Final = (
-    "but with more rows, fields or levels than any answer of SMA's has, so it is not read: run it again later; if it "
-    "stays, tell SMA."
+    "but with more rows, fields or levels than any answer of SMA, so it was not read: run it again "
 )
+"later, and if this happens again, tell SMA."
 
 
 def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> Failure | None:
@@ -69,17 +69,15 @@ def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> 
     if plant and request.plant_id and not (moved and request.device_id):
         known = {request.plant_id, plant_of(target) or ""}
         if plant.lower() not in {name.lower() for name in known}:
-            return _build_failure(answer, f"with data of plant {plant}, which is not what was asked: {_TELL}")
+            return _build_failure(answer, f"with data of plant {plant}, which was not requested: {_TELL}")
     if device and request.device_id:
         known = {request.device_id, _find_device(target)}
         if device.lower() not in {name.lower() for name in known}:
-            return _build_failure(
-                answer, f"with data of device {device}, which is not what was asked: {_TELL}"
-            )
+            return _build_failure(answer, f"with data of device {device}, which was not requested: {_TELL}")
     return None
 
 
-_TELL: Final = "nothing of it is stored. Run it again later; if it stays, tell SMA."
+_TELL: Final = "nothing of it is stored. Run it again later, and if this happens again, tell SMA."
 
 
 def _find_device(target: str) -> str:

@@ -147,23 +147,24 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
     """Raise UsageError if the plan needs more than allowed."""
     if max_requests is not None and found.never_asked:
         raise UsageError(
-            f"It is not known which devices {pluralize(found.never_asked, 'plant')} have, so --max-requests can't be "
-            "held: run 'sunledger refresh' first, or leave it out. Nothing that SMA charges was sent."
+            f"The devices of {pluralize(found.never_asked, 'plant')} are not known, so --max-requests can't be "
+            "checked: run 'sunledger refresh' first, or leave the option out. No request that SMA charges was sent."
         )
     if max_requests is not None and found.total_requests > max_requests:
         raise UsageError(
             f"This backfill needs {pluralize(found.total_requests, 'request')}, more than --max-requests "
-            f"{max_requests}: choose fewer days or plants, or raise the limit. Nothing was sent."
+            f"{max_requests}: choose fewer days or plants, or raise the limit. No request was sent."
         )
     if max_eur is not None and found.new_eur > max_eur:
         raise UsageError(
             f"This backfill adds up to {found.new_eur} {found.currency} to the bill from {found.month:%Y-%m} on, more "
-            f"than --max-eur {max_eur}: choose fewer plants, or raise it. Nothing was sent."
+            f"than --max-eur {max_eur}: choose fewer plants, or raise the amount. No request was sent."
         )
     if max_eur is not None and found.unpriced:
         raise UsageError(
-            f"{pluralize(len(found.unpriced), 'plant')} without AC power, of which no price is known (the first: "
-            f"{found.unpriced[0]}): leave --max-eur out, or choose other plants. Nothing was sent."
+            f"The price of {pluralize(len(found.unpriced), 'plant')} without AC power in SMA's list is unknown (the "
+            f"first: {found.unpriced[0]}), so --max-eur can't be checked: leave the option out, or choose other "
+            "plants. No request was sent."
         )
 
 
@@ -225,7 +226,7 @@ def _list_known_plants(runtime: Runtime, first: dt.date) -> pl.DataFrame:
         raise
     except SunledgerError:
         raise SunledgerError(
-            "No plants are known yet, so nothing can be planned: 'sunledger plan' asks SMA for their list."
+            "No plants are stored yet, so nothing can be planned: run 'sunledger plan', which fetches their list."
         ) from None
 
 

@@ -191,7 +191,7 @@ def _list_odd_sets(runtime: Runtime, day: dt.date) -> Notices:
             str(day),
             storage(RawOtherSets).table,
             plant,
-            f"the set {name!r} can't be asked for: its name is no plain word",
+            f"the set {name!r} can't be fetched, because its name is not a plain word",
         )
         for plant, name in odd_sets(runtime)
     )

@@ -64,7 +64,7 @@ def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> tuple[FetchPlan, list
         return plan, []
     if not admission.plants:
         raise spending.build_refusal(runtime, refused)
-    reason = f"not asked for, because of its cost: {spending.explain_limit(runtime, refused)}"
+    reason = f"not fetched because of its cost: {spending.explain_limit(runtime, refused)}"
     left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
     return plan.limited_to(admission.plants), left_out
 
@@ -140,9 +140,9 @@ def _list_missing(
     yield from (missing(failure.request.plant_id, str(failure.error)) for failure in outcome.failures)
     if outcome.unlisted:
         reason = access_problems.why_gone(settings.sma_flow, owners_of(settings))
-        text = f"SMA answers without rows; {reason}"
+        text = f"SMA's answer has no rows; {reason}"
         yield from (missing(plant, text) for plant in sorted(outcome.unlisted))
-    text = "SMA answers without rows where rows are stored; the stored ones were kept"
+    text = "SMA's answer has no rows, but rows are stored; the stored rows were kept"
     yield from (missing(plant, text) for plant, _ in outcome.kept)
     told = {
         *outcome.kept,
@@ -150,7 +150,10 @@ def _list_missing(
     }
     for plant, device in sorted(outcome.silent - told):
         whose = f" of device {device}" if device else ""
-        text = f"SMA has no rows{whose} of this day, asked for alone too, while it has some of other days of the week"
+        text = (
+            f"SMA has no rows{whose} of this day, although it has rows of other days of the week; a request for the "
+            "day alone had none either"
+        )
         yield missing(plant, text)
 
 

@@ -280,7 +280,7 @@ def _explain_no_answer(failures: list[Failure]) -> SunledgerError:
         return first
     kind = TransientError if all(failure.error.transient for failure in failures) else SmaError
     return kind(
-        f"None of {len(failures)} requests was answered. The first: {first}",
+        f"None of the {len(failures)} requests was answered. The first error: {first}",
         method=first.method,
         path=first.path,
         status=first.status,

@@ -59,7 +59,9 @@ def _judge_plants(runtime: Runtime) -> Iterator[Concern]:
     for (day,), new in news.group_by("first_seen", maintain_order=True):
         ids = new["plant_id"].sort().to_list()
         digest = hashlib.sha256(",".join(ids).encode()).hexdigest()[:12]
-        text = f"First listed on {day}: {', '.join(ids)}. They are fetched from now on, and count as PU."
+        text = (
+            f"SMA first listed these plants on {day}: {', '.join(ids)}. They are fetched now and count as PU."
+        )
         yield Concern(f"event:new-plants:{digest}", f"{len(ids)} new plants", text)
 
 
@@ -70,7 +72,10 @@ def _judge_consents(runtime: Runtime) -> Iterator[Concern]:
     for owner, at, state, before in (
         rows.select("owner_hash", "changed_at", "state", "previous_state").collect().rows()
     ):
-        text = f"The consent of owner {owner} went from {before} to {state}. 'sunledger consent list' says whose it is."
+        text = (
+            f"The consent of owner {owner} changed from {before} to {state}. 'sunledger consent list' shows whose "
+            "consent it is."
+        )
         yield Concern(f"event:consent:{owner}:{at.isoformat()}", f"A consent is {state}", text)
 
 
@@ -81,8 +86,8 @@ def _judge_money(runtime: Runtime) -> Iterator[Concern]:
     units = runtime.lake.scan(BillingUnits).filter(pl.col("month") == month)
     spent = units.select(pl.col("fee_eur").sum()).collect().item() or 0
     if spent > limit:
-        text = f"The PU of {month:%Y-%m} cost {spent:.2f} EUR by now, more than SUNLEDGER_ALERT_EUR={limit}: see "
-        text += "'sunledger billing' for which plants, and stop schedules that ask for plants you don't need."
+        text = f"The PU of {month:%Y-%m} cost {spent:.2f} EUR so far, more than SUNLEDGER_ALERT_EUR={limit}: look at "
+        text += "'sunledger billing' for the plants, and stop schedules that fetch plants you don't need."
         yield Concern(f"money:{month}", "PU cost more than expected", text)
 
 
@@ -94,7 +99,7 @@ def _judge_refusals(runtime: Runtime) -> Iterator[Concern]:
         # Without plants nobody is left out; a price list that can't be read has a check of its own.
         return
     if refused is not None:
-        title = f"{pluralize(refused.plants.height, 'plant')} not asked for, because of the cost"
+        title = f"{pluralize(refused.plants.height, 'plant')} not fetched because of the cost"
         yield Concern(f"spending:{refused.month:%Y-%m}", title, str(spending.build_refusal(runtime, refused)))
 
 

@@ -43,15 +43,20 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
     target = place_of(target)
     if target.is_relative_to(settings.home):
         raise UsageError(
-            f"{target} is inside of what is to be backed up: choose a place outside {settings.home}."
+            f"{target} is inside of the folder to back up: choose a file outside of {settings.home}."
         )
     if not settings.home.is_dir():
-        raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to back up.")
+        raise UsageError(
+            f"The folder {settings.home} does not exist: set SUNLEDGER_HOME to the home to back up."
+        )
     try:
         with replace_file(target, mode=0o600) as new, new.open("wb") as sink:
             found = _write(settings, sink)
     except OSError as fault:
-        raise SunledgerError(f"The backup {target} was not written: {fault.strerror or fault}.") from fault
+        raise SunledgerError(
+            f"The backup {target} could not be written ({fault.strerror or fault}): check the disk and the permissions "
+            "there."
+        ) from fault
     return found
 
 
@@ -63,14 +68,18 @@ def restore(settings: Settings, source: Path) -> int:
     places = {HOME: settings.home, LAKE: _find_folder(settings)}
     for place in filter(None, places.values()):
         if place.exists() and any(place.iterdir()):
-            raise UsageError(f"{place} is not empty: move it away first; a restore never overwrites.")
+            raise UsageError(
+                f"{place} is not empty, and a restore never overwrites files: move it away first."
+            )
     settings.home.parent.mkdir(parents=True, exist_ok=True)
     with _reserve_folder(settings.home.parent) as unpacked:
         try:
             with tarfile.open(source) as archive:
                 _unpack(archive, unpacked)
         except (OSError, tarfile.TarError) as fault:
-            raise SunledgerError(f"{source} can't be read as a backup: {fault}.") from fault
+            raise SunledgerError(
+                f"{source} can't be read as a backup ({fault}): choose another backup file."
+            ) from fault
         count = _verify(unpacked, source)
         _move_to_places(unpacked, places)
     return count
@@ -109,7 +118,7 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
         path = Path(os.path.normpath(folder / member.name))
         content = archive.extractfile(member) if member.isreg() and path.is_relative_to(folder) else None
         if content is None:
-            raise tarfile.TarError(f"{member.name!r} is nothing that a backup holds")
+            raise tarfile.TarError(f"{member.name!r} does not belong in a backup")
         path.parent.mkdir(parents=True, exist_ok=True)
         with content, path.open("xb") as file:
             shutil.copyfileobj(content, file, BLOCK)
@@ -190,12 +199,15 @@ def _verify(unpacked: Path, source: Path) -> int:
         sums: dict[str, str] = json.loads((unpacked / MANIFEST).read_text())
     except (OSError, ValueError):
         raise SunledgerError(
-            f"{source} has no list of its files at its end: it is cut short, or no backup."
+            f"{source} has no list of its files at its end, so it is truncated or not a backup: choose another backup "
+            "file."
         ) from None
     for name, digest in sums.items():
         path = unpacked / name
         if not path.is_file() or _hash_file(path) != digest:
-            raise SunledgerError(f"{source} is damaged at {name}: nothing was restored; take another backup.")
+            raise SunledgerError(
+                f"{source} is damaged at {name}, so nothing was restored: choose another backup file."
+            )
     return len(sums)
 
 

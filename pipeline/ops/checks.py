@@ -58,7 +58,8 @@ def judge_quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
     "standing",
     asset="energy_daily",
     after=After.DAYS,
-    description="Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
+    description="Every closed day of every listed plant is stored and complete. The check fails if a day is two days "
+    "late.",
 )
 def judge_closed_days(runtime: Runtime) -> Finding:
     """The judgement of all closed days that the schedule 'closing' looks after."""
@@ -79,7 +80,7 @@ def judge_closed_days(runtime: Runtime) -> Finding:
     "time_zones",
     asset="plants",
     after=After.LISTS,
-    description="Every stored day is cut by the time zone that its plant has now.",
+    description="Every stored day begins and ends by the time zone that its plant has now.",
 )
 def judge_zones(runtime: Runtime) -> Finding:
     """The judgement of all stored days by the plants' time zones of now."""
@@ -92,7 +93,7 @@ def judge_zones(runtime: Runtime) -> Finding:
     "freshness",
     asset="energy_balance_intervals",
     after=After.DAYS,
-    description="The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
+    description="The newest rows of each backend, by their own times, are as recent as SMA can deliver them.",
 )
 def judge_freshness(runtime: Runtime) -> Finding:
     """The judgement of the newest rows of each backend."""
@@ -109,7 +110,7 @@ def judge_freshness(runtime: Runtime) -> Finding:
     "quarters_add_up",
     asset="quarter_hours",
     after=After.DAYS,
-    description="The quarters of an hour of the newest stored days add up to the energies of their days.",
+    description="The quarter hours of the newest stored days add up to the energies of their days.",
 )
 def judge_quarters(runtime: Runtime) -> Finding:
     """Whether quarters of an hour and days tell the same energies; days without quarters yet are left out."""
@@ -134,14 +135,14 @@ def judge_quarters(runtime: Runtime) -> Finding:
     )
     facts = {"days": len(days), "plant_days": found.height, "plant_days_off": wrong.height}
     if not wrong.height:
-        text = f"The quarters of {pluralize(found.height, 'plant-day')} add up to the days."
+        text = f"The quarter hours of {pluralize(found.height, 'plant-day')} add up to the days."
         return Finding(passed=True, text=text, facts=facts)
     (plant, day), (_, last) = wrong.select(keys).row(0), wrong.select(keys).row(-1)
     return Finding(
         passed=False,
-        text=f"The quarters of an hour of {pluralize(wrong.height, 'plant-day')} do not add up to the day (the first: "
-        f"plant {plant}, {day}), so energy_hourly and energy_quarter_hourly are of other intervals than energy_daily: "
-        f"run 'sunledger rebuild --from {day} --to {last}', which asks SMA nothing.",
+        text=f"The quarter hours of {pluralize(wrong.height, 'plant-day')} do not add up to the day (the first: plant "
+        f"{plant}, {day}), so energy_hourly and energy_quarter_hourly come from other intervals than energy_daily: "
+        f"run 'sunledger rebuild --from {day} --to {last}', which sends no request to SMA.",
         facts=facts,
     )
 
@@ -156,7 +157,7 @@ def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:
     "budget",
     asset="raw_plants",
     after=After.LISTS,
-    description="SMA refuses at most one request in a hundred for the rate.",
+    description="SMA refuses at most 1 % of the requests because of their rate.",
     of_requests=True,
 )
 def judge_budget(runtime: Runtime) -> Finding:
@@ -170,7 +171,7 @@ def judge_budget(runtime: Runtime) -> Finding:
     "readable",
     asset="warehouse",
     after=After.PUBLISHING,
-    description="The published file opens as its readers open it, and each of its tables can be read.",
+    description="The published file can be opened read-only, and each of its tables can be read.",
 )
 def judge_published_file(runtime: Runtime) -> Finding:
     """Whether the published file opens as its readers open it, and holds every table."""
@@ -191,7 +192,7 @@ def judge_published_file(runtime: Runtime) -> Finding:
     except duckdb.Error as fault:
         reason = str(fault).partition("\n")[0]
         return Finding(
-            passed=False, severe=True, text=f"{path} can't be read: {reason} Run 'sunledger publish'."
+            passed=False, severe=True, text=f"{path} can't be read ({reason}): run 'sunledger publish'."
         )
     missing = sorted(wanted - found)
     if missing:
@@ -200,7 +201,7 @@ def judge_published_file(runtime: Runtime) -> Finding:
             severe=True,
             text=f"{path} lacks {', '.join(missing)}: run 'sunledger publish'.",
         )
-    return Finding(passed=True, text=f"{path} opens, and holds {len(wanted)} tables.")
+    return Finding(passed=True, text=f"{path} can be opened and holds {len(wanted)} tables.")
 
 
 def _read_daily(runtime: Runtime, days: Collection[dt.date]) -> pl.DataFrame:

@@ -44,7 +44,7 @@ class Completeness:
         for reason, words in REASONS.items():
             if count := self.lacking.filter(pl.col("reason") == reason).height:
                 parts.append(f"{pluralize(count, 'plant')} {words}")
-        where = f"; {', '.join(parts)}: see v_days_to_check" if parts else ""
+        where = f"; {', '.join(parts)}: look at v_days_to_check" if parts else ""
         later = f"; {self.provisional:,} may still change" if self.provisional else ""
         noun = "plant-day" if self.plant_days == 1 else "plant-days"
         return f"{self.complete:,} of {self.plant_days:,} {noun} complete{later}{where}."

@@ -18,7 +18,12 @@ from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
-from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
+from pipeline.tables.inventory_tables import (
+    write_devices,
+    write_measurement_sets,
+    write_plant_attributes,
+    write_plants,
+)
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import (
     RAW,
@@ -37,6 +42,7 @@ from schemas import (
     Logs,
     MeasurementSets,
     OtherIntervals,
+    PlantAttributes,
     Plants,
     ProfileMonthly,
     QuarterHours,
@@ -153,14 +159,17 @@ def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, los
         elif not current:
             continue
         if current:
-            outcome.copied[one] = "put back from the published file"
+            outcome.copied[one] = "restored from the published file"
         else:
-            text = f"put back from the published file of {copy.published_at}; what was written later is lost"
+            text = f"restored from the published file of {copy.published_at}; rows that were written later are lost"
             outcome.healed[one] = text
 
 
 def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
-    """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents."""
+    """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents.
+
+    So are the plants' attributes, from their file.
+    """
     for one in [one for one in lost if one not in outcome.known]:
         if one.model in LISTS:
             raw, write = LISTS[one.model]
@@ -169,12 +178,15 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
                 # What lists of earlier days lacked is no news, so nobody is told of it.
                 write(runtime, day)
             if days:
-                outcome.healed[one] = f"made again from {pluralize(len(days), 'stored list')}"
+                outcome.healed[one] = f"rebuilt from {pluralize(len(days), 'stored list')}"
+        elif one.model is PlantAttributes:
+            write_plant_attributes(runtime)
+            outcome.healed[one] = "rebuilt from the file of SUNLEDGER_PLANT_ATTRIBUTES"
         elif one.model is Consents:
             book = ConsentBook.of(runtime.settings)
             if runtime.settings.sma_flow == "custom" and book.owners():
                 store_consents(runtime.lake, book)
-                outcome.healed[one] = "made again from the book of consents of this home"
+                outcome.healed[one] = "rebuilt from the consents that are stored in this home"
             else:
                 outcome.gone[one] = "the states of consents before today are lost"
 
@@ -208,21 +220,21 @@ def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Co
         if one.model is ApiRequests:
             # Requests of today may be there by now, those of before are not.
             outcome.gone[one] = (
-                "the record of requests of that day is lost, so PU that were made then may be missing: compare with "
+                "the record of requests of that day is lost, so PU of that day may be missing: compare them with "
                 "SMA's invoice"
             )
         elif one.model in RECORDS:
-            outcome.gone[one] = "what was noted of changes of that day is lost; the figures are whole"
+            outcome.gone[one] = "the list of changes of that day is lost; the figures are complete"
         elif one.model is EnergyMonthly and there:
             outcome.gone[one] = (
-                "made again from its days; if it was closed, close it again with 'sunledger close'"
+                "rebuilt from its days; if the month was closed, close it again with 'sunledger close'"
             )
         elif one.model is BillingUnits and there:
             outcome.healed[one] = "counted again from the record of requests"
         elif one.model in OF_DAYS and not there and one.part["local_date"] not in answered:
-            outcome.gone[one] = "lost: neither its answers nor a published copy are there"
+            outcome.gone[one] = "lost, because neither its answers nor a published copy exist"
         else:
-            outcome.healed[one] = "made again" if there else "holds no rows by what it is made from"
+            outcome.healed[one] = "rebuilt" if there else "has no rows, like the tables that it is made from"
 
 
 def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:
@@ -260,4 +272,4 @@ def put_back_days(
         rows = copy.rows(one.model, one.part)
         if rows.height:
             runtime.lake.replace(one.model, one.part, [rows])
-            outcome.healed[one] = f"put back from the published file of {copy.published_at}"
+            outcome.healed[one] = f"restored from the published file of {copy.published_at}"

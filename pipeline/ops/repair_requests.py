@@ -115,22 +115,22 @@ def send(runtime: Runtime, again: AskedAgain, outcome: Outcome) -> None:
     try:
         again.send()
     except SunledgerError as fault:
-        outcome.waiting |= dict.fromkeys(again.lost, f"SMA could not be asked: {fault}")
+        outcome.waiting |= dict.fromkeys(again.lost, f"the request to SMA failed: {fault}")
         return
     for one in again.lost:
         without = _list_plants_without_answers(runtime, one)
         if one.model is not Quarantine and not runtime.lake.stored(one.model, one.part):
             history = one.model in LISTS_ASKED
-            whose = "that day's list is" if history else "SMA does not give these answers any more: they are"
-            outcome.gone[one] = f"{whose} lost; what was made from them stays"
+            whose = "the list of that day is" if history else "SMA no longer has these answers, so they are"
+            outcome.gone[one] = f"{whose} lost; the tables that were made from them stay as they are"
         elif without:
             names = ", ".join(without[:SHOWN]) + (", …" if len(without) > SHOWN else "")
             outcome.gone[one] = (
-                f"asked for again, but SMA gives no answers of {pluralize(len(without), 'plant')} any more ({names}): "
-                "they are lost, and the figures that were made from them stay"
+                f"fetched again, but SMA no longer has the answers of {pluralize(len(without), 'plant')} ({names}), so "
+                "they are lost; the figures that were made from them stay as they are"
             )
         else:
-            outcome.healed[one] = "asked for again"
+            outcome.healed[one] = "fetched again"
 
 
 def _plan_again(runtime: Runtime, model: type[RawAnswers], set_type: str, lost: list[Lost]) -> AskedAgain:

@@ -61,12 +61,14 @@ class Opened:
 class Runtime:
     """One per run. Close it, or use it as a context. No step writes to it: what a step finds, it returns.
 
-    `only_plants` and `only_backends` limit a run to these; empty means all. A run asks only for what is not stored yet,
-    may have grown since it was read, or failed the last time, and for lists once a day; with `again` it asks for all.
+    `only_plants` with `only_groups`, and `only_backends`, limit a run to these; empty means all. A run asks only for
+    what is not stored yet, may have grown since it was read, or failed the last time, and for lists once a day; with
+    `again` it asks for all.
     """
 
     settings: Settings
     only_plants: frozenset[str] = frozenset()
+    only_groups: frozenset[str] = frozenset()
     only_backends: frozenset[str] = frozenset()
     again: bool = False
     # What the run may cost where the settings have no monthly limit.

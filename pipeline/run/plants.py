@@ -13,8 +13,10 @@ from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import ALWAYS, EXCLUDE, INCLUDE, fleet_of
+from pipeline.run.plant_attributes import SETTING, find_members, match_plants
 from pipeline.run.sets import SetSource
 from pipeline.transform import inventory
+from pipeline.transform.plant_moves import find_successors
 from schemas import (
     Devices,
     Plants,
@@ -32,11 +34,12 @@ _INVERTER = "Solar Inverters"
 def listed(runtime: Runtime) -> pl.DataFrame:
     """Plants of the newest list that are yours on any day, within the run's limits; from excluded_from on they are not.
 
-    Raises UsageError for an id that is not among them.
+    Raises UsageError for an id that is not among them, and for a file of attributes that can't be used: whoever asks
+    plants begins here.
     """
     plants = runtime.lake.scan(Plants).collect()
     if not plants.height:
-        raise SunledgerError("No plants are known yet: refresh the list of plants first.")
+        raise SunledgerError("No plants are stored yet: run 'sunledger refresh' first.")
     ids = listed_ids(runtime)
     # The list itself, and not only its day: a plant may be gone from the second list of a day.
     known = plants.filter(
@@ -44,22 +47,42 @@ def listed(runtime: Runtime) -> pl.DataFrame:
         if ids is None
         else pl.col("plant_id").is_in(list(ids))
     )
+    match_plants(runtime.settings, plants)
     unknown = sorted(runtime.only_plants - set(known["plant_id"]))
     if unknown:
         raise UsageError(
             f"Plant {unknown[0]} is not in SMA's list of {pluralize(known.height, 'plant')}: "
-            "take ids from the table plants."
+            "choose an id from the table plants."
         )
     listed = with_exclusion(runtime, known).filter(_is_ever_own())
     if strange := sorted(runtime.only_plants - set(listed["plant_id"])):
         raise UsageError(
-            f"Plant {strange[0]} is left out by {INCLUDE} or {EXCLUDE}: choose another one, or change the settings."
+            f"Plant {strange[0]} is excluded by {INCLUDE} or {EXCLUDE}: choose another plant, or change these settings."
         )
-    if runtime.only_plants:
-        listed = listed.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
+    if chosen := chosen_plants(runtime):
+        listed = listed.filter(pl.col("plant_id").is_in(sorted(chosen)))
+        if not listed.height:
+            groups = ", ".join(sorted(runtime.only_groups))
+            raise UsageError(
+                f"No plant of the group {groups} is listed by SMA and yours: choose another one, or change {SETTING}, "
+                f"{INCLUDE} or {EXCLUDE}."
+            )
     if runtime.only_backends:
         listed = listed.filter(pl.col("backend").is_in(sorted(runtime.only_backends)))
     return listed
+
+
+def chosen_plants(runtime: Runtime) -> frozenset[str]:
+    """The ids that a run is limited to, by name or by group; none where it is not.
+
+    Raises ConfigurationError for a group that no plant is in.
+    """
+    if not runtime.only_groups:
+        return runtime.only_plants
+    members = find_members(runtime.settings, sorted(runtime.only_groups), "The choice of plants")
+    moved = find_successors(runtime.lake.scan(Plants).collect())
+    newest = moved.filter(pl.col("plant_id").is_in(sorted(members)))["successor"]
+    return runtime.only_plants | members | frozenset(newest)
 
 
 def owned(runtime: Runtime, day: dt.date | None = None) -> pl.DataFrame:
@@ -156,7 +179,7 @@ def newest(lake: Lake, model: type[RawAnswers], of: dt.date | None = None) -> tu
     """The newest part of a list's raw table, or the one of a day, and the day it was asked for."""
     parts = lake.parts(model) if of is None else [{"local_date": str(of)}]
     if not parts:
-        raise SunledgerError(f"Nothing is stored in {storage(model).table} yet: fetch it first.")
+        raise SunledgerError(f"The table {storage(model).table} is empty: fetch it first.")
     day = dt.date.fromisoformat(parts[-1]["local_date"])
     frames = lake.batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
     return day, pl.concat(frames)

@@ -81,7 +81,9 @@ def work_on_stable_sources(
         if [lake.snapshot(source, part).files for source in sources] == before:
             return result
     place = ", ".join(str(value) for value in part.values()) or storage(sources[0]).table
-    raise SunledgerError(f"{place}: other runs kept changing it. Run it again when they are done.")
+    raise SunledgerError(
+        f"{place}: other runs changed it at the same time: run it again when they have ended."
+    )
 
 
 def report_of(written: Written, notices: Notices | None = None, /, **facts: Any) -> Report:

@@ -16,7 +16,10 @@ from pipeline.run.step import Report, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from schemas import RAW, ApiRequests, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
 
-_LEFT = "Energy is published; PU and invoices keep the fees that they had, and new PU have none until it is mended."
+_LEFT = (
+    "Energy is published; existing PU and invoices keep their fees, and new PU have no fee until the price list is "
+    "corrected."
+)
 
 
 @writes(
@@ -64,7 +67,7 @@ def write_invoices(runtime: Runtime) -> Report:
     "price_list",
     asset="billing_units",
     after=After.PUBLISHING,
-    description="The price list can be read: without it energy is published, but new PU have no fee.",
+    description="The price list can be read. Without it, energy is published but new PU have no fee.",
 )
 def judge_price_list(runtime: Runtime) -> Finding:
     """Whether the price list can be read, without which no new PU has its fee."""

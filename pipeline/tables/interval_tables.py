@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.common.local_time import ONE_DAY, TimeBasis
 from pipeline.run.context import Runtime
 from pipeline.run.notices import Notices
-from pipeline.run.plants import known_places
+from pipeline.run.plants import chosen_plants, known_places
 from pipeline.run.sets import BALANCE, SetSource, other
 from pipeline.run.step import Report, quarantine, raw_part, read_answers, report_of, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
@@ -161,6 +161,6 @@ def judge_times(runtime: Runtime, first: dt.date = dt.date.min, last: dt.date = 
         .collect()
     )
     plants = runtime.lake.scan(Plants).collect()
-    if runtime.only_plants:
-        plants = plants.filter(pl.col("plant_id").is_in(sorted(runtime.only_plants)))
+    if chosen := chosen_plants(runtime):
+        plants = plants.filter(pl.col("plant_id").is_in(sorted(chosen)))
     return judge_solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)

@@ -10,7 +10,8 @@ from pipeline.extract.consents import owners_of
 from pipeline.run.context import Runtime
 from pipeline.run.fleet import fleet_of
 from pipeline.run.notices import Missing, Notices
-from pipeline.run.plants import newest, with_exclusion
+from pipeline.run.plant_attributes import match_plants
+from pipeline.run.plants import chosen_plants, newest, with_exclusion
 from pipeline.run.step import Report, quarantine, report_of
 from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
@@ -21,6 +22,7 @@ from schemas import (
     Consents,
     Devices,
     MeasurementSets,
+    PlantAttributes,
     Plants,
     RawAnswers,
     RawDevices,
@@ -49,10 +51,11 @@ def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
     gone = _read_last_list(stored).join(left_out, on="plant_id", how="anti")
     gone = gone.join(listed, on="plant_id", how="anti")
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
+    chosen = chosen_plants(runtime)
     missing = [
         Missing(str(today), "plants", plant, access_problems.why_gone(flow, owners))
         for plant in gone["plant_id"]
-        if not runtime.only_plants or plant in runtime.only_plants
+        if not chosen or plant in chosen
     ]
     missing += [
         Missing(str(today), "plants", plant, f"unknown time zone {zone!r}")
@@ -84,6 +87,16 @@ def _read_moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
 def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
     """The plants of the last list, as far as its day tells."""
     return stored.filter(pl.col("last_seen") == pl.col("last_seen").max())
+
+
+@writes(PlantAttributes, reads=(Plants,), stage=Stage.PLANTS)
+def write_plant_attributes(runtime: Runtime) -> Report:
+    """The user's own facts about the plants, from the file of the settings; none where no file is set.
+
+    Raises ConfigurationError for a file that can't be used.
+    """
+    rows = match_plants(runtime.settings, runtime.lake.scan(Plants).collect())
+    return report_of(runtime.lake.replace(PlantAttributes, {}, [rows], empty=True))
 
 
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
@@ -132,7 +145,9 @@ def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Repor
     missing = []
     for plant, device in lost.rows():
         what = f"device {device}" if device else "the plant"
-        reason = f"SMA names no measurement set of {what} any more; those that were known are still asked for"
+        reason = (
+            f"SMA no longer lists any measurement set of {what}; the sets listed before are still fetched"
+        )
         missing.append(Missing(str(today), "measurement_sets", plant, reason))
     frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
     written = runtime.lake.replace(MeasurementSets, {}, [frame], empty=True)

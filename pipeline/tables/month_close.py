@@ -56,21 +56,23 @@ def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> in
     """
     rows = _read_rows(runtime, month)
     if rows["closed_at"].count():
-        raise NotClosableError(f"{month:%Y-%m} is closed already: 'sunledger close --list' says since when.")
+        raise NotClosableError(f"{month:%Y-%m} is closed already: 'sunledger close --list' shows since when.")
     if not rows.height:
-        raise NotClosableError(f"{month:%Y-%m} holds no energy: backfill its days first.")
+        raise NotClosableError(
+            f"{month:%Y-%m} has no energy: fetch its days with 'sunledger backfill' first."
+        )
     last = _find_last_day(month)
     _refuse_running(runtime, month, last)
     if not anyway:
         for doubt in _explain_not_final(runtime, month, rows):
             raise NotClosableError(
-                f"{doubt.text} Run 'sunledger backfill --from {month} --to {last}', or close it --anyway."
+                f"{doubt.text} Run 'sunledger backfill --from {month} --to {last}', or close the month with --anyway."
             )
         doubts = find_doubts(runtime, month)
         if any(doubt.lacks_energy for doubt in doubts):
             raise NotClosableError(
-                f"{month:%Y-%m} is not complete. {' '.join(doubt.text for doubt in doubts)} Look at it, or close it "
-                f"--anyway: what its days become later is then booked as an adjustment."
+                f"{month:%Y-%m} is not complete. {' '.join(doubt.text for doubt in doubts)} Check the days, or close "
+                "the month with --anyway; later changes of its days then become adjustments."
             )
     _put(runtime, month, rows.with_columns(closed_at=pl.lit(runtime.now(), UTC_US)))
     return rows.height
@@ -136,7 +138,7 @@ def _explain_days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt
     kinds = ", ".join(f"{count} {kind}" for kind, count in found["why"].value_counts().sort("why").rows())
     verb = "is" if found.height == 1 else "are"
     text = (
-        f"{found.height} of {pluralize(days.height, 'plant-day')} {verb} to be checked, of "
+        f"{found.height} of {pluralize(days.height, 'plant-day')} {verb} to be checked, in "
         f"{pluralize(found['plant_id'].n_unique(), 'plant')}: {kinds} (v_days_to_check)."
     )
     return [Doubt(text, lacks_energy=bool((found["why"] != SUSPICIOUS).any()))]
@@ -255,7 +257,7 @@ def list_closed_months(runtime: Runtime) -> pl.DataFrame:
     "closed_months",
     asset="energy_monthly",
     after=After.DAYS,
-    description="The days of every closed month still add up to what was closed.",
+    description="The days of every closed month still add up to the closed figures.",
 )
 def judge_closed_months(runtime: Runtime) -> Finding:
     """The judgement of closed months: whether their days still add up to what was closed."""
@@ -263,13 +265,14 @@ def judge_closed_months(runtime: Runtime) -> Finding:
     changed = found.filter(pl.col("plants_adjusted") > 0)
     if not changed.height:
         return Finding(
-            passed=True, text=f"{pluralize(found.height, 'closed month')}, none of them changed since."
+            passed=True,
+            text=f"{pluralize(found.height, 'closed month')}; none has changed since it was closed.",
         )
     months = [f"{month:%Y-%m}" for month in changed["month"]]
     return Finding(
         passed=False,
-        text=f"Days of closed months are others now ({', '.join(months)}): the closed figures stay, the table "
-        "adjustments has the differences and restatements the causes. Book them, or open the month.",
+        text=f"Days of closed months have changed ({', '.join(months)}). The closed figures stay; the table "
+        "adjustments holds the differences and restatements the causes: book them, or open the month.",
         facts={"months": months, "pv_adjustment_kwh": float(changed["pv_adjustment_kwh"].sum())},
     )
 
@@ -278,9 +281,7 @@ def _refuse_running(runtime: Runtime, month: dt.date, last: dt.date) -> None:
     plants = with_bounds(listed(runtime), last).with_columns(delay(runtime.settings))
     over = plants.select((pl.col("day_end") + pl.col("delay")).max()).item()
     if over is not None and over > runtime.now():
-        raise NotClosableError(
-            f"{month:%Y-%m} is not over: it can be closed from {over:%Y-%m-%d %H:%M} UTC on."
-        )
+        raise NotClosableError(f"{month:%Y-%m} is not over yet: close it after {over:%Y-%m-%d %H:%M} UTC.")
 
 
 def _name_days(days: pl.DataFrame) -> list[tuple[str, dt.date, str]]:

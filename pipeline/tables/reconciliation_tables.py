@@ -93,7 +93,7 @@ def write_reconciliation_yearly(runtime: Runtime) -> Report:
     "reconciles",
     asset="reconciliation",
     after=After.VENDOR,
-    description="Energies that differ from SMA's own do so within the tolerance, or because of a known gap.",
+    description="Energies differ from SMA's own at most by the tolerance, or because of a known data gap.",
 )
 def judge_reconciliation(runtime: Runtime) -> Finding:
     """The judgement of the newest reconciled month: whether what differs is explained by what is known of the days."""
@@ -115,8 +115,8 @@ def judge_reconciliation(runtime: Runtime) -> Finding:
     return Finding(
         passed=False,
         text=f"{month:%Y-%m}: {odd.height} of {days.height} figures of {plants} differ "
-        " from SMA's own by more than gaps and rounding explain. Look at the table reconciliation; nothing was "
-        "repaired.",
+        " from SMA's own by more than data gaps and rounding explain: look at the table reconciliation. No figure was "
+        "corrected.",
         facts=counts,
     )
 

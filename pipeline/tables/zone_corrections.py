@@ -42,8 +42,8 @@ def list_other_zones(runtime: Runtime) -> Notices:
     missing = []
     for row in found.iter_rows(named=True):
         text = (
-            f"its time zone is {row['timezone']} now and was {row['was']} when {pluralize(row['n_days'], 'day')} from "
-            f"{row['first']} to {row['last']} were made: {suggest_cure(found, basis)}"
+            f"its time zone is {row['timezone']} now, but the energy of {pluralize(row['n_days'], 'day')} from "
+            f"{row['first']} to {row['last']} was made with {row['was']}: {suggest_cure(found, basis)}"
         )
         missing.append(Missing(str(row["first"]), table, row["plant_id"], text))
     return Notices.of(missing)
@@ -56,11 +56,11 @@ def suggest_cure(found: pl.DataFrame, basis: TimeBasis) -> str:
     """
     days = f"--from {found['first'].min()!s} --to {found['last'].max()!s}"
     if basis == "plant_local":
-        return f"run 'sunledger rebuild {days}', which asks SMA nothing."
+        return f"run 'sunledger rebuild {days}', which sends no request to SMA."
     plants = ",".join(found["plant_id"].unique().sort().to_list())
     return (
-        f"run 'sunledger backfill {days} --plants {plants}', which asks for the hours that they lack and makes them "
-        f"again ('sunledger plan' with the same words says what that costs)."
+        f"run 'sunledger backfill {days} --plants {plants}', which fetches the hours that they lack and rebuilds them "
+        "('sunledger plan' with the same options shows the cost)."
     )
 
 

@@ -223,7 +223,9 @@ def find_without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Th
             "n_rows",
             reason=pl.lit(NO_GENERATION),
             field=pl.lit("pvGeneration"),
-            detail=pl.format("{} minutes of a high sun", pl.col("seen").dt.total_minutes()),
+            detail=pl.format(
+                "{} minutes with the sun high above the horizon", pl.col("seen").dt.total_minutes()
+            ),
         )
     )
 

@@ -201,7 +201,7 @@ def owners(*states: State) -> list[Owner]:
 @pytest.mark.parametrize(
     ("states", "says"),
     [
-        ([], ["no owner was asked for consent from here", "consent request EMAIL"]),
+        ([], ["no owner was asked for consent by this sunledger", "consent request EMAIL"]),
         ([State.PENDING], ["1 owner has not answered yet", "remind"]),
         ([State.PENDING, State.PENDING], ["2 owners have not answered yet"]),
         ([State.REVOKED], ["1 owner has revoked the consent", "ask again"]),
@@ -217,8 +217,8 @@ def test_an_empty_list_is_explained(states: list[State], says: list[str]) -> Non
 
 
 def test_the_code_flow_explains_itself_by_the_user() -> None:
-    assert "the user who logged in owns no such plant" in access_problems.why_none("code", [])
-    assert "the user who logged in owns no such plant" in access_problems.why_gone("code", [])
+    assert "the user who logged in does not own the plant" in access_problems.why_none("code", [])
+    assert "the user who logged in does not own the plant" in access_problems.why_gone("code", [])
 
 
 def test_a_concern_names_what_is_gone_and_ends_after_a_month() -> None:

@@ -75,7 +75,7 @@ def test_days_after_the_end_of_consent_are_marked_and_not_silent(
         (str(TUESDAY), "raw_energy_balance", "12"),
         (str(TUESDAY), "raw_pv", "12"),
     }
-    assert all("SMA lists it no more" in m.reason for m in notices.missing)
+    assert all("SMA no longer lists it" in m.reason for m in notices.missing)
 
 
 def test_a_stored_day_is_kept_and_the_reason_is_the_list(
@@ -89,7 +89,7 @@ def test_a_stored_day_is_kept_and_the_reason_is_the_list(
     again = new_runtime()
     notices = fetch(again, MONDAY)
     assert {m.plant_id for m in notices.missing} == {"12"}
-    assert all("SMA lists it no more" in m.reason for m in notices.missing)
+    assert all("SMA no longer lists it" in m.reason for m in notices.missing)
     build(again, MONDAY)
     assert energy(again)["12", 4] == pytest.approx(24.0)
 
@@ -154,7 +154,7 @@ def test_the_check_warns_with_what_to_do(
 ) -> None:
     with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.lists()
-        assert checked(runs.instance) == (True, "Every plant of the last month is listed.")
+        assert checked(runs.instance) == (True, "SMA still lists every plant of the last month.")
         sma.revoke("12")
         runs.lists()
         passed, text = checked(runs.instance)

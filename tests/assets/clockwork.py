@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
+from assets.prefix import RUNTIME
 from assets.run_tags import read_limits
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
@@ -62,7 +63,7 @@ class Clockwork:
             with dg.build_schedule_context(
                 instance=self.instance,
                 scheduled_execution_time=scheduled or self.sma.now,
-                resources={"runtime": runtime},
+                resources={RUNTIME: runtime},
             ) as context:
                 found = schedule.evaluate_tick(context)
         if found.skip_message:

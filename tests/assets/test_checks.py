@@ -97,7 +97,7 @@ def test_a_file_that_readers_cannot_open_is_an_error(runs: Runs) -> None:
     assert not found.passed
     assert found.severe
     runs.runtime.settings.warehouse.write_bytes(b"no database")
-    assert "cannot be opened" in judge_published_file(runs.runtime).text
+    assert "can't be opened" in judge_published_file(runs.runtime).text
 
 
 def newest(**hours: float | None) -> pl.DataFrame:
@@ -117,7 +117,7 @@ def newest(**hours: float | None) -> pl.DataFrame:
             {"ennexos_1": 1.0, "ennexos_2": 19.0},
             False,
             False,
-            "1 plant sent nothing for long (ennexos_2)",
+            "1 plant sent no data for a long time (ennexos_2)",
         ),
         ({"ennexos_1": 19.0, "classic_1": 20.0}, False, True, "No plant of ennexos has new data"),
         ({"classic_1": None}, False, True, "No plant of classic"),

@@ -109,7 +109,7 @@ def test_weeks_that_fail_one_after_another_end_the_run(runs: Runs, sma: Scripted
     mondays = [(dt.date(2021, 9, 6) + i * dt.timedelta(days=7)).isoformat() for i in range(5)]
     fail_on(sma, *mondays[1:])
     with pytest.raises(
-        RunFailedError, match=r"21 days failed\. The first, 2021-09-13.*2021-10-04 to 2021-10-05"
+        RunFailedError, match=r"21 days failed\. The first was 2021-09-13.*2021-10-04 to 2021-10-05"
     ):
         runs.days(dt.date(2021, 9, 11), dt.date(2021, 10, 5))
     assert {r.date for r in sma.asked if r.endpoint == "measurements"} == set(mondays[:4])
@@ -183,7 +183,7 @@ def test_a_run_without_consent_fails_before_its_first_billed_request(
     with new_runtime() as runtime, record_runs(runtime) as runs:
         runtime.settings = runtime.settings.model_copy(update={"max_eur_per_month": None})
         with pytest.raises(
-            RunFailedError, match=r"adds 2 PU to 2021-10: 24\.90 EUR.*sunledger/max_eur: 25"
+            RunFailedError, match=r"add 2 PU to 2021-10: 24\.90 EUR.*sunledger/max_eur: 25"
         ) as told:
             runs.lists()
         assert told.value.exit_code == 2

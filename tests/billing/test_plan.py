@@ -79,10 +79,10 @@ def test_a_plan_beyond_the_limits_is_refused(new_runtime: New) -> None:
     refresh(runtime)
     found = plan(runtime, FIRST, LAST, PRICES)
     refuse_beyond(found, found.total_requests, Decimal("24.90"))
-    with pytest.raises(UsageError, match=r"more than --max-requests 3.*Nothing was sent"):
+    with pytest.raises(UsageError, match=r"more than --max-requests 3.*No request was sent"):
         refuse_beyond(found, 3, None)
     with pytest.raises(
-        UsageError, match=r"adds up to 24.90 EUR.*more than --max-eur 24.89.*Nothing was sent"
+        UsageError, match=r"adds up to 24.90 EUR.*more than --max-eur 24.89.*No request was sent"
     ):
         refuse_beyond(found, None, Decimal("24.89"))
 
@@ -101,7 +101,7 @@ def test_the_list_of_plants_is_enough_for_pu_and_amounts(new_runtime: New, sma: 
     assert (found.new_eur, found.never_asked) == (Decimal("24.90"), 2)
     # One week of each plant's EnergyBalance and log; of devices nothing is known.
     assert dict(found.requests) == {"lists": 5, "raw_energy_balance": 2, "raw_pv": 0, "raw_logs": 2}
-    with pytest.raises(UsageError, match=r"which devices 2 plants have.*sunledger refresh"):
+    with pytest.raises(UsageError, match=r"devices of 2 plants are not known.*sunledger refresh"):
         refuse_beyond(found, 1000, None)
     refresh(runtime)
     assert plan(runtime, FIRST, LAST, PRICES).never_asked == 0
@@ -117,7 +117,7 @@ def test_a_plant_without_capacity_is_unpriced_and_no_limit_is_trusted(
     found = plan(runtime, FIRST, LAST, PRICES)
     assert (found.unpriced, found.classes, found.new_eur) == (("11",), (), 0)
     with pytest.raises(
-        UsageError, match=r"1 plant without AC power, of which no price is known .the first: 11"
+        UsageError, match=r"The price of 1 plant without AC power in SMA's list is unknown .the first: 11"
     ):
         refuse_beyond(found, None, Decimal(100))
 

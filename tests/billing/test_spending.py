@@ -66,7 +66,7 @@ def test_without_consent_nothing_billed_is_sent_and_the_cost_is_told(
     ):
         with pytest.raises(CostNotAllowedError) as told:
             ask()
-        assert "adds 2 PU to 2021-10: 24.90 EUR" in str(told.value)
+        assert "add 2 PU to 2021-10: 24.90 EUR" in str(told.value)
         assert "SUNLEDGER_MAX_EUR_PER_MONTH" in str(told.value)
         assert f"{MAX_EUR}: 25" in str(told.value)
         assert told.value.exit_code == 2
@@ -96,7 +96,7 @@ def test_who_counts_this_month_costs_nothing_more(new_runtime: New, sma: Scripte
     assert [asked.plant_id for asked in billed(sma)] == ["11"]
     (left,) = report.notices.missing
     assert (left.plant_id, left.table) == ("12", "billing_units")
-    assert "Nobody has agreed" in left.reason
+    assert "Nobody has accepted this cost" in left.reason
     assert report.rows == 1
 
 
@@ -171,7 +171,7 @@ def test_a_plant_without_capacity_is_reckoned_at_the_largest_base(new_runtime: N
     runtime = with_list(limited(new_runtime(), "64.99"))
     found = find_new_units(runtime, ["11"])
     assert found.eur == 65
-    assert "without AC power in SMA's list (the first: 11) are reckoned at 65.00" in found.sentence()
+    assert "without AC power in SMA's list (the first: 11) is assumed as 65.00" in found.sentence()
     assert admit(runtime, ["11"]).plants == frozenset()
     assert admit(limited(runtime, "65"), ["11"]).plants == {"11"}
 

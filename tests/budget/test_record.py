@@ -203,7 +203,7 @@ def test_a_line_for_which_there_is_no_room_leaves_no_part_of_it(
     log, write = RequestLog(tmp_path / "requests"), os.write
     log.add(one(1))
     monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:20]))
-    with pytest.raises(SunledgerError, match=r"can't be written: No space left.* make room"):
+    with pytest.raises(SunledgerError, match=r"can't be written \(No space left.* free some space"):
         log.add(one(2))
     monkeypatch.undo()
     log.add(one(3))
@@ -219,7 +219,7 @@ def test_nothing_is_stored_of_a_run_that_asked_nothing(tmp_path: Path, lake: Lak
 
 def test_a_record_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "requests").write_text("a file where the folder should be")
-    with pytest.raises(SunledgerError, match=r"can't be written.* make room"):
+    with pytest.raises(SunledgerError, match=r"can't be written.* free some space"):
         RequestLog(tmp_path / "requests").add(one())
 
 

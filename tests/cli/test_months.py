@@ -89,7 +89,7 @@ def test_a_month_is_closed_adjusted_and_opened_again(
 ) -> None:
     assert "No month is closed" in typed("close").stderr
     done = typed("close", MONTH)
-    assert (done.exit_code, f"{MONTH} is closed with 2 plants" in done.stderr) == (0, True), done.stderr
+    assert (done.exit_code, f"Closed {MONTH} with 2 plants" in done.stderr) == (0, True), done.stderr
     assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, None), (QUIET, 48.0, True, None)]
     again = typed("close", MONTH)
     assert isinstance(again.exception, NotClosableError)
@@ -166,7 +166,7 @@ def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
     write_energy_daily(lake, FIRST)
     write_energy_monthly(lake)
     assert set(lake.lake.scan(Adjustments).collect()["difference_kwh"].round(9)) == {24.0}
-    for month, why in (("2021-08", "holds no energy"), ("2021-13", "write it as YYYY-MM")):
+    for month, why in (("2021-08", "has no energy"), ("2021-13", "write it as YYYY-MM")):
         assert why in str(typed("close", month).exception)
 
 
@@ -198,13 +198,13 @@ def test_an_incomplete_month_says_what_it_lacks_and_is_closed_only_anyway(
     silent_h = expected_h / 4
     said = [
         f"{MONTH} is not complete",
-        "4 of 4 plant-days are to be checked, of 2 plants: 1 missing, 3 with suspicious values (v_days_to_check)",
+        "4 of 4 plant-days are to be checked, in 2 plants: 1 missing, 3 with suspicious values (v_days_to_check)",
         f"75.0% of the expected time of the days that are stored, {silent_h:.1f} h are missing, and 1 of 2 plants is",
         # 24 kWh of the silent day, 12 of the other one.
         "On 2 plant-days inverters have 36.000 kWh more than their plants",
         # SMA has 52.8 and 48 kWh, measured are 24 and 36.
         "pv_generation of 2 plants is 40.800 kWh less than SMA's own figure",
-        "close it --anyway",
+        "close the month with --anyway",
     ]
     assert [text for text in said if text not in str(refused.exception)] == []
     assert published_if_any(settings) == []
@@ -224,7 +224,7 @@ def test_values_that_are_suspicious_and_nothing_else_are_told_and_do_not_stop_th
 ) -> None:
     done = typed("close", MONTH)
     assert done.exit_code == 0, done.exception
-    assert "4 of 4 plant-days are to be checked, of 2 plants: 4 with suspicious values" in " ".join(
+    assert "4 of 4 plant-days are to be checked, in 2 plants: 4 with suspicious values" in " ".join(
         done.stderr.split()
     )
 

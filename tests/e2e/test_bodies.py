@@ -22,10 +22,10 @@ from tests.sandbox.conftest import NOW, Serve, Served, serve  # noqa: F401 - a f
 
 DAY = dt.date(2024, 6, 10)
 BROKEN = {
-    "invalid_json": "with something else than measurements",
-    "html_body": "with something else than measurements",
-    "missing_envelope": "with something else than measurements",
-    "truncated_body": "was cut short or damaged",
+    "invalid_json": "but not with measurements",
+    "html_body": "but not with measurements",
+    "missing_envelope": "but not with measurements",
+    "truncated_body": "was truncated or damaged",
     "huge_answer,amount=1": "more than the 400,000 bytes allowed",
     "status_504": "answered 504",
 }

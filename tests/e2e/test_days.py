@@ -220,7 +220,7 @@ def test_an_empty_list_of_plants_says_what_to_do(new_runtime: New, sma: Scripted
     sma.lists = []
     runtime = new_runtime()
     fetch_plants(runtime)
-    with pytest.raises(SunledgerError, match=r"no owner was asked for consent from here"):
+    with pytest.raises(SunledgerError, match=r"no owner was asked for consent by this sunledger"):
         write_plants(runtime)
 
 

@@ -71,7 +71,7 @@ def test_a_silent_day_is_asked_for_alone_once_and_listed(new_runtime: New, sma: 
     assert by_day(sma) == [("11", "", "2021-10-06"), ("11", "111", "2021-10-06")]
     told = [(item.day, item.table, item.plant_id) for item in notices.missing]
     assert told == [("2021-10-06", "raw_energy_balance", "11"), ("2021-10-06", "raw_pv", "11")]
-    assert "asked for alone too" in notices.missing[0].reason
+    assert "a request for the day alone had none either" in notices.missing[0].reason
     assert "of device 111" in notices.missing[1].reason
     # What SMA was asked for alone is known from then on.
     sma.asked.clear()

@@ -210,7 +210,7 @@ def test_a_month_that_is_not_over_or_not_final_is_refused(new_runtime: New, sma:
     runtime = run(new_runtime(), MONDAY)
     with pytest.raises(SunledgerError, match="2021-10 is not over"):
         close_month(runtime, MONTH, anyway=True)
-    with pytest.raises(SunledgerError, match="2021-09 holds no energy"):
+    with pytest.raises(SunledgerError, match="2021-09 has no energy"):
         close_month(runtime, dt.date(2021, 9, 1))
     runtime.now = lambda: LATER
     with pytest.raises(

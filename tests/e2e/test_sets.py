@@ -283,7 +283,7 @@ def test_a_set_with_a_name_that_fits_nowhere_is_told(
     runtime = choose()
     notices = noticed([refresh(runtime), *fetch_other_sets(runtime, [MONDAY])])
     assert {missing.reason for missing in notices.missing} == {
-        "the set '../etc' can't be asked for: its name is no plain word"
+        "the set '../etc' can't be fetched, because its name is not a plain word"
     }
 
 

@@ -284,7 +284,12 @@ def test_slow_answers_are_slow_and_whole(faulty: Served, kind: str) -> None:
 def test_a_client_that_gives_up_frees_the_server(faulty: Served, kind: str) -> None:
     switch_on(faulty, f"{kind},amount=60")
     with (
-        httpx.Client(base_url=faulty.url, headers=faulty.http.headers, timeout=0.3, trust_env=False) as hasty,
+        httpx.Client(
+            base_url=faulty.url,
+            headers=faulty.http.headers,
+            timeout=httpx.Timeout(60, read=0.3),
+            trust_env=False,
+        ) as hasty,
         pytest.raises(httpx.ReadTimeout),
     ):
         hasty.get(DAY, params=ASK)

@@ -19,7 +19,7 @@ def status(served: Served, path: str, *hosts: str) -> int:
     url = urlsplit(served.url)
     lines = [f"GET {path} HTTP/1.1", *(f"Host: {host}" for host in hosts), "Connection: close"]
     lines += [f"Authorization: {served.http.headers['Authorization']}", "", ""]
-    with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+    with socket.create_connection((url.hostname, url.port), timeout=120) as connection:
         connection.sendall("\r\n".join(lines).encode())
         with connection.makefile("rb") as stream:
             found = re.match(rb"HTTP/1.1 (\d+)", stream.read())

@@ -93,13 +93,13 @@ def test_a_file_has_one_entry_a_line(tmp_path: Path) -> None:
     [
         (
             {"exclude_plants": "5000044 from October"},
-            r"SUNLEDGER_EXCLUDE_PLANTS: '5000044 from October' is no entry",
+            r"SUNLEDGER_EXCLUDE_PLANTS: '5000044 from October' is not a valid entry",
         ),
         (
             {"include_plants": "5000044 from 2026-10-15"},
-            r"SUNLEDGER_INCLUDE_PLANTS: .* is no entry; write ID",
+            r"SUNLEDGER_INCLUDE_PLANTS: .* is not a valid entry: write ID",
         ),
-        ({"exclude_plants": "from 2026-10-15"}, "is no entry"),
+        ({"exclude_plants": "from 2026-10-15"}, "is not a valid entry"),
         ({"exclude_plants": "@/none.txt"}, r"names the file /none\.txt, which can't be read: No such file"),
     ],
 )
@@ -144,7 +144,7 @@ def test_a_foreign_plant_that_leaves_the_list_is_told_to_nobody(new_runtime: New
 
 def test_a_plant_that_is_left_out_cannot_be_named(new_runtime: New) -> None:
     refresh(new_runtime())
-    with pytest.raises(UsageError, match="Plant 12 is left out by SUNLEDGER_INCLUDE_PLANTS or"):
+    with pytest.raises(UsageError, match="Plant 12 is excluded by SUNLEDGER_INCLUDE_PLANTS or"):
         listed(fleet(new_runtime("12"), exclude_plants="12"))
 
 

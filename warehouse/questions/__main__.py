@@ -13,12 +13,12 @@ from warehouse.questions import questions
 FILE = Path(__file__).parents[2] / "docs" / "questions.md"
 INTRODUCTION = """# Twenty questions
 
-What analysts ask first, with the SQL for the published file and its result on the demo. Made by `make demo` and
-`python -m warehouse.questions demo` from `warehouse/questions/`: change those, not this file.
+Questions that analysts ask first, with SQL for the published file and the result on the demo. `make demo` and
+`python -m warehouse.questions demo` generate this page from `warehouse/questions/`: change those files instead.
 
-Open the file read-only with any DuckDB from 1.2 on (`demo/sunledger.duckdb` after `make demo`). What each table, view
-and macro means is in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`.
-How long each question takes on a year of 1,000 plants is in [speed.md](speed.md).
+Open the file read-only with DuckDB 1.2 or newer (`demo/sunledger.duckdb` after `make demo`). Each table, view and
+macro is explained in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`.
+[speed.md](speed.md) says how long each question takes on a year of 1,000 plants.
 """
 
 

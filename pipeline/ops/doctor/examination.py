@@ -59,7 +59,7 @@ LIMITS = Limits(
 # Plants that are asked for a clear day, each with one request for a month and one for a day of it.
 PLANTS_ASKED = 3
 AGREE_HINT = (
-    "'sunledger doctor --ask-plants 3' asks up to 3 plants, and says before what SMA charges for them"
+    "'sunledger doctor --ask-plants 3' tests up to 3 plants, and first shows what SMA charges for them"
 )
 
 BALANCE = "EnergyBalance"
@@ -209,7 +209,7 @@ def _check_token(patient: Patient) -> list[Finding]:
     patient.runtime.session.use(lambda client: client.tokens.get())
     return [
         pass_check(
-            "token", f"given by {patient.settings.sma_auth_url} for the {patient.settings.sma_flow} flow"
+            "token", f"issued by {patient.settings.sma_auth_url} for the {patient.settings.sma_flow} flow"
         )
     ]
 
@@ -224,7 +224,11 @@ def _check_consents(patient: Patient) -> list[Finding]:
 def _check_budget(patient: Patient) -> list[Finding]:
     settings = patient.settings
     url = settings.budget_url
-    where = f"all that use {shown(url)}" if url.get_secret_value() else f"all that use {settings.home}"
+    where = (
+        f"all processes that use {shown(url)}"
+        if url.get_secret_value()
+        else f"all processes that use {settings.home}"
+    )
     since = patient.runtime.today() - dt.timedelta(days=1)
     refused = patient.runtime.lake.scan(ApiRequests).filter(
         pl.col("asked_date") >= since, pl.col("status") == TOO_MANY_REQUESTS
@@ -288,11 +292,13 @@ def _check_time_zones(patient: Patient) -> list[Finding]:
 
 def _check_time_basis(patient: Patient) -> list[Finding]:
     if patient.plants_asked == 0:
-        return [skip("time basis", "not asked for: --ask-plants is 0")]
+        return [skip("time basis", "not tested, because --ask-plants is 0")]
     today = patient.runtime.today()
     chosen = _select_plants_to_ask(patient)
     if not chosen.height and patient.plants_asked is None:
-        return [skip("time basis", f"no plant is billed for this month yet, so none was asked: {AGREE_HINT}")]
+        return [
+            skip("time basis", f"not tested, because no plant is billed for this month yet: {AGREE_HINT}")
+        ]
     newest = basis.choose_month(today)
     judged, requests = _clear_days(patient, chosen, dict.fromkeys(chosen["plant_id"], newest))
     if not basis.has_verdict(judged):

@@ -39,8 +39,8 @@ def list_places(settings: Settings) -> list[Place]:
 def _find_place(setting: str, path: Path) -> Place:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir():
-        return Place(setting, there, 0, "it is a file, and not a folder")
-    fault = "" if os.access(there, os.W_OK | os.X_OK) else "this user may not"
+        return Place(setting, there, 0, "it is a file instead of a folder")
+    fault = "" if os.access(there, os.W_OK | os.X_OK) else "this user has no permission"
     return Place(setting, there, shutil.disk_usage(there).free, fault)
 
 

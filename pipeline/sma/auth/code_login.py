@@ -128,8 +128,8 @@ def authorize_address(settings: Settings, redirect: str, attempt: _Attempt, opti
 def _require_code_flow(settings: Settings) -> None:
     if settings.sma_flow != "code":
         raise UsageError(
-            "SMA_FLOW=custom has no login: owners consent by e-mail, see 'sunledger consent request'. "
-            "For a client of the code flow set SMA_FLOW=code."
+            "With SMA_FLOW=custom there is no login, because owners consent by e-mail: use 'sunledger consent "
+            "request', or set SMA_FLOW=code if the client belongs to the code flow."
         )
 
 
@@ -157,9 +157,9 @@ async def _await_answer(listener: Listener, options: LoginOptions) -> Mapping[st
         return await asyncio.wait_for(listener.answer(), options.wait_s)
     except TimeoutError:
         raise LoginFailedError(
-            f"Nobody came back from SMA's login page within {options.wait_s:g} s: run 'sunledger login' again. If the "
-            f"page itself showed an error, {listener.redirect} may not be a redirect address of the client, or "
-            "the client may belong to the custom flow. On another machine than the browser, forward the port."
+            f"The browser did not return from SMA's login page within {options.wait_s:g} s: run 'sunledger login' "
+            f"again. If the page showed an error, {listener.redirect} may not be a redirect address of the client, or "
+            "the client may belong to the custom flow. If the browser runs on another machine, forward the port."
         ) from None
 
 
@@ -167,14 +167,14 @@ def _take_code(answer: Mapping[str, str], state: str) -> str:
     """The code of an answer that belongs to this login. Raises LoginFailedError."""
     if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
         raise LoginFailedError(
-            "The answer belongs to another login (its state is not the one sent), so it was not used: close old "
-            "login pages and run 'sunledger login' again."
+            "The browser's answer belongs to another login (its state differs), so it was not used: close old login "
+            "pages and run 'sunledger login' again."
         )
     if "error" in answer:
         raise LoginFailedError(_explain_denial(answer))
     if not answer.get("code"):
         raise LoginFailedError(
-            "The browser came back without a code: run 'sunledger login' again, and check SMA_AUTH_URL."
+            "The browser returned without a code: check SMA_AUTH_URL, and run 'sunledger login' again."
         )
     return answer["code"]
 
@@ -183,12 +183,14 @@ def _explain_denial(answer: Mapping[str, str]) -> str:
     error = answer["error"]
     said = clean("; ".join(answer[key] for key in ("error", "error_description") if answer.get(key)))
     cures = {
-        "access_denied": "access was denied on SMA's page: run 'sunledger login' again and allow it",
+        "access_denied": "access was denied on SMA's page: run 'sunledger login' again and allow access",
         "invalid_scope": "the client may not ask for offline access: run 'sunledger login --no-offline'",
         "unauthorized_client": "the client is registered for the custom flow: set SMA_FLOW=custom",
     }
-    cure = cures.get(error, "run 'sunledger login' again; if it stays, ask SMA's developer support")
-    return f"SMA did not log in ({said}): {cure}."
+    cure = cures.get(
+        error, "run 'sunledger login' again, and if this happens again, ask SMA's developer support"
+    )
+    return f"SMA refused the login ({said}): {cure}."
 
 
 async def _exchange_code(settings: Settings, store: LoginStore, wire: Wire, form: dict[str, str]) -> Login:

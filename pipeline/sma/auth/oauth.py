@@ -29,11 +29,11 @@ _OK = 200
 _REFUSALS = frozenset({400, 401})
 _WRONG = "check SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_AUTH_URL"
 _LOG_IN = (
-    "the login has ended (SMA ends it after 30 days, after 2 days without use, or when the user revokes it, and a "
-    "refresh token works once): run 'sunledger login'"
+    "the login has expired (after 30 days, after 2 days without use, when the user revoked it, or because its refresh "
+    "token was used before): run 'sunledger login'"
 )
 _CURES = {
-    "invalid_client": "check SMA_CLIENT_ID and SMA_CLIENT_SECRET, and that SMA_ENVIRONMENT is theirs",
+    "invalid_client": "check SMA_CLIENT_ID and SMA_CLIENT_SECRET, and that they belong to SMA_ENVIRONMENT",
     "unauthorized_client": {
         "client_credentials": "the client is registered for the code flow: set SMA_FLOW=code and run "
         "'sunledger login', or use a client of the custom flow",
@@ -43,8 +43,8 @@ _CURES = {
     },
     "invalid_grant": {
         "refresh_token": _LOG_IN,
-        "authorization_code": "the code has expired or was used: run 'sunledger login' again; if SMA speaks of PKCE, "
-        "add --no-pkce",
+        "authorization_code": "the code has expired or was used before: run 'sunledger login' again, with --no-pkce "
+        "if SMA's message mentions PKCE",
     },
 }
 

@@ -125,7 +125,9 @@ async def locked_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) ->
             if left_s <= 0:
                 raise _build_busy_error(path, wait_s)
             if wait_s - left_s >= ANNOUNCED_FROM_S:
-                clock.announce("Another process renews the login, and only one may at a time", left_s)
+                clock.announce(
+                    "Another process is renewing the login, which only one process may do at a time", left_s
+                )
             await clock.sleep(POLL_S)
             await asyncio.sleep(0)
         yield
@@ -142,8 +144,8 @@ def _open_lock(path: Path) -> int:
 
 def _build_unusable_error(path: Path, fault: OSError) -> SecretFileError:
     return SecretFileError(
-        f"{path} cannot be used: {fault.strerror}. Make sure that it is there to be read and written and that "
-        "the disk has room, or set SUNLEDGER_HOME to another folder."
+        f"{path} can't be used ({fault.strerror}): make sure that it can be read and written and that the disk has "
+        "free space, or set SUNLEDGER_HOME to another folder."
     )
 
 

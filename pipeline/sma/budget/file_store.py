@@ -113,13 +113,13 @@ class FileStore:
                     return self._apply(file, change)
             except OSError as fault:
                 raise SunledgerError(
-                    f"The request budget in {self._path} can't be kept: {fault.strerror}. Nothing is sent without it: "
-                    f"make the folder writable, or set SUNLEDGER_HOME to another one."
+                    f"The request budget in {self._path} can't be stored ({fault.strerror}), and no request is sent "
+                    "without it: make the folder writable, or set SUNLEDGER_HOME to another one."
                 ) from fault
             await self._sleep(LOCK_POLL_S)
         raise SunledgerError(
-            f"The request budget in {self._path} has been locked by another process for a minute: "
-            f"continue or end the process that is stopped, then run this again."
+            f"The request budget in {self._path} has been locked by another process for a minute: resume or end that "
+            "process, then run this again."
         )
 
     async def aclose(self) -> None:

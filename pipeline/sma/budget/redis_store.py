@@ -74,8 +74,8 @@ class RedisStore:
             if await self._retry_short_outage(partial(self._put, before, pack(state))):
                 return result
         raise SunledgerError(
-            f"The request budget in Redis at {self.place} changes faster than it can be taken from: "
-            f"let fewer processes ask at once, then run this again."
+            f"The request budget in Redis at {self.place} changes too fast to take requests from it: run fewer "
+            "processes at the same time, then run this again."
         )
 
     async def aclose(self) -> None:
@@ -113,10 +113,11 @@ class RedisStore:
         raise AssertionError("the last try returns or raises")
 
     def _build_error(self, fault: Exception) -> SunledgerError:
-        why = _REASONS.get(type(fault).__name__, "it cannot be reached, or is no Redis")
+        why = _REASONS.get(type(fault).__name__, "it can't be reached, or is not a Redis server")
         return SunledgerError(
-            f"The request budget in Redis at {self.place} can't be kept: {why} ({type(fault).__name__}). Nothing is "
-            f"sent without it: check SUNLEDGER_BUDGET_URL and that Redis runs, or unset it on a single machine."
+            f"The request budget in Redis at {self.place} can't be stored, because {why} ({type(fault).__name__}), and "
+            "no request is sent without it: check SUNLEDGER_BUDGET_URL and that Redis runs, or unset it on a single "
+            "machine."
         )
 
 
@@ -130,7 +131,7 @@ def shown(url: SecretStr) -> str:
 _REASONS = {
     "AuthenticationError": "it refuses the user or password, or asks for one",
     "NoPermissionError": f"its user may not use GET, SET, TIME and scripts on {KEY_PREFIX}*",
-    "ReadOnlyError": "it is a replica that may not be written",
+    "ReadOnlyError": "it is a read-only replica",
     "OutOfMemoryError": "its memory is full",
     "MasterDownError": "it is a replica without its master",
 }

@@ -32,7 +32,7 @@ SLOWER = 0.7
 SLOWEST = 0.1
 RECOVERY_PER_S = 0.001
 # Why a request waits, as a clause.
-PAUSED = "SMA has refused requests of this client for their rate, so all of its requests pause"
+PAUSED = "SMA has refused requests of this client because of their rate, so all its requests pause"
 SPENT = "The request budget (SMA_REQUESTS_PER_5_MIN) is used up"
 # Far below one request, far above what adding seconds up does to a float.
 ROUNDING = 1e-6

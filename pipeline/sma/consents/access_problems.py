@@ -23,21 +23,20 @@ _WHAT = {
     State.UNKNOWN: ("is in an unknown state", "are in an unknown state"),
 }
 _CURES = {
-    State.PENDING: "remind the owner of SMA's e-mail: its page opens for those signed in to ennexOS",
-    State.REJECTED: f"after a word with the owner ask again with {_ASK}",
+    State.PENDING: "remind the owner of SMA's e-mail, whose link works for users who are signed in to ennexOS",
+    State.REJECTED: f"talk to the owner, then ask again with {_ASK}",
     State.EXPIRED: f"ask again with {_ASK}",
-    State.REVOKED: f"after a word with the owner ask again with {_ASK}",
-    State.UNKNOWN: "look with 'sunledger consent status EMAIL'",
+    State.REVOKED: f"talk to the owner, then ask again with {_ASK}",
+    State.UNKNOWN: "check it with 'sunledger consent status EMAIL'",
 }
 _NOT_COVERED = (
-    "see with 'sunledger consent status EMAIL' whether the owner has revoked it meanwhile; if not, the owner may have "
-    "lost the owner's role, or the consent does not cover the plant: check the role "
-    "in the portal (Sunny Portal: flag system-owner in the user management; ennexOS: role owner), then ask again "
-    f"with {_ASK}, which also asks for plants that came later"
+    "check with 'sunledger consent status EMAIL' whether the owner has revoked the consent; if not, the owner may have "
+    "lost the owner's role, or the consent does not cover the plant: check the role in the portal (Sunny Portal: flag "
+    f"system-owner in the user management; ennexOS: role owner), then ask again with {_ASK}, also for new plants"
 )
 _NO_PLANT_OF_THE_USER = (
-    "the user who logged in owns no such plant: give the user the owner's role in the portal, or log in as another "
-    "one with 'sunledger login'"
+    "the user who logged in does not own the plant: give the user the owner's role in the portal, or log in as "
+    "another user with 'sunledger login'"
 )
 
 
@@ -52,7 +51,7 @@ def account(owners: Collection[Owner]) -> str:
             if state is State.PENDING and ends:
                 part += f" (possible until {min(ends):%Y-%m-%d})"
             parts.append(part)
-    return ", ".join(parts) or "no owner was asked for consent from here"
+    return ", ".join(parts) or "no owner was asked for consent by this sunledger"
 
 
 def cures(owners: Collection[Owner]) -> str:
@@ -77,11 +76,11 @@ def why_none(flow: str, owners: Collection[Owner]) -> str:
 def why_gone(flow: str, owners: Collection[Owner]) -> str:
     """A clause for a plant that was listed before and is no more."""
     if flow == "code":
-        return f"SMA lists it no more: {_NO_PLANT_OF_THE_USER}"
+        return f"SMA no longer lists it: {_NO_PLANT_OF_THE_USER}"
     lost = [owner for owner in owners if owner.state in {State.REVOKED, State.EXPIRED, State.REJECTED}]
     if lost:
-        return f"SMA lists it no more: {account(lost)}; {cures(lost)}"
-    return f"SMA lists it no more: {_NOT_COVERED}"
+        return f"SMA no longer lists it: {account(lost)}; {cures(lost)}"
+    return f"SMA no longer lists it: {_NOT_COVERED}"
 
 
 def concern(
@@ -97,7 +96,7 @@ def concern(
     parts = []
     if lately:
         plants = "1 plant is" if lately == 1 else f"{lately} plants are"
-        parts.append(f"{plants} listed no more: {why_gone(flow, owners).partition(': ')[2]}")
+        parts.append(f"{plants} no longer listed:  {why_gone(flow, owners).partition(': ')[2]}")
     open_ones = [owner for owner in owners if owner.state is not State.ACCEPTED]
     if flow == "custom" and open_ones and not lately:
         parts.append(f"{account(open_ones)}: {cures(open_ones)}")
@@ -107,10 +106,10 @@ def concern(
 def lasting(login: Login) -> str:
     """How long a login lasts, as a sentence."""
     if login.offline:
-        return "It has no end: SMA gave a token without expiry."
+        return "The login does not expire, because SMA issued a token without expiry."
     if login.logged_in_at is None:
-        return "Its end is not known: it came from SMA_REFRESH_TOKEN."
+        return "It is not known when the login expires, because it came from SMA_REFRESH_TOKEN."
     return (
-        f"Used at least every 2 days it lasts {SESSION_DAYS} days from {login.logged_in_at:%Y-%m-%d}; then run "
-        "'sunledger login' again."
+        f"The login expires {SESSION_DAYS} days after {login.logged_in_at:%Y-%m-%d}, or after 2 days without use: then "
+        "run 'sunledger login' again."
     )

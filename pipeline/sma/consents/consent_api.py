@@ -87,8 +87,8 @@ class ConsentApi:
     def __init__(self, settings: Settings, client: SmaClient) -> None:
         if settings.sma_flow != "custom":
             raise UsageError(
-                "SMA_FLOW=code has no consents: the user who logs in gives access, see 'sunledger login'. "
-                "For a client of the custom flow set SMA_FLOW=custom."
+                "With SMA_FLOW=code there are no consents, because the user who logs in grants access: use 'sunledger "
+                "login', or set SMA_FLOW=custom if the client belongs to the custom flow."
             )
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_HIDE_OWNERS)
@@ -126,7 +126,7 @@ class ConsentApi:
                 return _read_consent(call, reply)
             if not known or tries >= SETTLING_TRIES:
                 break
-            await clock.wait(SETTLING_S, "SMA does not know of the request yet")
+            await clock.wait(SETTLING_S, "SMA does not know the request for consent yet")
         return None
 
     async def _exchange(self, call: Call, build: Callable[[str], httpx.Request]) -> Reply:
@@ -153,7 +153,8 @@ def address(text: str) -> str:
     name, at, domain = owner.rpartition("@")
     if not (name and at and domain) or not owner.isprintable() or " " in owner:
         raise UsageError(
-            "An owner is named by the e-mail address of the portal's user, as in owner@example.com."
+            "That is not an e-mail address: name an owner by the address of the portal's user, for instance "
+            "owner@example.com."
         )
     return owner
 
@@ -180,8 +181,8 @@ def _read_consent(call: Call, reply: Reply) -> Consent:
 def _build_no_owner_error(call: Call, reply: Reply) -> NotAnOwnerError:
     said = vendor_message(reply.body)
     return NotAnOwnerError(
-        f"SMA sends no request to this address{f' ({clean(said)})' if said else ''}: it must be the user who has the "
-        "owner's role of the plant (Sunny Portal: flag system-owner in the user management; ennexOS: role owner).",
+        f"SMA sends no request for consent to this address{f' ({clean(said)})' if said else ''}: name the user who has "
+        "the owner's role of the plant (Sunny Portal: flag system-owner in the user management; ennexOS: role owner).",
         method=call.method,
         path=call.path,
         status=reply.status,

@@ -127,8 +127,8 @@ class ConsentBook:
             }
         except (orjson.JSONDecodeError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise SecretFileError(
-                f"{path} does not hold consents of sunledger: move it away and ask SMA for the state of each owner "
-                "with 'sunledger consent status'."
+                f"{path} does not hold consents of sunledger: move it away, and fetch the state of each owner with "
+                "'sunledger consent status'."
             ) from None
 
     def note(

@@ -88,8 +88,7 @@ def trusted_authorities() -> ssl.SSLContext:
         why = "none is in it" if isinstance(fault, ssl.SSLError) else fault.strerror
         place = f"{named}={os.environ[named]}" if named else "The package certifi"
         raise ConfigurationError(
-            f"{place} holds no certificates that can be read "
-            f"({why}): point it at your organisation's certificates (PEM), or "
+            f"{place} holds no readable certificates ({why}): set it to your organisation's certificates (PEM), or "
             "unset it."
         ) from None
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
@@ -126,7 +125,7 @@ def proxy_for(url: str) -> httpx.Proxy | None:
     if not usable:
         # It may hold a password, so it is not repeated.
         raise ConfigurationError(
-            f"The proxy that {parts.scheme}_proxy names can't be used: write it as http://[user:password@]host:port, "
+            f"The proxy in {parts.scheme}_proxy can't be used: write it as http://[user:password@]host:port, "
             "or unset it."
         )
     return proxy

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from assets.dagster_home import open_dagster
+from assets.prefix import RUNTIME
 from assets.sensors import build_alert_sensor
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
@@ -56,8 +57,8 @@ def test_a_concern_is_told_once_and_once_when_it_is_good_again() -> None:
     assert [message.title for message in heard] == [
         "days failed",
         "Days are missing",
-        "Good again: days failed",
-        "Good again: Days are missing",
+        "Resolved: days failed",
+        "Resolved: Days are missing",
     ]
     assert [message.resolved for message in heard] == [False, False, True, True]
 
@@ -122,7 +123,9 @@ def test_a_fault_of_a_channel_tells_no_address(settings: Settings, mail: MailSer
     ]
     gone = settings.model_copy(update={"alert_smtp": SecretStr("smtp://user:the-word@127.0.0.1:9")})
     _, faults = tell({}, [LATE], build_channels(gone))
-    assert faults == ["mail: The mail server did not take it (ConnectionRefusedError)."]
+    assert faults == [
+        "mail: The mail server did not accept the alert (ConnectionRefusedError): check SUNLEDGER_ALERT_…."
+    ]
     assert "the-token" not in repr(settings_with(settings, mail, web))
 
 
@@ -139,7 +142,7 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
         with (
             new_runtime() as runtime,
             dg.build_sensor_context(
-                instance=instance, cursor=cursor, resources={"runtime": runtime}
+                instance=instance, cursor=cursor, resources={RUNTIME: runtime}
             ) as context,
         ):
             return sensor.evaluate_tick(context).cursor
@@ -150,7 +153,7 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
         cursor = look(look(cursor))
         add(dg.DagsterRunStatus.SUCCESS)
         look(look(cursor))
-    assert web.titles("/hook") == ["energy_days failed", "Good again: energy_days failed"]
+    assert web.titles("/hook") == ["energy_days failed", "Resolved: energy_days failed"]
     assert "the-secret" not in json.dumps(web.bodies)
 
 
@@ -181,7 +184,7 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
     assert names(later) == {"late", "stale", "gone", "event:new-plants"}
     told = {concern.name: concern for concern in alert_conditions.collect_concerns(later)}
     assert told["gone:12"].title == "Plant 12 (Plant 12) is gone"
-    assert "SMA lists it no more" in told["gone:12"].text
+    assert "SMA no longer lists it" in told["gone:12"].text
 
 
 def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Callable[..., Runtime]) -> None:
@@ -200,7 +203,10 @@ def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Call
     assert [(c.title, c.text) for c in told] == [
         (
             "A consent is Accepted",
-            "The consent of owner owner-a went from Pending to Accepted. 'sunledger consent list' says whose it is.",
+            (
+                "The consent of owner owner-a changed from Pending to Accepted. "
+                "'sunledger consent list' shows whose consent it is."
+            ),
         )
     ]
 
@@ -224,7 +230,7 @@ def test_more_money_than_expected_is_told(
     assert bool(found) == told
     if told:
         assert (
-            "The PU of 2021-10 cost 19.50 EUR by now, more than SUNLEDGER_ALERT_EUR=19"
+            "The PU of 2021-10 cost 19.50 EUR so far, more than SUNLEDGER_ALERT_EUR=19"
             in found[f"money:{month}"]
         )
 

@@ -238,7 +238,7 @@ def test_a_time_without_zone_is_refused(lake: Lake, target: Path) -> None:
 
 
 def test_a_missing_file_is_one_sentence_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(NotPublishedError, match=r"no warehouse at .* yet: 'sunledger backfill "):
+    with pytest.raises(NotPublishedError, match=r"no warehouse at .* yet: run 'sunledger backfill "):
         connect(tmp_path / "sunledger.duckdb")
 
 
@@ -246,7 +246,7 @@ def test_a_strange_file_is_one_sentence_with_the_cure(tmp_path: Path) -> None:
     file = tmp_path / "sunledger.duckdb"
     file.write_text("not a database, but long enough to have a header" * 500)
     with pytest.raises(
-        NotPublishedError, match=r"cannot be opened as a warehouse: .*'sunledger publish'"
+        NotPublishedError, match=r"can't be opened as a warehouse .*'sunledger publish'"
     ) as caught:
         connect(file)
     assert "\n" not in str(caught.value)

@@ -198,7 +198,7 @@ def test_a_file_that_no_commit_names_is_set_aside(lake: Lake) -> None:
     (step,) = mend(lake, lost)
     assert (step.place, step.found) == (
         "energy_daily 2021-10-02",
-        "part-orphan.parquet is in no commit of ours",
+        "part-orphan.parquet belongs to no commit",
     )
     assert (lake.scratch / "aside/energy_daily/local_date=2021-10-02/part-orphan.parquet").is_file()
     check(lake, EnergyDaily, lost)
