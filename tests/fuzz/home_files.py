@@ -83,7 +83,7 @@ def check_consents(data: bytes) -> None:
         except SunledgerError as error:
             assert_speaks(error, book.path.name)
             return
-        book.rows()
+        book.read_rows()
         now = dt.datetime.now(dt.UTC)
         assert all(owner.find_due_time() <= now or owner.find_due_time() > now for owner in owners.values())
 
