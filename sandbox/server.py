@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotListenError(
-            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port, or --port 0."
+            f"The sandbox can't listen on {host} port {port} ({error.strerror}): choose another --port, or --port 0."
         ) from error
 
 
