@@ -33,7 +33,7 @@ from assets.tables import (
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
@@ -63,7 +63,7 @@ class Runs:
     page.
     """
 
-    runtime: Runtime
+    runtime: RunContext
     instance: dg.DagsterInstance
     wait: PoolWait
     command: str = "sunledger"
@@ -176,7 +176,7 @@ class Runs:
         """The tables of days that the settings choose, or that another run has made before with other settings."""
         lake, settings = self.runtime.lake, self.runtime.settings
         possible = build_made_day_assets(settings)
-        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[-1]]).version >= 0]
+        kept = [asset for asset in possible if lake.take_snapshot(MODELS[asset.key.path[-1]]).version >= 0]
         return list({asset.key: asset for asset in (*kept, *select_chosen(possible, settings))}.values())
 
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
@@ -251,12 +251,12 @@ class WithoutRepeats:
         return getattr(self._stream, name)
 
 
-def build_runtime_resource(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
+def build_runtime_resource(runtime: RunContext, wait: PoolWait) -> dg.ResourceDefinition:
     """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
 
     @dg.resource
     @contextmanager
-    def resource(context: dg.InitResourceContext) -> Iterator[Runtime]:
+    def resource(context: dg.InitResourceContext) -> Iterator[RunContext]:
         with watch_pools(wait, context.run.run_id if context.run else ""):
             yield runtime
 
@@ -265,7 +265,7 @@ def build_runtime_resource(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefin
 
 @contextmanager
 def record_runs(
-    runtime: Runtime, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
+    runtime: RunContext, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
 ) -> Iterator[Runs]:
     """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days.
 

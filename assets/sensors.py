@@ -18,7 +18,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import Channel, Concern, build_channels, tell
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from schemas import storage
 
@@ -76,7 +76,7 @@ def build_alert_sensor(
         default_status=choose_sensor_status(settings),
     )
     def sensor(
-        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SensorResult:
         found = of(settings)
         if not found:
@@ -105,7 +105,7 @@ def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
         default_status=choose_sensor_status(settings),
     )
     def sensor(
-        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SkipReason:
         before = sunledger_runtime.now() - settings.keep_runs_days * ONE_DAY
         return dg.SkipReason(

@@ -153,7 +153,7 @@ class RecordStore:
     def __init__(self, files: pafs.FileSystem, *, remote: bool) -> None:
         self._files, self._remote = files, remote
 
-    def versions(self) -> list[int]:
+    def list_versions(self) -> list[int]:
         """The versions that have a record, rising."""
         found = self._files.get_file_info(
             pafs.FileSelector("/" if self._remote else ".", allow_not_found=True)

@@ -58,7 +58,7 @@ class CheckedFiles:
         """The damage of each file; those that are unchanged since the last look are read if `again` is set only."""
         seen = self._look(model, known)
         unread = [path for path in known if again or path not in seen or not self._is_known(seen[path])]
-        files = self._lake.files(model)
+        files = self._lake.open_files(model)
         with ThreadPoolExecutor(REMOTE_READERS if self._lake.remote else READERS) as readers:
             found = readers.map(lambda path: find_file_damage(files, model, path, known[path]), unread)
             damaged = {path: damage for path, damage in zip(unread, found, strict=True) if damage}
@@ -75,9 +75,9 @@ class CheckedFiles:
         self, model: type[Table], known: Mapping[str, StoredFile]
     ) -> dict[str, tuple[str, list[object]]]:
         """A name for each file that is there, and what would be different if it were another one."""
-        root = self._lake.uri(model)
+        root = self._lake.find_uri(model)
         if self._lake.remote:
-            listed = self._lake.files(model).get_file_info(pafs.FileSelector("/", recursive=True))
+            listed = self._lake.open_files(model).get_file_info(pafs.FileSelector("/", recursive=True))
             facts: dict[str, list[object]] = {
                 info.path.removeprefix("/"): [info.size, info.mtime_ns] for info in listed
             }

@@ -27,7 +27,7 @@ from schemas import RAW, TABLES, Quarantine, Table, polars_schema, storage
 from warehouse.damage import Damage, DamageKind
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import StoredFile, digest_of
-from warehouse.frames import place, sort, validate
+from warehouse.frames import name_place, sort, validate
 from warehouse.lake import Lake, Part
 from warehouse.lake_log import (
     LOG,
@@ -42,7 +42,7 @@ from warehouse.lake_log import (
     write_entry,
     write_text,
 )
-from warehouse.lake_reader import arrow_schema
+from warehouse.lake_reader import build_arrow_schema
 from warehouse.log_check import check_log
 from warehouse.published_copy import PublishedCopy, is_current
 from warehouse.repair_records import Recorded, adopt_known, commit_repair, is_foreign, read_recorded
@@ -68,7 +68,7 @@ class Lost:
     @property
     def place(self) -> str:
         """Table and part as a message names them."""
-        return place(self.model, self.part)
+        return name_place(self.model, self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class LakeRepair:
         return self.steps
 
     def _find_folder(self, model: type[Table]) -> Path:
-        return Path(self.lake.uri(model))
+        return Path(self.lake.find_uri(model))
 
     def _mend_table(self, model: type[Table], recorded: Recorded) -> None:
         """Have the log say what was committed, as far as records, entries and files tell, and set the rest aside."""
@@ -290,7 +290,7 @@ class LakeRepair:
 
     def _find_current_copy(self, model: type[Table], log: TableLog, state: State, folder: str) -> int | None:
         """The version of the published file, where its copy of the part is what the lake had."""
-        version = self.copy.version_of(model) if self.copy else -1
+        version = self.copy.read_version(model) if self.copy else -1
         return version if is_current(version, log, state, folder) else None
 
     def _find_newest_whole(self, model: type[Table], paths: Iterable[str]) -> str | None:
@@ -299,7 +299,7 @@ class LakeRepair:
         there = [path for path in paths if (folder / path).is_file()]
         for path in sorted(there, key=lambda path: (folder / path).stat().st_mtime_ns, reverse=True):
             try:
-                for frame in self.lake.rows(model, [f"{self.lake.uri(model)}/{path}"]):
+                for frame in self.lake.read_files(model, [f"{self.lake.find_uri(model)}/{path}"]):
                     validate(model, frame, {})
                     sort(model, frame, {})
             except (SunledgerError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
@@ -386,7 +386,7 @@ def _build_first_actions(model: type[Table]) -> list[Action]:
     """What the first entry of the model's table says: its columns and its partition."""
     with tempfile.TemporaryDirectory() as folder:
         DeltaTable.create(
-            folder, arrow_schema(model), mode="ignore", partition_by=list(storage(model).partition)
+            folder, build_arrow_schema(model), mode="ignore", partition_by=list(storage(model).partition)
         )
         return [
             action

@@ -13,7 +13,7 @@ from pipeline.billing.requested_units import find_current_month
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 
 # A longer list is not read on a screen; a file or a pipe gets all lines.
 ON_SCREEN = 20
@@ -28,10 +28,10 @@ DECISIONS = {
 
 def show_year(year: int | None, *, forecast: bool) -> None:
     """Print the bill of a year, by default the current one."""
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         # SMA also charges what other runs have requested and not stored in the lake yet.
-        for lacking in runtime.store_requests().notices(runtime.today()).missing:
+        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         found = build_bill(
             runtime, prices, year or find_current_month(runtime, prices).year, forecast=forecast

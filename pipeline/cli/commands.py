@@ -27,7 +27,7 @@ from pipeline.common.text import pluralize
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
-    from pipeline.run.context import Runtime
+    from pipeline.run.context import RunContext
     from pipeline.run.notices import Notices
     from pipeline.transform.sun.fleet_verdict import SolarTime
 
@@ -447,9 +447,9 @@ def sql(
     from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
-    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
+    from warehouse.read_only import check_readable_files, restrict  # noqa: PLC0415
 
-    granted = readable_files(files or [])
+    granted = check_readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
         if output is not None:
             save_rows(connection, sys.stdin.read() if query is None else query, output, form, granted)
@@ -586,9 +586,9 @@ def _open_runtime(
     *,
     groups: list[str] | None = None,
     again: bool = False,
-) -> "Runtime":
+) -> "RunContext":
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.run.plant_attributes import find_members  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
@@ -598,10 +598,10 @@ def _open_runtime(
     chosen = frozenset(groups or [])
     # A group that is not there is told before anything begins.
     find_members(settings, sorted(chosen), "--group")
-    return Runtime(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
+    return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
 
 
-def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
+def _check_days(runtime: "RunContext", first: dt.date, last: dt.date) -> None:
     from pipeline.common.day_availability import check_days  # noqa: PLC0415
 
     check_days(first, last, runtime.settings.first_day, runtime.now())

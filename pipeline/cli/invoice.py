@@ -19,7 +19,7 @@ from pipeline.cli.console import out, say, show_table
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import ApiRequests
 from warehouse.export import export, format_of
 
@@ -33,11 +33,11 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
     """
     if output is not None:
         format_of(output)
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
         begin, end = _choose_months(invoice, first, last)
-        for lacking in runtime.store_requests().notices(runtime.today()).missing:
+        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         of_months = pl.col("month").is_between(begin, end)
         lake, moved = runtime.lake, read_moves(runtime.lake)

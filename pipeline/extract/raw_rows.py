@@ -15,7 +15,7 @@ from typing import TypeAlias
 import polars as pl
 
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, TransientError
-from pipeline.extract.answer_checks import LISTS, fault_of, faults_of
+from pipeline.extract.answer_checks import LISTS, find_fault, find_faults
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
@@ -113,7 +113,7 @@ def accept_answers(
     yield from _accept_batch(batch, days, still_listed)
 
 
-def part_unlisted(
+def set_unlisted_apart(
     outcomes: Mapping[dt.date, DayOutcome], still_listed: Callable[[], Collection[str]]
 ) -> dict[dt.date, DayOutcome]:
     """The outcomes, with the plants that SMA no longer lists among `unlisted` instead of among `kept`."""
@@ -154,7 +154,7 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
     answers: list[Answer] = []
     failures: list[Failure] = []
     for _, result, _, _ in results:
-        fault = result if isinstance(result, Failure) else fault_of(result)
+        fault = result if isinstance(result, Failure) else find_fault(result)
         if fault is None and isinstance(result, Answer):
             answers.append(result)
         elif fault is not None:
@@ -202,7 +202,7 @@ def _accept_batch(
         )
         found = DayOutcome.of_all([*(one.outcome for one in of_day), outcome])
         if of_day:
-            yield AcceptedPart(day, raw_frame(answers, day, known), found)
+            yield AcceptedPart(day, build_raw_frame(answers, day, known), found)
 
 
 def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
@@ -217,7 +217,7 @@ def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series]
         if answer.request.endpoint == "measurements"
     ]
     found: dict[tuple[dt.date, Series], list[Failure]] = {}
-    for place, fault in faults_of([answer for _, _, answer in measured]).items():
+    for place, fault in find_faults([answer for _, _, answer in measured]).items():
         day, series, _ = measured[place]
         found.setdefault((day, series), []).append(fault)
     return found
@@ -251,7 +251,7 @@ def _has_no_rows(answer: Answer) -> bool:
     return answer.request.endpoint not in LISTS and ROW_KEY.search(answer.body) is None
 
 
-def raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFrame:
+def build_raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFrame:
     """Rows of RawAnswers from the day's answers."""
     requests = [answer.request for answer in answers]
     columns = {

@@ -22,7 +22,7 @@ from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
-from warehouse.folder import place_of
+from warehouse.folder import resolve_place
 
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"
@@ -40,7 +40,7 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
     Raises UsageError for a target inside the home or that is no file, and SunledgerError where something can't be read
     or written.
     """
-    target = place_of(target)
+    target = resolve_place(target)
     if target.is_relative_to(settings.home):
         raise UsageError(
             f"{target} is inside of the folder to back up: choose a file outside of {settings.home}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import FAILED, NOT_FETCHED, find_incomplete_days
 from schemas import EnergyDaily, Plants
 
@@ -60,7 +60,7 @@ class Completeness:
 
 
 def measure_completeness(
-    runtime: Runtime, days: Collection[dt.date], only_plants: Collection[str] = ()
+    runtime: RunContext, days: Collection[dt.date], only_plants: Collection[str] = ()
 ) -> Completeness:
     """The plant-days of these days, of these plants only where some are named.
 

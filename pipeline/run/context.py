@@ -39,7 +39,7 @@ class Silence:
         """Nothing to show."""
 
 
-def utc_now() -> dt.datetime:
+def read_clock() -> dt.datetime:
     """The wall clock."""
     return dt.datetime.now(dt.UTC)
 
@@ -58,7 +58,7 @@ class Opened:
 
 
 @dataclass(slots=True)
-class Runtime:
+class RunContext:
     """One per run. Close it, or use it as a context. No step writes to it: what a step finds, it returns.
 
     `only_plants` with `only_groups`, and `only_backends`, limit a run to these; empty means all. A run asks only for
@@ -76,7 +76,7 @@ class Runtime:
     progress: Progress = field(default_factory=Silence)
     # Who is informed of waits and notices, in sentences.
     tell: Callable[[str], None] = _tell_nobody
-    now: Callable[[], dt.datetime] = utc_now
+    now: Callable[[], dt.datetime] = read_clock
     make_session: Callable[[Settings], SmaSession] | None = None
     opened: Opened = field(default_factory=Opened)
 

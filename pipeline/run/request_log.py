@@ -46,7 +46,7 @@ class Stored:
     unreadable: int = 0
     kept: list[Path] = field(default_factory=list)
 
-    def notices(self, day: dt.date) -> Notices:
+    def build_notices(self, day: dt.date) -> Notices:
         """The lines that can't be read are missing in the table; `day` is the day on which that was found."""
         if not self.unreadable:
             return Notices()

@@ -10,7 +10,7 @@ import pytest
 from assets.runs import Runs, record_runs
 from pipeline.ops import findings
 from pipeline.ops.checks import judge_published_file
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.scripted import NOW, ScriptedSma
 
 FIRST, LAST = dt.date(2021, 10, 17), dt.date(2021, 10, 19)
@@ -18,7 +18,7 @@ DAY = dt.date(2021, 10, 18)
 
 
 @pytest.fixture
-def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:
+def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
     with new_runtime() as runtime, record_runs(runtime) as found:
         found.lists()
         yield found

@@ -105,7 +105,7 @@ def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(m
     machine.tick("closing")
     assert machine.runs[-1][2:] == ("2021-10-20", "2021-10-20")
     with machine.runtime({}) as runtime:
-        assert [part["local_date"] for part in runtime.lake.parts(KpiDaily)][-1] == "2021-10-20"
+        assert [part["local_date"] for part in runtime.lake.list_parts(KpiDaily)][-1] == "2021-10-20"
     assert len(machine.sma.asked) == before
     machine.tick("closing")
     assert machine.skips[-1] == ("closing", "Skipped, because all days up to 2021-10-20 are complete.")

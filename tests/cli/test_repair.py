@@ -85,7 +85,7 @@ def part(home: Path, table: str, day: str = "") -> Path:
     """The active file of a table's part, by the end of its name."""
     lake = Lake(str(home / "home" / "lake"), home / "home" / "tmp")
     (model,) = (model for model in TABLES if storage(model).table == table)
-    return Path(next(file for file in lake.snapshot(model).files if day in file))
+    return Path(next(file for file in lake.take_snapshot(model).files if day in file))
 
 
 def entry(home: Path, table: str, number: int = -1) -> Path:

@@ -17,7 +17,7 @@ from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
 from pipeline.report.tables import name_file
 from pipeline.report.write_report import choose_month, write_report
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
 from warehouse.publish import connect
@@ -214,7 +214,7 @@ def test_the_command_says_where_the_pages_are(
 
 
 def test_the_asset_shows_the_picture_of_the_month_before(
-    file: Path, new_runtime: Callable[..., Runtime]
+    file: Path, new_runtime: Callable[..., RunContext]
 ) -> None:
     runtime = new_runtime()
     runtime.settings.warehouse.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from pipeline.sma.auth.loopback_listener import Listener
 from pipeline.sma.auth.oauth import TokenEndpoint
 from pipeline.sma.clock import Clock
 from pipeline.sma.http.attempt import Limits, Wire
-from pipeline.sma.http.error_messages import Call, Reply, status_text
+from pipeline.sma.http.error_messages import Call, Reply, format_status
 from pipeline.sma.http.redact import clean
 from pipeline.sma.http.retry import is_transient
 
@@ -139,22 +139,22 @@ async def _look(settings: Settings, wire: Wire, address: str) -> None:
     tries = 0
     while True:
         tries += 1
-        outcome = await wire.try_once(call, wire.page(address))
+        outcome = await wire.try_once(call, wire.build_page_request(address))
         if isinstance(outcome, Reply) and not is_transient(outcome.status):
             break
         await wire.back_off(call, outcome, tries)
     if outcome.status in _REFUSED:
         redirect = parse_qs(urlsplit(address).query)["redirect_uri"][0]
         raise LoginFailedError(
-            f"{call.host} refuses the login page ({status_text(outcome.status)}): check SMA_CLIENT_ID, that the client "
-            f"is registered for the code flow (a client of the custom flow needs SMA_FLOW=custom), and that "
+            f"{call.host} refuses the login page ({format_status(outcome.status)}): check SMA_CLIENT_ID, that the "
+            f"client is registered for the code flow (a client of the custom flow needs SMA_FLOW=custom), and that "
             f"{redirect} is one of its redirect addresses (choose the port with --port)."
         )
 
 
 async def _await_answer(listener: Listener, options: LoginOptions) -> Mapping[str, str]:
     try:
-        return await asyncio.wait_for(listener.answer(), options.wait_s)
+        return await asyncio.wait_for(listener.await_answer(), options.wait_s)
     except TimeoutError:
         raise LoginFailedError(
             f"The browser did not return from SMA's login page within {options.wait_s:g} s: run 'sunledger login' "
@@ -200,11 +200,11 @@ async def _exchange_code(settings: Settings, store: LoginStore, wire: Wire, form
     fresh = Login(logged_in_at=wire.clock.now(), seed=digest(seed) if seed else "")
 
     async with store.lock(wire.clock):
-        with store.room() as room:
+        with store.reserve_room() as room:
             grant = await TokenEndpoint(settings, wire).grant(
                 form,
                 keep=lambda grant: (
-                    room.put(fresh.renewed(grant, wire.clock.now(), secret)) if grant.refresh_token else None
+                    room.put(fresh.renew(grant, wire.clock.now(), secret)) if grant.refresh_token else None
                 ),
             )
         if grant.refresh_token:

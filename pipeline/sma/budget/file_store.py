@@ -44,7 +44,7 @@ class Moment:
         """The moment that this machine's clocks show."""
         return cls(_boot(), monotonic, wall)
 
-    def since(self, earlier: "Moment") -> float:
+    def measure_since(self, earlier: "Moment") -> float:
         """Seconds passed since `earlier`, never less than 0.
 
         The monotonic clock is one for all processes and knows no jumps, but it begins again when the machine starts;

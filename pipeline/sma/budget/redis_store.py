@@ -54,7 +54,7 @@ class RedisStore:
                 "SUNLEDGER_BUDGET_URL needs the extra 'cluster', which is not installed: install it with "
                 "pip install 'sunledger[cluster]' (in a checkout: pip install --editable '.[cluster]')."
             ) from None
-        self.place = shown(url)
+        self.place = format_address(url)
         self._key = f"{KEY_PREFIX}{name}"
         self._sleep = sleep
         # Tried again here, where every wait is ours and the number of tries is told.
@@ -122,7 +122,7 @@ class RedisStore:
         )
 
 
-def shown(url: SecretStr) -> str:
+def format_address(url: SecretStr) -> str:
     """Host, port and database of the address, without user and password."""
     parts = urlsplit(url.get_secret_value())
     return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}/{parts.path.strip('/') or 0}"

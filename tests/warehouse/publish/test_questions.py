@@ -9,7 +9,7 @@ import pytest
 from schemas import TABLES, storage
 from warehouse.macros import MACROS
 from warehouse.publish import OFFLINE, Published
-from warehouse.questions import Question, questions
+from warehouse.questions import Question, load_questions
 from warehouse.questions.__main__ import FILE
 
 DAY, MINUTE = dt.date(2021, 10, 6), dt.timedelta(minutes=1)
@@ -25,11 +25,11 @@ def db(published: Published) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def test_there_are_twenty() -> None:
-    assert [question.number for question in questions()] == list(range(1, 21))
-    assert len({question.text for question in questions()}) == 20
+    assert [question.number for question in load_questions()] == list(range(1, 21))
+    assert len({question.text for question in load_questions()}) == 20
 
 
-@pytest.mark.parametrize("question", questions(), ids=lambda question: str(question.number))
+@pytest.mark.parametrize("question", load_questions(), ids=lambda question: str(question.number))
 def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, question: Question) -> None:
     answer = db.execute(question.query)
     names = [name for name, *_ in answer.description or ()]
