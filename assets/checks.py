@@ -30,7 +30,7 @@ CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables)
 
 
 def consent(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
-    """Warn, with what to do, when plants are listed no more or consents are open."""
+    """Warn, with what to do, when plants are no longer listed or consents are open."""
     concern = consents.find_concern(sunledger_runtime)
     return dg.AssetCheckResult(
         passed=concern is None,

@@ -178,7 +178,7 @@ def do_each_day(
     """The report of each day that could be done; then raises DaysFailedError if some could not.
 
     A failing group of days does not stop the others, unless it is one of several in a row or the fault is that of all
-    days. Days that may succeed later are tried once more at the end, for what is missing of them.
+    days. Days that may succeed later are tried again at the end, for what is missing of them.
     """
     failed: dict[dt.date, SunledgerError] = {}
     in_a_row = 0

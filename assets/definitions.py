@@ -212,7 +212,7 @@ def _attend_run(context: dg.InitResourceContext, settings: Settings) -> Iterator
 
 
 def _find_log(context: dg.InitResourceContext) -> Callable[[str], None]:
-    """Who is told of waits: the run's own log."""
+    """Who is informed of waits: the run's own log."""
     log = context.log
 
     def tell(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Mend Dagster's records of runs where an accident has left them unreadable: the first part of `sunledger repair`.
+"""Repair Dagster's records of runs where an accident has left them unreadable: the first part of `sunledger repair`.
 
 The records are the history of runs and the colours of the days. No figure of the lake comes from them.
 """

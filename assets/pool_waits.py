@@ -1,6 +1,6 @@
-"""Waits for a slot of a pool: each is told, with the name of whoever holds it, and ends.
+"""Waits for a slot of a pool: each is announced, with the name of whoever holds it, and ends.
 
-Dagster itself waits without a word, for ever, and with a whole core: so a command waits here before its run begins, and
+Dagster itself waits without a word, forever, and with a whole core: so a command waits here before its run begins, and
 a run that has to wait in its midst is watched.
 """
 

@@ -114,7 +114,7 @@ class Runs:
                 raise failed
 
     def remake(self, days: Iterable[dt.date]) -> None:
-        """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
+        """Rebuild these days from the stored answers, in runs of up to a month without holes; sends no request to SMA.
 
         Raises RunFailedError.
         """
@@ -122,7 +122,7 @@ class Runs:
         self._remake(select_chosen(build_made_day_assets(settings), settings), days)
 
     def mend(self, days: Iterable[dt.date]) -> None:
-        """Make all tables of these days again from the stored answers, and those of all months; asks SMA nothing.
+        """Rebuild all tables of these days and of all months from the stored answers; sends no request to SMA.
 
         Raises RunFailedError.
         """
@@ -130,7 +130,7 @@ class Runs:
         self._run(build_month_assets(self.runtime.settings), {})
 
     def publish(self) -> list[str]:
-        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
+        """Count PU and invoices again, and publish the warehouse; what there is to say of it. Raises RunFailedError.
 
         Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
         """

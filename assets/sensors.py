@@ -67,7 +67,7 @@ def build_alert_sensor(
     jobs: Collection[str],
     of: Callable[[Settings], Mapping[str, Channel]] = build_channels,
 ) -> dg.SensorDefinition:
-    """Tell people what concerns them, by the channels of the settings; what was told is the sensor's cursor."""
+    """Send people alerts, by the channels of the settings; what was told is the sensor's cursor."""
 
     @dg.sensor(
         name=build_name(settings, "alerts"),
@@ -95,7 +95,7 @@ def build_alert_sensor(
 
 
 def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Delete old runs that say nothing any more."""
+    """Delete old runs that are no longer needed."""
 
     @dg.sensor(
         name=build_name(settings, "retention"),
@@ -116,7 +116,7 @@ def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
 
 
 def build_dead_run_sensor(settings: Settings) -> dg.SensorDefinition:
-    """End runs whose process has died, and free their slots of pools. It asks SMA nothing, so it always runs."""
+    """End runs whose process has died, and free their slots of pools. It sends no request to SMA, so it always runs."""
 
     @dg.sensor(
         name=build_name(settings, "dead_runs"),

@@ -122,7 +122,7 @@ def _unlimited(rows: pl.DataFrame, _answers: pl.DataFrame, _limits: object) -> p
 
 
 def of_changes(folder: Path, raw: pl.DataFrame, changed: pl.DataFrame, rows: int, tries: int) -> None:
-    """Rows and figures of a day that are made again, of equal answers and of others, with and without the record."""
+    """Rows and figures of a day that are rebuilt, of equal answers and of others, with and without the record."""
     found: dict[str, list[float]] = {}
     for number in range(tries):
         for recorded in (True, False):

@@ -111,7 +111,7 @@ def true_energies(address: SandboxAddress, figures: pl.DataFrame) -> pl.DataFram
 def compared(figures: pl.DataFrame, truth: pl.DataFrame, most: pl.DataFrame) -> pl.DataFrame:
     """The figures with their error in kWh, the part of it that no rounding explains, and what it may be.
 
-    That is what the time that is told as uncovered or as bridged can hold.
+    That is what the time that is reported as uncovered or as bridged can hold.
 
     `most` has the highest power of each plant, day and quantity without faults.
     """

@@ -1,7 +1,7 @@
 """How often a reader changes the file who follows a week of answers: `python -m bench.way`, with `--way` each file.
 
 A week of a small fleet is fetched from a sandbox, made into tables and published, by the same steps as a backfill. The
-answers for the week are cut short, so that some days are asked for alone.
+answers for the week are truncated, so that some days are asked for alone.
 The calls of our own functions are noted on the way, in every thread. Two readers follow them:
 
 * One reads each function once, when it is first called.

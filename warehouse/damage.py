@@ -1,4 +1,4 @@
-"""What can be wrong with stored data, as values: `verify` finds them, `publish` refuses them, `repair` mends them."""
+"""What can be wrong with stored data, as values: `verify` finds them, `publish` refuses them, `repair` repairs them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ CURE = "Run 'sunledger repair'."
 
 
 class DamageKind(StrEnum):
-    """The kinds of damage; each is mended in its own way."""
+    """The kinds of damage; each is repaired in its own way."""
 
     # Of one file.
     FILE_MISSING = "file_missing"

@@ -62,7 +62,7 @@ class Chain:
                 self._prune(version)
 
     def read_head(self, version: int) -> Record:
-        """The record of a version that the table has. One that is missing or cut short is made again.
+        """The record of a version that the table has. One that is missing or truncated is rebuilt.
 
         A table of an older version that never had records is adopted as it is. Raises DamagedError where the version
         does not follow from the ones before, and OSError.
@@ -110,7 +110,7 @@ class Chain:
         return Record(version, digest, entry.text, before.base, {**before.files, **changes})
 
     def adopt(self, version: int) -> Record:
-        """Take a version's files as they are, whatever they hold: the chain begins anew with this record.
+        """Take a version's files as they are, whatever they hold: the chain begins again with this record.
 
         A file that is missing or can't be read is adopted without a digest.
         """
@@ -191,7 +191,7 @@ class Chain:
     def _is_ours_from_the_start(self) -> bool:
         """Whether records follow from the whole log; not where an older version wrote it.
 
-        Raises DamagedError where there were records, and they can't be made again from what the log still has.
+        Raises DamagedError where there were records, and they can't be rebuilt from what the log still has.
         """
         versions = self.list_entries()
         entries = [self._parse_entry(version) for version in versions]
@@ -223,7 +223,7 @@ class Chain:
             raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, stray))
 
     def record(self, version: int) -> Record:
-        """A record that is stored; one that is cut short or changed is made again, where that is possible.
+        """A record that is stored; one that is truncated or changed is rebuilt, where that is possible.
 
         Raises DamagedError, FileNotFoundError and OSError.
         """

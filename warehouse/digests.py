@@ -28,7 +28,7 @@ _NAME_DIGITS = 20
 
 
 class UnreadableRecordError(ValueError):
-    """A record is cut short or changed."""
+    """A record is truncated or changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class RecordStore:
             self._files.move(new, name)
 
     def remove(self, version: int) -> None:
-        """Remove a record that nobody needs any more."""
+        """Remove a record that is no longer needed."""
         try:
             self._files.delete_file(_name(version))
         except FileNotFoundError:

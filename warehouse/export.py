@@ -32,7 +32,7 @@ FORMATS = ("csv", "parquet", "xlsx")
 FORMULA = r"^[=+\-@\t\r]"
 # Excel's own limits.
 XLSX_ROWS, XLSX_COLUMNS, XLSX_TEXT = 1_048_576, 16_384, 32_767
-# A spreadsheet's number is a double: beyond so many digits it would change in silence.
+# A spreadsheet's number is a double: beyond so many digits it would change silently.
 EXACT_DIGITS = 15
 FIRST_DAY = dt.date(1900, 3, 1)
 ROWS_AT_ONCE = 10_000
@@ -137,7 +137,7 @@ def _guard_heading(heading: str) -> str:
 
 
 def _write_parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
-    # Parquet has no whole numbers of 128 bits, which the sum of whole numbers has: DuckDB would round them in silence.
+    # Parquet has no whole numbers of 128 bits, which the sum of whole numbers has: DuckDB would round them silently.
     exact = [
         f"CAST({quote_identifier(name)} AS DECIMAL(38, 0)) AS {quote_identifier(name)}"
         for name, kind in shape

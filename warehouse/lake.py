@@ -41,7 +41,7 @@ class Lake(LakeReader):
         return Replacement(self, model, part)
 
     def append(self, model: type[Table], part: Part, rows: pl.DataFrame) -> Written:
-        """Add rows to the part, which is read and written anew. Rows whose key it holds replace those.
+        """Add rows to the part, which is read and written again. Rows whose key it holds replace those.
 
         So adding the same rows again, after a kill for instance, changes nothing. Raises BadFrameError as `replace`.
         """

@@ -1,6 +1,6 @@
 """Make a damaged lake readable: logs are made whole, and damaged files taken out of them and set aside.
 
-Nothing is deleted. What a part held is not guessed where it can be made again: such a part is left empty, and named as
+Nothing is deleted. What a part held is not guessed where it can be rebuilt: such a part is left empty, and named as
 lost, so that its maker fills it. A file that no readable entry names is never taken for rows then. Only of tables that
 nothing else tells of, as the answers of SMA, the newest whole file of a part is taken, and said to be.
 
@@ -51,7 +51,7 @@ from warehouse.verify import verify_lake
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A part whose rows are to be made again; `published` is the version of the table that the published file shows,
+    """A part whose rows are to be rebuilt; `published` is the version of the table that the published file shows,
     where its copy of the part is what was lost."""
 
     model: type[Table]
@@ -83,7 +83,7 @@ class Step:
 @dataclass(slots=True)
 class LakeRepair:
     """Makes the lake of a home readable. `note` keeps lost parts before anything is taken out; `made` says of which
-    tables every part can be made again."""
+    tables every part can be rebuilt."""
 
     lake: Lake
     aside: Path
@@ -93,7 +93,7 @@ class LakeRepair:
     steps: list[Step] = field(default_factory=list)
 
     def run(self) -> list[Step]:
-        """Mend logs, then take out what can't be read. Call it while nobody writes to the lake."""
+        """Repair logs, then take out what can't be read. Call it while nobody writes to the lake."""
         for model in TABLES:
             recorded = read_recorded(self.lake, model)
             if self._find_folder(model).is_dir() or recorded.version >= 0:
@@ -188,7 +188,7 @@ class LakeRepair:
         return removed
 
     def _renew_records(self, model: type[Table], recorded: Recorded, active: Collection[str]) -> None:
-        """Begin the records of digests anew where they do not belong to the log."""
+        """Begin the records of digests again where they do not belong to the log."""
         damages = check_log(Lake(self.lake.root, self.lake.scratch), model).damages
         if not damages:
             return

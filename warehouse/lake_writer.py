@@ -226,7 +226,7 @@ class _Attempt:
 
     delta-rs may rebase a commit on another that it finds no conflict with, and so accepts two first writes of
     one day. A commit here is a compare-and-swap instead: it is refused when anything was committed since the
-    table was read, and tried again. The file is written anew only if somebody else wrote this very part.
+    table was read, and tried again. The file is written again only if somebody else wrote this very part.
     """
 
     def __init__(

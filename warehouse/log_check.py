@@ -15,7 +15,7 @@ from warehouse.digest_chain import Chain
 from warehouse.digests import Record, StoredFile
 from warehouse.lake_reader import LakeReader, UnreadableLogError
 
-# A table that is written meanwhile is looked at once more.
+# A table that is written in the meantime is looked at again.
 LOOKS = 3
 
 

@@ -148,7 +148,7 @@ def _turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
         try:
             yield
         finally:
-            # A child that was started meanwhile has a copy of the descriptor until its exec is through.
+            # A child that was started in the meantime has a copy of the descriptor until its exec is through.
             free_lock(descriptor)
     finally:
         os.close(descriptor)

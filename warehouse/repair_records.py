@@ -61,7 +61,7 @@ def commit_repair(
 ) -> None:
     """Commit actions on the newest version; `known` has the digests of files that were recorded before.
 
-    The records go on where they can, and begin anew where they can't.
+    The records go on where they can, and begin again where they can't.
     """
     log = read_log(_find_folder(lake, model))
     said, chain = list(actions), Chain(lake, model)
@@ -79,7 +79,7 @@ def commit_repair(
 
 
 def adopt_known(lake: LakeReader, model: type[Table], known: Mapping[str, StoredFile]) -> list[int]:
-    """Begin the records anew at the newest version, with the digests that were known and else with those of now.
+    """Begin the records again at the newest version, with the digests that were known and else with those of now.
 
     Returns the versions of the records before, which belong to it no more.
     """

@@ -24,7 +24,7 @@ COST = ("plant_id", "month", "capacity_class", "fee_eur")
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A year's costs as of `month`, the running one.
+    """A year's costs as of `month`, the current one.
 
     `classes` has a row for each month and class (class "unpriced": no capacity or no price): month, capacity_class,
     pu, fee_eur, and expected_pu, expected_eur, which include what is there already. `invoices` are rows of that table
@@ -85,7 +85,7 @@ def expect_units(units: pl.DataFrame, listed: Collection[str], month: dt.date, y
     """plant_id and month of the PU that are still to come in a year: none in a year that is over.
 
     Who was asked for in the running month `month` or in the one before, and is in SMA's newest list, is expected in
-    every month from the running one on in which it was not asked for yet.
+    every month from the current one on in which it was not asked for yet.
     """
     before = (month - dt.timedelta(days=1)).replace(day=1)
     lately = pl.col("month").is_in([before, month])

@@ -94,7 +94,7 @@ def find_new_units(
     month: dt.date | None = None,
     listed: pl.DataFrame | None = None,
 ) -> NewUnits:
-    """The PU that asking for these plants would add to the month, by default to the running one; asks SMA nothing.
+    """The PU that asking for these plants would add to the month, by default to the current one. Makes no API calls.
 
     `listed` are plants that are not in the lake yet: plant_id, listed_on, capacity_kw. Raises ConfigurationError where
     the price list can't be read, or begins later.

@@ -1,4 +1,4 @@
-"""Consents: how they stand at SMA, into the book and the table; and why plants are listed no more."""
+"""Consents: their states at SMA, into the book and the table; and why plants are no longer listed."""
 
 import asyncio
 from collections import Counter

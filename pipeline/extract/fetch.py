@@ -147,7 +147,7 @@ def plan_set_lists(runtime: RunContext) -> list[Request]:
 def _drop_answered_today(
     runtime: RunContext, model: type[RawAnswers], requests: list[Request]
 ) -> list[Request]:
-    """The requests that were not answered today, or all where everything is asked for anew."""
+    """The requests that were not answered today, or all where everything is fetched again."""
     if runtime.again:
         return requests
     part = {"local_date": runtime.today()}
@@ -168,7 +168,7 @@ def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence
 
 
 def _fetch_moves(runtime: RunContext) -> int:
-    """Keep SMA's answers for plants that left the list lately and have a new id; how many there are."""
+    """Keep SMA's answers for plants that left the list recently and have a new id; how many there are."""
     today = runtime.today()
     plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
     known = [*plants["migrated_from"].drop_nulls(), *(list_plant_ids_of_newest(runtime) or ())]

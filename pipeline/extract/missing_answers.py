@@ -132,7 +132,7 @@ def _read_stored(runtime: RunContext, model: type[RawAnswers], part: Part) -> pl
 def _find_settled(
     runtime: RunContext, aside: Part, places: pl.DataFrame, stored: pl.DataFrame
 ) -> pl.DataFrame:
-    """The plants and devices that need not be asked for again: stored and final, or read so lately that nothing is new.
+    """The plants and devices that need not be fetched again: stored and final, or read so recently that nothing is new.
 
     Not so when the last answer was set aside, which the part `aside` of `quarantine` says; nor where the dates to ask
     for depend on a time zone that was corrected since.
@@ -142,7 +142,7 @@ def _find_settled(
     if basis == "utc":
         zones = places.select("plant_id", now="timezone", before="previous_timezone").unique()
         same_zone = pl.coalesce("asked_timezone", "before", "now") == pl.col("now")
-        # Ids that plants had before they moved are in no list any more, so their zones stay as they are.
+        # Ids that plants had before they moved are no longer in any list, so their zones stay as they are.
         stored = stored.join(zones, on="plant_id", how="left").filter(pl.col("now").is_null() | same_zone)
     read = stored.group_by("plant_id", "device_id").agg(
         pl.col("final").all(), same_basis.all(), pl.col("fetched_at").max()

@@ -38,8 +38,9 @@ class DayOutcome:
     """What became of a day's answers, or of some of them.
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
-    rows would have erased stored ones; `unlisted` the plants that SMA lists no more; `asked_alone` those whose day was
-    asked for again because it lacked rows in the answer for its week, and `silent` those that had none then either.
+    rows would have erased stored ones; `unlisted` the plants that SMA no longer lists; `asked_alone` those whose day
+    was
+    fetched again because it lacked rows in the answer for its week, and `silent` those that had none then either.
     `week_refused` says that SMA refuses the set's weeks, while it answers days of it.
     """
 
@@ -115,7 +116,7 @@ def accept_answers(
 def set_unlisted_apart(
     outcomes: Mapping[dt.date, DayOutcome], still_listed: Callable[[], Collection[str]]
 ) -> dict[dt.date, DayOutcome]:
-    """The outcomes, with the plants that SMA lists no more among `unlisted` instead of among `kept`."""
+    """The outcomes, with the plants that SMA no longer lists among `unlisted` instead of among `kept`."""
     listed = set(still_listed()) if any(outcome.kept for outcome in outcomes.values()) else set()
     return {
         day: replace(
@@ -184,7 +185,7 @@ def _would_erase(answers: Sequence[Answer], known: KnownDay) -> bool:
 def _accept_batch(
     batch: Sequence[_SeriesDay], days: Mapping[dt.date, KnownDay], still_listed: Callable[[], Collection[str]]
 ) -> Iterator[AcceptedPart]:
-    """The batch as one part a day, without what can't be read and without plants that are listed no more."""
+    """The batch as one part a day, without what can't be read and without plants that are no longer listed."""
     unreadable = _find_unreadable(batch)
     readable = [one for one in batch if (one.day, one.series) not in unreadable]
     gone = _find_gone(readable, still_listed)
@@ -205,7 +206,7 @@ def _accept_batch(
 
 
 def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
-    """The days of a series with a measurement answer that is cut short, too large or of another shape, and why.
+    """The days of a series with a measurement answer that is truncated, too large or of another shape, and why.
 
     The engine looks at all of them at once, at a tenth of what reading them will cost.
     """
@@ -223,7 +224,7 @@ def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series]
 
 
 def _find_gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
-    """The plants of the batch that answered nothing at all and are listed no more."""
+    """The plants of the batch that answered nothing at all and are no longer listed."""
     answers = [answer for one in batch for answer in one.answers]
     with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}
     bare = {answer.request.plant_id for answer in answers} - with_content

@@ -45,7 +45,7 @@ class KnownDay:
     """What is known of a day before its answers come.
 
     `basis` is how its answers are asked for and cut, by the time zone that `zones` has of each plant. `final_after`
-    says for each plant when its day can't grow any more (absent: at once). `with_rows` are the (plant_id, device_id,
+    says for each plant when its day can no longer grow (absent: at once). `with_rows` are the (plant_id, device_id,
     request_date) of stored answers with rows.
     """
 
@@ -62,7 +62,7 @@ class KnownDay:
         object.__setattr__(self, "series_with_rows", series)
 
     def is_final(self, answer: Answer) -> bool:
-        """Whether the plant's day could not grow any more when it was answered."""
+        """Whether the plant's day could no longer grow when it was answered."""
         return answer.fetched_at >= self.final_after.get(answer.request.plant_id, LONG_AGO)
 
 

@@ -1,6 +1,6 @@
 """Answers for several days, split by day; where that does not work, the days are asked for one by one.
 
-A week's answer may be cut short, at either end, without a word. So a day that comes without rows, ends early or begins
+A week's answer may be truncated, at either end, without a word. So a day that comes without rows, ends early or begins
 late is asked for alone, unless the whole week has no rows or the day was not over when it was answered.
 """
 
@@ -33,7 +33,7 @@ BATCH = 256
 class DayResult(NamedTuple):
     """A result, and the day whose part it is.
 
-    `asked_alone` says that the day was asked for again, because it lacked rows in the answer for its week;
+    `asked_alone` says that the day was fetched again, because it lacked rows in the answer for its week;
     `week_refused` that SMA refuses the set's week for good, while it answers days of it.
     """
 

@@ -1,4 +1,4 @@
-"""Alerts: what must be told to whom, once, and once more when it is good again. Knows nothing of Dagster.
+"""Sends each alert once to each channel, and a message when its problem is resolved. Knows nothing of Dagster.
 
 A concern has a name that stays the same while it lasts. Each channel remembers by itself what it has told, so a channel
 that failed is told again without the others hearing it twice.

@@ -131,7 +131,7 @@ def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
     size = 0
     with tarfile.open(fileobj=sink, mode="w") as archive, tempfile.TemporaryDirectory() as scratch:
         for name, path in _list_files(settings):
-            # What is gone meanwhile was replaced: its successor is named by a later version of its table.
+            # What is gone in the meantime was replaced: its successor is named by a later version of its table.
             with contextlib.suppress(FileNotFoundError):
                 content = _copy_if_changing(path, Path(scratch))
                 sums[name] = _hash_file(content)

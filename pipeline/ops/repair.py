@@ -1,6 +1,6 @@
-"""What makes lost parts of the lake again: the published copy, stored answers, SMA once more; and what nothing does.
+"""Rebuilds lost parts of the lake from the published copy, stored answers or SMA, and says what nothing can rebuild.
 
-`warehouse.lake_repair` has made the lake readable before. Rows that are made again in a part that is empty are a first
+`warehouse.lake_repair` has made the lake readable before. Rows that are rebuilt in a part that is empty are a first
 writing, and no restatement: what they were before is gone, and what they are now was what they were.
 """
 
@@ -103,7 +103,7 @@ _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
 def make_readable(
     settings: Settings, copy: PublishedCopy | None, tell: Callable[[str], None] = lambda _: None
 ) -> list[Step]:
-    """Mend logs and set aside what can't be read, so that every command works; what was found.
+    """Repair logs and set aside what can't be read, so that every command works; what was found.
 
     Lost parts go to the home's list of them. Waits for others that write just now, and has that told. Raises
     SunledgerError.
@@ -194,7 +194,7 @@ def make_lists(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost]) -> N
 
 
 def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
-    """The days of which a table is to be made again: from answers that are there, all of them."""
+    """The days of which a table is to be rebuilt: from answers that are there, all of them."""
     days: set[dt.date] = set()
     for one in lost:
         day = one.part.get("local_date")

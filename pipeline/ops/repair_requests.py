@@ -1,4 +1,4 @@
-"""Lost answers that SMA is asked for once more: which requests that takes, and what comes of them."""
+"""Fetches lost answers from SMA again: plans the requests, sends them, and records the outcome."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
@@ -82,7 +82,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class AskedAgain:
-    """Lost answers that SMA is to be asked for once more: the requests, and what sends them."""
+    """Lost answers that must be fetched again: the requests, and the function that sends them."""
 
     lost: Sequence[Lost]
     requests: Sequence[Request]

@@ -80,12 +80,12 @@ def choose_month(text: str, now: dt.datetime) -> dt.date:
     try:
         return dt.datetime.strptime(f"{text}-01", "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
     except ValueError:
-        raise UsageError(f"{text} is not a month: write it as YYYY-MM, as in 2026-10.") from None
+        raise UsageError(f"{text} is not a month: write it as YYYY-MM, for instance 2026-10.") from None
 
 
 def _refuse(folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
-        raise UsageError(f"{folder} holds something else: choose another --output for the report.")
+        raise UsageError(f"{folder} holds other files than a report: choose another --output.")
 
 
 def _is_ours(path: Path) -> bool:

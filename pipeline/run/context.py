@@ -20,7 +20,7 @@ from warehouse.lake import Lake
 
 
 class Progress(Protocol):
-    """Somebody who is told how far a step has come: a bar on a terminal, lines elsewhere, or nobody."""
+    """Somebody who is informed how far a step has come: a bar on a terminal, lines elsewhere, or nobody."""
 
     def begin(self, step: str, label: str, total: int) -> None:
         """A step starts on one part (a day, or a list) of `total` requests or items."""
@@ -74,7 +74,7 @@ class RunContext:
     # What the run may cost where the settings have no monthly limit.
     allowance: Allowance = field(default_factory=Allowance)
     progress: Progress = field(default_factory=Silence)
-    # Who is told of waits and notices, in sentences.
+    # Who is informed of waits and notices, in sentences.
     tell: Callable[[str], None] = _tell_nobody
     now: Callable[[], dt.datetime] = read_clock
     make_session: Callable[[Settings], SmaSession] | None = None

@@ -27,7 +27,7 @@ _ENTRY = re.compile(r"(?P<plant>.*?)(?:(?:^|\s+)from\s+(?P<day>\S+))?", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class FleetEntry:
-    """One entry of a setting: an id or a name, in which * is any text and ? one sign, and its first day.
+    """One entry of a setting: an id or a name, in which * is any text and ? one character, and its first day.
 
     That of a group has the ids of its plants as `members`.
     """
@@ -69,7 +69,7 @@ class Fleet:
         return found.drop_nulls("excluded_from")
 
     def list_unknown(self, plants: pl.DataFrame) -> list[str]:
-        """The entries that fit no plant: a slip, or a plant that is listed no more."""
+        """The entries that fit no plant: a slip, or a plant that is no longer listed."""
         entries = dict.fromkeys((*self.include, *self.exclude))
         return [entry.plant for entry in entries if not plants.select(entry.matches().any()).item()]
 

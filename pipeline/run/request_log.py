@@ -143,7 +143,7 @@ def _format_line(one: Try, request_id: str) -> bytes:
 
 
 def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
-    """The tries of a file as rows of the table, and the lines that are none: cut short by a crash or a full disk.
+    """The tries of a file as rows of the table, and the lines that are none: truncated by a crash or a full disk.
 
     A try that stands there more than once, as where a person has put files together, is one.
     """

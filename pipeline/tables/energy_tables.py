@@ -113,7 +113,7 @@ def write_energy_monthly(runtime: RunContext) -> StepResult:
 
 
 def _rejoin(runtime: RunContext) -> int:
-    """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
+    """Rebuild the days that still hold a plant by an id that it had before it moved; how many there were."""
     moved = find_successors(runtime.lake.scan(Plants).collect())
     old = pl.col("plant_id").is_in(moved["plant_id"].to_list())
     days = 0
@@ -202,7 +202,7 @@ def _list_asked(
     ]
     asked = pl.concat([answered, *failed, *_list_inverter_plants(runtime, source, day)])
     if source.of_devices:
-        # A plant that is listed no more is reported as a whole: that is no device.
+        # A plant that is no longer listed is reported as a whole: that is no device.
         asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.scan(Plants).collect()
     placed = add_day_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)

@@ -113,7 +113,7 @@ def _list_unchanged_closed_months(runtime: RunContext, energy: pl.DataFrame) -> 
 
 
 def _rejoin(runtime: RunContext) -> int:
-    """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
+    """Rebuild the days that still hold a plant by an id that it had before it moved; how many there were."""
     moved = find_successors(runtime.lake.scan(Plants).collect())
     if not moved.height:
         return 0
@@ -125,7 +125,7 @@ def _rejoin(runtime: RunContext) -> int:
 
 
 def _tell_apart(runtime: RunContext) -> int:
-    """Make the days again that an older version stored with figures of a cloudless sky under names of measured ones."""
+    """Rebuild the days that an older version stored with figures of a cloudless sky under names of measured ones."""
     mixed = (pl.col("irradiation_source") == "clear_sky") & pl.col("reference_yield_h").is_not_null()
     found = runtime.lake.scan(KpiDaily).filter(mixed).select(pl.col("local_date").unique().sort())
     days = found.collect(engine="streaming")["local_date"]

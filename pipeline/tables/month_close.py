@@ -110,7 +110,7 @@ def _explain_not_final(runtime: RunContext, month: dt.date, rows: pl.DataFrame) 
     open_days = find_incomplete_days(runtime, month, _find_last_day(month)).filter(
         ~pl.col("reason").is_in([SILENT, NOT_MADE])
     )
-    # Days of plants that are listed no more are not due, but may be unfinished all the same.
+    # Days of plants that are no longer listed are not due, but may be unfinished all the same.
     left = rows.filter(pl.col("status") == restatements.PROVISIONAL)
     left = left.join(open_days, on="plant_id", how="anti")
     named = [f"plant {plant} {day}: {why}" for plant, day, why in _name_days(open_days)]

@@ -1,6 +1,6 @@
 """What is noted when a stored day is about to become another one: before it does, so that no kill loses it.
 
-A note names the stored file that is replaced. Made again after a kill it is the same note; one whose file is still in
+A note names the stored file that is replaced. Rebuilt after a kill it is the same note; one whose file is still in
 place was made for a change that never came, and goes.
 """
 

@@ -37,7 +37,7 @@ class ClockedSma(ScriptedSma):
 
 
 class Clockwork:
-    """A machine with schedules, which is on when it is told to tick."""
+    """A machine with schedules, which is on when it is reported to tick."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance, sma: ClockedSma) -> None:
         self.settings, self.instance, self.sma = settings, instance, sma

@@ -39,7 +39,7 @@ def latest(runs: Runs, asset: str, name: str) -> dict[str | None, tuple[bool, st
 def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) -> None:
     sma.watts["12", str(DAY)] = None
     runs.days(FIRST, LAST)
-    # The same days once more: each run has results of its own.
+    # The same days again: each run has results of its own.
     runs.days(FIRST, LAST)
     key = dg.AssetCheckKey(dg.AssetKey("energy_daily"), "complete")
     history = runs.instance.event_log_storage.get_asset_check_execution_history(key, limit=50)

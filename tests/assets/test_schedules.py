@@ -71,7 +71,7 @@ def test_today_is_read_hourly_for_ennexos_and_classic_waits_for_the_end_of_its_d
     machine.turn_to(MIDNIGHT + 26 * HOUR + dt.timedelta(minutes=5))
     before = len(asked(machine, "2021-10-20"))
     machine.tick("closing")
-    # The balance and the one inverter of the Classic plant: what is whole is not asked for again.
+    # The balance and the one inverter of the Classic plant: what is whole is not fetched again.
     assert asked(machine, "2021-10-20")[before:] == [CLASSIC, CLASSIC]
 
 

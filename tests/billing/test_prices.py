@@ -1,4 +1,4 @@
-"""The price list: decimal fees to the cent, and a wrong file is told by file, entry and key."""
+"""The price list: decimal fees to the cent, and a wrong file is reported by file, entry and key."""
 
 import datetime as dt
 from dataclasses import replace

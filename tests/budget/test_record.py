@@ -91,7 +91,7 @@ def test_what_is_stored_twice_is_there_once(tmp_path: Path, lake: Lake) -> None:
 
 @pytest.mark.parametrize("odd", [b"", b"[]\n"])
 def test_a_try_that_stands_twice_in_a_file_is_one(tmp_path: Path, lake: Lake, odd: bytes) -> None:
-    """Files that a person put together, or put back from a copy, stop no command."""
+    """Files that a person put together, or restored from a copy, stop no command."""
     log = RequestLog(tmp_path / "requests")
     for number in range(3):
         log.add(one(number))
@@ -165,7 +165,7 @@ def test_a_line_that_is_no_try_is_set_aside_alone_and_told(
         (kept,) = folder.iterdir()
         assert kept.read_bytes() == lines[at] + b"\n"
         assert str(kept) in told.reason
-        # It is told once, and stops nobody.
+        # It is reported once, and stops nobody.
         again = runtime.store_requests()
         assert (again.tries, again.build_notices(runtime.today()).missing) == (0, [])
 

@@ -57,7 +57,7 @@ def test_all_who_share_it_take_from_one_state(server: RedisServer, time: FakeTim
 def test_time_is_that_of_redis_and_the_state_is_forgotten_after_a_day(
     server: RedisServer, time: FakeTime
 ) -> None:
-    """The fake clocks of two machines stand still and apart: they are never asked."""
+    """The fake clocks of two machines make no progress and apart: they are never asked."""
     budget = Budget(300_000)
 
     async def work() -> tuple[float, float, float, int]:

@@ -97,7 +97,7 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     assert isinstance(again.exception, NotClosableError)
     assert "closed already" in str(again.exception)
 
-    # A day of it is read again and differs: the closed figure stays, and the difference is told wherever one looks.
+    # A day of it is read again and differs: the closed figure stays, and the difference is reported wherever one looks.
     sma.watts[PLANT, str(LAST)] = 2000.0
     runtime = run(new_runtime(), LAST)
     finding = judge_closed_months(runtime)

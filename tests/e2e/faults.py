@@ -30,7 +30,7 @@ FIRST = dt.date(2025, 6, 1)
 AMOUNTS = {"stall": 0.5, "slow_first_byte": 0.5, "slow_body": 0.5, "huge_answer": 1.0}
 # What cuts weeks short is shown on a day.
 AMOUNTS |= {"first_rows_only": 200, "last_rows_only": 200}
-# What passes when it is asked again is met once; what would strike for ever tells more.
+# What passes when it is asked again is met once; what would strike forever tells more.
 ONCE = {Stage.BEFORE, Stage.INSTEAD, Stage.WIRE}
 # Taken back by nothing, so each meets a sandbox of its own.
 LASTING = ("revoked_consent", "lost_owner", "narrowed_consent", "migration")

@@ -1,4 +1,4 @@
-"""Hours and average days follow the stored intervals: caught up where they lack, made again where those changed."""
+"""Hours and average days follow the stored intervals: caught up where they lack, rebuilt where those changed."""
 
 import datetime as dt
 from collections.abc import Callable

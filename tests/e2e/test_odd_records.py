@@ -1,4 +1,4 @@
-"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is told."""
+"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is reported."""
 
 import datetime as dt
 import json

@@ -58,7 +58,7 @@ def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
             assert plants >= 2
             report = fetch_energy_months(runtime, MONTH)
             assert report.facts["requests"] == plants
-            # What is stored and final is not asked for again.
+            # What is stored and final is not fetched again.
             assert plan_month_requests(runtime, MONTH) == []
             write_reconciliation(runtime)
             assert not write_reconciliation(runtime).changed

@@ -243,7 +243,7 @@ def test_a_plant_without_energy_of_its_own_has_a_row_beside_its_inverters(
     assert told_of(runtime, "12") == {
         ("device_energy_daily", "inverters_sum"): (pytest.approx(24.0), "inverters 24.0 kWh, plant no kWh")
     }
-    # Made again it is the same; and nobody waits for it to be asked for.
+    # rebuilt it is the same; and nobody waits for it to be asked for.
     build(runtime, MONDAY)
     assert daily_of(runtime, "12") == row
     assert "12" not in find_incomplete_days(runtime, MONDAY, MONDAY)["plant_id"]

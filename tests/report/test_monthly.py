@@ -68,7 +68,7 @@ def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
         "PV energy by day, kWh",
         "Mean power by hour of the day, kW",
         "PV energy of each day of 2021, kWh",
-        "What was set aside, and why",
+        "Set aside, by reason",
         "beyond rated power",
         "PU and cost",
         "Invoices of the year",
@@ -83,7 +83,7 @@ def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
 
 
 def test_figures_that_differ_from_sma_s_own_are_shown(folder: Path) -> None:
-    heading = "Measured beside SMA's own figures"
+    heading = "Measured energies and SMA's own figures"
     fleet, same, other = (page(folder / name) for name in ("index.html", name_file("1"), name_file("2")))
     shown = ["Barn & Byre 2", "pv generation", "24.0", "48.0", "-24.0", "50 %", "gap"]
     for found, agreeing in ((fleet, "1 of 2 figures agree"), (other, "0 of 1 figures agree")):

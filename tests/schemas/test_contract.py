@@ -1,4 +1,4 @@
-"""The published tables against their contract: nothing changes in silence."""
+"""The published tables against their contract: nothing changes silently."""
 
 import datetime as dt
 from dataclasses import replace

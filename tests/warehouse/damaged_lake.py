@@ -17,7 +17,7 @@ from warehouse.verify import verify_lake, verify_published
 
 FIRST = dt.date(2021, 10, 1)
 DAYS = 4
-# Delta writes a checkpoint of its log at version 100; the first day is written once more after it, the others are not.
+# Delta writes a checkpoint of its log at version 100; the first day is written again after it, the others are not.
 COMMITS = 101
 # A layer each: answers, intervals, figures, and a table without parts.
 MODELS: tuple[type[Table], ...] = (RawEnergyBalance, EnergyBalanceIntervals, EnergyDaily, Plants)
@@ -111,7 +111,7 @@ class Flip:
     bit: int
 
     def do(self) -> None:
-        """Flip it; once more puts it back."""
+        """Flip it; again puts it back."""
         content = bytearray(self.file.read_bytes())
         content[self.position] ^= 1 << self.bit
         self.file.write_bytes(content)

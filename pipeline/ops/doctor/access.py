@@ -20,7 +20,7 @@ PATIENCE_S = 20.0
 
 
 def judge_consents(owners: Collection[Owner]) -> list[Finding]:
-    """How the owners' consents stand."""
+    """The states of the owners' consents."""
     account = access_problems.count_owners_by_state(owners)
     if not owners:
         return [

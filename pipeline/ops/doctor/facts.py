@@ -21,7 +21,7 @@ from warehouse.meta import hash_schema
 from warehouse.publication import is_recorded
 from warehouse.publish import check_published, connect
 
-# Locks are held for moments; whoever has one for longer than all these looks stands still or waits for SMA.
+# Locks are held for moments; whoever has one for longer than all these looks makes no progress or waits for SMA.
 LOOKS = 20
 LOOK_EVERY_S = 0.02
 LOCK_FILE = Path(__file__).parents[3] / "requirements.lock.txt"

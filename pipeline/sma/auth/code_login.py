@@ -89,7 +89,7 @@ async def log_in(
 async def log_out(settings: Settings, *, local_only: bool = False, clock: Clock | None = None) -> bool:
     """End the session at SMA and forget the login; whether there was one.
 
-    `local_only` asks SMA nothing. Raises SmaError when SMA cannot be asked; then the login is still stored.
+    `local_only` sends no request to SMA. Raises SmaError when SMA cannot be asked; then the login is still stored.
     """
     _require_code_flow(settings)
     store = LoginStore.of(settings)
@@ -194,7 +194,7 @@ def _explain_denial(answer: Mapping[str, str]) -> str:
 
 
 async def _exchange_code(settings: Settings, store: LoginStore, wire: Wire, form: dict[str, str]) -> Login:
-    """Trade the code for tokens and store them; the lock keeps runs from renewing the old login meanwhile."""
+    """Trade the code for tokens and store them; the lock keeps runs from renewing the old login in the meantime."""
     seed = settings.sma_refresh_token.get_secret_value()
     secret = settings.sma_client_secret.get_secret_value()
     fresh = Login(logged_in_at=wire.clock.now(), seed=digest(seed) if seed else "")

@@ -84,7 +84,7 @@ class TokenEndpoint:
         return not self._calm.is_set()
 
     async def settle(self, wait_s: float) -> None:
-        """Wait until no such request is under way, but not for ever."""
+        """Wait until no such request is under way, but not forever."""
         if self.busy:
             try:
                 await asyncio.wait_for(self._calm.wait(), wait_s)

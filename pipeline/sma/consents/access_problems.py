@@ -10,7 +10,7 @@ from pipeline.sma.auth.login_store import SESSION_DAYS, Login
 from pipeline.sma.consents.consent_api import State
 from pipeline.sma.consents.consent_book import Owner
 
-# How long the check goes on to speak of a plant that is listed no more: a month of reports.
+# How long the check goes on to speak of a plant that is no longer listed: a month of reports.
 GONE_FOR = 30 * ONE_DAY
 
 _ASK = "'sunledger consent request EMAIL'"
@@ -88,7 +88,7 @@ def explain_concern(
 ) -> str | None:
     """What is wrong with the access to plants, None when nothing is.
 
-    `listed` is the number of plants in the newest list, `gone` the last day of each plant that is listed no more.
+    `listed` is the number of plants in the newest list, `gone` the last day of each plant that is no longer listed.
     """
     if not listed:
         return explain_empty_list(flow, owners)

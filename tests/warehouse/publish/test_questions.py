@@ -75,7 +75,7 @@ def test_macros_know_local_time_whatever_the_reader_s_zone(
     "wrong", ["TIMESTAMP '2025-10-31 23:30:00'", "DATE '2025-10-31'", "'2025-10-31 23:30'"]
 )
 def test_a_wall_clock_is_no_moment(db: duckdb.DuckDBPyConnection, macro: str, wrong: str) -> None:
-    """DuckDB's own function would turn it round in silence."""
+    """DuckDB's own function would turn it round silently."""
     with pytest.raises(duckdb.Error, match=rf"{macro} takes a moment \(TIMESTAMPTZ\) and got: "):
         db.execute(f"SELECT {macro}({wrong}, 'Europe/Berlin')")
     assert db.execute(f"SELECT {macro}(NULL, 'Europe/Berlin')").fetchall() == [(None,)]
