@@ -21,7 +21,7 @@ from pipeline.ops.completeness import measure_completeness
 from pipeline.run.check import After, Check, collect_checks
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
-from pipeline.run.plants import chosen_plants
+from pipeline.run.plants import find_chosen_plants
 from pipeline.tables import billing_tables, month_close, reconciliation_tables
 from pipeline.tables.interval_tables import judge_times
 
@@ -47,7 +47,7 @@ def solar_time(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheck
     return dg.AssetCheckResult(
         passed=found.agrees,
         severity=dg.AssetCheckSeverity.WARN,
-        description=found.sentence(),
+        description=found.describe(),
         metadata={
             "read_as": found.read_as,
             "judged": found.judged,
@@ -73,7 +73,7 @@ def _build_declared(settings: Settings, declared: Check) -> dg.AssetChecksDefini
         with convert_errors():
             if declared.of_requests:
                 sunledger_notices.add(
-                    sunledger_runtime.store_requests().build_notices(sunledger_runtime.today())
+                    sunledger_runtime.store_requests().build_notices(sunledger_runtime.find_today())
                 )
             return convert_finding(declared.judge(sunledger_runtime))
 
@@ -92,7 +92,7 @@ def _build_drift(settings: Settings) -> dg.AssetChecksDefinition:
         """Warn, with their names, when SMA sends something new."""
         with convert_errors():
             unknown = _read_unknown_fields(context.instance, settings)
-            return convert_finding(checks.judge_drift(sunledger_runtime, unknown))
+            return convert_finding(checks.check_drift(sunledger_runtime, unknown))
 
     return drift
 
@@ -126,7 +126,7 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
         def quality(
             context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
-            return convert_finding(checks.judge_quality(sunledger_runtime, _list_days(context)))
+            return convert_finding(checks.check_quality(sunledger_runtime, _list_days(context)))
 
     return [complete, quality]
 
@@ -153,7 +153,7 @@ def _summarize_days(runtime: RunContext, found: Mapping[dt.date, Finding]) -> st
     """How complete a run's days are, of the plants that it was limited to; of one day its finding says it."""
     if len(found) == 1:
         return ""
-    return measure_completeness(runtime, list(found), chosen_plants(runtime)).sentence()
+    return measure_completeness(runtime, list(found), find_chosen_plants(runtime)).describe()
 
 
 def _join_findings(found: Mapping[dt.date, Finding], sentence: str) -> Finding:

@@ -19,7 +19,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.step import StepResult
 from schemas import TABLES, Table, columns, comment, storage
-from schemas.lineage import column_lineage
+from schemas.lineage import trace_columns
 
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
@@ -77,13 +77,13 @@ def build_lineage(model: type[Table], settings: Settings, deps: Iterable[str]) -
                 dg.TableColumnDep(build_key(settings, storage(parent).table), column)
                 for parent, column in made
             ]
-            for name, made in column_lineage(model, parents).items()
+            for name, made in trace_columns(model, parents).items()
             if made
         }
     )
 
 
-def asset_options(
+def build_asset_options(
     model: type[Table],
     settings: Settings,
     *,
@@ -146,7 +146,7 @@ def build_days_asset(
         # Delete when backfill policies leave beta: users can do nothing about it.
         warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
         asset: Decorator = dg.asset(
-            **asset_options(model, settings, deps=deps, kinds=kinds),
+            **build_asset_options(model, settings, deps=deps, kinds=kinds),
             partitions_def=build_day_partitions(settings),
             backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
             pool=pool,
@@ -210,7 +210,7 @@ def _retry_days(
 ) -> Iterator[tuple[dt.date, StepResult]]:
     """Try the days whose fault may have passed, for what is missing of them, and take those that succeed out."""
     for_the_rest = replace(runtime, again=False)
-    for group in list(groups(day for day, error in failed.items() if is_transient(error))):
+    for group in list(groups(day for day, error in failed.items() if may_pass(error))):
         try:
             for day, report in steps(for_the_rest, group):
                 del failed[day]
@@ -230,11 +230,11 @@ class DaysFailedError(SunledgerError):
         if not_tried:
             text += f" The run did not continue with {not_tried[0]} to {not_tried[-1]}."
         super().__init__(text)
-        self.transient = all(is_transient(error) for error in failed.values())
+        self.transient = all(may_pass(error) for error in failed.values())
         self.days = [str(day) for day in (*failed, *not_tried)]
 
 
-def is_transient(error: SunledgerError) -> bool:
+def may_pass(error: SunledgerError) -> bool:
     """Whether the same may succeed later."""
     return isinstance(error, SmaError | DaysFailedError) and error.transient
 
@@ -257,7 +257,7 @@ def build_whole_asset(
     """
 
     asset: Decorator = dg.asset(
-        **asset_options(model, settings, deps=deps, kinds=kinds, group=group),
+        **build_asset_options(model, settings, deps=deps, kinds=kinds, group=group),
         pool=pool,
         tags={EVERY: every} if every else {},
         op_tags=LAST if last else None,
@@ -291,7 +291,7 @@ def convert_errors() -> Iterator[None]:
         raise dg.Failure(
             description=escape_controls(str(error)),
             metadata={"exit_code": error.exit_code, **days},
-            allow_retries=is_transient(error),
+            allow_retries=may_pass(error),
         ) from error
     except OSError as error:
         raise dg.Failure(

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
+from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 
 
-def examine_runs(settings: Settings) -> Iterator[Finding]:
+def examine_runs(settings: Settings) -> Iterator[Diagnosis]:
     """A finding for each run that has not ended; one for all when there is none. Makes no home."""
     if not (settings.home / "dagster" / "dagster.yaml").exists():
         yield pass_check("runs", f"there are no runs yet in {settings.home}")
@@ -18,7 +18,7 @@ def examine_runs(settings: Settings) -> Iterator[Finding]:
         yield fail("runs", str(error))
 
 
-def _examine(settings: Settings) -> Iterator[Finding]:
+def _examine(settings: Settings) -> Iterator[Diagnosis]:
     # Dagster takes a second to load.
     from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home  # noqa: PLC0415
     from assets.dead_runs import list_going_runs  # noqa: PLC0415

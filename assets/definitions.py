@@ -202,7 +202,7 @@ def _attend_run(context: dg.InitResourceContext, settings: Settings) -> Iterator
     if instance is None or run is None or instance.is_ephemeral:
         yield
         return
-    instance.add_run_tags(run.run_id, THIS_PROCESS.tags(instance))
+    instance.add_run_tags(run.run_id, THIS_PROCESS.build_tags(instance))
 
     def say(text: str) -> None:
         instance.report_engine_event(text, run)

@@ -59,7 +59,7 @@ class PoolWait:
                 f"Still waiting, for {(now - self._since) / 60:.0f} minutes: {self._describe_holders(pools)}"
             )
 
-    def over(self) -> None:
+    def end(self) -> None:
         """The wait is over; the next one is another."""
         self._since = None
 
@@ -113,7 +113,7 @@ def wait_for_pools(wait: PoolWait, pools: Collection[str]) -> None:
             break
         wait.look(taken)
         time.sleep(LOOK_EVERY_S)
-    wait.over()
+    wait.end()
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def watch_pools(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iter
         while not done.wait(LOOK_EVERY_S):
             pools = _list_awaited_pools(wait.instance, run_id)
             if not pools:
-                wait.over()
+                wait.end()
                 continue
             try:
                 wait.free_dead()

@@ -45,7 +45,9 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
         """Build the file beside the old one and swap it in."""
         with convert_errors():
             # What this run has asked for so far belongs into what it publishes.
-            sunledger_notices.add(sunledger_runtime.store_requests().build_notices(sunledger_runtime.today()))
+            sunledger_notices.add(
+                sunledger_runtime.store_requests().build_notices(sunledger_runtime.find_today())
+            )
             # The settings may have changed since the list of plants was made.
             mark_excluded(sunledger_runtime)
             write_plant_attributes(sunledger_runtime)

@@ -60,7 +60,7 @@ class ProcessLock:
         self._guard = threading.Lock()
         self._held: dict[tuple[int, Path], FileLock] = {}
 
-    def tags(self, instance: dg.DagsterInstance) -> dict[str, str]:
+    def build_tags(self, instance: dg.DagsterInstance) -> dict[str, str]:
         """The tags of a run that this process does. Raises StartLockedError."""
         # A copy of this process by fork is another process.
         key = os.getpid(), read_home(instance)

@@ -74,21 +74,21 @@ class Runs:
     # The days that these runs have made.
     made: set[dt.date] = field(default_factory=set)
 
-    def lists(self) -> None:
+    def refresh_lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
         settings = self.runtime.settings
         self._run([*list_assets(settings), *list_checks(settings)], {})
 
-    def plants(self) -> None:
+    def refresh_plants(self) -> None:
         """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
         settings = self.runtime.settings
         self._run([*build_plant_assets(settings), *list_checks(settings)], {})
 
-    def devices(self) -> None:
+    def refresh_devices(self) -> None:
         """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
         self._run(build_device_assets(self.runtime.settings), {})
 
-    def days(self, first: dt.date, last: dt.date) -> None:
+    def fetch_days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.
 
         Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
@@ -212,7 +212,7 @@ class Runs:
             with redirect_stderr(WithoutRepeats(sys.stderr)):
                 result = job.execute_in_process(
                     instance=self.instance,
-                    tags=self.tags | tags | THIS_PROCESS.tags(self.instance),
+                    tags=self.tags | tags | THIS_PROCESS.build_tags(self.instance),
                     raise_on_error=False,
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )

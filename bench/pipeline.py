@@ -26,7 +26,7 @@ from pipeline.tables.inventory_tables import write_devices, write_measurement_se
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
 from warehouse import frames, lake_writer
-from warehouse.lake import Change, Lake, Part, Replacement, Written
+from warehouse.lake import Lake, Part, PartChange, Replacement, Written
 from warehouse.publish import publish
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class StagedReplacement(Replacement):
         with self._result.stage(self._stage):
             return super().commit(**scope)
 
-    def commit_change(self, change: Change) -> None:
+    def commit_change(self, change: PartChange) -> None:
         """As the replacement does."""
         with self._result.stage(self._stage):
             super().commit_change(change)
@@ -164,7 +164,7 @@ def _dagster(runtime: RunContext, days: list[dt.date], result: Result) -> None:
     with open_dagster(runtime.settings) as instance:
         runs = Runs(runtime, instance)
         with result.stage(DAYS):
-            runs.days(days[0], days[-1])
+            runs.fetch_days(days[0], days[-1])
         with result.stage(PUBLISH):
             runs.publish()
 

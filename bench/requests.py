@@ -47,8 +47,8 @@ def main() -> None:
 
 def _backfill(runtime: RunContext, last: dt.date) -> int:
     with runtime, record_runs(runtime) as runs:
-        runs.lists()
-        runs.days(FIRST, last)
+        runs.refresh_lists()
+        runs.fetch_days(FIRST, last)
         return runtime.session.requests_sent
 
 

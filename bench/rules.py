@@ -94,7 +94,7 @@ def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
 
         def work() -> list[pl.DataFrame]:
             with mock.patch.object(power_limits, "add_limits", known):
-                return [batch.rows for batch in transform.day([raw], places, DAY)]
+                return [batch.rows for batch in transform.transform_day([raw], places, DAY)]
 
         return work
 

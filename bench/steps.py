@@ -15,13 +15,13 @@ from pipeline.common.settings import load_settings
 from pipeline.extract.consents import find_concern, refresh_consents
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.ops.checks import (
-    judge_budget,
-    judge_closed_days,
+    check_budget,
+    check_closed_days,
+    check_drift,
+    check_quality,
     judge_completeness,
-    judge_drift,
     judge_freshness,
     judge_published_file,
-    judge_quality,
 )
 from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE, PV
@@ -60,7 +60,7 @@ def _lists(runtime: RunContext) -> None:
     write_measurement_sets(runtime)
     find_concern(runtime)
     runtime.store_requests()
-    judge_budget(runtime)
+    check_budget(runtime)
 
 
 def _days(runtime: RunContext, days: Sequence[dt.date]) -> None:
@@ -83,10 +83,10 @@ def _days(runtime: RunContext, days: Sequence[dt.date]) -> None:
     write_profile_monthly(runtime)
     write_log_messages(runtime)
     judge_completeness(runtime, days)
-    judge_quality(runtime, days)
-    judge_closed_days(runtime)
+    check_quality(runtime, days)
+    check_closed_days(runtime)
     judge_freshness(runtime)
-    judge_drift(runtime, ())
+    check_drift(runtime, ())
     judge_times(runtime)
     judge_closed_months(runtime)
 

@@ -14,7 +14,7 @@ from sandbox.services.control import ControlService
 from sandbox.services.express import Express
 from sandbox.services.gateway import Dated, Gateway, TokenBucket
 from sandbox.services.gridcontrol import GridControlService
-from sandbox.services.hosts import HostCheck, Hosts
+from sandbox.services.hosts import HostCheck, SandboxHosts
 from sandbox.services.http import error_answer
 from sandbox.services.live import LiveService
 from sandbox.services.logs import LogService
@@ -30,7 +30,7 @@ def build_app(world: World) -> Starlette:
     """The ASGI application for `world`; the busiest routes come first. Raises FaultError for a fault that cannot be."""
     options = world.options
     bucket = TokenBucket(world.clock, options.requests_per_5_min, options.retry_after)
-    hosts = Hosts([options.host, *options.allowed_hosts])
+    hosts = SandboxHosts([options.host, *options.allowed_hosts])
     plan = FaultPlan(options.seed, world.clock)
     plan.replace([parse_fault(text) for text in options.faults])
     measurements = MeasurementService(world)

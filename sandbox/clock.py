@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 
 
-class Clock:
+class SandboxClock:
     """Seconds since 1970 (UTC). Tokens, consents, data delays and faults all follow this one clock."""
 
     def __init__(self, start_at: datetime | None = None) -> None:

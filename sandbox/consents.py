@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 
 VALID_S = 7 * 86400
 """How long an owner may take to answer a request."""
 POLL_INTERVAL_S = 1800
 
 
-class State(StrEnum):
+class SandboxConsentState(StrEnum):
     """The five states of a consent."""
 
     PENDING = "Pending"
@@ -30,15 +30,17 @@ class UnknownOwnerError(LookupError):
 class _Consent:
     """`plants` is what the owner has granted; a new request leaves it in force until it is answered."""
 
-    state: State
+    state: SandboxConsentState
     asked_at: float
     plants: frozenset[str]
 
 
-class ConsentBook:
+class SandboxConsents:
     """The consents of all owners for all clients."""
 
-    def __init__(self, clock: Clock, plants_of: dict[str, set[str]], answer_after_s: float | None) -> None:
+    def __init__(
+        self, clock: SandboxClock, plants_of: dict[str, set[str]], answer_after_s: float | None
+    ) -> None:
         """`plants_of`: owner -> ids of the plants they own now. `answer_after_s`: owners accept after this time."""
         self._clock = clock
         self._plants_of = plants_of
@@ -48,10 +50,10 @@ class ConsentBook:
     def grant(self, client_id: str, owner: str) -> None:
         """The owner has accepted before the server started."""
         self._held[(client_id, owner)] = _Consent(
-            State.ACCEPTED, self._clock.now(), frozenset(self._plants_of.get(owner, ()))
+            SandboxConsentState.ACCEPTED, self._clock.now(), frozenset(self._plants_of.get(owner, ()))
         )
 
-    def ask(self, client_id: str, owner: str) -> tuple[State, bool]:
+    def ask(self, client_id: str, owner: str) -> tuple[SandboxConsentState, bool]:
         """Ask the owner (again): the state, and whether this made a new request.
 
         Raises UnknownOwnerError for a login hint that owns no plant. While a consent is accepted, asking again matters
@@ -62,48 +64,50 @@ class ConsentBook:
             raise UnknownOwnerError(owner)
         state = self.state(client_id, owner)
         held = self._held.get((client_id, owner))
-        if state is State.PENDING:
+        if state is SandboxConsentState.PENDING:
             return state, False
-        granted = held.plants if held is not None and state is State.ACCEPTED else frozenset[str]()
-        if state is State.ACCEPTED and granted >= self._plants_of[owner]:
+        granted = (
+            held.plants if held is not None and state is SandboxConsentState.ACCEPTED else frozenset[str]()
+        )
+        if state is SandboxConsentState.ACCEPTED and granted >= self._plants_of[owner]:
             return state, False
-        self._held[(client_id, owner)] = _Consent(State.PENDING, self._clock.now(), granted)
-        return State.PENDING, True
+        self._held[(client_id, owner)] = _Consent(SandboxConsentState.PENDING, self._clock.now(), granted)
+        return SandboxConsentState.PENDING, True
 
-    def state(self, client_id: str, owner: str) -> State | None:
+    def state(self, client_id: str, owner: str) -> SandboxConsentState | None:
         """The state of the latest request, None if there was none."""
         held = self._held.get((client_id, owner.strip().lower()))
         if held is None:
             return None
-        if held.state is State.PENDING:
+        if held.state is SandboxConsentState.PENDING:
             waited = self._clock.now() - held.asked_at
             if self._answer_after_s is not None and waited >= self._answer_after_s:
                 self._accept(held, owner)
             elif waited >= VALID_S:
-                held.state = State.EXPIRED
+                held.state = SandboxConsentState.EXPIRED
         return held.state
 
-    def answer(self, client_id: str, owner: str, state: State) -> bool:
+    def answer(self, client_id: str, owner: str, state: SandboxConsentState) -> bool:
         """The owner answers or revokes; False if there is nothing to answer."""
         current = self.state(client_id, owner)
         held = self._held.get((client_id, owner.strip().lower()))
         if held is None or current is None:
             return False
-        revocable = current is State.ACCEPTED and state is State.REVOKED
-        if current is not State.PENDING and not revocable:
+        revocable = current is SandboxConsentState.ACCEPTED and state is SandboxConsentState.REVOKED
+        if current is not SandboxConsentState.PENDING and not revocable:
             return False
-        if state is State.ACCEPTED:
+        if state is SandboxConsentState.ACCEPTED:
             self._accept(held, owner)
         else:
             held.state = state
-            held.plants = frozenset() if state is State.REVOKED else held.plants
+            held.plants = frozenset() if state is SandboxConsentState.REVOKED else held.plants
         return True
 
     def revoke(self, owners: Collection[str] | None = None) -> None:
         """These owners (or all) revoke what they have accepted, whoever asked them."""
         for (_, owner), held in self._held.items():
-            if held.state is State.ACCEPTED and (owners is None or owner in owners):
-                held.state, held.plants = State.REVOKED, frozenset()
+            if held.state is SandboxConsentState.ACCEPTED and (owners is None or owner in owners):
+                held.state, held.plants = SandboxConsentState.REVOKED, frozenset()
 
     def forget_plants(self, plant_ids: Iterable[str]) -> None:
         """No consent covers these plants any more, until their owner accepts a new request."""
@@ -127,10 +131,10 @@ class ConsentBook:
         held = self._held.get((client_id, owner))
         if held is None:
             return False
-        if held.state is State.PENDING:
+        if held.state is SandboxConsentState.PENDING:
             self.state(client_id, owner)
         return plant_id in held.plants
 
     def _accept(self, held: _Consent, owner: str) -> None:
-        held.state = State.ACCEPTED
+        held.state = SandboxConsentState.ACCEPTED
         held.plants = frozenset(self._plants_of.get(owner.strip().lower(), ()))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 
 ACCESS_S = 300
 REFRESH_S = 2 * 86400
@@ -73,7 +73,7 @@ class TokenError(Exception):
 class TokenStore:
     """All tokens and sessions; bounded, so that a million logins need no more memory than a few."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: SandboxClock) -> None:
         """Tokens live and die by `clock`."""
         self._clock = clock
         self._access: OrderedDict[str, Access] = OrderedDict()

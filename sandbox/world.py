@@ -9,8 +9,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sandbox.clock import Clock
-from sandbox.consents import ConsentBook
+from sandbox.clock import SandboxClock
+from sandbox.consents import SandboxConsents
 from sandbox.fleet.ids import device_id, ennexos_plant_id
 from sandbox.fleet.plants import Array, Device, Plant, Role
 from sandbox.fleet.simulated import simulated_fleet
@@ -54,10 +54,10 @@ _RECORDINGS = (
 class World:
     """Everything that the services share. Ids are looked up exactly; the owner's consent decides what is seen."""
 
-    def __init__(self, options: Options, clock: Clock | None = None) -> None:
+    def __init__(self, options: Options, clock: SandboxClock | None = None) -> None:
         """Build the fleet; raises RecordingError if a replay cannot be read."""
         self.options = options
-        self.clock = clock if clock is not None else Clock()
+        self.clock = clock if clock is not None else SandboxClock()
         self.tokens = TokenStore(self.clock)
         self.clients = {
             options.client_id: Client(options.client_id, options.client_secret, "custom"),
@@ -71,7 +71,7 @@ class World:
         self._devices: dict[str, tuple[str, Device]] = {}
         self._plants_of: dict[str, set[str]] = {}
         self._flows = FlowCache(options.seed)
-        self.consents = ConsentBook(self.clock, self._plants_of, options.consent_after_s)
+        self.consents = SandboxConsents(self.clock, self._plants_of, options.consent_after_s)
         for source in _all_sources(options, self._flows):
             self._add(source)
         self._grant_consents()

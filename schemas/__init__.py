@@ -27,7 +27,7 @@ from schemas.usage import *  # noqa: F403
 MODULES: tuple[ModuleType, ...] = (raw, core, access, sets, usage, report, kpi, changes)
 
 
-def tables_of(module: ModuleType) -> tuple[type[Table], ...]:
+def list_tables(module: ModuleType) -> tuple[type[Table], ...]:
     """The models of tables that the module declares, in its order; parts of tables have no name and are none."""
     return tuple(
         model
@@ -39,5 +39,5 @@ def tables_of(module: ModuleType) -> tuple[type[Table], ...]:
     )
 
 
-TABLES: tuple[type[Table], ...] = tuple(model for module in MODULES for model in tables_of(module))
+TABLES: tuple[type[Table], ...] = tuple(model for module in MODULES for model in list_tables(module))
 RAW: tuple[type[raw.RawAnswers], ...] = tuple(m for m in TABLES if issubclass(m, raw.RawAnswers))

@@ -11,7 +11,7 @@ COVERED, ENERGY, REST = "_covered_h", "_kwh", "_rest_kwh"
 WORD = re.compile(r"\w+")
 
 
-def column_lineage(
+def trace_columns(
     model: type[Table], parents: Collection[type[Table]]
 ) -> dict[str, list[tuple[type[Table], str]]]:
     """The columns of `parents` that each column of the model is made from, in the order of both.

@@ -391,7 +391,7 @@ class EnergyValueIntervals(
 # ---- the sets --------------------------------------------------------------------------------------------------------
 
 
-def of_devices(
+def build_device_set(
     name: str, held: tuple[Field, ...], raw: type[RawAnswers], intervals: type[Table]
 ) -> SetSource:
     """A set that devices have."""
@@ -400,26 +400,28 @@ def of_devices(
 
 BALANCE = SetSource(ENERGY_BALANCE, RawEnergyBalance, EnergyBalanceIntervals, of_devices=False)
 PV = SetSource(ENERGY_AND_POWER_PV, RawPv, PvIntervals, of_devices=True)
-BATTERY = of_devices(
+BATTERY = build_device_set(
     "EnergyAndPowerBattery",
     (*fields(BatteryValues), *fields(StackValues, array=True)),
     RawBattery,
     BatteryIntervals,
 )
-DC = of_devices("PowerDc", (*fields(DcDeviceValues), *fields(DcValues, array=True)), RawDc, DcIntervals)
+DC = build_device_set("PowerDc", (*fields(DcDeviceValues), *fields(DcValues, array=True)), RawDc, DcIntervals)
 # Each is asked for by itself, and everything that goes through all sets follows from this: which tables are made, what
 # `--sets` takes, and which sets are known.
 SETS = (
     BALANCE,
     PV,
     BATTERY,
-    of_devices("EnergyAndPowerInOut", fields(GridValues), RawGrid, GridIntervals),
-    of_devices("EnergyAndPowerConsumption", fields(ConsumptionValues), RawConsumption, ConsumptionIntervals),
-    of_devices("EnergyMix", fields(MixValues), RawEnergyMix, EnergyMixIntervals),
-    of_devices("PowerAc", fields(AcValues), RawAc, AcIntervals),
+    build_device_set("EnergyAndPowerInOut", fields(GridValues), RawGrid, GridIntervals),
+    build_device_set(
+        "EnergyAndPowerConsumption", fields(ConsumptionValues), RawConsumption, ConsumptionIntervals
+    ),
+    build_device_set("EnergyMix", fields(MixValues), RawEnergyMix, EnergyMixIntervals),
+    build_device_set("PowerAc", fields(AcValues), RawAc, AcIntervals),
     DC,
-    of_devices("EnergyDc", fields(DcEnergyValues, array=True), RawDcEnergy, DcEnergyIntervals),
-    of_devices("Sensor", fields(SensorValues), RawSensor, SensorIntervals),
+    build_device_set("EnergyDc", fields(DcEnergyValues, array=True), RawDcEnergy, DcEnergyIntervals),
+    build_device_set("Sensor", fields(SensorValues), RawSensor, SensorIntervals),
 )
 GRID_SETTINGS = SetSource(
     MeasurementSet("GridSettings", fields(GridSettingsValues)),

@@ -80,7 +80,7 @@ def format_version(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def write_text(version: tuple[int, int], facts: Facts) -> str:
+def format_contract(version: tuple[int, int], facts: Facts) -> str:
     """The file's content."""
     out = StringIO()
     write = csv.writer(out, lineterminator="\n")
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str], today: dt.date) -> int:
         changes = CHANGES.read_text("utf-8")
         entry = "".join(_format_entry(version, breaking + added, today))
         CHANGES.write_text(changes.replace(VERSIONS, VERSIONS + entry, 1), "utf-8")
-        FILE.write_text(write_text(version, after), "utf-8")
+        FILE.write_text(format_contract(version, after), "utf-8")
     return 0
 
 

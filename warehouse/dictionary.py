@@ -61,7 +61,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
 )
 
 
-def write_markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -> str:
+def describe_tables(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -> str:
     """The dictionary of these tables, by layer, and of these views."""
     by_layer: dict[str, list[type[Table]]] = {layer: [] for layer in LAYERS}
     for model in models:
@@ -79,7 +79,7 @@ def write_markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] =
 
 def write_document() -> str:
     """The whole of docs/data-dictionary.md."""
-    return write_markdown((*TABLES, *FILE_TABLES), load_curated_views()) + _describe_macros()
+    return describe_tables((*TABLES, *FILE_TABLES), load_curated_views()) + _describe_macros()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,8 +11,8 @@ from schemas import Table, polars_schema
 from warehouse.damage import CURE, Damage, DamagedError, DamageKind
 from warehouse.digests import (
     WHOLE_EVERY,
+    DigestRecord,
     Entry,
-    Record,
     StoredFile,
     UnreadableRecordError,
     digest_of,
@@ -36,7 +36,7 @@ class Chain:
         self._files = lake.open_files(model)
         self.store = lake.open_records(model)
 
-    def prepare_commit(self, version: int) -> Record:
+    def prepare_commit(self, version: int) -> DigestRecord:
         """The record that a commit on this version goes on from.
 
         Raises DamagedError where the records know of a later version: to commit would put another one in its place.
@@ -52,7 +52,7 @@ class Chain:
             raise DamagedError(self.report_missing_entry(version + 1))
         return record
 
-    def record_commit(self, before: Record, version: int) -> None:
+    def record_commit(self, before: DigestRecord, version: int) -> None:
         """Write the record of the version that was just committed on `before`."""
         # What is not written here, after a kill or on a full disk, the next one who looks makes from the log entry.
         with suppress(OSError):
@@ -61,7 +61,7 @@ class Chain:
             if record.base is None:
                 self._prune(version)
 
-    def read_head(self, version: int) -> Record:
+    def read_head(self, version: int) -> DigestRecord:
         """The record of a version that the table has. One that is missing or truncated is rebuilt.
 
         A table of an older version that never had records is adopted as it is. Raises DamagedError where the version
@@ -72,7 +72,7 @@ class Chain:
         except (FileNotFoundError, UnreadableRecordError):
             return self._complete_record(version)
 
-    def list_active_files(self, record: Record) -> dict[str, StoredFile]:
+    def list_active_files(self, record: DigestRecord) -> dict[str, StoredFile]:
         """The active files of the record's version by their paths in the table. Raises DamagedError and OSError."""
         files: dict[str, StoredFile | None] = dict(record.files)
         if record.base is not None:
@@ -94,7 +94,7 @@ class Chain:
         names = [i.base_name.removesuffix(".json") for i in found if i.base_name.endswith(".json")]
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def follow(self, before: Record | None, version: int) -> Record:
+    def follow(self, before: DigestRecord | None, version: int) -> DigestRecord:
         """The record of a version, from its log entry and the record before it. Raises DamagedError and OSError."""
         entry = self._parse_entry(version)
         if entry.added or entry.removed:
@@ -104,12 +104,12 @@ class Chain:
         if before is None or version % WHOLE_EVERY == 0:
             files = {**(self.list_active_files(before) if before else {}), **changes}
             kept = {path: file for path, file in files.items() if file is not None}
-            return Record(version, digest, entry.text, None, kept)
+            return DigestRecord(version, digest, entry.text, None, kept)
         if before.base is None:
-            return Record(version, digest, entry.text, (before.version, before.digest), changes)
-        return Record(version, digest, entry.text, before.base, {**before.files, **changes})
+            return DigestRecord(version, digest, entry.text, (before.version, before.digest), changes)
+        return DigestRecord(version, digest, entry.text, before.base, {**before.files, **changes})
 
-    def adopt(self, version: int) -> Record:
+    def adopt(self, version: int) -> DigestRecord:
         """Take a version's files as they are, whatever they hold: the chain begins again with this record.
 
         A file that is missing or can't be read is adopted without a digest.
@@ -121,7 +121,7 @@ class Chain:
         text = None
         with suppress(OSError, ValueError):
             text = self.read_entry(version).decode()
-        record = Record(version, None, text, None, files, adopted=True)
+        record = DigestRecord(version, None, text, None, files, adopted=True)
         # Where the disk is full, the table can be verified all the same.
         with suppress(OSError):
             self.store.write(record)
@@ -169,7 +169,7 @@ class Chain:
         except OSError:
             return StoredFile(0, None, None)
 
-    def _complete_record(self, version: int) -> Record:
+    def _complete_record(self, version: int) -> DigestRecord:
         record = self._find_newest_before(version)
         if record is None and not self._is_ours_from_the_start():
             self._lake.tell_once(ADOPTED)
@@ -181,7 +181,7 @@ class Chain:
         assert record is not None  # noqa: S101 - versions begin at 0
         return record
 
-    def _find_newest_before(self, version: int) -> Record | None:
+    def _find_newest_before(self, version: int) -> DigestRecord | None:
         for each in reversed(self.store.list_versions()):
             if each < version:
                 with suppress(FileNotFoundError, UnreadableRecordError):
@@ -212,7 +212,7 @@ class Chain:
             unreadable = f"the entry of version {version} in the log of the table can't be read ({fault})"
             raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, unreadable)) from fault
 
-    def _check(self, entry: Entry, before: Record | None, version: int) -> None:
+    def _check(self, entry: Entry, before: DigestRecord | None, version: int) -> None:
         if not entry.ours:
             foreign = f"version {version} of the table was written by another program than sunledger"
             raise DamagedError(self._build_damage(DamageKind.NOT_OURS, foreign))
@@ -222,7 +222,7 @@ class Chain:
             stray = f"the entry of version {version} in the log of the table does not continue the version before it"
             raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, stray))
 
-    def record(self, version: int) -> Record:
+    def record(self, version: int) -> DigestRecord:
         """A record that is stored; one that is truncated or changed is rebuilt, where that is possible.
 
         Raises DamagedError, FileNotFoundError and OSError.

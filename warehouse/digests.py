@@ -93,7 +93,7 @@ def digest_of(files: pafs.FileSystem, path: str) -> StoredFile:
 
 
 @dataclass(frozen=True)
-class Record:
+class DigestRecord:
     """One version of a table: its log entry, and the active files.
 
     `files` goes on from the record that `base` names by version and digest, with None for a file that was replaced;
@@ -170,12 +170,12 @@ class RecordStore:
             return False
         return True
 
-    def read(self, version: int) -> Record:
+    def read(self, version: int) -> DigestRecord:
         """Raises FileNotFoundError, UnreadableRecordError, and OSError."""
         with self._files.open_input_file(_name(version)) as source:
-            return Record.unpack(source.read(), version)
+            return DigestRecord.unpack(source.read(), version)
 
-    def write(self, record: Record) -> None:
+    def write(self, record: DigestRecord) -> None:
         """Store the record, whole or not at all. Raises OSError."""
         name = _name(record.version)
         new = name if self._remote else f".{name}.{secrets.token_hex(4)}.new"
@@ -222,7 +222,7 @@ class Entry:
 COMMIT_KEY = "sunledger"
 
 
-def commit_facts(before: Record | None, digests: Mapping[str, str]) -> dict[str, str]:
+def commit_facts(before: DigestRecord | None, digests: Mapping[str, str]) -> dict[str, str]:
     """What a commit carries: the digest of the record before, and the digests of the files that it adds."""
     return {COMMIT_KEY: json.dumps({"before": before and before.digest, "digests": dict(digests)})}
 

@@ -113,7 +113,7 @@ def sort(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> pl
 
 
 @dataclass(slots=True)
-class Digest:
+class RowsDigest:
     """What rows are in a set of frames, whatever their order and how they were cut.
 
     Each row is hashed and the hashes are summed, so memory does not grow. Valid within one process.
@@ -124,7 +124,7 @@ class Digest:
     total: int = 0
 
     @classmethod
-    def of(cls, model: type[Table]) -> "Digest":
+    def of(cls, model: type[Table]) -> "RowsDigest":
         """An empty digest over the columns that count as facts."""
         kept = storage(model)
         return cls(tuple(c for c in cache_polars_schema(model) if c not in {*kept.volatile, *kept.partition}))

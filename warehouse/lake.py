@@ -10,9 +10,9 @@ import polars as pl
 
 from schemas import Table, storage
 from warehouse.lake_reader import LakeReader, Part, Snapshot
-from warehouse.lake_writer import Change, EmptyPartError, Replacement, Written
+from warehouse.lake_writer import EmptyPartError, PartChange, Replacement, Written
 
-__all__ = ["Change", "EmptyPartError", "Lake", "Part", "Replacement", "Snapshot", "Written"]
+__all__ = ["EmptyPartError", "Lake", "Part", "PartChange", "Replacement", "Snapshot", "Written"]
 
 
 class Lake(LakeReader):

@@ -49,7 +49,7 @@ class TableLog:
 
 
 @dataclass(slots=True)
-class State:
+class LogState:
     """What a log says of files, by their paths in the table: which are active, which are named at all, and the version
     that a part was last replaced by."""
 
@@ -87,9 +87,9 @@ def read_log(folder: Path, at_least: int = -1) -> TableLog:
     return log
 
 
-def replay(log: TableLog) -> State:
+def replay(log: TableLog) -> LogState:
     """What the readable entries say, one after another."""
-    state = State()
+    state = LogState()
     for version, actions in log.actions.items():
         for action in actions:
             if removed := action.get("remove"):

@@ -32,7 +32,7 @@ from warehouse.lake import Lake, Part
 from warehouse.lake_log import (
     LOG,
     Action,
-    State,
+    LogState,
     TableLog,
     build_add,
     build_remove,
@@ -166,7 +166,12 @@ class LakeRepair:
         return read_log(folder, max(at_least, recorded.version))
 
     def _correct(
-        self, model: type[Table], log: TableLog, target: State, doubtful: Collection[str], recorded: Recorded
+        self,
+        model: type[Table],
+        log: TableLog,
+        target: LogState,
+        doubtful: Collection[str],
+        recorded: Recorded,
     ) -> set[str]:
         """Commit what the log says otherwise than was recorded; the files that it does not name any more."""
         folder = self._find_folder(model)
@@ -234,7 +239,7 @@ class LakeRepair:
         return self.copy.versions.get(storage(model).table, -1) if self.copy and files else -1
 
     def _mend_entries(
-        self, model: type[Table], log: TableLog, state: State, doubtful: Collection[str], unknown: set[str]
+        self, model: type[Table], log: TableLog, state: LogState, doubtful: Collection[str], unknown: set[str]
     ) -> None:
         """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt."""
         last = max(log.damaged)
@@ -288,7 +293,9 @@ class LakeRepair:
                 )
             )
 
-    def _find_current_copy(self, model: type[Table], log: TableLog, state: State, folder: str) -> int | None:
+    def _find_current_copy(
+        self, model: type[Table], log: TableLog, state: LogState, folder: str
+    ) -> int | None:
         """The version of the published file, where its copy of the part is what the lake had."""
         version = self.copy.read_version(model) if self.copy else -1
         return version if is_current(version, log, state, folder) else None
@@ -357,7 +364,7 @@ def _list_data_files(folder: Path) -> set[str]:
     }
 
 
-def _find_target(log: TableLog, recorded: Recorded) -> State:
+def _find_target(log: TableLog, recorded: Recorded) -> LogState:
     """What the table held by the newest whole record and the commits of ours after it; without one, by its log."""
     if recorded.version < 0:
         return replay(log)

@@ -26,7 +26,7 @@ from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
 from warehouse.digest_chain import Chain
 from warehouse.digests import DigestingSink, commit_facts
-from warehouse.frames import Digest, cache_polars_schema, name_place, sort, validate
+from warehouse.frames import RowsDigest, cache_polars_schema, name_place, sort, validate
 from warehouse.lake_lock import take_write_turn
 from warehouse.lake_reader import (
     FACTS,
@@ -59,7 +59,7 @@ class Written:
     version: int
 
 
-class Change:
+class PartChange:
     """A part's stored rows and the different ones that are about to replace them."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Replacement:
     def __init__(self, lake: LakeReader, model: type[Table], part: Part) -> None:
         self._lake, self._model, self._part = lake, model, part
         self._spool = Spool(build_arrow_schema(model), lake.scratch)
-        self._digest = Digest.of(model)
+        self._digest = RowsDigest.of(model)
         self._last: pl.DataFrame | None = None
         self._attempt: _Attempt | None = None
         self._written: Written | None = None
@@ -138,7 +138,7 @@ class Replacement:
         """Replace the stored rows that `old` (unique rows of some columns) names; all others stay."""
         return self._commit(old, empty=True)
 
-    def find_changes(self, facts: Mapping[str, str] | None = None) -> Iterator[Change]:
+    def find_changes(self, facts: Mapping[str, str] | None = None) -> Iterator[PartChange]:
         """The difference that replacing the whole part makes, to be looked at and then given to `commit_change`.
 
         Nothing comes where the rows are equal. Once more comes one where another run replaced the part in between.
@@ -153,12 +153,12 @@ class Replacement:
             if not attempt.compare():
                 self._written = attempt.report_unchanged()
                 return
-            yield Change(self._lake, self._model, attempt.files, self._spool.read_batches, attempt.facts)
+            yield PartChange(self._lake, self._model, attempt.files, self._spool.read_batches, attempt.facts)
             if self._written is not None:
                 return
         raise self._build_refusal()
 
-    def commit_change(self, change: Change) -> None:
+    def commit_change(self, change: PartChange) -> None:
         """Replace the part's rows, unless another run replaced them since the change was made."""
         attempt = self._attempt
         assert attempt is not None  # noqa: S101 - the change came out of it
@@ -235,7 +235,7 @@ class _Attempt:
         model: type[Table],
         part: Part,
         old: pl.DataFrame | None,
-        digest: Digest,
+        digest: RowsDigest,
         *,
         empty: bool,
     ) -> None:
@@ -290,9 +290,9 @@ class _Attempt:
         chain.record_commit(before, version)
         return Written(self.digest.rows, changed=True, version=version)
 
-    def _read_stored(self, files: list[str]) -> tuple[Digest, pl.DataFrame]:
+    def _read_stored(self, files: list[str]) -> tuple[RowsDigest, pl.DataFrame]:
         """The digest of the rows that would be replaced, and the rows of the part that stay."""
-        digest = Digest.of(self.model)
+        digest = RowsDigest.of(self.model)
         kept = [build_empty_frame(self.model)]
         for frame in self.lake.read_files(self.model, files):
             if self.old is None:

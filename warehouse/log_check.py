@@ -12,7 +12,7 @@ from deltalake.exceptions import TableNotFoundError
 from schemas import Table, storage
 from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
-from warehouse.digests import Record, StoredFile
+from warehouse.digests import DigestRecord, StoredFile
 from warehouse.lake_reader import LakeReader, UnreadableLogError
 
 # A table that is written in the meantime is looked at again.
@@ -83,7 +83,7 @@ def _check_without_log(chain: Chain, known: list[int], damages: list[Damage]) ->
 def _check_chain(chain: Chain, versions: list[int]) -> Iterator[Damage]:
     """Each record goes on from the one before, and each log entry that is left is the one that was committed."""
     entries = chain.list_entries()
-    before: Record | None = None
+    before: DigestRecord | None = None
     for version in versions:
         try:
             record = chain.record(version)
@@ -101,7 +101,7 @@ def _check_chain(chain: Chain, versions: list[int]) -> Iterator[Damage]:
         before = record
 
 
-def _check_entry(chain: Chain, record: Record, entries: list[int]) -> Iterator[Damage]:
+def _check_entry(chain: Chain, record: DigestRecord, entries: list[int]) -> Iterator[Damage]:
     version = record.version
     if version not in entries:
         # Delta removes old entries, the oldest first.

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import SunledgerError, UsageError
-from warehouse.publication import find_change, find_damage, find_log
+from warehouse.publication import find_change, find_content_damage, find_log
 
 # A publication takes seconds, and opening its file milliseconds: to meet two in a row is to see a disturbed file.
 OPEN_TRIES = 5
@@ -70,7 +70,7 @@ def has_days(connection: duckdb.DuckDBPyConnection) -> bool:
 def check_published(path: Path) -> None:
     """Read the whole published file: is it what was published? Raises NotPublishedError where it is not."""
     try:
-        damage = find_damage(path)
+        damage = find_content_damage(path)
     except OSError as fault:
         raise NotPublishedError(f"{path} can't be read: {take_first_line(fault)}") from fault
     if damage:

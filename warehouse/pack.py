@@ -19,7 +19,7 @@ UNITS = "Energy is in kWh, power in kW, and money in the currency of the row. An
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class PackedSheet:
     """One file of the pack: its name without ending, what it is, the rows, and in which order."""
 
     name: str
@@ -31,42 +31,42 @@ class Sheet:
 
 
 SHEETS = (
-    Sheet(
+    PackedSheet(
         "energy-monthly",
         "Energy of each plant in the month, and how much of it is covered by measurements.",
         "energy_monthly",
         "month = $month",
         "plant_name, plant_id",
     ),
-    Sheet(
+    PackedSheet(
         "energy-daily",
         "The same by day. A plant without data has a row with status missing.",
         "energy_daily",
         "local_date BETWEEN $month AND $end",
         "plant_name, plant_id, local_date",
     ),
-    Sheet(
+    PackedSheet(
         "adjustments",
         "Differences between the closed figures of the month and the present sums of its days, which are to be booked.",
         "adjustments",
         "month = $month",
         "plant_name, plant_id, quantity",
     ),
-    Sheet(
+    PackedSheet(
         "restatements",
         "Figures that changed after their day was final, with time and cause.",
         "restatements",
         "local_date BETWEEN $month AND $end",
         "plant_name, plant_id, local_date, quantity, noted_at",
     ),
-    Sheet(
+    PackedSheet(
         "billing-units",
         "PU: the systems that SMA charges for the month, with capacity, class and fee. Empty fee: unpriced, not free.",
         "billing_units",
         "month = $month",
         "plant_name, plant_id",
     ),
-    Sheet(
+    PackedSheet(
         "invoices",
         "Amount that SMA should invoice for each quarter of the year, and the amount carried over.",
         "invoices",
@@ -74,7 +74,7 @@ SHEETS = (
         "year, quarter",
         named=False,
     ),
-    Sheet(
+    PackedSheet(
         "days-to-check",
         "Days of the month that are not complete, or of which values were set aside.",
         "v_days_to_check",
@@ -82,7 +82,7 @@ SHEETS = (
         "local_date, plant_name, plant_id",
         named=False,
     ),
-    Sheet(
+    PackedSheet(
         "set-aside",
         "Answers, rows and values of the month that were set aside. docs/quality.md explains each reason.",
         "quarantine",
@@ -117,7 +117,7 @@ def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path)
         raise explain_empty_month(connection, month)
 
 
-def _query(sheet: Sheet, month: dt.date) -> str:
+def _query(sheet: PackedSheet, month: dt.date) -> str:
     end = (month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
     where = sheet.where.replace("$month", f"DATE '{month}'").replace("$end", f"DATE '{end}'")
     rows = f"SELECT * FROM {quote_identifier(sheet.table)} WHERE {where}"  # noqa: S608 - from SHEETS

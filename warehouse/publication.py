@@ -37,7 +37,7 @@ NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EI
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class PublicationDigest:
     """A publication: SHA-256 of its headers and of the whole file as hex digits, and its size."""
 
     headers: str
@@ -45,16 +45,16 @@ class Digest:
     bytes: int
 
 
-def digest(file: Path) -> Digest:
+def digest_file(file: Path) -> PublicationDigest:
     """The digests of a closed file. Raises OSError."""
     with file.open("rb") as handle:
         headers = hashlib.sha256(handle.read(HEADERS_BYTES)).hexdigest()
         handle.seek(0)
         content = hashlib.file_digest(handle, "sha256").hexdigest()
-        return Digest(headers, content, os.fstat(handle.fileno()).st_size)
+        return PublicationDigest(headers, content, os.fstat(handle.fileno()).st_size)
 
 
-def record(published: Digest, target: Path) -> None:
+def record_publication(published: PublicationDigest, target: Path) -> None:
     """Write that this is the newest publication of `target`. Raises OSError."""
     kept = [published, *_read_recorded(target)][:PUBLICATIONS_KEPT]
     place = _record_of(target)
@@ -98,13 +98,13 @@ def find_log(target: Path) -> str | None:
     )
 
 
-def find_damage(target: Path) -> str | None:
+def find_content_damage(target: Path) -> str | None:
     """As `find_change`, and reads the whole file. Raises OSError."""
     known = _read_recorded(target)
     changed = find_change(target)
     if changed or not known:
         return changed
-    if digest(target) not in known:
+    if digest_file(target) not in known:
         return "its content was changed after it was published, by the disk or another program"
     return None
 
@@ -130,10 +130,10 @@ def _record_of(target: Path) -> Path:
     return place.with_name(f".{place.name}.published")
 
 
-def _read_recorded(target: Path) -> list[Digest]:
+def _read_recorded(target: Path) -> list[PublicationDigest]:
     """The last publications; none where there is no record or it can't be understood."""
     with suppress(OSError, ValueError, TypeError):
-        return [Digest(**one) for one in json.loads(_record_of(target).read_text())]
+        return [PublicationDigest(**one) for one in json.loads(_record_of(target).read_text())]
     return []
 
 

@@ -38,7 +38,7 @@ from warehouse.open_published import (
     query_failed,
     take_first_line,
 )
-from warehouse.publication import digest, forbid_log, record
+from warehouse.publication import digest_file, forbid_log, record_publication
 from warehouse.published_content import OFFLINE, build
 
 __all__ = [
@@ -182,8 +182,8 @@ def _put(file: Path, target: Path) -> int:
     """Make the closed file durable, put it in the place of `target`, and return its size in bytes."""
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
-    published = digest(file)
-    record(published, target)
+    published = digest_file(file)
+    record_publication(published, target)
     file.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:

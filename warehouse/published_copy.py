@@ -13,7 +13,7 @@ from schemas import Table, storage
 from warehouse.ddl import quote_identifier
 from warehouse.frames import cache_polars_schema
 from warehouse.lake import Part
-from warehouse.lake_log import REPAIR, State, TableLog, find_folder
+from warehouse.lake_log import REPAIR, LogState, TableLog, find_folder
 from warehouse.publish import NotPublishedError, check_published, connect
 
 
@@ -67,7 +67,7 @@ def open_published_copy(path: Path) -> Iterator[PublishedCopy | None]:
         yield PublishedCopy(connection, json.loads(versions), at)
 
 
-def is_current(version: int, log: TableLog, state: State, folder: str) -> bool:
+def is_current(version: int, log: TableLog, state: LogState, folder: str) -> bool:
     """Whether the copy of `version` has what the part in that folder last held: nothing replaced it since.
 
     A damaged entry after that version may have.

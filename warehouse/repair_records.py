@@ -10,7 +10,7 @@ from warehouse.damage import DamagedError
 from warehouse.digest_chain import Chain
 from warehouse.digests import (
     COMMIT_KEY,
-    Record,
+    DigestRecord,
     StoredFile,
     UnreadableRecordError,
     commit_facts,
@@ -88,7 +88,7 @@ def adopt_known(lake: LakeReader, model: type[Table], known: Mapping[str, Stored
     text = None
     with suppress(OSError, ValueError):
         text = chain.read_entry(log.version).decode()
-    chain.store.write(Record(log.version, None, text, None, files, adopted=True))
+    chain.store.write(DigestRecord(log.version, None, text, None, files, adopted=True))
     return [version for version in chain.store.list_versions() if version != log.version]
 
 

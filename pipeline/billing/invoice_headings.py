@@ -36,7 +36,7 @@ _GROSS = re.compile(rf"brutto|\b(gross|incl|including|inkl|einschl|mit|with)\b{_
 _CURRENCY = re.compile(rf"\b(in )?({'|'.join(CURRENCIES).lower()}|euro|us)\b")
 
 
-class Column(NamedTuple):
+class InvoiceColumn(NamedTuple):
     """A column that may hold the amount: without tax (0), not said (1) or with it (2), its place in AMOUNTS, and where.
 
     The smallest is the surest.
@@ -51,7 +51,7 @@ class Column(NamedTuple):
         """Whether its heading says that tax is in the amounts."""
         return self.tax == 2  # noqa: PLR2004 - see above
 
-    def may_be_of_one(self, other: "Column") -> bool:
+    def may_be_of_one(self, other: "InvoiceColumn") -> bool:
         """Whether this may be the price of one of several, and the other what they cost together."""
         return self.tax == other.tax and AMOUNTS[self.name] in PRICES and AMOUNTS[other.name] in SUMS
 
@@ -70,20 +70,20 @@ def assign_roles(cells: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def find_amounts(cells: Sequence[str]) -> list[Column]:
+def find_amounts(cells: Sequence[str]) -> list[InvoiceColumn]:
     """The columns that may hold the amount, the surest first."""
     columns = (_rate_amount(cell, place) for place, cell in enumerate(cells))
     return sorted(column for column in columns if column is not None)
 
 
-def _rate_amount(cell: str, place: int) -> Column | None:
+def _rate_amount(cell: str, place: int) -> InvoiceColumn | None:
     words = _split_words(_CURRENCY.sub(" ", _split_words(cell)))
     net, gross = _NET.search(words), _GROSS.search(words)
     name = _split_words(_GROSS.sub(" ", _NET.sub(" ", words)))
     said = bool(net) != bool(gross)
     if name not in AMOUNTS or (not name and words not in {"net", "netto", "gross", "brutto"}):
         return None
-    return Column((0 if net else 2) if said else 1, AMOUNTS.index(name), place)
+    return InvoiceColumn((0 if net else 2) if said else 1, AMOUNTS.index(name), place)
 
 
 def _split_words(text: str) -> str:

@@ -82,7 +82,7 @@ def find_quarter(month: dt.date) -> int:
 def _sum_live_fees(prices: PriceList, year: int, quarter: int, until: dt.date) -> Decimal:
     """The booked Live plan in the months of a quarter that have begun."""
     months = (dt.date(year, MONTHS_A_QUARTER * (quarter - 1) + i, 1) for i in (1, 2, 3))
-    booked = (prices.at(month) for month in months if month <= until)
+    booked = (prices.find_price(month) for month in months if month <= until)
     return sum((price.live_eur for price in booked if price), Decimal(0))
 
 

@@ -76,7 +76,7 @@ class Invoicing:
     above: Decimal = Decimal(1000)
     month_timezone: str = "UTC"
 
-    def month_of(self, moment: dt.datetime) -> dt.date:
+    def find_month(self, moment: dt.datetime) -> dt.date:
         """First day of the month in which a request of this moment is charged."""
         return moment.astimezone(ZoneInfo(self.month_timezone)).date().replace(day=1)
 
@@ -93,20 +93,20 @@ class PriceList:
         """The currency of every amount."""
         return self.prices[-1].currency
 
-    def at(self, month: dt.date) -> Price | None:
+    def find_price(self, month: dt.date) -> Price | None:
         """The price of a month; None before the first one."""
         return next((price for price in reversed(self.prices) if price.valid_from <= month), None)
 
-    def on(self, month: dt.date) -> Price:
+    def require_price(self, month: dt.date) -> Price:
         """The price of a month. Raises ConfigurationError before the first one."""
-        price = self.at(month)
+        price = self.find_price(month)
         if price is None:
             raise ConfigurationError(
                 f"The price list has no price for {month}: add one with an earlier valid_from."
             )
         return price
 
-    def priced(self, units: pl.DataFrame) -> pl.DataFrame:
+    def add_fees(self, units: pl.DataFrame) -> pl.DataFrame:
         """PU with their fees.
 
         `units` has month, capacity_kw and capacity_class; added are base_eur, capacity_eur, fee_eur (to the cent,

@@ -43,4 +43,4 @@ def read_moves(lake: Lake) -> pl.DataFrame:
 
 def find_current_month(runtime: RunContext, prices: PriceList) -> dt.date:
     """First day of the month in which a request of now would be charged."""
-    return prices.invoicing.month_of(runtime.now())
+    return prices.invoicing.find_month(runtime.now())

@@ -63,7 +63,7 @@ class NewUnits:
         """The plants that are new on the bill."""
         return frozenset(self.plants["plant_id"])
 
-    def sentence(self) -> str:
+    def describe(self) -> str:
         """What is added, as a sentence."""
         count = self.plants.height
         plants, sum_ = pluralize(count, "plant"), f"{self.eur} {self.currency}"
@@ -100,7 +100,7 @@ def find_new_units(
     the price list can't be read, or begins later.
     """
     prices = load_prices(runtime.settings.prices)
-    month = month or prices.invoicing.month_of(runtime.now())
+    month = month or prices.invoicing.find_month(runtime.now())
     known = _Book(runtime.settings.home, month).read() | read_counted_plants(runtime, prices, month)
     return _price_new_units(runtime, prices, month, plants, known, listed)
 
@@ -140,7 +140,7 @@ def look_ahead(runtime: RunContext, plants: Iterable[str]) -> Admission:
     """What `admit` would say, with nothing let through and nothing kept."""
     wanted = frozenset(plants)
     prices = load_prices(runtime.settings.prices)
-    if wanted <= _Book(runtime.settings.home, prices.invoicing.month_of(runtime.now())).read():
+    if wanted <= _Book(runtime.settings.home, prices.invoicing.find_month(runtime.now())).read():
         return Admission(wanted)
     found = find_new_units(runtime, wanted)
     return _build_admission(wanted, found, _select_within_limits(runtime, found))
@@ -177,7 +177,7 @@ def build_refusal(runtime: RunContext, refused: NewUnits, ways: Sequence[str] = 
     """The error for PU that nobody has agreed to: what they cost, and how to agree, by default all ways of a run."""
     what = "it" if refused.plants.height == 1 else "them"
     return CostNotAllowedError(
-        f"{refused.sentence()} {explain_limit(runtime, refused)} No request was sent for {what}. "
+        f"{refused.describe()} {explain_limit(runtime, refused)} No request was sent for {what}. "
         f"{_suggest_cure(runtime, refused, ways)}"
     )
 
@@ -226,7 +226,7 @@ def _price_new_units(
     known: frozenset[str],
     listed: pl.DataFrame | None = None,
 ) -> NewUnits:
-    wanted, price = frozenset(plants), prices.on(month)
+    wanted, price = frozenset(plants), prices.require_price(month)
     fees = _estimate_fees(runtime, prices, month, wanted | known, listed)
     before = read_counted_plants(runtime, prices, (month - ONE_DAY).replace(day=1))
     seen = runtime.lake.scan(Plants).select("plant_id", "first_seen").collect()
@@ -255,8 +255,8 @@ def _estimate_fees(
     known = read_capacities(runtime.lake)
     if listed is not None:
         known = pl.concat([known, listed.select(known.columns)])
-    priced = prices.priced(add_capacity(units, known))
-    largest = pl.lit(_find_largest_base(prices.on(month)), priced.schema["fee_eur"])
+    priced = prices.add_fees(add_capacity(units, known))
+    largest = pl.lit(_find_largest_base(prices.require_price(month)), priced.schema["fee_eur"])
     return priced.select("plant_id", "fee_eur", reckoned_eur=pl.coalesce("fee_eur", largest))
 
 
@@ -287,7 +287,7 @@ def _read_month(runtime: RunContext) -> tuple[PriceList | None, dt.date, Sunledg
 
 
 def _find_month(prices: PriceList | None, now: dt.datetime) -> dt.date:
-    return now.date().replace(day=1) if prices is None else prices.invoicing.month_of(now)
+    return now.date().replace(day=1) if prices is None else prices.invoicing.find_month(now)
 
 
 def _sum(plants: pl.DataFrame) -> Decimal:

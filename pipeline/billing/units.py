@@ -45,7 +45,7 @@ def count_asked_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices: Pri
         .collect(engine="streaming")
     )
     return (
-        take_new_ids(months, moves)
+        move_to_new_ids(months, moves)
         .group_by("plant_id", "month")
         .agg(
             pl.col("n_requests", "n_device_requests").sum().cast(pl.Int64),
@@ -64,7 +64,7 @@ def build_billing_units(
     `capacities` says what SMA listed when: plant_id, listed_on, capacity_kw (null: none given).
     """
     units = add_capacity(count_asked_systems(requests, moves, prices), capacities)
-    return prices.priced(units).select(polars_schema(BillingUnits).names())
+    return prices.add_fees(units).select(polars_schema(BillingUnits).names())
 
 
 def take_known_fees(units: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
@@ -122,11 +122,11 @@ def find_unanswered_systems(requests: pl.LazyFrame, moves: pl.DataFrame, prices:
         .agg(n_requests=pl.len().cast(pl.Int64), n_answered=ANSWERED.fill_null(value=False).sum())
         .collect(engine="streaming")
     )
-    sums = take_new_ids(months, moves).group_by("plant_id", "month").sum()
+    sums = move_to_new_ids(months, moves).group_by("plant_id", "month").sum()
     return sums.filter(pl.col("n_answered") == 0).drop("n_answered").sort("plant_id", "month")
 
 
-def take_new_ids(months: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
+def move_to_new_ids(months: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
     """Months of a system from its move on under the new id; months before stay as they were charged."""
     for _ in range(MOST_MOVES):
         found = months.join(moves, left_on="plant_id", right_on="old_id", how="left", suffix="_new")

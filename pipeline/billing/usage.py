@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 
 from pipeline.billing.prices import PriceList
-from pipeline.billing.units import COUNTED, find_month, take_new_ids
+from pipeline.billing.units import COUNTED, find_month, move_to_new_ids
 from pipeline.sma.requests import DAY, WEEK
 
 NO_DAY = "only lists or logs were requested"
@@ -46,7 +46,7 @@ def find_unused_units(
         .unique()
     )
     with_data = reported.select("plant_id", "local_date", has_data=pl.lit(value=True)).unique()
-    asked = take_new_ids(days.collect(engine="streaming"), moves).lazy()
+    asked = move_to_new_ids(days.collect(engine="streaming"), moves).lazy()
     found = (
         asked.join(with_data, on=["plant_id", "local_date"], how="left")
         .group_by("plant_id", "month")

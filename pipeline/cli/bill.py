@@ -31,7 +31,7 @@ def show_year(year: int | None, *, forecast: bool) -> None:
     with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         # SMA also charges what other runs have requested and not stored in the lake yet.
-        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
+        for lacking in runtime.store_requests().build_notices(runtime.find_today()).missing:
             say(f"Notice: {lacking.reason}.")
         found = build_bill(
             runtime, prices, year or find_current_month(runtime, prices).year, forecast=forecast

@@ -149,26 +149,26 @@ def backfill(
         from assets.runs import record_runs  # noqa: PLC0415
         from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
         from pipeline.cli.plan import refuse_beyond_limits  # noqa: PLC0415
-        from pipeline.cli.spending import agree_on_fleet, parse_amount  # noqa: PLC0415
+        from pipeline.cli.spending import agree_on_fleet, parse_eur  # noqa: PLC0415
         from pipeline.common.day_availability import list_days  # noqa: PLC0415
         from pipeline.run.sets import check_sets  # noqa: PLC0415
         from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
         from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
-        amount = parse_amount("--max-eur", max_eur)
+        amount = parse_eur("--max-eur", max_eur)
         refuse_beyond_limits(runtime, begin, end, max_requests, amount)
         with record_runs(runtime, command="backfill", days=(begin, end)) as runs:
             with Bars() as bars:
                 runtime.progress = bars
-                runs.plants()
+                runs.refresh_plants()
             # Outside of the progress bars, because it may ask a person.
             agree_on_fleet(runtime, yes=yes, max_eur=amount, since=begin)
             with Bars() as bars:
                 runtime.progress = bars
-                runs.devices()
+                runs.refresh_devices()
                 check_sets(runtime)
                 try:
-                    runs.days(begin, end)
+                    runs.fetch_days(begin, end)
                 finally:
                     # Also after a failure, because the days finished before it are whole; but not after an interrupt.
                     if SIGNALS.received is None:
@@ -210,11 +210,11 @@ def refresh(
         with record_runs(runtime, command="refresh") as runs:
             with Bars() as bars:
                 runtime.progress = bars
-                runs.plants()
+                runs.refresh_plants()
             agree_on_fleet(runtime, yes=yes)
             with Bars() as bars:
                 runtime.progress = bars
-                runs.devices()
+                runs.refresh_devices()
         say(
             f"The lists were fetched with {pluralize(runtime.session.requests_sent, 'request')} and are up to date."
         )
@@ -276,7 +276,7 @@ def reconcile(
     """Compare a month or year with SMA's own figures, by one request per plant. Differences are shown, never
     corrected.
     """
-    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.cli.reconcile import run_month, run_year  # noqa: PLC0415
 
     if (month is None) == (year is None):
@@ -635,7 +635,7 @@ def _tell_missing(notices: "Notices", solar_time: "SolarTime | None" = None) -> 
     fits = solar_time is None or solar_time.agrees
     if solar_time is not None and not fits:
         out.print(
-            f"The times of these days contradict the position of the sun. {solar_time.sentence()}",
+            f"The times of these days contradict the position of the sun. {solar_time.describe()}",
             soft_wrap=True,
         )
     if n_missing or not fits:

@@ -11,7 +11,7 @@ from pipeline.cli.console import out, say
 from pipeline.common.text import pluralize
 from pipeline.ops.completeness import measure_completeness, summarize
 from pipeline.run.context import RunContext
-from pipeline.run.plants import chosen_plants
+from pipeline.run.plants import find_chosen_plants
 
 # A list longer than a screen is not read; the view v_days_to_check holds the rest.
 LINES_SHOWN = 20
@@ -19,11 +19,11 @@ LINES_SHOWN = 20
 
 def show_completeness(runtime: RunContext, days: Collection[dt.date]) -> bool:
     """Say how many plant-days of these days are complete and list what is missing. Returns whether all are complete."""
-    found = measure_completeness(runtime, days, chosen_plants(runtime))
-    say(found.sentence())
+    found = measure_completeness(runtime, days, find_chosen_plants(runtime))
+    say(found.describe())
     if not found.is_whole:
         out.print("Done in part:")
-    for line in found.lines(LINES_SHOWN):
+    for line in found.list_lines(LINES_SHOWN):
         out.print(Text(f"  {line}"), soft_wrap=True)
     if found.lacking.height > LINES_SHOWN:
         more = found.lacking.height - LINES_SHOWN
@@ -49,4 +49,4 @@ def say_month(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Colle
     absent = (
         f" The warehouse holds {stored} of the {of_month} days of this month." if stored < of_month else ""
     )
-    say(f"{month:%Y-%m}: {summarize(found).sentence()}{absent}")
+    say(f"{month:%Y-%m}: {summarize(found).describe()}{absent}")

@@ -81,12 +81,12 @@ def _prepare_folder(folder: Path) -> Path:
 
 def _fill(runtime: RunContext, runs: Runs) -> None:
     say("Fetching plants, devices and measurement sets ...")
-    runs.lists()
+    runs.refresh_lists()
     say("Fetching October 2021: 31 days of all plants ...")
-    runs.days(*OCTOBER)
+    runs.fetch_days(*OCTOBER)
     say("Fetching 9 to 14 July 2025: the days of the Dutch recording ...")
     runtime.only_plants = frozenset({NETHERLANDS})
-    runs.days(*JULY)
+    runs.fetch_days(*JULY)
     runs.publish()
 
 

@@ -11,7 +11,7 @@ from pipeline.cli.spending import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine
-from pipeline.ops.doctor.result import Finding, Level, fail, pass_check
+from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check
 from pipeline.sma.clock import Clock, WaitAnnouncer
 
 _STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red", Level.SKIP: "dim"}
@@ -39,12 +39,12 @@ def run(plants_asked: int | None, *, yes: bool) -> bool:
     return well
 
 
-def format_finding(finding: Finding) -> str:
+def format_finding(finding: Diagnosis) -> str:
     """Format a finding as a line."""
     return f"{finding.level.value:>4} {finding.check:{_WIDEST}} {finding.text}"
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: Diagnosis) -> None:
     text = Text(format_finding(finding))
     text.stylize(_STYLES[finding.level], 0, 4)
     out.print(text, soft_wrap=True)

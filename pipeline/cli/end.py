@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.common.signals import SIGNALS, Stopped, sentence
+from pipeline.common.signals import SIGNALS, Stopped, describe_end
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -72,7 +72,7 @@ def _say(fault: BaseException) -> int:
     if number is not None or isinstance(fault, KeyboardInterrupt):
         # Libraries turn an interrupt into errors of their own, which are no explanation.
         number = number or 2
-        _write(f"Error: {sentence(number)}")
+        _write(f"Error: {describe_end(number)}")
         return 128 + number
     from pipeline.cli.faults import explain_fault  # noqa: PLC0415
 

@@ -56,7 +56,7 @@ def pack(
     """Write a month's energy, PU, invoices and quality with a README into one folder, for finance."""
     from pipeline.cli.completeness import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
-    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse import pack as packing  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.sma.http.redact import clean
+from pipeline.sma.http.redact import redact_text
 
 # The messages that systems and libraries give for the same cause, and what to do about it.
 CAUSES = (
@@ -59,7 +59,9 @@ def explain_fault(fault: BaseException) -> str:
             f"{place} can't be read or written ({first.strerror}): check the disk and the permissions there."
         )
     kind = type(fault).__name__
-    return f"The program has a bug ({kind}: {clean(str(fault)) or 'no message'}){_write_details(fault)}."
+    return (
+        f"The program has a bug ({kind}: {redact_text(str(fault)) or 'no message'}){_write_details(fault)}."
+    )
 
 
 def _list_causes(fault: BaseException) -> Iterator[BaseException]:
@@ -84,6 +86,6 @@ def _write_details(fault: BaseException) -> str:
             prefix=f"sunledger-fault-{time.strftime('%Y%m%d')}-", suffix=".txt"
         )
         with os.fdopen(descriptor, "w") as file:
-            file.write(clean(text, limit=10**6) if "@" in text else text)
+            file.write(redact_text(text, limit=10**6) if "@" in text else text)
         return f": report it with the details in {Path(name)}"
     return ": report it (its details could not be written to a file)"

@@ -37,7 +37,7 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
         prices = load_prices(runtime.settings.prices)
         invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
         begin, end = _choose_months(invoice, first, last)
-        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
+        for lacking in runtime.store_requests().build_notices(runtime.find_today()).missing:
             say(f"Notice: {lacking.reason}.")
         of_months = pl.col("month").is_between(begin, end)
         lake, moved = runtime.lake, read_moves(runtime.lake)
@@ -162,8 +162,8 @@ def _explain_range(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.d
 
 def _choose_months(invoice: InvoiceFile, first: str | None, last: str | None) -> tuple[dt.date, dt.date]:
     begin, end = find_quarters(invoice.lines)
-    begin = parse_month("--from", first) if first else begin
-    end = parse_month("--to", last) if last else end
+    begin = parse_month_option("--from", first) if first else begin
+    end = parse_month_option("--to", last) if last else end
     if begin > end:
         raise UsageError(
             f"The last month ({end:%Y-%m}) is before the first ({begin:%Y-%m}): correct --from and --to."
@@ -171,7 +171,7 @@ def _choose_months(invoice: InvoiceFile, first: str | None, last: str | None) ->
     return begin, end
 
 
-def parse_month(option: str, text: str) -> dt.date:
+def parse_month_option(option: str, text: str) -> dt.date:
     """The first day of a month that an option names as YYYY-MM. Raises UsageError."""
     if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text, re.ASCII) and text >= "0001":
         return dt.date.fromisoformat(f"{text}-01")

@@ -31,7 +31,7 @@ def close(
 
     from assets.runs import record_runs  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
-    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.tables.month_close import close_month, find_doubts  # noqa: PLC0415
@@ -59,7 +59,7 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed 
 
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
-    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.tables.month_close import open_month  # noqa: PLC0415

@@ -13,7 +13,13 @@ from pipeline.common.text import pluralize
 from pipeline.extract.consents import look_at, store_consents
 from pipeline.run.context import RunContext
 from pipeline.sma.client import SmaClient
-from pipeline.sma.consents.consent_api import Consent, ConsentApi, NotAnOwnerError, State, normalize_address
+from pipeline.sma.consents.consent_api import (
+    Consent,
+    ConsentApi,
+    ConsentState,
+    NotAnOwnerError,
+    normalize_address,
+)
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
 
 DONE, FAILED, IN_PART = 0, 1, 3
@@ -43,7 +49,7 @@ def request(emails: Collection[str]) -> int:
         noted = book.note(good, runtime.now(), asked=True)
         store_consents(runtime.lake, book)
         _show(book, noted.values(), {o: a for o, a in answers.items() if isinstance(a, SmaError)})
-    if any(owner.state is State.PENDING for owner in noted.values()):
+    if any(owner.state is ConsentState.PENDING for owner in noted.values()):
         say(
             "The link in SMA's e-mail leads to a page of ennexOS where the owner must sign in. Wait for the answers "
             "with 'sunledger consent watch'."
@@ -104,7 +110,7 @@ def watch(minutes: float) -> int:
             f"{pluralize(len(left), 'owner')} {'has' if len(left) == 1 else 'have'} not answered yet: run this command "
             "again, or remind them."
         )
-    return DONE if all(owner.state is State.ACCEPTED for owner in end) else IN_PART
+    return DONE if all(owner.state is ConsentState.ACCEPTED for owner in end) else IN_PART
 
 
 def _sleep(runtime: RunContext, owners: Collection[Owner], until: dt.datetime | None, *, retry: bool) -> bool:
@@ -150,7 +156,7 @@ def _choose_exit_code(good: int, wanted: int) -> int:
 
 
 def _list_pending(book: ConsentBook) -> list[Owner]:
-    return [owner for owner in book.read_owners().values() if owner.state is State.PENDING]
+    return [owner for owner in book.read_owners().values() if owner.state is ConsentState.PENDING]
 
 
 def _check_addresses(emails: Collection[str]) -> list[str]:
@@ -185,7 +191,7 @@ def _show(
             owner.address,
             owner.state.value,
             _format_time(owner.since),
-            _format_time(owner.expires_at) if owner.state is State.PENDING else "",
+            _format_time(owner.expires_at) if owner.state is ConsentState.PENDING else "",
             _format_time(owner.checked_at),
             book.hash(owner.address),
         )

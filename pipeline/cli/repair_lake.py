@@ -10,7 +10,14 @@ from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.ops import repair
 from pipeline.ops.repair_list import LostParts
-from pipeline.ops.repair_requests import LISTS_ASKED, SHOWN, AskedAgain, Outcome, plan_requests_again, send
+from pipeline.ops.repair_requests import (
+    LISTS_ASKED,
+    SHOWN,
+    AskedAgain,
+    RepairOutcome,
+    plan_requests_again,
+    send,
+)
 from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import RawPlants
@@ -46,7 +53,7 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
         lost = LostParts(shadow.home).read()
         if not (steps or lost or published):
             return
-        outcome = Outcome()
+        outcome = RepairOutcome()
         with RunContext(shadow) as runtime:
             repair.put_back(runtime, copy, outcome, lost)
             repair.make_lists(runtime, outcome, lost)
@@ -64,10 +71,10 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
 
 def _make_again(
     runtime: RunContext, copy: PublishedCopy | None, lost: Sequence[Lost], *, yes: bool
-) -> Outcome:
+) -> RepairOutcome:
     from assets.runs import record_runs  # noqa: PLC0415 - loads Dagster
 
-    outcome = Outcome()
+    outcome = RepairOutcome()
     repair.put_back(runtime, copy, outcome, lost)
     repair.make_lists(runtime, outcome, lost)
     # The list of plants costs nothing, and nothing else can be fetched without it.
@@ -83,12 +90,12 @@ def _make_again(
                 runs.mend(repair.list_days_to_make(lost, outcome, answered))
         repair.make_vendor_tables(runtime, lost)
         say_all(runs.publish())
-    repair.judge(runtime, outcome, lost, answered)
+    repair.judge_repair(runtime, outcome, lost, answered)
     LostParts(runtime.settings.home).write(outcome.waiting)
     return outcome
 
 
-def _ask(runtime: RunContext, outcome: Outcome, lost: Sequence[Lost], *, yes: bool) -> None:
+def _ask(runtime: RunContext, outcome: RepairOutcome, lost: Sequence[Lost], *, yes: bool) -> None:
     """Fetch lost answers from SMA, after consent to their cost."""
     try:
         found = plan_requests_again(runtime, lost)
@@ -112,10 +119,10 @@ def _describe_cost(runtime: RunContext, again: AskedAgain) -> str:
     places = ", ".join(one.place for one in again.lost[:SHOWN]) + (", …" if len(again.lost) > SHOWN else "")
     text = f"Fetching the lost answers again ({places}) needs {pluralize(len(again.requests), 'request')}."
     units = find_new_units(runtime, again.plants)
-    return f"{text} {units.sentence()}" if units.plants.height else f"{text} They add no PU to this month."
+    return f"{text} {units.describe()}" if units.plants.height else f"{text} They add no PU to this month."
 
 
-def _show(steps: Sequence[Step], outcome: Outcome, published: Sequence[Damage], heading: str) -> None:
+def _show(steps: Sequence[Step], outcome: RepairOutcome, published: Sequence[Damage], heading: str) -> None:
     rows = [(step.place, step.found, step.done) for step in steps]
     for said in (outcome.copied, outcome.healed, outcome.gone, outcome.waiting):
         rows += [(one.place, "its rows are lost", text) for one, text in said.items()]
@@ -123,7 +130,7 @@ def _show(steps: Sequence[Step], outcome: Outcome, published: Sequence[Damage], 
     show_table("", [("where", False), ("what was found", False), (heading, False)], rows)
 
 
-def _tell_rest(left: Sequence[Damage], outcome: Outcome) -> None:
+def _tell_rest(left: Sequence[Damage], outcome: RepairOutcome) -> None:
     for damage in left:
         out.print(str(damage), soft_wrap=True, markup=False)
     if left:

@@ -31,7 +31,7 @@ def report(
     """Write a month as HTML pages: index.html for the fleet and one page for each plant, readable offline."""
     from pipeline.cli.completeness import say_month  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.console import Bars, say  # noqa: PLC0415
-    from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.report.write_report import write_report as write  # noqa: PLC0415
     from warehouse.asked import list_members  # noqa: PLC0415

@@ -34,7 +34,7 @@ def agree_on_fleet(
     runtime: RunContext, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
 ) -> None:
     """Ask as `agree` does for all plants of the run: those that are yours today, or were on the day `since`."""
-    plants = list_own_plants(runtime, min(since or runtime.today(), runtime.today()))
+    plants = list_own_plants(runtime, min(since or runtime.find_today(), runtime.find_today()))
     agree(runtime, plants["plant_id"].to_list(), yes=yes, max_eur=max_eur)
 
 
@@ -61,13 +61,13 @@ def agree(
     within = limit is not None or (max_eur is not None and found.eur <= max_eur)
     if not (within or yes or _is_attended()):
         raise build_refusal(runtime, found, ("repeat the command with --yes",))
-    say(found.sentence())
+    say(found.describe())
     if not (within or yes or _confirm()):
         raise CostNotAllowedError("You did not accept the cost, so no request was sent for these plants.")
     allow_units(runtime, found)
 
 
-def parse_amount(option: str, text: str | None) -> Decimal | None:
+def parse_eur(option: str, text: str | None) -> Decimal | None:
     """The amount that an option names. Raises UsageError."""
     if text is None:
         return None

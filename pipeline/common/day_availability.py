@@ -34,15 +34,15 @@ class Group:
     backend: str
     timezone: str
 
-    def begins(self, day: dt.date) -> dt.datetime:
+    def find_begin(self, day: dt.date) -> dt.datetime:
         """The instant at which the day begins here."""
         return find_local_day(day, self.timezone).start
 
-    def closes(self, day: dt.date) -> dt.datetime:
+    def find_close(self, day: dt.date) -> dt.datetime:
         """The instant from which SMA has all of the day."""
         return find_local_day(day, self.timezone).end + DELAY[self.backend]
 
-    def today(self, now: dt.datetime) -> dt.date:
+    def find_today(self, now: dt.datetime) -> dt.date:
         """The calendar day of this zone at an instant."""
         return now.astimezone(ZoneInfo(self.timezone)).date()
 
@@ -88,8 +88,8 @@ def find_live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta 
     days = {
         day
         for group in of
-        for day in _list_days_around(group.today(now))
-        if group.begins(day) < now and group.closes(day) > now - every
+        for day in _list_days_around(group.find_today(now))
+        if group.find_begin(day) < now and group.find_close(day) > now - every
     }
     return sorted(days)
 
@@ -99,7 +99,8 @@ def find_last_closed_day(now: dt.datetime, of: Collection[Group]) -> dt.date:
     if not of:
         raise ValueError("without plants no day ever closes")
     return min(
-        max(day for day in _list_days_around(group.today(now)) if group.closes(day) <= now) for group in of
+        max(day for day in _list_days_around(group.find_today(now)) if group.find_close(day) <= now)
+        for group in of
     )
 
 

@@ -128,7 +128,7 @@ def _find_offsets(timezone: str) -> tuple[pl.Series, pl.Series]:
     return periods["since"], periods["offset"]
 
 
-def request_dates(day: dt.date, timezone: str, basis: TimeBasis) -> tuple[dt.date, ...]:
+def list_request_dates(day: dt.date, timezone: str, basis: TimeBasis) -> tuple[dt.date, ...]:
     """The `Date` values to ask for, so that the answers hold the whole plant-local day.
 
     Under `plant_local` the API's day is the plant's. Under `utc` it is not known whether the API's day is the plant's

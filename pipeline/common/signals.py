@@ -101,11 +101,11 @@ def _end(number: int) -> None:
 
 def leave_at_once(number: int, more: str = "") -> NoReturn:
     """End the process by itself: the locks of a console may be held by what does not end, or it is not loaded yet."""
-    os.write(2, f"Error: {sentence(number)}{more}\n".encode())
+    os.write(2, f"Error: {describe_end(number)}{more}\n".encode())
     os._exit(128 + number)
 
 
-def sentence(number: int) -> str:
+def describe_end(number: int) -> str:
     """What is said at the end."""
     word = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
     return f"{word}. All finished work is stored: run it again for the rest."

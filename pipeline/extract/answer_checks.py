@@ -9,7 +9,7 @@ import polars as pl
 
 from pipeline.common.errors import PermanentError, SmaError, TransientError
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
-from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth, parse
+from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth, parse_answer
 from pipeline.transform.decode import TOO_LARGE, find_unreadable
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
@@ -30,7 +30,7 @@ def find_fault(answer: Answer) -> Failure | None:
         return _find_other_owner(answer, _find_first(_PLANT, head), _find_first(_DEVICE, head))
     if measure_depth(answer.body) > MOST_DEPTH:
         return _build_failure(answer, _BEYOND)
-    content = parse(answer.body)
+    content = parse_answer(answer.body)
     if not isinstance(content, dict):
         return _build_failure(answer, _OTHER)
     entries = content.get(request.endpoint)

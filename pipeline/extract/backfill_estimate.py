@@ -120,12 +120,12 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
         size += sum(len(planned.days) for planned in expected) * TYPICAL_BYTES[table]
     minutes = _estimate_minutes(sum(requests.values()), runtime.settings.sma_requests_per_5_min)
     month = find_current_month(runtime, prices)
-    price = prices.on(month)
+    price = prices.require_price(month)
     counted = pl.DataFrame(
         {"plant_id": sorted(read_counted_plants(runtime, prices, month))}, {"plant_id": pl.String}
     )
     units = plants.select("plant_id", month=pl.lit(month))
-    priced = prices.priced(add_capacity(units, read_capacities(runtime.lake)))
+    priced = prices.add_fees(add_capacity(units, read_capacities(runtime.lake)))
     return Plan(
         days=len(days),
         plants=plants.height,
@@ -170,7 +170,7 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
 
 def _count_vendor_requests(runtime: RunContext, days: Sequence[dt.date]) -> dict[str, int]:
     """How many Month and Year requests the days' months and years take, as far as they are over."""
-    today = runtime.today()
+    today = runtime.find_today()
     months = sorted({day.replace(day=1) for day in days} - {today.replace(day=1)})
     years = sorted({find_year_start(day) for day in days} - {find_year_start(today)})
     counts = {"months": sum(len(plan_month_requests(runtime, month)) for month in months if month < today)}
@@ -212,18 +212,18 @@ def _sum_next_month_eur(
 ) -> Decimal:
     """The fees of all plants in the month in which the backfill will end, where that is not the month of now."""
     begins, ends = (
-        prices.invoicing.month_of(runtime.now() + dt.timedelta(minutes=late)) for late in (0.0, minutes)
+        prices.invoicing.find_month(runtime.now() + dt.timedelta(minutes=late)) for late in (0.0, minutes)
     )
     if begins == ends:
         return Decimal(0)
     units = plants.select("plant_id", month=pl.lit(ends))
-    priced = prices.priced(add_capacity(units, read_capacities(runtime.lake)))
+    priced = prices.add_fees(add_capacity(units, read_capacities(runtime.lake)))
     return Decimal(priced["fee_eur"].sum() or 0)
 
 
 def _list_known_plants(runtime: RunContext, first: dt.date) -> pl.DataFrame:
     try:
-        return list_own_plants(runtime, min(first, runtime.today()))
+        return list_own_plants(runtime, min(first, runtime.find_today()))
     except UsageError:
         raise
     except SunledgerError:

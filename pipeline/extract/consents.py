@@ -102,7 +102,7 @@ def find_concern(runtime: RunContext) -> str | None:
     gone = plants.filter(~pl.col("plant_id").is_in(known))["last_seen"].to_list()
     settings = runtime.settings
     return access_problems.explain_concern(
-        settings.sma_flow, read_owners(settings), len(listed), gone, runtime.today()
+        settings.sma_flow, read_owners(settings), len(listed), gone, runtime.find_today()
     )
 
 

@@ -150,7 +150,7 @@ def _drop_answered_today(
     """The requests that were not answered today, or all where everything is fetched again."""
     if runtime.again:
         return requests
-    part = {"local_date": runtime.today()}
+    part = {"local_date": runtime.find_today()}
     answered = {
         ids
         for batch in runtime.lake.read_batches(model, part, columns=["plant_id", "device_id"])
@@ -160,7 +160,7 @@ def _drop_answered_today(
 
 
 def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence[Request]) -> StepResult:
-    today = runtime.today()
+    today = runtime.find_today()
     planned = [PlannedRequest(request, {today: None}) for request in requests]
     plan = FetchPlan(model, planned, {today: KnownDay(runtime.settings.sma_time_basis)}, {})
     ((_, report),) = fetch_days(runtime, lambda _: plan)
@@ -169,7 +169,7 @@ def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence
 
 def _fetch_moves(runtime: RunContext) -> int:
     """Keep SMA's answers for plants that left the list recently and have a new id; how many there are."""
-    today = runtime.today()
+    today = runtime.find_today()
     plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
     known = [*plants["migrated_from"].drop_nulls(), *(list_plant_ids_of_newest(runtime) or ())]
     plants = plants.join(find_excluded_plants(runtime), on="plant_id", how="anti")

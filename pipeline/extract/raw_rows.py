@@ -19,7 +19,7 @@ from pipeline.extract.answer_checks import LISTS, find_fault, find_faults
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
-from pipeline.transform.answer_text import parse
+from pipeline.transform.answer_text import parse_answer
 from schemas import RawAnswers, polars_schema
 
 # The bodies of one frame: what the steps after this one hold at once.
@@ -236,7 +236,7 @@ def _is_bare(answer: Answer) -> bool:
     endpoint = answer.request.endpoint
     if endpoint in {"plants", "logs"}:
         return False
-    return _has_no_rows(answer) if endpoint == "measurements" else not parse(answer.body)[endpoint]
+    return _has_no_rows(answer) if endpoint == "measurements" else not parse_answer(answer.body)[endpoint]
 
 
 def _find_series(result: Answer | Failure) -> Series:

@@ -14,7 +14,7 @@ from itertools import groupby
 
 import polars as pl
 
-from pipeline.common.local_time import ONE_DAY, TimeBasis, find_local_day, request_dates
+from pipeline.common.local_time import ONE_DAY, TimeBasis, find_local_day, list_request_dates
 from pipeline.extract.split_json import Span
 from pipeline.sma.requests import DAY, WEEK, Answer, Period, Request
 from schemas import RawAnswers
@@ -207,7 +207,7 @@ def _group_days_by_date(series: Series, basis: TimeBasis) -> dict[dt.date, list[
     """The dates to ask for, each with the days that need it."""
     dates: dict[dt.date, list[dt.date]] = {}
     for day in series.days:
-        for date in request_dates(day, series.timezone, basis):
+        for date in list_request_dates(day, series.timezone, basis):
             dates.setdefault(date, []).append(day)
     return dates
 

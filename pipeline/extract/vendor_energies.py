@@ -33,7 +33,7 @@ def plan_year_requests(runtime: RunContext, year: dt.date) -> list[Request]:
 def fetch_energy_months(runtime: RunContext, month: dt.date | None = None) -> StepResult:
     """Fetch SMA's own energies of a month, one request a plant. Default: the last month that is over."""
     first = find_last_month(runtime) if month is None else month
-    if first >= runtime.today().replace(day=1):
+    if first >= runtime.find_today().replace(day=1):
         raise UsageError(f"{first:%Y-%m} is not over: choose a month before this one.")
     ((_, report),) = fetch_days(runtime, partial(_plan_month, month=first))
     return report
@@ -41,7 +41,7 @@ def fetch_energy_months(runtime: RunContext, month: dt.date | None = None) -> St
 
 def fetch_energy_years(runtime: RunContext, year: dt.date) -> StepResult:
     """Fetch SMA's own energies of the months of a year (its first day), one request a plant."""
-    if year >= find_year_start(runtime.today()):
+    if year >= find_year_start(runtime.find_today()):
         raise UsageError(f"{year:%Y} is not over: choose a year before this one.")
     ((_, report),) = fetch_days(runtime, partial(_plan_year, year=year))
     return report
@@ -53,7 +53,7 @@ def fetch_past_years(runtime: RunContext) -> StepResult:
     if runtime.settings.energy_years == "off":
         return report
     days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(BALANCE.raw)]
-    past = {find_year_start(day) for day in days} - {find_year_start(runtime.today())}
+    past = {find_year_start(day) for day in days} - {find_year_start(runtime.find_today())}
     for year in sorted(past):
         of_year = fetch_energy_years(runtime, year)
         report.rows += of_year.rows
@@ -65,7 +65,7 @@ def fetch_past_years(runtime: RunContext) -> StepResult:
 
 def find_last_month(runtime: RunContext) -> dt.date:
     """First day of the last month that is over."""
-    return (runtime.today().replace(day=1) - ONE_DAY).replace(day=1)
+    return (runtime.find_today().replace(day=1) - ONE_DAY).replace(day=1)
 
 
 def find_month_end(month: dt.date) -> dt.date:

@@ -13,7 +13,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
 from pipeline.extract.consents import find_concern, read_owners
 from pipeline.ops.alerts import Concern
-from pipeline.ops.checks import judge_budget, judge_closed_days, judge_freshness
+from pipeline.ops.checks import check_budget, check_closed_days, judge_freshness
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_own_plants, list_plant_ids_of_newest
 from pipeline.sma.consents.access_problems import GONE_FOR, explain_gone_plant
@@ -31,9 +31,9 @@ def collect_concerns(runtime: RunContext) -> list[Concern]:
         _judge_access,
         _judge_plants,
         _judge_consents,
-        lambda r: _raise_severe("late", "Days are missing", judge_closed_days(r)),
+        lambda r: _raise_severe("late", "Days are missing", check_closed_days(r)),
         lambda r: _raise_severe("stale", "No new data", judge_freshness(r)),
-        lambda r: _raise_any("refused", "SMA refuses requests", judge_budget(r)),
+        lambda r: _raise_any("refused", "SMA refuses requests", check_budget(r)),
         _judge_money,
         _judge_refusals,
     ]
@@ -80,7 +80,7 @@ def _judge_consents(runtime: RunContext) -> Iterator[Concern]:
 
 
 def _judge_money(runtime: RunContext) -> Iterator[Concern]:
-    limit, month = runtime.settings.alert_eur, runtime.today().replace(day=1)
+    limit, month = runtime.settings.alert_eur, runtime.find_today().replace(day=1)
     if limit is None:
         return
     units = runtime.lake.scan(BillingUnits).filter(pl.col("month") == month)
@@ -106,14 +106,14 @@ def _judge_refusals(runtime: RunContext) -> Iterator[Concern]:
 def _list_gone_plants(runtime: RunContext) -> pl.DataFrame:
     """Plants that were listed within the last month and are no more."""
     ids = list_plant_ids_of_newest(runtime) or frozenset()
-    recent = pl.col("last_seen") >= runtime.today() - GONE_FOR
+    recent = pl.col("last_seen") >= runtime.find_today() - GONE_FOR
     plants = runtime.lake.scan(Plants).filter(recent).select("plant_id", "name").collect()
     mine = plants.join(find_excluded_plants(runtime), on="plant_id", how="anti")
     return mine.filter(~pl.col("plant_id").is_in(list(ids))).sort("plant_id")
 
 
 def _find_since(runtime: RunContext) -> dt.date:
-    return runtime.today() - EVENT_DAYS * ONE_DAY
+    return runtime.find_today() - EVENT_DAYS * ONE_DAY
 
 
 def _raise_severe(name: str, title: str, finding: Finding) -> Iterator[Concern]:

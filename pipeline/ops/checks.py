@@ -47,7 +47,7 @@ def judge_completeness(runtime: RunContext, days: Sequence[dt.date]) -> dict[dt.
     return {day: findings.judge_day(day, daily.filter(pl.col("local_date") == day)) for day in sorted(days)}
 
 
-def judge_quality(runtime: RunContext, days: Collection[dt.date]) -> Finding:
+def check_quality(runtime: RunContext, days: Collection[dt.date]) -> Finding:
     """The judgement of what was set aside on these days."""
     aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date").is_in(list(days)))
     reasons = aside.group_by("reason").agg(pl.len()).sort("reason").collect()
@@ -61,7 +61,7 @@ def judge_quality(runtime: RunContext, days: Collection[dt.date]) -> Finding:
     description="Every closed day of every listed plant is stored and complete. The check fails if a day is two days "
     "late.",
 )
-def judge_closed_days(runtime: RunContext) -> Finding:
+def check_closed_days(runtime: RunContext) -> Finding:
     """The judgement of all closed days that the schedule 'closing' looks after."""
     plants = list_plants(runtime)
     first, last = day_availability.catch_up_window(
@@ -82,7 +82,7 @@ def judge_closed_days(runtime: RunContext) -> Finding:
     after=After.LISTS,
     description="Every stored day begins and ends by the time zone that its plant has now.",
 )
-def judge_zones(runtime: RunContext) -> Finding:
+def check_zones(runtime: RunContext) -> Finding:
     """The judgement of all stored days by the plants' time zones of now."""
     found = find_days_of_other_zones(runtime)
     cure = suggest_cure(found, runtime.settings.sma_time_basis) if found.height else ""
@@ -148,7 +148,7 @@ def judge_quarters(runtime: RunContext) -> Finding:
     )
 
 
-def judge_drift(runtime: RunContext, fields: Collection[str]) -> Finding:
+def check_drift(runtime: RunContext, fields: Collection[str]) -> Finding:
     """The judgement of fields that the newest days held beyond the known ones, and of the sets that SMA names."""
     named = runtime.lake.scan(MeasurementSets).select(pl.col("set_type").unique()).collect()["set_type"]
     return findings.judge_drift(fields, set(named) - KNOWN_SETS)
@@ -161,7 +161,7 @@ def judge_drift(runtime: RunContext, fields: Collection[str]) -> Finding:
     description="SMA refuses at most 1 % of the requests because of their rate.",
     of_requests=True,
 )
-def judge_budget(runtime: RunContext) -> Finding:
+def check_budget(runtime: RunContext) -> Finding:
     """The judgement of the last day's requests that are stored."""
     since = runtime.now() - ONE_DAY
     asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since

@@ -38,7 +38,7 @@ class Completeness:
         """Whether nothing is missing, as far as SMA can have it by now."""
         return not self.lacking.height
 
-    def sentence(self) -> str:
+    def describe(self) -> str:
         """What a run says at its end."""
         parts = []
         for reason, words in REASONS.items():
@@ -49,7 +49,7 @@ class Completeness:
         noun = "plant-day" if self.plant_days == 1 else "plant-days"
         return f"{self.complete:,} of {self.plant_days:,} {noun} complete{later}{where}."
 
-    def lines(self, most: int) -> list[str]:
+    def list_lines(self, most: int) -> list[str]:
         """What is missing, by plant, for at most so many lines."""
         rows = self.lacking.head(most).iter_rows(named=True)
         return [

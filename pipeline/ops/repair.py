@@ -14,7 +14,7 @@ from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consents import store_consents
 from pipeline.ops.repair_list import LostParts
-from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
+from pipeline.ops.repair_requests import LISTS_ASKED, RepairOutcome
 from pipeline.run.context import RunContext
 from pipeline.run.sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
@@ -141,7 +141,9 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update={"home": home, "lake": str(home / "lake")})
 
 
-def put_back(runtime: RunContext, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
+def put_back(
+    runtime: RunContext, copy: PublishedCopy | None, outcome: RepairOutcome, lost: Iterable[Lost]
+) -> None:
     """Put rows back from the published file: where they are what was lost, or where nothing else has them."""
     for one in lost:
         # Requests of today may have come into the part since.
@@ -167,7 +169,7 @@ def put_back(runtime: RunContext, copy: PublishedCopy | None, outcome: Outcome, 
             outcome.healed[one] = text
 
 
-def make_lists(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost]) -> None:
+def make_lists(runtime: RunContext, outcome: RepairOutcome, lost: Iterable[Lost]) -> None:
     """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents.
 
     So are the plants' attributes, from their file.
@@ -193,7 +195,7 @@ def make_lists(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost]) -> N
                 outcome.gone[one] = "the states of consents before today are lost"
 
 
-def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
+def list_days_to_make(lost: Iterable[Lost], outcome: RepairOutcome, answered: set[dt.date]) -> set[dt.date]:
     """The days of which a table is to be rebuilt: from answers that are there, all of them."""
     days: set[dt.date] = set()
     for one in lost:
@@ -215,7 +217,9 @@ def make_vendor_tables(runtime: RunContext, lost: Iterable[Lost]) -> None:
         write_reconciliation_yearly(runtime)
 
 
-def judge(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost], answered: Collection[dt.date]) -> None:
+def judge_repair(
+    runtime: RunContext, outcome: RepairOutcome, lost: Iterable[Lost], answered: Collection[dt.date]
+) -> None:
     """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
     for one in [one for one in lost if one not in outcome.known]:
         there = bool(runtime.lake.name_stored_files(one.model, one.part))
@@ -262,7 +266,7 @@ def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Los
 def put_back_days(
     runtime: RunContext,
     copy: PublishedCopy | None,
-    outcome: Outcome,
+    outcome: RepairOutcome,
     lost: Iterable[Lost],
     answered: Collection[dt.date],
 ) -> None:

@@ -66,7 +66,7 @@ _SOURCES = {source.raw: source for source in (*SETS, VALUES)}
 
 
 @dataclass(slots=True)
-class Outcome:
+class RepairOutcome:
     """What became of lost parts, a sentence each: there again (`copied`: as they were), gone, or to be tried again."""
 
     copied: dict[Lost, str] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def find_answers(one: Lost) -> tuple[type[RawAnswers], str] | None:
     return None
 
 
-def send(runtime: RunContext, again: AskedAgain, outcome: Outcome) -> None:
+def send(runtime: RunContext, again: AskedAgain, outcome: RepairOutcome) -> None:
     """Ask SMA, and say of each part whether it is there again. What fails waits for the next repair."""
     try:
         again.send()

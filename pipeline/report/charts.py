@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from pipeline.common.text import pluralize
-from pipeline.report.figures import LARGE, MONTHS, clean, format_energy, format_month
+from pipeline.report.figures import LARGE, MONTHS, clean_name, format_energy, format_month
 from pipeline.report.heat import (
     LABEL_SIZE,
     LEFT,
@@ -19,10 +19,10 @@ from pipeline.report.heat import (
     choose_steps,
     draw_scale,
     draw_tiles,
+    format_tick,
     label_axis,
     label_ticks,
     spread_colours,
-    tick,
 )
 from pipeline.report.month import HOURS, find_ends
 from pipeline.report.palette import GAP, GAP_LINE, LOAD, MUTED, NIGHT, PAPER, RULE, SUN, SUN_PALE
@@ -69,7 +69,7 @@ def draw_profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> st
         axes.xaxis.set_major_locator(MultipleLocator(3))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{hour:02.0f}:00"))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-        axes.yaxis.set_major_formatter(FuncFormatter(tick))
+        axes.yaxis.set_major_formatter(FuncFormatter(format_tick))
         axes.grid(visible=True, axis="y", color=RULE.light, linewidth=0.7)
         label_ticks(axes)
         for side, spine in axes.spines.items():
@@ -88,7 +88,7 @@ def draw_profile_picture(profile: pl.DataFrame, *, name: str, month: date) -> st
     return draw_svg(
         draw,
         size=(WIDTH_IN, _PROFILE_IN),
-        title=f"{clean(name)}: load and production by hour in {format_month(month)}",
+        title=f"{clean_name(name)}: load and production by hour in {format_month(month)}",
         description=_describe_profile(drawn, scale, unit),
     )
 
@@ -157,6 +157,6 @@ def draw_year_picture(days: pl.DataFrame, *, name: str, month: date) -> str:
     return draw_svg(
         draw,
         size=(WIDTH_IN, height),
-        title=f"{clean(name)}: PV energy of each day of {year} up to {format_month(month)}",
+        title=f"{clean_name(name)}: PV energy of each day of {year} up to {format_month(month)}",
         description=f"Heat map: {read_days} with a value{most}. A cross: no value. Pale: not read.",
     )

@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.report.figures import clean, format_number
+from pipeline.report.figures import clean_name, format_number
 from pipeline.report.record import Record
-from pipeline.report.sheet import Cell, Column, Table
+from pipeline.report.sheet import Cell, SheetColumn, SheetTable
 
 _UNPRICED = {
     "no_capacity": "unpriced: no capacity",
@@ -16,15 +16,15 @@ _UNPRICED = {
 }
 _CHECK = "Check the prices against your contract."
 _OF_SYSTEMS = (
-    Column("System", numeric=False),
-    Column("Class", numeric=False),
-    Column("Requests"),
-    Column("First one", "UTC", numeric=False),
-    Column("Fee"),
+    SheetColumn("System", numeric=False),
+    SheetColumn("Class", numeric=False),
+    SheetColumn("Requests"),
+    SheetColumn("First one", "UTC", numeric=False),
+    SheetColumn("Fee"),
 )
 
 
-def tabulate_classes(units: pl.DataFrame, limit: str) -> Table:
+def tabulate_classes(units: pl.DataFrame, limit: str) -> SheetTable:
     """PU and fees of the month by class of capacity; `limit` is what the record of requests can't say of it."""
     classes = (
         units.group_by("capacity_class", "currency", "pricing")
@@ -47,22 +47,22 @@ def tabulate_classes(units: pl.DataFrame, limit: str) -> Table:
         for row in classes.iter_rows(named=True)
     ]
     counts = (Cell(format_number(units.height)), Cell(format_number(int(units["n_requests"].sum()))))
-    return Table(
+    return SheetTable(
         "cost",
         "PU and cost",
         _add_words(
             "Systems that a request of this month named, no matter which days it asked for.", limit, _CHECK
         ),
         limit or "No request of this month named a system, so by our record SMA charges nothing for it.",
-        (Column("Class", numeric=False), Column("PU"), Column("Requests"), Column("Fee")),
+        (SheetColumn("Class", numeric=False), SheetColumn("PU"), SheetColumn("Requests"), SheetColumn("Fee")),
         rows,
         (Cell("All"), *counts, Cell(sum_of_fees(units))),
     )
 
 
-def tabulate_plant(units: pl.DataFrame, limit: str) -> Table:
+def tabulate_plant(units: pl.DataFrame, limit: str) -> SheetTable:
     """The PU of one plant, by the id that SMA was asked for."""
-    return Table(
+    return SheetTable(
         "cost",
         "PU and cost",
         _add_words(
@@ -77,9 +77,9 @@ def tabulate_plant(units: pl.DataFrame, limit: str) -> Table:
     )
 
 
-def tabulate_unlisted(units: pl.DataFrame) -> Table:
+def tabulate_unlisted(units: pl.DataFrame) -> SheetTable:
     """The PU of systems that the table plants does not have: no page and no other row of the report shows them."""
-    return Table(
+    return SheetTable(
         "unlisted",
         "PU of systems that are not in this report",
         "The PU above include these. SMA answered for them, but the report has no such plant: the system left SMA's "
@@ -91,7 +91,7 @@ def tabulate_unlisted(units: pl.DataFrame) -> Table:
     )
 
 
-def tabulate_invoices(invoices: pl.DataFrame, year: int, record: Record) -> Table:
+def tabulate_invoices(invoices: pl.DataFrame, year: int, record: Record) -> SheetTable:
     """The invoices of the year, which are of the whole account."""
     money = ("fees_eur", "carried_in_eur", "invoiced_eur", "carried_out_eur")
     rows = [
@@ -103,20 +103,20 @@ def tabulate_invoices(invoices: pl.DataFrame, year: int, record: Record) -> Tabl
         )
         for row in invoices.iter_rows(named=True)
     ]
-    return Table(
+    return SheetTable(
         "invoices",
         "Invoices of the year",
         "Amounts that SMA should invoice for the whole account. Small amounts are carried over; at the end of the "
         "year everything is due.",
         _explain_no_invoice(year, record),
         (
-            Column("Quarter", numeric=False),
-            Column("PU"),
-            Column("Fees"),
-            Column("Carried in"),
-            Column("Invoiced"),
-            Column("Carried over"),
-            Column("Why", numeric=False),
+            SheetColumn("Quarter", numeric=False),
+            SheetColumn("PU"),
+            SheetColumn("Fees"),
+            SheetColumn("Carried in"),
+            SheetColumn("Invoiced"),
+            SheetColumn("Carried over"),
+            SheetColumn("Why", numeric=False),
         ),
         rows,
     )
@@ -143,7 +143,7 @@ def sum_of_fees(units: pl.DataFrame) -> str:
 def _sum_systems(units: pl.DataFrame) -> list[tuple[Cell, ...]]:
     return [
         (
-            Cell(clean(row["asked_as"])),
+            Cell(clean_name(row["asked_as"])),
             Cell(_format_class(row)),
             Cell(format_number(row["n_requests"])),
             Cell(f"{row['first_request']:%Y-%m-%d %H:%M}"),

@@ -85,7 +85,7 @@ def format_month(month: date, *, short: bool = False) -> str:
     return f"{name[:3] if short else name} {month.year}"
 
 
-def clean(name: str) -> str:
+def clean_name(name: str) -> str:
     """A name as one line without characters that a page can't hold; not escaped yet."""
     visible = _DIRECTION.sub("", _NOT_XML.sub(" ", name))
     return " ".join(visible.split()) or "(no name)"

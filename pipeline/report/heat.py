@@ -95,8 +95,10 @@ def draw_scale(
     for position, colour in enumerate(colours):
         swatch(first + position, colour, colour)
     for position, step in enumerate(steps if colours else ()):
-        axes.text(first + position, -0.4, tick(step, 0), fontsize=8, color=MUTED.light, ha="center", va="top")
+        axes.text(
+            first + position, -0.4, format_tick(step, 0), fontsize=8, color=MUTED.light, ha="center", va="top"
+        )
 
 
-def tick(value: float, _: object) -> str:
+def format_tick(value: float, _: object) -> str:
     return f"{value:,.10g}"

@@ -15,7 +15,7 @@ ONE_ROW_A_DAY = "A picture shows one plant: give it one row a day, of one plant.
 
 
 @dataclass(frozen=True, slots=True)
-class Month:
+class MonthFigures:
     """A plant's month: `days` has a row a calendar day (day, kwh, coverage, look), `power_kw` is hours x days.
 
     NaN in `power_kw` is an hour without a row. The totals are of the days that the warehouse holds; None where
@@ -36,7 +36,7 @@ class Month:
         return self.days.height
 
 
-def build_month(days: pl.DataFrame, intervals: pl.DataFrame, *, timezone: str, month: date) -> Month:
+def build_month(days: pl.DataFrame, intervals: pl.DataFrame, *, timezone: str, month: date) -> MonthFigures:
     """The figures of the calendar month that `month` lies in, from rows of one plant.
 
     `days` are rows of energy_daily, `intervals` of energy_balance_intervals; rows of other months are left out.
@@ -54,7 +54,7 @@ def find_ends(month: date) -> tuple[date, date]:
     return month.replace(day=1), month.replace(day=monthrange(month.year, month.month)[1])
 
 
-def build_month_from_grid(days: pl.DataFrame, power_kw: NDArray[np.float64], *, month: date) -> Month:
+def build_month_from_grid(days: pl.DataFrame, power_kw: NDArray[np.float64], *, month: date) -> MonthFigures:
     """The same of one plant or of a whole fleet: `days` has a row a day, `power_kw` is hours x days of the month."""
     first, last = find_ends(month)
     held = days.filter(pl.col("local_date").is_between(first, last))
@@ -76,7 +76,7 @@ def build_month_from_grid(days: pl.DataFrame, power_kw: NDArray[np.float64], *, 
             (pl.col("covered_h").sum() / pl.col("expected_h").sum()).clip(0, 1)
         ),
     )
-    return Month(
+    return MonthFigures(
         first=first,
         days=calendar,
         power_kw=power_kw,

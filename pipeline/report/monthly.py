@@ -9,12 +9,12 @@ import polars as pl
 
 from pipeline.common.text import pluralize
 from pipeline.report import costs, quality, tables
-from pipeline.report.figures import clean, format_month, format_number, format_percent
+from pipeline.report.figures import clean_name, format_month, format_number, format_percent
 from pipeline.report.fleet import FleetHours, build_grids, build_profile, rank_plants, sum_fleet_days
-from pipeline.report.month import Month, build_month_from_grid, find_ends
+from pipeline.report.month import MonthFigures, build_month_from_grid, find_ends
 from pipeline.report.plots import draw_plots
 from pipeline.report.record import Record
-from pipeline.report.sheet import Sheet, Table, render
+from pipeline.report.sheet import Sheet, SheetTable, render
 
 INDEX = "index.html"
 _COMPLETE = (
@@ -44,7 +44,7 @@ class Frames:
     moved: pl.DataFrame
     record: Record
 
-    def of(self, plant_id: str) -> "Frames":
+    def select_plant(self, plant_id: str) -> "Frames":
         """The same of one plant."""
         mine = pl.col("plant_id") == plant_id
         return Frames(
@@ -93,12 +93,12 @@ class MonthReport:
             ("Complete", _COMPLETE),
         ]
 
-    def plant_pages(self, hours: pl.DataFrame, plant_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    def render_plant_pages(self, hours: pl.DataFrame, plant_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         """File name and text of each of these plants' pages, from rows of `MonthRows.hours` of theirs."""
         profiles, grids = build_profile(hours), build_grids(hours, self._last.day)
         self._hours.add(profiles, grids)
         for plant_id in plant_ids:
-            found = self._frames.of(plant_id)
+            found = self._frames.select_plant(plant_id)
             grid = grids.get(plant_id, FleetHours(self._last.day).power_kw)
             month = build_month_from_grid(found.days, grid, month=self._first)
             profile = profiles.filter(pl.col("plant_id") == plant_id)
@@ -107,15 +107,15 @@ class MonthReport:
                 render(self._build_plant_sheet(self._rows[plant_id], found, month, profile)),
             )
 
-    def fleet_month(self) -> Month:
+    def build_fleet_month(self) -> MonthFigures:
         """The figures of the fleet's picture."""
         return build_month_from_grid(
             sum_fleet_days(self._frames.days), self._hours.power_kw, month=self._first
         )
 
-    def fleet_page(self) -> str:
+    def render_fleet_page(self) -> str:
         """The text of the fleet's page, which links to the plants' pages beside it."""
-        frames, month = self._frames, self.fleet_month()
+        frames, month = self._frames, self.build_fleet_month()
         name, clock = pluralize(frames.plants.height, "plant"), "each plant's own clock"
         strangers = frames.units.filter(~pl.col("plant_id").is_in(list(self._rows)))
         sections = [
@@ -139,14 +139,14 @@ class MonthReport:
         )
 
     def _build_plant_sheet(
-        self, row: Mapping[str, Any], found: Frames, month: Month, profile: pl.DataFrame
+        self, row: Mapping[str, Any], found: Frames, month: MonthFigures, profile: pl.DataFrame
     ) -> Sheet:
-        name, clock = clean(row["name"]), f"clock of {row['timezone']}"
+        name, clock = clean_name(row["name"]), f"clock of {row['timezone']}"
         inside = found.days.filter(pl.col("local_date") >= self._first)
         best = self._ranked["rank"].count()
         return Sheet(
             title=f"{name}, {format_month(self._first)}",
-            lead=f"Plant {clean(row['plant_id'])}, time zone {row['timezone']}. {_NOTHING_INVENTED}",
+            lead=f"Plant {clean_name(row['plant_id'])}, time zone {row['timezone']}. {_NOTHING_INVENTED}",
             headline=[
                 ("PV generation", *_split_energy(month.kwh)),
                 (
@@ -171,7 +171,7 @@ class MonthReport:
             back=INDEX,
         )
 
-    def _build_headline(self, month: Month) -> list[tuple[str, str, str]]:
+    def _build_headline(self, month: MonthFigures) -> list[tuple[str, str, str]]:
         frames = self._frames
         both = self._ranked.filter(pl.col("specific_yield").is_not_null())
         energy, power = (float(both[name].sum()) for name in ("pv_generation_kwh", "peak_power_kw"))
@@ -211,7 +211,7 @@ class MonthReport:
         ]
 
 
-def _list_known_tables(found: Frames, names: Mapping[str, str]) -> list[Table]:
+def _list_known_tables(found: Frames, names: Mapping[str, str]) -> list[SheetTable]:
     """The tables that both kinds of pages have, where the file has their rows."""
     return [
         *([] if found.figures is None else [tables.tabulate_figures(found.figures, names)]),
@@ -226,7 +226,7 @@ def _list_known_tables(found: Frames, names: Mapping[str, str]) -> list[Table]:
 
 
 def _describe_plant(row: Mapping[str, Any], moved: pl.DataFrame) -> list[tuple[str, str]]:
-    earlier = ", ".join(clean(plant) for plant in moved["plant_id"].sort())
+    earlier = ", ".join(clean_name(plant) for plant in moved["plant_id"].sort())
     peak, ac = (format_number(row[name], 2) for name in ("peak_power_kw", "ac_power_kw"))
     return [
         ("Power", f"{peak} kW DC peak, {ac} kW AC, class {row['capacity_class'] or 'not known'}"),

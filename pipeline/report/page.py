@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from pipeline.common.text import pluralize
 from pipeline.report.figures import (
-    clean,
+    clean_name,
     format_minutes,
     format_month,
     format_number,
@@ -76,13 +76,13 @@ def render_fleet_page(
     months = month_rows.sort("name", "plant_id", "month")
     total = _sum_months(months)
     return (
-        build_environment()
+        build_templates()
         .get_template("fleet.html.j2")
         .render(
-            title=clean(title),
+            title=clean_name(title),
             headline=_build_headline(months, plants, total),
             picture=Markup(picture),  # noqa: S704 - our own drawing; names in it are escaped where it is made
-            picture_of=clean(picture_of),
+            picture_of=clean_name(picture_of),
             months=_build_rows(months),
             energies=[
                 energy for energy in _ENERGIES if months[energy.name].count() or energy is _ENERGIES[0]
@@ -99,7 +99,7 @@ def render_fleet_page(
 
 
 @cache
-def build_environment() -> Environment:
+def build_templates() -> Environment:
     """Templates, which are compiled once, and their filters."""
     made = Environment(
         loader=PackageLoader("pipeline.report", "templates"),
@@ -121,7 +121,7 @@ def build_environment() -> Environment:
 
 def _build_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table on the page; a name is one line without letters that a page can't hold."""
-    return [row | {"name": clean(row["name"])} for row in frame.iter_rows(named=True)]
+    return [row | {"name": clean_name(row["name"])} for row in frame.iter_rows(named=True)]
 
 
 def _sum_months(months: pl.DataFrame) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from pipeline.common.text import pluralize
-from pipeline.report.figures import LARGE, clean, cut, format_energy, format_month, format_percent, shorten
+from pipeline.report.figures import (
+    LARGE,
+    clean_name,
+    cut,
+    format_energy,
+    format_month,
+    format_percent,
+    shorten,
+)
 from pipeline.report.heat import (
     LABEL_SIZE,
     LEFT,
@@ -24,12 +32,12 @@ from pipeline.report.heat import (
     choose_steps,
     draw_scale,
     draw_tiles,
+    format_tick,
     label_axis,
     label_ticks,
     spread_colours,
-    tick,
 )
-from pipeline.report.month import HOURS, Month, build_month
+from pipeline.report.month import HOURS, MonthFigures, build_month
 from pipeline.report.palette import (
     FONTS,
     GAP,
@@ -99,9 +107,9 @@ def draw_month_picture(
     return draw_month(found, name=plant_name, clock=f"clock of {timezone}")
 
 
-def draw_month(found: Month, *, name: str, clock: str) -> str:
+def draw_month(found: MonthFigures, *, name: str, clock: str) -> str:
     """The same of figures that are there already; `clock` says by whose time of day the hours are."""
-    name = clean(name)
+    name = clean_name(name)
 
     def draw(figure: Figure) -> None:
         _draw_days(figure.add_axes(_BARS), found)
@@ -116,7 +124,7 @@ def draw_month(found: Month, *, name: str, clock: str) -> str:
     )
 
 
-def draw_month_png(found: Month) -> bytes:
+def draw_month_png(found: MonthFigures) -> bytes:
     """The same picture, without its heading, as PNG on light paper: for places that show no SVG."""
 
     def draw(figure: Figure) -> None:
@@ -126,7 +134,7 @@ def draw_month_png(found: Month) -> bytes:
     return draw_png(draw, size=SIZE_IN)
 
 
-def _describe_month(month: Month) -> str:
+def _describe_month(month: MonthFigures) -> str:
     """The picture in words, for those who don't see it."""
     best = month.days.filter(pl.col("kwh") == pl.col("kwh").max()).head(1)
     peak = f", most on day {best['day'][0]} with {format_energy(best['kwh'][0])}" if best.height else ""
@@ -137,7 +145,7 @@ def _describe_month(month: Month) -> str:
     )
 
 
-def _draw_heading(month: Month, name: str, clock: str) -> str:
+def _draw_heading(month: MonthFigures, name: str, clock: str) -> str:
     """The name, and below it the month and how whole it is on the left, the total on the right."""
     left = LEFT * SIZE_IN[0] * POINTS_AN_INCH
     right = (LEFT + WIDTH) * SIZE_IN[0] * POINTS_AN_INCH
@@ -159,7 +167,7 @@ def _draw_text(x: float, y: float, anchor: str, font: str, colour: Colour, text:
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" style="{style}">{escape(text)}</text>'
 
 
-def _draw_days(axes: Axes, month: Month) -> None:
+def _draw_days(axes: Axes, month: MonthFigures) -> None:
     """A bar for each measured day, a band over the whole height for each day without a value."""
     top = float(month.days["kwh"].fill_null(0).max() or 0) or 1.0  # type: ignore[arg-type]
     scale, unit = (1000, "MWh") if top >= LARGE else (1, "kWh")
@@ -168,7 +176,7 @@ def _draw_days(axes: Axes, month: Month) -> None:
     _draw_frame(axes, month, title=f"PV energy by day, {unit}{labels}", pad=_ABOVE_LEGEND)
     axes.set_ylim(0, top / scale * 1.14)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(tick))
+    axes.yaxis.set_major_formatter(FuncFormatter(format_tick))
     axes.grid(visible=True, axis="y", color=RULE.light, linewidth=0.7)
     looks = month.days["look"].unique(maintain_order=True).to_list()
     for look in looks:
@@ -233,7 +241,7 @@ def _draw_legend(axes: Axes, looks: Sequence[_Look]) -> None:
     )
 
 
-def _draw_hours(figure: Figure, month: Month) -> None:
+def _draw_hours(figure: Figure, month: MonthFigures) -> None:
     """A tile for each hour with a value, and the scale of its colours."""
     axes = figure.add_axes(_HEAT)
     power = month.power_kw
@@ -256,7 +264,7 @@ def _draw_hours(figure: Figure, month: Month) -> None:
     draw_scale(figure.add_axes(_SCALE), steps, colours)
 
 
-def _draw_bands(axes: Axes, month: Month) -> None:
+def _draw_bands(axes: Axes, month: MonthFigures) -> None:
     """The same bands as above on the days without a value."""
     for look in ("missing", "unread"):
         days = month.days.filter(look=look)
@@ -264,7 +272,7 @@ def _draw_bands(axes: Axes, month: Month) -> None:
             _draw_look(axes, days, _LOOKS[look], 1)
 
 
-def _draw_frame(axes: Axes, month: Month, title: str, pad: float = 6) -> None:
+def _draw_frame(axes: Axes, month: MonthFigures, title: str, pad: float = 6) -> None:
     """What both charts share: a column for each day, quiet lines, and a title on the left."""
     axes.set_title(title, loc="left", fontsize=9.5, color=INK.light, pad=pad)
     axes.set_facecolor(PAPER.light)

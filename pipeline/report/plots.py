@@ -6,12 +6,14 @@ import polars as pl
 from pipeline.common.text import pluralize
 from pipeline.report.charts import draw_profile_picture, draw_year_picture
 from pipeline.report.figures import format_month, format_number
-from pipeline.report.month import Month
+from pipeline.report.month import MonthFigures
 from pipeline.report.picture import draw_month
 from pipeline.report.sheet import Plot, embed_drawing
 
 
-def draw_plots(name: str, month: Month, days: pl.DataFrame, profile: pl.DataFrame, clock: str) -> list[Plot]:
+def draw_plots(
+    name: str, month: MonthFigures, days: pl.DataFrame, profile: pl.DataFrame, clock: str
+) -> list[Plot]:
     """The month, the profile of its hours, and the year up to its end, of a plant or of a fleet.
 
     `days` has local_date and pv_generation_kwh of the year, a row a day; `profile` is of `charts.draw_profile_picture`.
@@ -23,7 +25,7 @@ def draw_plots(name: str, month: Month, days: pl.DataFrame, profile: pl.DataFram
     ]
 
 
-def _draw_days(name: str, month: Month, clock: str) -> Plot:
+def _draw_days(name: str, month: MonthFigures, clock: str) -> Plot:
     measured = month.kwh is not None or bool(np.isfinite(month.power_kw).any())
     read = f"{format_number(month.n_held)} of {pluralize(month.n_days, 'day')} read, none with a value"
     why = read if month.n_held else "none of its days was read"
@@ -36,7 +38,7 @@ def _draw_days(name: str, month: Month, clock: str) -> Plot:
     )
 
 
-def _draw_profile(name: str, month: Month, profile: pl.DataFrame) -> Plot:
+def _draw_profile(name: str, month: MonthFigures, profile: pl.DataFrame) -> Plot:
     measured = profile["pv_kw"].count() or profile["load_kw"].count()
     return Plot(
         "profile",
@@ -47,7 +49,7 @@ def _draw_profile(name: str, month: Month, profile: pl.DataFrame) -> Plot:
     )
 
 
-def _draw_year(name: str, month: Month, days: pl.DataFrame) -> Plot:
+def _draw_year(name: str, month: MonthFigures, days: pl.DataFrame) -> Plot:
     kwh = days.select("local_date", kwh="pv_generation_kwh")
     return Plot(
         "year",

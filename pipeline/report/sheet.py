@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from pipeline.report.figures import clean
-from pipeline.report.page import COLOURS, build_environment
+from pipeline.report.figures import clean_name
+from pipeline.report.page import COLOURS, build_templates
 from pipeline.report.palette import FONTS
 
 
@@ -22,7 +22,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SheetColumn:
     """A column's heading, with the unit below it."""
 
     label: str
@@ -31,7 +31,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class SheetTable:
     """A section with one table. Without rows the sentence `empty` stands there.
 
     `foot` has the sums of the rows, `terms` what words in them mean.
@@ -41,7 +41,7 @@ class Table:
     heading: str
     note: str
     empty: str
-    columns: Sequence[Column]
+    columns: Sequence[SheetColumn]
     rows: Sequence[Sequence[Cell]]
     foot: Sequence[Cell] = ()
     terms: Sequence[tuple[str, str]] = ()
@@ -66,7 +66,7 @@ class Sheet:
     lead: str
     headline: Sequence[tuple[str, str, str]]
     plots: Sequence[Plot]
-    tables: Sequence[Table]
+    tables: Sequence[SheetTable]
     facts: Sequence[tuple[str, str]]
     back: str = field(default="")
 
@@ -79,10 +79,10 @@ def embed_drawing(svg: str) -> Markup:
 def render(sheet: Sheet) -> str:
     """The page as the text of one HTML file that asks the network for nothing and needs no script."""
     return (
-        build_environment()
+        build_templates()
         .get_template("report.html.j2")
         .render(
-            title=clean(sheet.title),
+            title=clean_name(sheet.title),
             lead=sheet.lead,
             headline=sheet.headline,
             plots=sheet.plots,

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from pipeline.report.costs import format_fee
-from pipeline.report.figures import clean, format_minutes, format_number, format_percent, format_ratio
+from pipeline.report.figures import clean_name, format_minutes, format_number, format_percent, format_ratio
 from pipeline.report.reasons import name_reason
-from pipeline.report.sheet import Cell, Column, Table
+from pipeline.report.sheet import Cell, SheetColumn, SheetTable
 from schemas.kpi import REASON_OF
 
 # More rows than these of one kind belong into a query: the table says so.
@@ -23,7 +23,7 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[Any], str]], ...] = (
     ("performance_ratio", "Performance ratio", "", format_ratio),
     ("performance_ratio_clear_sky", "Ratio to a clear sky", "", format_ratio),
     ("irradiation_source", "Irradiation from", "", lambda value: str(value or "–").replace("_", " ")),
-    ("irradiation_series", "Series", "", lambda value: clean(str(value or "–"))),
+    ("irradiation_series", "Series", "", lambda value: clean_name(str(value or "–"))),
     ("capacity_factor", "Capacity factor", "", format_ratio),
     ("availability_time", "Available by time", "", format_percent),
     ("availability_energy", "Available by energy", "", format_percent),
@@ -39,7 +39,7 @@ def name_file(plant_id: str) -> str:
     return f"plant-{plant_id if plain else sha256(plant_id.encode()).hexdigest()[:24]}.html"
 
 
-def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> Table:
+def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> SheetTable:
     """Every plant, best specific yield first, with a link to its page; `no_unit` is said of those without a PU."""
     best = ranked["specific_yield"].max() or 1.0
     rows = [
@@ -57,28 +57,28 @@ def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> Table:
         )
         for row in ranked.iter_rows(named=True)
     ]
-    return Table(
+    return SheetTable(
         "ranking",
         "Plants by specific yield",
         "PV energy per kW of DC peak power. It only counts measured energy, so look at the coverage too.",
         "There is no plant.",
         (
-            Column("Plant", numeric=False),
-            Column("Rank"),
-            Column("Specific yield", "kWh/kW"),
-            Column("PV generation", "kWh"),
-            Column("Coverage"),
-            Column("Status", numeric=False),
-            Column("Days", "with values"),
-            Column("Longest gap", "h:min"),
-            Column("Set aside", "rows"),
-            Column("PU fee"),
+            SheetColumn("Plant", numeric=False),
+            SheetColumn("Rank"),
+            SheetColumn("Specific yield", "kWh/kW"),
+            SheetColumn("PV generation", "kWh"),
+            SheetColumn("Coverage"),
+            SheetColumn("Status", numeric=False),
+            SheetColumn("Days", "with values"),
+            SheetColumn("Longest gap", "h:min"),
+            SheetColumn("Set aside", "rows"),
+            SheetColumn("PU fee"),
         ),
         rows,
     )
 
 
-def tabulate_gaps(days: pl.DataFrame) -> Table:
+def tabulate_gaps(days: pl.DataFrame) -> SheetTable:
     """The days of a plant that are not simply fine."""
     odd = (pl.col("status") != "complete") | (pl.col("n_flagged") > 0) | (pl.col("n_suspect") > 0)
     rows = [
@@ -93,25 +93,25 @@ def tabulate_gaps(days: pl.DataFrame) -> Table:
         )
         for row in days.filter(odd).sort("local_date").iter_rows(named=True)
     ]
-    return Table(
+    return SheetTable(
         "gaps",
         "Days to check",
         "Days with data gaps, and days with suspicious values or values that were set aside.",
         "Every day is complete, and nothing was set aside.",
         (
-            Column("Day", numeric=False),
-            Column("Status", numeric=False),
-            Column("Coverage"),
-            Column("Not covered", "h"),
-            Column("Longest gap", "h:min"),
-            Column("Set aside", "rows"),
-            Column("Suspicious", "rows"),
+            SheetColumn("Day", numeric=False),
+            SheetColumn("Status", numeric=False),
+            SheetColumn("Coverage"),
+            SheetColumn("Not covered", "h"),
+            SheetColumn("Longest gap", "h:min"),
+            SheetColumn("Set aside", "rows"),
+            SheetColumn("Suspicious", "rows"),
         ),
         rows,
     )
 
 
-def tabulate_figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
+def tabulate_figures(found: pl.DataFrame, names: Mapping[str, str]) -> SheetTable:
     """Plant figures by IEC 61724-1, as far as the file has them."""
     ordered = found.with_columns(
         _name=pl.col("plant_id").replace_strict(names, default="", return_dtype=pl.String)
@@ -125,14 +125,14 @@ def tabulate_figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
         )
         for row in ordered.iter_rows(named=True)
     ]
-    return Table(
+    return SheetTable(
         "figures",
         "Plant figures",
         "Names follow IEC 61724-1. The data dictionary has each formula, and the reasons why a figure is missing. The "
         "performance ratio uses measured irradiation only; the ratio to a clear sky is lower, because clouds reduce "
         "it.",
         "There are no plant figures of this month.",
-        (Column("Plant", numeric=False), *(Column(label, unit) for _, label, unit, _ in shown)),
+        (SheetColumn("Plant", numeric=False), *(SheetColumn(label, unit) for _, label, unit, _ in shown)),
         rows,
     )
 
@@ -140,13 +140,13 @@ def tabulate_figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
 def _explain_missing(row: Mapping[str, Any], column: str) -> str:
     """Why the figure is missing, by its reason beside it."""
     reason = row.get(REASON_OF.get(column, ""))
-    return clean(name_reason(reason)) if row[column] is None and reason else ""
+    return clean_name(name_reason(reason)) if row[column] is None and reason else ""
 
 
 def format_name(row: Mapping[str, Any], *, link: bool = False) -> Cell:
     """A plant's name with its id below."""
     href = name_file(row["plant_id"]) if link else ""
-    return Cell(clean(row["name"]), href=href, below=clean(row["plant_id"]))
+    return Cell(clean_name(row["name"]), href=href, below=clean_name(row["plant_id"]))
 
 
 def _count_days(row: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 
 from pipeline.common.errors import UsageError
-from pipeline.report.month import Month
+from pipeline.report.month import MonthFigures
 from pipeline.report.monthly import INDEX, Frames, MonthReport
 from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_plants, take_newest_ids
 from pipeline.report.record import Record
@@ -31,7 +31,7 @@ class Reported:
     index: Path
     plants: int
     bytes: int
-    month: Month
+    month: MonthFigures
 
 
 def write_report(
@@ -66,11 +66,11 @@ def write_report(
         for begin in range(0, len(fleet), PLANTS_AT_ONCE):
             part = fleet[begin : begin + PLANTS_AT_ONCE]
             hours = join_hours(rows.read_hours(list_all_ids(part, moved)), moved)
-            for name, text in pages.plant_pages(hours, part):
+            for name, text in pages.render_plant_pages(hours, part):
                 size += (new / name).write_bytes(text.encode())
                 told.advance(STEP)
-        size += (new / INDEX).write_bytes(pages.fleet_page().encode())
-    return Reported(folder / INDEX, len(fleet), size, pages.fleet_month())
+        size += (new / INDEX).write_bytes(pages.render_fleet_page().encode())
+    return Reported(folder / INDEX, len(fleet), size, pages.build_fleet_month())
 
 
 def choose_month(text: str, now: dt.datetime) -> dt.date:

@@ -113,7 +113,7 @@ class RunContext:
         """Move the record of requests up to now to the table api_requests."""
         return self.requests.store(self.lake)
 
-    def today(self) -> dt.date:
+    def find_today(self) -> dt.date:
         """The UTC date, under which lists are kept."""
         return self.now().date()
 

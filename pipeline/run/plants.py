@@ -59,7 +59,7 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
         raise UsageError(
             f"Plant {strange[0]} is excluded by {INCLUDE} or {EXCLUDE}: choose another plant, or change these settings."
         )
-    if chosen := chosen_plants(runtime):
+    if chosen := find_chosen_plants(runtime):
         listed = listed.filter(pl.col("plant_id").is_in(sorted(chosen)))
         if not listed.height:
             groups = ", ".join(sorted(runtime.only_groups))
@@ -72,7 +72,7 @@ def list_plants(runtime: RunContext) -> pl.DataFrame:
     return listed
 
 
-def chosen_plants(runtime: RunContext) -> frozenset[str]:
+def find_chosen_plants(runtime: RunContext) -> frozenset[str]:
     """The ids that a run is limited to, by name or by group; none where it is not.
 
     Raises ConfigurationError for a group that no plant is in.
@@ -87,7 +87,7 @@ def chosen_plants(runtime: RunContext) -> frozenset[str]:
 
 def list_own_plants(runtime: RunContext, day: dt.date | None = None) -> pl.DataFrame:
     """The plants of `list_plants` that are yours on a day, today by default: only these may be asked what they have."""
-    return list_plants(runtime).filter(_is_own_on(day or runtime.today()))
+    return list_plants(runtime).filter(_is_own_on(day or runtime.find_today()))
 
 
 def find_excluded_plants(runtime: RunContext) -> pl.DataFrame:

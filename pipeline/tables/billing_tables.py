@@ -34,7 +34,7 @@ def write_billing_units(runtime: RunContext) -> StepResult:
     A price list that can't be read costs nobody the energy: fees that were known before stay, PU that have none say
     why, and the run is done in part.
     """
-    notices = runtime.store_requests().build_notices(runtime.today())
+    notices = runtime.store_requests().build_notices(runtime.find_today())
     prices, lacking = _load_prices(runtime)
     # Requests are appended all the time by other runs: whoever comes last must have seen them all.
     report = work_on_stable_sources(
@@ -83,7 +83,7 @@ def _load_prices(runtime: RunContext) -> tuple[PriceList | None, Notices]:
     found = judge_price_list(runtime)
     if found.passed:
         return billing.load_prices(runtime.settings.prices), Notices()
-    return None, Notices.of([Missing(str(runtime.today()), storage(BillingUnits).table, "", found.text)])
+    return None, Notices.of([Missing(str(runtime.find_today()), storage(BillingUnits).table, "", found.text)])
 
 
 def _write_units(runtime: RunContext, prices: PriceList) -> StepResult:

@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.common.local_time import ONE_DAY, TimeBasis
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
-from pipeline.run.plants import chosen_plants, list_known_places
+from pipeline.run.plants import find_chosen_plants, list_known_places
 from pipeline.run.sets import BALANCE, SetSource, build_other_set
 from pipeline.run.step import (
     StepResult,
@@ -60,9 +60,9 @@ def _write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> St
     made_from, part = collect_facts(runtime, source, day, limits), {"local_date": day}
     answers = read_answers(runtime.lake, source, day)
     with runtime.lake.open_replacement(source.intervals, part) as new:
-        account = _add_batches(new, transform.day(answers, places, day))
+        account = _add_batches(new, transform.transform_day(answers, places, day))
         written = _commit_rows(runtime, source, day, new, made_from)
-    quarantine(runtime, source.intervals, day, account.quarantine())
+    quarantine(runtime, source.intervals, day, account.build_quarantine())
     report = _count_written(written, account, unknown_fields=sorted(account.unknown_fields))
     # A field of a set that shares its raw table is in other_intervals.
     if not source.shares_raw:
@@ -110,12 +110,14 @@ def _write_others(runtime: RunContext, day: dt.date) -> StepResult:
         for name in names:
             transform = OtherTransform(name, settings.sma_time_basis, settings.sma_merged_hour, limits)
             answers = runtime.lake.read_batches(RawOtherSets, build_raw_part(day, name))
-            yield from transform.day(answers, list_known_places(runtime.lake, build_other_set(name)), day)
+            yield from transform.transform_day(
+                answers, list_known_places(runtime.lake, build_other_set(name)), day
+            )
 
     with runtime.lake.open_replacement(OtherIntervals, {"local_date": day}) as new:
         account = _add_batches(new, batches())
         written = new.commit()
-    quarantine(runtime, OtherIntervals, day, account.quarantine())
+    quarantine(runtime, OtherIntervals, day, account.build_quarantine())
     return _count_written(written, account, sets=names)
 
 
@@ -149,7 +151,7 @@ def read_intervals_with_basis(
     frames = [
         batch.rows
         for day in days
-        for batch in transform.day(
+        for batch in transform.transform_day(
             [mine.filter(pl.col("local_date").is_between(day - reach, day + reach))], places, day
         )
     ]
@@ -168,6 +170,6 @@ def judge_times(runtime: RunContext, first: dt.date = dt.date.min, last: dt.date
         .collect()
     )
     plants = runtime.lake.scan(Plants).collect()
-    if chosen := chosen_plants(runtime):
+    if chosen := find_chosen_plants(runtime):
         plants = plants.filter(pl.col("plant_id").is_in(sorted(chosen)))
     return judge_solar_time(intervals, plants, read_as=runtime.settings.sma_time_basis)

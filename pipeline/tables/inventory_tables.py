@@ -11,7 +11,7 @@ from pipeline.run.context import RunContext
 from pipeline.run.fleet import read_fleet
 from pipeline.run.notices import Missing, Notices
 from pipeline.run.plant_attributes import match_plants
-from pipeline.run.plants import add_exclusion, chosen_plants, read_newest
+from pipeline.run.plants import add_exclusion, find_chosen_plants, read_newest
 from pipeline.run.step import StepResult, build_result, quarantine
 from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
@@ -51,7 +51,7 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     gone = _read_last_list(stored).join(left_out, on="plant_id", how="anti")
     gone = gone.join(listed, on="plant_id", how="anti")
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
-    chosen = chosen_plants(runtime)
+    chosen = find_chosen_plants(runtime)
     missing = [
         Missing(str(today), "plants", plant, access_problems.explain_gone_plant(flow, owners))
         for plant in gone["plant_id"]

@@ -51,7 +51,7 @@ def write_kpi_monthly(runtime: RunContext) -> StepResult:
     energy = runtime.lake.scan(EnergyMonthly).collect()
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
     days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)
-    months = kpi.summarize_months(days, plants)
+    months = kpi.summarize_month_figures(days, plants)
     # The sums of energy and their status are told once: a figure can't stand beside other ones.
     known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
     rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
@@ -78,7 +78,7 @@ def _write_day(runtime: RunContext, day: dt.date) -> StepResult:
     rows = [frame.select(kpi.ROW_COLUMNS) for frame in join_rows(frames, moved, ["plant_id"])]
     sensed = runtime.lake.read_batches(SensorIntervals, {"local_date": day}, columns=_SENSOR_COLUMNS)
     sensors = [frame.select(_SENSOR_COLUMNS) for frame in join_rows(sensed, moved, ["plant_id", "device_id"])]
-    found = kpi.summarize_day(
+    found = kpi.summarize_day_figures(
         pl.concat([_build_empty(EnergyBalanceIntervals, kpi.ROW_COLUMNS), *rows]),
         pl.concat([_build_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors]),
         plants.sort("plant_id"),

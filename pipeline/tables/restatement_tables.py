@@ -28,7 +28,7 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
-from warehouse.lake import Change, Part
+from warehouse.lake import Part, PartChange
 
 QUANTITIES = tuple(field.column for field in ENERGY_BALANCE.powers)
 Facts: TypeAlias = dict[str, str]
@@ -52,7 +52,7 @@ def collect_facts(runtime: RunContext, source: SetSource, day: dt.date, limits: 
     }
 
 
-def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: Change) -> None:
+def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: PartChange) -> None:
     """Note in `row_changes` what becomes of the interval rows that energy_daily is made from."""
     part = {"local_date": day}
     figures = runtime.lake.name_stored_files(EnergyDaily, part)
@@ -72,7 +72,7 @@ def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: Chan
     _note(runtime, RowChanges, part, new, change.replaces)
 
 
-def note_figures(runtime: RunContext, day: dt.date, moved: pl.DataFrame, change: Change) -> None:
+def note_figures(runtime: RunContext, day: dt.date, moved: pl.DataFrame, change: PartChange) -> None:
     """Note in `restatements` which final figures of the day become others."""
     if not change.replaces:
         return
@@ -112,7 +112,7 @@ def _note(
         runtime.lake.replace(notes, part, frame, empty=True)
 
 
-def _find_causes(runtime: RunContext, source: SetSource, change: Change) -> pl.DataFrame:
+def _find_causes(runtime: RunContext, source: SetSource, change: PartChange) -> pl.DataFrame:
     then, now = change.read_facts_before(), change.facts
     lake = runtime.lake
     answers = lake.read_rows_of(source.raw, then["answers"], _ANSWER) if "answers" in then else None

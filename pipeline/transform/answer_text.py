@@ -61,7 +61,7 @@ def decode_whole_texts(bodies: pl.Series) -> pl.Series:
     return mend_texts(texts)
 
 
-def parse(body: bytes) -> Any:
+def parse_answer(body: bytes) -> Any:
     """Read the body of a list or log as leniently as `decode_whole_texts` does; None where it is no JSON."""
     try:
         return orjson.loads(body)

@@ -58,7 +58,7 @@ class BatchAccount:
             aside=tuple(chain.from_iterable(account.aside for account in accounts)),
         )
 
-    def quarantine(self) -> pl.DataFrame:
+    def build_quarantine(self) -> pl.DataFrame:
         """Everything set aside, as rows of the table `quarantine`."""
         return pl.concat([pl.DataFrame(schema=polars_schema(Quarantine)), *self.aside])
 

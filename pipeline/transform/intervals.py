@@ -74,7 +74,7 @@ class SetTransform:
     def _read_from(self, field: Field) -> str:
         return build_array(field.api) if field.array and field.api in self.either else field.api
 
-    def day(
+    def transform_day(
         self, answers: Iterable[pl.DataFrame], places: pl.DataFrame, day: dt.date
     ) -> Iterator[IntervalBatch]:
         """Interval rows of the day for each batch of answers, sorted by the model's key; and what became of the rest.
@@ -196,7 +196,7 @@ class SetTransform:
         if not rows.height or not self.rules:
             return []
         rules = [
-            rule.or_fault() if row_rules.name_fault_column(rule.column) in rows.columns else rule
+            rule.add_faults() if row_rules.name_fault_column(rule.column) in rows.columns else rule
             for rule in self.rules
         ]
         counts = rows.select(rule.broken.sum().alias(rule.column) for rule in rules).row(0, named=True)

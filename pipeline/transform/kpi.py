@@ -16,7 +16,7 @@ import polars as pl
 from pipeline.common.local_time import UTC_US
 from pipeline.transform.daily import sum_exactly
 from pipeline.transform.energy import HOURS_PER_US
-from pipeline.transform.sun.clear_sky import clear_sky, project_on_best_plane
+from pipeline.transform.sun.clear_sky import compute_clear_sky, project_on_best_plane
 from schemas import kpi as k
 
 # A figure of a cloudless sky is taken in steps of this length, by the sun in their middle.
@@ -76,7 +76,7 @@ _SUPPLIED: Final[Mapping[str, pl.DataType | type[pl.DataType]]] = {
 _IRRADIANCE: Final = ("plant_id", "interval_start", "interval_end", "w_per_m2", "productive")
 
 
-def summarize_day(
+def summarize_day_figures(
     rows: pl.DataFrame, sensors: pl.DataFrame, plants: pl.DataFrame, supplied: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """Figures of one day for each row of `plants`, in that order.
@@ -128,7 +128,7 @@ def summarize_day(
     return compute_figures(_take_whole_day(facts))
 
 
-def summarize_months(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) -> pl.DataFrame:
+def summarize_month_figures(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) -> pl.DataFrame:
     """Figures of each plant and month from rows of `kpi_daily`, sorted by month and plant.
 
     `days` has also covered_h and expected_h of `energy_daily`; `plants` has plant_id, peak_power_kw, ac_power_kw and
@@ -312,7 +312,7 @@ def _cut_to_operation(plants: pl.DataFrame, powered: pl.DataFrame) -> pl.DataFra
 
 
 def _build_sky(plants: pl.DataFrame) -> pl.DataFrame:
-    """A cloudless sky (`clear_sky`) in steps while the sun is up, for plants with coordinates."""
+    """A cloudless sky (`compute_clear_sky`) in steps while the sun is up, for plants with coordinates."""
     begin = pl.max_horizontal("day_start", pl.col("sunrise").dt.truncate(STEP))
     end = pl.min_horizontal("day_end", "sunset")
     steps = (
@@ -328,7 +328,7 @@ def _build_sky(plants: pl.DataFrame) -> pl.DataFrame:
         .with_columns(interval_end=pl.col("interval_start") + STEP)
         .with_columns(at=_find_middle())
     )
-    return clear_sky(steps)
+    return compute_clear_sky(steps)
 
 
 def _choose_plane(sky: pl.DataFrame) -> pl.DataFrame:

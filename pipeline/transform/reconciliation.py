@@ -134,9 +134,9 @@ def reconcile_days(
     before_inverter = pl.when(pl.col("energy_values_from") == DC_SET).then(pl.lit(BEFORE_INVERTER))
     days = judged.with_columns(
         agrees=ours.agrees(),
-        reason=ours.reason(ours.carried(1) | ours.carried(-1)),
+        reason=ours.choose_reason(ours.find_carried(1) | ours.find_carried(-1)),
         energy_values_reason=pl.when(pl.col("energy_values_kwh").is_not_null()).then(
-            before_inverter.otherwise(values.reason(values.carried(1) | values.carried(-1)))
+            before_inverter.otherwise(values.choose_reason(values.find_carried(1) | values.find_carried(-1)))
         ),
         period=pl.lit(DAY),
     ).with_columns(would_book=_compute_booking(policy))
@@ -184,7 +184,7 @@ def reconcile_year(
         difference_kwh=pl.col("measured_kwh") - pl.col("vendor_kwh"),
         tolerance_kwh=_compute_tolerance("vendor_kwh", limits, days=length),
         has_gap=lacking.fill_null(value=False),
-    ).with_columns(agrees=pair.agrees(), reason=pair.reason(pl.lit(value=False)), period=pl.lit(MONTH))
+    ).with_columns(agrees=pair.agrees(), reason=pair.choose_reason(pl.lit(value=False)), period=pl.lit(MONTH))
     booked = judged.with_columns(would_book=_compute_booking(policy))
     sums = ("measured_kwh", "vendor_days_kwh", "vendor_kwh", "tolerance_kwh")
     return pl.concat([booked, _sum_rows(booked, sums, "month", "1y", YEAR)], how="diagonal").drop("has_gap")
@@ -200,7 +200,7 @@ class _Pair(NamedTuple):
     def agrees(self) -> pl.Expr:
         return (pl.col(self.difference).abs() <= pl.col(self.tolerance)).fill_null(value=False)
 
-    def carried(self, by: int) -> pl.Expr:
+    def find_carried(self, by: int) -> pl.Expr:
         """Whether the day before (1) or after (-1) differs as much the other way, and one of the two has a gap."""
         names = (self.difference, "local_date", "has_gap")
         difference, date, has_gap = (pl.col(name).shift(by).over(_KEY) for name in names)
@@ -209,7 +209,7 @@ class _Pair(NamedTuple):
         cancels = (pl.col(self.difference) + difference).abs() <= pl.col(self.tolerance)
         return (beside & opposite & cancels & (pl.col("has_gap") | has_gap)).fill_null(value=False)
 
-    def reason(self, carried: pl.Expr) -> pl.Expr:
+    def choose_reason(self, carried: pl.Expr) -> pl.Expr:
         return (
             pl.when(pl.col(self.other).is_null())
             .then(pl.lit("no_vendor_value"))

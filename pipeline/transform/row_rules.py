@@ -104,7 +104,7 @@ class ValueRule:
     broken: pl.Expr
     reason: pl.Expr
 
-    def or_fault(self) -> "ValueRule":
+    def add_faults(self) -> "ValueRule":
         """The rule for a frame in which `power_faults` marked values of this column."""
         fault = pl.col(name_fault_column(self.column))
         reason = pl.when(fault == SENTINEL).then(fault).when(self.broken).then(self.reason).otherwise(fault)

@@ -11,8 +11,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import wire
-from sandbox.faults.catalogue import Stage
-from sandbox.faults.plan import Call, Fault, FaultPlan
+from sandbox.faults.catalogue import FaultStage
+from sandbox.faults.plan import Fault, FaultCall, FaultPlan
 from sandbox.faults.rows import spoil, spoil_lists, with_hostile_names
 from sandbox.random_streams import Topic, stream
 from sandbox.series import sets
@@ -55,20 +55,20 @@ class FaultPlayer:
             return
         for fault in faults:
             self._before(fault, call)
-        instead = next((fault for fault in faults if fault.kind.stage is Stage.INSTEAD), None)
+        instead = next((fault for fault in faults if fault.kind.stage is FaultStage.INSTEAD), None)
         answer = _failure(instead) if instead else await self._spoiled_answer(scope, receive, faults)
-        on_wire = next((fault for fault in faults if fault.kind.stage is Stage.WIRE), None)
+        on_wire = next((fault for fault in faults if fault.kind.stage is FaultStage.WIRE), None)
         await _deliver(answer, on_wire, scope, receive, send)
 
-    def _call(self, scope: Scope) -> Call:
+    def _call(self, scope: Scope) -> FaultCall:
         path: str = scope["path"]
         query = scope["query_string"].decode("latin-1")
         device = self._world.device(_id_after("devices", path))
         plant_id = device[0].plant.plant_id if device else _id_after("plants", path)
         date = next((value for name, value in parse_qsl(query) if name.lower() == "date"), "")
-        return Call(scope["method"], path, query, plant_id, date)
+        return FaultCall(scope["method"], path, query, plant_id, date)
 
-    def _before(self, fault: Fault, call: Call) -> None:
+    def _before(self, fault: Fault, call: FaultCall) -> None:
         """What changes the world; it does so once, however often the fault strikes."""
         world, name = self._world, fault.kind.name
         plants = fault.plants or ((call.plant_id,) if call.plant_id else ())
@@ -91,9 +91,9 @@ class FaultPlayer:
         if answer.status_code != 200:  # noqa: PLR2004 - only good answers can be spoiled
             return answer
         for fault in faults:
-            if fault.kind.stage is Stage.ROWS:
+            if fault.kind.stage is FaultStage.ROWS:
                 self._spoil_rows(answer, fault, scope)
-            elif fault.kind.stage is Stage.BODY:
+            elif fault.kind.stage is FaultStage.BODY:
                 _spoil_body(
                     answer, fault, stream(self._plan.seed, Topic.FAULT, 2**20 + 1, self._plan.spoiled)
                 )
@@ -221,7 +221,7 @@ async def _deliver(answer: Response, fault: Fault | None, scope: Scope, receive:
     await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
     if name == "stall":
         await _wait(seconds, receive)
-    wire.close(scope)
+    wire.close_connection(scope)
 
 
 async def _wait(seconds: float, receive: Receive) -> bool:

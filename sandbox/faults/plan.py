@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 from sandbox.faults.catalogue import KINDS, Kind
 from sandbox.random_streams import Topic, stream
 
@@ -42,7 +42,7 @@ class Fault:
     until: float = math.inf
     amount: float = 0.0
 
-    def matches(self, call: "Call", now: float) -> bool:
+    def matches(self, call: "FaultCall", now: float) -> bool:
         """Whether the request is one that this fault aims at."""
         if not self.since <= now < self.until or (self.method and call.method != self.method):
             return False
@@ -52,7 +52,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FaultCall:
     """What a fault can aim at: `plant_id` is the plant of a plant's or device's call, `date` the query's Date."""
 
     method: str
@@ -94,7 +94,7 @@ class FaultPlan:
     """The faults that are switched on, in order, and what was read and spoiled since they were set."""
 
     seed: int
-    clock: Clock
+    clock: SandboxClock
     held: list[tuple[Fault, Counter]] = field(default_factory=list)
     reads: FirstReads = field(default_factory=FirstReads)
     spoiled: int = 0
@@ -113,7 +113,7 @@ class FaultPlan:
             raise FaultError(f"{MAX_FAULTS} faults are switched on, which is the most: remove some first.")
         self.held.append((fault, Counter()))
 
-    def striking(self, call: Call) -> list[Fault]:
+    def striking(self, call: FaultCall) -> list[Fault]:
         """The faults that strike this request, counted."""
         now = self.clock.now()
         return [
@@ -129,7 +129,7 @@ class FaultPlan:
             for fault, counter in self.held
         ]
 
-    def _strikes(self, number: int, fault: Fault, counter: Counter, call: Call, now: float) -> bool:
+    def _strikes(self, number: int, fault: Fault, counter: Counter, call: FaultCall, now: float) -> bool:
         if not fault.matches(call, now):
             return False
         counter.matched += 1

@@ -77,7 +77,7 @@ def reset(scope: Scope) -> None:
     transport.abort()
 
 
-def close(scope: Scope) -> None:
+def close_connection(scope: Scope) -> None:
     """End the connection after what was sent so far; without a real connection ConnectionResetError is raised."""
     transport: asyncio.Transport | None = scope.get("extensions", {}).get(EXTENSION)
     if transport is None:

@@ -31,7 +31,7 @@ class Sky:
     dni: Floats
 
 
-def clear_sky(site: Site, instants: Seconds) -> Sky:
+def simulate_clear_sky(site: Site, instants: Seconds) -> Sky:
     """The clear sky over `site`: the sun by Spencer's series, irradiance by the simplified Solis model."""
     from pvlib import clearsky, solarposition  # noqa: PLC0415 - a slow import that a replay never needs
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sandbox.days import Seconds, day_span
 from sandbox.fleet.sites import Site
 from sandbox.physics import load, weather
-from sandbox.physics.sun import CELL_S, clear_sky
+from sandbox.physics.sun import CELL_S, simulate_clear_sky
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def _town_block(site: Site, number: int) -> Floats:
     """The quantities of `TownDays` for eight days, shape (quantities, cells); of the air, what the hour adds to it."""
     middles = (number * _BLOCK_CELLS + np.arange(_BLOCK_CELLS, dtype=np.int64)) * CELL_S + CELL_S // 2
     fraction = (middles / _DAY + site.longitude / 360) % 1.0
-    sky = clear_sky(site, middles)
+    sky = simulate_clear_sky(site, middles)
     values = np.empty((8, _BLOCK_CELLS))
     values[_UP], values[_NORTH], values[_EAST] = sky.up, sky.north, sky.east
     values[_GHI], values[_DNI] = sky.ghi, sky.dni

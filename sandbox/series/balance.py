@@ -12,7 +12,7 @@ from sandbox.fleet.plants import Plant
 from sandbox.physics.flows import Flows
 from sandbox.physics.sun import CELL_S
 from sandbox.series import fields as sma_fields
-from sandbox.series.table import Columns, Floats, Sheet
+from sandbox.series.table import Columns, Floats, RowSheet
 
 _FLOWS = tuple(item.name for item in fields(Flows))
 _Values = TypeVar("_Values", Floats, Seconds)
@@ -28,14 +28,14 @@ def balance_rows(plant: Plant, flows: Flows) -> tuple[Columns, Columns]:
     return power, other
 
 
-def sheets(plants: Sequence[Plant], flows: Flows) -> Iterator[Sheet]:
+def sheets(plants: Sequence[Plant], flows: Flows) -> Iterator[RowSheet]:
     """The balance of one day of many plants, neighbours of one step together; the flows have a row for each."""
     first = 0
     for step, same in groupby(plants, key=lambda plant: plant.step_s):
         some = list(same)
         theirs = Flows(*(getattr(flows, name)[first : first + len(some)] for name in _FLOWS))
         first += len(some)
-        yield Sheet(some, at_row_ends(theirs.ends, step), _columns(some, theirs, step))
+        yield RowSheet(some, at_row_ends(theirs.ends, step), _columns(some, theirs, step))
 
 
 def _columns(plants: list[Plant], flows: Flows, step_s: int) -> Columns:

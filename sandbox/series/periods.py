@@ -7,12 +7,12 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 from sandbox.days import Labels, dates, day_span, labels, local_date, local_midnight
 from sandbox.fleet.plants import Device, Plant
 from sandbox.options import TimeRules
 from sandbox.series import fields, sets
-from sandbox.series.table import EMPTY, Columns, Floats, Source, Table, stacked
+from sandbox.series.table import EMPTY, Columns, Floats, RowTable, Source, stacked
 
 _RECENT_DAYS = 7
 _ONE_DAY = 86400
@@ -40,7 +40,7 @@ class Rows:
 class Periods:
     """Cuts a source's tables into SMA's periods, up to what the portal has processed by now."""
 
-    def __init__(self, rules: TimeRules, clock: Clock) -> None:
+    def __init__(self, rules: TimeRules, clock: SandboxClock) -> None:
         """Follow `rules`; rows appear by `clock`."""
         self.rules = rules
         self._clock = clock
@@ -104,7 +104,9 @@ class Periods:
             and spans[plant.zone][1] <= now - plant.delay_s
         ]
 
-    def _labelled(self, source: Source, set_type: str, table: Table, *, energy: bool, complete: bool) -> Rows:
+    def _labelled(
+        self, source: Source, set_type: str, table: RowTable, *, energy: bool, complete: bool
+    ) -> Rows:
         shown = table.in_energy() if energy else table
         step = 900 if set_type == sets.GRID_SETTINGS else source.plant.step_s
         return Rows(
@@ -128,7 +130,7 @@ class Periods:
 
     def _day(
         self, source: Source, device: Device | None, set_type: str, day: date, available: float
-    ) -> Table:
+    ) -> RowTable:
         """The rows of one Day, whichever day the rules mean by that."""
         if self.rules.basis == "utc" and self.rules.day_of == "utc":
             start, end = day_span(day, "UTC")
@@ -141,7 +143,7 @@ class Periods:
         table = source.day(device, set_type, day).between(start, min(end, available))
         return self._merged(table, source.plant.zone) if end - start > _ONE_DAY else table
 
-    def _merged(self, table: Table, zone: str) -> Table:
+    def _merged(self, table: RowTable, zone: str) -> RowTable:
         """The autumn hour by the rules: two rows of one label become their mean (and their energies' sum)."""
         if self.rules.basis == "utc" or self.rules.fold == "twice" or not len(table):
             return table
@@ -157,14 +159,14 @@ class Periods:
             result: Floats = summed(values) / count.reshape(-1, *([1] * (values.ndim - 1)))
             return result
 
-        return Table(
+        return RowTable(
             table.ends[first],
             {name: mean(values) for name, values in table.power.items()},
             {name: summed(values) for name, values in table.energy.items()},
             {name: mean(values) for name, values in table.other.items()},
         )
 
-    def _last_row(self, source: Source, device: Device | None, set_type: str, available: float) -> Table:
+    def _last_row(self, source: Source, device: Device | None, set_type: str, available: float) -> RowTable:
         """The newest row there is, looking back a week from now or from the recording's end."""
         first, last = source.span()
         newest = local_date(available, source.plant.zone)

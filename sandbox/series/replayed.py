@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sandbox.days import Seconds, day_span, local_date
 from sandbox.fleet.plants import Device, Plant
 from sandbox.series import sets
-from sandbox.series.table import EMPTY, Columns, Floats, Sheet, Table
+from sandbox.series.table import EMPTY, Columns, Floats, RowSheet, RowTable
 
 LONGEST_HOLE_S = 7 * 86400
 """A longer hole separates two recordings: nobody waits for its energy."""
@@ -120,7 +120,7 @@ class ReplaySource:
     def asked(self, day: date | None) -> None:
         """See `Source.asked`: a recording expects nothing."""
 
-    def day(self, device: Device | None, set_type: str, day: date) -> Table:
+    def day(self, device: Device | None, set_type: str, day: date) -> RowTable:
         """See `Source.day`."""
         if set_type not in self.sets(device):
             return EMPTY
@@ -132,11 +132,11 @@ class ReplaySource:
         watts = self._recording.watts[reported]
         energy = self._interval_wh(reported)
         names = ("pvGeneration",) if device else ("pvGeneration", "totalGeneration")
-        return Table(
+        return RowTable(
             self._recording.ends[reported], dict.fromkeys(names, watts), dict.fromkeys(names, energy)
         )
 
-    def neighbours(self, day: date) -> list[Sheet]:  # noqa: ARG002 - a recording has no neighbours on any day
+    def neighbours(self, day: date) -> list[RowSheet]:  # noqa: ARG002 - a recording has no neighbours on any day
         """See `Source.neighbours`."""
         return []
 

@@ -15,7 +15,7 @@ from sandbox.series import fields as sma_fields
 from sandbox.series import sets
 from sandbox.series.balance import at_row_ends, balance_rows, row_means, sheets
 from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, energies_of
-from sandbox.series.table import EMPTY, Columns, Sheet, Table
+from sandbox.series.table import EMPTY, Columns, RowSheet, RowTable
 
 
 class SimulatedSource:
@@ -48,7 +48,7 @@ class SimulatedSource:
         """See `Source.asked`."""
         self._cache.asked(self.plant, day)
 
-    def day(self, device: Device | None, set_type: str, day: date) -> Table:
+    def day(self, device: Device | None, set_type: str, day: date) -> RowTable:
         """See `Source.day`."""
         if set_type not in self.sets(device) or not self._active(device, day):
             return EMPTY
@@ -57,7 +57,7 @@ class SimulatedSource:
             return self._plant_day(set_type, flows)
         return self._device_day(device, set_type, flows, day)
 
-    def neighbours(self, day: date) -> list[Sheet]:
+    def neighbours(self, day: date) -> list[RowSheet]:
         """See `Source.neighbours`."""
         if not self._active(None, day):
             return []
@@ -132,14 +132,14 @@ class SimulatedSource:
         }
         return table.get(set_type, {})
 
-    def _plant_day(self, set_type: str, flows: Flows) -> Table:
+    def _plant_day(self, set_type: str, flows: Flows) -> RowTable:
         if set_type == sets.GRID_SETTINGS:
             return self._grid_settings(flows)
         power, other = balance_rows(self.plant, flows)
         step = self.plant.step_s
         return _table(at_row_ends(flows.ends, step), power, other, step)
 
-    def _grid_settings(self, flows: Flows) -> Table:
+    def _grid_settings(self, flows: Flows) -> RowTable:
         """The active power limit in % of the rating, every 15 minutes whatever the plant's own step is."""
         ends = at_row_ends(flows.ends, 900)
         limit = np.full(len(ends), 100.0)
@@ -147,9 +147,9 @@ class SimulatedSource:
             inside = (ends - 900 >= held.start) & (ends <= held.end)
             percent = 100.0 * held.watts / self.plant.array.ac_rated_w
             limit = np.where(inside, np.minimum(limit, percent), limit)
-        return Table(ends, other={"activePowerLimitation": limit})
+        return RowTable(ends, other={"activePowerLimitation": limit})
 
-    def _device_day(self, device: Device, set_type: str, flows: Flows, day: date) -> Table:
+    def _device_day(self, device: Device, set_type: str, flows: Flows, day: date) -> RowTable:
         step = self.plant.step_s
         power = {
             name: row_means(watts, step)
@@ -198,5 +198,5 @@ class SimulatedSource:
         return sma_fields.ac_fields(self.plant, row_means(flows.pv, step) * device.share, noise)
 
 
-def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> Table:
-    return Table(ends, power, {name: watts * (step_s / 3600) for name, watts in power.items()}, other)
+def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> RowTable:
+    return RowTable(ends, power, {name: watts * (step_s / 3600) for name, watts in power.items()}, other)

@@ -16,7 +16,7 @@ Columns = dict[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RowTable:
     """Rows in the order of time. NaN means that the key is absent.
 
     `power` holds the energy-and-power fields in W, `energy` the same keys in Wh over the row's interval (a hole before
@@ -32,9 +32,9 @@ class Table:
         """How many rows there are."""
         return len(self.ends)
 
-    def where(self, keep: NDArray[np.bool_]) -> "Table":
+    def where(self, keep: NDArray[np.bool_]) -> "RowTable":
         """Only the rows that `keep` marks."""
-        return Table(
+        return RowTable(
             self.ends[keep],
             *(
                 {name: values[keep] for name, values in part.items()}
@@ -42,26 +42,26 @@ class Table:
             ),
         )
 
-    def between(self, after: float, until: float) -> "Table":
+    def between(self, after: float, until: float) -> "RowTable":
         """Only the rows whose end lies in (after, until]; the same object if that is all of them."""
         if not len(self) or (self.ends[0] > after and self.ends[-1] <= until):
             return self
         return self.where((self.ends > after) & (self.ends <= until))
 
-    def in_energy(self) -> "Table":
+    def in_energy(self) -> "RowTable":
         """The same rows with Wh in place of W."""
         return replace(self, power=self.energy)
 
 
-EMPTY = Table(np.empty(0, dtype=np.int64))
+EMPTY = RowTable(np.empty(0, dtype=np.int64))
 
 
-def stacked(tables: Sequence[Table]) -> Table:
+def stacked(tables: Sequence[RowTable]) -> RowTable:
     """These tables one after the other; a key that one of them lacks is absent in its rows."""
     filled = [table for table in tables if len(table)]
     if len(filled) <= 1:
         return filled[0] if filled else EMPTY
-    return Table(
+    return RowTable(
         np.concatenate([table.ends for table in filled]),
         *(
             _stacked_columns([(len(t), getattr(t, part)) for t in filled])
@@ -84,7 +84,7 @@ def _stacked_columns(parts: list[tuple[int, Columns]]) -> Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class RowSheet:
     """The same day of plants with as many rows; arrays have the shape (plants, rows), NaN in fields a plant lacks."""
 
     plants: list[Plant]
@@ -103,10 +103,10 @@ class Source(Protocol):
     def asked(self, day: date | None) -> None:
         """Take note that somebody asks for this plant (and day), be it for an answer that is kept."""
 
-    def day(self, device: Device | None, set_type: str, day: date) -> Table:
+    def day(self, device: Device | None, set_type: str, day: date) -> RowTable:
         """All rows of the plant-local day `day`."""
 
-    def neighbours(self, day: date) -> list[Sheet]:
+    def neighbours(self, day: date) -> list[RowSheet]:
         """The day's EnergyBalance of all plants that were simulated together with this one's, itself included.
 
         Each simulation is told only once, so that nothing is done twice for plants that nobody asks for.

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.consents import POLL_INTERVAL_S, State, UnknownOwnerError
+from sandbox.consents import POLL_INTERVAL_S, SandboxConsentState, UnknownOwnerError
 from sandbox.services.gateway import access_of
 from sandbox.services.http import ApiError, json_answer, json_object, not_found
 from sandbox.world import World
@@ -66,16 +66,18 @@ class ConsentService:
         }
 
 
-def state_named(text: object) -> State | None:
+def state_named(text: object) -> SandboxConsentState | None:
     """The state of this name in any case, None for anything else."""
     return (
-        {state.value.lower(): state for state in State}.get(text.lower()) if isinstance(text, str) else None
+        {state.value.lower(): state for state in SandboxConsentState}.get(text.lower())
+        if isinstance(text, str)
+        else None
     )
 
 
-def _state(text: object) -> State:
+def _state(text: object) -> SandboxConsentState:
     state = state_named(text)
-    if state is None or state is State.PENDING:
+    if state is None or state is SandboxConsentState.PENDING:
         raise ApiError(400, "status must be Accepted, Rejected, Expired or Revoked")
     return state
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.consents import State
+from sandbox.consents import SandboxConsentState
 from sandbox.faults.catalogue import KINDS
 from sandbox.faults.plan import Fault, FaultError, FaultPlan, make_fault, parse_fault
 from sandbox.options import RetryAfter
@@ -110,14 +110,14 @@ class ControlService:
         """
         body = await _change(request)
         state = state_named(body.get("state"))
-        if state is None or state is State.PENDING:
+        if state is None or state is SandboxConsentState.PENDING:
             raise ApiError(400, "state must be Accepted, Rejected, Expired or Revoked")
         client_id, owner = (
             str(body.get("client_id", self._world.options.client_id)),
             str(body.get("owner", "")),
         )
         client = self._world.clients.get(client_id)
-        if client is not None and client.flow == "code" and state is State.REVOKED:
+        if client is not None and client.flow == "code" and state is SandboxConsentState.REVOKED:
             done = self._world.tokens.end_logins({owner}) > 0
         else:
             done = self._world.consents.answer(client_id, owner, state)

@@ -10,7 +10,7 @@ from datetime import date
 from sandbox.faults.plan import FaultPlan
 from sandbox.series import sets
 from sandbox.services.gateway import TokenBucket, http_date
-from sandbox.services.hosts import Hosts
+from sandbox.services.hosts import SandboxHosts
 from sandbox.services.http import JSON
 from sandbox.services.lookup import Found
 from sandbox.services.measurements import MeasurementService
@@ -35,7 +35,7 @@ class Express:
         world: World,
         plan: FaultPlan,
         bucket: TokenBucket,
-        hosts: Hosts,
+        hosts: SandboxHosts,
         measurements: MeasurementService,
     ) -> None:
         """Answer from `measurements`, unless `plan`, `bucket` or `hosts` has a say."""

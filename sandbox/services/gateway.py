@@ -8,7 +8,7 @@ from functools import lru_cache
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 from sandbox.options import RetryAfter
 from sandbox.services.http import ApiError, error_answer
 from sandbox.tokens import Access
@@ -23,7 +23,7 @@ DATA_ROOTS = ("/monitoring/", "/live/", "/gridcontrol/")
 class TokenBucket:
     """A bucket per credential: `size` requests, refilled evenly over five minutes. Off while `size` is None."""
 
-    def __init__(self, clock: Clock, size: int | None, retry_after: RetryAfter) -> None:
+    def __init__(self, clock: SandboxClock, size: int | None, retry_after: RetryAfter) -> None:
         """`retry_after`: whether a 429 says when to come back, and in which form."""
         self._clock = clock
         self.size = size
@@ -69,7 +69,7 @@ def http_date(second: int) -> bytes:
 class Dated:
     """ASGI middleware: every answer's Date shows the sandbox's clock."""
 
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, clock: SandboxClock) -> None:
         """Date what `app` answers."""
         self._app = app
         self._clock = clock

@@ -18,7 +18,7 @@ _REMEMBERED = 256
 LOCAL_NAME = "localhost"
 
 
-class Hosts:
+class SandboxHosts:
     """Judges Host headers."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ class Hosts:
 class HostCheck:
     """ASGI middleware that answers no request for a foreign name."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+    def __init__(self, app: ASGIApp, hosts: SandboxHosts) -> None:
         """Stand before `app`."""
         self._app, self._hosts = app, hosts
 

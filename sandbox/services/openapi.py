@@ -218,7 +218,7 @@ _SCHEMAS: dict[str, Json] = {
 }  # fmt: skip
 
 
-def document() -> Json:
+def write_openapi() -> Json:
     """The OpenAPI 3.1 description of everything that is served."""
     paths: dict[str, Json] = {}
     for operation in _operations():
@@ -283,7 +283,7 @@ class OpenApiService:
 
     async def machine(self, _request: Request) -> Response:
         """The document as JSON."""
-        return json_answer(document())
+        return json_answer(write_openapi())
 
     async def people(self, _request: Request) -> Response:
         """One table of all endpoints."""

@@ -22,8 +22,8 @@ from pipeline.sma.consents.consent_api import (
     CONSENT_PATH,
     Consent,
     ConsentApi,
+    ConsentState,
     NotAnOwnerError,
-    State,
     normalize_address,
 )
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
@@ -48,11 +48,11 @@ def with_api(settings, work, clock: Clock | None = None):  # type: ignore[no-unt
 def test_asked_answered_and_asked_again(make: Make, control) -> None:
     settings = make()
     first = with_api(settings, lambda api: api.ask(OWNER))
-    assert (first.state, first.interval_s) == (State.PENDING, 1800.0)
+    assert (first.state, first.interval_s) == (ConsentState.PENDING, 1800.0)
     assert first.expires_at is not None
     control("consents", owner=OWNER, state="Accepted")
-    assert with_api(settings, lambda api: api.look(OWNER, known=True)).state is State.ACCEPTED
-    assert with_api(settings, lambda api: api.ask(OWNER)).state is State.ACCEPTED
+    assert with_api(settings, lambda api: api.look(OWNER, known=True)).state is ConsentState.ACCEPTED
+    assert with_api(settings, lambda api: api.ask(OWNER)).state is ConsentState.ACCEPTED
 
 
 def test_who_is_no_owner_is_told_with_the_reason_and_without_the_address(make: Make) -> None:
@@ -62,9 +62,11 @@ def test_who_is_no_owner_is_told_with_the_reason_and_without_the_address(make: M
 
 
 def test_states_are_compared_without_case() -> None:
-    assert {State.named(text) for text in ("accepted", "ACCEPTED", " Accepted")} == {State.ACCEPTED}
-    assert State.named("Dormant") is State.UNKNOWN
-    assert State.named(None) is State.UNKNOWN
+    assert {ConsentState.named(text) for text in ("accepted", "ACCEPTED", " Accepted")} == {
+        ConsentState.ACCEPTED
+    }
+    assert ConsentState.named("Dormant") is ConsentState.UNKNOWN
+    assert ConsentState.named(None) is ConsentState.UNKNOWN
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_a_look_right_after_the_request_waits_a_second_and_looks_again(scripted,
     time = FakeTime()
     server.on(HINT).reply(404).reply(400).reply(200, '{"state":"pENDING","interval":60}')
     found = with_api(scripted, lambda api: api.look(OWNER, known=True), time.clock)
-    assert found == Consent(State.PENDING, None, 60.0)
+    assert found == Consent(ConsentState.PENDING, None, 60.0)
     assert time.sleeps == [1.0, 1.0]
 
 
@@ -131,7 +133,7 @@ def test_an_address_is_one_owner_in_any_case() -> None:
     assert normalize_address(" Owner1@Example.COM ") == OWNER
 
 
-def consent(state: State = State.PENDING, end: dt.datetime | None = None) -> Consent:
+def consent(state: ConsentState = ConsentState.PENDING, end: dt.datetime | None = None) -> Consent:
     return Consent(state, end, 1800.0)
 
 
@@ -139,7 +141,13 @@ def test_the_book_keeps_every_change_and_the_table_only_a_keyed_hash(make: Make)
     settings = make()
     book = ConsentBook.of(settings)
     for hours, state in enumerate(
-        [State.PENDING, State.PENDING, State.ACCEPTED, State.ACCEPTED, State.REVOKED]
+        [
+            ConsentState.PENDING,
+            ConsentState.PENDING,
+            ConsentState.ACCEPTED,
+            ConsentState.ACCEPTED,
+            ConsentState.REVOKED,
+        ]
     ):
         book.note({OWNER: consent(state)}, NOW + dt.timedelta(hours=hours), asked=hours == 0)
     rows = book.read_rows().sort("changed_at")
@@ -160,7 +168,7 @@ def test_the_book_keeps_every_change_and_the_table_only_a_keyed_hash(make: Make)
 def test_the_table_keeps_what_other_machines_wrote(make: Make) -> None:
     first, second = make(), make(home=make().home.parent / "second")
     with RunContext(first) as runtime:
-        for settings, state in ((first, State.PENDING), (second, State.ACCEPTED)):
+        for settings, state in ((first, ConsentState.PENDING), (second, ConsentState.ACCEPTED)):
             book = ConsentBook.of(settings)
             book.note({OWNER: consent(state)}, NOW)
             store_consents(runtime.lake, book)
@@ -194,7 +202,7 @@ def test_a_consent_service_that_fails_does_not_fail_the_run(make: Make) -> None:
     assert "SMA_CONSENT_URL" in facts["problem"]
 
 
-def owners(*states: State) -> list[Owner]:
+def owners(*states: ConsentState) -> list[Owner]:
     return [
         Owner(f"o{n}@x", changes=()).note_consent(consent(s), NOW, asked=True) for n, s in enumerate(states)
     ]
@@ -204,16 +212,16 @@ def owners(*states: State) -> list[Owner]:
     ("states", "says"),
     [
         ([], ["no owner was asked for consent by this sunledger", "consent request EMAIL"]),
-        ([State.PENDING], ["1 owner has not answered yet", "remind"]),
-        ([State.PENDING, State.PENDING], ["2 owners have not answered yet"]),
-        ([State.REVOKED], ["1 owner has revoked the consent", "ask again"]),
-        ([State.REJECTED], ["1 owner has rejected the request"]),
-        ([State.EXPIRED], ["1 owner has let the request expire", "ask again"]),
-        ([State.ACCEPTED], ["1 owner has accepted", "owner's role", "does not cover the plant"]),
-        ([State.ACCEPTED, State.REVOKED], ["1 owner has accepted, 1 owner has revoked"]),
+        ([ConsentState.PENDING], ["1 owner has not answered yet", "remind"]),
+        ([ConsentState.PENDING, ConsentState.PENDING], ["2 owners have not answered yet"]),
+        ([ConsentState.REVOKED], ["1 owner has revoked the consent", "ask again"]),
+        ([ConsentState.REJECTED], ["1 owner has rejected the request"]),
+        ([ConsentState.EXPIRED], ["1 owner has let the request expire", "ask again"]),
+        ([ConsentState.ACCEPTED], ["1 owner has accepted", "owner's role", "does not cover the plant"]),
+        ([ConsentState.ACCEPTED, ConsentState.REVOKED], ["1 owner has accepted, 1 owner has revoked"]),
     ],
 )
-def test_an_empty_list_is_explained(states: list[State], says: list[str]) -> None:
+def test_an_empty_list_is_explained(states: list[ConsentState], says: list[str]) -> None:
     text = access_problems.explain_empty_list("custom", owners(*states))
     assert [words for words in says if words not in text] == []
 
@@ -226,14 +234,14 @@ def test_the_code_flow_explains_itself_by_the_user() -> None:
 def test_a_concern_names_what_is_gone_and_ends_after_a_month() -> None:
     today = NOW.date()
     lately, long_ago = today - dt.timedelta(days=3), today - dt.timedelta(days=90)
-    good = owners(State.ACCEPTED)
+    good = owners(ConsentState.ACCEPTED)
     assert access_problems.explain_concern("custom", good, 5, [], today) is None
     assert access_problems.explain_concern("custom", good, 5, [long_ago], today) is None
     assert "1 plant is listed no more" in (
         access_problems.explain_concern("custom", good, 5, [lately, long_ago], today) or ""
     )
     assert "has revoked" in (
-        access_problems.explain_concern("custom", owners(State.REVOKED), 5, [], today) or ""
+        access_problems.explain_concern("custom", owners(ConsentState.REVOKED), 5, [], today) or ""
     )
     assert "lists no plant" in (access_problems.explain_concern("custom", good, 0, [], today) or "")
 

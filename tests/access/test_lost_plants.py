@@ -14,7 +14,7 @@ from pipeline.common.settings import Settings
 from pipeline.extract.consents import find_concern
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
-from pipeline.sma.consents.consent_api import Consent, State
+from pipeline.sma.consents.consent_api import Consent, ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.tables.inventory_tables import write_measurement_sets, write_plants
@@ -139,7 +139,7 @@ def test_a_list_that_became_empty_fails_with_the_reason_and_keeps_the_plants(
     settings: Settings,
 ) -> None:
     refresh(new_runtime())
-    ConsentBook.of(settings).note({"owner1@example.com": Consent(State.REVOKED, None, 1800.0)}, NOW)
+    ConsentBook.of(settings).note({"owner1@example.com": Consent(ConsentState.REVOKED, None, 1800.0)}, NOW)
     sma.lists = []
     runtime = new_runtime()
     fetch_plants(runtime)
@@ -153,10 +153,10 @@ def test_the_check_warns_with_what_to_do(
     sma: Revocable,
 ) -> None:
     with new_runtime() as runtime, record_runs(runtime) as runs:
-        runs.lists()
+        runs.refresh_lists()
         assert checked(runs.instance) == (True, "SMA still lists every plant of the last month.")
         sma.revoke("12")
-        runs.lists()
+        runs.refresh_lists()
         passed, text = checked(runs.instance)
         assert not passed
         assert "1 plant is listed no more" in text

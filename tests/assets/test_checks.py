@@ -20,7 +20,7 @@ DAY = dt.date(2021, 10, 18)
 @pytest.fixture
 def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
     with new_runtime() as runtime, record_runs(runtime) as found:
-        found.lists()
+        found.refresh_lists()
         yield found
 
 
@@ -38,9 +38,9 @@ def latest(runs: Runs, asset: str, name: str) -> dict[str | None, tuple[bool, st
 
 def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) -> None:
     sma.watts["12", str(DAY)] = None
-    runs.days(FIRST, LAST)
+    runs.fetch_days(FIRST, LAST)
     # The same days again: each run has results of its own.
-    runs.days(FIRST, LAST)
+    runs.fetch_days(FIRST, LAST)
     key = dg.AssetCheckKey(dg.AssetKey("energy_daily"), "complete")
     history = runs.instance.event_log_storage.get_asset_check_execution_history(key, limit=50)
     assert [record for record in history if record.status.value == "PLANNED"] == []
@@ -58,7 +58,7 @@ def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) ->
 
 def test_what_all_is_well_looks_like(runs: Runs) -> None:
     # The window is a week, and all of it is there; today is running.
-    runs.days(dt.date(2021, 10, 13), dt.date(2021, 10, 20))
+    runs.fetch_days(dt.date(2021, 10, 13), dt.date(2021, 10, 20))
     runs.publish()
     for asset, name in (
         ("energy_daily", "standing"),
@@ -75,7 +75,7 @@ def test_what_all_is_well_looks_like(runs: Runs) -> None:
 
 
 def test_days_that_are_missing_are_listed_whatever_the_run_was_about(runs: Runs) -> None:
-    runs.days(LAST, LAST)
+    runs.fetch_days(LAST, LAST)
     ((passed, severity, text),) = latest(runs, "energy_daily", "standing").values()
     assert (passed, severity) == (False, "ERROR")
     assert "12 plant-days are missing (6 days, 2 plants, the oldest 2021-10-13)" in text
@@ -85,7 +85,7 @@ def test_days_that_are_missing_are_listed_whatever_the_run_was_about(runs: Runs)
 def test_a_new_field_of_the_vendor_is_named(runs: Runs, sma: ScriptedSma) -> None:
     body = b'{"resolution":"FiveMinutes","set":[{"time":"2021-10-19T10:00:00","pvGeneration":5.0,"moonlight":1}]}'
     sma.special = lambda request: body if request.endpoint == "measurements" else None
-    runs.days(LAST, LAST)
+    runs.fetch_days(LAST, LAST)
     ((passed, severity, text),) = latest(runs, "energy_balance_intervals", "drift").values()
     assert (passed, severity) == (False, "WARN")
     assert "fields: moonlight" in text

@@ -40,8 +40,8 @@ def test_days_are_recorded_in_postgresql(new_runtime: Callable[..., RunContext],
     first, last = (dt.date.fromisoformat(day) for day in DAYS)
     for _ in range(2):
         with new_runtime() as runtime, record_runs(runtime) as runs:
-            runs.lists()
-            runs.days(first, last)
+            runs.refresh_lists()
+            runs.fetch_days(first, last)
             runs.publish()
             assert isinstance(runs.instance.event_log_storage, PostgresEventLogStorage)
             assert runs.instance.get_materialized_partitions(dg.AssetKey("energy_daily")) == set(DAYS)

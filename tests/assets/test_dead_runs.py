@@ -108,7 +108,7 @@ def add_run(
 def test_runs_of_another_machine_are_left_alone_and_named(instance: dg.DagsterInstance) -> None:
     lock = next((Path(instance.root_directory) / "processes").glob("*.lock"), None)
     assert lock is None
-    own = THIS_PROCESS.tags(instance)
+    own = THIS_PROCESS.build_tags(instance)
     name = own[PROCESS_LOCK].rpartition("/")[2]
     there = {PROCESS: "7 on elsewhere", PROCESS_LOCK: f"another-boot/{name}"}
     add_run(instance, **there)
@@ -122,7 +122,7 @@ def test_runs_of_another_machine_are_left_alone_and_named(instance: dg.DagsterIn
 
 
 def test_a_run_of_this_process_lives(instance: dg.DagsterInstance) -> None:
-    add_run(instance, **THIS_PROCESS.tags(instance))
+    add_run(instance, **THIS_PROCESS.build_tags(instance))
     assert end_dead_runs(instance) == []
     assert [one.worker.life for one in list_going_runs(instance)] == [Life.ALIVE]
 

@@ -125,9 +125,9 @@ def test_a_failed_fetch_is_known_by_its_step_below_the_prefix(settings: Settings
     prefixed = settings.model_copy(update={"asset_prefix": "solar"})
     runtime = RunContext(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
     with runtime, record_runs(runtime) as runs:
-        runs.lists()
+        runs.refresh_lists()
         with pytest.raises(RunFailedError, match="503") as failure:
-            runs.days(sunday, monday)
+            runs.fetch_days(sunday, monday)
         assert failure.value.not_fetched == {monday}
         assert [part["local_date"] for part in runtime.lake.list_parts(EnergyDaily)] == [str(sunday)]
 
@@ -136,8 +136,8 @@ def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma:
     prefixed = settings.model_copy(update={"asset_prefix": "solar"})
     runtime = RunContext(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
     with runtime, record_runs(runtime) as runs:
-        runs.lists()
-        runs.days(*DAYS)
+        runs.refresh_lists()
+        runs.fetch_days(*DAYS)
         runs.publish()
         instance = runs.instance
         days = {str(day) for day in DAYS}

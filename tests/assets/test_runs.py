@@ -27,7 +27,7 @@ MONDAYS = ["2021-09-27", "2021-10-04", "2021-10-11"]
 @pytest.fixture
 def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
     with new_runtime() as runtime, record_runs(runtime) as found:
-        found.lists()
+        found.refresh_lists()
         yield found
 
 
@@ -45,7 +45,7 @@ def materialized(runs: Runs, table: str) -> dict[str, dict[str, object]]:
 def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: ScriptedSma) -> None:
     sma.watts["11", "2021-10-05"] = 500.0
     before = runs.instance.get_runs_count()
-    runs.days(FIRST, LAST)
+    runs.fetch_days(FIRST, LAST)
     assert runs.instance.get_runs_count() == before + 1
     balance = materialized(runs, "energy_balance_intervals")
     assert sorted(balance) == DAYS
@@ -64,7 +64,7 @@ def test_a_range_is_one_run_with_metadata_for_each_day(runs: Runs, sma: Scripted
 
 
 def test_published_after_a_run(runs: Runs) -> None:
-    runs.days(FIRST, FIRST)
+    runs.fetch_days(FIRST, FIRST)
     runs.publish()
     assert runs.runtime.settings.warehouse.is_file()
 
@@ -85,7 +85,7 @@ def fail_on(sma: ScriptedSma, *dates: str, times: int = 1000) -> None:
 def test_a_failing_week_does_not_lose_those_around_it(runs: Runs, sma: ScriptedSma) -> None:
     fail_on(sma, MONDAYS[1])
     with pytest.raises(RunFailedError, match=r"7 days failed.*None of 2 requests was answered") as caught:
-        runs.days(*AROUND)
+        runs.fetch_days(*AROUND)
     assert caught.value.exit_code == 1
     fetched = ["2021-10-02", "2021-10-03", "2021-10-11", "2021-10-12"]
     assert sorted(materialized(runs, "raw_energy_balance")) == fetched
@@ -97,7 +97,7 @@ def test_a_failing_week_does_not_lose_those_around_it(runs: Runs, sma: ScriptedS
 @pytest.mark.long
 def test_a_fault_that_passes_costs_a_second_try_of_that_week_alone(runs: Runs, sma: ScriptedSma) -> None:
     fail_on(sma, MONDAYS[0], times=2)
-    runs.days(*AROUND)
+    runs.fetch_days(*AROUND)
     balance = [(r.plant_id, r.date) for r in sma.asked if r.endpoint == "measurements" and not r.device_id]
     expected = [(plant, date) for plant in ("11", "12") for date in (MONDAYS[0], *MONDAYS)]
     assert sorted(balance) == sorted(expected)
@@ -111,7 +111,7 @@ def test_weeks_that_fail_one_after_another_end_the_run(runs: Runs, sma: Scripted
     with pytest.raises(
         RunFailedError, match=r"21 days failed\. The first was 2021-09-13.*2021-10-04 to 2021-10-05"
     ):
-        runs.days(dt.date(2021, 9, 11), dt.date(2021, 10, 5))
+        runs.fetch_days(dt.date(2021, 9, 11), dt.date(2021, 10, 5))
     assert {r.date for r in sma.asked if r.endpoint == "measurements"} == set(mondays[:4])
 
 
@@ -120,12 +120,12 @@ def test_wrong_usage_keeps_its_exit_code_through_a_run(
 ) -> None:
     with new_runtime("99") as runtime, record_runs(runtime) as runs:
         with pytest.raises(RunFailedError, match="Plant 99 is not in SMA's list") as caught:
-            runs.lists()
+            runs.refresh_lists()
         assert caught.value.exit_code == 2
 
 
 def test_nothing_that_a_run_writes_holds_the_secret(runs: Runs, settings: Settings) -> None:
-    runs.days(FIRST, FIRST)
+    runs.fetch_days(FIRST, FIRST)
     runs.publish()
     files = [path for path in settings.home.rglob("*") if path.is_file()]
     assert len(files) > 20
@@ -151,7 +151,7 @@ def test_a_month_of_days_is_one_run_and_a_year_is_twelve() -> None:
 
 
 def test_the_energy_of_the_runs_is_stored(runs: Runs, tmp_path: Path) -> None:
-    runs.days(FIRST, LAST)
+    runs.fetch_days(FIRST, LAST)
     stored = runs.runtime.lake.scan(EnergyDaily).select(pl.col("pv_generation_kwh").sum()).collect()
     assert stored.item() == pytest.approx(6 * 24.0)
 
@@ -160,8 +160,8 @@ def test_days_can_be_made_again_without_a_request_whatever_lies_between_them(
     runs: Runs, sma: ScriptedSma
 ) -> None:
     later = LAST + ONE_DAY
-    runs.days(FIRST, FIRST)
-    runs.days(later, later)
+    runs.fetch_days(FIRST, FIRST)
+    runs.fetch_days(later, later)
     before = runs.runtime.lake.scan(EnergyDaily).collect()
     for day in (FIRST, later):
         runs.runtime.lake.replace(EnergyDaily, {"local_date": day}, [], empty=True)
@@ -172,8 +172,8 @@ def test_days_can_be_made_again_without_a_request_whatever_lies_between_them(
 
 
 def test_the_same_days_can_be_run_again(runs: Runs) -> None:
-    runs.days(FIRST, LAST)
-    runs.days(FIRST, LAST)
+    runs.fetch_days(FIRST, LAST)
+    runs.fetch_days(FIRST, LAST)
     assert sorted(materialized(runs, "energy_daily")) == DAYS
 
 
@@ -185,7 +185,7 @@ def test_a_run_without_consent_fails_before_its_first_billed_request(
         with pytest.raises(
             RunFailedError, match=r"add 2 PU to 2021-10: 24\.90 EUR.*sunledger/max_eur: 25"
         ) as told:
-            runs.lists()
+            runs.refresh_lists()
         assert told.value.exit_code == 2
         assert {asked.endpoint for asked in sma.asked} == {"plants"}
 
@@ -197,8 +197,8 @@ def test_runs_are_named_after_their_command_and_tagged(
         new_runtime("11") as runtime,
         record_runs(runtime, command="backfill", days=(FIRST, LAST)) as runs,
     ):
-        runs.lists()
-        runs.days(FIRST, LAST)
+        runs.refresh_lists()
+        runs.fetch_days(FIRST, LAST)
         runs.publish()
         found = runs.instance.get_runs()
     assert [run.job_name for run in found] == ["backfill"] * 3

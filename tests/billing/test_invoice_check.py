@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.billing.compare import compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
-from pipeline.cli.invoice import check_file, parse_month
+from pipeline.cli.invoice import check_file, parse_month_option
 from pipeline.common.errors import UsageError
 from pipeline.run.context import RunContext
 from schemas import Plants, polars_schema
@@ -165,9 +165,9 @@ def test_a_credit_of_an_older_month_makes_no_months_wider(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("text", ["2026", "2026-13", "2026-1", "2026-10-01", "soon"])
 def test_a_month_on_the_command_line_is_written_in_one_way(text: str) -> None:
-    assert parse_month("--from", "2026-10") == OCTOBER
+    assert parse_month_option("--from", "2026-10") == OCTOBER
     with pytest.raises(UsageError, match=f"--from {text} is not a month"):
-        parse_month("--from", text)
+        parse_month_option("--from", text)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def priced(prices: PriceList, kilowatts: float | None, month: dt.date = TODAY) -
     unit = pl.DataFrame(
         {"month": [month], "capacity_kw": [kilowatts]}, {"month": pl.Date, "capacity_kw": pl.Float64}
     ).with_columns(capacity_class=classify_capacity(pl.col("capacity_kw")))
-    return prices.priced(unit).row(0, named=True)
+    return prices.add_fees(unit).row(0, named=True)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -84,7 +84,7 @@ def test_a_month_before_the_first_price_is_unpriced(tmp_path: Path) -> None:
     unit = priced(prices, 50.0, dt.date(2025, 12, 1))
     assert (unit["pricing"], unit["fee_eur"], unit["currency"]) == ("no_price", None, None)
     with pytest.raises(ConfigurationError, match="no price for 2025-12-01"):
-        prices.on(dt.date(2025, 12, 1))
+        prices.require_price(dt.date(2025, 12, 1))
 
 
 def test_prices_are_held_as_they_are_written(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_order_of_the_units_stays() -> None:
     units = pl.DataFrame({"month": months, "capacity_kw": [5.0, 50.0, 500.0]}).with_columns(
         capacity_class=classify_capacity(pl.col("capacity_kw"))
     )
-    assert PRICES.priced(units)["month"].to_list() == months
+    assert PRICES.add_fees(units)["month"].to_list() == months
 
 
 def test_live_plans_and_what_is_booked(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_plant_without_capacity_is_reckoned_at_the_largest_base(new_runtime: N
     runtime = with_list(limited(new_runtime(), "64.99"))
     found = find_new_units(runtime, ["11"])
     assert found.eur == 65
-    assert "without AC power in SMA's list (the first: 11) is assumed as 65.00" in found.sentence()
+    assert "without AC power in SMA's list (the first: 11) is assumed as 65.00" in found.describe()
     assert admit(runtime, ["11"]).plants == frozenset()
     assert admit(limited(runtime, "65"), ["11"]).plants == {"11"}
 

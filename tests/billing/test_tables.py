@@ -102,7 +102,7 @@ def test_the_same_requests_commit_nothing(new_runtime: New) -> None:
 
 def test_publishing_counts_what_was_asked_and_shows_it(new_runtime: New) -> None:
     with new_runtime() as runtime, record_runs(runtime) as runs:
-        runs.lists()
+        runs.refresh_lists()
         store(runtime, request("2021-10-10"), request("2021-10-11", plant_id="12", device_id="121"))
         runs.publish()
         with connect(runtime.settings.warehouse) as db:

@@ -160,14 +160,14 @@ def test_a_line_that_is_no_try_is_set_aside_alone_and_told(
         found = stored(runtime.lake)
         assert found["status"].to_list() == [999] * 3
         assert at not in found["asked_at"].dt.second().to_list()
-        (told,) = moved.build_notices(runtime.today()).missing
+        (told,) = moved.build_notices(runtime.find_today()).missing
         assert told.reason.startswith("1 line of the record of requests can't be read")
         (kept,) = folder.iterdir()
         assert kept.read_bytes() == lines[at] + b"\n"
         assert str(kept) in told.reason
         # It is reported once, and stops nobody.
         again = runtime.store_requests()
-        assert (again.tries, again.build_notices(runtime.today()).missing) == (0, [])
+        assert (again.tries, again.build_notices(runtime.find_today()).missing) == (0, [])
 
 
 @pytest.mark.parametrize(("command", "code"), [(["publish"], 3), (["billing", "--year", "2025"], 0)])
@@ -190,10 +190,10 @@ def test_an_odd_line_stops_no_command(tmp_path: Path, command: list[str], code: 
 
 def test_the_doctor_names_what_could_not_be_read(tmp_path: Path) -> None:
     settings = load_settings(env_file=None, home=tmp_path)
-    assert machine.record(facts.find_unreadable_records(settings)) == []
+    assert machine.judge_record(facts.find_unreadable_records(settings)) == []
     (tmp_path / "requests").mkdir()
     (tmp_path / "requests" / "a.unreadable").write_text("x")
-    (found,) = machine.record(facts.find_unreadable_records(settings))
+    (found,) = machine.judge_record(facts.find_unreadable_records(settings))
     assert "a.unreadable" in found.text
 
 

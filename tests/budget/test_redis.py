@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from pipeline.common.errors import ConfigurationError, SunledgerError
 from pipeline.common.settings import load_settings
-from pipeline.sma.budget.file_store import Moment, State
+from pipeline.sma.budget.file_store import BudgetState, Moment
 from pipeline.sma.budget.redis_store import FAULT_WAITS_S, KEPT_MS, KEY_PREFIX, RedisStore, format_address
 from pipeline.sma.budget.shared_budget import Budget, SharedBudget, open_budget
 from tests.budget.conftest import FakeTime, Sandbox
@@ -35,9 +35,9 @@ def store_at(url: str, time: FakeTime) -> RedisStore:
 def test_all_who_share_it_take_from_one_state(server: RedisServer, time: FakeTime) -> None:
     """Four on one state: each change is made on the outcome of another one, none is lost."""
 
-    def count(state: State | None, now: Moment) -> tuple[State, float]:
+    def count(state: BudgetState | None, now: Moment) -> tuple[BudgetState, float]:
         level = 1.0 if state is None else state.level + 1.0
-        return State(now, level, 0.0, 1.0), level
+        return BudgetState(now, level, 0.0, 1.0), level
 
     async def work() -> list[float]:
         stores = [store_at(server.url, time) for _ in range(4)]

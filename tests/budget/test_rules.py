@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sma.budget.file_store import FileStore, Moment, State
+from pipeline.sma.budget.file_store import BudgetState, FileStore, Moment
 from pipeline.sma.budget.shared_budget import Budget, SharedBudget
 from tests.budget.conftest import FakeTime
 
@@ -160,7 +160,7 @@ def test_no_pause_is_longer_than_five_minutes() -> None:
 
 def test_refusals_slow_down_once_in_a_pause_and_the_pace_comes_back() -> None:
     time, budget = FakeTime(), Budget(1000)
-    state: State | None = None
+    state: BudgetState | None = None
     for _ in range(16):  # what was on its way together is refused together
         state, _ = budget.refuse(state, time.moment(), 5.0)
     assert state is not None

@@ -60,7 +60,7 @@ def days(*texts: str) -> list[dt.date]:
     ],
 )
 def test_a_day_closes_at_its_own_midnight_and_the_delay(group: Group, label: str, closes: str) -> None:
-    assert group.closes(day(label)) == utc(closes)
+    assert group.find_close(day(label)) == utc(closes)
     assert find_last_closed_day(utc(closes) - dt.timedelta(seconds=1), [group]) == day(label) - dt.timedelta(
         days=1
     )
@@ -82,9 +82,9 @@ def test_hourly_ticks_over_a_change_of_clocks_read_each_day_until_it_is_closed(c
     for label in days(change):
         live = [tick for tick in ticks if label in find_live_days(tick, [BERLIN])]
         assert [later - earlier for earlier, later in itertools.pairwise(live)] == [HOUR] * (len(live) - 1)
-        assert live[0] - BERLIN.begins(label) == dt.timedelta(minutes=20)
+        assert live[0] - BERLIN.find_begin(label) == dt.timedelta(minutes=20)
         # The last look comes after the day is closed, within the hour, so nothing of it is left to another tick.
-        assert dt.timedelta() <= live[-1] - BERLIN.closes(label) < HOUR
+        assert dt.timedelta() <= live[-1] - BERLIN.find_close(label) < HOUR
         assert len(live) == (24 if change == "2026-03-29" else 26)
 
 

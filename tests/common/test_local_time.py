@@ -18,8 +18,8 @@ from pipeline.common.local_time import (
     convert_to_wall_clock,
     find_local_day,
     find_offset_changes,
+    list_request_dates,
     parse_label,
-    request_dates,
 )
 from tests.transform import oracle
 from tests.transform.answers import examples
@@ -136,14 +136,14 @@ def test_a_frame_of_days_has_each_zone_once_in_order() -> None:
     ],
 )
 def test_dates_to_ask_for(zone: str, basis: TimeBasis, dates: list[str]) -> None:
-    assert [str(day) for day in request_dates(dt.date(2025, 7, 9), zone, basis)] == dates
+    assert [str(day) for day in list_request_dates(dt.date(2025, 7, 9), zone, basis)] == dates
 
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_either_reading_of_the_utc_day_finds_every_row(zone: str) -> None:
     for day in DATES:
         start, end = oracle.bounds(day, ZoneInfo(zone))
-        asked = request_dates(day, zone, "utc")
+        asked = list_request_dates(day, zone, "utc")
         # Rows are labelled by their end, so the day's rows are in (start, end].
         first, last = start + dt.timedelta(seconds=1), end - dt.timedelta(seconds=1)
         assert set(asked) == {day, first.date(), last.date()}

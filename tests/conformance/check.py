@@ -115,7 +115,7 @@ def _intervals(days: Sequence[Day]) -> tuple[pl.DataFrame, pl.DataFrame]:
             "rated_w": [float(day["plant"]["rated_w"]) for day in days],
         }
     ).with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("latitude", "longitude", "peak_w"))
-    frames = (batch.rows for batch in transform.day([_raw(days)], places, date))
+    frames = (batch.rows for batch in transform.transform_day([_raw(days)], places, date))
     nothing = dict.fromkeys(("sunrise", "sunset", "start_up", "ended"))
     asked = places.select("plant_id").with_columns(
         day_start=pl.Series([_moment(day["expected"]["day_start"]) for day in days]),

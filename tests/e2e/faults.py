@@ -19,7 +19,7 @@ from pipeline.run.sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
-from sandbox.faults.catalogue import KINDS, Kind, Stage
+from sandbox.faults.catalogue import KINDS, FaultStage, Kind
 from sandbox.launch import SandboxAddress, running
 from schemas import EnergyDaily, Plants, Quarantine, RawEnergyBalance
 
@@ -31,7 +31,7 @@ AMOUNTS = {"stall": 0.5, "slow_first_byte": 0.5, "slow_body": 0.5, "huge_answer"
 # What cuts weeks short is shown on a day.
 AMOUNTS |= {"first_rows_only": 200, "last_rows_only": 200}
 # What passes when it is asked again is met once; what would strike forever tells more.
-ONCE = {Stage.BEFORE, Stage.INSTEAD, Stage.WIRE}
+ONCE = {FaultStage.BEFORE, FaultStage.INSTEAD, FaultStage.WIRE}
 # Taken back by nothing, so each meets a sandbox of its own.
 LASTING = ("revoked_consent", "lost_owner", "narrowed_consent", "migration")
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.run.context import RunContext
-from pipeline.run.plants import chosen_plants, list_plants
+from pipeline.run.plants import find_chosen_plants, list_plants
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.inventory_tables import write_plant_attributes
 from sandbox.launch import running
@@ -40,7 +40,7 @@ def test_a_run_asks_the_plants_of_a_group_alone(new_runtime: New, sma: ScriptedS
     runtime = told(new_runtime("11"), text, "South")
     fetch(runtime, SEPTEMBER[0])
     # A plant that is named, and those of a group.
-    assert {asked.plant_id for asked in sma.asked} == chosen_plants(runtime) == {"11", "12"}
+    assert {asked.plant_id for asked in sma.asked} == find_chosen_plants(runtime) == {"11", "12"}
 
 
 def test_a_member_that_is_gone_or_left_out_does_not_stop_its_group(

@@ -77,8 +77,8 @@ def test_a_day_that_sma_refuses_is_missing_and_the_others_are_done(
 ) -> None:
     sma.special = saying(REFUSED, lambda r: r.period == "Week" or r.date == "2021-10-05")
     with new_runtime() as runtime, record_runs(runtime) as runs:
-        runs.lists()
-        runs.days(MONDAY, TUESDAY + dt.timedelta(days=1))
+        runs.refresh_lists()
+        runs.fetch_days(MONDAY, TUESDAY + dt.timedelta(days=1))
         runs.publish()
         found = runtime.lake.scan(EnergyDaily).select("local_date", "status").unique().sort("local_date")
         assert [status for _, status in found.collect().rows()] == ["complete", "missing", "complete"]
@@ -101,9 +101,9 @@ def test_what_was_fetched_before_an_outage_becomes_energy(new_runtime: New, sma:
 
     sma.special = outage  # type: ignore[assignment]
     with new_runtime() as runtime, record_runs(runtime) as runs:
-        runs.lists()
+        runs.refresh_lists()
         with pytest.raises(Exception, match="None of 2 requests was answered"):
-            runs.days(MONDAY, NEXT_MONDAY)
+            runs.fetch_days(MONDAY, NEXT_MONDAY)
         assert energy(runtime)["11", 10] == pytest.approx(24.0)
 
 

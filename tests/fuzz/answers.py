@@ -8,7 +8,7 @@ from pipeline.common.local_time import (
     convert_to_wall_clock,
     find_local_day,
     is_timezone,
-    request_dates,
+    list_request_dates,
 )
 from pipeline.extract.answer_checks import find_fault, find_faults
 from pipeline.extract.split_json import Span, cut_logs, cut_rows
@@ -61,7 +61,7 @@ def check_measurements(data: bytes) -> None:
     merged = ("gap", "mean")[choose(data, 5, 2)]
     transform = SetTransform(source.set, source.intervals, basis, merged)  # type: ignore[arg-type]
     frames = [raw([("1", data), ("2", good)], device=device)]
-    outcome = Outcome.of(source.intervals, transform.day(frames, where, day))
+    outcome = Outcome.of(source.intervals, transform.transform_day(frames, where, day))
     rows = outcome.rows
     assert_fits(source.intervals, rows, {"local_date": day})
     assert_fits(Quarantine, outcome.quarantine, {"local_date": day})
@@ -76,7 +76,7 @@ def check_other_sets(data: bytes) -> None:
     where = places({"1": "Europe/Berlin"}, device="")
     transform = OtherTransform("Novel", BASES[choose(data, 1, 2)])
     frames = [raw([("1", data)]).with_columns(set_type=pl.lit("Novel"))]
-    outcome = Outcome.of(transform.model, transform.day(frames, where, day))
+    outcome = Outcome.of(transform.model, transform.transform_day(frames, where, day))
     assert_fits(transform.model, outcome.rows, {"local_date": day})
     assert_fits(Quarantine, outcome.quarantine, {"local_date": day})
 
@@ -184,7 +184,7 @@ def check_timezone(data: bytes) -> None:
     today, tomorrow = find_local_day(day, name), find_local_day(day + dt.timedelta(days=1), name)
     assert today.end == tomorrow.start
     assert 0 <= today.hours <= 48
-    assert day in request_dates(day, name, "utc")
+    assert day in list_request_dates(day, name, "utc")
     moments = pl.Series([today.start], dtype=pl.Datetime("us", "UTC"))
     shown = pl.select(convert_to_wall_clock(pl.lit(moments), name)).item()
     assert abs(shown - today.start.replace(tzinfo=None)) <= dt.timedelta(hours=26)

@@ -51,9 +51,9 @@ def check_prices(data: bytes) -> None:
             },
             schema={"month": pl.Date, "capacity_kw": pl.Float64, "capacity_class": pl.String},
         )
-        fees = prices.priced(units)["fee_eur"].drop_nulls()
+        fees = prices.add_fees(units)["fee_eur"].drop_nulls()
         assert (fees >= 0).all()
-        prices.invoicing.month_of(FETCHED)
+        prices.invoicing.find_month(FETCHED)
 
     read_as_file(data, ".toml", read)
 

@@ -29,20 +29,20 @@ def test_each_reason_is_counted_in_plants_and_silent_ones_come_first() -> None:
             ("4", 2, "not_fetched"),
         )
     )
-    assert found.sentence() == (
+    assert found.describe() == (
         "1 of 8 plant-days complete; 1 may still change; 2 plants silent, 1 plant with failed requests, "
         "1 plant not fetched, 1 plant with gaps: look at v_days_to_check."
     )
     assert not found.is_whole
-    assert found.lines(2) == [
+    assert found.list_lines(2) == [
         "plant 2 (Roof 2): silent on 2 days, 2026-10-01 to 2026-10-02",
         "plant 3 (Roof 3): silent on 1 day, 2026-10-01",
     ]
-    assert found.lines(99)[-1] == "plant 1 (Roof 1): with gaps on 1 day, 2026-10-02"
+    assert found.list_lines(99)[-1] == "plant 1 (Roof 1): with gaps on 1 day, 2026-10-02"
 
 
 def test_what_may_still_change_is_not_missing() -> None:
     found = summarize(plant_days(("1", 1, "complete"), ("1", 2, "provisional")))
     assert found.is_whole
-    assert found.sentence() == "1 of 2 plant-days complete; 1 may still change."
-    assert summarize(plant_days(("1", 1, "complete"))).sentence() == "1 of 1 plant-day complete."
+    assert found.describe() == "1 of 2 plant-days complete; 1 may still change."
+    assert summarize(plant_days(("1", 1, "complete"))).describe() == "1 of 1 plant-day complete."

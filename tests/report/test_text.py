@@ -6,7 +6,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 
 from pipeline.report.figures import (
-    clean,
+    clean_name,
     format_minutes,
     format_month,
     format_number,
@@ -81,11 +81,11 @@ def test_months_are_english_words() -> None:
 
 
 def test_names_become_one_harmless_line() -> None:
-    assert clean(" Roof\n north\t2 ") == "Roof north 2"
-    assert clean("a\u202etxt.exe\u2069b") == "atxt.exeb"
-    assert clean("\x00\x1b ") == "(no name)"
+    assert clean_name(" Roof\n north\t2 ") == "Roof north 2"
+    assert clean_name("a\u202etxt.exe\u2069b") == "atxt.exeb"
+    assert clean_name("\x00\x1b ") == "(no name)"
     every_control = "".join(map(chr, (*range(32), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF, 0xD800)))
-    page = f"<p>{clean('x' + every_control)}</p>"
+    page = f"<p>{clean_name('x' + every_control)}</p>"
     assert fromstring(page).text == "x"  # noqa: S314 - our own text
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from sandbox.app import build_app
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 from sandbox.options import LOOPBACK, Options
 from sandbox.server import Server, address_of, configured, listen
 from sandbox.world import World
@@ -84,7 +84,7 @@ def client(**more: Any) -> httpx.Client:
 @contextmanager
 def served(options: Options, now: datetime = NOW) -> Iterator[Served]:
     """Serve `options` for a while."""
-    world = World(options, Clock(now))
+    world = World(options, SandboxClock(now))
     app = build_app(world)
     with listen(LOOPBACK, 0) as listener:
         ready = threading.Event()

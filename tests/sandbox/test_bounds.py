@@ -5,7 +5,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 from sandbox.series.render import lists_json, object_json, rows_json
 from sandbox.services.measurements import BodyCache
 from sandbox.tokens import ACCESS_S, Client, TokenStore
@@ -28,7 +28,7 @@ def test_a_body_that_is_put_again_counts_once() -> None:
 
 
 def test_dead_access_tokens_are_forgotten() -> None:
-    clock = Clock()
+    clock = SandboxClock()
     tokens = TokenStore(clock)
     client = Client("a", "b", "custom")
     for _ in range(20):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.app import build_app
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 from sandbox.faults.plan import parse_fault
 from sandbox.options import Options
 from sandbox.services.express import Express
@@ -75,7 +75,7 @@ def test_requests_sent_at_once_are_answered_in_their_order(serve: Serve) -> None
 
 @pytest.fixture
 def world() -> World:
-    return World(Options(plants=12), Clock(NOW))
+    return World(Options(plants=12), SandboxClock(NOW))
 
 
 HERE = (b"host", b"127.0.0.1:8400")
@@ -131,8 +131,8 @@ def test_a_foreign_name_goes_the_long_way_too(world: World, hosts: tuple[bytes, 
 
 def test_faults_and_budgets_go_the_long_way(world: World) -> None:
     options = Options(plants=1, requests_per_5_min=10)
-    limited = World(options, Clock(NOW))
+    limited = World(options, SandboxClock(NOW))
     assert express(limited).answer(DAY.encode(), [HERE, bearer(limited)]) is None
-    faulty = World(Options(plants=1, faults=("reset,path=/nowhere",)), Clock(NOW))
+    faulty = World(Options(plants=1, faults=("reset,path=/nowhere",)), SandboxClock(NOW))
     assert parse_fault("reset,path=/nowhere").path == IDLE_FAULT["path"]
     assert express(faulty).answer(DAY.encode(), [HERE, bearer(faulty)]) is None

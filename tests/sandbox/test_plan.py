@@ -4,19 +4,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.clock import Clock
+from sandbox.clock import SandboxClock
 from sandbox.faults.catalogue import KINDS
-from sandbox.faults.plan import Call, FaultPlan, parse_fault
+from sandbox.faults.plan import FaultCall, FaultPlan, parse_fault
 
 NOW = datetime(2024, 6, 15, 12, 0, tzinfo=UTC)
 
 
-def call(plant: str) -> Call:
-    return Call("GET", f"/monitoring/v1/plants/{plant}/measurements/sets/EnergyBalance/Day", "", plant, "")
+def call(plant: str) -> FaultCall:
+    return FaultCall(
+        "GET", f"/monitoring/v1/plants/{plant}/measurements/sets/EnergyBalance/Day", "", plant, ""
+    )
 
 
 def plan(text: str, seed: int = 7) -> FaultPlan:
-    held = FaultPlan(seed, Clock(NOW))
+    held = FaultPlan(seed, SandboxClock(NOW))
     held.replace([parse_fault(text)])
     return held
 

@@ -23,7 +23,7 @@ def test_the_contract_is_what_the_models_say() -> None:
     assert contract.find_differences(promised, contract.collect_promises()) == ([], []), (
         f"The published tables changed: run '{contract.REMAKE}' and commit what it writes."
     )
-    assert contract.FILE.read_text() == contract.write_text(version, promised)
+    assert contract.FILE.read_text() == contract.format_contract(version, promised)
     newest = contract.CHANGES.read_text().partition(contract.VERSIONS)[2].split("### ")[1]
     assert newest.startswith(f"{version[0]}.{version[1]} (")
 
@@ -51,7 +51,7 @@ def promise(**changed: tuple[str, ...] | None) -> None:
             del facts["energy_daily", name]
         else:
             facts["energy_daily", name] = fact
-    contract.FILE.write_text(contract.write_text((3, 1), facts))
+    contract.FILE.write_text(contract.format_contract((3, 1), facts))
 
 
 def test_an_addition_raises_the_second_number(files: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from schemas import TABLES, EnergyMonthly, Quarantine, columns, storage
 from warehouse import dictionary
-from warehouse.dictionary import main, write_document, write_markdown
+from warehouse.dictionary import describe_tables, main, write_document
 from warehouse.views import CuratedView, load_curated_views
 
 
@@ -30,16 +30,16 @@ def test_every_table_view_and_column_is_in_it() -> None:
 
 
 def test_a_table_tells_key_partition_and_rules() -> None:
-    monthly = write_markdown([EnergyMonthly])
+    monthly = describe_tables([EnergyMonthly])
     assert "Key: `plant_id`, `month`; partitioned by `month`; published as a table." in monthly
     assert "| ≥ 0; finite |" in monthly
     assert "| one of `complete`, `partial`, `missing`, `provisional` |" in monthly
-    assert "No key: two rows may be equal" in write_markdown([Quarantine])
+    assert "No key: two rows may be equal" in describe_tables([Quarantine])
 
 
 def test_a_bar_in_a_meaning_does_not_break_the_table() -> None:
     view = CuratedView("v", "view", "About.", {"a": "x | y."}, "SELECT 1 AS a")
-    assert "| `a` | x \\| y. |" in write_markdown([], [view])
+    assert "| `a` | x \\| y. |" in describe_tables([], [view])
 
 
 def test_check_fails_on_drift_and_writing_mends_it(

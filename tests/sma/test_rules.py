@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.sma.clock import Clock
-from pipeline.sma.http.redact import clean
+from pipeline.sma.http.redact import redact_text
 from pipeline.sma.http.retry import RetryPolicy, is_transient, retry_after_s
 
 NOW = dt.datetime(2025, 7, 1, 12, tzinfo=dt.UTC)
@@ -92,14 +92,14 @@ def test_a_date_and_the_same_seconds_mean_the_same(seconds: int) -> None:
 
 @given(st.text(), st.integers(10, 300))
 def test_cleaned_text_is_one_short_printable_line(text: str, limit: int) -> None:
-    cleaned = clean(text, limit=limit)
+    cleaned = redact_text(text, limit=limit)
     assert len(cleaned) <= limit
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029\u202e" for c in cleaned)
 
 
 @given(st.text(), st.text("abcdef0123456789", min_size=8), st.text())
 def test_a_secret_never_survives(before: str, secret: str, after: str) -> None:
-    assert secret not in clean(f"{before}{secret}{after}", secrets=(secret,), limit=10_000)
+    assert secret not in redact_text(f"{before}{secret}{after}", secrets=(secret,), limit=10_000)
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_a_secret_never_survives(before: str, secret: str, after: str) -> None:
     ],
 )
 def test_blotted_out(text: str, cleaned: str) -> None:
-    assert clean(text) == cleaned
+    assert redact_text(text) == cleaned

@@ -86,7 +86,7 @@ def places(
     longitude: float | None = None,
     peak_w: float | None = None,
 ) -> pl.DataFrame:
-    """Where each plant is, for `SetTransform.day`."""
+    """Where each plant is, for `SetTransform.transform_day`."""
     facts = {"rated_w": rated_w, "latitude": latitude, "longitude": longitude, "peak_w": peak_w}
     frame = pl.DataFrame({"plant_id": list(zones), "timezone": list(zones.values())}).with_columns(
         pl.lit(value, pl.Float64).alias(name) for name, value in facts.items()
@@ -111,7 +111,7 @@ class Outcome:
     @property
     def quarantine(self) -> pl.DataFrame:
         """What was set aside."""
-        return self.account.quarantine()
+        return self.account.build_quarantine()
 
 
 def balance(
@@ -123,7 +123,7 @@ def balance(
 ) -> Outcome:
     """Answers of EnergyBalance to rows of `energy_balance_intervals`."""
     transform = SetTransform(ENERGY_BALANCE, EnergyBalanceIntervals, basis, merged_hour)
-    return Outcome.of(EnergyBalanceIntervals, transform.day(frames, where, day))
+    return Outcome.of(EnergyBalanceIntervals, transform.transform_day(frames, where, day))
 
 
 def inverters(
@@ -134,4 +134,4 @@ def inverters(
 ) -> Outcome:
     """Answers of EnergyAndPowerPv to rows of `pv_intervals`."""
     transform = SetTransform(ENERGY_AND_POWER_PV, PvIntervals, basis)
-    return Outcome.of(PvIntervals, transform.day(frames, where, day))
+    return Outcome.of(PvIntervals, transform.transform_day(frames, where, day))

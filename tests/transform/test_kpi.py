@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline.transform import kpi
-from pipeline.transform.sun.clear_sky import ALBEDO, clear_sky
+from pipeline.transform.sun.clear_sky import ALBEDO, compute_clear_sky
 from schemas import EnergyBalanceIntervals, KpiDaily, KpiMonthly, SensorIntervals, polars_schema
 from schemas.kpi import REASON_OF
 from warehouse.frames import validate
@@ -80,7 +80,7 @@ GOOD = rows(dict.fromkeys(LIGHT, 5000.0))
 
 def day(found: pl.DataFrame, sensors: pl.DataFrame = NO_SENSOR, **facts: Any) -> dict[str, Any]:
     """The day's figures, which must satisfy the table."""
-    figures = kpi.summarize_day(found, sensors, plant(**facts)).with_columns(local_date=pl.lit(DAY))
+    figures = kpi.summarize_day_figures(found, sensors, plant(**facts)).with_columns(local_date=pl.lit(DAY))
     frame = figures.select(polars_schema(KpiDaily).names())
     validate(KpiDaily, frame, {"local_date": DAY})
     for name, reason in REASON_OF.items():
@@ -161,7 +161,7 @@ def test_no_plane_beats_the_bound_in_any_part_of_a_day(facing: str, hours: tuple
     """A faultless plant whose steep modules look somewhere has a ratio of at most 1, whatever rows are missing."""
     steps = pl.DataFrame({"at": [MIDNIGHT + (12 * i + 0.5) * kpi.STEP / 12 for i in range(24 * 144)]})
     toward = {"east": pl.col("east"), "south": -pl.col("north"), "west": -pl.col("east")}[facing]
-    sky = clear_sky(steps.with_columns(latitude=52.5, longitude=13.4)).with_columns(
+    sky = compute_clear_sky(steps.with_columns(latitude=52.5, longitude=13.4)).with_columns(
         facing=(toward * 0.8 + pl.col("up") * 0.6).clip(0)
     )
     plane = pl.col("dni") * "facing" + pl.col("dhi") * 0.8 + pl.col("ghi") * ALBEDO * 0.2
@@ -269,7 +269,7 @@ def months(*days: pl.DataFrame) -> dict[str, Any]:
     known = plant().select("plant_id", "peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh")
     month = dt.date(2025, 6, 1)
     facts = {"status": pl.lit("complete"), "coverage": pl.lit(1.0), "n_days_missing": pl.lit(0, pl.Int64)}
-    found = kpi.summarize_months(pl.concat(stored), known).with_columns(
+    found = kpi.summarize_month_figures(pl.concat(stored), known).with_columns(
         **facts, n_days=pl.lit(len(days), pl.Int64)
     )
     frame = found.select(polars_schema(KpiMonthly).names())
@@ -278,9 +278,11 @@ def months(*days: pl.DataFrame) -> dict[str, Any]:
 
 
 def test_a_month_divides_sums_and_averages_no_ratios() -> None:
-    bright = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    bright = kpi.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
     dull_rows = rows(dict.fromkeys(LIGHT, 250.0), self_supply_kwh=0.5, total_consumption_kwh=1.0)
-    dull = kpi.summarize_day(dull_rows, sensor(dict.fromkeys(LIGHT, 100.0)), plant(pv_generation_kwh=2.0))
+    dull = kpi.summarize_day_figures(
+        dull_rows, sensor(dict.fromkeys(LIGHT, 100.0)), plant(pv_generation_kwh=2.0)
+    )
     found = months(bright, dull)
     # 0.5 and 0.25 by the day; the dull day has a tenth of the light.
     assert found["performance_ratio"] == pytest.approx(4.2 / 8.8)
@@ -291,8 +293,8 @@ def test_a_month_divides_sums_and_averages_no_ratios() -> None:
 
 
 def test_a_month_with_a_day_of_unknown_light_has_a_window_alone() -> None:
-    whole = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
-    gaps = kpi.summarize_day(GOOD, sensor({9: 1000.0}), plant())
+    whole = kpi.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    gaps = kpi.summarize_day_figures(GOOD, sensor({9: 1000.0}), plant())
     found = months(whole, gaps)
     assert found["performance_ratio"] == pytest.approx(4.5 / 9)
     assert found["reference_yield_reason"] == "days_without_irradiation"
@@ -300,8 +302,8 @@ def test_a_month_with_a_day_of_unknown_light_has_a_window_alone() -> None:
 
 
 def test_a_month_has_both_ratios_of_the_days_that_have_them() -> None:
-    sensed = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
-    cloudless = kpi.summarize_day(GOOD, NO_SENSOR, plant())
+    sensed = kpi.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    cloudless = kpi.summarize_day_figures(GOOD, NO_SENSOR, plant())
     found = months(sensed, cloudless)
     assert found["irradiation_source"] == "clear_sky"
     assert (found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1)
@@ -325,7 +327,7 @@ def test_a_user_s_own_irradiation_makes_the_performance_ratio_and_is_named() -> 
     """It goes before the plant's sensor, which may be what the user has lost faith in."""
     own = supplied(dict.fromkeys(LIGHT, 1000.0))
     for sensors in (NO_SENSOR, sensor(dict.fromkeys(LIGHT, 400.0))):
-        frame = kpi.summarize_day(GOOD, sensors, plant(), own).with_columns(local_date=pl.lit(DAY))
+        frame = kpi.summarize_day_figures(GOOD, sensors, plant(), own).with_columns(local_date=pl.lit(DAY))
         found = frame.row(0, named=True)
         validate(KpiDaily, frame.select(polars_schema(KpiDaily).names()), {"local_date": DAY})
         assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
@@ -336,8 +338,8 @@ def test_a_user_s_own_irradiation_makes_the_performance_ratio_and_is_named() -> 
 
 def test_a_month_counts_and_names_supplied_days() -> None:
     own = supplied(dict.fromkeys(LIGHT, 1000.0))
-    first = kpi.summarize_day(GOOD, NO_SENSOR, plant(), own)
-    second = kpi.summarize_day(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    first = kpi.summarize_day_figures(GOOD, NO_SENSOR, plant(), own)
+    second = kpi.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
     found = months(first, second)
     assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
     assert (found["n_days_supplied"], found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1, 0)
@@ -391,7 +393,7 @@ def test_a_gap_in_power_bends_no_ratio_against_light_by_the_hour(present: list[i
         series=pl.lit("SolarSat"),
     )
     power = powers(dict.fromkeys(present, 800.0), 5)
-    found = kpi.summarize_day(power, NO_SENSOR, plant(peak_power_kw=1.0), own).row(0, named=True)
+    found = kpi.summarize_day_figures(power, NO_SENSOR, plant(peak_power_kw=1.0), own).row(0, named=True)
     hours = sum(0 <= minute < 60 for minute in present) / 12
     assert found["window_reference_yield_h"] == pytest.approx(hours)
     assert found["window_generation_kwh"] == pytest.approx(0.8 * hours)

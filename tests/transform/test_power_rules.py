@@ -82,7 +82,7 @@ def made(
     source = CARRIERS[table]
     frame = raw([("1", body(rows, STEPS[step]))], device="7" if source.of_devices else "")
     transform = SetTransform(source.set, source.intervals, "plant_local")
-    outcome = Outcome.of(source.intervals, transform.day([frame], where, DAY))
+    outcome = Outcome.of(source.intervals, transform.transform_day([frame], where, DAY))
     validate(source.intervals, outcome.rows, {"local_date": DAY})
     validate(Quarantine, outcome.quarantine, {"local_date": DAY})
     return outcome

@@ -46,7 +46,7 @@ def run(
     """Rows of one device's answer as rows of the table."""
     source = SOURCE_OF[storage(model).table]
     frame = raw([("1", body(rows, resolution))], device="7")
-    outcome = Outcome.of(model, SetTransform(source.set, model, basis).day([frame], WHERE, DAY))
+    outcome = Outcome.of(model, SetTransform(source.set, model, basis).transform_day([frame], WHERE, DAY))
     found = outcome.rows
     validate(model, found, {"local_date": DAY})
     assert sort(model, found, {"local_date": DAY}).equals(found)
@@ -331,7 +331,7 @@ def test_new_fields_and_new_keys_of_elements_are_noticed_and_cost_only_once() ->
 
 def others(rows: list[Row], name: str = "Brandnew", resolution: str | None = "Odd") -> Outcome:
     frame = raw([("1", body(rows, resolution))], device="")
-    batches = OtherTransform(name, "plant_local").day([frame], places({"1": "UTC"}, device=""), DAY)
+    batches = OtherTransform(name, "plant_local").transform_day([frame], places({"1": "UTC"}, device=""), DAY)
     outcome = Outcome.of(OtherIntervals, batches)
     found = outcome.rows
     validate(OtherIntervals, found, {"local_date": DAY})

@@ -30,10 +30,10 @@ class CuratedView:
 def load_curated_views() -> tuple[CuratedView, ...]:
     """All curated views, by name."""
     found = sorted((f for f in files(__name__).iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return tuple(parse(f.name.removesuffix(".sql"), f.read_text("utf-8")) for f in found)
+    return tuple(parse_view(f.name.removesuffix(".sql"), f.read_text("utf-8")) for f in found)
 
 
-def parse(name: str, text: str) -> CuratedView:
+def parse_view(name: str, text: str) -> CuratedView:
     """A view from its file's text. Raises ValueError when the leading comment is not as described above."""
     lines = text.splitlines()
     length = next((i for i, line in enumerate(lines) if not line.startswith("--")), len(lines))

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 from pipeline.billing.spending import LIMIT, NewUnits
 from pipeline.common.text import pluralize
-from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
+from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 from pipeline.run.fleet import EXCLUDE, INCLUDE
-from pipeline.sma.budget.file_store import State
+from pipeline.sma.budget.file_store import BudgetState
 from pipeline.sma.budget.shared_budget import Budget
 from pipeline.sma.consents import access_problems
-from pipeline.sma.consents.consent_api import State as ConsentState
+from pipeline.sma.consents.consent_api import ConsentState
 from pipeline.sma.consents.consent_book import Owner
 
 SHOWN_BY = "'sunledger consent list' shows them"
@@ -19,7 +19,7 @@ SHOWN_BY = "'sunledger consent list' shows them"
 PATIENCE_S = 20.0
 
 
-def judge_consents(owners: Collection[Owner]) -> list[Finding]:
+def judge_consents(owners: Collection[Owner]) -> list[Diagnosis]:
     """The states of the owners' consents."""
     account = access_problems.count_owners_by_state(owners)
     if not owners:
@@ -37,7 +37,7 @@ def judge_consents(owners: Collection[Owner]) -> list[Finding]:
 
 def judge_plants(
     flow: str, owners: Collection[Owner], listed: int, gone: Collection[dt.date], today: dt.date, url: str
-) -> list[Finding]:
+) -> list[Diagnosis]:
     """The list of plants: empty, shorter than before, or well. `gone` as in `access.concern`."""
     if not listed:
         return [fail("plants", access_problems.explain_empty_list(flow, owners))]
@@ -47,7 +47,7 @@ def judge_plants(
     return [pass_check("plants", f"{pluralize(listed, 'plant')} listed by {url}")]
 
 
-def judge_own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list[Finding]:
+def judge_own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list[Diagnosis]:
     """How many of the listed plants the settings leave out, and entries that fit no plant."""
     settings = f"{INCLUDE} and {EXCLUDE}"
     if not listed:
@@ -67,7 +67,7 @@ def judge_own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list
     return found
 
 
-def judge_costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> list[Finding]:
+def judge_costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> list[Diagnosis]:
     """What the PU of the month cost, and what they may cost: `bill` as of now."""
     spent = f"{bill.spent_eur} {bill.currency} of PU in {bill.month:%Y-%m} so far"
     if limit is not None:
@@ -81,7 +81,7 @@ def judge_costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> li
     return [pass_check("costs", f"{spent}; every new PU needs consent, because {LIMIT} is not set")]
 
 
-def judge_budget(rules: Budget, state: State, where: str, refused: int) -> list[Finding]:
+def judge_budget_state(rules: Budget, state: BudgetState, where: str, refused: int) -> list[Diagnosis]:
     """The request budget: set or not, refused, how full. `refused` requests were so today and yesterday (UTC)."""
     if state.pause_s > 0:
         text = (

@@ -9,7 +9,7 @@ import polars as pl
 
 from pipeline.common.local_time import ONE_DAY, TimeBasis, find_local_day, parse_label
 from pipeline.common.text import pluralize
-from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
+from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 from pipeline.transform.decode import Decoder
 from pipeline.transform.sun.position import find_daylight
 from pipeline.transform.sun.time_basis import judge_time_basis
@@ -45,7 +45,7 @@ def select_candidates(plants: pl.DataFrame, billed: Collection[str], today: dt.d
     )
 
 
-def choose_month(today: dt.date) -> dt.date:
+def choose_probe_month(today: dt.date) -> dt.date:
     """The first day of the newest month that has enough settled days."""
     first = today.replace(day=1)
     return first if today.day > DAYS_WANTED + UNSETTLED.days else (first - ONE_DAY).replace(day=1)
@@ -56,7 +56,7 @@ def choose_other_season(timezone: str, latitude: float, today: dt.date) -> dt.da
 
     A request for it makes no PU beside that of the first one: a system counts in the month in which it is asked for.
     """
-    newest = choose_month(today)
+    newest = choose_probe_month(today)
     months = [(newest - back * 30 * ONE_DAY).replace(day=1) for back in range(MONTHS_BACK)]
     midsummer = 6 if latitude >= 0 else 12
     return max(
@@ -95,7 +95,7 @@ def read_curve(plant_id: str, day: dt.date, answer: bytes) -> pl.DataFrame:
     )
 
 
-def judge(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
+def judge_curves(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
     """What the sun says of each plant's curve.
 
     `curves` come from `read_curve`, one day a plant; `plants` has plant_id, timezone, latitude, longitude. One row a
@@ -133,12 +133,12 @@ def judge(curves: pl.DataFrame, plants: pl.DataFrame) -> pl.DataFrame:
 
 
 def has_verdict(judged: pl.DataFrame) -> bool:
-    """Whether some row of `judge` has a verdict."""
+    """Whether some row of `judge_curves` has a verdict."""
     return bool(judged.height) and judged["verdict"].is_in(get_args(TimeBasis)).any()
 
 
 def decide_by_noon(judged: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `judge`, with the verdict of their noons where energy in the dark gave none to any of them.
+    """The rows of `judge_curves`, with the verdict of their noons where energy in the dark gave none to any of them.
 
     First of each plant with days of two seasons, then of all plants together.
     """
@@ -184,7 +184,7 @@ def _is_far(basis: TimeBasis) -> pl.Expr:
     return (pl.col(f"off_{basis}").abs() >= FAR_NOON_MIN).all()
 
 
-def evaluate(judged: pl.DataFrame, setting: TimeBasis, requests: int) -> list[Finding]:
+def evaluate_basis(judged: pl.DataFrame, setting: TimeBasis, requests: int) -> list[Diagnosis]:
     """Whether the setting fits the sun, with the measured noons."""
     name, asked = "time basis", f"({pluralize(requests, 'request')})"
     if not judged.height:

@@ -31,13 +31,13 @@ from pipeline.common.settings import Settings
 from pipeline.extract.consents import look_again, read_owners
 from pipeline.ops.doctor import access, basis, facts, machine, network, own_files, time_zones
 from pipeline.ops.doctor.network import Probe
-from pipeline.ops.doctor.result import Finding, Level, fail, pass_check, skip
+from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check, skip
 from pipeline.run.context import RunContext
 from pipeline.run.fleet import read_fleet
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.auth.tokens import NO_LOGIN
 from pipeline.sma.blocking_client import SmaSession
-from pipeline.sma.budget.file_store import State
+from pipeline.sma.budget.file_store import BudgetState
 from pipeline.sma.budget.redis_store import format_address
 from pipeline.sma.budget.shared_budget import Budget, open_budget
 from pipeline.sma.client import SmaClient
@@ -100,11 +100,11 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """A check, and the checks without whose success it would tell nothing new."""
 
     name: str
-    look: Callable[[Patient], Iterable[Finding]]
+    look: Callable[[Patient], Iterable[Diagnosis]]
     needs: tuple[str, ...] = ()
 
 
@@ -114,7 +114,7 @@ def examine(
     clock: Clock | None = None,
     plants_asked: int | None = None,
     agree: Agree = agree_to_nothing,
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """Findings as they come, in the order in which a run would fail.
 
     `plants_asked` plants at most are asked for a clear day, once `agree` let them; SMA bills a plant for the month in
@@ -141,7 +141,7 @@ def examine(
             yield from findings
 
 
-def _run_check(check: Check, patient: Patient) -> list[Finding]:
+def _run_check(check: DoctorCheck, patient: Patient) -> list[Diagnosis]:
     try:
         return list(check.look(patient))
     except CostNotAllowedError:
@@ -151,7 +151,7 @@ def _run_check(check: Check, patient: Patient) -> list[Finding]:
         return [fail(check.name, str(error))]
 
 
-def _check_versions(_: Patient) -> list[Finding]:
+def _check_versions(_: Patient) -> list[Diagnosis]:
     return machine.judge_versions(
         facts.read_python_version(),
         facts.read_required_python(),
@@ -161,51 +161,51 @@ def _check_versions(_: Patient) -> list[Finding]:
     )
 
 
-def _check_disk(patient: Patient) -> list[Finding]:
+def _check_disk(patient: Patient) -> list[Diagnosis]:
     return machine.judge_disk(facts.list_places(patient.settings))
 
 
-def _check_folders(patient: Patient) -> list[Finding]:
+def _check_folders(patient: Patient) -> list[Diagnosis]:
     found = machine.judge_folders(facts.list_places(patient.settings))
-    return [*found, *machine.record(facts.find_unreadable_records(patient.settings))]
+    return [*found, *machine.judge_record(facts.find_unreadable_records(patient.settings))]
 
 
-def _check_files(patient: Patient) -> list[Finding]:
+def _check_files(patient: Patient) -> list[Diagnosis]:
     return own_files.judge_own_files(patient.settings)
 
 
-def _check_locks(patient: Patient) -> list[Finding]:
+def _check_locks(patient: Patient) -> list[Diagnosis]:
     return machine.judge_locks(
         facts.find_held_locks(patient.settings), facts.find_leftovers(patient.settings)
     )
 
 
-def _check_tls(_: Patient) -> list[Finding]:
+def _check_tls(_: Patient) -> list[Diagnosis]:
     return network.judge_tls(load_trusted_authorities().cert_store_stats()["x509_ca"], os.environ)
 
 
-def _check_hosts(patient: Patient) -> list[Finding]:
+def _check_hosts(patient: Patient) -> list[Diagnosis]:
     patient.probes = asyncio.run(_probe_hosts(patient))
     return network.judge_hosts(patient.probes)
 
 
-def _check_clock(patient: Patient) -> list[Finding]:
+def _check_clock(patient: Patient) -> list[Diagnosis]:
     return network.judge_clock(patient.probes)
 
 
-def _check_credentials(patient: Patient) -> list[Finding]:
+def _check_credentials(patient: Patient) -> list[Diagnosis]:
     patient.settings.require_credentials()
     return [pass_check("credentials", f"client {patient.settings.sma_client_id}, secret set")]
 
 
-def _check_login(patient: Patient) -> list[Finding]:
+def _check_login(patient: Patient) -> list[Diagnosis]:
     login = LoginStore.of(patient.settings).read()
     if not login.refresh_token and not patient.settings.sma_refresh_token.get_secret_value():
         return [fail("login", NO_LOGIN)]
     return [pass_check("login", describe_validity(login))]
 
 
-def _check_token(patient: Patient) -> list[Finding]:
+def _check_token(patient: Patient) -> list[Diagnosis]:
     patient.runtime.session.use(lambda client: client.tokens.get())
     return [
         pass_check(
@@ -214,14 +214,14 @@ def _check_token(patient: Patient) -> list[Finding]:
     ]
 
 
-def _check_consents(patient: Patient) -> list[Finding]:
+def _check_consents(patient: Patient) -> list[Diagnosis]:
     problem = look_again(patient.runtime)
     if problem is not None:
         raise problem
     return access.judge_consents(read_owners(patient.settings))
 
 
-def _check_budget(patient: Patient) -> list[Finding]:
+def _check_budget(patient: Patient) -> list[Diagnosis]:
     settings = patient.settings
     url = settings.budget_url
     where = (
@@ -229,23 +229,23 @@ def _check_budget(patient: Patient) -> list[Finding]:
         if url.get_secret_value()
         else f"all processes that use {settings.home}"
     )
-    since = patient.runtime.today() - dt.timedelta(days=1)
+    since = patient.runtime.find_today() - dt.timedelta(days=1)
     refused = patient.runtime.lake.scan(ApiRequests).filter(
         pl.col("asked_date") >= since, pl.col("status") == TOO_MANY_REQUESTS
     )
     state = asyncio.run(_read_budget_state(patient))
     rules = Budget(settings.sma_requests_per_5_min)
-    return access.judge_budget(rules, state, where, refused.select(pl.len()).collect().item())
+    return access.judge_budget_state(rules, state, where, refused.select(pl.len()).collect().item())
 
 
-def _check_costs(patient: Patient) -> list[Finding]:
+def _check_costs(patient: Patient) -> list[Diagnosis]:
     settings = patient.settings
     bill = find_new_units(patient.runtime, ())
     schedules = settings.schedules == "on"
     return access.judge_costs(bill, settings.max_eur_per_month, schedules=schedules)
 
 
-async def _read_budget_state(patient: Patient) -> State:
+async def _read_budget_state(patient: Patient) -> BudgetState:
     budget = open_budget(patient.settings, patient.clock)
     try:
         return await budget.look()
@@ -253,18 +253,18 @@ async def _read_budget_state(patient: Patient) -> State:
         await budget.aclose()
 
 
-def _check_plants(patient: Patient) -> list[Finding]:
+def _check_plants(patient: Patient) -> list[Diagnosis]:
     runtime, settings = patient.runtime, patient.settings
     answer = runtime.session.send(Request.plants())
     content = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [answer.body]})
     listed = inventory.list_plant_ids(content)
-    found, _ = inventory.build_plants(content, runtime.today())
+    found, _ = inventory.build_plants(content, runtime.find_today())
     fleet = read_fleet(settings)
-    left_out = fleet.find_excluded(found).filter(pl.col("excluded_from") <= runtime.today())
+    left_out = fleet.find_excluded(found).filter(pl.col("excluded_from") <= runtime.find_today())
     patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
     before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
     stored = before.join(fleet.find_excluded(before), on="plant_id", how="anti")
-    gone = stored.filter(pl.col("last_seen") >= runtime.today() - GONE_FOR)["last_seen"].to_list()
+    gone = stored.filter(pl.col("last_seen") >= runtime.find_today() - GONE_FOR)["last_seen"].to_list()
     known = pl.concat([found, before.select(found.columns)])
     return [
         *access.judge_plants(
@@ -272,34 +272,34 @@ def _check_plants(patient: Patient) -> list[Finding]:
             read_owners(settings),
             len(listed),
             gone,
-            runtime.today(),
+            runtime.find_today(),
             settings.sma_monitoring_url,
         ),
         *access.judge_own_plants(len(listed), left_out.height, fleet.list_unknown(known)),
     ]
 
 
-def _check_time_zones(patient: Patient) -> list[Finding]:
+def _check_time_zones(patient: Patient) -> list[Diagnosis]:
     """The zones of the plants that are listed and of those that are stored, from the first day on."""
     runtime = patient.runtime
     stored = runtime.lake.scan(Plants).select("timezone").collect()["timezone"]
     listed = patient.plants["timezone"] if patient.plants.height else stored
     names = {*stored, *listed}
     first = dt.datetime.combine(patient.settings.first_day, dt.time(), dt.UTC)
-    found = time_zones.find_differences(names, first, runtime.now() + time_zones.AHEAD)
-    return time_zones.evaluate(names, version("tzdata"), list(found))
+    found = time_zones.find_zone_differences(names, first, runtime.now() + time_zones.AHEAD)
+    return time_zones.evaluate_zones(names, version("tzdata"), list(found))
 
 
-def _check_time_basis(patient: Patient) -> list[Finding]:
+def _check_time_basis(patient: Patient) -> list[Diagnosis]:
     if patient.plants_asked == 0:
         return [skip("time basis", "not tested, because --ask-plants is 0")]
-    today = patient.runtime.today()
+    today = patient.runtime.find_today()
     chosen = _select_plants_to_ask(patient)
     if not chosen.height and patient.plants_asked is None:
         return [
             skip("time basis", f"not tested, because no plant is billed for this month yet: {AGREE_HINT}")
         ]
-    newest = basis.choose_month(today)
+    newest = basis.choose_probe_month(today)
     judged, requests = _clear_days(patient, chosen, dict.fromkeys(chosen["plant_id"], newest))
     if not basis.has_verdict(judged):
         # In winter an hour more or less brings little energy into the dark. The same plants make no further PU.
@@ -309,14 +309,14 @@ def _check_time_basis(patient: Patient) -> list[Finding]:
         more, asked = _clear_days(patient, chosen, there)
         judged, requests = pl.concat([judged, more], how="diagonal"), requests + asked
     judged = basis.decide_by_noon(judged)
-    return basis.evaluate(judged, patient.settings.sma_time_basis, requests)
+    return basis.evaluate_basis(judged, patient.settings.sma_time_basis, requests)
 
 
 def _clear_days(
     patient: Patient, plants: pl.DataFrame, months: Mapping[str, dt.date]
 ) -> tuple[pl.DataFrame, int]:
     """What the sun says of the clearest day of each plant in the month given for it, and the requests that it took."""
-    curves, requests, today = [], 0, patient.runtime.today()
+    curves, requests, today = [], 0, patient.runtime.find_today()
     for plant, timezone in (
         plants.filter(pl.col("plant_id").is_in(list(months))).select("plant_id", "timezone").rows()
     ):
@@ -327,12 +327,12 @@ def _clear_days(
             asked = Request("measurements", plant, "", BALANCE, DAY, day.isoformat())
             requests += 1
             curves.append(basis.read_curve(plant, day, patient.runtime.session.send(asked).body))
-    return (basis.judge(pl.concat(curves), plants) if curves else pl.DataFrame()), requests
+    return (basis.judge_curves(pl.concat(curves), plants) if curves else pl.DataFrame()), requests
 
 
 def _select_plants_to_ask(patient: Patient) -> pl.DataFrame:
     """The plants that are asked for a clear day, as far as it is agreed what they cost."""
-    runtime, today = patient.runtime, patient.runtime.today()
+    runtime, today = patient.runtime, patient.runtime.find_today()
     runtime.store_requests()
     prices = load_prices(patient.settings.prices)
     counted = read_counted_plants(runtime, prices, find_current_month(runtime, prices))
@@ -349,30 +349,30 @@ def _select_plants_to_ask(patient: Patient) -> pl.DataFrame:
     return chosen.filter(pl.col("plant_id").is_in(sorted(admission.plants)))
 
 
-def _check_warehouse(patient: Patient) -> list[Finding]:
+def _check_warehouse(patient: Patient) -> list[Diagnosis]:
     path = patient.settings.warehouse
     return machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))
 
 
 CHECKS = (
-    Check("versions", _check_versions),
-    Check("folders", _check_folders),
-    Check("files", _check_files),
-    Check("disk", _check_disk, ("folders",)),
-    Check("locks", _check_locks),
-    Check("TLS", _check_tls),
-    Check("hosts", _check_hosts, ("folders", "TLS")),
-    Check("clock", _check_clock, ("folders", "TLS")),
-    Check("credentials", _check_credentials),
-    Check("login", _check_login, ("credentials",)),
-    Check("budget", _check_budget, ("folders", "locks")),
-    Check("costs", _check_costs, ("folders", "files")),
-    Check("token", _check_token, ("files", "hosts", "credentials", "login", "budget")),
-    Check("consent", _check_consents, ("token",)),
-    Check("plants", _check_plants, ("token",)),
-    Check("time zones", _check_time_zones, ("folders",)),
-    Check("time basis", _check_time_basis, ("plants",)),
-    Check("warehouse", _check_warehouse),
+    DoctorCheck("versions", _check_versions),
+    DoctorCheck("folders", _check_folders),
+    DoctorCheck("files", _check_files),
+    DoctorCheck("disk", _check_disk, ("folders",)),
+    DoctorCheck("locks", _check_locks),
+    DoctorCheck("TLS", _check_tls),
+    DoctorCheck("hosts", _check_hosts, ("folders", "TLS")),
+    DoctorCheck("clock", _check_clock, ("folders", "TLS")),
+    DoctorCheck("credentials", _check_credentials),
+    DoctorCheck("login", _check_login, ("credentials",)),
+    DoctorCheck("budget", _check_budget, ("folders", "locks")),
+    DoctorCheck("costs", _check_costs, ("folders", "files")),
+    DoctorCheck("token", _check_token, ("files", "hosts", "credentials", "login", "budget")),
+    DoctorCheck("consent", _check_consents, ("token",)),
+    DoctorCheck("plants", _check_plants, ("token",)),
+    DoctorCheck("time zones", _check_time_zones, ("folders",)),
+    DoctorCheck("time basis", _check_time_basis, ("plants",)),
+    DoctorCheck("warehouse", _check_warehouse),
 )
 
 

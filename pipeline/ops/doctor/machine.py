@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from pipeline.common.text import pluralize
-from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
+from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 
 # A year of 1,000 plants takes some 2 GB with its raw answers; less than this fills up in a first backfill.
 FREE_GB_WANTED = 5.0
@@ -50,7 +50,7 @@ class Publication:
     last_day: dt.date | None = None
 
 
-def judge_folders(places: Sequence[Place]) -> list[Finding]:
+def judge_folders(places: Sequence[Place]) -> list[Diagnosis]:
     """A finding for each place that cannot be written; one for all when there is none."""
     found = [
         fail(
@@ -66,7 +66,7 @@ def judge_folders(places: Sequence[Place]) -> list[Finding]:
     ]
 
 
-def record(unreadable: Sequence[Path]) -> list[Finding]:
+def judge_record(unreadable: Sequence[Path]) -> list[Diagnosis]:
     """The files with lines of the record of requests that could not be read; nothing where there are none."""
     if not unreadable:
         return []
@@ -80,7 +80,7 @@ def record(unreadable: Sequence[Path]) -> list[Finding]:
     ]
 
 
-def judge_disk(places: Sequence[Place]) -> list[Finding]:
+def judge_disk(places: Sequence[Place]) -> list[Diagnosis]:
     """A finding for each place with too little room; one for all when there is none."""
     found = [
         fail(
@@ -95,7 +95,7 @@ def judge_disk(places: Sequence[Place]) -> list[Finding]:
     return found or [pass_check("disk", f"{least:.0f} GB are free at {places[0].path}")]
 
 
-def judge_locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Finding]:
+def judge_locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Diagnosis]:
     """Who holds what, and what was left behind."""
     found = [_describe_held_lock(one) for one in held]
     if leftovers:
@@ -110,7 +110,7 @@ def judge_locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Findi
     return found or [pass_check("locks", "no process holds a lock, and no private file was left behind")]
 
 
-def _describe_held_lock(one: Held) -> Finding:
+def _describe_held_lock(one: Held) -> Diagnosis:
     if one.pid is None:
         return warn("locks", f"another process holds {one.path}, and runs wait until it releases it.")
     if one.stopped:
@@ -128,7 +128,7 @@ def judge_versions(
     installed: Mapping[str, str],
     required: Collection[str],
     locked: Collection[str],
-) -> list[Finding]:
+) -> list[Diagnosis]:
     """Python and packages against what the project asks for, and against its lock.
 
     `installed` has version by name in lower case with hyphens; `required` and `locked` are requirement lines.
@@ -181,7 +181,7 @@ def _shorten_list(names: Sequence[str]) -> str:
     return f"{', '.join(names[:NAMES_SHOWN])}{more}"
 
 
-def judge_warehouse(path: Path, published: Publication | None, version: str) -> list[Finding]:
+def judge_warehouse(path: Path, published: Publication | None, version: str) -> list[Diagnosis]:
     """The published file, if there is one, and whether it is of this version."""
     if published is None:
         return [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
+from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 from pipeline.sma.http.error_messages import format_status
 
 # A Date header has whole seconds and an answer may be slow; a machine with NTP is within a second.
@@ -41,12 +41,12 @@ class Probe:
     untrusted: bool = False
 
 
-def judge_hosts(probes: Sequence[Probe]) -> list[Finding]:
+def judge_hosts(probes: Sequence[Probe]) -> list[Diagnosis]:
     """A finding for each service."""
     return [_judge_host(probe) for probe in probes]
 
 
-def _judge_host(probe: Probe) -> Finding:
+def _judge_host(probe: Probe) -> Diagnosis:
     name, where = "hosts", f"{probe.setting}={probe.url}"
     cure = f"check {probe.setting}, {_CURE[probe.setting]}"
     if probe.untrusted:
@@ -72,7 +72,7 @@ def _judge_host(probe: Probe) -> Finding:
     )
 
 
-def judge_tls(authorities: int, environment: Mapping[str, str]) -> list[Finding]:
+def judge_tls(authorities: int, environment: Mapping[str, str]) -> list[Diagnosis]:
     """Which certificates are trusted, and what the environment does to connections.
 
     `authorities` is the number of certificates that may sign for others.
@@ -94,7 +94,7 @@ def judge_tls(authorities: int, environment: Mapping[str, str]) -> list[Finding]
     return [*found, pass_check("TLS", f"always verified, with {authorities} authorities from {where}")]
 
 
-def judge_clock(probes: Sequence[Probe]) -> list[Finding]:
+def judge_clock(probes: Sequence[Probe]) -> list[Diagnosis]:
     """How far this machine's clock is from SMA's, by the answers' Date."""
     # Half a second is the mean of what a Date leaves out.
     skews = [(p.at - p.date).total_seconds() - 0.5 for p in probes if p.date is not None]

@@ -3,13 +3,13 @@
 from pipeline.billing import load_prices
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, name_variable
-from pipeline.ops.doctor.result import Finding, fail, pass_check
+from pipeline.ops.doctor.result import Diagnosis, fail, pass_check
 from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform.thresholds import load_thresholds
 
 
-def judge_own_files(settings: Settings) -> list[Finding]:
+def judge_own_files(settings: Settings) -> list[Diagnosis]:
     """A finding for each of them that can't be used; one for all when there is none."""
     found = []
     for read in (

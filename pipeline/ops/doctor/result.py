@@ -14,7 +14,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One line of the doctor's."""
 
     check: str
@@ -22,21 +22,21 @@ class Finding:
     text: str
 
 
-def pass_check(check: str, text: str) -> Finding:
+def pass_check(check: str, text: str) -> Diagnosis:
     """Nothing to do."""
-    return Finding(check, Level.OK, text)
+    return Diagnosis(check, Level.OK, text)
 
 
-def warn(check: str, text: str) -> Finding:
+def warn(check: str, text: str) -> Diagnosis:
     """A run goes on with it, but somebody should look."""
-    return Finding(check, Level.WARN, text)
+    return Diagnosis(check, Level.WARN, text)
 
 
-def fail(check: str, text: str) -> Finding:
+def fail(check: str, text: str) -> Diagnosis:
     """A run would fail, or its figures would be wrong."""
-    return Finding(check, Level.FAIL, text)
+    return Diagnosis(check, Level.FAIL, text)
 
 
-def skip(check: str, text: str) -> Finding:
+def skip(check: str, text: str) -> Diagnosis:
     """Not tried."""
-    return Finding(check, Level.SKIP, text)
+    return Diagnosis(check, Level.SKIP, text)

@@ -9,7 +9,7 @@ import polars as pl
 
 from pipeline.common.local_time import ONE_DAY, UTC_US, convert_to_wall_clock, find_offset_changes
 from pipeline.common.text import pluralize
-from pipeline.ops.doctor.result import Finding, pass_check, warn
+from pipeline.ops.doctor.result import Diagnosis, pass_check, warn
 
 HOUR = dt.timedelta(hours=1)
 # An hour apart they are looked at around each change of clocks that Python knows, and else twice a day.
@@ -33,7 +33,7 @@ class Difference:
     shown: dt.datetime | None
 
 
-def find_differences(
+def find_zone_differences(
     zones: Collection[str],
     first: dt.datetime,
     last: dt.datetime,
@@ -51,7 +51,7 @@ def find_differences(
                 yield Difference(engine, zone, at, clock, other)
 
 
-def evaluate(zones: Collection[str], table: str, found: Collection[Difference]) -> list[Finding]:
+def evaluate_zones(zones: Collection[str], table: str, found: Collection[Difference]) -> list[Diagnosis]:
     """One finding for each engine that knows other zones; one for all when there is none. `table`: tzdata's version."""
     if not zones:
         return [pass_check("time zones", f"tzdata {table}; no plant is known yet")]
@@ -68,7 +68,7 @@ def evaluate(zones: Collection[str], table: str, found: Collection[Difference]) 
     ]
 
 
-def _explain_difference(engine: str, table: str, found: list[Difference]) -> Finding:
+def _explain_difference(engine: str, table: str, found: list[Difference]) -> Diagnosis:
     named = "; ".join(_format_difference(one) for one in found[:NAMES_SHOWN])
     more = f"; and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
     text = (

@@ -16,13 +16,13 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.sma.auth.login_store import Login, LoginStore, digest
+from pipeline.sma.auth.login_store import Login, LoginStore, digest_secret
 from pipeline.sma.auth.loopback_listener import Listener
 from pipeline.sma.auth.oauth import TokenEndpoint
 from pipeline.sma.clock import Clock
 from pipeline.sma.http.attempt import Limits, Wire
 from pipeline.sma.http.error_messages import Call, Reply, format_status
-from pipeline.sma.http.redact import clean
+from pipeline.sma.http.redact import redact_text
 from pipeline.sma.http.retry import is_transient
 
 AUTHORIZE_PATH = "/oauth2/auth"
@@ -98,13 +98,13 @@ async def log_out(settings: Settings, *, local_only: bool = False, clock: Clock 
         async with store.lock(wire.clock):
             login = store.read()
             seed = settings.sma_refresh_token.get_secret_value()
-            fresh_seed = bool(seed) and digest(seed) != login.seed
+            fresh_seed = bool(seed) and digest_secret(seed) != login.seed
             token = seed if fresh_seed else login.refresh_token
             if token and not local_only:
                 settings.require_credentials()
                 await TokenEndpoint(settings, wire).log_out(token)
             # The digest of the seed stays, so that it does not log in again by itself.
-            store.write(Login(seed=digest(seed) if seed else ""))
+            store.write(Login(seed=digest_secret(seed) if seed else ""))
         return bool(token)
     finally:
         await wire.aclose()
@@ -181,7 +181,7 @@ def _take_code(answer: Mapping[str, str], state: str) -> str:
 
 def _explain_denial(answer: Mapping[str, str]) -> str:
     error = answer["error"]
-    said = clean("; ".join(answer[key] for key in ("error", "error_description") if answer.get(key)))
+    said = redact_text("; ".join(answer[key] for key in ("error", "error_description") if answer.get(key)))
     cures = {
         "access_denied": "access was denied on SMA's page: run 'sunledger login' again and allow access",
         "invalid_scope": "the client may not ask for offline access: run 'sunledger login --no-offline'",
@@ -197,7 +197,7 @@ async def _exchange_code(settings: Settings, store: LoginStore, wire: Wire, form
     """Trade the code for tokens and store them; the lock keeps runs from renewing the old login in the meantime."""
     seed = settings.sma_refresh_token.get_secret_value()
     secret = settings.sma_client_secret.get_secret_value()
-    fresh = Login(logged_in_at=wire.clock.now(), seed=digest(seed) if seed else "")
+    fresh = Login(logged_in_at=wire.clock.now(), seed=digest_secret(seed) if seed else "")
 
     async with store.lock(wire.clock):
         with store.reserve_room() as room:

@@ -66,7 +66,7 @@ class Login:
             access_until=now + dt.timedelta(seconds=grant.life_s),
             renewed_at=now,
             offline=grant.refresh_never_expires,
-            secret=digest(secret),
+            secret=digest_secret(secret),
         )
 
 
@@ -75,7 +75,7 @@ class LoginStore:
 
     def __init__(self, home: Path, client_id: str, auth_url: str) -> None:
         self._home = home
-        self._name = digest(f"{client_id}\0{auth_url}")
+        self._name = digest_secret(f"{client_id}\0{auth_url}")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -130,7 +130,7 @@ class LoginRoom:
         self._room.put(_encode_login(login))
 
 
-def digest(text: str) -> str:
+def digest_secret(text: str) -> str:
     """A name for a secret or a client that tells nothing about it."""
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 

@@ -17,7 +17,7 @@ from pipeline.common.errors import CredentialsError, PermanentError
 from pipeline.common.settings import Settings
 from pipeline.sma.http.attempt import Wire
 from pipeline.sma.http.error_messages import Call, Reply, format_status, read_error_fields
-from pipeline.sma.http.redact import clean
+from pipeline.sma.http.redact import redact_text
 from pipeline.sma.http.retry import is_transient
 
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path, not a secret
@@ -171,7 +171,7 @@ class TokenEndpoint:
         if isinstance(cure, dict):
             cure = cure.get(grant_type, _WRONG)
         parts = [part for key in ("error", "error_description") if isinstance(part := fields.get(key), str)]
-        said = clean("; ".join(parts), secrets=(self._secret.get_secret_value(), *(secrets or ())))
+        said = redact_text("; ".join(parts), secrets=(self._secret.get_secret_value(), *(secrets or ())))
         return CredentialsError(
             f"{call.host} refused the credentials{f' ({said})' if said else ''}: {cure}.",
             method=call.method,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pipeline.common.errors import ConfigurationError, CredentialsError
 from pipeline.common.settings import Settings
-from pipeline.sma.auth.login_store import Login, LoginStore, digest
+from pipeline.sma.auth.login_store import Login, LoginStore, digest_secret
 from pipeline.sma.auth.oauth import Grant, TokenEndpoint
 from pipeline.sma.http.attempt import Wire
 
@@ -70,7 +70,7 @@ class TokenSource:
 
     def discard(self, value: str) -> None:
         """Forget a token that SMA has refused, unless a newer one has taken its place."""
-        self._rejected = digest(value)
+        self._rejected = digest_secret(value)
         if self._token is not None and self._token.value == value:
             self._token = None
 
@@ -112,7 +112,7 @@ class TokenSource:
             seed = self._seed.get_secret_value()
             refresh_token = _refresh_token(login, seed)
             if refresh_token != login.refresh_token:
-                login = Login(refresh_token=seed, seed=digest(seed))
+                login = Login(refresh_token=seed, seed=digest_secret(seed))
             shared = self._take_shared(login)
             if shared is not None:
                 return shared
@@ -131,9 +131,9 @@ class TokenSource:
         One that was given for another client secret is not used either: a wrong secret shows at once, by SMA's refusal
         to renew the login, and not minutes later.
         """
-        if login.access_until is None or digest(login.access_token) == self._rejected:
+        if login.access_until is None or digest_secret(login.access_token) == self._rejected:
             return None
-        if login.secret != digest(self._secret.get_secret_value()):
+        if login.secret != digest_secret(self._secret.get_secret_value()):
             return None
         left_s = (login.access_until - self._wire.clock.now()).total_seconds()
         whole_s = (login.access_until - (login.renewed_at or login.access_until)).total_seconds()
@@ -148,7 +148,7 @@ class TokenSource:
 
 def _refresh_token(login: Login, seed: str) -> str:
     """The refresh token to use: the stored one, unless SMA_REFRESH_TOKEN is new. Raises ConfigurationError."""
-    if seed and digest(seed) != login.seed:
+    if seed and digest_secret(seed) != login.seed:
         return seed
     if not login.refresh_token:
         raise ConfigurationError(NO_LOGIN)

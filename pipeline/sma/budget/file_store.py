@@ -56,7 +56,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class BudgetState:
     """A bucket at a moment: requests in it, seconds of pause left, and the share of the rate at which it fills."""
 
     moment: Moment
@@ -65,7 +65,7 @@ class State:
     pace: float
 
 
-Change = Callable[[State | None, Moment], tuple[State, T]]
+Change = Callable[[BudgetState | None, Moment], tuple[BudgetState, T]]
 
 
 class Store(Protocol):
@@ -147,13 +147,13 @@ class FileStore:
     def _apply(self, file: int, change: Change[T]) -> T:
         try:
             state, result = change(unpack(os.pread(file, _FORMAT.size + _CHECKSUM.size, 0)), self._moment())
-            os.pwrite(file, pack(state), 0)
+            os.pwrite(file, pack_state(state), 0)
             return result
         finally:
             free_lock(file)
 
 
-def pack(state: State) -> bytes:
+def pack_state(state: BudgetState) -> bytes:
     """The state as it stands in the file."""
     moment = state.moment
     body = _FORMAT.pack(
@@ -162,14 +162,14 @@ def pack(state: State) -> bytes:
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
-def unpack(data: bytes) -> State | None:
+def unpack(data: bytes) -> BudgetState | None:
     """The state from the file; None if there is none yet, or it is damaged."""
     with suppress(struct.error):
         body = data[: _FORMAT.size]
         (checksum,) = _CHECKSUM.unpack(data[_FORMAT.size :])
         version, boot, monotonic, wall, level, pause_s, pace = _FORMAT.unpack(body)
         if checksum == zlib.crc32(body) and version == _VERSION:
-            return State(Moment(boot, monotonic, wall), level, pause_s, pace)
+            return BudgetState(Moment(boot, monotonic, wall), level, pause_s, pace)
     return None
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from pipeline.common.errors import ConfigurationError, SunledgerError
-from pipeline.sma.budget.file_store import Change, Moment, T, pack, unpack
+from pipeline.sma.budget.file_store import Change, Moment, T, pack_state, unpack
 
 KEY_PREFIX = "sunledger:budget:"
 # Somebody else was faster: each time means that a request of theirs went, so this many in a row is no contention.
@@ -72,7 +72,7 @@ class RedisStore:
         for _ in range(CHANGES_TRIED):
             before, now = await self._retry_short_outage(self._look)
             state, result = change(unpack(before), now)
-            if await self._retry_short_outage(partial(self._put, before, pack(state))):
+            if await self._retry_short_outage(partial(self._put, before, pack_state(state))):
                 return result
         raise SunledgerError(
             f"The request budget in Redis at {self.place} changes too fast to take requests from it: run fewer "

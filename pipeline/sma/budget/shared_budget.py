@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.common.settings import Settings
-from pipeline.sma.budget.file_store import FileStore, Moment, State, Store
+from pipeline.sma.budget.file_store import BudgetState, FileStore, Moment, Store
 from pipeline.sma.budget.redis_store import RedisStore
 from pipeline.sma.clock import Clock
 
@@ -56,7 +56,7 @@ class Budget:
         """What flows into the bucket, in requests a second, at full pace."""
         return SPENT_SHARE * (self.requests or 0) / self.window_s
 
-    def take(self, state: State | None, now: Moment) -> tuple[State, float]:
+    def take(self, state: BudgetState | None, now: Moment) -> tuple[BudgetState, float]:
         """Take one request out of the bucket: the new state and 0, or the seconds after which to ask again."""
         state = self.advance(state, now)
         if state.pause_s > 0:
@@ -68,12 +68,12 @@ class Budget:
             return replace(state, level=state.level - 1.0), 0.0
         return state, lacking / (self.rate * state.pace)
 
-    def charge(self, state: State | None, now: Moment) -> tuple[State, None]:
+    def charge(self, state: BudgetState | None, now: Moment) -> tuple[BudgetState, None]:
         """Take one request out of the bucket even when it is empty: later ones wait for it."""
         state = self.advance(state, now)
         return (state if self.requests is None else replace(state, level=state.level - 1.0)), None
 
-    def refuse(self, state: State | None, now: Moment, wait_s: float) -> tuple[State, None]:
+    def refuse(self, state: BudgetState | None, now: Moment, wait_s: float) -> tuple[BudgetState, None]:
         """Empty the bucket and pause for `wait_s`, never shortening a pause; slow down, once in a pause.
 
         The requests that were on their way together are refused together: that is one event.
@@ -88,13 +88,13 @@ class Budget:
         )
         return slower, None
 
-    def advance(self, state: State | None, now: Moment) -> State:
+    def advance(self, state: BudgetState | None, now: Moment) -> BudgetState:
         """The state as time has changed it. None, the state that nobody knows, is an empty bucket."""
         if state is None:
-            return State(now, level=0.0, pause_s=0.0, pace=1.0)
+            return BudgetState(now, level=0.0, pause_s=0.0, pace=1.0)
         elapsed_s = now.measure_since(state.moment)
         left_s = state.pause_s - elapsed_s
-        return State(
+        return BudgetState(
             now,
             level=min(self.capacity, state.level + elapsed_s * self.rate * state.pace),
             pause_s=left_s if left_s > ROUNDING else 0.0,
@@ -126,7 +126,7 @@ class SharedBudget:
                 await self._clock.wait(wait_s, reason)
         return False
 
-    def _take(self, state: State | None, now: Moment) -> tuple[State, tuple[float, str]]:
+    def _take(self, state: BudgetState | None, now: Moment) -> tuple[BudgetState, tuple[float, str]]:
         """`Budget.take`, and why one has to wait."""
         state, wait_s = self._budget.take(state, now)
         return state, (wait_s, PAUSED if state.pause_s > 0 else SPENT)
@@ -139,10 +139,10 @@ class SharedBudget:
         """Make everybody who shares the budget pause."""
         await self._store.update(lambda state, now: self._budget.refuse(state, now, wait_s))
 
-    async def look(self) -> State:
+    async def look(self) -> BudgetState:
         """The state as it is now; takes nothing."""
 
-        def change(state: State | None, now: Moment) -> tuple[State, State]:
+        def change(state: BudgetState | None, now: Moment) -> tuple[BudgetState, BudgetState]:
             state = self._budget.advance(state, now)
             return state, state
 

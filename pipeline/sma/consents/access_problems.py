@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
 from pipeline.sma.auth.login_store import SESSION_DAYS, Login
-from pipeline.sma.consents.consent_api import State
+from pipeline.sma.consents.consent_api import ConsentState
 from pipeline.sma.consents.consent_book import Owner
 
 # How long the check goes on to speak of a plant that is no longer listed: a month of reports.
@@ -15,19 +15,19 @@ GONE_FOR = 30 * ONE_DAY
 
 _ASK = "'sunledger consent request EMAIL'"
 _WHAT = {
-    State.PENDING: ("has not answered yet", "have not answered yet"),
-    State.ACCEPTED: ("has accepted", "have accepted"),
-    State.REJECTED: ("has rejected the request", "have rejected the request"),
-    State.EXPIRED: ("has let the request expire", "have let the request expire"),
-    State.REVOKED: ("has revoked the consent", "have revoked the consent"),
-    State.UNKNOWN: ("is in an unknown state", "are in an unknown state"),
+    ConsentState.PENDING: ("has not answered yet", "have not answered yet"),
+    ConsentState.ACCEPTED: ("has accepted", "have accepted"),
+    ConsentState.REJECTED: ("has rejected the request", "have rejected the request"),
+    ConsentState.EXPIRED: ("has let the request expire", "have let the request expire"),
+    ConsentState.REVOKED: ("has revoked the consent", "have revoked the consent"),
+    ConsentState.UNKNOWN: ("is in an unknown state", "are in an unknown state"),
 }
 _CURES = {
-    State.PENDING: "remind the owner of SMA's e-mail, whose link works for users who are signed in to ennexOS",
-    State.REJECTED: f"talk to the owner, then ask again with {_ASK}",
-    State.EXPIRED: f"ask again with {_ASK}",
-    State.REVOKED: f"talk to the owner, then ask again with {_ASK}",
-    State.UNKNOWN: "check it with 'sunledger consent status EMAIL'",
+    ConsentState.PENDING: "remind the owner of SMA's e-mail, whose link works for users who are signed in to ennexOS",
+    ConsentState.REJECTED: f"talk to the owner, then ask again with {_ASK}",
+    ConsentState.EXPIRED: f"ask again with {_ASK}",
+    ConsentState.REVOKED: f"talk to the owner, then ask again with {_ASK}",
+    ConsentState.UNKNOWN: "check it with 'sunledger consent status EMAIL'",
 }
 _NOT_COVERED = (
     "check with 'sunledger consent status EMAIL' whether the owner has revoked the consent; if not, the owner may have "
@@ -44,11 +44,11 @@ def count_owners_by_state(owners: Collection[Owner]) -> str:
     """How many owners are in which state, as a clause; the open ones with the end of their request."""
     counts = Counter(owner.state for owner in owners)
     parts = []
-    for state in State:
+    for state in ConsentState:
         if count := counts[state]:
             part = f"{pluralize(count, 'owner')} {_WHAT[state][count > 1]}"
             ends = [owner.expires_at for owner in owners if owner.state is state and owner.expires_at]
-            if state is State.PENDING and ends:
+            if state is ConsentState.PENDING and ends:
                 part += f" (possible until {min(ends):%Y-%m-%d})"
             parts.append(part)
     return ", ".join(parts) or "no owner was asked for consent by this sunledger"
@@ -59,8 +59,8 @@ def suggest_cures(owners: Collection[Owner]) -> str:
     states = {owner.state for owner in owners}
     if not states:
         return f"ask each owner with {_ASK}"
-    found = [_CURES[state] for state in State if state in states and state in _CURES]
-    if State.ACCEPTED in states:
+    found = [_CURES[state] for state in ConsentState if state in states and state in _CURES]
+    if ConsentState.ACCEPTED in states:
         found.append(_NOT_COVERED)
     return "; ".join(found)
 
@@ -77,7 +77,11 @@ def explain_gone_plant(flow: str, owners: Collection[Owner]) -> str:
     """A clause for a plant that was listed before and is no more."""
     if flow == "code":
         return f"SMA no longer lists it: {_NO_PLANT_OF_THE_USER}"
-    lost = [owner for owner in owners if owner.state in {State.REVOKED, State.EXPIRED, State.REJECTED}]
+    lost = [
+        owner
+        for owner in owners
+        if owner.state in {ConsentState.REVOKED, ConsentState.EXPIRED, ConsentState.REJECTED}
+    ]
     if lost:
         return f"SMA no longer lists it: {count_owners_by_state(lost)}; {suggest_cures(lost)}"
     return f"SMA no longer lists it: {_NOT_COVERED}"
@@ -97,7 +101,7 @@ def explain_concern(
     if lately:
         plants = "1 plant is" if lately == 1 else f"{lately} plants are"
         parts.append(f"{plants} no longer listed:  {explain_gone_plant(flow, owners).partition(': ')[2]}")
-    open_ones = [owner for owner in owners if owner.state is not State.ACCEPTED]
+    open_ones = [owner for owner in owners if owner.state is not ConsentState.ACCEPTED]
     if flow == "custom" and open_ones and not lately:
         parts.append(f"{count_owners_by_state(open_ones)}: {suggest_cures(open_ones)}")
     return f"{'; '.join(parts)}." if parts else None

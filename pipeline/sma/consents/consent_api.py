@@ -26,7 +26,7 @@ from pipeline.sma.http.error_messages import (
     read_error_fields,
     read_vendor_message,
 )
-from pipeline.sma.http.redact import clean
+from pipeline.sma.http.redact import redact_text
 from pipeline.sma.http.retry import is_transient
 
 CONSENT_PATH = "/oauth2/v2/bc-authorize"
@@ -43,7 +43,7 @@ _OWNER_IN_URL = re.compile(rf"({re.escape(CONSENT_PATH)}/)[^\s\"'?]+")
 _LOGGERS = ("httpx", "httpcore", "aiohttp.client", "aiohttp.internal", "asyncio")
 
 
-class State(StrEnum):
+class ConsentState(StrEnum):
     """How a consent stands. SMA has the first five; `UNKNOWN` is a word that it did not have before."""
 
     PENDING = "Pending"
@@ -54,7 +54,7 @@ class State(StrEnum):
     UNKNOWN = "Unknown"
 
     @classmethod
-    def named(cls, text: object) -> "State":
+    def named(cls, text: object) -> "ConsentState":
         """The state of this name, in any case."""
         return {state.lower(): state for state in cls}.get(str(text).strip().lower(), cls.UNKNOWN)
 
@@ -67,7 +67,7 @@ class NotAnOwnerError(PermanentError):
 class Consent:
     """SMA's answer about one owner: the state, until when it can be answered, seconds between two looks."""
 
-    state: State
+    state: ConsentState
     expires_at: dt.datetime | None
     interval_s: float
 
@@ -179,7 +179,7 @@ def _read_consent(call: Call, reply: Reply) -> Consent:
             status=reply.status,
         )
     return Consent(
-        State.named(fields["state"]),
+        ConsentState.named(fields["state"]),
         _parse_moment(fields.get("expirationDate")),
         _read_interval_s(fields.get("interval")),
     )
@@ -188,8 +188,9 @@ def _read_consent(call: Call, reply: Reply) -> Consent:
 def _build_no_owner_error(call: Call, reply: Reply) -> NotAnOwnerError:
     said = read_vendor_message(reply.body)
     return NotAnOwnerError(
-        f"SMA sends no request for consent to this address{f' ({clean(said)})' if said else ''}: name the user who has "
-        "the owner's role of the plant (Sunny Portal: flag system-owner in the user management; ennexOS: role owner).",
+        f"SMA sends no request for consent to this address{f' ({redact_text(said)})' if said else ''}: name the user "
+        "who has the owner's role of the plant (Sunny Portal: flag system-owner in the user management; "
+        "ennexOS: role owner).",
         method=call.method,
         path=call.path,
         status=reply.status,

@@ -19,7 +19,7 @@ import polars as pl
 
 from pipeline.common.local_time import LAST_INSTANT, parse_moment
 from pipeline.common.settings import Settings
-from pipeline.sma.auth.login_store import digest
+from pipeline.sma.auth.login_store import digest_secret
 from pipeline.sma.auth.secret_files import (
     SecretFileError,
     lock_path,
@@ -27,7 +27,7 @@ from pipeline.sma.auth.secret_files import (
     read_private,
     write_private,
 )
-from pipeline.sma.consents.consent_api import LONGEST_INTERVAL_S, Consent, State
+from pipeline.sma.consents.consent_api import LONGEST_INTERVAL_S, Consent, ConsentState
 from schemas import Consents, polars_schema
 
 KEY_FILE = "consents.key"
@@ -38,11 +38,11 @@ SETTLED_INTERVAL = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ConsentChange:
     """A state that was seen for the first time at `at`, and until when it could be answered."""
 
     at: dt.datetime
-    state: State
+    state: ConsentState
     expires_at: dt.datetime | None
 
 
@@ -54,12 +54,12 @@ class Owner:
     asked_at: dt.datetime | None = None
     checked_at: dt.datetime | None = None
     interval_s: float = 0.0
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ConsentChange, ...] = ()
 
     @property
-    def state(self) -> State:
+    def state(self) -> ConsentState:
         """The newest state."""
-        return self.changes[-1].state if self.changes else State.UNKNOWN
+        return self.changes[-1].state if self.changes else ConsentState.UNKNOWN
 
     @property
     def since(self) -> dt.datetime | None:
@@ -76,7 +76,7 @@ class Owner:
         if self.checked_at is None:
             return dt.datetime.min.replace(tzinfo=dt.UTC)
         asked = dt.timedelta(seconds=self.interval_s)
-        if self.state is not State.PENDING and not urgent:
+        if self.state is not ConsentState.PENDING and not urgent:
             asked = max(asked, SETTLED_INTERVAL)
         return self.checked_at + asked
 
@@ -87,7 +87,9 @@ class Owner:
         same = (
             newest is not None and newest.state is consent.state and newest.expires_at == consent.expires_at
         )
-        changes = self.changes if same else (*self.changes, Change(now, consent.state, consent.expires_at))
+        changes = (
+            self.changes if same else (*self.changes, ConsentChange(now, consent.state, consent.expires_at))
+        )
         return replace(
             self,
             asked_at=now if asked else self.asked_at,
@@ -103,7 +105,7 @@ class ConsentBook:
     def __init__(self, home: Path, client_id: str, consent_url: str) -> None:
         self._home = home
         self.client_id = client_id
-        self._name = digest(f"{client_id}\0{consent_url}")
+        self._name = digest_secret(f"{client_id}\0{consent_url}")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -185,9 +187,9 @@ class ConsentBook:
 
 def _decode_owner(address: str, facts: dict[str, Any]) -> Owner:
     changes = tuple(
-        Change(
+        ConsentChange(
             parse_moment(at),
-            State(state),
+            ConsentState(state),
             None if end is None else parse_moment(end),
         )
         for at, state, end in facts["changes"]

@@ -16,7 +16,7 @@ import httpx
 import orjson
 
 from pipeline.common.errors import NotYetAvailable, PermanentError, SmaError, TransientError
-from pipeline.sma.http.redact import clean
+from pipeline.sma.http.redact import redact_text
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS
 
 # What the transport raises when no complete answer arrives. TimeoutError is our limit for a whole try.
@@ -63,7 +63,7 @@ class Call:
     setting: str
 
     def __str__(self) -> str:
-        return f"{self.method} {clean(self.path)}"
+        return f"{self.method} {redact_text(self.path)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def read_vendor_message(body: bytes) -> str:
     """
     fields = read_error_fields(body)
     words = [fields.get(key) for key in ("message", "error", "error_description", "title", "errors")]
-    return clean("; ".join(w if isinstance(w, str) else orjson.dumps(w).decode() for w in words if w))
+    return redact_text("; ".join(w if isinstance(w, str) else orjson.dumps(w).decode() for w in words if w))
 
 
 def read_error_fields(body: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ _EMAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+")
 _TOKEN = re.compile(r"(?i:bearer\s+\S+)|eyJ[\w-]{10,}(?:\.[\w-]+)*")
 
 
-def clean(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_CHARS) -> str:
+def redact_text(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_CHARS) -> str:
     """One line of at most `limit` characters, with `secrets`, tokens and e-mail addresses blotted out."""
     # Blot first: cutting or joining before that could leave a part of a secret behind.
     for secret in secrets:

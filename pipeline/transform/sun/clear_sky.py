@@ -24,7 +24,7 @@ _LOOKS = 3
 _AXES = ("east", "north", "up")
 
 
-def clear_sky(places: pl.DataFrame) -> pl.DataFrame:
+def compute_clear_sky(places: pl.DataFrame) -> pl.DataFrame:
     """Irradiance in W/m² under a cloudless sky: `at` (UTC) at latitude, longitude in degrees.
 
     The answer is the frame with ghi (on the ground), dni (towards the sun), dhi (from the sky) and the sun's direction
@@ -49,7 +49,7 @@ def clear_sky(places: pl.DataFrame) -> pl.DataFrame:
 
 
 def project_on_best_plane(sky: pl.DataFrame) -> pl.Series:
-    """Irradiance in W/m² on each plant's best fixed plane of the day, for rows of `clear_sky` with plant_id.
+    """Irradiance in W/m² on each plant's best fixed plane of the day, for rows of `compute_clear_sky` with plant_id.
 
     The plane faces the mean direction of the beams that reach it; sky and ground (albedo 0.2) are taken as even.
     """

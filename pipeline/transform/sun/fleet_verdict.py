@@ -1,7 +1,7 @@
 """Whether stored times agree with the sun, over the whole fleet: what a check, a doctor or a report can say of it.
 
-Pure: `judge_time_basis` measures each plant, `judge` makes one finding of that, with the plants and the setting to
-change. Nothing is corrected.
+Pure: `judge_time_basis` measures each plant, `judge_fleet` makes one finding of that, with the plants and the setting
+to change. Nothing is corrected.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class SolarTime:
         nearer = abs(self.other_noon_min or 0.0) < abs(self.noon_min or 0.0)
         return self.fleet_is_off and nearer
 
-    def sentence(self) -> str:
+    def describe(self) -> str:
         """What is the matter, with which plants, and what to change."""
         if not self.judged:
             return (
@@ -113,10 +113,10 @@ def judge_solar_time(intervals: pl.DataFrame, plants: pl.DataFrame, *, read_as: 
     For rows that are not stored yet, `read_intervals_with_basis` of the steps or `SetTransform` make intervals of
     answers.
     """
-    return judge(judge_time_basis(intervals, plants, read_as=read_as), read_as=read_as)
+    return judge_fleet(judge_time_basis(intervals, plants, read_as=read_as), read_as=read_as)
 
 
-def judge(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
+def judge_fleet(verdicts: pl.DataFrame, *, read_as: TimeBasis) -> SolarTime:
     """One finding from the rows of `judge_time_basis`; plants without energy or place have no say."""
     other: TimeBasis = "plant_local" if read_as == "utc" else "utc"
     known = verdicts.filter((pl.col("n_days") > 0) & pl.col(f"dark_share_{read_as}").is_not_null()).sort(

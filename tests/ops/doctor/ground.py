@@ -14,7 +14,7 @@ import pytest
 from pipeline.cli.doctor import format_finding
 from pipeline.common.settings import Settings, load_settings
 from pipeline.ops.doctor.examination import examine
-from pipeline.ops.doctor.result import Finding
+from pipeline.ops.doctor.result import Diagnosis
 from pipeline.sma.clock import Clock
 from sandbox.options import (
     DEFAULT_CLIENT_ID,
@@ -90,7 +90,7 @@ class Ground:
 Build = Callable[[Ground], Settings]
 
 
-def examined(ground: Ground, build: Build) -> list[Finding]:
+def examined(ground: Ground, build: Build) -> list[Diagnosis]:
     """What the doctor finds in a set-up."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         ground.patch.delenv(name, raising=False)
@@ -98,7 +98,7 @@ def examined(ground: Ground, build: Build) -> list[Finding]:
     return list(examine(build(ground), clock=ground.clock, plants_asked=ground.plants_asked))
 
 
-def lines(ground: Ground, findings: list[Finding]) -> list[str]:
+def lines(ground: Ground, findings: list[Diagnosis]) -> list[str]:
     """The findings as a user sees them, without what differs from machine to machine."""
     shown = [format_finding(finding) for finding in findings]
     words = [*ground.words, (str(ground.folder), "/srv/sunledger")]

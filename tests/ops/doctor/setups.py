@@ -13,12 +13,11 @@ from pipeline.common.settings import Settings
 from pipeline.ops.doctor.result import Level
 from pipeline.sma.auth.login_store import Login, LoginStore
 from pipeline.sma.auth.secret_files import prepare_credentials_folder
-from pipeline.sma.budget.file_store import Moment, State, pack
+from pipeline.sma.budget.file_store import BudgetState, Moment, pack_state
 from pipeline.sma.budget.shared_budget import find_state_file
-from pipeline.sma.consents.consent_api import Consent
-from pipeline.sma.consents.consent_api import State as ConsentState
+from pipeline.sma.consents.consent_api import Consent, ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
-from sandbox.consents import State as SandboxState
+from sandbox.consents import SandboxConsentState as SandboxState
 from sandbox.options import DEFAULT_CLIENT_ID
 from tests.access.browser import OWNER
 from tests.ops.doctor.ground import CODE_CLIENT, Build, Ground
@@ -152,7 +151,7 @@ def refused(ground: Ground) -> Settings:
     file = find_state_file(settings)
     file.parent.mkdir(parents=True)
     moment = Moment.of(0.0, NOW.timestamp())
-    file.write_bytes(pack(State(moment, level=0.0, pause_s=120.0, pace=0.7)))
+    file.write_bytes(pack_state(BudgetState(moment, level=0.0, pause_s=120.0, pace=0.7)))
     ground.patch.setattr("pipeline.sma.budget.file_store.Moment.measure_since", lambda *_: 0.0)
     return settings
 

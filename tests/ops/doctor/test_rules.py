@@ -11,7 +11,7 @@ from pipeline.ops.doctor import access, basis, machine, network
 from pipeline.ops.doctor.machine import Held
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Level
-from pipeline.sma.budget.file_store import Moment, State
+from pipeline.sma.budget.file_store import BudgetState, Moment
 from pipeline.sma.budget.shared_budget import Budget
 from tests.sandbox.conftest import NOW
 
@@ -53,7 +53,7 @@ def judged(*noons: tuple[dict[str, object], int]) -> pl.DataFrame:
             for plant, noon in noons
         ]
     )
-    return basis.judge(curves, plants(*(plant for plant, _ in noons)))
+    return basis.judge_curves(curves, plants(*(plant for plant, _ in noons)))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_an_environment_that_writes_keys_down_or_trusts_nobody_is_told() -> None
 
 
 def test_a_month_is_asked_for_when_it_has_enough_settled_days() -> None:
-    assert basis.choose_month(dt.date(2024, 6, 9)) == dt.date(2024, 5, 1)
-    assert basis.choose_month(dt.date(2024, 6, 10)) == dt.date(2024, 6, 1)
-    assert basis.choose_month(dt.date(2024, 1, 3)) == dt.date(2023, 12, 1)
+    assert basis.choose_probe_month(dt.date(2024, 6, 9)) == dt.date(2024, 5, 1)
+    assert basis.choose_probe_month(dt.date(2024, 6, 10)) == dt.date(2024, 6, 1)
+    assert basis.choose_probe_month(dt.date(2024, 1, 3)) == dt.date(2023, 12, 1)
 
 
 def test_the_clear_day_is_the_sunniest_that_is_settled_and_has_one_offset() -> None:
@@ -142,16 +142,16 @@ def test_the_sun_tells_the_basis_with_the_measured_noon(plant: dict[str, object]
     local = {"Europe/Berlin": 13 * 60 + 6, "Asia/Tokyo": 11 * 60 + 40}[str(plant["timezone"])]
     noon = (local - (60 * hours if true == "utc" else 0)) % 1440
     found = judged((plant, noon))
-    (well,) = basis.evaluate(found, true, 2)  # type: ignore[arg-type]
+    (well,) = basis.evaluate_basis(found, true, 2)  # type: ignore[arg-type]
     assert (well.level, "(2 requests)" in well.text) == (Level.OK, True), well.text
     assert abs(found["labels_noon"][0] - noon) <= 8
     assert abs(found["sun_plant_local"][0] - local) <= 1
-    (wrong,) = basis.evaluate(found, "utc" if true == "plant_local" else "plant_local", 2)
+    (wrong,) = basis.evaluate_basis(found, "utc" if true == "plant_local" else "plant_local", 2)
     assert (wrong.level, f"Set SMA_TIME_BASIS={true}" in wrong.text) == (Level.FAIL, True)
 
 
 def rows(*off: tuple[str, float, float], verdict: str = "undecided") -> pl.DataFrame:
-    """Rows of `judge`: plant, minutes off the sun's noon by UTC and by the plant's clock."""
+    """Rows of `judge_curves`: plant, minutes off the sun's noon by UTC and by the plant's clock."""
     return pl.DataFrame(
         [
             {
@@ -218,11 +218,11 @@ def test_a_plant_whose_clock_shows_utc_in_winter_can_be_asked() -> None:
 
 
 def test_what_the_sun_does_not_tell_is_a_warning() -> None:
-    (nothing,) = basis.evaluate(pl.DataFrame(), "utc", 0)
+    (nothing,) = basis.evaluate_basis(pl.DataFrame(), "utc", 0)
     assert (nothing.level, "was not tested" in nothing.text) == (Level.WARN, True)
-    (neither,) = basis.evaluate(judged((TOKYO, 22 * 60)), "utc", 2)
+    (neither,) = basis.evaluate_basis(judged((TOKYO, 22 * 60)), "utc", 2)
     assert (neither.level, "was not conclusive" in neither.text) == (Level.WARN, True)
-    (both,) = basis.evaluate(judged((TOKYO, 700), (BERLIN, 666)), "utc", 4)
+    (both,) = basis.evaluate_basis(judged((TOKYO, 700), (BERLIN, 666)), "utc", 4)
     assert (both.level, "plants disagree" in both.text) == (Level.WARN, True)
 
 
@@ -248,8 +248,8 @@ def test_the_budget(
     requests: int | None, pause_s: float, pace: float, refused: int, level: Level, says: str
 ) -> None:
     rules = Budget(requests)
-    state = State(Moment(b"", 0.0, 0.0), rules.capacity / 2, pause_s, pace)
-    (found,) = access.judge_budget(rules, state, "all", refused)
+    state = BudgetState(Moment(b"", 0.0, 0.0), rules.capacity / 2, pause_s, pace)
+    (found,) = access.judge_budget_state(rules, state, "all", refused)
     assert (found.level, says in found.text) == (level, True), found.text
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import tzdata
 
 from pipeline.ops.doctor.result import Level
-from pipeline.ops.doctor.time_zones import AHEAD, evaluate, find_differences
+from pipeline.ops.doctor.time_zones import AHEAD, evaluate_zones, find_zone_differences
 from tests.cli.test_commands import environment
 
 ROOT = Path(__file__).parents[3]
@@ -20,8 +20,8 @@ NO_PLACES = {"Factory"}
 def test_zones_of_which_all_say_the_same_are_well() -> None:
     first = dt.datetime(2015, 1, 1, tzinfo=dt.UTC)
     zones = ["Europe/Berlin", "America/Mexico_City", "Australia/Lord_Howe", "Asia/Tokyo"]
-    assert list(find_differences(zones, first, first + 12 * AHEAD)) == []
-    (found,) = evaluate(zones, "2026f", [])
+    assert list(find_zone_differences(zones, first, first + 12 * AHEAD)) == []
+    (found,) = evaluate_zones(zones, "2026f", [])
     assert (found.level, found.text) == (
         Level.OK,
         "tzdata 2026f; polars and DuckDB agree on 4 time zones",
@@ -35,7 +35,7 @@ def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None
     shutil.copy(zones / "Chicago", zones / "Mexico_City")
     program = (
         "import datetime as dt\n"
-        "from pipeline.ops.doctor.time_zones import evaluate, find_differences\n"
+        "from pipeline.ops.doctor.time_zones import evaluate_zones, find_zone_differences\n"
         "first = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)\n"
         "zones = ['America/Mexico_City']\n"
         "found = list(find_differences(zones, first, dt.datetime(2024, 12, 31, tzinfo=dt.UTC)))\n"
@@ -58,7 +58,7 @@ def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None
 
 def test_a_zone_that_an_engine_does_not_know_is_told() -> None:
     first = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-    found = list(find_differences(NO_PLACES, first, first + AHEAD))
+    found = list(find_zone_differences(NO_PLACES, first, first + AHEAD))
     assert [(one.engine, one.shown) for one in found] == [("polars", None)]
-    (told,) = evaluate(NO_PLACES, "2026f", found)
+    (told,) = evaluate_zones(NO_PLACES, "2026f", found)
     assert "Factory is unknown there" in told.text

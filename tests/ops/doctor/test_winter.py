@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine
-from pipeline.ops.doctor.result import Finding, Level
+from pipeline.ops.doctor.result import Diagnosis, Level
 from pipeline.sma.clock import Clock
 from schemas import ApiRequests
 from tests.small_sma import SmallSma, listed, serving
@@ -31,7 +31,7 @@ def sma() -> Iterator[SmallSma]:
         yield it
 
 
-def time_basis(home: Path, sma: SmallSma, setting: str, now: dt.datetime = WINTER) -> Finding:
+def time_basis(home: Path, sma: SmallSma, setting: str, now: dt.datetime = WINTER) -> Diagnosis:
     names = {name.lower(): value for name, value in sma.settings.items()}
     names |= {"sma_time_basis": setting, "home": str(home / setting)}
     facts = {name.removeprefix("sunledger_"): value for name, value in names.items()}

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from pvlib import atmosphere, clearsky, irradiance, solarposition
 
-from pipeline.transform.sun.clear_sky import LINKE_TURBIDITY, clear_sky, project_on_best_plane
+from pipeline.transform.sun.clear_sky import LINKE_TURBIDITY, compute_clear_sky, project_on_best_plane
 
 STEPS_AN_HOUR = 12
 PLACES = [
@@ -36,7 +36,7 @@ def steps(latitude: float | None, longitude: float | None, day: dt.date) -> pl.D
 @pytest.mark.parametrize(("latitude", "longitude", "day"), PLACES, ids=str)
 def test_a_day_agrees_with_pvlib(latitude: float, longitude: float, day: dt.date) -> None:
     frame = steps(latitude, longitude, day)
-    ours = clear_sky(frame)
+    ours = compute_clear_sky(frame)
     best = float(project_on_best_plane(ours).sum())
     moments = pd.DatetimeIndex(frame["at"].to_list())
     sun = solarposition.get_solarposition(moments, latitude, longitude)
@@ -60,7 +60,7 @@ def test_a_day_agrees_with_pvlib(latitude: float, longitude: float, day: dt.date
 
 
 def test_there_is_no_irradiation_at_night_and_none_known_without_a_place() -> None:
-    night = clear_sky(steps(80.0, 10.0, dt.date(2025, 12, 21)))
+    night = compute_clear_sky(steps(80.0, 10.0, dt.date(2025, 12, 21)))
     assert project_on_best_plane(night).to_list() == [0.0] * night.height
-    nowhere = clear_sky(steps(None, 10.0, dt.date(2025, 6, 21)))
+    nowhere = compute_clear_sky(steps(None, 10.0, dt.date(2025, 6, 21)))
     assert project_on_best_plane(nowhere).null_count() == nowhere.height

@@ -14,7 +14,7 @@ from pipeline.transform.sun.fleet_verdict import (
     FLEET_FROM,
     FLEET_NOON_MIN,
     SolarTime,
-    judge,
+    judge_fleet,
     judge_solar_time,
 )
 from sandbox.fleet.plants import Plant
@@ -58,8 +58,8 @@ def test_the_recordings_are_plant_local_however_they_are_read(recording: Recordi
     assert found["plant_local"].agrees
     assert not found["utc"].agrees
     assert found["utc"].otherwise == ("1",)
-    assert "plant 1" in found["utc"].sentence()
-    assert "SMA_TIME_BASIS=plant_local" in found["utc"].sentence()
+    assert "plant 1" in found["utc"].describe()
+    assert "SMA_TIME_BASIS=plant_local" in found["utc"].describe()
 
 
 def fleet(days: Iterable[dt.date], plants: Sequence[Plant]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -115,7 +115,7 @@ def test_a_fleet_that_is_read_rightly_raises_no_alarm_in_any_season(
     intervals, sites = year
     days = SEASONS[season : season + 3]
     found = judge_solar_time(intervals.filter(pl.col("local_date").is_in(days)), sites, read_as=basis)
-    assert found.agrees, found.sentence()
+    assert found.agrees, found.describe()
     assert found.judged == sites.height
 
 
@@ -129,7 +129,7 @@ def test_a_fleet_that_is_read_wrongly_is_found_in_every_season(
     found = judge_solar_time(misread(rows, sites, later=basis == "utc"), sites, read_as=basis)
     assert not found.agrees
     assert found.basis_is_wrong
-    assert f"SMA_TIME_BASIS={found.other}" in found.sentence()
+    assert f"SMA_TIME_BASIS={found.other}" in found.describe()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_rightly_read_fleet_near_the_poles_raises_no_alarm(
         some = rows.filter(pl.col("local_date").is_in(SEASONS[first : first + 3]))
         for basis in ("utc", "plant_local"):
             found = judge_solar_time(some, sites, read_as=basis)
-            assert found.agrees, found.sentence()
+            assert found.agrees, found.describe()
 
 
 def test_a_plant_in_a_wrong_zone_is_named_and_the_basis_is_left_alone(
@@ -167,8 +167,8 @@ def test_a_plant_in_a_wrong_zone_is_named_and_the_basis_is_left_alone(
     moved = rows.with_columns(pl.col("interval_start", "interval_end") + shift)
     found = judge_solar_time(moved, sites, read_as="plant_local")
     assert (found.neither, found.otherwise, found.basis_is_wrong) == ((plant,), (), False)
-    assert plant in found.sentence()
-    assert "time zones" in found.sentence()
+    assert plant in found.describe()
+    assert "time zones" in found.describe()
 
 
 FIGURES = [
@@ -194,33 +194,33 @@ def verdicts(*noons: float | None, verdict: str = "undecided", dark: float = 0.0
 @pytest.mark.parametrize("count", [1, FLEET_FROM - 1, FLEET_FROM])
 @pytest.mark.parametrize("noon", [FLEET_NOON_MIN, FLEET_NOON_MIN + 1, -FLEET_NOON_MIN - 1])
 def test_the_noon_of_a_fleet_is_judged_from_five_plants_on(count: int, noon: float) -> None:
-    found = judge(verdicts(*[noon] * count), read_as="utc")
+    found = judge_fleet(verdicts(*[noon] * count), read_as="utc")
     assert found.agrees == (count < FLEET_FROM or abs(noon) <= FLEET_NOON_MIN)
 
 
 def test_few_roofs_to_the_west_do_not_move_the_noon_of_a_fleet() -> None:
-    assert judge(verdicts(110, 120, 0, 5, -4), read_as="utc").agrees
+    assert judge_fleet(verdicts(110, 120, 0, 5, -4), read_as="utc").agrees
 
 
 def test_a_late_fleet_is_told_with_both_readings_and_the_nearer_one() -> None:
-    found = judge(verdicts(*[-118.0] * 6), read_as="utc")
-    assert "-118 minutes from solar noon (+2 as plant_local)" in found.sentence()
-    assert "SMA_TIME_BASIS=plant_local" in found.sentence()
-    assert "time zones" in judge(verdicts(*[70.0] * 6), read_as="utc").sentence()
+    found = judge_fleet(verdicts(*[-118.0] * 6), read_as="utc")
+    assert "-118 minutes from solar noon (+2 as plant_local)" in found.describe()
+    assert "SMA_TIME_BASIS=plant_local" in found.describe()
+    assert "time zones" in judge_fleet(verdicts(*[70.0] * 6), read_as="utc").describe()
 
 
 def test_plants_without_energy_or_place_have_no_say() -> None:
-    found = judge(verdicts(None, None), read_as="utc")
+    found = judge_fleet(verdicts(None, None), read_as="utc")
     assert found == SolarTime("utc", 0, (), (), None, None)
     assert found.agrees
-    assert "No plant" in found.sentence()
+    assert "No plant" in found.describe()
 
 
 def test_noise_of_a_dark_week_is_no_finding() -> None:
-    assert judge(verdicts(10.0, dark=0.3), read_as="utc").agrees
-    assert judge(verdicts(300.0, dark=0.3), read_as="utc").neither == ("0",)
+    assert judge_fleet(verdicts(10.0, dark=0.3), read_as="utc").agrees
+    assert judge_fleet(verdicts(300.0, dark=0.3), read_as="utc").neither == ("0",)
 
 
 def test_many_plants_are_named_in_part() -> None:
-    found = judge(verdicts(*[0.0] * 9, verdict="plant_local"), read_as="utc")
-    assert "plants 0, 1, 2, 3, 4 and 4 more" in found.sentence()
+    found = judge_fleet(verdicts(*[0.0] * 9, verdict="plant_local"), read_as="utc")
+    assert "plants 0, 1, 2, 3, 4 and 4 more" in found.describe()

@@ -35,7 +35,7 @@ from warehouse.lake import Lake
 from warehouse.meta import FILE_TABLES, hash_schema
 from warehouse.publish import Published, connect, publish
 from warehouse.read_only import restrict
-from warehouse.views import CuratedView, load_curated_views, parse
+from warehouse.views import CuratedView, load_curated_views, parse_view
 
 PUBLISHED: list[type[Table]] = [model for model in TABLES if storage(model).published != "no"]
 NATIVE = [model for model in PUBLISHED if storage(model).published == "native"]
@@ -404,12 +404,12 @@ def test_a_view_reads_only_the_files_of_the_day_asked_for(db: duckdb.DuckDBPyCon
 )
 def test_a_view_without_its_documentation_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"View v: .*{message}"):
-        parse("v", text)
+        parse_view("v", text)
 
 
 def test_a_views_file_is_read_as_paragraph_columns_and_query() -> None:
     text = "-- table\n-- What it\n-- shows.\n--\n-- a: First: one.\n-- b: Second.\nSELECT 1 AS a, -- why\n2 AS b;\n"
-    assert parse("v", text) == CuratedView(
+    assert parse_view("v", text) == CuratedView(
         "v", "table", "What it shows.", {"a": "First: one.", "b": "Second."}, "SELECT 1 AS a, -- why\n2 AS b"
     )
 

@@ -14,7 +14,7 @@ import pytest
 from schemas import EnergyDaily
 from tests.warehouse.publish.conftest import FIRST, NOW, make_frame
 from warehouse.lake import Lake
-from warehouse.publication import find_damage, is_recorded
+from warehouse.publication import find_content_damage, is_recorded
 from warehouse.publish import NotPublishedError, connect, publish
 
 # Opens a file for writing, and runs each line that it is sent.
@@ -156,17 +156,17 @@ def test_a_file_that_another_program_changed_is_told_until_the_next_publication(
 @pytest.mark.parametrize("place", [100, -100])
 def test_a_flipped_bit_is_found_by_reading_the_whole(lake: Lake, target: Path, place: int) -> None:
     put(lake, target, 1.0)
-    assert find_damage(target) is None
+    assert find_content_damage(target) is None
     content = bytearray(target.read_bytes())
     content[place] ^= 1
     target.write_bytes(content)
-    assert find_damage(target) is not None
+    assert find_content_damage(target) is not None
 
 
 def test_a_file_of_an_older_version_has_no_record_and_opens(lake: Lake, target: Path) -> None:
     put_as_before(lake, target, 1.0)
     assert not is_recorded(target)
-    assert find_damage(target) is None
+    assert find_content_damage(target) is None
     with connect(target) as db:
         assert db.sql("SELECT pv_generation_kwh FROM energy_daily").fetchall() == [(1.0,)]
 
