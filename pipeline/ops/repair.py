@@ -23,6 +23,7 @@ from pipeline.tables.inventory_tables import (
     write_measurement_sets,
     write_plant_attributes,
     write_plants,
+    write_sub_plants,
 )
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import (
@@ -58,6 +59,7 @@ from schemas import (
     ReconciliationYearly,
     Restatements,
     RowChanges,
+    SubPlants,
     Table,
     storage,
 )
@@ -78,6 +80,7 @@ OF_ALL: frozenset[type[Table]] = frozenset(
 )
 LISTS: dict[type[Table], tuple[type[Table], Callable[[Runtime, dt.date], object]]] = {
     Plants: (RawPlants, write_plants),
+    SubPlants: (RawPlants, write_sub_plants),
     Devices: (RawDevices, write_devices),
     MeasurementSets: (RawMeasurementSets, write_measurement_sets),
 }

@@ -131,6 +131,13 @@ def test_the_program_takes_groups_and_asks_nothing_for_a_wrong_file(tmp_path: Pa
             "plant_id",
             "5000000",
         ]
+        # What SMA itself says of groups and sections.
+        sections = (
+            "SELECT plant_group_id, count(DISTINCT sub_plant_id) > 1 FROM plants JOIN sub_plants USING (plant_id) "
+            "JOIN devices USING (plant_id, sub_plant_id) GROUP BY ALL ORDER BY ALL"
+        )
+        found = run(tmp_path, "sql", sections, "--format", "csv", **settings)
+        assert found[1].split()[-1] == "group-1,true"
         found = run(
             tmp_path, "sql", "SELECT plant_id, plant_group FROM v_energy_daily", "--format", "csv", **settings
         )
