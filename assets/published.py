@@ -9,7 +9,7 @@ from pydantic import Field
 from assets.common import EVERY, LAST, OWNERS, convert_errors
 from assets.dagster_home import PUBLISH_POOL
 from pipeline.run.context import Runtime
-from pipeline.run.notices import Notices
+from pipeline.run.notices import Missing, Notices
 from pipeline.run.plants import mark_excluded
 from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
@@ -37,14 +37,21 @@ def warehouse(
         mark_excluded(runtime)
         write_plant_attributes(runtime)
         published = publish(
-            runtime.lake, runtime.settings.warehouse, now=runtime.now(), version=version("sunledger")
+            runtime.lake,
+            runtime.settings.warehouse,
+            now=runtime.now(),
+            version=version("sunledger"),
+            own_tables=runtime.settings.own_tables,
         )
+        today = str(runtime.today())
+        notices.add(Notices.of(Missing(today, one.name, "", one.reason) for one in published.left_out))
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(str(published.path)),
             "bytes": published.bytes,
             "seconds": published.seconds,
             "had_log": published.had_log,
+            "left_out": dg.MetadataValue.json({one.name: one.reason for one in published.left_out}),
             "tables": dg.MetadataValue.json(dict(published.tables)),
         }
     )

@@ -25,6 +25,7 @@ from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
 from warehouse.ddl import identifier, literal
 from warehouse.folder import place_of
+from warehouse.own_tables import SCHEMA
 from warehouse.publish import query_failed
 
 FORMATS = ("csv", "parquet", "xlsx")
@@ -101,9 +102,14 @@ def _build_write_error(fault: Exception, path: Path) -> OSError:
 def export_table(connection: Connection, table: str, path: Path, form: str | None = None) -> Exported:
     """Write a published table or view, in the order of its rows. Raises UsageError, also for a name that is none."""
     names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
-    if table not in names:
-        raise UsageError(f"There is no table {table!r}: choose from {', '.join(names)}.")
-    return export(connection, f"FROM {identifier(table)}", path, form)
+    own = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY ALL", [SCHEMA]
+    )
+    places = {name: identifier(name) for name in names}
+    places |= {f"{SCHEMA}.{name}": f"{identifier(SCHEMA)}.{identifier(name)}" for (name,) in own.fetchall()}
+    if table not in places:
+        raise UsageError(f"There is no table {table!r}: choose from {', '.join(places)}.")
+    return export(connection, f"FROM {places[table]}", path, form)
 
 
 def _check_select(connection: Connection, query: str) -> str:

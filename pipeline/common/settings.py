@@ -327,6 +327,11 @@ class Settings(BaseSettings):
         description="Your own facts about plants, CSV or TOML: group, owner, region, tariff, battery_capacity_kwh, "
         "expected_01_kwh to expected_12_kwh, and others, by plant_id; see docs/plant-attributes.md. Default: none.",
     )
+    own_tables: AbsolutePath | None = Field(
+        default=None,
+        description="Folder of tables of your own, NAME.csv or NAME.parquet with its columns in NAME.toml, which are "
+        "published in the schema `own`; see docs/own-tables.md. Default: none.",
+    )
     max_eur_per_month: Decimal | None = Field(
         default=None,
         ge=0,

@@ -8,6 +8,7 @@ from pipeline.common.settings import Settings
 from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform.thresholds import load_thresholds
+from warehouse.own_tables import check_own_folder
 
 
 def check_before_requests(settings: Settings) -> None:
@@ -18,6 +19,7 @@ def check_before_requests(settings: Settings) -> None:
     load_thresholds(settings.quality)
     read_supplied_irradiation(settings)
     read_plant_attributes(settings)
+    check_own_folder(settings.own_tables)
     if settings.warehouse.is_dir():
         raise ConfigurationError(
             f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: name the file that is to be published."
