@@ -107,6 +107,8 @@ def _read_frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, 
         restatements=_rename_plants(rows.restatements(), moved),
         reconciliation=_rename_plants(rows.reconciliation(), moved, "quantity"),
         figures=_rename_plants(rows.figures(), moved, "month"),
+        attributes=rename_plants(rows.attributes(), moved, "plant_id"),
+        like_for_like=_rename_plants(rows.like_for_like(), moved, "month"),
         moved=moved,
         record=Record(asked.record_begins(rows.connection)),
     )
