@@ -19,7 +19,7 @@ from pipeline.common.errors import ConfigurationError
 from pipeline.common.local_time import parse_offset_times
 from pipeline.common.settings import name_variable
 from pipeline.common.text import pluralize
-from warehouse.ddl import identifier, literal
+from warehouse.ddl import quote_identifier, quote_text
 
 SETTING: Final = name_variable("own_tables")
 SCHEMA: Final = "own"
@@ -127,20 +127,22 @@ def read_own_tables(folder: Path | None, taken: frozenset[str]) -> Iterator[OwnT
 
 def add_own_table(connection: duckdb.DuckDBPyConnection, table: OwnTable) -> int:
     """Write a table into the file in a transaction of its own, and return its rows. Raises duckdb.Error."""
-    place = f"{identifier(SCHEMA)}.{identifier(table.name)}"
+    place = f"{quote_identifier(SCHEMA)}.{quote_identifier(table.name)}"
     columns = ", ".join(
-        f"{identifier(c.name)} {c.type}{'' if c.nullable else ' NOT NULL'}" for c in table.shape.columns
+        f"{quote_identifier(c.name)} {c.type}{'' if c.nullable else ' NOT NULL'}" for c in table.shape.columns
     )
     connection.execute("BEGIN")
     try:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(SCHEMA)}")
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(SCHEMA)}")
         connection.execute(f"CREATE TABLE {place} ({columns})")
         connection.register("incoming", table.frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
         connection.execute(f"INSERT INTO {place} FROM incoming")
         connection.unregister("incoming")
-        connection.execute(f"COMMENT ON TABLE {place} IS {literal(table.shape.comment)}")
+        connection.execute(f"COMMENT ON TABLE {place} IS {quote_text(table.shape.comment)}")
         for column in table.shape.columns:
-            meaning = f"COMMENT ON COLUMN {place}.{identifier(column.name)} IS {literal(column.comment)}"
+            meaning = (
+                f"COMMENT ON COLUMN {place}.{quote_identifier(column.name)} IS {quote_text(column.comment)}"
+            )
             connection.execute(meaning)
         connection.execute("COMMIT")
     except duckdb.Error:
