@@ -348,8 +348,8 @@ class Settings(BaseSettings):
     exclude_plants: str = Field(
         default="",
         description="Exceptions from SUNLEDGER_INCLUDE_PLANTS, written in the same way and optionally with a day "
-        "(`5000022 from 2026-10-15`). From that day on no request names these plants, they cost nothing, and they do not "
-        "count as missing. Default: none.",
+        "(`5000022 from 2026-10-15`). From that day on no request names these plants, they cost nothing, and they do "
+        "not count as missing. Default: none.",
     )
     plant_attributes: AbsolutePath | None = Field(
         default=None,
