@@ -18,6 +18,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import Channel, Concern, build_channels, tell
+from pipeline.ops.set_aside import delete_outdated
 from pipeline.run.context import Runtime
 from pipeline.run.sets import BALANCE
 from schemas import storage
@@ -90,18 +91,20 @@ def build_alert_sensor(
 
 
 def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Delete old runs that say nothing any more."""
+    """Delete old runs that say nothing any more, and what repairs have set aside long ago."""
 
     @dg.sensor(
         name=build_name(settings, "retention"),
         minimum_interval_seconds=RETENTION_INTERVAL_S,
-        description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since.",
+        description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since, "
+        f"and what repairs have set aside more than {settings.keep_set_aside_days} days ago.",
         default_status=choose_sensor_status(settings),
     )
     def sensor(context: dg.SensorEvaluationContext, runtime: dg.ResourceParam[Runtime]) -> dg.SkipReason:
         before = runtime.now() - settings.keep_runs_days * ONE_DAY
+        aside = "".join(f" Set aside: {text}" for text in delete_outdated(settings, runtime.now()))
         return dg.SkipReason(
-            f"{purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d} deleted."
+            f"{purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d} deleted.{aside}"
         )
 
     return sensor

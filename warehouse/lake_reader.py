@@ -105,17 +105,21 @@ class LakeReader:
     def batches(
         self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
     ) -> Iterator[pl.DataFrame]:
-        """The stored rows of a part in the order of the key, about a row group at a time."""
+        """The stored rows of a part in the order of the key, about a row group at a time. Raises DamagedError."""
         table = self.open(model)
         if table is not None:
             yield from self.rows(model, file_uris(table, part or {}), columns)
 
     def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
-        """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest)."""
+        """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest).
+
+        Raises DamagedError.
+        """
         schema = polars_schema(model)
         chosen = snapshot or self.snapshot(model)
         if not chosen.files:
             return pl.LazyFrame(schema=schema)
+        self.check_files(model, chosen.files)
         partition = storage(model).partition
         return pl.scan_parquet(
             list(chosen.files),
@@ -193,7 +197,8 @@ class LakeReader:
     ) -> Iterator[pl.DataFrame]:
         """The rows of active files of the model's table, a row group at a time: the unit of memory.
 
-        With `checked` the checksums of the pages are compared too.
+        Each file is compared with its digest before. With `checked` the caller has done that, and the checksums of the
+        pages are compared instead. Raises DamagedError.
 
         The files are opened one by one: a dataset over them reads ahead, and takes longer to set up than the day of
         a small fleet takes to read.
@@ -202,6 +207,8 @@ class LakeReader:
         wanted = [name for name in schema if columns is None or name in columns]
         types = pl.Schema({name: schema[name] for name in wanted})
         files, remote = self.files(model), self.remote
+        if not checked:
+            self.check_files(model, uris)
         for uri in uris:
             path = path_inside(model, uri)
             values = part_of(path, schema)
@@ -228,7 +235,8 @@ class LakeReader:
         return self.facts_of(model, file_uris(table, part)) if table else {}
 
     def facts_of(self, model: type[Table], uris: Collection[str]) -> dict[str, str]:
-        """What the rows of active files of the model's table were said to be made from."""
+        """What the rows of active files of the model's table were said to be made from. Raises DamagedError."""
+        self.check_files(model, uris)
         facts: dict[str, str] = {}
         for uri in uris:
             with self.files(model).open_input_file(path_inside(model, uri)) as source:
@@ -245,6 +253,15 @@ class LakeReader:
             return pl.concat([empty_frame(model, columns), *self.rows(model, uris, columns)])
         except FileNotFoundError:
             return None
+
+    def check_files(self, model: type[Table], uris: Collection[str]) -> None:
+        """Compare files of the model's table that are about to be read with what was written, where that is known.
+
+        Raises DamagedError.
+        """
+
+    def trust_file(self, model: type[Table], path: str) -> None:
+        """Take a file that this process has just written to the model's table for what was written."""
 
     def files(self, model: type[Table]) -> pafs.FileSystem:
         """The file system that paths inside the model's table belong to."""

@@ -294,7 +294,7 @@ class LakeRepair:
         there = [path for path in paths if (folder / path).is_file()]
         for path in sorted(there, key=lambda path: (folder / path).stat().st_mtime_ns, reverse=True):
             try:
-                for frame in self.lake.rows(model, [f"{self.lake.uri(model)}/{path}"]):
+                for frame in self.lake.rows(model, [f"{self.lake.uri(model)}/{path}"], checked=True):
                     validate(model, frame, {})
                     sort(model, frame, {})
             except (SunledgerError, OSError, pa.ArrowException, pl.exceptions.PolarsError):

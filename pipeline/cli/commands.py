@@ -323,6 +323,7 @@ def publish() -> None:
 def verify() -> None:
     """Read every stored part and the published file again, and compare them with what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
     from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
@@ -336,6 +337,8 @@ def verify() -> None:
             faults += 1
             list_item(f"{found.place}: {found.fault}")
     say(f"{pluralize(parts, 'part')} read, {faults} with a fault.")
+    if aside := describe_set_aside(settings):
+        say(aside)
     if faults:
         raise typer.Exit(FAILED)
 

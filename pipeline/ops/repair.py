@@ -15,6 +15,7 @@ from pipeline.common.text import pluralize
 from pipeline.extract.consents import store_consents
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
+from pipeline.ops.set_aside import name_folder
 from pipeline.run.context import Runtime
 from pipeline.run.sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
@@ -106,7 +107,7 @@ def make_readable(
     if "://" in settings.lake:
         # Its store keeps earlier versions, and this program can't move its objects.
         return []
-    aside = settings.home / "set-aside" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
+    aside = name_folder(settings, dt.datetime.now(dt.UTC))
     parts = LostParts(settings.home)
     with take_repair_turn(lake.root, tell):
         steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()

@@ -1,5 +1,6 @@
 """`sunledger repair` by the real program: every table is as before the damage, and nothing is booked as changed."""
 
+import datetime as dt
 import itertools
 import shutil
 import signal
@@ -180,6 +181,50 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     assert code == 0, said
     was, now = content(whole), content(home)
     assert {name for name, rows in was.items() if not rows.equals(now[name])} <= ASKED
+
+
+def edit(file: Path) -> None:
+    """Double the generation in a whole, readable file, as somebody may who mends figures by hand."""
+    rows = pl.read_parquet(file, hive_partitioning=False)
+    rows.with_columns(pl.col("pv_generation_kwh") * 2).write_parquet(file)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("energy_daily", ("close", "2021-11", "--anyway")),
+        ("energy_balance_intervals", ("rebuild",)),
+        ("energy_monthly", ("publish",)),
+    ],
+)
+def test_no_figure_is_made_or_closed_from_a_changed_file(
+    home: Path, whole: Path, settings: dict[str, str], table: str, words: tuple[str, ...]
+) -> None:
+    edit(part(home, table, "2021-11-01"))
+    code, said = run(home, *words, **settings)
+    assert code == 1, said
+    assert f"{table} 2021-11-01: its file" in said
+    assert "holds other bytes than were written" in said
+    assert "Run 'sunledger repair'" in said
+    assert "program has a fault" not in said
+    code, said = run(home, "repair", **settings | NO_SMA)
+    assert code == 0, said
+    # The month is as open as before, and nothing is noted as changed.
+    check(home, whole, settings)
+
+
+def test_days_are_fetched_though_an_earlier_one_is_damaged(
+    home: Path, whole: Path, settings: dict[str, str]
+) -> None:
+    edit(part(home, "energy_daily", "2021-11-01"))
+    code, said = run(home, "backfill", "--from", "2021-11-02", "--to", "2021-11-02", **settings)
+    assert code == 1, said
+    assert "energy_daily 2021-11-01: its file" in said
+    assert part(home, "raw_energy_balance", "2021-11-02").is_file()
+    code, said = run(home, "repair", **settings | NO_SMA)
+    assert code == 0, said
+    found = content(home)["energy_daily"].filter(pl.col("local_date") == dt.date(2021, 11, 2))
+    assert found.height == content(whole)["energy_daily"].filter(local_date=dt.date(2021, 11, 1)).height
 
 
 KINDS: dict[str, Callable[[Path, str], object]] = {
