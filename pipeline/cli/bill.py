@@ -44,6 +44,7 @@ def show(found: Bill, prices: PriceList, *, forecast: bool) -> None:
     if not found.classes.height and not found.invoices["fees_eur"].sum():
         known = "" if found.first_month is None else f" The record begins in {found.first_month:%Y-%m}."
         say(f"No system was asked for in {found.year}, so there is nothing to pay.{known}")
+        _say_lower_bound(found)
         return
     _show_classes(found, forecast=forecast)
     _show_invoices(found, prices, forecast=forecast)
@@ -118,7 +119,13 @@ def _tell_state(quarter: tuple[int, int], now: tuple[int, int], *, forecast: boo
     return "expected" if forecast else "so far"
 
 
+def _say_lower_bound(found: Bill) -> None:
+    if found.lower_bound:
+        out.print(found.lower_bound, soft_wrap=True, markup=False)
+
+
 def _show_notes(found: Bill, *, forecast: bool) -> None:
+    _say_lower_bound(found)
     if forecast:
         out.print(_explain_forecast(found), soft_wrap=True)
     live = Decimal(found.invoices["live_eur"].sum())

@@ -46,6 +46,7 @@ def pack(
     form: Annotated[FileFormat, typer.Option("--format", help="Format of the files.")] = FileFormat.XLSX,
 ) -> None:
     """Put a month for finance into one folder: energy, PU, invoices, quality, and a README."""
+    from pipeline.billing.lost_requests import explain_lower_bound  # noqa: PLC0415
     from pipeline.cli.completeness import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
@@ -53,9 +54,11 @@ def pack(
     from warehouse import pack as packing  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
-    first = month_of("--month", month)
-    with connect(load_settings().warehouse) as connection:
+    first, settings = month_of("--month", month), load_settings()
+    with connect(settings.warehouse) as connection:
         say_month(connection, first)
+        if lower_bound := explain_lower_bound(settings.home, [first]):
+            say(lower_bound)
         done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
     for one in done:
         say(f"  {one.path.name}: {pluralize(one.rows, 'row')}")

@@ -72,6 +72,8 @@ def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Los
     for wave in ([one for one in lost if one.model is RawPlants], lost):
         _ask(runtime, outcome, [one for one in wave if one not in outcome.known], yes=yes)
         repair.make_lists(runtime, outcome, lost)
+    # What is not known by now is not to be had: it is kept before anything is counted anew.
+    repair.keep_lost_requests(runtime.settings, outcome, lost)
     answered = list_days_with_answers(runtime)
     repair.put_back_days(runtime, copy, outcome, [one for one in lost if one not in outcome.known], answered)
     with record_runs(runtime, command="repair") as runs:

@@ -9,7 +9,9 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
+from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consents import store_consents
@@ -209,7 +211,7 @@ def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Co
         if one.model is ApiRequests:
             # Requests of today may be there by now, those of before are not.
             outcome.gone[one] = (
-                "the record of requests of that day is lost, so PU that were made then may be missing: compare with "
+                "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with "
                 "SMA's invoice"
             )
         elif one.model in RECORDS:
@@ -224,6 +226,12 @@ def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Co
             outcome.gone[one] = "lost: neither its answers nor a published copy are there"
         else:
             outcome.healed[one] = "made again" if there else "holds no rows by what it is made from"
+
+
+def keep_lost_requests(settings: Settings, outcome: Outcome, lost: Iterable[Lost]) -> None:
+    """Have every later bill say that requests are lost, of which it can't know. Raises SunledgerError."""
+    days = [one.part["asked_date"] for one in lost if one.model is ApiRequests and one not in outcome.copied]
+    add_lost_days(settings.home, [cast("dt.date", day) for day in days])
 
 
 def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:

@@ -176,6 +176,10 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     assert "SMA could not be asked" in said
     for command in ("verify", "rebuild", "publish"):
         assert run(home, command, **settings | NO_SMA)[0] == 0, command
+    # PU that were counted before stay, and every bill says that they may be more.
+    assert content(home)["billing_units"].equals(content(whole)["billing_units"])
+    code, said = run(home, "billing", **settings)
+    assert (code, "are a lower bound: SMA may charge more" in said) == (0, True), said
     # The answers are still to be had, and the figures that were made from them never went.
     code, said = run(home, "repair", **settings)
     assert code == 0, said
