@@ -267,6 +267,10 @@ class LakeReader:
         """The file system that paths inside the model's table belong to."""
         return self._files_below(self.uri(model))
 
+    def store(self) -> pafs.FileSystem:
+        """The file system that paths inside the lake belong to."""
+        return self._files_below(self.root)
+
     def records(self, model: type[Table]) -> RecordStore:
         """The digests of the model's table, which are kept apart from it."""
         return RecordStore(

@@ -7,7 +7,7 @@ writing, and no restatement: what they were before is gone, and what they are no
 import datetime as dt
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -60,6 +60,7 @@ from schemas import (
 )
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
+from warehouse.lake_mirror import open_mirror
 from warehouse.lake_repair import LakeRepair, Lost, Step
 from warehouse.published_copy import PublishedCopy
 
@@ -106,36 +107,54 @@ def make_readable(
     SunledgerError.
     """
     lake = Lake(settings.lake, settings.home / "tmp")
-    if "://" in settings.lake:
-        # Its store keeps earlier versions, and this program can't move its objects.
-        return []
     aside = name_folder(settings, dt.datetime.now(dt.UTC))
     parts = LostParts(settings.home)
-    with take_repair_turn(lake.root, tell):
-        steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
-        parts.add(find_lost_tables(settings, copy))
+    with take_repair_turn(lake.root, tell), _open_on_disk(settings, lake, tell) as on_disk:
+        steps = LakeRepair(on_disk, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
+        parts.add(find_lost_tables(on_disk, copy))
     return steps
+
+
+def _open_on_disk(
+    settings: Settings, lake: Lake, tell: Callable[[str], None]
+) -> AbstractContextManager[Lake]:
+    """The lake itself, or a copy of the one on an object store, whose changes go there."""
+    return open_mirror(lake, settings.home, tell) if lake.remote else nullcontext(lake)
 
 
 @contextmanager
 def open_shadow(settings: Settings) -> Iterator[Settings]:
-    """Settings of a home that looks the same and is not: logs are copied, files are links. For a dry run."""
-    with tempfile.TemporaryDirectory(prefix=".sunledger-repair-", dir=settings.home) as folder:
+    """Settings of a home that looks the same and is not: logs are copied, files are links. For a dry run.
+
+    Of a lake on an object store all is copied.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix=".sunledger-repair-", dir=settings.home) as folder,
+        ExitStack() as opened,
+    ):
         home = Path(folder)
-        source = Path(settings.lake)
-        for file in source.rglob("*"):
-            target = home / "lake" / file.relative_to(source)
-            if file.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            elif "_delta_log" in file.parts:
-                target.write_bytes(file.read_bytes())
-            else:
-                target.symlink_to(file)
+        lake = Lake(settings.lake, home / "tmp")
+        if lake.remote:
+            root = opened.enter_context(open_mirror(lake, home, lambda _: None, keep=False)).root
+        else:
+            root = str(home / "lake")
+            _link_files(Path(settings.lake), Path(root))
         for kept in ("spending", "repair"):
             for file in (settings.home / kept).glob("*.json"):
                 (home / kept).mkdir(exist_ok=True)
                 (home / kept / file.name).write_bytes(file.read_bytes())
-        yield settings.model_copy(update={"home": home, "lake": str(home / "lake")})
+        yield settings.model_copy(update={"home": home, "lake": root})
+
+
+def _link_files(source: Path, copy: Path) -> None:
+    for file in source.rglob("*"):
+        target = copy / file.relative_to(source)
+        if file.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        elif "_delta_log" in file.parts:
+            target.write_bytes(file.read_bytes())
+        else:
+            target.symlink_to(file)
 
 
 def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
@@ -234,9 +253,10 @@ def keep_lost_requests(settings: Settings, outcome: Outcome, lost: Iterable[Lost
     add_lost_days(settings.home, [cast("dt.date", day) for day in days])
 
 
-def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:
+def find_lost_tables(lake: Lake, copy: PublishedCopy | None) -> list[Lost]:
     """The parts of tables whose folder is gone, by what other tables and the published file tell of them."""
-    lake = Lake(settings.lake, settings.home / "tmp")
+    # A handle from before the repair would go on where the old log was.
+    lake = Lake(lake.root, lake.scratch)
     found: list[Lost] = []
     for model in TABLES:
         if lake.snapshot(model).version >= 0:
