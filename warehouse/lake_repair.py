@@ -204,29 +204,27 @@ class LakeRepair:
 
     def _put_right(self, damages: Sequence[Damage]) -> list[Damage]:
         """Put files back that lie elsewhere, as after an exchange, by their digests; the rest of the damages."""
-        rest: list[Damage] = []
-        for model in dict.fromkeys(damage.model for damage in damages if damage.model):
-            folder, known = self._folder(model), read_recorded(self.lake, model).files
-            of_model = [damage for damage in damages if damage.model is model]
-            lying = [folder / one.file for one in of_model if one.file and (folder / one.file).is_file()]
-            lying += self.aside.parent.glob(f"*/{storage(model).table}/**/*.parquet")
-            found = {
-                path: source
-                for path in [one.file for one in of_model if one.file is not None]
-                if path in known and (source := _find_content(known[path], lying))
-            }
-            for path, source in found.items():
-                shutil.copy2(source, folder / f"{path}.new")
-            for path in found:
-                if (folder / path).exists():
-                    self._move(folder / path)
-                (folder / f"{path}.new").replace(folder / path)
-            for one in of_model:
-                if one.file in found:
-                    self._tell(one.place, one.fault, "what was written lay in another file, and is back")
-                else:
-                    rest.append(one)
-        return rest
+        damaged = [(one, self._folder(one.model) / one.file) for one in damages if one.model and one.file]
+        known = {one.model: read_recorded(self.lake, one.model).files for one, _ in damaged if one.model}
+        # In a folder of another day or table, or where an earlier repair has set it aside.
+        lying = [file for _, file in damaged if file.is_file()]
+        lying += self.aside.parent.glob("*/**/*.parquet")
+        found: dict[Path, Path] = {}
+        for one, file in damaged:
+            written = known[one.model].get(one.file) if one.model and one.file else None
+            if written is not None and (source := _find_content(written, lying)):
+                found[file] = source
+        for file, source in found.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, f"{file}.new")
+        for file in found:
+            if file.exists():
+                self._move(file)
+            Path(f"{file}.new").replace(file)
+        back = [one for one, file in damaged if file in found]
+        for one in back:
+            self._tell(one.place, one.fault, "what was written lay in another file, and is back")
+        return [one for one in damages if one not in back]
 
     def _known_version(self, model: type[Table], files: Collection[str]) -> int:
         """A version that the table is known to have had, where there is something of it."""

@@ -131,10 +131,13 @@ def _tell_rest(left: Sequence[Damage], outcome: Outcome) -> None:
             f"{pluralize(len(left), 'fault')} can't be mended: restore these parts from a backup."
         )
     if outcome.gone or outcome.waiting:
-        texts = "; ".join(f"{one.place}: {text}" for one, text in outcome.gone.items())
+        gone, waiting = (
+            "; ".join(f"{one.place}: {text.rstrip('.')}" for one, text in said.items())
+            for said in (outcome.gone, outcome.waiting)
+        )
         n_later = pluralize(len(outcome.waiting), "part")
-        later = f" {n_later} can't be made again yet: 'sunledger repair --yes' tries it."
+        later = f" {n_later} can't be made again yet, and 'sunledger repair' tries it again: {waiting}."
         raise SunledgerError(
-            f"Everything can be read again, but not all could be made again.{f' {texts}.' if texts else ''}"
-            f"{later if outcome.waiting else ''}"
+            f"Everything can be read again, but not all could be made again.{f' {gone}.' if gone else ''}"
+            f"{later if waiting else ''}"
         )

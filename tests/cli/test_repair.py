@@ -163,6 +163,29 @@ def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     check(home, whole, settings, asked=True)
 
 
+@pytest.mark.parametrize("limit", ["", "1"])
+def test_lost_answers_whose_pu_nobody_agrees_to_wait_for_consent(
+    home: Path, whole: Path, settings: dict[str, str], limit: str
+) -> None:
+    cut(part(home, "raw_energy_balance", "2021-10-31"))
+    # As in a later month than that of the requests: asking makes new PU.
+    for gone in ("lake/api_requests", "lake/_digests/api_requests", "spending"):
+        shutil.rmtree(home / "home" / gone)
+    (home / "home" / "sunledger.duckdb").unlink()
+    code, said = run(home, "repair", **settings | {"SUNLEDGER_MAX_EUR_PER_MONTH": limit})
+    assert code == 1, said
+    assert "take 2 requests to SMA. Asking for 2 plants adds 2 PU" in said
+    refused = f"SUNLEDGER_MAX_EUR_PER_MONTH={limit}" if limit else "To agree, give --yes"
+    assert refused in said.rpartition("can't be made again yet")[2], said
+    # Nothing was sent, the figures that were made from the answers are there, and every command works.
+    assert content(home)["api_requests"].filter(pl.col("plant_id") != "").height == 0
+    assert content(home)["energy_daily"].equals(content(whole)["energy_daily"])
+    assert run(home, "verify", **settings)[0] == 0
+    code, said = run(home, "repair", "--yes", **settings | {"SUNLEDGER_MAX_EUR_PER_MONTH": ""})
+    assert code == 0, said
+    assert content(home)["raw_energy_balance"].equals(content(whole)["raw_energy_balance"])
+
+
 def test_what_nothing_has_any_more_is_said_and_every_command_works(
     home: Path, whole: Path, settings: dict[str, str]
 ) -> None:
@@ -171,7 +194,10 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     (home / "home" / "sunledger.duckdb").unlink()
     code, said = run(home, "repair", **settings | NO_SMA)
     assert code == 1, said
-    assert "can't be made again yet: 'sunledger repair --yes' tries it" in said
+    assert (
+        "1 part can't be made again yet, and 'sunledger repair' tries it again: raw_energy_balance 2021-10"
+        in said
+    )
     assert "the record of requests of that day is lost" in said
     assert "SMA could not be asked" in said
     for command in ("verify", "rebuild", "publish"):
