@@ -263,6 +263,12 @@ class LakeRepair:
                     find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last
                 }
                 lost += [Lost(model, folder) for folder in sorted(older - set(doubtful))]
+        elif self.copy and self.copy.version_of(model) >= last and len(log.damaged) > len(unknown):
+            # So an older copy of the table may be what is left of it. The published file has what it held since.
+            newer = {name: self._current(model, log, state, name) for name in self.copy.folders(model)}
+            replaced = {name: at for name, at in newer.items() if at is not None and name not in doubtful}
+            lost += [Lost(model, name, at) for name, at in replaced.items()]
+            corrections += [build_remove(path) for path in state.active if find_folder(path) in replaced]
         self.note(lost)
         table = storage(model).table
         for version, fault in sorted(log.damaged.items()):

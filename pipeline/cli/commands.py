@@ -325,13 +325,18 @@ def verify() -> None:
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
-    from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
+    from warehouse.verify import verify_lake, verify_published, verify_versions  # noqa: PLC0415
 
     settings = load_settings()
     # Without a runtime, which would store the record of requests at its end: a full disk can be verified too.
     lake = Lake(settings.lake, settings.home / "tmp", tell=say)
     parts = faults = 0
-    for found in chain(verify_lake(lake), verify_published(settings.warehouse)):
+    checked = (
+        verify_lake(lake),
+        verify_published(settings.warehouse),
+        verify_versions(lake, settings.warehouse),
+    )
+    for found in chain(*checked):
         parts += 1
         if found.fault:
             faults += 1

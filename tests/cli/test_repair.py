@@ -44,6 +44,7 @@ def whole(settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
     strict = {"SUNLEDGER_QUALITY": str(home / "quality.toml")}
     # Values that are set aside leave gaps, so that the days are not complete.
     assert run(home, "backfill", *DAYS, **settings, **strict)[0] == 3
+    shutil.copytree(home / "home" / "lake", home / "before")
     assert run(home, "close", "2021-10", "--anyway", **settings)[0] == 0
     assert run(home, "rebuild", **settings)[0] == 0
     found = content(home)
@@ -211,6 +212,20 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     assert code == 0, said
     was, now = content(whole), content(home)
     assert {name for name, rows in was.items() if not rows.equals(now[name])} <= ASKED
+
+
+def test_an_older_lake_below_a_newer_published_file_is_seen_and_brought_forward(
+    home: Path, whole: Path, settings: dict[str, str]
+) -> None:
+    shutil.rmtree(home / "home" / "lake")
+    shutil.copytree(whole / "before", home / "home" / "lake")
+    code, said = run(home, "verify", **settings)
+    assert code == 1
+    assert "energy_monthly: the published file shows version" in said
+    assert "an older state was put in its place. Run 'sunledger repair'" in said
+    code, said = run(home, "repair", **settings | NO_SMA)
+    assert code == 0, said
+    check(home, whole, settings)
 
 
 def edit(file: Path) -> None:
