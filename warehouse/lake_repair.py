@@ -128,11 +128,13 @@ class LakeRepair:
             for path in unknown
             if target.replaced_at.get(find_folder(path), -1) <= settled_at
         }
+        if not untold:
+            doubtful = set()
         if log.damaged:
-            self._mend_entries(model, log, target, doubtful if untold else set(), unknown)
+            self._mend_entries(model, log, target, doubtful, unknown)
         removed: set[str] = set()
         if recorded.version >= 0:
-            removed = self._correct(model, log, target, doubtful if untold else set(), recorded)
+            removed = self._correct(model, log, target, doubtful, recorded)
         for file, fault in log.bad_files.items():
             self._move(file)
             self._tell(storage(model).table, f"{file.name} {fault}", "set aside; the log says the same")
@@ -231,9 +233,12 @@ class LakeRepair:
         return self.copy.versions.get(storage(model).table, -1) if self.copy and files else -1
 
     def _mend_entries(
-        self, model: type[Table], log: TableLog, state: State, doubtful: Collection[str], unknown: set[str]
+        self, model: type[Table], log: TableLog, state: State, doubtful: set[str], unknown: set[str]
     ) -> None:
-        """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt."""
+        """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt.
+
+        Parts that come into doubt here are added to them.
+        """
         last = max(log.damaged)
         corrections: list[Action] = []
         lost: list[Lost] = []
@@ -269,6 +274,7 @@ class LakeRepair:
             replaced = {name: at for name, at in newer.items() if at is not None and name not in doubtful}
             lost += [Lost(model, name, at) for name, at in replaced.items()]
             corrections += [build_remove(path) for path in state.active if find_folder(path) in replaced]
+            doubtful |= replaced.keys()
         self.note(lost)
         table = storage(model).table
         for version, fault in sorted(log.damaged.items()):
