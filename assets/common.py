@@ -10,11 +10,14 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
+from assets.prefix import build_key, split_prefix
+from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
+from pipeline.common.settings import Settings
 from pipeline.common.text import escape_controls
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
-from pipeline.run.step import Report
+from pipeline.run.step import StepResult
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import column_lineage
 
@@ -35,7 +38,7 @@ MODELS = {storage(model).table: model for model in TABLES}
 # Days in the groups that are done together.
 Groups: TypeAlias = Callable[[Iterable[dt.date]], Iterable[Sequence[dt.date]]]
 # Does a group of days, and hands out the report of each as it is stored.
-Steps: TypeAlias = Callable[[Runtime, Sequence[dt.date]], Iterator[tuple[dt.date, Report]]]
+Steps: TypeAlias = Callable[[RunContext, Sequence[dt.date]], Iterator[tuple[dt.date, StepResult]]]
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
@@ -55,12 +58,25 @@ def build_table_schema(model: type[Table]) -> dg.TableSchema:
     )
 
 
-def build_lineage(model: type[Table], deps: Iterable[str]) -> dg.TableColumnLineage:
+def build_day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition for each plant-local calendar day, today included.
+
+    The key is a label that plants of all zones share: a day is there as soon as it begins somewhere on earth.
+    """
+    return dg.DailyPartitionsDefinition(
+        start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
+    )
+
+
+def build_lineage(model: type[Table], settings: Settings, deps: Iterable[str]) -> dg.TableColumnLineage:
     """What the models say of where each column comes from, as Dagster keeps it."""
     parents = [MODELS[name] for name in deps if name in MODELS]
     return dg.TableColumnLineage(
         {
-            name: [dg.TableColumnDep(dg.AssetKey(storage(parent).table), column) for parent, column in made]
+            name: [
+                dg.TableColumnDep(build_key(settings, storage(parent).table), column)
+                for parent, column in made
+            ]
             for name, made in column_lineage(model, parents).items()
             if made
         }
@@ -68,12 +84,19 @@ def build_lineage(model: type[Table], deps: Iterable[str]) -> dg.TableColumnLine
 
 
 def asset_options(
-    model: type[Table], *, deps: Sequence[str], kinds: set[str], group: str | None = None
+    model: type[Table],
+    settings: Settings,
+    *,
+    deps: Sequence[str],
+    kinds: set[str],
+    group: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of an asset that come from its model."""
     kept = storage(model)
     return {
         "name": kept.table,
+        "key_prefix": split_prefix(settings),
+        "deps": [build_key(settings, table) for table in deps],
         "group_name": group or kept.layer,
         "description": comment(model),
         "kinds": kinds,
@@ -81,7 +104,7 @@ def asset_options(
         "metadata": {
             "dagster/column_schema": build_table_schema(model),
             "dagster/table_name": kept.table,
-            "dagster/column_lineage": build_lineage(model, deps),
+            "dagster/column_lineage": build_lineage(model, settings, deps),
             "key": ", ".join(kept.key) or "none",
             "partition": ", ".join(kept.partition) or "none: replaced whole",
         },
@@ -90,8 +113,8 @@ def asset_options(
 
 def build_day_asset(
     model: type[Table],
-    days: dg.DailyPartitionsDefinition,
-    step: Callable[[Runtime, dt.date], Report],
+    settings: Settings,
+    step: Callable[[RunContext, dt.date], StepResult],
     *,
     deps: list[str],
     kinds: set[str],
@@ -99,17 +122,17 @@ def build_day_asset(
 ) -> dg.AssetsDefinition:
     """An asset that does its days one after another."""
 
-    def steps(runtime: Runtime, group: Sequence[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+    def steps(runtime: RunContext, group: Sequence[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
         return ((day, step(runtime, day)) for day in group)
 
     return build_days_asset(
-        model, days, steps, lambda days: ((day,) for day in days), deps=deps, kinds=kinds, pool=pool
+        model, settings, steps, lambda days: ((day,) for day in days), deps=deps, kinds=kinds, pool=pool
     )
 
 
 def build_days_asset(
     model: type[Table],
-    days: dg.DailyPartitionsDefinition,
+    settings: Settings,
     steps: Steps,
     groups: Groups,
     *,
@@ -123,24 +146,23 @@ def build_days_asset(
         # Delete when backfill policies leave beta: users can do nothing about it.
         warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
         asset: Decorator = dg.asset(
-            **asset_options(model, deps=deps, kinds=kinds),
-            deps=deps,
-            partitions_def=days,
+            **asset_options(model, settings, deps=deps, kinds=kinds),
+            partitions_def=build_day_partitions(settings),
             backfill_policy=dg.BackfillPolicy.multi_run(DAYS_PER_RUN),
             pool=pool,
         )
 
     def table(
         context: dg.AssetExecutionContext,
-        runtime: dg.ResourceParam[Runtime],
-        notices: dg.ResourceParam[Notices],
+        sunledger_runtime: dg.ResourceParam[RunContext],
+        sunledger_notices: dg.ResourceParam[Notices],
     ) -> dg.MaterializeResult[None]:
         done: dict[str, dict[str, Any]] = {}
         with convert_errors(), record_finished_days(context, done):
             begun = time.monotonic()
             wanted = map(dt.date.fromisoformat, context.partition_keys)
-            for day, report in do_each_day(runtime, wanted, steps, groups):
-                notices.add(report.notices)
+            for day, report in do_each_day(sunledger_runtime, wanted, steps, groups):
+                sunledger_notices.add(report.notices)
                 key = day.isoformat()
                 done[key] = describe_report(report) | {"seconds": round(time.monotonic() - begun, 3)}
                 begun = time.monotonic()
@@ -151,12 +173,12 @@ def build_days_asset(
 
 
 def do_each_day(
-    runtime: Runtime, days: Iterable[dt.date], steps: Steps, groups: Groups
-) -> Iterator[tuple[dt.date, Report]]:
+    runtime: RunContext, days: Iterable[dt.date], steps: Steps, groups: Groups
+) -> Iterator[tuple[dt.date, StepResult]]:
     """The report of each day that could be done; then raises DaysFailedError if some could not.
 
     A failing group of days does not stop the others, unless it is one of several in a row or the fault is that of all
-    days. Days that may succeed later are tried once more at the end, for what is missing of them.
+    days. Days that may succeed later are tried again at the end, for what is missing of them.
     """
     failed: dict[dt.date, SunledgerError] = {}
     in_a_row = 0
@@ -184,8 +206,8 @@ def do_each_day(
 
 
 def _retry_days(
-    runtime: Runtime, failed: dict[dt.date, SunledgerError], steps: Steps, groups: Groups
-) -> Iterator[tuple[dt.date, Report]]:
+    runtime: RunContext, failed: dict[dt.date, SunledgerError], steps: Steps, groups: Groups
+) -> Iterator[tuple[dt.date, StepResult]]:
     """Try the days whose fault may have passed, for what is missing of them, and take those that succeed out."""
     for_the_rest = replace(runtime, again=False)
     for group in list(groups(day for day, error in failed.items() if is_transient(error))):
@@ -202,9 +224,11 @@ class DaysFailedError(SunledgerError):
 
     def __init__(self, failed: Mapping[dt.date, SunledgerError], not_tried: Sequence[dt.date] = ()) -> None:
         first, error = next(iter(failed.items()))
-        text = str(error) if len(failed) == 1 else f"{len(failed)} days failed. The first, {first}: {error}"
+        text = (
+            str(error) if len(failed) == 1 else f"{len(failed)} days failed. The first was {first}: {error}"
+        )
         if not_tried:
-            text += f" {not_tried[0]} to {not_tried[-1]} were not tried any more."
+            text += f" The run did not continue with {not_tried[0]} to {not_tried[-1]}."
         super().__init__(text)
         self.transient = all(is_transient(error) for error in failed.values())
         self.days = [str(day) for day in (*failed, *not_tried)]
@@ -217,7 +241,8 @@ def is_transient(error: SunledgerError) -> bool:
 
 def build_whole_asset(
     model: type[Table],
-    step: Callable[[Runtime], Report],
+    settings: Settings,
+    step: Callable[[RunContext], StepResult],
     *,
     deps: list[str],
     kinds: set[str],
@@ -232,27 +257,26 @@ def build_whole_asset(
     """
 
     asset: Decorator = dg.asset(
-        **asset_options(model, deps=deps, kinds=kinds, group=group),
-        deps=deps,
+        **asset_options(model, settings, deps=deps, kinds=kinds, group=group),
         pool=pool,
         tags={EVERY: every} if every else {},
         op_tags=LAST if last else None,
     )
 
     def table(
-        runtime: dg.ResourceParam[Runtime], notices: dg.ResourceParam[Notices]
+        sunledger_runtime: dg.ResourceParam[RunContext], sunledger_notices: dg.ResourceParam[Notices]
     ) -> dg.MaterializeResult[None]:
         with convert_errors():
             begun = time.monotonic()
-            report = step(runtime)
-            notices.add(report.notices)
+            report = step(sunledger_runtime)
+            sunledger_notices.add(report.notices)
             facts = describe_report(report)
         return dg.MaterializeResult(metadata={**facts, "seconds": round(time.monotonic() - begun, 3)})
 
     return asset(table)
 
 
-def describe_report(report: Report) -> dict[str, Any]:
+def describe_report(report: StepResult) -> dict[str, Any]:
     """A step's report as metadata."""
     return {"dagster/partition_row_count": report.rows, "changed": report.changed, **report.facts}
 
@@ -271,8 +295,8 @@ def convert_errors() -> Iterator[None]:
         ) from error
     except OSError as error:
         raise dg.Failure(
-            description=f"{error.filename or 'A file'} can't be read or written ({error.strerror or error}): look at "
-            f"the disk and the permissions there. 'sunledger verify' says what of the lake is whole.",
+            description=f"{error.filename or 'A file'} can't be read or written ({error.strerror or error}): check the "
+            "disk and the permissions there. 'sunledger verify' finds damage in the lake.",
             allow_retries=False,
         ) from error
 

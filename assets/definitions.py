@@ -17,8 +17,8 @@ from assets.checks import build_day_checks, build_vendor_checks, list_checks, pu
 from assets.common import EVERY
 from assets.docs import add_links
 from assets.pool_waits import PoolWait, watch_pools
-from assets.prefix import add_prefix, build_key, build_name
-from assets.published import monthly_report, warehouse
+from assets.prefix import NOTICES, RUNTIME, build_key, build_name
+from assets.published import WAREHOUSE, build_monthly_report, build_warehouse
 from assets.record_files import OPEN_FILES
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import read_limits
@@ -39,16 +39,17 @@ from assets.tables import (
     list_assets,
     select_chosen,
 )
-from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import escape_line
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 
 LISTS_JOB = "refresh_lists"
 DAYS_JOB = "energy_days"
 ENERGY_JOB = "energy_from_lake"
+# One process a run: connections and the token live through it, and libraries are loaded once.
+JOB_EXECUTOR = dg.in_process_executor
 
 
 class Cadence(NamedTuple):
@@ -72,23 +73,22 @@ CADENCES = (
 )
 
 
-def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.Definitions:
-    """Assets, checks, jobs, schedules, sensors and the resource `runtime`, to load or to merge into a project.
+def build_definitions(
+    settings: Settings,
+    runtime: RunContext | None = None,
+    *,
+    executor: dg.ExecutorDefinition | None = JOB_EXECUTOR,
+) -> dg.Definitions:
+    """Assets, checks, jobs, schedules, sensors and resources, to load or to merge into a project (docs/dagster.md).
 
     With `runtime` all runs share it; without, each run opens and closes its own. The setting `asset_prefix` is put
-    before the keys of assets, and the names of jobs, schedules and sensors; its ops keep their names.
+    before the keys of assets and before the names of ops, jobs, schedules and sensors. A project that has an executor
+    of its own gives None for `executor`: our jobs keep theirs.
     """
-    days = build_day_partitions(settings)
-    lists, fetched, made, reports, others = (
-        add_prefix(some, settings)
-        for some in (
-            list_assets(),
-            build_fetched_day_assets(days),
-            build_made_day_assets(days),
-            [*build_month_assets(), *build_money_assets(), warehouse],
-            [*build_vendor_assets(), monthly_report],
-        )
-    )
+    lists = list_assets(settings)
+    fetched, made = build_fetched_day_assets(settings), build_made_day_assets(settings)
+    reports = [*build_month_assets(settings), *build_money_assets(settings), build_warehouse(settings)]
+    others = [*build_vendor_assets(settings), build_monthly_report(settings)]
     assets = [*lists, *fetched, *made, *reports, *others]
     cadences = [cadence for cadence in CADENCES if _has(assets, cadence.name)]
     job_names = [build_name(settings, name) for name in (LISTS_JOB, DAYS_JOB, ENERGY_JOB)]
@@ -96,13 +96,14 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
     finish = dg.define_asset_job(
         energy_job,
         selection=dg.AssetSelection.assets(*made, *reports),
-        description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
+        executor_def=JOB_EXECUTOR,
+        description="Rebuild the energy of stored days, add up months, and publish. Sends no request to SMA.",
     )
     return dg.Definitions(
         assets=add_links(drop_optional_inputs(assets, settings), settings.docs_url),
         asset_checks=[
             *list_checks(settings),
-            *build_day_checks(settings, days),
+            *build_day_checks(settings),
             *build_vendor_checks(settings),
             *publish_checks(settings),
         ],
@@ -110,12 +111,15 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             dg.define_asset_job(
                 lists_job,
                 selection=dg.AssetSelection.assets(*lists),
-                description="Ask SMA for consents, plants, devices and measurement sets.",
+                executor_def=JOB_EXECUTOR,
+                description="Fetch the states of consents and the lists of plants, devices and measurement sets from "
+                "SMA.",
             ),
             dg.define_asset_job(
                 days_job,
                 selection=dg.AssetSelection.assets(*select_chosen([*fetched, *made], settings), *reports),
-                description="Fetch days, turn power into energy, add up days, months and PU, publish.",
+                executor_def=JOB_EXECUTOR,
+                description="Fetch days, turn power into energy, add up days, months and PU, and publish.",
             ),
             finish,
             *(_build_closing_job(settings, cadence) for cadence in cadences),
@@ -127,7 +131,8 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
                 cron="5 1 * * *",
                 every=dt.timedelta(days=1),
                 job=lists_job,
-                description="Daily: consents, plants, devices and measurement sets.",
+                description="Daily: fetches the states of consents and the lists of plants, devices and measurement "
+                "sets.",
             ),
             *build_day_schedules(settings, days_job),
             *(_build_closing_schedule(settings, cadence) for cadence in cadences),
@@ -140,20 +145,20 @@ def build_definitions(settings: Settings, runtime: Runtime | None = None) -> dg.
             build_dead_run_sensor(settings),
         ],
         resources={
-            "runtime": runtime if runtime is not None else _build_runtime_resource(settings),
-            "notices": _build_notices,
+            RUNTIME: runtime if runtime is not None else _build_runtime_resource(settings),
+            NOTICES: _build_notices,
         },
-        # One process a run: connections and the token live through it, and libraries are loaded once.
-        executor=dg.in_process_executor,
+        executor=executor,
     )
 
 
 def _build_closing_job(settings: Settings, cadence: Cadence) -> Any:
-    published = dg.AssetSelection.assets(build_key(settings, warehouse.key.path[-1]))
+    published = dg.AssetSelection.assets(build_key(settings, WAREHOUSE))
     return dg.define_asset_job(
         build_name(settings, cadence.job),
         selection=dg.AssetSelection.tag(EVERY, cadence.name) | published,
-        description=f"Make what is made of whole {cadence.name}s, and publish.",
+        executor_def=JOB_EXECUTOR,
+        description=f"Materialize the tables of whole {cadence.name}s, and publish.",
     )
 
 
@@ -164,22 +169,12 @@ def _build_closing_schedule(settings: Settings, cadence: Cadence) -> dg.Schedule
         cron=cadence.cron,
         every=cadence.every,
         job=build_name(settings, cadence.job),
-        description=f"When all days of a {cadence.name} are closed: what is made of whole {cadence.name}s.",
+        description=f"When all days of a {cadence.name} are closed: materializes the tables of whole {cadence.name}s.",
     )
 
 
 def _has(assets: Iterable[dg.AssetsDefinition], every: str) -> bool:
     return any(tags.get(EVERY) == every for asset in assets for tags in asset.tags_by_key.values())
-
-
-def build_day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """One partition for each plant-local calendar day, today included.
-
-    The key is a label that plants of all zones share: a day is there as soon as it begins somewhere on earth.
-    """
-    return dg.DailyPartitionsDefinition(
-        start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
-    )
 
 
 @dg.resource(description="What a person should know of one run.")
@@ -190,10 +185,10 @@ def _build_notices(_: dg.InitResourceContext) -> Notices:
 def _build_runtime_resource(settings: Settings) -> Any:
     @dg.resource(description="Settings, the lake, and the session with SMA of one run.")
     @contextmanager
-    def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
+    def runtime(context: dg.InitResourceContext) -> Iterator[RunContext]:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
-        opened = Runtime(settings, tell=_log_of(context), **read_limits(tags))
+        opened = RunContext(settings, tell=_find_log(context), **read_limits(tags))
         with opened, _attend_run(context, settings):
             yield opened
 
@@ -216,8 +211,8 @@ def _attend_run(context: dg.InitResourceContext, settings: Settings) -> Iterator
         yield
 
 
-def _log_of(context: dg.InitResourceContext) -> Callable[[str], None]:
-    """Who is told of waits: the run's own log."""
+def _find_log(context: dg.InitResourceContext) -> Callable[[str], None]:
+    """Who is informed of waits: the run's own log."""
     log = context.log
 
     def tell(text: str) -> None:

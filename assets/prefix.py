@@ -1,15 +1,14 @@
-"""Asset keys below a prefix, and names with it: for who merges the graph into a project with assets of its own.
+"""Names below a prefix: for who merges the graph into a project with assets, jobs and resources of its own.
 
 The prefix is a setting, because the command line records its runs under the same keys as the page's.
 """
-
-from collections.abc import Iterable
 
 import dagster as dg
 
 from pipeline.common.settings import Settings
 
-LINEAGE = "dagster/column_lineage"
+# The keys of our resources, which are the names of the parameters that take them. A project has one of each key.
+RUNTIME, NOTICES = "sunledger_runtime", "sunledger_notices"
 
 
 def split_prefix(settings: Settings) -> list[str]:
@@ -22,36 +21,11 @@ def build_key(settings: Settings, table: str) -> dg.AssetKey:
     return dg.AssetKey([*split_prefix(settings), table])
 
 
+def build_step_key(settings: Settings, table: str) -> str:
+    """The name of the op that makes the asset of that name, which is its step's key in each run."""
+    return build_key(settings, table).to_python_identifier()
+
+
 def build_name(settings: Settings, name: str) -> str:
     """The name of a job, schedule or sensor: of those, too, a project has one of each name."""
     return "_".join([*split_prefix(settings), name])
-
-
-def add_prefix(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
-    """The assets with the prefix before their keys, those of their inputs, and those of their columns' parents."""
-    prefix = split_prefix(settings)
-    if not prefix:
-        return list(assets)
-    replaced = [
-        asset.with_attributes(
-            asset_key_replacements={key: key.with_prefix(prefix) for key in _list_keys(asset)}
-        )
-        for asset in assets
-    ]
-
-    def lead(spec: dg.AssetSpec) -> dg.AssetSpec:
-        lineage = spec.metadata.get(LINEAGE)
-        if not isinstance(lineage, dg.TableColumnLineage):
-            return spec
-        parents = {
-            column: [dg.TableColumnDep(dep.asset_key.with_prefix(prefix), dep.column_name) for dep in deps]
-            for column, deps in lineage.deps_by_column.items()
-        }
-        return spec.merge_attributes(metadata={LINEAGE: dg.TableColumnLineage(parents)})
-
-    return list(dg.map_asset_specs(lead, replaced))
-
-
-def _list_keys(asset: dg.AssetsDefinition) -> set[dg.AssetKey]:
-    inputs = {dep.asset_key for spec in asset.specs for dep in spec.deps}
-    return {*asset.keys, *asset.keys_by_input_name.values(), *inputs}

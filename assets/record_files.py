@@ -38,7 +38,7 @@ class OpenFiles:
         with self._guard:
             self._homes.add(dagster_home.resolve())
             if not self._listens:
-                event.listen(Engine, "connect", self._connected)
+                event.listen(Engine, "connect", self._restrict_connection)
                 atexit.register(self.close, None)
                 self._listens = True
 
@@ -51,7 +51,7 @@ class OpenFiles:
             for file in chosen:
                 self._open.pop(file).close()
 
-    def _connected(self, connection: Any, _record: object) -> None:
+    def _restrict_connection(self, connection: Any, _record: object) -> None:
         if not isinstance(connection, sqlite3.Connection):
             return
         _, _, name = connection.execute("PRAGMA database_list").fetchone()

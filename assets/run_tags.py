@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pipeline.common.errors import UsageError
-from pipeline.run.allowance import MAX_EUR, Allowance, amount
+from pipeline.run.allowance import MAX_EUR, Allowance, parse_limit
 
 # Dagster's own: the days of a run.
 RANGE_START: Final = "dagster/asset_partition_range_start"
@@ -15,9 +15,10 @@ RANGE_END: Final = "dagster/asset_partition_range_end"
 PARENT: Final = "dagster/parent_run_id"
 # Dagster's own: how often the daemon has tried a run again by itself.
 RETRY: Final = "dagster/retry_number"
-# Comma-separated backends, or ids of plants, to ask for; without the tag all.
+# Comma-separated backends, ids of plants, or groups of plants, to ask for; without the tag all.
 BACKENDS: Final = "sunledger/backends"
 PLANTS: Final = "sunledger/plants"
+GROUPS: Final = "sunledger/groups"
 # What a command of the command line was started for: its measurement sets, and its days as FIRST...LAST.
 SETS: Final = "sunledger/sets"
 DAYS: Final = "sunledger/days"
@@ -32,6 +33,7 @@ def read_limits(tags: Mapping[str, str]) -> dict[str, Any]:
     """What the tags of a run mean to its runtime."""
     return {
         "only_plants": _split_words(tags.get(PLANTS, "")),
+        "only_groups": _split_words(tags.get(GROUPS, "")),
         "only_backends": _split_words(tags.get(BACKENDS, "")),
         # A run that tries another one again carries its tags, and asks for what that one missed.
         "again": tags.get(ASK) == ALL and PARENT not in tags,
@@ -44,7 +46,7 @@ def read_limits(tags: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_amount(text: str) -> Decimal:
     try:
-        return amount(text)
+        return parse_limit(text)
     except ValueError:
         raise UsageError(
             f"The run's tag {MAX_EUR}: {text} is not an amount: write it as 120 or 120.50."
@@ -52,12 +54,18 @@ def _read_amount(text: str) -> Decimal:
 
 
 def build_command_tags(
-    *, plants: Iterable[str], sets: str, again: bool, days: tuple[dt.date, dt.date] | None
+    *,
+    plants: Iterable[str],
+    groups: Iterable[str],
+    sets: str,
+    again: bool,
+    days: tuple[dt.date, dt.date] | None,
 ) -> dict[str, str]:
     """The tags of a command's runs: what they were started for. What was not limited has no tag."""
-    named = ",".join(sorted(plants))
+    named, grouped = ",".join(sorted(plants)), ",".join(sorted(groups))
     return {
         **({PLANTS: named} if named else {}),
+        **({GROUPS: grouped} if grouped else {}),
         **({SETS: sets} if days else {}),
         **({DAYS: f"{days[0]}...{days[1]}"} if days else {}),
         **({ASK: ALL} if again else {}),

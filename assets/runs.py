@@ -14,10 +14,9 @@ from assets.checks import build_day_checks, list_checks, publish_checks
 from assets.common import DAYS_PER_RUN, MODELS, find_failed_days
 from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home
 from assets.dead_runs import end_own_runs
-from assets.definitions import build_day_partitions
 from assets.pool_waits import PoolWait, wait_for_pools, watch_pools
-from assets.prefix import add_prefix
-from assets.published import warehouse
+from assets.prefix import NOTICES, RUNTIME, build_step_key
+from assets.published import build_warehouse
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import RANGE_END, RANGE_START, build_command_tags
 from assets.sensors import DECISIVE
@@ -34,7 +33,7 @@ from assets.tables import (
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
@@ -64,7 +63,7 @@ class Runs:
     page.
     """
 
-    runtime: Runtime
+    runtime: RunContext
     instance: dg.DagsterInstance
     wait: PoolWait
     command: str = "sunledger"
@@ -77,15 +76,17 @@ class Runs:
 
     def lists(self) -> None:
         """Refresh consents, plants, devices and measurement sets. Raises RunFailedError."""
-        self._run([*list_assets(), *list_checks(self.runtime.settings)], {})
+        settings = self.runtime.settings
+        self._run([*list_assets(settings), *list_checks(settings)], {})
 
     def plants(self) -> None:
         """Refresh consents and the list of plants, which makes no PU. Raises RunFailedError."""
-        self._run([*build_plant_assets(), *list_checks(self.runtime.settings)], {})
+        settings = self.runtime.settings
+        self._run([*build_plant_assets(settings), *list_checks(settings)], {})
 
     def devices(self) -> None:
         """Refresh devices and measurement sets of the listed plants. Raises RunFailedError."""
-        self._run(build_device_assets(), {})
+        self._run(build_device_assets(self.runtime.settings), {})
 
     def days(self, first: dt.date, last: dt.date) -> None:
         """Fetch and turn into energy all days from first to last, in runs of up to a month.
@@ -93,13 +94,12 @@ class Runs:
         Raises RunFailedError. What was fetched before the failure is turned into energy all the same.
         """
         settings = self.runtime.settings
-        partitions = build_day_partitions(settings)
         for start, end in split_days(first, last):
             failed: RunFailedError | None = None
             assets = [
-                *select_chosen(build_day_assets(partitions), settings),
-                *build_month_assets(),
-                *build_day_checks(settings, partitions),
+                *select_chosen(build_day_assets(settings), settings),
+                *build_month_assets(settings),
+                *build_day_checks(settings),
             ]
             with record_days(self._unfinished, list_days(start, end)):
                 try:
@@ -114,38 +114,39 @@ class Runs:
                 raise failed
 
     def remake(self, days: Iterable[dt.date]) -> None:
-        """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
+        """Rebuild these days from the stored answers, in runs of up to a month without holes; sends no request to SMA.
 
         Raises RunFailedError.
         """
         settings = self.runtime.settings
-        partitions = build_day_partitions(settings)
-        self._remake(select_chosen(build_made_day_assets(partitions), settings), days)
+        self._remake(select_chosen(build_made_day_assets(settings), settings), days)
 
     def mend(self, days: Iterable[dt.date]) -> None:
-        """Make all tables of these days again from the stored answers, and those of all months; asks SMA nothing.
+        """Rebuild all tables of these days and of all months from the stored answers; sends no request to SMA.
 
         Raises RunFailedError.
         """
         self._remake(self._list_made_before(), days)
-        self._run(build_month_assets(), {})
+        self._run(build_month_assets(self.runtime.settings), {})
 
     def publish(self) -> list[str]:
-        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
+        """Count PU and invoices again, and publish the warehouse; what there is to say of it. Raises RunFailedError.
 
         Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
         """
-        said = self._complete()
-        result = self._run([*build_money_assets(), warehouse, *publish_checks(self.runtime.settings)], {})
-        (done,) = result.asset_materializations_for_node(warehouse.node_def.name)
+        said = self._complete_days()
+        settings = self.runtime.settings
+        warehouse = build_warehouse(settings)
+        result = self._run([*build_money_assets(settings), warehouse, *publish_checks(settings)], {})
+        (done,) = result.asset_materializations_for_node(warehouse.op.name)
         if done.metadata["had_log"].value:
             said.append(
-                "A program had opened the file that was published before for writing. Its log was removed, and what "
-                "it changed is gone: let every program open the file read-only."
+                "A program had opened the previous published file for writing. The new file does not hold its "
+                "changes: let every program open the file read-only."
             )
         return said
 
-    def _complete(self) -> list[str]:
+    def _complete_days(self) -> list[str]:
         """Make the days that dead runs left, or that lack tables, from the stored answers; what there is to say.
 
         Raises RunFailedError where it is interrupted.
@@ -159,28 +160,31 @@ class Runs:
         except RunFailedError as failure:
             if failure.exit_code == INTERRUPTED:
                 raise
-            return [f"Days that an earlier run had left unfinished can't be completed yet: {failure}"]
+            return [f"Days that an earlier run left unfinished can't be completed yet: {failure}"]
         if not days:
             return []
         first, last = min(days), max(days)
         named = f"{first}" if first == last else f"{pluralize(len(days), 'day')} from {first} to {last}"
         return [
-            f"An earlier run had left {named} unfinished: completed from the stored answers, without a request."
+            (
+                f"An earlier run left {named} unfinished. This run completed them from the stored answers without a "
+                "request."
+            )
         ]
 
     def _list_made_before(self) -> list[dg.AssetsDefinition]:
         """The tables of days that the settings choose, or that another run has made before with other settings."""
         lake, settings = self.runtime.lake, self.runtime.settings
-        possible = build_made_day_assets(build_day_partitions(settings))
-        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[-1]]).version >= 0]
+        possible = build_made_day_assets(settings)
+        kept = [asset for asset in possible if lake.take_snapshot(MODELS[asset.key.path[-1]]).version >= 0]
         return list({asset.key: asset for asset in (*kept, *select_chosen(possible, settings))}.values())
 
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
         settings = self.runtime.settings
-        checks = build_day_checks(settings, build_day_partitions(settings))
+        checks = build_day_checks(settings)
         for start, end in join_days(days, DAYS_PER_RUN):
             with record_days(self._unfinished, list_days(start, end)):
-                self._run_days([*made, *build_month_assets(), *checks], start, end)
+                self._run_days([*made, *build_month_assets(settings), *checks], start, end)
 
     @property
     def _unfinished(self) -> Path:
@@ -199,12 +203,10 @@ class Runs:
         self, assets: Sequence[dg.AssetsDefinition | dg.AssetChecksDefinition], tags: dict[str, str]
     ) -> dg.ExecuteInProcessResult:
         wait_for_pools(self.wait, {pool for asset in assets for pool in asset.op.pools})
-        checks = [one for one in assets if isinstance(one, dg.AssetChecksDefinition)]
-        others = [one for one in assets if not isinstance(one, dg.AssetChecksDefinition)]
         job = dg.Definitions(
-            assets=[*add_prefix(others, self.runtime.settings), *checks],
+            assets=assets,
             jobs=[dg.define_asset_job(self.command)],
-            resources={"runtime": build_runtime_resource(self.runtime, self.wait), "notices": self.notices},
+            resources={RUNTIME: build_runtime_resource(self.runtime, self.wait), NOTICES: self.notices},
         ).resolve_job_def(self.command)
         try:
             with redirect_stderr(WithoutRepeats(sys.stderr)):
@@ -217,14 +219,14 @@ class Runs:
         except BaseException as fault:
             # Where the disk is full, this fails too: then the next command finds that the run is dead.
             with suppress(Exception):
-                why = f"The run ended by an error of the program: {type(fault).__name__}."
+                why = f"The run failed because of a bug in the program: {type(fault).__name__}."
                 end_own_runs(self.instance, why)
             raise
         if self.wait.fault is not None:
             raise self.wait.fault
         self.materialized += len(result.get_asset_materialization_events())
         if not result.success:
-            raise _find_failure(result)
+            raise _find_failure(result, build_step_key(self.runtime.settings, DECISIVE))
         return result
 
 
@@ -249,12 +251,12 @@ class WithoutRepeats:
         return getattr(self._stream, name)
 
 
-def build_runtime_resource(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
+def build_runtime_resource(runtime: RunContext, wait: PoolWait) -> dg.ResourceDefinition:
     """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
 
     @dg.resource
     @contextmanager
-    def resource(context: dg.InitResourceContext) -> Iterator[Runtime]:
+    def resource(context: dg.InitResourceContext) -> Iterator[RunContext]:
         with watch_pools(wait, context.run.run_id if context.run else ""):
             yield runtime
 
@@ -263,14 +265,20 @@ def build_runtime_resource(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefin
 
 @contextmanager
 def record_runs(
-    runtime: Runtime, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
+    runtime: RunContext, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
 ) -> Iterator[Runs]:
     """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days.
 
     Runs whose process has died are ended before. Raises SunledgerError for a home that can't be used.
     """
     settings = runtime.settings
-    tags = build_command_tags(plants=runtime.only_plants, sets=settings.sets, again=runtime.again, days=days)
+    tags = build_command_tags(
+        plants=runtime.only_plants,
+        groups=runtime.only_groups,
+        sets=settings.sets,
+        again=runtime.again,
+        days=days,
+    )
     with (
         open_dagster(settings) as instance,
         explain_faults(prepare_dagster_home(settings), records_only=True),
@@ -288,19 +296,23 @@ def split_days(first: dt.date, last: dt.date, size: int = DAYS_PER_RUN) -> Itera
         first = end + ONE_DAY
 
 
-def _find_failure(result: dg.ExecuteInProcessResult) -> Exception:
-    """The first failed step as an error of ours; anything else is a fault of this program and keeps its trace."""
+def _find_failure(result: dg.ExecuteInProcessResult, decisive: str) -> Exception:
+    """The first failed step as an error of ours, with the days that the step `decisive` lacks.
+
+    Anything else is a fault of this program and keeps its trace.
+    """
     failures = {event.step_key: event for event in result.all_events if event.is_step_failure}
     for event in failures.values():
         data = event.step_failure_data
         if data.user_failure_data and data.user_failure_data.description:
             code = data.user_failure_data.metadata.get("exit_code")
-            not_fetched = find_failed_days(failures.get(DECISIVE))
+            not_fetched = find_failed_days(failures.get(decisive))
             exit_code = int(code.value) if code else 1  # type: ignore[arg-type]
             return RunFailedError(data.user_failure_data.description, exit_code, not_fetched)
         if data.error and data.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
             return RunFailedError(
-                "Interrupted. The days that were finished are stored; run it again for the rest.", INTERRUPTED
+                "The run was interrupted. All finished days are stored: run it again for the rest.",
+                INTERRUPTED,
             )
         return RuntimeError(data.error_display_string)
     return RuntimeError("The run failed before its first step.")

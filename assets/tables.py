@@ -25,10 +25,10 @@ from pipeline.extract.fetch import (
 from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import draw_day_pictures
-from pipeline.run.context import Runtime
-from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, not_chosen
-from pipeline.run.step import Report
-from pipeline.run.table_step import Stage, TableStep, steps_of
+from pipeline.run.context import RunContext
+from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
+from pipeline.run.step import StepResult
+from pipeline.run.table_step import Stage, TableStep, list_steps
 from pipeline.tables import (
     billing_tables,
     energy_tables,
@@ -51,6 +51,7 @@ from schemas import (
     RawMeasurementSets,
     RawOtherSets,
     RawPlants,
+    Table,
     storage,
 )
 
@@ -69,14 +70,15 @@ SOURCE = "source"
 FROM_API = {"sma", "httpx", "deltalake"}
 FROM_LAKE = {"polars", "deltalake"}
 
-_ask_list = functools.partial(build_whole_asset, kinds=FROM_API, pool=API_POOL, group=SOURCE)
 
-
-def _made(stage: Stage, *, group: str | None = None, last: bool = False) -> list[dg.AssetsDefinition]:
+def _build_made_assets(
+    settings: Settings, stage: Stage, *, group: str | None = None, last: bool = False
+) -> list[dg.AssetsDefinition]:
     """The tables of a stage that are made whole, from other tables."""
     return [
         build_whole_asset(
             step.model,
+            settings,
             step.write,
             deps=step.inputs,
             kinds=FROM_LAKE,
@@ -84,42 +86,50 @@ def _made(stage: Stage, *, group: str | None = None, last: bool = False) -> list
             every=step.every,
             last=last,
         )
-        for step in steps_of(TABLE_MODULES, stage)
+        for step in list_steps(TABLE_MODULES, stage)
     ]
 
 
-def list_assets() -> list[dg.AssetsDefinition]:
+def _ask_list(
+    model: type[Table], settings: Settings, step: Callable[[RunContext], StepResult], *, deps: list[str]
+) -> dg.AssetsDefinition:
+    return build_whole_asset(model, settings, step, deps=deps, kinds=FROM_API, pool=API_POOL, group=SOURCE)
+
+
+def list_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Consents, plants, devices and measurement sets: what is there to be asked for."""
-    return [*build_plant_assets(), *build_device_assets()]
+    return [*build_plant_assets(settings), *build_device_assets(settings)]
 
 
-def build_plant_assets() -> list[dg.AssetsDefinition]:
+def build_plant_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The list of plants and their owners' consents, which cost nothing to ask for."""
     # A group of their own: they come before all days, and every layer of those reads them.
     return [
-        _ask_list(RawPlants, fetch_plants, deps=[]),
-        _ask_list(Consents, refresh_consents, deps=["raw_plants"]),
-        *_made(Stage.PLANTS, group=SOURCE),
+        _ask_list(RawPlants, settings, fetch_plants, deps=[]),
+        _ask_list(Consents, settings, refresh_consents, deps=["raw_plants"]),
+        *_build_made_assets(settings, Stage.PLANTS, group=SOURCE),
     ]
 
 
-def build_device_assets() -> list[dg.AssetsDefinition]:
+def build_device_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Devices and measurement sets, each asked for by its plant: so they make PU."""
     return [
-        _ask_list(RawDevices, fetch_devices, deps=["plants"]),
-        _ask_list(RawMeasurementSets, fetch_measurement_sets, deps=["plants", "devices"]),
-        *_made(Stage.DEVICES, group=SOURCE),
+        _ask_list(RawDevices, settings, fetch_devices, deps=["plants"]),
+        _ask_list(RawMeasurementSets, settings, fetch_measurement_sets, deps=["plants", "devices"]),
+        *_build_made_assets(settings, Stage.DEVICES, group=SOURCE),
     ]
 
 
-def build_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """What is measured and logged, a plant-local day a partition."""
-    return [*build_fetched_day_assets(days), *build_made_day_assets(days)]
+    return [*build_fetched_day_assets(settings), *build_made_day_assets(settings)]
 
 
-def build_fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_fetched_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The answers of each day as received."""
-    ask = functools.partial(build_days_asset, days=days, groups=group_by_week, kinds=FROM_API, pool=API_POOL)
+    ask = functools.partial(
+        build_days_asset, settings=settings, groups=group_by_week, kinds=FROM_API, pool=API_POOL
+    )
     lists = ["plants", "measurement_sets", "devices"]
     return [
         *(ask(source.raw, steps=SetFetch(source), deps=lists) for source in (*SETS, VALUES)),
@@ -129,9 +139,9 @@ def build_fetched_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.Asse
     ]
 
 
-def build_made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_made_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """What each day's answers are made into; calls no API."""
-    make = functools.partial(build_day_asset, days=days, kinds=FROM_LAKE)
+    make = functools.partial(build_day_asset, settings=settings, kinds=FROM_LAKE)
     return [
         *(
             make(
@@ -142,15 +152,15 @@ def build_made_day_assets(days: dg.DailyPartitionsDefinition) -> list[dg.AssetsD
             for source in (*SOURCES, VALUES)
         ),
         *(
-            make(step.model, step=_day_step(step), deps=step.inputs)
-            for step in steps_of(TABLE_MODULES, Stage.DAYS)
+            make(step.model, step=_find_day_step(step), deps=step.inputs)
+            for step in list_steps(TABLE_MODULES, Stage.DAYS)
         ),
     ]
 
 
 def select_chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
-    idle = not_chosen(settings)
+    idle = list_idle_tables(settings)
     return [asset for asset in assets if asset.key.path[-1] not in idle]
 
 
@@ -163,7 +173,7 @@ def drop_optional_inputs(
     backfill that it "may fail" and its days "cannot be materialized", because sets that are not asked for, or SMA's own
     energies before the first month is closed, are not there.
     """
-    optional = not_chosen(settings) | {asset.key.path[-1] for asset in build_vendor_assets()}
+    optional = list_idle_tables(settings) | {asset.key.path[-1] for asset in build_vendor_assets(settings)}
 
     def cut(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.key.path[-1] in optional:
@@ -175,27 +185,27 @@ def drop_optional_inputs(
     return list(dg.map_asset_specs(cut, assets))
 
 
-def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report:
+def _make_intervals(source: SetSource, runtime: RunContext, day: dt.date) -> StepResult:
     return write_intervals(runtime, source, day)
 
 
-def _day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
-    return functools.partial(_with_pictures, step) if step.model is EnergyDaily else step.write
+def _find_day_step(step: TableStep) -> Callable[[RunContext, dt.date], StepResult]:
+    return functools.partial(_add_pictures, step) if step.model is EnergyDaily else step.write
 
 
-def _with_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
+def _add_pictures(step: TableStep, runtime: RunContext, day: dt.date) -> StepResult:
     report = step.write(runtime, day)
     pictures = draw_day_pictures(runtime, day)
     report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
     return report
 
 
-def build_month_assets() -> list[dg.AssetsDefinition]:
+def build_month_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Months, and the dictionary of log messages: from all stored days."""
-    return _made(Stage.MONTHS)
+    return _build_made_assets(settings, Stage.MONTHS)
 
 
-def build_vendor_assets() -> list[dg.AssetsDefinition]:
+def build_vendor_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """SMA's own energies of the last month and, where wanted, of past years, and ours beside them.
 
     Once a month, since each plant costs a request.
@@ -203,6 +213,7 @@ def build_vendor_assets() -> list[dg.AssetsDefinition]:
     return [
         build_whole_asset(
             RawEnergyMonths,
+            settings,
             fetch_energy_months,
             deps=["plants", "measurement_sets"],
             kinds=FROM_API,
@@ -211,16 +222,17 @@ def build_vendor_assets() -> list[dg.AssetsDefinition]:
         ),
         build_whole_asset(
             RawEnergyYears,
+            settings,
             fetch_past_years,
             deps=["plants", "measurement_sets", "raw_energy_balance"],
             kinds=FROM_API,
             pool=API_POOL,
             every="year",
         ),
-        *_made(Stage.VENDOR),
+        *_build_made_assets(settings, Stage.VENDOR),
     ]
 
 
-def build_money_assets() -> list[dg.AssetsDefinition]:
+def build_money_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """PU and invoices, from the record of requests: after everything that asks."""
-    return _made(Stage.MONEY, last=True)
+    return _build_made_assets(settings, Stage.MONEY, last=True)

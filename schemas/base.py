@@ -7,8 +7,9 @@ the data dictionary. No logic about energy, plants or storage lives here.
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-import pandera.polars as pa
 import polars as pl
+
+from schemas.without_pandas import pandera_polars as pa
 
 Utc: TypeAlias = Annotated[pl.Datetime, "us", "UTC"]
 LocalTime: TypeAlias = Annotated[pl.Datetime, "us", None]
@@ -162,7 +163,7 @@ _DUCKDB_TYPES: dict[Any, str] = {
 }
 
 
-def _duckdb_type(dtype: pl.DataType) -> str:
+def _find_duckdb_type(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Datetime):
         return "TIMESTAMPTZ" if dtype.time_zone else "TIMESTAMP"
     if isinstance(dtype, pl.Decimal):
@@ -183,7 +184,7 @@ def columns(model: type[Table]) -> tuple[Column, ...]:
             Column(
                 name=name,
                 dtype=dtype,
-                duckdb_type=_duckdb_type(dtype),
+                duckdb_type=_find_duckdb_type(dtype),
                 nullable=declared.nullable,
                 unit=metadata.get("unit", ""),
                 description=declared.description or "",

@@ -1,5 +1,7 @@
 """Core tables: plants, devices, sets, intervals, logs, and what was set aside."""
 
+from typing import Any
+
 import polars as pl
 
 from schemas.base import CAPACITY_CLASSES, FINITE, LocalTime, Table, Utc, column
@@ -60,6 +62,47 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
         "1970-01-01 where it is yours on no day. Tables of days keep what was stored; open months, views and "
         "reports leave it out.",
         null="yours",
+    )
+
+
+NO_ATTRIBUTE = "the file does not say"
+
+
+def _expected(month: str) -> Any:
+    return column(
+        f"PV generation that you expect in {month}.", unit="kWh", null=NO_ATTRIBUTE, ge=0, le=FINITE
+    )
+
+
+class PlantAttributes(Table, table="plant_attributes", layer="core", key=("plant_id",), partition=()):
+    """Your own facts about plants, from the file of SUNLEDGER_PLANT_ATTRIBUTES.
+
+    Plants that it does not name have no row. The energies are what you expect in that month of any year.
+    """
+
+    plant_id: str = column(PLANT_ID)
+    plant_group: str = column("Group of plants, by which commands and reports choose.", null=NO_ATTRIBUTE)
+    owner: str = column("Who owns the plant.", null=NO_ATTRIBUTE)
+    region: str = column("Where it is, in your words.", null=NO_ATTRIBUTE)
+    tariff: str = column("Name of its tariff.", null=NO_ATTRIBUTE)
+    battery_capacity_kwh: float = column(
+        "Usable capacity of its batteries.", unit="kWh", null=NO_ATTRIBUTE, ge=0, le=FINITE
+    )
+    expected_01_kwh: float = _expected("January")
+    expected_02_kwh: float = _expected("February")
+    expected_03_kwh: float = _expected("March")
+    expected_04_kwh: float = _expected("April")
+    expected_05_kwh: float = _expected("May")
+    expected_06_kwh: float = _expected("June")
+    expected_07_kwh: float = _expected("July")
+    expected_08_kwh: float = _expected("August")
+    expected_09_kwh: float = _expected("September")
+    expected_10_kwh: float = _expected("October")
+    expected_11_kwh: float = _expected("November")
+    expected_12_kwh: float = _expected("December")
+    other_attributes: str = column(
+        "All other attributes of the file as a JSON object of texts, read as in other_attributes->>'contract'.",
+        null="there are none",
     )
 
 

@@ -23,7 +23,7 @@ def column_lineage(
     elsewhere = [(parent, column.name) for parent in parents for column in columns(parent)]
     found = {}
     for column in own.values():
-        wanted = _wanted(column, own, frozenset())
+        wanted = _name_sources(column, own, frozenset())
         made = [(parent, name) for parent, name in elsewhere if name in wanted]
         if not made and storage(model).layer == "core":
             made = [(parent, BODY) for parent in parents if storage(parent).layer == "raw"]
@@ -31,7 +31,7 @@ def column_lineage(
     return found
 
 
-def _wanted(column: Column, own: dict[str, Column], seen: frozenset[str]) -> set[str]:
+def _name_sources(column: Column, own: dict[str, Column], seen: frozenset[str]) -> set[str]:
     """Names of columns elsewhere that would be parents of the column."""
     wanted = {column.name, *column.of}
     if column.name.endswith(COVERED):
@@ -39,5 +39,5 @@ def _wanted(column: Column, own: dict[str, Column], seen: frozenset[str]) -> set
     if column.name.endswith(ENERGY):
         wanted.add(column.name.removesuffix(ENERGY) + REST)
     for word in set(WORD.findall(column.description)) - {column.name} - seen:
-        wanted |= _wanted(own[word], own, seen | {column.name}) if word in own else {word}
+        wanted |= _name_sources(own[word], own, seen | {column.name}) if word in own else {word}
     return wanted

@@ -88,11 +88,13 @@ def fields(*parts: type[Table], array: bool = False) -> tuple[Field, ...]:
     powers = {name for name in found if name.endswith("_w") and f"{name.removesuffix('_w')}_kwh" in found}
     energies = {f"{name.removesuffix('_w')}_kwh" for name in powers}
     return tuple(
-        _field(c, power=name in powers, array=array) for name, c in found.items() if name not in energies
+        _build_field(c, power=name in powers, array=array)
+        for name, c in found.items()
+        if name not in energies
     )
 
 
-def _field(of: Column, *, power: bool, array: bool) -> Field:
+def _build_field(of: Column, *, power: bool, array: bool) -> Field:
     name = of.name.removesuffix(UNIT_SUFFIXES.get(of.unit, ""))
     first, *others = name.split("_")
     # The API counts energies in Wh.

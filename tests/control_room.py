@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from sandbox.launch import SandboxAddress
+from tests.ports import find_free_port
 
 STARTS_WITHIN_S = 300
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "sunledger"}
@@ -30,12 +30,13 @@ RUNS = "{ runsOrError { ... on Runs { results { runId status startTime endTime t
 
 @dataclass
 class ControlRoom:
-    """A running Dagster: its address, the home it works on, and GraphQL as its page speaks it."""
+    """A running Dagster: its address, the home it works on, its first process, and GraphQL as its page speaks it."""
 
     url: str
     home: Path
     environment: Mapping[str, str]
     sandbox: SandboxAddress
+    process: "subprocess.Popen[bytes]"
 
     @contextmanager
     def portal_silent(self) -> Iterator[None]:
@@ -99,9 +100,7 @@ def control_room(
     home: Path, environment: Mapping[str, str], sandbox: SandboxAddress, log: Path
 ) -> Iterator[ControlRoom]:
     """`sunledger ui` on a free port, ready to answer, with an environment that names the sandbox; ended by SIGTERM."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     home.mkdir(parents=True, exist_ok=True)
     with log.open("w") as said:
         process = subprocess.Popen(
@@ -111,7 +110,7 @@ def control_room(
             stdout=said,
             stderr=subprocess.STDOUT,
         )
-        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment, sandbox)
+        room = ControlRoom(f"http://127.0.0.1:{port}", home, environment, sandbox, process)
         try:
             eventually(lambda: _answers(room), STARTS_WITHIN_S)
             yield room

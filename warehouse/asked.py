@@ -1,6 +1,8 @@
 """What the published file knows of asking SMA: a month's PU, where the record of requests begins, who got a new id."""
 
 import datetime as dt
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 import duckdb
 import polars as pl
@@ -16,22 +18,31 @@ SELECT CAST(timezone('UTC', min(moment)) AS DATE)
 FROM (SELECT min(asked_at) AS moment FROM api_requests UNION ALL SELECT min(first_request) FROM billing_units)
 """
 
+_HAS_GROUPS = "SELECT 1 FROM duckdb_tables() WHERE table_name = 'plant_attributes'"
+_MEMBERS = """
+SELECT plant_id, plant_group FROM plant_attributes
+WHERE plant_group IS NOT NULL AND plant_id IN (
+    SELECT plant_id FROM energy_monthly WHERE month = $month
+    UNION ALL SELECT plant_id FROM billing_units WHERE month = $month
+)
+"""
 
-def units(connection: duckdb.DuckDBPyConnection, month: dt.date) -> pl.DataFrame:
+
+def read_units(connection: duckdb.DuckDBPyConnection, month: dt.date) -> pl.DataFrame:
     """Every row of billing_units of the month, also of systems that the table plants does not have."""
     query = "SELECT * FROM billing_units WHERE month = ? ORDER BY plant_id"
     return connection.execute(query, [month]).pl()
 
 
-def months(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
+def list_months(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
     """The months that the file has energy or PU of, sorted."""
     query = "SELECT month FROM energy_monthly UNION SELECT month FROM billing_units ORDER BY month"
     return [month for (month,) in connection.execute(query).fetchall()]
 
 
-def nothing_of(connection: duckdb.DuckDBPyConnection, month: dt.date) -> UsageError:
+def explain_empty_month(connection: duckdb.DuckDBPyConnection, month: dt.date) -> UsageError:
     """The error for a month that the file has neither energy nor PU of: which ones it has."""
-    known = months(connection)
+    known = list_months(connection)
     there = (
         f"it has those of {', '.join(f'{one:%Y-%m}' for one in known[-MOST:])}"
         if known
@@ -48,7 +59,31 @@ def record_begins(connection: duckdb.DuckDBPyConnection) -> dt.date | None:
     return begins
 
 
-def moves(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+def read_plant_moves(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     """plant_id and migrated_from of the plants that got a new id."""
     query = "SELECT plant_id, migrated_from FROM plants WHERE migrated_from IS NOT NULL ORDER BY ALL"
     return connection.execute(query).pl()
+
+
+def list_members(connection: duckdb.DuckDBPyConnection, month: dt.date, groups: Sequence[str]) -> list[str]:
+    """The plants of these groups that the file has energy or PU of in the month, sorted.
+
+    A group is named without regard to upper and lower case; `*` is any text, `?` any sign. Raises UsageError for a
+    group that has none.
+    """
+    if not connection.execute(_HAS_GROUPS).fetchall():
+        raise UsageError("This file was published before there were groups: run 'sunledger publish' first.")
+    known = connection.execute(_MEMBERS, {"month": month}).fetchall()
+    members: set[str] = set()
+    for group in groups:
+        # A bracket is a sign like others here.
+        pattern = group.lower().replace("[", "[[]")
+        found = {plant for plant, its in known if fnmatchcase(its.lower(), pattern)}
+        if not found:
+            there = ", ".join(sorted({its for _, its in known})) or "none"
+            raise UsageError(
+                f"--group names the group {group}, which has no plant with energy or PU in {month:%Y-%m}. The groups "
+                f"that have: {there}. They come from SUNLEDGER_PLANT_ATTRIBUTES, with 'sunledger publish'."
+            )
+        members |= found
+    return sorted(members)

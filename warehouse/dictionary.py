@@ -14,17 +14,23 @@ from schemas.base import FINITE
 from warehouse.ddl import NO_KEY
 from warehouse.macros import MACROS
 from warehouse.meta import FILE_TABLES
-from warehouse.views import CuratedView, curated_views
+from warehouse.views import CuratedView, load_curated_views
 
 FILE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"
 REMAKE = "python -m warehouse.dictionary"
 
 LAYERS = {
-    "report": ("Report tables", "Small and ready for reports. The published file holds a copy."),
-    "core": ("Core tables", "What the answers say, in columns. Detail by the interval is here."),
+    "report": (
+        "Report tables",
+        "Report tables are small and ready for reports. The published file holds a copy of each.",
+    ),
+    "core": (
+        "Core tables",
+        "Core tables hold the content of SMA's answers in columns, with the details of each interval.",
+    ),
     "raw": (
         "Raw tables",
-        "The answers as received. They stay in the lake; the published file leaves them out.",
+        "Raw tables hold SMA's answers as received. They stay in the lake and are not published.",
     ),
 }
 PUBLISHED = {
@@ -36,7 +42,7 @@ VIEWS = """Answers to common questions, in the published file only. Of those tha
 rows, so that they are as fast as a table made for the question; the others are views."""
 INTRODUCTION = f"""# Data dictionary
 
-Made by `{REMAKE}` from `schemas/` and `warehouse/views/`: change those, not this file.
+`{REMAKE}` generates this page from `schemas/` and `warehouse/views/`: change those files instead.
 
 Times are UTC (`TIMESTAMPTZ`) unless a column says plant-local. A `local_date` is a calendar day in the plant's own
 time zone. Energy is kWh, power is W, and both are never negative. **Null is never zero**: it says that nothing was
@@ -50,12 +56,12 @@ What a name ends with is its unit: `_w` W, `_kw` kW, `_kwh` kWh, `_h` hours, `_m
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"greater_than_or_equal_to\((.+)\)"), lambda rule: f"≥ {rule[1]}"),
-    (re.compile(r"less_than_or_equal_to\((.+)\)"), lambda rule: _at_most(rule[1])),
+    (re.compile(r"less_than_or_equal_to\((.+)\)"), lambda rule: _format_limit(rule[1])),
     (re.compile(r"isin\(\[(.+)\]\)"), lambda rule: f"one of {rule[1].replace(chr(39), '`')}"),
 )
 
 
-def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -> str:
+def write_markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -> str:
     """The dictionary of these tables, by layer, and of these views."""
     by_layer: dict[str, list[type[Table]]] = {layer: [] for layer in LAYERS}
     for model in models:
@@ -64,16 +70,16 @@ def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -
     for layer, members in by_layer.items():
         if members:
             title, text = LAYERS[layer]
-            parts += [f"## {title}\n\n{text}\n", *map(_table, members)]
-    described = [_view(view) for view in views]
+            parts += [f"## {title}\n\n{text}\n", *map(_describe_table, members)]
+    described = [_describe_view(view) for view in views]
     if described:
         parts += [f"## Curated views\n\n{VIEWS}\n", *described]
     return "\n".join(parts)
 
 
-def document() -> str:
+def write_document() -> str:
     """The whole of docs/data-dictionary.md."""
-    return markdown((*TABLES, *FILE_TABLES), curated_views()) + _macros()
+    return write_markdown((*TABLES, *FILE_TABLES), load_curated_views()) + _describe_macros()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -81,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments not in ([], ["--check"]):
         sys.stderr.write(f"Usage: {REMAKE} [--check]\n")
         return 2
-    text = document()
+    text = write_document()
     if not arguments:
         FILE.parent.mkdir(exist_ok=True)
         FILE.write_text(text, "utf-8")
@@ -92,53 +98,53 @@ def main(arguments: Sequence[str]) -> int:
     return 1
 
 
-def _table(model: type[Table]) -> str:
+def _describe_table(model: type[Table]) -> str:
     kept = storage(model)
     facts = [
-        f"Key: {_names(kept.key)}" if kept.key else NO_KEY.removesuffix("."),
-        f"partitioned by {_names(kept.partition)}" if kept.partition else "replaced as a whole",
+        f"Key: {_format_names(kept.key)}" if kept.key else NO_KEY.removesuffix("."),
+        f"partitioned by {_format_names(kept.partition)}" if kept.partition else "replaced as a whole",
         f"published {PUBLISHED[kept.published]}",
     ]
     if model in FILE_TABLES:
         facts[1:] = ["made by the publication; the lake has none"]
     head = "| column | type | unit | meaning | null means | rules |\n|---|---|---|---|---|---|"
-    rows = [head, *(_column(column) for column in columns(model))]
+    rows = [head, *(_describe_column(column) for column in columns(model))]
     return f"### `{kept.table}`\n\n{comment(model)}\n\n{'; '.join(facts)}.\n\n" + "\n".join(rows) + "\n"
 
 
-def _column(column: Column) -> str:
-    return _row(
+def _describe_column(column: Column) -> str:
+    return _format_row(
         f"`{column.name}`",
         column.duckdb_type,
         column.unit,
         column.description,
         column.null or "never null",
-        "; ".join(filter(None, map(_rule, column.rules))),
+        "; ".join(filter(None, map(_describe_rule, column.rules))),
     )
 
 
-def _view(view: CuratedView) -> str:
+def _describe_view(view: CuratedView) -> str:
     rows = [
         "| column | meaning |\n|---|---|",
-        *(_row(f"`{name}`", text) for name, text in view.columns.items()),
+        *(_format_row(f"`{name}`", text) for name, text in view.columns.items()),
     ]
     return f"### `{view.name}`\n\n{view.comment}\n\n" + "\n".join(rows) + "\n"
 
 
-def _macros() -> str:
-    rows = ["| macro | gives |", "|---|---|", *(_row(f"`{m.signature}`", m.comment) for m in MACROS)]
+def _describe_macros() -> str:
+    rows = ["| macro | gives |", "|---|---|", *(_format_row(f"`{m.signature}`", m.comment) for m in MACROS)]
     return "\n## Macros\n\nFunctions of the published file.\n\n" + "\n".join(rows) + "\n"
 
 
-def _row(*cells: str) -> str:
+def _format_row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _names(names: Iterable[str]) -> str:
+def _format_names(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _rule(rule: str) -> str:
+def _describe_rule(rule: str) -> str:
     """A check as people write it; pandera's own words where there is no shorter form."""
     for pattern, written in _RULES:
         if found := pattern.fullmatch(rule):
@@ -146,7 +152,7 @@ def _rule(rule: str) -> str:
     return rule
 
 
-def _at_most(limit: str) -> str:
+def _format_limit(limit: str) -> str:
     return "finite" if float(limit) == FINITE else f"≤ {limit}"
 
 

@@ -23,8 +23,8 @@ from xlsxwriter.worksheet import Worksheet
 
 from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
-from warehouse.ddl import identifier, literal
-from warehouse.folder import place_of
+from warehouse.ddl import quote_identifier, quote_text
+from warehouse.folder import resolve_place
 from warehouse.publish import query_failed
 
 FORMATS = ("csv", "parquet", "xlsx")
@@ -32,7 +32,7 @@ FORMATS = ("csv", "parquet", "xlsx")
 FORMULA = r"^[=+\-@\t\r]"
 # Excel's own limits.
 XLSX_ROWS, XLSX_COLUMNS, XLSX_TEXT = 1_048_576, 16_384, 32_767
-# A spreadsheet's number is a double: beyond so many digits it would change in silence.
+# A spreadsheet's number is a double: beyond so many digits it would change silently.
 EXACT_DIGITS = 15
 FIRST_DAY = dt.date(1900, 3, 1)
 ROWS_AT_ONCE = 10_000
@@ -57,7 +57,7 @@ def format_of(path: Path, form: str | None = None) -> str:
     """The format by its name, or by the file's. Raises UsageError."""
     found = form or path.suffix.removeprefix(".").lower()
     if found not in FORMATS:
-        raise UsageError(f"{path} names no format: end it with .csv, .parquet or .xlsx.")
+        raise UsageError(f"{path} has no known ending: end the name with .csv, .parquet or .xlsx.")
     return found
 
 
@@ -71,30 +71,30 @@ def export(
     known, and more rows than XLSX takes.
     """
     form = format_of(path, form)
-    path = place_of(path)
+    path = resolve_place(path)
     files = connection.execute("SELECT path FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
     if path in {Path(file).resolve() for (file,) in files}:
         raise UsageError(f"{path} is the warehouse itself: name another file.")
-    query = _one_select(connection, query)
+    query = _check_select(connection, query)
     try:
         with replace_file(path) as file:
             if grant is not None:
                 grant(file)
             shape = [(str(c[0]), str(c[1])) for c in connection.execute(f"DESCRIBE {query}").fetchall()]
-            writer = {"csv": _csv, "parquet": _parquet, "xlsx": _xlsx}[form]
+            writer = {"csv": _write_csv, "parquet": _write_parquet, "xlsx": _write_xlsx}[form]
             rows = writer(connection, query, shape, file)
             size = file.stat().st_size
     except XlsxWriterException as fault:
-        raise _not_written(fault, path) from fault
+        raise _build_write_error(fault, path) from fault
     except duckdb.Error as fault:
         failed = query_failed(fault)
         if isinstance(fault, duckdb.IOException) and isinstance(failed, UsageError):
-            raise _not_written(fault, path) from fault
+            raise _build_write_error(fault, path) from fault
         raise failed from None
     return Exported(path, rows, size)
 
 
-def _not_written(fault: Exception, path: Path) -> OSError:
+def _build_write_error(fault: Exception, path: Path) -> OSError:
     return OSError(None, str(fault).partition("\n")[0], str(path))
 
 
@@ -102,61 +102,61 @@ def export_table(connection: Connection, table: str, path: Path, form: str | Non
     """Write a published table or view, in the order of its rows. Raises UsageError, also for a name that is none."""
     names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
     if table not in names:
-        raise UsageError(f"There is no table {table!r}: choose from {', '.join(names)}.")
-    return export(connection, f"FROM {identifier(table)}", path, form)
+        raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(names)}.")
+    return export(connection, f"FROM {quote_identifier(table)}", path, form)
 
 
-def _one_select(connection: Connection, query: str) -> str:
+def _check_select(connection: Connection, query: str) -> str:
     """The query in brackets, after a look that it is one and only reads."""
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as fault:
         raise query_failed(fault) from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise UsageError("An export takes one SELECT (or FROM ...), and nothing besides.")
+        raise UsageError("An export needs exactly one SELECT (or FROM ...): remove the other statements.")
     return f"SELECT * FROM ({statements[0].query.strip().rstrip(';')}\n)"  # noqa: S608 - the user's own query
 
 
-def _csv(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
-    columns = ", ".join(_guarded(name, kind) for name, kind in shape)
+def _write_csv(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
+    columns = ", ".join(_guard_text(name, kind) for name, kind in shape)
     guarded = f"SELECT {columns} FROM ({query})"  # noqa: S608 - names are quoted
-    return _copy(connection, f"COPY ({guarded}) TO {literal(str(file))} (FORMAT csv, HEADER)")
+    return _copy(connection, f"COPY ({guarded}) TO {quote_text(str(file))} (FORMAT csv, HEADER)")
 
 
-def _guarded(name: str, kind: str) -> str:
+def _guard_text(name: str, kind: str) -> str:
     """A column for a CSV that a spreadsheet may open: text like a formula gets the sign that says it is text."""
-    column = identifier(name)
+    column = quote_identifier(name)
     if kind != "VARCHAR":
-        return f"{column} AS {identifier(_plain(name))}"
-    formula = f"regexp_matches({column}, {literal(FORMULA)})"
-    return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {identifier(_plain(name))}"
+        return f"{column} AS {quote_identifier(_guard_heading(name))}"
+    formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
+    return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {quote_identifier(_guard_heading(name))}"
 
 
-def _plain(heading: str) -> str:
+def _guard_heading(heading: str) -> str:
     return f"'{heading}" if heading[:1] in "=+-@\t\r" else heading
 
 
-def _parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
-    # Parquet has no whole numbers of 128 bits, which the sum of whole numbers has: DuckDB would round them in silence.
+def _write_parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
+    # Parquet has no whole numbers of 128 bits, which the sum of whole numbers has: DuckDB would round them silently.
     exact = [
-        f"CAST({identifier(name)} AS DECIMAL(38, 0)) AS {identifier(name)}"
+        f"CAST({quote_identifier(name)} AS DECIMAL(38, 0)) AS {quote_identifier(name)}"
         for name, kind in shape
         if kind in {"HUGEINT", "UHUGEINT"}
     ]
     if exact:
         query = f"SELECT * REPLACE ({', '.join(exact)}) FROM ({query})"  # noqa: S608 - names are quoted
-    return _copy(connection, f"COPY ({query}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd)")
+    return _copy(connection, f"COPY ({query}) TO {quote_text(str(file))} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def _copy(connection: Connection, statement: str) -> int:
     return int(connection.execute(statement).fetchall()[0][0])
 
 
-def _xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
+def _write_xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
     counted = connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0]  # noqa: S608
     if counted >= XLSX_ROWS or len(shape) > XLSX_COLUMNS:
         raise UsageError(
-            f"{counted:,} rows of {len(shape)} columns are more than an XLSX sheet takes ({XLSX_ROWS - 1:,} and "
+            f"{counted:,} rows of {len(shape)} columns are more than an XLSX sheet can hold ({XLSX_ROWS - 1:,} and "
             f"{XLSX_COLUMNS:,}): narrow the query, or write CSV or Parquet."
         )
     with (
@@ -169,7 +169,7 @@ def _xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, str]], 
         bold = book.add_format({"bold": True})
         shown = {_number_format(kind) for _, kind in shape} - {""}
         formats = {form: book.add_format({"num_format": form}) for form in sorted(shown)}
-        writers = [_writer(sheet, kind, formats) for _, kind in shape]
+        writers = [_choose_writer(sheet, kind, formats) for _, kind in shape]
         for column, (name, _) in enumerate(shape):
             sheet.set_column(column, column, min(max(len(name) + 2, 12), WIDEST))
             sheet.write_string(0, column, name, bold)
@@ -183,8 +183,8 @@ def _xlsx(connection: Connection, query: str, shape: Sequence[tuple[str, str]], 
                 for column, (write, value) in enumerate(zip(writers, values, strict=True)):
                     if value is not None and write(row, column, value):
                         raise UsageError(
-                            f"Row {row}, column {shape[column][0]!r} has a text of more than {XLSX_TEXT:,} signs, "
-                            f"which XLSX can't hold: leave the column out, or write CSV or Parquet."
+                            f"Row {row}, column {shape[column][0]!r} has a text of more than {XLSX_TEXT:,} characters, "
+                            "which XLSX can't hold: leave the column out, or write CSV or Parquet."
                         )
     return row
 
@@ -196,18 +196,18 @@ class _Sink:
         self._handle: BinaryIO | None = handle
 
     def write(self, data: bytes) -> int:
-        return self._once(lambda handle: handle.write(data))
+        return self._work_once(lambda handle: handle.write(data))
 
     def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        return self._once(lambda handle: handle.seek(place, whence))
+        return self._work_once(lambda handle: handle.seek(place, whence))
 
     def tell(self) -> int:
-        return self._once(lambda handle: handle.tell())
+        return self._work_once(lambda handle: handle.tell())
 
     def flush(self) -> None:
-        self._once(lambda handle: handle.flush() or 0)
+        self._work_once(lambda handle: handle.flush() or 0)
 
-    def _once(self, work: Callable[[BinaryIO], int]) -> int:
+    def _work_once(self, work: Callable[[BinaryIO], int]) -> int:
         handle = self._handle
         if handle is None or handle.closed:
             return 0
@@ -218,13 +218,13 @@ class _Sink:
             raise
 
 
-def _writer(sheet: Worksheet, kind: str, formats: Mapping[str, Format]) -> Write:
+def _choose_writer(sheet: Worksheet, kind: str, formats: Mapping[str, Format]) -> Write:
     """How values of a DuckDB type become cells; each call returns 0 when the cell was written."""
     form = formats.get(_number_format(kind))
     if kind == "BOOLEAN":
         return lambda row, column, value: int(sheet.write_boolean(row, column, value))
     if kind == "DATE" or kind.startswith("TIMESTAMP"):
-        return lambda row, column, value: _moment(sheet, row, column, value, form)
+        return lambda row, column, value: _write_moment(sheet, row, column, value, form)
     if (
         kind.startswith("DECIMAL")
         or kind.endswith("INT")
@@ -244,7 +244,7 @@ def _number_format(kind: str) -> str:
     return DATE if kind == "DATE" else ""
 
 
-def _moment(sheet: Worksheet, row: int, column: int, value: dt.date, form: Format | None) -> int:
+def _write_moment(sheet: Worksheet, row: int, column: int, value: dt.date, form: Format | None) -> int:
     day = value.date() if isinstance(value, dt.datetime) else value
     if day < FIRST_DAY:
         # Spreadsheets have no days before 1900, and a wrong 29 February in it.
@@ -255,11 +255,11 @@ def _moment(sheet: Worksheet, row: int, column: int, value: dt.date, form: Forma
 
 
 def _number(sheet: Worksheet, row: int, column: int, value: float | Decimal, form: Format | None) -> int:
-    exact = math.isfinite(value) and (isinstance(value, float) or _digits(value) <= EXACT_DIGITS)
+    exact = math.isfinite(value) and (isinstance(value, float) or _count_digits(value) <= EXACT_DIGITS)
     if not exact:
         return int(sheet.write_string(row, column, str(value)))
     return int(sheet.write_number(row, column, value, form))
 
 
-def _digits(value: int | Decimal) -> int:
+def _count_digits(value: int | Decimal) -> int:
     return len(str(value).lstrip("-").replace(".", "").strip("0"))

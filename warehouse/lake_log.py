@@ -74,7 +74,7 @@ def read_log(folder: Path, at_least: int = -1) -> TableLog:
         try:
             said = _read_checkpoint(file)
         except (OSError, pa.ArrowException, ValueError) as fault:
-            log.bad_files[file] = f"can't be read ({_brief(fault)})"
+            log.bad_files[file] = f"can't be read ({_shorten_fault(fault)})"
         else:
             base, log.actions = version, {version: said}
     hinted = _read_hint(log, checkpoints)
@@ -109,9 +109,9 @@ def build_add(path: str, size: int, rows: int) -> Action:
     return {
         "add": {
             "path": path,
-            "partitionValues": _values(path),
+            "partitionValues": _read_values(path),
             "size": size,
-            "modificationTime": _now_ms(),
+            "modificationTime": _read_clock_ms(),
             "dataChange": True,
             "stats": json.dumps({"numRecords": rows}),
         }
@@ -124,9 +124,9 @@ def build_remove(path: str, size: int = 0) -> Action:
         "remove": {
             "path": path,
             "dataChange": True,
-            "deletionTimestamp": _now_ms(),
+            "deletionTimestamp": _read_clock_ms(),
             "extendedFileMetadata": True,
-            "partitionValues": _values(path),
+            "partitionValues": _read_values(path),
             "size": size,
         }
     }
@@ -144,7 +144,7 @@ def write_entry(
 
     Raises FileExistsError where there is one, unless `over` says that it may be replaced.
     """
-    info = {"timestamp": _now_ms(), "operation": REPAIR, "operationParameters": {}, **(facts or {})}
+    info = {"timestamp": _read_clock_ms(), "operation": REPAIR, "operationParameters": {}, **(facts or {})}
     said = [one for one in actions if "commitInfo" not in one]
     content = "\n".join(json.dumps(one, separators=(",", ":")) for one in [{"commitInfo": info}, *said])
     write_text(log, version, content, over=over)
@@ -172,10 +172,10 @@ def _complete_cut_entries(log: TableLog) -> None:
     """Find entries that add to a part and do not take out what it held: their last lines are lost, and follow."""
     active: dict[str, str] = {}
     for version, actions in log.actions.items():
-        for removed in _files(actions, "remove"):
+        for removed in _list_files(actions, "remove"):
             if active.get(find_folder(removed)) == removed:
                 del active[find_folder(removed)]
-        for added in _files(actions, "add"):
+        for added in _list_files(actions, "add"):
             before = active.get(find_folder(added))
             if before not in {None, added}:
                 actions.append(build_remove(before))
@@ -183,7 +183,7 @@ def _complete_cut_entries(log: TableLog) -> None:
             active[find_folder(added)] = added
 
 
-def _files(actions: Iterable[Action], kind: str) -> Iterator[str]:
+def _list_files(actions: Iterable[Action], kind: str) -> Iterator[str]:
     return (action[kind]["path"] for action in actions if kind in action)
 
 
@@ -207,10 +207,10 @@ def _read_entry(file: Path | None, *, first: bool) -> tuple[list[Action], str]:
             fault = "contradicts itself"
         else:
             actions.append(action)
-    return actions, fault or _lack(actions, first=first)
+    return actions, fault or _find_lack(actions, first=first)
 
 
-def _lack(actions: list[Action], *, first: bool) -> str:
+def _find_lack(actions: list[Action], *, first: bool) -> str:
     """What an entry lacks that every entry of its operation has."""
     kinds = {kind for action in actions for kind in action}
     if first:
@@ -227,10 +227,14 @@ def _is_consistent(action: Action) -> bool:
     if said is None:
         return "path" in action["remove"] if "remove" in action else True
     values = said.get("partitionValues")
-    return isinstance(values, dict) and isinstance(said.get("path"), str) and _values(said["path"]) == values
+    return (
+        isinstance(values, dict)
+        and isinstance(said.get("path"), str)
+        and _read_values(said["path"]) == values
+    )
 
 
-def _values(path: str) -> Mapping[str, str]:
+def _read_values(path: str) -> Mapping[str, str]:
     return dict(folder.split("=", 1) for folder in path.split("/")[:-1] if "=" in folder)
 
 
@@ -257,15 +261,15 @@ def _read_hint(log: TableLog, checkpoints: Mapping[int, Path]) -> int:
         log.bad_files[file] = "can't be read"
         return -1
     if version not in checkpoints:
-        log.bad_files[file] = "names a checkpoint that is not there"
+        log.bad_files[file] = "names a checkpoint that does not exist"
     elif checkpoints[version] in log.bad_files:
         log.bad_files[file] = "names a checkpoint that can't be read"
     return version
 
 
-def _brief(fault: BaseException) -> str:
+def _shorten_fault(fault: BaseException) -> str:
     return str(fault).partition("\n")[0][:100]
 
 
-def _now_ms() -> int:
+def _read_clock_ms() -> int:
     return time.time_ns() // 10**6

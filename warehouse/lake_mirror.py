@@ -44,7 +44,7 @@ def open_mirror(
     An object store has no lock, so nobody else may write meanwhile. Raises LakeInUseError where somebody did, and
     SunledgerError where the lake does not fit below `folder`.
     """
-    store = lake.store()
+    store = lake.open_root()
     before = _list_objects(store)
     size, free = sum(one.bytes for one in before.values()), shutil.disk_usage(folder).free
     if size > free:

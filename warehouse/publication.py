@@ -56,7 +56,7 @@ def digest(file: Path) -> Digest:
 
 def record(published: Digest, target: Path) -> None:
     """Write that this is the newest publication of `target`. Raises OSError."""
-    kept = [published, *_recorded(target)][:PUBLICATIONS_KEPT]
+    kept = [published, *_read_recorded(target)][:PUBLICATIONS_KEPT]
     place = _record_of(target)
     write_file(place, json.dumps([asdict(one) for one in kept], indent=1).encode())
 
@@ -69,7 +69,7 @@ def forbid_log(target: Path) -> bool:
     """
     found = False
     folder = target.resolve().parent
-    for name in _log_names(target):
+    for name in _name_logs(target):
         if name.is_symlink() and name.readlink() == NOWHERE:
             continue
         found |= name.exists()
@@ -90,37 +90,39 @@ def find_change(target: Path) -> str | None:
 
 def find_log(target: Path) -> str | None:
     """As `find_change`, by the log alone, without a look into the file."""
-    logs = [str(name) for name in _log_names(target) if name.exists()]
+    logs = [str(name) for name in _name_logs(target) if name.exists()]
     if not logs:
         return None
-    return f"another program opened it for writing and left {' and '.join(logs)}, which DuckDB adds to what it reads"
+    return (
+        f"another program opened it for writing and left {' and '.join(logs)}, whose changes DuckDB would add"
+    )
 
 
 def find_damage(target: Path) -> str | None:
     """As `find_change`, and reads the whole file. Raises OSError."""
-    known = _recorded(target)
+    known = _read_recorded(target)
     changed = find_change(target)
     if changed or not known:
         return changed
     if digest(target) not in known:
-        return "its content is not that of any publication: the disk or another program changed it"
+        return "its content was changed after it was published, by the disk or another program"
     return None
 
 
 def is_recorded(target: Path) -> bool:
     """Whether there is a record to compare the file with. Older versions wrote none."""
-    return bool(_recorded(target))
+    return bool(_read_recorded(target))
 
 
 def _find_change(target: Path) -> str | None:
-    known = _recorded(target)
+    known = _read_recorded(target)
     if not known:
         return None
     with target.open("rb") as handle:
         headers = hashlib.sha256(handle.read(HEADERS_BYTES)).hexdigest()
     if headers in {one.headers for one in known}:
         return None
-    return "another program wrote to it, or put another file in its place"
+    return "another program wrote to it or replaced it"
 
 
 def _record_of(target: Path) -> Path:
@@ -128,14 +130,14 @@ def _record_of(target: Path) -> Path:
     return place.with_name(f".{place.name}.published")
 
 
-def _recorded(target: Path) -> list[Digest]:
+def _read_recorded(target: Path) -> list[Digest]:
     """The last publications; none where there is no record or it can't be understood."""
     with suppress(OSError, ValueError, TypeError):
         return [Digest(**one) for one in json.loads(_record_of(target).read_text())]
     return []
 
 
-def _log_names(target: Path) -> Iterator[Path]:
+def _name_logs(target: Path) -> Iterator[Path]:
     """Where clients look for a log: DuckDB 1.2 beside a link that it was given, 1.5 beside what the link leads to."""
     for place in dict.fromkeys((target.resolve(), target.absolute())):
         for ending in LOG_ENDINGS:

@@ -31,13 +31,13 @@ class SoundFiles:
         Files that the newest record does not have, as replaced ones and those of an older version's table, are passed:
         nobody has their digests.
         """
-        unseen = [path for path in paths if not self._is_known(f"{self._lake.uri(model)}/{path}")]
+        unseen = [path for path in paths if not self._is_known(f"{self._lake.find_uri(model)}/{path}")]
         if not unseen:
             return
-        chain, files = Chain(self._lake, model), self._lake.files(model)
+        chain, files = Chain(self._lake, model), self._lake.open_files(model)
         # The table itself is not opened: its handle would move under a writer that has compared an earlier version.
-        versions = chain.store.versions()
-        known = chain.active(chain.record(versions[-1])) if versions else {}
+        versions = chain.store.list_versions()
+        known = chain.list_active_files(chain.record(versions[-1])) if versions else {}
         for path in unseen:
             if path in known:
                 if damage := find_file_damage(files, model, path, known[path]):
@@ -46,7 +46,7 @@ class SoundFiles:
 
     def add(self, model: type[Table], path: str) -> None:
         """Take the file for sound as it lies there now."""
-        place = f"{self._lake.uri(model)}/{path}"
+        place = f"{self._lake.find_uri(model)}/{path}"
         if facts := read_facts(place):
             self._seen[place] = facts
 

@@ -33,9 +33,9 @@ class Spool:
         self._held.append(table)
         self._size += table.nbytes
         if self._size > self.held_bytes:
-            self._to_file()
+            self._move_to_file()
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def read_batches(self) -> Iterator[pa.RecordBatch]:
         """Everything that was added, from the beginning."""
         if self._file is None:
             for table in self._held:
@@ -57,7 +57,7 @@ class Spool:
         if self._file is not None:
             self._file.close()
 
-    def _to_file(self) -> None:
+    def _move_to_file(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed with the spool
         options = pa.ipc.IpcWriteOptions(compression="lz4")

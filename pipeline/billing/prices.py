@@ -167,10 +167,10 @@ def load_prices(path: Path | None) -> PriceList:
         found = tomllib.loads(text, parse_float=Decimal)
     except OSError as fault:
         raise ConfigurationError(
-            f"The price list {name} can't be read: {fault.strerror}. Set SUNLEDGER_PRICES."
+            f"The price list {name} can't be read ({fault.strerror}): set SUNLEDGER_PRICES to a readable file."
         ) from None
     except ValueError as fault:  # TOML's and Unicode's own errors
-        raise ConfigurationError(f"The price list {name} is wrong: it is no TOML file ({fault}).") from None
+        raise ConfigurationError(f"The price list {name} is not a TOML file: correct it ({fault}).") from None
     return _Reader(name).read(found)
 
 
@@ -181,81 +181,89 @@ class _Reader:
         self._name = name
 
     def read(self, found: Mapping[str, Any]) -> PriceList:
-        self._known("", found, _LIST_KEYS)
+        self._check_keys("", found, _LIST_KEYS)
         entries = found.get("prices")
         if not entries:
             raise ConfigurationError(
                 f"The price list {self._name} has no [[prices]]: compare it with the published one."
             )
         if not isinstance(entries, list):
-            raise self._wrong("", "prices", "is no list of entries; write [[prices]]")
-        prices = [self._price(f"entry {i}, ", entry) for i, entry in enumerate(entries, 1)]
+            raise self._build_error("", "prices", "is not a list of entries; write [[prices]]")
+        prices = [self._read_price(f"entry {i}, ", entry) for i, entry in enumerate(entries, 1)]
         prices.sort(key=lambda price: price.valid_from)
         for one, two in pairwise(prices):
             if one.valid_from == two.valid_from:
-                raise self._wrong("", "valid_from", f"{one.valid_from} is in two entries")
+                raise self._build_error("", "valid_from", f"{one.valid_from} is in two entries")
             if one.currency != two.currency:
-                raise self._wrong(
+                raise self._build_error(
                     "", "currency", f"differs: {one.currency} and {two.currency}; amounts are added up"
                 )
-        return PriceList(tuple(prices), self._invoicing(found.get("invoicing", {})))
+        return PriceList(tuple(prices), self._read_invoicing(found.get("invoicing", {})))
 
-    def _invoicing(self, table: object) -> Invoicing:
+    def _read_invoicing(self, table: object) -> Invoicing:
         where, usual = "", Invoicing()
-        table = self._table(where, "invoicing", table)
-        self._known(where, table, _INVOICING_KEYS)
+        table = self._read_table(where, "invoicing", table)
+        self._check_keys(where, table, _INVOICING_KEYS)
         zone = table.get("month_timezone", usual.month_timezone)
         if not isinstance(zone, str) or not is_timezone(zone):
-            raise self._wrong(where, "month_timezone", f"{zone!r} is no time zone, as Europe/Berlin is one")
-        period = self._choice(where, table, "period", {"quarter", "year"}, usual.period)
-        above = self._amount(where, "above", table.get("above", usual.above))
+            raise self._build_error(
+                where,
+                "month_timezone",
+                f"{zone!r} is not a time zone; write an IANA name such as Europe/Berlin",
+            )
+        period = self._read_choice(where, table, "period", {"quarter", "year"}, usual.period)
+        above = self._read_amount(where, "above", table.get("above", usual.above))
         return Invoicing(cast("Literal['quarter', 'year']", period), above, zone)
 
-    def _price(self, where: str, entry: object) -> Price:
-        table = self._table(where, "[[prices]]", entry)
-        self._known(where, table, _ENTRY_KEYS)
-        valid_from = self._month(where, table.get("valid_from"))
+    def _read_price(self, where: str, entry: object) -> Price:
+        table = self._read_table(where, "[[prices]]", entry)
+        self._check_keys(where, table, _ENTRY_KEYS)
+        valid_from = self._read_month(where, table.get("valid_from"))
         where = f"{where}valid_from {valid_from}, "
-        base = self._table(where, "base", table.get("base"))
-        self._known(f"{where}base, ", base, set(CAPACITY_CLASSES))
-        live = self._live(where, table.get("live", {}))
+        base = self._read_table(where, "base", table.get("base"))
+        self._check_keys(f"{where}base, ", base, set(CAPACITY_CLASSES))
+        live = self._read_live(where, table.get("live", {}))
         plan = table.get("live_plan")
         if plan is not None and not (isinstance(plan, int) and plan in live):
-            raise self._wrong(where, "live_plan", f"{plan!r} is none of the plans in [prices.live]")
+            raise self._build_error(where, "live_plan", f"{plan!r} is not a plan in [prices.live]")
         return Price(
             valid_from,
-            self._currency(where, table.get("currency")),
-            self._text(where, "source", table.get("source", "the price list")),
-            {name: self._amount(where, f'base."{name}"', base.get(name)) for name in CAPACITY_CLASSES},
-            self._choice(where, table, "base_period", set(TIMES)),
-            self._amount(where, "per_kw_ac", table.get("per_kw_ac")),
-            self._choice(where, table, "per_kw_ac_period", set(TIMES), "month"),
+            self._read_currency(where, table.get("currency")),
+            self._read_text(where, "source", table.get("source", "the price list")),
+            {name: self._read_amount(where, f'base."{name}"', base.get(name)) for name in CAPACITY_CLASSES},
+            self._read_choice(where, table, "base_period", set(TIMES)),
+            self._read_amount(where, "per_kw_ac", table.get("per_kw_ac")),
+            self._read_choice(where, table, "per_kw_ac_period", set(TIMES), "month"),
             live,
             plan,
         )
 
-    def _live(self, where: str, plans: object) -> dict[int, Decimal]:
+    def _read_live(self, where: str, plans: object) -> dict[int, Decimal]:
         found = {}
-        for calls, amount in self._table(where, "live", plans).items():
+        for calls, amount in self._read_table(where, "live", plans).items():
             digits = calls.replace("_", "")
             if not (digits.isascii() and digits.isdecimal()):
-                raise self._wrong(where, f"live.{calls}", "is no number of calls a month, as 200000 is one")
-            found[int(digits)] = self._amount(where, f"live.{calls}", amount)
+                raise self._build_error(
+                    where, f"live.{calls}", "is not a number of calls per month; write it as 200000"
+                )
+            found[int(digits)] = self._read_amount(where, f"live.{calls}", amount)
         return found
 
-    def _month(self, where: str, value: object) -> dt.date:
+    def _read_month(self, where: str, value: object) -> dt.date:
         if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
-            raise self._wrong(where, "valid_from", f"{value!r} is not a date; write it as 2026-01-01")
+            raise self._build_error(where, "valid_from", f"{value!r} is not a date; write it as 2026-01-01")
         if value.day != 1:
-            raise self._wrong(
-                where, "valid_from", f"{value} is not the first of a month, and a PU is a whole month"
+            raise self._build_error(
+                where,
+                "valid_from",
+                f"{value} is not the first day of a month, but prices change only with a month",
             )
         return value
 
-    def _amount(self, where: str, key: str, value: object) -> Decimal:
+    def _read_amount(self, where: str, key: str, value: object) -> Decimal:
         """An amount of 0 or more; a missing one is an error, not 0."""
         if value is None:
-            raise self._wrong(where, key, "is missing")
+            raise self._build_error(where, key, "is missing")
         amount = None
         if isinstance(value, str | int | Decimal) and not isinstance(value, bool):
             try:
@@ -263,45 +271,49 @@ class _Reader:
             except ArithmeticError:
                 amount = None
         if amount is None or not amount.is_finite() or not 0 <= amount <= LARGEST:
-            raise self._wrong(where, key, f'{value!r} is no amount; write it as "16.50"')
+            raise self._build_error(where, key, f'{value!r} is not an amount; write it as "16.50"')
         if amount != round(amount, EXACT.scale):
-            raise self._wrong(
-                where, key, f"{value!r} has more than {EXACT.scale} decimals and would be rounded"
+            raise self._build_error(
+                where, key, f"{value!r} has more than {EXACT.scale} decimals, which would be rounded"
             )
         return amount
 
-    def _text(self, where: str, key: str, value: object) -> str:
+    def _read_text(self, where: str, key: str, value: object) -> str:
         if not isinstance(value, str) or not value.strip():
-            raise self._wrong(where, key, "is missing" if value is None else f"{value!r} is no text")
+            raise self._build_error(where, key, "is missing" if value is None else f"{value!r} is not a text")
         return value.strip()
 
-    def _currency(self, where: str, value: object) -> str:
-        code = self._text(where, "currency", value).upper()
+    def _read_currency(self, where: str, value: object) -> str:
+        code = self._read_text(where, "currency", value).upper()
         if not re.fullmatch(r"[A-Z]{3}", code):
-            raise self._wrong(where, "currency", f"{value!r} is no code of ISO 4217, as EUR is one")
+            raise self._build_error(
+                where, "currency", f"{value!r} is not a currency code of ISO 4217 such as EUR"
+            )
         return code
 
-    def _choice(
+    def _read_choice(
         self, where: str, table: Mapping[str, Any], key: str, choices: set[str], usual: str | None = None
     ) -> str:
         value = table.get(key, usual)
         if value is None:
-            raise self._wrong(where, key, "is missing")
+            raise self._build_error(where, key, "is missing")
         if not isinstance(value, str) or value not in choices:
-            raise self._wrong(where, key, f"{value!r} is none of {', '.join(sorted(choices))}")
+            raise self._build_error(where, key, f"{value!r} is not one of {', '.join(sorted(choices))}")
         return value
 
-    def _table(self, where: str, key: str, value: object) -> Mapping[str, Any]:
+    def _read_table(self, where: str, key: str, value: object) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            raise self._wrong(where, key, "is missing" if value is None else f"{value!r} is no table of keys")
+            raise self._build_error(
+                where, key, "is missing" if value is None else f"{value!r} is not a table of keys"
+            )
         return value
 
-    def _known(self, where: str, table: Mapping[str, Any], known: set[str]) -> None:
+    def _check_keys(self, where: str, table: Mapping[str, Any], known: set[str]) -> None:
         unknown = sorted(set(table) - known)
         if unknown:
-            raise self._wrong(where, unknown[0], f"is unknown; choose from {', '.join(sorted(known))}")
+            raise self._build_error(where, unknown[0], f"is unknown; choose from {', '.join(sorted(known))}")
 
-    def _wrong(self, where: str, key: str, what: str) -> ConfigurationError:
+    def _build_error(self, where: str, key: str, what: str) -> ConfigurationError:
         return ConfigurationError(
             f"The price list {self._name} is wrong: {where}{key} {what}. Compare it with the published one."
         )

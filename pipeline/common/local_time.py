@@ -55,7 +55,7 @@ def find_local_day(day: dt.date, timezone: str) -> LocalDay:
     start, end = _find_midnight(day, zone), _find_midnight(day + ONE_DAY, zone)
     # A change at the very midnight that ends the day counts too: it decides the label of the last row.
     before, after = _find_offset(start, zone), _find_offset(end, zone)
-    change = _change(start, end, zone) if before != after else None
+    change = _find_change(start, end, zone) if before != after else None
     return LocalDay(timezone, start, end, change, before, after)
 
 
@@ -106,7 +106,7 @@ def find_offset_changes(timezone: str, first: dt.datetime, last: dt.datetime) ->
     while first < last:
         step = min(first + CALM, last)
         if _find_offset(first, zone) != _find_offset(step, zone):
-            changes.append(_change(first, step, zone))
+            changes.append(_find_change(first, step, zone))
         first = step
     return changes
 
@@ -234,7 +234,7 @@ def _find_offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
     return offset
 
 
-def _change(low: dt.datetime, high: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+def _find_change(low: dt.datetime, high: dt.datetime, zone: ZoneInfo) -> dt.datetime:
     """The first instant with the new offset, by bisection to the second."""
     old = _find_offset(low, zone)
     while high - low > ONE_SECOND:

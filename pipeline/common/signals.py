@@ -3,7 +3,7 @@
 SIGINT (Ctrl-C), SIGTERM and SIGHUP raise `Stopped` in the main thread, however the program was started: a shell starts
 what it puts into the background with SIGINT ignored. But the main thread sees no signal while it is inside a call of
 another language, and an exception can be lost in a callback. So a thread learns of each signal from the system
-itself: it sends the signal once more, and then ends the process. What is stored is whole at any moment.
+itself: it sends the signal again, and then ends the process. What is stored is whole at any moment.
 
 Imports little, so that also the loading of the rest can be interrupted.
 """
@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 AGAIN_AFTER_S: Final = 4.0
 ENDS_AFTER_S: Final = 10.0
@@ -37,6 +37,7 @@ class Signals:
         # The program is leaving: whatever comes now must not interrupt it in saying why.
         self.leaving = False
         self._own = 0
+        self._ending = False
 
     def install(self) -> None:
         """Handle signals from now on. For the main thread of a program; once."""
@@ -49,7 +50,7 @@ class Signals:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, args=(read,), name="signals", daemon=True).start()
-        sys.unraisablehook = self._unraisable
+        sys.unraisablehook = self._report_unraisable
 
     def hand_over(self) -> None:
         """Leave signals to another part of the program, which has handlers and a bound of its own."""
@@ -69,12 +70,13 @@ class Signals:
             for number in os.read(pipe, 64):
                 if number == signal.SIGINT and self._own:
                     self._own -= 1
-                elif number in ENDING and self.received is None:
-                    self.received = number
+                elif number in ENDING and not self._ending:
+                    self._ending = True
+                    self.received = self.received or number
                     # In this thread: where memory is short, there may be no other.
                     _end(number)
 
-    def _unraisable(self, fault: "sys.UnraisableHookArgs") -> None:
+    def _report_unraisable(self, fault: "sys.UnraisableHookArgs") -> None:
         """What is said of an exception that nobody can catch: nothing, where it is our own end."""
         if self.received is None:
             sys.__unraisablehook__(fault)
@@ -85,6 +87,8 @@ SIGNALS = Signals()
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     if not SIGNALS.leaving:
+        # Also here, since the thread may come later than the end that a library makes of it.
+        SIGNALS.received = SIGNALS.received or number
         raise Stopped(number)
 
 
@@ -92,13 +96,16 @@ def _end(number: int) -> None:
     time.sleep(AGAIN_AFTER_S)
     os.kill(os.getpid(), number)
     time.sleep(ENDS_AFTER_S - AGAIN_AFTER_S)
-    text = f"Error: {sentence(number)} It was in the middle of a step that could not be left in time.\n"
-    # The locks of a console may be held by what does not end.
-    os.write(2, text.encode())
+    leave_at_once(number, " A step was still running and had to be stopped in the middle.")
+
+
+def leave_at_once(number: int, more: str = "") -> NoReturn:
+    """End the process by itself: the locks of a console may be held by what does not end, or it is not loaded yet."""
+    os.write(2, f"Error: {sentence(number)}{more}\n".encode())
     os._exit(128 + number)
 
 
 def sentence(number: int) -> str:
     """What is said at the end."""
     word = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
-    return f"{word}. What was finished is stored; run it again for the rest."
+    return f"{word}. All finished work is stored: run it again for the rest."

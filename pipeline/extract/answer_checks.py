@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 
 from pipeline.common.errors import PermanentError, SmaError, TransientError
-from pipeline.sma.requests import Answer, Failure, Request, plant_of
+from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth, parse
 from pipeline.transform.decode import TOO_LARGE, find_unreadable
 
@@ -19,82 +19,84 @@ _PLANT = re.compile(rb'"plantId"\s*:\s*"?([^",}\s]*)')
 _DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
 
 
-def fault_of(answer: Answer) -> Failure | None:
+def find_fault(answer: Answer) -> Failure | None:
     """Why the answer is not to be taken, as far as it can be told from this one alone; else None.
 
-    The rows of measurements are looked at in larger batches: `faults_of`.
+    The rows of measurements are looked at in larger batches: `find_faults`.
     """
     request = answer.request
     if request.endpoint == "measurements":
         head = answer.body[: min(ENVELOPE_BYTES, answer.body.find(b'"set"') % (len(answer.body) + 1))]
-        return _of_another(answer, _first(_PLANT, head), _first(_DEVICE, head))
+        return _find_other_owner(answer, _find_first(_PLANT, head), _find_first(_DEVICE, head))
     if measure_depth(answer.body) > MOST_DEPTH:
-        return _failure(answer, _BEYOND)
+        return _build_failure(answer, _BEYOND)
     content = parse(answer.body)
     if not isinstance(content, dict):
-        return _failure(answer, _OTHER)
+        return _build_failure(answer, _OTHER)
     entries = content.get(request.endpoint)
     if request.endpoint in LISTS and not isinstance(entries, list):
-        return _failure(answer, _OTHER)
+        return _build_failure(answer, _OTHER)
     if isinstance(entries, list) and len(entries) > MOST_ROWS:
-        return _failure(answer, _BEYOND)
-    return _of_another(answer, _named(content, "plant", "plantId"), _named(content, "device", "deviceId"))
+        return _build_failure(answer, _BEYOND)
+    return _find_other_owner(
+        answer, _take_name(content, "plant", "plantId"), _take_name(content, "device", "deviceId")
+    )
 
 
-def faults_of(answers: Sequence[Answer]) -> Mapping[int, Failure]:
+def find_faults(answers: Sequence[Answer]) -> Mapping[int, Failure]:
     """The same for the rows of measurements, by the answer's place: the engine looks at all of them at once."""
     bodies = pl.Series("body", [answer.body for answer in answers], dtype=pl.Binary)
     return {
-        place: _failure(answers[place], _BEYOND if reason == TOO_LARGE else _OTHER)
+        place: _build_failure(answers[place], _BEYOND if reason == TOO_LARGE else _OTHER)
         for place, reason in find_unreadable(bodies).items()
     }
 
 
 _OTHER: Final = (
-    "but with something else than {endpoint}: run it again later; if it stays, check SMA_MONITORING_URL."
+    "but not with {endpoint}: run it again later, and if this happens again, check SMA_MONITORING_URL."
 )
 _BEYOND: Final = (
-    "but with more rows, fields or levels than any answer of SMA's has, so it is not read: run it again later; if it "
-    "stays, tell SMA."
+    "but with more rows, fields or levels than any answer of SMA, so it was not read: run it again "
 )
+"later, and if this happens again, tell SMA."
 
 
-def _of_another(answer: Answer, plant: str | None, device: str | None) -> Failure | None:
+def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> Failure | None:
     """A failure where the answer names another plant or device than was asked, or than a redirect led to."""
     request, target = answer.request, answer.target
     moved = urlsplit(target).path != request.path
     # A device that moved belongs to a plant whose new id the redirect does not tell.
     if plant and request.plant_id and not (moved and request.device_id):
-        known = {request.plant_id, plant_of(target) or ""}
+        known = {request.plant_id, find_plant(target) or ""}
         if plant.lower() not in {name.lower() for name in known}:
-            return _failure(answer, f"with data of plant {plant}, which is not what was asked: {_TELL}")
+            return _build_failure(answer, f"with data of plant {plant}, which was not requested: {_TELL}")
     if device and request.device_id:
-        known = {request.device_id, _device_of(target)}
+        known = {request.device_id, _find_device(target)}
         if device.lower() not in {name.lower() for name in known}:
-            return _failure(answer, f"with data of device {device}, which is not what was asked: {_TELL}")
+            return _build_failure(answer, f"with data of device {device}, which was not requested: {_TELL}")
     return None
 
 
-_TELL: Final = "nothing of it is stored. Run it again later; if it stays, tell SMA."
+_TELL: Final = "nothing of it is stored. Run it again later, and if this happens again, tell SMA."
 
 
-def _device_of(target: str) -> str:
+def _find_device(target: str) -> str:
     parts = urlsplit(target).path.split("/")
     return unquote(parts[parts.index("devices") + 1]) if "devices" in parts[:-1] else ""
 
 
-def _first(name: re.Pattern[bytes], head: bytes) -> str | None:
+def _find_first(name: re.Pattern[bytes], head: bytes) -> str | None:
     found = name.search(head)
     return found[1].decode("utf-8", "replace") if found else None
 
 
-def _named(content: Mapping[str, Any], part: str, key: str) -> str | None:
+def _take_name(content: Mapping[str, Any], part: str, key: str) -> str | None:
     inner = content.get(part)
     found = inner.get(key) if isinstance(inner, dict) else None
     return str(found) if isinstance(found, str | int) else None
 
 
-def _failure(answer: Answer, why: str) -> Failure:
+def _build_failure(answer: Answer, why: str) -> Failure:
     """Without a list nothing can go on; a day whose answers can't be read is one that is missing."""
     request: Request = answer.request
     kind: type[SmaError] = TransientError if request.endpoint in LISTS else PermanentError

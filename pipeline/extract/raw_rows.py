@@ -15,7 +15,7 @@ from typing import TypeAlias
 import polars as pl
 
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, TransientError
-from pipeline.extract.answer_checks import LISTS, fault_of, faults_of
+from pipeline.extract.answer_checks import LISTS, find_fault, find_faults
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
@@ -38,8 +38,9 @@ class DayOutcome:
     """What became of a day's answers, or of some of them.
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
-    rows would have erased stored ones; `unlisted` the plants that SMA lists no more; `asked_alone` those whose day was
-    asked for again because it lacked rows in the answer for its week, and `silent` those that had none then either.
+    rows would have erased stored ones; `unlisted` the plants that SMA no longer lists; `asked_alone` those whose day
+    was
+    fetched again because it lacked rows in the answer for its week, and `silent` those that had none then either.
     `week_refused` says that SMA refuses the set's weeks, while it answers days of it.
     """
 
@@ -112,10 +113,10 @@ def accept_answers(
     yield from _accept_batch(batch, days, still_listed)
 
 
-def part_unlisted(
+def set_unlisted_apart(
     outcomes: Mapping[dt.date, DayOutcome], still_listed: Callable[[], Collection[str]]
 ) -> dict[dt.date, DayOutcome]:
-    """The outcomes, with the plants that SMA lists no more among `unlisted` instead of among `kept`."""
+    """The outcomes, with the plants that SMA no longer lists among `unlisted` instead of among `kept`."""
     listed = set(still_listed()) if any(outcome.kept for outcome in outcomes.values()) else set()
     return {
         day: replace(
@@ -135,7 +136,7 @@ def refuse_nothing_answered(outcomes: Collection[DayOutcome]) -> None:
     failures = list({failure.request: failure for failure in found}.values())
     # A day that SMA refuses for good is missing and no reason to stop; without a list there is nothing to go on with.
     if any(failure.error.transient or failure.request.endpoint in LISTS for failure in failures):
-        raise _nothing_answered(failures)
+        raise _explain_no_answer(failures)
 
 
 def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDay]) -> list[_SeriesDay]:
@@ -153,15 +154,15 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
     answers: list[Answer] = []
     failures: list[Failure] = []
     for _, result, _, _ in results:
-        fault = result if isinstance(result, Failure) else fault_of(result)
+        fault = result if isinstance(result, Failure) else find_fault(result)
         if fault is None and isinstance(result, Answer):
             answers.append(result)
         elif fault is not None:
             failures.append(fault)
     first = results[0]
-    series = _series(first.result)
+    series = _find_series(first.result)
     is_alone = any(one.asked_alone for one in results)
-    is_silent = is_alone and not failures and all(_no_rows(answer) for answer in answers)
+    is_silent = is_alone and not failures and all(_has_no_rows(answer) for answer in answers)
     is_kept = not failures and _would_erase(answers, known)
     outcome = DayOutcome(
         failures=tuple(failures),
@@ -175,16 +176,16 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
 
 def _would_erase(answers: Sequence[Answer], known: KnownDay) -> bool:
     """Whether an answer lost the rows that it had, or all of them did that were asked for in another way."""
-    lost = [answer for answer in answers if _no_rows(answer)]
-    if any(_key(answer.request) in known.with_rows for answer in lost):
+    lost = [answer for answer in answers if _has_no_rows(answer)]
+    if any(_build_key(answer.request) in known.with_rows for answer in lost):
         return True
-    return len(lost) == len(answers) and _series(answers[0]) in known.series_with_rows
+    return len(lost) == len(answers) and _find_series(answers[0]) in known.series_with_rows
 
 
 def _accept_batch(
     batch: Sequence[_SeriesDay], days: Mapping[dt.date, KnownDay], still_listed: Callable[[], Collection[str]]
 ) -> Iterator[AcceptedPart]:
-    """The batch as one part a day, without what can't be read and without plants that are listed no more."""
+    """The batch as one part a day, without what can't be read and without plants that are no longer listed."""
     unreadable = _find_unreadable(batch)
     readable = [one for one in batch if (one.day, one.series) not in unreadable]
     gone = _find_gone(readable, still_listed)
@@ -195,17 +196,17 @@ def _accept_batch(
         outcome = DayOutcome(
             answers=len(answers),
             bytes=sum(len(answer.body) for answer in answers),
-            series=frozenset(map(_series, answers)),
+            series=frozenset(map(_find_series, answers)),
             failures=tuple(chain.from_iterable(unreadable.get((day, one.series), ()) for one in of_day)),
             unlisted=frozenset(one.series[0] for one in left if one.answers) & gone,
         )
         found = DayOutcome.of_all([*(one.outcome for one in of_day), outcome])
         if of_day:
-            yield AcceptedPart(day, raw_frame(answers, day, known), found)
+            yield AcceptedPart(day, build_raw_frame(answers, day, known), found)
 
 
 def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
-    """The days of a series with a measurement answer that is cut short, too large or of another shape, and why.
+    """The days of a series with a measurement answer that is truncated, too large or of another shape, and why.
 
     The engine looks at all of them at once, at a tenth of what reading them will cost.
     """
@@ -216,14 +217,14 @@ def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series]
         if answer.request.endpoint == "measurements"
     ]
     found: dict[tuple[dt.date, Series], list[Failure]] = {}
-    for place, fault in faults_of([answer for _, _, answer in measured]).items():
+    for place, fault in find_faults([answer for _, _, answer in measured]).items():
         day, series, _ = measured[place]
         found.setdefault((day, series), []).append(fault)
     return found
 
 
 def _find_gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
-    """The plants of the batch that answered nothing at all and are listed no more."""
+    """The plants of the batch that answered nothing at all and are no longer listed."""
     answers = [answer for one in batch for answer in one.answers]
     with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}
     bare = {answer.request.plant_id for answer in answers} - with_content
@@ -235,22 +236,22 @@ def _is_bare(answer: Answer) -> bool:
     endpoint = answer.request.endpoint
     if endpoint in {"plants", "logs"}:
         return False
-    return _no_rows(answer) if endpoint == "measurements" else not parse(answer.body)[endpoint]
+    return _has_no_rows(answer) if endpoint == "measurements" else not parse(answer.body)[endpoint]
 
 
-def _series(result: Answer | Failure) -> Series:
+def _find_series(result: Answer | Failure) -> Series:
     return result.request.plant_id, result.request.device_id
 
 
-def _key(request: Request) -> Key:
+def _build_key(request: Request) -> Key:
     return request.plant_id, request.device_id, request.date
 
 
-def _no_rows(answer: Answer) -> bool:
+def _has_no_rows(answer: Answer) -> bool:
     return answer.request.endpoint not in LISTS and ROW_KEY.search(answer.body) is None
 
 
-def raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFrame:
+def build_raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFrame:
     """Rows of RawAnswers from the day's answers."""
     requests = [answer.request for answer in answers]
     columns = {
@@ -267,20 +268,20 @@ def raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFr
         "elapsed_ms": [a.elapsed_ms for a in answers],
         "attempts": [a.attempts for a in answers],
         "final": [known.is_final(a) for a in answers],
-        "no_rows": [_no_rows(a) for a in answers],
+        "no_rows": [_has_no_rows(a) for a in answers],
         "body": [a.body for a in answers],
     }
     schema = polars_schema(RawAnswers)
     return pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
 
 
-def _nothing_answered(failures: list[Failure]) -> SunledgerError:
+def _explain_no_answer(failures: list[Failure]) -> SunledgerError:
     first = failures[0].error
     if len(failures) == 1:
         return first
     kind = TransientError if all(failure.error.transient for failure in failures) else SmaError
     return kind(
-        f"None of {len(failures)} requests was answered. The first: {first}",
+        f"None of the {len(failures)} requests was answered. The first error: {first}",
         method=first.method,
         path=first.path,
         status=first.status,

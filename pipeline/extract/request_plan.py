@@ -45,7 +45,7 @@ class KnownDay:
     """What is known of a day before its answers come.
 
     `basis` is how its answers are asked for and cut, by the time zone that `zones` has of each plant. `final_after`
-    says for each plant when its day can't grow any more (absent: at once). `with_rows` are the (plant_id, device_id,
+    says for each plant when its day can no longer grow (absent: at once). `with_rows` are the (plant_id, device_id,
     request_date) of stored answers with rows.
     """
 
@@ -62,7 +62,7 @@ class KnownDay:
         object.__setattr__(self, "series_with_rows", series)
 
     def is_final(self, answer: Answer) -> bool:
-        """Whether the plant's day could not grow any more when it was answered."""
+        """Whether the plant's day could no longer grow when it was answered."""
         return answer.fetched_at >= self.final_after.get(answer.request.plant_id, LONG_AGO)
 
 
@@ -93,11 +93,11 @@ class FetchPlan:
         """Days of plants or devices that the requests are for."""
         return sum(len(planned.days) for planned in self.requests)
 
-    def single_days(self, planned: PlannedRequest) -> list[PlannedRequest]:
+    def plan_single_days(self, planned: PlannedRequest) -> list[PlannedRequest]:
         """The requests for the same days of a planned request, one by one."""
         return plan_single_days(planned, self.zones[planned.request.plant_id], self.basis)
 
-    def limited_to(self, plants: Collection[str]) -> "FetchPlan":
+    def limit_to(self, plants: Collection[str]) -> "FetchPlan":
         """The plan without the requests of all other plants."""
         kept = [planned for planned in self.requests if planned.request.plant_id in plants]
         return replace(self, requests=kept)
@@ -115,11 +115,11 @@ class Series:
 
 def group_by_week(days: Iterable[dt.date]) -> Iterator[tuple[dt.date, ...]]:
     """Days by calendar week, in order."""
-    for _, week in groupby(sorted(set(days)), key=monday_of):
+    for _, week in groupby(sorted(set(days)), key=find_monday):
         yield tuple(week)
 
 
-def monday_of(day: dt.date) -> dt.date:
+def find_monday(day: dt.date) -> dt.date:
     """The Monday of the day's calendar week."""
     return day - day.weekday() * ONE_DAY
 
@@ -135,7 +135,9 @@ def plan_measurements(
     wanted: Collection[Series], set_type: str, basis: TimeBasis, *, by_week: bool = True
 ) -> list[PlannedRequest]:
     """The requests for a set, in order."""
-    found = (planned for series in wanted for planned in _of_series(series, set_type, basis, by_week=by_week))
+    found = (
+        planned for series in wanted for planned in _plan_series(series, set_type, basis, by_week=by_week)
+    )
     return sorted(found, key=lambda planned: planned.request)
 
 
@@ -154,12 +156,12 @@ def plan_logs(wanted: Collection[Series], basis: TimeBasis) -> list[PlannedReque
     found = [
         PlannedRequest(
             Request.logs(series.plant_id, week[0] - reach, week[-1] + reach, device_id=series.device_id),
-            {day: span_of_day(day, series.timezone, basis) for day in week},
+            {day: find_day_span(day, series.timezone, basis) for day in week},
         )
         for series in wanted
         for week in group_by_week(series.days)
     ]
-    return sorted((_without_cut(planned, reach) for planned in found), key=lambda planned: planned.request)
+    return sorted((_drop_cut(planned, reach) for planned in found), key=lambda planned: planned.request)
 
 
 def plan_single_days(planned: PlannedRequest, timezone: str, basis: TimeBasis) -> list[PlannedRequest]:
@@ -168,16 +170,16 @@ def plan_single_days(planned: PlannedRequest, timezone: str, basis: TimeBasis) -
     if request.endpoint == "logs":
         series = [Series(request.plant_id, request.device_id, timezone, (day,)) for day in planned.days]
         return plan_logs(series, basis)
-    week = [monday_of(dt.date.fromisoformat(request.date)) + i * ONE_DAY for i in range(7)]
+    week = [find_monday(dt.date.fromisoformat(request.date)) + i * ONE_DAY for i in range(7)]
     series_ = Series(request.plant_id, request.device_id, timezone, tuple(planned.days))
-    dates = _dates(series_, basis)
+    dates = _group_days_by_date(series_, basis)
     return [
-        PlannedRequest(_request(series_, request.set_type, DAY, date), dict.fromkeys(dates[date]))
+        PlannedRequest(_build_request(series_, request.set_type, DAY, date), dict.fromkeys(dates[date]))
         for date in sorted(set(week) & dates.keys())
     ]
 
 
-def span_of_day(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
+def find_day_span(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
     """The labels of a plant-local calendar day."""
     if basis == "plant_local":
         begin, end = (dt.datetime.combine(d, dt.time()) for d in (day, day + ONE_DAY))
@@ -187,19 +189,21 @@ def span_of_day(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
     return Span(begin.isoformat().encode(), end.isoformat().encode())
 
 
-def _of_series(series: Series, set_type: str, basis: TimeBasis, *, by_week: bool) -> Iterator[PlannedRequest]:
-    dates = _dates(series, basis)
+def _plan_series(
+    series: Series, set_type: str, basis: TimeBasis, *, by_week: bool
+) -> Iterator[PlannedRequest]:
+    dates = _group_days_by_date(series, basis)
     for week in group_by_week(dates):
         days = sorted({day for date in week for day in dates[date]})
-        if by_week and len(week) >= WORTH_A_WEEK and not _clocks_change(days, series.timezone):
-            spans = {day: span_of_day(day, series.timezone, basis) for day in days}
-            yield PlannedRequest(_request(series, set_type, WEEK, monday_of(week[0])), spans)
+        if by_week and len(week) >= WORTH_A_WEEK and not _has_clock_change(days, series.timezone):
+            spans = {day: find_day_span(day, series.timezone, basis) for day in days}
+            yield PlannedRequest(_build_request(series, set_type, WEEK, find_monday(week[0])), spans)
         else:
             for date in week:
-                yield PlannedRequest(_request(series, set_type, DAY, date), dict.fromkeys(dates[date]))
+                yield PlannedRequest(_build_request(series, set_type, DAY, date), dict.fromkeys(dates[date]))
 
 
-def _dates(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
+def _group_days_by_date(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
     """The dates to ask for, each with the days that need it."""
     dates: dict[dt.date, list[dt.date]] = {}
     for day in series.days:
@@ -208,15 +212,15 @@ def _dates(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
     return dates
 
 
-def _clocks_change(days: Sequence[dt.date], timezone: str) -> bool:
+def _has_clock_change(days: Sequence[dt.date], timezone: str) -> bool:
     return any(find_local_day(day, timezone).change is not None for day in days)
 
 
-def _request(series: Series, set_type: str, period: Period, date: dt.date) -> Request:
+def _build_request(series: Series, set_type: str, period: Period, date: dt.date) -> Request:
     return Request.measured(series.plant_id, series.device_id, set_type, period, date)
 
 
-def _without_cut(planned: PlannedRequest, reach: dt.timedelta) -> PlannedRequest:
+def _drop_cut(planned: PlannedRequest, reach: dt.timedelta) -> PlannedRequest:
     """The log of one day needs no cutting."""
     is_cut = len(planned.days) > 1 or bool(reach)
     return planned if is_cut else PlannedRequest(planned.request, dict.fromkeys(planned.days))

@@ -24,7 +24,7 @@ LABEL_BYTES = len("2025-03-28T06:55:00")
 SET_START = re.compile(rb'"set"\s*:\s*\[\s*')
 WHITE_AND_COMMA = b", \t\r\n"
 # The entries of each log by the number of bounds at or before their time: odd numbers lie within a span. An entry
-# without a time that can be read goes to the first day, where it is told.
+# without a time that can be read goes to the first day, where it is reported.
 _ENTRIES = """
 WITH readable AS (
     SELECT * FROM batch WHERE CASE WHEN json_valid(body) THEN json_type(body, '$.logs') = 'ARRAY' ELSE false END
@@ -83,12 +83,12 @@ def cut_rows(body: bytes, spans: Sequence[Span]) -> Pieces | None:
     if opening is None:
         return None
     start = opening.end()
-    places = _row_starts(body, start)
+    places = _find_row_starts(body, start)
     if not len(places):
         nothing = body[start:].startswith(b"]")
         return Pieces((body,) * len(spans), (0,) * len(spans), 0, 0) if nothing else None
-    finish = _end_of_rows(body, start, places)
-    labels = _labels(body, places)
+    finish = _find_end_of_rows(body, start, places)
+    labels = _read_labels(body, places)
     # A row that says its time elsewhere would be taken for a part of the row before it, and go to that one's day.
     if finish is None or labels is None or body.count(TIME_KEY, start, finish) != len(places):
         return None
@@ -140,7 +140,7 @@ def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None
     return pieces
 
 
-def _row_starts(body: bytes, start: int) -> Places:
+def _find_row_starts(body: bytes, start: int) -> Places:
     """Where `ROW_START` stands in the body from `start` on."""
     text = np.frombuffer(body, np.uint8)[start:]
     if len(text) < len(ROW_START) + LABEL_BYTES:
@@ -153,7 +153,7 @@ def _row_starts(body: bytes, start: int) -> Places:
     return found.astype(np.int64) + start
 
 
-def _labels(body: bytes, places: Places) -> "np.ndarray[tuple[int], np.dtype[np.bytes_]] | None":
+def _read_labels(body: bytes, places: Places) -> "np.ndarray[tuple[int], np.dtype[np.bytes_]] | None":
     """The label of each row; None where one does not have the plain form."""
     text = np.frombuffer(body, np.uint8)
     signs = text[places[:, None] + (np.arange(LABEL_BYTES + 1) + len(ROW_START))]
@@ -163,7 +163,7 @@ def _labels(body: bytes, places: Places) -> "np.ndarray[tuple[int], np.dtype[np.
     return np.ascontiguousarray(signs[:, :LABEL_BYTES]).view(f"S{LABEL_BYTES}").ravel()
 
 
-def _end_of_rows(body: bytes, start: int, places: Places) -> int | None:
+def _find_end_of_rows(body: bytes, start: int, places: Places) -> int | None:
     """Where the last row ends; None unless all stand in the list that opened before `start`, one behind the other."""
     text = np.frombuffer(body, np.uint8)
     if places[0] != start or not (text[places[1:] - 1] == _COMMA).all():

@@ -38,8 +38,8 @@ def build_profile(hours: pl.DataFrame) -> pl.DataFrame:
     return (
         hours.group_by("plant_id", "hour")
         .agg(
-            pv_kw=_mean_power("kwh", "hours"),
-            load_kw=_mean_power("load_kwh", "load_hours"),
+            pv_kw=_compute_mean_power("kwh", "hours"),
+            load_kw=_compute_mean_power("load_kwh", "load_hours"),
         )
         .sort("plant_id", "hour")
     )
@@ -114,5 +114,5 @@ def _sum(column: str) -> pl.Expr:
     return pl.when(pl.col(column).count() > 0).then(pl.col(column).sum())
 
 
-def _mean_power(energy: str, hours: str) -> pl.Expr:
+def _compute_mean_power(energy: str, hours: str) -> pl.Expr:
     return pl.when(pl.col(hours).sum() > 0).then(pl.col(energy).sum() / pl.col(hours).sum())

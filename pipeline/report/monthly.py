@@ -18,10 +18,10 @@ from pipeline.report.sheet import Sheet, Table, render
 
 INDEX = "index.html"
 _COMPLETE = (
-    "a day without a gap. Its coverage may be below 100 %: inverters wake some time after sunrise and sleep some time "
-    "before sunset, and up to an hour of each is no gap"
+    "a day without a data gap. Its coverage may be below 100 %, because inverters start after sunrise and stop before "
+    "sunset, and up to an hour of each does not count as a gap"
 )
-_NOTHING_INVENTED = "What was not measured is shown as such, never as zero."
+_NOTHING_INVENTED = "Missing measurements are shown as missing, never as zero."
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,11 @@ class MonthReport:
         self._facts = [
             ("Month", f"{self._first} to {self._last}, by each plant's own calendar"),
             ("Warehouse", f"published {published_at:%Y-%m-%d %H:%M} UTC by sunledger {version}"),
-            ("Energy", "mean power over each interval's own length; a gap is counted, never filled"),
-            ("Coverage", "the part of the expected time for which there are values"),
+            (
+                "Energy",
+                "mean power multiplied by the length of each interval; data gaps are counted, never filled",
+            ),
+            ("Coverage", "the share of the expected time that has values"),
             ("Complete", _COMPLETE),
         ]
 
@@ -99,7 +102,10 @@ class MonthReport:
             grid = grids.get(plant_id, FleetHours(self._last.day).power_kw)
             month = build_month_from_grid(found.days, grid, month=self._first)
             profile = profiles.filter(pl.col("plant_id") == plant_id)
-            yield tables.name_file(plant_id), render(self._plant(self._rows[plant_id], found, month, profile))
+            yield (
+                tables.name_file(plant_id),
+                render(self._build_plant_sheet(self._rows[plant_id], found, month, profile)),
+            )
 
     def fleet_month(self) -> Month:
         """The figures of the fleet's picture."""
@@ -123,7 +129,7 @@ class MonthReport:
             Sheet(
                 title=f"Solar fleet, {format_month(self._first)}",
                 lead=f"Energy, coverage, data quality and cost of {name}. {_NOTHING_INVENTED}",
-                headline=self._headline(month),
+                headline=self._build_headline(month),
                 plots=draw_plots(
                     "All plants", month, sum_fleet_days(frames.days), self._hours.profile, clock
                 ),
@@ -132,7 +138,9 @@ class MonthReport:
             )
         )
 
-    def _plant(self, row: Mapping[str, Any], found: Frames, month: Month, profile: pl.DataFrame) -> Sheet:
+    def _build_plant_sheet(
+        self, row: Mapping[str, Any], found: Frames, month: Month, profile: pl.DataFrame
+    ) -> Sheet:
         name, clock = clean(row["name"]), f"clock of {row['timezone']}"
         inside = found.days.filter(pl.col("local_date") >= self._first)
         best = self._ranked["rank"].count()
@@ -163,7 +171,7 @@ class MonthReport:
             back=INDEX,
         )
 
-    def _headline(self, month: Month) -> list[tuple[str, str, str]]:
+    def _build_headline(self, month: Month) -> list[tuple[str, str, str]]:
         frames = self._frames
         both = self._ranked.filter(pl.col("specific_yield").is_not_null())
         energy, power = (float(both[name].sum()) for name in ("pv_generation_kwh", "peak_power_kw"))
@@ -181,10 +189,10 @@ class MonthReport:
                 format_number(complete),
                 f"of {format_number(frames.plants.height)}",
             ),
-            *self._money(),
+            *self._build_money(),
         ]
 
-    def _money(self) -> list[tuple[str, str, str]]:
+    def _build_money(self) -> list[tuple[str, str, str]]:
         """What SMA was asked for and charges, as far as the record of requests goes."""
         units, begins = self._frames.units, self._frames.record.begins
         if self._no_unit == "not known":

@@ -22,8 +22,7 @@ from pipeline.report.figures import (
     format_percent,
     format_share,
 )
-from pipeline.report.palette import GAP_LINE, INK, MUTED, PAPER, RULE, SUN
-from pipeline.report.svg import FONTS
+from pipeline.report.palette import FONTS, GAP_LINE, INK, MUTED, PAPER, RULE, SUN
 
 COLOURS = {"paper": PAPER, "ink": INK, "muted": MUTED, "rule": RULE, "sun": SUN, "gap-line": GAP_LINE}
 
@@ -33,8 +32,8 @@ _NO_DECIMALS_FROM = 10_000
 _VERDICTS = {
     "utc": "UTC",
     "plant_local": "plant-local",
-    "either": "both: its clock shows UTC",
-    "undecided": "can't be told",
+    "either": "both: its time zone is UTC",
+    "undecided": "not conclusive",
 }
 
 

@@ -1,10 +1,12 @@
-"""The colours of pages and pictures, in light and in dark.
+"""The colours of pages and pictures, in light and in dark, and their fonts.
 
 A picture is drawn in the light colours, so that every viewer shows it right; its own style sheet exchanges
 them where the reader prefers dark. That needs every role to have a light colour of its own.
 """
 
 from dataclasses import dataclass
+
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from pipeline.report.heat import (
 )
 from pipeline.report.month import HOURS, Month, build_month
 from pipeline.report.palette import (
+    FONTS,
     GAP,
     GAP_LINE,
     INK,
@@ -42,7 +43,7 @@ from pipeline.report.palette import (
     SUN_PALE,
     Colour,
 )
-from pipeline.report.svg import FONTS, draw_png, draw_svg
+from pipeline.report.svg import draw_png, draw_svg
 
 # Narrow, so that its letters can be read where a phone or half a page is all the room there is.
 SIZE_IN = (WIDTH_IN, 6.75)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from pipeline.report.figures import clean
 from pipeline.report.page import COLOURS, build_environment
-from pipeline.report.svg import FONTS
+from pipeline.report.palette import FONTS
 
 
 @dataclass(frozen=True, slots=True)

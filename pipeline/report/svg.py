@@ -13,9 +13,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
-from pipeline.report.palette import INK, MUTED, PAPER, ROLES
-
-FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
+from pipeline.report.palette import FONTS, INK, MUTED, PAPER, ROLES
 
 # Our own settings on top of matplotlib's defaults, so that no file of the user's changes a picture.
 _SETTINGS: dict[RcKeyType, Any] = {

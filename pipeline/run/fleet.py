@@ -7,34 +7,43 @@ for, so it costs nothing and is never missing.
 import datetime as dt
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, name_variable
+from pipeline.run.plant_attributes import build_pattern, find_members
 
 INCLUDE, EXCLUDE = name_variable("include_plants"), name_variable("exclude_plants")
 # Before any day that a plant can have: it is not yours on any.
 ALWAYS = dt.date(1970, 1, 1)
 EXCLUDED = {"plant_id": pl.String, "excluded_from": pl.Date}
 
+_GROUP = re.compile(r"group:(.*)", re.IGNORECASE | re.DOTALL)
 _ENTRY = re.compile(r"(?P<plant>.*?)(?:(?:^|\s+)from\s+(?P<day>\S+))?", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class FleetEntry:
-    """One entry of a setting: an id or a name, in which * is any text and ? one sign, and its first day."""
+    """One entry of a setting: an id or a name, in which * is any text and ? one character, and its first day.
+
+    That of a group has the ids of its plants as `members`.
+    """
 
     plant: str
     day: dt.date = ALWAYS
+    members: frozenset[str] | None = None
 
     def matches(self) -> pl.Expr:
         """Whether a row of plants is meant, by its id, the id that it had before it moved, or its name."""
-        pattern = "".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in self.plant)
-        whole = f"(?is)^{pattern}$"
-        found = [pl.col(name).str.contains(whole) for name in ("plant_id", "migrated_from", "name")]
+        if self.members is not None:
+            ids = sorted(self.members)
+            found = [pl.col(name).is_in(ids) for name in ("plant_id", "migrated_from")]
+        else:
+            whole = build_pattern(self.plant)
+            found = [pl.col(name).str.contains(whole) for name in ("plant_id", "migrated_from", "name")]
         return pl.any_horizontal(column.fill_null(value=False) for column in found)
 
 
@@ -45,7 +54,7 @@ class Fleet:
     include: tuple[FleetEntry, ...] = ()
     exclude: tuple[FleetEntry, ...] = ()
 
-    def excluded(self, plants: pl.DataFrame) -> pl.DataFrame:
+    def find_excluded(self, plants: pl.DataFrame) -> pl.DataFrame:
         """plant_id and excluded_from of the plants that are not yours on that day and later; others have no row.
 
         `plants` are rows of the table (plant_id, name, migrated_from).
@@ -59,21 +68,24 @@ class Fleet:
         found = plants.select("plant_id", excluded_from=pl.min_horizontal(days))
         return found.drop_nulls("excluded_from")
 
-    def unknown(self, plants: pl.DataFrame) -> list[str]:
-        """The entries that fit no plant: a slip, or a plant that is listed no more."""
+    def list_unknown(self, plants: pl.DataFrame) -> list[str]:
+        """The entries that fit no plant: a slip, or a plant that is no longer listed."""
         entries = dict.fromkeys((*self.include, *self.exclude))
         return [entry.plant for entry in entries if not plants.select(entry.matches().any()).item()]
 
 
-def fleet_of(settings: Settings) -> Fleet:
-    """The fleet of the settings. Raises ConfigurationError for a file that can't be read, and for what is no entry."""
+def read_fleet(settings: Settings) -> Fleet:
+    """The fleet of the settings.
+
+    Raises ConfigurationError for a file that can't be read, for what is no entry, and for a group that is not there.
+    """
     return Fleet(
-        _entries(INCLUDE, settings.include_plants, dated=False),
-        _entries(EXCLUDE, settings.exclude_plants, dated=True),
+        _find_groups(settings, INCLUDE, _parse_entries(INCLUDE, settings.include_plants, dated=False)),
+        _find_groups(settings, EXCLUDE, _parse_entries(EXCLUDE, settings.exclude_plants, dated=True)),
     )
 
 
-def own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:
+def select_own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:
     """The rows (plant_id, local_date) of days on which their plants are yours."""
     if not excluded.height:
         return rows
@@ -82,38 +94,53 @@ def own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:
     return joined.filter(mine).drop("excluded_from")
 
 
-def days_of_months(days: pl.LazyFrame, excluded: pl.DataFrame, closed: Iterable[dt.date]) -> pl.LazyFrame:
+def select_days_of_months(
+    days: pl.LazyFrame, excluded: pl.DataFrame, closed: Iterable[dt.date]
+) -> pl.LazyFrame:
     """The days that months are made of: in open months those on which their plants are yours, in closed ones all."""
     if not excluded.height:
         return days
     of_closed = pl.col("local_date").dt.month_start().is_in(list(closed))
-    return pl.concat([own_days(days.filter(~of_closed), excluded), days.filter(of_closed)])
+    return pl.concat([select_own_days(days.filter(~of_closed), excluded), days.filter(of_closed)])
 
 
-def _entries(setting: str, text: str, *, dated: bool) -> tuple[FleetEntry, ...]:
+def _find_groups(settings: Settings, setting: str, entries: Iterable[FleetEntry]) -> tuple[FleetEntry, ...]:
+    """The entries, those of groups with the plants that they mean."""
+    return tuple(
+        replace(entry, members=find_members(settings, [group[1].strip()], setting))
+        if (group := _GROUP.match(entry.plant))
+        else entry
+        for entry in entries
+    )
+
+
+def _parse_entries(setting: str, text: str, *, dated: bool) -> tuple[FleetEntry, ...]:
     found: list[FleetEntry] = []
     for word in filter(None, map(str.strip, text.split(","))):
         if word.startswith("@"):
             path = Path(word[1:]).expanduser()
-            found += [_entry(f"{setting}, {path}", line, dated=dated) for line in _lines(setting, path)]
+            found += [
+                _parse_entry(f"{setting}, {path}", line, dated=dated) for line in _read_lines(setting, path)
+            ]
         else:
-            found.append(_entry(setting, word, dated=dated))
+            found.append(_parse_entry(setting, word, dated=dated))
     return tuple(found)
 
 
-def _lines(setting: str, path: Path) -> list[str]:
+def _read_lines(setting: str, path: Path) -> list[str]:
     """The entries of a file: one a line, without empty lines and what follows a #."""
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) else "it is no text in UTF-8"
+        reason = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8 text"
         raise ConfigurationError(
-            f"{setting} names the file {path}, which can't be read: {reason}. Mend it, or take it out of the setting."
+            f"{setting} names the file {path}, which can't be read ({reason}): correct the file, or remove it from the "
+            "setting."
         ) from None
     return list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines())))
 
 
-def _entry(where: str, text: str, *, dated: bool) -> FleetEntry:
+def _parse_entry(where: str, text: str, *, dated: bool) -> FleetEntry:
     match = _ENTRY.fullmatch(text)
     assert match  # noqa: S101 - it takes any text
     plant, day = match["plant"].strip(), match["day"]
@@ -124,6 +151,10 @@ def _entry(where: str, text: str, *, dated: bool) -> FleetEntry:
     except ValueError:
         begins = None
     if not plant or begins is None or not dated:
-        form = "ID, NAME or NAME*" + (", with a day as in 5000000 from 2026-10-15" if dated else "")
-        raise ConfigurationError(f"{where}: {text!r} is no entry; write {form}, or @FILE with one a line.")
+        form = "ID, NAME, NAME* or group:NAME" + (
+            ", with a day as in 5000000 from 2026-10-15" if dated else ""
+        )
+        raise ConfigurationError(
+            f"{where}: {text!r} is not a valid entry: write {form}, or @FILE for a file with one entry in each line."
+        )
     return FleetEntry(plant, begins)

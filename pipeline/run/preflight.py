@@ -5,15 +5,22 @@ from pathlib import Path
 
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import Settings
+from pipeline.run.plant_attributes import read_plant_attributes
+from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform.thresholds import load_thresholds
 
 
 def check_before_requests(settings: Settings) -> None:
-    """Raise UsageError where the thresholds can't be read, or lake or warehouse can't be written."""
+    """Raise UsageError where a file of the user can't be read, or lake or warehouse can't be written.
+
+    The price list is not needed for what is asked for: the gate in front of new PU reads it.
+    """
     load_thresholds(settings.quality)
+    read_supplied_irradiation(settings)
+    read_plant_attributes(settings)
     if settings.warehouse.is_dir():
         raise ConfigurationError(
-            f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: name the file that is to be published."
+            f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: set it to the path of the file to publish."
         )
     check_folder("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)
     if "://" not in settings.lake:
@@ -28,6 +35,6 @@ def check_folder(setting: str, folder: Path) -> None:
             pass
     except OSError as fault:
         raise UsageError(
-            f"{folder} can't be written ({fault.strerror or fault}), so nothing is asked for: give this user the "
-            f"right to, make room, or set {setting} to another place."
+            f"{folder} can't be written ({fault.strerror or fault}), so no request was sent: give this user permission "
+            f"to write there, free some space, or set {setting} to another path."
         ) from fault

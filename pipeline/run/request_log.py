@@ -46,14 +46,14 @@ class Stored:
     unreadable: int = 0
     kept: list[Path] = field(default_factory=list)
 
-    def notices(self, day: dt.date) -> Notices:
+    def build_notices(self, day: dt.date) -> Notices:
         """The lines that can't be read are missing in the table; `day` is the day on which that was found."""
         if not self.unreadable:
             return Notices()
         files = ", ".join(str(path) for path in self.kept)
         reason = (
-            f"{pluralize(self.unreadable, 'line')} of the record of requests can't be read: a full disk or a crash "
-            f"cut them short. Requests that are not counted may be among them; they are kept in {files}"
+            f"{pluralize(self.unreadable, 'line')} of the record of requests can't be read, because a full disk or a "
+            f"crash truncated them. They may hold requests that are not counted, and are kept in {files}"
         )
         return Notices.of([Missing(str(day), storage(ApiRequests).table, "", reason)])
 
@@ -76,11 +76,12 @@ class RequestLog:
                     self._open()
                 assert self._file is not None  # noqa: S101 - for the type checker
                 self._count += 1
-                write_whole(self._file, _line(one, f"{self._name}-{self._count}"))
+                write_whole(self._file, _format_line(one, f"{self._name}-{self._count}"))
             except OSError as fault:
                 raise SunledgerError(
-                    f"The record of requests in {self._folder} can't be written: {fault.strerror}. Requests cost money "
-                    f"and budget, so none is sent without: make room, or set SUNLEDGER_HOME to another disk."
+                    f"The record of requests in {self._folder} can't be written ({fault.strerror}). Requests cost "
+                    "money and budget, so none is sent without a record: free some space, or set SUNLEDGER_HOME to "
+                    "another disk."
                 ) from fault
 
     def store(self, lake: Lake) -> Stored:
@@ -97,7 +98,7 @@ class RequestLog:
                     continue
                 frame, unreadable = _read(path.read_bytes())
                 for (day,), rows in frame.group_by("asked_date", maintain_order=True):
-                    lake.append(ApiRequests, {"asked_date": _date(day)}, rows)
+                    lake.append(ApiRequests, {"asked_date": _take_date(day)}, rows)
                 if unreadable:
                     kept = path.with_suffix(UNREADABLE)
                     write_file(kept, b"\n".join([*unreadable, b""]), mode=0o600)
@@ -119,7 +120,7 @@ class RequestLog:
         self._name, self._count = path.stem, 0
 
 
-def _line(one: Try, request_id: str) -> bytes:
+def _format_line(one: Try, request_id: str) -> bytes:
     request = one.request
     return orjson.dumps(
         {
@@ -142,27 +143,27 @@ def _line(one: Try, request_id: str) -> bytes:
 
 
 def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
-    """The tries of a file as rows of the table, and the lines that are none: cut short by a crash or a full disk.
+    """The tries of a file as rows of the table, and the lines that are none: truncated by a crash or a full disk.
 
     A try that stands there more than once, as where a person has put files together, is one.
     """
     lines = [line for line in data.replace(b"\0", b"").split(b"\n") if line]
     with suppress(pl.exceptions.PolarsError):
-        frame = _rows(pl.read_ndjson(b"\n".join(lines), schema=_WRITTEN)) if lines else _NOTHING
+        frame = _build_rows(pl.read_ndjson(b"\n".join(lines), schema=_WRITTEN)) if lines else _NOTHING
         if frame.height == len(lines) and frame.select(_is_try().all()).item():
-            return _each_once(frame), []
+            return _drop_doubles(frame), []
     # One of them at least is odd: the engine reads each by itself.
     texts = pl.DataFrame({"body": decode_texts(pl.Series("body", lines, dtype=pl.Binary))}).with_row_index(
         "line"
     )
     query = "SELECT line, from_json(body, $shape) AS try FROM batch WHERE json_valid(body)"
     found = run_on(query, texts.drop_nulls(), shape=json.dumps(_SHAPE)).unnest("try")
-    good = _rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())
+    good = _build_rows(found.cast(pl.Schema(_WRITTEN))).filter(_is_try())
     bad = texts.join(good, on="line", how="anti", maintain_order="left")["line"]
-    return _each_once(good), [lines[line] for line in bad]
+    return _drop_doubles(good), [lines[line] for line in bad]
 
 
-def _each_once(tries: pl.DataFrame) -> pl.DataFrame:
+def _drop_doubles(tries: pl.DataFrame) -> pl.DataFrame:
     return tries.select(_NOTHING.columns).unique(storage(ApiRequests).key, keep="last", maintain_order=True)
 
 
@@ -178,7 +179,7 @@ _SHAPE: Final = {
 }
 
 
-def _rows(written: pl.DataFrame) -> pl.DataFrame:
+def _build_rows(written: pl.DataFrame) -> pl.DataFrame:
     asked = (
         pl.when(pl.col("asked_at").is_between(*_MOMENTS)).then("asked_at").cast(_NOTHING.schema["asked_at"])
     )
@@ -198,7 +199,7 @@ def _is_try() -> pl.Expr:
     return pl.all_horizontal(rules)
 
 
-def _date(value: object) -> dt.date:
+def _take_date(value: object) -> dt.date:
     """A key of a group of days."""
     assert isinstance(value, dt.date)  # noqa: S101 - group_by types its keys as objects
     return value

@@ -58,7 +58,7 @@ class SmaSession:
 
     def send(self, request: Request) -> Answer:
         """The answer to one request. Raises SmaError, or ConfigurationError when credentials are missing."""
-        return self._run(self._ready().send(request))
+        return self._run(self._start().send(request))
 
     def fetch(self, requests: Iterable[Request]) -> Iterator[Answer | Failure]:
         """Results in the order of `requests`, fetched ahead within the client's bounds.
@@ -66,7 +66,7 @@ class SmaSession:
         `requests` is pulled lazily in the session's thread: it must not call this session itself. Closing the
         iterator early cancels what is in flight.
         """
-        client = self._ready()
+        client = self._start()
         stream = self._run(_open(client, requests))
         try:
             while batch := self._run(stream.take()):
@@ -78,7 +78,7 @@ class SmaSession:
 
     def use(self, work: Callable[[SmaClient], Coroutine[Any, Any, T]]) -> T:
         """Run other work with the client's token and connections, in the session's thread."""
-        return self._run(work(self._ready()))
+        return self._run(work(self._start()))
 
     def close(self) -> None:
         """Cancel what is in flight, close every connection, end the thread. May be called twice."""
@@ -98,7 +98,7 @@ class SmaSession:
         client = self._client
         return client.counters if client else Counters()
 
-    def _ready(self) -> SmaClient:
+    def _start(self) -> SmaClient:
         """The client; starts the thread and makes the client when this is the first use."""
         with self._lock:
             if self._closed:
@@ -139,7 +139,7 @@ async def _make(make_client: Callable[[Settings], SmaClient], settings: Settings
 
 
 async def _open(client: SmaClient, requests: Iterable[Request]) -> OrderedStream:
-    return client.ordered(requests)
+    return client.open_stream(requests)
 
 
 async def _shut_down(client: SmaClient | None) -> None:

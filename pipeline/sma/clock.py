@@ -19,7 +19,7 @@ class Announce(Protocol):
         """`always` says that the wait is worth a line however short it is."""
 
 
-def _utc_now() -> dt.datetime:
+def _read_utc_clock() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
@@ -35,7 +35,7 @@ class Clock:
     """
 
     monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], dt.datetime] = _utc_now
+    now: Callable[[], dt.datetime] = _read_utc_clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
     announce: Announce = announce_nothing
@@ -63,10 +63,10 @@ class WaitAnnouncer:
         if (seconds < ANNOUNCED_FROM_S and not always) or until < self._until + ANNOUNCED_FROM_S:
             return
         self._until = until
-        self._say(f"{why}: waiting for {_length(seconds)}.")
+        self._say(f"{why}: waiting for {_format_length(seconds)}.")
 
 
-def _length(seconds: float) -> str:
+def _format_length(seconds: float) -> str:
     if seconds < ANNOUNCED_FROM_S:
         return f"{seconds:.1f} s"
     # From two minutes on nobody counts in seconds.

@@ -86,7 +86,7 @@ class Request:
 
         Whether a week begins with its date or is that date's calendar week is not known: ask with a Monday.
         """
-        return cls("measurements", plant_id, device_id, set_type, period, _iso_day(day), energies)
+        return cls("measurements", plant_id, device_id, set_type, period, _format_day(day), energies)
 
     @classmethod
     def plant_month(cls, plant_id: str, set_type: str, month: dt.date) -> Self:
@@ -103,7 +103,7 @@ class Request:
         cls, plant_id: str, first: dt.date | str, last: dt.date | str | None = None, *, device_id: str = ""
     ) -> Self:
         """The log entries of a plant, or of a device of it, of one day or of the days from `first` to `last`."""
-        begin, end = _iso_day(first), _iso_day(first if last is None else last)
+        begin, end = _format_day(first), _format_day(first if last is None else last)
         return cls("logs", plant_id, device_id, "", "", begin if begin == end else f"{begin}/{end}")
 
     @property
@@ -114,15 +114,16 @@ class Request:
         """
         if self.endpoint == "plants":
             return "/v1/plants"
-        plant = f"/v1/plants/{_segment('plant', self.plant_id)}"
+        plant = f"/v1/plants/{_quote_segment('plant', self.plant_id)}"
         if self.endpoint == "devices":
             return f"{plant}/devices/lean"
-        owner = f"/v1/devices/{_segment('device', self.device_id)}" if self.device_id else plant
+        owner = f"/v1/devices/{_quote_segment('device', self.device_id)}" if self.device_id else plant
         if self.endpoint == "logs":
             return f"{owner}/logs"
         if self.endpoint == "sets":
             return f"{owner}/measurements/sets"
-        return f"{owner}/measurements/sets/{_segment('set', self.set_type)}/{_segment('period', self.period)}"
+        named, period = _quote_segment("set", self.set_type), _quote_segment("period", self.period)
+        return f"{owner}/measurements/sets/{named}/{period}"
 
     @property
     def params(self) -> tuple[tuple[str, str], ...]:
@@ -171,23 +172,25 @@ class Failure:
     attempts: int
 
 
-def plant_of(target: str) -> str | None:
+def find_plant(target: str) -> str | None:
     """The plant in a path and query below the Monitoring base; None where it names none."""
     parts = urlsplit(target).path.split("/")
     return unquote(parts[3]) if parts[:3] == ["", "v1", "plants"] and len(parts) > 3 else None  # noqa: PLR2004
 
 
-def _segment(kind: str, value: str) -> str:
+def _quote_segment(kind: str, value: str) -> str:
     """Quote a vendor's id as one path segment. Empty and dot segments would address something else."""
     if value in {"", ".", ".."}:
-        raise UsageError(f"{value!r} cannot be a {kind} in an SMA path: check the list it comes from.")
+        raise UsageError(
+            f"{value!r} can't be a {kind} in a path of SMA's API: check the list that it comes from."
+        )
     return quote(value, safe="")
 
 
-def _iso_day(day: dt.date | str) -> str:
+def _format_day(day: dt.date | str) -> str:
     """`YYYY-MM-DD` of a date or of text in that form. Raises UsageError."""
     if isinstance(day, dt.datetime):
-        raise UsageError(f"A day is a calendar date, not the moment {day.isoformat()}: pass its local date.")
+        raise UsageError(f"{day.isoformat()} is a moment and not a calendar day: pass its local date.")
     if isinstance(day, dt.date):
         return day.isoformat()
     try:

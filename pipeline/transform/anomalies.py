@@ -1,6 +1,7 @@
-"""What is suspicious in a day's rows but possible: it is told, its rows are marked, and its energy stays.
+"""What is suspicious in a day's rows but possible: it is reported, its rows are marked, and its energy stays.
 
-A finding is told once for each series and reason, with how many rows it concerns: what is wrong with a plant for months
+A finding is reported once for each series and reason, with how many rows it concerns: what is wrong with a plant for
+months
 must not fill `quarantine` with every single row.
 """
 
@@ -79,15 +80,15 @@ class Suspicions:
         counts = masks.sum().row(0, named=True) if rows.height and self.rules else {}
         found = {reason: masks[reason] for reason, count in counts.items() if count}
         if FROZEN in found:
-            found[FROZEN] = self._frozen(rows, found[FROZEN])
+            found[FROZEN] = self._find_frozen(rows, found[FROZEN])
         found = {reason: mask for reason, mask in found.items() if mask.any()}
         if not found:
             return rows.with_columns(suspect=pl.lit(value=False)), none
-        findings = [self._findings(rows, reason, mask) for reason, mask in found.items()]
+        findings = [self._build_findings(rows, reason, mask) for reason, mask in found.items()]
         suspect = pl.DataFrame(found).select(pl.any_horizontal(pl.all())).to_series()
         return rows.with_columns(suspect.alias("suspect")), pl.concat([none, *findings])
 
-    def _findings(self, rows: pl.DataFrame, reason: str, mask: pl.Series) -> pl.DataFrame:
+    def _build_findings(self, rows: pl.DataFrame, reason: str, mask: pl.Series) -> pl.DataFrame:
         field, value = self.shown[reason]
         hit = rows.filter(mask)
         why = pl.lit(reason)
@@ -100,7 +101,7 @@ class Suspicions:
             why = pl.when(shifted).then(pl.lit(OUT_OF_STEP)).otherwise(pl.lit(NIGHT))
         return sum_findings(hit, why, pl.lit(field), value)
 
-    def _frozen(self, rows: pl.DataFrame, repeats: pl.Series) -> pl.Series:
+    def _find_frozen(self, rows: pl.DataFrame, repeats: pl.Series) -> pl.Series:
         """Which rows belong to a run of one value that is long enough; `repeats` says which equal the row before.
 
         The plateau of an inverter at a limit is no such run.
@@ -196,7 +197,8 @@ def find_without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Th
     """Series without PV power on a bright day: keys, reason, field, value, detail, n_rows.
 
     `rows` has the keys, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each
-    series: its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is told if
+    series: its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is reported
+    if
     it has values of enough of that time, and none of the whole day above a trace. `value` is the largest, in W.
     """
     keys = [name for name in ("plant_id", "device_id") if name in rows.columns]
@@ -223,7 +225,9 @@ def find_without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Th
             "n_rows",
             reason=pl.lit(NO_GENERATION),
             field=pl.lit("pvGeneration"),
-            detail=pl.format("{} minutes of a high sun", pl.col("seen").dt.total_minutes()),
+            detail=pl.format(
+                "{} minutes with the sun high above the horizon", pl.col("seen").dt.total_minutes()
+            ),
         )
     )
 

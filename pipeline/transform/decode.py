@@ -2,7 +2,7 @@
 
 DuckDB reads the JSON of a whole batch of answers at once. It is lenient: an absent key is null, and so is a value
 that is no number. So what it read is counted against the keys in the text; where the numbers differ, and only there,
-the answers are looked at closely, and nothing is lost in silence.
+the answers are looked at closely, and nothing is lost silently.
 """
 
 import json
@@ -188,19 +188,19 @@ class Decoder:
         good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
         try:
             plain = not batch["body"].null_count() and not _find_large(batch).height
-            rows = self._rows(good) if plain else None
+            rows = self._decode_rows(good) if plain else None
         except duckdb.InvalidInputException:
             rows = None
         if rows is None:
             batch = batch.with_columns(mend_texts(batch["body"]))
             good, bad = _sort_out(batch, batch)
-            rows = self._rows(good)
+            rows = self._decode_rows(good)
         silent = good.clear()
         if rows["answer"].n_unique() < good.height:
             # No rows: an empty list, which is normal, or no list at all.
             silent = good.join(rows, on="answer", how="anti", maintain_order="left")
             good = good.join(silent, on="answer", how="anti", maintain_order="left")
-        suspects = pl.concat([silent, self._unaccounted(good, rows)]).sort("answer")
+        suspects = pl.concat([silent, self._find_unaccounted(good, rows)]).sort("answer")
         values, unknown = pl.DataFrame(schema=BAD_VALUE), set[str]()
         if suspects.height:
             readable, shapeless = _sort_out(suspects, suspects)
@@ -210,9 +210,9 @@ class Decoder:
         unknown |= {name for name in rows.columns if name in self.extra and rows[name].count()}
         rows = rows.select("answer", "raw_time", *self.fields, *map(build_array, self.either))
         told = tuple(sorted(unknown)[:MOST_UNKNOWN])
-        return Decoded(rows, self._resolution(batch), bad, values, told, batch)
+        return Decoded(rows, self._read_resolution(batch), bad, values, told, batch)
 
-    def _rows(self, batch: pl.DataFrame) -> pl.DataFrame:
+    def _decode_rows(self, batch: pl.DataFrame) -> pl.DataFrame:
         """answer, raw_time, the known fields as numbers or arrays of them, the extra ones as text or arrays."""
         known = {name: _ARRAY if name in self.arrays else "DOUBLE" for name in self.fields}
         extra = {name: _ARRAY if is_array else "VARCHAR" for name, is_array in self.extra.items()}
@@ -221,7 +221,7 @@ class Decoder:
         found = run_on(query, batch).rename({"time": "raw_time"})
         return found.with_columns(pl.lit(None, ELEMENT).alias(build_array(name)) for name in self.either)
 
-    def _unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    def _find_unaccounted(self, batch: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """The answers with a key that neither became a value of a row nor stands in the envelope before the rows.
 
         Nothing is read without a mark in the text, so no answer has fewer marks than values, and the sums of the batch
@@ -319,7 +319,7 @@ class Decoder:
                 taken.add(name.lower())
                 self.extra[name] = unknown[name]
 
-    def _resolution(self, batch: pl.DataFrame) -> pl.Series:
+    def _read_resolution(self, batch: pl.DataFrame) -> pl.Series:
         """The declared resolution of each answer; it may also stand behind the rows."""
         found = batch["body"].str.head(ENVELOPE).str.extract(r'"resolution"\s*:\s*"(\w+)"')
         if not found.null_count():

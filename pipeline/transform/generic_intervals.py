@@ -49,11 +49,11 @@ class OtherTransform(SetTransform):
     ) -> None:
         super().__init__(MeasurementSet(name, ()), OtherIntervals, basis, merged_hour, limits)
 
-    def _step(self) -> pl.Expr:
+    def _find_step(self) -> pl.Expr:
         """Where an interval begins is not kept here: an unknown resolution is no reason to set rows aside."""
-        return pl.coalesce(super()._step(), pl.duration(hours=1))
+        return pl.coalesce(super()._find_step(), pl.duration(hours=1))
 
-    def _cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _number_cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Every value of these rows; and those after the first of a field, or of an array's index, given twice."""
         readable = decoded.texts.join(decoded.bad_answers, on="answer", how="anti", maintain_order="left")
         found = run_on(_CELLS, readable)

@@ -88,22 +88,24 @@ class SetTransform:
             placed = batch.join(places, on=self.series, how="left", maintain_order="left").join(
                 zones, on="timezone", how="left", maintain_order="left"
             )
-            yield self._batch(placed, day)
+            yield self._transform_batch(placed, day)
 
-    def _batch(self, answers: pl.DataFrame, day: dt.date) -> IntervalBatch:
+    def _transform_batch(self, answers: pl.DataFrame, day: dt.date) -> IntervalBatch:
         decoded = self.decoder.decode(answers["body"])
-        rows = self._timed(answers, decoded)
+        rows = self._add_times(answers, decoded)
         known, neighbours = rows.filter(pl.col("fault").is_null()), self.basis == "utc"
         strays = rows.filter(pl.col("fault") == row_rules.NEIGHBOUR).height if neighbours else 0
-        known, doubles = self._in_order(known)
+        known, doubles = self._sort_rows(known)
         if row_rules.PV in self.powers:
             known = power_limits.add_limits(known, answers, self.limits)
-        cells, lost = self._cells(known, decoded)
+        cells, lost = self._number_cells(known, decoded)
         cells = self.power_rules.mark(cells, answers)
-        broken = self._broken(cells)
-        cells, drawn = self._standby(cells, broken)
-        bad_values = pl.concat([self._bad_values(cells, broken), self._unread(known, cells, decoded), lost])
-        out, findings = self.suspicions.find(self._energies(known, cells, broken, bad_values))
+        broken = self._list_broken_rules(cells)
+        cells, drawn = self._zero_standby(cells, broken)
+        bad_values = pl.concat(
+            [self._find_bad_values(cells, broken), self._find_unread(known, cells, decoded), lost]
+        )
+        out, findings = self.suspicions.find(self._add_energies(known, cells, broken, bad_values))
         faulty = rows.filter(pl.col("fault").is_not_null() & (pl.col("fault") != row_rules.NEIGHBOUR))
         aside = pl.concat([faulty.select(doubles.columns), doubles])
         merged = known["second_end"].count()
@@ -111,7 +113,7 @@ class SetTransform:
         stored = known.height + again if self.index else out.height
         if rows.height + again != stored + aside.height + strays:
             raise AssertionError(
-                f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
+                f"{storage(self.model).table} {day}: the rules lost some of {rows.height} rows."
             )
         account = BatchAccount(
             rows_in=rows.height,
@@ -132,7 +134,7 @@ class SetTransform:
         )
         return IntervalBatch(out.with_columns(local_date=pl.lit(day)).select(self.columns), account)
 
-    def _timed(self, answers: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
+    def _add_times(self, answers: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
         """Rows with their instant, what bounds them, and the reason to set them aside."""
         seconds = decoded.resolution.replace_strict(RESOLUTIONS, default=None, return_dtype=pl.Int64)
         step = (seconds * 10**6).cast(pl.Duration("us")).alias("resolution")
@@ -145,14 +147,14 @@ class SetTransform:
         )  # fmt: skip
         rows = decoded.rows.select("answer", "raw_time", *self.names).rename(self.names).with_row_index("row")
         rows = pl.concat([rows, facts[rows["answer"]]], how="horizontal").with_columns(
-            label=_label(pl.col("raw_time"))
+            label=_parse_plain_label(pl.col("raw_time"))
         )
         if step.null_count():
-            rows = rows.with_columns(resolution=pl.col("resolution").fill_null(self._step()))
-        rows = self._with_instants(rows, changes=facts["change"].null_count() < facts.height)
+            rows = rows.with_columns(resolution=pl.col("resolution").fill_null(self._find_step()))
+        rows = self._add_instants(rows, changes=facts["change"].null_count() < facts.height)
         return rows.with_columns(fault=row_rules.find_row_fault(self.limits, neighbours=self.basis == "utc"))
 
-    def _with_instants(self, rows: pl.DataFrame, *, changes: bool) -> pl.DataFrame:
+    def _add_instants(self, rows: pl.DataFrame, *, changes: bool) -> pl.DataFrame:
         """The rows with their instants, in the order in which they came: which pass a row is of its place tells."""
         moments = convert_to_instants(self.basis, changes=changes)
         if not changes or self.basis == "utc":
@@ -165,12 +167,12 @@ class SetTransform:
         oldest_first = rows[turned.sort("answer", "place")["row"]]
         return oldest_first.with_columns(moments).sort("row")
 
-    def _step(self) -> pl.Expr:
+    def _find_step(self) -> pl.Expr:
         """The most common step of a series (null: it has none), for answers that declare an unheard-of resolution."""
         step = pl.col("label").sort().diff()
         return step.filter(step > pl.duration()).mode().min().over("series")
 
-    def _in_order(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _sort_rows(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows sorted by series and time without doubles, and the doubles (all but the first as the API sent them).
 
         `behind` tells the rows that came after a later one in the same answer.
@@ -189,7 +191,7 @@ class SetTransform:
         doubles = rows.filter(double).with_columns(fault).select("answer", "raw_time", "fault")
         return (rows.filter(~double) if doubles.height else rows), doubles
 
-    def _broken(self, rows: pl.DataFrame) -> list[row_rules.ValueRule]:
+    def _list_broken_rules(self, rows: pl.DataFrame) -> list[row_rules.ValueRule]:
         """The rules that some value breaks: usually none, so the reasons are not even computed."""
         if not rows.height or not self.rules:
             return []
@@ -200,7 +202,7 @@ class SetTransform:
         counts = rows.select(rule.broken.sum().alias(rule.column) for rule in rules).row(0, named=True)
         return [rule for rule in rules if counts[rule.column]]
 
-    def _standby(
+    def _zero_standby(
         self, cells: pl.DataFrame, broken: list[row_rules.ValueRule]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The cells with 0 for the draw of sleeping inverters, and a finding for each series that has some."""
@@ -211,7 +213,7 @@ class SetTransform:
         cells, drawn = row_rules.zero_standby(cells, columns, self.limits)
         return cells, sum_findings(drawn, pl.lit(row_rules.STANDBY), pl.col("column"), pl.col("value"))
 
-    def _cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _number_cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows, or in a table of arrays their elements, numbered by `cell`; and values that belong to no index."""
         if self.index is None:
             return rows.with_columns(cell=pl.col("row")), pl.DataFrame(schema=BAD_VALUE)
@@ -226,7 +228,7 @@ class SetTransform:
         )
         return cells, named.select(*BAD_VALUE)
 
-    def _bad_values(self, cells: pl.DataFrame, broken: list[row_rules.ValueRule]) -> pl.DataFrame:
+    def _find_bad_values(self, cells: pl.DataFrame, broken: list[row_rules.ValueRule]) -> pl.DataFrame:
         """cell, answer, raw_time, field, value, detail, reason of each value that breaks a rule."""
         found = [pl.DataFrame(schema=BAD_VALUE)]
         for rule in broken:
@@ -250,7 +252,7 @@ class SetTransform:
             )
         return pl.concat(found)
 
-    def _unread(self, rows: pl.DataFrame, cells: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
+    def _find_unread(self, rows: pl.DataFrame, cells: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
         """The same of each value that was no number. It has no cell where an array has no such element."""
         # Of a field that may be either, a table of arrays has the elements, the other table the rest.
         of_array = pl.col("index").is_not_null() == (self.index is not None)
@@ -271,7 +273,7 @@ class SetTransform:
         reason = pl.lit(row_rules.NOT_A_NUMBER)
         return found.with_columns(value=pl.lit(None, pl.Float64), reason=reason).select(*BAD_VALUE)
 
-    def _energies(
+    def _add_energies(
         self,
         rows: pl.DataFrame,
         cells: pl.DataFrame,
@@ -368,7 +370,7 @@ def _name_element(index: pl.Expr) -> pl.Expr:
     return pl.format("index {}", index)
 
 
-def _label(raw: pl.Expr) -> pl.Expr:
+def _parse_plain_label(raw: pl.Expr) -> pl.Expr:
     """`parse_label` of a column whose labels hardly ever have fractions, at a ninth of its cost.
 
     A fixed format takes the library's fast path. It reads fewer labels, and those the same: the others follow.

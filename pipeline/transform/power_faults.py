@@ -111,34 +111,34 @@ class PowerRules:
         none = pl.DataFrame(schema=_FAULT)
         if not self.columns or not cells.height:
             return none
-        any_large = pl.any_horizontal(self._large(column) for column in self.columns)
+        any_large = pl.any_horizontal(self._is_large(column) for column in self.columns)
         large = cells.select(any_large.fill_null(value=False)).to_series()
-        codes = self._codes(cells)
+        codes = self._find_codes(cells)
         if codes is None and not large.any():
             return none
         some = cells.with_columns(place=pl.int_range(pl.len())).filter(
             large if codes is None else large | codes
         )
         some = some.hstack(answers.select("is_sized")[some["answer"]])
-        values = self._values(some)
+        values = self._unpivot_values(some)
         odd = values.filter(pl.any_horizontal(FLAGS))
         if not odd.height:
             return none
-        usual = self._usual(cells, odd)
-        faults = self._judged(odd, usual)
-        derived = self._derived(values, faults, usual)
+        usual = self._find_usual(cells, odd)
+        faults = self._judge_values(odd, usual)
+        derived = self._find_derived(values, faults, usual)
         return pl.concat([faults, derived]).select(*_FAULT)
 
-    def _large(self, column: str) -> pl.Expr:
+    def _is_large(self, column: str) -> pl.Expr:
         """Whether a row's power is large for its site or inverter: no other one but a code needs a closer look."""
         size = pl.col("size_w")
         if column.startswith(AC_SIDE):
             size = pl.min_horizontal(size, "own_w")
-        return self._amount(column) > size * self.limits.beyond_rated_times
+        return self._measure_amount(column) > size * self.limits.beyond_rated_times
 
-    def _codes(self, cells: pl.DataFrame) -> pl.Series | None:
-        """Which rows have a code in some column; None for no row, which is told apart without looking at each."""
-        amounts = {column: self._amount(column) for column in self.columns}
+    def _find_codes(self, cells: pl.DataFrame) -> pl.Series | None:
+        """Which rows have a code in some column; None for no row, which is distinguished without looking at each."""
+        amounts = {column: self._measure_amount(column) for column in self.columns}
         codes = [*CODES_32_BITS, *CODES_16_BITS]
         found = cells.select(
             amount.filter(amount >= min(codes)).is_in(codes).any().alias(column)
@@ -149,13 +149,13 @@ class PowerRules:
             return None
         return cells.select(pl.any_horizontal(having).fill_null(value=False)).to_series()
 
-    def _amount(self, column: str) -> pl.Expr:
+    def _measure_amount(self, column: str) -> pl.Expr:
         return pl.col(column).abs() if column in self.signed else pl.col(column)
 
-    def _values(self, some: pl.DataFrame) -> pl.DataFrame:
+    def _unpivot_values(self, some: pl.DataFrame) -> pl.DataFrame:
         """The values of these rows, one a row, with a flag for each thing that speaks against it."""
-        is_code = {c: self._amount(c).is_in([*CODES_32_BITS, *CODES_16_BITS]) for c in self.columns}
-        concerned = some.select((self._large(c) | is_code[c]).any().alias(c) for c in self.columns)
+        is_code = {c: self._measure_amount(c).is_in([*CODES_32_BITS, *CODES_16_BITS]) for c in self.columns}
+        concerned = some.select((self._is_large(c) | is_code[c]).any().alias(c) for c in self.columns)
         # A code says nothing about the rest of its row.
         said = {f"{c}{SAID}": pl.when(~is_code[c]).then(c) for c in self.columns}
         some = some.with_columns(**said)
@@ -179,7 +179,7 @@ class PowerRules:
                     refuted &= pl.col("amount") > self.limits.connection_w
             sizes = pl.col("amount") / (pl.col("size_w") * hours)
             large = sizes > self.limits.beyond_size_times
-            amount = self._amount(column)
+            amount = self._measure_amount(column)
             flags = (
                 pl.col("amount").is_in(CODES_32_BITS),
                 pl.col("amount").is_in(CODES_16_BITS),
@@ -208,14 +208,14 @@ class PowerRules:
             )
         return pl.concat(frames)
 
-    def _usual(self, cells: pl.DataFrame, odd: pl.DataFrame) -> pl.DataFrame:
+    def _find_usual(self, cells: pl.DataFrame, odd: pl.DataFrame) -> pl.DataFrame:
         """What each column of the series in `odd` says on its day: n_usual, usual and most, codes left out."""
         amount = pl.col("amount")
         is_code = amount.is_in([*CODES_32_BITS, *CODES_16_BITS])
         rank = pl.max_horizontal(pl.lit(ODD_ROWS), (pl.len() * ODD_SHARE).floor().cast(pl.Int64))
         return (
             cells.join(odd.select(self.keys).unique(), on=self.keys, how="semi")
-            .select(*self.keys, *(self._amount(column) for column in self.columns))
+            .select(*self.keys, *(self._measure_amount(column) for column in self.columns))
             .unpivot(self.columns, index=self.keys, variable_name="column", value_name="amount")
             .filter(amount.is_finite(), ~is_code)
             .group_by(*self.keys, "column")
@@ -226,7 +226,7 @@ class PowerRules:
             )
         )
 
-    def _judged(self, odd: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
+    def _judge_values(self, odd: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
         """The values that can't be, with the reason: what speaks against a value must hold against its day too."""
         series = [*self.keys, "column"]
         amount, limits = pl.col("amount"), self.limits
@@ -260,7 +260,7 @@ class PowerRules:
             .select("cell", "column", "amount", "reason")
         )
 
-    def _derived(self, values: pl.DataFrame, faults: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
+    def _find_derived(self, values: pl.DataFrame, faults: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
         """What the portal added up from a wrong value of the same row."""
         least = faults.group_by("cell").agg(
             pl.col("amount").min().alias("wrong"), pl.col("reason").first().alias("reason")

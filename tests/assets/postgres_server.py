@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import find_free_port
+
 PASSWORD = "only-on-loopback"
 STARTS_WITHIN_S = 60
 
@@ -61,7 +63,7 @@ def postgres() -> Iterator[dict[str, str]]:
             user=user,
             cwd=folder,
         )
-        port = _free_port()
+        port = find_free_port()
         options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
         with (folder / "log").open("w") as said:
             server = subprocess.Popen(
@@ -79,12 +81,6 @@ def postgres() -> Iterator[dict[str, str]]:
             finally:
                 server.terminate()
                 server.wait(STARTS_WITHIN_S)
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _wait(port: int, server: "subprocess.Popen[bytes]") -> None:

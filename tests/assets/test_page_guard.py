@@ -15,6 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from assets.page_guard import PageGuard
+from tests.ports import find_free_port
 from tests.programs import start, wait_until
 
 QUERY = "{__typename}"
@@ -143,9 +144,7 @@ def upgrade(port: int, **headers: str) -> int:
 
 @pytest.mark.long
 def test_the_running_control_room_is_guarded(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     here = f"http://127.0.0.1:{port}"
     words = ["ui", "--part", "web", "--port", str(port)]
     process = start(tmp_path, *words, SUNLEDGER_UI_HOSTS="sun.example.org, other.example.org")

@@ -6,10 +6,11 @@ import dagster as dg
 import pytest
 
 from assets.definitions import build_definitions
-from assets.runs import record_runs
-from pipeline.common.errors import UsageError
+from assets.runs import RunFailedError, record_runs
+from pipeline.common.errors import TransientError, UsageError
 from pipeline.common.settings import Settings, load_settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
+from schemas import EnergyDaily
 from tests.scripted import NOW, ScriptedSma
 
 PREFIX = ["energy", "solar"]
@@ -62,31 +63,78 @@ def test_jobs_schedules_and_sensors_have_names_of_their_own_and_do_the_same() ->
     assert {f"energy_solar_{s.name}" for s in plain.sensor_defs} == {s.name for s in prefixed.sensor_defs}
 
 
-def test_a_project_with_a_schedule_of_the_same_name_takes_it_in() -> None:
-    @dg.asset
-    def prices() -> None:
+def own_asset(name: str) -> dg.AssetsDefinition:
+    @dg.asset(name=name)
+    def own() -> None:
         pass
+
+    return own
+
+
+def name_jobs(defs: dg.Definitions) -> list[str]:
+    """The names of all jobs but Dagster's own."""
+    return [job.name for job in defs.get_repository_def().get_all_jobs() if job.name[:2] != "__"]
+
+
+def test_a_project_takes_it_in_whatever_its_own_things_are_called() -> None:
+    """Assets, checks, jobs, schedules, sensors and resources of the same names, and an executor."""
+    keys = PLAIN.resolve_asset_graph().materializable_asset_keys
+    repository = PLAIN.get_repository_def()
+    prices, *others = [own_asset(name) for name in ("prices", *sorted(key.path[-1] for key in keys))]
 
     @dg.asset(deps=[dg.AssetKey([*PREFIX, "energy_daily"]), prices])
     def mine() -> None:
         pass
 
-    @dg.schedule(cron_schedule="@daily", target=[prices])
-    def today() -> dg.SkipReason:
-        return dg.SkipReason("Nothing.")
+    @dg.asset_check(asset="energy_daily", name="complete")
+    def complete() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
 
-    own = dg.Definitions(assets=[prices, mine], schedules=[today])
-    merged = dg.Definitions.merge(PREFIXED, own)
+    own = dg.Definitions(
+        assets=[prices, mine, *others],
+        asset_checks=[complete],
+        jobs=[dg.define_asset_job(name, selection=[prices]) for name in name_jobs(PLAIN)],
+        schedules=[
+            dg.ScheduleDefinition(one.name, cron_schedule="@daily", target=[prices])
+            for one in repository.schedule_defs
+        ],
+        sensors=[
+            dg.SensorDefinition(one.name, evaluation_fn=lambda: dg.SkipReason("Nothing."), target=[prices])
+            for one in repository.sensor_defs
+        ],
+        resources={name: object() for name in ("runtime", "notices", "lake")}
+        | {"io_manager": dg.InMemoryIOManager()},
+        executor=dg.multiprocess_executor,
+    )
+    settings = load_settings(env_file=None, asset_prefix="/".join(PREFIX))
+    merged = dg.Definitions.merge(build_definitions(settings, executor=None), own)
     dg.Definitions.validate_loadable(merged)
-    assert merged.resolve_asset_graph().get(mine.key).parent_keys == {
-        prices.key,
-        dg.AssetKey([*PREFIX, "energy_daily"]),
-    }
+    graph = merged.resolve_asset_graph()
+    assert graph.get(mine.key).parent_keys == {prices.key, dg.AssetKey([*PREFIX, "energy_daily"])}
+    assert graph.materializable_asset_keys >= put_before(keys) | keys
+    # A run of our jobs stays one process, whatever executor the project has.
+    for name in name_jobs(PREFIXED):
+        assert merged.resolve_job_def(name).executor_def is dg.in_process_executor
+
+
+def test_a_failed_fetch_is_known_by_its_step_below_the_prefix(settings: Settings, sma: ScriptedSma) -> None:
+    """A week that could not be fetched is not made into energy of nothing."""
+    sunday, monday = dt.date(2021, 10, 17), dt.date(2021, 10, 18)
+    lost = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
+    sma.special = lambda request: lost if request.date == str(monday) else None
+    prefixed = settings.model_copy(update={"asset_prefix": "solar"})
+    runtime = RunContext(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
+    with runtime, record_runs(runtime) as runs:
+        runs.lists()
+        with pytest.raises(RunFailedError, match="503") as failure:
+            runs.days(sunday, monday)
+        assert failure.value.not_fetched == {monday}
+        assert [part["local_date"] for part in runtime.lake.list_parts(EnergyDaily)] == [str(sunday)]
 
 
 def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma: ScriptedSma) -> None:
     prefixed = settings.model_copy(update={"asset_prefix": "solar"})
-    runtime = Runtime(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
+    runtime = RunContext(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
     with runtime, record_runs(runtime) as runs:
         runs.lists()
         runs.days(*DAYS)
@@ -110,5 +158,5 @@ def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma:
 
 @pytest.mark.parametrize("text", ["a b", "/a", "a/", "a//b", "a.b", "ä"])
 def test_a_prefix_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"SUNLEDGER_ASSET_PREFIX.*words of letters, digits and _"):
+    with pytest.raises(UsageError, match=r"SUNLEDGER_ASSET_PREFIX.*must consist of letters, digits, _"):
         load_settings(env_file=None, asset_prefix=text)

@@ -16,14 +16,14 @@ from pipeline.billing.lost_requests import (
 )
 from pipeline.cli.bill import show
 from pipeline.common.errors import SunledgerError
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.billing_tables import write_billing_units
 from schemas import ApiRequests, BillingUnits
 from tests.billing.record import at, request, store
 from tests.billing.test_tables import list_on
 from tests.scripted import ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 OCTOBER = dt.date(2021, 10, 1)
 
 

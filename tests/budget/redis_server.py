@@ -1,4 +1,4 @@
-"""A Redis of a test's own: a process on a port chosen by the system, ended by its id."""
+"""A Redis of a test's own: a process on a free port, ended by its id."""
 
 import shutil
 import socket
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.ports import find_free_port
 
 BINARY = shutil.which("redis-server")
 WHY_NOT = "redis-server is not installed: on Debian, apt-get install redis-server"
@@ -33,7 +35,7 @@ class RedisServer:
         """Listen, at first on a free port, later on the same one."""
         assert BINARY
         for _ in range(5):
-            port = self.port or _free_port()
+            port = self.port or find_free_port()
             command = [BINARY, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
             self._process = subprocess.Popen(
                 [*command, "--dir", str(self.folder), *self.options], stdout=subprocess.DEVNULL
@@ -47,7 +49,7 @@ class RedisServer:
         """End it, and forget everything."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def _listens(self, port: int) -> bool:
@@ -55,7 +57,7 @@ class RedisServer:
         assert self._process
         while self._process.poll() is None:
             try:
-                with socket.create_connection(("127.0.0.1", port), 1) as probe:
+                with socket.create_connection(("127.0.0.1", port), 60) as probe:
                     probe.sendall(b"PING\r\n")
                     if probe.recv(64):
                         return True
@@ -73,9 +75,3 @@ def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
         yield server
     finally:
         server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

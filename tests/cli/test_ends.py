@@ -62,8 +62,9 @@ import sys, time, threading
 from pipeline.common import signals
 signals.AGAIN_AFTER_S, signals.ENDS_AFTER_S = 0.2, 0.6
 from pipeline.cli import end
-def stuck():
+def there():
     print("there", flush=True)
+def stuck():
     {}
 end._run = stuck
 from pipeline.cli import main
@@ -71,8 +72,16 @@ main()
 """
 # Inside a call of another language, which looks at no signal; and where the exception is lost.
 CALLS = {
-    "a native call": "import ctypes; [ctypes.CDLL(None).sleep(60) for _ in range(2)]",
-    "an exception that is lost": "exec('while True:\\n try: time.sleep(60)\\n except BaseException: pass')",
+    "a native call": "import ctypes; there(); [ctypes.CDLL(None).sleep(60) for _ in range(2)]",
+    "a library that logs it": (
+        "exec('import logging\\ntry: there(); time.sleep(60)\\n"
+        "except BaseException:\\n logging.getLogger(str()).exception(str())\\n raise')"
+    ),
+    "a library that makes an error of it, and a thread that is late": (
+        "import signal; signal.set_wakeup_fd(-1)\n"
+        "    exec('try: there(); time.sleep(60)\\nexcept BaseException:\\n raise RuntimeError(int()) from None')"
+    ),
+    "an exception that is lost": "there(); exec('while True:\\n try: time.sleep(60)\\n except BaseException: pass')",
 }
 
 
@@ -92,6 +101,36 @@ def test_a_call_that_does_not_see_signals_ends_in_a_bounded_time(tmp_path: Path,
     said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, said
     assert_one_sentence(said)
+
+
+LOADING = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {!r}:
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Interrupting())
+from pipeline.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing", "polars"]
+)
+def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING.format(module), "publish"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 128 + signal.SIGTERM, done.stdout
+    assert done.stdout == "Error: Ended by SIGTERM. All finished work is stored: run it again for the rest.\n"
 
 
 def test_a_program_in_the_background_ends_too(tmp_path: Path) -> None:
@@ -200,6 +239,8 @@ def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, li
 
 BEFORE_REQUESTS = [
     ("SUNLEDGER_QUALITY", "not-there.toml", "not-there.toml can't be read"),
+    ("SUNLEDGER_IRRADIATION", "not-there.csv", "not-there.csv can't be used"),
+    ("SUNLEDGER_PRICES", "not-there.toml", "not-there.toml can't be read"),
     ("SUNLEDGER_WAREHOUSE", "/proc/nowhere/file.duckdb", "/proc/nowhere can't be written"),
     ("SUNLEDGER_WAREHOUSE", "/tmp", "SUNLEDGER_WAREHOUSE=/tmp is a folder"),  # noqa: S108
     ("SUNLEDGER_LAKE", "/proc/nowhere", "/proc/nowhere can't be written"),
@@ -227,6 +268,6 @@ def test_an_unusable_proxy_is_told_without_its_password(
     settings = {**box.settings(), "SMA_AUTH_URL": "https://auth.example", "https_proxy": proxy}
     code, said = run(tmp_path, "backfill", *DAY, **settings)
     assert code == 2, said
-    assert "The proxy that https_proxy names can't be used" in said
+    assert "The proxy in https_proxy can't be used" in said
     assert "hush" not in said
     assert_one_sentence(said)

@@ -54,6 +54,21 @@ def test_environment_goes_before_the_file_and_empty_means_unset(
     assert (settings.sma_client_id, settings.sma_flow) == ("from-environment", "code")
 
 
+@pytest.mark.parametrize("sign", ["[", "]", "%", "|", "^", "\\", "\n"])
+def test_a_lake_that_delta_can_not_open_is_refused(tmp_path: Path, sign: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"can't be the lake: .* Set SUNLEDGER_LAKE or") as told:
+        load_settings(env_file=None, home=tmp_path / f"a{sign}b")
+    assert "\n" not in str(told.value)
+    kept = load_settings(env_file=None, home=tmp_path / "a[b", lake=str(tmp_path / "lake"))
+    assert kept.home == tmp_path / "a[b"
+
+
+def test_a_published_file_that_duckdb_can_not_write_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"\?/sunledger.duckdb can't be the published file"):
+        load_settings(env_file=None, home=tmp_path / "a?")
+    assert load_settings(env_file=None, home=tmp_path / "a?", warehouse=tmp_path / "file.duckdb")
+
+
 def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     # The user's home folder has the variable HOME: it must not be taken for SUNLEDGER_HOME.
@@ -79,7 +94,7 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (
             "ui_hosts",
             "https://sun.example.org",
-            "SUNLEDGER_UI_HOSTS=https://sun.example.org is no list of host names; ",
+            "SUNLEDGER_UI_HOSTS=https://sun.example.org is not a list of host names; ",
         ),
         ("sma_auth_url", "https://host:port", "SMA_AUTH_URL=https://host:port is not a URL; "),
         (
@@ -115,7 +130,7 @@ def test_a_wrong_value_is_one_sentence(
 
 
 def test_an_unknown_override_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="There is no setting 'sma_secret'"):
+    with pytest.raises(ConfigurationError, match="The setting 'sma_secret' does not exist"):
         load_settings(env_file=None, sma_secret="x")
 
 

@@ -9,12 +9,12 @@ from pipeline.common.local_time import TimeBasis, find_local_day
 from pipeline.extract.request_plan import (
     Series,
     collect_series,
+    find_day_span,
+    find_monday,
     group_by_week,
-    monday_of,
     plan_logs,
     plan_measurements,
     plan_single_days,
-    span_of_day,
 )
 from pipeline.sma.requests import Request
 
@@ -37,7 +37,7 @@ def asked(series: Series, basis: TimeBasis = "plant_local", *, by_week: bool = T
 def test_days_are_grouped_by_calendar_week() -> None:
     found = list(group_by_week(reversed(days(dt.date(2025, 7, 4), 12))))
     assert [len(week) for week in found] == [3, 7, 2]
-    assert {monday_of(day) for day in found[1]} == {MONDAY}
+    assert {find_monday(day) for day in found[1]} == {MONDAY}
 
 
 def test_a_month_takes_five_requests_and_not_thirty_one() -> None:
@@ -76,7 +76,7 @@ def test_where_weeks_are_refused_days_are_asked_for() -> None:
 
 @pytest.mark.parametrize("day", [dt.date(2025, 3, 30), dt.date(2025, 10, 26)])
 def test_a_week_in_which_the_clocks_change_is_asked_for_by_the_day(day: dt.date) -> None:
-    week = days(monday_of(day), 7)
+    week = days(find_monday(day), 7)
     assert {period for period, _ in asked(Series("1", "", BERLIN, week))} == {"Day"}
     assert {period for period, _ in asked(Series("1", "", BRISBANE, week))} == {"Week"}
 
@@ -111,10 +111,10 @@ def test_the_days_one_by_one_cover_what_the_week_would_have(basis: TimeBasis, zo
 
 @pytest.mark.parametrize("zone", [BERLIN, BRISBANE, BOSTON])
 def test_a_day_s_labels(zone: str) -> None:
-    local = span_of_day(MONDAY, zone, "plant_local")
+    local = find_day_span(MONDAY, zone, "plant_local")
     assert (local.begin, local.end) == (b"2025-07-07T00:00:00", b"2025-07-08T00:00:00")
     bounds = find_local_day(MONDAY, zone)
-    utc = span_of_day(MONDAY, zone, "utc")
+    utc = find_day_span(MONDAY, zone, "utc")
     assert utc.begin.decode() + "+00:00" == bounds.start.isoformat()
     assert utc.end.decode() + "+00:00" == bounds.end.isoformat()
 

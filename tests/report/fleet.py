@@ -11,6 +11,7 @@ from schemas import (
     EnergyBalanceIntervals,
     EnergyDaily,
     EnergyMonthly,
+    PlantAttributes,
     Plants,
     Quarantine,
     Reconciliation,
@@ -44,6 +45,16 @@ def plants() -> pl.DataFrame:
         for plant_id, name, peak in (("1", SCRIPT, 5.0), ("2", "Barn & Byre", 4.0), (STRANGE_ID, "C", None))
     ]
     return pl.DataFrame(rows, schema=polars_schema(Plants))
+
+
+def attributes() -> pl.DataFrame:
+    """Two plants in one group, of which the first should make 40 kWh in October; the second plant is in another."""
+    rows = [
+        {"plant_id": "1", "plant_group": "North & Co", "owner": "Ann", "expected_10_kwh": 40.0},
+        {"plant_id": "2", "plant_group": "South"},
+        {"plant_id": STRANGE_ID, "plant_group": "North & Co"},
+    ]
+    return pl.DataFrame(rows, schema=polars_schema(PlantAttributes)).sort("plant_id")
 
 
 def first_request() -> pl.DataFrame:
@@ -89,6 +100,7 @@ def published_fleet(home: Path, day_rows: Rows, interval_rows: Rows, month_rows:
     """A published file with October 2021 of the plants; the second one has gaps and set-aside values."""
     lake = Lake(str(home / "lake"), home / "scratch")
     lake.replace(Plants, {}, [plants()])
+    lake.replace(PlantAttributes, {}, [attributes()])
     for day in (1, 2):
         days = [
             day_rows({day: 10.0}),

@@ -12,8 +12,8 @@ import matplotlib as mpl
 import polars as pl
 import pytest
 
-from pipeline.report import draw_month_picture
 from pipeline.report.palette import HEAT, INK, LOAD, MUTED, NIGHT, PAPER, ROLES, SUN, SUN_PALE
+from pipeline.report.picture import draw_month_picture
 
 Rows = Callable[..., pl.DataFrame]
 
@@ -135,7 +135,8 @@ def test_the_same_input_gives_the_same_bytes_in_any_process(
     # A user's own matplotlib settings in the working directory must not reach the picture.
     (tmp_path / "matplotlibrc").write_text("font.size: 20\naxes.grid: True\nsvg.fonttype: path\n")
     code = (
-        "import sys; from datetime import date; import polars as pl; from pipeline.report import draw_month_picture\n"
+        "import sys; from datetime import date; import polars as pl\n"
+        "from pipeline.report.picture import draw_month_picture\n"
         "days, intervals = (pl.read_parquet(f'{name}.parquet') for name in ('days', 'intervals'))\n"
         "sys.stdout.buffer.write(draw_month_picture(days, intervals, plant_name='Roof', "
         "timezone='Australia/Brisbane', month=date(2021, 10, 1)).encode())\n"

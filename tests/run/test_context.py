@@ -15,6 +15,7 @@ STARTERS = PRODUCT / "pipeline" / "cli"
 # A call of these is their work, whatever its name is: `lake.append` writes to a table.
 SERVICES = {"allowance", "lake", "progress", "requests", "session"}
 CHANGING = {"add", "append", "clear", "discard", "extend", "pop", "remove", "setdefault", "update"}
+NAMES = {"runtime", "sunledger_runtime"}
 FILES = [
     path
     for room in ("assets", "pipeline")
@@ -37,7 +38,7 @@ def written(tree: ast.AST) -> Iterator[str]:
             targets = [owner] if node.func.attr in CHANGING and not is_service else []
         for target in targets:
             inner = target.value if isinstance(target, ast.Subscript) else target
-            if isinstance(inner, ast.Attribute) and ast.unparse(inner.value).split(".")[-1] == "runtime":
+            if isinstance(inner, ast.Attribute) and ast.unparse(inner.value).split(".")[-1] in NAMES:
                 yield ast.unparse(node)
 
 
@@ -45,6 +46,7 @@ def written(tree: ast.AST) -> Iterator[str]:
     "code",
     [
         "runtime.again = True",
+        "sunledger_runtime.again = True",
         "self.runtime.again = True",
         "runtime.count += 1",
         "runtime.missing.append(one)",

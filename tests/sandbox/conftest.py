@@ -78,7 +78,7 @@ _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 def client(**more: Any) -> httpx.Client:
     """A client for a sandbox; to read the system's certificates would take longer than most tests."""
-    return httpx.Client(timeout=20, trust_env=False, verify=_NO_CERTIFICATES, **more)
+    return httpx.Client(timeout=120, trust_env=False, verify=_NO_CERTIFICATES, **more)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def served(options: Options, now: datetime = NOW) -> Iterator[Served]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            assert ready.wait(20)
+            assert ready.wait(120)
             url = address_of(options, listener).url
             with client(base_url=url) as http:
                 it = Served(world, url, http)

@@ -24,7 +24,7 @@ DAY = "/monitoring/v1/plants/5000000/measurements/sets/EnergyBalance/Day?Date=20
 def exchange(served: Served, requests: str, answers: int = 1) -> list[bytes]:
     """What a raw connection gets for what it sends at once; without the Date, which goes on."""
     url = urlsplit(served.url)
-    with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+    with socket.create_connection((url.hostname, url.port), timeout=120) as connection:
         connection.sendall(requests.replace("TOKEN", served.http.headers["Authorization"]).encode())
         with connection.makefile("rb") as stream:
             return [answer(stream) for _ in range(answers)]

@@ -19,7 +19,7 @@ def status(served: Served, path: str, *hosts: str) -> int:
     url = urlsplit(served.url)
     lines = [f"GET {path} HTTP/1.1", *(f"Host: {host}" for host in hosts), "Connection: close"]
     lines += [f"Authorization: {served.http.headers['Authorization']}", "", ""]
-    with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+    with socket.create_connection((url.hostname, url.port), timeout=120) as connection:
         connection.sendall("\r\n".join(lines).encode())
         with connection.makefile("rb") as stream:
             found = re.match(rb"HTTP/1.1 (\d+)", stream.read())
@@ -76,8 +76,8 @@ def test_the_refusal_says_what_to_do(sandbox: Served) -> None:
     refused = sandbox.http.get("/_control", headers={"Host": "sandbox.internal:80"})
     assert refused.json()["code"] == "421"
     assert refused.json()["message"] == (
-        "This sandbox is not sandbox.internal: ask it by its address or as localhost, or start it with --allow-host "
-        "sandbox.internal if that name leads here on purpose."
+        "This sandbox does not accept the host name sandbox.internal: use its address or localhost, or start it with "
+        "--allow-host sandbox.internal."
     )
 
 

@@ -17,24 +17,29 @@ from pathlib import Path
 from sandbox.launch import running
 from tests.torture.cases import Case, say, table, write_report
 from tests.torture.flips import flips
-from tests.torture.floods import floods
+from tests.torture.floods import LEAST_BOUND_S, floods
 from tests.torture.kills import kills
+from tests.torture.lasting import lasting
 from tests.torture.manners import MANNERS
 from tests.torture.races import RACES, races, without_postgres
+from tests.torture.seeds import keep
+from tests.torture.short import short
 from tests.torture.states import ACTS, PLANTS, Stage
 from tests.torture.workers import workers
 
 # The corrected figures that a second reading gets: everything is three per cent higher.
 LATER = "drift,amount=3"
-# One round of all scenarios: minutes on two cores, for each change of the program.
-ROUND = {"kill": 3, "flip": 24, "race": 1, "flood": 1}
+# One round of all scenarios.
+ROUND = {"kill": 9, "flip": 24, "race": 1, "lasting": 1, "flood": 1}
+# The short form draws the same cases each time, so that a change of the program is what makes it fail.
+SHORT_SEED = "1"
 # A flood of a million answers takes hours.
-BOUND_S_AN_ANSWER, LEAST_BOUND_S = 1.0, 1200.0
+BOUND_S_AN_ANSWER = 1.0
 Scenario = Callable[[argparse.Namespace, Stage, str, int], Iterator[Case]]
 
 
 def _kills(options: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
-    return kills(stage, seed, count, options.acts, options.manners)
+    return kills(stage, seed, count, options.acts, options.manners, options.in_a_row)
 
 
 def _workers(_: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
@@ -49,6 +54,10 @@ def _races(options: argparse.Namespace, stage: Stage, seed: str, count: int) -> 
     return races(stage, seed, count, options.races)
 
 
+def _lasting(_: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
+    return lasting(stage, seed, count)
+
+
 def _floods(options: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
     bound_s = max(LEAST_BOUND_S, options.answers * BOUND_S_AN_ANSWER)
     return floods(stage, seed, options.answers, count, bound_s)
@@ -59,6 +68,7 @@ SCENARIOS: dict[str, tuple[Scenario, str]] = {
     "worker": (_workers, "a run of Dagster's daemon is killed; takes minutes each"),
     "flip": (_flips, "a bit of a stored file is another one"),
     "race": (_races, "several processes begin at once"),
+    "lasting": (_lasting, "a disk stays full, memory stays short, SMA's service stays out of order"),
     "flood": (_floods, "a fifth of SMA's answers is spoiled"),
 }
 
@@ -66,7 +76,8 @@ SCENARIOS: dict[str, tuple[Scenario, str]] = {
 def main() -> int:
     """Do the scenario; 1 where any case came to a fault."""
     options = _options()
-    seed = options.seed or str(random.SystemRandom().randrange(10**9))
+    chosen = SHORT_SEED if options.scenario == "short" else str(random.SystemRandom().randrange(10**9))
+    seed = options.seed or chosen
     say(f"seed {seed}: give it again by --seed {seed}")
     _say_what_is_lacking()
     cases: list[Case] = []
@@ -74,7 +85,8 @@ def main() -> int:
         try:
             for case in _cases(options, work, seed):
                 cases.append(case)
-                say(case.line())
+                if options.json:
+                    write_report(cases, options.json)
                 if (options.stop and case.faults) or time.monotonic() > options.deadline:
                     break
         except KeyboardInterrupt:
@@ -82,11 +94,11 @@ def main() -> int:
         finally:
             if cases:
                 say(table(cases))
-                if options.json:
-                    write_report(cases, options.json)
     faulty = [case for case in cases if case.faults]
     for case in faulty:
         say(f"Fault: {case.line()}")
+        if options.keep and (file := keep(case)):
+            say(f"Kept as {file.name}: the short form strikes it again from now on.")
     say(f"{len(cases)} cases, {len(faulty)} with a fault; seed {seed}.")
     return 1 if faulty or not cases else 0
 
@@ -97,7 +109,9 @@ def _options() -> argparse.Namespace:
         "--seed", help="What is drawn by lot; default: another one each time, which is printed."
     )
     common.add_argument("--minutes", type=float, help="Go on for so long; no case begins after that.")
-    common.add_argument("--json", type=Path, metavar="FILE", help="Write all cases to this file.")
+    common.add_argument(
+        "--json", type=Path, metavar="FILE", help="Write the table and all cases to this file."
+    )
     common.add_argument(
         "--work", type=Path, metavar="FOLDER", help="Work there: it is emptied first, and kept."
     )
@@ -106,6 +120,13 @@ def _options() -> argparse.Namespace:
     )
     common.add_argument("--acts", nargs="+", choices=list(ACTS), default=list(ACTS), help="What is killed.")
     common.add_argument("--manners", nargs="+", choices=list(MANNERS), default=list(MANNERS), help="How.")
+    common.add_argument(
+        "--in-a-row",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Strike N tries of a command one after the other.",
+    )
     common.add_argument("--races", nargs="+", choices=list(RACES), default=list(RACES), help="Which races.")
     common.add_argument("--answers", type=int, default=700, help="How many answers a flood has, about.")
     common.add_argument(
@@ -115,6 +136,9 @@ def _options() -> argparse.Namespace:
         metavar="N",
         help="Try repair on each Nth flip that verify sees; 0: none.",
     )
+    common.add_argument(
+        "--keep", action="store_true", help="Write cases with a fault into tests/torture/seeds."
+    )
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     chosen = parser.add_subparsers(dest="scenario", required=True)
     for name, (_, what) in SCENARIOS.items():
@@ -122,7 +146,10 @@ def _options() -> argparse.Namespace:
         one.add_argument(
             "--count", type=int, default=ROUND.get(name, 1), help="How many cases; with --minutes: more."
         )
-    chosen.add_parser("all", help="a short round of all but worker; with --minutes: rounds", parents=[common])
+    chosen.add_parser("all", help="a round of all but worker; with --minutes: rounds", parents=[common])
+    chosen.add_parser(
+        "short", help="the short form: the same cases of every kind each time", parents=[common]
+    )
     options = parser.parse_args()
     options.deadline = time.monotonic() + (options.minutes or 1e6) * 60
     return options
@@ -148,15 +175,25 @@ def _work(folder: Path | None) -> Iterator[Path]:
 
 
 def _cases(options: argparse.Namespace, work: Path, seed: str) -> Iterator[Case]:
+    if options.scenario == "short":
+        yield from short(work, seed)
+        return
     fleet = ("--plants", str(PLANTS), "--seed", "7")
     with running(*fleet) as calm, running(*fleet, "--fault", LATER) as later:
         stage = Stage(work, calm, later)
-        for turn in itertools.count() if options.minutes else range(1):
-            name = f"{seed}/{turn}" if turn else seed
-            for scenario, count in (
-                ROUND.items() if options.scenario == "all" else [(options.scenario, options.count)]
-            ):
-                yield from SCENARIOS[scenario][0](options, stage, name, count)
+        try:
+            for turn in itertools.count() if options.minutes else range(1):
+                for case in _round(options, stage, f"{seed}/{turn}" if turn else seed):
+                    say(case.line())
+                    yield case
+        finally:
+            stage.close()
+
+
+def _round(options: argparse.Namespace, stage: Stage, seed: str) -> Iterator[Case]:
+    chosen = ROUND if options.scenario == "all" else {options.scenario: options.count}
+    for scenario, count in chosen.items():
+        yield from SCENARIOS[scenario][0](options, stage, seed, count)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ TABLES_THAT_MAY_DIFFER = {
     "_chain": "the digests of stored parts follow their commits, and a killed run may have made some of them before",
 }
 Tables = Mapping[str, pl.DataFrame]
+# A target names the period that was asked for: a day, a week or a month by its date, logs by their first and last day.
+PERIOD = r"(?:/(Day|Week|Month|Year))?\?(?:Date|From)=([0-9-]+)(?:&To=([0-9-]+))?"
+DAYS_OF = {"Day": 1, "Week": 7}
 
 
 class UnreadableError(RuntimeError):
@@ -71,6 +74,30 @@ def requests_without_record(home: Path) -> int:
         stored = lake.scan(model).select(names).filter(pl.col("plant_id") != "")
         lost += stored.join(known, on=["plant_id", "device_id"], how="anti").collect().height
     return lost
+
+
+def with_any_period(tables: Tables) -> Tables:
+    """The tables as they are whichever period an answer was asked for by: `repair` asks for a day, a run for a week.
+
+    `target` becomes what was asked without its period, and beside it stands whether that period holds the row's day.
+    """
+    return {
+        name: _without_period(frame) if {"target", "local_date"} <= set(frame.columns) else frame
+        for name, frame in tables.items()
+    }
+
+
+def _without_period(frame: pl.DataFrame) -> pl.DataFrame:
+    period, first, last = (pl.col("target").str.extract(PERIOD, group) for group in (1, 2, 3))
+    begins = first.str.to_date("%Y-%m-%d", strict=False)
+    days = period.replace_strict(DAYS_OF, default=1, return_dtype=pl.Int64)
+    ends = last.str.to_date(strict=False).fill_null(begins + pl.duration(days=days - 1))
+    # A local day reaches into the date before and the one after in another zone's time.
+    a_day = pl.duration(days=1)
+    holds = pl.col("local_date").is_between(begins - a_day, ends + a_day).fill_null(value=True)
+    return _comparable(
+        frame.with_columns(target=pl.col("target").str.replace(PERIOD, ""), period_holds_day=holds)
+    )
 
 
 def _lake(home: Path) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -7,7 +7,7 @@ again, one more run over the same days makes every table what it is where nothin
 import datetime as dt
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sandbox.faults.catalogue import KINDS
 from sandbox.launch import SandboxAddress, running
@@ -17,6 +17,10 @@ from tests.torture.kills import SHOWN, look_for_remains, verify
 from tests.torture.programs import Ended, run
 from tests.torture.states import Stage
 
+# Far beyond what a flood of a few thousand answers takes.
+LEAST_BOUND_S = 1200.0
+# The short flood: plants, answers from one fault to the next, and what slow faults take, in seconds or MB.
+SHORT_PLANTS, APART, SHORT_SLOW = 8, 3, 2
 # What happens to plants and can't be taken back: such a fleet never becomes that of the undisturbed run.
 LASTING = {kind.name for kind in KINDS.values() if kind.of_plants}
 SHARE = 0.2
@@ -41,17 +45,32 @@ def floods(stage: Stage, seed: str, answers: int, count: int, bound_s: float) ->
         lasting = number % 2 == 1
         if not undisturbed and not lasting:
             undisturbed = _undisturbed(stage, fleet, bound_s)
-        yield flood(stage, fleet, f"{seed}/{number}", undisturbed, lasting=lasting, bound_s=bound_s)
+        name = f"{seed}/{number}"
+        # The sandbox draws its faults from its own seed, which also makes the fleet: ours says which kind comes first.
+        faults = faults_of(name, lasting=lasting)
+        yield flood(stage, fleet, name, {} if lasting else undisturbed, faults, bound_s=bound_s)
+
+
+def short_flood(stage: Stage, seed: str) -> Case:
+    """A small flood in which every fault that passes strikes once: no kind is left to chance."""
+    fleet = ("--plants", str(SHORT_PLANTS), "--seed", "7")
+    expected = _undisturbed(stage, fleet, LEAST_BOUND_S)
+    return flood(stage, fleet, seed, expected, once_each(), bound_s=LEAST_BOUND_S)
 
 
 def flood(
-    stage: Stage, fleet: tuple[str, ...], seed: str, expected: Tables, *, lasting: bool, bound_s: float
+    stage: Stage,
+    fleet: tuple[str, ...],
+    seed: str,
+    expected: Tables,
+    faults: Sequence[str],
+    *,
+    bound_s: float,
 ) -> Case:
-    """One flood. `expected` are the tables of a fleet that nobody disturbs."""
-    case = Case("flood", "with what lasts" if lasting else "that passes", seed, struck=True)
+    """One flood. `expected` are the tables of a fleet that nobody disturbs; none: what lasts made others of them."""
+    lasting = not expected
+    case = Case("flood", "with what lasts" if lasting else "that passes", seed, cuts=1)
     stage.clear()
-    # The sandbox draws its faults from its own seed, which also makes the fleet: ours says which kind comes first.
-    faults = faults_of(seed, lasting=lasting)
     with running(*fleet, *(word for fault in faults for word in ("--fault", fault))) as box:
         spoiled = _backfill(stage, box, bound_s=bound_s)
         case.peak_mb = spoiled.peak_mb
@@ -85,6 +104,15 @@ def faults_of(seed: str, *, lasting: bool) -> list[str]:
         # One owner or plant in each flood is enough: the rest must still be asked for.
         told.append(f"{text},times=1" if name in LASTING else text)
     return told
+
+
+def once_each() -> list[str]:
+    """All kinds that pass, each on one answer, some answers after each other; what only waits does so for a second."""
+    names = [name for name in KINDS if name not in LASTING]
+    slow = {name: f",amount={min(amount, SHORT_SLOW)}" for name, (amount, _) in SLOW.items()}
+    return [
+        f"{name}=1,after={APART * number},times=1{slow.get(name, '')}" for number, name in enumerate(names)
+    ]
 
 
 def _undisturbed(stage: Stage, fleet: tuple[str, ...], bound_s: float) -> Tables:

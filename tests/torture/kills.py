@@ -9,42 +9,54 @@ from collections.abc import Iterator, Sequence
 
 from tests.programs import run_states, slots
 from tests.torture.cases import Case
-from tests.torture.compare import UnreadableError, differences, requests_without_record, tables_of
-from tests.torture.manners import MANNERS, Manner, Struck
-from tests.torture.programs import Ended, run
+from tests.torture.compare import Tables
+from tests.torture.manners import MANNERS, Struck
+from tests.torture.programs import run
 from tests.torture.states import ACTS, ARCHIVE, Act, Stage
 
 GOING = {"STARTED", "STARTING", "QUEUED", "NOT_STARTED", "CANCELING"}
 # Exit codes that are an answer: done, failed and said so, used wrongly, done in part, by SIGTERM. Others are deaths.
 ANSWERS = {0, 1, 2, 3, 143}
 SHOWN = 300
+# A manner, and what it drew.
+Strike = tuple[str, float]
 
 
-def kills(stage: Stage, seed: str, count: int, acts: Sequence[str], manners: Sequence[str]) -> Iterator[Case]:
+def kills(
+    stage: Stage, seed: str, count: int, acts: Sequence[str], manners: Sequence[str], in_a_row: int = 1
+) -> Iterator[Case]:
     """So many cases: the acts in turn, and with each the manners in turn, beginning where the seed says."""
-    usable = [MANNERS[name] for name in manners if not MANNERS[name].lacks()]
+    usable = [name for name in manners if not MANNERS[name].lacks()]
     first = sum(map(ord, seed))
     for number in range(count):
-        # 7 acts and 8 manners: every pair comes once in 56 cases.
-        act, manner = acts[(first + number) % len(acts)], usable[(first + number) % len(usable)]
-        yield kill(stage, ACTS[act], manner, f"{seed}/{number}")
+        # 7 acts and 9 manners: every pair comes once in 63 cases.
+        act = acts[(first + number) % len(acts)]
+        ways = [usable[(first + number + turn) % len(usable)] for turn in range(in_a_row)]
+        name = f"{seed}/{number}"
+        rng = random.Random(f"{name} {act} {ways}")  # noqa: S311 - draws cases, guards nothing
+        yield kill(stage, act, [(way, MANNERS[way].draw(ACTS[act], rng)) for way in ways], name)
 
 
-def kill(stage: Stage, act: Act, manner: Manner, seed: str) -> Case:
-    """One kill."""
-    case = Case("kill", f"{act.name} {manner.name}", seed)
+def kill(stage: Stage, name: str, strikes: Sequence[Strike], seed: str) -> Case:
+    """The act with that name, struck again at each of its tries, and then left alone."""
+    act = ACTS[name]
+    ways = strikes[0][0] if len(strikes) == 1 else f"{len(strikes)} in a row"
+    case = Case("kill", f"{name} {ways}", seed, strikes=0)
+    case.again = {"scenario": "kill", "act": name, "strikes": [list(one) for one in strikes]}
     # The goal first: making it uses the stage.
     goal = stage.state(act.goal)
     stage.lay(act.start)
-    rng = random.Random(f"{seed} {act.name} {manner.name}")  # noqa: S311 - draws cases, guards nothing
-    struck = manner.strike(stage, act, rng)
-    case.moment, case.struck, case.peak_mb = struck.moment, struck.before(goal.code), struck.ended.peak_mb
-    case.outcome = f"exit {struck.ended.code}"
-    judge_end(case, struck)
-    verify(stage, case, "after the kill", repair=True)
+    for manner, at in strikes:
+        struck = MANNERS[manner].strike(stage, act, at)
+        case.count(struck.moment, f"exit {struck.ended.code}", cut=struck.before(goal.code))
+        case.peak_mb = max(case.peak_mb, struck.ended.peak_mb)
+        judge_end(case, struck)
+        verify(stage, case, f"after {struck.moment}", repair=True)
+        if act.name == "restore" and stage.home.exists():
+            # It is done, and is refused from now on.
+            break
     again(stage, case, act, goal.code)
-    verify(stage, case, "after the next run")
-    compare(stage, case, goal.tables)
+    compare(stage, case, goal.tables, "after the next run")
     look_for_remains(stage, case)
     return case
 
@@ -67,17 +79,20 @@ def verify(stage: Stage, case: Case, when: str, *, repair: bool = False) -> None
     """`verify` must pass; `repair` may be needed for it where that is allowed, which is counted."""
     if not stage.home.exists():
         return
-    ended = run(stage.path, "verify")
-    if ended.code and repair:
+    look = stage.looker.look()
+    code, said = look.code, look.said
+    if code and repair:
         mended = run(stage.path, "repair")
         case.healed = not mended.code
-        said = ended.said
         ended = run(stage.path, "verify")
-        if ended.code:
-            ended = Ended(ended.code, said + mended.said + ended.said, 0, 0, 0)
-    if ended.code:
+        code, said = ended.code, said + mended.said + ended.said
+    _judge_verify(case, when, code, said)
+
+
+def _judge_verify(case: Case, when: str, code: int, said: str) -> None:
+    if code:
         case.verified = False
-        case.faults.append(f"verify {when} left with {ended.code}: {ended.said[-SHOWN:]}")
+        case.faults.append(f"verify {when} left with {code}: {said[-SHOWN:]}")
 
 
 def again(stage: Stage, case: Case, act: Act, code: int) -> None:
@@ -109,17 +124,14 @@ def _read_back(stage: Stage, case: Case) -> None:
         case.faults.append(f"the restore left with {ended.code}: {ended.said[-SHOWN:]}")
 
 
-def compare(stage: Stage, case: Case, expected: object) -> None:
-    """Every table is that of the undisturbed run, and each stored answer is in the record of requests."""
-    try:
-        found = differences(expected, tables_of(stage.home))  # type: ignore[arg-type]
-        lost = requests_without_record(stage.home)
-    except UnreadableError as fault:
-        found, lost = [str(fault)], 0
-    case.equal = not found
-    case.faults += found
-    if lost:
-        case.faults.append(f"{lost} stored answers have no request in api_requests")
+def compare(stage: Stage, case: Case, expected: Tables, when: str) -> None:
+    """`verify` passes, every table is that of the undisturbed run, each stored answer is in the record of requests."""
+    look = stage.looker.look(expected)
+    _judge_verify(case, when, look.code, look.said)
+    case.equal = not look.differences
+    case.faults += look.differences
+    if look.unrecorded:
+        case.faults.append(f"{look.unrecorded} stored answers have no request in api_requests")
 
 
 def look_for_remains(stage: Stage, case: Case) -> None:

@@ -9,11 +9,19 @@ import io
 import multiprocessing
 import os
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.torture.compare import Tables, UnreadableError, differences, tables_of
+from tests.torture.compare import (
+    Tables,
+    UnreadableError,
+    differences,
+    requests_without_record,
+    tables_of,
+    with_any_period,
+)
 
 # A damaged length must not take the machine's memory.
 LIMIT_BYTES = 12 * 2**30
@@ -24,34 +32,35 @@ BOUND_S = 300.0
 class Look:
     """The exit code of `verify` and what it said; where the tables differ; empty texts and lists: nowhere.
 
-    `died`: the process that looked was ended by what it read.
+    `unrecorded`: stored answers without a request in api_requests. `died`: the process that looked was ended by what
+    it read.
     """
 
     code: int
     said: str
     differences: list[str]
+    unrecorded: int = 0
     died: bool = False
 
 
 class Looker:
     """Looks at homes; starts its process again where that has died."""
 
-    def __init__(self, home: Path, expected: Tables) -> None:
-        """Homes are compared with `expected`, and are all at `home`."""
-        self._home, self._expected = home, expected
+    def __init__(self, home: Path) -> None:
+        """All homes that are looked at are at `home`, one after the other."""
+        self._home = home
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
 
-    def look(self) -> Look:
-        """The home as it is now."""
+    def look(self, expected: Tables | None = None, *, any_period: bool = False) -> Look:
+        """The home as it is now, compared with these tables where they are given; see `with_any_period`."""
         if self._process is None or not self._process.is_alive():
             self._start()
         assert self._pipe
         try:
-            self._pipe.send("look")
+            self._pipe.send((expected, any_period))
             if self._pipe.poll(BOUND_S):
-                code, said, found = self._pipe.recv()
-                return Look(code, said, found)
+                return Look(*self._pipe.recv())
         except (EOFError, OSError):
             pass
         self.close()
@@ -71,23 +80,33 @@ class Looker:
         self.close()
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._home, self._expected), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._home), daemon=True)
         self._process.start()
         theirs.close()
 
 
-def _serve(pipe: Connection, home: Path, expected: Tables) -> None:
+def _serve(pipe: Connection, home: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
     os.environ["SUNLEDGER_HOME"] = str(home)
     os.chdir(home.parent)
     with contextlib.suppress(EOFError):
-        while pipe.recv() == "look":
-            code, said = _verify()
-            try:
-                found = differences(expected, tables_of(home))
-            except UnreadableError as fault:
-                found = [str(fault)]
-            pipe.send((code, said, found))
+        while True:
+            expected, any_period = pipe.recv()
+            verified = _verify()
+            compared = (
+                ([], 0)
+                if expected is None
+                else _compare(home, expected, with_any_period if any_period else dict)
+            )
+            pipe.send((*verified, *compared))
+
+
+def _compare(home: Path, expected: Tables, as_read: Callable[[Tables], Tables]) -> tuple[list[str], int]:
+    try:
+        found = differences(as_read(expected), as_read(tables_of(home)))
+        return found, requests_without_record(home)
+    except UnreadableError as fault:
+        return [str(fault)], 0
 
 
 def _verify() -> tuple[int, str]:

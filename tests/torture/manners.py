@@ -1,9 +1,10 @@
-"""Ways of ending a program before its time. Each says at which moment it struck.
+"""Ways of ending a program before its time. Each is drawn as one number, so that it can be struck again.
 
 | manner | what happens | needs |
 |---|---|---|
 | `kill` | SIGKILL after a part of the time that the undisturbed run took | |
-| `write` | SIGKILL after so many calls of write, which gathers the kills where something is written | |
+| `write` | SIGKILL after a part of its calls of write, which gathers the kills where something is written | |
+| `term-write` | SIGTERM after a part of its calls of write | |
 | `rename` | SIGKILL at the Nth change of a file's name, between what two files say of each other | strace |
 | `term` | SIGTERM after a part of the time | |
 | `memory` | RLIMIT_AS: an allocation fails somewhere | prlimit |
@@ -48,7 +49,8 @@ class Manner:
     """A way, and what this machine lacks for it (empty: nothing)."""
 
     name: str
-    strike: Callable[[Stage, Act, random.Random], Struck]
+    draw: Callable[[Act, random.Random], float]
+    strike: Callable[[Stage, Act, float], Struck]
     lacks: Callable[[], str]
 
 
@@ -58,39 +60,41 @@ def _undisturbed(stage: Stage, act: Act) -> Ended:
     return made
 
 
-def _when(stage: Stage, act: Act, rng: random.Random, number: signal.Signals) -> Struck:
-    # A little beyond its end, so that its last moments are met too, on a machine that is slower now as well.
-    after_s = rng.uniform(0.02, 1.1) * _undisturbed(stage, act).seconds
+def _draw_part(_: Act, rng: random.Random) -> float:
+    return round(rng.uniform(0.01, 1.0), 4)
 
+
+def _draw_time(_: Act, rng: random.Random) -> float:
+    # A little beyond its end, so that its last moments are met too, on a machine that is slower now as well.
+    return round(rng.uniform(0.01, 1.1), 4)
+
+
+def _after_time(number: signal.Signals) -> Callable[[Stage, Act, float], Struck]:
+    def strike(stage: Stage, act: Act, part: float) -> Struck:
+        after_s = part * _undisturbed(stage, act).seconds
+        ended = _send_once(stage, act, number, lambda running: running.seconds >= after_s)
+        return Struck(ended, f"{number.name} after {after_s:.2f} s")
+
+    return strike
+
+
+def _after_writes(number: signal.Signals) -> Callable[[Stage, Act, float], Struck]:
+    def strike(stage: Stage, act: Act, part: float) -> Struck:
+        count = int(part * _undisturbed(stage, act).writes)
+        ended = _send_once(stage, act, number, lambda running: running.writes >= count)
+        return Struck(ended, f"{number.name} after {count} writes")
+
+    return strike
+
+
+def _send_once(stage: Stage, act: Act, number: signal.Signals, due: Callable[[Running], bool]) -> Ended:
     def strike(running: Running) -> bool:
-        if running.seconds < after_s:
+        if not due(running):
             return False
         running.send(number)
         return True
 
-    ended = Running(stage.path, *act.words, **stage.settings(act)).end(until=strike)
-    return Struck(ended, f"{number.name} after {after_s:.2f} s")
-
-
-def _kill(stage: Stage, act: Act, rng: random.Random) -> Struck:
-    return _when(stage, act, rng, signal.SIGKILL)
-
-
-def _term(stage: Stage, act: Act, rng: random.Random) -> Struck:
-    return _when(stage, act, rng, signal.SIGTERM)
-
-
-def _write(stage: Stage, act: Act, rng: random.Random) -> Struck:
-    count = int(rng.uniform(0.01, 1.0) * _undisturbed(stage, act).writes)
-
-    def strike(running: Running) -> bool:
-        if running.writes < count:
-            return False
-        running.send(signal.SIGKILL)
-        return True
-
-    ended = Running(stage.path, *act.words, **stage.settings(act)).end(until=strike)
-    return Struck(ended, f"SIGKILL after {count} writes")
+    return Running(stage.path, *act.words, **stage.settings(act)).end(until=strike)
 
 
 def _inject(stage: Stage, act: Act, inject: str, calls: str) -> Ended:
@@ -98,28 +102,37 @@ def _inject(stage: Stage, act: Act, inject: str, calls: str) -> Ended:
     return Running(stage.path, *act.words, prefix=prefix, **stage.settings(act)).end()
 
 
-def _rename(stage: Stage, act: Act, rng: random.Random) -> Struck:
+def _draw_rename(act: Act, rng: random.Random) -> float:
     # strace counts the calls of each thread, and no thread changes more names than this.
-    number = rng.randint(1, 20 if act.needs_sma else 10)
-    ended = _inject(stage, act, f"{RENAMES}:signal=KILL:when={number}", RENAMES)
-    return Struck(ended, f"SIGKILL at a thread's change of name {number}")
+    return rng.randint(1, 20 if act.needs_sma else 7)
 
 
-def _eio(stage: Stage, act: Act, rng: random.Random) -> Struck:
-    number = rng.randint(1, 60)
-    ended = _inject(stage, act, f"fsync,fdatasync:error=EIO:when={number}", "fsync,fdatasync")
-    return Struck(ended, f"EIO at a thread's fsync {number}")
+def _rename(stage: Stage, act: Act, number: float) -> Struck:
+    ended = _inject(stage, act, f"{RENAMES}:signal=KILL:when={number:.0f}", RENAMES)
+    return Struck(ended, f"SIGKILL at a thread's change of name {number:.0f}")
 
 
-def _memory(stage: Stage, act: Act, rng: random.Random) -> Struck:
-    limit_mb = rng.randint(500, 2600)
-    prefix = ("prlimit", f"--as={limit_mb * MB}")
+def _draw_fsync(_: Act, rng: random.Random) -> float:
+    return rng.randint(1, 60)
+
+
+def _eio(stage: Stage, act: Act, number: float) -> Struck:
+    ended = _inject(stage, act, f"fsync,fdatasync:error=EIO:when={number:.0f}", "fsync,fdatasync")
+    return Struck(ended, f"EIO at a thread's fsync {number:.0f}")
+
+
+def _draw_space(_: Act, rng: random.Random) -> float:
+    return rng.randint(500, 2600)
+
+
+def _memory(stage: Stage, act: Act, limit_mb: float) -> Struck:
+    prefix = ("prlimit", f"--as={int(limit_mb) * MB}")
     ended = Running(stage.path, *act.words, prefix=prefix, **stage.settings(act)).end()
-    return Struck(ended, f"RLIMIT_AS of {limit_mb} MB")
+    return Struck(ended, f"RLIMIT_AS of {limit_mb:.0f} MB")
 
 
-def _oom(stage: Stage, act: Act, rng: random.Random) -> Struck:
-    limit_mb = rng.randint(120, max(160, int(_undisturbed(stage, act).peak_mb)))
+def _oom(stage: Stage, act: Act, part: float) -> Struck:
+    limit_mb = 120 + int(part * max(40.0, _undisturbed(stage, act).peak_mb - 120))
     with _control_group(limit_mb) as join:
         ended = Running(stage.path, *act.words, prefix=join, **stage.settings(act)).end()
     return Struck(ended, f"the kernel's limit of {limit_mb} MB")
@@ -137,12 +150,26 @@ def _control_group(limit_mb: int) -> Iterator[Sequence[str]]:
         group.rmdir()
 
 
-def _disk(stage: Stage, act: Act, rng: random.Random) -> Struck:
-    """The stage itself becomes a small disk; what is on it is copied back once it has room again."""
+def _draw_room(_: Act, rng: random.Random) -> float:
+    # From nothing at all to a little more than it needs.
+    return round(rng.uniform(0.0, 1.2), 4)
+
+
+def _disk(stage: Stage, act: Act, part: float) -> Struck:
+    with small_disk(stage, act, part) as size:
+        ended = Running(stage.path, *act.words, **stage.settings(act)).end()
+    return Struck(ended, f"a disk of {size / MB:.2f} MB")
+
+
+@contextmanager
+def small_disk(stage: Stage, act: Act, part: float) -> Iterator[int]:
+    """The stage as a disk of so many bytes: it has room for that part of what the act adds.
+
+    When the block ends, what is on it is copied back to where there is room.
+    """
     used = _size(stage.path)
-    # What the act adds: from nothing at all to a little more than it needs.
     grows = max(_size(stage.state(act.goal).folder) - used, 3 * MB)
-    size = int(used * 1.03 + rng.uniform(0.0, 1.2) * grows) + 64 * 1024
+    size = int(used * 1.03 + part * grows) + 64 * 1024
     held = stage.path.with_name("held")
     shutil.copytree(stage.path, held, symlinks=True)
     with ExitStack() as undo:
@@ -150,12 +177,11 @@ def _disk(stage: Stage, act: Act, rng: random.Random) -> Struck:
         undo.callback(subprocess.run, [UMOUNT, "-l", str(stage.path)], check=True)
         shutil.copytree(held, stage.path, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(held)
-        ended = Running(stage.path, *act.words, **stage.settings(act)).end()
+        yield size
         shutil.copytree(stage.path, held, symlinks=True)
     stage.clear()
     shutil.copytree(held, stage.path, symlinks=True, dirs_exist_ok=True)
     shutil.rmtree(held)
-    return Struck(ended, f"a disk of {size / MB:.2f} MB")
 
 
 def _size(folder: Path) -> int:
@@ -182,6 +208,11 @@ def _can_mount() -> bool:
     return bool(MOUNT and UMOUNT)
 
 
+def lacks_disk() -> str:
+    """Why there can be no small disk; empty where there can."""
+    return _root_and(_can_mount, "there is no mount")()
+
+
 def _has_cgroups() -> bool:
     return (CGROUPS / "memory.limit_in_bytes").exists() and os.access(CGROUPS, os.W_OK)
 
@@ -189,13 +220,14 @@ def _has_cgroups() -> bool:
 MANNERS = {
     manner.name: manner
     for manner in (
-        Manner("write", _write, _nothing),
-        Manner("rename", _rename, _program("strace")),
-        Manner("kill", _kill, _nothing),
-        Manner("disk", _disk, _root_and(_can_mount, "there is no mount")),
-        Manner("term", _term, _nothing),
-        Manner("memory", _memory, _program("prlimit")),
-        Manner("oom", _oom, _root_and(_has_cgroups, "there are no control groups of memory")),
-        Manner("eio", _eio, _program("strace")),
+        Manner("write", _draw_part, _after_writes(signal.SIGKILL), _nothing),
+        Manner("rename", _draw_rename, _rename, _program("strace")),
+        Manner("kill", _draw_time, _after_time(signal.SIGKILL), _nothing),
+        Manner("disk", _draw_room, _disk, lacks_disk),
+        Manner("term", _draw_time, _after_time(signal.SIGTERM), _nothing),
+        Manner("memory", _draw_space, _memory, _program("prlimit")),
+        Manner("oom", _draw_part, _oom, _root_and(_has_cgroups, "there are no control groups of memory")),
+        Manner("eio", _draw_fsync, _eio, _program("strace")),
+        Manner("term-write", _draw_part, _after_writes(signal.SIGTERM), _nothing),
     )
 }

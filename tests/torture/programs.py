@@ -91,15 +91,17 @@ class Running:
 
     def end(self, within_s: float = BOUND_S, until: Callable[["Running"], bool] | None = None) -> Ended:
         """Wait for its end; kill it where it takes longer. `until` is asked at each look until it is true."""
-        while self.look():
-            if until is not None and until(self):
-                until = None
-            if self.seconds > within_s:
-                break
-            time.sleep(LOOK_EVERY_S if until is not None else LOOK_EVERY_S * 5)
-        late = self.process.poll() is None
-        if late:
-            _kill_group(self.process.pid)
+        try:
+            while self.look():
+                if until is not None and until(self):
+                    until = None
+                if self.seconds > within_s:
+                    break
+                time.sleep(LOOK_EVERY_S if until is not None else LOOK_EVERY_S * 5)
+        finally:
+            late = self.process.poll() is None
+            if late:
+                _kill_group(self.process.pid)
         code = self.process.wait()
         self._said.seek(0)
         said = self._said.read().decode(errors="replace")

@@ -66,6 +66,7 @@ def races(stage: Stage, seed: str, count: int, names: Sequence[str]) -> Iterator
 def race(stage: Stage, of: Race, seed: str) -> Case:
     """One race."""
     case = Case("race", of.name, seed)
+    case.again = {"scenario": "race", "race": of.name, "seed": seed}
     goal = stage.state(of.goal)
     stage.lay(of.start)
     with _records(stage, postgres=of.postgres) as records:
@@ -80,7 +81,7 @@ def race(stage: Stage, of: Race, seed: str) -> Case:
         # One alone publishes what all of them have stored.
         if (done := run(stage.path, "publish", **settings)).code:
             case.faults.append(f"publish left with {done.code}: {done.said[-SHOWN:]}")
-        compare(stage, case, goal.tables)
+        compare(stage, case, goal.tables, "after the publication")
         if not of.postgres:
             look_for_remains(stage, case)
     case.outcome = f"{len(of.words)} at once"

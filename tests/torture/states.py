@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sandbox.launch import SandboxAddress
 from tests.torture.compare import Tables, tables_of
+from tests.torture.looker import Looker
 from tests.torture.programs import Ended, run
 
 DAYS = ("--from", "2025-06-02", "--to", "2025-06-04")
@@ -76,12 +77,17 @@ class Stage:
         self.path, self._work = work / "stage", work
         self.calm, self._later = calm, later
         self._states: dict[str, State] = {}
+        self.looker = Looker(self.home)
         (work / "rules.toml").write_text(OTHER_RULES)
 
     @property
     def home(self) -> Path:
         """The home of the case."""
         return self.path / "home"
+
+    def close(self) -> None:
+        """End what looks at the home."""
+        self.looker.close()
 
     def settings(self, act: Act) -> dict[str, str]:
         """What the act is told by its environment."""

@@ -116,14 +116,14 @@ def test_unsorted_rows_are_sorted_and_lose_nothing() -> None:
 
 @pytest.mark.parametrize("lost", ["a row", "a double"])
 def test_a_row_that_gets_lost_on_the_way_fails_the_run(lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = SetTransform._in_order
+    real = SetTransform._sort_rows
 
     def careless(self: SetTransform, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         kept, doubles = real(self, rows)
         return (kept.head(-1), doubles) if lost == "a row" else (kept, doubles.head(0))
 
-    monkeypatch.setattr(SetTransform, "_in_order", careless)
-    with pytest.raises(AssertionError, match="3 rows came in, not all came out"):
+    monkeypatch.setattr(SetTransform, "_sort_rows", careless)
+    with pytest.raises(AssertionError, match="the rules lost some of 3 rows"):
         run([row(NOON, 1.0), row(NOON, 2.0), row("2025-07-09T12:05:00", 1.0)])
 
 

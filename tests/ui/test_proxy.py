@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.control_room import ControlRoom
+from tests.ports import find_free_port
 
 ROOT = Path(__file__).parents[2]
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
@@ -51,9 +52,7 @@ class Proxy:
 def proxy(control_room: ControlRoom, tmp_path: Path) -> Iterator[Proxy]:
     if NGINX is None:
         pytest.skip("nginx is not installed: apt-get install nginx-light")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     (tmp_path / "users").write_text(f"{LOGIN[0]}:{{PLAIN}}{LOGIN[1]}\n")
     (tmp_path / "nginx.conf").write_text(_configuration(tmp_path, port, control_room.url))
     process = subprocess.Popen(

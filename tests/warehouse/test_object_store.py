@@ -83,16 +83,16 @@ def kinds(lake: Lake) -> list[DamageKind]:
 
 def path_of(lake: Lake, model: type[Table]) -> str:
     """The active file of the day that was replaced, as the store names it."""
-    return lake.snapshot(model, DAY).files[0].removeprefix(f"{lake.root}/")
+    return lake.take_snapshot(model, DAY).files[0].removeprefix(f"{lake.root}/")
 
 
 def read(lake: Lake, path: str) -> bytes:
-    with lake.store().open_input_file(path) as source:
+    with lake.open_root().open_input_file(path) as source:
         return bytes(source.read())
 
 
 def put(lake: Lake, path: str, content: bytes) -> None:
-    with lake.store().open_output_stream(path) as sink:
+    with lake.open_root().open_output_stream(path) as sink:
         sink.write(content)
 
 
@@ -103,7 +103,7 @@ def flip(lake: Lake, model: type[Table]) -> None:
 
 
 def lose(lake: Lake, model: type[Table]) -> None:
-    lake.store().delete_file(path_of(lake, model))
+    lake.open_root().delete_file(path_of(lake, model))
 
 
 def add_orphan(lake: Lake, model: type[Table]) -> None:
@@ -112,8 +112,8 @@ def add_orphan(lake: Lake, model: type[Table]) -> None:
 
 
 def drop_newest_entry(lake: Lake, model: type[Table]) -> None:
-    table = lake.uri(model).removeprefix(f"{lake.root}/")
-    lake.store().delete_file(f"{table}/_delta_log/{lake.snapshot(model).version:020d}.json")
+    table = lake.find_uri(model).removeprefix(f"{lake.root}/")
+    lake.open_root().delete_file(f"{table}/_delta_log/{lake.take_snapshot(model).version:020d}.json")
 
 
 DAMAGES: list[tuple[Callable[[Lake, type[Table]], None], list[DamageKind]]] = [
@@ -154,7 +154,7 @@ def test_damage_is_seen_and_mended(
         assert values(again(lake), model) == there
         again(lake).replace(model, DAY, [frame_of(model, DAYS[1], 20.0)])
         assert values(again(lake), model) == NEWEST
-    files = again(lake).store().get_file_info(pafs.FileSelector("/", recursive=True))
+    files = again(lake).open_root().get_file_info(pafs.FileSelector("/", recursive=True))
     assert not [one.path for one in files if "part-orphan" in one.path]
     assert mend(lake, tmp_path) == []
 

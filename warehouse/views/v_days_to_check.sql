@@ -15,6 +15,7 @@
 -- reasons: Why something of the plant or its devices was set aside or is suspicious that day, without what needs no look: an inverter's own draw (standby) and the row that closes the day before (day_before); other_timezone: the plant's time zone was corrected since the day was made. Null: nothing.
 -- pv_generation_kwh: PV generation that is left. Unit: kWh. Null: nothing measured.
 -- inverters_pv_generation_kwh: PV generation by the plant's inverters, where the plant's own figure may lack some. Unit: kWh. Null: no inverter has a value.
+-- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH found AS (
     SELECT plant_id, local_date, reason FROM quarantine
     UNION ALL
@@ -46,9 +47,11 @@ SELECT
     energy.n_suspect,
     set_aside.reasons,
     energy.pv_generation_kwh,
-    inverters.pv_generation_kwh AS inverters_pv_generation_kwh
+    inverters.pv_generation_kwh AS inverters_pv_generation_kwh,
+    attributes.plant_group
 FROM energy_daily AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.plant_id
 LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.local_date = energy.local_date
 LEFT JOIN set_aside ON set_aside.plant_id = energy.plant_id AND set_aside.local_date = energy.local_date
 WHERE (energy.status <> 'complete' OR energy.n_flagged > 0 OR set_aside.reasons IS NOT NULL)

@@ -18,6 +18,7 @@
 -- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
 -- battery_charging_kwh: Battery charging. Unit: kWh. Null: no battery, or nothing measured.
 -- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: no battery, or nothing measured.
+-- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH inverters AS (
     SELECT plant_id, local_date, sum(pv_generation_kwh) AS pv_generation_kwh
     FROM device_energy_daily
@@ -40,9 +41,11 @@ SELECT
     energy.grid_consumption_kwh,
     energy.total_consumption_kwh,
     energy.battery_charging_kwh,
-    energy.battery_discharging_kwh
+    energy.battery_discharging_kwh,
+    attributes.plant_group
 FROM energy_daily AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.plant_id
 LEFT JOIN coverage_daily AS pv
     ON pv.plant_id = energy.plant_id
     AND pv.local_date = energy.local_date

@@ -23,6 +23,9 @@
 -- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: no battery, or nothing measured.
 -- closed_at: When the month was closed: its figures stay. Null: the month is open.
 -- pv_generation_adjustment_kwh: What its days add up to now beyond the closed PV generation. Unit: kWh. Null: the same, or the month is open.
+-- plant_group: Group of the plant by plant_attributes. Null: none.
+-- expected_kwh: PV generation that you expect in the whole month, by plant_attributes. Unit: kWh. Null: not told.
+-- share_of_expected: PV generation divided by it. Unit: 1. Null: not told, or not every day of the month is held and complete.
 WITH pv AS (
     SELECT plant_id, month_of(local_date) AS month, sum(covered_h) / nullif(sum(expected_h), 0) AS coverage
     FROM coverage_daily
@@ -57,9 +60,28 @@ SELECT
     energy.battery_charging_kwh,
     energy.battery_discharging_kwh,
     energy.closed_at,
-    adjustments.difference_kwh AS pv_generation_adjustment_kwh
+    adjustments.difference_kwh AS pv_generation_adjustment_kwh,
+    attributes.plant_group,
+    CASE month(energy.month)
+        WHEN 1 THEN attributes.expected_01_kwh
+        WHEN 2 THEN attributes.expected_02_kwh
+        WHEN 3 THEN attributes.expected_03_kwh
+        WHEN 4 THEN attributes.expected_04_kwh
+        WHEN 5 THEN attributes.expected_05_kwh
+        WHEN 6 THEN attributes.expected_06_kwh
+        WHEN 7 THEN attributes.expected_07_kwh
+        WHEN 8 THEN attributes.expected_08_kwh
+        WHEN 9 THEN attributes.expected_09_kwh
+        WHEN 10 THEN attributes.expected_10_kwh
+        WHEN 11 THEN attributes.expected_11_kwh
+        WHEN 12 THEN attributes.expected_12_kwh
+    END AS expected_kwh,
+    CASE WHEN energy.status = 'complete' AND energy.n_days = day(last_day(energy.month))
+        THEN energy.pv_generation_kwh / nullif(expected_kwh, 0)
+    END AS share_of_expected
 FROM energy_monthly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.plant_id
 LEFT JOIN pv ON pv.plant_id = energy.plant_id AND pv.month = energy.month
 LEFT JOIN inverters ON inverters.plant_id = energy.plant_id AND inverters.month = energy.month
 LEFT JOIN reconciliation AS vendor

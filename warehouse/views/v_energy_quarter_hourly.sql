@@ -23,6 +23,8 @@
 -- battery_charging_covered_h: Battery charging: time that its energy covers. Unit: h. Null: nothing measured.
 -- battery_discharging_kwh: Battery discharging: energy. Unit: kWh. Null: nothing measured (not the same as zero).
 -- battery_discharging_covered_h: Battery discharging: time that its energy covers. Unit: h. Null: nothing measured.
+-- plant_group: Group of the plant by plant_attributes. Null: none.
+-- tariff: Name of its tariff by plant_attributes. Null: none.
 SELECT
     energy.plant_id,
     plants.name AS plant_name,
@@ -44,9 +46,12 @@ SELECT
     energy.battery_charging_kwh,
     energy.battery_charging_covered_h,
     energy.battery_discharging_kwh,
-    energy.battery_discharging_covered_h
+    energy.battery_discharging_covered_h,
+    attributes.plant_group,
+    attributes.tariff
 FROM energy_quarter_hourly AS energy
 LEFT JOIN plants ON plants.plant_id = energy.plant_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = energy.plant_id
 LEFT JOIN _clocks AS clock ON clock.timezone = plants.timezone
     AND energy.quarter_start >= clock.since AND energy.quarter_start < clock.until
 WHERE plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from

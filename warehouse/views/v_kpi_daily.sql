@@ -22,6 +22,7 @@
 -- self_consumption_rate: Self-consumption rate. Unit: 1. Null: see the reason in kpi_daily.
 -- self_supply_rate: Self-supply rate (autarky). Unit: 1. Null: see the reason in kpi_daily.
 -- co2_avoided_kg: CO2 avoided. Unit: kg. Null: see the reason in kpi_daily.
+-- plant_group: Group of the plant by plant_attributes. Null: none.
 SELECT
     kpi.plant_id,
     plants.name AS plant_name,
@@ -42,9 +43,11 @@ SELECT
     kpi.availability_energy,
     kpi.self_consumption_rate,
     kpi.self_supply_rate,
-    kpi.co2_avoided_kg
+    kpi.co2_avoided_kg,
+    attributes.plant_group
 FROM kpi_daily AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = kpi.plant_id
 LEFT JOIN v_energy_daily AS energy ON energy.plant_id = kpi.plant_id AND energy.local_date = kpi.local_date
 WHERE plants.excluded_from IS NULL OR kpi.local_date < plants.excluded_from
 ORDER BY month_of(kpi.local_date), kpi.plant_id, kpi.local_date

@@ -23,6 +23,7 @@
 -- self_consumption_rate: Self-consumption rate. Unit: 1. Null: see the reason in kpi_monthly.
 -- self_supply_rate: Self-supply rate (autarky). Unit: 1. Null: see the reason in kpi_monthly.
 -- co2_avoided_kg: CO2 avoided. Unit: kg. Null: see the reason in kpi_monthly.
+-- plant_group: Group of the plant by plant_attributes. Null: none.
 SELECT
     kpi.plant_id,
     plants.name AS plant_name,
@@ -44,8 +45,10 @@ SELECT
     kpi.availability_energy,
     kpi.self_consumption_rate,
     kpi.self_supply_rate,
-    kpi.co2_avoided_kg
+    kpi.co2_avoided_kg,
+    attributes.plant_group
 FROM kpi_monthly AS kpi
 LEFT JOIN plants ON plants.plant_id = kpi.plant_id
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = kpi.plant_id
 LEFT JOIN v_energy_monthly AS energy ON energy.plant_id = kpi.plant_id AND energy.month = kpi.month
 ORDER BY kpi.month, plant_name, kpi.plant_id

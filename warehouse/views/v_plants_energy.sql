@@ -20,6 +20,10 @@
 -- pv_generation_kwh: PV generation over all days. Unit: kWh. Null: nothing measured.
 -- grid_feed_in_kwh: Feed-in to the grid over all days. Unit: kWh. Null: nothing measured.
 -- grid_consumption_kwh: Consumption from the grid over all days. Unit: kWh. Null: nothing measured.
+-- plant_group: Group of the plant by plant_attributes. Null: none.
+-- owner: Who owns the plant, by plant_attributes. Null: not told.
+-- region: Where it is, by plant_attributes. Null: not told.
+-- tariff: Name of its tariff by plant_attributes. Null: none.
 SELECT
     plants.plant_id,
     plants.name AS plant_name,
@@ -40,8 +44,13 @@ SELECT
     sum(energy.covered_h) / nullif(sum(energy.expected_h), 0) AS coverage,
     sum(energy.pv_generation_kwh) AS pv_generation_kwh,
     sum(energy.grid_feed_in_kwh) AS grid_feed_in_kwh,
-    sum(energy.grid_consumption_kwh) AS grid_consumption_kwh
+    sum(energy.grid_consumption_kwh) AS grid_consumption_kwh,
+    attributes.plant_group,
+    attributes.owner,
+    attributes.region,
+    attributes.tariff
 FROM plants
+LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = plants.plant_id
 LEFT JOIN energy_daily AS energy
     ON energy.plant_id = plants.plant_id
     AND (plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from)

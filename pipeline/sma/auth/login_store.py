@@ -21,10 +21,10 @@ from pipeline.sma.auth.oauth import Grant
 from pipeline.sma.auth.secret_files import (
     Room,
     SecretFileError,
-    credentials_folder,
-    locked_async,
+    lock_path_async,
+    prepare_credentials_folder,
     read_private,
-    reserved,
+    reserve_room,
     write_private,
 )
 from pipeline.sma.clock import Clock
@@ -54,7 +54,7 @@ class Login:
     seed: str = ""
     secret: str = ""
 
-    def renewed(self, grant: Grant, now: dt.datetime, secret: str) -> Self:
+    def renew(self, grant: Grant, now: dt.datetime, secret: str) -> Self:
         """This login after a token answer to a request with this client secret.
 
         An answer without a refresh token leaves the old one in force.
@@ -85,11 +85,11 @@ class LoginStore:
     @property
     def path(self) -> Path:
         """The file; its folder is made when it is missing."""
-        return credentials_folder(self._home) / f"login-{self._name}.json"
+        return prepare_credentials_folder(self._home) / f"login-{self._name}.json"
 
     def lock(self, clock: Clock) -> AbstractAsyncContextManager[None]:
         """The right to trade in the refresh token, held by one process at a time."""
-        return locked_async(self._lock, clock)
+        return lock_path_async(self._lock, clock)
 
     def read(self) -> Login:
         """What is stored; an empty login when nothing is. Raises SecretFileError for a file that is no login."""
@@ -98,7 +98,7 @@ class LoginStore:
         if content is None:
             return Login()
         try:
-            return _login(orjson.loads(content))
+            return _decode_login(orjson.loads(content))
         except (orjson.JSONDecodeError, OverflowError, TypeError, ValueError, KeyError):
             raise SecretFileError(
                 f"{path} does not hold a login of sunledger: delete it and run 'sunledger login'."
@@ -106,12 +106,12 @@ class LoginStore:
 
     def write(self, login: Login) -> None:
         """Replace what is stored. Call it while `lock` is held."""
-        write_private(self.path, _content(login))
+        write_private(self.path, _encode_login(login))
 
     @contextmanager
-    def room(self) -> Iterator["LoginRoom"]:
+    def reserve_room(self) -> Iterator["LoginRoom"]:
         """Space on the disk for the next login, taken before the old token is traded in."""
-        with reserved(self.path) as room:
+        with reserve_room(self.path) as room:
             yield LoginRoom(room)
 
     @property
@@ -127,7 +127,7 @@ class LoginRoom:
 
     def put(self, login: Login) -> None:
         """Store the login durably."""
-        self._room.put(_content(login))
+        self._room.put(_encode_login(login))
 
 
 def digest(text: str) -> str:
@@ -135,17 +135,17 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
 
-def _content(login: Login) -> bytes:
+def _encode_login(login: Login) -> bytes:
     return orjson.dumps({name: getattr(login, name) for name in Login.__dataclass_fields__})
 
 
-def _login(stored: dict[str, Any]) -> Login:
+def _decode_login(stored: dict[str, Any]) -> Login:
     return Login(
         refresh_token=str(stored["refresh_token"]),
         access_token=str(stored["access_token"]),
-        access_until=_time(stored["access_until"]),
-        logged_in_at=_time(stored["logged_in_at"]),
-        renewed_at=_time(stored["renewed_at"]),
+        access_until=_parse_time(stored["access_until"]),
+        logged_in_at=_parse_time(stored["logged_in_at"]),
+        renewed_at=_parse_time(stored["renewed_at"]),
         offline=stored["offline"] is True,
         seed=str(stored["seed"]),
         # Earlier versions did not store it.
@@ -153,5 +153,5 @@ def _login(stored: dict[str, Any]) -> Login:
     )
 
 
-def _time(text: str | None) -> dt.datetime | None:
+def _parse_time(text: str | None) -> dt.datetime | None:
     return None if text is None else parse_moment(text)

@@ -29,7 +29,7 @@ class SecretFileError(SunledgerError):
     """A private file cannot be read or written; the message names it and the cure."""
 
 
-def credentials_folder(home: Path) -> Path:
+def prepare_credentials_folder(home: Path) -> Path:
     """The folder of all private files, made or narrowed to mode 0700. Raises SecretFileError."""
     folder = home / FOLDER
     try:
@@ -37,7 +37,7 @@ def credentials_folder(home: Path) -> Path:
         if folder.stat().st_mode & 0o777 != FOLDER_MODE:
             folder.chmod(FOLDER_MODE)
     except OSError as fault:
-        raise _unusable(folder, fault) from None
+        raise _build_unusable_error(folder, fault) from None
     return folder
 
 
@@ -48,12 +48,12 @@ def read_private(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as fault:
-        raise _unusable(path, fault) from None
+        raise _build_unusable_error(path, fault) from None
 
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace the file by `content`, durably. Raises SecretFileError; then the old content is still there."""
-    with reserved(path, len(content)) as room:
+    with reserve_room(path, len(content)) as room:
         room.put(content)
 
 
@@ -72,23 +72,23 @@ class Room:
                 file.truncate()
             put_in_place(self._beside, self._path)
         except OSError as fault:
-            raise _unusable(self._path, fault) from None
+            raise _build_unusable_error(self._path, fault) from None
 
 
 @contextmanager
-def reserved(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
+def reserve_room(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
     """Take `size` bytes on the disk for the next content of `path`. Raises SecretFileError when there is no room."""
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
     except OSError as fault:
-        raise _unusable(path, fault) from None
+        raise _build_unusable_error(path, fault) from None
     try:
         try:
             os.write(descriptor, bytes(size))
             os.fsync(descriptor)
         except OSError as fault:
-            raise _unusable(path, fault) from None
+            raise _build_unusable_error(path, fault) from None
         yield Room(path, beside, descriptor)
     finally:
         os.close(descriptor)
@@ -103,29 +103,31 @@ def remove_private(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as fault:
-        raise _unusable(path, fault) from None
+        raise _build_unusable_error(path, fault) from None
     return True
 
 
 @contextmanager
-def locked(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+def lock_path(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Be the only process (and thread) inside; the lock ends with its process. Raises SecretFileError."""
-    with hold_lock(_open_lock(path), wait_s, lambda: _busy(path, wait_s)):
+    with hold_lock(_open_lock(path), wait_s, lambda: _build_busy_error(path, wait_s)):
         yield
 
 
 @asynccontextmanager
-async def locked_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) -> AsyncIterator[None]:
-    """`locked` for an event loop, which goes on while this waits."""
+async def lock_path_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) -> AsyncIterator[None]:
+    """`lock_path` for an event loop, which goes on while this waits."""
     descriptor = _open_lock(path)
     try:
         deadline = clock.monotonic() + wait_s
         while not take_lock(descriptor):
             left_s = deadline - clock.monotonic()
             if left_s <= 0:
-                raise _busy(path, wait_s)
+                raise _build_busy_error(path, wait_s)
             if wait_s - left_s >= ANNOUNCED_FROM_S:
-                clock.announce("Another process renews the login, and only one may at a time", left_s)
+                clock.announce(
+                    "Another process is renewing the login, which only one process may do at a time", left_s
+                )
             await clock.sleep(POLL_S)
             await asyncio.sleep(0)
         yield
@@ -137,17 +139,17 @@ def _open_lock(path: Path) -> int:
     try:
         return open_lock(path, FILE_MODE)
     except OSError as fault:
-        raise _unusable(path, fault) from None
+        raise _build_unusable_error(path, fault) from None
 
 
-def _unusable(path: Path, fault: OSError) -> SecretFileError:
+def _build_unusable_error(path: Path, fault: OSError) -> SecretFileError:
     return SecretFileError(
-        f"{path} cannot be used: {fault.strerror}. Make sure that it is there to be read and written and that "
-        "the disk has room, or set SUNLEDGER_HOME to another folder."
+        f"{path} can't be used ({fault.strerror}): make sure that it can be read and written and that the disk has "
+        "free space, or set SUNLEDGER_HOME to another folder."
     )
 
 
-def _busy(path: Path, wait_s: float) -> SecretFileError:
+def _build_busy_error(path: Path, wait_s: float) -> SecretFileError:
     return SecretFileError(
         f"Another process has held {path} for {wait_s:g} s: stop that process, then run it again."
     )

@@ -66,7 +66,7 @@ class TokenSource:
             raise CredentialsError(
                 str(refused), method=refused.method, path=refused.path, status=refused.status
             )
-        return (await self._shared_renewal()).value
+        return (await self._share_renewal()).value
 
     def discard(self, value: str) -> None:
         """Forget a token that SMA has refused, unless a newer one has taken its place."""
@@ -78,7 +78,7 @@ class TokenSource:
         """Before the loop ends: let a renewal finish whose answer holds the only valid refresh token."""
         await self._endpoint.settle(SETTLE_S)
 
-    async def _shared_renewal(self) -> _Token:
+    async def _share_renewal(self) -> _Token:
         """Join the renewal under way, or begin it. It ends early only when nobody waits for it any more."""
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew())
@@ -95,16 +95,16 @@ class TokenSource:
     async def _renew(self) -> _Token:
         try:
             if self._store is None:
-                token = self._of(await self._endpoint.grant({"grant_type": "client_credentials"}))
+                token = self._build_token(await self._endpoint.grant({"grant_type": "client_credentials"}))
             else:
-                token = await self._from_store(self._store)
+                token = await self._read_or_renew(self._store)
         except CredentialsError as error:
             self._refused = error
             raise
         self._token = token
         return token
 
-    async def _from_store(self, store: LoginStore) -> _Token:
+    async def _read_or_renew(self, store: LoginStore) -> _Token:
         """The stored access token while it lives, else one for the stored refresh token."""
         clock = self._wire.clock
         async with store.lock(clock):
@@ -113,19 +113,19 @@ class TokenSource:
             refresh_token = _refresh_token(login, seed)
             if refresh_token != login.refresh_token:
                 login = Login(refresh_token=seed, seed=digest(seed))
-            shared = self._shared(login)
+            shared = self._take_shared(login)
             if shared is not None:
                 return shared
-            with store.room() as room:
+            with store.reserve_room() as room:
                 grant = await self._endpoint.grant(
                     {"grant_type": "refresh_token", "refresh_token": refresh_token},
                     keep=lambda grant: room.put(
-                        login.renewed(grant, clock.now(), self._secret.get_secret_value())
+                        login.renew(grant, clock.now(), self._secret.get_secret_value())
                     ),
                 )
-        return self._of(grant)
+        return self._build_token(grant)
 
-    def _shared(self, login: Login) -> _Token | None:
+    def _take_shared(self, login: Login) -> _Token | None:
         """The access token that another process has stored, unless it is old, refused, or of another time.
 
         One that was given for another client secret is not used either: a wrong secret shows at once, by SMA's refusal
@@ -142,7 +142,7 @@ class TokenSource:
             return None
         return _Token(login.access_token, self._wire.clock.monotonic() + left_s - MARGIN_S)
 
-    def _of(self, grant: Grant) -> _Token:
+    def _build_token(self, grant: Grant) -> _Token:
         return _Token(grant.access_token, grant.asked_at + grant.life_s - min(MARGIN_S, grant.life_s / 2))
 
 

@@ -65,7 +65,7 @@ class OrderedStream:
                 break
             result = self._slots.popleft().result()
             self._handed_out += 1
-            self._handed_out_bytes += _size(result)
+            self._handed_out_bytes += _measure_size(result)
             ready.append(result)
         return ready
 
@@ -107,7 +107,7 @@ class OrderedStream:
                 slot.set_exception(fault)
                 self._end()
                 return
-            self._backlog_bytes += _size(result)
+            self._backlog_bytes += _measure_size(result)
             slot.set_result(result)
 
     def _is_full(self) -> bool:
@@ -121,5 +121,5 @@ class OrderedStream:
         self._room.set()
 
 
-def _size(result: Result) -> int:
+def _measure_size(result: Result) -> int:
     return len(result.body) if isinstance(result, Answer) else 0

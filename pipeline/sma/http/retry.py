@@ -58,14 +58,14 @@ def retry_after_s(headers: Mapping[str, str], clock: Clock) -> float | None:
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
         return float(text)
-    at = _http_date(text)
+    at = _parse_http_date(text)
     if at is None:
         return None
-    now = _http_date(headers.get("date", "")) or clock.now()
+    now = _parse_http_date(headers.get("date", "")) or clock.now()
     return max(0.0, (at - now).total_seconds())
 
 
-def _http_date(text: str) -> dt.datetime | None:
+def _parse_http_date(text: str) -> dt.datetime | None:
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:

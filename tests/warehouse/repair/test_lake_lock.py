@@ -22,7 +22,11 @@ def nobody(_: str) -> None:
 
 
 def test_a_writer_waits_for_the_end_of_a_repair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake, waits, taken = Lake(str(tmp_path / "lake"), tmp_path / "tmp"), threading.Event(), lake_lock._taken
+    lake, waits, taken = (
+        Lake(str(tmp_path / "lake"), tmp_path / "tmp"),
+        threading.Event(),
+        lake_lock._take_lock,
+    )
 
     def seen(file: int, kind: int) -> bool:
         had = taken(file, kind)
@@ -30,7 +34,7 @@ def test_a_writer_waits_for_the_end_of_a_repair(tmp_path: Path, monkeypatch: pyt
             waits.set()
         return had
 
-    monkeypatch.setattr(lake_lock, "_taken", seen)
+    monkeypatch.setattr(lake_lock, "_take_lock", seen)
     part, frame = {"local_date": DAYS[0]}, frame_of(EnergyDaily, DAYS[0], 1.0)
     with take_repair_turn(lake.root, nobody):
         writer = threading.Thread(target=lake.replace, args=(EnergyDaily, part, [frame]))

@@ -1,0 +1,29 @@
+"""The files of the user that the settings name: they are looked at before a run's first request, and stop it there."""
+
+from pipeline.billing import load_prices
+from pipeline.common.errors import ConfigurationError
+from pipeline.common.settings import Settings, name_variable
+from pipeline.ops.doctor.result import Finding, fail, pass_check
+from pipeline.run.plant_attributes import read_plant_attributes
+from pipeline.run.supplied_irradiation import read_supplied_irradiation
+from pipeline.transform.thresholds import load_thresholds
+
+
+def judge_own_files(settings: Settings) -> list[Finding]:
+    """A finding for each of them that can't be used; one for all when there is none."""
+    found = []
+    for read in (
+        lambda: load_prices(settings.prices),
+        lambda: load_thresholds(settings.quality),
+        lambda: read_supplied_irradiation(settings),
+        lambda: read_plant_attributes(settings),
+    ):
+        try:
+            read()
+        except ConfigurationError as fault:
+            found.append(fail("files", str(fault)))
+    named = {
+        name: getattr(settings, name) for name in ("prices", "quality", "irradiation", "plant_attributes")
+    }
+    own = ", ".join(f"{name_variable(name)}={path}" for name, path in named.items() if path is not None)
+    return found or [pass_check("files", f"{own} can be read" if own else "no file of your own is named")]

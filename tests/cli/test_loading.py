@@ -1,0 +1,69 @@
+"""What commands load: a person waits for it at every start, and each process keeps it in memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.programs import environment
+
+# As a list of words, so that what a command prints is not in the way.
+REPORT = (
+    "import sys\ntry:\n {}\nexcept SystemExit:\n pass\nsys.stderr.write('\\nLOADED ' + ' '.join(sys.modules))"
+)
+HEAVY = {
+    "polars",
+    "duckdb",
+    "pyarrow",
+    "numpy",
+    "pandas",
+    "pandera",
+    "dagster",
+    "httpx",
+    "aiohttp",
+    "matplotlib",
+}
+
+
+def loaded(folder: Path, code: str) -> set[str]:
+    """The modules that this code loads, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", REPORT.format(code)],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.rpartition("LOADED ")[2].split())
+
+
+def command(*words: str) -> str:
+    """Code that runs the program with these words."""
+    return f"sys.argv = ['sunledger', *{words!r}]; from pipeline.cli import main; main()"
+
+
+@pytest.mark.parametrize("words", [("--help",), ("sql", "--help"), ("backfill", "--help"), ("backfil",)])
+def test_help_and_a_wrong_word_load_no_library_of_tables_or_the_wire(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert not loaded(tmp_path, command(*words)) & HEAVY
+
+
+def test_a_command_on_the_published_file_loads_nothing_of_runs(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, command("sql", "SELECT 1"))
+    assert "duckdb" in modules
+    assert not modules & {"pandas", "dagster", "httpx", "aiohttp", "matplotlib"}
+
+
+def test_runs_load_neither_pandas_nor_what_draws(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "import assets.runs")
+    assert "pandera.polars" in modules
+    assert not modules & {"pandas", "matplotlib"}
+
+
+def test_pandas_can_be_loaded_after_the_tables(tmp_path: Path) -> None:
+    """It is hidden from pandera alone, which then judges as before."""
+    code = "import schemas, pandas; assert pandas.DataFrame({'a': [1]}).shape == (1, 1)"
+    assert "pandas" in loaded(tmp_path, code)
