@@ -280,7 +280,7 @@ class LakeRepair:
             replaced = {name: at for name, at in newer.items() if at is not None and name not in doubtful}
             lost += [Lost(model, name, at) for name, at in replaced.items()]
             corrections += [build_remove(path) for path in state.active if find_folder(path) in replaced]
-            doubtful |= replaced.keys()
+            doubtful.update(replaced)
         self.note(lost)
         table = storage(model).table
         for version, fault in sorted(log.damaged.items()):
