@@ -48,8 +48,8 @@ def run_services(
         ended = _wait(running, stop)
         if ended:
             say(
-                f"{ended} ended by itself (exit code {running[ended].returncode}); the lines above say why. "
-                "Everything else is stopped too."
+                f"{ended} ended unexpectedly (exit code {running[ended].returncode}), so everything else is stopped "
+                "too: the lines above say why."
             )
         else:
             say("Stopping Dagster ...")

@@ -26,8 +26,8 @@ def explain(fault: BaseException, dagster_home: Path, *, records_only: bool = Fa
     causes = list(_list_causes(fault))
     if any(isinstance(cause, CommandError) for cause in causes):
         return DagsterHomeError(
-            f"Dagster's records in {dagster_home} are of more than one version, because two processes set them up at "
-            "once: 'sunledger repair' mends them, and loses nothing."
+            f"Dagster's records in {dagster_home} have more than one version, because two processes created them at "
+            "the same time: run 'sunledger repair', which loses nothing."
         )
     database = next((cause for cause in causes if isinstance(cause, SQLAlchemyError | sqlite3.Error)), None)
     if database is not None:
@@ -38,7 +38,8 @@ def explain(fault: BaseException, dagster_home: Path, *, records_only: bool = Fa
     if settings:
         file = dagster_home / "dagster.yaml"
         return DagsterHomeError(
-            f"{file} can't be used ({_take_first_line(fault)}): correct it, or move it away, and it is written anew."
+            f"{file} can't be used ({_take_first_line(fault)}): correct it, or move it away so that it is created "
+            "again."
         )
     return None
 
@@ -56,22 +57,22 @@ def _find_database(fault: BaseException, home: Path) -> str:
     said = str(getattr(fault, "orig", None) or fault).splitlines()[0]
     if any(word in said for word in DAMAGED):
         return (
-            f"Dagster's records in {home} are damaged ({said}): 'sunledger repair' puts them aside and begins new "
-            "ones; the lake and its figures are not touched."
+            f"Dagster's records in {home} are damaged ({said}): run 'sunledger repair', which sets them aside and "
+            "creates new ones. The lake and its figures are not affected."
         )
     if "locked" in said:
         return (
-            f"Dagster's records in {home} are in use by another process for too long ({said}): 'sunledger doctor' says "
-            "which; then run it again."
+            f"Dagster's records in {home} have been in use by another process for too long ({said}): find it with "
+            "'sunledger doctor', then run this again."
         )
     if "readonly" in said or "unable to open" in said or "disk" in said:
         return (
-            f"Dagster's records in {home} can't be read or written ({said}): look at the free space and the "
-            "permissions there, then run it again."
+            f"Dagster's records in {home} can't be read or written ({said}): check the free space and the permissions "
+            "there, then run it again."
         )
     return (
-        f"Dagster's records in {home} can't be read or written ({type(fault).__name__}: {said}): "
-        "'sunledger doctor' looks at the disk and the permissions, and 'sunledger repair' at the records."
+        f"Dagster's records in {home} can't be read or written ({type(fault).__name__}: {said}): check the disk and "
+        "the permissions with 'sunledger doctor', and repair the records with 'sunledger repair'."
     )
 
 

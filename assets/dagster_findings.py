@@ -10,7 +10,7 @@ from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
 def examine_runs(settings: Settings) -> Iterator[Finding]:
     """A finding for each run that has not ended; one for all when there is none. Makes no home."""
     if not (settings.home / "dagster" / "dagster.yaml").exists():
-        yield pass_check("runs", f"none yet in {settings.home}")
+        yield pass_check("runs", f"there are no runs yet in {settings.home}")
         return
     try:
         yield from _examine(settings)
@@ -32,16 +32,18 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     for one in going:
         if one.worker.life is Life.DEAD:
             yield warn(
-                "runs", f"{one}, but that process has died: the next command ends it and frees what it holds."
+                "runs",
+                f"{one} is still recorded as running, but its process has died: the next command ends the run and "
+                "frees its slots.",
             )
         elif one.worker.life is Life.ELSEWHERE:
             host = one.worker.name.rpartition(" on ")[2]
             yield warn(
                 "runs",
-                f"{one}, which can't be looked at from this machine. If {host} is not in use any more, end its runs "
-                f"with 'sunledger repair --lost-host {host}'.",
+                f"{one} can't be checked from this machine: if {host} is no longer in use, end its runs with "
+                f"'sunledger repair --lost-host {host}'.",
             )
         else:
-            yield pass_check("runs", f"{one} goes on")
+            yield pass_check("runs", f"{one} is running")
     if not going:
-        yield pass_check("runs", "no run goes on, and none was left behind")
+        yield pass_check("runs", "no run is active, and none was left behind")

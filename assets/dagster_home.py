@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # docs/operations.md explains every figure of this file, and deploy/ has one for more than one machine.
 CONFIGURATION = """\
-# Written at first use and never again: change it as you like. See docs/operations.md.
-# Usage data: the environment variable alone would still write it to disk. nux asks users for their e-mail address.
+# sunledger writes this file once, at the first start. You may change it: see docs/operations.md.
+# Without this, usage data would still be written to disk, and nux would ask users for their e-mail address.
 telemetry:
   enabled: false
 nux:
@@ -34,7 +34,7 @@ concurrency:
     granularity: op
     default_limit: 1
   runs:
-    # Two of backfills, so that two are left to schedules and people.
+    # At most two runs of backfills, so that two runs are left for schedules and people.
     max_concurrent_runs: 4
     tag_concurrency_limits:
       - key: dagster/backfill
@@ -43,11 +43,11 @@ run_monitoring:
   enabled: true
   start_timeout_seconds: 300
   cancel_timeout_seconds: 120
-  # A month of days of 1,000 plants takes 220,000 requests: a day at 770 in five minutes.
+  # A month of 1,000 plants needs 220,000 requests, which takes a day at 770 requests in five minutes.
   max_runtime_seconds: 86400
   free_slots_after_run_end_seconds: 30
 run_retries:
-  # For runs whose process died. Days that fail are tried again by the schedule 'closing', five times.
+  # For runs whose process has died. The schedule 'closing' retries failed days up to five times.
   enabled: true
   max_retries: 2
   retry_on_asset_or_op_failure: false

@@ -1,7 +1,7 @@
 """Runs whose process has died: they are ended, and what they held is freed.
 
 Dagster ends only runs whose process it started itself, and frees a slot of a pool only once its run has ended. So a
-command that is killed would keep its slots for ever, and everybody else would wait for them.
+command that is killed would keep its slots forever, and everybody else would wait for them.
 """
 
 from collections.abc import Iterable
@@ -84,7 +84,7 @@ def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = (
         going = list_going_runs(instance)
         dead = [one for one in going if is_dead(one)]
         alive = [one for one in going if one not in dead]
-        text = "{}: it was killed, or its machine was."
+        text = "{}, because the process or its machine was killed."
         ended = [one for one in dead if _end(instance, one, text.format(DIED.format(one.worker.name)))]
         _free_ended(instance, {one.run.run_id for one in alive})
         _forget_processes(
@@ -115,7 +115,7 @@ def _end(instance: dg.DagsterInstance, one: Going, text: str) -> bool:
 
 
 def _free_ended(instance: dg.DagsterInstance, alive: set[str]) -> None:
-    """Free what runs hold that have ended, or are not there any more: their end was not told to the pools."""
+    """Free what runs hold that have ended, or are no longer there: their end was not told to the pools."""
     known = {run for info in _list_pools(instance) for run in info.active_run_ids | _count_waiting(info)}
     for run_id in known - alive:
         run = instance.get_run_by_id(run_id)

@@ -42,7 +42,7 @@ from assets.tables import (
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import escape_line
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 
 LISTS_JOB = "refresh_lists"
@@ -75,7 +75,7 @@ CADENCES = (
 
 def build_definitions(
     settings: Settings,
-    runtime: Runtime | None = None,
+    runtime: RunContext | None = None,
     *,
     executor: dg.ExecutorDefinition | None = JOB_EXECUTOR,
 ) -> dg.Definitions:
@@ -97,7 +97,7 @@ def build_definitions(
         energy_job,
         selection=dg.AssetSelection.assets(*made, *reports),
         executor_def=JOB_EXECUTOR,
-        description="Turn fetched days into energy once more, add up, publish; asks SMA nothing.",
+        description="Rebuild the energy of stored days, add up months, and publish. Sends no request to SMA.",
     )
     return dg.Definitions(
         assets=add_links(drop_optional_inputs(assets, settings), settings.docs_url),
@@ -112,13 +112,14 @@ def build_definitions(
                 lists_job,
                 selection=dg.AssetSelection.assets(*lists),
                 executor_def=JOB_EXECUTOR,
-                description="Ask SMA for consents, plants, devices and measurement sets.",
+                description="Fetch the states of consents and the lists of plants, devices and measurement sets from "
+                "SMA.",
             ),
             dg.define_asset_job(
                 days_job,
                 selection=dg.AssetSelection.assets(*select_chosen([*fetched, *made], settings), *reports),
                 executor_def=JOB_EXECUTOR,
-                description="Fetch days, turn power into energy, add up days, months and PU, publish.",
+                description="Fetch days, turn power into energy, add up days, months and PU, and publish.",
             ),
             finish,
             *(_build_closing_job(settings, cadence) for cadence in cadences),
@@ -130,7 +131,8 @@ def build_definitions(
                 cron="5 1 * * *",
                 every=dt.timedelta(days=1),
                 job=lists_job,
-                description="Daily: consents, plants, devices and measurement sets.",
+                description="Daily: fetches the states of consents and the lists of plants, devices and measurement "
+                "sets.",
             ),
             *build_day_schedules(settings, days_job),
             *(_build_closing_schedule(settings, cadence) for cadence in cadences),
@@ -156,7 +158,7 @@ def _build_closing_job(settings: Settings, cadence: Cadence) -> Any:
         build_name(settings, cadence.job),
         selection=dg.AssetSelection.tag(EVERY, cadence.name) | published,
         executor_def=JOB_EXECUTOR,
-        description=f"Make what is made of whole {cadence.name}s, and publish.",
+        description=f"Materialize the tables of whole {cadence.name}s, and publish.",
     )
 
 
@@ -167,7 +169,7 @@ def _build_closing_schedule(settings: Settings, cadence: Cadence) -> dg.Schedule
         cron=cadence.cron,
         every=cadence.every,
         job=build_name(settings, cadence.job),
-        description=f"When all days of a {cadence.name} are closed: what is made of whole {cadence.name}s.",
+        description=f"When all days of a {cadence.name} are closed: materializes the tables of whole {cadence.name}s.",
     )
 
 
@@ -183,10 +185,10 @@ def _build_notices(_: dg.InitResourceContext) -> Notices:
 def _build_runtime_resource(settings: Settings) -> Any:
     @dg.resource(description="Settings, the lake, and the session with SMA of one run.")
     @contextmanager
-    def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
+    def runtime(context: dg.InitResourceContext) -> Iterator[RunContext]:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
-        opened = Runtime(settings, tell=_find_log(context), **read_limits(tags))
+        opened = RunContext(settings, tell=_find_log(context), **read_limits(tags))
         with opened, _attend_run(context, settings):
             yield opened
 
@@ -210,7 +212,7 @@ def _attend_run(context: dg.InitResourceContext, settings: Settings) -> Iterator
 
 
 def _find_log(context: dg.InitResourceContext) -> Callable[[str], None]:
-    """Who is told of waits: the run's own log."""
+    """Who is informed of waits: the run's own log."""
     log = context.log
 
     def tell(text: str) -> None:

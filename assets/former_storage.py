@@ -1,4 +1,4 @@
-"""Homes of older versions: their dagster.yaml names a class of ours for the records, which is not there any more.
+"""Homes of older versions: their dagster.yaml names a class of ours for the records, which is no longer there.
 
 The class kept Dagster's own tables in Dagster's own files, so Dagster's own storage goes on with them. Only the part
 that names the class is replaced: what else stands in the file, comments included, is the user's.
@@ -18,8 +18,7 @@ from pipeline.common.errors import SunledgerError
 FORMER_MODULE = "pipeline.records"
 # A line that the former default had above that part.
 FORMER_COMMENT = (
-    "# Dagster's own files in $DAGSTER_HOME, written with less CPU time. Without this setting Dagster writes them "
-    "itself."
+    "# Dagster's own SQLite files in $DAGSTER_HOME, written with less CPU time than by Dagster's own storage."
 )
 COMMENT = "# Dagster's own SQLite files in $DAGSTER_HOME."
 DEFAULT_PLACE = {"env": "DAGSTER_HOME"}
@@ -39,20 +38,20 @@ def replace_former_storage(dagster_home: Path) -> str:
         new = name_own_storage(_read(file))
         if new is None:
             raise SunledgerError(
-                f"{file} names {FORMER_MODULE}, which is not there any more, in a way that can't be changed by "
-                "itself: write 'storage: {sqlite: {base_dir: {env: DAGSTER_HOME}}}' in the place of its part 'storage'."
+                f"{file} names {FORMER_MODULE}, which no longer exists, in a way that can't be changed automatically: "
+                "write 'storage: {sqlite: {base_dir: {env: DAGSTER_HOME}}}' in place of its part 'storage'."
             )
         try:
             _write(file.resolve(), new)
         except OSError as error:
             raise SunledgerError(
-                f"{file} names {FORMER_MODULE}, which is not there any more, and can't be written "
+                f"{file} names {FORMER_MODULE}, which no longer exists, and can't be written "
                 f"({error.strerror or error}): make it and its folder writable and run this again, or write 'storage: "
-                "{sqlite: {base_dir: {env: DAGSTER_HOME}}}' in the place of its part 'storage'."
+                "{sqlite: {base_dir: {env: DAGSTER_HOME}}}' in place of its part 'storage'."
             ) from None
     return (
-        f"Notice: {file} named a storage of an older version: Dagster's own has its place now, and goes on with the "
-        "same records. Nothing else in that file was changed."
+        f"Notice: {file} named the storage of an older version. It was replaced by Dagster's own storage, which uses "
+        "the same records; nothing else in the file was changed."
     )
 
 

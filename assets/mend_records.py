@@ -1,4 +1,4 @@
-"""Mend Dagster's records of runs where an accident has left them unreadable: the first part of `sunledger repair`.
+"""Repair Dagster's records of runs where an accident has left them unreadable: the first part of `sunledger repair`.
 
 The records are the history of runs and the colours of the days. No figure of the lake comes from them.
 """
@@ -17,8 +17,8 @@ from pipeline.common.settings import Settings
 # Each of Dagster's databases in a home, and what is lost with it.
 DATABASES = {
     "history/runs.db": "the list of runs",
-    "history/runs/index.db": "which days and tables are shown as made, and the results of checks",
-    "schedules/schedules.db": "the ticks of schedules and sensors, and which of them a person switched on or off",
+    "history/runs/index.db": "the records of materialized partitions, and the results of checks",
+    "schedules/schedules.db": "the ticks of schedules and sensors, and which of them were switched on or off",
 }
 
 
@@ -37,10 +37,15 @@ def mend_records(settings: Settings) -> Iterator[str]:
             if not file.exists():
                 continue
             if fault := _find_damage(file):
-                yield f"{file} is damaged ({fault}): {content} is lost. It lies in {_put_aside(file, home)} now."
+                yield (
+                    f"{file} is damaged ({fault}), so {content} are lost. The damaged file was moved to "
+                    f"{_put_aside(file, home)}."
+                )
             elif _forget_versions(file):
                 mixed = True
-                yield f"{file} had been set up by two processes at once: its version is clear again, nothing is lost."
+                yield (
+                    f"{file} was created by two processes at the same time. Its version was corrected; nothing is lost."
+                )
         # Opening makes what is missing, and says which version each database has.
         with open_dagster(settings) as instance:
             if mixed:

@@ -46,16 +46,23 @@ class PageGuard:
         name = _host(hosts[0]) if len(hosts) == 1 else None
         if name is None or not (name in self._names or _is_address(name)):
             return PlainTextResponse(
-                f"This page is not reached as {escape_line(hosts[0][:100]) if hosts else 'a host without a name'}: use "
-                "its address or localhost, or name the host in SUNLEDGER_UI_HOSTS if it leads here on purpose.",
+                "This page does not accept requests for "
+                f"{escape_line(hosts[0][:100]) if hosts else 'a host without a name'}: use its address or localhost, "
+                "or add the host name to SUNLEDGER_UI_HOSTS.",
                 421,
             )
         if scope["type"] == "http" and _only_reads(scope):
             return None
         if not _is_own_page(headers, name):
-            return PlainTextResponse("A page of another site can change nothing here.", 403)
+            return PlainTextResponse(
+                "The request was refused, because it comes from a page of another site: use the control room itself.",
+                403,
+            )
         if scope["type"] == "http" and scope["method"] in _READS and "mutation" in _query(scope):
-            return PlainTextResponse("Changes come by POST: an address alone can change nothing here.", 405)
+            return PlainTextResponse(
+                "The request was refused, because changes must be sent by POST: use the control room itself.",
+                405,
+            )
         return None
 
 

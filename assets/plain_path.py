@@ -28,7 +28,7 @@ def find_plain_path(folder: Path) -> Path:
         with suppress(OSError):
             return _link(place, name, folder)
     raise SunledgerError(
-        f"{folder} has signs in its path that Dagster takes for a pattern, and no link to it could be made: set "
+        f"The path {folder} has characters that Dagster reads as a pattern, and no link to it could be created: set "
         "SUNLEDGER_HOME to a path without [ ] * ? % and #."
     )
 

@@ -1,6 +1,6 @@
-"""Waits for a slot of a pool: each is told, with the name of whoever holds it, and ends.
+"""Waits for a slot of a pool: each is announced, with the name of whoever holds it, and ends.
 
-Dagster itself waits without a word, for ever, and with a whole core: so a command waits here before its run begins, and
+Dagster itself waits without a word, forever, and with a whole core: so a command waits here before its run begins, and
 a run that has to wait in its midst is watched.
 """
 
@@ -44,11 +44,14 @@ class PoolWait:
         now = time.monotonic()
         if self._since is None:
             self._since = self._told = now
-            self.say(f"{self._describe_holders(pools)} Waiting for at most {self.patience_s / 60:g} minutes.")
+            self.say(
+                f"{self._describe_holders(pools)} The run waits for at most {self.patience_s / 60:g} minutes."
+            )
         elif now - self._since >= self.patience_s:
             raise PoolBusyError(
-                f"{self._describe_holders(pools)} It was not free within {self.patience_s / 60:g} minutes "
-                "(SUNLEDGER_POOL_WAIT_MINUTES): wait until that run has ended, or end its process, then run this again."
+                f"{self._describe_holders(pools)} No slot became free within {self.patience_s / 60:g} minutes "
+                "(SUNLEDGER_POOL_WAIT_MINUTES): wait until that run has ended, or end its process, then run this "
+                "again."
             )
         elif now - self._told >= TELL_EVERY_S:
             self._told = now
@@ -67,14 +70,14 @@ class PoolWait:
 
     def _describe_holders(self, pools: Collection[str]) -> str:
         going = [one for one in list_going_runs(self.instance) if set(one.pools) & set(pools)]
-        names = "; ".join(_describe_holder(one) for one in going) or "nobody who is known"
+        names = "; ".join(_describe_holder(one) for one in going) or "an unknown run"
         word = "pool" if len(pools) == 1 else "pools"
-        return f"All slots of {word} {', '.join(sorted(pools))} are taken: {names}."
+        return f"All slots of {word} {', '.join(sorted(pools))} are held by other runs: {names}."
 
 
 def describe_ended_run(one: Going) -> str:
     """What is said of a dead run that was ended."""
-    held = f", and its slot of {' and '.join(one.pools)} is free again" if one.pools else ""
+    held = f"; its slot of {' and '.join(one.pools)} is free again" if one.pools else ""
     return (
         f"Notice: run {one.run.run_id[:8]} was ended, because its process ({one.worker.name}) had died{held}."
     )
@@ -85,8 +88,8 @@ def _describe_holder(one: Going) -> str:
         return str(one)
     host = one.worker.name.rpartition(" on ")[2]
     return (
-        f"{one}, which can't be looked at from this machine (if {host} is not in use any more: "
-        f"'sunledger repair --lost-host {host}')"
+        f"{one}, which can't be checked from this machine (if {host} is no longer in use, run 'sunledger repair "
+        f"--lost-host {host}')"
     )
 
 

@@ -2,7 +2,7 @@
 
 A process that does runs holds a lock on a file of its own, which the system takes from it when it ends, however it
 ends; its runs carry the name of that file as a tag. So no process id has to be trusted, which another process may have
-got meanwhile.
+got in the meantime.
 """
 
 import os
@@ -158,7 +158,7 @@ def _find_by_events(instance: dg.DagsterInstance, record: dg.RunRecord) -> Worke
             alive = began is not None and began <= entry.timestamp + CLOCK_LEEWAY_S
             return Worker(Life.ALIVE if alive else Life.DEAD, f"{number} on {platform.node()}")
     waits = time.time() - record.create_timestamp.timestamp()
-    return Worker(Life.DEAD if waits > STARTS_WITHIN_S else Life.ALIVE, "a process that has not begun")
+    return Worker(Life.DEAD if waits > STARTS_WITHIN_S else Life.ALIVE, "a process that has not started")
 
 
 def _read_begin(pid: int) -> float | None:

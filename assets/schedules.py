@@ -17,8 +17,8 @@ from pipeline.billing.spending import build_refusal, look_ahead
 from pipeline.common import day_availability
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
-from pipeline.run.plants import owned
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants
 from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_stored_days
 
 SCHEDULE = "dagster/schedule_name"
@@ -32,9 +32,9 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-NO_PLANTS = "No plants are known yet: run the job refresh_lists, or wait for its schedule."
+NO_PLANTS = "No plants are stored yet: run the job refresh_lists, or wait for its schedule."
 
-Tick = Callable[[dg.ScheduleEvaluationContext, Runtime], Sequence[dg.RunRequest] | dg.SkipReason]
+Tick = Callable[[dg.ScheduleEvaluationContext, RunContext], Sequence[dg.RunRequest] | dg.SkipReason]
 
 
 def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinition]:
@@ -48,8 +48,8 @@ def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinit
             every=HOUR,
             job=job,
             tick=_choose_live_days,
-            description="Hourly: the days that are running for ennexOS plants. Classic plants wait for their day's "
-            "end.",
+            description="Hourly: fetches the current days of ennexOS plants. Days of Classic plants are fetched after "
+            "they have ended.",
         ),
         _build_schedule(
             settings,
@@ -58,9 +58,9 @@ def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinit
             every=HALF_HOUR,
             job=job,
             tick=_choose_closing_days,
-            description="Half-hourly: days that are closed for every plant, but that the lake does not hold whole: the "
-            "day that has just closed, and after a pause of the machine what it missed (up to 31 days). Asks for what "
-            "is missing only, up to five times.",
+            description="Half-hourly: fetches what is missing of closed days (up to 31 days back), such as the day "
+            "that has just closed, and days that were missed while the machine was off. Each day is tried up to five "
+            "times.",
         ),
         _build_schedule(
             settings,
@@ -69,7 +69,8 @@ def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinit
             every=DAY,
             job=job,
             tick=lambda context, runtime: _choose_window(settings.window_days, context, runtime),
-            description=f"Daily: the newest {settings.window_days} closed days once more, since SMA corrects figures.",
+            description=f"Daily: fetches the newest {settings.window_days} closed days again, because SMA corrects "
+            "figures.",
         ),
     ]
 
@@ -104,23 +105,25 @@ def _build_schedule(
         description=description,
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.ScheduleEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
         if day_availability.is_overtaken(context.scheduled_execution_time, sunledger_runtime.now(), every):
-            return dg.SkipReason("A later tick is due already, and does the same.")
+            return dg.SkipReason("Skipped, because a later tick is due already and does the same.")
         if _list_unfinished_days(context.instance, name):
-            return dg.SkipReason(f"The run that {name} started before is still going.")
+            return dg.SkipReason(f"Skipped, because the previous run of {name} is still running.")
         return tick(context, sunledger_runtime)
 
     return schedule
 
 
 def _choose_live_days(
-    context: dg.ScheduleEvaluationContext, runtime: Runtime
+    context: dg.ScheduleEvaluationContext, runtime: RunContext
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
     groups = [group for group in _read_groups(runtime) if group.backend == "ennexos"]
     if not groups:
-        return dg.SkipReason("No ennexOS plant is known: Classic plants are read when their day is over.")
+        return dg.SkipReason(
+            "Skipped, because there is no ennexOS plant; Classic plants are fetched when their day is over."
+        )
     if refusal := _find_refusal(runtime, "ennexos"):
         return refusal
     days = day_availability.find_live_days(context.scheduled_execution_time, groups)
@@ -128,7 +131,7 @@ def _choose_live_days(
 
 
 def _choose_closing_days(
-    context: dg.ScheduleEvaluationContext, runtime: Runtime
+    context: dg.ScheduleEvaluationContext, runtime: RunContext
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
     groups = _read_groups(runtime)
     if not groups:
@@ -140,7 +143,7 @@ def _choose_closing_days(
     lacking = find_incomplete_days(runtime, max(first, runtime.settings.first_day), last)
     days = set(lacking.filter(lacking["reason"].is_in(ASK_AGAIN))["local_date"])
     if not days:
-        return dg.SkipReason(f"All days up to {last} are whole.")
+        return dg.SkipReason(f"Skipped, because all days up to {last} are complete.")
     ready = day_availability.find_days_to_retry(
         now, days, list(_read_attempts(context.instance, build_name(runtime.settings, "closing"), now))
     )
@@ -148,14 +151,14 @@ def _choose_closing_days(
         return refusal
     if not ready:
         return dg.SkipReason(
-            f"{len(days)} days are not whole, the newest is {max(days)}. They were tried lately: see the check "
-            f"'standing' of energy_daily."
+            f"Skipped, because all {len(days)} incomplete days (the newest is {max(days)}) were tried recently: look "
+            "at the check 'standing' of energy_daily."
         )
     return list(_build_requests(ready, {DUE_AT: now.isoformat()}))
 
 
 def _choose_window(
-    days: int, context: dg.ScheduleEvaluationContext, runtime: Runtime
+    days: int, context: dg.ScheduleEvaluationContext, runtime: RunContext
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
     groups = _read_groups(runtime)
     if not groups:
@@ -167,16 +170,16 @@ def _choose_window(
     return list(_build_requests([first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL}))
 
 
-def _read_groups(runtime: Runtime) -> frozenset[day_availability.Group]:
+def _read_groups(runtime: RunContext) -> frozenset[day_availability.Group]:
     try:
-        return day_availability.build_groups(owned(runtime))
+        return day_availability.build_groups(list_own_plants(runtime))
     except SunledgerError:
         return frozenset()
 
 
-def _find_refusal(runtime: Runtime, backend: str | None = None) -> dg.SkipReason | None:
+def _find_refusal(runtime: RunContext, backend: str | None = None) -> dg.SkipReason | None:
     """Why no plant at all may be asked for: each would add a PU that nobody has agreed to. A run would only fail."""
-    plants = owned(runtime)
+    plants = list_own_plants(runtime)
     if backend is not None:
         plants = plants.filter(pl.col("backend") == backend)
     try:

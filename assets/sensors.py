@@ -18,7 +18,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import Channel, Concern, build_channels, tell
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from schemas import storage
 
@@ -39,7 +39,7 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
 
     @dg.run_failure_sensor(
         name=build_name(settings, "finish_partly"),
-        description="After a run that failed to fetch some of its days: turns what it fetched into energy.",
+        description="After a run that could not fetch some of its days: turns the fetched days into energy.",
         request_job=job,
         default_status=choose_sensor_status(settings),
     )
@@ -48,7 +48,7 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
         failures = {event.step_key: event for event in context.get_step_failure_events()}
         days = _list_days(run)
         if days is None or not failures.keys() & set(fetched):
-            return dg.SkipReason("Nothing was fetched that would have to be made into energy.")
+            return dg.SkipReason("Skipped, because no failed run has fetched days that lack their energy.")
         left = set(days) - find_failed_days(failures.get(build_step_key(settings, DECISIVE)))
         return [
             dg.RunRequest(
@@ -56,7 +56,7 @@ def build_finishing_sensor(settings: Settings, *, fetched: Collection[str], job:
                 tags={RANGE_START: first.isoformat(), RANGE_END: last.isoformat()},
             )
             for first, last in join_days(left, len(days))
-        ] or dg.SkipReason("None of its days was fetched.")
+        ] or dg.SkipReason("Skipped, because the run has fetched none of its days.")
 
     return sensor
 
@@ -67,65 +67,66 @@ def build_alert_sensor(
     jobs: Collection[str],
     of: Callable[[Settings], Mapping[str, Channel]] = build_channels,
 ) -> dg.SensorDefinition:
-    """Tell people what concerns them, by the channels of the settings; what was told is the sensor's cursor."""
+    """Send people alerts, by the channels of the settings; what was told is the sensor's cursor."""
 
     @dg.sensor(
         name=build_name(settings, "alerts"),
         minimum_interval_seconds=ALERT_INTERVAL_S,
-        description="Tells by mail and webhooks what a person should know, once, and when it is good again.",
+        description="Sends an alert by mail and webhooks once for each problem, and a message when it is resolved.",
         default_status=choose_sensor_status(settings),
     )
     def sensor(
-        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SensorResult:
         found = of(settings)
         if not found:
             return dg.SensorResult(
-                skip_reason="No channel is set: see SUNLEDGER_ALERT_... in docs/settings.md."
+                skip_reason="Skipped, because no channel is set: see SUNLEDGER_ALERT_... in docs/settings.md."
             )
         concerns = [
             *alert_conditions.collect_concerns(sunledger_runtime),
             *_list_failed_jobs(context.instance, jobs),
         ]
         told, faults = tell(json.loads(context.cursor or "{}"), concerns, found)
-        reason = "; ".join(faults) or f"{len(concerns)} concerns, all told."
+        reason = "; ".join(faults) or f"Skipped, because all {len(concerns)} problems were reported before."
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(told, sort_keys=True))
 
     return sensor
 
 
 def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Delete old runs that say nothing any more."""
+    """Delete old runs that are no longer needed."""
 
     @dg.sensor(
         name=build_name(settings, "retention"),
         minimum_interval_seconds=RETENTION_INTERVAL_S,
-        description=f"Deletes runs older than {settings.keep_runs_days} days whose days were all made again since.",
+        description=f"Deletes runs older than {settings.keep_runs_days} days whose partitions were all materialized "
+        "again since.",
         default_status=choose_sensor_status(settings),
     )
     def sensor(
-        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SkipReason:
         before = sunledger_runtime.now() - settings.keep_runs_days * ONE_DAY
         return dg.SkipReason(
-            f"{purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d} deleted."
+            f"Deleted {purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d}."
         )
 
     return sensor
 
 
 def build_dead_run_sensor(settings: Settings) -> dg.SensorDefinition:
-    """End runs whose process has died, and free their slots of pools. It asks SMA nothing, so it always runs."""
+    """End runs whose process has died, and free their slots of pools. It sends no request to SMA, so it always runs."""
 
     @dg.sensor(
         name=build_name(settings, "dead_runs"),
         minimum_interval_seconds=DEAD_RUNS_INTERVAL_S,
-        description="Ends runs whose process has died, also those of commands, and frees their slots of pools.",
+        description="Ends runs whose process has died, including runs of commands, and frees their slots of pools.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         dead = [describe_ended_run(one) for one in end_dead_runs(context.instance)]
-        return dg.SkipReason(" ".join(dead) or "No run was left behind.")
+        return dg.SkipReason(" ".join(dead) or "Skipped, because no run was left behind.")
 
     return sensor
 
@@ -137,8 +138,9 @@ def _list_failed_jobs(instance: dg.DagsterInstance, jobs: Collection[str]) -> It
         runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=finished), limit=1)
         if runs and runs[0].status is dg.DagsterRunStatus.FAILURE:
             text = (
-                f"The newest run of {job} failed ({runs[0].run_id}): open it under Runs in the UI, its first red step "
-                f"says what to do. Days that it did are stored; missing ones are tried again by themselves."
+                f"The newest run of {job} failed ({runs[0].run_id}): open it under Runs in the UI, where its first "
+                "failed step says what to do. Its finished days are stored, and missing days are retried "
+                "automatically."
             )
             yield Concern(f"run:{job}", f"{job} failed", text)
 

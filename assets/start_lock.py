@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from pipeline.common.errors import SunledgerError
 
 LOCK_FILE = "start.lock"
-# Setting up a new home takes 2 s; a slow disk takes longer, but whoever has it for so long stands still.
+# Setting up a new home takes 2 s; a slow disk takes longer, but whoever has it for so long makes no progress.
 PATIENCE_S = 90.0
 
 
@@ -30,8 +30,8 @@ def start_lock(dagster_home: Path, patience_s: float = PATIENCE_S) -> Iterator[N
         lock.acquire()
     except Timeout:
         raise StartLockedError(
-            f"Another process holds {file} for more than {patience_s:.0f} s, so it stands still: 'sunledger doctor' "
-            "names it; continue or end it, then run this again."
+            f"Another process has held {file} for more than {patience_s:.0f} s and makes no progress: find it with "
+            "'sunledger doctor', resume or end it, then run this again."
         ) from None
     try:
         yield

@@ -71,7 +71,7 @@ class RowChanges(
     layer="core",
     key=("plant_id", "local_date", "replaces"),
 ):
-    """Changed interval rows of final days, noted before their figures are made again: the evidence of restatements."""
+    """Changed interval rows of final days, noted before their figures are rebuilt: the evidence of restatements."""
 
     local_date: pl.Date = column(LOCAL_DATE)
     cause: str = column(CAUSE)

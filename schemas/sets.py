@@ -434,7 +434,7 @@ SOURCES = (
     replace(BATTERY, intervals=BatteryStackIntervals),
     replace(DC, intervals=DcDeviceIntervals),
 )
-# The plants' own set once more, in SMA's energies.
+# The plants' own set again, in SMA's energies.
 VALUES = SetSource(
     MeasurementSet(ENERGY_BALANCE.name, (*fields(BalanceEnergies), *fields(BalanceStates))),
     RawEnergyValues,

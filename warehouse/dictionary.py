@@ -14,17 +14,23 @@ from schemas.base import FINITE
 from warehouse.ddl import NO_KEY
 from warehouse.macros import MACROS
 from warehouse.meta import FILE_TABLES
-from warehouse.views import CuratedView, curated_views
+from warehouse.views import CuratedView, load_curated_views
 
 FILE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"
 REMAKE = "python -m warehouse.dictionary"
 
 LAYERS = {
-    "report": ("Report tables", "Small and ready for reports. The published file holds a copy."),
-    "core": ("Core tables", "What the answers say, in columns. Detail by the interval is here."),
+    "report": (
+        "Report tables",
+        "Report tables are small and ready for reports. The published file holds a copy of each.",
+    ),
+    "core": (
+        "Core tables",
+        "Core tables hold the content of SMA's answers in columns, with the details of each interval.",
+    ),
     "raw": (
         "Raw tables",
-        "The answers as received. They stay in the lake; the published file leaves them out.",
+        "Raw tables hold SMA's answers as received. They stay in the lake and are not published.",
     ),
 }
 PUBLISHED = {
@@ -36,7 +42,7 @@ VIEWS = """Answers to common questions, in the published file only. Of those tha
 rows, so that they are as fast as a table made for the question; the others are views."""
 INTRODUCTION = f"""# Data dictionary
 
-Made by `{REMAKE}` from `schemas/` and `warehouse/views/`: change those, not this file.
+`{REMAKE}` generates this page from `schemas/` and `warehouse/views/`: change those files instead.
 
 Times are UTC (`TIMESTAMPTZ`) unless a column says plant-local. A `local_date` is a calendar day in the plant's own
 time zone. Energy is kWh, power is W, and both are never negative. **Null is never zero**: it says that nothing was
@@ -55,7 +61,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
 )
 
 
-def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -> str:
+def write_markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -> str:
     """The dictionary of these tables, by layer, and of these views."""
     by_layer: dict[str, list[type[Table]]] = {layer: [] for layer in LAYERS}
     for model in models:
@@ -71,9 +77,9 @@ def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -
     return "\n".join(parts)
 
 
-def document() -> str:
+def write_document() -> str:
     """The whole of docs/data-dictionary.md."""
-    return markdown((*TABLES, *FILE_TABLES), curated_views()) + _describe_macros()
+    return write_markdown((*TABLES, *FILE_TABLES), load_curated_views()) + _describe_macros()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -81,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments not in ([], ["--check"]):
         sys.stderr.write(f"Usage: {REMAKE} [--check]\n")
         return 2
-    text = document()
+    text = write_document()
     if not arguments:
         FILE.parent.mkdir(exist_ok=True)
         FILE.write_text(text, "utf-8")

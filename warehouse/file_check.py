@@ -33,15 +33,13 @@ def find_file_damage(
     try:
         found = digest_of(files, path)
     except FileNotFoundError:
-        return Damage(DamageKind.FILE_MISSING, model, part, path, f"its file {path} is not there. {CURE}")
+        return Damage(DamageKind.FILE_MISSING, model, part, path, f"its file {path} is missing. {CURE}")
     except OSError as fault:
         sentence = f"its file {path} can't be read ({fault}). {CURE}"
         return Damage(DamageKind.FILE_UNREADABLE, model, part, path, sentence)
     if known is None or found.digest == known.digest:
         return None
-    sentence = (
-        f"its file {path} holds other bytes than were written: the disk or another program changed it. {CURE}"
-    )
+    sentence = f"its file {path} was changed after it was written, by the disk or another program. {CURE}"
     return Damage(DamageKind.FILE_CHANGED, model, part, path, sentence)
 
 
@@ -60,7 +58,7 @@ class CheckedFiles:
         """The damage of each file; those that are unchanged since the last look are read if `again` is set only."""
         seen = self._look(model, known)
         unread = [path for path in known if again or path not in seen or not self._is_known(seen[path])]
-        files = self._lake.files(model)
+        files = self._lake.open_files(model)
         with ThreadPoolExecutor(REMOTE_READERS if self._lake.remote else READERS) as readers:
             found = readers.map(lambda path: find_file_damage(files, model, path, known[path]), unread)
             damaged = {path: damage for path, damage in zip(unread, found, strict=True) if damage}
@@ -77,9 +75,9 @@ class CheckedFiles:
         self, model: type[Table], known: Mapping[str, StoredFile]
     ) -> dict[str, tuple[str, list[object]]]:
         """A name for each file that is there, and what would be different if it were another one."""
-        root = self._lake.uri(model)
+        root = self._lake.find_uri(model)
         if self._lake.remote:
-            listed = self._lake.files(model).get_file_info(pafs.FileSelector("/", recursive=True))
+            listed = self._lake.open_files(model).get_file_info(pafs.FileSelector("/", recursive=True))
             facts: dict[str, list[object]] = {
                 info.path.removeprefix("/"): [info.size, info.mtime_ns] for info in listed
             }

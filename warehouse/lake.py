@@ -30,21 +30,21 @@ class Lake(LakeReader):
         facts: Mapping[str, str] | None = None,
     ) -> Written:
         """Make the part hold exactly the rows of `chunks`: see `Replacement` for all of it."""
-        with self.replacement(model, part) as new:
+        with self.open_replacement(model, part) as new:
             for chunk in chunks:
                 new.add(chunk)
             # Looked at only now: the caller may have found out which ones while the chunks were drawn.
             return new.commit(plants=plants, devices=devices, empty=empty, facts=facts)
 
-    def replacement(self, model: type[Table], part: Part) -> Replacement:
+    def open_replacement(self, model: type[Table], part: Part) -> Replacement:
         """New rows for a part, to be added and then committed; several may be open at once. Use it as a context."""
         return Replacement(self, model, part)
 
     def append(self, model: type[Table], part: Part, rows: pl.DataFrame) -> Written:
-        """Add rows to the part, which is read and written anew. Rows whose key it holds replace those.
+        """Add rows to the part, which is read and written again. Rows whose key it holds replace those.
 
         So adding the same rows again, after a kill for instance, changes nothing. Raises BadFrameError as `replace`.
         """
-        with self.replacement(model, part) as new:
+        with self.open_replacement(model, part) as new:
             new.add(rows.rechunk())
             return new.commit_over(rows.select(storage(model).key))

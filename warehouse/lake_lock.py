@@ -19,7 +19,7 @@ WAIT_S = 600.0
 
 @contextmanager
 def take_write_turn(root: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """Be one of the writers. `tell` gets who mends the lake while this waits. Raises LockBusyError at last."""
+    """Be one of the writers. `tell` gets who repairs the lake while this waits. Raises LockBusyError at last."""
     with _turn(root, fcntl.LOCK_SH, "Nothing can be written to the lake while it is mended", tell):
         yield
 
@@ -46,7 +46,7 @@ def _turn(root: str, kind: int, why: str, tell: Callable[[str], None]) -> Iterat
         try:
             yield
         finally:
-            # A child that was started meanwhile has a copy of the descriptor until its exec is through.
+            # A child that was started in the meantime has a copy of the descriptor until its exec is through.
             free_lock(file)
     finally:
         os.close(file)

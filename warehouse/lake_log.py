@@ -261,7 +261,7 @@ def _read_hint(log: TableLog, checkpoints: Mapping[int, Path]) -> int:
         log.bad_files[file] = "can't be read"
         return -1
     if version not in checkpoints:
-        log.bad_files[file] = "names a checkpoint that is not there"
+        log.bad_files[file] = "names a checkpoint that does not exist"
     elif checkpoints[version] in log.bad_files:
         log.bad_files[file] = "names a checkpoint that can't be read"
     return version

@@ -1,6 +1,6 @@
 """Make a damaged lake readable: logs are made whole, and damaged files taken out of them and set aside.
 
-Nothing is deleted. What a part held is not guessed where it can be made again: such a part is left empty, and named as
+Nothing is deleted. What a part held is not guessed where it can be rebuilt: such a part is left empty, and named as
 lost, so that its maker fills it. A file that no readable entry names is never taken for rows then. Only of tables that
 nothing else tells of, as the answers of SMA, the newest whole file of a part is taken, and said to be.
 
@@ -27,7 +27,7 @@ from schemas import RAW, TABLES, Quarantine, Table, polars_schema, storage
 from warehouse.damage import Damage, DamageKind
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import StoredFile, digest_of
-from warehouse.frames import place, sort, validate
+from warehouse.frames import name_place, sort, validate
 from warehouse.lake import Lake, Part
 from warehouse.lake_log import (
     LOG,
@@ -42,7 +42,7 @@ from warehouse.lake_log import (
     write_entry,
     write_text,
 )
-from warehouse.lake_reader import arrow_schema
+from warehouse.lake_reader import build_arrow_schema
 from warehouse.log_check import check_log
 from warehouse.published_copy import PublishedCopy, is_current
 from warehouse.repair_records import Recorded, adopt_known, commit_repair, is_foreign, read_recorded
@@ -51,7 +51,7 @@ from warehouse.verify import verify_lake
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A part whose rows are to be made again; `published` is the version of the table that the published file shows,
+    """A part whose rows are to be rebuilt; `published` is the version of the table that the published file shows,
     where its copy of the part is what was lost."""
 
     model: type[Table]
@@ -68,7 +68,7 @@ class Lost:
     @property
     def place(self) -> str:
         """Table and part as a message names them."""
-        return place(self.model, self.part)
+        return name_place(self.model, self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Step:
 @dataclass(slots=True)
 class LakeRepair:
     """Makes the lake of a home readable. `note` keeps lost parts before anything is taken out; `made` says of which
-    tables every part can be made again."""
+    tables every part can be rebuilt."""
 
     lake: Lake
     aside: Path
@@ -93,7 +93,7 @@ class LakeRepair:
     steps: list[Step] = field(default_factory=list)
 
     def run(self) -> list[Step]:
-        """Mend logs, then take out what can't be read. Call it while nobody writes to the lake."""
+        """Repair logs, then take out what can't be read. Call it while nobody writes to the lake."""
         for model in TABLES:
             recorded = read_recorded(self.lake, model)
             if self._find_folder(model).is_dir() or recorded.version >= 0:
@@ -108,7 +108,7 @@ class LakeRepair:
         return self.steps
 
     def _find_folder(self, model: type[Table]) -> Path:
-        return Path(self.lake.uri(model))
+        return Path(self.lake.find_uri(model))
 
     def _mend_table(self, model: type[Table], recorded: Recorded) -> None:
         """Have the log say what was committed, as far as records, entries and files tell, and set the rest aside."""
@@ -135,14 +135,14 @@ class LakeRepair:
             removed = self._correct(model, log, target, doubtful if untold else set(), recorded)
         for file, fault in log.bad_files.items():
             self._move(file)
-            self._tell(storage(model).table, f"{file.name} {fault}", "set aside; the log says the same")
+            self._tell(
+                storage(model).table, f"{file.name} {fault}", "set aside; the log holds the same facts"
+            )
         active = replay(read_log(folder / LOG)).active
         for path in sorted((unknown | removed) - active.keys()):
             if (folder / path).exists():
                 self._move(folder / path)
-                self._tell(
-                    _name_place(model, path), f"{Path(path).name} is in no commit of ours", "set aside"
-                )
+                self._tell(_name_place(model, path), f"{Path(path).name} belongs to no commit", "set aside")
         self._renew_records(model, recorded, active)
 
     def _restore_entries(self, model: type[Table], recorded: Recorded, at_least: int) -> TableLog:
@@ -159,9 +159,9 @@ class LakeRepair:
                 # Delta removes old entries.
                 continue
             write_text(log, version, text, over=True)
-            fault = log.damaged.get(version, "is not what was committed")
+            fault = log.damaged.get(version, "differs from its commit")
             self._tell(
-                storage(model).table, f"entry {version} of the log {fault}", "put back as it was committed"
+                storage(model).table, f"entry {version} of the log {fault}", "restored as it was committed"
             )
         return read_log(folder, max(at_least, recorded.version))
 
@@ -183,12 +183,12 @@ class LakeRepair:
         actions += [{"add": target.active[path]} for path in sorted(lacking - gone)]
         if actions:
             commit_repair(self.lake, model, actions, recorded.files)
-            text = "its log does not say what was committed"
+            text = "its log differs from what was committed"
             self._tell(storage(model).table, text, "corrected by a further commit")
         return removed
 
     def _renew_records(self, model: type[Table], recorded: Recorded, active: Collection[str]) -> None:
-        """Begin the records of digests anew where they do not belong to the log."""
+        """Begin the records of digests again where they do not belong to the log."""
         damages = check_log(Lake(self.lake.root, self.lake.scratch), model).damages
         if not damages:
             return
@@ -198,7 +198,7 @@ class LakeRepair:
         old = adopt_known(self.lake, model, recorded.files)
         for version in old:
             self._move(Path(self.lake.root) / DIGESTS / storage(model).table / f"{version:020d}.json")
-        self._tell(damages[0].place, damages[0].fault, "its digests begin anew with what is stored")
+        self._tell(damages[0].place, damages[0].fault, "its digests begin again with the present content")
 
     def _tell(self, where: str, found: str, done: str) -> None:
         self.steps.append(Step(where, found, done))
@@ -224,7 +224,7 @@ class LakeRepair:
                 (folder / f"{path}.new").replace(folder / path)
             for one in of_model:
                 if one.file in found:
-                    self._tell(one.place, one.fault, "what was written lay in another file, and is back")
+                    self._tell(one.place, one.fault, "restored from another file with the committed content")
                 else:
                     rest.append(one)
         return rest
@@ -249,9 +249,9 @@ class LakeRepair:
                 if newest is not None:
                     corrections += [build_remove(path) for path in active if path != newest]
                     corrections += [] if newest in active else [self._build_adding(model, newest)]
-                    text = f"{pluralize(len(active + found), 'file')}, of which no commit says the newest"
+                    text = f"{pluralize(len(active + found), 'file')}, and no commit says which one is the newest"
                     self.steps.append(
-                        Step(_name_place(model, newest), text, f"the newest whole one counts: {newest}")
+                        Step(_name_place(model, newest), text, f"the newest undamaged file is used: {newest}")
                     )
                     continue
             corrections += [build_remove(path) for path in active]
@@ -281,12 +281,16 @@ class LakeRepair:
             log.folder.mkdir(parents=True, exist_ok=True)
             write_entry(log, version, [*actions, *(corrections if version == last else [])], over=True)
             self.steps.append(
-                Step(table, f"entry {version} of the log {fault}", "written again, as far as it is known")
+                Step(
+                    table,
+                    f"entry {version} of the log {fault}",
+                    "written again as far as its content is known",
+                )
             )
 
     def _find_current_copy(self, model: type[Table], log: TableLog, state: State, folder: str) -> int | None:
         """The version of the published file, where its copy of the part is what the lake had."""
-        version = self.copy.version_of(model) if self.copy else -1
+        version = self.copy.read_version(model) if self.copy else -1
         return version if is_current(version, log, state, folder) else None
 
     def _find_newest_whole(self, model: type[Table], paths: Iterable[str]) -> str | None:
@@ -295,7 +299,7 @@ class LakeRepair:
         there = [path for path in paths if (folder / path).is_file()]
         for path in sorted(there, key=lambda path: (folder / path).stat().st_mtime_ns, reverse=True):
             try:
-                for frame in self.lake.rows(model, [f"{self.lake.uri(model)}/{path}"]):
+                for frame in self.lake.read_files(model, [f"{self.lake.find_uri(model)}/{path}"]):
                     validate(model, frame, {})
                     sort(model, frame, {})
             except (SunledgerError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
@@ -310,7 +314,7 @@ class LakeRepair:
     def _take_out(self, damage: Damage, model: type[Table], part: Part) -> None:
         """Take the damaged files of a part out of the log, and set them aside."""
         if damage.kind is DamageKind.ROWS_INVALID and model not in {*self.made, *RAW}:
-            done = "left as it is: nothing else has these rows. Restore it from a backup"
+            done = "left unchanged, because no other file has these rows: restore it from a backup"
             self.steps.append(Step(damage.place, damage.fault, done))
             return
         folder = self._find_folder(model)
@@ -327,7 +331,7 @@ class LakeRepair:
             if (folder / path).exists():
                 self._move(folder / path)
         self.steps.append(
-            Step(damage.place, damage.fault, "taken out of the log, what is left of it set aside")
+            Step(damage.place, damage.fault, "removed from the log; its remains were set aside")
         )
 
     def _move(self, file: Path) -> None:
@@ -382,7 +386,7 @@ def _build_first_actions(model: type[Table]) -> list[Action]:
     """What the first entry of the model's table says: its columns and its partition."""
     with tempfile.TemporaryDirectory() as folder:
         DeltaTable.create(
-            folder, arrow_schema(model), mode="ignore", partition_by=list(storage(model).partition)
+            folder, build_arrow_schema(model), mode="ignore", partition_by=list(storage(model).partition)
         )
         return [
             action

@@ -11,7 +11,7 @@ from warehouse.publication import find_change, find_damage, find_log
 # A publication takes seconds, and opening its file milliseconds: to meet two in a row is to see a disturbed file.
 OPEN_TRIES = 5
 # What to do about a warehouse that is not there or has no day.
-FIRST_DAYS = "'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD' fetches days and publishes them."
+FIRST_DAYS = "run 'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD' to fetch and publish days."
 # Where DuckDB looks for a granted Parquet file that is not there, which it may not: is it a folder of such files?
 GONE = ".parquet/**/*.parquet"
 
@@ -29,15 +29,14 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """
     if not path.is_file():
         raise NotPublishedError(
-            f"There is no warehouse at {path} yet: {FIRST_DAYS} If days are stored already, 'sunledger publish' makes "
-            "it from them."
+            f"There is no warehouse at {path} yet: {FIRST_DAYS} If days are stored already, run 'sunledger publish'."
         )
     try:
         connection = _open_unchanged(path)
     except (OSError, duckdb.IOException) as fault:
         raise NotPublishedError(
-            f"{path} cannot be opened as a warehouse: {first_line(fault)} "
-            f"Close what writes to it, or run 'sunledger publish' to make it anew."
+            f"{path} can't be opened as a warehouse ({take_first_line(fault)}): close programs that write to it, or "
+            "run 'sunledger publish' to build it again."
         ) from fault
     connection.execute("SET TimeZone = 'UTC'")
     return connection
@@ -59,7 +58,7 @@ def _open_unchanged(path: Path) -> duckdb.DuckDBPyConnection:
             return connection
         connection.close()
     raise NotPublishedError(
-        f"{path} was replaced each time it was opened: see what publishes it, and try again."
+        f"{path} was replaced each time it was opened: find the process that publishes it so often, and try again."
     )
 
 
@@ -73,15 +72,15 @@ def check_published(path: Path) -> None:
     try:
         damage = find_damage(path)
     except OSError as fault:
-        raise NotPublishedError(f"{path} cannot be read: {first_line(fault)}") from fault
+        raise NotPublishedError(f"{path} can't be read: {take_first_line(fault)}") from fault
     if damage:
         raise _build_changed_error(path, damage)
 
 
 def _build_changed_error(path: Path, how: str) -> NotPublishedError:
     return NotPublishedError(
-        f"{path} does not show what was published: {how}. "
-        f"Run 'sunledger publish' to make it anew, and let other programs open it read-only."
+        f"{path} differs from what was published: {how}. Run 'sunledger publish' to build it again, and let other "
+        "programs open it read-only."
     )
 
 
@@ -89,19 +88,19 @@ def query_failed(fault: duckdb.Error) -> SunledgerError:
     """A query's failure as an error of ours: with DuckDB's own words, and the cure where there is one."""
     if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(
-            "Files of the lake that the published file reads are not where they were when it was made: run "
-            f"'sunledger publish' to make it anew. {first_line(fault)}"
+            "Files of the lake that the published file reads have moved or are missing: run 'sunledger publish' to "
+            "build it again. {first_line(fault)}"
         )
     if isinstance(fault, duckdb.PermissionException):
         return UsageError(
-            f"A query reads the published file and what --file names, and nothing else: {first_line(fault)}"
+            f"A query may only read the published file and the files that --file names: {take_first_line(fault)}"
         )
     if isinstance(fault, duckdb.InternalException):
         # What follows is the inside of DuckDB, which helps nobody here.
-        return UsageError(f"The query failed: {first_line(fault)}")
+        return UsageError(f"The query failed: {take_first_line(fault)}")
     return UsageError(f"The query failed: {fault}")
 
 
-def first_line(fault: Exception) -> str:
+def take_first_line(fault: Exception) -> str:
     """What a library says happened, as one sentence."""
     return str(fault).partition("\n")[0].rstrip(".") + "."

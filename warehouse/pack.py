@@ -9,13 +9,13 @@ import duckdb
 
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
-from warehouse.asked import months, nothing_of, record_begins
-from warehouse.ddl import identifier
+from warehouse.asked import explain_empty_month, list_months, record_begins
+from warehouse.ddl import quote_identifier
 from warehouse.export import FORMATS, Exported, export
-from warehouse.folder import replaced
+from warehouse.folder import replace_folder
 
 README = "README.md"
-UNITS = "Energy is kWh, power kW, money in the row's currency. An empty cell is not zero: nothing is known."
+UNITS = "Energy is in kWh, power in kW, and money in the currency of the row. An empty cell means unknown, not zero."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,21 @@ SHEETS = (
     ),
     Sheet(
         "energy-daily",
-        "The same by day. A silent plant is a row with status missing.",
+        "The same by day. A plant without data has a row with status missing.",
         "energy_daily",
         "local_date BETWEEN $month AND $end",
         "plant_name, plant_id, local_date",
     ),
     Sheet(
         "adjustments",
-        "What the days of the month add up to beyond its figures, if it was closed before: to be booked.",
+        "Differences between the closed figures of the month and the present sums of its days, which are to be booked.",
         "adjustments",
         "month = $month",
         "plant_name, plant_id, quantity",
     ),
     Sheet(
         "restatements",
-        "Figures of the month's days that became others after their day was final, with time and cause.",
+        "Figures that changed after their day was final, with time and cause.",
         "restatements",
         "local_date BETWEEN $month AND $end",
         "plant_name, plant_id, local_date, quantity, noted_at",
@@ -68,7 +68,7 @@ SHEETS = (
     ),
     Sheet(
         "invoices",
-        "What SMA should invoice for each quarter of the year, and what is carried on.",
+        "Amount that SMA should invoice for each quarter of the year, and the amount carried over.",
         "invoices",
         "year = year($month)",
         "year, quarter",
@@ -84,7 +84,7 @@ SHEETS = (
     ),
     Sheet(
         "set-aside",
-        "What was set aside in the month, and why: docs/quality.md explains each reason.",
+        "Answers, rows and values of the month that were set aside. docs/quality.md explains each reason.",
         "quarantine",
         "local_date BETWEEN $month AND $end",
         "plant_name, plant_id, local_date, source, reason",
@@ -100,7 +100,7 @@ def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, fo
     """
     folder = folder.absolute()
     _refuse(connection, month, folder)
-    with replaced(folder) as new:
+    with replace_folder(folder) as new:
         done = [export(connection, _query(sheet, month), new / f"{sheet.name}.{form}") for sheet in SHEETS]
         (new / README).write_text(_write_readme(connection, month, done), "utf-8")
     return [Exported(folder / one.path.name, one.rows, one.bytes) for one in done]
@@ -109,18 +109,18 @@ def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, fo
 def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path) -> None:
     ours = {README, *(f"{sheet.name}.{form}" for sheet in SHEETS for form in FORMATS)}
     if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= ours):
-        raise UsageError(f"{folder} holds something else: choose another --folder for the pack.")
+        raise UsageError(f"The folder {folder} holds other files than a pack: choose another --folder.")
     quarter = "SELECT count(*) FROM invoices WHERE year = ? AND quarter = ?"
     ((invoiced,),) = connection.execute(quarter, [month.year, (month.month + 2) // 3]).fetchall()
     # The last month of a quarter may have nothing of its own, and the quarter's invoice all the same.
-    if not invoiced and month not in months(connection):
-        raise nothing_of(connection, month)
+    if not invoiced and month not in list_months(connection):
+        raise explain_empty_month(connection, month)
 
 
 def _query(sheet: Sheet, month: dt.date) -> str:
     end = (month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
     where = sheet.where.replace("$month", f"DATE '{month}'").replace("$end", f"DATE '{end}'")
-    rows = f"SELECT * FROM {identifier(sheet.table)} WHERE {where}"  # noqa: S608 - from SHEETS
+    rows = f"SELECT * FROM {quote_identifier(sheet.table)} WHERE {where}"  # noqa: S608 - from SHEETS
     if sheet.named:
         rows = f"SELECT plants.name AS plant_name, found.* FROM ({rows}) AS found LEFT JOIN plants USING (plant_id)"  # noqa: S608
     return f"{rows} ORDER BY {sheet.order}"
@@ -128,7 +128,10 @@ def _query(sheet: Sheet, month: dt.date) -> str:
 
 def _write_readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: Sequence[Exported]) -> str:
     ((published, version),) = connection.execute("SELECT published_at, product_version FROM _meta").fetchall()
-    origin = f"From the warehouse published on {published:%Y-%m-%d at %H:%M} UTC by sunledger {version}."
+    origin = (
+        f"This pack was made from the warehouse that sunledger {version} published on {published:%Y-%m-%d at %H:%M} "
+        "UTC."
+    )
     files = [
         f"| {one.path.name} | {one.rows:,} | {sheet.meaning} |"
         for sheet, one in zip(SHEETS, done, strict=True)
@@ -137,11 +140,11 @@ def _write_readme(connection: duckdb.DuckDBPyConnection, month: dt.date, done: S
         [
             f"# {month:%B %Y}",
             "",
-            f"{origin} Later changes are not in it.",
+            f"{origin} It does not contain later changes.",
             "",
             *(f"* {line}" for line in _list_figures(connection, month)),
             "",
-            "| file | rows | what it is |",
+            "| file | rows | content |",
             "|---|---|---|",
             *files,
             "",
@@ -168,7 +171,7 @@ def _list_figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list
     coverage = (
         f"{covered / expected:.1%} of the expected time of the days that are stored is covered"
         if expected
-        else "nothing was expected"
+        else "no time was expected"
     )
     price = (
         f"{fees:,.2f} {currency} ({source}); {unpriced} of them are unpriced"
@@ -185,10 +188,10 @@ def _record(connection: duckdb.DuckDBPyConnection, month: dt.date, units: int) -
     """What the record of requests knows of the month's PU: what it doesn't have was not asked for, or is not known."""
     begins = record_begins(connection)
     if begins is None:
-        return "PU and fees are not known: there is no record of requests."
+        return "PU and fees are unknown, because there is no record of requests."
     end = (month + dt.timedelta(days=31)).replace(day=1)
     if begins >= end and not units:
-        return f"PU and fees are not known: the record of requests begins on {begins}."
-    earlier = f" The record of requests begins on {begins}: what was asked for earlier is not known."
-    nothing = "" if units else "No PU: no system was asked for in this month."
+        return f"PU and fees are unknown, because the record of requests begins on {begins}."
+    earlier = f" The record of requests begins on {begins}; earlier requests are unknown."
+    nothing = "" if units else "There are no PU, because no request named a system in this month."
     return (nothing + (earlier if begins > month else "")).strip()

@@ -93,7 +93,9 @@ def find_log(target: Path) -> str | None:
     logs = [str(name) for name in _name_logs(target) if name.exists()]
     if not logs:
         return None
-    return f"another program opened it for writing and left {' and '.join(logs)}, which DuckDB adds to what it reads"
+    return (
+        f"another program opened it for writing and left {' and '.join(logs)}, whose changes DuckDB would add"
+    )
 
 
 def find_damage(target: Path) -> str | None:
@@ -103,7 +105,7 @@ def find_damage(target: Path) -> str | None:
     if changed or not known:
         return changed
     if digest(target) not in known:
-        return "its content is not that of any publication: the disk or another program changed it"
+        return "its content was changed after it was published, by the disk or another program"
     return None
 
 
@@ -120,7 +122,7 @@ def _find_change(target: Path) -> str | None:
         headers = hashlib.sha256(handle.read(HEADERS_BYTES)).hexdigest()
     if headers in {one.headers for one in known}:
         return None
-    return "another program wrote to it, or put another file in its place"
+    return "another program wrote to it or replaced it"
 
 
 def _record_of(target: Path) -> Path:

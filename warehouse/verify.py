@@ -14,7 +14,7 @@ from schemas import TABLES, Table, polars_schema
 from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile
 from warehouse.file_check import find_file_damage
-from warehouse.frames import BadFrameError, place, sort, validate
+from warehouse.frames import BadFrameError, name_place, sort, validate
 from warehouse.lake_reader import LakeReader, Part, find_part
 from warehouse.log_check import check_log
 from warehouse.open_published import NotPublishedError, check_published
@@ -42,7 +42,7 @@ def verify_lake(lake: LakeReader, models: Iterable[type[Table]] = TABLES) -> Ite
         for folder, paths in groupby(sorted(checked.files), lambda path: path.rpartition("/")[0]):
             part = find_part(f"{folder}/".removeprefix("/"), polars_schema(model))
             files = {path: checked.files[path] for path in paths}
-            yield Verified(place(model, part), _find_damage(lake, model, part, files))
+            yield Verified(name_place(model, part), _find_damage(lake, model, part, files))
 
 
 def verify_published(path: Path) -> Iterator[Verified]:
@@ -60,7 +60,7 @@ def verify_published(path: Path) -> Iterator[Verified]:
 def _find_damage(
     lake: LakeReader, model: type[Table], part: Part, files: Mapping[str, StoredFile | None]
 ) -> Damage | None:
-    opened = lake.files(model)
+    opened = lake.open_files(model)
     for path, known in files.items():
         if damage := find_file_damage(opened, model, path, known):
             return damage
@@ -69,7 +69,7 @@ def _find_damage(
     try:
         # Batches, not the whole: a raw part can be larger than memory.
         for path in files:
-            for frame in lake.rows(model, [f"{lake.uri(model)}/{path}"], checked=True):
+            for frame in lake.read_files(model, [f"{lake.find_uri(model)}/{path}"], checked=True):
                 validate(model, frame, part)
                 sort(model, frame if last is None else pl.concat([last, frame]), part)
                 last = frame.tail(1)

@@ -158,7 +158,7 @@ def _note_of_credit() -> pl.Expr:
         .when(pl.col("_credited"))
         .then(pl.format("charges less credits of lines {}", "_lines"))
         .when(alone)
-        .then(pl.lit("a credit of no charge in this file: look at an earlier invoice"))
+        .then(pl.lit("a credit for a charge that is not in this file: look at an earlier invoice"))
     )
 
 
@@ -179,7 +179,7 @@ def _note(record: tuple[dt.date, dt.date] | None) -> pl.Expr:
         .when(theirs & (pl.col("month") > end))
         .then(pl.lit(f"our record of requests ends in {end:%Y-%m}"))
         .when(theirs)
-        .then(pl.lit("not asked for in this month"))
+        .then(pl.lit("no request in this month"))
         .when((kind != AGREED) & (pl.col("pricing") == "no_capacity"))
         .then(pl.lit("SMA lists no AC capacity, so we have no price"))
         .when((kind != AGREED) & (pl.col("pricing") == "no_price"))

@@ -56,13 +56,16 @@ def explain_month(text: str, latest: dt.date) -> str:
     """What is wrong with the text of a month."""
     later = pl.select(pl.lit(text).alias("month")).select(_parse_any_month()).item()
     if later is not None:
-        return f"would be {later:%Y-%m}, and months after {latest:%Y-%m} can't be billed yet; correct it"
+        return f"is {later:%Y-%m}, but months after {latest:%Y-%m} can't be billed yet; correct it"
     if len(re.findall(_DATE, text)) > 1:
-        return "is not one whole month, first to last day, and a PU is a month; write a line for each, as 2026-10"
+        return (
+            "is not one whole month from its first to its last day; write one line for each month, for instance "
+            "2026-10"
+        )
     name = re.match(r"^([^\W\d]+)[\s.-]*\d\d$", text)
     if name and name[1].lower() in MONTHS:
         return "may be a day or a year; write the month as 2026-10"
-    return "is no month; write it as 2026-10"
+    return "is not a month; write it as 2026-10"
 
 
 def _parse_any_month() -> pl.Expr:
@@ -134,10 +137,12 @@ def parse_amount() -> pl.Expr:
 def explain_amount(text: str) -> str:
     """What is wrong with the text of an amount."""
     if re.search(r"(\d[.,]\d{4,}|\b0[.,]\d{3}|\.\d+,\d{3}|,\d+\.\d{3})\D*$", text):
-        return "has more decimals than cents; write it as it is invoiced, to the cent"
+        return "has more than two decimals; write the invoiced amount in whole cents"
     if re.search(r"\d[.,]\d{3}\D*$", text):
-        return "may be a number of thousands or of thousandths; write two digits after the decimal sign"
-    return "is no amount; write it as 16.50 or 16,50"
+        return (
+            "is ambiguous (a thousands separator or a decimal sign); write two digits after the decimal sign"
+        )
+    return "is not an amount; write it as 16.50 or 16,50"
 
 
 def names_other_currency(text: pl.Expr, currency: str) -> pl.Expr:
@@ -159,5 +164,5 @@ def parse_class() -> pl.Expr:
 def explain_class(text: str) -> str:
     """What is wrong with the text of a class."""
     if re.search(r"\bjan|\d[./]\d+[./]\d", text.lower()):
-        return "is what Excel makes of 1-19; format that column as text, or write the class again"
-    return f"is no class of AC power; choose from {', '.join(CAPACITY_CLASSES)}"
+        return "is a date that Excel made of 1-19; format that column as text, or write the class again"
+    return f"is not a class of AC power; choose from {', '.join(CAPACITY_CLASSES)}"

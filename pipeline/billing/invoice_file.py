@@ -71,7 +71,9 @@ def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as fault:
-        raise UsageError(f"The invoice {path} can't be read: {fault.strerror}.") from None
+        raise UsageError(
+            f"The invoice {path} can't be read ({fault.strerror}): check the path and its permissions."
+        ) from None
     for begin, kind in _OTHER_FILES.items():
         if data.startswith(begin):
             raise UsageError(f"The invoice {path} is {kind}: save its table as CSV, with a line for each PU.")
@@ -95,10 +97,10 @@ def _read_table(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[
                 return names, list(_read_rows(path, source, separator, line))
             if len(found) > best[0]:
                 best = (len(found), ", ".join(r for r in NEEDED if r not in found), names)
-    near = f"In {', '.join(repr(c) for c in best[2])} there is none for: {best[1]}. " if best[0] else ""
+    near = f"In {', '.join(repr(c) for c in best[2])} no column is for: {best[1]}. " if best[0] else ""
     raise UsageError(
-        f"The invoice {path} has no line of headings with plant, month and amount. {near}"
-        f"Call the columns plant_id, month, capacity_class and fee_eur: see docs/billing.md."
+        f"The invoice {path} has no header line with plant, month and amount. {near}Name the columns plant_id, month, "
+        "capacity_class and fee_eur: see docs/billing.md."
     )
 
 
@@ -125,7 +127,7 @@ def _read_rows(
     except csv.Error:
         # Read on, the quote would take in the lines below it, and they would be missing without a word.
         raise UsageError(
-            f"{path} line {line}: a quote opens in a cell and is not closed at its end."
+            f"{path} line {line}: a cell begins with a quote that is not closed at its end: correct the quotes."
         ) from None
 
 
@@ -170,7 +172,9 @@ class _Columns:
             amount_eur=self._parse_amounts(lines),
         )
         if not found.height:
-            raise UsageError(f"The invoice {self._path} has headings and no line below them.")
+            raise UsageError(
+                f"The invoice {self._path} has a header but no line below it: save the whole table as CSV."
+            )
         ignored = other.join(totals, on="line", how="anti", maintain_order="left")
         amounts_of_them = ignored.select(cells.parse_amount().cast(CENTS)).to_series().drop_nulls()
         return InvoiceFile(
@@ -185,13 +189,13 @@ class _Columns:
         if twins:
             second = self._names[twins[0].place].strip()
             raise UsageError(
-                f"The invoice {self._path} has two columns of amounts, {name!r} and {second!r}: delete the one that is "
-                f"not to be compared."
+                f"The invoice {self._path} has two columns of amounts, {name!r} and {second!r}: delete the column that "
+                "should not be compared."
             )
         if first.with_tax:
             raise UsageError(
-                f"The invoice {self._path} has amounts with tax only ({name!r}), and our prices are without: add the "
-                f"net amounts, or call the column fee_eur if there is no tax in it."
+                f"The invoice {self._path} has only amounts with tax ({name!r}), but our prices are without tax: add "
+                "the net amounts, or name the column fee_eur if it contains no tax."
             )
 
     def _parse_amounts(self, lines: pl.DataFrame) -> pl.Series:
@@ -237,5 +241,5 @@ class _Columns:
 
 def _explain_plant(text: str) -> str:
     if re.match(_EXCEL_NUMBER, text.lower()):
-        return "is what Excel makes of a long id; format that column as text and export again"
-    return "is no plant id (digits, or 8-4-4-4-12 hexadecimal digits)"
+        return "is a number that Excel made of a long id; format that column as text and export it again"
+    return "is not a plant id (digits, or 8-4-4-4-12 hexadecimal digits)"

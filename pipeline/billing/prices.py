@@ -167,10 +167,10 @@ def load_prices(path: Path | None) -> PriceList:
         found = tomllib.loads(text, parse_float=Decimal)
     except OSError as fault:
         raise ConfigurationError(
-            f"The price list {name} can't be read: {fault.strerror}. Set SUNLEDGER_PRICES."
+            f"The price list {name} can't be read ({fault.strerror}): set SUNLEDGER_PRICES to a readable file."
         ) from None
     except ValueError as fault:  # TOML's and Unicode's own errors
-        raise ConfigurationError(f"The price list {name} is wrong: it is no TOML file ({fault}).") from None
+        raise ConfigurationError(f"The price list {name} is not a TOML file: correct it ({fault}).") from None
     return _Reader(name).read(found)
 
 
@@ -188,7 +188,7 @@ class _Reader:
                 f"The price list {self._name} has no [[prices]]: compare it with the published one."
             )
         if not isinstance(entries, list):
-            raise self._build_error("", "prices", "is no list of entries; write [[prices]]")
+            raise self._build_error("", "prices", "is not a list of entries; write [[prices]]")
         prices = [self._read_price(f"entry {i}, ", entry) for i, entry in enumerate(entries, 1)]
         prices.sort(key=lambda price: price.valid_from)
         for one, two in pairwise(prices):
@@ -207,7 +207,9 @@ class _Reader:
         zone = table.get("month_timezone", usual.month_timezone)
         if not isinstance(zone, str) or not is_timezone(zone):
             raise self._build_error(
-                where, "month_timezone", f"{zone!r} is no time zone, as Europe/Berlin is one"
+                where,
+                "month_timezone",
+                f"{zone!r} is not a time zone; write an IANA name such as Europe/Berlin",
             )
         period = self._read_choice(where, table, "period", {"quarter", "year"}, usual.period)
         above = self._read_amount(where, "above", table.get("above", usual.above))
@@ -223,7 +225,7 @@ class _Reader:
         live = self._read_live(where, table.get("live", {}))
         plan = table.get("live_plan")
         if plan is not None and not (isinstance(plan, int) and plan in live):
-            raise self._build_error(where, "live_plan", f"{plan!r} is none of the plans in [prices.live]")
+            raise self._build_error(where, "live_plan", f"{plan!r} is not a plan in [prices.live]")
         return Price(
             valid_from,
             self._read_currency(where, table.get("currency")),
@@ -242,7 +244,7 @@ class _Reader:
             digits = calls.replace("_", "")
             if not (digits.isascii() and digits.isdecimal()):
                 raise self._build_error(
-                    where, f"live.{calls}", "is no number of calls a month, as 200000 is one"
+                    where, f"live.{calls}", "is not a number of calls per month; write it as 200000"
                 )
             found[int(digits)] = self._read_amount(where, f"live.{calls}", amount)
         return found
@@ -252,7 +254,9 @@ class _Reader:
             raise self._build_error(where, "valid_from", f"{value!r} is not a date; write it as 2026-01-01")
         if value.day != 1:
             raise self._build_error(
-                where, "valid_from", f"{value} is not the first of a month, and a PU is a whole month"
+                where,
+                "valid_from",
+                f"{value} is not the first day of a month, but prices change only with a month",
             )
         return value
 
@@ -267,22 +271,24 @@ class _Reader:
             except ArithmeticError:
                 amount = None
         if amount is None or not amount.is_finite() or not 0 <= amount <= LARGEST:
-            raise self._build_error(where, key, f'{value!r} is no amount; write it as "16.50"')
+            raise self._build_error(where, key, f'{value!r} is not an amount; write it as "16.50"')
         if amount != round(amount, EXACT.scale):
             raise self._build_error(
-                where, key, f"{value!r} has more than {EXACT.scale} decimals and would be rounded"
+                where, key, f"{value!r} has more than {EXACT.scale} decimals, which would be rounded"
             )
         return amount
 
     def _read_text(self, where: str, key: str, value: object) -> str:
         if not isinstance(value, str) or not value.strip():
-            raise self._build_error(where, key, "is missing" if value is None else f"{value!r} is no text")
+            raise self._build_error(where, key, "is missing" if value is None else f"{value!r} is not a text")
         return value.strip()
 
     def _read_currency(self, where: str, value: object) -> str:
         code = self._read_text(where, "currency", value).upper()
         if not re.fullmatch(r"[A-Z]{3}", code):
-            raise self._build_error(where, "currency", f"{value!r} is no code of ISO 4217, as EUR is one")
+            raise self._build_error(
+                where, "currency", f"{value!r} is not a currency code of ISO 4217 such as EUR"
+            )
         return code
 
     def _read_choice(
@@ -292,13 +298,13 @@ class _Reader:
         if value is None:
             raise self._build_error(where, key, "is missing")
         if not isinstance(value, str) or value not in choices:
-            raise self._build_error(where, key, f"{value!r} is none of {', '.join(sorted(choices))}")
+            raise self._build_error(where, key, f"{value!r} is not one of {', '.join(sorted(choices))}")
         return value
 
     def _read_table(self, where: str, key: str, value: object) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
             raise self._build_error(
-                where, key, "is missing" if value is None else f"{value!r} is no table of keys"
+                where, key, "is missing" if value is None else f"{value!r} is not a table of keys"
             )
         return value
 

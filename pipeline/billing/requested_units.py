@@ -6,7 +6,7 @@ import polars as pl
 
 from pipeline.billing import PriceList
 from pipeline.billing.units import build_billing_units
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.transform import inventory
 from schemas import ApiRequests, Plants, RawPlants
 from warehouse.lake import Lake
@@ -22,12 +22,12 @@ def read_capacities(lake: Lake) -> pl.DataFrame:
 
     The last stored list of every month, and each plant as it was listed last.
     """
-    last: dict[str, str] = {part["local_date"][:7]: part["local_date"] for part in lake.parts(RawPlants)}
+    last: dict[str, str] = {part["local_date"][:7]: part["local_date"] for part in lake.list_parts(RawPlants)}
     columns = ["plant_id", "device_id", "body"]
     lists = [
-        inventory.build_plants(pl.concat(lake.batches(RawPlants, {"local_date": day}, columns=columns)), day)[
-            0
-        ]
+        inventory.build_plants(
+            pl.concat(lake.read_batches(RawPlants, {"local_date": day}, columns=columns)), day
+        )[0]
         for day in map(dt.date.fromisoformat, last.values())
     ]
     frames = [*lists, lake.scan(Plants).collect()]
@@ -41,6 +41,6 @@ def read_moves(lake: Lake) -> pl.DataFrame:
     return found.select("plant_id", old_id="migrated_from", moved_on="first_seen").unique("old_id")
 
 
-def find_current_month(runtime: Runtime, prices: PriceList) -> dt.date:
+def find_current_month(runtime: RunContext, prices: PriceList) -> dt.date:
     """First day of the month in which a request of now would be charged."""
     return prices.invoicing.month_of(runtime.now())

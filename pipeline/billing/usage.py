@@ -8,8 +8,8 @@ from pipeline.billing.prices import PriceList
 from pipeline.billing.units import COUNTED, find_month, take_new_ids
 from pipeline.sma.requests import DAY, WEEK
 
-NO_DAY = "only lists or logs were asked for"
-NO_DATA = "no day that was asked for has data"
+NO_DAY = "only lists or logs were requested"
+NO_DATA = "no requested day has data"
 
 # What a request asks for from its date on; a Monday's, so a week is the calendar's whichever way SMA counts it.
 LENGTH = {DAY: dt.timedelta(days=1), WEEK: dt.timedelta(days=7)}

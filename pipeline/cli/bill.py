@@ -13,25 +13,25 @@ from pipeline.billing.requested_units import find_current_month
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 
-# More lines than these help nobody on a screen; in a file or a pipe all of them are wanted.
+# A longer list is not read on a screen; a file or a pipe gets all lines.
 ON_SCREEN = 20
 NAMED = 5
 DECISIONS = {
-    "invoiced": "exceeds the limit",
-    "year_end": "year's end",
-    "carried": "carried: {above} not exceeded",
+    "invoiced": "above the limit",
+    "year_end": "end of the year",
+    "carried": "carried over: at most {above}",
     "waits_for_year_end": "annual payment",
 }
 
 
 def show_year(year: int | None, *, forecast: bool) -> None:
-    """Print the bill of a year (default: the running one)."""
-    with Runtime(load_settings(), tell=say) as runtime:
+    """Print the bill of a year, by default the current one."""
+    with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
-        # What other runs have asked for and not stored yet is charged as well.
-        for lacking in runtime.store_requests().notices(runtime.today()).missing:
+        # SMA also charges what other runs have requested and not stored in the lake yet.
+        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         found = build_bill(
             runtime, prices, year or find_current_month(runtime, prices).year, forecast=forecast
@@ -42,8 +42,12 @@ def show_year(year: int | None, *, forecast: bool) -> None:
 def show(found: Bill, prices: PriceList, *, forecast: bool) -> None:
     """Print the bill."""
     if not found.classes.height and not found.invoices["fees_eur"].sum():
-        known = "" if found.first_month is None else f" The record begins in {found.first_month:%Y-%m}."
-        say(f"No system was asked for in {found.year}, so there is nothing to pay.{known}")
+        known = (
+            ""
+            if found.first_month is None
+            else f" The record of requests begins in {found.first_month:%Y-%m}."
+        )
+        say(f"No request named a system in {found.year}, so there is nothing to pay.{known}")
         return
     _show_classes(found, forecast=forecast)
     _show_invoices(found, prices, forecast=forecast)
@@ -125,20 +129,21 @@ def _show_notes(found: Bill, *, forecast: bool) -> None:
     if live:
         until = f", up to {found.year}-12" if forecast else ""
         out.print(
-            f"The invoices' fees hold {_format_money(live)} {found.currency} of the booked Live plan{until}.",
+            f"The fees of the invoices include {_format_money(live)} {found.currency} for the booked Live plan{until}.",
             soft_wrap=True,
         )
     if found.unpriced:
         out.print(
-            f"{pluralize(len(found.unpriced), 'system')} without a price, so every sum is too low: "
+            f"Every sum is too low, because it lacks {pluralize(len(found.unpriced), 'system')} without a price: "
             f"{', '.join(found.unpriced[:NAMED])}{' ...' if len(found.unpriced) > NAMED else ''}. "
-            f"SMA gives no AC capacity, or the price list begins later: see billing_units.pricing.",
+            "SMA gives no AC power for them, or the price list begins later: look at the column pricing of "
+            "billing_units.",
             soft_wrap=True,
         )
     if found.in_vain:
         out.print(
-            f"{pluralize(found.in_vain, 'system')} without any answer in some month (refused, or never answered): "
-            "not counted.",
+            f"{pluralize(found.in_vain, 'system')} got no answer at all in some month, so no PU is counted for that "
+            "month.",
             soft_wrap=True,
         )
 
@@ -147,18 +152,18 @@ def _explain_forecast(found: Bill) -> str:
     """How the forecast was made, in a sentence."""
     end = dt.date(found.year, 12, 1)
     if end < found.month:
-        return f"Forecast: {found.year} is over, so nothing is still to come."
+        return f"Forecast: {found.year} is over, so no further PU are expected."
     before = (found.month - dt.timedelta(days=1)).replace(day=1)
     return (
-        f"Forecast: who was asked for in {before:%Y-%m} or {found.month:%Y-%m} and is in SMA's newest list is expected "
-        f"in every month up to {end:%Y-%m}, with the capacity listed last and the price of that month: "
-        f"{pluralize(found.expected_systems, 'system')} to come. New plants are not in it."
+        f"Forecast: {pluralize(found.expected_systems, 'system')} requested in {before:%Y-%m} or {found.month:%Y-%m} "
+        f"and in SMA's newest list are expected in every month up to {end:%Y-%m}, with the AC power listed last and "
+        "the price of that month. New plants are not included."
     )
 
 
 def _show_unused(found: Bill) -> None:
     if not found.unused.height:
-        out.print("Every PU brought data of at least one day: nothing to save there.")
+        out.print("Every PU brought data of at least one day, so there is nothing to save.")
         return
     rows = [
         (
@@ -172,12 +177,12 @@ def _show_unused(found: Bill) -> None:
     ]
     shown = rows[:ON_SCREEN] if out.is_terminal else rows
     show_table(
-        f"Could be saved: {_format_money(found.unused_eur)} {found.currency} for PU of which no report shows a figure",
+        f"Possible savings: {_format_money(found.unused_eur)} {found.currency} for PU whose plants appear in no report",
         [("plant", False), ("name", False), ("PU", True), (found.currency, True), ("why", False)],
         shown,
     )
     if len(shown) < len(rows):
-        out.print(f"and {len(rows) - len(shown)} more: pipe the output into a file to see all.")
+        out.print(f"and {len(rows) - len(shown)} more: redirect the output to a file to see all of them.")
 
 
 def _format_money(amount: Decimal) -> str:

@@ -1,6 +1,6 @@
-"""The commands of `sunledger`. Each says what it did; errors are one sentence with the cure.
+"""The commands of `sunledger`. Each says what it did; an error is one sentence that ends with what to do.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part (what is missing is listed).
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 done in part (the command lists what is missing).
 """
 
 import datetime as dt
@@ -27,12 +27,12 @@ from pipeline.common.text import pluralize
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
-    from pipeline.run.context import Runtime
+    from pipeline.run.context import RunContext
     from pipeline.run.notices import Notices
     from pipeline.transform.sun.fleet_verdict import SolarTime
 
 FAILED, IN_PART = 1, 3
-# More than a screen of missing things helps nobody: the rest is in the table quarantine.
+# A list longer than a screen is not read; the table quarantine holds the rest.
 MISSING_SHOWN = 20
 
 
@@ -49,7 +49,7 @@ def _prepare() -> None:
     from pipeline.common.file_modes import limit_readers  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
-    # A setting that is wrong is told by the command that needs it.
+    # The command that needs a wrong setting reports it.
     with suppress(ConfigurationError):
         settings = load_settings()
         limit_readers(settings.home, settings.readable_by)
@@ -70,13 +70,13 @@ app.command()(ui)
 _GROUPS = typer.Option(
     "--group",
     metavar="NAME",
-    help="Only the plants of this group in SUNLEDGER_PLANT_ATTRIBUTES; repeat it for more. Default: all plants.",
+    help="Group of plants in SUNLEDGER_PLANT_ATTRIBUTES. Repeat the option for more groups. Default: all plants.",
 )
-_YES = typer.Option("--yes", help="Agree to what it adds to this month's bill, without being asked.")
+_YES = typer.Option("--yes", help="Accept the PU that this adds to the month's bill, without a question.")
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """The formats in which rows are printed or saved."""
 
     TABLE = "table"
     CSV = "csv"
@@ -86,9 +86,11 @@ class Format(StrEnum):
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where everything goes; emptied first.")] = Path("demo"),
+    folder: Annotated[
+        Path, typer.Option(help="Folder for all files of the demo. The demo empties it first.")
+    ] = Path("demo"),
 ) -> None:
-    """Run the whole pipeline on the embedded sandbox: real recordings and a simulated fleet."""
+    """Run the whole pipeline against the embedded sandbox, with real recordings and a simulated fleet."""
     from pipeline.cli.demo import run  # noqa: PLC0415 - commands load what they need
 
     with Bars() as bars:
@@ -98,40 +100,52 @@ def demo(
 @app.command()
 def backfill(
     *,
-    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day.")],
-    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day.")],
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
     plants: Annotated[
-        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
     groups: Annotated[list[str] | None, _GROUPS] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option(help="Only this measurement set; repeat it for more, or: all. Default: SUNLEDGER_SETS."),
+        typer.Option(
+            help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
+        ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask again for what is stored and final, and for today's lists.")
+        bool,
+        typer.Option(
+            "--again",
+            help="Also fetch final days again that are stored already, and today's lists of plants and devices.",
+        ),
     ] = False,
     max_requests: Annotated[
-        int | None, typer.Option(min=1, help="Refuse a backfill that needs more requests.")
+        int | None,
+        typer.Option(
+            min=1, help="Stop before the first request if the backfill needs more requests than this."
+        ),
     ] = None,
     max_eur: Annotated[
         str | None,
         typer.Option(
-            metavar="EUR", help="Agree to what it adds to this month's bill up to this, and refuse it beyond."
+            metavar="EUR",
+            help="Accept up to this amount on the month's bill; stop before the first request if the backfill costs "
+            "more.",
         ),
     ] = None,
     yes: Annotated[bool, _YES] = False,
 ) -> None:
-    """Fetch what the days lack from SMA, turn power into energy, publish."""
+    """Fetch what is missing of these days from SMA, turn power into energy, and publish the result."""
     from pipeline.billing import load_prices  # noqa: PLC0415
 
     begin, end = _parse_day("--from", first), _parse_day("--to", last)
     with _open_runtime(plants, sets, groups=groups, again=again) as runtime:
         _check_days(runtime, begin, end)
         runtime.settings.require_credentials()
-        # Needed at the end, when a wrong one would cost fees: so looked at before the first request.
+        # Publishing needs the price list. A wrong one must stop the run before requests have cost fees.
         load_prices(runtime.settings.prices)
-        # Dagster takes seconds to load: a mistake is told before.
+        # Dagster takes seconds to load, so mistakes in options are reported first.
         from assets.runs import record_runs  # noqa: PLC0415
         from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
         from pipeline.cli.plan import refuse_beyond_limits  # noqa: PLC0415
@@ -147,7 +161,7 @@ def backfill(
             with Bars() as bars:
                 runtime.progress = bars
                 runs.plants()
-            # Outside of the bars: it may ask a person.
+            # Outside of the progress bars, because it may ask a person.
             agree_on_fleet(runtime, yes=yes, max_eur=amount, since=begin)
             with Bars() as bars:
                 runtime.progress = bars
@@ -156,13 +170,14 @@ def backfill(
                 try:
                     runs.days(begin, end)
                 finally:
-                    # Also after a failure: what was finished before it is whole. Who interrupts wants the end.
+                    # Also after a failure, because the days finished before it are whole; but not after an interrupt.
                     if SIGNALS.received is None:
                         say_all(runs.publish())
         days = (end - begin).days + 1
         sent = runtime.session.requests_sent
         say(
-            f"{pluralize(days, 'day')} done with {pluralize(sent, 'request')}; published {runtime.settings.warehouse}."
+            f"Fetched {pluralize(days, 'day')} with {pluralize(sent, 'request')} and published "
+            f"{runtime.settings.warehouse}."
         )
         whole = show_completeness(runtime, list_days(begin, end))
         _tell_unknown(runs.notices)
@@ -177,12 +192,13 @@ def backfill(
 def refresh(
     *,
     plants: Annotated[
-        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
     groups: Annotated[list[str] | None, _GROUPS] = None,
     yes: Annotated[bool, _YES] = False,
 ) -> None:
-    """Ask SMA for plants, devices and measurement sets only, also for those that were asked for today."""
+    """Fetch the lists of plants, devices and measurement sets again, also those that were fetched today."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.billing import load_prices  # noqa: PLC0415
     from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
@@ -199,7 +215,9 @@ def refresh(
             with Bars() as bars:
                 runtime.progress = bars
                 runs.devices()
-        say(f"The lists are up to date after {pluralize(runtime.session.requests_sent, 'request')}.")
+        say(
+            f"The lists were fetched with {pluralize(runtime.session.requests_sent, 'request')} and are up to date."
+        )
         runs.notices.add(list_other_zones(runtime))
         _tell_missing(runs.notices)
 
@@ -207,19 +225,22 @@ def refresh(
 @app.command()
 def plan(
     *,
-    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day.")],
-    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day.")],
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
     plants: Annotated[
-        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
     groups: Annotated[list[str] | None, _GROUPS] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option(help="Only this measurement set; repeat it for more, or: all. Default: SUNLEDGER_SETS."),
+        typer.Option(
+            help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
+        ),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="As for a backfill that asks again.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
 ) -> None:
-    """Say what a backfill will take - requests, minutes, bytes, PU, EUR - before one that costs is sent."""
+    """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that costs is sent."""
     from pipeline.cli.plan import make_plan, show_plan  # noqa: PLC0415
 
     with _open_runtime(plants, sets, groups=groups, again=again) as runtime:
@@ -230,27 +251,36 @@ def plan(
 def reconcile(
     *,
     month: Annotated[
-        str | None, typer.Option("--month", metavar="YYYY-MM", help="The month; it must be over.")
+        str | None, typer.Option("--month", metavar="YYYY-MM", help="Month to compare. It must be over.")
     ] = None,
     year: Annotated[
-        int | None, typer.Option("--year", help="Or a year: its months, by SMA's figures of the year.")
+        int | None,
+        typer.Option("--year", help="Year to compare month by month, instead of --month. It must be over."),
     ] = None,
     plants: Annotated[
-        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
     groups: Annotated[list[str] | None, _GROUPS] = None,
-    again: Annotated[bool, typer.Option("--again", help="Ask again for what is stored and final.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Fetch SMA's figures again, although they are stored already.")
+    ] = False,
     max_requests: Annotated[
-        int | None, typer.Option(min=1, help="Refuse a month or year that needs more requests.")
+        int | None,
+        typer.Option(
+            min=1, help="Stop before the first request if the month or year needs more requests than this."
+        ),
     ] = None,
     yes: Annotated[bool, _YES] = False,
 ) -> None:
-    """Compare a month or year with SMA's own figures, one request a plant; differences are shown, never repaired."""
+    """Compare a month or year with SMA's own figures, by one request per plant. Differences are shown, never
+    corrected.
+    """
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.cli.reconcile import run_month, run_year  # noqa: PLC0415
 
     if (month is None) == (year is None):
-        raise UsageError("Give either --month or --year.")
+        raise UsageError("The command needs either --month or --year: give one of them.")
     with _open_runtime(plants, groups=groups, again=again) as runtime:
         if month is not None:
             notices = run_month(runtime, month_of("--month", month), max_requests, yes=yes)
@@ -263,13 +293,13 @@ def reconcile(
 def rebuild(
     first: Annotated[
         str | None,
-        typer.Option("--from", metavar="YYYY-MM-DD", help="First day. Default: the first stored one."),
+        typer.Option("--from", metavar="YYYY-MM-DD", help="First day. Default: the first stored day."),
     ] = None,
     last: Annotated[
-        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day. Default: the last stored one.")
+        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day. Default: the last stored day.")
     ] = None,
 ) -> None:
-    """Make days again from the stored answers, without asking SMA, and publish: after an update, for instance."""
+    """Rebuild days from the stored answers without a request to SMA, for instance after an update, and publish."""
 
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
@@ -283,31 +313,33 @@ def rebuild(
     with _open_runtime(None) as runtime:
         stored = list_stored_days(runtime)
         if not stored:
-            raise SunledgerError("No day is stored yet: fetch some first with 'sunledger backfill'.")
+            raise SunledgerError(
+                "There is nothing to rebuild, because no day is stored yet: fetch days with 'sunledger backfill' first."
+            )
         begin = _parse_day("--from", first) if first else stored[0]
         end = _parse_day("--to", last) if last else stored[-1]
         _check_days(runtime, begin, end)
         days = [day for day in stored if begin <= day <= end]
         if not days:
             raise UsageError(
-                f"No day from {begin} to {end} is stored: the stored ones are from {stored[0]} to {stored[-1]}."
+                f"No day from {begin} to {end} is stored: choose from the stored days {stored[0]} to {stored[-1]}."
             )
         if n_days := count_days_of_other_basis(runtime, begin, end):
             say(
-                f"{pluralize(n_days, 'day')} of these were asked for with another SMA_TIME_BASIS than "
-                f"{runtime.settings.sma_time_basis}, which is set now and by which all times are read."
+                f"{pluralize(n_days, 'day')} of these were fetched with another SMA_TIME_BASIS. All times are read "
+                f"with the present one, {runtime.settings.sma_time_basis}."
             )
         if gone := sorted(set(days) - list_days_with_answers(runtime)):
             days = [day for day in days if day not in gone]
             say(
-                f"The answers of {pluralize(len(gone), 'day')} are not stored any more (the first: {gone[0]}): what "
-                "was made from them stays as it is."
+                f"The answers of {pluralize(len(gone), 'day')} are no longer stored (the first: {gone[0]}), so the "
+                "tables of these days stay as they are."
             )
         with record_runs(runtime, command="rebuild", days=(begin, end)) as runs:
             runs.remake(days)
             say_all(runs.publish())
         verb = "was" if len(days) == 1 else "were"
-        say(f"{pluralize(len(days), 'day')} from {begin} to {end} {verb} made again.")
+        say(f"{pluralize(len(days), 'day')} from {begin} to {end} {verb} rebuilt.")
         say(f"Published {runtime.settings.warehouse}.")
         whole = show_completeness(runtime, days)
         runs.notices.add(list_other_zones(runtime))
@@ -318,7 +350,7 @@ def rebuild(
 
 @app.command()
 def publish() -> None:
-    """Build the DuckDB file from the lake and swap it in."""
+    """Build a new DuckDB file from the lake and replace the published file with it."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
@@ -327,19 +359,19 @@ def publish() -> None:
         say_all(runs.publish())
         say(f"Published {runtime.settings.warehouse}.")
         if not list_stored_days(runtime):
-            say(f"No day is stored yet, so it is empty: {FIRST_DAYS}")
+            say(f"The published file is empty, because no day is stored yet: {FIRST_DAYS}")
         _tell_missing(runs.notices)
 
 
 @app.command()
 def verify() -> None:
-    """Read every stored part and the published file again, and compare them with what was written."""
+    """Read every stored part and the published file, and compare them with the digests of what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
     from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
 
     settings = load_settings()
-    # Without a runtime, which would store the record of requests at its end: a full disk can be verified too.
+    # Opens no runtime, which would store the record of requests at its end: this way a full disk can be verified too.
     lake = Lake(settings.lake, settings.home / "tmp", tell=say)
     parts = faults = 0
     for found in chain(verify_lake(lake), verify_published(settings.warehouse)):
@@ -347,7 +379,7 @@ def verify() -> None:
         if found.fault:
             faults += 1
             list_item(f"{found.place}: {found.fault}")
-    say(f"{pluralize(parts, 'part')} read, {faults} with a fault.")
+    say(f"Read {pluralize(parts, 'part')} and found {pluralize(faults, 'fault')}.")
     if faults:
         raise typer.Exit(FAILED)
 
@@ -360,22 +392,27 @@ def repair(
         typer.Option(
             "--lost-host",
             metavar="HOST",
-            help="A machine that is not in use any more: its runs are ended too; repeat it for more.",
+            help="Name of a machine that is no longer in use; its runs are ended too. Repeat the option for more.",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only say what is damaged, and what mending it would do and cost."),
+        typer.Option(
+            "--dry-run",
+            help="Change nothing; only list what is damaged, and what the repair would do and cost.",
+        ),
     ] = False,
     yes: Annotated[bool, _YES] = False,
 ) -> None:
-    """Mend what an accident has left: what verify finds, records that can't be read, runs whose process has died."""
+    """Repair damaged tables that verify finds, unreadable records of runs, and runs whose process has died."""
     from pipeline.cli.repair import build_dry_run_parts, build_parts, run  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     if not settings.home.is_dir():
-        raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to repair.")
+        raise UsageError(
+            f"The folder {settings.home} does not exist: set SUNLEDGER_HOME to the home that is to be repaired."
+        )
     if not run(settings, build_dry_run_parts() if dry_run else build_parts(lost_host or [], yes=yes)):
         raise typer.Exit(FAILED)
 
@@ -383,37 +420,43 @@ def repair(
 @app.command()
 def sql(
     query: Annotated[
-        str | None, typer.Argument(help="A query; without one they are read from input.")
+        str | None, typer.Argument(help="SQL query. Default: queries are read from standard input.")
     ] = None,
     form: Annotated[
         Format | None,
-        typer.Option("--format", help="How rows are printed (table or csv), or the format of --output."),
+        typer.Option(
+            "--format", help="Format of the printed rows (table or csv), or of the file of --output."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write all rows to this .csv, .parquet or .xlsx file."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write all rows to this .csv, .parquet or .xlsx file instead of printing them.",
+        ),
     ] = None,
     files: Annotated[
         list[Path] | None,
         typer.Option(
-            "--file", help="A file of yours that the query may read; repeat it for more. No other is."
+            "--file", help="File that the query may read besides the warehouse. Repeat the option for more."
         ),
     ] = None,
 ) -> None:
-    """Query the published warehouse: it is read, and nothing else is read or written."""
+    """Query the published warehouse. The query can write nothing, and read no file that --file does not name."""
     from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
-    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
+    from warehouse.read_only import check_readable_files, restrict  # noqa: PLC0415
 
-    granted = readable_files(files or [])
+    granted = check_readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
         if output is not None:
             save_rows(connection, sys.stdin.read() if query is None else query, output, form, granted)
             return
         restrict(connection, granted)
         if not has_days(connection):
-            say(f"The warehouse has no day yet: {FIRST_DAYS}")
+            say(f"The warehouse holds no day yet: {FIRST_DAYS}")
         if query is None and sys.stdin.isatty():
             run_interactive(connection, form or Format.TABLE)
         else:
@@ -421,57 +464,72 @@ def sql(
 
 
 @app.command()
-def backup(file: Annotated[Path, typer.Argument(help="Where to; replaced when it is whole.")]) -> None:
-    """Write all state - lake, records, logins - into one file that only you can read."""
+def backup(
+    file: Annotated[
+        Path,
+        typer.Argument(help="Backup file to write. An earlier file is replaced once the new one is whole."),
+    ],
+) -> None:
+    """Write all state (lake, records, logins) into one file that only you can read."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from pipeline.ops.backup import back_up  # noqa: PLC0415
 
     settings = load_settings()
     files, size = back_up(settings, file)
     say(
-        f"{pluralize(files, 'file')}, {size / 1e6:,.1f} MB in {file.absolute()}. "
-        "It holds secrets: keep it as you keep passwords."
+        f"Wrote {pluralize(files, 'file')} ({size / 1e6:,.1f} MB) to {file.absolute()}. The backup holds secrets: "
+        "store it as safely as a password."
     )
     if "://" in settings.lake:
-        say(f"The lake at {settings.lake} is not part of it: keep its versions by the store's own means.")
+        say(
+            f"The backup does not hold the lake at {settings.lake}: back up that bucket with its provider's tools."
+        )
 
 
 @app.command()
-def restore(file: Annotated[Path, typer.Argument(help="A file that 'sunledger backup' wrote.")]) -> None:
-    """Put the state of a backup into an empty SUNLEDGER_HOME, and publish it."""
+def restore(
+    file: Annotated[Path, typer.Argument(help="Backup file that 'sunledger backup' has written.")],
+) -> None:
+    """Restore a backup into an empty SUNLEDGER_HOME and publish it."""
     from assets.mend_records import mend_records  # noqa: PLC0415
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.ops.backup import restore as put_back  # noqa: PLC0415
 
     with _open_runtime(None) as runtime:
         files = put_back(runtime.settings, file)
-        # A backup carries what was wrong with the records when it was made.
+        # A backup also holds the damage that its records had when it was made.
         for sentence in mend_records(runtime.settings):
             say(sentence)
-        # Views of the published file name files of the lake by their place.
+        # Views of the published file contain paths of the lake's files, so they must be built again in the new place.
         with record_runs(runtime, command="restore") as runs:
             say_all(runs.publish())
         say(
-            f"Put {pluralize(files, 'file')} back into {runtime.settings.home}; published {runtime.settings.warehouse}."
+            f"Restored {pluralize(files, 'file')} into {runtime.settings.home} and published "
+            f"{runtime.settings.warehouse}."
         )
 
 
 @app.command()
 def login(
     *,
-    browser: Annotated[bool, typer.Option(help="Open the browser; else the address is only printed.")] = True,
+    browser: Annotated[
+        bool, typer.Option(help="Open the login page in a browser, or only print its address.")
+    ] = True,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the redirect address; 0: any free one.")
+        int, typer.Option(min=0, max=65535, help="Port of the redirect address. 0 takes any free port.")
     ] = 0,
     offline: Annotated[
-        bool, typer.Option(help="Ask for a login without end; else it lasts 30 days at most.")
+        bool,
+        typer.Option(
+            help="Ask SMA for a login that does not expire. Without this it expires after at most 30 days."
+        ),
     ] = True,
     pkce: Annotated[
-        bool, typer.Option(help="Send PKCE; only to be left out if SMA's answer says so.")
+        bool, typer.Option(help="Send a PKCE challenge. Leave it out only if SMA's answer asks for that.")
     ] = True,
-    wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the browser.")] = 600,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the answer of the browser.")] = 600,
 ) -> None:
-    """Log in with the code flow (SMA_FLOW=code): a user allows access to the own plants."""
+    """Log in with the code flow (SMA_FLOW=code), in which a user grants access to the plants that the user owns."""
     from pipeline.cli.login import log_in_here  # noqa: PLC0415
     from pipeline.sma.auth.code_login import LoginOptions  # noqa: PLC0415
 
@@ -482,10 +540,10 @@ def login(
 def logout(
     *,
     local_only: Annotated[
-        bool, typer.Option("--local-only", help="Forget the login here without asking SMA.")
+        bool, typer.Option("--local-only", help="Delete the stored login without revoking it at SMA.")
     ] = False,
 ) -> None:
-    """End the login of the code flow."""
+    """Log out of the code flow: revoke the login at SMA and delete it here."""
     from pipeline.cli.login import log_out_here  # noqa: PLC0415
 
     log_out_here(local_only=local_only)
@@ -499,13 +557,14 @@ def doctor(
         typer.Option(
             min=0,
             max=20,
-            help="Ask so many plants for a clear day, two requests each, though SMA bills them for this month. "
-            "Default: at most 3, and only plants that are billed for this month already.",
+            help="Number of plants of which one clear day is fetched to test the time basis, by two requests each. "
+            "SMA bills these plants for this month. Default: at most 3 plants, and only plants that are billed for "
+            "this month already.",
         ),
     ] = None,
     yes: Annotated[bool, _YES] = False,
 ) -> None:
-    """Check everything that a run needs, in order; each line passes or says the cure."""
+    """Check everything that a run needs. Each line says whether a check passed, and if not, what to do."""
     from pipeline.cli.doctor import run  # noqa: PLC0415
 
     if not run(ask_plants, yes=yes):
@@ -515,10 +574,10 @@ def doctor(
 def _parse_day(option: str, text: str) -> dt.date:
     with suppress(ValueError):
         day = dt.date.fromisoformat(text)
-        # Python also reads 20261031 and 2026-W44-6, which are more often a slip than meant.
+        # Python also accepts 20261031 and 2026-W44-6, which are usually typing errors.
         if day.isoformat() == text:
             return day
-    raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, as in 2026-10-31.")
+    raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, for instance 2026-10-31.")
 
 
 def _open_runtime(
@@ -527,54 +586,57 @@ def _open_runtime(
     *,
     groups: list[str] | None = None,
     again: bool = False,
-) -> "Runtime":
+) -> "RunContext":
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.run.plant_attributes import find_members  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
-        raise UsageError("--plants names no plant: give an id, as in --plants 5000000.")
+        raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
     chosen = frozenset(groups or [])
     # A group that is not there is told before anything begins.
     find_members(settings, sorted(chosen), "--group")
-    return Runtime(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
+    return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
 
 
-def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
+def _check_days(runtime: "RunContext", first: dt.date, last: dt.date) -> None:
     from pipeline.common.day_availability import check_days  # noqa: PLC0415
 
     check_days(first, last, runtime.settings.first_day, runtime.now())
 
 
 def _tell_unknown(notices: "Notices") -> None:
-    """Once a run: what SMA sends beyond what the tables have."""
+    """Report once a run which fields of SMA's answers the tables do not have."""
     for table, names in sorted(notices.unknown_fields.items()):
         shown = ", ".join(sorted(names)[:MISSING_SHOWN])
-        say(f"Notice: SMA sends fields that no table has, kept in {table} as they came: {shown}.")
+        say(f"Notice: SMA sends fields that no table has. They are kept unchanged in {table}: {shown}.")
     if notices.odd_facts:
         say(
-            f"Notice: {pluralize(notices.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read: a "
-            "number counts as not given, a name is kept without what is broken in it. The table quarantine names each "
-            "(source plants and devices)."
+            f"Notice: {pluralize(notices.odd_facts, 'fact')} of plants and devices in SMA's lists can't be read. "
+            "Unreadable numbers are stored as null, and names without their broken characters. Look at the table "
+            "quarantine (source plants and devices) for each."
         )
 
 
 def _tell_missing(notices: "Notices", solar_time: "SolarTime | None" = None) -> None:
-    """What the run lacks, and at the very end that its times don't fit the sun: then no figure of it is right."""
+    """List what is missing in this run, and last that its times contradict the sun, for then all figures are wrong."""
     n_missing = len(notices.missing)
     if n_missing:
         out.print(
-            f"Done in part: {pluralize(n_missing, 'thing')} {'is' if n_missing == 1 else 'are'} missing."
+            f"Done in part: {pluralize(n_missing, 'item')} {'is' if n_missing == 1 else 'are'} missing."
         )
     for item in sorted(notices.missing)[:MISSING_SHOWN]:
         plant = f" plant {item.plant_id}" if item.plant_id else ""
         list_item(f"  {item.day} {item.table}{plant}: {item.reason}")
     if n_missing > MISSING_SHOWN:
-        out.print(f"  and {n_missing - MISSING_SHOWN} more: see the table quarantine.")
+        out.print(f"  and {n_missing - MISSING_SHOWN} more: look at the table quarantine for the rest.")
     fits = solar_time is None or solar_time.agrees
     if solar_time is not None and not fits:
-        out.print(f"The times of these days do not fit the sun. {solar_time.sentence()}", soft_wrap=True)
+        out.print(
+            f"The times of these days contradict the position of the sun. {solar_time.sentence()}",
+            soft_wrap=True,
+        )
     if n_missing or not fits:
         raise typer.Exit(IN_PART)

@@ -10,15 +10,15 @@ from rich.text import Text
 from pipeline.cli.console import out, say
 from pipeline.common.text import pluralize
 from pipeline.ops.completeness import measure_completeness, summarize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.plants import chosen_plants
 
-# More than a screen of missing things helps nobody: the rest is in the view v_days_to_check.
+# A list longer than a screen is not read; the view v_days_to_check holds the rest.
 LINES_SHOWN = 20
 
 
-def show_completeness(runtime: Runtime, days: Collection[dt.date]) -> bool:
-    """Say how many plant-days of these days are complete, and list what is missing; whether nothing is."""
+def show_completeness(runtime: RunContext, days: Collection[dt.date]) -> bool:
+    """Say how many plant-days of these days are complete and list what is missing. Returns whether all are complete."""
     found = measure_completeness(runtime, days, chosen_plants(runtime))
     say(found.sentence())
     if not found.is_whole:
@@ -27,12 +27,12 @@ def show_completeness(runtime: Runtime, days: Collection[dt.date]) -> bool:
         out.print(Text(f"  {line}"), soft_wrap=True)
     if found.lacking.height > LINES_SHOWN:
         more = found.lacking.height - LINES_SHOWN
-        out.print(f"  and {pluralize(more, 'more plant')}: see v_days_to_check.")
+        out.print(f"  and {pluralize(more, 'more plant')}: look at the view v_days_to_check for the rest.")
     return found.is_whole
 
 
 def say_month(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Collection[str] = ()) -> None:
-    """Say how many plant-days of a published month are complete: what is made of it is no better than that."""
+    """Say how many plant-days of a published month are complete, since a report can't be better than its days."""
     found = connection.execute(
         """
         SELECT energy.plant_id, plants.name, energy.local_date, energy.status AS reason
@@ -45,7 +45,7 @@ def say_month(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Colle
     if not found.height:
         return
     stored, of_month = found["local_date"].n_unique(), monthrange(month.year, month.month)[1]
-    # Days that were never fetched have no row, so no count of rows can tell that they are lacking.
+    # Days that were never fetched have no row, so a count of rows would not show that they are missing.
     absent = (
         f" The warehouse holds {stored} of the {of_month} days of this month." if stored < of_month else ""
     )

@@ -1,16 +1,18 @@
-"""`sunledger consent`: ask owners, look how their consents stand, wait for their answers."""
+"""`sunledger consent`: ask owners for consent, show the states of consents, wait for answers."""
 
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Owners' consents (custom flow): ask for them by e-mail, and see how they stand.")
-Emails = Annotated[list[str], typer.Argument(metavar="EMAIL...", help="Owners by their e-mail address.")]
+app = typer.Typer(
+    help="Ask owners for their consent by e-mail (custom flow), and show the state of each consent."
+)
+Emails = Annotated[list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of the owners.")]
 
 
 @app.command()
 def request(emails: Emails) -> None:
-    """Have SMA ask owners by e-mail. Repeat it at any time, for instance for plants that came later."""
+    """Have SMA ask owners for consent by e-mail. It can be repeated at any time, for instance for new plants."""
     from pipeline.cli.owners import request  # noqa: PLC0415 - commands load what they need
 
     _leave(request(emails))
@@ -18,7 +20,7 @@ def request(emails: Emails) -> None:
 
 @app.command()
 def status(emails: Emails) -> None:
-    """Ask SMA how consents stand now."""
+    """Ask SMA for the present states of consents."""
     from pipeline.cli.owners import status  # noqa: PLC0415
 
     _leave(status(emails))
@@ -26,7 +28,7 @@ def status(emails: Emails) -> None:
 
 @app.command("list")
 def show_all() -> None:
-    """Show what is known here of all owners, without asking SMA."""
+    """Show the stored states of all owners without a request to SMA."""
     from pipeline.cli.owners import show_all  # noqa: PLC0415
 
     _leave(show_all())
@@ -34,9 +36,12 @@ def show_all() -> None:
 
 @app.command()
 def watch(
-    wait: Annotated[float, typer.Option(min=0, help="Give up after so many minutes; 0: never.")] = 0,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Minutes after which waiting ends. 0 waits until every owner has answered."),
+    ] = 0,
 ) -> None:
-    """Wait until every owner has answered, looking as often as SMA allows; each change is told at once."""
+    """Wait until every owner has answered. Asks SMA as often as it allows, and prints each change at once."""
     from pipeline.cli.owners import watch  # noqa: PLC0415
 
     _leave(watch(wait))

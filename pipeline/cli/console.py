@@ -1,6 +1,6 @@
-"""What a person sees in a terminal: progress as a bar there and as plain lines elsewhere, tables, errors.
+"""Output for people: progress (a bar on a terminal, plain lines elsewhere), tables and errors.
 
-Names, logs and fields are text of others. Whatever of it a terminal would obey is written out here, in the one place
+Names, logs and fields come from others. Characters that would control a terminal are escaped here, in the one place
 that all text passes.
 """
 
@@ -45,28 +45,28 @@ err = HarmlessConsole(stderr=True, highlight=False, width=None if sys.stderr.isa
 
 
 def say(text: str) -> None:
-    """A line about what is going on."""
+    """Print a line about what the program does, to standard error."""
     err.print(Text(escape_line(text)), soft_wrap=True)
 
 
 def say_all(notices: Iterable[str]) -> None:
-    """A line for each of them."""
+    """Print a line for each notice, to standard error."""
     for notice in notices:
         say(notice)
 
 
 def list_item(text: str) -> None:
-    """A line of a result."""
+    """Print a line of a result, to standard output."""
     out.print(Text(escape_line(text)), soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """An error as one line."""
+    """Print an error as one line, to standard error."""
     err.print(Text("Error: ", style="bold red").append(Text(text, style="default")), soft_wrap=True)
 
 
 class Bars:
-    """Progress of steps that take long: one bar on a terminal, a line when a part begins elsewhere."""
+    """Progress of long steps: one bar on a terminal, elsewhere a line when a part begins."""
 
     def __init__(self, unit: str = "request") -> None:
         self._unit = unit
@@ -94,7 +94,7 @@ class Bars:
             self._progress.stop()
 
     def begin(self, step: str, label: str, total: int) -> None:
-        """A step starts on one part of `total` requests."""
+        """Show that a step begins a part of `total` requests."""
         if self._terminal:
             description = f"{label} {step.removeprefix('raw_')}"
             self._progress.reset(self._task, total=total, description=description, visible=True)
@@ -102,19 +102,19 @@ class Bars:
             say(f"{label} {step}: {pluralize(total, self._unit)}")
 
     def advance(self, step: str, count: int = 1) -> None:  # noqa: ARG002 - one bar serves all steps
-        """So many more are done."""
+        """Show that `count` more requests are done."""
         self._progress.advance(self._task, count)
 
 
 def show_table(title: str, columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; of each column its heading and whether it holds numbers."""
+    """Print a table. `columns` gives the heading of each column and whether it holds numbers."""
     drawn = Table(box=box.SIMPLE_HEAD)
     for heading, numeric in columns:
         drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
-        # Names come from the vendor: they are text, never markup.
+        # Names come from the vendor, so they are text and never markup.
         drawn.add_row(*(Text(escape_controls(cell)) for cell in row))
     if title:
-        # A title of the table itself would be broken to the table's width.
+        # Printed apart, because rich would wrap a table's own title to the width of the table.
         out.print(Text(title, style="bold"), soft_wrap=True)
     out.print(drawn)

@@ -20,7 +20,7 @@ from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
 from pipeline.report.page import render_fleet_page
 from pipeline.report.picture import draw_month_picture
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from pipeline.transform.sun.time_basis import judge_time_basis
@@ -37,11 +37,11 @@ RECORDING = "recordings/sb4000tl_melbourne.parquet"
 
 
 def run(folder: Path, bars: Bars) -> None:
-    """Everything in `folder`, which is made anew. Raises UsageError for a folder that is somebody else's."""
+    """Run the demo in `folder`, which is emptied first. Raises UsageError for a folder with other contents."""
     begun = time.monotonic()
     home = _prepare_folder(folder)
     with running("--plants", "12", "--seed", "7", "--recordings", "--time-basis", "plant_local") as box:
-        say(f"The sandbox listens at {box.url} (it is not SMA).")
+        say(f"The embedded sandbox, which is not SMA, listens at {box.url}.")
         settings = load_settings(
             env_file=None,
             home=home,
@@ -52,7 +52,7 @@ def run(folder: Path, bars: Bars) -> None:
             **{name.lower(): value for name, value in box.settings().items()},
         )
         with (
-            Runtime(settings, progress=bars, tell=say) as runtime,
+            RunContext(settings, progress=bars, tell=say) as runtime,
             record_runs(runtime, command="demo") as runs,
         ):
             _fill(runtime, runs)
@@ -72,19 +72,19 @@ def run(folder: Path, bars: Bars) -> None:
 def _prepare_folder(folder: Path) -> Path:
     home = folder.absolute()
     if home.exists() and any(home.iterdir()) and not (home / MARK).exists():
-        raise UsageError(f"{home} holds something else: choose another --folder for the demo.")
+        raise UsageError(f"The folder {home} holds other files than a demo's: choose another --folder.")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / MARK).touch()
     return home
 
 
-def _fill(runtime: Runtime, runs: Runs) -> None:
-    say("Asking for plants, devices and measurement sets ...")
+def _fill(runtime: RunContext, runs: Runs) -> None:
+    say("Fetching plants, devices and measurement sets ...")
     runs.lists()
-    say("October 2021: 31 days of all plants ...")
+    say("Fetching October 2021: 31 days of all plants ...")
     runs.days(*OCTOBER)
-    say("9 to 14 July 2025: the days of the Dutch recording ...")
+    say("Fetching 9 to 14 July 2025: the days of the Dutch recording ...")
     runtime.only_plants = frozenset({NETHERLANDS})
     runs.days(*JULY)
     runs.publish()
@@ -97,7 +97,7 @@ def _read_months(warehouse: duckdb.DuckDBPyConnection) -> pl.DataFrame:
 
 
 def _read_meter() -> pl.DataFrame:
-    """local_date and kwh by the Melbourne inverter's own meter, which stands still at night."""
+    """Return local_date and kwh by the Melbourne inverter's own meter, which does not count at night."""
     recording = pl.read_parquet(str(files("sandbox").joinpath(RECORDING)))
     local = convert_to_wall_clock(pl.col("interval_end_utc"), "Australia/Brisbane")
     day = (local - pl.duration(microseconds=1)).dt.date().alias("local_date")
@@ -107,7 +107,7 @@ def _read_meter() -> pl.DataFrame:
 
 
 def _read_with_basis(lake: Lake, basis: TimeBasis) -> pl.DataFrame:
-    """kWh of Melbourne's days, the same stored answers read with either time basis; calls no API."""
+    """Return the kWh of Melbourne's days from the stored answers, read with this time basis. Calls no API."""
     days = pl.date_range(*OCTOBER, eager=True).to_list()
     rows = read_intervals_with_basis(lake, BALANCE, MELBOURNE, days, basis)
     return rows.group_by("local_date").agg(pl.col("pv_generation_kwh").sum()).sort("local_date")
@@ -120,7 +120,7 @@ def _read_verdicts(lake: Lake) -> pl.DataFrame:
 
 
 def _draw(lake: Lake, months: pl.DataFrame, verdicts: pl.DataFrame, home: Path, requests: int) -> Path:
-    """Write the picture and the page; where the page is."""
+    """Write the picture and the page, and return the path of the page."""
     plants = lake.scan(Plants).collect()
     mine = pl.col("plant_id") == MELBOURNE
     plant = plants.filter(mine).row(0, named=True)
@@ -185,7 +185,7 @@ def _show_months(
 
 
 def _show_readings(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFrame) -> None:
-    """Print the recorded Melbourne month by the meter and by both readings of the same stored answers."""
+    """Print the recorded Melbourne month by the meter and by both time bases, from the same stored answers."""
     meter = _read_meter()
     dark = verdicts.filter(pl.col("plant_id") == MELBOURNE).row(0, named=True)
     rows: list[tuple[str, ...]] = [("the inverter's own meter", f"{float(meter['kwh'].sum()):.3f}", "", "")]
@@ -204,11 +204,11 @@ def _show_readings(readings: dict[TimeBasis, pl.DataFrame], verdicts: pl.DataFra
             )
         )
     show_table(
-        f"Recorded: SB 4000TL-21, Melbourne, October 2021 - the sun says: {dark['verdict']}",
+        f"Recorded: SB 4000TL-21, Melbourne, October 2021 (verdict by the position of the sun: {dark['verdict']})",
         [
-            ("read as", False),
+            ("source", False),
             ("kWh", True),
-            ("worst day, kWh off the meter", True),
+            ("largest daily difference, kWh", True),
             ("energy in the dark", True),
         ],
         rows,
@@ -228,24 +228,24 @@ def _show_next_steps(
         ("lake", settings.lake),
     ]:
         out.print(Text(f"  {name:10}{path}"), soft_wrap=True)
-    out.print("What next:")
+    out.print("Next steps:")
     for aim, command in _list_next_steps(home):
         out.print(Text(f"  {aim}\n      {command}"), soft_wrap=True)
 
 
 def _list_next_steps(home: Path) -> list[tuple[str, str]]:
-    """What one may want to do, and the command for it."""
+    """List possible next steps, each with its command."""
     place = f"SUNLEDGER_HOME={shlex.quote(str(home))}"
     program = shlex.quote(str(Path(sys.executable).with_name("sunledger")))
     query = "SELECT * FROM v_days_to_check LIMIT 10"
     return [
-        ("See assets, partitions and runs in Dagster:", f"{place} {program} ui"),
-        ("Ask by SQL:", f'{place} {program} sql "{query}"'),
-        ("See what SMA would charge for it:", f"{place} {program} billing --forecast"),
-        ("Take a table into a spreadsheet:", f"{place} {program} export energy_daily --output days.xlsx"),
+        ("Show assets, partitions and runs in Dagster:", f"{place} {program} ui"),
+        ("Query the warehouse with SQL:", f'{place} {program} sql "{query}"'),
+        ("Show what SMA would charge for these requests:", f"{place} {program} billing --forecast"),
+        ("Export a table to a spreadsheet:", f"{place} {program} export energy_daily --output days.xlsx"),
         ("Connect a BI tool, read-only:", f"duckdb:///{home / 'sunledger.duckdb'}?access_mode=READ_ONLY"),
         (
-            "Point it at SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_ENVIRONMENT into .env, then",
+            "Connect to SMA: put SMA_CLIENT_ID, SMA_CLIENT_SECRET and SMA_ENVIRONMENT into .env, then run",
             f"{program} doctor && {program} plan --from 2026-10-01 --to 2026-10-31",
         ),
     ]

@@ -19,9 +19,9 @@ _WIDEST = 11
 
 
 def run(plants_asked: int | None, *, yes: bool) -> bool:
-    """Print a line for each finding as it comes; whether none is a failure.
+    """Print a line for each finding as soon as it is there. Returns whether no check failed.
 
-    `plants_asked` plants are asked for a clear day. With None only plants are that cost nothing more this month.
+    A clear day is fetched of `plants_asked` plants; with None, only of plants that add no cost this month.
     """
     try:
         settings = load_settings()
@@ -40,7 +40,7 @@ def run(plants_asked: int | None, *, yes: bool) -> bool:
 
 
 def format_finding(finding: Finding) -> str:
-    """A finding as a line."""
+    """Format a finding as a line."""
     return f"{finding.level.value:>4} {finding.check:{_WIDEST}} {finding.text}"
 
 

@@ -1,4 +1,4 @@
-"""How the program ends: one sentence and an exit code, whatever happens."""
+"""The end of the program: one sentence and an exit code, whatever happens."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ FAILED = 1
 
 
 def run_to_end() -> NoReturn:
-    """Run the command of the command line, and leave."""
+    """Run the command of the command line and exit with its exit code."""
     try:
         import logging  # noqa: PLC0415 - loading it can be interrupted as well
 
@@ -33,7 +33,7 @@ def _is_no_end_of_ours(record: "LogRecord") -> bool:
 
 
 def _run() -> int:
-    from pipeline.cli.limits import check_limits  # noqa: PLC0415 - a fault while loading is told like any other
+    from pipeline.cli.limits import check_limits  # noqa: PLC0415 - a fault while loading is reported like any other
 
     check_limits()
     from pipeline.cli.commands import app  # noqa: PLC0415
@@ -46,13 +46,15 @@ def _run() -> int:
 
 
 def _explain(fault: BaseException) -> int:
-    """Say what happened; the exit code."""
+    """Print what happened and return the exit code."""
     try:
         return _say(fault)
     except BaseException as another:
         if SIGNALS.received is None and not isinstance(another, Stopped):
-            # Also what explains it needs memory and files.
-            _write(f"Error: {type(fault).__name__}, and it can't be explained ({type(another).__name__}).")
+            # Explaining a fault needs memory and files too.
+            _write(
+                f"Error: {type(fault).__name__} ended the program; explaining it failed too ({type(another).__name__})."
+            )
         return SIGNALS.exit_code(FAILED)
 
 
@@ -60,7 +62,7 @@ def _say(fault: BaseException) -> int:
     from pipeline.common.errors import SunledgerError  # noqa: PLC0415
 
     if isinstance(fault, BrokenPipeError):
-        # The reader of our output has left; nobody is there to be told.
+        # The reader of our output is gone, so a message would reach nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     if isinstance(fault, SunledgerError):
@@ -68,7 +70,7 @@ def _say(fault: BaseException) -> int:
         return SIGNALS.exit_code(fault.exit_code)
     number = fault.number if isinstance(fault, Stopped) else SIGNALS.received
     if number is not None or isinstance(fault, KeyboardInterrupt):
-        # Whatever a library makes of being interrupted.
+        # Libraries turn an interrupt into errors of their own, which are no explanation.
         number = number or 2
         _write(f"Error: {sentence(number)}")
         return 128 + number
@@ -79,7 +81,7 @@ def _say(fault: BaseException) -> int:
 
 
 def _write(text: str) -> None:
-    """A line as `complain` prints it, where that can be loaded."""
+    """Print a line as `complain` does, or without it where it can't be loaded."""
     try:
         from pipeline.cli.console import complain  # noqa: PLC0415
 
@@ -92,11 +94,11 @@ def _leave(code: int) -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError as fault:
-        # Python would try again, and say so in its own way.
+        # Python would flush again at its exit and print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(fault, BrokenPipeError):
             _write(
-                f"Error: The output can't be written ({fault.strerror}): what was printed is not complete."
+                f"Error: The output could not be written ({fault.strerror}), so it is not complete: run it again."
             )
         code = code or FAILED
     sys.exit(code)

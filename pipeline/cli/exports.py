@@ -18,15 +18,23 @@ class FileFormat(StrEnum):
 
 
 def export(
-    table: Annotated[str, typer.Argument(help="A published table or view, as SHOW TABLES names it.")],
+    table: Annotated[
+        str, typer.Argument(help="Published table or view; 'sunledger sql \"SHOW TABLES\"' lists them.")
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file; its ending is the format. Replaced whole.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write, with the ending .csv, .parquet or .xlsx. An earlier file is replaced.",
+        ),
     ],
     form: Annotated[
-        FileFormat | None, typer.Option("--format", help="Where the file's ending does not say it.")
+        FileFormat | None,
+        typer.Option("--format", help="Format of the file, if its ending does not name one."),
     ] = None,
 ) -> None:
-    """Write a table of the published warehouse to a file: CSV, Parquet or XLSX. For a query: sql --output."""
+    """Write a published table to a CSV, Parquet or XLSX file. 'sunledger sql --output' does the same for a query."""
     from pipeline.cli.console import say  # noqa: PLC0415 - commands load what they need
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.export import export_table  # noqa: PLC0415
@@ -38,14 +46,14 @@ def export(
 
 
 def pack(
-    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")],
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Month to write.")],
     folder: Annotated[
         Path | None,
-        typer.Option(help="Where the files go; an earlier pack there is replaced. Default: pack-MONTH."),
+        typer.Option(help="Folder for the files. An earlier pack there is replaced. Default: pack-MONTH."),
     ] = None,
     form: Annotated[FileFormat, typer.Option("--format", help="Format of the files.")] = FileFormat.XLSX,
 ) -> None:
-    """Put a month for finance into one folder: energy, PU, invoices, quality, and a README."""
+    """Write a month's energy, PU, invoices and quality with a README into one folder, for finance."""
     from pipeline.cli.completeness import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
@@ -59,4 +67,4 @@ def pack(
         done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
     for one in done:
         say(f"  {one.path.name}: {pluralize(one.rows, 'row')}")
-    say(f"Packed {month} into {done[0].path.parent}.")
+    say(f"Wrote the pack of {month} to {done[0].path.parent}.")

@@ -1,4 +1,4 @@
-"""Faults that no part of the program expects, as one sentence: what the machine lacks, or where the details are."""
+"""Explains unexpected faults in one sentence: what the machine lacks, or which file holds the details."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.sma.http.redact import clean
 
-# What systems and libraries of all languages say of the same cause, and what to do.
+# The messages that systems and libraries give for the same cause, and what to do about it.
 CAUSES = (
     (
         re.compile(
@@ -19,11 +19,13 @@ CAUSES = (
             r" space|disk is full|disk I/O error",
             re.IGNORECASE,
         ),
-        "The disk{at} is full or fails: make room, then run it again; what was stored before is whole.",
+        "The disk{at} is full or fails. What was stored before is intact: free some space, then run it again.",
     ),
     (
         re.compile(r"Too many open files|os error 24\b", re.IGNORECASE),
-        "This process may not open enough files{at}: allow more, as with 'ulimit -n 4096', then run it again.",
+        (
+            "This process may not open enough files{at}: raise the limit, as with 'ulimit -n 4096', then run it again."
+        ),
     ),
     (
         re.compile(
@@ -31,17 +33,20 @@ CAUSES = (
             r"|bad_alloc|can't start new thread|failed to spawn thread|memory allocation of|failed to map segment",
             re.IGNORECASE,
         ),
-        "This process may not use enough memory{at}: allow more, or do fewer days at a time; what was stored is whole.",
+        (
+            "This process may not use enough memory{at}. What was stored is intact: allow more, or run fewer days at a "
+            "time."
+        ),
     ),
     (
         re.compile(r"Read-only file system|os error 30\b|readonly database", re.IGNORECASE),
-        "A disk{at} can only be read: make it writable ('sunledger doctor' names the places), then run it again.",
+        "A disk{at} is read-only: make it writable ('sunledger doctor' names the folders), then run it again.",
     ),
 )
 
 
 def explain_fault(fault: BaseException) -> str:
-    """One sentence for a person. Details of what is not known go into a file that it names."""
+    """Explain a fault in one sentence. The details of an unknown fault go into a file that the sentence names."""
     causes = list(_list_causes(fault))
     said = " | ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
     for pattern, text in CAUSES:
@@ -50,9 +55,11 @@ def explain_fault(fault: BaseException) -> str:
     first = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
     if first is not None:
         place = first.filename or "A file"
-        return f"{place} can't be read or written ({first.strerror}): look at the disk and the permissions."
+        return (
+            f"{place} can't be read or written ({first.strerror}): check the disk and the permissions there."
+        )
     kind = type(fault).__name__
-    return f"The program has a fault ({kind}: {clean(str(fault)) or 'no message'}){_write_details(fault)}."
+    return f"The program has a bug ({kind}: {clean(str(fault)) or 'no message'}){_write_details(fault)}."
 
 
 def _list_causes(fault: BaseException) -> Iterator[BaseException]:
@@ -70,7 +77,7 @@ def _find_place(causes: list[BaseException]) -> str:
 
 
 def _write_details(fault: BaseException) -> str:
-    """Write the trace into a file of this user, and name it."""
+    """Write the traceback into a file of this user. Returns the end of the sentence, which names the file."""
     text = "".join(traceback.format_exception(fault))
     with suppress(OSError):
         descriptor, name = tempfile.mkstemp(
@@ -78,5 +85,5 @@ def _write_details(fault: BaseException) -> str:
         )
         with os.fdopen(descriptor, "w") as file:
             file.write(clean(text, limit=10**6) if "@" in text else text)
-        return f": {Path(name)} has the details for whoever mends it"
-    return ": its details could not be written anywhere"
+        return f": report it with the details in {Path(name)}"
+    return ": report it (its details could not be written to a file)"

@@ -19,7 +19,7 @@ from pipeline.cli.console import out, say, show_table
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import ApiRequests
 from warehouse.export import export, format_of
 
@@ -28,14 +28,16 @@ NAMED = 5
 
 
 def check_file(path: Path, first: str | None, last: str | None, output: Path | None) -> int:
-    """Print how the invoice differs from our count; the exit code. Raises UsageError for a file it can't read."""
+    """Print how the invoice differs from our count, and return the exit code. Raises UsageError for an unreadable
+    file.
+    """
     if output is not None:
         format_of(output)
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
         begin, end = _choose_months(invoice, first, last)
-        for lacking in runtime.store_requests().notices(runtime.today()).missing:
+        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         of_months = pl.col("month").is_between(begin, end)
         lake, moved = runtime.lake, read_moves(runtime.lake)
@@ -49,7 +51,7 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
 
 
 def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date], currency: str) -> int:
-    """Print the comparison; the exit code."""
+    """Print the comparison and return the exit code."""
     begin, end = months
     differing = found.filter(pl.col("kind") != AGREED)
     if differing.height:
@@ -57,17 +59,15 @@ def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.da
     _show_kinds(found, currency)
     n_unpriced = found.filter(~pl.col("kind").is_in([THEIRS, AGREED]), pl.col("ours_eur").is_null()).height
     if n_unpriced:
-        out.print(
-            f"PU without a price here (?), which count as nothing in our sums: {n_unpriced}.", soft_wrap=True
-        )
+        out.print(f"PU without a price here (?) count as 0 in our sums: {n_unpriced}.", soft_wrap=True)
     problems = [*_explain_total(invoice), *_explain_left_out(invoice, months)]
     for text in [*problems, *_explain_range(found, invoice, months)]:
         out.print(Text(text), soft_wrap=True)
     if invoice.ignored:
         lines = ", ".join(map(str, invoice.ignored))
-        out.print(f"Lines that name no plant were not compared: {lines}.", soft_wrap=True)
+        out.print(f"Lines without a plant were not compared: {lines}.", soft_wrap=True)
     if not differing.height and not problems:
-        say(f"The invoice agrees with our count of {begin:%Y-%m} to {end:%Y-%m}.")
+        say(f"The invoice agrees with our count for {begin:%Y-%m} to {end:%Y-%m}.")
         return AGREE
     return DIFFER
 
@@ -104,7 +104,7 @@ def _show_kinds(found: pl.DataFrame, currency: str) -> None:
     rows = [(kind, *of_kind.get(kind, none)) for kind in KINDS]
     show_table(
         f"All lines, in {currency}",
-        [("what", False), ("lines", True), ("ours", True), ("SMA's", True), ("SMA's less ours", True)],
+        [("what", False), ("lines", True), ("ours", True), ("SMA's", True), ("SMA's minus ours", True)],
         [
             (kind, str(n), _format_money(ours), _format_money(theirs), _format_money(more))
             for kind, n, ours, theirs, more in [*rows, ("all", *all_of_them)]
@@ -113,9 +113,9 @@ def _show_kinds(found: pl.DataFrame, currency: str) -> None:
 
 
 def _explain_total(invoice: InvoiceFile) -> list[str]:
-    """What is wrong with the invoice's own sums, if it has any: one of them must be that of its lines.
+    """Return what is wrong with the invoice's own sums. If it has sums, one of them must be the sum of its lines.
 
-    Lines that name no plant, such as a Live plan and taxes, may be in it, as far as they stand above it.
+    That sum may include lines without a plant, such as a Live plan and taxes, that are above it.
     """
     lines = Decimal(invoice.lines["amount_eur"].sum())
     sums_of_lines = accumulate(invoice.ignored_eur, initial=lines)
@@ -123,7 +123,9 @@ def _explain_total(invoice: InvoiceFile) -> list[str]:
         return []
     sums = " and ".join(map(_format_money, invoice.totals))
     own = f"own sum, {sums}, is not" if len(invoice.totals) == 1 else f"own sums, {sums}, are not"
-    return [f"The invoice's {own} the sum of its lines, {_format_money(lines)}."]
+    return [
+        f"The invoice's {own} the sum of its lines, {_format_money(lines)}: check that the file holds all lines."
+    ]
 
 
 def _explain_left_out(invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
@@ -136,14 +138,15 @@ def _explain_left_out(invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> 
     )
     more = ", ..." if outside.height > NAMED else ""
     text = (
-        f"Not compared, since not of {months[0]:%Y-%m} to {months[1]:%Y-%m}: {pluralize(outside.height, 'line')} "
-        f"({named}{more}). Correct a month that is wrong, or choose the months with --from and --to."
+        f"{pluralize(outside.height, 'line')} outside of {months[0]:%Y-%m} to {months[1]:%Y-%m} "
+        f"{'was' if outside.height == 1 else 'were'} not compared ({named}{more}): correct a month that is wrong, or "
+        "choose the months with --from and --to."
     )
     return [text]
 
 
 def _explain_range(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date]) -> list[str]:
-    """Which lines made the months wider than a quarter, where PU of ours are left over."""
+    """Say which lines made the compared months wider than a quarter, if our count has PU that the invoice lacks."""
     begin, end = months
     quarter = end.month - begin.month < MONTHS_A_QUARTER
     if quarter or months != find_quarters(invoice.lines) or OURS not in found["kind"]:
@@ -163,7 +166,7 @@ def _choose_months(invoice: InvoiceFile, first: str | None, last: str | None) ->
     end = parse_month("--to", last) if last else end
     if begin > end:
         raise UsageError(
-            f"The months end ({end:%Y-%m}) before they begin ({begin:%Y-%m}): look at --from and --to."
+            f"The last month ({end:%Y-%m}) is before the first ({begin:%Y-%m}): correct --from and --to."
         )
     return begin, end
 
@@ -172,7 +175,7 @@ def parse_month(option: str, text: str) -> dt.date:
     """The first day of a month that an option names as YYYY-MM. Raises UsageError."""
     if re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text, re.ASCII) and text >= "0001":
         return dt.date.fromisoformat(f"{text}-01")
-    raise UsageError(f"{option} {text} is not a month: write it as YYYY-MM, as in 2026-10.")
+    raise UsageError(f"{option} {text} is not a month: write it as YYYY-MM, for instance 2026-10.")
 
 
 def _write(found: pl.DataFrame, output: Path) -> None:

@@ -1,6 +1,6 @@
-"""What the system allows this process: raised where it may be, and refused at once where it can't be enough.
+"""The limits of this process: raised where that is allowed, and a start refused where they can't suffice.
 
-Libraries in other languages end the process, with pages of their own words, when they get no file or no memory.
+Native libraries abort the process with pages of output when they get no file or no memory.
 """
 
 import resource
@@ -9,7 +9,7 @@ from pipeline.common.errors import SunledgerError
 
 # A run holds the lake's files, the records of runs and its connections open; a publish alone takes some 40.
 FILES_WANTED, FILES_NEEDED = 4096, 64
-# Of address space, most of which is reserved and never used: with 2 GB a publish stood still.
+# Bytes of address space, most of which is reserved and never used. With 2 GB a publish made no progress.
 SPACE_NEEDED = 3 * 10**9
 
 
@@ -21,14 +21,14 @@ def check_limits() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, most_files))
     if _is_below(files, FILES_NEEDED):
         raise SunledgerError(
-            f"This process may open only {files} files, and needs {FILES_NEEDED}: allow more ('ulimit -n 4096'), "
-            "then run it again."
+            f"This process may open only {files} files but needs {FILES_NEEDED}: raise the limit with 'ulimit -n "
+            "4096', then run it again."
         )
     space, _ = resource.getrlimit(resource.RLIMIT_AS)
     if _is_below(space, SPACE_NEEDED):
         raise SunledgerError(
-            f"This process may use only {space / 1e9:.1f} GB of memory addresses (ulimit -v), and needs "
-            f"{SPACE_NEEDED / 1e9:.0f}: allow more, then run it again."
+            f"This process may use only {space / 1e9:.1f} GB of address space but needs {SPACE_NEEDED / 1e9:.0f} GB: "
+            "raise the limit with 'ulimit -v', then run it again."
         )
 
 

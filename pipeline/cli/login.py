@@ -10,11 +10,11 @@ from pipeline.common.settings import load_settings
 from pipeline.sma.auth.code_login import LoginOptions, log_in, log_out
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.clock import Clock, WaitAnnouncer
-from pipeline.sma.consents.access_problems import lasting
+from pipeline.sma.consents.access_problems import describe_validity
 
 
 def log_in_here(options: LoginOptions, *, browser: bool) -> None:
-    """Log in, and say how long it lasts. Raises what `log_in` raises."""
+    """Log in and say when the login expires. Raises what `log_in` raises."""
     settings = load_settings()
 
     def show(address: str) -> None:
@@ -22,18 +22,23 @@ def log_in_here(options: LoginOptions, *, browser: bool) -> None:
         say("Sign in and allow access in the browser." if opened else "Open this address in a browser:")
         # The address is for a person to copy: whole, on one line, on standard output.
         out.print(Text(address), soft_wrap=True)
-        say(f"Waiting for the answer, up to {options.wait_s / 60:.0f} minutes; Ctrl-C gives up.")
+        say(
+            f"Waiting up to {options.wait_s / 60:.0f} minutes for the answer of the browser. Press Ctrl-C to stop "
+            "waiting."
+        )
 
     login = asyncio.run(log_in(settings, options, show, _build_clock()))
-    say(f"Logged in. {lasting(login)} It is stored in {LoginStore.of(settings).path}.")
+    say(
+        f"You are logged in. {describe_validity(login)} The login is stored in {LoginStore.of(settings).path}."
+    )
 
 
 def log_out_here(*, local_only: bool) -> None:
     """Log out, and say whether there was a login."""
     was_in = asyncio.run(log_out(load_settings(), local_only=local_only, clock=_build_clock()))
-    say("Logged out." if was_in else "Nobody was logged in.")
+    say("You are logged out." if was_in else "There was no login to end.")
 
 
 def _build_clock() -> Clock:
-    """A clock whose waits are told."""
+    """Build a clock that announces its waits."""
     return Clock(announce=WaitAnnouncer(say))

@@ -7,37 +7,42 @@ import typer
 from pipeline.common.text import pluralize
 
 if TYPE_CHECKING:
-    from pipeline.run.context import Runtime
+    from pipeline.run.context import RunContext
 
 
 def close(
     month: Annotated[
         str | None,
-        typer.Argument(metavar="[YYYY-MM]", help="The month. Without one, closed months are listed."),
+        typer.Argument(
+            metavar="[YYYY-MM]", help="Month to close. Without it, the command lists the closed months."
+        ),
     ] = None,
     listing: Annotated[
-        bool, typer.Option("--list", help="List the closed months and what was adjusted since.")
+        bool, typer.Option("--list", help="List the closed months and their adjustments.")
     ] = False,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Close it though it is not complete: what is missing is said.")
+        bool,
+        typer.Option(
+            "--anyway", help="Close the month although it is not complete. The command says what is missing."
+        ),
     ] = False,
 ) -> None:
-    """Close a month: its figures stay, and what its days become later is booked as an adjustment."""
+    """Close a month: its figures no longer change, and later changes of its days become adjustments."""
 
     from assets.runs import record_runs  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.tables.month_close import close_month, find_doubts  # noqa: PLC0415
     from pipeline.tables.reconciliation_tables import write_reconciliation  # noqa: PLC0415
 
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         if month is None or listing:
             _show(runtime)
             return
         first = month_of("MONTH", month)
-        # What is closed are the figures of the newest days, also of those that no run has added up yet.
+        # The figures must include days that no run has added up yet, so they are added up before the month closes.
         _add_up(runtime)
         write_reconciliation(runtime, first)
         doubts = find_doubts(runtime, first)
@@ -46,31 +51,29 @@ def close(
             say_all(runs.publish())
         for doubt in doubts:
             say(doubt.text)
-        say(
-            f"{month} is closed with {pluralize(plants, 'plant')}. Later changes go into the table adjustments."
-        )
+        say(f"Closed {month} with {pluralize(plants, 'plant')}. Later changes go into the table adjustments.")
 
 
-def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The closed month.")]) -> None:
-    """Open a closed month: its figures follow its days again, and its adjustments end."""
+def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed month to open.")]) -> None:
+    """Open a closed month: its figures are computed from its days again, and its adjustments are removed."""
 
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.tables.month_close import open_month  # noqa: PLC0415
 
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
         with record_runs(runtime, command="open") as runs:
             say_all(runs.publish())
-        say(f"{month} is open: its figures are those of its days again.")
+        say(f"Opened {month}. Its figures are computed from its days again.")
 
 
-def _add_up(runtime: "Runtime") -> None:
-    """Every table of months, from its days."""
+def _add_up(runtime: "RunContext") -> None:
+    """Write every table of months from its days."""
     from pipeline.tables.energy_tables import write_energy_monthly  # noqa: PLC0415
     from pipeline.tables.hourly_tables import write_profile_monthly  # noqa: PLC0415
     from pipeline.tables.kpi_tables import write_kpi_monthly  # noqa: PLC0415
@@ -79,7 +82,7 @@ def _add_up(runtime: "Runtime") -> None:
         step(runtime)
 
 
-def _show(runtime: "Runtime") -> None:
+def _show(runtime: "RunContext") -> None:
     from pipeline.cli.console import say, show_table  # noqa: PLC0415
     from pipeline.tables.month_close import list_closed_months  # noqa: PLC0415
 

@@ -11,9 +11,9 @@ from pipeline.common.errors import CredentialsError, SmaError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consents import look_at, store_consents
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.client import SmaClient
-from pipeline.sma.consents.consent_api import Consent, ConsentApi, NotAnOwnerError, State, address
+from pipeline.sma.consents.consent_api import Consent, ConsentApi, NotAnOwnerError, State, normalize_address
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
 
 DONE, FAILED, IN_PART = 0, 1, 3
@@ -22,7 +22,7 @@ LONGEST_SLEEP_S = 600.0
 
 
 class Outcome(StrEnum):
-    """What may become of an owner's line besides a state."""
+    """What an owner's line shows instead of a state."""
 
     UNASKED = "never asked"
     REFUSED = "refused"
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 
 def request(emails: Collection[str]) -> int:
-    """Have SMA ask owners by e-mail. Repeat it at any time, for instance for plants that came later."""
+    """Have SMA ask owners for consent by e-mail; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book() as (runtime, book):
 
@@ -45,49 +45,51 @@ def request(emails: Collection[str]) -> int:
         _show(book, noted.values(), {o: a for o, a in answers.items() if isinstance(a, SmaError)})
     if any(owner.state is State.PENDING for owner in noted.values()):
         say(
-            "SMA's e-mail leads to a page of ennexOS, for which the owner must be signed in there. "
-            "Wait for the answers with 'sunledger consent watch'."
+            "The link in SMA's e-mail leads to a page of ennexOS where the owner must sign in. Wait for the answers "
+            "with 'sunledger consent watch'."
         )
     return _choose_exit_code(len(good), len(answers))
 
 
 def status(emails: Collection[str]) -> int:
-    """Ask SMA how consents stand now."""
+    """Ask SMA for the present states of consents; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book() as (runtime, book):
-        known = book.owners()
+        known = book.read_owners()
         wanted = [known.get(owner, Owner(owner)) for owner in owners]
         noted, problems = _look(runtime, book, wanted)
         unasked = [owner for owner in owners if owner not in noted and owner not in problems]
         _show(book, noted.values(), problems, unasked)
     if unasked:
-        say("SMA knows of no request to some of them: ask with 'sunledger consent request EMAIL'.")
+        say(
+            "Some of these owners have not been asked for consent: ask them with 'sunledger consent request EMAIL'."
+        )
     return _choose_exit_code(len(noted), len(owners))
 
 
 def show_all() -> int:
-    """Show what is known here of all owners, without asking SMA."""
+    """Show the stored states of all owners without a request to SMA; returns the exit code."""
     with _open_book() as (_, book):
-        owners = book.owners()
+        owners = book.read_owners()
         if not owners:
-            say("No owner has been asked from here: ask with 'sunledger consent request EMAIL'.")
+            say("No owner has been asked for consent yet: ask with 'sunledger consent request EMAIL'.")
         else:
             _show(book, owners.values(), {})
     return DONE
 
 
 def watch(minutes: float) -> int:
-    """Wait until every owner has answered, at most `minutes` (0: for ever); each change is told at once."""
+    """Wait at most `minutes` (0: without limit) until every owner has answered, and print each change at once."""
     with _open_book() as (runtime, book):
         begun = runtime.now()
         until = begun + dt.timedelta(minutes=minutes) if minutes else None
         watched = {owner.address: owner for owner in _list_pending(book)}
         if not watched:
-            say("No owner has an open request.")
+            say("No consent is pending, so there is nothing to wait for.")
             return DONE
-        say(f"Waiting for {pluralize(len(watched), 'owner')}; Ctrl-C ends it.")
+        say(f"Waiting for the answers of {pluralize(len(watched), 'owner')}. Press Ctrl-C to stop waiting.")
         while open_ones := _list_pending(book):
-            due = [owner for owner in open_ones if owner.due_at() <= runtime.now()]
+            due = [owner for owner in open_ones if owner.find_due_time() <= runtime.now()]
             before = {owner.address: owner.state for owner in due}
             noted, problems = _look(runtime, book, due) if due else ({}, {})
             changed = [owner for owner in noted.values() if owner.state is not before[owner.address]]
@@ -96,29 +98,32 @@ def watch(minutes: float) -> int:
             if not _sleep(runtime, _list_pending(book), until, retry=bool(problems)):
                 break
         left = _list_pending(book)
-        end = [owner for owner in book.owners().values() if owner.address in watched]
+        end = [owner for owner in book.read_owners().values() if owner.address in watched]
     if left:
-        say(f"No answer yet from {pluralize(len(left), 'owner')}: run it again, or remind them.")
+        say(
+            f"{pluralize(len(left), 'owner')} {'has' if len(left) == 1 else 'have'} not answered yet: run this command "
+            "again, or remind them."
+        )
     return DONE if all(owner.state is State.ACCEPTED for owner in end) else IN_PART
 
 
-def _sleep(runtime: Runtime, owners: Collection[Owner], until: dt.datetime | None, *, retry: bool) -> bool:
+def _sleep(runtime: RunContext, owners: Collection[Owner], until: dt.datetime | None, *, retry: bool) -> bool:
     """Sleep until SMA may be asked again; False when the time is up or nobody is left."""
     if not owners:
         return False
     now = runtime.now()
-    next_s = min((owner.due_at() - now).total_seconds() for owner in owners)
+    next_s = min((owner.find_due_time() - now).total_seconds() for owner in owners)
     next_s = max(next_s, LONGEST_SLEEP_S if retry else 0.0)
     if until is not None and now + dt.timedelta(seconds=next_s) > until:
         return False
     if next_s > 0:
-        say(f"SMA may be asked again at {now + dt.timedelta(seconds=next_s):%H:%M:%S} UTC.")
+        say(f"The next request to SMA is allowed at {now + dt.timedelta(seconds=next_s):%H:%M:%S} UTC.")
     time.sleep(max(next_s, 0.0))
     return True
 
 
 def _look(
-    runtime: Runtime, book: ConsentBook, owners: Collection[Owner]
+    runtime: RunContext, book: ConsentBook, owners: Collection[Owner]
 ) -> tuple[dict[str, Owner], dict[str, SmaError]]:
     """Look at SMA's states, keep them in book and table; owners by address, and problems by address."""
     settings = runtime.settings
@@ -129,7 +134,7 @@ def _look(
 
 
 async def _ask_owner(api: ConsentApi, owner: str) -> Consent | SmaError:
-    """The answer for one owner; refused credentials end it for all."""
+    """Return the answer for one owner. Raises CredentialsError, which ends the command for all owners."""
     try:
         return await api.ask(owner)
     except CredentialsError:
@@ -145,26 +150,26 @@ def _choose_exit_code(good: int, wanted: int) -> int:
 
 
 def _list_pending(book: ConsentBook) -> list[Owner]:
-    return [owner for owner in book.owners().values() if owner.state is State.PENDING]
+    return [owner for owner in book.read_owners().values() if owner.state is State.PENDING]
 
 
 def _check_addresses(emails: Collection[str]) -> list[str]:
-    found = list(dict.fromkeys(address(text) for text in emails))
+    found = list(dict.fromkeys(normalize_address(text) for text in emails))
     if not found:
-        raise UsageError("Name at least one owner by e-mail address.")
+        raise UsageError("No owner was named: give at least one e-mail address.")
     return found
 
 
 @contextmanager
-def _open_book() -> Iterator[tuple[Runtime, ConsentBook]]:
+def _open_book() -> Iterator[tuple[RunContext, ConsentBook]]:
     """The runtime and book of the settings' client. Raises UsageError for the code flow."""
     settings = load_settings()
     if settings.sma_flow != "custom":
         raise UsageError(
-            "SMA_FLOW=code has no consents: the user who logs in gives access, see 'sunledger login'. "
-            "For a client of the custom flow set SMA_FLOW=custom."
+            "With SMA_FLOW=code there are no consents, because the user who logs in grants access: use 'sunledger "
+            "login', or set SMA_FLOW=custom if the client belongs to the custom flow."
         )
-    with Runtime(settings, tell=say) as runtime:
+    with RunContext(settings, tell=say) as runtime:
         yield runtime, ConsentBook.of(settings)
 
 
@@ -174,7 +179,7 @@ def _show(
     problems: Mapping[str, SmaError],
     unasked: Collection[str] = (),
 ) -> None:
-    """A line an owner, on standard output: the one place where addresses are shown, to who has typed them."""
+    """Print a line for each owner. Addresses are shown only here, to the person who has typed them."""
     rows = [
         (
             owner.address,
@@ -188,7 +193,7 @@ def _show(
     ]
     rows += [(owner, Outcome.UNASKED, "", "", "", "") for owner in unasked]
     rows += [(owner, _name_outcome(problem), "", "", "", "") for owner, problem in problems.items()]
-    headings = ("owner", "state", "since (UTC)", "answer until", "looked (UTC)", "in tables as")
+    headings = ("owner", "state", "since (UTC)", "answer until", "checked (UTC)", "owner hash")
     show_table("", [(heading, False) for heading in headings], rows)
     for text in dict.fromkeys(str(problem) for problem in problems.values()):
         say(text)

@@ -9,31 +9,31 @@ from pipeline.cli.console import out, say, show_table
 from pipeline.cli.spending import know_plants
 from pipeline.common.day_availability import check_days
 from pipeline.common.text import pluralize
-from pipeline.extract.backfill_estimate import Plan, plan, refuse_beyond
-from pipeline.run.context import Runtime
-from pipeline.run.plants import owned
+from pipeline.extract.backfill_estimate import Plan, plan_backfill, refuse_beyond
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants
 from pipeline.run.sets import check_sets
 
 MB = 1e6
 
 
-def make_plan(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
-    """The plan for these days by the settings' price list; on a new home it asks for the list of plants."""
+def make_plan(runtime: RunContext, first: dt.date, last: dt.date) -> Plan:
+    """Plan these days with the settings' price list. On a new home this fetches the list of plants."""
     check_days(first, last, runtime.settings.first_day, runtime.now())
     if know_plants(runtime):
-        say("SMA was asked for the list of plants, which is free, because none was stored.")
-    found = plan(runtime, first, last, load_prices(runtime.settings.prices))
+        say("No list of plants was stored, so it was fetched from SMA, which is free.")
+    found = plan_backfill(runtime, first, last, load_prices(runtime.settings.prices))
     if found.never_asked < found.plants:
         check_sets(runtime)
     return found
 
 
 def refuse_beyond_limits(
-    runtime: Runtime, first: dt.date, last: dt.date, max_requests: int | None, max_eur: Decimal | None
+    runtime: RunContext, first: dt.date, last: dt.date, max_requests: int | None, max_eur: Decimal | None
 ) -> None:
     """Raise UsageError if a backfill of these days needs more than allowed; without limits nothing is planned.
 
-    Who allows an amount that covers the next month too has agreed to the PU of that month.
+    An amount that also covers the next month is consent to the PU of that month.
     """
     if max_requests is None and max_eur is None:
         return
@@ -41,32 +41,36 @@ def refuse_beyond_limits(
     refuse_beyond(found, max_requests, max_eur)
     if max_eur is not None and found.next_month_eur:
         next_month = (found.month + dt.timedelta(days=31)).replace(day=1)
-        allow_units(runtime, find_new_units(runtime, owned(runtime, first)["plant_id"].to_list(), next_month))
+        allow_units(
+            runtime,
+            find_new_units(runtime, list_own_plants(runtime, first)["plant_id"].to_list(), next_month),
+        )
 
 
 def show_plan(found: Plan) -> None:
     """Print the plan."""
     if found.never_asked:
         out.print(
-            f"It is not known yet which devices and sets {pluralize(found.never_asked, 'plant')} have: counted are "
-            "EnergyBalance and logs of these, and requests for their devices come on top. PU and amounts are complete."
+            f"The devices and sets of {pluralize(found.never_asked, 'plant')} are not known yet, so only requests for "
+            "their EnergyBalance and logs are counted; requests for their devices will be added. PU and amounts are "
+            "complete."
         )
     rows = [(name.removeprefix("raw_"), f"{count:,}") for name, count in found.requests.items() if count]
     show_table(
-        f"{pluralize(found.days, 'day')} of {pluralize(found.plants, 'plant')}; nothing that costs was sent",
+        f"{pluralize(found.days, 'day')} of {pluralize(found.plants, 'plant')}; no request that costs was sent",
         [("requests for", False), ("requests", True)],
         [*rows, ("all", f"{found.total_requests:,}")],
     )
     counts = ", ".join(f"{count:,} for {name}" for name, count in found.reconciling.items() if count)
     if counts:
-        out.print(
-            f"Comparing with SMA's own figures afterwards takes more: {counts} ('sunledger reconcile')."
-        )
+        out.print(f"A later 'sunledger reconcile' needs further requests: {counts}.")
     minutes = (
-        "no budget is set (SMA_REQUESTS_PER_5_MIN)" if found.minutes is None else f"{found.minutes:,.1f}"
+        "not known, because SMA_REQUESTS_PER_5_MIN is not set"
+        if found.minutes is None
+        else f"{found.minutes:,.1f}"
     )
     out.print(f"Minutes under the request budget: {minutes}")
-    out.print(f"About {found.bytes / MB:,.0f} MB of answers, uncompressed.")
+    out.print(f"Size of the answers: about {found.bytes / MB:,.0f} MB, uncompressed.")
     costs = [
         (
             f"{cost.capacity_class} kW",
@@ -78,7 +82,7 @@ def show_plan(found: Plan) -> None:
         for cost in found.classes
     ]
     show_table(
-        f"PU of {found.month:%Y-%m}, the month of asking ({found.price_source})",
+        f"PU of {found.month:%Y-%m}, the month of the requests ({found.price_source})",
         [
             ("AC power", False),
             ("PU", True),
@@ -90,10 +94,11 @@ def show_plan(found: Plan) -> None:
     )
     if found.next_month_eur:
         out.print(
-            f"It will not be done before the month ends: up to {found.next_month_eur:,.2f} {found.currency} more "
-            f"for the next month."
+            "The backfill will not finish before the month ends, so the next month may cost up to "
+            f"{found.next_month_eur:,.2f} {found.currency} more."
         )
     if found.unpriced:
         out.print(
-            f"{pluralize(len(found.unpriced), 'plant')} without AC power, not priced: {', '.join(found.unpriced[:5])}"
+            f"{pluralize(len(found.unpriced), 'plant')} without AC power "
+            f"{'has' if len(found.unpriced) == 1 else 'have'} no price: {', '.join(found.unpriced[:5])}"
         )

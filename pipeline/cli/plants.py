@@ -1,4 +1,4 @@
-"""`sunledger plants`: the fleet as it is stored, without a request."""
+"""`sunledger plants`: the stored fleet, shown without a request to SMA."""
 
 import json
 from typing import Annotated
@@ -20,9 +20,9 @@ COLUMNS = (
 
 
 def list_plants(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, for programs.")] = False
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False
 ) -> None:
-    """List the plants that are stored: zone, AC power, sets, days, since when one is not yours, and its group."""
+    """List the stored plants with time zone, AC power, sets, first and last day, day of exclusion, and group."""
     import polars as pl  # noqa: PLC0415 - commands load what they need
     from rich import box  # noqa: PLC0415
     from rich.table import Table as Grid  # noqa: PLC0415
@@ -30,7 +30,7 @@ def list_plants(
 
     from pipeline.cli.console import HarmlessStream, out, say  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.fleet import fleet_of  # noqa: PLC0415
+    from pipeline.run.fleet import read_fleet  # noqa: PLC0415
     from pipeline.run.plant_attributes import match_plants  # noqa: PLC0415
     from schemas import EnergyDaily, MeasurementSets, Plants  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
@@ -38,8 +38,8 @@ def list_plants(
     settings = load_settings()
     lake = Lake(settings.lake, settings.home / "tmp")
     known = lake.scan(Plants).drop("excluded_from").collect()
-    # By the settings of now, which may be newer than the stored list.
-    excluded = fleet_of(settings).excluded(known)
+    # By the present settings, which may be newer than the stored list.
+    excluded = read_fleet(settings).find_excluded(known)
     sets = lake.scan(MeasurementSets).group_by("plant_id").agg(sets=pl.col("set_type").unique().sort())
     day = pl.col("local_date")
     days = (
@@ -61,7 +61,7 @@ def list_plants(
         HarmlessStream().write(json.dumps(found.to_dicts(), default=str, indent=2) + "\n")
         return
     if not found.height:
-        say("No plant is stored yet: 'sunledger refresh' asks SMA for the list.")
+        say("No plant is stored yet: fetch the list with 'sunledger refresh'.")
         return
     grid = Grid(*COLUMNS, box=box.SIMPLE)
     for row in found.with_columns(pl.col("sets").list.len()).rows():

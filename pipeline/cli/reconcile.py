@@ -1,4 +1,4 @@
-"""Our energies beside SMA's own on the terminal."""
+"""`sunledger reconcile`: our energies compared with SMA's own, on the terminal."""
 
 import datetime as dt
 
@@ -12,23 +12,23 @@ from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import (
     fetch_energy_months,
     fetch_energy_years,
-    month_requests,
-    year_requests,
+    plan_month_requests,
+    plan_year_requests,
 )
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import Reconciliation, ReconciliationYearly
 
-# The largest differences: all are in the table.
+# The number of largest differences to show; the table holds all of them.
 SHOWN = 20
 
 
-def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes: bool) -> Notices:
-    """Ask for SMA's figures of the month, compare, publish, and show the result; what is missing of it."""
+def run_month(runtime: RunContext, month: dt.date, max_requests: int | None, *, yes: bool) -> Notices:
+    """Fetch SMA's figures of the month, compare, publish, and show the result. Returns what is missing."""
     runtime.settings.require_credentials()
-    _announce(runtime, f"{month:%Y-%m}", month_requests(runtime, month), max_requests, yes=yes)
+    _announce(runtime, f"{month:%Y-%m}", plan_month_requests(runtime, month), max_requests, yes=yes)
     # Opened before the first request: what is wrong with it would be told too late.
     with record_runs(runtime, command="reconcile") as runs:
         with Bars() as bars:
@@ -42,14 +42,14 @@ def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes
     return notices
 
 
-def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool) -> Notices:
-    """The same for the months of a year."""
+def run_year(runtime: RunContext, year: int, max_requests: int | None, *, yes: bool) -> Notices:
+    """Do the same as `run_month` for the months of a year."""
     runtime.settings.require_credentials()
     try:
         first = dt.date(year, 1, 1)
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
-    _announce(runtime, str(year), year_requests(runtime, first), max_requests, yes=yes)
+    _announce(runtime, str(year), plan_year_requests(runtime, first), max_requests, yes=yes)
     # Opened before the first request: what is wrong with it would be told too late.
     with record_runs(runtime, command="reconcile") as runs:
         with Bars() as bars:
@@ -66,27 +66,29 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool
 
 
 def _announce(
-    runtime: Runtime, period: str, requests: list[Request], max_requests: int | None, *, yes: bool
+    runtime: RunContext, period: str, requests: list[Request], max_requests: int | None, *, yes: bool
 ) -> None:
-    """Say what is needed, refuse what is beyond the limit, and have somebody agree to what it costs."""
+    """Say how many requests are needed, refuse more than the limit, and ask for consent to their cost."""
     needed = len(requests)
     if max_requests is not None and needed > max_requests:
         raise UsageError(
-            f"{period} needs {pluralize(needed, 'request')}, more than --max-requests {max_requests}: choose "
-            "fewer plants, or raise it. Nothing was sent."
+            f"{period} needs {pluralize(needed, 'request')}, more than --max-requests {max_requests}, so no request "
+            "was sent: choose fewer plants, or raise the limit."
         )
-    say(f"{period}: {pluralize(needed, 'request')}, one for each plant that SMA's figures are not stored of.")
+    say(
+        f"{period} needs {pluralize(needed, 'request')}, one for each plant whose figures by SMA are not stored yet."
+    )
     agree(runtime, [request.plant_id for request in requests], yes=yes)
 
 
 def show(rows: pl.DataFrame, date: str) -> None:
-    """The differences by reason, and the largest ones; `date` names the column of the day or month."""
+    """Print the differences by reason, and the largest ones. `date` names the column of the day or month."""
     counts = ", ".join(
         f"{count} {reason}" for reason, count in rows["reason"].value_counts().sort("reason").rows()
     )
     say(
-        f"{pluralize(rows.height, 'figure')} of {pluralize(rows['plant_id'].n_unique(), 'plant')} compared: "
-        f"{counts or 'nothing to compare'}."
+        f"Compared {pluralize(rows.height, 'figure')} of {pluralize(rows['plant_id'].n_unique(), 'plant')}: "
+        f"{counts or 'there was nothing to compare'}."
     )
     off = rows.filter(~pl.col("agrees"))
     size = (pl.col("measured_kwh").fill_null(0) - pl.col("vendor_kwh").fill_null(0)).abs()
@@ -104,7 +106,7 @@ def show(rows: pl.DataFrame, date: str) -> None:
     shown = largest.select(*texts, *heads, *after).rows()
     first, last = len(texts), len(texts) + len(heads)
     show_table(
-        f"The largest of {pluralize(off.height, 'difference')} beyond the tolerance",
+        f"The largest of {pluralize(off.height, 'difference')} above the tolerance",
         columns,
         [(*map(str, row[:first]), *map(_format_kwh, row[first:last]), *row[last:]) for row in shown],
     )

@@ -1,4 +1,4 @@
-"""`sunledger repair`: each part mends one kind of damage, and says what it did."""
+"""`sunledger repair`: each part repairs one kind of damage and says what it did."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -9,9 +9,9 @@ from pipeline.common.settings import Settings
 
 
 class Part(NamedTuple):
-    """A part of the repair: what it looks at, and what mends it, with a sentence for each thing that it did.
+    """A part of the repair: its name, and the function that repairs and yields a sentence for each repair.
 
-    `mend` raises SunledgerError for what it can't mend; the other parts go on.
+    `mend` raises SunledgerError for damage that it can't repair; the other parts still run.
     """
 
     name: str
@@ -19,7 +19,7 @@ class Part(NamedTuple):
 
 
 def run(settings: Settings, parts: Sequence[Part]) -> bool:
-    """Do all parts, in order; whether all is well afterwards."""
+    """Run all parts in order. Returns whether no damage is left."""
     well, n_mended = True, 0
     for part in parts:
         try:
@@ -30,12 +30,12 @@ def run(settings: Settings, parts: Sequence[Part]) -> bool:
             well = False
             complain(f"{part.name}: {error}")
     if well and not n_mended:
-        say("Nothing was to be mended.")
+        say("Nothing is damaged, so nothing was repaired.")
     return well
 
 
 def build_parts(lost_hosts: Sequence[str], *, yes: bool = False) -> list[Part]:
-    """The parts, in the order in which they need each other. With `yes` somebody has agreed to what requests cost."""
+    """Build the parts in the order in which they need each other. `yes` is consent to the cost of requests."""
     from assets.mend_records import mend_records  # noqa: PLC0415 - loads Dagster
     from pipeline.cli.repair_lake import mend_lake  # noqa: PLC0415
 
@@ -50,7 +50,7 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False) -> list[Part]:
 
 
 def build_dry_run_parts() -> list[Part]:
-    """What only looks: at what the lake needs."""
+    """Build the parts that only report what the lake needs."""
     from pipeline.cli.repair_lake import look_at_lake  # noqa: PLC0415
 
     return [Part("lake", look_at_lake)]

@@ -1,4 +1,4 @@
-"""The part of `sunledger repair` that mends the lake and the published file: what it looks at, asks, and says."""
+"""The part of `sunledger repair` that repairs the lake and the published file: what it checks, asks and reports."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from pipeline.common.text import pluralize
 from pipeline.ops import repair
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, SHOWN, AskedAgain, Outcome, plan_requests_again, send
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import RawPlants
 from warehouse.damage import Damage
@@ -22,24 +22,24 @@ from warehouse.verify import verify_lake, verify_published
 
 
 def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
-    """Mend what `verify` finds, and show it in a table; a sentence at the end. Raises SunledgerError for what stays."""
+    """Repair what `verify` finds, show it in a table, and yield a sentence. Raises SunledgerError if damage is left."""
     with open_published_copy(settings.warehouse) as copy:
         steps = repair.make_readable(settings, copy, say)
         lost = LostParts(settings.home).read()
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
         if not (steps or lost or published):
             return
-        with Runtime(settings, tell=say) as runtime:
+        with RunContext(settings, tell=say) as runtime:
             outcome = _make_again(runtime, copy, lost, yes=yes)
-    _show(steps, outcome, published, "what was done")
+    _show(steps, outcome, published, "what the repair did")
     left = [found.damage for found in verify_lake(Lake(settings.lake, settings.home / "tmp")) if found.damage]
     left += [found.damage for found in verify_published(settings.warehouse) if found.damage]
     _tell_rest(left, outcome)
-    yield "Everything that was found is mended, and 'sunledger verify' passes."
+    yield "All damage that was found is repaired, and 'sunledger verify' passes."
 
 
 def look_at_lake(settings: Settings) -> Iterator[str]:
-    """What `mend_lake` would do and cost. Nothing is changed, and nothing is asked."""
+    """Show what `mend_lake` would do and cost. Changes nothing and sends no request."""
     published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
     with repair.open_shadow(settings) as shadow, open_published_copy(settings.warehouse) as copy:
         steps = repair.make_readable(shadow, copy)
@@ -47,28 +47,30 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
         if not (steps or lost or published):
             return
         outcome = Outcome()
-        with Runtime(shadow) as runtime:
+        with RunContext(shadow) as runtime:
             repair.put_back(runtime, copy, outcome, lost)
             repair.make_lists(runtime, outcome, lost)
             rest = [one for one in lost if one not in outcome.known]
             for again in plan_requests_again(runtime, rest):
-                text = f"would be asked for again: {pluralize(len(again.requests), 'request')}"
+                text = f"would be fetched again with {pluralize(len(again.requests), 'request')}"
                 outcome.waiting |= dict.fromkeys(again.lost, text)
                 if again.plants:
                     yield _describe_cost(runtime, again)
             others = [one for one in rest if one not in outcome.known]
-            outcome.healed |= dict.fromkeys(others, "would be made again without a request")
-    _show(steps, outcome, published, "what would be done")
-    yield "Nothing was changed: this was a dry run."
+            outcome.healed |= dict.fromkeys(others, "would be rebuilt without a request")
+    _show(steps, outcome, published, "what the repair would do")
+    yield "This was a dry run, so nothing was changed."
 
 
-def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Lost], *, yes: bool) -> Outcome:
+def _make_again(
+    runtime: RunContext, copy: PublishedCopy | None, lost: Sequence[Lost], *, yes: bool
+) -> Outcome:
     from assets.runs import record_runs  # noqa: PLC0415 - loads Dagster
 
     outcome = Outcome()
     repair.put_back(runtime, copy, outcome, lost)
     repair.make_lists(runtime, outcome, lost)
-    # The list of plants costs nothing, and nothing else can be asked for without it.
+    # The list of plants costs nothing, and nothing else can be fetched without it.
     for wave in ([one for one in lost if one.model is RawPlants], lost):
         _ask(runtime, outcome, [one for one in wave if one not in outcome.known], yes=yes)
         repair.make_lists(runtime, outcome, lost)
@@ -86,8 +88,8 @@ def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Los
     return outcome
 
 
-def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool) -> None:
-    """Ask SMA for lost answers, once their cost was told and agreed to."""
+def _ask(runtime: RunContext, outcome: Outcome, lost: Sequence[Lost], *, yes: bool) -> None:
+    """Fetch lost answers from SMA, after consent to their cost."""
     try:
         found = plan_requests_again(runtime, lost)
     except SunledgerError as fault:
@@ -99,16 +101,16 @@ def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool)
                 say(_describe_cost(runtime, again))
                 agree(runtime, sorted(again.plants), yes=yes)
         except CostNotAllowedError as fault:
-            outcome.waiting |= dict.fromkeys(again.lost, f"to be asked for again. {fault}")
+            outcome.waiting |= dict.fromkeys(again.lost, f"must be fetched again. {fault}")
             continue
         with Bars() as bars:
             runtime.progress = bars
             send(runtime, again, outcome)
 
 
-def _describe_cost(runtime: Runtime, again: AskedAgain) -> str:
+def _describe_cost(runtime: RunContext, again: AskedAgain) -> str:
     places = ", ".join(one.place for one in again.lost[:SHOWN]) + (", …" if len(again.lost) > SHOWN else "")
-    text = f"Lost answers ({places}) take {pluralize(len(again.requests), 'request')} to SMA."
+    text = f"Fetching the lost answers again ({places}) needs {pluralize(len(again.requests), 'request')}."
     units = find_new_units(runtime, again.plants)
     return f"{text} {units.sentence()}" if units.plants.height else f"{text} They add no PU to this month."
 
@@ -117,7 +119,7 @@ def _show(steps: Sequence[Step], outcome: Outcome, published: Sequence[Damage], 
     rows = [(step.place, step.found, step.done) for step in steps]
     for said in (outcome.copied, outcome.healed, outcome.gone, outcome.waiting):
         rows += [(one.place, "its rows are lost", text) for one, text in said.items()]
-    rows += [(damage.place, damage.fault, "published anew") for damage in published]
+    rows += [(damage.place, damage.fault, "published again") for damage in published]
     show_table("", [("where", False), ("what was found", False), (heading, False)], rows)
 
 
@@ -126,13 +128,13 @@ def _tell_rest(left: Sequence[Damage], outcome: Outcome) -> None:
         out.print(str(damage), soft_wrap=True, markup=False)
     if left:
         raise SunledgerError(
-            f"{pluralize(len(left), 'fault')} can't be mended: restore these parts from a backup."
+            f"{pluralize(len(left), 'fault')} can't be repaired: restore these parts from a backup."
         )
     if outcome.gone or outcome.waiting:
         texts = "; ".join(f"{one.place}: {text}" for one, text in outcome.gone.items())
         n_later = pluralize(len(outcome.waiting), "part")
-        later = f" {n_later} can't be made again yet: 'sunledger repair --yes' tries it."
+        later = f" {n_later} can't be rebuilt yet: run 'sunledger repair --yes' to fetch what is missing."
         raise SunledgerError(
-            f"Everything can be read again, but not all could be made again.{f' {texts}.' if texts else ''}"
+            f"All tables can be read again, but not all rows could be rebuilt.{f' {texts}.' if texts else ''}"
             f"{later if outcome.waiting else ''}"
         )

@@ -1,4 +1,4 @@
-"""`sunledger report`: a month as pages for people."""
+"""`sunledger report`: a month as HTML pages."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +9,10 @@ from pipeline.common.text import pluralize
 
 
 def report(
-    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="The month.")],
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Month to report.")],
     plants: Annotated[
-        list[str] | None, typer.Option(help="Only this plant id; repeat it for more. Default: all plants.")
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
     groups: Annotated[
         list[str] | None,
@@ -23,11 +24,11 @@ def report(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Where the pages go; an earlier report there is replaced. Default: report-MONTH.",
+            help="Folder for the pages. An earlier report there is replaced. Default: report-MONTH.",
         ),
     ] = None,
 ) -> None:
-    """Write a month as HTML: index.html for the fleet and a page for each plant, all without network and script."""
+    """Write a month as HTML pages: index.html for the fleet and one page for each plant, readable offline."""
     from pipeline.cli.completeness import say_month  # noqa: PLC0415 - commands load what they need
     from pipeline.cli.console import Bars, say  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
@@ -44,5 +45,6 @@ def report(
         done = write(connection, first, output or Path(f"report-{month}"), only, bars)
         say_month(connection, first, only)
     say(
-        f"Wrote the fleet and {pluralize(done.plants, 'plant')} to {done.index.parent}. Open {done.index} in a browser."
+        f"Wrote the pages of the fleet and {pluralize(done.plants, 'plant')} to {done.index.parent}. Open {done.index} "
+        "in a browser."
     )

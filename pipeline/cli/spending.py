@@ -13,15 +13,15 @@ from pipeline.cli.console import err, say
 from pipeline.common.errors import UsageError
 from pipeline.extract.consents import refresh_consents
 from pipeline.extract.fetch import fetch_plants
-from pipeline.run.allowance import amount
-from pipeline.run.context import Runtime
-from pipeline.run.plants import listed_ids, owned
+from pipeline.run.allowance import parse_limit
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants, list_plant_ids_of_newest
 from pipeline.tables.inventory_tables import write_plants
 
 
-def know_plants(runtime: Runtime) -> bool:
-    """Ask SMA for the list of plants if none is stored; whether it was asked for. That is free: it names no system."""
-    if listed_ids(runtime) is not None:
+def know_plants(runtime: RunContext) -> bool:
+    """Fetch the list of plants if none is stored. Returns whether it was fetched, which is free: it names no system."""
+    if list_plant_ids_of_newest(runtime) is not None:
         return False
     runtime.settings.require_credentials()
     fetch_plants(runtime)
@@ -31,22 +31,22 @@ def know_plants(runtime: Runtime) -> bool:
 
 
 def agree_on_fleet(
-    runtime: Runtime, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
+    runtime: RunContext, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
 ) -> None:
-    """As `agree`, for all plants that the run is about: those that are yours today, or were on the day `since`."""
-    plants = owned(runtime, min(since or runtime.today(), runtime.today()))
+    """Ask as `agree` does for all plants of the run: those that are yours today, or were on the day `since`."""
+    plants = list_own_plants(runtime, min(since or runtime.today(), runtime.today()))
     agree(runtime, plants["plant_id"].to_list(), yes=yes, max_eur=max_eur)
 
 
 def agree(
-    runtime: Runtime,
+    runtime: RunContext,
     plants: Collection[str],
     *,
     yes: bool,
     max_eur: Decimal | None = None,
     capacities: pl.DataFrame | None = None,
 ) -> None:
-    """Say which PU asking for the plants adds to this month's bill, and have somebody agree: the settings' limit, the
+    """Say which PU requests for the plants add to this month's bill, and get consent: by the settings' limit, the
     options `yes` or `max_eur`, or a person on the terminal.
 
     Prints nothing where nothing is added. `capacities` is as in `find_new_units`. Raises CostNotAllowedError without
@@ -60,10 +60,10 @@ def agree(
         raise build_refusal(runtime, found)
     within = limit is not None or (max_eur is not None and found.eur <= max_eur)
     if not (within or yes or _is_attended()):
-        raise build_refusal(runtime, found, ("give --yes",))
+        raise build_refusal(runtime, found, ("repeat the command with --yes",))
     say(found.sentence())
     if not (within or yes or _confirm()):
-        raise CostNotAllowedError("That was not agreed to, so nothing was sent for them.")
+        raise CostNotAllowedError("You did not accept the cost, so no request was sent for these plants.")
     allow_units(runtime, found)
 
 
@@ -72,19 +72,19 @@ def parse_amount(option: str, text: str | None) -> Decimal | None:
     if text is None:
         return None
     try:
-        return amount(text)
+        return parse_limit(text)
     except ValueError:
         raise UsageError(f"{option} {text} is not an amount: write it as 120 or 120.50.") from None
 
 
 def _is_attended() -> bool:
-    """Whether a person is at the terminal: nobody is where input or output is none."""
+    """Return whether a person is at the terminal, which needs both input and output to be one."""
     return sys.stdin.isatty() and err.is_terminal
 
 
 def _confirm() -> bool:
     try:
-        return typer.confirm("Ask SMA for them?", err=True)
+        return typer.confirm("Do you accept this cost?", err=True)
     except typer.Abort:
         err.print()
         return False

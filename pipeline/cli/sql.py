@@ -1,4 +1,4 @@
-"""Rows of a query on the terminal."""
+"""`sunledger sql`: the rows of a query, printed or saved."""
 
 import csv
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
 from warehouse.export import export
 from warehouse.publish import query_failed
-from warehouse.read_only import reading_statements, restrict
+from warehouse.read_only import parse_reading_statements, restrict
 
 MOST_ROWS = 1000
 PRINTED = ("table", "csv")
@@ -21,14 +21,14 @@ NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT", "DECIMAL", "FLOAT", "UBIGIN
 def show_rows(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
     """Run the query, or several, and print their rows.
 
-    Raises UsageError, with DuckDB's own words where one fails there, and NotPublishedError where files are gone.
+    Raises UsageError with DuckDB's message if a query fails, and NotPublishedError if files are missing.
     """
     if form not in PRINTED:
-        raise UsageError(f"--format {form} is a file: say where with --output FILE.")
+        raise UsageError(f"--format {form} can't be printed: name the file to write with --output FILE.")
     try:
-        statements = reading_statements(connection, query)
+        statements = parse_reading_statements(connection, query)
         if not statements:
-            raise UsageError("There is no query: write one, such as SHOW TABLES.")
+            raise UsageError("The query is empty: write one, for instance SHOW TABLES.")
         for statement in statements:
             result = connection.execute(statement)
             if statement.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]:
@@ -49,7 +49,7 @@ def _print(result: duckdb.DuckDBPyConnection, form: str) -> None:
     headings = [(str(column[0]), str(column[1]).startswith(NUMBERS)) for column in columns]
     show_table("", headings, [[_format_cell(value) for value in row] for row in rows[:MOST_ROWS]])
     if len(rows) > MOST_ROWS:
-        out.print(f"The first {MOST_ROWS} rows. Use --format csv for all of them.")
+        out.print(f"Only the first {MOST_ROWS} rows are shown: use --format csv for all of them.")
 
 
 def save_rows(
@@ -65,8 +65,8 @@ def save_rows(
 
 
 def run_interactive(connection: duckdb.DuckDBPyConnection, form: str) -> None:
-    """Read queries from the terminal until its end."""
-    out.print("Queries end with ; - leave with Ctrl-D. Begin with: SHOW TABLES;")
+    """Read and run queries from the terminal until Ctrl-D."""
+    out.print("End each query with a semicolon, for instance SHOW TABLES; and press Ctrl-D to quit.")
     lines: list[str] = []
     while True:
         try:

@@ -13,7 +13,7 @@ from pipeline.common.signals import SIGNALS
 
 
 class UiPart(StrEnum):
-    """What of Dagster is started."""
+    """The parts of Dagster that can be started."""
 
     ALL = "all"
     WEB = "web"
@@ -22,14 +22,17 @@ class UiPart(StrEnum):
 
 def ui(
     host: Annotated[
-        str, typer.Option(help="Address to bind; anything but loopback has no login.")
+        str,
+        typer.Option(
+            help="Address to bind. The page has no login, so bind other addresses than loopback only behind a proxy."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
     part: Annotated[
-        UiPart, typer.Option(help="Which part to start: as services, the page and the daemon are two.")
+        UiPart, typer.Option(help="Part to start. Run web and daemon as two services, or all together.")
     ] = UiPart.ALL,
 ) -> None:
-    """Open the control room: Dagster on this machine."""
+    """Start the control room: Dagster's page and daemon on this machine."""
     from assets.control_room import Service, run_services  # noqa: PLC0415 - commands load what they need
     from assets.dagster_home import build_daemon_command, build_environment, build_webserver_command, prepare  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
@@ -39,7 +42,7 @@ def ui(
         _check_port(host, port)
     prepare(settings)
     if part is not UiPart.DAEMON:
-        say(f"Dagster starts at http://{host}:{port} - stop it with Ctrl-C.")
+        say(f"Dagster starts at http://{host}:{port}. Press Ctrl-C to stop it.")
     services = []
     if part is not UiPart.DAEMON:
         services.append(
@@ -53,14 +56,14 @@ def ui(
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise UsageError where nothing can listen: told before Dagster has started, and in one sentence."""
+    """Raise UsageError if nothing can listen there, before Dagster starts and would fail with a traceback."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            # As servers do: a connection that was closed a moment ago holds nobody back.
+            # As servers do, because a connection that has just been closed does not block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
     except OSError as fault:
         raise UsageError(
-            f"Nothing can listen at {host}:{port} ({fault.strerror or fault}): choose another --port or --host."
+            f"Dagster can't listen at {host}:{port} ({fault.strerror or fault}): choose another --port or --host."
         ) from None

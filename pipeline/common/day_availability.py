@@ -74,10 +74,10 @@ def check_days(first: dt.date, last: dt.date, earliest: dt.date, now: dt.datetim
         raise UsageError(f"--from {first} is after --to {last}: swap them.")
     if first < earliest:
         raise UsageError(
-            f"{first} is before the warehouse begins, {earliest}: set SUNLEDGER_FIRST_DAY to reach it."
+            f"{first} is before the warehouse's first day, {earliest}: set SUNLEDGER_FIRST_DAY to an earlier day."
         )
     if last > newest:
-        raise UsageError(f"{last} is in the future: the last day that can be asked for is {newest}.")
+        raise UsageError(f"{last} is in the future: choose {newest} or an earlier day as the last one.")
 
 
 def find_live_days(now: dt.datetime, of: Collection[Group], every: dt.timedelta = HOUR) -> list[dt.date]:

@@ -91,7 +91,7 @@ def _check_base_url(value: str) -> str:
         raise _build_rejection("must end before any ? or #; it is the part before /v1 or /oauth2")
     if parts.scheme == "http" and not is_loopback(value):
         raise _build_rejection(
-            "would send secrets unencrypted; use https (plain http is for this machine only)"
+            "would send secrets unencrypted; use https (plain http is allowed only on this machine)"
         )
     return value.rstrip("/")
 
@@ -157,14 +157,14 @@ def _host_names(value: object) -> object:
     names = value.replace(",", " ").split()
     if not all(HOST_NAME.fullmatch(name) for name in names):
         raise _build_rejection(
-            "is no list of host names; write names without ports, with commas: sun.example.org"
+            "is not a list of host names; write names without ports, separated by commas: sun.example.org"
         )
     return frozenset(names)
 
 
 def _check_asset_prefix(text: str) -> str:
     if text and not ASSET_PREFIX.fullmatch(text):
-        raise ValueError("has to be words of letters, digits and _, separated by /")
+        raise ValueError("must consist of letters, digits, _ and /")
     return text
 
 
@@ -173,7 +173,7 @@ def _split_sets(value: str) -> str:
     names = [name.strip() for name in value.split(",")]
     if not all(SET_NAME.fullmatch(name) for name in names):
         raise _build_rejection(
-            "is no list of measurement sets; write names as SMA does, with commas, or: all"
+            "is not a list of measurement sets; write SMA's names, separated by commas, or: all"
         )
     return ",".join(names)
 
@@ -221,17 +221,17 @@ class Settings(BaseSettings):
     )
     sma_flow: Literal["custom", "code"] = _declare_sma_field(
         "sma_flow",
-        "Way of access: custom (owners consent by e-mail) or code (one user logs in). Default: custom.",
+        "How owners grant access: custom (they consent by e-mail) or code (one user logs in). Default: custom.",
         default="custom",
     )
     sma_refresh_token: SecretStr = _declare_sma_field(
         "sma_refresh_token",
-        "Refresh token of the code flow, used once, in place of `sunledger login`. Default: none.",
+        "Refresh token of the code flow, used once instead of `sunledger login`. Default: none.",
         default=SecretStr(""),
     )
     sma_environment: Literal["sandbox", "production"] = _declare_sma_field(
         "sma_environment",
-        "Which of SMA's environments fills the URLs below. Default: sandbox.",
+        "SMA's environment, sandbox or production, which sets the URLs below. Default: sandbox.",
         default="sandbox",
     )
     sma_auth_url: BaseUrl = _host("auth", "Token and login service, the part before /oauth2")
@@ -241,36 +241,43 @@ class Settings(BaseSettings):
     sma_gridcontrol_url: BaseUrl = _host("gridcontrol", "GridControl API, the part before /v1")
     sma_time_basis: Literal["utc", "plant_local"] = _declare_sma_field(
         "sma_time_basis",
-        "What the times without offset in SMA's answers mean: utc (SMA's FAQ) or plant_local. Default: utc.",
+        "Time basis of the times without an offset in SMA's answers: utc (by SMA's FAQ) or plant_local. Default: utc.",
         default="utc",
     )
     sma_merged_hour: Literal["gap", "mean"] = _declare_sma_field(
         "sma_merged_hour",
-        "What a row of the repeated autumn hour is that came once, not twice: of one pass, the other being a "
-        "gap (gap), or the mean of both passes (mean). Default: gap.",
+        "Meaning of a row that came only once in the repeated hour of autumn: the power of one pass, the other pass "
+        "being a data gap (gap), or the mean of both passes (mean). Default: gap.",
         default="gap",
     )
     sma_requests_per_5_min: int | None = _declare_sma_field(
         "sma_requests_per_5_min",
-        "Requests in any 5 minutes, by all processes that share SUNLEDGER_HOME (or SUNLEDGER_BUDGET_URL). "
-        "Default: none, only a 429 slows it.",
+        "Most requests in any 5 minutes by all processes that share SUNLEDGER_HOME (or SUNLEDGER_BUDGET_URL). "
+        "Default: none, so that only responses with status 429 slow a run down.",
         default=None,
         ge=1,
     )
     sma_max_connections: int = _declare_sma_field(
-        "sma_max_connections", "Connections to SMA open at once. Default: 16.", default=16, ge=1, le=256
+        "sma_max_connections",
+        "Most connections to SMA that are open at the same time. Default: 16.",
+        default=16,
+        ge=1,
+        le=256,
     )
     sma_max_answer_bytes: int = _declare_sma_field(
         "sma_max_answer_bytes",
-        "Largest answer that is taken, in bytes, decompressed. Default: 33554432 (32 MiB); a plant's day has 100 kB.",
+        "Size of the largest accepted answer in bytes, decompressed. Default: 33554432 (32 MiB); a plant-day has 100 "
+        "kB.",
         default=32 * 2**20,
         ge=1,
     )
-    home: AbsolutePath = Field(default=Path("data"), description="Folder of all state. Default: ./data.")
+    home: AbsolutePath = Field(
+        default=Path("data"), description="Folder that holds all state. Default: ./data."
+    )
     readable_by: Readers = Field(
         default="group",
-        description="Who of this machine may read what sunledger writes, beside its secrets: owner, group (the owner's "
-        "group, for BI tools of other users) or all. Default: group.",
+        description="Users of this machine who may read the files that sunledger writes, except its secrets: owner, "
+        "group (the owner's group, for BI tools of other users) or all. Default: group.",
     )
     lake: Annotated[str, AfterValidator(_check_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),
@@ -287,34 +294,35 @@ class Settings(BaseSettings):
     )
     professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(_split_ids)] = Field(
         default=frozenset(),
-        description="Ids, joined by commas, of the plants on Sunny Portal Classic with the Professional package, whose "
-        "data is there after 15 minutes and not 2 hours. Default: none.",
+        description="Ids, separated by commas, of the plants on Sunny Portal Classic with the Professional package, "
+        "whose data is available after 15 minutes instead of 2 hours. Default: none.",
     )
     first_day: dt.date = Field(
         default=dt.date(2015, 1, 1),
-        description="First day that the warehouse can hold: where the day partitions begin. Default: 2015-01-01.",
+        description="First day that the warehouse can hold, and the first day partition. Default: 2015-01-01.",
     )
     schedules: Literal["on", "off"] = Field(
         default="off",
-        description="Whether schedules and sensors run, unless switched in the UI: on or off. Default: off.",
+        description="Whether schedules and sensors run (on or off), unless the UI has switched them. Default: off.",
     )
     window_days: int = Field(
         default=7,
         ge=1,
         le=31,
-        description="How many closed days are read again each day, since SMA corrects figures (1 to 31). Default: 7.",
+        description="Number of closed days (1 to 31) that are fetched again each day, because SMA corrects figures. "
+        "Default: 7.",
     )
     keep_runs_days: int = Field(
         default=90,
         ge=1,
-        description="Runs of Dagster older than so many days are deleted once all that they made was made again. "
-        "Default: 90.",
+        description="Days after which a run of Dagster is deleted, once newer runs have materialized all its "
+        "partitions again. Default: 90.",
     )
     pool_wait_minutes: float = Field(
         default=60,
         gt=0,
         le=1440,
-        description="How many minutes a run waits for a slot of a pool that other runs hold. Default: 60.",
+        description="Minutes that a run waits for a slot of a pool that other runs hold. Default: 60.",
     )
     alert_smtp: SecretStr = Field(
         default=SecretStr(""),
@@ -326,22 +334,22 @@ class Settings(BaseSettings):
     )
     alert_webhook: SecretStr = Field(
         default=SecretStr(""),
-        description="URL that alerts are posted to as JSON: title, text, resolved. Default: none.",
+        description="URL to which alerts are posted as JSON with the keys title, text and resolved. Default: none.",
     )
     alert_slack: SecretStr = Field(
         default=SecretStr(""), description="Slack-compatible webhook for alerts. Default: none."
     )
     include_plants: str = Field(
         default="",
-        description="The plants that are yours, joined by commas: ids, names (`*` is any text, `?` one sign, upper and "
-        "lower case alike), `group:NAME` for a group of SUNLEDGER_PLANT_ATTRIBUTES, or `@FILE` with one a line. "
-        "Default: none, every plant that SMA lists.",
+        description="Your plants, separated by commas: ids, names (`*` matches any text and `?` one character; upper "
+        "and lower case are equal), `group:NAME` for a group of SUNLEDGER_PLANT_ATTRIBUTES, or `@FILE`, a file with "
+        "one entry in each line. Default: none, so that every plant that SMA lists is yours.",
     )
     exclude_plants: str = Field(
         default="",
-        description="Plants of these that are not yours, written in the same way, each with a day where you like "
-        "(`5000022 from 2026-10-15`): from then on they are not asked for, cost nothing, and are missing nowhere. "
-        "Default: none.",
+        description="Exceptions from SUNLEDGER_PLANTS, written in the same way and optionally with a day (`5000022 "
+        "from 2026-10-15`). From that day on no request names these plants, they cost nothing, and they do not count "
+        "as missing. Default: none.",
     )
     plant_attributes: AbsolutePath | None = Field(
         default=None,
@@ -352,76 +360,78 @@ class Settings(BaseSettings):
         default=None,
         ge=0,
         max_digits=12,
-        description="How much the PU of a month may cost, in the price list's currency. New PU within it need no other "
-        "consent. Beyond it no plant is asked for that is not on the month's bill already, by commands, schedules and "
-        "runs from Dagster's page alike. Default: none, so every new PU needs consent: an answer on a terminal, "
-        "`--yes`, or the run tag `sunledger/max_eur`.",
+        description="Highest cost of a month's PU, in the currency of the price list. New PU below it need no other "
+        "consent. Above it no command, schedule or run of Dagster's page sends requests for plants that are not on "
+        "the month's bill yet. Default: none, so every new PU needs consent: an answer on a terminal, `--yes`, or "
+        "the run tag `sunledger/max_eur`.",
     )
     alert_eur: int | None = Field(
         default=None,
         ge=1,
-        description="Alert when this month's PU cost more than so many EUR. Default: none.",
+        description="Amount in EUR above which the cost of this month's PU raises an alert. Default: none.",
     )
     ui_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(_host_names)] = Field(
         default=frozenset(),
-        description="Names of hosts, joined by commas, as which browsers reach the control room, such as that of a "
-        "proxy in front of it. Requests for other names are refused. Default: none, only addresses, localhost and the "
-        "name given to `--host`.",
+        description="Host names, separated by commas, under which browsers reach the control room, such as the name "
+        "of a proxy in front of it. Requests for other host names are refused. Default: none, so that only "
+        "addresses, localhost and the name given to `--host` work.",
     )
     asset_prefix: Annotated[str, AfterValidator(_check_asset_prefix)] = Field(
         default="",
-        description="Put before the keys of all assets in Dagster, as in `solar` or `energy/solar`, and before the "
-        "names of their ops, of jobs, schedules and sensors (`solar_today`): for a project with assets of your own. "
-        "Runs and days that were recorded without it stay under the keys that they had. Default: none.",
+        description="Prefix of the keys of all assets in Dagster, such as `solar` or `energy/solar`, and of the names "
+        "of ops, jobs, schedules and sensors (`solar_today`), for a project with your own assets. Runs and "
+        "partitions that were recorded without the prefix keep their old keys. Default: none.",
     )
     docs_url: str = Field(
         default="",
-        description="Where people can read the folder docs/ in a browser, as in "
-        "`https://git.example.org/sunledger/blob/main/docs`: assets in Dagster link "
-        "there. Default: none; they name the file.",
+        description="URL of the folder docs/, such as `https://git.example.org/sunledger/blob/main/docs`, to which "
+        "assets in Dagster link. Default: none, so that assets only name the file.",
     )
     sets: Annotated[str, AfterValidator(_split_sets)] = Field(
         default="EnergyBalance,EnergyAndPowerPv",
-        description="Measurement sets that a day is asked for, separated by commas, or `all`. Each costs a request for "
-        "each plant or device that has it and day (`sunledger plan --sets …` counts them). Default: EnergyBalance and "
-        "EnergyAndPowerPv.",
+        description="Measurement sets to fetch for each day, separated by commas, or `all`. Each set needs one "
+        "request per day for every plant or device that has it (`sunledger plan --sets …` counts them). Default: "
+        "EnergyBalance and EnergyAndPowerPv.",
     )
     logs: Literal["none", "plants", "devices"] = Field(
         default="plants",
-        description="Logs that a day is asked for: none, those of plants (a request for each plant; they hold their "
-        "devices' events too), or those of devices as well (a request more for each device). Default: plants.",
+        description="Logs to fetch for each day: none, plants (one request for each plant; its log also holds the "
+        "events of its devices) or devices (one more request for each device). Default: plants.",
     )
     prices: AbsolutePath | None = Field(
         default=None,
-        description="Price list (TOML). Default: none, the price list that comes with sunledger.",
+        description="File with the price list (TOML). Default: none, so that the price list of sunledger applies.",
     )
 
     irradiation: AbsolutePath | None = Field(
         default=None,
-        description="Your own irradiation on the modules' plane, such as a satellite series: CSV or Parquet with "
-        "plant_id, interval_start, interval_end and w_per_m2 or kwh_per_m2; see docs/irradiation.md. Default: none.",
+        description="File with your own irradiation on the plane of the modules, such as a satellite series: CSV or "
+        "Parquet with plant_id, interval_start, interval_end and w_per_m2 or kwh_per_m2; see docs/irradiation.md. "
+        "Default: none.",
     )
     quality: AbsolutePath | None = Field(
         default=None,
-        description="Thresholds of the quality rules (TOML). Default: none, those that come with sunledger.",
+        description="File with thresholds of the quality rules (TOML). Default: none, so that the thresholds of "
+        "sunledger apply.",
     )
 
     gap_policy: Literal["none", "vendor"] = Field(
         default="none",
-        description="Which figure the table reconciliation says would be booked for a day with a gap that SMA's own "
-        "figure bridges: none (the measured one) or vendor (SMA's). No other table follows it. Default: none.",
+        description="Figure that the table reconciliation proposes to book for a day with a data gap that SMA's own "
+        "figure bridges: none (the measured figure) or vendor (SMA's figure). It changes no other table. Default: "
+        "none.",
     )
 
     energy_values: Literal["on", "off"] = Field(
         default="off",
-        description="Whether each plant's EnergyBalance is asked for a second time, as energies (ReturnEnergyValues): "
-        "a request more for each plant and day. The table reconciliation has them beside the measured ones. Default: "
-        "off.",
+        description="Whether each plant's EnergyBalance is fetched a second time as energies (ReturnEnergyValues), "
+        "with one more request for each plant and day. The table reconciliation shows them beside the measured ones. "
+        "Default: off.",
     )
     energy_years: Literal["on", "off"] = Field(
         default="off",
-        description="Whether the schedule `year` asks for SMA's energies of each year that is over: a request for "
-        "each plant and year. `sunledger reconcile --year` asks in any case. Default: off.",
+        description="Whether the schedule `year` fetches SMA's energies of each past year, with one request for each "
+        "plant and year. `sunledger reconcile --year` fetches them in any case. Default: off.",
     )
 
     def require_credentials(self) -> None:
@@ -451,12 +461,12 @@ def load_settings(*, env_file: Path | None = ENV_FILE, **overrides: Any) -> Sett
     unknown = sorted(set(overrides) - set(Settings.model_fields))
     if unknown:
         raise ConfigurationError(
-            f"There is no setting {unknown[0]!r}: choose from {', '.join(Settings.model_fields)}."
+            f"The setting {unknown[0]!r} does not exist: choose from {', '.join(Settings.model_fields)}."
         )
     try:
         return Settings(**{"_env_file": env_file, **overrides})
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{env_file} is not UTF-8 text: save it as UTF-8.") from None
+        raise ConfigurationError(f"{env_file} is not a UTF-8 text file: save it as UTF-8.") from None
     except ValidationError as fault:
         # A default that depends on a wrong setting is reported too, after the cause: tell the cause.
         raise ConfigurationError(_build_sentence(fault.errors(include_url=False)[0])) from None

@@ -10,14 +10,15 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 _HEAD = """\
 # Settings
 
-From the environment, or from a file `.env` in the working directory. Secrets are never printed, logged or stored.
+Settings come from the environment, or from a file `.env` in the working directory. Secrets are never printed, logged
+or stored.
 
 | variable | meaning |
 |---|---|
 """
 
 _HOSTS = """
-What `SMA_ENVIRONMENT` fills in, the part before `/v1` or `/oauth2`:
+`SMA_ENVIRONMENT` sets these URLs. Each is the part before `/v1` or `/oauth2`:
 
 | variable | `sandbox` | `production` |
 |---|---|---|

@@ -3,7 +3,7 @@
 SIGINT (Ctrl-C), SIGTERM and SIGHUP raise `Stopped` in the main thread, however the program was started: a shell starts
 what it puts into the background with SIGINT ignored. But the main thread sees no signal while it is inside a call of
 another language, and an exception can be lost in a callback. So a thread learns of each signal from the system
-itself: it sends the signal once more, and then ends the process. What is stored is whole at any moment.
+itself: it sends the signal again, and then ends the process. What is stored is whole at any moment.
 
 Imports little, so that also the loading of the rest can be interrupted.
 """
@@ -96,7 +96,7 @@ def _end(number: int) -> None:
     time.sleep(AGAIN_AFTER_S)
     os.kill(os.getpid(), number)
     time.sleep(ENDS_AFTER_S - AGAIN_AFTER_S)
-    leave_at_once(number, " It was in the middle of a step that could not be left in time.")
+    leave_at_once(number, " A step was still running and had to be stopped in the middle.")
 
 
 def leave_at_once(number: int, more: str = "") -> NoReturn:
@@ -108,4 +108,4 @@ def leave_at_once(number: int, more: str = "") -> NoReturn:
 def sentence(number: int) -> str:
     """What is said at the end."""
     word = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
-    return f"{word}. What was finished is stored; run it again for the rest."
+    return f"{word}. All finished work is stored: run it again for the rest."

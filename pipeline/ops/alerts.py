@@ -1,4 +1,4 @@
-"""Alerts: what must be told to whom, once, and once more when it is good again. Knows nothing of Dagster.
+"""Sends each alert once to each channel, and a message when its problem is resolved. Knows nothing of Dagster.
 
 A concern has a name that stays the same while it lasts. Each channel remembers by itself what it has told, so a channel
 that failed is told again without the others hearing it twice.
@@ -64,7 +64,14 @@ def find_news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tupl
         if name not in told
     ]
     found += [
-        (name, Message(f"Good again: {escape_controls(told[name])}", "Nothing is left to do.", resolved=True))
+        (
+            name,
+            Message(
+                f"Resolved: {escape_controls(told[name])}",
+                "The problem is solved, so there is nothing to do.",
+                resolved=True,
+            ),
+        )
         for name in sorted(told)
         if name not in now and not is_event(name)
     ]
@@ -129,7 +136,9 @@ def _post_json(url: str, body: Mapping[str, object]) -> None:
             url, content=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=TIMEOUT_S
         )
     except (httpx.HTTPError, httpx.InvalidURL) as fault:
-        raise AlertFailedError(f"The webhook can't be reached ({type(fault).__name__}).") from None
+        raise AlertFailedError(
+            f"The webhook can't be reached ({type(fault).__name__}): check its address and the network."
+        ) from None
     if answer.status_code >= REFUSED:
         raise AlertFailedError(f"The webhook answered {answer.status_code}: check its address.")
 
@@ -151,7 +160,9 @@ def _send_mail(url: str, sender: str, receivers: str, message: Message) -> None:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(mail)
     except (OSError, smtplib.SMTPException) as fault:
-        raise AlertFailedError(f"The mail server did not take it ({type(fault).__name__}).") from None
+        raise AlertFailedError(
+            f"The mail server did not accept the alert ({type(fault).__name__}): check SUNLEDGER_ALERT_…."
+        ) from None
 
 
 def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:

@@ -22,7 +22,7 @@ from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
-from warehouse.folder import place_of
+from warehouse.folder import resolve_place
 
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"
@@ -40,18 +40,23 @@ def back_up(settings: Settings, target: Path) -> tuple[int, int]:
     Raises UsageError for a target inside the home or that is no file, and SunledgerError where something can't be read
     or written.
     """
-    target = place_of(target)
+    target = resolve_place(target)
     if target.is_relative_to(settings.home):
         raise UsageError(
-            f"{target} is inside of what is to be backed up: choose a place outside {settings.home}."
+            f"{target} is inside of the folder to back up: choose a file outside of {settings.home}."
         )
     if not settings.home.is_dir():
-        raise UsageError(f"There is nothing at {settings.home}: set SUNLEDGER_HOME to the home to back up.")
+        raise UsageError(
+            f"The folder {settings.home} does not exist: set SUNLEDGER_HOME to the home to back up."
+        )
     try:
         with replace_file(target, mode=0o600) as new, new.open("wb") as sink:
             found = _write(settings, sink)
     except OSError as fault:
-        raise SunledgerError(f"The backup {target} was not written: {fault.strerror or fault}.") from fault
+        raise SunledgerError(
+            f"The backup {target} could not be written ({fault.strerror or fault}): check the disk and the permissions "
+            "there."
+        ) from fault
     return found
 
 
@@ -63,14 +68,18 @@ def restore(settings: Settings, source: Path) -> int:
     places = {HOME: settings.home, LAKE: _find_folder(settings)}
     for place in filter(None, places.values()):
         if place.exists() and any(place.iterdir()):
-            raise UsageError(f"{place} is not empty: move it away first; a restore never overwrites.")
+            raise UsageError(
+                f"{place} is not empty, and a restore never overwrites files: move it away first."
+            )
     settings.home.parent.mkdir(parents=True, exist_ok=True)
     with _reserve_folder(settings.home.parent) as unpacked:
         try:
             with tarfile.open(source) as archive:
                 _unpack(archive, unpacked)
         except (OSError, tarfile.TarError) as fault:
-            raise SunledgerError(f"{source} can't be read as a backup: {fault}.") from fault
+            raise SunledgerError(
+                f"{source} can't be read as a backup ({fault}): choose another backup file."
+            ) from fault
         count = _verify(unpacked, source)
         _move_to_places(unpacked, places)
     return count
@@ -109,7 +118,7 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
         path = Path(os.path.normpath(folder / member.name))
         content = archive.extractfile(member) if member.isreg() and path.is_relative_to(folder) else None
         if content is None:
-            raise tarfile.TarError(f"{member.name!r} is nothing that a backup holds")
+            raise tarfile.TarError(f"{member.name!r} does not belong in a backup")
         path.parent.mkdir(parents=True, exist_ok=True)
         with content, path.open("xb") as file:
             shutil.copyfileobj(content, file, BLOCK)
@@ -122,7 +131,7 @@ def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
     size = 0
     with tarfile.open(fileobj=sink, mode="w") as archive, tempfile.TemporaryDirectory() as scratch:
         for name, path in _list_files(settings):
-            # What is gone meanwhile was replaced: its successor is named by a later version of its table.
+            # What is gone in the meantime was replaced: its successor is named by a later version of its table.
             with contextlib.suppress(FileNotFoundError):
                 content = _copy_if_changing(path, Path(scratch))
                 sums[name] = _hash_file(content)
@@ -190,12 +199,15 @@ def _verify(unpacked: Path, source: Path) -> int:
         sums: dict[str, str] = json.loads((unpacked / MANIFEST).read_text())
     except (OSError, ValueError):
         raise SunledgerError(
-            f"{source} has no list of its files at its end: it is cut short, or no backup."
+            f"{source} has no list of its files at its end, so it is truncated or not a backup: choose another backup "
+            "file."
         ) from None
     for name, digest in sums.items():
         path = unpacked / name
         if not path.is_file() or _hash_file(path) != digest:
-            raise SunledgerError(f"{source} is damaged at {name}: nothing was restored; take another backup.")
+            raise SunledgerError(
+                f"{source} is damaged at {name}, so nothing was restored: choose another backup file."
+            )
     return len(sums)
 
 

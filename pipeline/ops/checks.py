@@ -13,8 +13,8 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
 from pipeline.ops import findings
 from pipeline.run.check import After, checks
-from pipeline.run.context import Runtime
-from pipeline.run.plants import listed, owned
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants, list_plants
 from pipeline.run.sets import BALANCE, SOURCES
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
 from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
@@ -41,13 +41,13 @@ ADDED_UP = ("pv_generation", "total_consumption", "grid_feed_in", "grid_consumpt
 ADDED_UP_OFF = 1e-6
 
 
-def judge_completeness(runtime: Runtime, days: Sequence[dt.date]) -> dict[dt.date, Finding]:
+def judge_completeness(runtime: RunContext, days: Sequence[dt.date]) -> dict[dt.date, Finding]:
     """The judgement of each day by its rows of energy_daily."""
     daily = _read_daily(runtime, days)
     return {day: findings.judge_day(day, daily.filter(pl.col("local_date") == day)) for day in sorted(days)}
 
 
-def judge_quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
+def judge_quality(runtime: RunContext, days: Collection[dt.date]) -> Finding:
     """The judgement of what was set aside on these days."""
     aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date").is_in(list(days)))
     reasons = aside.group_by("reason").agg(pl.len()).sort("reason").collect()
@@ -58,11 +58,12 @@ def judge_quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
     "standing",
     asset="energy_daily",
     after=After.DAYS,
-    description="Every closed day of every listed plant is in the lake, whole. Fails when one is late by two days.",
+    description="Every closed day of every listed plant is stored and complete. The check fails if a day is two days "
+    "late.",
 )
-def judge_closed_days(runtime: Runtime) -> Finding:
+def judge_closed_days(runtime: RunContext) -> Finding:
     """The judgement of all closed days that the schedule 'closing' looks after."""
-    plants = listed(runtime)
+    plants = list_plants(runtime)
     first, last = day_availability.catch_up_window(
         runtime.now(),
         day_availability.build_groups(plants),
@@ -79,9 +80,9 @@ def judge_closed_days(runtime: Runtime) -> Finding:
     "time_zones",
     asset="plants",
     after=After.LISTS,
-    description="Every stored day is cut by the time zone that its plant has now.",
+    description="Every stored day begins and ends by the time zone that its plant has now.",
 )
-def judge_zones(runtime: Runtime) -> Finding:
+def judge_zones(runtime: RunContext) -> Finding:
     """The judgement of all stored days by the plants' time zones of now."""
     found = find_days_of_other_zones(runtime)
     cure = suggest_cure(found, runtime.settings.sma_time_basis) if found.height else ""
@@ -92,13 +93,13 @@ def judge_zones(runtime: Runtime) -> Finding:
     "freshness",
     asset="energy_balance_intervals",
     after=After.DAYS,
-    description="The newest rows of each backend, by their own time, are as new as SMA can deliver them.",
+    description="The newest rows of each backend, by their own times, are as recent as SMA can deliver them.",
 )
-def judge_freshness(runtime: Runtime) -> Finding:
+def judge_freshness(runtime: RunContext) -> Finding:
     """The judgement of the newest rows of each backend."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = owned(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
+    plants = list_own_plants(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
     recent = pl.col("local_date") >= (runtime.now() - LOOK_BACK).date()
     rows = runtime.lake.scan(EnergyBalanceIntervals).filter(recent)
     newest = rows.group_by("plant_id").agg(newest=pl.col("interval_end").max()).collect()
@@ -109,12 +110,13 @@ def judge_freshness(runtime: Runtime) -> Finding:
     "quarters_add_up",
     asset="quarter_hours",
     after=After.DAYS,
-    description="The quarters of an hour of the newest stored days add up to the energies of their days.",
+    description="The quarter hours of the newest stored days add up to the energies of their days.",
 )
-def judge_quarters(runtime: Runtime) -> Finding:
+def judge_quarters(runtime: RunContext) -> Finding:
     """Whether quarters of an hour and days tell the same energies; days without quarters yet are left out."""
     both = [
-        {part["local_date"] for part in runtime.lake.parts(model)} for model in (EnergyDaily, QuarterHours)
+        {part["local_date"] for part in runtime.lake.list_parts(model)}
+        for model in (EnergyDaily, QuarterHours)
     ]
     days = [dt.date.fromisoformat(day) for day in sorted(both[0] & both[1])[-DAYS_ADDED_UP:]]
     keys, names = ["plant_id", "local_date"], [f"{name}_kwh" for name in ADDED_UP]
@@ -134,19 +136,19 @@ def judge_quarters(runtime: Runtime) -> Finding:
     )
     facts = {"days": len(days), "plant_days": found.height, "plant_days_off": wrong.height}
     if not wrong.height:
-        text = f"The quarters of {pluralize(found.height, 'plant-day')} add up to the days."
+        text = f"The quarter hours of {pluralize(found.height, 'plant-day')} add up to the days."
         return Finding(passed=True, text=text, facts=facts)
     (plant, day), (_, last) = wrong.select(keys).row(0), wrong.select(keys).row(-1)
     return Finding(
         passed=False,
-        text=f"The quarters of an hour of {pluralize(wrong.height, 'plant-day')} do not add up to the day (the first: "
-        f"plant {plant}, {day}), so energy_hourly and energy_quarter_hourly are of other intervals than energy_daily: "
-        f"run 'sunledger rebuild --from {day} --to {last}', which asks SMA nothing.",
+        text=f"The quarter hours of {pluralize(wrong.height, 'plant-day')} do not add up to the day (the first: plant "
+        f"{plant}, {day}), so energy_hourly and energy_quarter_hourly come from other intervals than energy_daily: "
+        f"run 'sunledger rebuild --from {day} --to {last}', which sends no request to SMA.",
         facts=facts,
     )
 
 
-def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:
+def judge_drift(runtime: RunContext, fields: Collection[str]) -> Finding:
     """The judgement of fields that the newest days held beyond the known ones, and of the sets that SMA names."""
     named = runtime.lake.scan(MeasurementSets).select(pl.col("set_type").unique()).collect()["set_type"]
     return findings.judge_drift(fields, set(named) - KNOWN_SETS)
@@ -156,10 +158,10 @@ def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:
     "budget",
     asset="raw_plants",
     after=After.LISTS,
-    description="SMA refuses at most one request in a hundred for the rate.",
+    description="SMA refuses at most 1 % of the requests because of their rate.",
     of_requests=True,
 )
-def judge_budget(runtime: Runtime) -> Finding:
+def judge_budget(runtime: RunContext) -> Finding:
     """The judgement of the last day's requests that are stored."""
     since = runtime.now() - ONE_DAY
     asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since
@@ -170,9 +172,9 @@ def judge_budget(runtime: Runtime) -> Finding:
     "readable",
     asset="warehouse",
     after=After.PUBLISHING,
-    description="The published file opens as its readers open it, and each of its tables can be read.",
+    description="The published file can be opened read-only, and each of its tables can be read.",
 )
-def judge_published_file(runtime: Runtime) -> Finding:
+def judge_published_file(runtime: RunContext) -> Finding:
     """Whether the published file opens as its readers open it, and holds every table."""
     path = runtime.settings.warehouse
     wanted = {storage(model).table for model in TABLES if storage(model).published != "no"}
@@ -191,7 +193,7 @@ def judge_published_file(runtime: Runtime) -> Finding:
     except duckdb.Error as fault:
         reason = str(fault).partition("\n")[0]
         return Finding(
-            passed=False, severe=True, text=f"{path} can't be read: {reason} Run 'sunledger publish'."
+            passed=False, severe=True, text=f"{path} can't be read ({reason}): run 'sunledger publish'."
         )
     missing = sorted(wanted - found)
     if missing:
@@ -200,8 +202,8 @@ def judge_published_file(runtime: Runtime) -> Finding:
             severe=True,
             text=f"{path} lacks {', '.join(missing)}: run 'sunledger publish'.",
         )
-    return Finding(passed=True, text=f"{path} opens, and holds {len(wanted)} tables.")
+    return Finding(passed=True, text=f"{path} can be opened and holds {len(wanted)} tables.")
 
 
-def _read_daily(runtime: Runtime, days: Collection[dt.date]) -> pl.DataFrame:
+def _read_daily(runtime: RunContext, days: Collection[dt.date]) -> pl.DataFrame:
     return runtime.lake.scan(EnergyDaily).filter(pl.col("local_date").is_in(list(days))).collect()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import FAILED, NOT_FETCHED, find_incomplete_days
 from schemas import EnergyDaily, Plants
 
@@ -44,7 +44,7 @@ class Completeness:
         for reason, words in REASONS.items():
             if count := self.lacking.filter(pl.col("reason") == reason).height:
                 parts.append(f"{pluralize(count, 'plant')} {words}")
-        where = f"; {', '.join(parts)}: see v_days_to_check" if parts else ""
+        where = f"; {', '.join(parts)}: look at v_days_to_check" if parts else ""
         later = f"; {self.provisional:,} may still change" if self.provisional else ""
         noun = "plant-day" if self.plant_days == 1 else "plant-days"
         return f"{self.complete:,} of {self.plant_days:,} {noun} complete{later}{where}."
@@ -60,7 +60,7 @@ class Completeness:
 
 
 def measure_completeness(
-    runtime: Runtime, days: Collection[dt.date], only_plants: Collection[str] = ()
+    runtime: RunContext, days: Collection[dt.date], only_plants: Collection[str] = ()
 ) -> Completeness:
     """The plant-days of these days, of these plants only where some are named.
 

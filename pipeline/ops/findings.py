@@ -31,7 +31,8 @@ def judge_day(day: dt.date, daily: pl.DataFrame) -> Finding:
     if not daily.height:
         return Finding(
             passed=False,
-            text=f"{day} has no plant at all: materialize raw_energy_balance of this day, or look why it failed.",
+            text=f"{day} has no plant at all: materialize raw_energy_balance of this day, or find out why its run "
+            "failed.",
             facts=facts,
         )
     if not counts["missing"] and not counts["partial"]:
@@ -43,8 +44,8 @@ def judge_day(day: dt.date, daily: pl.DataFrame) -> Finding:
     return Finding(
         passed=False,
         text=f"{day}: {counts['missing']} of {daily.height} plants are missing and {counts['partial']} have gaps "
-        f"({_shorten_list(named, worst.height)}). Look at v_days_to_check; fetching the days again closes "
-        "a gap, unless it is SMA's own.",
+        f"({_shorten_list(named, worst.height)}). Look at v_days_to_check. Fetching the days again closes a data gap "
+        "unless SMA lacks the data too.",
         facts=facts,
     )
 
@@ -59,7 +60,7 @@ def judge_closed_days(lacking: pl.DataFrame, first: dt.date, last: dt.date) -> F
         "silent_plant_days": lacking.height - again.height,
     }
     if not again.height:
-        return Finding(passed=True, text=f"Every plant's day from {first} to {last} is whole.", facts=facts)
+        return Finding(passed=True, text=f"Every plant-day from {first} to {last} is complete.", facts=facts)
     oldest = again["local_date"].min()
     assert isinstance(oldest, dt.date)  # noqa: S101 - a frame with rows has one
     days, plants = again["local_date"].n_unique(), again["plant_id"].n_unique()
@@ -78,16 +79,18 @@ def judge_zones(found: pl.DataFrame, cure: str) -> Finding:
     """Whether all stored days are cut by the zones of now; `found` has plant_id, was, timezone and n_days where not."""
     facts = {"plants": found["plant_id"].n_unique(), "plant_days": int(found["n_days"].sum())}
     if not found.height:
-        return Finding(passed=True, text="Every stored day is cut by its plant's time zone.", facts=facts)
+        return Finding(
+            passed=True, text="Every stored day begins and ends by its plant's time zone.", facts=facts
+        )
     named = ", ".join(
         f"{plant} ({was}, now {now})"
         for plant, was, now in found.select("plant_id", "was", "timezone").head(SHOWN).rows()
     )
     return Finding(
         passed=False,
-        text=f"{pluralize(facts['plant_days'], 'plant-day')} of {pluralize(facts['plants'], 'plant')} were cut by a "
-        f"time zone that the portal has corrected since: {_shorten_list(named, found.height)}. Hours at midnight count "
-        f"twice or not at all: {cure}",
+        text=f"{pluralize(facts['plant_days'], 'plant-day')} of {pluralize(facts['plants'], 'plant')} begin and end by "
+        f"a time zone that the portal has corrected since: {_shorten_list(named, found.height)}. Hours around "
+        f"midnight count twice or not at all: {cure}",
         facts=facts,
     )
 
@@ -105,15 +108,20 @@ def is_fresh(newest: pl.DataFrame, now: dt.datetime) -> Finding:
     dead = [name for name, at in by_backend.rows() if at is None or now - at > FRESH[name]]
     facts |= {"late_plants": late.height}
     if not late.height:
-        return Finding(passed=True, text="Every plant's newest row is as new as it can be.", facts=facts)
+        return Finding(
+            passed=True, text="Every plant's newest row is as recent as SMA can deliver it.", facts=facts
+        )
     named = _shorten_list(", ".join(late["plant_id"].head(SHOWN)), late.height)
     if dead:
         text = (
-            f"No plant of {' and '.join(dead)} has new data. See that the schedules 'today' and 'closing' are on, that "
-            f"their runs end well, and what 'sunledger doctor' says."
+            f"No plant of {' and '.join(dead)} has new data: check that the schedules 'today' and 'closing' are on and "
+            "their runs succeed, and run 'sunledger doctor'."
         )
     else:
-        text = f"{pluralize(late.height, 'plant')} sent nothing for long ({named}): look at the portal pages."
+        text = (
+            f"{pluralize(late.height, 'plant')} sent no data for a long time ({named}): look at their pages in the "
+            "portal."
+        )
     return Finding(passed=False, severe=bool(dead), text=text, facts=facts)
 
 
@@ -136,14 +144,14 @@ def judge_drift(fields: Collection[str], sets: Collection[str]) -> Finding:
     """Whether SMA's answers hold nothing that sunledger does not know."""
     facts = {"unknown_fields": sorted(fields), "unknown_sets": sorted(sets)}
     if not fields and not sets:
-        return Finding(passed=True, text="SMA's answers hold nothing unknown.", facts=facts)
+        return Finding(passed=True, text="SMA's answers contain nothing unknown.", facts=facts)
     parts = [
         f"{kind}: {', '.join(sorted(names))}" for kind, names in (("fields", fields), ("sets", sets)) if names
     ]
     return Finding(
         passed=False,
-        text=f"SMA's answers hold what sunledger does not know ({'; '.join(parts)}). It is kept in the raw lake, so "
-        f"nothing is lost: see whether a newer version reads it.",
+        text=f"SMA's answers contain unknown names ({'; '.join(parts)}). The raw tables keep them, so nothing is lost: "
+        "check whether a newer version of sunledger reads them.",
         facts=facts,
     )
 
@@ -160,8 +168,8 @@ def judge_budget(requests: pl.DataFrame) -> Finding:
         )
     return Finding(
         passed=False,
-        text=f"SMA refused {refused} of {sent} requests of the last day for the rate: set SMA_REQUESTS_PER_5_MIN to "
-        f"what your contract says, and see who else uses this client.",
+        text=f"SMA refused {refused} of {sent} requests of the last day because of their rate: set "
+        "SMA_REQUESTS_PER_5_MIN to the number in your contract, and find out who else uses this client.",
         facts=facts,
     )
 

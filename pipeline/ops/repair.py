@@ -1,6 +1,6 @@
-"""What makes lost parts of the lake again: the published copy, stored answers, SMA once more; and what nothing does.
+"""Rebuilds lost parts of the lake from the published copy, stored answers or SMA, and says what nothing can rebuild.
 
-`warehouse.lake_repair` has made the lake readable before. Rows that are made again in a part that is empty are a first
+`warehouse.lake_repair` has made the lake readable before. Rows that are rebuilt in a part that is empty are a first
 writing, and no restatement: what they were before is gone, and what they are now was what they were.
 """
 
@@ -15,7 +15,7 @@ from pipeline.common.text import pluralize
 from pipeline.extract.consents import store_consents
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.tables.inventory_tables import (
@@ -76,7 +76,7 @@ OF_DAYS: frozenset[type[Table]] = frozenset(
 OF_ALL: frozenset[type[Table]] = frozenset(
     {KpiMonthly, ProfileMonthly, LogMessages, Reconciliation, ReconciliationYearly, Invoices}
 )
-LISTS: dict[type[Table], tuple[type[Table], Callable[[Runtime, dt.date], object]]] = {
+LISTS: dict[type[Table], tuple[type[Table], Callable[[RunContext, dt.date], object]]] = {
     Plants: (RawPlants, write_plants),
     Devices: (RawDevices, write_devices),
     MeasurementSets: (RawMeasurementSets, write_measurement_sets),
@@ -103,7 +103,7 @@ _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
 def make_readable(
     settings: Settings, copy: PublishedCopy | None, tell: Callable[[str], None] = lambda _: None
 ) -> list[Step]:
-    """Mend logs and set aside what can't be read, so that every command works; what was found.
+    """Repair logs and set aside what can't be read, so that every command works; what was found.
 
     Lost parts go to the home's list of them. Waits for others that write just now, and has that told. Raises
     SunledgerError.
@@ -141,17 +141,19 @@ def open_shadow(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update={"home": home, "lake": str(home / "lake")})
 
 
-def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
+def put_back(runtime: RunContext, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Put rows back from the published file: where they are what was lost, or where nothing else has them."""
     for one in lost:
         # Requests of today may have come into the part since.
-        if copy is None or (one.model is not ApiRequests and runtime.lake.stored(one.model, one.part)):
+        if copy is None or (
+            one.model is not ApiRequests and runtime.lake.name_stored_files(one.model, one.part)
+        ):
             continue
-        version = copy.version_of(one.model)
+        version = copy.read_version(one.model)
         current = one.published is not None and one.published == version
         if version < 0 or not (current or one.model not in OF_DAYS | OF_ALL):
             continue
-        rows = copy.rows(one.model, one.part)
+        rows = copy.read_rows(one.model, one.part)
         if rows.height and one.model is ApiRequests:
             runtime.lake.append(one.model, one.part, rows)
         elif rows.height:
@@ -159,13 +161,13 @@ def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, los
         elif not current:
             continue
         if current:
-            outcome.copied[one] = "put back from the published file"
+            outcome.copied[one] = "restored from the published file"
         else:
-            text = f"put back from the published file of {copy.published_at}; what was written later is lost"
+            text = f"restored from the published file of {copy.published_at}; rows that were written later are lost"
             outcome.healed[one] = text
 
 
-def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
+def make_lists(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents.
 
     So are the plants' attributes, from their file.
@@ -173,26 +175,26 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
     for one in [one for one in lost if one not in outcome.known]:
         if one.model in LISTS:
             raw, write = LISTS[one.model]
-            days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(raw)]
+            days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(raw)]
             for day in days:
                 # What lists of earlier days lacked is no news, so nobody is told of it.
                 write(runtime, day)
             if days:
-                outcome.healed[one] = f"made again from {pluralize(len(days), 'stored list')}"
+                outcome.healed[one] = f"rebuilt from {pluralize(len(days), 'stored list')}"
         elif one.model is PlantAttributes:
             write_plant_attributes(runtime)
-            outcome.healed[one] = "made again from the file of SUNLEDGER_PLANT_ATTRIBUTES"
+            outcome.healed[one] = "rebuilt from the file of SUNLEDGER_PLANT_ATTRIBUTES"
         elif one.model is Consents:
             book = ConsentBook.of(runtime.settings)
-            if runtime.settings.sma_flow == "custom" and book.owners():
+            if runtime.settings.sma_flow == "custom" and book.read_owners():
                 store_consents(runtime.lake, book)
-                outcome.healed[one] = "made again from the book of consents of this home"
+                outcome.healed[one] = "rebuilt from the consents that are stored in this home"
             else:
                 outcome.gone[one] = "the states of consents before today are lost"
 
 
 def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
-    """The days of which a table is to be made again: from answers that are there, all of them."""
+    """The days of which a table is to be rebuilt: from answers that are there, all of them."""
     days: set[dt.date] = set()
     for one in lost:
         day = one.part.get("local_date")
@@ -204,7 +206,7 @@ def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.d
     return days & answered
 
 
-def make_vendor_tables(runtime: Runtime, lost: Iterable[Lost]) -> None:
+def make_vendor_tables(runtime: RunContext, lost: Iterable[Lost]) -> None:
     """Compare with SMA's own energies again, where a comparison or its answers were lost."""
     models = {one.model for one in lost}
     if models & {Reconciliation, RawEnergyMonths}:
@@ -213,28 +215,28 @@ def make_vendor_tables(runtime: Runtime, lost: Iterable[Lost]) -> None:
         write_reconciliation_yearly(runtime)
 
 
-def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Collection[dt.date]) -> None:
+def judge(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost], answered: Collection[dt.date]) -> None:
     """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
     for one in [one for one in lost if one not in outcome.known]:
-        there = bool(runtime.lake.stored(one.model, one.part))
+        there = bool(runtime.lake.name_stored_files(one.model, one.part))
         if one.model is ApiRequests:
             # Requests of today may be there by now, those of before are not.
             outcome.gone[one] = (
-                "the record of requests of that day is lost, so PU that were made then may be missing: compare with "
+                "the record of requests of that day is lost, so PU of that day may be missing: compare them with "
                 "SMA's invoice"
             )
         elif one.model in RECORDS:
-            outcome.gone[one] = "what was noted of changes of that day is lost; the figures are whole"
+            outcome.gone[one] = "the list of changes of that day is lost; the figures are complete"
         elif one.model is EnergyMonthly and there:
             outcome.gone[one] = (
-                "made again from its days; if it was closed, close it again with 'sunledger close'"
+                "rebuilt from its days; if the month was closed, close it again with 'sunledger close'"
             )
         elif one.model is BillingUnits and there:
             outcome.healed[one] = "counted again from the record of requests"
         elif one.model in OF_DAYS and not there and one.part["local_date"] not in answered:
-            outcome.gone[one] = "lost: neither its answers nor a published copy are there"
+            outcome.gone[one] = "lost, because neither its answers nor a published copy exist"
         else:
-            outcome.healed[one] = "made again" if there else "holds no rows by what it is made from"
+            outcome.healed[one] = "rebuilt" if there else "has no rows, like the tables that it is made from"
 
 
 def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:
@@ -242,23 +244,23 @@ def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Los
     lake = Lake(settings.lake, settings.home / "tmp")
     found: list[Lost] = []
     for model in TABLES:
-        if lake.snapshot(model).version >= 0:
+        if lake.take_snapshot(model).version >= 0:
             continue
-        if copy is not None and copy.version_of(model) >= 0:
-            found += [Lost(model, folder) for folder in copy.folders(model)]
+        if copy is not None and copy.read_version(model) >= 0:
+            found += [Lost(model, folder) for folder in copy.list_folders(model)]
         elif model in _MADE_OF and copy is not None and copy.versions.get(storage(model).table, -1) >= 0:
-            days = {part["local_date"] for raw in _MADE_OF[model] for part in lake.parts(raw)}
+            days = {part["local_date"] for raw in _MADE_OF[model] for part in lake.list_parts(raw)}
             found += [Lost(model, f"local_date={day}") for day in sorted(days)]
-        elif model in _MADE_INTO and lake.parts(_MADE_INTO[model][0]):
-            days = {part["local_date"] for part in lake.parts(_MADE_INTO[model][1])}
+        elif model in _MADE_INTO and lake.list_parts(_MADE_INTO[model][0]):
+            days = {part["local_date"] for part in lake.list_parts(_MADE_INTO[model][1])}
             found += [Lost(model, f"local_date={day}") for day in sorted(days)]
-        elif model in LISTS_ASKED and any(lake.snapshot(made).files for made in LISTS):
+        elif model in LISTS_ASKED and any(lake.take_snapshot(made).files for made in LISTS):
             found.append(Lost(model, f"local_date={dt.datetime.now(dt.UTC).date()}"))
     return found
 
 
 def put_back_days(
-    runtime: Runtime,
+    runtime: RunContext,
     copy: PublishedCopy | None,
     outcome: Outcome,
     lost: Iterable[Lost],
@@ -267,9 +269,9 @@ def put_back_days(
     """Put tables of days back from the published file where their answers are gone, so that they can't be made."""
     for one in lost:
         day = one.part.get("local_date")
-        if copy is None or one.model not in OF_DAYS or day in answered or copy.version_of(one.model) < 0:
+        if copy is None or one.model not in OF_DAYS or day in answered or copy.read_version(one.model) < 0:
             continue
-        rows = copy.rows(one.model, one.part)
+        rows = copy.read_rows(one.model, one.part)
         if rows.height:
             runtime.lake.replace(one.model, one.part, [rows])
-            outcome.healed[one] = f"put back from the published file of {copy.published_at}"
+            outcome.healed[one] = f"restored from the published file of {copy.published_at}"

@@ -116,7 +116,7 @@ def find_members(settings: Settings, groups: Collection[str], where: str) -> fro
 
 
 def build_pattern(text: str) -> str:
-    """The regular expression of a name in which * is any text and ? one sign, upper and lower case alike."""
+    """The regular expression of a name in which * is any text and ? one character, in upper or lower case."""
     pattern = "".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in text)
     return f"(?is)^{pattern}$"
 

@@ -20,7 +20,7 @@ def check_before_requests(settings: Settings) -> None:
     read_plant_attributes(settings)
     if settings.warehouse.is_dir():
         raise ConfigurationError(
-            f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: name the file that is to be published."
+            f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: set it to the path of the file to publish."
         )
     check_folder("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)
     if "://" not in settings.lake:
@@ -35,6 +35,6 @@ def check_folder(setting: str, folder: Path) -> None:
             pass
     except OSError as fault:
         raise UsageError(
-            f"{folder} can't be written ({fault.strerror or fault}), so nothing is asked for: give this user the "
-            f"right to, make room, or set {setting} to another place."
+            f"{folder} can't be written ({fault.strerror or fault}), so no request was sent: give this user permission "
+            f"to write there, free some space, or set {setting} to another path."
         ) from fault

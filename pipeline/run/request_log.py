@@ -46,14 +46,14 @@ class Stored:
     unreadable: int = 0
     kept: list[Path] = field(default_factory=list)
 
-    def notices(self, day: dt.date) -> Notices:
+    def build_notices(self, day: dt.date) -> Notices:
         """The lines that can't be read are missing in the table; `day` is the day on which that was found."""
         if not self.unreadable:
             return Notices()
         files = ", ".join(str(path) for path in self.kept)
         reason = (
-            f"{pluralize(self.unreadable, 'line')} of the record of requests can't be read: a full disk or a crash "
-            f"cut them short. Requests that are not counted may be among them; they are kept in {files}"
+            f"{pluralize(self.unreadable, 'line')} of the record of requests can't be read, because a full disk or a "
+            f"crash truncated them. They may hold requests that are not counted, and are kept in {files}"
         )
         return Notices.of([Missing(str(day), storage(ApiRequests).table, "", reason)])
 
@@ -79,8 +79,9 @@ class RequestLog:
                 write_whole(self._file, _format_line(one, f"{self._name}-{self._count}"))
             except OSError as fault:
                 raise SunledgerError(
-                    f"The record of requests in {self._folder} can't be written: {fault.strerror}. Requests cost money "
-                    f"and budget, so none is sent without: make room, or set SUNLEDGER_HOME to another disk."
+                    f"The record of requests in {self._folder} can't be written ({fault.strerror}). Requests cost "
+                    "money and budget, so none is sent without a record: free some space, or set SUNLEDGER_HOME to "
+                    "another disk."
                 ) from fault
 
     def store(self, lake: Lake) -> Stored:
@@ -142,7 +143,7 @@ def _format_line(one: Try, request_id: str) -> bytes:
 
 
 def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
-    """The tries of a file as rows of the table, and the lines that are none: cut short by a crash or a full disk.
+    """The tries of a file as rows of the table, and the lines that are none: truncated by a crash or a full disk.
 
     A try that stands there more than once, as where a person has put files together, is one.
     """

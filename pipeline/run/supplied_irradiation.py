@@ -61,7 +61,7 @@ def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
         what = (
             f"it lacks {', '.join(lacking)}"
             if lacking
-            else "it has not exactly one of w_per_m2 and kwh_per_m2"
+            else "it needs exactly one of the columns w_per_m2 and kwh_per_m2"
         )
         raise _build_error(path, what, f"write a header with {_WANTED}")
     rows = found.select(
@@ -80,7 +80,7 @@ def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
         path,
         ordered.filter(same & (pl.col("interval_start") < pl.col("interval_end").shift(1))),
         "its interval overlaps another one of the plant",
-        "give each moment of a plant once",
+        "give each moment of a plant only once",
     )
     # What has no value is no measurement: a gap, as of a sensor.
     return ordered.drop_nulls("w_per_m2").select(IRRADIATION.names()).cast(dict(IRRADIATION))  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ def _read_table(path: Path) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as fault:
         reason = str(fault).partition("\n")[0]
         raise _build_error(
-            path, f"it is no table ({reason})", f"write CSV or Parquet with {_WANTED}"
+            path, f"it is not a table ({reason})", f"write CSV or Parquet with {_WANTED}"
         ) from fault
 
 
@@ -124,17 +124,17 @@ def _check(path: Path, rows: pl.DataFrame, given: pl.Series) -> None:
         ),
         (
             pl.any_horizontal(pl.col("interval_start", "interval_end").is_null()),
-            "its interval has no moments",
-            "write times with their offset, as in 2026-06-01T10:00:00Z",
+            "its interval has no start or end",
+            "write times with their offset, for instance 2026-06-01T10:00:00Z",
         ),
         (
             ~pl.col("hours").is_between(0, LONGEST_H, closed="right"),
-            f"its interval does not last up to {LONGEST_H:g} h",
-            "give hours or finer steps, the end after the start",
+            f"its interval is empty or longer than {LONGEST_H:g} h",
+            "give intervals of at most an hour whose end is after the start",
         ),
         (
             value.is_null() & pl.lit(given).is_not_null(),
-            "its value is no number",
+            "its value is not a number",
             "leave unknown values empty",
         ),
         (
@@ -150,9 +150,11 @@ def _refuse(path: Path, broken: pl.DataFrame, what: str, cure: str) -> None:
     if broken.height:
         row, plant = broken.select("row", "plant_id").row(0)
         raise _build_error(
-            path, f"of row {row} (plant {plant or '?'}) {what}; {broken.height:,} rows are like it", cure
+            path,
+            f"of row {row} (plant {plant or '?'}) {what}; {broken.height:,} rows have this problem",
+            cure,
         )
 
 
 def _build_error(path: Path, what: str, cure: str) -> ConfigurationError:
-    return ConfigurationError(f"SUNLEDGER_IRRADIATION={path} can't be used: {what}. To mend it, {cure}.")
+    return ConfigurationError(f"SUNLEDGER_IRRADIATION={path} can't be used: {what}. To correct it, {cure}.")

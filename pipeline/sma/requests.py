@@ -172,7 +172,7 @@ class Failure:
     attempts: int
 
 
-def plant_of(target: str) -> str | None:
+def find_plant(target: str) -> str | None:
     """The plant in a path and query below the Monitoring base; None where it names none."""
     parts = urlsplit(target).path.split("/")
     return unquote(parts[3]) if parts[:3] == ["", "v1", "plants"] and len(parts) > 3 else None  # noqa: PLR2004
@@ -181,14 +181,16 @@ def plant_of(target: str) -> str | None:
 def _quote_segment(kind: str, value: str) -> str:
     """Quote a vendor's id as one path segment. Empty and dot segments would address something else."""
     if value in {"", ".", ".."}:
-        raise UsageError(f"{value!r} cannot be a {kind} in an SMA path: check the list it comes from.")
+        raise UsageError(
+            f"{value!r} can't be a {kind} in a path of SMA's API: check the list that it comes from."
+        )
     return quote(value, safe="")
 
 
 def _format_day(day: dt.date | str) -> str:
     """`YYYY-MM-DD` of a date or of text in that form. Raises UsageError."""
     if isinstance(day, dt.datetime):
-        raise UsageError(f"A day is a calendar date, not the moment {day.isoformat()}: pass its local date.")
+        raise UsageError(f"{day.isoformat()} is a moment and not a calendar day: pass its local date.")
     if isinstance(day, dt.date):
         return day.isoformat()
     try:

@@ -4,12 +4,12 @@ import polars as pl
 
 from pipeline.common.local_time import TimeBasis
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Missing, Notices
 from schemas import EnergyDaily, Plants, RawEnergyBalance, storage
 
 
-def find_days_of_other_zones(runtime: Runtime) -> pl.DataFrame:
+def find_days_of_other_zones(runtime: RunContext) -> pl.DataFrame:
     """Plants whose stored days are not all cut by their zone of now: plant_id, timezone, was, first, last, n_days.
 
     A row for each plant and zone (`was`) that its days have. Under `utc` the answers count too: which dates were
@@ -35,15 +35,15 @@ def find_days_of_other_zones(runtime: Runtime) -> pl.DataFrame:
     return found.select(pl.col(name).cast(dtype) for name, dtype in _FOUND.items()).sort("plant_id", "was")
 
 
-def list_other_zones(runtime: Runtime) -> Notices:
+def list_other_zones(runtime: RunContext) -> Notices:
     """Each plant whose stored days are cut by another zone, with one command for all of them."""
     found = find_days_of_other_zones(runtime)
     table, basis = storage(EnergyDaily).table, runtime.settings.sma_time_basis
     missing = []
     for row in found.iter_rows(named=True):
         text = (
-            f"its time zone is {row['timezone']} now and was {row['was']} when {pluralize(row['n_days'], 'day')} from "
-            f"{row['first']} to {row['last']} were made: {suggest_cure(found, basis)}"
+            f"its time zone is {row['timezone']} now, but the energy of {pluralize(row['n_days'], 'day')} from "
+            f"{row['first']} to {row['last']} was made with {row['was']}: {suggest_cure(found, basis)}"
         )
         missing.append(Missing(str(row["first"]), table, row["plant_id"], text))
     return Notices.of(missing)
@@ -56,11 +56,11 @@ def suggest_cure(found: pl.DataFrame, basis: TimeBasis) -> str:
     """
     days = f"--from {found['first'].min()!s} --to {found['last'].max()!s}"
     if basis == "plant_local":
-        return f"run 'sunledger rebuild {days}', which asks SMA nothing."
+        return f"run 'sunledger rebuild {days}', which sends no request to SMA."
     plants = ",".join(found["plant_id"].unique().sort().to_list())
     return (
-        f"run 'sunledger backfill {days} --plants {plants}', which asks for the hours that they lack and makes them "
-        f"again ('sunledger plan' with the same words says what that costs)."
+        f"run 'sunledger backfill {days} --plants {plants}', which fetches the hours that they lack and rebuilds them "
+        "('sunledger plan' with the same options shows the cost)."
     )
 
 

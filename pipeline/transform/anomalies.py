@@ -1,6 +1,7 @@
-"""What is suspicious in a day's rows but possible: it is told, its rows are marked, and its energy stays.
+"""What is suspicious in a day's rows but possible: it is reported, its rows are marked, and its energy stays.
 
-A finding is told once for each series and reason, with how many rows it concerns: what is wrong with a plant for months
+A finding is reported once for each series and reason, with how many rows it concerns: what is wrong with a plant for
+months
 must not fill `quarantine` with every single row.
 """
 
@@ -196,7 +197,8 @@ def find_without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Th
     """Series without PV power on a bright day: keys, reason, field, value, detail, n_rows.
 
     `rows` has the keys, interval_start, interval_end and pv_generation_w of one day. `bright` has a row for each
-    series: its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is told if
+    series: its keys, bright_from and bright_to (UTC: while the sun is high) and rated_w or null. A series is reported
+    if
     it has values of enough of that time, and none of the whole day above a trace. `value` is the largest, in W.
     """
     keys = [name for name in ("plant_id", "device_id") if name in rows.columns]
@@ -223,7 +225,9 @@ def find_without_generation(rows: pl.DataFrame, bright: pl.DataFrame, limits: Th
             "n_rows",
             reason=pl.lit(NO_GENERATION),
             field=pl.lit("pvGeneration"),
-            detail=pl.format("{} minutes of a high sun", pl.col("seen").dt.total_minutes()),
+            detail=pl.format(
+                "{} minutes with the sun high above the horizon", pl.col("seen").dt.total_minutes()
+            ),
         )
     )
 

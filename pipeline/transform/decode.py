@@ -2,7 +2,7 @@
 
 DuckDB reads the JSON of a whole batch of answers at once. It is lenient: an absent key is null, and so is a value
 that is no number. So what it read is counted against the keys in the text; where the numbers differ, and only there,
-the answers are looked at closely, and nothing is lost in silence.
+the answers are looked at closely, and nothing is lost silently.
 """
 
 import json

@@ -113,7 +113,7 @@ class SetTransform:
         stored = known.height + again if self.index else out.height
         if rows.height + again != stored + aside.height + strays:
             raise AssertionError(
-                f"{storage(self.model).table} {day}: {rows.height} rows came in, not all came out."
+                f"{storage(self.model).table} {day}: the rules lost some of {rows.height} rows."
             )
         account = BatchAccount(
             rows_in=rows.height,

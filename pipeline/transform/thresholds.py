@@ -68,11 +68,11 @@ def _read_own(path: Path) -> dict[str, float]:
         found = tomllib.loads(path.read_text())
     except OSError as fault:
         raise ConfigurationError(
-            f"The thresholds in {path} can't be read: {fault.strerror}. Set SUNLEDGER_QUALITY."
+            f"The thresholds in {path} can't be read ({fault.strerror}): set SUNLEDGER_QUALITY to a readable file."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ConfigurationError(
-            f"The thresholds in {path} are no TOML ({fault}): write lines such as night_w = 20."
+            f"The file of thresholds {path} is not TOML ({fault}): write lines such as night_w = 20."
         ) from None
     return {name: _check_value(name, value, path) for name, value in found.items()}
 
@@ -80,8 +80,12 @@ def _read_own(path: Path) -> dict[str, float]:
 def _check_value(name: str, value: Any, path: Path) -> float:
     known = [field.name for field in fields(Thresholds)]
     if name not in known:
-        raise ConfigurationError(f"{path}: there is no threshold {name!r}. There are: {', '.join(known)}.")
+        raise ConfigurationError(
+            f"{path}: the threshold {name!r} does not exist: choose from {', '.join(known)}."
+        )
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0:
-        raise ConfigurationError(f"{path}: {name} = {value!r} is no threshold: write a number of 0 or more.")
+        raise ConfigurationError(
+            f"{path}: {name} = {value!r} is not a valid threshold: write a number of 0 or more."
+        )
     return float(value)

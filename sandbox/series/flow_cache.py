@@ -168,7 +168,7 @@ class FlowCache:
         return [(plant, day), *(ahead if next(followers, None) is None else ahead[:most])]
 
     def _told_or_tried(self) -> int:
-        """How many rows shall come along; now and then some, even if all that came along of late came in vain."""
+        """How many rows shall come along; now and then some, even if all that came along recently came in vain."""
         self._misses += 1
         return self._reach or (_TRIED if self._misses % _TRIED_EVERY == 0 else 0)
 

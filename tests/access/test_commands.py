@@ -75,7 +75,7 @@ def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
     assert visit(back).status_code == 200
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
-    assert "Logged in." in told
+    assert "You are logged in." in told
     (login,) = (tmp_path / "home" / "credentials").glob("login-*.json")
     token = re.search(rb'"refresh_token":"([^"]+)"', login.read_bytes())
     assert token
@@ -85,7 +85,7 @@ def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
     secrets = [token[1], last[1], last[2], DEFAULT_CODE_CLIENT_SECRET.encode()]
     assert [p for p in written(tmp_path) if any(secret in p.read_bytes() for secret in secrets)] == []
     assert "without expiry" in sunledger(tmp_path, "doctor", **settings).stdout
-    assert "Logged out." in sunledger(tmp_path, "logout", **settings).stderr
+    assert "You are logged out." in sunledger(tmp_path, "logout", **settings).stderr
     after = sunledger(tmp_path, "refresh", **settings)
     assert "run 'sunledger login'" in after.stderr
     assert after.returncode != 0
@@ -94,14 +94,14 @@ def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
 @pytest.mark.parametrize(
     ("words", "more", "code", "says"),
     [
-        (["login", "--no-browser"], {}, 2, "SMA_FLOW=custom has no login"),
-        (["logout"], {}, 2, "SMA_FLOW=custom has no login"),
-        (["login", "--no-browser", "--wait", "1"], CODE, 1, "Nobody came back"),
-        (["consent", "request", "owner"], {}, 2, "named by the e-mail address"),
-        (["consent", "request", OWNER], CODE, 2, "SMA_FLOW=code has no consents"),
+        (["login", "--no-browser"], {}, 2, "With SMA_FLOW=custom there is no login"),
+        (["logout"], {}, 2, "With SMA_FLOW=custom there is no login"),
+        (["login", "--no-browser", "--wait", "1"], CODE, 1, "The browser did not return"),
+        (["consent", "request", "owner"], {}, 2, "is not an e-mail address"),
+        (["consent", "request", OWNER], CODE, 2, "With SMA_FLOW=code there are no consents"),
         (["consent", "status", OWNER], {}, 1, "consent request EMAIL"),
         (["consent", "list"], {}, 0, "No owner has been asked"),
-        (["consent", "watch"], {}, 0, "No owner has an open request"),
+        (["consent", "watch"], {}, 0, "No consent is pending"),
     ],
 )
 def test_each_end_is_a_sentence(

@@ -83,7 +83,7 @@ def test_a_port_can_be_chosen_and_a_taken_one_says_so(make: Make) -> None:
 
     def user(address: str) -> None:
         ports.append(urlsplit(redirect_of(address)).port)
-        with pytest.raises(UsageError, match="choose another with --port"):
+        with pytest.raises(UsageError, match="choose another port with --port"):
             asyncio.run(log_in(make("code"), LoginOptions(port=ports[0] or 0), lambda _: None))
         allow(address)
 
@@ -113,7 +113,7 @@ def test_an_answer_that_is_no_login_is_told_and_stores_nothing(make: Make, query
 
 
 def test_denied(make: Make) -> None:
-    with pytest.raises(LoginFailedError, match=r"access_denied.*allow it"):
+    with pytest.raises(LoginFailedError, match=r"access_denied.*allow access"):
         enter(make("code"), lambda address: visit(decide(address, "deny")))
 
 
@@ -148,7 +148,7 @@ def test_a_client_of_the_code_flow_in_the_custom_flow_is_told_what_to_set(make: 
 
 
 def test_the_custom_flow_has_no_login(make: Make) -> None:
-    with pytest.raises(UsageError, match="SMA_FLOW=custom has no login"):
+    with pytest.raises(UsageError, match="With SMA_FLOW=custom there is no login"):
         enter(make("custom"), allow)
 
 

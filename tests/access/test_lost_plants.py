@@ -11,9 +11,9 @@ import pytest
 from assets.runs import record_runs
 from pipeline.common.errors import ConsentMissing
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import concern
+from pipeline.extract.consents import find_concern
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.consents.consent_api import Consent, State
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.requests import Answer, Failure, Request
@@ -23,7 +23,7 @@ from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 
 
 class Revocable(ScriptedSma):
@@ -75,7 +75,7 @@ def test_days_after_the_end_of_consent_are_marked_and_not_silent(
         (str(TUESDAY), "raw_energy_balance", "12"),
         (str(TUESDAY), "raw_pv", "12"),
     }
-    assert all("SMA lists it no more" in m.reason for m in notices.missing)
+    assert all("SMA no longer lists it" in m.reason for m in notices.missing)
 
 
 def test_a_stored_day_is_kept_and_the_reason_is_the_list(
@@ -89,7 +89,7 @@ def test_a_stored_day_is_kept_and_the_reason_is_the_list(
     again = new_runtime()
     notices = fetch(again, MONDAY)
     assert {m.plant_id for m in notices.missing} == {"12"}
-    assert all("SMA lists it no more" in m.reason for m in notices.missing)
+    assert all("SMA no longer lists it" in m.reason for m in notices.missing)
     build(again, MONDAY)
     assert energy(again)["12", 4] == pytest.approx(24.0)
 
@@ -154,7 +154,7 @@ def test_the_check_warns_with_what_to_do(
 ) -> None:
     with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.lists()
-        assert checked(runs.instance) == (True, "Every plant of the last month is listed.")
+        assert checked(runs.instance) == (True, "SMA still lists every plant of the last month.")
         sma.revoke("12")
         runs.lists()
         passed, text = checked(runs.instance)
@@ -180,6 +180,6 @@ def test_the_day_of_the_list_is_not_the_list(new_runtime: New, sma: Revocable) -
     later.now = lambda: NOW + dt.timedelta(days=1)
     sma.revoke("12")
     refresh(later)
-    assert concern(later) is not None
+    assert find_concern(later) is not None
     later.now = lambda: NOW + dt.timedelta(days=60)
-    assert concern(later) is None
+    assert find_concern(later) is None

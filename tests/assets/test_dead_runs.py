@@ -40,7 +40,7 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path: Path, holder: "subprocess
     holder.wait(PATIENCE_S)
     code, doctor = run(tmp_path, "doctor")
     assert f"process {holder.pid} on " in doctor
-    assert "holds a slot of publish, but that process has died: the next command ends it" in doctor
+    assert "holds a slot of publish is still recorded as running, but its process has died" in doctor
     code, said = run(tmp_path, "publish")
     assert code == 0, said
     assert f"its process ({holder.pid} on " in said
@@ -48,7 +48,7 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path: Path, holder: "subprocess
     assert run_states(tmp_path) == ["FAILURE", "SUCCESS"]
     assert slots(tmp_path) == []
     code, doctor = run(tmp_path, "doctor")
-    assert "no run goes on, and none was left behind" in doctor
+    assert "no run is active, and none was left behind" in doctor
 
 
 def test_two_starts_clean_up_at_once(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
@@ -69,7 +69,7 @@ def test_a_wait_is_told_names_the_holder_and_ends_with_a_cure(
     first, last = said.splitlines()
     assert first.startswith("All slots of pool publish are taken: run ")
     assert f"of process {holder.pid} on " in first
-    assert first.endswith("Waiting for at most 0.05 minutes.")
+    assert first.endswith("The run waits for at most 0.05 minutes.")
     assert "wait until that run has ended, or end its process, then run this again" in last
     # The holder lives: its run goes on, and ends well.
     holder.send_signal(signal.SIGCONT)

@@ -47,9 +47,9 @@ def test_a_home_with_two_versions_says_what_mends_it_and_is_mended(tmp_path: Pat
         code, said = run(tmp_path, command, SMA_CLIENT_ID="someone", SMA_CLIENT_SECRET="hush-hush")
         assert code == 1
         assert len(said.splitlines()) == 1
-        assert "two processes set them up at once: 'sunledger repair' mends them" in said
-    assert "'sunledger repair' mends them" in run(tmp_path, "doctor")[1]
-    # A backup carries the fault along, and the restore mends it.
+        assert "two processes created them at the same time: run 'sunledger repair'" in said
+    assert "run 'sunledger repair', which loses nothing" in run(tmp_path, "doctor")[1]
+    # A backup carries the fault along, and the restore repairs it.
     assert run(tmp_path, "backup", str(tmp_path / "all.tar"))[0] == 0
     other = tmp_path / "other"
     other.mkdir()
@@ -57,8 +57,8 @@ def test_a_home_with_two_versions_says_what_mends_it_and_is_mended(tmp_path: Pat
     assert code == 0, said
     code, said = run(tmp_path, "repair")
     assert code == 0, said
-    assert said.count("its version is clear again, nothing is lost") == 3
-    assert "Nothing was to be mended." in run(tmp_path, "repair")[1]
+    assert said.count("Its version was corrected; nothing is lost") == 3
+    assert "Nothing is damaged, so nothing was repaired." in run(tmp_path, "repair")[1]
     assert run(tmp_path, "publish")[0] == 0
     assert versions(tmp_path) == [1, 1, 1]
 
@@ -68,7 +68,7 @@ def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Sett
         assert instance.get_runs_count() == 0
     home = prepare_dagster_home(settings)
     (home / "history" / "runs.db").write_bytes(b"no database at all " * 300)
-    damaged = r"are damaged \(file is not a database\): 'sunledger repair'"
+    damaged = r"are damaged \(file is not a database\): run 'sunledger repair'"
     with pytest.raises(DagsterHomeError, match=damaged), open_dagster(settings):
         pass
     (sentence,) = mend_records(settings)

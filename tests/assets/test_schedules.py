@@ -71,7 +71,7 @@ def test_today_is_read_hourly_for_ennexos_and_classic_waits_for_the_end_of_its_d
     machine.turn_to(MIDNIGHT + 26 * HOUR + dt.timedelta(minutes=5))
     before = len(asked(machine, "2021-10-20"))
     machine.tick("closing")
-    # The balance and the one inverter of the Classic plant: what is whole is not asked for again.
+    # The balance and the one inverter of the Classic plant: what is whole is not fetched again.
     assert asked(machine, "2021-10-20")[before:] == [CLASSIC, CLASSIC]
 
 
@@ -91,7 +91,7 @@ def test_three_days_off_are_caught_up_by_the_first_tick(machine: Clockwork) -> N
         "complete"
     }
     machine.tick("closing")
-    assert machine.skips[-1] == ("closing", "All days up to 2021-10-24 are whole.")
+    assert machine.skips[-1] == ("closing", "Skipped, because all days up to 2021-10-24 are complete.")
 
 
 def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(machine: Clockwork) -> None:
@@ -105,10 +105,10 @@ def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(m
     machine.tick("closing")
     assert machine.runs[-1][2:] == ("2021-10-20", "2021-10-20")
     with machine.runtime({}) as runtime:
-        assert [part["local_date"] for part in runtime.lake.parts(KpiDaily)][-1] == "2021-10-20"
+        assert [part["local_date"] for part in runtime.lake.list_parts(KpiDaily)][-1] == "2021-10-20"
     assert len(machine.sma.asked) == before
     machine.tick("closing")
-    assert machine.skips[-1] == ("closing", "All days up to 2021-10-20 are whole.")
+    assert machine.skips[-1] == ("closing", "Skipped, because all days up to 2021-10-20 are complete.")
 
 
 def test_ticks_that_the_daemon_makes_up_for_are_left_to_the_newest(machine: Clockwork) -> None:
@@ -137,7 +137,7 @@ def test_a_day_that_never_comes_whole_is_tried_five_times(machine: Clockwork) ->
     assert tries == [0 * HOUR, HOUR, 4 * HOUR, 10 * HOUR, 22 * HOUR]
     # Each try asks the plant that failed (balance, inverter), never the one that is whole.
     assert asked(machine, "2021-10-20").count("11") == 2
-    assert "They were tried lately" in machine.skips[-1][1]
+    assert "were tried recently" in machine.skips[-1][1]
 
 
 def test_the_window_reads_all_its_days_again(machine: Clockwork) -> None:
@@ -169,7 +169,7 @@ def test_a_schedule_waits_for_its_own_run(machine: Clockwork) -> None:
     )
     machine.instance.add_run(unfinished)
     assert machine.tick("window") == []
-    assert machine.skips[-1][1] == "The run that window started before is still going."
+    assert machine.skips[-1][1] == "Skipped, because the previous run of window is still running."
     assert machine.tick("closing")
 
 
@@ -211,12 +211,12 @@ def test_schedules_make_no_pu_that_nobody_agreed_to(machine: Clockwork) -> None:
     for name in ("today", "closing", "window"):
         assert machine.tick(name) == []
         assert machine.skips[-1][0] == name
-        assert "adds 2 PU to 2021-11: 24.90 EUR" in machine.skips[-1][1]
+        assert "add 2 PU to 2021-11: 24.90 EUR" in machine.skips[-1][1]
         assert "SUNLEDGER_MAX_EUR_PER_MONTH" in machine.skips[-1][1]
     assert len(machine.sma.asked) == before
     with machine.runtime({}) as runtime:
         assert [told.title for told in collect_concerns(runtime) if told.name == "spending:2021-11"] == [
-            "2 plants not asked for, because of the cost"
+            "2 plants not fetched because of the cost"
         ]
     # With room for one of them, the other days wait, and that one is read.
     machine.settings = machine.settings.model_copy(update={"max_eur_per_month": Decimal(13)})

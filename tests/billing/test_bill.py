@@ -13,12 +13,12 @@ from pipeline.billing.bill import Bill, build_bill, expect_units
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.billing.usage import NO_DATA, NO_DAY, find_unused_units
 from pipeline.cli.bill import show
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.billing.record import NO_MOVES, at, record, request, store, unit, units
 from tests.e2e.test_days import refresh, run
 from tests.scripted import ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 PRICES = load_prices(None)
 OCTOBER = dt.date(2026, 10, 1)
 MONDAY = dt.date(2021, 10, 4)
@@ -91,7 +91,7 @@ def test_who_was_asked_for_in_vain() -> None:
 
 
 @pytest.fixture
-def runtime(new_runtime: New, sma: ScriptedSma) -> Runtime:
+def runtime(new_runtime: New, sma: ScriptedSma) -> RunContext:
     """Plant 11 was read with data, plant 12 was silent: in October 2021, one day."""
     sma.watts["12", "2021-10-04"] = None
     runtime = run(new_runtime(), MONDAY)
@@ -100,46 +100,49 @@ def runtime(new_runtime: New, sma: ScriptedSma) -> Runtime:
     return runtime
 
 
-def shown(runtime: Runtime, capsys: pytest.CaptureFixture[str], *, forecast: bool, year: int = 2021) -> str:
+def shown(
+    runtime: RunContext, capsys: pytest.CaptureFixture[str], *, forecast: bool, year: int = 2021
+) -> str:
     show(build_bill(runtime, PRICES, year, forecast=forecast), PRICES, forecast=forecast)
     printed = capsys.readouterr()
     return " ".join((printed.out + printed.err).split())
 
 
-def test_the_bill_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bill_of_a_year(runtime: RunContext, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(runtime, capsys, forecast=False)
     assert "PU and fees of 2021 (published figures, check against your contract)" in text
     assert "Q4 2021-10 1-19 kW 2 24.90 Q4 all all 2 24.90 year all all 2 24.90" in text
-    assert "Q4 24.90 0.00 24.90 0.00 year's end so far" in text
-    assert "1 system without any answer in some month" in text
-    assert "Could be saved: 12.45 EUR" in text
+    assert "Q4 24.90 0.00 24.90 0.00 end of the year so far" in text
+    assert "1 system got no answer at all in some month" in text
+    assert "Possible savings: 12.45 EUR" in text
     assert f"12 Plant 12 1 of 1 12.45 {NO_DATA}" in text
     assert "Forecast" not in text
 
 
-def test_the_forecast_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_forecast_of_a_year(runtime: RunContext, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(runtime, capsys, forecast=True)
     assert "Q4 2021-11 1-19 kW 0 0.00 2 24.90" in text
     assert "year all all 2 24.90 6 74.70" in text
-    assert "who was asked for in 2021-09 or 2021-10 and is in SMA's newest list" in text
-    assert "2 systems to come" in text
-    assert "Q4 74.70 0.00 74.70 0.00 year's end expected" in text
+    assert "2 systems requested in 2021-09 or 2021-10 and in SMA's newest list" in text
+    assert "in every month up to 2021-12" in text
+    assert "Q4 74.70 0.00 74.70 0.00 end of the year expected" in text
     later = shown(runtime, capsys, forecast=True, year=2022)
-    assert "Q1 74.70 0.00 0.00 74.70 carried: 1,000 EUR not exceeded expected" in later
+    assert "Q1 74.70 0.00 0.00 74.70 carried over: at most 1,000 EUR expected" in later
     assert "nothing to save" not in later
     runtime.now = lambda: at("2022-03-01")
-    assert "Forecast: 2021 is over, so nothing is still to come." in shown(runtime, capsys, forecast=True)
+    assert "Forecast: 2021 is over, so no further PU are expected." in shown(runtime, capsys, forecast=True)
 
 
-def test_a_year_without_requests(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_year_without_requests(runtime: RunContext, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(runtime, capsys, forecast=False, year=2019)
     assert (
-        "No system was asked for in 2019, so there is nothing to pay. The record begins in 2021-10." in text
+        "No request named a system in 2019, so there is nothing to pay. The record of requests begins in 2021-10."
+        in text
     )
 
 
 def test_a_live_plan_is_shown_in_a_year_without_requests(
-    runtime: Runtime, capsys: pytest.CaptureFixture[str]
+    runtime: RunContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = load_prices(None).prices[0]
     booked = PriceList((replace(first, live_plan=200_000),))
@@ -147,7 +150,7 @@ def test_a_live_plan_is_shown_in_a_year_without_requests(
     text = " ".join(capsys.readouterr().out.split())
     assert "nothing to pay" not in text
     assert "Q4 300.00" in text
-    assert "fees hold 1200.00 EUR of the booked Live plan" in text.replace(",", "")
+    assert "invoices include 1200.00 EUR for the booked Live plan" in text.replace(",", "")
 
 
 def test_a_live_plan_is_forecast_to_the_year_s_end_without_any_system(
@@ -168,7 +171,7 @@ def test_a_live_plan_is_forecast_to_the_year_s_end_without_any_system(
     assert live(2021, forecast=True) == [(3, 100), (4, 300)]
     assert live(2022, forecast=True) == [(1, 100), (2, 0), (3, 0), (4, 0)]
     show(build_bill(runtime, prices, 2021, forecast=True), prices, forecast=True)
-    assert "fees hold 400.00 EUR of the booked Live plan, up to 2021-12." in capsys.readouterr().out
+    assert "invoices include 400.00 EUR for the booked Live plan, up to 2021-12." in capsys.readouterr().out
 
 
 def test_plants_without_capacity_are_told_in_every_place(
@@ -181,10 +184,10 @@ def test_plants_without_capacity_are_told_in_every_place(
     store(runtime, request("2021-10-20"))
     text = shown(runtime, capsys, forecast=True)
     assert "Q4 2021-10 unpriced 1 ? 1 ?" in text
-    assert "1 system without a price, so every sum is too low: 11." in text
+    assert "it lacks 1 system without a price: 11." in text
 
 
-def test_the_bill_counts_what_the_tables_count(runtime: Runtime) -> None:
+def test_the_bill_counts_what_the_tables_count(runtime: RunContext) -> None:
     found: Bill = build_bill(runtime, PRICES, 2021, forecast=False)
     assert found.classes.select("pu", "fee_eur").sum().row(0) == (2, Decimal("24.90"))
     assert found.invoices["n_units"].sum() == 2

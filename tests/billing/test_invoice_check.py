@@ -14,7 +14,7 @@ from pipeline.billing.compare import compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
 from pipeline.cli.invoice import check_file, parse_month
 from pipeline.common.errors import UsageError
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import Plants, polars_schema
 from tests.billing.record import NO_MOVES, at, request, store, unit, units
 
@@ -118,7 +118,7 @@ def test_a_credit_without_its_charge_is_told_as_what_it_is(tmp_path: Path) -> No
         ("ours only", None, None, "-16.50"),
         ("theirs only", 2, "20-99", "-16.50"),
     ]
-    assert rows[1][4] == "a credit of no charge in this file: look at an earlier invoice"
+    assert rows[1][4] == "a credit for a charge that is not in this file: look at an earlier invoice"
 
 
 def test_a_charge_under_either_id_of_a_system_is_one_pu(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_month_that_the_record_does_not_reach_is_told(tmp_path: Path) -> None:
     found = compared(text, tmp_path, unit("1", "2026-10", "16.50"), record=(OCTOBER, OCTOBER))
     assert found.filter(pl.col("kind") == "theirs only")["note"].to_list() == [
         "our record of requests begins in 2026-10",
-        "not asked for in this month",
+        "no request in this month",
         "our record of requests ends in 2026-10",
     ]
 
@@ -171,7 +171,7 @@ def test_a_month_on_the_command_line_is_written_in_one_way(text: str) -> None:
 
 
 @pytest.fixture
-def home(new_runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def home(new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A home in which the systems of the example were asked for."""
     runtime = new_runtime()
     kilowatts = {
@@ -201,7 +201,7 @@ def home(new_runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch, t
     for name in ("SUNLEDGER_LAKE", "SUNLEDGER_WAREHOUSE", "SUNLEDGER_PRICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SUNLEDGER_HOME", str(runtime.settings.home))
-    monkeypatch.setattr("pipeline.cli.invoice.Runtime", partial(Runtime, now=lambda: at("2027-02-03")))
+    monkeypatch.setattr("pipeline.cli.invoice.RunContext", partial(RunContext, now=lambda: at("2027-02-03")))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -239,7 +239,7 @@ def test_lines_can_be_written_and_months_chosen(home: Path, capsys: pytest.Captu
     assert sum("agreed" in line for line in written) == 5
     assert check_file(own, "2026-09", "2026-09", None) == 3
     assert (
-        "Not compared, since not of 2026-09 to 2026-09: 5 lines (line 2: 2026-10, line"
+        "5 lines outside of 2026-09 to 2026-09 were not compared (line 2: 2026-10, line"
         in capsys.readouterr().out
     )
 
@@ -248,7 +248,7 @@ def test_all_agreed_is_exit_code_0(home: Path, capsys: pytest.CaptureFixture[str
     own = home / "own.csv"
     own.write_text("plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\nTotal,,,16.50\n")
     assert check_file(own, None, None, None) == 0
-    assert "agrees with our count of 2027-01 to 2027-03" in capsys.readouterr().err
+    assert "agrees with our count for 2027-01 to 2027-03" in capsys.readouterr().err
     own.write_text(
         "plant_id,month,class,fee_eur\n5000000,2027-01,20-99,16.50\nTotal,,,19.64\nTotal net,,,16.50\n"
     )
@@ -270,7 +270,7 @@ def test_a_line_of_a_wrong_month_is_named(home: Path, capsys: pytest.CaptureFixt
     assert check_file(own, None, None, None) == 3
     text = capsys.readouterr().out
     assert (
-        "Not compared, since not of 2027-01 to 2027-03: 1 line (line 3: 2021-10). Correct a month that"
+        "1 line outside of 2027-01 to 2027-03 was not compared (line 3: 2021-10): correct a month that"
         in text
     )
     assert not re.search("ours only +[1-9]", text)
@@ -289,9 +289,9 @@ def test_a_line_of_a_wrong_month_is_named(home: Path, capsys: pytest.CaptureFixt
 def test_wrong_usage_is_told_before_anything_is_compared(home: Path) -> None:
     own = home / "own.csv"
     own.write_text("plant_id,month,fee_eur\n1,2027-01,1.00\n")
-    with pytest.raises(UsageError, match="before they begin"):
+    with pytest.raises(UsageError, match="is before the first"):
         check_file(own, "2026-11", "2026-10", None)
-    with pytest.raises(UsageError, match="names no format"):
+    with pytest.raises(UsageError, match="has no known ending"):
         check_file(own, None, None, home / "lines.doc")
 
 

@@ -1,4 +1,4 @@
-"""The price list: decimal fees to the cent, and a wrong file is told by file, entry and key."""
+"""The price list: decimal fees to the cent, and a wrong file is reported by file, entry and key."""
 
 import datetime as dt
 from dataclasses import replace
@@ -160,30 +160,33 @@ def test_a_currency_is_its_code_in_capitals(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("", r"has no \[\[prices\]\]"),
-        ("prices = 3", r"prices is no list of entries; write \[\[prices\]\]"),
-        ("[[prices]", "no TOML file .*line 1"),
-        (NEXT + FILE.replace('"0.10"', '"cheap"'), "entry 2, valid_from 2026-01-01, per_kw_ac 'cheap' is no amount"),
-        (FILE.replace('"0.10"', '"-0.10"'), "per_kw_ac '-0.10' is no amount"),
+        ("prices = 3", r"prices is not a list of entries; write \[\[prices\]\]"),
+        ("[[prices]", "not a TOML file.*line 1"),
+        (
+            NEXT + FILE.replace('"0.10"', '"cheap"'),
+            "entry 2, valid_from 2026-01-01, per_kw_ac 'cheap' is not an amount",
+        ),
+        (FILE.replace('"0.10"', '"-0.10"'), "per_kw_ac '-0.10' is not an amount"),
         (FILE.replace('"0.10"', '"0.10000000001"'), "per_kw_ac '0.10000000001' has more than 10 decimals"),
-        (FILE.replace('"0.10"', "true"), "per_kw_ac True is no amount"),
-        (FILE.replace('"0.10"', "nan"), "per_kw_ac .*is no amount"),
-        (FILE.replace('"EUR"', '"US$"'), r"valid_from 2026-01-01, currency 'US\$' is no code of ISO 4217, as EUR"),
-        (FILE.replace('"EUR"', '"Euro"'), "currency 'Euro' is no code"),
-        (FILE.replace('"year"', '"week"'), "base_period 'week' is none of month, year"),
+        (FILE.replace('"0.10"', "true"), "per_kw_ac True is not an amount"),
+        (FILE.replace('"0.10"', "nan"), "per_kw_ac .*is not an amount"),
+        (FILE.replace('"EUR"', '"US$"'), r"valid_from 2026-01-01, currency 'US\$' is not a currency code of ISO 4217"),
+        (FILE.replace('"EUR"', '"Euro"'), "currency 'Euro' is not a currency code"),
+        (FILE.replace('"year"', '"week"'), "base_period 'week' is not one of month, year"),
         (FILE.replace('"1000+" = "65"', ""), r'entry 1, valid_from 2026-01-01, base."1000\+" is missing'),
         (FILE.replace('"1000+"', '"1000"'), "base, 1000 is unknown; choose from 1-19,"),
         (FILE.replace("2026-01-01", '"soon"'), "entry 1, valid_from 'soon' is not a date"),
-        (FILE.replace("2026-01-01", "2026-01-15"), "valid_from 2026-01-15 is not the first of a month"),
+        (FILE.replace("2026-01-01", "2026-01-15"), "valid_from 2026-01-15 is not the first day of a month"),
         (FILE.replace("2026-01-01", "2026-01-01T00:00:00"), "valid_from .* is not a date"),
         (FILE.replace("per_kw_ac", "per_kwac"), "entry 1, per_kwac is unknown"),
-        (FILE.replace("currency", "live_plan = 300_000\ncurrency"), "live_plan 300000 is none of the plans"),
-        (FILE.replace("200_000", "many"), "live.many is no number of calls"),
+        (FILE.replace("currency", "live_plan = 300_000\ncurrency"), "live_plan 300000 is not a plan"),
+        (FILE.replace("200_000", "many"), "live.many is not a number of calls"),
         (FILE + FILE, "valid_from 2026-01-01 is in two entries"),
         (FILE + NEXT.replace("EUR", "USD"), "currency differs: EUR and USD"),
-        ('invoicing = 3' + FILE, "invoicing 3 is no table of keys"),
+        ('invoicing = 3' + FILE, "invoicing 3 is not a table of keys"),
         ('[invoicing]\nperiod = "month"' + FILE, "period 'month' is none of quarter, year"),
         ('[invoicing]\nmonth_timezone = "CEST"' + FILE, "month_timezone 'CEST' is no time zone"),
-        ('[invoicing]\nabove = "a lot"' + FILE, "above 'a lot' is no amount"),
+        ('[invoicing]\nabove = "a lot"' + FILE, "above 'a lot' is not an amount"),
     ],
 )  # fmt: skip
 def test_a_wrong_price_list_is_told(tmp_path: Path, text: str, says: str) -> None:
@@ -201,5 +204,5 @@ def test_a_price_list_that_is_not_there(tmp_path: Path) -> None:
 def test_a_price_list_that_is_no_text(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError, match="no TOML file"):
+    with pytest.raises(ConfigurationError, match="not a TOML file"):
         load_prices(file)

@@ -20,7 +20,8 @@ from schemas import ApiRequests
 from tests.budget.conftest import ROOT, FakeTime, Sandbox
 from warehouse.lake import Lake
 
-# Five requests a second, which a busy machine can send too. The bucket holds 6 s of work: a machine that stands still
+# Five requests a second, which a busy machine can send too. The bucket holds 6 s of work: a machine that makes no
+# progress
 # for a moment catches up.
 BUDGET, WINDOW_S = 3000, 600.0
 WORK_S = 12.0
@@ -62,7 +63,7 @@ def utilisation(counts: dict[str, Any]) -> float:
     """The share of the budget that was spent from the first request for data on; tokens are requests too.
 
     It is the largest one that was reached at a request of the last fifth. A budget that lacks the share of a killed
-    process never comes near 1; a machine that stands still for a moment does, before or after it.
+    process never comes near 1; a machine that makes no progress for a moment does, before or after it.
     """
     times = counts["times"]
     before = sum(counts["paths"].values()) - len(times)
@@ -137,7 +138,7 @@ def test_the_lock_of_a_process_that_stands_still_is_told(tmp_path: Path, time: F
     path.touch()
     file = os.open(path, os.O_RDWR)
     fcntl.flock(file, fcntl.LOCK_EX)
-    with pytest.raises(SunledgerError, match="locked by another process for a minute: continue or end"):
+    with pytest.raises(SunledgerError, match="locked by another process for a minute: resume or end"):
         _run(store, Budget(100))
     os.close(file)
     assert _run(store, Budget(100)) > 0
@@ -164,7 +165,7 @@ def test_a_removed_file_is_made_anew_and_a_damaged_one_counts_as_empty(
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, time: FakeTime) -> None:
     (tmp_path / "budget").write_text("a file where the folder should be")
     store = FileStore(tmp_path / "budget" / "x.state", time.moment, time.sleep)
-    with pytest.raises(SunledgerError, match="Nothing is sent without it: make the folder writable"):
+    with pytest.raises(SunledgerError, match="no request is sent without it: make the folder writable"):
         _run(store, Budget(100))
 
 

@@ -125,7 +125,7 @@ def test_each_kind_of_end_is_recorded(server: ScriptedServer, tmp_path: Path, ti
         ("plants", 3, 503),
         ("plants", 4, 200),
     ]
-    assert [one.error for one in tries] == [None] * 5 + ["the answer was larger than is allowed"]
+    assert [one.error for one in tries] == [None] * 5 + ["the answer was larger than the limit"]
     assert tries[-1].size == 100
 
 

@@ -42,7 +42,7 @@ def test_a_publication_says_that_it_removed_a_log(home: Path) -> None:
     log.unlink()
     log.write_bytes(b"left by a program that was killed")
     assert "left" in sunledger(home, "sql", "SHOW TABLES").stderr
-    assert "opened the file that was published before for writing" in sunledger(home, "publish").stderr
+    assert "opened the previous published file for writing" in sunledger(home, "publish").stderr
     assert "opened" not in sunledger(home, "publish").stderr
     assert sunledger(home, "sql", "SHOW TABLES").returncode == 0
 
@@ -52,7 +52,7 @@ def test_an_empty_warehouse_is_told_with_the_cure(tmp_path: Path) -> None:
     assert (told.returncode, told.stderr.count("'sunledger backfill --from")) == (0, 1)
     told = sunledger(tmp_path, "sql", "SELECT count(*) AS n FROM energy_daily", "--format", "csv")
     assert (told.returncode, told.stdout.split()) == (0, ["n", "0"])
-    assert "has no day yet: 'sunledger backfill --from" in told.stderr
+    assert "holds no day yet: run 'sunledger backfill --from" in told.stderr
     assert "'sunledger backfill'" in sunledger(tmp_path, "report", "--month", "2021-10").stderr
 
 
@@ -64,7 +64,7 @@ def test_damage_of_the_lake_is_told_by_verify_and_refused_by_publish(tmp_path: P
     lake.replace(EnergyDaily, day, [rows])
     assert sunledger(tmp_path, "publish").returncode == 0
     published = (tmp_path / "home" / "sunledger.duckdb").read_bytes()
-    file = Path(lake.snapshot(EnergyDaily).files[0])
+    file = Path(lake.take_snapshot(EnergyDaily).files[0])
     content = file.read_bytes()
     # The last one is in the footer that readers go by.
     at = content.rindex(b"pv_generation_kwh")

@@ -59,7 +59,7 @@ OCTOBER = ["--from", "2021-10-01", "--to", "2021-10-01"]
         (["backfill", "--from", "2021-10-02", "--to", "2999-10-01"], {}, 2, "is in the future"),
         (["backfill", "--from", "2001-10-02", "--to", "2021-10-01"], {}, 2, "SUNLEDGER_FIRST_DAY"),
         (["backfill", "--from", "2021-10-01"], {}, 2, "Missing option '--to'"),
-        (["backfill", *OCTOBER, "--plants", ","], {}, 2, "--plants names no plant"),
+        (["backfill", *OCTOBER, "--plants", ","], {}, 2, "The option --plants is empty"),
         (["bakfill"], {}, 2, "No such command 'bakfill'"),
         (["backfill", *OCTOBER], CREDENTIALS | {"SMA_AUTH_URL": "http://example.com"}, 2, "use https"),
         (["backfill", *OCTOBER], {"SMA_TIME_BASIS": "local"}, 2, "SMA_TIME_BASIS=local is wrong"),
@@ -71,7 +71,7 @@ OCTOBER = ["--from", "2021-10-01", "--to", "2021-10-01"]
         ),
         (["billing", "check", "none.csv"], {}, 2, "none.csv can't be read: No such file"),
         (["pack", "--month", "October"], {}, 2, "--month October is not a month"),
-        (["sql", "SELECT 1"], {}, 1, "'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD' fetches days"),
+        (["sql", "SELECT 1"], {}, 1, "run 'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD'"),
         (["report", "--month", "2021-10"], {}, 1, "'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD'"),
         (["publish"], {"SUNLEDGER_LAKE": "ftp://x"}, 2, "neither a folder nor s3://"),
     ],
@@ -130,8 +130,8 @@ def test_backfill_publish_sql(tmp_path: Path, box: SandboxAddress) -> None:
     assert (wrong.returncode, "syntax error" in wrong.stderr) == (2, True)
     assert sunledger(tmp_path, "publish").returncode == 0
     remade = sunledger(tmp_path, "rebuild")
-    assert "1 day from 2021-10-01 to 2021-10-01 was made again." in remade.stderr
-    assert "asked for with another SMA_TIME_BASIS than utc" in remade.stderr
+    assert "1 day from 2021-10-01 to 2021-10-01 was rebuilt." in remade.stderr
+    assert "fetched with another SMA_TIME_BASIS" in remade.stderr
 
 
 @pytest.mark.long

@@ -33,7 +33,7 @@ def test_a_silent_plant_and_gaps_are_told_and_leave_with_3(tmp_path: Path) -> No
     with running("--plants", "3", "--seed", "7", "--fault", silent) as box:
         done = sunledger(tmp_path, "backfill", *DAYS, **box.settings())
     assert done.returncode == 3, done.stderr
-    assert "6 of 9 plant-days complete; 1 plant silent: see v_days_to_check." in done.stderr
+    assert "6 of 9 plant-days complete; 1 plant silent: look at v_days_to_check." in done.stderr
     assert "Done in part:" in done.stdout
     assert ": silent on 3 days, 2021-10-01 to 2021-10-03" in done.stdout
     again = sunledger(tmp_path, "rebuild", "--from", "2021-10-02", **box.settings())
@@ -43,7 +43,7 @@ def test_a_silent_plant_and_gaps_are_told_and_leave_with_3(tmp_path: Path) -> No
     for words in (["report", "--month", "2021-10"], ["pack", "--month", "2021-10"]):
         made = sunledger(tmp_path, *words)
         assert made.returncode == 0, made.stderr
-        assert "2021-10: 6 of 9 plant-days complete; 1 plant silent: see v_days_to_check." in made.stderr
+        assert "2021-10: 6 of 9 plant-days complete; 1 plant silent: look at v_days_to_check." in made.stderr
         assert "The warehouse holds 3 of the 31 days of this month." in " ".join(made.stderr.split())
 
 

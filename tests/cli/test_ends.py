@@ -130,7 +130,7 @@ def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
         check=False,
     )
     assert done.returncode == 128 + signal.SIGTERM, done.stdout
-    assert done.stdout == "Error: Ended by SIGTERM. What was finished is stored; run it again for the rest.\n"
+    assert done.stdout == "Error: Ended by SIGTERM. All finished work is stored: run it again for the rest.\n"
 
 
 def test_a_program_in_the_background_ends_too(tmp_path: Path) -> None:
@@ -268,6 +268,6 @@ def test_an_unusable_proxy_is_told_without_its_password(
     settings = {**box.settings(), "SMA_AUTH_URL": "https://auth.example", "https_proxy": proxy}
     code, said = run(tmp_path, "backfill", *DAY, **settings)
     assert code == 2, said
-    assert "The proxy that https_proxy names can't be used" in said
+    assert "The proxy in https_proxy can't be used" in said
     assert "hush" not in said
     assert_one_sentence(said)

@@ -16,7 +16,7 @@ from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.extract.vendor_energies import fetch_energy_months
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
@@ -30,7 +30,7 @@ from tests.e2e.test_days import run
 from tests.scripted import NOW, ScriptedSma, compact, rows
 from warehouse.publish import publish
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 # Two days of the month: the plants began on the first of them.
 FIRST, LAST = dt.date(2021, 9, 29), dt.date(2021, 9, 30)
 MONTH = "2021-09"
@@ -38,7 +38,9 @@ PLANT, QUIET = "11", "12"
 
 
 @pytest.fixture
-def lake(new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+def lake(
+    new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> RunContext:
     """The days of two plants in a lake that the commands find too."""
     listed = sma._body(Request.plants())
     for plant in listed["plants"]:
@@ -56,7 +58,7 @@ def lake(new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: py
 class Publishing:
     """Publishes as a run of Dagster's would, at a tenth of its cost."""
 
-    runtime: Runtime
+    runtime: RunContext
     notices: Notices = field(default_factory=Notices)
 
     def publish(self) -> list[str]:
@@ -65,7 +67,7 @@ class Publishing:
 
 
 @contextmanager
-def publishing(runtime: Runtime, **_: Any) -> Iterator[Publishing]:
+def publishing(runtime: RunContext, **_: Any) -> Iterator[Publishing]:
     yield Publishing(runtime)
 
 
@@ -85,17 +87,17 @@ MONTH_SHEET = (
 
 
 def test_a_month_is_closed_adjusted_and_opened_again(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings
 ) -> None:
     assert "No month is closed" in typed("close").stderr
     done = typed("close", MONTH)
-    assert (done.exit_code, f"{MONTH} is closed with 2 plants" in done.stderr) == (0, True), done.stderr
+    assert (done.exit_code, f"Closed {MONTH} with 2 plants" in done.stderr) == (0, True), done.stderr
     assert published(settings, MONTH_SHEET) == [(PLANT, 48.0, True, None), (QUIET, 48.0, True, None)]
     again = typed("close", MONTH)
     assert isinstance(again.exception, NotClosableError)
     assert "closed already" in str(again.exception)
 
-    # A day of it is read again and differs: the closed figure stays, and the difference is told wherever one looks.
+    # A day of it is read again and differs: the closed figure stays, and the difference is reported wherever one looks.
     sma.watts[PLANT, str(LAST)] = 2000.0
     runtime = run(new_runtime(), LAST)
     finding = judge_closed_months(runtime)
@@ -123,7 +125,7 @@ WHERE month = DATE '{MONTH}-01' GROUP BY ALL ORDER BY ALL
 """
 
 
-def add_up(runtime: Runtime, *days: dt.date) -> None:
+def add_up(runtime: RunContext, *days: dt.date) -> None:
     """The figures and hours of the days, and all that months are made of."""
     for day in days:
         write_kpi_daily(runtime, day)
@@ -134,7 +136,7 @@ def add_up(runtime: Runtime, *days: dt.date) -> None:
 
 
 def test_plant_figures_and_profile_of_a_closed_month_stay_with_its_energy(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings
 ) -> None:
     add_up(lake, FIRST, LAST)
     assert typed("close", MONTH).exit_code == 0
@@ -149,7 +151,7 @@ def test_plant_figures_and_profile_of_a_closed_month_stay_with_its_energy(
 
 
 def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
-    lake: Runtime, settings: Settings
+    lake: RunContext, settings: Settings
 ) -> None:
     lake.lake.replace(EnergyDaily, {"local_date": FIRST}, [], empty=True)
     refused = typed("close", MONTH)
@@ -166,12 +168,12 @@ def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
     write_energy_daily(lake, FIRST)
     write_energy_monthly(lake)
     assert set(lake.lake.scan(Adjustments).collect()["difference_kwh"].round(9)) == {24.0}
-    for month, why in (("2021-08", "holds no energy"), ("2021-13", "write it as YYYY-MM")):
+    for month, why in (("2021-08", "has no energy"), ("2021-13", "write it as YYYY-MM")):
         assert why in str(typed("close", month).exception)
 
 
 def test_an_incomplete_month_says_what_it_lacks_and_is_closed_only_anyway(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of four plant-days is silent, on another one the plant has half of what its inverter has."""
     for plant, day, watts in ((PLANT, LAST, None), (QUIET, LAST, 500.0)):
@@ -198,13 +200,13 @@ def test_an_incomplete_month_says_what_it_lacks_and_is_closed_only_anyway(
     silent_h = expected_h / 4
     said = [
         f"{MONTH} is not complete",
-        "4 of 4 plant-days are to be checked, of 2 plants: 1 missing, 3 with suspicious values (v_days_to_check)",
+        "4 of 4 plant-days are to be checked, in 2 plants: 1 missing, 3 with suspicious values (v_days_to_check)",
         f"75.0% of the expected time of the days that are stored, {silent_h:.1f} h are missing, and 1 of 2 plants is",
         # 24 kWh of the silent day, 12 of the other one.
         "On 2 plant-days inverters have 36.000 kWh more than their plants",
         # SMA has 52.8 and 48 kWh, measured are 24 and 36.
         "pv_generation of 2 plants is 40.800 kWh less than SMA's own figure",
-        "close it --anyway",
+        "close the month with --anyway",
     ]
     assert [text for text in said if text not in str(refused.exception)] == []
     assert published_if_any(settings) == []
@@ -220,18 +222,18 @@ def published_if_any(settings: Settings) -> list[tuple[Any, ...]]:
 
 
 def test_values_that_are_suspicious_and_nothing_else_are_told_and_do_not_stop_the_closing(
-    lake: Runtime,
+    lake: RunContext,
 ) -> None:
     done = typed("close", MONTH)
     assert done.exit_code == 0, done.exception
-    assert "4 of 4 plant-days are to be checked, of 2 plants: 4 with suspicious values" in " ".join(
+    assert "4 of 4 plant-days are to be checked, in 2 plants: 4 with suspicious values" in " ".join(
         done.stderr.split()
     )
 
 
 @pytest.mark.long
 def test_what_a_plant_that_moved_after_the_closing_changed_stands_beside_its_closed_row(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings
 ) -> None:
     assert typed("close", MONTH).exit_code == 0
     plants = lake.lake.scan(Plants).collect()
@@ -262,13 +264,13 @@ def month_answer(request: Request) -> bytes | None:
 
 
 def test_a_month_and_a_year_are_compared_with_smas_own_figures(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = dt.datetime(2022, 1, 5, 12, tzinfo=dt.UTC)
     sma.special = month_answer
     sma.answered_at = later
 
-    def runtime(*_: object, **__: object) -> Runtime:
+    def runtime(*_: object, **__: object) -> RunContext:
         found = new_runtime(again=False)
         found.now = lambda: later
         return found

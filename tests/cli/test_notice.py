@@ -13,6 +13,6 @@ def test_unknown_fields_are_one_line_for_each_table(
     assert capsys.readouterr() == ("", "")
     _tell_unknown(Notices.of(unknown_fields={"raw_pv": {"b", "a"}, "raw_energy_balance": {"c"}}))
     assert capsys.readouterr().err.splitlines() == [
-        "Notice: SMA sends fields that no table has, kept in raw_energy_balance as they came: c.",
-        "Notice: SMA sends fields that no table has, kept in raw_pv as they came: a, b.",
+        "Notice: SMA sends fields that no table has. They are kept unchanged in raw_energy_balance: c.",
+        "Notice: SMA sends fields that no table has. They are kept unchanged in raw_pv: a, b.",
     ]

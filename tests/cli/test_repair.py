@@ -78,14 +78,14 @@ def check(home: Path, whole: Path, settings: dict[str, str], *, asked: bool = Fa
     code, said = run(home, "publish", **settings)
     assert code == 0, said
     assert {name for name, rows in content(home).items() if not rows.equals(was[name])} <= ASKED
-    assert "Nothing was to be mended." in run(home, "repair", **settings)[1]
+    assert "Nothing is damaged, so nothing was repaired." in run(home, "repair", **settings)[1]
 
 
 def part(home: Path, table: str, day: str = "") -> Path:
     """The active file of a table's part, by the end of its name."""
     lake = Lake(str(home / "home" / "lake"), home / "home" / "tmp")
     (model,) = (model for model in TABLES if storage(model).table == table)
-    return Path(next(file for file in lake.snapshot(model).files if day in file))
+    return Path(next(file for file in lake.take_snapshot(model).files if day in file))
 
 
 def entry(home: Path, table: str, number: int = -1) -> Path:
@@ -153,8 +153,8 @@ def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     shutil.rmtree(home / "home" / "spending")
     unasked = settings | {"SUNLEDGER_MAX_EUR_PER_MONTH": ""}
     code, said = run(home, "repair", "--dry-run", **unasked)
-    assert (code, "Nothing was changed" in said, "take 2 requests to SMA" in said) == (0, True, True), said
-    assert "asked for again: 2 requests" in said
+    assert (code, "so nothing was changed" in said, "needs 2 requests" in said) == (0, True, True), said
+    assert "fetched again with 2 requests" in said
     assert run(home, "verify", **settings)[0] == 1
     code, said = run(home, "repair", **unasked)
     assert code == 0, said
@@ -170,9 +170,9 @@ def test_what_nothing_has_any_more_is_said_and_every_command_works(
     (home / "home" / "sunledger.duckdb").unlink()
     code, said = run(home, "repair", **settings | NO_SMA)
     assert code == 1, said
-    assert "can't be made again yet: 'sunledger repair --yes' tries it" in said
+    assert "can't be rebuilt yet: run 'sunledger repair --yes'" in said
     assert "the record of requests of that day is lost" in said
-    assert "SMA could not be asked" in said
+    assert "the request to SMA failed" in said
     for command in ("verify", "rebuild", "publish"):
         assert run(home, command, **settings | NO_SMA)[0] == 0, command
     # The answers are still to be had, and the figures that were made from them never went.

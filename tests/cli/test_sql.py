@@ -10,7 +10,7 @@ from pipeline.cli.sql import save_rows, show_rows
 from pipeline.common.errors import UsageError
 from warehouse.export import export
 from warehouse.publish import NotPublishedError
-from warehouse.read_only import readable_files, restrict
+from warehouse.read_only import check_readable_files, restrict
 
 
 @pytest.fixture
@@ -102,18 +102,21 @@ def test_a_query_writes_nothing_and_reads_nothing_else(
 
 
 def test_what_makes_files_is_told_with_the_way_to_make_one(connection: duckdb.DuckDBPyConnection) -> None:
-    with pytest.raises(UsageError, match=r"COPY is not run: give the SELECT alone, and --output FILE"):
+    with pytest.raises(
+        UsageError,
+        match=r"not statements of the type COPY: write a SELECT, and save its rows with --output FILE",
+    ):
         show_rows(connection, "COPY yields TO 'new.csv'", "csv")
 
 
 def test_a_file_that_was_not_granted_is_told_with_the_way_to_grant_it(
     connection: duckdb.DuckDBPyConnection, folder: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"what --file names, and nothing else: .*secret\.txt") as told:
+    with pytest.raises(UsageError, match=r"the files that --file names: .*secret\.txt") as told:
         show_rows(connection, f"FROM read_text('{folder}/secret.txt')", "csv")
     assert "\n" not in str(told.value)
     with pytest.raises(UsageError, match="is no file"):
-        readable_files([folder])
+        check_readable_files([folder])
 
 
 @pytest.mark.parametrize("place", ["{folder}/mine.csv", "mine.csv", "./mine.csv"])
@@ -182,7 +185,7 @@ def test_several_queries_are_answered_in_turn(
 
 @pytest.mark.parametrize("query", ["", " ; ", "-- nothing"])
 def test_no_query_is_told(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    with pytest.raises(UsageError, match="There is no query: write one, such as SHOW TABLES"):
+    with pytest.raises(UsageError, match="The query is empty: write one, for instance SHOW TABLES"):
         show_rows(connection, query, "table")
 
 
@@ -197,7 +200,9 @@ def test_files_that_are_gone_are_told_with_the_cure(tmp_path: Path) -> None:
             lambda: show_rows(db, "FROM detail", "csv"),
             lambda: export(db, "FROM detail", tmp_path / "out.csv"),
         ):
-            with pytest.raises(NotPublishedError, match=r"not where they were .*run 'sunledger publish'"):
+            with pytest.raises(
+                NotPublishedError, match=r"have moved or are missing: run 'sunledger publish'"
+            ):
                 ask()
     assert not (tmp_path / "out.csv").exists()
 

@@ -173,7 +173,7 @@ def test_groups_are_those_of_the_plants() -> None:
     [
         ("2021-10-06", "2021-10-04", "swap them"),
         ("1999-01-01", "2021-10-06", "SUNLEDGER_FIRST_DAY"),
-        ("2021-10-04", "2021-10-10", "in the future: the last day that can be asked for is 2021-10-09"),
+        ("2021-10-04", "2021-10-10", "in the future: choose 2021-10-09 or an earlier day"),
     ],
 )
 def test_a_range_that_cannot_be_meant_is_refused(first: str, last: str, says: str) -> None:

@@ -94,7 +94,7 @@ def test_state_lives_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (
             "ui_hosts",
             "https://sun.example.org",
-            "SUNLEDGER_UI_HOSTS=https://sun.example.org is no list of host names; ",
+            "SUNLEDGER_UI_HOSTS=https://sun.example.org is not a list of host names; ",
         ),
         ("sma_auth_url", "https://host:port", "SMA_AUTH_URL=https://host:port is not a URL; "),
         (
@@ -130,7 +130,7 @@ def test_a_wrong_value_is_one_sentence(
 
 
 def test_an_unknown_override_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="There is no setting 'sma_secret'"):
+    with pytest.raises(ConfigurationError, match="The setting 'sma_secret' does not exist"):
         load_settings(env_file=None, sma_secret="x")
 
 

@@ -18,7 +18,7 @@ from assets.runs import record_runs
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.ops.backup import back_up, restore
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import EnergyDaily
 from tests.e2e.test_days import MONDAY, run
 from tests.programs import PATIENCE_S, environment
@@ -28,7 +28,7 @@ from warehouse.verify import verify_lake
 
 
 @pytest.fixture
-def saved(new_runtime: Callable[..., Runtime], settings: Settings, tmp_path: Path) -> Path:
+def saved(new_runtime: Callable[..., RunContext], settings: Settings, tmp_path: Path) -> Path:
     with new_runtime() as runtime, record_runs(runtime) as runs:
         run(runtime, MONDAY)
         runs.publish()
@@ -152,7 +152,7 @@ def test_a_strange_archive_writes_nothing(settings: Settings, tmp_path: Path, na
     with tarfile.open(source, "w") as archive:
         archive.addfile(entry)
     other = elsewhere(settings, tmp_path)
-    with pytest.raises(SunledgerError, match=r"can't be read as a backup.*nothing that a backup holds"):
+    with pytest.raises(SunledgerError, match=r"can't be read as a backup.*does not belong in a backup"):
         restore(other, source)
     assert list(other.home.parent.iterdir()) == []
 
@@ -160,5 +160,5 @@ def test_a_strange_archive_writes_nothing(settings: Settings, tmp_path: Path, na
 def test_a_restore_never_overwrites_and_a_backup_never_holds_itself(saved: Path, settings: Settings) -> None:
     with pytest.raises(UsageError, match="is not empty"):
         restore(settings, saved)
-    with pytest.raises(UsageError, match="inside of what is to be backed up"):
+    with pytest.raises(UsageError, match="inside of the folder to back up"):
         back_up(settings, settings.home / "backup.tar")

@@ -10,7 +10,7 @@ import pytest
 from pipeline.common.errors import TransientError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily
@@ -21,13 +21,13 @@ from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, 
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma, compact
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
 TODAY = NOW.date()
 CLASSIC = "aaaaaaaa-0000-4000-8000-000000000011"
 
 
-def later(runtime: Runtime, **ahead: float) -> Runtime:
+def later(runtime: RunContext, **ahead: float) -> RunContext:
     """The runtime at a later moment."""
     moment = NOW + dt.timedelta(**ahead)
     runtime.now = lambda: moment
@@ -71,7 +71,7 @@ def test_a_silent_day_is_asked_for_alone_once_and_listed(new_runtime: New, sma: 
     assert by_day(sma) == [("11", "", "2021-10-06"), ("11", "111", "2021-10-06")]
     told = [(item.day, item.table, item.plant_id) for item in notices.missing]
     assert told == [("2021-10-06", "raw_energy_balance", "11"), ("2021-10-06", "raw_pv", "11")]
-    assert "asked for alone too" in notices.missing[0].reason
+    assert "a request for the day alone had none either" in notices.missing[0].reason
     assert "of device 111" in notices.missing[1].reason
     # What SMA was asked for alone is known from then on.
     sma.asked.clear()

@@ -1,4 +1,4 @@
-"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is told."""
+"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is reported."""
 
 import datetime as dt
 import json
@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE, PV
 from pipeline.sma.requests import Request
 from pipeline.tables.log_tables import write_logs
@@ -17,7 +17,7 @@ from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, 
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma, compact
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
 HALF = b"\\ud83d"
 
@@ -27,7 +27,7 @@ def bodies(sma: ScriptedSma, change: Callable[[Request, bytes], bytes]) -> None:
     sma.special = lambda request: change(request, compact(sma._body(request)))
 
 
-def aside(runtime: Runtime) -> pl.DataFrame:
+def aside(runtime: RunContext) -> pl.DataFrame:
     """What was set aside or told, but for what a constant power by night and day always is."""
     of_every_day = ["night", "out_of_step", "frozen"]
     return runtime.lake.scan(Quarantine).filter(~pl.col("reason").is_in(of_every_day)).collect()
@@ -160,7 +160,7 @@ def test_an_answer_that_names_another_plant_or_device_is_not_stored(
     stored = runtime.lake.scan(source.raw).collect()
     assert set(stored["plant_id"]) == {"12"}
     assert {item.plant_id for item in notices.missing} == {"11"}
-    assert all("which is not what was asked" in item.reason for item in notices.missing)
+    assert all("which was not requested" in item.reason for item in notices.missing)
     assert set(aside(runtime)["plant_id"]) == {"11"}
 
 
@@ -212,7 +212,7 @@ def test_an_answer_beyond_all_bounds_is_set_aside_and_told(
     notices = run_noticed(runtime, MONDAY)
     assert list(energy(runtime).values()) == pytest.approx([24.0] * 2)
     (told,) = notices.missing
-    assert (told.plant_id, "more rows, fields or levels than any answer of SMA's has" in told.reason) == (
+    assert (told.plant_id, "more rows, fields or levels than any answer of SMA" in told.reason) == (
         "11",
         True,
     )

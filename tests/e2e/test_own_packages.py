@@ -199,7 +199,7 @@ def test_a_port_that_is_taken_is_told_before_dagster_starts(environment: dict[st
             check=False,
         )
     assert told.returncode == 2
-    assert f"Nothing can listen at 127.0.0.1:{port} (Address already in use)" in told.stderr
+    assert f"Dagster can't listen at 127.0.0.1:{port} (Address already in use)" in told.stderr
 
 
 def _ask(url: str, query: str, **variables: Any) -> Any:

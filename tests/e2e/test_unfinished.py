@@ -39,14 +39,14 @@ import os, signal, sys
 from schemas import storage
 from warehouse.lake import Lake
 table, _, number = sys.argv.pop(1).partition("=")
-left, begin = int(number or 1), Lake.replacement
+left, begin = int(number or 1), Lake.open_replacement
 def dying(self, model, *args, **kwargs):
     global left
     left -= storage(model).table == table
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
     return begin(self, model, *args, **kwargs)
-Lake.replacement = dying
+Lake.open_replacement = dying
 from pipeline.cli import main
 main()
 """
@@ -133,7 +133,7 @@ def test_the_next_publication_completes_what_a_killed_run_left(
     assert any(not left[name].equals(rows) for name, rows in whole.items())
     done = sunledger(tmp_path, "publish", **box.settings())
     assert done.returncode == 0, done.stderr
-    assert "An earlier run had left 3 days from 2021-10-04 to 2021-10-06 unfinished" in " ".join(
+    assert "An earlier run left 3 days from 2021-10-04 to 2021-10-06 unfinished" in " ".join(
         done.stderr.split()
     )
     before = requests(tmp_path)
@@ -153,7 +153,9 @@ def test_a_backfill_of_another_day_completes_them_with_the_requests_of_its_own_d
     killed_at = dt.datetime.now(dt.UTC)
     done = sunledger(tmp_path, "backfill", *LATER, **box.settings())
     assert done.returncode == 0, done.stderr
-    assert "unfinished: completed from the stored answers, without a request" in " ".join(done.stderr.split())
+    assert "unfinished. This run completed them from the stored answers without a request" in " ".join(
+        done.stderr.split()
+    )
     asked = lake_of(tmp_path).scan(ApiRequests).filter(pl.col("asked_at") > killed_at).collect()
     dates = set(asked.filter(pl.col("endpoint").is_in(["measurements", "logs"]))["request_date"])
     assert dates == {"2021-10-07"}

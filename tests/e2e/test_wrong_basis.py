@@ -27,9 +27,9 @@ def test_the_last_line_of_a_backfill_names_the_setting(tmp_path: Path, sma: Smal
     result = sunledger(tmp_path, "backfill", *days, **wrong)
     assert result.returncode == 3, result.stdout + result.stderr
     assert result.stdout.splitlines()[-1] == (
-        "The times of these days do not fit the sun. The energy of plant 11 comes in the dark as the times are read "
-        "now (utc), and by day if they are plant_local. Set SMA_TIME_BASIS=plant_local, then run 'sunledger backfill' "
-        "for the days that are stored: they were asked for and read by the other one."
+        "The times of these days contradict the position of the sun. The energy of plant 11 is measured in the dark "
+        "with the present time basis (utc), and by day with plant_local. Set SMA_TIME_BASIS=plant_local, then run "
+        "'sunledger backfill' for the stored days, because they were fetched and read with the other time basis."
     )
     result = sunledger(tmp_path, "backfill", *days, **sma.settings)
     assert result.returncode == 0, result.stdout + result.stderr

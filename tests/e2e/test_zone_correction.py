@@ -53,8 +53,8 @@ def test_it_is_told_and_the_named_command_makes_it_right(tmp_path: Path, sma: Sm
     refreshed = sunledger(tmp_path, "refresh", **sma.settings)
     assert refreshed.returncode == 3
     told = (
-        "2024-06-03 energy_daily plant 11: its time zone is Europe/Berlin now and was UTC when 2 days from "
-        "2024-06-03 to 2024-06-04 were "
+        "2024-06-03 energy_daily plant 11: its time zone is Europe/Berlin now, but the energy of 2 days from "
+        "2024-06-03 to 2024-06-04 was made with UTC: "
     )
     assert told in refreshed.stdout
     # Later days are cut by the new zone: two hours of the old days are now in two days.

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.common.errors import CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.extract import raw_rows
-from pipeline.extract.raw_rows import DayOutcome, accept_answers, part_unlisted, refuse_nothing_answered
+from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
@@ -62,7 +62,7 @@ def drawn(
         return asked if listed is None else listed
 
     parts = list(accept_answers(of_day, {DAY: known}, still_listed))
-    found = part_unlisted({DAY: DayOutcome.of_all([part.outcome for part in parts])}, still_listed)
+    found = set_unlisted_apart({DAY: DayOutcome.of_all([part.outcome for part in parts])}, still_listed)
     refuse_nothing_answered(found.values())
     return [part.rows for part in parts if part.rows.height], found[DAY]
 
@@ -201,9 +201,7 @@ def test_lists_are_never_without_rows(request_: Request) -> None:
 @pytest.mark.parametrize("request_", LISTS, ids=lambda request: request.endpoint)
 @pytest.mark.parametrize("content", [b"<html></html>", b"", b"[]", b'{"plants":[', b"\xff"])
 def test_a_list_that_is_none_counts_as_a_request_that_failed(request_: Request, content: bytes) -> None:
-    with pytest.raises(
-        TransientError, match=r"answered 200, but with something else than .*: run it again"
-    ) as raised:
+    with pytest.raises(TransientError, match=r"answered 200, but not with .*: run it again") as raised:
         drawn(answer(request_, content))
     assert (raised.value.status, raised.value.path) == (200, request_.path)
 
@@ -236,7 +234,7 @@ def test_measurements_that_cannot_be_read_replace_nothing_and_are_failures(conte
     assert frame["plant_id"].to_list() == ["2"]
     assert fetched.series == {("2", "")}
     assert [f.request.plant_id for f in fetched.failures] == ["1"]
-    assert "with something else than measurements" in str(fetched.failures[0].error)
+    assert "but not with measurements" in str(fetched.failures[0].error)
 
 
 def test_a_day_of_which_nothing_can_be_read_is_missing_and_ends_no_run() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings
-from pipeline.run.fleet import fleet_of
+from pipeline.run.fleet import read_fleet
 from pipeline.run.plant_attributes import find_members, match_plants, read_plant_attributes
 from pipeline.run.preflight import check_before_requests
 from schemas import PlantAttributes, polars_schema
@@ -206,13 +206,13 @@ def test_a_group_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
 def test_a_group_says_which_plants_are_yours(
     tmp_path: Path, chosen: dict[str, str], left_out: set[str]
 ) -> None:
-    fleet = fleet_of(settings_of(tmp_path, GROUPS, **chosen))
-    assert set(fleet.excluded(PLANTS)["plant_id"]) == left_out
-    assert fleet.unknown(PLANTS) == []
+    fleet = read_fleet(settings_of(tmp_path, GROUPS, **chosen))
+    assert set(fleet.find_excluded(PLANTS)["plant_id"]) == left_out
+    assert fleet.list_unknown(PLANTS) == []
 
 
 def test_an_unknown_group_stops_before_it_leaves_everything_out(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* it has: Nor"
     ):
-        fleet_of(settings_of(tmp_path, GROUPS, include_plants="group:Nroth"))
+        read_fleet(settings_of(tmp_path, GROUPS, include_plants="group:Nroth"))

@@ -69,21 +69,24 @@ def test_a_parquet_file_names_its_source_row_by_row(settings: Settings, tmp_path
     ("lines", "says"),
     [
         (["plant_id,time,w_per_m2", "11,2024-06-01T10:00:00Z,4"], "it lacks interval_start, interval_end"),
-        ([f"{HEAD},kwh_per_m2", f"{GOOD},4,5"], "not exactly one of w_per_m2 and kwh_per_m2"),
-        ([HEAD.replace("w_per_m2", "ghi"), f"{GOOD},4"], "not exactly one of w_per_m2 and kwh_per_m2"),
+        ([f"{HEAD},kwh_per_m2", f"{GOOD},4,5"], "exactly one of the columns w_per_m2 and kwh_per_m2"),
+        (
+            [HEAD.replace("w_per_m2", "ghi"), f"{GOOD},4"],
+            "exactly one of the columns w_per_m2 and kwh_per_m2",
+        ),
         (
             [HEAD, f"{GOOD},400", "11,2024-06-01T10:30:00,2024-06-01T11:00:00,4"],
             "of row 2 (plant 11) its interval",
         ),
         ([HEAD, f"{GOOD},-5"], "its value is not from 0 to 2,000 W/m²"),
         ([HEAD, f"{GOOD},200000"], "check the unit"),
-        ([HEAD, f"{GOOD},much"], "its value is no number"),
+        ([HEAD, f"{GOOD},much"], "its value is not a number"),
         ([HEAD, f"{GOOD},NaN"], "its value is not from 0"),
         ([HEAD, f",{GOOD.partition(',')[2]},4"], "its plant_id is empty"),
-        ([HEAD, "11,2024-06-01T10:00:00Z,2024-06-02T10:00:00Z,4"], "does not last up to 1 h"),
-        ([HEAD, "11,2024-06-01T10:00:00Z,2024-06-01T10:00:00Z,4"], "does not last up to 1 h"),
+        ([HEAD, "11,2024-06-01T10:00:00Z,2024-06-02T10:00:00Z,4"], "is empty or longer than 1 h"),
+        ([HEAD, "11,2024-06-01T10:00:00Z,2024-06-01T10:00:00Z,4"], "is empty or longer than 1 h"),
         ([HEAD, f"{GOOD},4", "11,2024-06-01T10:15:00Z,2024-06-01T10:45:00Z,4"], "overlaps another one"),
-        ([""], "it is no table"),
+        ([""], "it is not a table"),
     ],
 )
 def test_what_breaks_a_rule_is_refused_with_the_row_and_the_cure(
@@ -92,7 +95,7 @@ def test_what_breaks_a_rule_is_refused_with_the_row_and_the_cure(
     with pytest.raises(ConfigurationError) as refused:
         read(settings, written(tmp_path, *lines))
     assert says in str(refused.value)
-    assert "To mend it, " in str(refused.value)
+    assert "To correct it, " in str(refused.value)
     assert str(refused.value).startswith(f"SUNLEDGER_IRRADIATION={tmp_path / 'Meteo A.csv'} can't be used: ")
 
 

@@ -42,6 +42,7 @@ class Step:
     silent: bool = False  # never answer
     raw: bytes | None = None  # send exactly this
     pause_s: float = 0.0
+    after: threading.Event | None = None  # answer when it is set
 
 
 class Script:
@@ -154,6 +155,8 @@ class ScriptedServer:
     async def _play(self, step: Step, writer: asyncio.StreamWriter) -> bool:
         if step.pause_s:
             await asyncio.sleep(step.pause_s)
+        while step.after is not None and not step.after.is_set():
+            await asyncio.sleep(0.001)
         if step.hang_up:
             return False
         if step.silent:

@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import socket
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -20,16 +21,18 @@ from pipeline.common.errors import (
 from pipeline.common.settings import load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.http.attempt import Limits
-from pipeline.sma.http.transport import Timeouts, proxy_for
+from pipeline.sma.http.transport import Timeouts, find_proxy
 from pipeline.sma.requests import Answer, Request
 from tests.ports import find_free_port
 
 PLANTS = "/monitoring/v1/plants"
 DEVICES = "/monitoring/v1/plants/13/devices/lean"
-FAST = Limits(timeouts=Timeouts(connect=0.5, read=0.15, pool=0.5, whole_try=2.0))
+# Longer than any machine takes: only what never answers is given up, and tests of that are hasty.
+PATIENT = Limits(timeouts=Timeouts(connect=120.0, read=120.0, pool=120.0, whole_try=240.0))
+HASTY = Limits(timeouts=Timeouts(connect=120.0, read=0.15, pool=120.0, whole_try=240.0))
 
 
-def ask(settings, time, request=None, limits=FAST, times=1):
+def ask(settings, time, request=None, limits=PATIENT, times=1):
     """Send a request through a client of its own; with `times`, one after the other."""
 
     async def run() -> Answer:
@@ -41,7 +44,7 @@ def ask(settings, time, request=None, limits=FAST, times=1):
     return asyncio.run(run())
 
 
-def fails(settings, time, kind, request=None, limits=FAST) -> SmaError:
+def fails(settings, time, kind, request=None, limits=PATIENT) -> SmaError:
     with pytest.raises(kind) as caught:
         ask(settings, time, request, limits)
     message = str(caught.value)
@@ -96,13 +99,12 @@ def test_a_transient_status_is_tried_again(status, server, settings, time) -> No
     "how",
     [
         {"hang_up": True},
-        {"silent": True},
         {"cut_at": 10},
         {"raw": b"\x00\x01 no HTTP at all\r\n\r\n"},
         {"raw": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"},
         {"headers": {"Content-Encoding": "gzip"}},
     ],
-    ids=["hang-up", "silence", "cut", "no-http", "cut-chunk", "damaged-gzip"],
+    ids=["hang-up", "cut", "no-http", "cut-chunk", "damaged-gzip"],
 )
 def test_a_transport_fault_is_tried_again(how, server, settings, time) -> None:
     server.on(PLANTS).reply(200, b'{"plants":[1,2,3]}', **how).reply(200, b"[]")
@@ -195,7 +197,7 @@ def test_what_is_not_there_yet_is_told_so_and_not_waited_for(status, server, set
     server.on(PLANTS).reply(status, b"")
     error = fails(settings, time, NotYetAvailable)
     assert (error.method, error.path, error.status, error.transient) == ("GET", "/v1/plants", status, True)
-    assert "Run it again later" in str(error)
+    assert "run it again later" in str(error)
     assert (server.count(PLANTS), time.sleeps) == (1, [])
 
 
@@ -315,14 +317,17 @@ def test_a_late_refusal_of_an_old_token_keeps_the_new_one(server, settings, time
 
 
 def test_a_cancelled_waiter_leaves_the_renewal_to_the_others(server, settings, time) -> None:
-    server.on("/oauth2/token", afresh=True).reply(200, '{"access_token":"t"}', pause_s=0.1)
+    left = threading.Event()
+    server.on("/oauth2/token", afresh=True).reply(200, '{"access_token":"t"}', after=left)
     server.on(PLANTS).reply()
 
     async def run() -> int:
         async with SmaClient(settings, clock=time.clock) as client:
             first, second = (asyncio.create_task(client.send(Request.plants())) for _ in range(2))
-            await asyncio.sleep(0.02)
+            while not server.count("/oauth2/token"):
+                await asyncio.sleep(0.001)
             first.cancel()
+            left.set()
             answer = await second
             assert first.cancelled()
             return answer.status
@@ -394,24 +399,32 @@ def test_an_unknown_host_name_is_told_apart(settings, time, monkeypatch: pytest.
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     lost = settings.model_copy(update={"sma_auth_url": "https://sma.example"})
-    assert "the host name sma.example is not known" in str(fails(lost, time, TransientError))
+    assert "the host name sma.example does not exist" in str(fails(lost, time, TransientError))
 
 
 def test_a_server_without_tls_is_told_apart(server, settings, time) -> None:
     secure = settings.model_copy(update={"sma_auth_url": server.url.replace("http:", "https:")})
-    assert "no TLS connection" in str(fails(secure, time, TransientError))
+    assert "the TLS connection" in str(fails(secure, time, TransientError))
 
 
 def test_an_untrusted_certificate_is_refused_at_once(untrusted_server, settings, time) -> None:
     lost = settings.model_copy(update={"sma_auth_url": untrusted_server.url})
     error = fails(lost, time, PermanentError)
-    assert "is not trusted: check SMA_AUTH_URL, or point SSL_CERT_FILE at" in str(error)
+    assert "is not trusted: check SMA_AUTH_URL, or set SSL_CERT_FILE to" in str(error)
     assert (untrusted_server.seen, time.sleeps) == ([], [])
 
 
 def test_silence_is_a_time_out(server, settings, time) -> None:
     server.on(PLANTS).reply(silent=True)
-    assert "did not answer in time; check the network" in str(fails(settings, time, TransientError))
+    error = fails(settings, time, TransientError, limits=HASTY)
+    assert "did not answer in time; check the network" in str(error)
+
+
+def test_silence_is_tried_again(server, settings, time) -> None:
+    server.on(PLANTS).reply(silent=True).reply(200, b"[]")
+    assert ask(settings, time, limits=HASTY).body == b"[]"
+    # A slow machine may be taken for a silent one.
+    assert server.count(PLANTS) >= 2
 
 
 def test_an_answer_that_trickles_for_ever_ends(server, settings, time) -> None:
@@ -452,7 +465,7 @@ def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> N
 
 
 def test_an_impossible_id_is_a_failure_of_its_request_alone(settings, time) -> None:
-    assert "cannot be a plant" in str(fails(settings, time, PermanentError, Request.devices("..")))
+    assert "can't be a plant" in str(fails(settings, time, PermanentError, Request.devices("..")))
 
 
 def test_the_code_flow_without_a_login_says_so_at_once(settings, tmp_path) -> None:
@@ -486,8 +499,8 @@ def test_proxies_come_from_the_environment_but_never_for_loopback(monkeypatch: p
     monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "inside.example")
-    proxy = proxy_for("https://monitoring.smaapis.de")
+    proxy = find_proxy("https://monitoring.smaapis.de")
     assert proxy is not None
     assert str(proxy.url) == "http://proxy.example:3128"
-    assert proxy_for("https://inside.example") is None
-    assert proxy_for("http://127.0.0.1:8080") is None
+    assert find_proxy("https://inside.example") is None
+    assert find_proxy("http://127.0.0.1:8080") is None

@@ -81,9 +81,9 @@ def test_certificates_that_cannot_be_read_stop_everything_with_the_cure(
     elif content is not None:
         file.write_text(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    with pytest.raises(ConfigurationError, match="point it at your organisation's certificates") as caught:
+    with pytest.raises(ConfigurationError, match="set it to your organisation's certificates") as caught:
         ask(settings, time)
-    assert str(caught.value).startswith(f"SSL_CERT_FILE={file} holds no certificates")
+    assert str(caught.value).startswith(f"SSL_CERT_FILE={file} holds no readable certificates")
     assert server.seen == []
 
 

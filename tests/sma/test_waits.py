@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sma.auth.secret_files import locked_async
+from pipeline.sma.auth.secret_files import lock_path_async
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import WaitAnnouncer
 from pipeline.sma.requests import Request
@@ -46,7 +46,9 @@ def test_a_refusal_for_the_rate_is_told_with_the_length_of_its_wait(server, sett
     server.on(PLANTS).reply(429, headers={"Retry-After": "12"}).reply(200, b"[]")
     fetch(settings, clock)
     host = settings.sma_monitoring_url.split("/")[2]
-    assert said == [f"{host} refuses requests for their rate (429 Too Many Requests): waiting for 12 s."]
+    assert said == [
+        f"{host} refuses requests because of their rate (429 Too Many Requests): waiting for 12 s."
+    ]
 
 
 def test_a_refusal_for_the_rate_is_told_however_short_its_wait_is(server, settings, clock, said) -> None:
@@ -54,7 +56,7 @@ def test_a_refusal_for_the_rate_is_told_however_short_its_wait_is(server, settin
     fetch(settings, clock)
     (line,) = said
     assert re.fullmatch(
-        r"\S+ refuses requests for their rate \(429 Too Many Requests\): waiting for 1\.\d s\.", line
+        r"\S+ refuses requests because of their rate \(429 Too Many Requests\): waiting for 1\.\d s\.", line
     )
 
 
@@ -93,11 +95,13 @@ def test_a_lock_of_another_process_is_told(clock, said, tmp_path: Path) -> None:
             os.close(held)
 
     async def run() -> None:
-        async with locked_async(path, replace(clock, sleep=sleep), wait_s=100):
+        async with lock_path_async(path, replace(clock, sleep=sleep), wait_s=100):
             pass
 
     asyncio.run(run())
-    assert said == ["Another process renews the login, and only one may at a time: waiting for 95 s."]
+    assert said == [
+        "Another process is renewing the login, which only one process may do at a time: waiting for 95 s."
+    ]
 
 
 def test_the_program_says_it(tmp_path: Path) -> None:

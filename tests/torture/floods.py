@@ -69,7 +69,7 @@ def flood(
 ) -> Case:
     """One flood. `expected` are the tables of a fleet that nobody disturbs; none: what lasts made others of them."""
     lasting = not expected
-    case = Case("flood", "with what lasts" if lasting else "that passes", seed, struck=True)
+    case = Case("flood", "with what lasts" if lasting else "that passes", seed, cuts=1)
     stage.clear()
     with running(*fleet, *(word for fault in faults for word in ("--fault", fault))) as box:
         spoiled = _backfill(stage, box, bound_s=bound_s)

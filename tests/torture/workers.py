@@ -95,7 +95,8 @@ def _kill_tries(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, An
             with suppress(ProcessLookupError):
                 os.kill(int(going["tags"][PROCESS].split()[0]), signal.SIGKILL)
                 killed.append(after_s)
-        case.struck, case.outcome = bool(killed), f"{len(killed)} kills"
+        case.strikes = case.cuts = len(killed)
+        case.outcome = f"{len(killed)} kills"
         case.moment = "SIGKILL " + ", ".join(f"{moment:.1f} s" for moment in killed) + " after it began"
         return _wait_for_success(room)
 

@@ -395,13 +395,13 @@ def test_own_thresholds_replace_those_that_they_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("night = 3", "there is no threshold 'night'"),
-        ("night_w = '3'", "night_w = '3' is no threshold"),
-        ("night_w = true", "is no threshold"),
-        ("night_w = -1", "is no threshold"),
-        ("night_w = nan", "is no threshold"),
-        ("[night]\nw = 3", "there is no threshold 'night'"),
-        ("night_w = ", "are no TOML"),
+        ("night = 3", "the threshold 'night' does not exist"),
+        ("night_w = '3'", "night_w = '3' is not a valid threshold"),
+        ("night_w = true", "is not a valid threshold"),
+        ("night_w = -1", "is not a valid threshold"),
+        ("night_w = nan", "is not a valid threshold"),
+        ("[night]\nw = 3", "the threshold 'night' does not exist"),
+        ("night_w = ", "is not TOML"),
     ],
 )
 def test_wrong_thresholds_are_told_with_the_file_and_the_name(tmp_path: Path, text: str, says: str) -> None:

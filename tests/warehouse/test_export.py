@@ -17,7 +17,7 @@ import pytest
 from pipeline.common.errors import UsageError
 from warehouse import export as exports
 from warehouse.export import export, export_table, format_of
-from warehouse.folder import place_of
+from warehouse.folder import resolve_place
 
 NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 EVERYTHING = """
@@ -156,7 +156,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 
 
 def test_more_rows_than_a_sheet_takes(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    says = r"1,048,576 rows of 1 columns are more than an XLSX sheet takes \(1,048,575 .*write CSV or Parquet"
+    says = (
+        r"1,048,576 rows of 1 columns are more than an XLSX sheet can hold \(1,048,575 .*write CSV or Parquet"
+    )
     with pytest.raises(UsageError, match=says):
         export(db, "FROM range(1048576)", tmp_path / "x.xlsx")
     assert export(db, "FROM range(1048576)", tmp_path / "x.csv").rows == 1_048_576
@@ -205,12 +207,14 @@ def test_a_table_that_is_not_there_is_told_with_those_that_are(
 def test_the_format_is_the_file_s_ending_unless_it_is_named() -> None:
     assert format_of(Path("x.XLSX")) == "xlsx"
     assert format_of(Path("x.txt"), "csv") == "csv"
-    with pytest.raises(UsageError, match=r"x.doc names no format: end it with .csv, .parquet or .xlsx"):
+    with pytest.raises(
+        UsageError, match=r"x.doc has no known ending: end the name with .csv, .parquet or .xlsx"
+    ):
         format_of(Path("x.doc"))
 
 
 def test_where_a_file_cannot_be_is_told(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is in a folder that is not there"):
+    with pytest.raises(UsageError, match="is in a folder that does not exist"):
         export(db, "SELECT 1", tmp_path / "nowhere" / "x.csv")
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
@@ -218,7 +222,7 @@ def test_where_a_file_cannot_be_is_told(db: duckdb.DuckDBPyConnection, tmp_path:
     os.mkfifo(tmp_path / "pipe.csv")
     for device in (Path("/dev/null"), tmp_path / "pipe.csv"):
         with pytest.raises(UsageError, match="is a device or a pipe, which can't be replaced"):
-            place_of(device)
+            resolve_place(device)
 
 
 def test_what_a_link_leads_to_is_replaced_and_not_the_link(

@@ -8,24 +8,24 @@ from typing import Any
 import duckdb
 
 from warehouse.publish import connect
-from warehouse.questions import questions
+from warehouse.questions import load_questions
 
 FILE = Path(__file__).parents[2] / "docs" / "questions.md"
 INTRODUCTION = """# Twenty questions
 
-What analysts ask first, with the SQL for the published file and its result on the demo. Made by `make demo` and
-`python -m warehouse.questions demo` from `warehouse/questions/`: change those, not this file.
+Questions that analysts ask first, with SQL for the published file and the result on the demo. `make demo` and
+`python -m warehouse.questions demo` generate this page from `warehouse/questions/`: change those files instead.
 
-Open the file read-only with any DuckDB from 1.2 on (`demo/sunledger.duckdb` after `make demo`). What each table, view
-and macro means is in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`.
-How long each question takes on a year of 1,000 plants is in [speed.md](speed.md).
+Open the file read-only with DuckDB 1.2 or newer (`demo/sunledger.duckdb` after `make demo`). Each table, view and
+macro is explained in the [data dictionary](data-dictionary.md), and in the file itself: `FROM duckdb_columns()`.
+[speed.md](speed.md) says how long each question takes on a year of 1,000 plants.
 """
 
 
-def markdown(connection: duckdb.DuckDBPyConnection) -> str:
+def write_answers(connection: duckdb.DuckDBPyConnection) -> str:
     """All questions, with their results by this warehouse."""
     parts = [INTRODUCTION]
-    for question in questions():
+    for question in load_questions():
         answer = connection.execute(question.query)
         names = [name for name, *_ in answer.description or ()]
         parts.append(
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("Give the demo's folder: python -m warehouse.questions demo\n")
         return 2
     with connect(Path(arguments[0]) / "sunledger.duckdb") as connection:
-        FILE.write_text(markdown(connection), "utf-8")
+        FILE.write_text(write_answers(connection), "utf-8")
     return 0
 
 

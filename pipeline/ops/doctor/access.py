@@ -20,17 +20,18 @@ PATIENCE_S = 20.0
 
 
 def judge_consents(owners: Collection[Owner]) -> list[Finding]:
-    """How the owners' consents stand."""
-    account = access_problems.account(owners)
+    """The states of the owners' consents."""
+    account = access_problems.count_owners_by_state(owners)
     if not owners:
         return [
             pass_check(
-                "consent", f"{account}; consents that were given elsewhere show by the plants that SMA lists"
+                "consent",
+                f"{account}; consents that were given elsewhere are visible only by the plants that SMA lists",
             )
         ]
     open_ones = [owner for owner in owners if owner.state is not ConsentState.ACCEPTED]
     if open_ones:
-        return [warn("consent", f"{account}: {access_problems.cures(open_ones)}; {SHOWN_BY}.")]
+        return [warn("consent", f"{account}: {access_problems.suggest_cures(open_ones)}; {SHOWN_BY}.")]
     return [pass_check("consent", f"{account}; {SHOWN_BY}")]
 
 
@@ -39,8 +40,8 @@ def judge_plants(
 ) -> list[Finding]:
     """The list of plants: empty, shorter than before, or well. `gone` as in `access.concern`."""
     if not listed:
-        return [fail("plants", access_problems.why_none(flow, owners))]
-    concern = access_problems.concern(flow, owners, listed, gone, today) if gone else None
+        return [fail("plants", access_problems.explain_empty_list(flow, owners))]
+    concern = access_problems.explain_concern(flow, owners, listed, gone, today) if gone else None
     if concern:
         return [warn("plants", concern)]
     return [pass_check("plants", f"{pluralize(listed, 'plant')} listed by {url}")]
@@ -52,44 +53,53 @@ def judge_own_plants(listed: int, left_out: int, unknown: Sequence[str]) -> list
     if not listed:
         return []
     if left_out == listed:
-        return [fail("plants", f"{settings} leave out all {pluralize(listed, 'plant')}: change them.")]
-    found = [pass_check("plants", f"{left_out} of these are left out by {settings}")] if left_out else []
+        return [
+            fail("plants", f"{settings} exclude all {pluralize(listed, 'plant')}: change these settings.")
+        ]
+    found = [pass_check("plants", f"{left_out} of these are excluded by {settings}")] if left_out else []
     if unknown:
         words = ", ".join(unknown)
-        text = f"{settings} name what fits no plant: {words}. Compare with the ids and names of the table plants."
+        text = (
+            f"some entries of {settings} match no plant: {words}. Compare them with the ids and names of the table "
+            "plants."
+        )
         found.append(warn("plants", text))
     return found
 
 
 def judge_costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> list[Finding]:
     """What the PU of the month cost, and what they may cost: `bill` as of now."""
-    spent = f"{bill.spent_eur} {bill.currency} of PU in {bill.month:%Y-%m} by now"
+    spent = f"{bill.spent_eur} {bill.currency} of PU in {bill.month:%Y-%m} so far"
     if limit is not None:
         return [pass_check("costs", f"{spent}, of {limit} that {LIMIT} allows a month")]
     if schedules:
         text = (
-            f"{spent}, and no limit is set: schedules ask for no plant before somebody agrees to its PU, in each month "
-            f"anew. Set {LIMIT} to what a month may cost."
+            f"{spent}, and no limit is set, so schedules skip every plant until somebody accepts its PU of the month: "
+            f"set {LIMIT} to what a month may cost."
         )
         return [warn("costs", text)]
-    return [pass_check("costs", f"{spent}; every new PU is asked about, because {LIMIT} is not set")]
+    return [pass_check("costs", f"{spent}; every new PU needs consent, because {LIMIT} is not set")]
 
 
 def judge_budget(rules: Budget, state: State, where: str, refused: int) -> list[Finding]:
     """The request budget: set or not, refused, how full. `refused` requests were so today and yesterday (UTC)."""
     if state.pause_s > 0:
         text = (
-            f"SMA refused a request for its rate, so all requests pause for {state.pause_s:.0f} s more: wait, and if "
-            f"it comes again lower SMA_REQUESTS_PER_5_MIN or let no other program use these credentials."
+            f"SMA refused a request because of its rate, so all requests pause for another {state.pause_s:.0f} s: "
+            "wait, and if it happens again, lower SMA_REQUESTS_PER_5_MIN or let no other program use these "
+            "credentials."
         )
         return [fail("budget", text) if state.pause_s > PATIENCE_S else warn("budget", text)]
     if rules.requests is None:
-        text = "none is set, so only refusals slow a run: set SMA_REQUESTS_PER_5_MIN to the number in your contract"
+        text = (
+            "no budget is set, so only refusals slow a run down: set SMA_REQUESTS_PER_5_MIN to the number in your "
+            "contract"
+        )
         lately = f" ({refused} were refused today and yesterday)" if refused else ""
         return [warn("budget", f"{text}{lately}.")]
     what = f"{rules.requests} requests in 5 minutes, shared by {where}"
     if state.pace < 1 or refused:
-        slowed = f", so it goes at {state.pace:.0%} of the pace" if state.pace < 1 else ""
+        slowed = f", so requests are sent at {state.pace:.0%} of the rate" if state.pace < 1 else ""
         text = (
             f"{what}: {refused or 'some'} were refused today and yesterday{slowed}: lower "
             "SMA_REQUESTS_PER_5_MIN, or let no other program use these credentials."

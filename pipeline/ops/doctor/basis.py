@@ -189,31 +189,37 @@ def evaluate(judged: pl.DataFrame, setting: TimeBasis, requests: int) -> list[Fi
     name, asked = "time basis", f"({pluralize(requests, 'request')})"
     if not judged.height:
         text = (
-            f"no plant with a known place outside of UTC had a sunny day to look at {asked}, so SMA_TIME_BASIS="
-            f"{setting} was not tested: look again when there is one."
+            f"no plant with known coordinates outside of UTC had a sunny day {asked}, so SMA_TIME_BASIS={setting} was "
+            "not tested: run the doctor again after a sunny day."
         )
         return [warn(name, text)]
     seen = "; ".join(_describe_row(row) for row in judged.iter_rows(named=True))
     fitting = sorted(set(judged["verdict"]) & set(get_args(TimeBasis)))
     if len(fitting) > 1:
-        text = f"plants disagree {asked}: {seen}. Ask SMA which is meant: one setting holds for all plants."
+        text = (
+            f"plants disagree {asked}: {seen}. One setting applies to all plants, so ask SMA which time basis is "
+            "correct."
+        )
         return [warn(name, text)]
     if not fitting:
-        text = f"the sun does not tell {asked}: {seen}. Look again after a clear day; it is set to {setting}."
+        text = (
+            f"the position of the sun was not conclusive {asked} for SMA_TIME_BASIS={setting}: {seen}. Run the doctor "
+            "again after a clear day."
+        )
         return [warn(name, text)]
     if fitting[0] != setting:
         text = (
-            f"SMA_TIME_BASIS={setting} does not fit the sun {asked}: {seen}. Set SMA_TIME_BASIS={fitting[0]}, then "
-            "run 'sunledger backfill' for the days that are stored: they were read by the other one."
+            f"SMA_TIME_BASIS={setting} contradicts the sun {asked}: {seen}. Set SMA_TIME_BASIS={fitting[0]}, then run "
+            "'sunledger backfill' for the stored days, because they were read with the other time basis."
         )
         return [fail(name, text)]
-    return [pass_check(name, f"SMA_TIME_BASIS={setting} fits the sun {asked}: {seen}")]
+    return [pass_check(name, f"SMA_TIME_BASIS={setting} agrees with the sun {asked}: {seen}")]
 
 
 def _describe_row(row: dict[str, object]) -> str:
     labels, utc, local = (_format_clock(row[key]) for key in ("labels_noon", "sun_utc", "sun_plant_local"))
     return (
-        f"on {row['local_date']} the noon of plant {row['plant_id']} is at {labels} by its times, that of the sun at "
+        f"on {row['local_date']} the energy of plant {row['plant_id']} is centred at {labels}, and solar noon is at "
         f"{local} in {row['timezone']} and {utc} in UTC"
     )
 

@@ -17,11 +17,11 @@ from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE
 from pipeline.sma.auth.secret_files import FOLDER
 from schemas import TABLES
 from warehouse.lake_lock import FILE as LAKE_LOCK
-from warehouse.meta import schema_hash
+from warehouse.meta import hash_schema
 from warehouse.publication import is_recorded
 from warehouse.publish import check_published, connect
 
-# Locks are held for moments; whoever has one for longer than all these looks stands still or waits for SMA.
+# Locks are held for moments; whoever has one for longer than all these looks makes no progress or waits for SMA.
 LOOKS = 20
 LOOK_EVERY_S = 0.02
 LOCK_FILE = Path(__file__).parents[3] / "requirements.lock.txt"
@@ -39,8 +39,8 @@ def list_places(settings: Settings) -> list[Place]:
 def _find_place(setting: str, path: Path) -> Place:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir():
-        return Place(setting, there, 0, "it is a file, and not a folder")
-    fault = "" if os.access(there, os.W_OK | os.X_OK) else "this user may not"
+        return Place(setting, there, 0, "it is a file instead of a folder")
+    fault = "" if os.access(there, os.W_OK | os.X_OK) else "this user has no permission"
     return Place(setting, there, shutil.disk_usage(there).free, fault)
 
 
@@ -144,5 +144,5 @@ def read_publication(path: Path) -> Publication | None:
             ((version, tables, at, first, last),) = connection.execute(query).fetchall()
         except (duckdb.Error, ValueError):
             return Publication(path, "of an unknown version", same_tables=False, recorded=recorded)
-    same_tables = tables == schema_hash(TABLES)
+    same_tables = tables == hash_schema(TABLES)
     return Publication(path, version, same_tables, recorded, at, first, last)

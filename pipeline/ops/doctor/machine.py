@@ -55,8 +55,8 @@ def judge_folders(places: Sequence[Place]) -> list[Finding]:
     found = [
         fail(
             "folders",
-            f"{place.path} cannot be written: {place.fault}. Give this user the right to, or set {place.setting} to "
-            "another place.",
+            f"{place.path} can't be written ({place.fault}): give this user permission to write there, or set "
+            f"{place.setting} to another path.",
         )
         for place in places
         if place.fault
@@ -74,8 +74,8 @@ def record(unreadable: Sequence[Path]) -> list[Finding]:
     return [
         warn(
             "folders",
-            f"lines of the record of requests could not be read and are not counted: {names}. Look at them, compare "
-            "the month with SMA's invoice, and delete the files.",
+            f"some lines of the record of requests can't be read and are not counted: look at {names}, compare the "
+            "month with SMA's invoice, and delete these files.",
         )
     ]
 
@@ -85,14 +85,14 @@ def judge_disk(places: Sequence[Place]) -> list[Finding]:
     found = [
         fail(
             "disk",
-            f"{place.free_bytes / 1e9:.1f} GB are free at {place.path}, and {FREE_GB_WANTED:.0f} are wanted: make "
-            f"room, or set {place.setting} to a larger disk.",
+            f"only {place.free_bytes / 1e9:.1f} GB are free at {place.path}, and {FREE_GB_WANTED:.0f} GB are "
+            f"recommended: free some space, or set {place.setting} to a larger disk.",
         )
         for place in places
         if not place.fault and place.free_bytes / 1e9 < FREE_GB_WANTED
     ]
     least = min(place.free_bytes for place in places) / 1e9
-    return found or [pass_check("disk", f"{least:.0f} GB free at {places[0].path}")]
+    return found or [pass_check("disk", f"{least:.0f} GB are free at {places[0].path}")]
 
 
 def judge_locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Finding]:
@@ -103,21 +103,21 @@ def judge_locks(held: Sequence[Held], leftovers: Collection[Path]) -> list[Findi
         found.append(
             warn(
                 "locks",
-                f"processes that were killed left {pluralize(len(leftovers), 'private file')} "
-                f"that may hold a token: delete {names}.",
+                f"killed processes left {pluralize(len(leftovers), 'private file')} that may hold a token: delete "
+                f"{names}.",
             )
         )
-    return found or [pass_check("locks", "nobody holds one, and nothing was left behind")]
+    return found or [pass_check("locks", "no process holds a lock, and no private file was left behind")]
 
 
 def _describe_held_lock(one: Held) -> Finding:
     if one.pid is None:
-        return warn("locks", f"another process holds {one.path}; runs wait until it lets go.")
+        return warn("locks", f"another process holds {one.path}, and runs wait until it releases it.")
     if one.stopped:
         return fail(
             "locks",
-            f"process {one.pid} is stopped and holds {one.path}, so every run waits for it: continue it with "
-            f"kill -CONT {one.pid}, or end it with kill -KILL {one.pid}.",
+            f"process {one.pid} is suspended and holds {one.path}, so every run waits for it: resume it with kill "
+            f"-CONT {one.pid}, or end it with kill -KILL {one.pid}.",
         )
     return pass_check("locks", f"process {one.pid} uses {one.path} at the moment")
 
@@ -134,16 +134,22 @@ def judge_versions(
     `installed` has version by name in lower case with hyphens; `required` and `locked` are requirement lines.
     """
     if python not in SpecifierSet(wanted_python):
-        text = f"this is Python {python}, and {wanted_python} is wanted: make a new environment with 'make setup'."
+        text = (
+            f"this is Python {python}, but sunledger needs {wanted_python}: make a new one with 'make setup'."
+        )
         return [fail("versions", text)]
     wrong = _list_unmet(required, installed)
     if wrong:
-        text = f"not what sunledger needs: {_shorten_list(wrong)}. Set the environment up again with 'make setup'."
+        text = (
+            f"some packages are not what sunledger needs ({_shorten_list(wrong)}): set the environment up again with "
+            "'make setup'."
+        )
         return [fail("versions", text)]
     other = _list_unmet(locked, installed)
     if other:
         text = (
-            f"not what was tested together: {_shorten_list(other)}. 'make setup' installs what the lock says."
+            f"some packages differ from the tested versions ({_shorten_list(other)}): 'make setup' installs the locked "
+            "versions."
         )
         return [warn("versions", text)]
     as_locked = f"{len(locked)} packages as locked" if locked else f"{len(required)} packages that fit"
@@ -178,17 +184,21 @@ def _shorten_list(names: Sequence[str]) -> str:
 def judge_warehouse(path: Path, published: Publication | None, version: str) -> list[Finding]:
     """The published file, if there is one, and whether it is of this version."""
     if published is None:
-        return [pass_check("warehouse", f"none yet at {path}; the first backfill publishes it")]
+        return [
+            pass_check(
+                "warehouse", f"there is no published file at {path} yet; the first backfill creates it"
+            )
+        ]
     if not published.same_tables:
         text = (
-            f"{path} was published by sunledger {published.version} with other tables than {version} has: "
-            "publish it again with 'sunledger publish'."
+            f"sunledger {published.version} published {path} with other tables than version {version} has: run "
+            "'sunledger publish'."
         )
         return [warn("warehouse", text)]
     if not published.recorded:
         text = (
-            f"{path} has no record beside it, so a change by another program would pass unseen: "
-            "publish it again with 'sunledger publish'."
+            f"{path} has no record beside it, so changes by other programs would not be noticed: run 'sunledger "
+            "publish'."
         )
         return [warn("warehouse", text)]
     days = f"days {published.first_day} to {published.last_day}" if published.first_day else "no day yet"

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
-from pipeline.sma.http.error_messages import status_text
+from pipeline.sma.http.error_messages import format_status
 
 # A Date header has whole seconds and an answer may be slow; a machine with NTP is within a second.
 CLOCK_WARN_S = 30.0
@@ -52,18 +52,20 @@ def _judge_host(probe: Probe) -> Finding:
     if probe.untrusted:
         return fail(
             name,
-            f"{where}: the certificate is not trusted, so nothing was sent: {cure}, or point SSL_CERT_FILE at your "
+            f"{where}: the certificate is not trusted, so nothing was sent: {cure}, or set SSL_CERT_FILE to your "
             "organisation's certificates.",
         )
     if probe.status is None:
         return fail(name, f"{where}: {probe.fault}: check the network, SMA_ENVIRONMENT and {probe.setting}.")
-    said = f"{where} answers {status_text(probe.status)}"
+    said = f"{where} answers {format_status(probe.status)}"
     if probe.status in _SERVER_FAULTS:
-        return warn(name, f"{said}: SMA's service has a fault; run this again later.")
+        return warn(name, f"{said}, so SMA's service has a fault: run this again later.")
     if probe.status in _REDIRECTS and probe.setting != "SMA_AUTH_URL":
-        return warn(name, f"{said} and points elsewhere, where credentials are never sent: {cure}.")
+        return warn(
+            name, f"{said} and redirects to another host, to which credentials are never sent: {cure}."
+        )
     if probe.setting == "SMA_MONITORING_URL" and probe.status not in _NEEDS_TOKEN:
-        return warn(name, f"{said} to who shows no token, which SMA does not: {cure}.")
+        return warn(name, f"{said} to a request without a token, which SMA's services never do: {cure}.")
     secure = urlsplit(probe.url).scheme == "https"
     return pass_check(
         name, f"{where} answers{', its certificate is trusted' if secure else ' (this machine, no TLS)'}"
@@ -82,14 +84,14 @@ def judge_tls(authorities: int, environment: Mapping[str, str]) -> list[Finding]
         found.append(
             warn(
                 "TLS",
-                "SSLKEYLOGFILE is set, so the keys of every connection are written down and whoever reads that file "
-                "can read tokens: unset it.",
+                "SSLKEYLOGFILE is set, so the keys of every connection are written to a file that makes tokens "
+                "readable: unset it.",
             )
         )
     if not authorities:
-        cure = f"point {source or 'SSL_CERT_FILE'} at your organisation's certificates, or unset it"
-        return [*found, fail("TLS", f"{where}: no authority is trusted, so no host can be: {cure}.")]
-    return [*found, pass_check("TLS", f"always verified; {authorities} authorities by {where}")]
+        cure = f"set {source or 'SSL_CERT_FILE'} to your organisation's certificates, or unset it"
+        return [*found, fail("TLS", f"{where}: no certificate authority is trusted, so no host is: {cure}.")]
+    return [*found, pass_check("TLS", f"always verified, with {authorities} authorities from {where}")]
 
 
 def judge_clock(probes: Sequence[Probe]) -> list[Finding]:
@@ -97,13 +99,15 @@ def judge_clock(probes: Sequence[Probe]) -> list[Finding]:
     # Half a second is the mean of what a Date leaves out.
     skews = [(p.at - p.date).total_seconds() - 0.5 for p in probes if p.date is not None]
     if not skews:
-        return [warn("clock", "no answer had a Date, so this machine's clock was not compared.")]
+        return [
+            warn("clock", "no answer had a Date header, so this machine's clock was not compared with SMA's.")
+        ]
     skew = sorted(skews)[len(skews) // 2]
     if abs(skew) < CLOCK_WARN_S:
         return [pass_check("clock", f"within {CLOCK_WARN_S:.0f} s of SMA's")]
     side = "ahead of" if skew > 0 else "behind"
     text = (
-        f"this machine's clock is {_format_duration(abs(skew))} {side} SMA's, so days would be taken as complete too "
+        f"this machine's clock is {_format_duration(abs(skew))} {side} SMA's, so days would count as complete too "
         f"{'early' if skew > 0 else 'late'}: set the clock, for instance with timedatectl set-ntp true."
     )
     return [fail("clock", text) if abs(skew) >= CLOCK_FAIL_S else warn("clock", text)]

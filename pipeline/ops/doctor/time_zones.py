@@ -63,7 +63,7 @@ def evaluate(zones: Collection[str], table: str, found: Collection[Difference]) 
     return findings or [
         pass_check(
             "time zones",
-            f"tzdata {table}; polars and DuckDB say the same of {pluralize(len(set(zones)), 'zone')}",
+            f"tzdata {table}; polars and DuckDB agree on {pluralize(len(set(zones)), 'time zone')}",
         )
     ]
 
@@ -72,16 +72,16 @@ def _explain_difference(engine: str, table: str, found: list[Difference]) -> Fin
     named = "; ".join(_format_difference(one) for one in found[:NAMES_SHOWN])
     more = f"; and {len(found) - NAMES_SHOWN} more" if len(found) > NAMES_SHOWN else ""
     text = (
-        f"{engine} and Python (tzdata {table}) know different clocks: {named}{more}. Days, energies, reports and the "
-        f"published file go by Python's; your own queries with {_OWN[engine]} do not. {_CURE[engine]} If 'versions' "
-        "above names a package, set the environment up again with 'make setup'."
+        f"{engine} and Python (tzdata {table}) have different rules for time zones: {named}{more}. Days, energies, "
+        f"reports and the published file follow Python; your own queries with {_OWN[engine]} do not. {_CURE[engine]} "
+        "If 'versions' above names a package, set the environment up again with 'make setup'."
     )
     return warn("time zones", text)
 
 
 def _format_difference(one: Difference) -> str:
     if one.shown is None:
-        return f"{one.timezone} is not known there"
+        return f"{one.timezone} is unknown there"
     return f"at {one.at:%Y-%m-%d %H:%M} UTC it is {one.expected:%H:%M} in {one.timezone}, and {one.shown:%H:%M} there"
 
 

@@ -46,7 +46,7 @@ class Listener:
             )
         except OSError as fault:
             raise UsageError(
-                f"Port {self._wanted} of {LOOPBACK} cannot be used ({fault.strerror}): choose another with --port."
+                f"Port {self._wanted} of {LOOPBACK} can't be used ({fault.strerror}): choose another port with --port."
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -58,7 +58,7 @@ class Listener:
             self._server.close()
             await self._server.wait_closed()
 
-    async def answer(self) -> Mapping[str, str]:
+    async def await_answer(self) -> Mapping[str, str]:
         """The parameters of the first request to the callback."""
         if self._answer is None:
             raise RuntimeError("the listener is not open")
@@ -80,17 +80,33 @@ class Listener:
         lines = head.split("\r\n")
         words = lines[0].split(" ")
         if len(words) != PARTS_OF_A_REQUEST_LINE or words[0] != "GET":
-            return HTTPStatus.METHOD_NOT_ALLOWED, "Not here", "Only SMA's login page leads here."
+            return (
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "Page not found",
+                "This address only accepts the answer of SMA's login page.",
+            )
         hosts = {line.partition(":")[2].strip().lower() for line in lines if line.lower().startswith("host:")}
         # A foreign page can make a browser come here under a name of its own; ours is an address.
         if hosts != {f"{LOOPBACK}:{self.port}"}:
-            return HTTPStatus.BAD_REQUEST, "Not here", "Only SMA's login page leads here."
+            return (
+                HTTPStatus.BAD_REQUEST,
+                "Page not found",
+                "This address only accepts the answer of SMA's login page.",
+            )
         parts = urlsplit(words[1])
         if parts.path != CALLBACK_PATH:
-            return HTTPStatus.NOT_FOUND, "Not here", "Only SMA's login page leads here."
+            return (
+                HTTPStatus.NOT_FOUND,
+                "Page not found",
+                "This address only accepts the answer of SMA's login page.",
+            )
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(dict(parse_qsl(parts.query, keep_blank_values=True)))
-        return HTTPStatus.OK, "Back to the terminal", "sunledger goes on there. You can close this page."
+        return (
+            HTTPStatus.OK,
+            "Back to the terminal",
+            "sunledger continues in the terminal. You can close this page.",
+        )
 
 
 def _build_response(status: HTTPStatus, title: str, text: str) -> bytes:

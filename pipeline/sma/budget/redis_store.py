@@ -1,8 +1,9 @@
 """The state of a request budget in a Redis that several machines share. Needs the extra `cluster`.
 
 Redis's own clock is the time, so that machines whose clocks run apart count alike. A state is read with the time,
-changed here by the same arithmetic as everywhere, and put back by a script that does so only if nobody else has
-changed it meanwhile; whoever comes too late looks again. Nobody holds a lock, so a machine that stands still or dies
+changed here by the same arithmetic as everywhere, and restored by a script that does so only if nobody else has
+changed it in the meantime; whoever comes too late looks again. Nobody holds a lock, so a machine that makes no
+progress or dies
 holds nobody up. A Redis that lost its data begins with an empty bucket: that is the safe side.
 """
 
@@ -19,7 +20,7 @@ from pipeline.sma.budget.file_store import Change, Moment, T, pack, unpack
 KEY_PREFIX = "sunledger:budget:"
 # Somebody else was faster: each time means that a request of theirs went, so this many in a row is no contention.
 CHANGES_TRIED = 500
-# A Redis that is started anew or whose replica takes over is back within such a time.
+# A Redis that is started again or whose replica takes over is back within such a time.
 FAULT_WAITS_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 ANSWER_WITHIN_S = 5.0
 # A credential that nobody has used for a day needs no state; the longest pause is five minutes.
@@ -53,7 +54,7 @@ class RedisStore:
                 "SUNLEDGER_BUDGET_URL needs the extra 'cluster', which is not installed: install it with "
                 "pip install 'sunledger[cluster]' (in a checkout: pip install --editable '.[cluster]')."
             ) from None
-        self.place = shown(url)
+        self.place = format_address(url)
         self._key = f"{KEY_PREFIX}{name}"
         self._sleep = sleep
         # Tried again here, where every wait is ours and the number of tries is told.
@@ -74,8 +75,8 @@ class RedisStore:
             if await self._retry_short_outage(partial(self._put, before, pack(state))):
                 return result
         raise SunledgerError(
-            f"The request budget in Redis at {self.place} changes faster than it can be taken from: "
-            f"let fewer processes ask at once, then run this again."
+            f"The request budget in Redis at {self.place} changes too fast to take requests from it: run fewer "
+            "processes at the same time, then run this again."
         )
 
     async def aclose(self) -> None:
@@ -113,14 +114,15 @@ class RedisStore:
         raise AssertionError("the last try returns or raises")
 
     def _build_error(self, fault: Exception) -> SunledgerError:
-        why = _REASONS.get(type(fault).__name__, "it cannot be reached, or is no Redis")
+        why = _REASONS.get(type(fault).__name__, "it can't be reached, or is not a Redis server")
         return SunledgerError(
-            f"The request budget in Redis at {self.place} can't be kept: {why} ({type(fault).__name__}). Nothing is "
-            f"sent without it: check SUNLEDGER_BUDGET_URL and that Redis runs, or unset it on a single machine."
+            f"The request budget in Redis at {self.place} can't be stored, because {why} ({type(fault).__name__}), and "
+            "no request is sent without it: check SUNLEDGER_BUDGET_URL and that Redis runs, or unset it on a single "
+            "machine."
         )
 
 
-def shown(url: SecretStr) -> str:
+def format_address(url: SecretStr) -> str:
     """Host, port and database of the address, without user and password."""
     parts = urlsplit(url.get_secret_value())
     return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}/{parts.path.strip('/') or 0}"
@@ -130,7 +132,7 @@ def shown(url: SecretStr) -> str:
 _REASONS = {
     "AuthenticationError": "it refuses the user or password, or asks for one",
     "NoPermissionError": f"its user may not use GET, SET, TIME and scripts on {KEY_PREFIX}*",
-    "ReadOnlyError": "it is a replica that may not be written",
+    "ReadOnlyError": "it is a read-only replica",
     "OutOfMemoryError": "its memory is full",
     "MasterDownError": "it is a replica without its master",
 }

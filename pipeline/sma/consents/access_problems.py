@@ -10,7 +10,7 @@ from pipeline.sma.auth.login_store import SESSION_DAYS, Login
 from pipeline.sma.consents.consent_api import State
 from pipeline.sma.consents.consent_book import Owner
 
-# How long the check goes on to speak of a plant that is listed no more: a month of reports.
+# How long the check goes on to speak of a plant that is no longer listed: a month of reports.
 GONE_FOR = 30 * ONE_DAY
 
 _ASK = "'sunledger consent request EMAIL'"
@@ -23,25 +23,24 @@ _WHAT = {
     State.UNKNOWN: ("is in an unknown state", "are in an unknown state"),
 }
 _CURES = {
-    State.PENDING: "remind the owner of SMA's e-mail: its page opens for those signed in to ennexOS",
-    State.REJECTED: f"after a word with the owner ask again with {_ASK}",
+    State.PENDING: "remind the owner of SMA's e-mail, whose link works for users who are signed in to ennexOS",
+    State.REJECTED: f"talk to the owner, then ask again with {_ASK}",
     State.EXPIRED: f"ask again with {_ASK}",
-    State.REVOKED: f"after a word with the owner ask again with {_ASK}",
-    State.UNKNOWN: "look with 'sunledger consent status EMAIL'",
+    State.REVOKED: f"talk to the owner, then ask again with {_ASK}",
+    State.UNKNOWN: "check it with 'sunledger consent status EMAIL'",
 }
 _NOT_COVERED = (
-    "see with 'sunledger consent status EMAIL' whether the owner has revoked it meanwhile; if not, the owner may have "
-    "lost the owner's role, or the consent does not cover the plant: check the role "
-    "in the portal (Sunny Portal: flag system-owner in the user management; ennexOS: role owner), then ask again "
-    f"with {_ASK}, which also asks for plants that came later"
+    "check with 'sunledger consent status EMAIL' whether the owner has revoked the consent; if not, the owner may have "
+    "lost the owner's role, or the consent does not cover the plant: check the role in the portal (Sunny Portal: flag "
+    f"system-owner in the user management; ennexOS: role owner), then ask again with {_ASK}, also for new plants"
 )
 _NO_PLANT_OF_THE_USER = (
-    "the user who logged in owns no such plant: give the user the owner's role in the portal, or log in as another "
-    "one with 'sunledger login'"
+    "the user who logged in does not own the plant: give the user the owner's role in the portal, or log in as "
+    "another user with 'sunledger login'"
 )
 
 
-def account(owners: Collection[Owner]) -> str:
+def count_owners_by_state(owners: Collection[Owner]) -> str:
     """How many owners are in which state, as a clause; the open ones with the end of their request."""
     counts = Counter(owner.state for owner in owners)
     parts = []
@@ -52,10 +51,10 @@ def account(owners: Collection[Owner]) -> str:
             if state is State.PENDING and ends:
                 part += f" (possible until {min(ends):%Y-%m-%d})"
             parts.append(part)
-    return ", ".join(parts) or "no owner was asked for consent from here"
+    return ", ".join(parts) or "no owner was asked for consent by this sunledger"
 
 
-def cures(owners: Collection[Owner]) -> str:
+def suggest_cures(owners: Collection[Owner]) -> str:
     """What to do about the plants that are not listed, as clauses."""
     states = {owner.state for owner in owners}
     if not states:
@@ -66,51 +65,51 @@ def cures(owners: Collection[Owner]) -> str:
     return "; ".join(found)
 
 
-def why_none(flow: str, owners: Collection[Owner]) -> str:
+def explain_empty_list(flow: str, owners: Collection[Owner]) -> str:
     """A sentence for an empty list of plants."""
     begin = "SMA accepts the credentials but lists no plant"
     if flow == "code":
         return f"{begin}: {_NO_PLANT_OF_THE_USER}."
-    return f"{begin}: {account(owners)}. What to do: {cures(owners)}."
+    return f"{begin}: {count_owners_by_state(owners)}. What to do: {suggest_cures(owners)}."
 
 
-def why_gone(flow: str, owners: Collection[Owner]) -> str:
+def explain_gone_plant(flow: str, owners: Collection[Owner]) -> str:
     """A clause for a plant that was listed before and is no more."""
     if flow == "code":
-        return f"SMA lists it no more: {_NO_PLANT_OF_THE_USER}"
+        return f"SMA no longer lists it: {_NO_PLANT_OF_THE_USER}"
     lost = [owner for owner in owners if owner.state in {State.REVOKED, State.EXPIRED, State.REJECTED}]
     if lost:
-        return f"SMA lists it no more: {account(lost)}; {cures(lost)}"
-    return f"SMA lists it no more: {_NOT_COVERED}"
+        return f"SMA no longer lists it: {count_owners_by_state(lost)}; {suggest_cures(lost)}"
+    return f"SMA no longer lists it: {_NOT_COVERED}"
 
 
-def concern(
+def explain_concern(
     flow: str, owners: Collection[Owner], listed: int, gone: Collection[dt.date], today: dt.date
 ) -> str | None:
     """What is wrong with the access to plants, None when nothing is.
 
-    `listed` is the number of plants in the newest list, `gone` the last day of each plant that is listed no more.
+    `listed` is the number of plants in the newest list, `gone` the last day of each plant that is no longer listed.
     """
     if not listed:
-        return why_none(flow, owners)
+        return explain_empty_list(flow, owners)
     lately = sum(last >= today - GONE_FOR for last in gone)
     parts = []
     if lately:
         plants = "1 plant is" if lately == 1 else f"{lately} plants are"
-        parts.append(f"{plants} listed no more: {why_gone(flow, owners).partition(': ')[2]}")
+        parts.append(f"{plants} no longer listed:  {explain_gone_plant(flow, owners).partition(': ')[2]}")
     open_ones = [owner for owner in owners if owner.state is not State.ACCEPTED]
     if flow == "custom" and open_ones and not lately:
-        parts.append(f"{account(open_ones)}: {cures(open_ones)}")
+        parts.append(f"{count_owners_by_state(open_ones)}: {suggest_cures(open_ones)}")
     return f"{'; '.join(parts)}." if parts else None
 
 
-def lasting(login: Login) -> str:
+def describe_validity(login: Login) -> str:
     """How long a login lasts, as a sentence."""
     if login.offline:
-        return "It has no end: SMA gave a token without expiry."
+        return "The login does not expire, because SMA issued a token without expiry."
     if login.logged_in_at is None:
-        return "Its end is not known: it came from SMA_REFRESH_TOKEN."
+        return "It is not known when the login expires, because it came from SMA_REFRESH_TOKEN."
     return (
-        f"Used at least every 2 days it lasts {SESSION_DAYS} days from {login.logged_in_at:%Y-%m-%d}; then run "
-        "'sunledger login' again."
+        f"The login expires {SESSION_DAYS} days after {login.logged_in_at:%Y-%m-%d}, or after 2 days without use: then "
+        "run 'sunledger login' again."
     )

@@ -18,7 +18,14 @@ import httpx
 from pipeline.common.errors import PermanentError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.sma.client import SmaClient
-from pipeline.sma.http.error_messages import Call, Reply, error_fields, refusal, status_text, vendor_message
+from pipeline.sma.http.error_messages import (
+    Call,
+    Reply,
+    build_refusal_error,
+    format_status,
+    read_error_fields,
+    read_vendor_message,
+)
 from pipeline.sma.http.redact import clean
 from pipeline.sma.http.retry import is_transient
 
@@ -87,8 +94,8 @@ class ConsentApi:
     def __init__(self, settings: Settings, client: SmaClient) -> None:
         if settings.sma_flow != "custom":
             raise UsageError(
-                "SMA_FLOW=code has no consents: the user who logs in gives access, see 'sunledger login'. "
-                "For a client of the custom flow set SMA_FLOW=custom."
+                "With SMA_FLOW=code there are no consents, because the user who logs in grants access: use 'sunledger "
+                "login', or set SMA_FLOW=custom if the client belongs to the custom flow."
             )
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_HIDE_OWNERS)
@@ -126,7 +133,7 @@ class ConsentApi:
                 return _read_consent(call, reply)
             if not known or tries >= SETTLING_TRIES:
                 break
-            await clock.wait(SETTLING_S, "SMA does not know of the request yet")
+            await clock.wait(SETTLING_S, "SMA does not know the request for consent yet")
         return None
 
     async def _exchange(self, call: Call, build: Callable[[str], httpx.Request]) -> Reply:
@@ -147,24 +154,25 @@ class ConsentApi:
             await wire.back_off(call, outcome, failures)
 
 
-def address(text: str) -> str:
+def normalize_address(text: str) -> str:
     """An owner's address as it is kept: trimmed, in lower case. Raises UsageError for what cannot be one."""
     owner = text.strip().lower()
     name, at, domain = owner.rpartition("@")
     if not (name and at and domain) or not owner.isprintable() or " " in owner:
         raise UsageError(
-            "An owner is named by the e-mail address of the portal's user, as in owner@example.com."
+            "That is not an e-mail address: name an owner by the address of the portal's user, for instance "
+            "owner@example.com."
         )
     return owner
 
 
 def _read_consent(call: Call, reply: Reply) -> Consent:
     if not 200 <= reply.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
-        raise refusal(call, reply)
-    fields = error_fields(reply.body)
+        raise build_refusal_error(call, reply)
+    fields = read_error_fields(reply.body)
     if "state" not in fields:
         raise PermanentError(
-            f"{call} answered {status_text(reply.status)} without a state: check SMA_CONSENT_URL, {call.host} may "
+            f"{call} answered {format_status(reply.status)} without a state: check SMA_CONSENT_URL, {call.host} may "
             "not be SMA's.",
             method=call.method,
             path=call.path,
@@ -178,10 +186,10 @@ def _read_consent(call: Call, reply: Reply) -> Consent:
 
 
 def _build_no_owner_error(call: Call, reply: Reply) -> NotAnOwnerError:
-    said = vendor_message(reply.body)
+    said = read_vendor_message(reply.body)
     return NotAnOwnerError(
-        f"SMA sends no request to this address{f' ({clean(said)})' if said else ''}: it must be the user who has the "
-        "owner's role of the plant (Sunny Portal: flag system-owner in the user management; ennexOS: role owner).",
+        f"SMA sends no request for consent to this address{f' ({clean(said)})' if said else ''}: name the user who has "
+        "the owner's role of the plant (Sunny Portal: flag system-owner in the user management; ennexOS: role owner).",
         method=call.method,
         path=call.path,
         status=reply.status,

@@ -9,7 +9,7 @@ from pipeline.sma.requests import Request
 
 # Why a try has no complete answer, where the transport is not to blame.
 GIVEN_UP = "the run ended before SMA answered"
-TOO_LARGE = "the answer was larger than is allowed"
+TOO_LARGE = "the answer was larger than the limit"
 
 # Requests that ask for no data, by how their path begins. A path may end with an owner's e-mail address.
 _SERVICES = {"/oauth2/token": "token", "/oauth2/logout": "logout", "/oauth2/v2/bc-authorize": "consent"}
@@ -42,6 +42,6 @@ def forget(_: Try) -> None:
     """Record nothing."""
 
 
-def service(path: str) -> str:
+def name_service(path: str) -> str:
     """The service that a path without data belongs to: a plain word."""
     return next((name for start, name in _SERVICES.items() if path.startswith(start)), "other")

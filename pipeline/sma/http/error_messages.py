@@ -28,23 +28,23 @@ _CERTIFICATE_FAULTS = (ssl.SSLCertVerificationError, aiohttp.ClientConnectorCert
 # types come first and httpx's time-outs last.
 _CLAUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     (_CERTIFICATE_FAULTS, "the TLS certificate of {host} is not trusted"),
-    ((ssl.SSLError, aiohttp.ClientSSLError), "no TLS connection to {host} could be made"),
-    ((socket.gaierror, aiohttp.ClientConnectorDNSError), "the host name {host} is not known"),
+    ((ssl.SSLError, aiohttp.ClientSSLError), "the TLS connection to {host} failed"),
+    ((socket.gaierror, aiohttp.ClientConnectorDNSError), "the host name {host} does not exist"),
     ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), "the proxy before {host} failed"),
     ((ConnectionRefusedError,), "{host} refused the connection"),
-    ((aiohttp.ClientPayloadError, httpx.DecodingError), "the answer of {host} was cut short or damaged"),
+    ((aiohttp.ClientPayloadError, httpx.DecodingError), "the answer of {host} was truncated or damaged"),
     ((aiohttp.ServerDisconnectedError, ConnectionResetError), "{host} closed the connection too early"),
-    ((aiohttp.ClientResponseError,), "{host} does not speak HTTP as it should"),
+    ((aiohttp.ClientResponseError,), "{host} broke the HTTP protocol"),
     ((aiohttp.ServerTimeoutError, TimeoutError), "{host} did not answer in time"),
     ((aiohttp.ClientConnectorError,), "{host} cannot be reached"),
     ((httpx.TimeoutException,), "{host} did not answer in time"),
 )
 
 _CURES = {
-    400: "SMA cannot read this request; check the id, the set and the date",
-    401: "SMA refuses a token that it has just given; check that SMA_AUTH_URL and {setting} belong together",
+    400: "SMA can't read this request; check the id, the set and the date",
+    401: "SMA refuses a token that it has just issued; check that SMA_AUTH_URL and {setting} belong together",
     403: "the credentials may not read this; check the owner's consent and the API's scope in SMA's portal",
-    404: "these credentials see no such plant, device or set; compare with the list of plants",
+    404: "these credentials have no access to this plant, device or set; compare it with the list of plants",
     TOO_MANY_REQUESTS: "the request budget is used up; wait 5 minutes, or set SMA_REQUESTS_PER_5_MIN",
 }
 
@@ -75,13 +75,13 @@ class Reply:
     body: bytes
 
 
-def refusal(call: Call, reply: Reply) -> SmaError:
+def build_refusal_error(call: Call, reply: Reply) -> SmaError:
     """The error for an answer that asking again will not change."""
-    cure = _CURES.get(reply.status, "this is not an answer of SMA's API; check {setting}")
+    cure = _CURES.get(reply.status, "this answer is not from SMA's API; check {setting}")
     if reply.status == HTTPStatus.NOT_FOUND and call.path == PLANT_LIST:
         cure = "check {setting}, the part before /v1: with /monitoring in SMA's sandbox, without it in production"
-    said = vendor_message(reply.body)
-    text = f"{call} answered {status_text(reply.status)}{f' ({said})' if said else ''}"
+    said = read_vendor_message(reply.body)
+    text = f"{call} answered {format_status(reply.status)}{f' ({said})' if said else ''}"
     return PermanentError(
         f"{text}: {cure.format(setting=call.setting)}.",
         method=call.method,
@@ -90,29 +90,29 @@ def refusal(call: Call, reply: Reply) -> SmaError:
     )
 
 
-def not_yet(call: Call, reply: Reply) -> SmaError:
+def build_not_yet_error(call: Call, reply: Reply) -> SmaError:
     """The error for an answer that says itself that it is not ready."""
     return NotYetAvailable(
-        f"{call} answered {status_text(reply.status)}: SMA does not have it yet. Run it again later, nothing is lost.",
+        f"{call} answered {format_status(reply.status)}: SMA does not have the data yet: run it again later.",
         method=call.method,
         path=call.path,
         status=reply.status,
     )
 
 
-def exhausted(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
+def build_last_try_error(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
     """The error for a call that still fails after the last try."""
     if isinstance(outcome, Reply):
-        said = vendor_message(outcome.body)
+        said = read_vendor_message(outcome.body)
         cure = _CURES.get(outcome.status, "SMA's service has a fault; run it again later")
-        what = f"{call} answered {status_text(outcome.status)}{f' ({said})' if said else ''}"
+        what = f"{call} answered {format_status(outcome.status)}{f' ({said})' if said else ''}"
         return TransientError(
             f"{what}, the last of {_count_tries(tries)}: {cure}.",
             method=call.method,
             path=call.path,
             status=outcome.status,
         )
-    what = f"{call} got no answer, {_count_tries(tries)}: {fault_clause(outcome, call.host)}"
+    what = f"{call} got no answer, {_count_tries(tries)}: {explain_transport_fault(outcome, call.host)}"
     return TransientError(
         f"{what}; check the network and {call.setting}, then run it again.",
         method=call.method,
@@ -120,41 +120,41 @@ def exhausted(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
     )
 
 
-def waiting(call: Call, outcome: Reply | Exception) -> str:
+def explain_wait(call: Call, outcome: Reply | Exception) -> str:
     """Why the next try has to wait, as a clause. It names no plant: many requests wait together."""
     if isinstance(outcome, Reply):
         if outcome.status == TOO_MANY_REQUESTS:
-            return f"{call.host} refuses requests for their rate ({status_text(outcome.status)})"
-        return f"{call.host} answers {status_text(outcome.status)}"
-    return fault_clause(outcome, call.host)
+            return f"{call.host} refuses requests because of their rate ({format_status(outcome.status)})"
+        return f"{call.host} answers {format_status(outcome.status)}"
+    return explain_transport_fault(outcome, call.host)
 
 
-def untrusted(call: Call) -> SmaError:
+def build_certificate_error(call: Call) -> SmaError:
     """The error for a certificate that does not verify. No setting turns verification off."""
     return PermanentError(
-        f"{call} was not sent, because the TLS certificate of {call.host} is not trusted: check "
-        f"{call.setting}, or point SSL_CERT_FILE at your organisation's certificates.",
+        f"{call} was not sent, because the TLS certificate of {call.host} is not trusted: check {call.setting}, or set "
+        "SSL_CERT_FILE to your organisation's certificates.",
         method=call.method,
         path=call.path,
     )
 
 
-def too_large(call: Call, status: int, limit_bytes: int) -> SmaError:
+def build_size_error(call: Call, status: int, limit_bytes: int) -> SmaError:
     """The error for a body beyond the limit."""
     return PermanentError(
-        f"{call} answered with more than the {limit_bytes:,} bytes allowed for one answer: check "
-        f"{call.setting}, it may not be SMA's API, or raise SMA_MAX_ANSWER_BYTES.",
+        f"{call} answered with more than the {limit_bytes:,} bytes allowed for one answer: check that {call.setting} "
+        "is SMA's API, or raise SMA_MAX_ANSWER_BYTES.",
         method=call.method,
         path=call.path,
         status=status,
     )
 
 
-def stray_redirect(call: Call, status: int) -> SmaError:
+def build_redirect_error(call: Call, status: int) -> SmaError:
     """The error for a redirect that credentials must not follow."""
     return PermanentError(
-        f"{call} answered {status_text(status)} and points outside {call.setting}, where credentials "
-        "are never sent: check that setting.",
+        f"{call} answered {format_status(status)} and redirects to another host than {call.setting}, to which "
+        "credentials are never sent: check that setting.",
         method=call.method,
         path=call.path,
         status=status,
@@ -166,7 +166,7 @@ def is_certificate_fault(fault: BaseException) -> bool:
     return any(isinstance(link, _CERTIFICATE_FAULTS) for link in _list_causes(fault))
 
 
-def fault_clause(fault: BaseException, host: str) -> str:
+def explain_transport_fault(fault: BaseException, host: str) -> str:
     """What a transport fault means, as a clause about `host`."""
     chain = tuple(_list_causes(fault))
     for types, clause in _CLAUSES:
@@ -175,18 +175,18 @@ def fault_clause(fault: BaseException, host: str) -> str:
     return f"the connection to {host} failed"
 
 
-def vendor_message(body: bytes) -> str:
+def read_vendor_message(body: bytes) -> str:
     """The vendor's own words in an error body, cleaned and cut; empty when there are none (as in HTML).
 
     Knows SMA's `{"message","code"}`, OAuth's `{"error","error_description"}` and ASP.NET's
     `{"title","errors"}`.
     """
-    fields = error_fields(body)
+    fields = read_error_fields(body)
     words = [fields.get(key) for key in ("message", "error", "error_description", "title", "errors")]
     return clean("; ".join(w if isinstance(w, str) else orjson.dumps(w).decode() for w in words if w))
 
 
-def error_fields(body: bytes) -> dict[str, Any]:
+def read_error_fields(body: bytes) -> dict[str, Any]:
     """The members of an error body that is a JSON object, else nothing."""
     try:
         parsed = orjson.loads(body)
@@ -205,7 +205,7 @@ def _list_causes(fault: BaseException | None) -> Iterator[BaseException]:
         fault = fault.__cause__
 
 
-def status_text(status: int) -> str:
+def format_status(status: int) -> str:
     """`404 Not Found`."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"

@@ -73,33 +73,37 @@ class SolarTime:
     def sentence(self) -> str:
         """What is the matter, with which plants, and what to change."""
         if not self.judged:
-            return "No plant has both energy and a place by which the sun could judge the times."
+            return (
+                "No plant has both energy and coordinates, so the position of the sun can't test the times."
+            )
         if self.agrees:
-            return f"The energy of {pluralize(self.judged, 'plant')} comes while the sun is up."
+            return f"The energy of {pluralize(self.judged, 'plant')} is measured while the sun is up."
         found = []
         if self.otherwise:
             found.append(
-                f"The energy of {_name_plants(self.otherwise)} comes in the dark as the times are read now "
-                f"({self.read_as}), and by day if they are {self.other}."
+                f"The energy of {_name_plants(self.otherwise)} is measured in the dark with the present time basis "
+                f"({self.read_as}), and by day with {self.other}."
             )
         if self.neither:
-            found.append(f"The energy of {_name_plants(self.neither)} comes in the dark by either reading.")
+            found.append(
+                f"The energy of {_name_plants(self.neither)} is measured in the dark with either time basis."
+            )
         if self.fleet_is_off:
             found.append(
-                f"The middle of the energy of {pluralize(self.judged, 'plant')} is {self.noon_min:+.0f} minutes from "
-                f"solar noon ({self.other_noon_min:+.0f} as {self.other})."
+                f"The energy of {pluralize(self.judged, 'plant')} is centred {self.noon_min:+.0f} minutes from solar "
+                f"noon ({self.other_noon_min:+.0f} with {self.other})."
             )
         return " ".join([*found, self._cure()])
 
     def _cure(self) -> str:
         if self.basis_is_wrong:
             return (
-                f"Set SMA_TIME_BASIS={self.other}, then run 'sunledger backfill' for the days that are stored: they "
-                "were asked for and read by the other one."
+                f"Set SMA_TIME_BASIS={self.other}, then run 'sunledger backfill' for the stored days, because they "
+                "were fetched and read with the other time basis."
             )
         return (
-            "Correct the time zones or coordinates of these plants in the portal, refresh the lists, then make the "
-            "stored days anew from their raw answers."
+            "Correct the time zones or coordinates of these plants in the portal, then run 'sunledger refresh' and "
+            "'sunledger rebuild'."
         )
 
 

@@ -19,7 +19,7 @@ from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import AlertFailedError, Concern, Message, Told, build_channels, tell
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from schemas import BillingUnits, Consents, polars_schema, storage
 from tests.ops.alerts.receivers import MailServer, WebServer, listening
@@ -57,8 +57,8 @@ def test_a_concern_is_told_once_and_once_when_it_is_good_again() -> None:
     assert [message.title for message in heard] == [
         "days failed",
         "Days are missing",
-        "Good again: days failed",
-        "Good again: Days are missing",
+        "Resolved: days failed",
+        "Resolved: Days are missing",
     ]
     assert [message.resolved for message in heard] == [False, False, True, True]
 
@@ -123,12 +123,14 @@ def test_a_fault_of_a_channel_tells_no_address(settings: Settings, mail: MailSer
     ]
     gone = settings.model_copy(update={"alert_smtp": SecretStr("smtp://user:the-word@127.0.0.1:9")})
     _, faults = tell({}, [LATE], build_channels(gone))
-    assert faults == ["mail: The mail server did not take it (ConnectionRefusedError)."]
+    assert faults == [
+        "mail: The mail server did not accept the alert (ConnectionRefusedError): check SUNLEDGER_ALERT_…."
+    ]
     assert "the-token" not in repr(settings_with(settings, mail, web))
 
 
 def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
-    settings: Settings, new_runtime: Callable[..., Runtime], web: WebServer
+    settings: Settings, new_runtime: Callable[..., RunContext], web: WebServer
 ) -> None:
     settings = settings.model_copy(update={"alert_webhook": SecretStr(web.url("/hook"))})
     sensor = build_alert_sensor(settings, jobs=["energy_days"])
@@ -151,14 +153,14 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
         cursor = look(look(cursor))
         add(dg.DagsterRunStatus.SUCCESS)
         look(look(cursor))
-    assert web.titles("/hook") == ["energy_days failed", "Good again: energy_days failed"]
+    assert web.titles("/hook") == ["energy_days failed", "Resolved: energy_days failed"]
     assert "the-secret" not in json.dumps(web.bodies)
 
 
 def test_plants_that_come_and_go_late_days_and_access_concern_people(
-    new_runtime: Callable[..., Runtime], sma: ScriptedSma
+    new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
-    def refresh(runtime: Runtime) -> None:
+    def refresh(runtime: RunContext) -> None:
         fetch_plants(runtime)
         write_plants(runtime)
         fetch_devices(runtime)
@@ -166,7 +168,7 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
         fetch_measurement_sets(runtime)
         write_measurement_sets(runtime)
 
-    def names(runtime: Runtime) -> set[str]:
+    def names(runtime: RunContext) -> set[str]:
         return {
             concern.name.rpartition(":")[0] or concern.name
             for concern in alert_conditions.collect_concerns(runtime)
@@ -182,10 +184,12 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
     assert names(later) == {"late", "stale", "gone", "event:new-plants"}
     told = {concern.name: concern for concern in alert_conditions.collect_concerns(later)}
     assert told["gone:12"].title == "Plant 12 (Plant 12) is gone"
-    assert "SMA lists it no more" in told["gone:12"].text
+    assert "SMA no longer lists it" in told["gone:12"].text
 
 
-def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Callable[..., Runtime]) -> None:
+def test_a_consent_that_changed_is_told_once_as_what_it_became(
+    new_runtime: Callable[..., RunContext],
+) -> None:
     runtime = new_runtime()
     fetch_plants(runtime)
     write_plants(runtime)
@@ -201,14 +205,17 @@ def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Call
     assert [(c.title, c.text) for c in told] == [
         (
             "A consent is Accepted",
-            "The consent of owner owner-a went from Pending to Accepted. 'sunledger consent list' says whose it is.",
+            (
+                "The consent of owner owner-a changed from Pending to Accepted. "
+                "'sunledger consent list' shows whose consent it is."
+            ),
         )
     ]
 
 
 @pytest.mark.parametrize(("limit", "told"), [(None, False), (20, False), (19, True)])
 def test_more_money_than_expected_is_told(
-    new_runtime: Callable[..., Runtime], limit: int | None, *, told: bool
+    new_runtime: Callable[..., RunContext], limit: int | None, *, told: bool
 ) -> None:
     runtime = new_runtime()
     fetch_plants(runtime)
@@ -225,7 +232,7 @@ def test_more_money_than_expected_is_told(
     assert bool(found) == told
     if told:
         assert (
-            "The PU of 2021-10 cost 19.50 EUR by now, more than SUNLEDGER_ALERT_EUR=19"
+            "The PU of 2021-10 cost 19.50 EUR so far, more than SUNLEDGER_ALERT_EUR=19"
             in found[f"money:{month}"]
         )
 

@@ -45,7 +45,7 @@ def test_a_wrong_password_is_told_without_it(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     assert told(settings, server.url.replace("word", "wort")) == [
-        "mail: The mail server did not take it (SMTPAuthenticationError)."
+        "mail: The mail server did not accept the alert (SMTPAuthenticationError): check SUNLEDGER_ALERT_…."
     ]
     assert server.mails == []
 
@@ -54,12 +54,16 @@ def test_a_server_that_nobody_vouches_for_gets_no_password(
     settings: Settings, server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    assert told(settings, server.url) == ["mail: The mail server did not take it (SSLCertVerificationError)."]
+    assert told(settings, server.url) == [
+        "mail: The mail server did not accept the alert (SSLCertVerificationError): check SUNLEDGER_ALERT_…."
+    ]
     assert server.mails == []
 
 
 def test_a_server_without_tls_elsewhere_gets_no_password(settings: Settings) -> None:
     plain = MailServer(ELSEWHERE, login=LOGIN)
     with listening(plain):
-        assert told(settings, plain.url) == ["mail: The mail server did not take it (SMTPNotSupportedError)."]
+        assert told(settings, plain.url) == [
+            "mail: The mail server did not accept the alert (SMTPNotSupportedError): check SUNLEDGER_ALERT_…."
+        ]
     assert plain.mails == []

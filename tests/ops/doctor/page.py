@@ -16,20 +16,22 @@ GOOD = "All is well"
 _HEAD = """\
 # What `sunledger doctor` says
 
-It checks what a run needs, in the order in which a run would fail, and says to each fault what to do. What depends on
-a check that failed is not tried (`-`). The exit code is 1 when a line says `FAIL`; `warn` is for somebody to look at.
+The doctor checks what a run needs, in the order in which a run would fail, and says for each fault what to do. It skips
+checks that depend on a failed one (`-`). The exit code is 1 when a line says `FAIL`; somebody should look at a line
+that says `warn`.
 
-It sends few requests, all of them recorded and under the request budget: one without credentials to each service, one
-for a token, one for the list of plants, those for owners that are due, and for the time basis a month and a day of at
-most three plants; where these tell nothing, as in winter an hour from UTC, the same of another season, which makes no
-further PU. SMA bills a plant for each month in which it is asked for. So only plants that are billed for this month
-already are taken, unless `--ask-plants` names how many may be. Then those come first, and after them the smallest;
-what they add to the month's bill is said before, and somebody has to agree: on a terminal, with `--yes`, or by
-`SUNLEDGER_MAX_EUR_PER_MONTH`. Without consent the exit code is 2. `--ask-plants 0` asks for none.
+The doctor sends few requests, records all of them and keeps within the request budget: one without credentials to each
+service, one for a token, one for the list of plants, one for each owner whose state is due, and for the time basis a
+month and a day of at most three plants. Where these are not conclusive, as in winter one hour from UTC, it fetches the
+same of another season, which makes no further PU. SMA bills a plant for each month in which a request names it. So the
+doctor only tests plants that are billed for this month already, unless `--ask-plants` says how many plants it may test.
+Then it takes the billed plants first and after them the smallest ones; it says what they add to the month's bill, and
+somebody has to accept that: on a terminal, with `--yes`, or by `SUNLEDGER_MAX_EUR_PER_MONTH`. Without consent the exit
+code is 2. `--ask-plants 0` tests no plant.
 
-Below is what `sunledger doctor --ask-plants 3` says to {count} broken set-ups of the sandbox, without the lines that
-are ok.
-`python -m tests.ops.doctor.page` writes this page, and a test keeps it true.
+This page shows what `sunledger doctor --ask-plants 3` says about {count} broken set-ups of the sandbox, without the
+lines that are ok.
+`python -m tests.ops.doctor.page` writes this page, and a test compares it with the program.
 """
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.result import Level
 from pipeline.sma.auth.login_store import Login, LoginStore
-from pipeline.sma.auth.secret_files import credentials_folder
+from pipeline.sma.auth.secret_files import prepare_credentials_folder
 from pipeline.sma.budget.file_store import Moment, State, pack
-from pipeline.sma.budget.shared_budget import state_file
+from pipeline.sma.budget.shared_budget import find_state_file
 from pipeline.sma.consents.consent_api import Consent
 from pipeline.sma.consents.consent_api import State as ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
@@ -65,7 +65,7 @@ def no_credentials(ground: Ground) -> Settings:
     return ground.settings(sma_client_id="", sma_client_secret="")
 
 
-@setup("A host that nobody serves", "hosts", "check the network, SMA_ENVIRONMENT and SMA_AUTH_URL")
+@setup("A host name that does not exist", "hosts", "check the network, SMA_ENVIRONMENT and SMA_AUTH_URL")
 def dead_host(ground: Ground) -> Settings:
     return ground.settings(sma_auth_url="http://127.0.0.1:9")
 
@@ -76,7 +76,9 @@ def without_prefix(ground: Ground) -> Settings:
 
 
 @setup(
-    "A certificate that nobody has signed", "hosts", "point SSL_CERT_FILE at your organisation's certificates"
+    "A certificate without a trusted authority",
+    "hosts",
+    "set SSL_CERT_FILE to your organisation's certificates",
 )
 def untrusted(ground: Ground) -> Settings:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -88,9 +90,7 @@ def untrusted(ground: Ground) -> Settings:
     return ground.settings(sma_monitoring_url=server.url)
 
 
-@setup(
-    "SSL_CERT_FILE names a file without certificates", "TLS", "point it at your organisation's certificates"
-)
+@setup("SSL_CERT_FILE names a file without certificates", "TLS", "set it to your organisation's certificates")
 def no_certificates(ground: Ground) -> Settings:
     file = ground.folder / "certificates.pem"
     file.write_text("none\n")
@@ -120,7 +120,7 @@ def no_login(ground: Ground) -> Settings:
     return ground.settings(**CODE_CLIENT)
 
 
-@setup("A login that has ended", "token", "run 'sunledger login'")
+@setup("A login that has expired", "token", "run 'sunledger login'")
 def ended_login(ground: Ground) -> Settings:
     settings = ground.settings(**CODE_CLIENT)
     LoginStore.of(settings).path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def nobody_asked(ground: Ground) -> Settings:
     return ground.settings()
 
 
-@setup("An owner who has revoked", "plants", "after a word with the owner ask again with")
+@setup("An owner who has revoked the consent", "plants", "talk to the owner, then ask again with")
 def revoked(ground: Ground) -> Settings:
     box = ground.sandbox(plants=3)
     settings = ground.settings()
@@ -146,14 +146,14 @@ def revoked(ground: Ground) -> Settings:
     return settings
 
 
-@setup("SMA has just refused a request for its rate", "budget", "wait, and if it comes again lower")
+@setup("SMA has just refused a request because of its rate", "budget", "wait, and if it happens again, lower")
 def refused(ground: Ground) -> Settings:
     settings = ground.settings()
-    file = state_file(settings)
+    file = find_state_file(settings)
     file.parent.mkdir(parents=True)
     moment = Moment.of(0.0, NOW.timestamp())
     file.write_bytes(pack(State(moment, level=0.0, pause_s=120.0, pace=0.7)))
-    ground.patch.setattr("pipeline.sma.budget.file_store.Moment.since", lambda *_: 0.0)
+    ground.patch.setattr("pipeline.sma.budget.file_store.Moment.measure_since", lambda *_: 0.0)
     return settings
 
 
@@ -162,7 +162,11 @@ def no_budget(ground: Ground) -> Settings:
     return ground.settings(sma_requests_per_5_min=None)
 
 
-@setup("The budget's Redis is not there", "budget", "check SUNLEDGER_BUDGET_URL and that Redis runs")
+@setup(
+    "The Redis of the request budget can't be reached",
+    "budget",
+    "check SUNLEDGER_BUDGET_URL and that Redis runs",
+)
 def no_redis(ground: Ground) -> Settings:
     return ground.settings(budget_url="redis://me:secret@127.0.0.1:9/0")
 
@@ -183,30 +187,30 @@ def nobody_billed(ground: Ground) -> Settings:
     return ground.settings()
 
 
-@setup("A plant is left out that SMA does not list", "plants", "name what fits no plant: 5000099", Level.WARN)
+@setup("An excluded plant that SMA does not list", "plants", "match no plant: 5000099", Level.WARN)
 def unknown_exclusion(ground: Ground) -> Settings:
     return ground.settings(exclude_plants="5000099")
 
 
-@setup("Schedules without a limit of their costs", "costs", "Set SUNLEDGER_MAX_EUR_PER_MONTH", Level.WARN)
+@setup("Schedules without a cost limit", "costs", "Set SUNLEDGER_MAX_EUR_PER_MONTH", Level.WARN)
 def no_limit(ground: Ground) -> Settings:
     ground.plants_asked = 0
     return ground.settings(max_eur_per_month=None, schedules="on")
 
 
-@setup("A disk that is nearly full", "disk", "make room, or set SUNLEDGER_HOME to a larger disk")
+@setup("A nearly full disk", "disk", "free some space, or set SUNLEDGER_HOME to a larger disk")
 def full_disk(ground: Ground) -> Settings:
     ground.free_bytes = 10**9
     return ground.settings()
 
 
-@setup("A home that is a file", "folders", "set SUNLEDGER_HOME to another place")
+@setup("A home that is a file", "folders", "set SUNLEDGER_HOME to another path")
 def home_is_a_file(ground: Ground) -> Settings:
     (ground.folder / "home").write_text("")
     return ground.settings()
 
 
-@setup("A price list that is not there", "files", "Set SUNLEDGER_PRICES")
+@setup("A price list that does not exist", "files", "set SUNLEDGER_PRICES")
 def no_prices(ground: Ground) -> Settings:
     return ground.settings(prices=ground.folder / "prices.toml")
 
@@ -218,10 +222,10 @@ def no_plant_column(ground: Ground) -> Settings:
     return ground.settings(irradiation=file)
 
 
-@setup("A stopped process holds the budget", "locks", "continue it with kill -CONT")
+@setup("A suspended process holds the budget", "locks", "resume it with kill -CONT")
 def stopped(ground: Ground) -> Settings:
     settings = ground.settings()
-    file = state_file(settings)
+    file = find_state_file(settings)
     file.parent.mkdir(parents=True)
     command = [sys.executable, "-c", HOLDER, str(file)]
     process = ground.stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
@@ -235,13 +239,13 @@ def stopped(ground: Ground) -> Settings:
     return settings
 
 
-@setup("What a killed login left behind", "locks", "may hold a token: delete", Level.WARN)
+@setup("A private file of a killed login", "locks", "may hold a token: delete", Level.WARN)
 def left_behind(ground: Ground) -> Settings:
     settings = ground.settings()
     # Of the process that made it: one that has surely ended.
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    folder = credentials_folder(settings.home)
+    folder = prepare_credentials_folder(settings.home)
     (folder / f".login-0c5c9a.json.{process.pid}-5f2e77aa").touch()
     ground.hide(f".{process.pid}-", ".4711-")
     return settings
@@ -250,14 +254,14 @@ def left_behind(ground: Ground) -> Settings:
 @setup(
     "A published file of another version",
     "warehouse",
-    "publish it again with 'sunledger publish'",
+    "run 'sunledger publish'",
     Level.WARN,
 )
 def other_version(ground: Ground) -> Settings:
     from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
 
     settings = ground.settings()
-    ground.patch.setattr("warehouse.published_content.schema_hash", lambda _: "of another version")
+    ground.patch.setattr("warehouse.published_content.hash_schema", lambda _: "of another version")
     publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")
     return settings
 
@@ -265,7 +269,7 @@ def other_version(ground: Ground) -> Settings:
 @setup(
     "A published file that another program opened for writing",
     "warehouse",
-    "Run 'sunledger publish' to make it anew",
+    "Run 'sunledger publish' to build it again",
 )
 def written_to(ground: Ground) -> Settings:
     from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
@@ -281,7 +285,7 @@ def written_to(ground: Ground) -> Settings:
 @setup(
     "A published file with a changed byte",
     "warehouse",
-    "Run 'sunledger publish' to make it anew",
+    "Run 'sunledger publish' to build it again",
 )
 def flipped(ground: Ground) -> Settings:
     from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
@@ -294,7 +298,7 @@ def flipped(ground: Ground) -> Settings:
     return settings
 
 
-@setup("Packages of other versions", "versions", "Set the environment up again with 'make setup'")
+@setup("Packages of other versions", "versions", "set the environment up again with 'make setup'")
 def other_packages(ground: Ground) -> Settings:
     ground.patch.setattr(
         "pipeline.ops.doctor.facts.read_installed_packages", lambda: {"polars": "1.9.0", "dagster": "1.13.27"}

@@ -1,4 +1,4 @@
-"""What Python, polars and DuckDB know of time zones is compared, and a difference is told with the cure."""
+"""What Python, polars and DuckDB know of time zones is compared, and a difference is reported with the cure."""
 
 import datetime as dt
 import shutil
@@ -24,7 +24,7 @@ def test_zones_of_which_all_say_the_same_are_well() -> None:
     (found,) = evaluate(zones, "2026f", [])
     assert (found.level, found.text) == (
         Level.OK,
-        "tzdata 2026f; polars and DuckDB say the same of 4 zones",
+        "tzdata 2026f; polars and DuckDB agree on 4 time zones",
     )
 
 
@@ -52,7 +52,7 @@ def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None
     moment = "at 2024-03-10 08:00 UTC it is 03:00 in America/Mexico_City, and 02:00 there"
     assert [line[:4] for line in said] == ["warn", "warn"], said
     for line, engine in zip(said, ("DuckDB", "polars"), strict=True):
-        assert f"{engine} and Python (tzdata 2022a) know different clocks: {moment}. " in line
+        assert f"{engine} and Python (tzdata 2022a) have different rules for time zones: {moment}. " in line
         assert "set the environment up again with 'make setup'" in line
 
 
@@ -61,4 +61,4 @@ def test_a_zone_that_an_engine_does_not_know_is_told() -> None:
     found = list(find_differences(NO_PLACES, first, first + AHEAD))
     assert [(one.engine, one.shown) for one in found] == [("polars", None)]
     (told,) = evaluate(NO_PLACES, "2026f", found)
-    assert "Factory is not known there" in told.text
+    assert "Factory is unknown there" in told.text

@@ -46,30 +46,30 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
         "2 plants, 54.000 kWh of PV energy; 62.5% of the expected time of the days that are stored is covered; 1 of"
         in readme
     )
-    assert "* PU and fees are not known: there is no record of requests." in readme
+    assert "* PU and fees are unknown, because there is no record of requests." in readme
     assert all(f"| {name} |" in readme for name in FILES - {"README.md"})
 
 
 @pytest.mark.parametrize(
     ("first", "units", "said"),
     [
-        (dt.date(2021, 9, 30), [], "* No PU: no system was asked for in this month.\n"),
+        (dt.date(2021, 9, 30), [], "* There are no PU, because no request named a system in this month.\n"),
         (
             dt.date(2021, 11, 1),
             [],
-            "* PU and fees are not known: the record of requests begins on 2021-11-01.\n",
+            "* PU and fees are unknown, because the record of requests begins on 2021-11-01.\n",
         ),
         (
             dt.date(2021, 10, 9),
             [],
-            "* No PU: no system was asked for in this month. The record of requests begins on ",
+            "* There are no PU, because no request named a system in this month. The record of requests begins on ",
         ),
         (dt.date(2021, 9, 30), ["2.50", None], "* 2 PU, 2.50 EUR (list 7); 1 of them are unpriced.\n"),
         (dt.date(2021, 9, 30), [None], "* 1 PU, all unpriced.\n"),
         (
             dt.date(2021, 10, 31),
             ["2.50"],
-            "0 of them are unpriced. The record of requests begins on 2021-10-09: what was asked for earlier is not",
+            "0 of them are unpriced. The record of requests begins on 2021-10-09; earlier requests are",
         ),
     ],
 )

@@ -34,7 +34,7 @@ def test_a_writer_waits_for_the_end_of_a_repair(tmp_path: Path, monkeypatch: pyt
             waits.set()
         return had
 
-    monkeypatch.setattr(lake_lock, "_taken", seen)
+    monkeypatch.setattr(lake_lock, "_take_lock", seen)
     part, frame = {"local_date": DAYS[0]}, frame_of(EnergyDaily, DAYS[0], 1.0)
     with take_repair_turn(lake.root, nobody):
         writer = threading.Thread(target=lake.replace, args=(EnergyDaily, part, [frame]))
