@@ -331,6 +331,7 @@ class _Attempt:
                 if self.facts:
                     writer.add_key_value_metadata({FACTS.decode(): json.dumps(dict(self.facts))})
         self.digests = {path: sink.digest}
+        self.lake.trust_file(self.model, path)
         values = {name: str(value) for name, value in self.part.items()}
         return AddAction(
             path, sink.size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows})

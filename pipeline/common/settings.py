@@ -318,6 +318,12 @@ class Settings(BaseSettings):
         description="Days after which a run of Dagster is deleted, once newer runs have materialized all its "
         "partitions again. Default: 90.",
     )
+    keep_set_aside_days: int = Field(
+        default=90,
+        ge=1,
+        description="What a repair has set aside is deleted after so many days, by the next repair or the sensor "
+        "retention. Default: 90.",
+    )
     pool_wait_minutes: float = Field(
         default=60,
         gt=0,
