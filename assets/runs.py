@@ -252,7 +252,7 @@ class WithoutRepeats:
 
 
 def build_runtime_resource(runtime: RunContext, wait: PoolWait) -> dg.ResourceDefinition:
-    """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
+    """The runtime as a resource; while a run has it, its waits for pools are announced and bounded."""
 
     @dg.resource
     @contextmanager

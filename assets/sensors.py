@@ -68,7 +68,7 @@ def build_alert_sensor(
     jobs: Collection[str],
     of: Callable[[Settings], Mapping[str, Channel]] = build_channels,
 ) -> dg.SensorDefinition:
-    """Send people alerts, by the channels of the settings; what was told is the sensor's cursor."""
+    """Send people alerts, by the channels of the settings. The cursor of the sensor holds what was sent."""
 
     @dg.sensor(
         name=build_name(settings, "alerts"),

@@ -19,7 +19,7 @@ from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile, digest_of
 from warehouse.lake_reader import LakeReader, find_part
 
-# One disk gives no more to many readers; an object store does.
+# Several readers get nothing more from one disk, but they do from an object store.
 READERS, REMOTE_READERS = 2, 16
 # In the folder of what waits for its commit: a backup leaves it out, and whoever removes it loses time alone.
 REMEMBERED = "checked-files.json"

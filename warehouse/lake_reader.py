@@ -242,7 +242,7 @@ class LakeReader:
     def read_rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None
     ) -> pl.DataFrame | None:
-        """The rows of files that `stored` named once, replaced or not; None when one is gone by now."""
+        """The rows of files that `stored` named once, replaced or not; None if one no longer exists."""
         uris = [f"{self.find_uri(model)}/{name}" for name in stored.split()]
         try:
             return pl.concat([build_empty_frame(model, columns), *self.read_files(model, uris, columns)])

@@ -252,7 +252,7 @@ class _Attempt:
         self.digests: dict[str, str] = {}
 
     def compare(self) -> bool:
-        """Whether the added rows differ from what is stored by now. Reads it again only where another run wrote it."""
+        """Whether the added rows differ from what is stored now. Reads it again only where another run wrote it."""
         self.table = self.lake.open_or_create(self.model)
         files = list_file_uris(self.table, self.part)
         if not self.compared or files != self.files:

@@ -604,7 +604,7 @@ def _open_runtime(
         raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
     chosen = frozenset(groups or [])
-    # A group that is not there is told before anything begins.
+    # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")
     return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
 

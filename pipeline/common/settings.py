@@ -146,12 +146,12 @@ def _check_budget_url(value: SecretStr) -> SecretStr:
 
 
 def _split_ids(value: object) -> object:
-    """Ids from a list joined by commas."""
+    """Ids from a list separated by commas."""
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
 def _host_names(value: object) -> object:
-    """Names of hosts from a list joined by commas, without ports."""
+    """Names of hosts from a list separated by commas, without ports."""
     if not isinstance(value, str):
         return value
     names = value.replace(",", " ").split()

@@ -199,7 +199,7 @@ def make_lists(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost]) -> N
             raw, write = LISTS[one.model]
             days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(raw)]
             for day in days:
-                # What lists of earlier days lacked is no news, so nobody is told of it.
+                # What lists of earlier days lacked was reported before, so it is not reported again.
                 write(runtime, day)
             if days:
                 outcome.healed[one] = f"rebuilt from {pluralize(len(days), 'stored list')}"
@@ -242,7 +242,7 @@ def judge(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost], answered:
     for one in [one for one in lost if one not in outcome.known]:
         there = bool(runtime.lake.name_stored_files(one.model, one.part))
         if one.model is ApiRequests:
-            # Requests of today may be there by now, those of before are not.
+            # Requests of today may be stored already, earlier ones are not.
             outcome.gone[one] = (
                 "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with "
                 "SMA's invoice"

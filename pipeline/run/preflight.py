@@ -1,4 +1,4 @@
-"""What a run needs only at its end, looked at before its first request: a mistake there would cost the fees in vain."""
+"""Checks what a run needs only at its end before its first request, because a late failure would waste the fees."""
 
 import resource
 import tempfile

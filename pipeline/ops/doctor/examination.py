@@ -146,7 +146,7 @@ def _run_check(check: Check, patient: Patient) -> list[Finding]:
     try:
         return list(check.look(patient))
     except CostNotAllowedError:
-        # Nothing is broken: it was told to do what nobody has agreed to.
+        # Nothing is broken: the option asks for something that nobody has consented to.
         raise
     except SunledgerError as error:
         return [fail(check.name, str(error))]
