@@ -67,7 +67,8 @@ def export(
     """Write the rows of one SELECT to `path`, which is replaced whole.
 
     `grant` is called with the file that is written, before the query is looked at: a connection that is restricted
-    needs the right to it. Raises UsageError for what is no query, a place that is no file's, a format that is not
+    needs the right to it. Raises UsageError for text that is not a query, a place that is not a file, a format that
+    is not
     known, and more rows than XLSX takes.
     """
     form = format_of(path, form)

@@ -5,18 +5,33 @@ models, parts and files.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 
 import polars as pl
 
 from schemas import Table, storage
-from warehouse.lake_reader import LakeReader, Part, Snapshot
+from warehouse.lake_reader import LakeReader, Part, Snapshot, cut_table_path
 from warehouse.lake_writer import Change, EmptyPartError, Replacement, Written
+from warehouse.sound_files import SoundFiles
 
 __all__ = ["Change", "EmptyPartError", "Lake", "Part", "Replacement", "Snapshot", "Written"]
 
 
 class Lake(LakeReader):
     """The tables below one folder or s3 prefix, to read and to write."""
+
+    def check_files(self, model: type[Table], uris: Collection[str]) -> None:
+        """As LakeReader says. An object store watches over its objects itself, and comparing would read them twice."""
+        if not self.remote:
+            self._sound.check(model, [cut_table_path(model, uri) for uri in uris])
+
+    def trust_file(self, model: type[Table], path: str) -> None:
+        """As LakeReader says."""
+        self._sound.add(model, path)
+
+    @cached_property
+    def _sound(self) -> SoundFiles:
+        return SoundFiles(self)
 
     def replace(
         self,

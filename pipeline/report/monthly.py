@@ -193,7 +193,7 @@ class MonthReport:
         ]
 
     def _build_money(self) -> list[tuple[str, str, str]]:
-        """What SMA was asked for and charges, as far as the record of requests goes."""
+        """The requested systems and their cost, for the time of the record of requests."""
         units, begins = self._frames.units, self._frames.record.begins
         if self._no_unit == "not known":
             return [(label, "not known", self._before) for label in ("PU of the month", "Fees of the month")]

@@ -95,7 +95,8 @@ def match_plants(settings: Settings, plants: pl.DataFrame) -> pl.DataFrame:
 def find_members(settings: Settings, groups: Collection[str], where: str) -> frozenset[str]:
     """The ids, as the file has them, of the plants of these groups.
 
-    A group is named without regard to upper and lower case; `*` is any text, `?` any sign. `where` is who asks. Raises
+    A group is named without regard to upper and lower case; `*` matches any text and `?` one character. `where` names
+    the option or setting. Raises
     ConfigurationError for a group that no plant of the file is in.
     """
     if not groups:
@@ -139,7 +140,7 @@ def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
             path, f"it can't be read ({fault.strerror})", "give this user the right to"
         ) from fault
     except UnicodeDecodeError as fault:
-        raise _build_error(path, "it is no text in UTF-8", "save it as UTF-8") from fault
+        raise _build_error(path, "it is not UTF-8 text", "save it as UTF-8") from fault
     entries = _parse_toml(path, text) if path.suffix.lower() == ".toml" else _parse_csv(path, text)
     return _build_rows(path, entries)
 
@@ -205,7 +206,7 @@ def _parse_toml(path: Path, text: str) -> list[_Entry]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise _build_error(
-            path, f"it is no TOML ({fault})", 'write a table for each plant, as in ["5000000"], once'
+            path, f"it is not TOML ({fault})", 'write a table for each plant, as in ["5000000"], once'
         ) from fault
     return [_parse_table(path, _find_line(text, plant), plant.strip(), told) for plant, told in found.items()]
 
@@ -223,7 +224,7 @@ def _parse_table(path: Path, line: int, plant: str, told: Any) -> _Entry:
         if not isinstance(months, list) or len(months) != len(EXPECTED):
             raise _build_error(
                 path,
-                f"{EXPECTED_LIST} of {place} (plant {plant}) is no list of twelve numbers",
+                f"{EXPECTED_LIST} of {place} (plant {plant}) is not a list of twelve numbers",
                 "write the kWh of January to December",
             )
         told |= dict(zip(EXPECTED, months, strict=True))
@@ -280,14 +281,14 @@ def _check_rows(path: Path, rows: pl.DataFrame) -> None:
         _refuse(
             path,
             rows.filter(~good),
-            f"whose {name} is no number from 0 on",
+            f"whose {name} is not a number of 0 or more",
             "write it without a unit and with a point, as in 12.5, or leave it empty",
         )
     _refuse(
         path,
         rows.filter(pl.col("group").str.contains(",", literal=True)),
         "whose group has a comma in its name",
-        "write it without one: lists of groups are joined by commas",
+        "write it without one, because lists of groups are separated by commas",
     )
     for name in rows.columns[1:]:
         # What this program stores and prints holds no address of a person; so the message does not repeat it either.
@@ -311,4 +312,4 @@ def _refuse(path: Path, broken: pl.DataFrame, what: str, cure: str, *, secret: b
 
 
 def _build_error(path: Path, what: str, cure: str) -> ConfigurationError:
-    return ConfigurationError(f"{SETTING}={path} can't be used: {what}. To mend it, {cure}.")
+    return ConfigurationError(f"{SETTING}={path} can't be used: {what}. To correct it, {cure}.")
