@@ -112,7 +112,7 @@ def _end(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
 
 
 def _end_group(group: int) -> None:
-    """End what a service has started and left behind, as where it was told to end while it was beginning."""
+    """End the processes that a service has left behind, for instance when it was stopped during its start."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(group, number)

@@ -1,6 +1,6 @@
 """Dagster's webserver behind our guard: `python -m assets.webserver NAMES OPTIONS`.
 
-NAMES are those that the page is reached as, joined by commas, and OPTIONS are those of `dagster-webserver`.
+NAMES are those that the page is reached as, separated by commas, and OPTIONS are those of `dagster-webserver`.
 """
 
 import os

@@ -22,7 +22,7 @@ from pipeline.tables.interval_tables import read_intervals_with_basis
 from schemas import TABLES, Table, storage
 from warehouse.lake import Lake
 from warehouse.publish import connect
-from warehouse.questions.__main__ import FILE, markdown
+from warehouse.questions.__main__ import FILE, write_answers
 
 pytestmark = pytest.mark.long
 
@@ -188,7 +188,7 @@ def test_plant_figures_follow_from_the_published_energies(warehouse: duckdb.Duck
 def test_the_twenty_questions_have_the_answers_that_are_documented(
     warehouse: duckdb.DuckDBPyConnection,
 ) -> None:
-    assert markdown(warehouse) == FILE.read_text(), (
+    assert write_answers(warehouse) == FILE.read_text(), (
         "Run 'python -m warehouse.questions demo' after 'make demo'."
     )
 
