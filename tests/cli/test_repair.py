@@ -176,7 +176,7 @@ def test_lost_answers_whose_pu_nobody_agrees_to_wait_for_consent(
     code, said = run(home, "repair", **settings | {"SUNLEDGER_MAX_EUR_PER_MONTH": limit})
     assert code == 1, said
     assert "take 2 requests to SMA. Requests for 2 plants add 2 PU" in said
-    refused = f"SUNLEDGER_MAX_EUR_PER_MONTH={limit}" if limit else "give --yes"
+    refused = f"SUNLEDGER_MAX_EUR_PER_MONTH={limit}" if limit else "repeat the command with --yes"
     assert refused in said.rpartition("can't be rebuilt yet")[2], said
     # Nothing was sent, the figures that were made from the answers are there, and every command works.
     assert content(home)["api_requests"].filter(pl.col("plant_id") != "").height == 0
