@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, EnergyMonthly, Table, columns, storage
+from tests.programs import PATIENCE_S
 from warehouse import publish as module
 from warehouse import published_content
 from warehouse.lake import Lake, Snapshot
@@ -79,7 +80,7 @@ def worker(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
 
 def said(process: "subprocess.Popen[str]") -> Any:
     """What a worker told at its end; its error if it failed."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     return json.loads(out)
 
