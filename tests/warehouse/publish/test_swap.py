@@ -156,9 +156,7 @@ def test_a_lost_file_of_the_lake_is_one_sentence(
     lake.replace(model, {"local_date": DAY}, [frame(model, [{"plant_id": "a"}])])
     for file in lake.take_snapshot(model).files:
         Path(file).unlink()
-    with pytest.raises(
-        PublishError, match=r"was not published: .* is not there\. .* is unchanged.*repair"
-    ) as caught:
+    with pytest.raises(PublishError, match=r"was not published: .* is missing\. .*repair") as caught:
         put(lake, target, "2")
     assert "part-" in str(caught.value)
     assert "\n" not in str(caught.value)
