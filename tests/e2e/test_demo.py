@@ -120,7 +120,7 @@ def test_the_other_time_basis_gives_another_answer(demo: tuple[Path, str]) -> No
     }
     assert read["plant_local"] == pytest.approx(MONTH_KWH, abs=TOLERANCE_KWH)
     assert abs(read["utc"] - MONTH_KWH) > 1
-    assert "the sun says: plant_local" in printed
+    assert "verdict by the position of the sun: plant_local" in printed
 
 
 def test_all_fourteen_plants_are_there_with_their_days(warehouse: duckdb.DuckDBPyConnection) -> None:

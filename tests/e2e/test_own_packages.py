@@ -26,7 +26,18 @@ from tests.programs import FREE
 ROOT = Path(__file__).parents[2]
 CHECKOUT = Path(sys.executable).with_name("sunledger")
 NAMES = ("assets", "pipeline", "sandbox", "schemas", "warehouse")
-ONLY_OF_TESTS = ("h5py", "pandas", "pvlib", "scipy")
+# Large libraries that only tests have, as if they were not installed.
+HIDE = """
+import sys
+
+class Hidden:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("h5py", "pandas", "pvlib", "scipy"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "sunledger"}
 LOADED = """
 { workspaceOrError { ... on Workspace { locationEntries {
@@ -72,8 +83,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     (packages,) = place.glob("lib/python*/site-packages")
     # Only of its own folder Python also reads what points to the checkout.
-    hide = f"import sys; sys.modules.update(dict.fromkeys({ONLY_OF_TESTS!r}))"
-    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n{hide}\n")
+    (packages / "hidden_libraries.py").write_text(HIDE)
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\nimport hidden_libraries\n")
     pip("--python", place / "bin" / "python", "install", wheel)
     return place / "bin" / "sunledger"
 

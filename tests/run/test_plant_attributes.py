@@ -88,10 +88,10 @@ def test_without_a_file_no_plant_has_attributes(tmp_path: Path) -> None:
         ),
         ("plant_id,Group\n", "line 1 names 'Group'. To correct it, write group"),
         ("plant_id,,x\n", "line 1 has a column without a name"),
-        ("plant_id,group\n11,North\n11,South\n", "line 3 names plant 11, which is there already"),
+        ("plant_id,group\n11,North\n11,South\n", "line 3 names plant 11, which another line names already"),
         ("plant_id,group\n\n11,North,x\n", "line 3 has 3 values for 2 columns (plant 11)"),
         ("plant_id,group\n,North\n", "line 2 names plant ?, which is an empty plant_id"),
-        ('plant_id,group\n11,"a\nb"\n12,"open\n', "line 4 is no CSV"),
+        ('plant_id,group\n11,"a\nb"\n12,"open\n', "line 4 is not CSV"),
         (
             'plant_id,group,battery_capacity_kwh\n11,"a\nb",1\n12,,12 kWh\n',
             "line 4 names plant 12, whose battery_capacity_kwh is not a number of 0 or more. To correct it, write it",
