@@ -18,8 +18,8 @@ from pipeline.extract import consents
 from pipeline.ops import checks
 from pipeline.ops.checks import judge_completeness
 from pipeline.ops.completeness import measure_completeness
-from pipeline.run.check import After, Check, checks_of
-from pipeline.run.context import Runtime
+from pipeline.run.check import After, Check, collect_checks
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import chosen_plants
 from pipeline.tables import billing_tables, month_close, reconciliation_tables
@@ -29,9 +29,9 @@ from pipeline.tables.interval_tables import judge_times
 CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables)
 
 
-def consent(sunledger_runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
-    """Warn, with what to do, when plants are listed no more or consents are open."""
-    concern = consents.concern(sunledger_runtime)
+def consent(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
+    """Warn, with what to do, when plants are no longer listed or consents are open."""
+    concern = consents.find_concern(sunledger_runtime)
     return dg.AssetCheckResult(
         passed=concern is None,
         severity=dg.AssetCheckSeverity.WARN,
@@ -39,7 +39,7 @@ def consent(sunledger_runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult
     )
 
 
-def solar_time(sunledger_runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckResult:
+def solar_time(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
     """Warn, with the plants and the setting to change, when production and sun disagree."""
     with convert_errors():
         found = judge_times(sunledger_runtime)
@@ -60,7 +60,7 @@ def solar_time(sunledger_runtime: dg.ResourceParam[Runtime]) -> dg.AssetCheckRes
 
 def build_declared(settings: Settings, after: After) -> list[dg.AssetChecksDefinition]:
     """The checks that functions of `CHECK_MODULES` declare."""
-    return [_build_declared(settings, check) for check in checks_of(CHECK_MODULES, after)]
+    return [_build_declared(settings, check) for check in collect_checks(CHECK_MODULES, after)]
 
 
 def _build_declared(settings: Settings, declared: Check) -> dg.AssetChecksDefinition:
@@ -68,11 +68,13 @@ def _build_declared(settings: Settings, declared: Check) -> dg.AssetChecksDefini
         name=declared.name, asset=build_key(settings, declared.asset), description=declared.description
     )
     def check(
-        sunledger_runtime: dg.ResourceParam[Runtime], sunledger_notices: dg.ResourceParam[Notices]
+        sunledger_runtime: dg.ResourceParam[RunContext], sunledger_notices: dg.ResourceParam[Notices]
     ) -> dg.AssetCheckResult:
         with convert_errors():
             if declared.of_requests:
-                sunledger_notices.add(sunledger_runtime.store_requests().notices(sunledger_runtime.today()))
+                sunledger_notices.add(
+                    sunledger_runtime.store_requests().build_notices(sunledger_runtime.today())
+                )
             return convert_finding(declared.judge(sunledger_runtime))
 
     return check
@@ -85,7 +87,7 @@ def _build_drift(settings: Settings) -> dg.AssetChecksDefinition:
         description="SMA's answers contain no field and no measurement set that sunledger does not know.",
     )
     def drift(
-        context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.AssetCheckResult:
         """Warn, with their names, when SMA sends something new."""
         with convert_errors():
@@ -109,7 +111,7 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
             partitions_def=build_day_partitions(settings),
         )
         def complete(
-            context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[Runtime]
+            context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
             found = judge_completeness(sunledger_runtime, _list_days(context))
             if len(found) > 1:
@@ -122,7 +124,7 @@ def build_day_checks_of(settings: Settings) -> list[dg.AssetChecksDefinition]:
             description="At most 1 % of the rows have a value that was set aside.",
         )
         def quality(
-            context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[Runtime]
+            context: dg.AssetCheckExecutionContext, sunledger_runtime: dg.ResourceParam[RunContext]
         ) -> dg.AssetCheckResult:
             return convert_finding(checks.judge_quality(sunledger_runtime, _list_days(context)))
 
@@ -147,7 +149,7 @@ def _list_days(context: dg.AssetCheckExecutionContext) -> list[dt.date]:
     return [dt.date.fromisoformat(key) for key in context.op_execution_context.partition_keys]
 
 
-def _summarize_days(runtime: Runtime, found: Mapping[dt.date, Finding]) -> str:
+def _summarize_days(runtime: RunContext, found: Mapping[dt.date, Finding]) -> str:
     """How complete a run's days are, of the plants that it was limited to; of one day its finding says it."""
     if len(found) == 1:
         return ""

@@ -14,10 +14,10 @@ from assets.prefix import build_key, split_prefix
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.common.text import escape_controls
-from pipeline.run.context import Runtime
+from pipeline.common.text import escape_controls, join_lines
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
-from pipeline.run.step import Report
+from pipeline.run.step import StepResult
 from schemas import TABLES, Table, columns, comment, storage
 from schemas.lineage import column_lineage
 
@@ -38,7 +38,7 @@ MODELS = {storage(model).table: model for model in TABLES}
 # Days in the groups that are done together.
 Groups: TypeAlias = Callable[[Iterable[dt.date]], Iterable[Sequence[dt.date]]]
 # Does a group of days, and hands out the report of each as it is stored.
-Steps: TypeAlias = Callable[[Runtime, Sequence[dt.date]], Iterator[tuple[dt.date, Report]]]
+Steps: TypeAlias = Callable[[RunContext, Sequence[dt.date]], Iterator[tuple[dt.date, StepResult]]]
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
@@ -114,7 +114,7 @@ def asset_options(
 def build_day_asset(
     model: type[Table],
     settings: Settings,
-    step: Callable[[Runtime, dt.date], Report],
+    step: Callable[[RunContext, dt.date], StepResult],
     *,
     deps: list[str],
     kinds: set[str],
@@ -122,7 +122,7 @@ def build_day_asset(
 ) -> dg.AssetsDefinition:
     """An asset that does its days one after another."""
 
-    def steps(runtime: Runtime, group: Sequence[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+    def steps(runtime: RunContext, group: Sequence[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
         return ((day, step(runtime, day)) for day in group)
 
     return build_days_asset(
@@ -154,7 +154,7 @@ def build_days_asset(
 
     def table(
         context: dg.AssetExecutionContext,
-        sunledger_runtime: dg.ResourceParam[Runtime],
+        sunledger_runtime: dg.ResourceParam[RunContext],
         sunledger_notices: dg.ResourceParam[Notices],
     ) -> dg.MaterializeResult[None]:
         done: dict[str, dict[str, Any]] = {}
@@ -173,12 +173,12 @@ def build_days_asset(
 
 
 def do_each_day(
-    runtime: Runtime, days: Iterable[dt.date], steps: Steps, groups: Groups
-) -> Iterator[tuple[dt.date, Report]]:
+    runtime: RunContext, days: Iterable[dt.date], steps: Steps, groups: Groups
+) -> Iterator[tuple[dt.date, StepResult]]:
     """The report of each day that could be done; then raises DaysFailedError if some could not.
 
     A failing group of days does not stop the others, unless it is one of several in a row or the fault is that of all
-    days. Days that may succeed later are tried once more at the end, for what is missing of them.
+    days. Days that may succeed later are tried again at the end, for what is missing of them.
     """
     failed: dict[dt.date, SunledgerError] = {}
     in_a_row = 0
@@ -206,8 +206,8 @@ def do_each_day(
 
 
 def _retry_days(
-    runtime: Runtime, failed: dict[dt.date, SunledgerError], steps: Steps, groups: Groups
-) -> Iterator[tuple[dt.date, Report]]:
+    runtime: RunContext, failed: dict[dt.date, SunledgerError], steps: Steps, groups: Groups
+) -> Iterator[tuple[dt.date, StepResult]]:
     """Try the days whose fault may have passed, for what is missing of them, and take those that succeed out."""
     for_the_rest = replace(runtime, again=False)
     for group in list(groups(day for day, error in failed.items() if is_transient(error))):
@@ -242,7 +242,7 @@ def is_transient(error: SunledgerError) -> bool:
 def build_whole_asset(
     model: type[Table],
     settings: Settings,
-    step: Callable[[Runtime], Report],
+    step: Callable[[RunContext], StepResult],
     *,
     deps: list[str],
     kinds: set[str],
@@ -264,7 +264,7 @@ def build_whole_asset(
     )
 
     def table(
-        sunledger_runtime: dg.ResourceParam[Runtime], sunledger_notices: dg.ResourceParam[Notices]
+        sunledger_runtime: dg.ResourceParam[RunContext], sunledger_notices: dg.ResourceParam[Notices]
     ) -> dg.MaterializeResult[None]:
         with convert_errors():
             begun = time.monotonic()
@@ -276,7 +276,7 @@ def build_whole_asset(
     return asset(table)
 
 
-def describe_report(report: Report) -> dict[str, Any]:
+def describe_report(report: StepResult) -> dict[str, Any]:
     """A step's report as metadata."""
     return {"dagster/partition_row_count": report.rows, "changed": report.changed, **report.facts}
 
@@ -294,9 +294,10 @@ def convert_errors() -> Iterator[None]:
             allow_retries=is_transient(error),
         ) from error
     except OSError as error:
+        said = error.strerror or join_lines(str(error))
         raise dg.Failure(
-            description=f"{error.filename or 'A file'} can't be read or written ({error.strerror or error}): check the "
-            "disk and the permissions there. 'sunledger verify' finds damage in the lake.",
+            description=f"{error.filename or 'A file'} can't be read or written ({said}): check the disk and the "
+            "permissions there. 'sunledger verify' finds damage in the lake.",
             allow_retries=False,
         ) from error
 

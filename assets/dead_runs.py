@@ -1,7 +1,7 @@
 """Runs whose process has died: they are ended, and what they held is freed.
 
 Dagster ends only runs whose process it started itself, and frees a slot of a pool only once its run has ended. So a
-command that is killed would keep its slots for ever, and everybody else would wait for them.
+command that is killed would keep its slots forever, and everybody else would wait for them.
 """
 
 from collections.abc import Iterable
@@ -94,7 +94,7 @@ def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = (
 
 
 def end_own_runs(instance: dg.DagsterInstance, why: str) -> None:
-    """End the runs that this process began and does no more: an error ended them before Dagster could."""
+    """End the runs that this process began and no longer executes, because an error ended them before Dagster could."""
     own = THIS_PROCESS.tags(instance)[PROCESS_LOCK]
     for one in list_going_runs(instance):
         if one.run.tags.get(PROCESS_LOCK) == own:
@@ -115,7 +115,7 @@ def _end(instance: dg.DagsterInstance, one: Going, text: str) -> bool:
 
 
 def _free_ended(instance: dg.DagsterInstance, alive: set[str]) -> None:
-    """Free what runs hold that have ended, or are not there any more: their end was not told to the pools."""
+    """Free what runs hold that have ended, or are no longer there: their end was not told to the pools."""
     known = {run for info in _list_pools(instance) for run in info.active_run_ids | _count_waiting(info)}
     for run_id in known - alive:
         run = instance.get_run_by_id(run_id)

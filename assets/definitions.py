@@ -42,7 +42,7 @@ from assets.tables import (
 from pipeline.common.file_modes import limit_readers
 from pipeline.common.settings import Settings, load_settings
 from pipeline.common.text import escape_line
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 
 LISTS_JOB = "refresh_lists"
@@ -75,7 +75,7 @@ CADENCES = (
 
 def build_definitions(
     settings: Settings,
-    runtime: Runtime | None = None,
+    runtime: RunContext | None = None,
     *,
     executor: dg.ExecutorDefinition | None = JOB_EXECUTOR,
 ) -> dg.Definitions:
@@ -185,10 +185,10 @@ def _build_notices(_: dg.InitResourceContext) -> Notices:
 def _build_runtime_resource(settings: Settings) -> Any:
     @dg.resource(description="Settings, the lake, and the session with SMA of one run.")
     @contextmanager
-    def runtime(context: dg.InitResourceContext) -> Iterator[Runtime]:
+    def runtime(context: dg.InitResourceContext) -> Iterator[RunContext]:
         # A schedule that looks what is due has no run.
         tags = context.run.tags if context.run else {}
-        opened = Runtime(settings, tell=_find_log(context), **read_limits(tags))
+        opened = RunContext(settings, tell=_find_log(context), **read_limits(tags))
         with opened, _attend_run(context, settings):
             yield opened
 
@@ -212,7 +212,7 @@ def _attend_run(context: dg.InitResourceContext, settings: Settings) -> Iterator
 
 
 def _find_log(context: dg.InitResourceContext) -> Callable[[str], None]:
-    """Who is told of waits: the run's own log."""
+    """Who is informed of waits: the run's own log."""
     log = context.log
 
     def tell(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Homes of older versions: their dagster.yaml names a class of ours for the records, which is not there any more.
+"""Homes of older versions: their dagster.yaml names a class of ours for the records, which is no longer there.
 
 The class kept Dagster's own tables in Dagster's own files, so Dagster's own storage goes on with them. Only the part
 that names the class is replaced: what else stands in the file, comments included, is the user's.

@@ -10,7 +10,7 @@ from assets.common import EVERY, LAST, OWNERS, convert_errors
 from assets.dagster_home import PUBLISH_POOL
 from assets.prefix import build_key, split_prefix
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.plants import mark_excluded
 from pipeline.tables.inventory_tables import write_plant_attributes
@@ -40,12 +40,12 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
         op_tags=LAST,
     )
     def warehouse(
-        sunledger_runtime: dg.ResourceParam[Runtime], sunledger_notices: dg.ResourceParam[Notices]
+        sunledger_runtime: dg.ResourceParam[RunContext], sunledger_notices: dg.ResourceParam[Notices]
     ) -> dg.MaterializeResult[None]:
         """Build the file beside the old one and swap it in."""
         with convert_errors():
             # What this run has asked for so far belongs into what it publishes.
-            sunledger_notices.add(sunledger_runtime.store_requests().notices(sunledger_runtime.today()))
+            sunledger_notices.add(sunledger_runtime.store_requests().build_notices(sunledger_runtime.today()))
             # The settings may have changed since the list of plants was made.
             mark_excluded(sunledger_runtime)
             write_plant_attributes(sunledger_runtime)
@@ -91,7 +91,7 @@ def build_monthly_report(settings: Settings) -> dg.AssetsDefinition:
         tags={EVERY: "month"},
     )
     def monthly_report(
-        config: ReportOf, sunledger_runtime: dg.ResourceParam[Runtime]
+        config: ReportOf, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.MaterializeResult[None]:
         """Write the pages, and show the fleet's picture in the metadata."""
         # Whatever starts Dagster loads this module; few of those processes draw.

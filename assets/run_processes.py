@@ -2,7 +2,7 @@
 
 A process that does runs holds a lock on a file of its own, which the system takes from it when it ends, however it
 ends; its runs carry the name of that file as a tag. So no process id has to be trusted, which another process may have
-got meanwhile.
+got in the meantime.
 """
 
 import os

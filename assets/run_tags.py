@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pipeline.common.errors import UsageError
-from pipeline.run.allowance import MAX_EUR, Allowance, amount
+from pipeline.run.allowance import MAX_EUR, Allowance, parse_limit
 
 # Dagster's own: the days of a run.
 RANGE_START: Final = "dagster/asset_partition_range_start"
@@ -46,7 +46,7 @@ def read_limits(tags: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_amount(text: str) -> Decimal:
     try:
-        return amount(text)
+        return parse_limit(text)
     except ValueError:
         raise UsageError(
             f"The run's tag {MAX_EUR}: {text} is not an amount: write it as 120 or 120.50."

@@ -33,7 +33,7 @@ from assets.tables import (
 from pipeline.common.day_availability import join_days, list_days
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.unfinished_days import record_days, take_over_days
 from pipeline.tables.incomplete_days import list_days_with_answers, list_unmade_days
@@ -63,7 +63,7 @@ class Runs:
     page.
     """
 
-    runtime: Runtime
+    runtime: RunContext
     instance: dg.DagsterInstance
     wait: PoolWait
     command: str = "sunledger"
@@ -114,7 +114,7 @@ class Runs:
                 raise failed
 
     def remake(self, days: Iterable[dt.date]) -> None:
-        """Make these days again from the stored answers, in runs of up to a month without holes; asks SMA nothing.
+        """Rebuild these days from the stored answers, in runs of up to a month without holes; sends no request to SMA.
 
         Raises RunFailedError.
         """
@@ -122,7 +122,7 @@ class Runs:
         self._remake(select_chosen(build_made_day_assets(settings), settings), days)
 
     def mend(self, days: Iterable[dt.date]) -> None:
-        """Make all tables of these days again from the stored answers, and those of all months; asks SMA nothing.
+        """Rebuild all tables of these days and of all months from the stored answers; sends no request to SMA.
 
         Raises RunFailedError.
         """
@@ -130,7 +130,7 @@ class Runs:
         self._run(build_month_assets(self.runtime.settings), {})
 
     def publish(self) -> list[str]:
-        """Count PU and invoices anew, and publish the warehouse; what there is to say of it. Raises RunFailedError.
+        """Count PU and invoices again, and publish the warehouse; what there is to say of it. Raises RunFailedError.
 
         Before, complete the days that an earlier run left unfinished; those that can't be are left to the next run.
         """
@@ -176,7 +176,7 @@ class Runs:
         """The tables of days that the settings choose, or that another run has made before with other settings."""
         lake, settings = self.runtime.lake, self.runtime.settings
         possible = build_made_day_assets(settings)
-        kept = [asset for asset in possible if lake.snapshot(MODELS[asset.key.path[-1]]).version >= 0]
+        kept = [asset for asset in possible if lake.take_snapshot(MODELS[asset.key.path[-1]]).version >= 0]
         return list({asset.key: asset for asset in (*kept, *select_chosen(possible, settings))}.values())
 
     def _remake(self, made: Sequence[dg.AssetsDefinition], days: Iterable[dt.date]) -> None:
@@ -251,12 +251,12 @@ class WithoutRepeats:
         return getattr(self._stream, name)
 
 
-def build_runtime_resource(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefinition:
-    """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
+def build_runtime_resource(runtime: RunContext, wait: PoolWait) -> dg.ResourceDefinition:
+    """The runtime as a resource; while a run has it, its waits for pools are announced and bounded."""
 
     @dg.resource
     @contextmanager
-    def resource(context: dg.InitResourceContext) -> Iterator[Runtime]:
+    def resource(context: dg.InitResourceContext) -> Iterator[RunContext]:
         with watch_pools(wait, context.run.run_id if context.run else ""):
             yield runtime
 
@@ -265,7 +265,7 @@ def build_runtime_resource(runtime: Runtime, wait: PoolWait) -> dg.ResourceDefin
 
 @contextmanager
 def record_runs(
-    runtime: Runtime, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
+    runtime: RunContext, *, command: str = "sunledger", days: tuple[dt.date, dt.date] | None = None
 ) -> Iterator[Runs]:
     """Runs that are recorded in the home's Dagster, where the UI shows them by their command and its days.
 
@@ -315,4 +315,6 @@ def _find_failure(result: dg.ExecuteInProcessResult, decisive: str) -> Exception
                 INTERRUPTED,
             )
         return RuntimeError(data.error_display_string)
-    return RuntimeError("The run failed before its first step.")
+    ended = next((event.job_failure_data for event in result.all_events if event.is_run_failure), None)
+    cause = ended.error.to_string() if ended and ended.error else "Dagster does not say why"
+    return RuntimeError(f"The run failed before its first step: {cause}")

@@ -17,8 +17,8 @@ from pipeline.billing.spending import build_refusal, look_ahead
 from pipeline.common import day_availability
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
-from pipeline.run.plants import owned
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants
 from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_stored_days
 
 SCHEDULE = "dagster/schedule_name"
@@ -34,7 +34,7 @@ UNFINISHED = [
 ]
 NO_PLANTS = "No plants are stored yet: run the job refresh_lists, or wait for its schedule."
 
-Tick = Callable[[dg.ScheduleEvaluationContext, Runtime], Sequence[dg.RunRequest] | dg.SkipReason]
+Tick = Callable[[dg.ScheduleEvaluationContext, RunContext], Sequence[dg.RunRequest] | dg.SkipReason]
 
 
 def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinition]:
@@ -105,7 +105,7 @@ def _build_schedule(
         description=description,
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.ScheduleEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
         if day_availability.is_overtaken(context.scheduled_execution_time, sunledger_runtime.now(), every):
             return dg.SkipReason("Skipped, because a later tick is due already and does the same.")
@@ -117,7 +117,7 @@ def _build_schedule(
 
 
 def _choose_live_days(
-    context: dg.ScheduleEvaluationContext, runtime: Runtime
+    context: dg.ScheduleEvaluationContext, runtime: RunContext
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
     groups = [group for group in _read_groups(runtime) if group.backend == "ennexos"]
     if not groups:
@@ -131,7 +131,7 @@ def _choose_live_days(
 
 
 def _choose_closing_days(
-    context: dg.ScheduleEvaluationContext, runtime: Runtime
+    context: dg.ScheduleEvaluationContext, runtime: RunContext
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
     groups = _read_groups(runtime)
     if not groups:
@@ -158,7 +158,7 @@ def _choose_closing_days(
 
 
 def _choose_window(
-    days: int, context: dg.ScheduleEvaluationContext, runtime: Runtime
+    days: int, context: dg.ScheduleEvaluationContext, runtime: RunContext
 ) -> Sequence[dg.RunRequest] | dg.SkipReason:
     groups = _read_groups(runtime)
     if not groups:
@@ -170,16 +170,16 @@ def _choose_window(
     return list(_build_requests([first + i * DAY for i in range((last - first).days + 1)], {ASK: ALL}))
 
 
-def _read_groups(runtime: Runtime) -> frozenset[day_availability.Group]:
+def _read_groups(runtime: RunContext) -> frozenset[day_availability.Group]:
     try:
-        return day_availability.build_groups(owned(runtime))
+        return day_availability.build_groups(list_own_plants(runtime))
     except SunledgerError:
         return frozenset()
 
 
-def _find_refusal(runtime: Runtime, backend: str | None = None) -> dg.SkipReason | None:
+def _find_refusal(runtime: RunContext, backend: str | None = None) -> dg.SkipReason | None:
     """Why no plant at all may be asked for: each would add a PU that nobody has agreed to. A run would only fail."""
-    plants = owned(runtime)
+    plants = list_own_plants(runtime)
     if backend is not None:
         plants = plants.filter(pl.col("backend") == backend)
     try:

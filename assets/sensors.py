@@ -18,7 +18,8 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import Channel, Concern, build_channels, tell
-from pipeline.run.context import Runtime
+from pipeline.ops.set_aside import delete_outdated
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from schemas import storage
 
@@ -67,7 +68,7 @@ def build_alert_sensor(
     jobs: Collection[str],
     of: Callable[[Settings], Mapping[str, Channel]] = build_channels,
 ) -> dg.SensorDefinition:
-    """Tell people what concerns them, by the channels of the settings; what was told is the sensor's cursor."""
+    """Send people alerts, by the channels of the settings. The cursor of the sensor holds what was sent."""
 
     @dg.sensor(
         name=build_name(settings, "alerts"),
@@ -76,7 +77,7 @@ def build_alert_sensor(
         default_status=choose_sensor_status(settings),
     )
     def sensor(
-        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SensorResult:
         found = of(settings)
         if not found:
@@ -95,28 +96,30 @@ def build_alert_sensor(
 
 
 def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Delete old runs that say nothing any more."""
+    """Delete old runs that are no longer needed, and what repairs set aside long ago."""
 
     @dg.sensor(
         name=build_name(settings, "retention"),
         minimum_interval_seconds=RETENTION_INTERVAL_S,
         description=f"Deletes runs older than {settings.keep_runs_days} days whose partitions were all materialized "
-        "again since.",
+        f"again since, and what repairs set aside more than {settings.keep_set_aside_days} days ago.",
         default_status=choose_sensor_status(settings),
     )
     def sensor(
-        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[Runtime]
+        context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SkipReason:
-        before = sunledger_runtime.now() - settings.keep_runs_days * ONE_DAY
+        now = sunledger_runtime.now()
+        before = now - settings.keep_runs_days * ONE_DAY
+        aside = "".join(f" Set aside: {text}" for text in delete_outdated(settings, now))
         return dg.SkipReason(
-            f"Deleted {purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d}."
+            f"Deleted {purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d}.{aside}"
         )
 
     return sensor
 
 
 def build_dead_run_sensor(settings: Settings) -> dg.SensorDefinition:
-    """End runs whose process has died, and free their slots of pools. It asks SMA nothing, so it always runs."""
+    """End runs whose process has died, and free their slots of pools. It sends no request to SMA, so it always runs."""
 
     @dg.sensor(
         name=build_name(settings, "dead_runs"),

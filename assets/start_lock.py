@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from pipeline.common.errors import SunledgerError
 
 LOCK_FILE = "start.lock"
-# Setting up a new home takes 2 s; a slow disk takes longer, but whoever has it for so long stands still.
+# Setting up a new home takes 2 s; a slow disk takes longer, but whoever has it for so long makes no progress.
 PATIENCE_S = 90.0
 
 

@@ -25,10 +25,10 @@ from pipeline.extract.fetch import (
 from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import draw_day_pictures
-from pipeline.run.context import Runtime
-from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, not_chosen
-from pipeline.run.step import Report
-from pipeline.run.table_step import Stage, TableStep, steps_of
+from pipeline.run.context import RunContext
+from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
+from pipeline.run.step import StepResult
+from pipeline.run.table_step import Stage, TableStep, list_steps
 from pipeline.tables import (
     billing_tables,
     energy_tables,
@@ -86,12 +86,12 @@ def _build_made_assets(
             every=step.every,
             last=last,
         )
-        for step in steps_of(TABLE_MODULES, stage)
+        for step in list_steps(TABLE_MODULES, stage)
     ]
 
 
 def _ask_list(
-    model: type[Table], settings: Settings, step: Callable[[Runtime], Report], *, deps: list[str]
+    model: type[Table], settings: Settings, step: Callable[[RunContext], StepResult], *, deps: list[str]
 ) -> dg.AssetsDefinition:
     return build_whole_asset(model, settings, step, deps=deps, kinds=FROM_API, pool=API_POOL, group=SOURCE)
 
@@ -153,14 +153,14 @@ def build_made_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         ),
         *(
             make(step.model, step=_find_day_step(step), deps=step.inputs)
-            for step in steps_of(TABLE_MODULES, Stage.DAYS)
+            for step in list_steps(TABLE_MODULES, Stage.DAYS)
         ),
     ]
 
 
 def select_chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
-    idle = not_chosen(settings)
+    idle = list_idle_tables(settings)
     return [asset for asset in assets if asset.key.path[-1] not in idle]
 
 
@@ -173,7 +173,7 @@ def drop_optional_inputs(
     backfill that it "may fail" and its days "cannot be materialized", because sets that are not asked for, or SMA's own
     energies before the first month is closed, are not there.
     """
-    optional = not_chosen(settings) | {asset.key.path[-1] for asset in build_vendor_assets(settings)}
+    optional = list_idle_tables(settings) | {asset.key.path[-1] for asset in build_vendor_assets(settings)}
 
     def cut(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.key.path[-1] in optional:
@@ -185,15 +185,15 @@ def drop_optional_inputs(
     return list(dg.map_asset_specs(cut, assets))
 
 
-def _make_intervals(source: SetSource, runtime: Runtime, day: dt.date) -> Report:
+def _make_intervals(source: SetSource, runtime: RunContext, day: dt.date) -> StepResult:
     return write_intervals(runtime, source, day)
 
 
-def _find_day_step(step: TableStep) -> Callable[[Runtime, dt.date], Report]:
+def _find_day_step(step: TableStep) -> Callable[[RunContext, dt.date], StepResult]:
     return functools.partial(_add_pictures, step) if step.model is EnergyDaily else step.write
 
 
-def _add_pictures(step: TableStep, runtime: Runtime, day: dt.date) -> Report:
+def _add_pictures(step: TableStep, runtime: RunContext, day: dt.date) -> StepResult:
     report = step.write(runtime, day)
     pictures = draw_day_pictures(runtime, day)
     report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}

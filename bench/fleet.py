@@ -64,7 +64,7 @@ def fill(lake: Lake, plants: int, days: int) -> None:
         lake, Devices, fleet.join(inverters, how="cross").with_columns(generator_power_w=pl.col("size") * 500)
     )
     stored, made = (
-        {part["local_date"] for part in lake.parts(m)} for m in (EnergyBalanceIntervals, EnergyHourly)
+        {part["local_date"] for part in lake.list_parts(m)} for m in (EnergyBalanceIntervals, EnergyHourly)
     )
     for date in (date for date in dates if str(date) not in stored & made):
         rows = _rows(fleet, date).sort("plant_id", "interval_end")
@@ -160,7 +160,9 @@ def _all_quantities(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _profiles(lake: Lake) -> None:
-    months = {dt.date.fromisoformat(part["local_date"]).replace(day=1) for part in lake.parts(EnergyHourly)}
+    months = {
+        dt.date.fromisoformat(part["local_date"]).replace(day=1) for part in lake.list_parts(EnergyHourly)
+    }
     for month in sorted(months):
         hours = lake.scan(EnergyHourly).filter(pl.col("local_date").dt.truncate("1mo") == month)
         _put(lake, ProfileMonthly, summarize_profile(hours, QUANTITIES))

@@ -17,9 +17,9 @@ from assets.runs import Runs
 from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.run.context import Opened, Runtime
+from pipeline.run.context import Opened, RunContext
 from pipeline.run.sets import BALANCE, PV
-from pipeline.run.step import Report
+from pipeline.run.step import StepResult
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
@@ -46,16 +46,16 @@ class StagedLake(Lake):
         super().__init__(settings.lake, settings.home / "tmp")
         self.result = result
 
-    def replacement(self, model: type[Table], part: Part) -> Replacement:
+    def open_replacement(self, model: type[Table], part: Part) -> Replacement:
         """As the lake does; what adds and commits counts to the stage of the table's layer."""
         stage = WRITES.get(storage(model).layer) if storage(model).partition else None
-        return StagedReplacement(self, model, part, stage) if stage else super().replacement(model, part)
+        return StagedReplacement(self, model, part, stage) if stage else super().open_replacement(model, part)
 
-    def batches(
+    def read_batches(
         self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
     ) -> Iterator[pl.DataFrame]:
         """As the lake does; whole answers count to their own stage."""
-        found = super().batches(model, part, columns=columns)
+        found = super().read_batches(model, part, columns=columns)
         if storage(model).layer == "raw" and columns is None:
             found = self._drawn(found, RAW_READ)
         return found
@@ -103,7 +103,7 @@ def run(task: Task) -> Result:
     validate = _counted(frames.validate, result, VALIDATE)
     days = [dt.date.fromisoformat(day) for day in task.days]
     with (
-        Runtime(settings, opened=Opened(lake=StagedLake(settings, result))) as runtime,
+        RunContext(settings, opened=Opened(lake=StagedLake(settings, result))) as runtime,
         mock.patch.object(lake_writer, "validate", validate),
     ):
         {"balance": _balance, "all": _all, "dagster": _dagster}[task.kind](runtime, days, result)
@@ -115,11 +115,11 @@ def run(task: Task) -> Result:
 
 def _lists(settings: Settings) -> None:
     """Plants, devices and sets: asked for once, whatever the days, so not a part of what is measured."""
-    with Runtime(settings) as runtime:
+    with RunContext(settings) as runtime:
         _refresh(runtime)
 
 
-def _refresh(runtime: Runtime) -> None:
+def _refresh(runtime: RunContext) -> None:
     fetch_plants(runtime)
     write_plants(runtime)
     fetch_devices(runtime)
@@ -128,7 +128,7 @@ def _refresh(runtime: Runtime) -> None:
     write_measurement_sets(runtime)
 
 
-def _balance(runtime: Runtime, days: list[dt.date], result: Result) -> None:
+def _balance(runtime: RunContext, days: list[dt.date], result: Result) -> None:
     with result.stage(FETCH):
         _do_all(fetch_set(runtime, BALANCE, days))
     for day in days:
@@ -139,7 +139,7 @@ def _balance(runtime: Runtime, days: list[dt.date], result: Result) -> None:
     _finish(runtime, result)
 
 
-def _all(runtime: Runtime, days: list[dt.date], result: Result) -> None:
+def _all(runtime: RunContext, days: list[dt.date], result: Result) -> None:
     with result.stage(FETCH):
         _do_all(fetch_set(runtime, BALANCE, days))
         _do_all(fetch_set(runtime, PV, days))
@@ -155,12 +155,12 @@ def _all(runtime: Runtime, days: list[dt.date], result: Result) -> None:
     _finish(runtime, result)
 
 
-def _do_all(reports: Iterator[tuple[dt.date, Report]]) -> None:
+def _do_all(reports: Iterator[tuple[dt.date, StepResult]]) -> None:
     for _ in reports:
         pass
 
 
-def _dagster(runtime: Runtime, days: list[dt.date], result: Result) -> None:
+def _dagster(runtime: RunContext, days: list[dt.date], result: Result) -> None:
     with open_dagster(runtime.settings) as instance:
         runs = Runs(runtime, instance)
         with result.stage(DAYS):
@@ -169,14 +169,14 @@ def _dagster(runtime: Runtime, days: list[dt.date], result: Result) -> None:
             runs.publish()
 
 
-def _finish(runtime: Runtime, result: Result) -> None:
+def _finish(runtime: RunContext, result: Result) -> None:
     with result.stage(DAILY):
         write_energy_monthly(runtime)
     with result.stage(PUBLISH):
         publish(runtime.lake, runtime.settings.warehouse, now=runtime.now(), version="bench")
 
 
-def _count(runtime: Runtime, model: type[Table]) -> int:
+def _count(runtime: RunContext, model: type[Table]) -> int:
     return int(runtime.lake.scan(model).select(pl.len()).collect().item())
 
 

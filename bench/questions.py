@@ -19,7 +19,7 @@ from bench.fleet import fill
 from bench.tuned import TUNED
 from warehouse.lake import Lake
 from warehouse.publish import connect, publish
-from warehouse.questions import questions
+from warehouse.questions import load_questions
 
 # The published file may take so many times as long as the tuned table.
 MOST = {"report": 1.5, "detail": 4.0}
@@ -54,14 +54,14 @@ def compare(home: Path, tries: int) -> list[int]:
         tuned.execute("SET TimeZone = 'UTC'")
         tuned.execute(f"ATTACH '{home / 'sunledger.duckdb'}' AS published (READ_ONLY)")
         tuned.execute("USE published")
-        for question in questions():
+        for question in load_questions():
             tuned.execute(
                 f"CREATE TABLE IF NOT EXISTS tuned.q{question.number} AS {TUNED[question.number][0]}"
             )
         tuned.execute("USE tuned")
         tuned.execute("CHECKPOINT tuned")
         tuned.execute("DETACH published")
-        for question in questions():
+        for question in load_questions():
             query = TUNED[question.number][1].replace("tuned", f"q{question.number}")
             if ours.execute(question.query).fetchall() != tuned.execute(query).fetchall():
                 raise SystemExit(f"Question {question.number}: the two answers differ.")

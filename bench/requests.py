@@ -13,7 +13,7 @@ import polars as pl
 from assets.runs import record_runs
 from bench.child import AT_ONCE
 from pipeline.common.settings import load_settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from sandbox.launch import running
 from schemas import ApiRequests, MeasurementSets, Plants
 
@@ -34,8 +34,8 @@ def main() -> None:
             sma_max_connections=AT_ONCE,
             **{name.lower(): value for name, value in address.settings().items()},
         )
-        counts = [_backfill(Runtime(settings), last) for _ in range(2)]
-        with Runtime(settings) as runtime:
+        counts = [_backfill(RunContext(settings), last) for _ in range(2)]
+        with RunContext(settings) as runtime:
             naive = _naive(runtime, options.days)
             endpoints = runtime.lake.scan(ApiRequests).group_by("endpoint", "set_type", "period").len()
             print(endpoints.sort("endpoint", "set_type", "period").collect())
@@ -45,14 +45,14 @@ def main() -> None:
     print(f"  the same again  {counts[1]:>8,} requests")
 
 
-def _backfill(runtime: Runtime, last: dt.date) -> int:
+def _backfill(runtime: RunContext, last: dt.date) -> int:
     with runtime, record_runs(runtime) as runs:
         runs.lists()
         runs.days(FIRST, last)
         return runtime.session.requests_sent
 
 
-def _naive(runtime: Runtime, days: int) -> int:
+def _naive(runtime: RunContext, days: int) -> int:
     """Lists once, then a request for each day of each plant's set and log and of each inverter's set."""
     sets = runtime.lake.scan(MeasurementSets).collect()
     plants = runtime.lake.scan(Plants).collect().height

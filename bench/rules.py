@@ -17,8 +17,8 @@ from unittest import mock
 import polars as pl
 
 from pipeline.common.settings import load_settings
-from pipeline.run.context import Runtime
-from pipeline.run.plants import known_places
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_known_places
 from pipeline.run.sets import BALANCE
 from pipeline.tables import energy_tables, interval_tables
 from pipeline.tables.energy_tables import write_energy_daily
@@ -79,7 +79,7 @@ def _watts(step: int, plant: int) -> float:
 def of_rules(home: Path, raw: pl.DataFrame, rows: int, tries: int) -> None:
     """The day's interval rows with all rules, and without each kind of them."""
     with _runtime(home, raw) as runtime:
-        places = known_places(runtime.lake, BALANCE)
+        places = list_known_places(runtime.lake, BALANCE)
     limits = load_thresholds()
 
     def made(
@@ -122,7 +122,7 @@ def _unlimited(rows: pl.DataFrame, _answers: pl.DataFrame, _limits: object) -> p
 
 
 def of_changes(folder: Path, raw: pl.DataFrame, changed: pl.DataFrame, rows: int, tries: int) -> None:
-    """Rows and figures of a day that are made again, of equal answers and of others, with and without the record."""
+    """Rows and figures of a day that are rebuilt, of equal answers and of others, with and without the record."""
     found: dict[str, list[float]] = {}
     for number in range(tries):
         for recorded in (True, False):
@@ -138,7 +138,7 @@ def of_changes(folder: Path, raw: pl.DataFrame, changed: pl.DataFrame, rows: int
     _line("  the record of changes adds", min(found["changed True"]) - other, other, rows)
 
 
-def _make(runtime: Runtime) -> None:
+def _make(runtime: RunContext) -> None:
     write_intervals(runtime, BALANCE, DAY)
     write_energy_daily(runtime, DAY)
 
@@ -153,9 +153,9 @@ def _recording(recorded: bool) -> AbstractContextManager[object]:
     return silent
 
 
-def _runtime(home: Path, raw: pl.DataFrame) -> Runtime:
+def _runtime(home: Path, raw: pl.DataFrame) -> RunContext:
     """A lake that holds the answers and their plants."""
-    runtime = Runtime(
+    runtime = RunContext(
         load_settings(env_file=None, home=home, sma_time_basis="plant_local"), now=lambda: FETCHED
     )
     facts = {

@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from pipeline.common.day_availability import join_days
 from pipeline.common.settings import load_settings
-from pipeline.extract.consents import concern, refresh_consents
+from pipeline.extract.consents import find_concern, refresh_consents
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.ops.checks import (
     judge_budget,
@@ -23,7 +23,7 @@ from pipeline.ops.checks import (
     judge_published_file,
     judge_quality,
 )
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE, PV
 from pipeline.tables.billing_tables import write_billing_units, write_invoices
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
@@ -42,7 +42,7 @@ ONE_DAY = dt.timedelta(days=1)
 def main() -> None:
     """Do the days that the arguments name."""
     first, last = map(dt.date.fromisoformat, sys.argv[1:])
-    with Runtime(load_settings()) as runtime:
+    with RunContext(load_settings()) as runtime:
         _lists(runtime)
         wanted = [first + i * ONE_DAY for i in range((last - first).days + 1)]
         for begin, end in join_days(wanted, DAYS_PER_RUN):
@@ -50,7 +50,7 @@ def main() -> None:
         _publish(runtime)
 
 
-def _lists(runtime: Runtime) -> None:
+def _lists(runtime: RunContext) -> None:
     fetch_plants(runtime)
     refresh_consents(runtime)
     write_plants(runtime)
@@ -58,12 +58,12 @@ def _lists(runtime: Runtime) -> None:
     write_devices(runtime)
     fetch_measurement_sets(runtime)
     write_measurement_sets(runtime)
-    concern(runtime)
+    find_concern(runtime)
     runtime.store_requests()
     judge_budget(runtime)
 
 
-def _days(runtime: Runtime, days: Sequence[dt.date]) -> None:
+def _days(runtime: RunContext, days: Sequence[dt.date]) -> None:
     for source in (BALANCE, PV):
         _exhaust(fetch_set(runtime, source, days))
     _exhaust(fetch_logs(runtime, days))
@@ -91,7 +91,7 @@ def _days(runtime: Runtime, days: Sequence[dt.date]) -> None:
     judge_closed_months(runtime)
 
 
-def _publish(runtime: Runtime) -> None:
+def _publish(runtime: RunContext) -> None:
     write_billing_units(runtime)
     write_invoices(runtime)
     runtime.store_requests()

@@ -17,7 +17,7 @@ import polars as pl
 from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily
@@ -50,7 +50,7 @@ def through_the_pipeline(
     """plant_id, local_date, day_start, day_end, quantity, kwh, covered_h, bridged_h and most_w of all energies."""
     given = {name.lower(): value for name, value in address.settings().items()} | settings
     given = {name.removeprefix("sunledger_"): value for name, value in given.items()}
-    with Runtime(load_settings(env_file=None, home=home, **given)) as runtime:
+    with RunContext(load_settings(env_file=None, home=home, **given)) as runtime:
         notices = Notices()
         for step in (fetch_plants, write_plants, fetch_devices, write_devices):
             notices.add(step(runtime).notices)
@@ -65,7 +65,7 @@ def through_the_pipeline(
         return pl.concat(_figures(runtime))
 
 
-def _figures(runtime: Runtime) -> Iterator[pl.DataFrame]:
+def _figures(runtime: RunContext) -> Iterator[pl.DataFrame]:
     """The energies of a quantity, for one after another."""
     keys = ["plant_id", "local_date"]
     zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
@@ -111,7 +111,7 @@ def true_energies(address: SandboxAddress, figures: pl.DataFrame) -> pl.DataFram
 def compared(figures: pl.DataFrame, truth: pl.DataFrame, most: pl.DataFrame) -> pl.DataFrame:
     """The figures with their error in kWh, the part of it that no rounding explains, and what it may be.
 
-    That is what the time that is told as uncovered or as bridged can hold.
+    That is what the time that is reported as uncovered or as bridged can hold.
 
     `most` has the highest power of each plant, day and quantity without faults.
     """

@@ -117,7 +117,7 @@ TUNED: dict[int, tuple[str, str]] = {
         clocks AS (SELECT *, timezone(timezone, interval_start) AS local_start FROM moments)
         SELECT plant_id, local_date, local_start, pv_generation_w FROM detail
         JOIN clocks USING (timezone, interval_start) ORDER BY plant_id, local_start""",
-        # Materialized: else DuckDB finds the first ten rows and then looks for them in the whole table once more.
+        # Materialized: else DuckDB finds the first ten rows and then looks for them in the whole table again.
         """WITH found AS MATERIALIZED (SELECT local_start, pv_generation_w FROM tuned WHERE plant_id = '900001'
         AND local_date = DATE '2021-10-06' AND local_start >= TIMESTAMP '2021-10-06 12:00')
         SELECT local_start, round(pv_generation_w) FROM found ORDER BY local_start LIMIT 10""",

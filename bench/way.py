@@ -1,7 +1,7 @@
 """How often a reader changes the file who follows a week of answers: `python -m bench.way`, with `--way` each file.
 
 A week of a small fleet is fetched from a sandbox, made into tables and published, by the same steps as a backfill. The
-answers for the week are cut short, so that some days are asked for alone.
+answers for the week are truncated, so that some days are asked for alone.
 The calls of our own functions are noted on the way, in every thread. Two readers follow them:
 
 * One reads each function once, when it is first called.
@@ -26,7 +26,7 @@ from types import CodeType, FrameType
 
 from pipeline.common.settings import load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
 from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
@@ -49,7 +49,7 @@ def main() -> None:
     with running("--plants", "2") as address, tempfile.TemporaryDirectory() as home:
         given = {name.lower(): value for name, value in address.settings().items()}
         settings = load_settings(env_file=None, home=Path(home), **given)
-        with Runtime(settings) as runtime, follower.following():
+        with RunContext(settings) as runtime, follower.following():
             for step in (fetch_plants, write_plants, fetch_devices, write_devices):
                 step(runtime)
             fetch_measurement_sets(runtime)
@@ -72,7 +72,7 @@ def _cut_weeks(address: SandboxAddress) -> None:
     urllib.request.urlopen(request).close()  # noqa: S310 - loopback
 
 
-def _make(runtime: Runtime) -> None:
+def _make(runtime: RunContext) -> None:
     for day in WEEK:
         write_intervals(runtime, BALANCE, day)
         write_energy_daily(runtime, day)

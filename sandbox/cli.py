@@ -23,7 +23,9 @@ from sandbox.options import (
     TimeRules,
 )
 
-app = typer.Typer(help="A look-alike of SMA's services for building, teaching and testing. It is not SMA.")
+app = typer.Typer(
+    help="Run a look-alike of SMA's services for development, training and tests. It is not SMA."
+)
 
 WRONG_USAGE = 2
 
@@ -56,77 +58,106 @@ class _RetryAfter(StrEnum):
 
 @app.callback()
 def main() -> None:
-    """A look-alike of SMA's services for building, teaching and testing. It is not SMA."""
+    """Run a look-alike of SMA's services for development, training and tests. It is not SMA."""
 
 
 @app.command()
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to bind; anything but loopback shows it to your network.")
+        str,
+        typer.Option(
+            help="Address to bind. Any address but loopback makes the sandbox reachable from your network."
+        ),
     ] = LOOPBACK,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose.")] = 8400,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on. 0 takes any free port.")
+    ] = 8400,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="A name that leads here on purpose, as of a proxy. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Additional host name of this sandbox, such as the name of a proxy. Repeat the option for more names."
+        ),
     ] = None,
-    plants: Annotated[int, typer.Option(min=0, max=100_000, help="How many simulated plants.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, max=2**32, help="Same seed, same plants, same bytes.")] = 7,
+    plants: Annotated[int, typer.Option(min=0, max=100_000, help="Number of simulated plants.")] = 12,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=2**32,
+            help="Seed of the simulation. The same seed gives the same plants and the same bytes.",
+        ),
+    ] = 7,
     time_basis: Annotated[
-        _Basis, typer.Option(help="Labels in UTC or in the plant's wall clock.")
+        _Basis, typer.Option(help="Time basis of the times in answers: UTC or the plant's local time.")
     ] = _Basis.PLANT_LOCAL,
     fold: Annotated[
-        _Fold, typer.Option(help="The repeated autumn hour: two rows of a label, or one.")
+        _Fold, typer.Option(help="Repeated hour of autumn: two rows for each time, or one.")
     ] = _Fold.TWICE,
-    day_of: Annotated[_DayOf, typer.Option(help="With UTC labels: which day a Day is.")] = _DayOf.LOCAL,
+    day_of: Annotated[
+        _DayOf, typer.Option(help="With times in UTC: whether a Day is a UTC day or a local day.")
+    ] = _DayOf.LOCAL,
     week_of: Annotated[
-        _WeekOf, typer.Option(help="Week: seven days from the date, or from its Monday.")
+        _WeekOf, typer.Option(help="First day of a Week: the given date, or its Monday.")
     ] = _WeekOf.DATE,
     replay: Annotated[
-        list[Path] | None, typer.Option(help="A recording (Parquet) to serve as a plant.")
+        list[Path] | None,
+        typer.Option(help="Recording (Parquet) to serve as a plant. Repeat the option for more recordings."),
     ] = None,
     timezone: Annotated[
-        list[str] | None, typer.Option(help="Zone of the recording, in step with --replay.")
+        list[str] | None, typer.Option(help="Time zone of the recording, once for each --replay.")
     ] = None,
     rated_kw: Annotated[
-        list[float] | None, typer.Option(help="Rated power of the recording, in step.")
+        list[float] | None, typer.Option(help="Rated power of the recording in kW, once for each --replay.")
     ] = None,
-    name: Annotated[list[str] | None, typer.Option(help="Name of the recording's plant, in step.")] = None,
-    plant_id: Annotated[list[str] | None, typer.Option(help="Id of the recording's plant, in step.")] = None,
-    latitude: Annotated[list[float] | None, typer.Option(help="Latitude of the recording, in step.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name of the recording's plant, once for each --replay.")
+    ] = None,
+    plant_id: Annotated[
+        list[str] | None, typer.Option(help="Id of the recording's plant, once for each --replay.")
+    ] = None,
+    latitude: Annotated[
+        list[float] | None, typer.Option(help="Latitude of the recording, once for each --replay.")
+    ] = None,
     longitude: Annotated[
-        list[float] | None, typer.Option(help="Longitude of the recording, in step.")
+        list[float] | None, typer.Option(help="Longitude of the recording, once for each --replay.")
     ] = None,
     recordings: Annotated[
-        bool, typer.Option("--recordings", help="Add the two recordings that come along.")
+        bool, typer.Option("--recordings", help="Add the two recordings that come with sunledger.")
     ] = False,
-    client_id: Annotated[str, typer.Option(help="Client of the custom flow.")] = DEFAULT_CLIENT_ID,
-    client_secret: Annotated[str, typer.Option(help="Its secret.")] = DEFAULT_CLIENT_SECRET,
-    code_client_id: Annotated[str, typer.Option(help="Client of the code flow.")] = DEFAULT_CODE_CLIENT_ID,
-    code_client_secret: Annotated[str, typer.Option(help="Its secret.")] = DEFAULT_CODE_CLIENT_SECRET,
+    client_id: Annotated[str, typer.Option(help="Client id of the custom flow.")] = DEFAULT_CLIENT_ID,
+    client_secret: Annotated[str, typer.Option(help="Secret of that client.")] = DEFAULT_CLIENT_SECRET,
+    code_client_id: Annotated[str, typer.Option(help="Client id of the code flow.")] = DEFAULT_CODE_CLIENT_ID,
+    code_client_secret: Annotated[
+        str, typer.Option(help="Secret of that client.")
+    ] = DEFAULT_CODE_CLIENT_SECRET,
     owners_without_consent: Annotated[
-        int, typer.Option(min=0, help="How many owners have not consented.")
+        int, typer.Option(min=0, help="Number of owners who have not consented.")
     ] = 0,
     consent_after: Annotated[
         float | None, typer.Option(min=0, help="Seconds after which owners accept on their own.")
     ] = None,
     requests_per_5_min: Annotated[
-        int | None, typer.Option(min=1, help="Request budget of a credential.")
+        int | None, typer.Option(min=1, help="Request budget of each client in 5 minutes.")
     ] = None,
     retry_after: Annotated[
-        _RetryAfter, typer.Option(help="What a 429 says in Retry-After.")
+        _RetryAfter, typer.Option(help="Form of the header Retry-After in answers with status 429.")
     ] = _RetryAfter.SECONDS,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="NAME[=SHARE][,setting=value...], for example status_503=0.05. Repeatable."),
+        typer.Option(
+            help="Fault to switch on, as NAME[=SHARE][,setting=value...], for example status_503=0.05. Repeat the "
+            "option for more."
+        ),
     ] = None,
-    list_faults: Annotated[bool, typer.Option("--list-faults", help="Show all faults and stop.")] = False,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="List all faults and exit.")] = False,
     hostile_names: Annotated[
-        bool, typer.Option("--hostile-names", help="Plants with names that break things.")
+        bool, typer.Option("--hostile-names", help="Use plant names that break careless clients.")
     ] = False,
     ready_json: Annotated[
-        bool, typer.Option("--ready-json", help="Print one JSON line when listening.")
+        bool, typer.Option("--ready-json", help="Print one line of JSON when the sandbox listens.")
     ] = False,
     until_stdin_closes: Annotated[
-        bool, typer.Option("--until-stdin-closes", help="Stop when standard input ends.")
+        bool, typer.Option("--until-stdin-closes", help="Stop when standard input is closed.")
     ] = False,
 ) -> None:
     """Serve all services on one address until stopped."""
@@ -213,7 +244,7 @@ def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -
         if len(values) != len(paths):
             option = "--" + trait.replace("_", "-")
             raise typer.BadParameter(
-                f"{option} came {len(values)} times for {len(paths)} recordings: repeat it in step."
+                f"{option} was given {len(values)} times for {len(paths)} recordings: give it once for each --replay."
             )
     return tuple(
         Replay(path, **{trait: values[number] for trait, values in given.items()})  # type: ignore[arg-type]
@@ -223,7 +254,10 @@ def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -
 
 def _banner(address: SandboxAddress, options: Options) -> str:
     lines = [
-        "This is the sunledger sandbox. It is NOT SMA: its plants are simulated or replayed, its tokens open nothing.",
+        (
+            "This is the sunledger sandbox. It is NOT SMA: its plants are simulated or replayed, and its tokens are "
+            "not valid at SMA."
+        ),
         f"  address        {address.url}",
         f"  monitoring     {address.url}/monitoring",
         f"  live           {address.url}/live",
@@ -233,5 +267,7 @@ def _banner(address: SandboxAddress, options: Options) -> str:
         f"  time basis     {options.rules.basis}",
     ]
     if options.host != LOOPBACK:
-        lines.append(f"  bound to {options.host}: whoever can reach this address can use and control it.")
-    return "\n".join([*lines, "Stop it with Ctrl-C."])
+        lines.append(
+            f"  bound to {options.host}: everybody who can reach this address can use and control the sandbox."
+        )
+    return "\n".join([*lines, "Press Ctrl-C to stop it."])

@@ -64,7 +64,7 @@ def _address(process: subprocess.Popen[str], said: IO[str], options: tuple[str, 
     if not line:
         process.wait(STOP_AFTER_S)
         said.seek(0)
-        raise SandboxFailedError(f"The sandbox did not start: {said.read().strip()}")
+        raise SandboxFailedError(f"The sandbox could not start: {said.read().strip()}")
     ready = json.loads(line)
     return SandboxAddress(
         url=ready["url"],

@@ -34,7 +34,7 @@ class TimeRules:
     def __post_init__(self) -> None:
         """Raise OptionError for rules that contradict each other."""
         if self.day_of == "utc" and self.basis != "utc":
-            raise OptionError("--day-of utc goes with labels in UTC: add --time-basis utc.")
+            raise OptionError("--day-of utc needs times in UTC: add --time-basis utc.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,13 @@ class Options:
             ("--code-client-secret", self.code_client_secret),
         ):
             if not value:
-                raise OptionError(f"{option} is empty: leave it out, or give a text.")
+                raise OptionError(f"{option} is empty: give a text, or leave the option out.")
         if self.client_id == self.code_client_id:
             raise OptionError(
-                f"--client-id and --code-client-id are both {self.client_id!r}: a client is set up for one flow. "
-                "Name them differently."
+                f"--client-id and --code-client-id are both {self.client_id!r}: a client belongs to one flow, so give "
+                "them different names."
             )
         if self.consent_after_s is not None and not 0 <= self.consent_after_s < math.inf:
-            raise OptionError(f"--consent-after {self.consent_after_s} is no time: give seconds, 0 or more.")
+            raise OptionError(
+                f"--consent-after {self.consent_after_s} is not a time: give a number of seconds, 0 or more."
+            )

@@ -1,4 +1,4 @@
-"""Runs the application on uvicorn until it is told to stop."""
+"""Runs the application on uvicorn until it is asked to stop."""
 
 import ctypes
 import gc
@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotListenError(
-            f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port, or --port 0."
+            f"The sandbox can't listen on {host} port {port} ({error.strerror}): choose another --port, or --port 0."
         ) from error
 
 
@@ -94,7 +94,7 @@ def serve(
 
 
 def stay_on_one_core() -> None:
-    """Have polars and OpenBLAS (of scipy) start no threads, which cost more than they save here.
+    """Have polars and OpenBLAS (of numpy) start no threads, which cost more than they save here.
 
     To be called before they are used.
     """
@@ -103,7 +103,7 @@ def stay_on_one_core() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed: to take a large array from the system anew costs as much as to compute it."""
+    """Have glibc keep what is freed: to take a large array from the system again costs as much as to compute it."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other systems have none, and are only slower
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)

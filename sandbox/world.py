@@ -164,7 +164,7 @@ class World:
     def _add(self, source: Source) -> None:
         plant = source.plant
         if plant.plant_id in self._sources:
-            raise RecordingError(f"Two plants have the id {plant.plant_id}: give another with --plant-id.")
+            raise RecordingError(f"Two plants have the id {plant.plant_id}: give another id with --plant-id.")
         self._sources[plant.plant_id] = source
         self._devices |= {device.device_id: (plant.plant_id, device) for device in plant.devices}
         self._plants_of.setdefault(plant.owner, set()).add(plant.plant_id)
@@ -201,12 +201,18 @@ def _replayed(replay: Replay, number: int) -> ReplaySource:
         ) from error
     plant_id = (replay.plant_id or str(910_000 + number)).lower()
     if not PLANT_ID.fullmatch(plant_id):
-        raise RecordingError(f"{plant_id[:60]!r} is no plant id: give digits (ennexOS) or a GUID (Classic).")
+        raise RecordingError(
+            f"{plant_id[:60]!r} is not a plant id: give digits (ennexOS) or a GUID (Classic)."
+        )
     if not 0 < replay.rated_kw < MOST_KW:
-        raise RecordingError(f"A rated power of {replay.rated_kw:g} kW cannot be: give kW of the inverter.")
+        raise RecordingError(
+            f"A rated power of {replay.rated_kw:g} kW is impossible: give the inverter's power in kW."
+        )
     for name, degrees, most in (("latitude", replay.latitude, 90), ("longitude", replay.longitude, 180)):
         if not -most <= degrees <= most:
-            raise RecordingError(f"A {name} of {degrees:g} cannot be: give degrees from -{most} to {most}.")
+            raise RecordingError(
+                f"A {name} of {degrees:g} is impossible: give degrees from -{most} to {most}."
+            )
     recording = read_recording(replay.path)
     rated_w = replay.rated_kw * 1000
     inverter = Device(

@@ -371,7 +371,7 @@ class OtherIntervals(
         "The value.", unit="that of the field", null="no number; see value_text", ge=-FINITE, le=FINITE
     )
     value_text: str = column(
-        "The value as the API wrote it, where it is no number.", null="a number; see value"
+        "The value as the API wrote it, where it is not a number.", null="a number; see value"
     )
 
 
@@ -434,7 +434,7 @@ SOURCES = (
     replace(BATTERY, intervals=BatteryStackIntervals),
     replace(DC, intervals=DcDeviceIntervals),
 )
-# The plants' own set once more, in SMA's energies.
+# The plants' own set again, in SMA's energies.
 VALUES = SetSource(
     MeasurementSet(ENERGY_BALANCE.name, (*fields(BalanceEnergies), *fields(BalanceStates))),
     RawEnergyValues,

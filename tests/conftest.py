@@ -9,7 +9,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from pipeline.common.settings import Settings, load_settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.programs import FREE
 from tests.scripted import NOW, ScriptedSma
 
@@ -42,11 +42,11 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def new_runtime(sma: ScriptedSma, settings: Settings) -> Callable[..., Runtime]:
+def new_runtime(sma: ScriptedSma, settings: Settings) -> Callable[..., RunContext]:
     """A fresh runtime on the same lake, as the next run would have; it asks again for what is stored."""
 
-    def build(*plants: str, again: bool = True) -> Runtime:
-        return Runtime(
+    def build(*plants: str, again: bool = True) -> RunContext:
+        return RunContext(
             settings,
             only_plants=frozenset(plants),
             again=again,

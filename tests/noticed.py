@@ -4,10 +4,10 @@ import datetime as dt
 from collections.abc import Iterable
 
 from pipeline.run.notices import Notices
-from pipeline.run.step import Report
+from pipeline.run.step import StepResult
 
 
-def noticed(reports: Iterable[Report | Notices | tuple[dt.date, Report]]) -> Notices:
+def noticed(reports: Iterable[StepResult | Notices | tuple[dt.date, StepResult]]) -> Notices:
     """The notices of all reports, those of single days too."""
     found = Notices()
     for one in reports:

@@ -28,21 +28,21 @@ WHERE plant_group IS NOT NULL AND plant_id IN (
 """
 
 
-def units(connection: duckdb.DuckDBPyConnection, month: dt.date) -> pl.DataFrame:
+def read_units(connection: duckdb.DuckDBPyConnection, month: dt.date) -> pl.DataFrame:
     """Every row of billing_units of the month, also of systems that the table plants does not have."""
     query = "SELECT * FROM billing_units WHERE month = ? ORDER BY plant_id"
     return connection.execute(query, [month]).pl()
 
 
-def months(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
+def list_months(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
     """The months that the file has energy or PU of, sorted."""
     query = "SELECT month FROM energy_monthly UNION SELECT month FROM billing_units ORDER BY month"
     return [month for (month,) in connection.execute(query).fetchall()]
 
 
-def nothing_of(connection: duckdb.DuckDBPyConnection, month: dt.date) -> UsageError:
+def explain_empty_month(connection: duckdb.DuckDBPyConnection, month: dt.date) -> UsageError:
     """The error for a month that the file has neither energy nor PU of: which ones it has."""
-    known = months(connection)
+    known = list_months(connection)
     there = (
         f"it has those of {', '.join(f'{one:%Y-%m}' for one in known[-MOST:])}"
         if known
@@ -59,7 +59,7 @@ def record_begins(connection: duckdb.DuckDBPyConnection) -> dt.date | None:
     return begins
 
 
-def moves(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+def read_plant_moves(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     """plant_id and migrated_from of the plants that got a new id."""
     query = "SELECT plant_id, migrated_from FROM plants WHERE migrated_from IS NOT NULL ORDER BY ALL"
     return connection.execute(query).pl()
@@ -68,7 +68,8 @@ def moves(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
 def list_members(connection: duckdb.DuckDBPyConnection, month: dt.date, groups: Sequence[str]) -> list[str]:
     """The plants of these groups that the file has energy or PU of in the month, sorted.
 
-    A group is named without regard to upper and lower case; `*` is any text, `?` any sign. Raises UsageError for a
+    A group is named without regard to upper and lower case; `*` matches any text and `?` one character. Raises
+    UsageError for a
     group that has none.
     """
     if not connection.execute(_HAS_GROUPS).fetchall():

@@ -26,7 +26,7 @@ class Clocks(Table, table="_clocks", layer="report", key=("timezone", "since"), 
     utc_offset_s: pl.Int32 = column("What the clock is ahead of UTC.", unit="s")
 
 
-def clocks(timezones: Iterable[str], now: dt.datetime) -> pl.DataFrame:
+def build_clocks(timezones: Iterable[str], now: dt.datetime) -> pl.DataFrame:
     """Rows of `_clocks` of these zones, from 1990 to ten years after `now`; sorted. Names of no zone have none."""
     last = dt.datetime(now.year + YEARS_AHEAD, 1, 1, tzinfo=dt.UTC)
     frames = [

@@ -20,7 +20,7 @@ from schemas import TABLES, Table, columns, storage
 from warehouse.ddl import create_table
 from warehouse.macros import MACROS, create
 from warehouse.meta import FILE_TABLES
-from warehouse.views import curated_views
+from warehouse.views import load_curated_views
 
 FILE = Path(__file__).with_name("contract.csv")
 CHANGES = Path(__file__).parents[1] / "docs" / "schema-changes.md"
@@ -35,7 +35,7 @@ WRITTEN = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
 Facts: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
 
 
-def published() -> Facts:
+def collect_promises() -> Facts:
     """What the published file promises by the models, views and macros."""
     facts: Facts = {}
     models = (*TABLES, *FILE_TABLES)
@@ -45,7 +45,7 @@ def published() -> Facts:
                 null = "null" if c.nullable else "not null"
                 facts[storage(model).table, c.name] = (c.duckdb_type, null, c.unit)
     types = _read_view_types([model for model in models if storage(model).published != "no"])
-    for view in curated_views():
+    for view in load_curated_views():
         for name, meaning in view.columns.items():
             unit = UNIT.search(meaning)
             facts[view.name, name] = (types[view.name, name], "", unit[1] if unit else "")
@@ -60,7 +60,7 @@ def _read_view_types(models: Sequence[type[Table]]) -> dict[tuple[str, str], str
         for macro in MACROS:
             if not macro.gives_rows:
                 database.execute(create(macro)[0])
-        for view in curated_views():
+        for view in load_curated_views():
             database.execute(f"CREATE VIEW {view.name} AS {view.query}")
         columns_of = "SELECT table_name, column_name, data_type FROM duckdb_columns()"
         found = database.execute(columns_of).fetchall()
@@ -75,22 +75,22 @@ def read() -> tuple[tuple[int, int], Facts]:
     return (int(major), int(minor)), facts
 
 
-def version_text(version: tuple[int, int]) -> str:
+def format_version(version: tuple[int, int]) -> str:
     """A version as people write it."""
     return f"{version[0]}.{version[1]}"
 
 
-def text(version: tuple[int, int], facts: Facts) -> str:
+def write_text(version: tuple[int, int], facts: Facts) -> str:
     """The file's content."""
     out = StringIO()
     write = csv.writer(out, lineterminator="\n")
-    write.writerow([f"# version {version_text(version)}"])
+    write.writerow([f"# version {format_version(version)}"])
     write.writerow(HEAD)
     write.writerows([*key, *rest] for key, rest in facts.items())
     return out.getvalue()
 
 
-def differences(before: Facts, after: Facts) -> tuple[list[str], list[str]]:
+def find_differences(before: Facts, after: Facts) -> tuple[list[str], list[str]]:
     """What was added, and what breaks a query that worked, each as a line for people; a new table is one line."""
     known = {table for table, _ in before}
     new = [_name(key) if key[0] in known else key[0] for key in after if key not in before]
@@ -110,8 +110,8 @@ def main(arguments: Sequence[str], today: dt.date) -> int:
         sys.stderr.write(f"Usage: {REMAKE} [--breaking]\n")
         return 2
     (major, minor), before = read()
-    after = published()
-    added, breaking = differences(before, after)
+    after = collect_promises()
+    added, breaking = find_differences(before, after)
     if breaking and not arguments:
         lines = "".join(f"  {line}\n" for line in breaking)
         sys.stderr.write(
@@ -124,12 +124,12 @@ def main(arguments: Sequence[str], today: dt.date) -> int:
         changes = CHANGES.read_text("utf-8")
         entry = "".join(_format_entry(version, breaking + added, today))
         CHANGES.write_text(changes.replace(VERSIONS, VERSIONS + entry, 1), "utf-8")
-        FILE.write_text(text(version, after), "utf-8")
+        FILE.write_text(write_text(version, after), "utf-8")
     return 0
 
 
 def _format_entry(version: tuple[int, int], lines: list[str], today: dt.date) -> Iterator[str]:
-    yield f"\n### {version_text(version)} ({today})\n\n"
+    yield f"\n### {format_version(version)} ({today})\n\n"
     yield from (f"* {line}\n" for line in lines)
 
 

@@ -1,18 +1,18 @@
-"""What can be wrong with stored data, as values: `verify` finds them, `publish` refuses them, `repair` mends them."""
+"""What can be wrong with stored data, as values: `verify` finds them, `publish` refuses them, `repair` repairs them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.common.errors import SunledgerError
 from schemas import Table
-from warehouse.frames import place
+from warehouse.frames import name_place
 from warehouse.lake_reader import Part, UnreadableLogError
 
 CURE = "Run 'sunledger repair'."
 
 
 class DamageKind(StrEnum):
-    """The kinds of damage; each is mended in its own way."""
+    """The kinds of damage; each is repaired in its own way."""
 
     # Of one file.
     FILE_MISSING = "file_missing"
@@ -24,6 +24,8 @@ class DamageKind(StrEnum):
     ENTRY_CHANGED = "entry_changed"
     LOG_LOST = "log_lost"
     NOT_OURS = "not_ours"
+    # An older copy of the whole table, which is sound in itself.
+    OLDER_STATE = "older_state"
     # Of the digests, which are kept apart from what they are digests of.
     DIGESTS_LOST = "digests_lost"
     # Of the published file.
@@ -46,7 +48,7 @@ class Damage:
     @property
     def place(self) -> str:
         """Table and part as a message names them."""
-        return "warehouse" if self.model is None else place(self.model, self.part or {})
+        return "warehouse" if self.model is None else name_place(self.model, self.part or {})
 
     @property
     def fault(self) -> str:
@@ -57,7 +59,7 @@ class Damage:
         return f"{self.place}: {self.sentence}"
 
 
-def unreadable_log(model: type[Table], fault: UnreadableLogError | OSError) -> Damage:
+def report_unreadable_log(model: type[Table], fault: UnreadableLogError | OSError) -> Damage:
     """The damage that a table's log can't be read."""
     clause = (
         fault.clause

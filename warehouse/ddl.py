@@ -1,6 +1,7 @@
 """SQL text made from the models: tables, views over Parquet files, and comments.
 
-Everything that is not a keyword goes through `identifier` or `literal`, so names and paths may hold any sign.
+Everything that is not a keyword goes through `quote_identifier` or `quote_text`, so names and paths may hold any
+character.
 Nothing here touches a database.
 """
 
@@ -12,12 +13,12 @@ from schemas import Column, Table, columns, comment, storage
 NO_KEY = "No key: two rows may be equal."
 
 
-def identifier(name: str) -> str:
+def quote_identifier(name: str) -> str:
     """A name as SQL reads it, whatever signs it holds."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def literal(text: str) -> str:
+def quote_text(text: str) -> str:
     """A text as SQL reads it, whatever signs it holds."""
     return "'" + text.replace("'", "''") + "'"
 
@@ -28,9 +29,10 @@ def create_table(model: type[Table]) -> str:
     There is no PRIMARY KEY: its index costs more than the load. The lake has checked the key before.
     """
     parts = ", ".join(
-        f"{identifier(c.name)} {c.duckdb_type}{'' if c.nullable else ' NOT NULL'}" for c in columns(model)
+        f"{quote_identifier(c.name)} {c.duckdb_type}{'' if c.nullable else ' NOT NULL'}"
+        for c in columns(model)
     )
-    return f"CREATE TABLE {identifier(storage(model).table)} ({parts})"
+    return f"CREATE TABLE {quote_identifier(storage(model).table)} ({parts})"
 
 
 def create_file_view(model: type[Table], groups: Iterable[Sequence[str]]) -> str:
@@ -43,8 +45,8 @@ def create_file_view(model: type[Table], groups: Iterable[Sequence[str]]) -> str
     reads = (f"(FROM {read_files(model, _list(files))})" for files in groups)
     parts = [_build_empty_select(columns(model)), *reads]
     union = " UNION ALL BY NAME ".join(parts)
-    names = ", ".join(identifier(c.name) for c in columns(model))
-    return f"CREATE VIEW {identifier(storage(model).table)} AS SELECT {names} FROM ({union})"  # noqa: S608
+    names = ", ".join(quote_identifier(c.name) for c in columns(model))
+    return f"CREATE VIEW {quote_identifier(storage(model).table)} AS SELECT {names} FROM ({union})"  # noqa: S608
 
 
 def read_files(model: type[Table], files: str) -> str:
@@ -52,36 +54,36 @@ def read_files(model: type[Table], files: str) -> str:
     partition = [c for c in columns(model) if c.name in storage(model).partition]
     options = ""
     if partition:
-        types = ", ".join(f"{literal(c.name)}: {c.duckdb_type}" for c in partition)
+        types = ", ".join(f"{quote_text(c.name)}: {c.duckdb_type}" for c in partition)
         options = f", hive_partitioning = true, hive_types = {{{types}}}"
     return f"read_parquet({files}{options})"
 
 
-def comments(model: type[Table], kind: str) -> list[str]:
+def write_comments(model: type[Table], kind: str) -> list[str]:
     """COMMENT ON the table (`kind` TABLE) or view (`kind` VIEW) and on each of its columns."""
     kept = storage(model)
     key = f"Key: {', '.join(kept.key)}." if kept.key else NO_KEY
-    return comment_on(
+    return write_comment(
         kind, kept.table, f"{comment(model)} {key}", {c.name: c.comment for c in columns(model)}
     )
 
 
-def comment_on(kind: str, name: str, text: str, of_columns: dict[str, str]) -> list[str]:
+def write_comment(kind: str, name: str, text: str, of_columns: dict[str, str]) -> list[str]:
     """COMMENT ON a table or view, and on the given columns of it."""
-    owner = identifier(name)
+    owner = quote_identifier(name)
     return [
-        f"COMMENT ON {kind} {owner} IS {literal(text)}",
+        f"COMMENT ON {kind} {owner} IS {quote_text(text)}",
         *(
-            f"COMMENT ON COLUMN {owner}.{identifier(column)} IS {literal(meaning)}"
+            f"COMMENT ON COLUMN {owner}.{quote_identifier(column)} IS {quote_text(meaning)}"
             for column, meaning in of_columns.items()
         ),
     ]
 
 
 def _build_empty_select(shape: Iterable[Column]) -> str:
-    nulls = ", ".join(f"NULL::{c.duckdb_type} AS {identifier(c.name)}" for c in shape)
+    nulls = ", ".join(f"NULL::{c.duckdb_type} AS {quote_identifier(c.name)}" for c in shape)
     return f"(SELECT {nulls} WHERE false)"
 
 
 def _list(files: Iterable[str]) -> str:
-    return f"[{', '.join(literal(file) for file in files)}]"
+    return f"[{', '.join(quote_text(file) for file in files)}]"

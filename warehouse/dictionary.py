@@ -1,7 +1,7 @@
 """The data dictionary: every table, column and curated view as Markdown, made from the models.
 
 `python -m warehouse.dictionary` writes docs/data-dictionary.md; `--check` says whether that file is up to date
-and leaves with 1 when it is not.
+and exits with code 1 if it is not.
 """
 
 import re
@@ -14,7 +14,7 @@ from schemas.base import FINITE
 from warehouse.ddl import NO_KEY
 from warehouse.macros import MACROS
 from warehouse.meta import FILE_TABLES
-from warehouse.views import CuratedView, curated_views
+from warehouse.views import CuratedView, load_curated_views
 
 FILE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"
 REMAKE = "python -m warehouse.dictionary"
@@ -61,7 +61,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
 )
 
 
-def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -> str:
+def write_markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -> str:
     """The dictionary of these tables, by layer, and of these views."""
     by_layer: dict[str, list[type[Table]]] = {layer: [] for layer in LAYERS}
     for model in models:
@@ -77,9 +77,9 @@ def markdown(models: Iterable[type[Table]], views: Iterable[CuratedView] = ()) -
     return "\n".join(parts)
 
 
-def document() -> str:
+def write_document() -> str:
     """The whole of docs/data-dictionary.md."""
-    return markdown((*TABLES, *FILE_TABLES), curated_views()) + _describe_macros()
+    return write_markdown((*TABLES, *FILE_TABLES), load_curated_views()) + _describe_macros()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments not in ([], ["--check"]):
         sys.stderr.write(f"Usage: {REMAKE} [--check]\n")
         return 2
-    text = document()
+    text = write_document()
     if not arguments:
         FILE.parent.mkdir(exist_ok=True)
         FILE.write_text(text, "utf-8")

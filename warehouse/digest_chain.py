@@ -18,7 +18,7 @@ from warehouse.digests import (
     digest_of,
     parse_entry,
 )
-from warehouse.lake_reader import LakeReader, find_part, path_inside
+from warehouse.lake_reader import LakeReader, cut_table_path, find_part
 
 LOG = "_delta_log"
 READERS = 4
@@ -33,26 +33,26 @@ class Chain:
 
     def __init__(self, lake: LakeReader, model: type[Table]) -> None:
         self._lake, self._model = lake, model
-        self._files = lake.files(model)
-        self.store = lake.records(model)
+        self._files = lake.open_files(model)
+        self.store = lake.open_records(model)
 
-    def before_commit(self, version: int) -> Record:
+    def prepare_commit(self, version: int) -> Record:
         """The record that a commit on this version goes on from.
 
         Raises DamagedError where the records know of a later version: to commit would put another one in its place.
         Raises CommitFailedError where another run has just committed that one.
         """
-        record = self.head(version)
+        record = self.read_head(version)
         if record.adopted and not self.store.has(version):
             self.store.write(record)
         if self.store.has(version + 1):
             table = self._lake.open(self._model)
             if table is not None and table.version() > version:
                 raise CommitFailedError("another run was faster")
-            raise DamagedError(self.missing_entry(version + 1))
+            raise DamagedError(self.report_missing_entry(version + 1))
         return record
 
-    def after_commit(self, before: Record, version: int) -> None:
+    def record_commit(self, before: Record, version: int) -> None:
         """Write the record of the version that was just committed on `before`."""
         # What is not written here, after a kill or on a full disk, the next one who looks makes from the log entry.
         with suppress(OSError):
@@ -61,8 +61,8 @@ class Chain:
             if record.base is None:
                 self._prune(version)
 
-    def head(self, version: int) -> Record:
-        """The record of a version that the table has. One that is missing or cut short is made again.
+    def read_head(self, version: int) -> Record:
+        """The record of a version that the table has. One that is missing or truncated is rebuilt.
 
         A table of an older version that never had records is adopted as it is. Raises DamagedError where the version
         does not follow from the ones before, and OSError.
@@ -72,23 +72,23 @@ class Chain:
         except (FileNotFoundError, UnreadableRecordError):
             return self._complete_record(version)
 
-    def active(self, record: Record) -> dict[str, StoredFile]:
+    def list_active_files(self, record: Record) -> dict[str, StoredFile]:
         """The active files of the record's version by their paths in the table. Raises DamagedError and OSError."""
         files: dict[str, StoredFile | None] = dict(record.files)
         if record.base is not None:
             version, digest = record.base
-            base = self.head(version)
+            base = self.read_head(version)
             if base.digest != digest:
-                raise DamagedError(self.broken(version))
+                raise DamagedError(self.report_broken(version))
             files = {**base.files, **files}
         return {path: file for path, file in files.items() if file is not None}
 
-    def entry(self, version: int) -> bytes:
+    def read_entry(self, version: int) -> bytes:
         """The bytes of a log entry. Raises FileNotFoundError and OSError."""
-        with self._files.open_input_file(entry_name(version)) as source:
+        with self._files.open_input_file(name_entry(version)) as source:
             return bytes(source.read())
 
-    def entries(self) -> list[int]:
+    def list_entries(self) -> list[int]:
         """The versions of which the log has an entry, rising."""
         found = self._files.get_file_info(pafs.FileSelector(LOG, allow_not_found=True))
         names = [i.base_name.removesuffix(".json") for i in found if i.base_name.endswith(".json")]
@@ -102,7 +102,7 @@ class Chain:
         changes: dict[str, StoredFile | None] = {unquote(path): file for path, file in entry.changes}
         digest = before.digest if before else None
         if before is None or version % WHOLE_EVERY == 0:
-            files = {**(self.active(before) if before else {}), **changes}
+            files = {**(self.list_active_files(before) if before else {}), **changes}
             kept = {path: file for path, file in files.items() if file is not None}
             return Record(version, digest, entry.text, None, kept)
         if before.base is None:
@@ -110,56 +110,56 @@ class Chain:
         return Record(version, digest, entry.text, before.base, {**before.files, **changes})
 
     def adopt(self, version: int) -> Record:
-        """Take a version's files as they are, whatever they hold: the chain begins anew with this record.
+        """Take a version's files as they are, whatever they hold: the chain begins again with this record.
 
         A file that is missing or can't be read is adopted without a digest.
         """
         table = self._lake.open_anew(self._model, version)
-        paths = sorted(path_inside(self._model, uri) for uri in table.file_uris())
+        paths = sorted(cut_table_path(self._model, uri) for uri in table.file_uris())
         with ThreadPoolExecutor(READERS) as readers:
             files = dict(zip(paths, readers.map(self._adopt_file, paths), strict=True))
         text = None
         with suppress(OSError, ValueError):
-            text = self.entry(version).decode()
+            text = self.read_entry(version).decode()
         record = Record(version, None, text, None, files, adopted=True)
         # Where the disk is full, the table can be verified all the same.
         with suppress(OSError):
             self.store.write(record)
         return record
 
-    def missing_entry(self, version: int) -> Damage:
+    def report_missing_entry(self, version: int) -> Damage:
         """The damage that the log does not have a version that it had."""
         return self._build_damage(
             DamageKind.ENTRY_MISSING,
             f"the log of the table has lost its entry of version {version}, so the changes of that version are missing",
         )
 
-    def lost_log(self) -> Damage:
+    def report_lost_log(self) -> Damage:
         """The damage that the log is gone, while records say that there was one."""
         return self._build_damage(
             DamageKind.LOG_LOST, "the log of the table is lost, and with it all rows of the table"
         )
 
-    def other_file(self, path: str) -> Damage:
+    def report_other_file(self, path: str) -> Damage:
         """The damage that the log names a file that was not committed, or does not name one that was."""
         part = find_part(path, polars_schema(self._model))
         sentence = f"the log of the table differs from the commit of {path}. {CURE}"
         return Damage(DamageKind.ENTRY_CHANGED, self._model, part, path, sentence)
 
-    def changed_entry(self, version: int) -> Damage:
+    def report_changed_entry(self, version: int) -> Damage:
         """The damage that a log entry is another one than was committed."""
         return self._build_damage(
             DamageKind.ENTRY_CHANGED,
             f"the entry of version {version} in the log of the table is not the one that was committed",
         )
 
-    def unreadable(self, fault: OSError) -> Damage:
+    def report_unreadable(self, fault: OSError) -> Damage:
         """The damage that the records can't be read."""
         return self._build_damage(
             DamageKind.DIGESTS_LOST, f"the digests of its files can't be read ({fault})"
         )
 
-    def broken(self, version: int) -> Damage:
+    def report_broken(self, version: int) -> Damage:
         """The damage that a record does not go on from the one before."""
         return self._build_damage(DamageKind.DIGESTS_LOST, _EXCHANGED.format(version=version))
 
@@ -182,7 +182,7 @@ class Chain:
         return record
 
     def _find_newest_before(self, version: int) -> Record | None:
-        for each in reversed(self.store.versions()):
+        for each in reversed(self.store.list_versions()):
             if each < version:
                 with suppress(FileNotFoundError, UnreadableRecordError):
                     return self.store.read(each)
@@ -191,9 +191,9 @@ class Chain:
     def _is_ours_from_the_start(self) -> bool:
         """Whether records follow from the whole log; not where an older version wrote it.
 
-        Raises DamagedError where there were records, and they can't be made again from what the log still has.
+        Raises DamagedError where there were records, and they can't be rebuilt from what the log still has.
         """
-        versions = self.entries()
+        versions = self.list_entries()
         entries = [self._parse_entry(version) for version in versions]
         writing = [entry for entry in entries if entry.added or entry.removed]
         if versions[:1] == [0] and all(entry.ours for entry in writing):
@@ -205,9 +205,9 @@ class Chain:
 
     def _parse_entry(self, version: int) -> Entry:
         try:
-            return parse_entry(self.entry(version))
+            return parse_entry(self.read_entry(version))
         except FileNotFoundError:
-            raise DamagedError(self.missing_entry(version)) from None
+            raise DamagedError(self.report_missing_entry(version)) from None
         except (ValueError, KeyError, TypeError, AttributeError) as fault:
             unreadable = f"the entry of version {version} in the log of the table can't be read ({fault})"
             raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, unreadable)) from fault
@@ -223,7 +223,7 @@ class Chain:
             raise DamagedError(self._build_damage(DamageKind.ENTRY_CHANGED, stray))
 
     def record(self, version: int) -> Record:
-        """A record that is stored; one that is cut short or changed is made again, where that is possible.
+        """A record that is stored; one that is truncated or changed is rebuilt, where that is possible.
 
         Raises DamagedError, FileNotFoundError and OSError.
         """
@@ -234,8 +234,8 @@ class Chain:
 
     def _prune(self, version: int) -> None:
         """Remove records of versions that the log has no entry of any more, and that nothing goes on from."""
-        oldest = min([*self.entries(), version - 3 * WHOLE_EVERY])
-        for each in self.store.versions():
+        oldest = min([*self.list_entries(), version - 3 * WHOLE_EVERY])
+        for each in self.store.list_versions():
             if each < oldest:
                 self.store.remove(each)
 
@@ -246,6 +246,6 @@ class Chain:
 _EXCHANGED = "the digests of version {version} do not fit the versions before and after it"
 
 
-def entry_name(version: int) -> str:
+def name_entry(version: int) -> str:
     """The path of a log entry in its table."""
     return f"{LOG}/{version:020d}.json"

@@ -28,7 +28,7 @@ _NAME_DIGITS = 20
 
 
 class UnreadableRecordError(ValueError):
-    """A record is cut short or changed."""
+    """A record is truncated or changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class RecordStore:
     def __init__(self, files: pafs.FileSystem, *, remote: bool) -> None:
         self._files, self._remote = files, remote
 
-    def versions(self) -> list[int]:
+    def list_versions(self) -> list[int]:
         """The versions that have a record, rising."""
         found = self._files.get_file_info(
             pafs.FileSelector("/" if self._remote else ".", allow_not_found=True)
@@ -187,7 +187,7 @@ class RecordStore:
             self._files.move(new, name)
 
     def remove(self, version: int) -> None:
-        """Remove a record that nobody needs any more."""
+        """Remove a record that is no longer needed."""
         try:
             self._files.delete_file(_name(version))
         except FileNotFoundError:

@@ -23,8 +23,8 @@ from xlsxwriter.worksheet import Worksheet
 
 from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
-from warehouse.ddl import identifier, literal
-from warehouse.folder import place_of
+from warehouse.ddl import quote_identifier, quote_text
+from warehouse.folder import resolve_place
 from warehouse.publish import query_failed
 
 FORMATS = ("csv", "parquet", "xlsx")
@@ -32,7 +32,7 @@ FORMATS = ("csv", "parquet", "xlsx")
 FORMULA = r"^[=+\-@\t\r]"
 # Excel's own limits.
 XLSX_ROWS, XLSX_COLUMNS, XLSX_TEXT = 1_048_576, 16_384, 32_767
-# A spreadsheet's number is a double: beyond so many digits it would change in silence.
+# A spreadsheet's number is a double: beyond so many digits it would change silently.
 EXACT_DIGITS = 15
 FIRST_DAY = dt.date(1900, 3, 1)
 ROWS_AT_ONCE = 10_000
@@ -67,11 +67,12 @@ def export(
     """Write the rows of one SELECT to `path`, which is replaced whole.
 
     `grant` is called with the file that is written, before the query is looked at: a connection that is restricted
-    needs the right to it. Raises UsageError for what is no query, a place that is no file's, a format that is not
+    needs the right to it. Raises UsageError for text that is not a query, a place that is not a file, a format that
+    is not
     known, and more rows than XLSX takes.
     """
     form = format_of(path, form)
-    path = place_of(path)
+    path = resolve_place(path)
     files = connection.execute("SELECT path FROM duckdb_databases() WHERE path IS NOT NULL").fetchall()
     if path in {Path(file).resolve() for (file,) in files}:
         raise UsageError(f"{path} is the warehouse itself: name another file.")
@@ -103,7 +104,7 @@ def export_table(connection: Connection, table: str, path: Path, form: str | Non
     names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
     if table not in names:
         raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(names)}.")
-    return export(connection, f"FROM {identifier(table)}", path, form)
+    return export(connection, f"FROM {quote_identifier(table)}", path, form)
 
 
 def _check_select(connection: Connection, query: str) -> str:
@@ -120,18 +121,16 @@ def _check_select(connection: Connection, query: str) -> str:
 def _write_csv(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
     columns = ", ".join(_guard_text(name, kind) for name, kind in shape)
     guarded = f"SELECT {columns} FROM ({query})"  # noqa: S608 - names are quoted
-    return _copy(connection, f"COPY ({guarded}) TO {literal(str(file))} (FORMAT csv, HEADER)")
+    return _copy(connection, f"COPY ({guarded}) TO {quote_text(str(file))} (FORMAT csv, HEADER)")
 
 
 def _guard_text(name: str, kind: str) -> str:
     """A column for a CSV that a spreadsheet may open: text like a formula gets the sign that says it is text."""
-    column = identifier(name)
+    column = quote_identifier(name)
     if kind != "VARCHAR":
-        return f"{column} AS {identifier(_guard_heading(name))}"
-    formula = f"regexp_matches({column}, {literal(FORMULA)})"
-    return (
-        f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {identifier(_guard_heading(name))}"
-    )
+        return f"{column} AS {quote_identifier(_guard_heading(name))}"
+    formula = f"regexp_matches({column}, {quote_text(FORMULA)})"
+    return f"CASE WHEN {formula} THEN '''' || {column} ELSE {column} END AS {quote_identifier(_guard_heading(name))}"
 
 
 def _guard_heading(heading: str) -> str:
@@ -139,15 +138,15 @@ def _guard_heading(heading: str) -> str:
 
 
 def _write_parquet(connection: Connection, query: str, shape: Sequence[tuple[str, str]], file: Path) -> int:
-    # Parquet has no whole numbers of 128 bits, which the sum of whole numbers has: DuckDB would round them in silence.
+    # Parquet has no whole numbers of 128 bits, which the sum of whole numbers has: DuckDB would round them silently.
     exact = [
-        f"CAST({identifier(name)} AS DECIMAL(38, 0)) AS {identifier(name)}"
+        f"CAST({quote_identifier(name)} AS DECIMAL(38, 0)) AS {quote_identifier(name)}"
         for name, kind in shape
         if kind in {"HUGEINT", "UHUGEINT"}
     ]
     if exact:
         query = f"SELECT * REPLACE ({', '.join(exact)}) FROM ({query})"  # noqa: S608 - names are quoted
-    return _copy(connection, f"COPY ({query}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION zstd)")
+    return _copy(connection, f"COPY ({query}) TO {quote_text(str(file))} (FORMAT parquet, COMPRESSION zstd)")
 
 
 def _copy(connection: Connection, statement: str) -> int:

@@ -19,7 +19,7 @@ from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile, digest_of
 from warehouse.lake_reader import LakeReader, find_part
 
-# One disk gives no more to many readers; an object store does.
+# Several readers get nothing more from one disk, but they do from an object store.
 READERS, REMOTE_READERS = 2, 16
 # In the folder of what waits for its commit: a backup leaves it out, and whoever removes it loses time alone.
 REMEMBERED = "checked-files.json"
@@ -58,7 +58,7 @@ class CheckedFiles:
         """The damage of each file; those that are unchanged since the last look are read if `again` is set only."""
         seen = self._look(model, known)
         unread = [path for path in known if again or path not in seen or not self._is_known(seen[path])]
-        files = self._lake.files(model)
+        files = self._lake.open_files(model)
         with ThreadPoolExecutor(REMOTE_READERS if self._lake.remote else READERS) as readers:
             found = readers.map(lambda path: find_file_damage(files, model, path, known[path]), unread)
             damaged = {path: damage for path, damage in zip(unread, found, strict=True) if damage}
@@ -75,14 +75,14 @@ class CheckedFiles:
         self, model: type[Table], known: Mapping[str, StoredFile]
     ) -> dict[str, tuple[str, list[object]]]:
         """A name for each file that is there, and what would be different if it were another one."""
-        root = self._lake.uri(model)
+        root = self._lake.find_uri(model)
         if self._lake.remote:
-            listed = self._lake.files(model).get_file_info(pafs.FileSelector("/", recursive=True))
+            listed = self._lake.open_files(model).get_file_info(pafs.FileSelector("/", recursive=True))
             facts: dict[str, list[object]] = {
                 info.path.removeprefix("/"): [info.size, info.mtime_ns] for info in listed
             }
         else:
-            facts = {path: found for path in known if (found := _read_facts(f"{root}/{path}"))}
+            facts = {path: found for path in known if (found := read_facts(f"{root}/{path}"))}
         return {
             path: (f"{root}/{path}", [*facts[path], file.digest])
             for path, file in known.items()
@@ -103,7 +103,8 @@ class CheckedFiles:
             Path(new).replace(self._place)
 
 
-def _read_facts(path: str) -> list[object] | None:
+def read_facts(path: str) -> list[object] | None:
+    """What the file system says of a file, which changes with the file; None where there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 - thousands of files at each publication, and a Path costs more than the call
     except OSError:

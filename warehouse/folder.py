@@ -10,7 +10,7 @@ from pipeline.common.atomic_files import sync_folder
 from pipeline.common.errors import UsageError
 
 
-def place_of(file: Path) -> Path:
+def resolve_place(file: Path) -> Path:
     """Where `file` really is, to be replaced there: what a link leads to, and not the link.
 
     Raises UsageError for a folder, a device, a pipe, and a place in a folder that is not there.
@@ -25,7 +25,7 @@ def place_of(file: Path) -> Path:
 
 
 @contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
+def replace_folder(folder: Path) -> Iterator[Path]:
     """A new empty folder beside `folder`, which takes its place at the end; after a failure the old one stays."""
     new = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     new.mkdir(parents=True)

@@ -24,7 +24,7 @@ class BadFrameError(SunledgerError):
 
 
 @lru_cache
-def polars_schema(model: type[Table]) -> pl.Schema:
+def cache_polars_schema(model: type[Table]) -> pl.Schema:
     """The model's columns, derived once: that takes longer than to look through a small frame."""
     return derived_schema(model)
 
@@ -45,7 +45,7 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
         stray = frame.filter(pl.col(name).ne_missing(pl.lit(value)))
         if stray.height:
             raise BadFrameError(
-                f"{place(model, part)}: {stray.height} rows belong to another part: {name} is "
+                f"{name_place(model, part)}: {stray.height} rows belong to another part: {name} is "
                 f"{stray[name].head(SAMPLE).to_list()}. Nothing was written."
             )
 
@@ -53,7 +53,7 @@ def validate(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -
 def _fits_surely(model: type[Table], frame: pl.DataFrame) -> bool:
     """Whether every rule of the model holds; False where one is broken or of a kind that is not known here."""
     rules = _build_rules(model)
-    if rules is None or frame.schema != polars_schema(model):
+    if rules is None or frame.schema != cache_polars_schema(model):
         return False
     return not frame.height or bool(frame.select(rules).item())
 
@@ -106,7 +106,7 @@ def sort(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> pl
     twice = frame.with_row_index("_row").filter(same & (pl.col("_row") > 0))
     if twice.height:
         raise BadFrameError(
-            f"{place(model, part)}: {twice.height} rows repeat the key ({', '.join(key)}), "
+            f"{name_place(model, part)}: {twice.height} rows repeat the key ({', '.join(key)}), "
             f"for instance {twice.select(key).head(2).rows()}. Nothing was written."
         )
     return frame
@@ -127,7 +127,7 @@ class Digest:
     def of(cls, model: type[Table]) -> "Digest":
         """An empty digest over the columns that count as facts."""
         kept = storage(model)
-        return cls(tuple(c for c in polars_schema(model) if c not in {*kept.volatile, *kept.partition}))
+        return cls(tuple(c for c in cache_polars_schema(model) if c not in {*kept.volatile, *kept.partition}))
 
     def add(self, frame: pl.DataFrame) -> None:
         """Count the frame's rows in."""
@@ -136,7 +136,7 @@ class Digest:
         self.total = (self.total + int(np.add.reduce(hashes, dtype=np.uint64))) % 2**64
 
 
-def place(model: type[Table], part: Mapping[str, Any]) -> str:
+def name_place(model: type[Table], part: Mapping[str, Any]) -> str:
     """Table and part as a message names them: `pv_intervals 2021-10-05`."""
     return " ".join([storage(model).table, *(str(value) for value in part.values())])
 
@@ -154,4 +154,4 @@ def _explain(model: type[Table], part: Mapping[str, Any], frame: pl.DataFrame, c
         detail += f": {sample[0]}"
     others = cases.select("column", "check").unique().height - 1
     more = f" ({others} more rules are broken.)" if others > 0 else ""
-    return f"{place(model, part)}: {detail}. Nothing was written.{more}"
+    return f"{name_place(model, part)}: {detail}. Nothing was written.{more}"

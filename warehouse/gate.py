@@ -7,10 +7,10 @@ files that were committed, and each file must be what was written.
 from collections.abc import Iterable, Iterator, Mapping
 
 from schemas import Table, storage
-from warehouse.damage import Damage, DamagedError, unreadable_log
+from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
 from warehouse.file_check import CheckedFiles
-from warehouse.lake_reader import LakeReader, Snapshot, UnreadableLogError, path_inside
+from warehouse.lake_reader import LakeReader, Snapshot, UnreadableLogError, cut_table_path
 
 
 def take_snapshots(lake: LakeReader, models: Iterable[type[Table]]) -> dict[type[Table], Snapshot]:
@@ -18,9 +18,9 @@ def take_snapshots(lake: LakeReader, models: Iterable[type[Table]]) -> dict[type
     snapshots = {}
     for model in models:
         try:
-            snapshots[model] = lake.snapshot(model)
+            snapshots[model] = lake.take_snapshot(model)
         except UnreadableLogError as fault:
-            raise DamagedError(unreadable_log(model, fault)) from fault
+            raise DamagedError(report_unreadable_log(model, fault)) from fault
     return snapshots
 
 
@@ -45,17 +45,17 @@ def _find_damage(
 ) -> Iterator[Damage]:
     chain = Chain(lake, model)
     if snapshot.version < 0:
-        if chain.store.versions() and lake.open(model) is None:
-            yield chain.lost_log()
+        if chain.store.list_versions() and lake.open(model) is None:
+            yield chain.report_lost_log()
         return
     if chain.store.has(snapshot.version + 1):
         table = lake.open(model)
         if table is None or table.version() <= snapshot.version:
-            yield chain.missing_entry(snapshot.version + 1)
-    known = chain.active(chain.head(snapshot.version))
-    paths = {path_inside(model, uri) for uri in snapshot.files}
+            yield chain.report_missing_entry(snapshot.version + 1)
+    known = chain.list_active_files(chain.read_head(snapshot.version))
+    paths = {cut_table_path(model, uri) for uri in snapshot.files}
     for path in sorted(paths ^ known.keys()):
-        yield chain.other_file(path)
+        yield chain.report_other_file(path)
     copied = storage(model).published == "native" and not lake.remote
     yield from checked.find_damage(
         model, {path: known[path] for path in sorted(paths & known.keys())}, again=copied

@@ -5,18 +5,42 @@ models, parts and files.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 
 import polars as pl
 
 from schemas import Table, storage
-from warehouse.lake_reader import LakeReader, Part, Snapshot
+from warehouse.lake_reader import LakeReader, Part, Snapshot, cut_table_path
 from warehouse.lake_writer import Change, EmptyPartError, Replacement, Written
+from warehouse.sound_files import SoundFiles
 
 __all__ = ["Change", "EmptyPartError", "Lake", "Part", "Replacement", "Snapshot", "Written"]
 
 
 class Lake(LakeReader):
     """The tables below one folder or s3 prefix, to read and to write."""
+
+    def check_files(self, model: type[Table], uris: Collection[str]) -> None:
+        """As LakeReader says. An object store watches over its objects itself, and comparing would read them twice.
+
+        Each file is looked at once: a run reads the same days for many tables, and lasts minutes.
+        """
+        unseen = [] if self.remote else [uri for uri in uris if uri not in self._seen]
+        if unseen:
+            self._sound.check(model, [cut_table_path(model, uri) for uri in unseen])
+            self._seen.update(unseen)
+
+    def trust_file(self, model: type[Table], path: str) -> None:
+        """As LakeReader says."""
+        self._sound.add(model, path)
+
+    @cached_property
+    def _sound(self) -> SoundFiles:
+        return SoundFiles(self)
+
+    @cached_property
+    def _seen(self) -> set[str]:
+        return set()
 
     def replace(
         self,
@@ -30,21 +54,21 @@ class Lake(LakeReader):
         facts: Mapping[str, str] | None = None,
     ) -> Written:
         """Make the part hold exactly the rows of `chunks`: see `Replacement` for all of it."""
-        with self.replacement(model, part) as new:
+        with self.open_replacement(model, part) as new:
             for chunk in chunks:
                 new.add(chunk)
             # Looked at only now: the caller may have found out which ones while the chunks were drawn.
             return new.commit(plants=plants, devices=devices, empty=empty, facts=facts)
 
-    def replacement(self, model: type[Table], part: Part) -> Replacement:
+    def open_replacement(self, model: type[Table], part: Part) -> Replacement:
         """New rows for a part, to be added and then committed; several may be open at once. Use it as a context."""
         return Replacement(self, model, part)
 
     def append(self, model: type[Table], part: Part, rows: pl.DataFrame) -> Written:
-        """Add rows to the part, which is read and written anew. Rows whose key it holds replace those.
+        """Add rows to the part, which is read and written again. Rows whose key it holds replace those.
 
         So adding the same rows again, after a kill for instance, changes nothing. Raises BadFrameError as `replace`.
         """
-        with self.replacement(model, part) as new:
+        with self.open_replacement(model, part) as new:
             new.add(rows.rechunk())
             return new.commit_over(rows.select(storage(model).key))

@@ -24,7 +24,7 @@ from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import RecordStore
-from warehouse.frames import polars_schema
+from warehouse.frames import cache_polars_schema
 
 Part: TypeAlias = Mapping[str, dt.date | str]
 
@@ -91,24 +91,28 @@ class LakeReader:
             self._told.add(sentence)
             self.tell(sentence)
 
-    def uri(self, model: type[Table]) -> str:
+    def find_uri(self, model: type[Table]) -> str:
         """Where the model's table is."""
         return f"{self.root}/{storage(model).table}"
 
-    def batches(
+    def read_batches(
         self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
     ) -> Iterator[pl.DataFrame]:
-        """The stored rows of a part in the order of the key, about a row group at a time."""
+        """The stored rows of a part in the order of the key, about a row group at a time. Raises DamagedError."""
         table = self.open(model)
         if table is not None:
-            yield from self.rows(model, file_uris(table, part or {}), columns)
+            yield from self.read_files(model, list_file_uris(table, part or {}), columns)
 
     def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
-        """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest)."""
-        schema = polars_schema(model)
-        chosen = snapshot or self.snapshot(model)
+        """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest).
+
+        Raises DamagedError.
+        """
+        schema = cache_polars_schema(model)
+        chosen = snapshot or self.take_snapshot(model)
         if not chosen.files:
             return pl.LazyFrame(schema=schema)
+        self.check_files(model, chosen.files)
         partition = storage(model).partition
         return pl.scan_parquet(
             list(chosen.files),
@@ -119,7 +123,7 @@ class LakeReader:
             storage_options=self.storage_options or None,
         ).select(schema.names())
 
-    def snapshot(self, model: type[Table], part: Part | None = None) -> Snapshot:
+    def take_snapshot(self, model: type[Table], part: Part | None = None) -> Snapshot:
         """The newest version and its active files, of one part or of the whole table."""
         table = self.open(model)
         if table is None:
@@ -129,7 +133,7 @@ class LakeReader:
         paths = uris if self.remote else [unquote(uri) for uri in uris]
         return Snapshot(table.version(), tuple(sorted(paths)))
 
-    def parts(self, model: type[Table]) -> list[dict[str, str]]:
+    def list_parts(self, model: type[Table]) -> list[dict[str, str]]:
         """The parts that hold rows, as text values of the partition columns, sorted."""
         table = self.open(model)
         found: list[dict[str, str]] = [] if table is None else table.partitions()
@@ -141,7 +145,7 @@ class LakeReader:
         Raises UnreadableLogError.
         """
         tables: dict[str, DeltaTable] = self._tables.__dict__
-        uri = self.uri(model)
+        uri = self.find_uri(model)
         try:
             if uri not in tables:
                 tables[uri] = self.open_anew(model)
@@ -158,7 +162,9 @@ class LakeReader:
         Raises TableNotFoundError and UnreadableLogError.
         """
         with _translate_errors(model):
-            return DeltaTable(self.uri(model), version=version, storage_options=self.storage_options or None)
+            return DeltaTable(
+                self.find_uri(model), version=version, storage_options=self.storage_options or None
+            )
 
     def open_or_create(self, model: type[Table]) -> DeltaTable:
         """The model's table at its newest version, created empty if need be."""
@@ -167,16 +173,16 @@ class LakeReader:
             return table
         # Created first and separately: of two racing first writers that create by writing, one fails.
         if not self.remote:
-            Path(self.uri(model)).mkdir(parents=True, exist_ok=True)
+            Path(self.find_uri(model)).mkdir(parents=True, exist_ok=True)
         return DeltaTable.create(
-            self.uri(model),
-            arrow_schema(model),
+            self.find_uri(model),
+            build_arrow_schema(model),
             mode="ignore",
             partition_by=list(storage(model).partition),
             storage_options=self.storage_options or None,
         )
 
-    def rows(
+    def read_files(
         self,
         model: type[Table],
         uris: Collection[str],
@@ -186,18 +192,21 @@ class LakeReader:
     ) -> Iterator[pl.DataFrame]:
         """The rows of active files of the model's table, a row group at a time: the unit of memory.
 
-        With `checked` the checksums of the pages are compared too.
+        Each file is compared with its digest before. With `checked` the caller has done that, and the checksums of the
+        pages are compared instead. Raises DamagedError.
 
         The files are opened one by one: a dataset over them reads ahead, and takes longer to set up than the day of
         a small fleet takes to read.
         """
-        schema = polars_schema(model)
+        schema = cache_polars_schema(model)
         wanted = [name for name in schema if columns is None or name in columns]
         types = pl.Schema({name: schema[name] for name in wanted})
-        files, remote = self.files(model), self.remote
+        files, remote = self.open_files(model), self.remote
+        if not checked:
+            self.check_files(model, uris)
         for uri in uris:
-            path = path_inside(model, uri)
-            values = part_of(path, schema)
+            path = cut_table_path(model, uri)
+            values = parse_part(path, schema)
             with (
                 files.open_input_file(path) as source,
                 pq.ParquetFile(source, pre_buffer=remote, page_checksum_verification=checked) as file,
@@ -210,21 +219,22 @@ class LakeReader:
                     others = [pl.lit(values.get(name)).alias(name) for name in wanted if name not in kept]
                     yield frame.with_columns(others).select(wanted).cast(types)
 
-    def stored(self, model: type[Table], part: Part) -> str:
+    def name_stored_files(self, model: type[Table], part: Part) -> str:
         """The names of the part's active files, as a `Change` names them; empty where nothing is stored."""
         table = self.open(model)
-        return " ".join(path_inside(model, uri) for uri in file_uris(table, part)) if table else ""
+        return " ".join(cut_table_path(model, uri) for uri in list_file_uris(table, part)) if table else ""
 
-    def facts(self, model: type[Table], part: Part) -> dict[str, str]:
+    def read_facts(self, model: type[Table], part: Part) -> dict[str, str]:
         """What the part's rows were said to be made from; empty where nothing is stored or was said."""
         table = self.open(model)
-        return self.facts_of(model, file_uris(table, part)) if table else {}
+        return self.read_facts_of(model, list_file_uris(table, part)) if table else {}
 
-    def facts_of(self, model: type[Table], uris: Collection[str]) -> dict[str, str]:
-        """What the rows of active files of the model's table were said to be made from."""
+    def read_facts_of(self, model: type[Table], uris: Collection[str]) -> dict[str, str]:
+        """What the rows of active files of the model's table were said to be made from. Raises DamagedError."""
+        self.check_files(model, uris)
         facts: dict[str, str] = {}
         for uri in uris:
-            with self.files(model).open_input_file(path_inside(model, uri)) as source:
+            with self.open_files(model).open_input_file(cut_table_path(model, uri)) as source:
                 metadata = pq.read_metadata(source).metadata or {}
             facts |= json.loads(metadata.get(FACTS, b"{}"))
         return facts
@@ -232,18 +242,31 @@ class LakeReader:
     def read_rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None
     ) -> pl.DataFrame | None:
-        """The rows of files that `stored` named once, replaced or not; None when one is gone by now."""
-        uris = [f"{self.uri(model)}/{name}" for name in stored.split()]
+        """The rows of files that `stored` named once, replaced or not; None if one no longer exists."""
+        uris = [f"{self.find_uri(model)}/{name}" for name in stored.split()]
         try:
-            return pl.concat([empty_frame(model, columns), *self.rows(model, uris, columns)])
+            return pl.concat([build_empty_frame(model, columns), *self.read_files(model, uris, columns)])
         except FileNotFoundError:
             return None
 
-    def files(self, model: type[Table]) -> pafs.FileSystem:
-        """The file system that paths inside the model's table belong to."""
-        return self._open_files_below(self.uri(model))
+    def check_files(self, model: type[Table], uris: Collection[str]) -> None:
+        """Compare files of the model's table that are about to be read with what was written, where that is known.
 
-    def records(self, model: type[Table]) -> RecordStore:
+        Raises DamagedError.
+        """
+
+    def trust_file(self, model: type[Table], path: str) -> None:
+        """Take a file that this process has just written to the model's table for what was written."""
+
+    def open_files(self, model: type[Table]) -> pafs.FileSystem:
+        """The file system that paths inside the model's table belong to."""
+        return self._open_files_below(self.find_uri(model))
+
+    def open_root(self) -> pafs.FileSystem:
+        """The file system that paths inside the lake belong to."""
+        return self._open_files_below(self.root)
+
+    def open_records(self, model: type[Table]) -> RecordStore:
         """The digests of the model's table, which are kept apart from it."""
         return RecordStore(
             self._open_files_below(f"{self.root}/{DIGESTS}/{storage(model).table}"), remote=self.remote
@@ -292,42 +315,42 @@ class _Plain:
 
 
 @lru_cache
-def arrow_schema(model: type[Table]) -> pa.Schema:
+def build_arrow_schema(model: type[Table]) -> pa.Schema:
     """The model's columns as Delta stores them."""
     fields = []
-    for name, dtype in polars_schema(model).items():
+    for name, dtype in cache_polars_schema(model).items():
         plain = ARROW_TYPES.get(dtype.base_type())
         fields.append(pa.field(name, plain or pl.Series([], dtype=dtype).to_arrow().type))
     return pa.schema(fields)
 
 
-def empty_frame(model: type[Table], columns: Collection[str] | None = None) -> pl.DataFrame:
+def build_empty_frame(model: type[Table], columns: Collection[str] | None = None) -> pl.DataFrame:
     """No rows, in these columns or all of them, in the model's order."""
-    schema = polars_schema(model).items()
+    schema = cache_polars_schema(model).items()
     return pl.DataFrame(schema={name: kind for name, kind in schema if columns is None or name in columns})
 
 
-def path_inside(model: type[Table], uri: str) -> str:
+def cut_table_path(model: type[Table], uri: str) -> str:
     """A file's path inside the model's table."""
     # Local paths come as the paths of URLs. Names of parts and files need no quotes either way.
     return unquote(uri).rpartition(f"/{storage(model).table}/")[2]
 
 
 def find_part(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
-    """As `part_of`; nothing for a path that no table of ours has, as a damaged log may name one."""
+    """As `parse_part`; nothing for a path that no table of ours has, as a damaged log may name one."""
     try:
-        return part_of(path, schema)
+        return parse_part(path, schema)
     except (KeyError, ValueError):
         return {}
 
 
-def part_of(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
+def parse_part(path: str, schema: pl.Schema) -> dict[str, dt.date | str]:
     """The values of the part that a file belongs to, from its folders."""
     texts = dict(folder.split("=", 1) for folder in path.split("/")[:-1])
     return {n: dt.date.fromisoformat(v) if schema[n] == pl.Date else v for n, v in texts.items()}
 
 
-def file_uris(table: DeltaTable, part: Part) -> list[str]:
+def list_file_uris(table: DeltaTable, part: Part) -> list[str]:
     """The active files of a part in the order of their names, which is that of parts by date."""
     return sorted(table.file_uris(file_pruning_predicate=_build_predicate(part)))
 

@@ -1,6 +1,6 @@
 """Make a damaged lake readable: logs are made whole, and damaged files taken out of them and set aside.
 
-Nothing is deleted. What a part held is not guessed where it can be made again: such a part is left empty, and named as
+Nothing is deleted. What a part held is not guessed where it can be rebuilt: such a part is left empty, and named as
 lost, so that its maker fills it. A file that no readable entry names is never taken for rows then. Only of tables that
 nothing else tells of, as the answers of SMA, the newest whole file of a part is taken, and said to be.
 
@@ -27,7 +27,7 @@ from schemas import RAW, TABLES, Quarantine, Table, polars_schema, storage
 from warehouse.damage import Damage, DamageKind
 from warehouse.digests import FOLDER as DIGESTS
 from warehouse.digests import StoredFile, digest_of
-from warehouse.frames import place, sort, validate
+from warehouse.frames import name_place, sort, validate
 from warehouse.lake import Lake, Part
 from warehouse.lake_log import (
     LOG,
@@ -42,7 +42,7 @@ from warehouse.lake_log import (
     write_entry,
     write_text,
 )
-from warehouse.lake_reader import arrow_schema
+from warehouse.lake_reader import build_arrow_schema
 from warehouse.log_check import check_log
 from warehouse.published_copy import PublishedCopy, is_current
 from warehouse.repair_records import Recorded, adopt_known, commit_repair, is_foreign, read_recorded
@@ -51,7 +51,7 @@ from warehouse.verify import verify_lake
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A part whose rows are to be made again; `published` is the version of the table that the published file shows,
+    """A part whose rows are to be rebuilt; `published` is the version of the table that the published file shows,
     where its copy of the part is what was lost."""
 
     model: type[Table]
@@ -68,7 +68,7 @@ class Lost:
     @property
     def place(self) -> str:
         """Table and part as a message names them."""
-        return place(self.model, self.part)
+        return name_place(self.model, self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Step:
 @dataclass(slots=True)
 class LakeRepair:
     """Makes the lake of a home readable. `note` keeps lost parts before anything is taken out; `made` says of which
-    tables every part can be made again."""
+    tables every part can be rebuilt."""
 
     lake: Lake
     aside: Path
@@ -93,7 +93,7 @@ class LakeRepair:
     steps: list[Step] = field(default_factory=list)
 
     def run(self) -> list[Step]:
-        """Mend logs, then take out what can't be read. Call it while nobody writes to the lake."""
+        """Repair logs, then take out what can't be read. Call it while nobody writes to the lake."""
         for model in TABLES:
             recorded = read_recorded(self.lake, model)
             if self._find_folder(model).is_dir() or recorded.version >= 0:
@@ -108,7 +108,7 @@ class LakeRepair:
         return self.steps
 
     def _find_folder(self, model: type[Table]) -> Path:
-        return Path(self.lake.uri(model))
+        return Path(self.lake.find_uri(model))
 
     def _mend_table(self, model: type[Table], recorded: Recorded) -> None:
         """Have the log say what was committed, as far as records, entries and files tell, and set the rest aside."""
@@ -128,11 +128,13 @@ class LakeRepair:
             for path in unknown
             if target.replaced_at.get(find_folder(path), -1) <= settled_at
         }
+        if not untold:
+            doubtful = set()
         if log.damaged:
-            self._mend_entries(model, log, target, doubtful if untold else set(), unknown)
+            self._mend_entries(model, log, target, doubtful, unknown)
         removed: set[str] = set()
         if recorded.version >= 0:
-            removed = self._correct(model, log, target, doubtful if untold else set(), recorded)
+            removed = self._correct(model, log, target, doubtful, recorded)
         for file, fault in log.bad_files.items():
             self._move(file)
             self._tell(
@@ -188,7 +190,7 @@ class LakeRepair:
         return removed
 
     def _renew_records(self, model: type[Table], recorded: Recorded, active: Collection[str]) -> None:
-        """Begin the records of digests anew where they do not belong to the log."""
+        """Begin the records of digests again where they do not belong to the log."""
         damages = check_log(Lake(self.lake.root, self.lake.scratch), model).damages
         if not damages:
             return
@@ -205,38 +207,41 @@ class LakeRepair:
 
     def _put_right(self, damages: Sequence[Damage]) -> list[Damage]:
         """Put files back that lie elsewhere, as after an exchange, by their digests; the rest of the damages."""
-        rest: list[Damage] = []
-        for model in dict.fromkeys(damage.model for damage in damages if damage.model):
-            folder, known = self._find_folder(model), read_recorded(self.lake, model).files
-            of_model = [damage for damage in damages if damage.model is model]
-            lying = [folder / one.file for one in of_model if one.file and (folder / one.file).is_file()]
-            lying += self.aside.parent.glob(f"*/{storage(model).table}/**/*.parquet")
-            found = {
-                path: source
-                for path in [one.file for one in of_model if one.file is not None]
-                if path in known and (source := _find_content(known[path], lying))
-            }
-            for path, source in found.items():
-                shutil.copy2(source, folder / f"{path}.new")
-            for path in found:
-                if (folder / path).exists():
-                    self._move(folder / path)
-                (folder / f"{path}.new").replace(folder / path)
-            for one in of_model:
-                if one.file in found:
-                    self._tell(one.place, one.fault, "restored from another file with the committed content")
-                else:
-                    rest.append(one)
-        return rest
+        damaged = [
+            (one, self._find_folder(one.model) / one.file) for one in damages if one.model and one.file
+        ]
+        known = {one.model: read_recorded(self.lake, one.model).files for one, _ in damaged if one.model}
+        # In a folder of another day or table, or where an earlier repair has set it aside.
+        lying = [file for _, file in damaged if file.is_file()]
+        lying += self.aside.parent.glob("*/**/*.parquet")
+        found: dict[Path, Path] = {}
+        for one, file in damaged:
+            written = known[one.model].get(one.file) if one.model and one.file else None
+            if written is not None and (source := _find_content(written, lying)):
+                found[file] = source
+        for file, source in found.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, f"{file}.new")
+        for file in found:
+            if file.exists():
+                self._move(file)
+            Path(f"{file}.new").replace(file)
+        back = [one for one, file in damaged if file in found]
+        for one in back:
+            self._tell(one.place, one.fault, "restored from another file with the committed content")
+        return [one for one in damages if one not in back]
 
     def _find_known_version(self, model: type[Table], files: Collection[str]) -> int:
         """A version that the table is known to have had, where there is something of it."""
         return self.copy.versions.get(storage(model).table, -1) if self.copy and files else -1
 
     def _mend_entries(
-        self, model: type[Table], log: TableLog, state: State, doubtful: Collection[str], unknown: set[str]
+        self, model: type[Table], log: TableLog, state: State, doubtful: set[str], unknown: set[str]
     ) -> None:
-        """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt."""
+        """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt.
+
+        Parts that come into doubt here are added to them.
+        """
         last = max(log.damaged)
         corrections: list[Action] = []
         lost: list[Lost] = []
@@ -266,6 +271,16 @@ class LakeRepair:
                     find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last
                 }
                 lost += [Lost(model, folder) for folder in sorted(older - set(doubtful))]
+        elif self.copy and self.copy.read_version(model) >= last and len(log.damaged) > len(unknown):
+            # So an older copy of the table may be what is left of it. The published file has what it held since.
+            newer = {
+                name: self._find_current_copy(model, log, state, name)
+                for name in self.copy.list_folders(model)
+            }
+            replaced = {name: at for name, at in newer.items() if at is not None and name not in doubtful}
+            lost += [Lost(model, name, at) for name, at in replaced.items()]
+            corrections += [build_remove(path) for path in state.active if find_folder(path) in replaced]
+            doubtful.update(replaced)
         self.note(lost)
         table = storage(model).table
         for version, fault in sorted(log.damaged.items()):
@@ -290,7 +305,7 @@ class LakeRepair:
 
     def _find_current_copy(self, model: type[Table], log: TableLog, state: State, folder: str) -> int | None:
         """The version of the published file, where its copy of the part is what the lake had."""
-        version = self.copy.version_of(model) if self.copy else -1
+        version = self.copy.read_version(model) if self.copy else -1
         return version if is_current(version, log, state, folder) else None
 
     def _find_newest_whole(self, model: type[Table], paths: Iterable[str]) -> str | None:
@@ -299,7 +314,9 @@ class LakeRepair:
         there = [path for path in paths if (folder / path).is_file()]
         for path in sorted(there, key=lambda path: (folder / path).stat().st_mtime_ns, reverse=True):
             try:
-                for frame in self.lake.rows(model, [f"{self.lake.uri(model)}/{path}"]):
+                for frame in self.lake.read_files(
+                    model, [f"{self.lake.find_uri(model)}/{path}"], checked=True
+                ):
                     validate(model, frame, {})
                     sort(model, frame, {})
             except (SunledgerError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
@@ -386,7 +403,7 @@ def _build_first_actions(model: type[Table]) -> list[Action]:
     """What the first entry of the model's table says: its columns and its partition."""
     with tempfile.TemporaryDirectory() as folder:
         DeltaTable.create(
-            folder, arrow_schema(model), mode="ignore", partition_by=list(storage(model).partition)
+            folder, build_arrow_schema(model), mode="ignore", partition_by=list(storage(model).partition)
         )
         return [
             action

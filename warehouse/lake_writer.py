@@ -26,9 +26,17 @@ from pipeline.common.errors import SunledgerError
 from schemas import Table, storage
 from warehouse.digest_chain import Chain
 from warehouse.digests import DigestingSink, commit_facts
-from warehouse.frames import Digest, place, polars_schema, sort, validate
+from warehouse.frames import Digest, cache_polars_schema, name_place, sort, validate
 from warehouse.lake_lock import take_write_turn
-from warehouse.lake_reader import FACTS, LakeReader, Part, arrow_schema, empty_frame, file_uris, path_inside
+from warehouse.lake_reader import (
+    FACTS,
+    LakeReader,
+    Part,
+    build_arrow_schema,
+    build_empty_frame,
+    cut_table_path,
+    list_file_uris,
+)
 from warehouse.spool import Spool
 
 # Level 3 is the measured best point of zstd: 9 costs three times the CPU for 7 % of the bytes.
@@ -65,22 +73,22 @@ class Change:
         self.files, self.facts = files, facts
         self._lake, self._model, self._spooled = lake, model, spooled
         # The stored files are never written again, so their names tell this change from every other one of the part.
-        self.replaces = " ".join(path_inside(model, uri) for uri in files)
+        self.replaces = " ".join(cut_table_path(model, uri) for uri in files)
 
-    def before(self) -> pl.DataFrame:
+    def read_before(self) -> pl.DataFrame:
         """The stored rows; none at the first writing."""
-        found = self._lake.rows(self._model, self.files)
-        return pl.concat([empty_frame(self._model), *found])
+        found = self._lake.read_files(self._model, self.files)
+        return pl.concat([build_empty_frame(self._model), *found])
 
-    def after(self) -> pl.DataFrame:
+    def read_after(self) -> pl.DataFrame:
         """The rows that take their place."""
         frames = (cast("pl.DataFrame", pl.from_arrow(batch)) for batch in self._spooled())
-        types = polars_schema(self._model)
-        return pl.concat([empty_frame(self._model), *(frame.cast(types) for frame in frames)])
+        types = cache_polars_schema(self._model)
+        return pl.concat([build_empty_frame(self._model), *(frame.cast(types) for frame in frames)])
 
-    def facts_before(self) -> dict[str, str]:
+    def read_facts_before(self) -> dict[str, str]:
         """What the stored rows were said to be made from; empty where nothing was said."""
-        return self._lake.facts_of(self._model, self.files)
+        return self._lake.read_facts_of(self._model, self.files)
 
 
 class Replacement:
@@ -88,7 +96,7 @@ class Replacement:
 
     def __init__(self, lake: LakeReader, model: type[Table], part: Part) -> None:
         self._lake, self._model, self._part = lake, model, part
-        self._spool = Spool(arrow_schema(model), lake.scratch)
+        self._spool = Spool(build_arrow_schema(model), lake.scratch)
         self._digest = Digest.of(model)
         self._last: pl.DataFrame | None = None
         self._attempt: _Attempt | None = None
@@ -130,7 +138,7 @@ class Replacement:
         """Replace the stored rows that `old` (unique rows of some columns) names; all others stay."""
         return self._commit(old, empty=True)
 
-    def changes(self, facts: Mapping[str, str] | None = None) -> Iterator[Change]:
+    def find_changes(self, facts: Mapping[str, str] | None = None) -> Iterator[Change]:
         """The difference that replacing the whole part makes, to be looked at and then given to `commit_change`.
 
         Nothing comes where the rows are equal. Once more comes one where another run replaced the part in between.
@@ -143,9 +151,9 @@ class Replacement:
         attempt.facts = facts or {}
         for _ in range(ATTEMPTS):
             if not attempt.compare():
-                self._written = attempt.unchanged()
+                self._written = attempt.report_unchanged()
                 return
-            yield Change(self._lake, self._model, attempt.files, self._spool.batches, attempt.facts)
+            yield Change(self._lake, self._model, attempt.files, self._spool.read_batches, attempt.facts)
             if self._written is not None:
                 return
         raise self._build_refusal()
@@ -157,7 +165,7 @@ class Replacement:
         self._take_turn()
         for _ in range(ATTEMPTS):
             try:
-                self._written = attempt.commit(self._spool.batches)
+                self._written = attempt.commit(self._spool.read_batches)
             except CommitFailedError:
                 _pause()
                 attempt.compare()
@@ -179,10 +187,10 @@ class Replacement:
         attempt.facts = facts or {}
         for _ in range(ATTEMPTS):
             if not attempt.compare():
-                return attempt.unchanged()
+                return attempt.report_unchanged()
             self._take_turn()
             try:
-                return attempt.commit(self._spool.batches)
+                return attempt.commit(self._spool.read_batches)
             except CommitFailedError:
                 _pause()
         raise self._build_refusal()
@@ -195,7 +203,7 @@ class Replacement:
 
     def _build_refusal(self) -> SunledgerError:
         return SunledgerError(
-            f"{place(self._model, self._part)}: nothing was written, because other runs wrote to this table and "
+            f"{name_place(self._model, self._part)}: nothing was written, because other runs wrote to this table and "
             f"{ATTEMPTS} commits failed: run it again when they have ended."
         )
 
@@ -218,7 +226,7 @@ class _Attempt:
 
     delta-rs may rebase a commit on another that it finds no conflict with, and so accepts two first writes of
     one day. A commit here is a compare-and-swap instead: it is refused when anything was committed since the
-    table was read, and tried again. The file is written anew only if somebody else wrote this very part.
+    table was read, and tried again. The file is written again only if somebody else wrote this very part.
     """
 
     def __init__(
@@ -238,27 +246,27 @@ class _Attempt:
         self.table = lake.open_or_create(model)
         self.files: list[str] = []
         self.compared = False
-        self.kept = empty_frame(model)
+        self.kept = build_empty_frame(model)
         self.equal = False
         self.action: AddAction | None = None
         self.digests: dict[str, str] = {}
 
     def compare(self) -> bool:
-        """Whether the added rows differ from what is stored by now. Reads it again only where another run wrote it."""
+        """Whether the added rows differ from what is stored now. Reads it again only where another run wrote it."""
         self.table = self.lake.open_or_create(self.model)
-        files = file_uris(self.table, self.part)
+        files = list_file_uris(self.table, self.part)
         if not self.compared or files != self.files:
             stored, self.kept = self._read_stored(files)
             self.equal = stored == self.digest
             if not (self.equal or self.digest.rows or self.empty):
                 raise EmptyPartError(
-                    f"{place(self.model, self.part)}: nothing was written, because the new data is empty but "
+                    f"{name_place(self.model, self.part)}: nothing was written, because the new data is empty but "
                     f"{stored.rows} rows are stored."
                 )
             self.files, self.action, self.digests, self.compared = files, None, {}, True
         return not self.equal
 
-    def unchanged(self) -> Written:
+    def report_unchanged(self) -> Written:
         """What is said where the rows are equal."""
         return Written(self.digest.rows, changed=False, version=self.table.version())
 
@@ -267,11 +275,11 @@ class _Attempt:
         if self.action is None and (self.digest.rows or self.kept.height):
             self.action = self._write(_merge(self.model, spooled(), self.kept))
         chain = Chain(self.lake, self.model)
-        before = chain.before_commit(self.table.version())
+        before = chain.prepare_commit(self.table.version())
         self.table.create_write_transaction(
             [self.action] if self.action else [],
             mode="overwrite",
-            schema=arrow_schema(self.model),
+            schema=build_arrow_schema(self.model),
             partition_by=list(self.part) or None,
             partition_filters=[(name, "=", str(value)) for name, value in self.part.items()] or None,
             commit_properties=CommitProperties(
@@ -279,14 +287,14 @@ class _Attempt:
             ),
         )
         version = self.table.version() + 1
-        chain.after_commit(before, version)
+        chain.record_commit(before, version)
         return Written(self.digest.rows, changed=True, version=version)
 
     def _read_stored(self, files: list[str]) -> tuple[Digest, pl.DataFrame]:
         """The digest of the rows that would be replaced, and the rows of the part that stay."""
         digest = Digest.of(self.model)
-        kept = [empty_frame(self.model)]
-        for frame in self.lake.rows(self.model, files):
+        kept = [build_empty_frame(self.model)]
+        for frame in self.lake.read_files(self.model, files):
             if self.old is None:
                 digest.add(frame)
                 continue
@@ -302,9 +310,9 @@ class _Attempt:
         """
         folder = "/".join(f"{name}={value}" for name, value in self.part.items())
         path = f"{folder}/part-{uuid.uuid4()}.parquet".removeprefix("/")
-        whole = arrow_schema(self.model)
+        whole = build_arrow_schema(self.model)
         schema = pa.schema([field for field in whole if field.name not in self.part])
-        files = self.lake.files(self.model)
+        files = self.lake.open_files(self.model)
         files.create_dir(folder or ".", recursive=True)
         rows = 0
         with files.open_output_stream(path) as opened:
@@ -323,6 +331,7 @@ class _Attempt:
                 if self.facts:
                     writer.add_key_value_metadata({FACTS.decode(): json.dumps(dict(self.facts))})
         self.digests = {path: sink.digest}
+        self.lake.trust_file(self.model, path)
         values = {name: str(value) for name, value in self.part.items()}
         return AddAction(
             path, sink.size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows})
@@ -357,7 +366,7 @@ def _merge(
     if not kept.height:
         yield from spooled
         return
-    schema = arrow_schema(model)
+    schema = build_arrow_schema(model)
     for batch in spooled:
         frame = cast("pl.DataFrame", pl.from_arrow(batch))
         before = pl.col("plant_id") <= frame["plant_id"].max()

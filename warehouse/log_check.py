@@ -10,12 +10,12 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from schemas import Table, storage
-from warehouse.damage import Damage, DamagedError, unreadable_log
+from warehouse.damage import Damage, DamagedError, report_unreadable_log
 from warehouse.digest_chain import Chain
 from warehouse.digests import Record, StoredFile
 from warehouse.lake_reader import LakeReader, UnreadableLogError
 
-# A table that is written meanwhile is looked at once more.
+# A table that is written in the meantime is looked at again.
 LOOKS = 3
 
 
@@ -36,7 +36,7 @@ def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
     """Read the log from its files, every entry and record that is kept, and compare them."""
     chain = Chain(lake, model)
     for look in range(LOOKS):
-        known = chain.store.versions()
+        known = chain.store.list_versions()
         table, damages = _open(lake, model)
         version = -1 if table is None else table.version()
         # A commit between both looks is no damage.
@@ -44,16 +44,16 @@ def check_log(lake: LakeReader, model: type[Table]) -> CheckedLog:
             break
     if table is None:
         return _check_without_log(chain, known, damages)
-    damages += [chain.missing_entry(each) for each in known if each > version]
+    damages += [chain.report_missing_entry(each) for each in known if each > version]
     stored = _list_stored_paths(table)
     files: dict[str, StoredFile | None] = dict.fromkeys(stored)
     try:
-        head = chain.head(version)
-        recorded = chain.active(head)
+        head = chain.read_head(version)
+        recorded = chain.list_active_files(head)
     except DamagedError as fault:
         damages.append(fault.damage)
     except OSError as fault:
-        damages.append(chain.unreadable(fault))
+        damages.append(chain.report_unreadable(fault))
     else:
         damages += [*_check_chain(chain, [*(each for each in known if each < version), version])]
         damages += [*_compare(chain, model, stored, recorded)]
@@ -67,22 +67,22 @@ def _open(lake: LakeReader, model: type[Table]) -> tuple[DeltaTable | None, list
     except TableNotFoundError:
         return None, []
     except (UnreadableLogError, OSError) as fault:
-        return None, [unreadable_log(model, fault)]
+        return None, [report_unreadable_log(model, fault)]
 
 
 def _check_without_log(chain: Chain, known: list[int], damages: list[Damage]) -> CheckedLog:
     if known and not damages:
-        damages = [chain.lost_log()]
+        damages = [chain.report_lost_log()]
     files: dict[str, StoredFile] = {}
     if known:
         with suppress(DamagedError, OSError):
-            files = chain.active(chain.record(known[-1]))
+            files = chain.list_active_files(chain.record(known[-1]))
     return CheckedLog(-1, files, tuple(damages))
 
 
 def _check_chain(chain: Chain, versions: list[int]) -> Iterator[Damage]:
     """Each record goes on from the one before, and each log entry that is left is the one that was committed."""
-    entries = chain.entries()
+    entries = chain.list_entries()
     before: Record | None = None
     for version in versions:
         try:
@@ -96,7 +96,7 @@ def _check_chain(chain: Chain, versions: list[int]) -> Iterator[Damage]:
         if before and not (
             record.adopted or (before.version + 1 == version and before.digest == record.before)
         ):
-            yield chain.broken(version)
+            yield chain.report_broken(version)
         yield from _check_entry(chain, record, entries)
         before = record
 
@@ -106,9 +106,9 @@ def _check_entry(chain: Chain, record: Record, entries: list[int]) -> Iterator[D
     if version not in entries:
         # Delta removes old entries, the oldest first.
         if entries and entries[0] < version:
-            yield chain.missing_entry(version)
-    elif record.entry is not None and chain.entry(version) != record.entry.encode():
-        yield chain.changed_entry(version)
+            yield chain.report_missing_entry(version)
+    elif record.entry is not None and chain.read_entry(version) != record.entry.encode():
+        yield chain.report_changed_entry(version)
 
 
 def _list_stored_paths(table: DeltaTable) -> dict[str, dict[str, str]]:
@@ -125,12 +125,12 @@ def _list_stored_paths(table: DeltaTable) -> dict[str, dict[str, str]]:
 def _compare(
     chain: Chain, model: type[Table], stored: Mapping[str, dict[str, str]], recorded: Mapping[str, StoredFile]
 ) -> Iterator[Damage]:
-    """What the log's state says by now, beside what was committed: a damaged checkpoint changes no entry."""
+    """Compares the present state of the log with what was committed, since a damaged checkpoint changes no entry."""
     for path in sorted({*stored, *recorded}):
         said = stored.get(path)
         if path in recorded and said is not None and _build_folder(model, said) == path.rpartition("/")[0]:
             continue
-        yield chain.other_file(path)
+        yield chain.report_other_file(path)
 
 
 def _build_folder(model: type[Table], part: Mapping[str, str]) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas import EnergyBalanceIntervals
-from warehouse.ddl import literal, read_files
-from warehouse.views import curated_views
+from warehouse.ddl import quote_text, read_files
+from warehouse.views import load_curated_views
 
 
 class Macro(NamedTuple):
@@ -40,7 +40,7 @@ def _write_wall_clock(macro: str) -> str:
 
     DuckDB's own function reads a TIMESTAMP as a wall clock and turns it round, hours away from what was meant.
     """
-    told = literal(f"{macro} takes a moment (TIMESTAMPTZ) and got: ")
+    told = quote_text(f"{macro} takes a moment (TIMESTAMPTZ) and got: ")
     checked = (
         "CASE WHEN typeof(moment) IN ('TIMESTAMP WITH TIME ZONE', '\"NULL\"') "
         "THEN CAST(moment AS TIMESTAMPTZ) "
@@ -57,7 +57,7 @@ def _write_first_moment(clock: str) -> str:
     """SQL of the first moment at which the clock of `zone` shows a midnight (TIMESTAMP), or more where it is skipped.
 
     Of the times with one offset the first that has the midnight; one that begins after it has its own beginning. Where
-    the table does not reach and a midnight comes twice, DuckDB's own function gives the second: the first is told by
+    the table does not reach and a midnight comes twice, DuckDB's own function gives the second; the first is found by
     the offset of hours before.
     """
     shown = f"timezone('UTC', {clock}) - to_seconds(_clock_offset_s)"
@@ -75,7 +75,7 @@ def _write_first_moment(clock: str) -> str:
 
 def _write_power_of_day() -> str:
     """SQL of the rows by the view, under names that no argument can mean: a macro's arguments are text put into it."""
-    names = list(next(view for view in curated_views() if view.name == "v_power").columns)
+    names = list(next(view for view in load_curated_views() if view.name == "v_power").columns)
     hidden = {name: f"_{place}" for place, name in enumerate(names)}
     rows = f"{hidden['plant_id']} = CAST(plant AS VARCHAR) AND {hidden['local_date']} = CAST(day AS DATE)"
     found = f"FROM v_power AS _power({', '.join(hidden.values())}) WHERE {rows}"
@@ -138,11 +138,11 @@ def create(macro: Macro) -> list[str]:
     kind = "TABLE " if macro.gives_rows else ""
     return [
         f"CREATE MACRO {macro.signature} AS {kind}{macro.query}",
-        f"COMMENT ON MACRO {kind}{macro.name} IS {literal(macro.comment)}",
+        f"COMMENT ON MACRO {kind}{macro.name} IS {quote_text(macro.comment)}",
     ]
 
 
-def from_the_days_file(macro: Macro, files: Sequence[str]) -> Macro:
+def read_from_day_file(macro: Macro, files: Sequence[str]) -> Macro:
     """The same rows of v_power, read from the file of the day in the macro's parameter `day` alone.
 
     Whoever asks the view has DuckDB look at the path of every day's file first, which takes longer than to read one,
@@ -163,15 +163,15 @@ def from_the_days_file(macro: Macro, files: Sequence[str]) -> Macro:
     # the last day for all days outside.
     days = (first + dt.timedelta(days=number) for number in range(n_days))
     places = "".join(of_day.get(day, files[0])[len(alike) :].ljust(width) for day in days)
-    place = f"greatest(0, least({n_days - 1}, CAST(day AS DATE) - DATE {literal(str(first))}))"
-    name = f"substr({literal(places)}, 1 + {width} * {place}, {width})"
+    place = f"greatest(0, least({n_days - 1}, CAST(day AS DATE) - DATE {quote_text(str(first))}))"
+    name = f"substr({quote_text(places)}, 1 + {width} * {place}, {width})"
     # The lake's own names are of one length. No part of the plant is in a path: but what a file's name is made of
     # can't be a column, which here could be taken for one of the file.
     file = name if len(widths) == 1 else f"rtrim({name})"
-    path = f"concat({literal(alike)}, {file}, left(CAST(plant AS VARCHAR), 0))"
+    path = f"concat({quote_text(alike)}, {file}, left(CAST(plant AS VARCHAR), 0))"
     source = read_files(EnergyBalanceIntervals, path)
     # The columns and the clock of the view, with the plant found once: its time zone is then known before the rows are.
-    columns, _, joins = next(view.query for view in curated_views() if view.name == "v_power").partition(
+    columns, _, joins = next(view.query for view in load_curated_views() if view.name == "v_power").partition(
         "\nFROM "
     )
     clock = "LEFT JOIN _clocks AS " + joins.partition("LEFT JOIN _clocks AS ")[2]

@@ -32,7 +32,7 @@ class Meta(Table, table="_meta", layer="report", key=("published_at",), partitio
 FILE_TABLES: tuple[type[Table], ...] = (Meta, Clocks)
 
 
-def schema_hash(models: Iterable[type[Table]]) -> str:
+def hash_schema(models: Iterable[type[Table]]) -> str:
     """SHA-256 over tables, columns, types, units and meanings, as 64 hex digits."""
     facts = [
         [

@@ -9,8 +9,8 @@ import duckdb
 import polars as pl
 
 from pipeline.common.errors import UsageError
-from warehouse.asked import nothing_of
-from warehouse.ddl import identifier
+from warehouse.asked import explain_empty_month
+from warehouse.ddl import quote_identifier
 
 PLANT_COLUMNS = "plant_id, name, backend, timezone, peak_power_kw, ac_power_kw, capacity_class, start_up"
 _DAY_COLUMNS = (
@@ -60,11 +60,11 @@ class MonthRows:
         """The last day of the month."""
         return (self.month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
 
-    def plants(self) -> pl.DataFrame:
+    def read_plants(self) -> pl.DataFrame:
         """Rows of plants."""
         return self._read_rows("plants", PLANT_COLUMNS, "true", "plant_id")
 
-    def days(self) -> pl.DataFrame:
+    def read_days(self) -> pl.DataFrame:
         """Rows of energy_daily of the whole year up to the month's end."""
         year = self.month.replace(month=1)
         where = (
@@ -72,16 +72,16 @@ class MonthRows:
         )
         return self._read_rows("energy_daily", _DAY_COLUMNS, where, "plant_id, local_date")
 
-    def months(self) -> pl.DataFrame:
+    def read_months(self) -> pl.DataFrame:
         """Rows of energy_monthly of the month."""
         return self._read_rows("energy_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
 
-    def invoices(self) -> pl.DataFrame:
+    def read_invoices(self) -> pl.DataFrame:
         """Rows of invoices of the year, which are of the whole account."""
         query = "SELECT * FROM invoices WHERE year = ? ORDER BY quarter"
         return self.connection.execute(query, [self.month.year]).pl()
 
-    def set_aside(self) -> pl.DataFrame:
+    def read_quarantine(self) -> pl.DataFrame:
         """plant_id, source, reason, kept, n_found, n_rows, n_days: what quarantine says of the month."""
         columns = (
             "plant_id, source, reason, kept, count(*) AS n_found, sum(n_rows)::BIGINT AS n_rows, "
@@ -90,7 +90,7 @@ class MonthRows:
         where = f"{self._read_month('quarantine')} GROUP BY plant_id, source, reason, kept"
         return self._read_rows("quarantine", columns, where, "plant_id, n_found DESC, source, reason, kept")
 
-    def restatements(self) -> pl.DataFrame | None:
+    def read_restatements(self) -> pl.DataFrame | None:
         """Rows of restatements of the month's days."""
         if not self._has("restatements"):
             return None
@@ -102,27 +102,27 @@ class MonthRows:
             "plant_id, local_date, quantity, noted_at",
         )
 
-    def reconciliation(self) -> pl.DataFrame | None:
+    def read_reconciliation(self) -> pl.DataFrame | None:
         """Rows of reconciliation of the month as a whole: our energies beside SMA's own."""
         if not self._has("reconciliation"):
             return None
         where = f"period = 'month' AND month = DATE '{self.month}'"
         return self._read_rows("reconciliation", "*", where, "plant_id, quantity")
 
-    def figures(self) -> pl.DataFrame | None:
+    def read_figures(self) -> pl.DataFrame | None:
         """Rows of kpi_monthly of the month."""
         if not self._has("kpi_monthly"):
             return None
         return self._read_rows("kpi_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
 
-    def hours(self, plant_ids: Sequence[str]) -> pl.DataFrame:
+    def read_hours(self, plant_ids: Sequence[str]) -> pl.DataFrame:
         """plant_id, local_date, hour of the plant's clock; PV energy in kwh with its hours, load_kwh with load_hours.
 
         An interval counts in the hour that its middle lies in.
         """
         return self.connection.execute(_HOURS, [self.month, self.end, list(plant_ids)]).pl()
 
-    def published(self) -> dict[str, Any]:
+    def read_meta(self) -> dict[str, Any]:
         """The row of _meta."""
         return self.connection.execute("FROM _meta").pl().row(0, named=True)
 
@@ -135,12 +135,12 @@ class MonthRows:
         closed = bool(self.connection.execute(query, [self.month]).fetchall()[0][0])
         if closed or not knows_exclusion(self.connection):
             return ""
-        begins = f"SELECT max(excluded_from) FROM plants WHERE plants.plant_id = {identifier(table)}.plant_id"  # noqa: S608
+        begins = f"SELECT max(excluded_from) FROM plants WHERE plants.plant_id = {quote_identifier(table)}.plant_id"  # noqa: S608
         return f" AND local_date < coalesce(({begins}), DATE '9999-12-31')"
 
     def _read_rows(self, table: str, columns: str, where: str, order: str) -> pl.DataFrame:
         query = (
-            f"SELECT {columns} FROM {identifier(table)} WHERE plant_id IN (SELECT unnest(?)) AND {where} "  # noqa: S608
+            f"SELECT {columns} FROM {quote_identifier(table)} WHERE plant_id IN (SELECT unnest(?)) AND {where} "  # noqa: S608
             f"ORDER BY {order}"
         )
         return self.connection.execute(query, [list(self.plant_ids)]).pl()
@@ -150,7 +150,9 @@ class MonthRows:
         return bool(self.connection.execute(query, [table]).fetchall()[0][0])
 
 
-def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequence[str] = ()) -> MonthRows:
+def select_month_rows(
+    connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequence[str] = ()
+) -> MonthRows:
     """The month of `only` these plants, or of all that have energy or PU in it: none where all PU are of other systems.
 
     Raises UsageError for a plant that is not in the file, and for a month of which it has nothing.
@@ -166,7 +168,7 @@ def month_rows(connection: duckdb.DuckDBPyConnection, month: dt.date, only: Sequ
     found = {plant for (plant,) in connection.execute(query, {"month": month}).fetchall()}
     here = (found & known) - _find_left_out(connection, month)
     if not (here if only else found):
-        raise nothing_of(connection, month)
+        raise explain_empty_month(connection, month)
     return MonthRows(connection, month, sorted(set(only) or here))
 
 

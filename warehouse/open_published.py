@@ -35,8 +35,8 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
         connection = _open_unchanged(path)
     except (OSError, duckdb.IOException) as fault:
         raise NotPublishedError(
-            f"{path} can't be opened as a warehouse ({first_line(fault)}): close programs that write to it, or run "
-            "'sunledger publish' to build it again."
+            f"{path} can't be opened as a warehouse ({take_first_line(fault)}): close programs that write to it, or "
+            "run 'sunledger publish' to build it again."
         ) from fault
     connection.execute("SET TimeZone = 'UTC'")
     return connection
@@ -72,7 +72,7 @@ def check_published(path: Path) -> None:
     try:
         damage = find_damage(path)
     except OSError as fault:
-        raise NotPublishedError(f"{path} can't be read: {first_line(fault)}") from fault
+        raise NotPublishedError(f"{path} can't be read: {take_first_line(fault)}") from fault
     if damage:
         raise _build_changed_error(path, damage)
 
@@ -93,14 +93,14 @@ def query_failed(fault: duckdb.Error) -> SunledgerError:
         )
     if isinstance(fault, duckdb.PermissionException):
         return UsageError(
-            f"A query may only read the published file and the files that --file names: {first_line(fault)}"
+            f"A query may only read the published file and the files that --file names: {take_first_line(fault)}"
         )
     if isinstance(fault, duckdb.InternalException):
         # What follows is the inside of DuckDB, which helps nobody here.
-        return UsageError(f"The query failed: {first_line(fault)}")
+        return UsageError(f"The query failed: {take_first_line(fault)}")
     return UsageError(f"The query failed: {fault}")
 
 
-def first_line(fault: Exception) -> str:
+def take_first_line(fault: Exception) -> str:
     """What a library says happened, as one sentence."""
     return str(fault).partition("\n")[0].rstrip(".") + "."

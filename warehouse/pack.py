@@ -9,10 +9,10 @@ import duckdb
 
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
-from warehouse.asked import months, nothing_of, record_begins
-from warehouse.ddl import identifier
+from warehouse.asked import explain_empty_month, list_months, record_begins
+from warehouse.ddl import quote_identifier
 from warehouse.export import FORMATS, Exported, export
-from warehouse.folder import replaced
+from warehouse.folder import replace_folder
 
 README = "README.md"
 UNITS = "Energy is in kWh, power in kW, and money in the currency of the row. An empty cell means unknown, not zero."
@@ -100,7 +100,7 @@ def pack(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path, fo
     """
     folder = folder.absolute()
     _refuse(connection, month, folder)
-    with replaced(folder) as new:
+    with replace_folder(folder) as new:
         done = [export(connection, _query(sheet, month), new / f"{sheet.name}.{form}") for sheet in SHEETS]
         (new / README).write_text(_write_readme(connection, month, done), "utf-8")
     return [Exported(folder / one.path.name, one.rows, one.bytes) for one in done]
@@ -113,14 +113,14 @@ def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path)
     quarter = "SELECT count(*) FROM invoices WHERE year = ? AND quarter = ?"
     ((invoiced,),) = connection.execute(quarter, [month.year, (month.month + 2) // 3]).fetchall()
     # The last month of a quarter may have nothing of its own, and the quarter's invoice all the same.
-    if not invoiced and month not in months(connection):
-        raise nothing_of(connection, month)
+    if not invoiced and month not in list_months(connection):
+        raise explain_empty_month(connection, month)
 
 
 def _query(sheet: Sheet, month: dt.date) -> str:
     end = (month + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
     where = sheet.where.replace("$month", f"DATE '{month}'").replace("$end", f"DATE '{end}'")
-    rows = f"SELECT * FROM {identifier(sheet.table)} WHERE {where}"  # noqa: S608 - from SHEETS
+    rows = f"SELECT * FROM {quote_identifier(sheet.table)} WHERE {where}"  # noqa: S608 - from SHEETS
     if sheet.named:
         rows = f"SELECT plants.name AS plant_name, found.* FROM ({rows}) AS found LEFT JOIN plants USING (plant_id)"  # noqa: S608
     return f"{rows} ORDER BY {sheet.order}"

@@ -34,9 +34,9 @@ from warehouse.open_published import (
     NotPublishedError,
     check_published,
     connect,
-    first_line,
     has_days,
     query_failed,
+    take_first_line,
 )
 from warehouse.publication import digest, forbid_log, record
 from warehouse.published_content import OFFLINE, build
@@ -116,15 +116,15 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
         raise DamagedLakeError(target, [fault.damage]) from fault
     except duckdb.ConstraintException as fault:
         raise PublishError(
-            f"{target} was not published: {first_line(fault)} Rows that an older version stored lack this column. The "
-            "file that was published before is unchanged: rebuild the rows with 'sunledger rebuild', which sends no "
-            "request to SMA."
+            f"{target} was not published: {take_first_line(fault)} Rows that an older version stored lack this column. "
+            "The file that was published before is unchanged: rebuild the rows with 'sunledger rebuild', which sends "
+            "no request to SMA."
         ) from fault
     except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as fault:
         raise PublishError(
-            f"{target} was not published: {first_line(fault)} The file that was published before is unchanged: check "
-            "that the folders of the lake and of the file exist and have free space, then run 'sunledger publish' "
-            "again."
+            f"{target} was not published: {take_first_line(fault)} The file that was published before is unchanged: "
+            "check that the folders of the lake and of the file exist and have free space, then run 'sunledger "
+            "publish' again."
         ) from fault
     seconds = time.monotonic() - begun
     return Published(path=target, tables=rows, bytes=size, seconds=seconds, had_log=had_log)
@@ -148,7 +148,7 @@ def _turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
         try:
             yield
         finally:
-            # A child that was started meanwhile has a copy of the descriptor until its exec is through.
+            # A child that was started in the meantime has a copy of the descriptor until its exec is through.
             free_lock(descriptor)
     finally:
         os.close(descriptor)

@@ -13,12 +13,19 @@ import pyarrow.parquet as pq
 
 from schemas import TABLES, EnergyBalanceIntervals, EnergyDaily, Plants, Table, polars_schema, storage
 from warehouse import contract
-from warehouse.clocks import Clocks, clocks
-from warehouse.ddl import comment_on, comments, create_file_view, create_table, identifier, literal
+from warehouse.clocks import Clocks, build_clocks
+from warehouse.ddl import (
+    create_file_view,
+    create_table,
+    quote_identifier,
+    quote_text,
+    write_comment,
+    write_comments,
+)
 from warehouse.lake import Lake, Snapshot
-from warehouse.macros import MACROS, create, from_the_days_file
-from warehouse.meta import Meta, schema_hash
-from warehouse.views import curated_views
+from warehouse.macros import MACROS, create, read_from_day_file
+from warehouse.meta import Meta, hash_schema
+from warehouse.views import load_curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
 
@@ -36,7 +43,7 @@ def build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, ver
     with duckdb.connect(config={**OFFLINE, "temp_directory": f"{file}.spill"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
-            f"ATTACH {literal(str(file))} AS published (STORAGE_VERSION {literal(STORAGE_VERSION)})"
+            f"ATTACH {quote_text(str(file))} AS published (STORAGE_VERSION {quote_text(STORAGE_VERSION)})"
         )
         connection.execute("USE published")
         connection.execute("BEGIN")
@@ -61,8 +68,8 @@ def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], 
     at_once = REPORT_FILES_AT_ONCE if storage(model).published == "native" else DETAIL_FILES_AT_ONCE
     connection.execute(create_table(model))
     _insert(connection, model, _read_frames(lake, model, snapshot, at_once))
-    _execute(connection, comments(model, "TABLE"))
-    counted = connection.execute(f"SELECT count(*) FROM {identifier(storage(model).table)}").fetchall()  # noqa: S608
+    _execute(connection, write_comments(model, "TABLE"))
+    counted = connection.execute(f"SELECT count(*) FROM {quote_identifier(storage(model).table)}").fetchall()  # noqa: S608
     return int(counted[0][0])
 
 
@@ -79,7 +86,7 @@ def _add_view(connection: duckdb.DuckDBPyConnection, model: type[Table], snapsho
         rows += footer.num_rows
         groups.setdefault(tuple(footer.schema.names), []).append(file)
     connection.execute(create_file_view(model, groups.values()))
-    _execute(connection, comments(model, "VIEW"))
+    _execute(connection, write_comments(model, "VIEW"))
     return rows
 
 
@@ -99,11 +106,11 @@ def _insert(
     failures: list[Exception] = []
     kept = _keep_failure(frames, failures)
     batches = (batch for frame in kept for batch in frame.to_arrow(compat_level=layout).to_batches())
-    key = ", ".join(identifier(name) for name in storage(model).key)
+    key = ", ".join(quote_identifier(name) for name in storage(model).key)
     order = f" ORDER BY {key}" if key else ""
     connection.register("incoming", pa.RecordBatchReader.from_batches(shape, batches))
     try:
-        connection.execute(f"INSERT INTO {identifier(storage(model).table)} FROM incoming{order}")
+        connection.execute(f"INSERT INTO {quote_identifier(storage(model).table)} FROM incoming{order}")
     except duckdb.Error:
         # Of what goes wrong while the lake is read, DuckDB passes on the text alone.
         if failures:
@@ -123,43 +130,43 @@ def _keep_failure(frames: Iterator[pl.DataFrame], failures: list[Exception]) -> 
 def _add_meta(
     connection: duckdb.DuckDBPyConnection, snapshots: Snapshots, *, now: dt.datetime, version: str
 ) -> None:
-    days = f"SELECT min(local_date), max(local_date) FROM {identifier(storage(EnergyDaily).table)}"  # noqa: S608
+    days = f"SELECT min(local_date), max(local_date) FROM {quote_identifier(storage(EnergyDaily).table)}"  # noqa: S608
     first_day, last_day = connection.execute(days).fetchall()[0]
     versions = {storage(model).table: snapshot.version for model, snapshot in snapshots.items()}
     row = {
         "product_version": version,
         "published_at": now.astimezone(dt.UTC),
-        "contract_version": contract.version_text(contract.read()[0]),
-        "schema_hash": schema_hash(TABLES),
+        "contract_version": contract.format_version(contract.read()[0]),
+        "schema_hash": hash_schema(TABLES),
         "source_versions": json.dumps(versions, sort_keys=True),
         "first_day": first_day,
         "last_day": last_day,
     }
     connection.execute(create_table(Meta))
     _insert(connection, Meta, iter([pl.DataFrame([row], schema=polars_schema(Meta))]))
-    _execute(connection, comments(Meta, "TABLE"))
+    _execute(connection, write_comments(Meta, "TABLE"))
 
 
 def _add_clocks(connection: duckdb.DuckDBPyConnection, now: dt.datetime) -> None:
-    zones = f"SELECT DISTINCT timezone FROM {identifier(storage(Plants).table)}"  # noqa: S608
+    zones = f"SELECT DISTINCT timezone FROM {quote_identifier(storage(Plants).table)}"  # noqa: S608
     found = [zone for (zone,) in connection.execute(zones).fetchall()]
     connection.execute(create_table(Clocks))
-    _insert(connection, Clocks, iter([clocks(found, now)]))
-    _execute(connection, comments(Clocks, "TABLE"))
+    _insert(connection, Clocks, iter([build_clocks(found, now)]))
+    _execute(connection, write_comments(Clocks, "TABLE"))
 
 
 def _add_curated(connection: duckdb.DuckDBPyConnection, detail: Snapshot) -> None:
     for macro in MACROS:
         if not macro.gives_rows:
             _execute(connection, create(macro))
-    for view in curated_views():
+    for view in load_curated_views():
         kind = view.kind.upper()
-        connection.execute(f"CREATE {kind} {identifier(view.name)} AS {view.query}")
-        _execute(connection, comment_on(kind, view.name, view.comment, view.columns))
+        connection.execute(f"CREATE {kind} {quote_identifier(view.name)} AS {view.query}")
+        _execute(connection, write_comment(kind, view.name, view.comment, view.columns))
     for macro in MACROS:
         if macro.gives_rows:
             days = detail.files and _is_in_reach(detail)
-            _execute(connection, create(from_the_days_file(macro, detail.files) if days else macro))
+            _execute(connection, create(read_from_day_file(macro, detail.files) if days else macro))
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:

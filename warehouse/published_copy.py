@@ -10,8 +10,8 @@ import duckdb
 import polars as pl
 
 from schemas import Table, storage
-from warehouse.ddl import identifier
-from warehouse.frames import polars_schema
+from warehouse.ddl import quote_identifier
+from warehouse.frames import cache_polars_schema
 from warehouse.lake import Part
 from warehouse.lake_log import REPAIR, State, TableLog, find_folder
 from warehouse.publish import NotPublishedError, check_published, connect
@@ -25,27 +25,27 @@ class PublishedCopy:
     versions: Mapping[str, int]
     published_at: str
 
-    def version_of(self, model: type[Table]) -> int:
+    def read_version(self, model: type[Table]) -> int:
         """The version of the lake's table that the file has a copy of; -1 where it has none."""
         kept = storage(model)
         return self.versions.get(kept.table, -1) if kept.published == "native" else -1
 
-    def rows(self, model: type[Table], part: Part) -> pl.DataFrame:
+    def read_rows(self, model: type[Table], part: Part) -> pl.DataFrame:
         """The rows of a part, in the columns and the order of the model."""
-        names, kept = polars_schema(model), storage(model)
-        wanted = " AND ".join(f"{identifier(name)} = ?" for name in part) or "true"
-        columns = ", ".join(map(identifier, names))
-        query = f"SELECT {columns} FROM {identifier(kept.table)} WHERE {wanted}"  # noqa: S608 - names of our own
+        names, kept = cache_polars_schema(model), storage(model)
+        wanted = " AND ".join(f"{quote_identifier(name)} = ?" for name in part) or "true"
+        columns = ", ".join(map(quote_identifier, names))
+        query = f"SELECT {columns} FROM {quote_identifier(kept.table)} WHERE {wanted}"  # noqa: S608 - names of our own
         found = self.connection.execute(query, list(part.values())).pl()
         return found.cast(dict(names)).sort(list(kept.key)) if kept.key else found.cast(dict(names))  # type: ignore[arg-type]
 
-    def folders(self, model: type[Table]) -> list[str]:
+    def list_folders(self, model: type[Table]) -> list[str]:
         """The parts of a table that the file has rows of, as the lake names their folders."""
         kept = storage(model)
         if not kept.partition:
             return [""]
-        names = ", ".join(map(identifier, kept.partition))
-        query = f"SELECT DISTINCT {names} FROM {identifier(kept.table)} ORDER BY ALL"  # noqa: S608 - names of our own
+        names = ", ".join(map(quote_identifier, kept.partition))
+        query = f"SELECT DISTINCT {names} FROM {quote_identifier(kept.table)} ORDER BY ALL"  # noqa: S608 - names of our own
         parts = self.connection.execute(query).fetchall()
         return ["/".join(f"{n}={v}" for n, v in zip(kept.partition, part, strict=True)) for part in parts]
 

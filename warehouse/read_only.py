@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.common.errors import UsageError
-from warehouse.ddl import literal
+from warehouse.ddl import quote_text
 
 # What changes how an answer is computed or shown, and nothing outside of it.
 FREE_SETTINGS = (
@@ -62,14 +62,14 @@ def restrict(connection: duckdb.DuckDBPyConnection, granted: Iterable[Path] = ()
     """Leave the connection the published file, what its views read and the `granted` files, and nothing else."""
     viewed = [str(path).replace("''", "'") for (path,) in connection.execute(_VIEWED).fetchall()]
     paths = [*viewed, *(str(path.absolute()) for path in granted)]
-    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, paths))}]::VARCHAR[]")
-    connection.execute(f"SET allowed_configs = [{', '.join(map(literal, FREE_SETTINGS))}]")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]::VARCHAR[]")
+    connection.execute(f"SET allowed_configs = [{', '.join(map(quote_text, FREE_SETTINGS))}]")
     for statement in _LOCKED:
         connection.execute(statement)
 
 
-def readable_files(files: Iterable[Path]) -> list[Path]:
-    """The files that a person grants. Raises UsageError for what is no file."""
+def check_readable_files(files: Iterable[Path]) -> list[Path]:
+    """The files that a person grants. Raises UsageError for a path that is not a file."""
     found = list(files)
     for file in found:
         if not file.is_file():
@@ -79,7 +79,7 @@ def readable_files(files: Iterable[Path]) -> list[Path]:
     return found
 
 
-def reading_statements(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
+def parse_reading_statements(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
     """The statements of a query, each of which only reads. Raises UsageError, and duckdb.Error for what is no SQL."""
     statements = connection.extract_statements(query)
     for statement in statements:

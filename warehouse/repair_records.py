@@ -39,13 +39,13 @@ def read_recorded(lake: LakeReader, model: type[Table]) -> Recorded:
     """What can be read of the records of a model's table."""
     chain, texts = Chain(lake, model), {}
     newest: Recorded | None = None
-    for version in reversed(chain.store.versions()):
+    for version in reversed(chain.store.list_versions()):
         with suppress(FileNotFoundError, UnreadableRecordError, DamagedError, OSError):
             record = chain.store.read(version)
             if record.entry is not None:
                 texts[version] = record.entry
             if newest is None:
-                newest = Recorded(version, chain.active(record))
+                newest = Recorded(version, chain.list_active_files(record))
     return Recorded(newest.version, newest.files, texts) if newest else Recorded(texts=texts)
 
 
@@ -61,12 +61,12 @@ def commit_repair(
 ) -> None:
     """Commit actions on the newest version; `known` has the digests of files that were recorded before.
 
-    The records go on where they can, and begin anew where they can't.
+    The records go on where they can, and begin again where they can't.
     """
     log = read_log(_find_folder(lake, model))
     said, chain = list(actions), Chain(lake, model)
     try:
-        before = chain.head(log.version)
+        before = chain.read_head(log.version)
     except (DamagedError, OSError):
         write_entry(log, log.version + 1, said)
         adopt_known(lake, model, known)
@@ -75,29 +75,29 @@ def commit_repair(
     digests = {path: (known.get(path) or _digest_now(lake, model, path)).digest for path in added}
     facts = commit_facts(before, {path: digest for path, digest in digests.items() if digest is not None})
     write_entry(log, log.version + 1, said, facts=facts)
-    chain.after_commit(before, log.version + 1)
+    chain.record_commit(before, log.version + 1)
 
 
 def adopt_known(lake: LakeReader, model: type[Table], known: Mapping[str, StoredFile]) -> list[int]:
-    """Begin the records anew at the newest version, with the digests that were known and else with those of now.
+    """Begin the records again at the newest version, with the digests that were known and else with those of now.
 
-    Returns the versions of the records before, which belong to it no more.
+    Returns the versions of the earlier records, which no longer belong to it.
     """
     log, chain = read_log(_find_folder(lake, model)), Chain(lake, model)
     files = {path: known.get(path) or _digest_now(lake, model, path) for path in replay(log).active}
     text = None
     with suppress(OSError, ValueError):
-        text = chain.entry(log.version).decode()
+        text = chain.read_entry(log.version).decode()
     chain.store.write(Record(log.version, None, text, None, files, adopted=True))
-    return [version for version in chain.store.versions() if version != log.version]
+    return [version for version in chain.store.list_versions() if version != log.version]
 
 
 def _find_folder(lake: LakeReader, model: type[Table]) -> Path:
-    return Path(lake.uri(model)) / "_delta_log"
+    return Path(lake.find_uri(model)) / "_delta_log"
 
 
 def _digest_now(lake: LakeReader, model: type[Table], path: str) -> StoredFile:
     try:
-        return digest_of(lake.files(model), path)
+        return digest_of(lake.open_files(model), path)
     except OSError:
         return StoredFile(0, None, None)

@@ -35,7 +35,7 @@ class Spool:
         if self._size > self.held_bytes:
             self._move_to_file()
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def read_batches(self) -> Iterator[pa.RecordBatch]:
         """Everything that was added, from the beginning."""
         if self._file is None:
             for table in self._held:

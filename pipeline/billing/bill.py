@@ -8,12 +8,13 @@ from decimal import Decimal
 import polars as pl
 
 from pipeline.billing.invoices import build_invoices
+from pipeline.billing.lost_requests import explain_lower_bound
 from pipeline.billing.prices import CENTS, PriceList
 from pipeline.billing.requested_units import count_units, find_current_month, read_capacities, read_moves
 from pipeline.billing.units import add_capacity, find_unanswered_systems
 from pipeline.billing.usage import find_unused_units
-from pipeline.run.context import Runtime
-from pipeline.run.plants import excluded_plants, listed_ids
+from pipeline.run.context import RunContext
+from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, Plants, Table, columns
 from warehouse.lake import Lake
 
@@ -24,12 +25,13 @@ COST = ("plant_id", "month", "capacity_class", "fee_eur")
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A year's costs as of `month`, the running one.
+    """A year's costs as of `month`, the current one.
 
     `classes` has a row for each month and class (class "unpriced": no capacity or no price): month, capacity_class,
     pu, fee_eur, and expected_pu, expected_eur, which include what is there already. `invoices` are rows of that table
     with the forecast in them. `unused` has a row for each system with PU that no report made use of: plant_id, name,
     pu, of_pu, fee_eur, why. `unpriced` are systems, `in_vain` counts those that were asked for and never answered.
+    `lower_bound` says that requests of the year are lost.
     """
 
     year: int
@@ -43,6 +45,7 @@ class Bill:
     unpriced: tuple[str, ...]
     in_vain: int
     expected_systems: int
+    lower_bound: str
 
     @property
     def unused_eur(self) -> Decimal:
@@ -50,12 +53,12 @@ class Bill:
         return Decimal(self.unused["fee_eur"].sum())
 
 
-def build_bill(runtime: Runtime, prices: PriceList, year: int, *, forecast: bool) -> Bill:
+def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: bool) -> Bill:
     """The bill of a year, by all requests that are stored at this moment."""
     lake, month = runtime.lake, find_current_month(runtime, prices)
-    units = count_units(lake, prices)
-    excluded = set(excluded_plants(runtime)["plant_id"])
-    more = expect_units(units, (listed_ids(runtime) or frozenset()) - excluded, month, year)
+    units = count_units(runtime, prices)
+    excluded = set(find_excluded_plants(runtime)["plant_id"])
+    more = expect_units(units, (list_plant_ids_of_newest(runtime) or frozenset()) - excluded, month, year)
     if not forecast:
         more = more.clear()
     priced = prices.priced(add_capacity(more, read_capacities(lake))).select(COST)
@@ -78,6 +81,9 @@ def build_bill(runtime: Runtime, prices: PriceList, year: int, *, forecast: bool
         unpriced=tuple(every.filter(of_year, pl.col("fee_eur").is_null())["plant_id"].unique().sort()),
         in_vain=vain.filter(of_year)["plant_id"].n_unique(),
         expected_systems=priced["plant_id"].n_unique(),
+        lower_bound=explain_lower_bound(
+            runtime.settings.home, [dt.date(year, m, 1) for m in range(1, DECEMBER + 1)]
+        ),
     )
 
 
@@ -85,7 +91,7 @@ def expect_units(units: pl.DataFrame, listed: Collection[str], month: dt.date, y
     """plant_id and month of the PU that are still to come in a year: none in a year that is over.
 
     Who was asked for in the running month `month` or in the one before, and is in SMA's newest list, is expected in
-    every month from the running one on in which it was not asked for yet.
+    every month from the current one on in which it was not asked for yet.
     """
     before = (month - dt.timedelta(days=1)).replace(day=1)
     lately = pl.col("month").is_in([before, month])

@@ -1,6 +1,7 @@
 """The gate in front of every request that makes a PU: what it would add to the month's bill, and whether it may.
 
-A PU is one system in one month of asking, so only the first request of a system in a month costs anything. Who counts
+A PU is one system in one month of asking, so only the first request of a system in a month costs anything. A plant
+that counts
 in the month already is let through. Others need somebody's consent: a person's on the command line, a run's tag, or the
 monthly limit of the settings. Consent is kept by month in `$SUNLEDGER_HOME/spending`, so that processes that run at
 once share one limit, and nobody is asked twice for the same PU.
@@ -24,8 +25,8 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import name_variable
 from pipeline.common.text import pluralize
 from pipeline.run.allowance import MAX_EUR
-from pipeline.run.context import Runtime
-from pipeline.sma.auth.secret_files import locked, read_private, write_private
+from pipeline.run.context import RunContext
+from pipeline.sma.auth.secret_files import lock_path, read_private, write_private
 from pipeline.sma.requests import Request
 from schemas import ApiRequests, Plants
 
@@ -89,12 +90,12 @@ class Admission:
 
 
 def find_new_units(
-    runtime: Runtime,
+    runtime: RunContext,
     plants: Collection[str],
     month: dt.date | None = None,
     listed: pl.DataFrame | None = None,
 ) -> NewUnits:
-    """The PU that asking for these plants would add to the month, by default to the running one; asks SMA nothing.
+    """The PU that asking for these plants would add to the month, by default to the current one. Makes no API calls.
 
     `listed` are plants that are not in the lake yet: plant_id, listed_on, capacity_kw. Raises ConfigurationError where
     the price list can't be read, or begins later.
@@ -105,14 +106,14 @@ def find_new_units(
     return _price_new_units(runtime, prices, month, plants, known, listed)
 
 
-def allow_units(runtime: Runtime, found: NewUnits) -> None:
+def allow_units(runtime: RunContext, found: NewUnits) -> None:
     """Keep a person's consent to these PU. Raises SunledgerError where it can't be written."""
     book = _Book(runtime.settings.home, found.month)
     with book.lock():
         book.write(book.read() | found.ids)
 
 
-def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None = None) -> Admission:
+def admit(runtime: RunContext, plants: Iterable[str], listed: pl.DataFrame | None = None) -> Admission:
     """Let through the plants that may be asked for: those that cost nothing more, and new PU within the limits.
 
     What is let through counts against the limits from now on, whether SMA answers or not. `listed` is as in
@@ -136,7 +137,7 @@ def admit(runtime: Runtime, plants: Iterable[str], listed: pl.DataFrame | None =
     return _build_admission(wanted, found, fitting)
 
 
-def look_ahead(runtime: Runtime, plants: Iterable[str]) -> Admission:
+def look_ahead(runtime: RunContext, plants: Iterable[str]) -> Admission:
     """What `admit` would say, with nothing let through and nothing kept."""
     wanted = frozenset(plants)
     prices = load_prices(runtime.settings.prices)
@@ -157,7 +158,7 @@ def _build_admission(wanted: frozenset[str], found: NewUnits, fitting: pl.DataFr
 
 
 def admit_by_month(
-    runtime: Runtime, plants: Collection[str], requests: Iterable[Request]
+    runtime: RunContext, plants: Collection[str], requests: Iterable[Request]
 ) -> Iterator[Request]:
     """The requests for these plants; when another month begins on the way, its PU have to be let through as well.
 
@@ -173,7 +174,7 @@ def admit_by_month(
         yield request
 
 
-def build_refusal(runtime: Runtime, refused: NewUnits, ways: Sequence[str] = ()) -> CostNotAllowedError:
+def build_refusal(runtime: RunContext, refused: NewUnits, ways: Sequence[str] = ()) -> CostNotAllowedError:
     """The error for PU that nobody has agreed to: what they cost, and how to agree, by default all ways of a run."""
     what = "it" if refused.plants.height == 1 else "them"
     return CostNotAllowedError(
@@ -182,7 +183,7 @@ def build_refusal(runtime: Runtime, refused: NewUnits, ways: Sequence[str] = ())
     )
 
 
-def explain_limit(runtime: Runtime, refused: NewUnits) -> str:
+def explain_limit(runtime: RunContext, refused: NewUnits) -> str:
     """Which limit is in the way, as a sentence."""
     if _exceeds_month_limit(runtime, refused):
         limit = runtime.settings.max_eur_per_month
@@ -194,7 +195,7 @@ def explain_limit(runtime: Runtime, refused: NewUnits) -> str:
     return "Nobody has accepted this cost."
 
 
-def _suggest_cure(runtime: Runtime, refused: NewUnits, ways: Sequence[str]) -> str:
+def _suggest_cure(runtime: RunContext, refused: NewUnits, ways: Sequence[str]) -> str:
     leave_out = "exclude plants with SUNLEDGER_EXCLUDE_PLANTS"
     if _exceeds_month_limit(runtime, refused):
         return f"Raise the limit, choose fewer plants, or {leave_out}."
@@ -205,12 +206,12 @@ def _suggest_cure(runtime: Runtime, refused: NewUnits, ways: Sequence[str]) -> s
     return f"To accept it, {agree}, or set {LIMIT} to what a month may cost; or {leave_out}."
 
 
-def _exceeds_month_limit(runtime: Runtime, refused: NewUnits) -> bool:
+def _exceeds_month_limit(runtime: RunContext, refused: NewUnits) -> bool:
     limit = runtime.settings.max_eur_per_month
     return limit is not None and refused.spent_eur + refused.eur > limit
 
 
-def read_counted_plants(runtime: Runtime, prices: PriceList, month: dt.date) -> frozenset[str]:
+def read_counted_plants(runtime: RunContext, prices: PriceList, month: dt.date) -> frozenset[str]:
     """The systems that are on the month's bill by the requests that are stored."""
     # A day more, because the zone that decides on the month need not be UTC, which the record is kept in.
     requests = runtime.lake.scan(ApiRequests).filter(pl.col("asked_date") >= month - ONE_DAY)
@@ -219,7 +220,7 @@ def read_counted_plants(runtime: Runtime, prices: PriceList, month: dt.date) -> 
 
 
 def _price_new_units(
-    runtime: Runtime,
+    runtime: RunContext,
     prices: PriceList,
     month: dt.date,
     plants: Collection[str],
@@ -242,7 +243,11 @@ def _price_new_units(
 
 
 def _estimate_fees(
-    runtime: Runtime, prices: PriceList, month: dt.date, plants: Collection[str], listed: pl.DataFrame | None
+    runtime: RunContext,
+    prices: PriceList,
+    month: dt.date,
+    plants: Collection[str],
+    listed: pl.DataFrame | None,
 ) -> pl.DataFrame:
     """plant_id, fee_eur and reckoned_eur of each plant in the month."""
     units = pl.DataFrame({"plant_id": sorted(plants)}, {"plant_id": pl.String}).with_columns(
@@ -262,7 +267,7 @@ def _find_largest_base(price: Price) -> Decimal:
     return amount.quantize(CENT, ROUND_HALF_UP)
 
 
-def _select_within_limits(runtime: Runtime, found: NewUnits) -> pl.DataFrame:
+def _select_within_limits(runtime: RunContext, found: NewUnits) -> pl.DataFrame:
     """The new plants, from the first one on, whose PU the limits have room for: none where there is no limit at all."""
     limit, left = runtime.settings.max_eur_per_month, runtime.allowance.left_eur
     rooms = [] if limit is None else [limit - found.spent_eur]
@@ -272,7 +277,7 @@ def _select_within_limits(runtime: Runtime, found: NewUnits) -> pl.DataFrame:
     return found.plants.filter(pl.col("reckoned_eur").cum_sum() <= min(rooms))
 
 
-def _read_month(runtime: Runtime) -> tuple[PriceList | None, dt.date, SunledgerError | None]:
+def _read_month(runtime: RunContext) -> tuple[PriceList | None, dt.date, SunledgerError | None]:
     """The price list and the month in which a request of now is charged; without a list UTC's month, and the fault."""
     try:
         prices = load_prices(runtime.settings.prices)
@@ -326,5 +331,5 @@ class _Book:
     def lock(self) -> Iterator[None]:
         """The right to write the file, held by one process at a time."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(self._file.with_suffix(".lock")):
+        with lock_path(self._file.with_suffix(".lock")):
             yield

@@ -13,7 +13,7 @@ from pipeline.billing.requested_units import find_current_month
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 
 # A longer list is not read on a screen; a file or a pipe gets all lines.
 ON_SCREEN = 20
@@ -28,10 +28,10 @@ DECISIONS = {
 
 def show_year(year: int | None, *, forecast: bool) -> None:
     """Print the bill of a year, by default the current one."""
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         # SMA also charges what other runs have requested and not stored in the lake yet.
-        for lacking in runtime.store_requests().notices(runtime.today()).missing:
+        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         found = build_bill(
             runtime, prices, year or find_current_month(runtime, prices).year, forecast=forecast
@@ -48,6 +48,7 @@ def show(found: Bill, prices: PriceList, *, forecast: bool) -> None:
             else f" The record of requests begins in {found.first_month:%Y-%m}."
         )
         say(f"No request named a system in {found.year}, so there is nothing to pay.{known}")
+        _say_lower_bound(found)
         return
     _show_classes(found, forecast=forecast)
     _show_invoices(found, prices, forecast=forecast)
@@ -122,7 +123,13 @@ def _tell_state(quarter: tuple[int, int], now: tuple[int, int], *, forecast: boo
     return "expected" if forecast else "so far"
 
 
+def _say_lower_bound(found: Bill) -> None:
+    if found.lower_bound:
+        out.print(found.lower_bound, soft_wrap=True, markup=False)
+
+
 def _show_notes(found: Bill, *, forecast: bool) -> None:
+    _say_lower_bound(found)
     if forecast:
         out.print(_explain_forecast(found), soft_wrap=True)
     live = Decimal(found.invoices["live_eur"].sum())

@@ -27,7 +27,7 @@ from pipeline.common.text import pluralize
 from sandbox.cli import app as sandbox_app
 
 if TYPE_CHECKING:
-    from pipeline.run.context import Runtime
+    from pipeline.run.context import RunContext
     from pipeline.run.notices import Notices
     from pipeline.transform.sun.fleet_verdict import SolarTime
 
@@ -367,19 +367,27 @@ def publish() -> None:
 def verify() -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
-    from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
+    from warehouse.verify import verify_lake, verify_published, verify_versions  # noqa: PLC0415
 
     settings = load_settings()
     # Opens no runtime, which would store the record of requests at its end: this way a full disk can be verified too.
     lake = Lake(settings.lake, settings.home / "tmp", tell=say)
     parts = faults = 0
-    for found in chain(verify_lake(lake), verify_published(settings.warehouse)):
+    checked = (
+        verify_lake(lake),
+        verify_published(settings.warehouse),
+        verify_versions(lake, settings.warehouse),
+    )
+    for found in chain(*checked):
         parts += 1
         if found.fault:
             faults += 1
             list_item(f"{found.place}: {found.fault}")
     say(f"Read {pluralize(parts, 'part')} and found {pluralize(faults, 'fault')}.")
+    if aside := describe_set_aside(settings):
+        say(aside)
     if faults:
         raise typer.Exit(FAILED)
 
@@ -447,9 +455,9 @@ def sql(
     from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
     from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
-    from warehouse.read_only import readable_files, restrict  # noqa: PLC0415
+    from warehouse.read_only import check_readable_files, restrict  # noqa: PLC0415
 
-    granted = readable_files(files or [])
+    granted = check_readable_files(files or [])
     with connect(load_settings().warehouse) as connection:
         if output is not None:
             save_rows(connection, sys.stdin.read() if query is None else query, output, form, granted)
@@ -586,9 +594,9 @@ def _open_runtime(
     *,
     groups: list[str] | None = None,
     again: bool = False,
-) -> "Runtime":
+) -> "RunContext":
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.run.plant_attributes import find_members  # noqa: PLC0415
 
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
@@ -596,12 +604,12 @@ def _open_runtime(
         raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
     chosen = frozenset(groups or [])
-    # A group that is not there is told before anything begins.
+    # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")
-    return Runtime(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
+    return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
 
 
-def _check_days(runtime: "Runtime", first: dt.date, last: dt.date) -> None:
+def _check_days(runtime: "RunContext", first: dt.date, last: dt.date) -> None:
     from pipeline.common.day_availability import check_days  # noqa: PLC0415
 
     check_days(first, last, runtime.settings.first_day, runtime.now())

@@ -10,14 +10,14 @@ from rich.text import Text
 from pipeline.cli.console import out, say
 from pipeline.common.text import pluralize
 from pipeline.ops.completeness import measure_completeness, summarize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.plants import chosen_plants
 
 # A list longer than a screen is not read; the view v_days_to_check holds the rest.
 LINES_SHOWN = 20
 
 
-def show_completeness(runtime: Runtime, days: Collection[dt.date]) -> bool:
+def show_completeness(runtime: RunContext, days: Collection[dt.date]) -> bool:
     """Say how many plant-days of these days are complete and list what is missing. Returns whether all are complete."""
     found = measure_completeness(runtime, days, chosen_plants(runtime))
     say(found.sentence())

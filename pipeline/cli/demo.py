@@ -20,7 +20,7 @@ from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
 from pipeline.report.page import render_fleet_page
 from pipeline.report.picture import draw_month_picture
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from pipeline.transform.sun.time_basis import judge_time_basis
@@ -52,7 +52,7 @@ def run(folder: Path, bars: Bars) -> None:
             **{name.lower(): value for name, value in box.settings().items()},
         )
         with (
-            Runtime(settings, progress=bars, tell=say) as runtime,
+            RunContext(settings, progress=bars, tell=say) as runtime,
             record_runs(runtime, command="demo") as runs,
         ):
             _fill(runtime, runs)
@@ -79,7 +79,7 @@ def _prepare_folder(folder: Path) -> Path:
     return home
 
 
-def _fill(runtime: Runtime, runs: Runs) -> None:
+def _fill(runtime: RunContext, runs: Runs) -> None:
     say("Fetching plants, devices and measurement sets ...")
     runs.lists()
     say("Fetching October 2021: 31 days of all plants ...")

@@ -13,13 +13,14 @@ from rich.text import Text
 from pipeline.billing import load_prices
 from pipeline.billing.compare import AGREED, KINDS, MONTHS_A_QUARTER, OURS, THEIRS, compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
+from pipeline.billing.lost_requests import explain_lower_bound
 from pipeline.billing.requested_units import count_units, find_current_month, read_moves
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.cli.console import out, say, show_table
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import ApiRequests
 from warehouse.export import export, format_of
 
@@ -33,21 +34,27 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
     """
     if output is not None:
         format_of(output)
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         prices = load_prices(runtime.settings.prices)
         invoice = read_invoice(path, prices.currency, find_current_month(runtime, prices))
         begin, end = _choose_months(invoice, first, last)
-        for lacking in runtime.store_requests().notices(runtime.today()).missing:
+        for lacking in runtime.store_requests().build_notices(runtime.today()).missing:
             say(f"Notice: {lacking.reason}.")
         of_months = pl.col("month").is_between(begin, end)
         lake, moved = runtime.lake, read_moves(runtime.lake)
-        units = count_units(lake, prices)
+        units = count_units(runtime, prices)
         vain = find_unanswered_systems(lake.scan(ApiRequests), moved, prices)
         record = (min(units["month"]), max(units["month"])) if units.height else None
+        lower_bound = explain_lower_bound(
+            runtime.settings.home, pl.date_range(begin, end, "1mo", eager=True).to_list()
+        )
         found = compare(invoice.lines.filter(of_months), units.filter(of_months), vain, moved, record)
     if output is not None:
         _write(found, output)
-    return show(found, invoice, (begin, end), prices.currency)
+    code = show(found, invoice, (begin, end), prices.currency)
+    if lower_bound:
+        out.print(lower_bound, soft_wrap=True, markup=False)
+    return code
 
 
 def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date], currency: str) -> int:

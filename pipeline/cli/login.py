@@ -10,7 +10,7 @@ from pipeline.common.settings import load_settings
 from pipeline.sma.auth.code_login import LoginOptions, log_in, log_out
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.clock import Clock, WaitAnnouncer
-from pipeline.sma.consents.access_problems import lasting
+from pipeline.sma.consents.access_problems import describe_validity
 
 
 def log_in_here(options: LoginOptions, *, browser: bool) -> None:
@@ -28,7 +28,9 @@ def log_in_here(options: LoginOptions, *, browser: bool) -> None:
         )
 
     login = asyncio.run(log_in(settings, options, show, _build_clock()))
-    say(f"You are logged in. {lasting(login)} The login is stored in {LoginStore.of(settings).path}.")
+    say(
+        f"You are logged in. {describe_validity(login)} The login is stored in {LoginStore.of(settings).path}."
+    )
 
 
 def log_out_here(*, local_only: bool) -> None:

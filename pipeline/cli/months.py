@@ -7,7 +7,7 @@ import typer
 from pipeline.common.text import pluralize
 
 if TYPE_CHECKING:
-    from pipeline.run.context import Runtime
+    from pipeline.run.context import RunContext
 
 
 def close(
@@ -33,11 +33,11 @@ def close(
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.tables.month_close import close_month, find_doubts  # noqa: PLC0415
     from pipeline.tables.reconciliation_tables import write_reconciliation  # noqa: PLC0415
 
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         if month is None or listing:
             _show(runtime)
             return
@@ -61,10 +61,10 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed 
     from pipeline.cli.console import say, say_all  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.context import Runtime  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
     from pipeline.tables.month_close import open_month  # noqa: PLC0415
 
-    with Runtime(load_settings(), tell=say) as runtime:
+    with RunContext(load_settings(), tell=say) as runtime:
         open_month(runtime, month_of("MONTH", month))
         _add_up(runtime)
         with record_runs(runtime, command="open") as runs:
@@ -72,7 +72,7 @@ def reopen(month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="Closed 
         say(f"Opened {month}. Its figures are computed from its days again.")
 
 
-def _add_up(runtime: "Runtime") -> None:
+def _add_up(runtime: "RunContext") -> None:
     """Write every table of months from its days."""
     from pipeline.tables.energy_tables import write_energy_monthly  # noqa: PLC0415
     from pipeline.tables.hourly_tables import write_profile_monthly  # noqa: PLC0415
@@ -82,7 +82,7 @@ def _add_up(runtime: "Runtime") -> None:
         step(runtime)
 
 
-def _show(runtime: "Runtime") -> None:
+def _show(runtime: "RunContext") -> None:
     from pipeline.cli.console import say, show_table  # noqa: PLC0415
     from pipeline.tables.month_close import list_closed_months  # noqa: PLC0415
 

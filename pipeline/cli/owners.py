@@ -11,9 +11,9 @@ from pipeline.common.errors import CredentialsError, SmaError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consents import look_at, store_consents
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.client import SmaClient
-from pipeline.sma.consents.consent_api import Consent, ConsentApi, NotAnOwnerError, State, address
+from pipeline.sma.consents.consent_api import Consent, ConsentApi, NotAnOwnerError, State, normalize_address
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
 
 DONE, FAILED, IN_PART = 0, 1, 3
@@ -55,7 +55,7 @@ def status(emails: Collection[str]) -> int:
     """Ask SMA for the present states of consents; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book() as (runtime, book):
-        known = book.owners()
+        known = book.read_owners()
         wanted = [known.get(owner, Owner(owner)) for owner in owners]
         noted, problems = _look(runtime, book, wanted)
         unasked = [owner for owner in owners if owner not in noted and owner not in problems]
@@ -70,7 +70,7 @@ def status(emails: Collection[str]) -> int:
 def show_all() -> int:
     """Show the stored states of all owners without a request to SMA; returns the exit code."""
     with _open_book() as (_, book):
-        owners = book.owners()
+        owners = book.read_owners()
         if not owners:
             say("No owner has been asked for consent yet: ask with 'sunledger consent request EMAIL'.")
         else:
@@ -89,7 +89,7 @@ def watch(minutes: float) -> int:
             return DONE
         say(f"Waiting for the answers of {pluralize(len(watched), 'owner')}. Press Ctrl-C to stop waiting.")
         while open_ones := _list_pending(book):
-            due = [owner for owner in open_ones if owner.due_at() <= runtime.now()]
+            due = [owner for owner in open_ones if owner.find_due_time() <= runtime.now()]
             before = {owner.address: owner.state for owner in due}
             noted, problems = _look(runtime, book, due) if due else ({}, {})
             changed = [owner for owner in noted.values() if owner.state is not before[owner.address]]
@@ -98,7 +98,7 @@ def watch(minutes: float) -> int:
             if not _sleep(runtime, _list_pending(book), until, retry=bool(problems)):
                 break
         left = _list_pending(book)
-        end = [owner for owner in book.owners().values() if owner.address in watched]
+        end = [owner for owner in book.read_owners().values() if owner.address in watched]
     if left:
         say(
             f"{pluralize(len(left), 'owner')} {'has' if len(left) == 1 else 'have'} not answered yet: run this command "
@@ -107,12 +107,12 @@ def watch(minutes: float) -> int:
     return DONE if all(owner.state is State.ACCEPTED for owner in end) else IN_PART
 
 
-def _sleep(runtime: Runtime, owners: Collection[Owner], until: dt.datetime | None, *, retry: bool) -> bool:
+def _sleep(runtime: RunContext, owners: Collection[Owner], until: dt.datetime | None, *, retry: bool) -> bool:
     """Sleep until SMA may be asked again; False when the time is up or nobody is left."""
     if not owners:
         return False
     now = runtime.now()
-    next_s = min((owner.due_at() - now).total_seconds() for owner in owners)
+    next_s = min((owner.find_due_time() - now).total_seconds() for owner in owners)
     next_s = max(next_s, LONGEST_SLEEP_S if retry else 0.0)
     if until is not None and now + dt.timedelta(seconds=next_s) > until:
         return False
@@ -123,7 +123,7 @@ def _sleep(runtime: Runtime, owners: Collection[Owner], until: dt.datetime | Non
 
 
 def _look(
-    runtime: Runtime, book: ConsentBook, owners: Collection[Owner]
+    runtime: RunContext, book: ConsentBook, owners: Collection[Owner]
 ) -> tuple[dict[str, Owner], dict[str, SmaError]]:
     """Look at SMA's states, keep them in book and table; owners by address, and problems by address."""
     settings = runtime.settings
@@ -150,18 +150,18 @@ def _choose_exit_code(good: int, wanted: int) -> int:
 
 
 def _list_pending(book: ConsentBook) -> list[Owner]:
-    return [owner for owner in book.owners().values() if owner.state is State.PENDING]
+    return [owner for owner in book.read_owners().values() if owner.state is State.PENDING]
 
 
 def _check_addresses(emails: Collection[str]) -> list[str]:
-    found = list(dict.fromkeys(address(text) for text in emails))
+    found = list(dict.fromkeys(normalize_address(text) for text in emails))
     if not found:
         raise UsageError("No owner was named: give at least one e-mail address.")
     return found
 
 
 @contextmanager
-def _open_book() -> Iterator[tuple[Runtime, ConsentBook]]:
+def _open_book() -> Iterator[tuple[RunContext, ConsentBook]]:
     """The runtime and book of the settings' client. Raises UsageError for the code flow."""
     settings = load_settings()
     if settings.sma_flow != "custom":
@@ -169,7 +169,7 @@ def _open_book() -> Iterator[tuple[Runtime, ConsentBook]]:
             "With SMA_FLOW=code there are no consents, because the user who logs in grants access: use 'sunledger "
             "login', or set SMA_FLOW=custom if the client belongs to the custom flow."
         )
-    with Runtime(settings, tell=say) as runtime:
+    with RunContext(settings, tell=say) as runtime:
         yield runtime, ConsentBook.of(settings)
 
 

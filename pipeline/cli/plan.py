@@ -9,27 +9,27 @@ from pipeline.cli.console import out, say, show_table
 from pipeline.cli.spending import know_plants
 from pipeline.common.day_availability import check_days
 from pipeline.common.text import pluralize
-from pipeline.extract.backfill_estimate import Plan, plan, refuse_beyond
-from pipeline.run.context import Runtime
-from pipeline.run.plants import owned
+from pipeline.extract.backfill_estimate import Plan, plan_backfill, refuse_beyond
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants
 from pipeline.run.sets import check_sets
 
 MB = 1e6
 
 
-def make_plan(runtime: Runtime, first: dt.date, last: dt.date) -> Plan:
+def make_plan(runtime: RunContext, first: dt.date, last: dt.date) -> Plan:
     """Plan these days with the settings' price list. On a new home this fetches the list of plants."""
     check_days(first, last, runtime.settings.first_day, runtime.now())
     if know_plants(runtime):
         say("No list of plants was stored, so it was fetched from SMA, which is free.")
-    found = plan(runtime, first, last, load_prices(runtime.settings.prices))
+    found = plan_backfill(runtime, first, last, load_prices(runtime.settings.prices))
     if found.never_asked < found.plants:
         check_sets(runtime)
     return found
 
 
 def refuse_beyond_limits(
-    runtime: Runtime, first: dt.date, last: dt.date, max_requests: int | None, max_eur: Decimal | None
+    runtime: RunContext, first: dt.date, last: dt.date, max_requests: int | None, max_eur: Decimal | None
 ) -> None:
     """Raise UsageError if a backfill of these days needs more than allowed; without limits nothing is planned.
 
@@ -41,7 +41,10 @@ def refuse_beyond_limits(
     refuse_beyond(found, max_requests, max_eur)
     if max_eur is not None and found.next_month_eur:
         next_month = (found.month + dt.timedelta(days=31)).replace(day=1)
-        allow_units(runtime, find_new_units(runtime, owned(runtime, first)["plant_id"].to_list(), next_month))
+        allow_units(
+            runtime,
+            find_new_units(runtime, list_own_plants(runtime, first)["plant_id"].to_list(), next_month),
+        )
 
 
 def show_plan(found: Plan) -> None:

@@ -30,7 +30,7 @@ def list_plants(
 
     from pipeline.cli.console import HarmlessStream, out, say  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.fleet import fleet_of  # noqa: PLC0415
+    from pipeline.run.fleet import read_fleet  # noqa: PLC0415
     from pipeline.run.plant_attributes import match_plants  # noqa: PLC0415
     from schemas import EnergyDaily, MeasurementSets, Plants  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
@@ -39,7 +39,7 @@ def list_plants(
     lake = Lake(settings.lake, settings.home / "tmp")
     known = lake.scan(Plants).drop("excluded_from").collect()
     # By the present settings, which may be newer than the stored list.
-    excluded = fleet_of(settings).excluded(known)
+    excluded = read_fleet(settings).find_excluded(known)
     sets = lake.scan(MeasurementSets).group_by("plant_id").agg(sets=pl.col("set_type").unique().sort())
     day = pl.col("local_date")
     days = (

@@ -12,10 +12,10 @@ from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import (
     fetch_energy_months,
     fetch_energy_years,
-    month_requests,
-    year_requests,
+    plan_month_requests,
+    plan_year_requests,
 )
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.sma.requests import Request
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
@@ -25,11 +25,11 @@ from schemas import Reconciliation, ReconciliationYearly
 SHOWN = 20
 
 
-def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes: bool) -> Notices:
+def run_month(runtime: RunContext, month: dt.date, max_requests: int | None, *, yes: bool) -> Notices:
     """Fetch SMA's figures of the month, compare, publish, and show the result. Returns what is missing."""
     runtime.settings.require_credentials()
-    _announce(runtime, f"{month:%Y-%m}", month_requests(runtime, month), max_requests, yes=yes)
-    # Opened before the first request: what is wrong with it would be told too late.
+    _announce(runtime, f"{month:%Y-%m}", plan_month_requests(runtime, month), max_requests, yes=yes)
+    # Opened before the first request, because its faults would be reported too late.
     with record_runs(runtime, command="reconcile") as runs:
         with Bars() as bars:
             runtime.progress = bars
@@ -42,15 +42,15 @@ def run_month(runtime: Runtime, month: dt.date, max_requests: int | None, *, yes
     return notices
 
 
-def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool) -> Notices:
+def run_year(runtime: RunContext, year: int, max_requests: int | None, *, yes: bool) -> Notices:
     """Do the same as `run_month` for the months of a year."""
     runtime.settings.require_credentials()
     try:
         first = dt.date(year, 1, 1)
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
-    _announce(runtime, str(year), year_requests(runtime, first), max_requests, yes=yes)
-    # Opened before the first request: what is wrong with it would be told too late.
+    _announce(runtime, str(year), plan_year_requests(runtime, first), max_requests, yes=yes)
+    # Opened before the first request, because its faults would be reported too late.
     with record_runs(runtime, command="reconcile") as runs:
         with Bars() as bars:
             runtime.progress = bars
@@ -66,7 +66,7 @@ def run_year(runtime: Runtime, year: int, max_requests: int | None, *, yes: bool
 
 
 def _announce(
-    runtime: Runtime, period: str, requests: list[Request], max_requests: int | None, *, yes: bool
+    runtime: RunContext, period: str, requests: list[Request], max_requests: int | None, *, yes: bool
 ) -> None:
     """Say how many requests are needed, refuse more than the limit, and ask for consent to their cost."""
     needed = len(requests)

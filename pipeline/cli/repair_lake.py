@@ -11,7 +11,7 @@ from pipeline.common.text import pluralize
 from pipeline.ops import repair
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, SHOWN, AskedAgain, Outcome, plan_requests_again, send
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import RawPlants
 from warehouse.damage import Damage
@@ -29,7 +29,7 @@ def mend_lake(settings: Settings, *, yes: bool) -> Iterator[str]:
         published = [found.damage for found in verify_published(settings.warehouse) if found.damage]
         if not (steps or lost or published):
             return
-        with Runtime(settings, tell=say) as runtime:
+        with RunContext(settings, tell=say) as runtime:
             outcome = _make_again(runtime, copy, lost, yes=yes)
     _show(steps, outcome, published, "what the repair did")
     left = [found.damage for found in verify_lake(Lake(settings.lake, settings.home / "tmp")) if found.damage]
@@ -47,7 +47,7 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
         if not (steps or lost or published):
             return
         outcome = Outcome()
-        with Runtime(shadow) as runtime:
+        with RunContext(shadow) as runtime:
             repair.put_back(runtime, copy, outcome, lost)
             repair.make_lists(runtime, outcome, lost)
             rest = [one for one in lost if one not in outcome.known]
@@ -62,7 +62,9 @@ def look_at_lake(settings: Settings) -> Iterator[str]:
     yield "This was a dry run, so nothing was changed."
 
 
-def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Lost], *, yes: bool) -> Outcome:
+def _make_again(
+    runtime: RunContext, copy: PublishedCopy | None, lost: Sequence[Lost], *, yes: bool
+) -> Outcome:
     from assets.runs import record_runs  # noqa: PLC0415 - loads Dagster
 
     outcome = Outcome()
@@ -72,6 +74,8 @@ def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Los
     for wave in ([one for one in lost if one.model is RawPlants], lost):
         _ask(runtime, outcome, [one for one in wave if one not in outcome.known], yes=yes)
         repair.make_lists(runtime, outcome, lost)
+    # What is still unknown can't be recovered, so it is recorded before anything is counted again.
+    repair.keep_lost_requests(runtime.settings, outcome, lost)
     answered = list_days_with_answers(runtime)
     repair.put_back_days(runtime, copy, outcome, [one for one in lost if one not in outcome.known], answered)
     with record_runs(runtime, command="repair") as runs:
@@ -86,7 +90,7 @@ def _make_again(runtime: Runtime, copy: PublishedCopy | None, lost: Sequence[Los
     return outcome
 
 
-def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool) -> None:
+def _ask(runtime: RunContext, outcome: Outcome, lost: Sequence[Lost], *, yes: bool) -> None:
     """Fetch lost answers from SMA, after consent to their cost."""
     try:
         found = plan_requests_again(runtime, lost)
@@ -106,7 +110,7 @@ def _ask(runtime: Runtime, outcome: Outcome, lost: Sequence[Lost], *, yes: bool)
             send(runtime, again, outcome)
 
 
-def _describe_cost(runtime: Runtime, again: AskedAgain) -> str:
+def _describe_cost(runtime: RunContext, again: AskedAgain) -> str:
     places = ", ".join(one.place for one in again.lost[:SHOWN]) + (", …" if len(again.lost) > SHOWN else "")
     text = f"Fetching the lost answers again ({places}) needs {pluralize(len(again.requests), 'request')}."
     units = find_new_units(runtime, again.plants)
@@ -129,10 +133,13 @@ def _tell_rest(left: Sequence[Damage], outcome: Outcome) -> None:
             f"{pluralize(len(left), 'fault')} can't be repaired: restore these parts from a backup."
         )
     if outcome.gone or outcome.waiting:
-        texts = "; ".join(f"{one.place}: {text}" for one, text in outcome.gone.items())
+        gone, waiting = (
+            "; ".join(f"{one.place}: {text.rstrip('.')}" for one, text in said.items())
+            for said in (outcome.gone, outcome.waiting)
+        )
         n_later = pluralize(len(outcome.waiting), "part")
-        later = f" {n_later} can't be rebuilt yet: run 'sunledger repair --yes' to fetch what is missing."
+        later = f" {n_later} can't be rebuilt yet, and 'sunledger repair' tries it again: {waiting}."
         raise SunledgerError(
-            f"All tables can be read again, but not all rows could be rebuilt.{f' {texts}.' if texts else ''}"
-            f"{later if outcome.waiting else ''}"
+            f"All tables can be read again, but not all rows could be rebuilt.{f' {gone}.' if gone else ''}"
+            f"{later if waiting else ''}"
         )

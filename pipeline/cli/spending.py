@@ -13,15 +13,15 @@ from pipeline.cli.console import err, say
 from pipeline.common.errors import UsageError
 from pipeline.extract.consents import refresh_consents
 from pipeline.extract.fetch import fetch_plants
-from pipeline.run.allowance import amount
-from pipeline.run.context import Runtime
-from pipeline.run.plants import listed_ids, owned
+from pipeline.run.allowance import parse_limit
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants, list_plant_ids_of_newest
 from pipeline.tables.inventory_tables import write_plants
 
 
-def know_plants(runtime: Runtime) -> bool:
+def know_plants(runtime: RunContext) -> bool:
     """Fetch the list of plants if none is stored. Returns whether it was fetched, which is free: it names no system."""
-    if listed_ids(runtime) is not None:
+    if list_plant_ids_of_newest(runtime) is not None:
         return False
     runtime.settings.require_credentials()
     fetch_plants(runtime)
@@ -31,15 +31,15 @@ def know_plants(runtime: Runtime) -> bool:
 
 
 def agree_on_fleet(
-    runtime: Runtime, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
+    runtime: RunContext, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
 ) -> None:
     """Ask as `agree` does for all plants of the run: those that are yours today, or were on the day `since`."""
-    plants = owned(runtime, min(since or runtime.today(), runtime.today()))
+    plants = list_own_plants(runtime, min(since or runtime.today(), runtime.today()))
     agree(runtime, plants["plant_id"].to_list(), yes=yes, max_eur=max_eur)
 
 
 def agree(
-    runtime: Runtime,
+    runtime: RunContext,
     plants: Collection[str],
     *,
     yes: bool,
@@ -72,7 +72,7 @@ def parse_amount(option: str, text: str | None) -> Decimal | None:
     if text is None:
         return None
     try:
-        return amount(text)
+        return parse_limit(text)
     except ValueError:
         raise UsageError(f"{option} {text} is not an amount: write it as 120 or 120.50.") from None
 

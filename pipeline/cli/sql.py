@@ -11,7 +11,7 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
 from warehouse.export import export
 from warehouse.publish import query_failed
-from warehouse.read_only import reading_statements, restrict
+from warehouse.read_only import parse_reading_statements, restrict
 
 MOST_ROWS = 1000
 PRINTED = ("table", "csv")
@@ -26,7 +26,7 @@ def show_rows(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> N
     if form not in PRINTED:
         raise UsageError(f"--format {form} can't be printed: name the file to write with --output FILE.")
     try:
-        statements = reading_statements(connection, query)
+        statements = parse_reading_statements(connection, query)
         if not statements:
             raise UsageError("The query is empty: write one, for instance SHOW TABLES.")
         for statement in statements:

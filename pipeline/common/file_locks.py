@@ -47,7 +47,7 @@ def hold_lock(descriptor: int, wait_s: float, busy: Callable[[], Exception]) -> 
         try:
             yield
         finally:
-            # A child that was started meanwhile has a copy of the descriptor until its exec is through.
+            # A child that was started in the meantime has a copy of the descriptor until its exec is through.
             free_lock(descriptor)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Waits for a lock that another process holds: each is told, names who holds it, and ends with what to do."""
+"""Waits for a lock that another process holds: each is announced, names who holds it, and ends with what to do."""
 
 import time
 from collections.abc import Callable

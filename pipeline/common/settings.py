@@ -146,12 +146,12 @@ def _check_budget_url(value: SecretStr) -> SecretStr:
 
 
 def _split_ids(value: object) -> object:
-    """Ids from a list joined by commas."""
+    """Ids from a list separated by commas."""
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
 def _host_names(value: object) -> object:
-    """Names of hosts from a list joined by commas, without ports."""
+    """Names of hosts from a list separated by commas, without ports."""
     if not isinstance(value, str):
         return value
     names = value.replace(",", " ").split()
@@ -317,6 +317,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Days after which a run of Dagster is deleted, once newer runs have materialized all its "
         "partitions again. Default: 90.",
+    )
+    keep_set_aside_days: int = Field(
+        default=90,
+        ge=1,
+        description="What a repair has set aside is deleted after so many days, by the next repair or the sensor "
+        "retention. Default: 90.",
     )
     pool_wait_minutes: float = Field(
         default=60,

@@ -3,7 +3,7 @@
 SIGINT (Ctrl-C), SIGTERM and SIGHUP raise `Stopped` in the main thread, however the program was started: a shell starts
 what it puts into the background with SIGINT ignored. But the main thread sees no signal while it is inside a call of
 another language, and an exception can be lost in a callback. So a thread learns of each signal from the system
-itself: it sends the signal once more, and then ends the process. What is stored is whole at any moment.
+itself: it sends the signal again, and then ends the process. What is stored is whole at any moment.
 
 Imports little, so that also the loading of the rest can be interrupted.
 """

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 
 from pipeline.common.errors import PermanentError, SmaError, TransientError
-from pipeline.sma.requests import Answer, Failure, Request, plant_of
+from pipeline.sma.requests import Answer, Failure, Request, find_plant
 from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth, parse
 from pipeline.transform.decode import TOO_LARGE, find_unreadable
 
@@ -19,10 +19,10 @@ _PLANT = re.compile(rb'"plantId"\s*:\s*"?([^",}\s]*)')
 _DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
 
 
-def fault_of(answer: Answer) -> Failure | None:
-    """Why the answer is not to be taken, as far as it can be told from this one alone; else None.
+def find_fault(answer: Answer) -> Failure | None:
+    """The reason to reject the answer, as far as the answer alone shows it; otherwise None.
 
-    The rows of measurements are looked at in larger batches: `faults_of`.
+    The rows of measurements are looked at in larger batches: `find_faults`.
     """
     request = answer.request
     if request.endpoint == "measurements":
@@ -43,7 +43,7 @@ def fault_of(answer: Answer) -> Failure | None:
     )
 
 
-def faults_of(answers: Sequence[Answer]) -> Mapping[int, Failure]:
+def find_faults(answers: Sequence[Answer]) -> Mapping[int, Failure]:
     """The same for the rows of measurements, by the answer's place: the engine looks at all of them at once."""
     bodies = pl.Series("body", [answer.body for answer in answers], dtype=pl.Binary)
     return {
@@ -67,7 +67,7 @@ def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> 
     moved = urlsplit(target).path != request.path
     # A device that moved belongs to a plant whose new id the redirect does not tell.
     if plant and request.plant_id and not (moved and request.device_id):
-        known = {request.plant_id, plant_of(target) or ""}
+        known = {request.plant_id, find_plant(target) or ""}
         if plant.lower() not in {name.lower() for name in known}:
             return _build_failure(answer, f"with data of plant {plant}, which was not requested: {_TELL}")
     if device and request.device_id:

@@ -15,7 +15,7 @@ from pipeline.billing.units import add_capacity
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
-from pipeline.extract.fetch import device_requests, sets_requests
+from pipeline.extract.fetch import plan_device_lists, plan_set_lists
 from pipeline.extract.missing_answers import plan_missing
 from pipeline.extract.request_plan import (
     PlannedRequest,
@@ -23,10 +23,10 @@ from pipeline.extract.request_plan import (
     group_by_week,
     plan_measurements,
 )
-from pipeline.extract.vendor_energies import first_of_year, month_requests, year_requests
-from pipeline.run.context import Runtime
-from pipeline.run.plants import in_operation, owned
-from pipeline.run.sets import BALANCE, chosen
+from pipeline.extract.vendor_energies import find_year_start, plan_month_requests, plan_year_requests
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants, select_in_operation
+from pipeline.run.sets import BALANCE, choose_sets
 from pipeline.sma.budget.shared_budget import Budget
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
@@ -97,7 +97,7 @@ class Plan:
         return sum((cost.new_eur for cost in self.classes), self.next_month_eur)
 
 
-def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> Plan:
+def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: PriceList) -> Plan:
     """The plan for the days from first to last. Reads the lake only.
 
     Raises SunledgerError when no plants are known yet.
@@ -105,7 +105,7 @@ def plan(runtime: Runtime, first: dt.date, last: dt.date, prices: PriceList) -> 
     plants = _list_known_plants(runtime, first)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     # The list of plants is always asked for.
-    requests = Counter(lists=1 + len(device_requests(runtime)) + len(sets_requests(runtime)))
+    requests = Counter(lists=1 + len(plan_device_lists(runtime)) + len(plan_set_lists(runtime)))
     size = requests["lists"] * TYPICAL_BYTES["lists"]
     for week in group_by_week(days):
         for part in plan_missing(runtime, week):
@@ -168,31 +168,31 @@ def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None
         )
 
 
-def _count_vendor_requests(runtime: Runtime, days: Sequence[dt.date]) -> dict[str, int]:
+def _count_vendor_requests(runtime: RunContext, days: Sequence[dt.date]) -> dict[str, int]:
     """How many Month and Year requests the days' months and years take, as far as they are over."""
     today = runtime.today()
     months = sorted({day.replace(day=1) for day in days} - {today.replace(day=1)})
-    years = sorted({first_of_year(day) for day in days} - {first_of_year(today)})
-    counts = {"months": sum(len(month_requests(runtime, month)) for month in months if month < today)}
+    years = sorted({find_year_start(day) for day in days} - {find_year_start(today)})
+    counts = {"months": sum(len(plan_month_requests(runtime, month)) for month in months if month < today)}
     if runtime.settings.energy_years == "on":
-        counts["years"] = sum(len(year_requests(runtime, year)) for year in years if year < today)
+        counts["years"] = sum(len(plan_year_requests(runtime, year)) for year in years if year < today)
     return counts
 
 
-def _find_plants_without_sets(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
+def _find_plants_without_sets(runtime: RunContext, plants: pl.DataFrame) -> pl.DataFrame:
     """The plants of which no measurement set is known."""
     known = runtime.lake.scan(MeasurementSets).select("plant_id").unique().collect()
     return plants.join(known, on="plant_id", how="anti")
 
 
 def _plan_expected_balance(
-    runtime: Runtime, plants: pl.DataFrame, days: Sequence[dt.date]
+    runtime: RunContext, plants: pl.DataFrame, days: Sequence[dt.date]
 ) -> list[PlannedRequest]:
     """The requests for EnergyBalance of plants that are taken to have it; none where it is not chosen."""
-    if BALANCE not in chosen(runtime.settings) or not plants.height:
+    if BALANCE not in choose_sets(runtime.settings) or not plants.height:
         return []
     places = [
-        in_operation(plants, day, runtime.now()).select(
+        select_in_operation(plants, day, runtime.now()).select(
             "plant_id", "timezone", device_id=pl.lit(""), local_date=pl.lit(day)
         )
         for day in days
@@ -207,7 +207,9 @@ def _estimate_minutes(requests: int, in_5_min: int | None) -> float | None:
     return requests / Budget(in_5_min).rate / 60 if in_5_min else None
 
 
-def _sum_next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFrame, minutes: float) -> Decimal:
+def _sum_next_month_eur(
+    runtime: RunContext, prices: PriceList, plants: pl.DataFrame, minutes: float
+) -> Decimal:
     """The fees of all plants in the month in which the backfill will end, where that is not the month of now."""
     begins, ends = (
         prices.invoicing.month_of(runtime.now() + dt.timedelta(minutes=late)) for late in (0.0, minutes)
@@ -219,9 +221,9 @@ def _sum_next_month_eur(runtime: Runtime, prices: PriceList, plants: pl.DataFram
     return Decimal(priced["fee_eur"].sum() or 0)
 
 
-def _list_known_plants(runtime: Runtime, first: dt.date) -> pl.DataFrame:
+def _list_known_plants(runtime: RunContext, first: dt.date) -> pl.DataFrame:
     try:
-        return owned(runtime, min(first, runtime.today()))
+        return list_own_plants(runtime, min(first, runtime.today()))
     except UsageError:
         raise
     except SunledgerError:

@@ -1,4 +1,4 @@
-"""Consents: how they stand at SMA, into the book and the table; and why plants are listed no more."""
+"""Consents: their states at SMA, into the book and the table; and why plants are no longer listed."""
 
 import asyncio
 from collections import Counter
@@ -8,9 +8,9 @@ import polars as pl
 
 from pipeline.common.errors import CredentialsError, SmaError
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
-from pipeline.run.plants import excluded_plants, listed_ids
-from pipeline.run.step import Report, report_of
+from pipeline.run.context import RunContext
+from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
+from pipeline.run.step import StepResult, build_result
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consents import access_problems
 from pipeline.sma.consents.consent_api import Consent, ConsentApi
@@ -22,24 +22,24 @@ from warehouse.lake import Lake, Written
 LOOKS_AT_ONCE = 4
 
 
-def refresh_consents(runtime: Runtime) -> Report:
+def refresh_consents(runtime: RunContext) -> StepResult:
     """Look at the consents whose interval is over, when the custom flow has asked any owner, and store the changes."""
     settings = runtime.settings
     if settings.sma_flow != "custom":
-        return Report(facts={"owners": 0})
+        return StepResult(facts={"owners": 0})
     book = ConsentBook.of(settings)
-    owners = book.owners()
+    owners = book.read_owners()
     # A plant has gone from the list: then it is worth a look at all owners, as far as SMA's interval allows.
     urgent = bool(owners) and _has_lost_plants(runtime)
-    due = [owner for owner in owners.values() if owner.due_at(urgent=urgent) <= runtime.now()]
+    due = [owner for owner in owners.values() if owner.find_due_time(urgent=urgent) <= runtime.now()]
     problems: dict[str, SmaError] = {}
     if due:
         answers, problems = runtime.session.use(lambda client: look_at(settings, client, due))
         book.note(answers, runtime.now())
     written = store_consents(runtime.lake, book)
-    counts = Counter(owner.state.value.lower() for owner in book.owners().values())
+    counts = Counter(owner.state.value.lower() for owner in book.read_owners().values())
     problem = {"problem": str(next(iter(problems.values())))} if problems else {}
-    return report_of(
+    return build_result(
         written, owners=len(owners), looked_at=len(due), unanswered=len(problems), **counts, **problem
     )
 
@@ -65,10 +65,12 @@ async def look_at(
     return answers, {address: a for address, a in found.items() if isinstance(a, SmaError)}
 
 
-def look_again(runtime: Runtime) -> SmaError | None:
+def look_again(runtime: RunContext) -> SmaError | None:
     """Look at all owners that SMA's interval allows to look at; the first problem. Needs no lake."""
     book = ConsentBook.of(runtime.settings)
-    due = [owner for owner in book.owners().values() if owner.due_at(urgent=True) <= runtime.now()]
+    due = [
+        owner for owner in book.read_owners().values() if owner.find_due_time(urgent=True) <= runtime.now()
+    ]
     if not due:
         return None
     answers, problems = runtime.session.use(lambda client: look_at(runtime.settings, client, due))
@@ -79,31 +81,33 @@ def look_again(runtime: Runtime) -> SmaError | None:
 def store_consents(lake: Lake, book: ConsentBook) -> Written:
     """Write the book's changes into the table, beside those of other clients and machines."""
     with book.lock():
-        rows = book.rows()
+        rows = book.read_rows()
         key = list(storage(Consents).key)
         stored = lake.scan(Consents).collect()
         frame = pl.concat([rows, stored.join(rows, on=key, how="anti")]).sort(key)
         return lake.replace(Consents, {}, [frame.select(polars_schema(Consents).names())])
 
 
-def owners_of(settings: Settings) -> list[Owner]:
+def read_owners(settings: Settings) -> list[Owner]:
     """The owners that are known here; none in the code flow."""
-    return list(ConsentBook.of(settings).owners().values()) if settings.sma_flow == "custom" else []
+    return list(ConsentBook.of(settings).read_owners().values()) if settings.sma_flow == "custom" else []
 
 
-def concern(runtime: Runtime) -> str | None:
+def find_concern(runtime: RunContext) -> str | None:
     """What is wrong with the access to plants by the newest list, None when nothing is. Makes no API calls."""
     plants = runtime.lake.scan(Plants).select("plant_id", "last_seen", "migrated_from").collect()
-    listed = listed_ids(runtime) or frozenset()
+    listed = list_plant_ids_of_newest(runtime) or frozenset()
     known = [*listed, *plants["migrated_from"].drop_nulls()]
-    plants = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
+    plants = plants.join(find_excluded_plants(runtime), on="plant_id", how="anti")
     gone = plants.filter(~pl.col("plant_id").is_in(known))["last_seen"].to_list()
     settings = runtime.settings
-    return access_problems.concern(settings.sma_flow, owners_of(settings), len(listed), gone, runtime.today())
+    return access_problems.explain_concern(
+        settings.sma_flow, read_owners(settings), len(listed), gone, runtime.today()
+    )
 
 
-def _has_lost_plants(runtime: Runtime) -> bool:
+def _has_lost_plants(runtime: RunContext) -> bool:
     """Whether a plant of the last list is missing in the newest one."""
-    listed = listed_ids(runtime)
+    listed = list_plant_ids_of_newest(runtime)
     before = runtime.lake.scan(Plants).filter(pl.col("last_seen") == pl.col("last_seen").max()).collect()
     return listed is not None and not set(before["plant_id"]) <= listed

@@ -10,14 +10,14 @@ import polars as pl
 from pipeline.billing import spending
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
-from pipeline.extract.raw_rows import raw_frame
+from pipeline.extract.raw_rows import build_raw_frame
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Missing, Notices
-from pipeline.run.plants import excluded_plants, listed_ids, owned
-from pipeline.run.sets import SetSource, odd_sets, other, other_sets
-from pipeline.run.step import Report
-from pipeline.sma.requests import Answer, Request, plant_of
+from pipeline.run.plants import find_excluded_plants, list_own_plants, list_plant_ids_of_newest
+from pipeline.run.sets import SetSource, build_other_set, find_odd_sets, list_other_sets
+from pipeline.run.step import StepResult
+from pipeline.sma.requests import Answer, Request, find_plant
 from schemas import (
     Devices,
     MeasurementSets,
@@ -34,7 +34,7 @@ from schemas import (
 ASKED_AFTER_LEAVING = dt.timedelta(days=7)
 
 
-def fetch_plants(runtime: Runtime) -> Report:
+def fetch_plants(runtime: RunContext) -> StepResult:
     """Fetch the list of plants: always, since it is one request and tells of lost access.
 
     Plants that it lacks are asked for by themselves: SMA leads to the new id of a plant that moved.
@@ -44,14 +44,14 @@ def fetch_plants(runtime: Runtime) -> Report:
     return report
 
 
-def fetch_devices(runtime: Runtime) -> Report:
+def fetch_devices(runtime: RunContext) -> StepResult:
     """Fetch each plant's devices, once a day."""
-    return _fetch_list(runtime, RawDevices, device_requests(runtime))
+    return _fetch_list(runtime, RawDevices, plan_device_lists(runtime))
 
 
-def fetch_measurement_sets(runtime: Runtime) -> Report:
+def fetch_measurement_sets(runtime: RunContext) -> StepResult:
     """Fetch which sets each plant and each of its active devices has, once a day."""
-    return _fetch_list(runtime, RawMeasurementSets, sets_requests(runtime))
+    return _fetch_list(runtime, RawMeasurementSets, plan_set_lists(runtime))
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class SetFetch:
     source: SetSource
     by_week: bool = True
 
-    def __call__(self, runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+    def __call__(self, runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
         """Each day and what was done with it. Raises SmaError where nothing is answered."""
         for week in group_by_week(days):
             plan = partial(plan_set, source=self.source, week=week, by_week=self.by_week)
@@ -80,13 +80,13 @@ class OtherSetsFetch:
 
     fetches: dict[str, SetFetch] = field(default_factory=dict)
 
-    def __call__(self, runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+    def __call__(self, runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
         """Each day and what was done with it. Raises SmaError where nothing is answered of a set."""
         for week in group_by_week(days):
-            reports = {day: Report(facts={"requests": 0, "sets": []}) for day in week}
+            reports = {day: StepResult(facts={"requests": 0, "sets": []}) for day in week}
             reports[week[0]].notices.add(_list_odd_sets(runtime, week[0]))
-            for name in other_sets(runtime):
-                fetch = self.fetches.setdefault(name, SetFetch(other(name)))
+            for name in list_other_sets(runtime):
+                fetch = self.fetches.setdefault(name, SetFetch(build_other_set(name)))
                 for day, report in fetch(runtime, week):
                     reports[day].rows += report.rows
                     reports[day].changed |= report.changed
@@ -97,39 +97,39 @@ class OtherSetsFetch:
 
 
 def fetch_set(
-    runtime: Runtime, source: SetSource, days: Iterable[dt.date]
-) -> Iterator[tuple[dt.date, Report]]:
+    runtime: RunContext, source: SetSource, days: Iterable[dt.date]
+) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch what the days lack of one set: see `SetFetch`."""
     return SetFetch(source)(runtime, days)
 
 
-def fetch_other_sets(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+def fetch_other_sets(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch what the days lack of every chosen set that has no table of its own; each day as it is stored."""
     return OtherSetsFetch()(runtime, days)
 
 
-def fetch_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+def fetch_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch what the days lack of every plant's log; each day as it is stored."""
     for week in group_by_week(days):
         yield from fetch_days(runtime, partial(plan_plant_logs, week=week))
 
 
-def fetch_device_logs(runtime: Runtime, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, Report]]:
+def fetch_device_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch what the days lack of every device's own log; each day as it is stored."""
     for week in group_by_week(days):
         yield from fetch_days(runtime, partial(plan_device_logs, week=week))
 
 
-def device_requests(runtime: Runtime) -> list[Request]:
+def plan_device_lists(runtime: RunContext) -> list[Request]:
     """Of every plant whose devices were not asked for today."""
     return _drop_answered_today(
-        runtime, RawDevices, [Request.devices(plant) for plant in owned(runtime)["plant_id"]]
+        runtime, RawDevices, [Request.devices(plant) for plant in list_own_plants(runtime)["plant_id"]]
     )
 
 
-def sets_requests(runtime: Runtime) -> list[Request]:
+def plan_set_lists(runtime: RunContext) -> list[Request]:
     """Of every plant and active device, and once of each deactivated one: its past can still be asked for."""
-    plants = owned(runtime)
+    plants = list_own_plants(runtime)
     known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()
     devices = runtime.lake.scan(Devices).collect().join(plants, on="plant_id", how="semi")
     active = pl.col("is_active").fill_null(value=True)
@@ -144,20 +144,22 @@ def sets_requests(runtime: Runtime) -> list[Request]:
     return _drop_answered_today(runtime, RawMeasurementSets, sorted(requests))
 
 
-def _drop_answered_today(runtime: Runtime, model: type[RawAnswers], requests: list[Request]) -> list[Request]:
-    """The requests that were not answered today, or all where everything is asked for anew."""
+def _drop_answered_today(
+    runtime: RunContext, model: type[RawAnswers], requests: list[Request]
+) -> list[Request]:
+    """The requests that were not answered today, or all where everything is fetched again."""
     if runtime.again:
         return requests
     part = {"local_date": runtime.today()}
     answered = {
         ids
-        for batch in runtime.lake.batches(model, part, columns=["plant_id", "device_id"])
+        for batch in runtime.lake.read_batches(model, part, columns=["plant_id", "device_id"])
         for ids in batch.iter_rows()
     }
     return [request for request in requests if (request.plant_id, request.device_id) not in answered]
 
 
-def _fetch_list(runtime: Runtime, model: type[RawAnswers], requests: Sequence[Request]) -> Report:
+def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence[Request]) -> StepResult:
     today = runtime.today()
     planned = [PlannedRequest(request, {today: None}) for request in requests]
     plan = FetchPlan(model, planned, {today: KnownDay(runtime.settings.sma_time_basis)}, {})
@@ -165,27 +167,27 @@ def _fetch_list(runtime: Runtime, model: type[RawAnswers], requests: Sequence[Re
     return report
 
 
-def _fetch_moves(runtime: Runtime) -> int:
-    """Keep SMA's answers for plants that left the list lately and have a new id; how many there are."""
+def _fetch_moves(runtime: RunContext) -> int:
+    """Keep SMA's answers for plants that left the list recently and have a new id; how many there are."""
     today = runtime.today()
     plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
-    known = [*plants["migrated_from"].drop_nulls(), *(listed_ids(runtime) or ())]
-    plants = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
+    known = [*plants["migrated_from"].drop_nulls(), *(list_plant_ids_of_newest(runtime) or ())]
+    plants = plants.join(find_excluded_plants(runtime), on="plant_id", how="anti")
     left = plants.filter(~pl.col("plant_id").is_in(known))["plant_id"].to_list()
     # SMA charges the new system, so this may cost as much as any other request.
     left = sorted(spending.admit(runtime, left).plants) if left else []
     results = list(runtime.session.fetch([Request.devices(plant) for plant in left])) if left else []
     moved = [
-        r for r in results if isinstance(r, Answer) and plant_of(r.target) not in {None, r.request.plant_id}
+        r for r in results if isinstance(r, Answer) and find_plant(r.target) not in {None, r.request.plant_id}
     ]
     if moved:
-        frame = raw_frame(moved, today, KnownDay(runtime.settings.sma_time_basis))
+        frame = build_raw_frame(moved, today, KnownDay(runtime.settings.sma_time_basis))
         series = {(answer.request.plant_id, "") for answer in moved}
         runtime.lake.replace(RawPlants, {"local_date": today}, [frame], devices=series)
     return len(moved)
 
 
-def _list_odd_sets(runtime: Runtime, day: dt.date) -> Notices:
+def _list_odd_sets(runtime: RunContext, day: dt.date) -> Notices:
     return Notices.of(
         Missing(
             str(day),
@@ -193,5 +195,5 @@ def _list_odd_sets(runtime: Runtime, day: dt.date) -> Notices:
             plant,
             f"the set {name!r} can't be fetched, because its name is not a plain word",
         )
-        for plant, name in odd_sets(runtime)
+        for plant, name in find_odd_sets(runtime)
     )

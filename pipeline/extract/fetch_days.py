@@ -10,13 +10,21 @@ import polars as pl
 
 from pipeline.billing import spending
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import owners_of
-from pipeline.extract.raw_rows import DayOutcome, accept_answers, part_unlisted, refuse_nothing_answered
+from pipeline.extract.consents import read_owners
+from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Missing, Notices
-from pipeline.run.step import EMPTY_NOW, NOT_LISTED, REQUEST_FAILED, Report, quarantine, raw_part, report_of
+from pipeline.run.step import (
+    EMPTY_NOW,
+    NOT_LISTED,
+    REQUEST_FAILED,
+    StepResult,
+    build_raw_part,
+    build_result,
+    quarantine,
+)
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import Failure, Request
 from pipeline.transform import inventory
@@ -24,10 +32,10 @@ from pipeline.transform.batch_account import build_quarantine
 from schemas import RawAnswers, storage
 from warehouse.lake import Replacement
 
-Planner: TypeAlias = Callable[[Runtime], FetchPlan]
+Planner: TypeAlias = Callable[[RunContext], FetchPlan]
 
 
-def fetch_days(runtime: Runtime, plan_requests: Planner) -> Iterator[tuple[dt.date, Report]]:
+def fetch_days(runtime: RunContext, plan_requests: Planner) -> Iterator[tuple[dt.date, StepResult]]:
     """Fetch what some days lack, and replace each day's part by what is accepted; each day as it is stored.
 
     All days are on their way at once, as a stream: in memory are the answers that the client holds, one batch of
@@ -36,7 +44,7 @@ def fetch_days(runtime: Runtime, plan_requests: Planner) -> Iterator[tuple[dt.da
     """
     plan, left_out = _leave_out_costs(runtime, plan_requests(runtime))
     if not plan.requests:
-        yield from ((day, Report(facts={"requests": 0})) for day in plan.days)
+        yield from ((day, StepResult(facts={"requests": 0})) for day in plan.days)
         return
     fetch, still_listed = partial(_fetch, runtime, plan), partial(_fetch_plant_ids, runtime)
     outcomes: dict[dt.date, list[DayOutcome]] = {day: [] for day in plan.days}
@@ -47,14 +55,14 @@ def fetch_days(runtime: Runtime, plan_requests: Planner) -> Iterator[tuple[dt.da
             parts[accepted.day].add(accepted.rows)
             outcomes[accepted.day].append(accepted.outcome)
         found = {day: DayOutcome.of_all(of_day) for day, of_day in outcomes.items()}
-        found = part_unlisted(found, still_listed)
+        found = set_unlisted_apart(found, still_listed)
         refuse_nothing_answered(found.values())
         for day, outcome in found.items():
             missing = [*left_out, *_list_missing(outcome, plan.model, day, runtime.settings)]
             yield day, _write_day(runtime, plan, day, parts[day], outcome, Notices.of(missing))
 
 
-def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> tuple[FetchPlan, list[Missing]]:
+def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, list[Missing]]:
     """The plan for the plants whose PU may be made, and the others. Raises CostNotAllowedError if there is none."""
     if not plan.plants:
         return plan, []
@@ -66,10 +74,12 @@ def _leave_out_costs(runtime: Runtime, plan: FetchPlan) -> tuple[FetchPlan, list
         raise spending.build_refusal(runtime, refused)
     reason = f"not fetched because of its cost: {spending.explain_limit(runtime, refused)}"
     left_out = [Missing(f"{refused.month:%Y-%m}", "billing_units", plant, reason) for plant in refused.ids]
-    return plan.limited_to(admission.plants), left_out
+    return plan.limit_to(admission.plants), left_out
 
 
-def _fetch(runtime: Runtime, plan: FetchPlan, planned: Iterable[PlannedRequest]) -> Iterator[PlannedResult]:
+def _fetch(
+    runtime: RunContext, plan: FetchPlan, planned: Iterable[PlannedRequest]
+) -> Iterator[PlannedResult]:
     """Each planned request with its result, in order, within the month whose PU are agreed to."""
     planned = list(planned)
     requests: Iterable[Request] = (one.request for one in planned)
@@ -82,7 +92,7 @@ def _fetch(runtime: Runtime, plan: FetchPlan, planned: Iterable[PlannedRequest])
         yield one, result
 
 
-def _fetch_plant_ids(runtime: Runtime) -> set[str]:
+def _fetch_plant_ids(runtime: RunContext) -> set[str]:
     """The plants that SMA lists at this moment. Raises SmaError."""
     (result,) = runtime.session.fetch([Request.plants()])
     if isinstance(result, Failure):
@@ -93,31 +103,33 @@ def _fetch_plant_ids(runtime: Runtime) -> set[str]:
 
 
 @contextmanager
-def _open_parts(runtime: Runtime, plan: FetchPlan) -> Iterator[Mapping[dt.date, Replacement]]:
+def _open_parts(runtime: RunContext, plan: FetchPlan) -> Iterator[Mapping[dt.date, Replacement]]:
     """The parts of the plan's days, open for their new rows; what is not committed at the end is dropped."""
     label = " to ".join(str(day) for day in dict.fromkeys((min(plan.days), max(plan.days))))
     runtime.progress.begin(storage(plan.model).table, label, len(plan.requests))
     with ExitStack() as opened:
         yield {
-            day: opened.enter_context(runtime.lake.replacement(plan.model, raw_part(day, plan.set_type)))
+            day: opened.enter_context(
+                runtime.lake.open_replacement(plan.model, build_raw_part(day, plan.set_type))
+            )
             for day in plan.days
         }
 
 
 def _write_day(
-    runtime: Runtime,
+    runtime: RunContext,
     plan: FetchPlan,
     day: dt.date,
     part: Replacement,
     outcome: DayOutcome,
     notices: Notices,
-) -> Report:
+) -> StepResult:
     """Commit the day's rows, and what could not be accepted to `quarantine`."""
     written = part.commit(devices=outcome.series)
     aside = _build_answer_quarantine(outcome, plan.model, day)
     asked = {planned.request.plant_id for planned in plan.requests if day in planned.days}
     quarantine(runtime, plan.model, day, aside, plants=asked, set_type=plan.set_type)
-    return report_of(
+    return build_result(
         written,
         notices,
         requests=len(plan.requests),
@@ -139,7 +151,7 @@ def _list_missing(
     missing = partial(Missing, str(day), storage(model).table)
     yield from (missing(failure.request.plant_id, str(failure.error)) for failure in outcome.failures)
     if outcome.unlisted:
-        reason = access_problems.why_gone(settings.sma_flow, owners_of(settings))
+        reason = access_problems.explain_gone_plant(settings.sma_flow, read_owners(settings))
         text = f"SMA's answer has no rows; {reason}"
         yield from (missing(plant, text) for plant in sorted(outcome.unlisted))
     text = "SMA's answer has no rows, but rows are stored; the stored rows were kept"

@@ -8,10 +8,10 @@ import polars as pl
 
 from pipeline.extract import request_plan
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
-from pipeline.run.context import Runtime
-from pipeline.run.plants import delay, in_operation, listed
-from pipeline.run.sets import SetSource, asks_for_others, chosen, other, other_sets
-from pipeline.run.step import aside_part, raw_part
+from pipeline.run.context import RunContext
+from pipeline.run.plants import compute_delay, list_plants, select_in_operation
+from pipeline.run.sets import SetSource, asks_for_others, build_other_set, choose_sets, list_other_sets
+from pipeline.run.step import build_quarantine_part, build_raw_part
 from pipeline.transform.plant_moves import find_successors, take_new_ids
 from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs
 from warehouse.lake import Part
@@ -30,13 +30,13 @@ _FACTS = [
 ]
 
 
-def plan_missing(runtime: Runtime, week: Sequence[dt.date]) -> Iterator[FetchPlan]:
+def plan_missing(runtime: RunContext, week: Sequence[dt.date]) -> Iterator[FetchPlan]:
     """The requests for what the days lack of everything that the settings choose."""
-    for source in chosen(runtime.settings):
+    for source in choose_sets(runtime.settings):
         yield plan_set(runtime, source, week)
     if asks_for_others(runtime.settings):
-        for name in other_sets(runtime):
-            yield plan_set(runtime, other(name), week)
+        for name in list_other_sets(runtime):
+            yield plan_set(runtime, build_other_set(name), week)
     if runtime.settings.logs != "none":
         yield plan_plant_logs(runtime, week)
     if runtime.settings.logs == "devices":
@@ -44,7 +44,7 @@ def plan_missing(runtime: Runtime, week: Sequence[dt.date]) -> Iterator[FetchPla
 
 
 def plan_set(
-    runtime: Runtime, source: SetSource, week: Sequence[dt.date], *, by_week: bool = True
+    runtime: RunContext, source: SetSource, week: Sequence[dt.date], *, by_week: bool = True
 ) -> FetchPlan:
     """The requests for what the days lack of a set: of every plant or device that has it and was in operation."""
 
@@ -64,11 +64,13 @@ def plan_set(
     )
 
 
-def plan_plant_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
+def plan_plant_logs(runtime: RunContext, week: Sequence[dt.date]) -> FetchPlan:
     """The requests for what the days lack of every plant's log."""
 
     def places(day: dt.date) -> pl.DataFrame:
-        return in_operation(listed(runtime), day, runtime.now()).with_columns(device_id=pl.lit(""))
+        return select_in_operation(list_plants(runtime), day, runtime.now()).with_columns(
+            device_id=pl.lit("")
+        )
 
     basis = runtime.settings.sma_time_basis
     return _plan_requests(
@@ -76,11 +78,11 @@ def plan_plant_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
     )
 
 
-def plan_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
+def plan_device_logs(runtime: RunContext, week: Sequence[dt.date]) -> FetchPlan:
     """The requests for what the days lack of every device's own log."""
 
     def places(day: dt.date) -> pl.DataFrame:
-        plants = in_operation(listed(runtime), day, runtime.now())
+        plants = select_in_operation(list_plants(runtime), day, runtime.now())
         devices = runtime.lake.scan(Devices).select("plant_id", "device_id").collect()
         return _drop_deactivated(runtime, devices.join(plants, on="plant_id"), day)
 
@@ -91,7 +93,7 @@ def plan_device_logs(runtime: Runtime, week: Sequence[dt.date]) -> FetchPlan:
 
 
 def _plan_requests(
-    runtime: Runtime,
+    runtime: RunContext,
     model: type[RawAnswers],
     week: Sequence[dt.date],
     places: Places,
@@ -102,8 +104,8 @@ def _plan_requests(
     lacking: list[pl.DataFrame] = []
     days: dict[dt.date, KnownDay] = {}
     for day in week:
-        of_day = places(day).with_columns(delay(runtime.settings))
-        stored = _read_stored(runtime, model, raw_part(day, set_type))
+        of_day = places(day).with_columns(compute_delay(runtime.settings))
+        stored = _read_stored(runtime, model, build_raw_part(day, set_type))
         days[day] = KnownDay(
             basis,
             final_after=dict(of_day.select("plant_id", pl.col("day_end") + pl.col("delay")).rows()),
@@ -113,7 +115,7 @@ def _plan_requests(
             zones=dict(of_day.select("plant_id", "timezone").iter_rows()),
         )
         if not runtime.again:
-            known = _find_settled(runtime, aside_part(model, day, set_type), of_day, stored)
+            known = _find_settled(runtime, build_quarantine_part(model, day, set_type), of_day, stored)
             of_day = of_day.join(known, on=["plant_id", "device_id"], how="anti")
         lacking.append(of_day.select("plant_id", "device_id", "timezone", local_date=pl.lit(day)))
     frame = pl.concat(lacking)
@@ -121,14 +123,16 @@ def _plan_requests(
     return FetchPlan(model, plan(request_plan.collect_series(frame)), days, zones, set_type)
 
 
-def _read_stored(runtime: Runtime, model: type[RawAnswers], part: Part) -> pl.DataFrame:
+def _read_stored(runtime: RunContext, model: type[RawAnswers], part: Part) -> pl.DataFrame:
     """What is known of the stored answers of a part."""
-    frames = runtime.lake.batches(model, part, columns=_FACTS)
+    frames = runtime.lake.read_batches(model, part, columns=_FACTS)
     return pl.concat([runtime.lake.scan(model).select(_FACTS).clear().collect(), *frames])
 
 
-def _find_settled(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """The plants and devices that need not be asked for again: stored and final, or read so lately that nothing is new.
+def _find_settled(
+    runtime: RunContext, aside: Part, places: pl.DataFrame, stored: pl.DataFrame
+) -> pl.DataFrame:
+    """The plants and devices that need not be fetched again: stored and final, or read so recently that nothing is new.
 
     Not so when the last answer was set aside, which the part `aside` of `quarantine` says; nor where the dates to ask
     for depend on a time zone that was corrected since.
@@ -138,7 +142,7 @@ def _find_settled(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: p
     if basis == "utc":
         zones = places.select("plant_id", now="timezone", before="previous_timezone").unique()
         same_zone = pl.coalesce("asked_timezone", "before", "now") == pl.col("now")
-        # Ids that plants had before they moved are in no list any more, so their zones stay as they are.
+        # Ids that plants had before they moved are no longer in any list, so their zones stay as they are.
         stored = stored.join(zones, on="plant_id", how="left").filter(pl.col("now").is_null() | same_zone)
     read = stored.group_by("plant_id", "device_id").agg(
         pl.col("final").all(), same_basis.all(), pl.col("fetched_at").max()
@@ -149,7 +153,7 @@ def _find_settled(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: p
     known = read.join(places, on=["plant_id", "device_id"]).filter("same_basis", pl.col("final") | lately)
     set_aside = [
         batch.with_columns(pl.col("device_id").fill_null(""))
-        for batch in runtime.lake.batches(Quarantine, aside, columns=["plant_id", "device_id"])
+        for batch in runtime.lake.read_batches(Quarantine, aside, columns=["plant_id", "device_id"])
     ]
     doubtful = pl.concat([known.select("plant_id", "device_id").clear(), *set_aside])
     moved = _read_before_a_move(runtime, stored.with_columns(same_basis), doubtful)
@@ -161,7 +165,7 @@ def _find_settled(runtime: Runtime, aside: Part, places: pl.DataFrame, stored: p
     )
 
 
-def _read_before_a_move(runtime: Runtime, stored: pl.DataFrame, doubtful: pl.DataFrame) -> pl.DataFrame:
+def _read_before_a_move(runtime: RunContext, stored: pl.DataFrame, doubtful: pl.DataFrame) -> pl.DataFrame:
     """The plants whose day is stored and final under the id that they had before they moved."""
     moved = find_successors(runtime.lake.scan(Plants).collect())
     if not moved.height:
@@ -174,9 +178,9 @@ def _read_before_a_move(runtime: Runtime, stored: pl.DataFrame, doubtful: pl.Dat
     return whole.filter("final", "rows").select("plant_id")
 
 
-def _list_places_with_set(runtime: Runtime, source: SetSource, day: dt.date) -> pl.DataFrame:
+def _list_places_with_set(runtime: RunContext, source: SetSource, day: dt.date) -> pl.DataFrame:
     """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
-    plants = in_operation(listed(runtime), day, runtime.now())
+    plants = select_in_operation(list_plants(runtime), day, runtime.now())
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
     if source.of_devices is not None:
         sets = sets.filter(pl.col("device_id").is_not_null() == source.of_devices)
@@ -184,7 +188,7 @@ def _list_places_with_set(runtime: Runtime, source: SetSource, day: dt.date) -> 
     return _drop_deactivated(runtime, having, day).with_columns(pl.col("device_id").fill_null(""))
 
 
-def _drop_deactivated(runtime: Runtime, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+def _drop_deactivated(runtime: RunContext, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     """Those that were not deactivated before the day, or at its very beginning."""
     midnight = dt.datetime.combine(day, dt.time())
     ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at") <= midnight).collect()

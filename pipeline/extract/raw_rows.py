@@ -15,7 +15,7 @@ from typing import TypeAlias
 import polars as pl
 
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, TransientError
-from pipeline.extract.answer_checks import LISTS, fault_of, faults_of
+from pipeline.extract.answer_checks import LISTS, find_fault, find_faults
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
@@ -38,8 +38,9 @@ class DayOutcome:
     """What became of a day's answers, or of some of them.
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
-    rows would have erased stored ones; `unlisted` the plants that SMA lists no more; `asked_alone` those whose day was
-    asked for again because it lacked rows in the answer for its week, and `silent` those that had none then either.
+    rows would have erased stored ones; `unlisted` the plants that SMA no longer lists; `asked_alone` those whose day
+    was
+    fetched again because it lacked rows in the answer for its week, and `silent` those that had none then either.
     `week_refused` says that SMA refuses the set's weeks, while it answers days of it.
     """
 
@@ -112,10 +113,10 @@ def accept_answers(
     yield from _accept_batch(batch, days, still_listed)
 
 
-def part_unlisted(
+def set_unlisted_apart(
     outcomes: Mapping[dt.date, DayOutcome], still_listed: Callable[[], Collection[str]]
 ) -> dict[dt.date, DayOutcome]:
-    """The outcomes, with the plants that SMA lists no more among `unlisted` instead of among `kept`."""
+    """The outcomes, with the plants that SMA no longer lists among `unlisted` instead of among `kept`."""
     listed = set(still_listed()) if any(outcome.kept for outcome in outcomes.values()) else set()
     return {
         day: replace(
@@ -153,7 +154,7 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
     answers: list[Answer] = []
     failures: list[Failure] = []
     for _, result, _, _ in results:
-        fault = result if isinstance(result, Failure) else fault_of(result)
+        fault = result if isinstance(result, Failure) else find_fault(result)
         if fault is None and isinstance(result, Answer):
             answers.append(result)
         elif fault is not None:
@@ -184,7 +185,7 @@ def _would_erase(answers: Sequence[Answer], known: KnownDay) -> bool:
 def _accept_batch(
     batch: Sequence[_SeriesDay], days: Mapping[dt.date, KnownDay], still_listed: Callable[[], Collection[str]]
 ) -> Iterator[AcceptedPart]:
-    """The batch as one part a day, without what can't be read and without plants that are listed no more."""
+    """The batch as one part a day, without what can't be read and without plants that are no longer listed."""
     unreadable = _find_unreadable(batch)
     readable = [one for one in batch if (one.day, one.series) not in unreadable]
     gone = _find_gone(readable, still_listed)
@@ -201,11 +202,11 @@ def _accept_batch(
         )
         found = DayOutcome.of_all([*(one.outcome for one in of_day), outcome])
         if of_day:
-            yield AcceptedPart(day, raw_frame(answers, day, known), found)
+            yield AcceptedPart(day, build_raw_frame(answers, day, known), found)
 
 
 def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
-    """The days of a series with a measurement answer that is cut short, too large or of another shape, and why.
+    """The days of a series with a measurement answer that is truncated, too large or of another shape, and why.
 
     The engine looks at all of them at once, at a tenth of what reading them will cost.
     """
@@ -216,14 +217,14 @@ def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series]
         if answer.request.endpoint == "measurements"
     ]
     found: dict[tuple[dt.date, Series], list[Failure]] = {}
-    for place, fault in faults_of([answer for _, _, answer in measured]).items():
+    for place, fault in find_faults([answer for _, _, answer in measured]).items():
         day, series, _ = measured[place]
         found.setdefault((day, series), []).append(fault)
     return found
 
 
 def _find_gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
-    """The plants of the batch that answered nothing at all and are listed no more."""
+    """The plants of the batch that answered nothing at all and are no longer listed."""
     answers = [answer for one in batch for answer in one.answers]
     with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}
     bare = {answer.request.plant_id for answer in answers} - with_content
@@ -250,7 +251,7 @@ def _has_no_rows(answer: Answer) -> bool:
     return answer.request.endpoint not in LISTS and ROW_KEY.search(answer.body) is None
 
 
-def raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFrame:
+def build_raw_frame(answers: list[Answer], day: dt.date, known: KnownDay) -> pl.DataFrame:
     """Rows of RawAnswers from the day's answers."""
     requests = [answer.request for answer in answers]
     columns = {

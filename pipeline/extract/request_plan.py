@@ -45,7 +45,7 @@ class KnownDay:
     """What is known of a day before its answers come.
 
     `basis` is how its answers are asked for and cut, by the time zone that `zones` has of each plant. `final_after`
-    says for each plant when its day can't grow any more (absent: at once). `with_rows` are the (plant_id, device_id,
+    says for each plant when its day can no longer grow (absent: at once). `with_rows` are the (plant_id, device_id,
     request_date) of stored answers with rows.
     """
 
@@ -62,7 +62,7 @@ class KnownDay:
         object.__setattr__(self, "series_with_rows", series)
 
     def is_final(self, answer: Answer) -> bool:
-        """Whether the plant's day could not grow any more when it was answered."""
+        """Whether the plant's day could no longer grow when it was answered."""
         return answer.fetched_at >= self.final_after.get(answer.request.plant_id, LONG_AGO)
 
 
@@ -93,11 +93,11 @@ class FetchPlan:
         """Days of plants or devices that the requests are for."""
         return sum(len(planned.days) for planned in self.requests)
 
-    def single_days(self, planned: PlannedRequest) -> list[PlannedRequest]:
+    def plan_single_days(self, planned: PlannedRequest) -> list[PlannedRequest]:
         """The requests for the same days of a planned request, one by one."""
         return plan_single_days(planned, self.zones[planned.request.plant_id], self.basis)
 
-    def limited_to(self, plants: Collection[str]) -> "FetchPlan":
+    def limit_to(self, plants: Collection[str]) -> "FetchPlan":
         """The plan without the requests of all other plants."""
         kept = [planned for planned in self.requests if planned.request.plant_id in plants]
         return replace(self, requests=kept)
@@ -156,7 +156,7 @@ def plan_logs(wanted: Collection[Series], basis: TimeBasis) -> list[PlannedReque
     found = [
         PlannedRequest(
             Request.logs(series.plant_id, week[0] - reach, week[-1] + reach, device_id=series.device_id),
-            {day: span_of_day(day, series.timezone, basis) for day in week},
+            {day: find_day_span(day, series.timezone, basis) for day in week},
         )
         for series in wanted
         for week in group_by_week(series.days)
@@ -179,7 +179,7 @@ def plan_single_days(planned: PlannedRequest, timezone: str, basis: TimeBasis) -
     ]
 
 
-def span_of_day(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
+def find_day_span(day: dt.date, timezone: str, basis: TimeBasis) -> Span:
     """The labels of a plant-local calendar day."""
     if basis == "plant_local":
         begin, end = (dt.datetime.combine(d, dt.time()) for d in (day, day + ONE_DAY))
@@ -196,7 +196,7 @@ def _plan_series(
     for week in group_by_week(dates):
         days = sorted({day for date in week for day in dates[date]})
         if by_week and len(week) >= WORTH_A_WEEK and not _has_clock_change(days, series.timezone):
-            spans = {day: span_of_day(day, series.timezone, basis) for day in days}
+            spans = {day: find_day_span(day, series.timezone, basis) for day in days}
             yield PlannedRequest(_build_request(series, set_type, WEEK, find_monday(week[0])), spans)
         else:
             for date in week:

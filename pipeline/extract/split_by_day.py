@@ -1,6 +1,6 @@
 """Answers for several days, split by day; where that does not work, the days are asked for one by one.
 
-A week's answer may be cut short, at either end, without a word. So a day that comes without rows, ends early or begins
+A week's answer may be truncated, at either end, without a word. So a day that comes without rows, ends early or begins
 late is asked for alone, unless the whole week has no rows or the day was not over when it was answered.
 """
 
@@ -33,7 +33,7 @@ BATCH = 256
 class DayResult(NamedTuple):
     """A result, and the day whose part it is.
 
-    `asked_alone` says that the day was asked for again, because it lacked rows in the answer for its week;
+    `asked_alone` says that the day was fetched again, because it lacked rows in the answer for its week;
     `week_refused` that SMA refuses the set's week for good, while it answers days of it.
     """
 
@@ -70,7 +70,9 @@ def _split_answer(
         return
     # Where rows of other days came, the API's week may not be the one that was meant. Under `utc` they always do.
     is_strange = plan.basis != "utc" and pieces.before + pieces.after > 0
-    doubtful = doubtful_days(planned, pieces) if planned.request.endpoint == "measurements" else frozenset()
+    doubtful = (
+        find_doubtful_days(planned, pieces) if planned.request.endpoint == "measurements" else frozenset()
+    )
     for (day, span), body, rows in zip(planned.days.items(), pieces.bodies, pieces.rows, strict=True):
         if (is_strange and not rows) or (day in doubtful and plan.days[day].is_final(answer)):
             alone = replace(planned, days={day: span})
@@ -94,7 +96,7 @@ def _split_failure(
 
 
 def _fetch_single_days(planned: PlannedRequest, plan: FetchPlan, fetch: Fetch) -> Iterator[DayResult]:
-    batch = list(fetch(plan.single_days(planned)))
+    batch = list(fetch(plan.plan_single_days(planned)))
     for (single, result), pieces in zip(batch, _cut(batch), strict=True):
         # What can't be cut is passed on whole, to be judged as it is.
         for place, day in enumerate(single.days):
@@ -119,7 +121,7 @@ def _cut(batch: Sequence[PlannedResult]) -> list[Pieces | None]:
     return pieces
 
 
-def doubtful_days(planned: PlannedRequest, pieces: Pieces) -> frozenset[dt.date]:
+def find_doubtful_days(planned: PlannedRequest, pieces: Pieces) -> frozenset[dt.date]:
     """The days that may have lost rows on the way: those without any, and those that end early or begin late.
 
     None of a week without a single row: it is as silent as the plant.

@@ -24,7 +24,7 @@ LABEL_BYTES = len("2025-03-28T06:55:00")
 SET_START = re.compile(rb'"set"\s*:\s*\[\s*')
 WHITE_AND_COMMA = b", \t\r\n"
 # The entries of each log by the number of bounds at or before their time: odd numbers lie within a span. An entry
-# without a time that can be read goes to the first day, where it is told.
+# without a time that can be read goes to the first day, where it is reported.
 _ENTRIES = """
 WITH readable AS (
     SELECT * FROM batch WHERE CASE WHEN json_valid(body) THEN json_type(body, '$.logs') = 'ARRAY' ELSE false END

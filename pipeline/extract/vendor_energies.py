@@ -10,50 +10,50 @@ from pipeline.common.errors import UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
-from pipeline.run.context import Runtime
-from pipeline.run.plants import delay, in_operation, listed
+from pipeline.run.context import RunContext
+from pipeline.run.plants import compute_delay, list_plants, select_in_operation
 from pipeline.run.sets import BALANCE
-from pipeline.run.step import Report
+from pipeline.run.step import StepResult
 from pipeline.sma.requests import Request
 from schemas import MeasurementSets, RawAnswers, RawEnergyMonths, RawEnergyYears, polars_schema
 
 _FACTS = ("plant_id", "device_id", "request_date", "final", "no_rows")
 
 
-def month_requests(runtime: Runtime, month: dt.date) -> list[Request]:
+def plan_month_requests(runtime: RunContext, month: dt.date) -> list[Request]:
     """One request for each plant with EnergyBalance that was in operation and whose final answer is not stored."""
     return [planned.request for planned in _plan_month(runtime, month).requests]
 
 
-def year_requests(runtime: Runtime, year: dt.date) -> list[Request]:
+def plan_year_requests(runtime: RunContext, year: dt.date) -> list[Request]:
     """The same for a year (its first day)."""
     return [planned.request for planned in _plan_year(runtime, year).requests]
 
 
-def fetch_energy_months(runtime: Runtime, month: dt.date | None = None) -> Report:
+def fetch_energy_months(runtime: RunContext, month: dt.date | None = None) -> StepResult:
     """Fetch SMA's own energies of a month, one request a plant. Default: the last month that is over."""
-    first = last_month(runtime) if month is None else month
+    first = find_last_month(runtime) if month is None else month
     if first >= runtime.today().replace(day=1):
         raise UsageError(f"{first:%Y-%m} is not over: choose a month before this one.")
     ((_, report),) = fetch_days(runtime, partial(_plan_month, month=first))
     return report
 
 
-def fetch_energy_years(runtime: Runtime, year: dt.date) -> Report:
+def fetch_energy_years(runtime: RunContext, year: dt.date) -> StepResult:
     """Fetch SMA's own energies of the months of a year (its first day), one request a plant."""
-    if year >= first_of_year(runtime.today()):
+    if year >= find_year_start(runtime.today()):
         raise UsageError(f"{year:%Y} is not over: choose a year before this one.")
     ((_, report),) = fetch_days(runtime, partial(_plan_year, year=year))
     return report
 
 
-def fetch_past_years(runtime: Runtime) -> Report:
+def fetch_past_years(runtime: RunContext) -> StepResult:
     """Fetch every year that is over and that days are stored of, where the settings say so: each once."""
-    report = Report(facts={"requests": 0})
+    report = StepResult(facts={"requests": 0})
     if runtime.settings.energy_years == "off":
         return report
-    days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(BALANCE.raw)]
-    past = {first_of_year(day) for day in days} - {first_of_year(runtime.today())}
+    days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(BALANCE.raw)]
+    past = {find_year_start(day) for day in days} - {find_year_start(runtime.today())}
     for year in sorted(past):
         of_year = fetch_energy_years(runtime, year)
         report.rows += of_year.rows
@@ -63,29 +63,29 @@ def fetch_past_years(runtime: Runtime) -> Report:
     return report
 
 
-def last_month(runtime: Runtime) -> dt.date:
+def find_last_month(runtime: RunContext) -> dt.date:
     """First day of the last month that is over."""
     return (runtime.today().replace(day=1) - ONE_DAY).replace(day=1)
 
 
-def end_of_month(month: dt.date) -> dt.date:
+def find_month_end(month: dt.date) -> dt.date:
     """The last day of the month that begins with this day."""
     return (month + 31 * ONE_DAY).replace(day=1) - ONE_DAY
 
 
-def first_of_year(day: dt.date) -> dt.date:
+def find_year_start(day: dt.date) -> dt.date:
     """The first day of the day's year."""
     return day.replace(month=1, day=1)
 
 
-def _plan_month(runtime: Runtime, month: dt.date) -> FetchPlan:
+def _plan_month(runtime: RunContext, month: dt.date) -> FetchPlan:
     def request(plant: str) -> Request:
         return Request.plant_month(plant, BALANCE.set.name, month)
 
-    return _plan_period(runtime, RawEnergyMonths, month, end_of_month(month), request)
+    return _plan_period(runtime, RawEnergyMonths, month, find_month_end(month), request)
 
 
-def _plan_year(runtime: Runtime, year: dt.date) -> FetchPlan:
+def _plan_year(runtime: RunContext, year: dt.date) -> FetchPlan:
     def request(plant: str) -> Request:
         return Request.plant_year(plant, BALANCE.set.name, year)
 
@@ -93,7 +93,7 @@ def _plan_year(runtime: Runtime, year: dt.date) -> FetchPlan:
 
 
 def _plan_period(
-    runtime: Runtime,
+    runtime: RunContext,
     model: type[RawAnswers],
     first: dt.date,
     last: dt.date,
@@ -102,12 +102,17 @@ def _plan_period(
     """Requests for the days from first to last, whose answers are in the part of the first."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = in_operation(listed(runtime), last, runtime.now()).join(having, on="plant_id", how="semi")
-    plants = plants.with_columns(delay(runtime.settings)).sort("plant_id")
+    plants = select_in_operation(list_plants(runtime), last, runtime.now()).join(
+        having, on="plant_id", how="semi"
+    )
+    plants = plants.with_columns(compute_delay(runtime.settings)).sort("plant_id")
     stored = pl.concat(
         [
             pl.DataFrame(schema={name: polars_schema(model)[name] for name in _FACTS}),
-            *(b.select(_FACTS) for b in runtime.lake.batches(model, {"local_date": first}, columns=_FACTS)),
+            *(
+                b.select(_FACTS)
+                for b in runtime.lake.read_batches(model, {"local_date": first}, columns=_FACTS)
+            ),
         ]
     )
     known = KnownDay(

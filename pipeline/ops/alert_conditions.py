@@ -1,4 +1,6 @@
-"""What people must be told of, from the lake: access, plants that come and go, late days, money. Makes no API calls."""
+"""Conditions that raise alerts, read from the lake: access, new and lost plants, late days, cost. Makes no API
+calls.
+"""
 
 import datetime as dt
 import hashlib
@@ -11,23 +13,23 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
-from pipeline.extract.consents import concern, owners_of
+from pipeline.extract.consents import find_concern, read_owners
 from pipeline.ops.alerts import Concern
 from pipeline.ops.checks import judge_budget, judge_closed_days, judge_freshness
-from pipeline.run.context import Runtime
-from pipeline.run.plants import excluded_plants, listed_ids, owned
-from pipeline.sma.consents.access_problems import GONE_FOR, why_gone
+from pipeline.run.context import RunContext
+from pipeline.run.plants import find_excluded_plants, list_own_plants, list_plant_ids_of_newest
+from pipeline.sma.consents.access_problems import GONE_FOR, explain_gone_plant
 from schemas import BillingUnits, Consents, Plants
 
-# An event is told within minutes of being seen; after so long nobody needs to be told any more.
+# An event raises an alert within minutes after it was noticed; an older event needs none.
 EVENT_DAYS = 3
 
 
-def collect_concerns(runtime: Runtime) -> list[Concern]:
+def collect_concerns(runtime: RunContext) -> list[Concern]:
     """All that the lake gives reason to tell; nothing before plants are known."""
-    if not runtime.lake.parts(Plants) and listed_ids(runtime) is None:
+    if not runtime.lake.list_parts(Plants) and list_plant_ids_of_newest(runtime) is None:
         return []
-    sources: list[Callable[[Runtime], Iterator[Concern]]] = [
+    sources: list[Callable[[RunContext], Iterator[Concern]]] = [
         _judge_access,
         _judge_plants,
         _judge_consents,
@@ -40,19 +42,19 @@ def collect_concerns(runtime: Runtime) -> list[Concern]:
     return [found for source in sources for found in source(runtime)]
 
 
-def _judge_access(runtime: Runtime) -> Iterator[Concern]:
+def _judge_access(runtime: RunContext) -> Iterator[Concern]:
     """No plant at all, or owners who have not accepted."""
-    text = concern(runtime)
+    text = find_concern(runtime)
     if text and not _list_gone_plants(runtime).height:
         yield Concern("access", "Access to plants", text)
 
 
-def _judge_plants(runtime: Runtime) -> Iterator[Concern]:
-    why = why_gone(runtime.settings.sma_flow, owners_of(runtime.settings))
+def _judge_plants(runtime: RunContext) -> Iterator[Concern]:
+    why = explain_gone_plant(runtime.settings.sma_flow, read_owners(runtime.settings))
     for plant, name in _list_gone_plants(runtime).select("plant_id", "name").rows():
         yield Concern(f"gone:{plant}", f"Plant {plant} ({name}) is gone", f"{why[0].upper()}{why[1:]}.")
     plants = runtime.lake.scan(Plants).select("plant_id", "name", "first_seen").collect()
-    mine = ~pl.col("plant_id").is_in(excluded_plants(runtime)["plant_id"].to_list())
+    mine = ~pl.col("plant_id").is_in(find_excluded_plants(runtime)["plant_id"].to_list())
     # The first list of all is no news.
     later = pl.col("first_seen") > pl.col("first_seen").min()
     news = plants.filter(later, mine, pl.col("first_seen") >= _find_since(runtime))
@@ -65,7 +67,7 @@ def _judge_plants(runtime: Runtime) -> Iterator[Concern]:
         yield Concern(f"event:new-plants:{digest}", f"{len(ids)} new plants", text)
 
 
-def _judge_consents(runtime: Runtime) -> Iterator[Concern]:
+def _judge_consents(runtime: RunContext) -> Iterator[Concern]:
     rows = runtime.lake.scan(Consents).filter(
         pl.col("changed_at").dt.date() >= _find_since(runtime), pl.col("previous_state").is_not_null()
     )
@@ -79,7 +81,7 @@ def _judge_consents(runtime: Runtime) -> Iterator[Concern]:
         yield Concern(f"event:consent:{owner}:{at.isoformat()}", f"A consent is {state}", text)
 
 
-def _judge_money(runtime: Runtime) -> Iterator[Concern]:
+def _judge_money(runtime: RunContext) -> Iterator[Concern]:
     limit, month = runtime.settings.alert_eur, runtime.today().replace(day=1)
     if limit is None:
         return
@@ -91,10 +93,10 @@ def _judge_money(runtime: Runtime) -> Iterator[Concern]:
         yield Concern(f"money:{month}", "PU cost more than expected", text)
 
 
-def _judge_refusals(runtime: Runtime) -> Iterator[Concern]:
+def _judge_refusals(runtime: RunContext) -> Iterator[Concern]:
     """Plants that no run may ask for, because their PU of this month are beyond what was agreed to."""
     try:
-        refused = spending.look_ahead(runtime, owned(runtime)["plant_id"]).refused
+        refused = spending.look_ahead(runtime, list_own_plants(runtime)["plant_id"]).refused
     except SunledgerError:
         # Without plants nobody is left out; a price list that can't be read has a check of its own.
         return
@@ -103,16 +105,16 @@ def _judge_refusals(runtime: Runtime) -> Iterator[Concern]:
         yield Concern(f"spending:{refused.month:%Y-%m}", title, str(spending.build_refusal(runtime, refused)))
 
 
-def _list_gone_plants(runtime: Runtime) -> pl.DataFrame:
-    """Plants that were listed within the last month and are no more."""
-    ids = listed_ids(runtime) or frozenset()
+def _list_gone_plants(runtime: RunContext) -> pl.DataFrame:
+    """Plants that were listed within the last month and are no longer listed."""
+    ids = list_plant_ids_of_newest(runtime) or frozenset()
     recent = pl.col("last_seen") >= runtime.today() - GONE_FOR
     plants = runtime.lake.scan(Plants).filter(recent).select("plant_id", "name").collect()
-    mine = plants.join(excluded_plants(runtime), on="plant_id", how="anti")
+    mine = plants.join(find_excluded_plants(runtime), on="plant_id", how="anti")
     return mine.filter(~pl.col("plant_id").is_in(list(ids))).sort("plant_id")
 
 
-def _find_since(runtime: Runtime) -> dt.date:
+def _find_since(runtime: RunContext) -> dt.date:
     return runtime.today() - EVENT_DAYS * ONE_DAY
 
 

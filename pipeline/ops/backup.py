@@ -22,7 +22,7 @@ from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from warehouse.digests import FOLDER as DIGESTS
-from warehouse.folder import place_of
+from warehouse.folder import resolve_place
 
 MANIFEST = "manifest.json"
 HOME, LAKE = "home", "lake"
@@ -37,10 +37,11 @@ BLOCK = 2**20
 def back_up(settings: Settings, target: Path) -> tuple[int, int]:
     """Write everything into `target`, whole or not at all; the number of files and bytes.
 
-    Raises UsageError for a target inside the home or that is no file, and SunledgerError where something can't be read
+    Raises UsageError for a target inside the home or that is not a file, and SunledgerError where something can't be
+    read
     or written.
     """
-    target = place_of(target)
+    target = resolve_place(target)
     if target.is_relative_to(settings.home):
         raise UsageError(
             f"{target} is inside of the folder to back up: choose a file outside of {settings.home}."
@@ -131,7 +132,7 @@ def _write(settings: Settings, sink: io.BufferedIOBase) -> tuple[int, int]:
     size = 0
     with tarfile.open(fileobj=sink, mode="w") as archive, tempfile.TemporaryDirectory() as scratch:
         for name, path in _list_files(settings):
-            # What is gone meanwhile was replaced: its successor is named by a later version of its table.
+            # What is gone in the meantime was replaced: its successor is named by a later version of its table.
             with contextlib.suppress(FileNotFoundError):
                 content = _copy_if_changing(path, Path(scratch))
                 sums[name] = _hash_file(content)

@@ -13,8 +13,8 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
 from pipeline.ops import findings
 from pipeline.run.check import After, checks
-from pipeline.run.context import Runtime
-from pipeline.run.plants import listed, owned
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants, list_plants
 from pipeline.run.sets import BALANCE, SOURCES
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
 from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
@@ -41,13 +41,13 @@ ADDED_UP = ("pv_generation", "total_consumption", "grid_feed_in", "grid_consumpt
 ADDED_UP_OFF = 1e-6
 
 
-def judge_completeness(runtime: Runtime, days: Sequence[dt.date]) -> dict[dt.date, Finding]:
+def judge_completeness(runtime: RunContext, days: Sequence[dt.date]) -> dict[dt.date, Finding]:
     """The judgement of each day by its rows of energy_daily."""
     daily = _read_daily(runtime, days)
     return {day: findings.judge_day(day, daily.filter(pl.col("local_date") == day)) for day in sorted(days)}
 
 
-def judge_quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
+def judge_quality(runtime: RunContext, days: Collection[dt.date]) -> Finding:
     """The judgement of what was set aside on these days."""
     aside = runtime.lake.scan(Quarantine).filter(pl.col("local_date").is_in(list(days)))
     reasons = aside.group_by("reason").agg(pl.len()).sort("reason").collect()
@@ -61,9 +61,9 @@ def judge_quality(runtime: Runtime, days: Collection[dt.date]) -> Finding:
     description="Every closed day of every listed plant is stored and complete. The check fails if a day is two days "
     "late.",
 )
-def judge_closed_days(runtime: Runtime) -> Finding:
+def judge_closed_days(runtime: RunContext) -> Finding:
     """The judgement of all closed days that the schedule 'closing' looks after."""
-    plants = listed(runtime)
+    plants = list_plants(runtime)
     first, last = day_availability.catch_up_window(
         runtime.now(),
         day_availability.build_groups(plants),
@@ -82,7 +82,7 @@ def judge_closed_days(runtime: Runtime) -> Finding:
     after=After.LISTS,
     description="Every stored day begins and ends by the time zone that its plant has now.",
 )
-def judge_zones(runtime: Runtime) -> Finding:
+def judge_zones(runtime: RunContext) -> Finding:
     """The judgement of all stored days by the plants' time zones of now."""
     found = find_days_of_other_zones(runtime)
     cure = suggest_cure(found, runtime.settings.sma_time_basis) if found.height else ""
@@ -95,11 +95,11 @@ def judge_zones(runtime: Runtime) -> Finding:
     after=After.DAYS,
     description="The newest rows of each backend, by their own times, are as recent as SMA can deliver them.",
 )
-def judge_freshness(runtime: Runtime) -> Finding:
+def judge_freshness(runtime: RunContext) -> Finding:
     """The judgement of the newest rows of each backend."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     having = sets.filter(pl.col("set_type") == BALANCE.set.name)
-    plants = owned(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
+    plants = list_own_plants(runtime).join(having, on="plant_id", how="semi").select("plant_id", "backend")
     recent = pl.col("local_date") >= (runtime.now() - LOOK_BACK).date()
     rows = runtime.lake.scan(EnergyBalanceIntervals).filter(recent)
     newest = rows.group_by("plant_id").agg(newest=pl.col("interval_end").max()).collect()
@@ -112,10 +112,11 @@ def judge_freshness(runtime: Runtime) -> Finding:
     after=After.DAYS,
     description="The quarter hours of the newest stored days add up to the energies of their days.",
 )
-def judge_quarters(runtime: Runtime) -> Finding:
+def judge_quarters(runtime: RunContext) -> Finding:
     """Whether quarters of an hour and days tell the same energies; days without quarters yet are left out."""
     both = [
-        {part["local_date"] for part in runtime.lake.parts(model)} for model in (EnergyDaily, QuarterHours)
+        {part["local_date"] for part in runtime.lake.list_parts(model)}
+        for model in (EnergyDaily, QuarterHours)
     ]
     days = [dt.date.fromisoformat(day) for day in sorted(both[0] & both[1])[-DAYS_ADDED_UP:]]
     keys, names = ["plant_id", "local_date"], [f"{name}_kwh" for name in ADDED_UP]
@@ -147,7 +148,7 @@ def judge_quarters(runtime: Runtime) -> Finding:
     )
 
 
-def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:
+def judge_drift(runtime: RunContext, fields: Collection[str]) -> Finding:
     """The judgement of fields that the newest days held beyond the known ones, and of the sets that SMA names."""
     named = runtime.lake.scan(MeasurementSets).select(pl.col("set_type").unique()).collect()["set_type"]
     return findings.judge_drift(fields, set(named) - KNOWN_SETS)
@@ -160,7 +161,7 @@ def judge_drift(runtime: Runtime, fields: Collection[str]) -> Finding:
     description="SMA refuses at most 1 % of the requests because of their rate.",
     of_requests=True,
 )
-def judge_budget(runtime: Runtime) -> Finding:
+def judge_budget(runtime: RunContext) -> Finding:
     """The judgement of the last day's requests that are stored."""
     since = runtime.now() - ONE_DAY
     asked = pl.col("asked_date") >= since.date(), pl.col("asked_at") >= since
@@ -173,7 +174,7 @@ def judge_budget(runtime: Runtime) -> Finding:
     after=After.PUBLISHING,
     description="The published file can be opened read-only, and each of its tables can be read.",
 )
-def judge_published_file(runtime: Runtime) -> Finding:
+def judge_published_file(runtime: RunContext) -> Finding:
     """Whether the published file opens as its readers open it, and holds every table."""
     path = runtime.settings.warehouse
     wanted = {storage(model).table for model in TABLES if storage(model).published != "no"}
@@ -204,5 +205,5 @@ def judge_published_file(runtime: Runtime) -> Finding:
     return Finding(passed=True, text=f"{path} can be opened and holds {len(wanted)} tables.")
 
 
-def _read_daily(runtime: Runtime, days: Collection[dt.date]) -> pl.DataFrame:
+def _read_daily(runtime: RunContext, days: Collection[dt.date]) -> pl.DataFrame:
     return runtime.lake.scan(EnergyDaily).filter(pl.col("local_date").is_in(list(days))).collect()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.incomplete_days import FAILED, NOT_FETCHED, find_incomplete_days
 from schemas import EnergyDaily, Plants
 
@@ -35,7 +35,7 @@ class Completeness:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is missing, as far as SMA can have it by now."""
+        """Whether nothing is missing that SMA can already have."""
         return not self.lacking.height
 
     def sentence(self) -> str:
@@ -60,7 +60,7 @@ class Completeness:
 
 
 def measure_completeness(
-    runtime: Runtime, days: Collection[dt.date], only_plants: Collection[str] = ()
+    runtime: RunContext, days: Collection[dt.date], only_plants: Collection[str] = ()
 ) -> Completeness:
     """The plant-days of these days, of these plants only where some are named.
 

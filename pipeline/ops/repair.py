@@ -1,21 +1,24 @@
-"""What makes lost parts of the lake again: the published copy, stored answers, SMA once more; and what nothing does.
+"""Rebuilds lost parts of the lake from the published copy, stored answers or SMA, and says what nothing can rebuild.
 
-`warehouse.lake_repair` has made the lake readable before. Rows that are made again in a part that is empty are a first
+`warehouse.lake_repair` has made the lake readable before. Rows that are rebuilt in a part that is empty are a first
 writing, and no restatement: what they were before is gone, and what they are now was what they were.
 """
 
 import datetime as dt
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import cast
 
+from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consents import store_consents
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, Outcome
-from pipeline.run.context import Runtime
+from pipeline.ops.set_aside import name_folder
+from pipeline.run.context import RunContext
 from pipeline.run.sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.tables.inventory_tables import (
@@ -63,6 +66,7 @@ from schemas import (
 )
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
+from warehouse.lake_mirror import open_mirror
 from warehouse.lake_repair import LakeRepair, Lost, Step
 from warehouse.published_copy import PublishedCopy
 
@@ -76,7 +80,7 @@ OF_DAYS: frozenset[type[Table]] = frozenset(
 OF_ALL: frozenset[type[Table]] = frozenset(
     {KpiMonthly, ProfileMonthly, LogMessages, Reconciliation, ReconciliationYearly, Invoices}
 )
-LISTS: dict[type[Table], tuple[type[Table], Callable[[Runtime, dt.date], object]]] = {
+LISTS: dict[type[Table], tuple[type[Table], Callable[[RunContext, dt.date], object]]] = {
     Plants: (RawPlants, write_plants),
     Devices: (RawDevices, write_devices),
     MeasurementSets: (RawMeasurementSets, write_measurement_sets),
@@ -103,55 +107,75 @@ _MADE_INTO: dict[type[Table], tuple[type[Table], type[Table]]] = {
 def make_readable(
     settings: Settings, copy: PublishedCopy | None, tell: Callable[[str], None] = lambda _: None
 ) -> list[Step]:
-    """Mend logs and set aside what can't be read, so that every command works; what was found.
+    """Repair logs and set aside what can't be read, so that every command works; what was found.
 
     Lost parts go to the home's list of them. Waits for others that write just now, and has that told. Raises
     SunledgerError.
     """
     lake = Lake(settings.lake, settings.home / "tmp")
-    if "://" in settings.lake:
-        # Its store keeps earlier versions, and this program can't move its objects.
-        return []
-    aside = settings.home / "set-aside" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
+    aside = name_folder(settings, dt.datetime.now(dt.UTC))
     parts = LostParts(settings.home)
-    with take_repair_turn(lake.root, tell):
-        steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
-        parts.add(find_lost_tables(settings, copy))
+    with take_repair_turn(lake.root, tell), _open_on_disk(settings, lake, tell) as on_disk:
+        steps = LakeRepair(on_disk, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
+        parts.add(find_lost_tables(on_disk, copy))
     return steps
+
+
+def _open_on_disk(
+    settings: Settings, lake: Lake, tell: Callable[[str], None]
+) -> AbstractContextManager[Lake]:
+    """The lake itself, or a copy of the one on an object store, whose changes go there."""
+    return open_mirror(lake, settings.home, tell) if lake.remote else nullcontext(lake)
 
 
 @contextmanager
 def open_shadow(settings: Settings) -> Iterator[Settings]:
-    """Settings of a home that looks the same and is not: logs are copied, files are links. For a dry run."""
-    with tempfile.TemporaryDirectory(prefix=".sunledger-repair-", dir=settings.home) as folder:
+    """Settings of a home that looks the same and is not: logs are copied, files are links. For a dry run.
+
+    Of a lake on an object store all is copied.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix=".sunledger-repair-", dir=settings.home) as folder,
+        ExitStack() as opened,
+    ):
         home = Path(folder)
-        source = Path(settings.lake)
-        for file in source.rglob("*"):
-            target = home / "lake" / file.relative_to(source)
-            if file.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            elif "_delta_log" in file.parts:
-                target.write_bytes(file.read_bytes())
-            else:
-                target.symlink_to(file)
+        lake = Lake(settings.lake, home / "tmp")
+        if lake.remote:
+            root = opened.enter_context(open_mirror(lake, home, lambda _: None, keep=False)).root
+        else:
+            root = str(home / "lake")
+            _link_files(Path(settings.lake), Path(root))
         for kept in ("spending", "repair"):
             for file in (settings.home / kept).glob("*.json"):
                 (home / kept).mkdir(exist_ok=True)
                 (home / kept / file.name).write_bytes(file.read_bytes())
-        yield settings.model_copy(update={"home": home, "lake": str(home / "lake")})
+        yield settings.model_copy(update={"home": home, "lake": root})
 
 
-def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
+def _link_files(source: Path, copy: Path) -> None:
+    for file in source.rglob("*"):
+        target = copy / file.relative_to(source)
+        if file.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        elif "_delta_log" in file.parts:
+            target.write_bytes(file.read_bytes())
+        else:
+            target.symlink_to(file)
+
+
+def put_back(runtime: RunContext, copy: PublishedCopy | None, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Put rows back from the published file: where they are what was lost, or where nothing else has them."""
     for one in lost:
         # Requests of today may have come into the part since.
-        if copy is None or (one.model is not ApiRequests and runtime.lake.stored(one.model, one.part)):
+        if copy is None or (
+            one.model is not ApiRequests and runtime.lake.name_stored_files(one.model, one.part)
+        ):
             continue
-        version = copy.version_of(one.model)
+        version = copy.read_version(one.model)
         current = one.published is not None and one.published == version
         if version < 0 or not (current or one.model not in OF_DAYS | OF_ALL):
             continue
-        rows = copy.rows(one.model, one.part)
+        rows = copy.read_rows(one.model, one.part)
         if rows.height and one.model is ApiRequests:
             runtime.lake.append(one.model, one.part, rows)
         elif rows.height:
@@ -165,7 +189,7 @@ def put_back(runtime: Runtime, copy: PublishedCopy | None, outcome: Outcome, los
             outcome.healed[one] = text
 
 
-def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None:
+def make_lists(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost]) -> None:
     """Make plants, devices, sets and consents again, from all stored lists in their order, or the book of consents.
 
     So are the plants' attributes, from their file.
@@ -173,9 +197,9 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
     for one in [one for one in lost if one not in outcome.known]:
         if one.model in LISTS:
             raw, write = LISTS[one.model]
-            days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(raw)]
+            days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(raw)]
             for day in days:
-                # What lists of earlier days lacked is no news, so nobody is told of it.
+                # What lists of earlier days lacked was reported before, so it is not reported again.
                 write(runtime, day)
             if days:
                 outcome.healed[one] = f"rebuilt from {pluralize(len(days), 'stored list')}"
@@ -184,7 +208,7 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
             outcome.healed[one] = "rebuilt from the file of SUNLEDGER_PLANT_ATTRIBUTES"
         elif one.model is Consents:
             book = ConsentBook.of(runtime.settings)
-            if runtime.settings.sma_flow == "custom" and book.owners():
+            if runtime.settings.sma_flow == "custom" and book.read_owners():
                 store_consents(runtime.lake, book)
                 outcome.healed[one] = "rebuilt from the consents that are stored in this home"
             else:
@@ -192,7 +216,7 @@ def make_lists(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost]) -> None
 
 
 def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.date]) -> set[dt.date]:
-    """The days of which a table is to be made again: from answers that are there, all of them."""
+    """The days of which a table is to be rebuilt: from answers that are there, all of them."""
     days: set[dt.date] = set()
     for one in lost:
         day = one.part.get("local_date")
@@ -204,7 +228,7 @@ def list_days_to_make(lost: Iterable[Lost], outcome: Outcome, answered: set[dt.d
     return days & answered
 
 
-def make_vendor_tables(runtime: Runtime, lost: Iterable[Lost]) -> None:
+def make_vendor_tables(runtime: RunContext, lost: Iterable[Lost]) -> None:
     """Compare with SMA's own energies again, where a comparison or its answers were lost."""
     models = {one.model for one in lost}
     if models & {Reconciliation, RawEnergyMonths}:
@@ -213,14 +237,14 @@ def make_vendor_tables(runtime: Runtime, lost: Iterable[Lost]) -> None:
         write_reconciliation_yearly(runtime)
 
 
-def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Collection[dt.date]) -> None:
+def judge(runtime: RunContext, outcome: Outcome, lost: Iterable[Lost], answered: Collection[dt.date]) -> None:
     """Say of what nothing was said of yet whether it is there again. `answered` are the days with stored answers."""
     for one in [one for one in lost if one not in outcome.known]:
-        there = bool(runtime.lake.stored(one.model, one.part))
+        there = bool(runtime.lake.name_stored_files(one.model, one.part))
         if one.model is ApiRequests:
-            # Requests of today may be there by now, those of before are not.
+            # Requests of today may be stored already, earlier ones are not.
             outcome.gone[one] = (
-                "the record of requests of that day is lost, so PU of that day may be missing: compare them with "
+                "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with "
                 "SMA's invoice"
             )
         elif one.model in RECORDS:
@@ -237,28 +261,35 @@ def judge(runtime: Runtime, outcome: Outcome, lost: Iterable[Lost], answered: Co
             outcome.healed[one] = "rebuilt" if there else "has no rows, like the tables that it is made from"
 
 
-def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:
+def keep_lost_requests(settings: Settings, outcome: Outcome, lost: Iterable[Lost]) -> None:
+    """Have every later bill say that requests are lost, of which it can't know. Raises SunledgerError."""
+    days = [one.part["asked_date"] for one in lost if one.model is ApiRequests and one not in outcome.copied]
+    add_lost_days(settings.home, [cast("dt.date", day) for day in days])
+
+
+def find_lost_tables(lake: Lake, copy: PublishedCopy | None) -> list[Lost]:
     """The parts of tables whose folder is gone, by what other tables and the published file tell of them."""
-    lake = Lake(settings.lake, settings.home / "tmp")
+    # A handle from before the repair would go on where the old log was.
+    lake = Lake(lake.root, lake.scratch)
     found: list[Lost] = []
     for model in TABLES:
-        if lake.snapshot(model).version >= 0:
+        if lake.take_snapshot(model).version >= 0:
             continue
-        if copy is not None and copy.version_of(model) >= 0:
-            found += [Lost(model, folder) for folder in copy.folders(model)]
+        if copy is not None and copy.read_version(model) >= 0:
+            found += [Lost(model, folder) for folder in copy.list_folders(model)]
         elif model in _MADE_OF and copy is not None and copy.versions.get(storage(model).table, -1) >= 0:
-            days = {part["local_date"] for raw in _MADE_OF[model] for part in lake.parts(raw)}
+            days = {part["local_date"] for raw in _MADE_OF[model] for part in lake.list_parts(raw)}
             found += [Lost(model, f"local_date={day}") for day in sorted(days)]
-        elif model in _MADE_INTO and lake.parts(_MADE_INTO[model][0]):
-            days = {part["local_date"] for part in lake.parts(_MADE_INTO[model][1])}
+        elif model in _MADE_INTO and lake.list_parts(_MADE_INTO[model][0]):
+            days = {part["local_date"] for part in lake.list_parts(_MADE_INTO[model][1])}
             found += [Lost(model, f"local_date={day}") for day in sorted(days)]
-        elif model in LISTS_ASKED and any(lake.snapshot(made).files for made in LISTS):
+        elif model in LISTS_ASKED and any(lake.take_snapshot(made).files for made in LISTS):
             found.append(Lost(model, f"local_date={dt.datetime.now(dt.UTC).date()}"))
     return found
 
 
 def put_back_days(
-    runtime: Runtime,
+    runtime: RunContext,
     copy: PublishedCopy | None,
     outcome: Outcome,
     lost: Iterable[Lost],
@@ -267,9 +298,9 @@ def put_back_days(
     """Put tables of days back from the published file where their answers are gone, so that they can't be made."""
     for one in lost:
         day = one.part.get("local_date")
-        if copy is None or one.model not in OF_DAYS or day in answered or copy.version_of(one.model) < 0:
+        if copy is None or one.model not in OF_DAYS or day in answered or copy.read_version(one.model) < 0:
             continue
-        rows = copy.rows(one.model, one.part)
+        rows = copy.read_rows(one.model, one.part)
         if rows.height:
             runtime.lake.replace(one.model, one.part, [rows])
             outcome.healed[one] = f"restored from the published file of {copy.published_at}"

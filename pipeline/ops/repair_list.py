@@ -1,4 +1,4 @@
-"""The list of parts that a repair has found lost and not yet made again; it outlives a repair that is killed."""
+"""The list of parts that a repair has found lost and not yet rebuilt; it outlives a repair that is killed."""
 
 from collections.abc import Iterable
 from pathlib import Path

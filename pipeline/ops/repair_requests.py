@@ -1,4 +1,4 @@
-"""Lost answers that SMA is asked for once more: which requests that takes, and what comes of them."""
+"""Fetches lost answers from SMA again: plans the requests, sends them, and records the outcome."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
@@ -9,11 +9,11 @@ from typing import cast
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
 from pipeline.extract.fetch import (
-    device_requests,
     fetch_devices,
     fetch_measurement_sets,
     fetch_plants,
-    sets_requests,
+    plan_device_lists,
+    plan_set_lists,
 )
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
@@ -21,11 +21,11 @@ from pipeline.extract.request_plan import FetchPlan, group_by_week
 from pipeline.extract.vendor_energies import (
     fetch_energy_months,
     fetch_energy_years,
-    month_requests,
-    year_requests,
+    plan_month_requests,
+    plan_year_requests,
 )
-from pipeline.run.context import Runtime
-from pipeline.run.sets import SETS, VALUES, other
+from pipeline.run.context import RunContext
+from pipeline.run.sets import SETS, VALUES, build_other_set
 from pipeline.sma.requests import Request
 from schemas import (
     RAW,
@@ -46,17 +46,20 @@ from warehouse.lake_repair import Lost
 
 SHOWN = 3
 # Lists of today; the lists of the days before are history.
-LISTS_ASKED: dict[type[Table], tuple[Callable[[Runtime], list[Request]], Callable[[Runtime], object]]] = {
+LISTS_ASKED: dict[
+    type[Table], tuple[Callable[[RunContext], list[Request]], Callable[[RunContext], object]]
+] = {
     RawPlants: (lambda _: [Request.plants()], fetch_plants),
-    RawDevices: (device_requests, fetch_devices),
-    RawMeasurementSets: (sets_requests, fetch_measurement_sets),
+    RawDevices: (plan_device_lists, fetch_devices),
+    RawMeasurementSets: (plan_set_lists, fetch_measurement_sets),
 }
 # SMA's own energies, by the month and by the year.
 _VENDOR: dict[
-    type[Table], tuple[Callable[[Runtime, dt.date], list[Request]], Callable[[Runtime, dt.date], object]]
+    type[Table],
+    tuple[Callable[[RunContext, dt.date], list[Request]], Callable[[RunContext, dt.date], object]],
 ] = {
-    RawEnergyMonths: (month_requests, fetch_energy_months),
-    RawEnergyYears: (year_requests, fetch_energy_years),
+    RawEnergyMonths: (plan_month_requests, fetch_energy_months),
+    RawEnergyYears: (plan_year_requests, fetch_energy_years),
 }
 _RAW = {storage(model).table: model for model in RAW}
 _SOURCES = {source.raw: source for source in (*SETS, VALUES)}
@@ -79,7 +82,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class AskedAgain:
-    """Lost answers that SMA is to be asked for once more: the requests, and what sends them."""
+    """Lost answers that must be fetched again: the requests, and the function that sends them."""
 
     lost: Sequence[Lost]
     requests: Sequence[Request]
@@ -91,7 +94,7 @@ class AskedAgain:
         return {request.plant_id for request in self.requests} - {""}
 
 
-def plan_requests_again(runtime: Runtime, lost: Iterable[Lost]) -> list[AskedAgain]:
+def plan_requests_again(runtime: RunContext, lost: Iterable[Lost]) -> list[AskedAgain]:
     """The requests for lost answers, by table; nothing is sent. Raises SunledgerError while no plants are known."""
     by_table: dict[tuple[type[RawAnswers], str], list[Lost]] = {}
     for one in lost:
@@ -110,7 +113,7 @@ def find_answers(one: Lost) -> tuple[type[RawAnswers], str] | None:
     return None
 
 
-def send(runtime: Runtime, again: AskedAgain, outcome: Outcome) -> None:
+def send(runtime: RunContext, again: AskedAgain, outcome: Outcome) -> None:
     """Ask SMA, and say of each part whether it is there again. What fails waits for the next repair."""
     try:
         again.send()
@@ -119,7 +122,7 @@ def send(runtime: Runtime, again: AskedAgain, outcome: Outcome) -> None:
         return
     for one in again.lost:
         without = _list_plants_without_answers(runtime, one)
-        if one.model is not Quarantine and not runtime.lake.stored(one.model, one.part):
+        if one.model is not Quarantine and not runtime.lake.name_stored_files(one.model, one.part):
             history = one.model in LISTS_ASKED
             whose = "the list of that day is" if history else "SMA no longer has these answers, so they are"
             outcome.gone[one] = f"{whose} lost; the tables that were made from them stay as they are"
@@ -133,11 +136,11 @@ def send(runtime: Runtime, again: AskedAgain, outcome: Outcome) -> None:
             outcome.healed[one] = "fetched again"
 
 
-def _plan_again(runtime: Runtime, model: type[RawAnswers], set_type: str, lost: list[Lost]) -> AskedAgain:
+def _plan_again(runtime: RunContext, model: type[RawAnswers], set_type: str, lost: list[Lost]) -> AskedAgain:
     days = sorted(cast("dt.date", one.part["local_date"]) for one in lost)
     if model in LISTS_ASKED:
         requests, fetch = LISTS_ASKED[model]
-        newest = max((part["local_date"] for part in runtime.lake.parts(model)), default="")
+        newest = max((part["local_date"] for part in runtime.lake.list_parts(model)), default="")
         # An older list says nothing that the tables which were made from it do not say.
         if str(days[-1]) <= newest:
             return AskedAgain(lost, [], lambda: None)
@@ -165,16 +168,16 @@ def _plan_again(runtime: Runtime, model: type[RawAnswers], set_type: str, lost: 
 
 
 def _plan_week(
-    runtime: Runtime, model: type[RawAnswers], set_type: str, week: Sequence[dt.date]
+    runtime: RunContext, model: type[RawAnswers], set_type: str, week: Sequence[dt.date]
 ) -> FetchPlan:
     if model is RawLogs:
         return plan_plant_logs(runtime, week)
     if model is RawDeviceLogs:
         return plan_device_logs(runtime, week)
-    return plan_set(runtime, other(set_type) if model is RawOtherSets else _SOURCES[model], week)
+    return plan_set(runtime, build_other_set(set_type) if model is RawOtherSets else _SOURCES[model], week)
 
 
-def _list_plants_without_answers(runtime: Runtime, one: Lost) -> list[str]:
+def _list_plants_without_answers(runtime: RunContext, one: Lost) -> list[str]:
     """The plants that have rows of the day in the table made from its answers, and no answer any more."""
     source = _SOURCES.get(cast("type[RawAnswers]", one.model))
     if source is None:
@@ -183,7 +186,7 @@ def _list_plants_without_answers(runtime: Runtime, one: Lost) -> list[str]:
     made, answered = (
         {
             plant
-            for rows in runtime.lake.batches(model, part, columns=["plant_id"])
+            for rows in runtime.lake.read_batches(model, part, columns=["plant_id"])
             for plant in rows["plant_id"]
         }
         for model in (source.intervals, source.raw)

@@ -51,10 +51,9 @@ def tabulate_classes(units: pl.DataFrame, limit: str) -> Table:
         "cost",
         "PU and cost",
         _add_words(
-            "Systems that SMA was asked for in this month, whatever days were asked for.", limit, _CHECK
+            "Systems that a request of this month named, no matter which days it asked for.", limit, _CHECK
         ),
-        limit
-        or "SMA was asked for no system in this month: as far as the record goes, it charges nothing for it.",
+        limit or "No request of this month named a system, so by our record SMA charges nothing for it.",
         (Column("Class", numeric=False), Column("PU"), Column("Requests"), Column("Fee")),
         rows,
         (Cell("All"), *counts, Cell(sum_of_fees(units))),
@@ -67,12 +66,11 @@ def tabulate_plant(units: pl.DataFrame, limit: str) -> Table:
         "cost",
         "PU and cost",
         _add_words(
-            "What SMA was asked for in this month, whatever days were asked for. A plant that moved may have two PU.",
+            "Requests of this month, no matter which days they asked for. A plant that moved may have two PU.",
             limit,
             _CHECK,
         ),
-        limit
-        or "SMA was not asked for this plant in this month: as far as the record goes, it charges nothing for it.",
+        limit or "No request of this month named this plant, so by our record SMA charges nothing for it.",
         _OF_SYSTEMS,
         _sum_systems(units),
         _count_systems(units) if units.height > 1 else (),
@@ -83,10 +81,10 @@ def tabulate_unlisted(units: pl.DataFrame) -> Table:
     """The PU of systems that the table plants does not have: no page and no other row of the report shows them."""
     return Table(
         "unlisted",
-        "PU of systems that are no plant here",
-        "The PU above include these. SMA answered for them, and the report has no such plant: a system that left "
-        "SMA's list, whose consent ended, or that the settings leave out. Whoever still asks for one pays for it.",
-        "Every PU is of a plant of this report.",
+        "PU of systems that are not in this report",
+        "The PU above include these. SMA answered for them, but the report has no such plant: the system left SMA's "
+        "list, its consent ended, or the settings exclude it. Every month with a request for it costs a PU.",
+        "Every PU belongs to a plant of this report.",
         _OF_SYSTEMS,
         _sum_systems(units),
         _count_systems(units),
@@ -101,14 +99,15 @@ def tabulate_invoices(invoices: pl.DataFrame, year: int, record: Record) -> Tabl
             Cell(f"Q{row['quarter']} {row['year']}"),
             Cell(format_number(row["n_units"])),
             *(Cell(f"{row[name]:,.2f} {row['currency']}") for name in money),
-            Cell(row["decision"].replace("_", " ") + ("" if row["is_closed"] else ", still running")),
+            Cell(row["decision"].replace("_", " ") + ("" if row["is_closed"] else ", not over yet")),
         )
         for row in invoices.iter_rows(named=True)
     ]
     return Table(
         "invoices",
         "Invoices of the year",
-        "What SMA should invoice for the whole account: small sums are carried on, at the year's end all is due.",
+        "Amounts that SMA should invoice for the whole account. Small amounts are carried over; at the end of the "
+        "year everything is due.",
         _explain_no_invoice(year, record),
         (
             Column("Quarter", numeric=False),
@@ -116,7 +115,7 @@ def tabulate_invoices(invoices: pl.DataFrame, year: int, record: Record) -> Tabl
             Column("Fees"),
             Column("Carried in"),
             Column("Invoiced"),
-            Column("Carried on"),
+            Column("Carried over"),
             Column("Why", numeric=False),
         ),
         rows,
@@ -161,9 +160,11 @@ def _count_systems(units: pl.DataFrame) -> tuple[Cell, ...]:
 
 def _explain_no_invoice(year: int, record: Record) -> str:
     if record.begins is None:
-        return f"There is no record of requests, so what SMA invoiced in {year} is not known."
+        return f"SMA's invoices of {year} are unknown, because there is no record of requests."
     if record.begins.year > year:
-        return f"The record of requests begins on {record.begins}: what SMA invoiced in {year} is not known."
+        return (
+            f"SMA's invoices of {year} are unknown, because the record of requests begins on {record.begins}."
+        )
     return f"There is no invoice of {year} yet."
 
 

@@ -5,22 +5,24 @@ import datetime as dt
 import polars as pl
 
 from pipeline.report import sketch
-from pipeline.run.context import Runtime
-from pipeline.run.plants import with_bounds
+from pipeline.run.context import RunContext
+from pipeline.run.plants import add_day_bounds
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 
 
-def draw_day_pictures(runtime: Runtime, day: dt.date) -> dict[str, str]:
+def draw_day_pictures(runtime: RunContext, day: dt.date) -> dict[str, str]:
     """The fleet's power by the clock, and what each plant made, as Markdown by name; none for a day without a plant."""
     part = {"local_date": day}
-    daily = list(runtime.lake.batches(EnergyDaily, part, columns=["plant_id", "pv_generation_kwh", "status"]))
+    daily = list(
+        runtime.lake.read_batches(EnergyDaily, part, columns=["plant_id", "pv_generation_kwh", "status"])
+    )
     if not daily:
         return {}
     plants = runtime.lake.scan(Plants).select("plant_id", "timezone", "peak_power_kw").collect()
-    bounds = with_bounds(plants, day)
+    bounds = add_day_bounds(plants, day)
     columns = ["plant_id", "interval_start", "interval_end", *sketch.POWERS]
     # Together: a plant's rows may lie in two batches.
-    rows = list(runtime.lake.batches(EnergyBalanceIntervals, part, columns=columns))
+    rows = list(runtime.lake.read_batches(EnergyBalanceIntervals, part, columns=columns))
     pictures = {
         "fleet": sketch.draw_fleet_picture(pl.concat(daily).join(plants, on="plant_id", how="left"), day)
     }

@@ -18,10 +18,10 @@ from pipeline.report.sheet import Sheet, Table, render
 
 INDEX = "index.html"
 _COMPLETE = (
-    "a day without a gap. Its coverage may be below 100 %: inverters wake some time after sunrise and sleep some time "
-    "before sunset, and up to an hour of each is no gap"
+    "a day without a data gap. Its coverage may be below 100 %, because inverters start after sunrise and stop before "
+    "sunset, and up to an hour of each does not count as a gap"
 )
-_NOTHING_INVENTED = "What was not measured is shown as such, never as zero."
+_NOTHING_INVENTED = "Missing measurements are shown as missing, never as zero."
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,11 @@ class MonthReport:
         self._facts = [
             ("Month", f"{self._first} to {self._last}, by each plant's own calendar"),
             ("Warehouse", f"published {published_at:%Y-%m-%d %H:%M} UTC by sunledger {version}"),
-            ("Energy", "mean power over each interval's own length; a gap is counted, never filled"),
-            ("Coverage", "the part of the expected time for which there are values"),
+            (
+                "Energy",
+                "mean power multiplied by the length of each interval; data gaps are counted, never filled",
+            ),
+            ("Coverage", "the share of the expected time that has values"),
             ("Complete", _COMPLETE),
         ]
 
@@ -190,7 +193,7 @@ class MonthReport:
         ]
 
     def _build_money(self) -> list[tuple[str, str, str]]:
-        """What SMA was asked for and charges, as far as the record of requests goes."""
+        """The requested systems and their cost, for the time of the record of requests."""
         units, begins = self._frames.units, self._frames.record.begins
         if self._no_unit == "not known":
             return [(label, "not known", self._before) for label in ("PU of the month", "Fees of the month")]

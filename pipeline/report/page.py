@@ -32,8 +32,8 @@ _NO_DECIMALS_FROM = 10_000
 _VERDICTS = {
     "utc": "UTC",
     "plant_local": "plant-local",
-    "either": "both: its clock shows UTC",
-    "undecided": "can't be told",
+    "either": "both: its time zone is UTC",
+    "undecided": "not conclusive",
 }
 
 

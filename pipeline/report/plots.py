@@ -30,7 +30,7 @@ def _draw_days(name: str, month: Month, clock: str) -> Plot:
     return Plot(
         "days",
         "Energy by day, power by hour",
-        "A hatched bar is a day that is not complete, with its coverage. Below, each tile is an hour.",
+        "A hatched bar is an incomplete day, labelled with its coverage. In the heat map below, each tile is an hour.",
         embed_drawing(draw_month(month, name=name, clock=clock)) if measured else None,
         f"There is no PV energy of {format_month(month.first)}: {why}.",
     )
@@ -41,9 +41,9 @@ def _draw_profile(name: str, month: Month, profile: pl.DataFrame) -> Plot:
     return Plot(
         "profile",
         "Load and production",
-        "The month's mean of each hour, over the time for which there are values.",
+        "Mean of each hour of the day in this month, over the time that has values.",
         embed_drawing(draw_profile_picture(profile, name=name, month=month.first)) if measured else None,
-        f"There is no power of {format_month(month.first)}: nothing was measured.",
+        f"There is no power of {format_month(month.first)}, because nothing was measured.",
     )
 
 
@@ -52,7 +52,7 @@ def _draw_year(name: str, month: Month, days: pl.DataFrame) -> Plot:
     return Plot(
         "year",
         "The year so far",
-        "A tile is a day; a cross is a day without a value, a pale tile one that was not read.",
+        "Each tile is a day. A cross marks a day without a value, a pale tile a day that was not fetched.",
         embed_drawing(draw_year_picture(kwh, name=name, month=month.first)) if kwh["kwh"].count() else None,
         f"There is no PV energy of {month.first.year} up to {format_month(month.first)}.",
     )

@@ -37,14 +37,14 @@ def set_aside(found: pl.DataFrame) -> Table:
     ]
     return Table(
         "quarantine",
-        "What was set aside, and why",
-        "Nothing is dropped in silence. What was set aside is in no energy, and its time is not covered; what is only "
-        "suspicious is kept in both. The table quarantine has every one.",
+        "Set aside, by reason",
+        "Values that were set aside do not count in energies, and their time is not covered. Suspicious values count "
+        "in both. The table quarantine lists all of them.",
         "Nothing was set aside.",
         (
             Column("Reason", numeric=False),
             Column("Table", numeric=False),
-            Column("What was done", numeric=False),
+            Column("Treatment", numeric=False),
             Column("Found"),
             Column("Rows"),
             Column("Plants"),
@@ -75,7 +75,7 @@ def tabulate_restatements(found: pl.DataFrame, names: Mapping[str, str]) -> Tabl
     return Table(
         "restatements",
         "Restated figures",
-        f"Figures of this month that changed after their day was final: the new ones are in this report.{more}",
+        f"Figures of this month that changed after their day was final. This report has the new figures.{more}",
         "No figure of this month was restated.",
         (
             Column("Plant", numeric=False),
@@ -115,11 +115,11 @@ def tabulate_reconciliation(found: pl.DataFrame, names: Mapping[str, str]) -> Ta
     more = f", the largest {MOST_ROWS} of the others are here" if differing.height > MOST_ROWS else ""
     return Table(
         "reconciliation",
-        "Measured beside SMA's own figures",
-        f"{agreeing}{more}. A difference is shown and never repaired.",
+        "Measured energies and SMA's own figures",
+        f"{agreeing}{more}. Differences are shown, never corrected.",
         f"{agreeing}."
         if found.height
-        else "SMA's own figures of this month were not asked for: 'sunledger reconcile' does that.",
+        else "SMA's own figures of this month were not fetched: run 'sunledger reconcile'.",
         (
             Column("Plant", numeric=False),
             Column("Figure", numeric=False),

@@ -19,10 +19,10 @@ class Record:
     def limit(self, month: date) -> str:
         """What it can't say of the month, as a sentence; nothing where it knows the whole of it."""
         if self.begins is None:
-            return "There is no record of requests: what SMA was asked for in this month is not known."
+            return "There is no record of requests, so the requests of this month are unknown."
         begin = f"The record of requests begins on {self.begins}"
         if not self.knows(month):
-            return f"{begin}: what SMA was asked for in this month, and charged, is not known."
+            return f"{begin}, so the requests of this month and their cost are unknown."
         if self.begins > month.replace(day=1):
-            return f"{begin}: what SMA was asked for earlier in this month is not known."
+            return f"{begin}; earlier requests of this month are unknown."
         return ""

@@ -60,7 +60,7 @@ def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> Table:
     return Table(
         "ranking",
         "Plants by specific yield",
-        "PV energy per kW of DC peak power. It counts what was measured: look at the coverage beside it.",
+        "PV energy per kW of DC peak power. It only counts measured energy, so look at the coverage too.",
         "There is no plant.",
         (
             Column("Plant", numeric=False),
@@ -96,7 +96,7 @@ def tabulate_gaps(days: pl.DataFrame) -> Table:
     return Table(
         "gaps",
         "Days to check",
-        "Days with gaps, and those of which values were set aside or are suspicious.",
+        "Days with data gaps, and days with suspicious values or values that were set aside.",
         "Every day is complete, and nothing was set aside.",
         (
             Column("Day", numeric=False),
@@ -128,8 +128,9 @@ def tabulate_figures(found: pl.DataFrame, names: Mapping[str, str]) -> Table:
     return Table(
         "figures",
         "Plant figures",
-        "By the names of IEC 61724-1; the data dictionary has each formula, and explains why one is missing. The "
-        "performance ratio is of measured irradiation alone; the ratio to a clear sky is lower, since clouds lower it.",
+        "Names follow IEC 61724-1. The data dictionary has each formula, and the reasons why a figure is missing. The "
+        "performance ratio uses measured irradiation only; the ratio to a clear sky is lower, because clouds reduce "
+        "it.",
         "There are no plant figures of this month.",
         (Column("Plant", numeric=False), *(Column(label, unit) for _, label, unit, _ in shown)),
         rows,

@@ -16,8 +16,8 @@ from pipeline.report.record import Record
 from pipeline.run.context import Progress, Silence
 from pipeline.transform.plant_moves import find_successors
 from warehouse import asked
-from warehouse.folder import replaced
-from warehouse.month_rows import MonthRows, month_rows
+from warehouse.folder import replace_folder
+from warehouse.month_rows import MonthRows, select_month_rows
 
 STEP = "report"
 # Plants whose hours are in memory at once: 744 rows a plant and month.
@@ -43,17 +43,18 @@ def write_report(
 ) -> Reported:
     """Write a page for the fleet and one for each plant into `folder`, which is there whole or as it was.
 
-    `only` limits fleet and plants to these ids; `progress` is told of each plant. A plant that moved is one plant, by
+    `only` limits fleet and plants to these ids; `progress` is advanced for each plant. A plant that moved is one
+    plant, by
     whichever of its ids it is named. Raises UsageError for a month without energy and PU, for a plant that is not in
     the file, and for a folder that holds something else.
     """
     folder = folder.absolute()
     _refuse(folder)
-    found = month_rows(connection, month, only)
-    moved = find_successors(asked.moves(connection))
+    found = select_month_rows(connection, month, only)
+    moved = find_successors(asked.read_plant_moves(connection))
     fleet = take_newest_ids(found.plant_ids, moved)
     rows = replace(found, plant_ids=list_all_ids(fleet, moved))
-    published = rows.published()
+    published = rows.read_meta()
     pages = MonthReport(
         _read_frames(rows, fleet, moved, everything=not only),
         month,
@@ -62,10 +63,10 @@ def write_report(
     )
     size, told = 0, progress or Silence()
     told.begin(STEP, f"{month:%Y-%m}", len(fleet))
-    with replaced(folder) as new:
+    with replace_folder(folder) as new:
         for begin in range(0, len(fleet), PLANTS_AT_ONCE):
             part = fleet[begin : begin + PLANTS_AT_ONCE]
-            hours = join_hours(rows.hours(list_all_ids(part, moved)), moved)
+            hours = join_hours(rows.read_hours(list_all_ids(part, moved)), moved)
             for name, text in pages.plant_pages(hours, part):
                 size += (new / name).write_bytes(text.encode())
                 told.advance(STEP)
@@ -80,12 +81,12 @@ def choose_month(text: str, now: dt.datetime) -> dt.date:
     try:
         return dt.datetime.strptime(f"{text}-01", "%Y-%m-%d").date()  # noqa: DTZ007 - a calendar day has no zone
     except ValueError:
-        raise UsageError(f"{text} is not a month: write it as YYYY-MM, as in 2026-10.") from None
+        raise UsageError(f"{text} is not a month: write it as YYYY-MM, for instance 2026-10.") from None
 
 
 def _refuse(folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
-        raise UsageError(f"{folder} holds something else: choose another --output for the report.")
+        raise UsageError(f"{folder} holds other files than a report: choose another --output.")
 
 
 def _is_ours(path: Path) -> bool:
@@ -94,19 +95,19 @@ def _is_ours(path: Path) -> bool:
 
 def _read_frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, everything: bool) -> Frames:
     """The month's rows by the plants' newest ids; with `everything` the PU of systems that are no plants too."""
-    units = asked.units(rows.connection, rows.month).with_columns(asked_as="plant_id")
+    units = asked.read_units(rows.connection, rows.month).with_columns(asked_as="plant_id")
     if not everything:
         units = units.filter(pl.col("plant_id").is_in(list(rows.plant_ids)))
     return Frames(
-        plants=rows.plants().filter(pl.col("plant_id").is_in(list(fleet))),
-        days=rename_plants(rows.days(), moved, "local_date"),
-        months=join_months(rows.months(), moved),
+        plants=rows.read_plants().filter(pl.col("plant_id").is_in(list(fleet))),
+        days=rename_plants(rows.read_days(), moved, "local_date"),
+        months=join_months(rows.read_months(), moved),
         units=rename_plants(units, moved),
-        invoices=rows.invoices(),
-        set_aside=rename_plants(rows.set_aside(), moved),
-        restatements=_rename_plants(rows.restatements(), moved),
-        reconciliation=_rename_plants(rows.reconciliation(), moved, "quantity"),
-        figures=_rename_plants(rows.figures(), moved, "month"),
+        invoices=rows.read_invoices(),
+        set_aside=rename_plants(rows.read_quarantine(), moved),
+        restatements=_rename_plants(rows.read_restatements(), moved),
+        reconciliation=_rename_plants(rows.read_reconciliation(), moved, "quantity"),
+        figures=_rename_plants(rows.read_figures(), moved, "month"),
         moved=moved,
         record=Record(asked.record_begins(rows.connection)),
     )

@@ -26,7 +26,7 @@ class Allowance:
         self.added_eur += eur
 
 
-def amount(text: str) -> Decimal:
+def parse_limit(text: str) -> Decimal:
     """An amount of money of 0 or more. Raises ValueError."""
     try:
         found = Decimal(text)

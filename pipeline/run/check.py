@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
 from pipeline.common.finding import Finding
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 
-Judge: TypeAlias = Callable[[Runtime], Finding]
+Judge: TypeAlias = Callable[[RunContext], Finding]
 Judging = TypeVar("Judging", bound=Judge)
 _CHECK = "__check__"
 
@@ -50,7 +50,7 @@ def checks(
     return declare
 
 
-def checks_of(modules: Iterable[ModuleType], after: After) -> list[Check]:
+def collect_checks(modules: Iterable[ModuleType], after: After) -> list[Check]:
     """The checks after a part of a run that functions of these modules declare, in the order of both."""
     declared: list[Any] = [
         getattr(function, _CHECK, None)

@@ -20,7 +20,7 @@ from warehouse.lake import Lake
 
 
 class Progress(Protocol):
-    """Somebody who is told how far a step has come: a bar on a terminal, lines elsewhere, or nobody."""
+    """Somebody who is informed how far a step has come: a bar on a terminal, lines elsewhere, or nobody."""
 
     def begin(self, step: str, label: str, total: int) -> None:
         """A step starts on one part (a day, or a list) of `total` requests or items."""
@@ -39,7 +39,7 @@ class Silence:
         """Nothing to show."""
 
 
-def utc_now() -> dt.datetime:
+def read_clock() -> dt.datetime:
     """The wall clock."""
     return dt.datetime.now(dt.UTC)
 
@@ -58,7 +58,7 @@ class Opened:
 
 
 @dataclass(slots=True)
-class Runtime:
+class RunContext:
     """One per run. Close it, or use it as a context. No step writes to it: what a step finds, it returns.
 
     `only_plants` with `only_groups`, and `only_backends`, limit a run to these; empty means all. A run asks only for
@@ -74,9 +74,9 @@ class Runtime:
     # What the run may cost where the settings have no monthly limit.
     allowance: Allowance = field(default_factory=Allowance)
     progress: Progress = field(default_factory=Silence)
-    # Who is told of waits and notices, in sentences.
+    # Who is informed of waits and notices, in sentences.
     tell: Callable[[str], None] = _tell_nobody
-    now: Callable[[], dt.datetime] = utc_now
+    now: Callable[[], dt.datetime] = read_clock
     make_session: Callable[[Settings], SmaSession] | None = None
     opened: Opened = field(default_factory=Opened)
 

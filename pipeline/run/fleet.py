@@ -27,7 +27,7 @@ _ENTRY = re.compile(r"(?P<plant>.*?)(?:(?:^|\s+)from\s+(?P<day>\S+))?", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class FleetEntry:
-    """One entry of a setting: an id or a name, in which * is any text and ? one sign, and its first day.
+    """One entry of a setting: an id or a name, in which * is any text and ? one character, and its first day.
 
     That of a group has the ids of its plants as `members`.
     """
@@ -54,7 +54,7 @@ class Fleet:
     include: tuple[FleetEntry, ...] = ()
     exclude: tuple[FleetEntry, ...] = ()
 
-    def excluded(self, plants: pl.DataFrame) -> pl.DataFrame:
+    def find_excluded(self, plants: pl.DataFrame) -> pl.DataFrame:
         """plant_id and excluded_from of the plants that are not yours on that day and later; others have no row.
 
         `plants` are rows of the table (plant_id, name, migrated_from).
@@ -68,16 +68,16 @@ class Fleet:
         found = plants.select("plant_id", excluded_from=pl.min_horizontal(days))
         return found.drop_nulls("excluded_from")
 
-    def unknown(self, plants: pl.DataFrame) -> list[str]:
-        """The entries that fit no plant: a slip, or a plant that is listed no more."""
+    def list_unknown(self, plants: pl.DataFrame) -> list[str]:
+        """The entries that fit no plant: a slip, or a plant that is no longer listed."""
         entries = dict.fromkeys((*self.include, *self.exclude))
         return [entry.plant for entry in entries if not plants.select(entry.matches().any()).item()]
 
 
-def fleet_of(settings: Settings) -> Fleet:
+def read_fleet(settings: Settings) -> Fleet:
     """The fleet of the settings.
 
-    Raises ConfigurationError for a file that can't be read, for what is no entry, and for a group that is not there.
+    Raises ConfigurationError for a file that can't be read, for an invalid entry, and for a group that does not exist.
     """
     return Fleet(
         _find_groups(settings, INCLUDE, _parse_entries(INCLUDE, settings.include_plants, dated=False)),
@@ -85,7 +85,7 @@ def fleet_of(settings: Settings) -> Fleet:
     )
 
 
-def own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:
+def select_own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:
     """The rows (plant_id, local_date) of days on which their plants are yours."""
     if not excluded.height:
         return rows
@@ -94,12 +94,14 @@ def own_days(rows: pl.LazyFrame, excluded: pl.DataFrame) -> pl.LazyFrame:
     return joined.filter(mine).drop("excluded_from")
 
 
-def days_of_months(days: pl.LazyFrame, excluded: pl.DataFrame, closed: Iterable[dt.date]) -> pl.LazyFrame:
+def select_days_of_months(
+    days: pl.LazyFrame, excluded: pl.DataFrame, closed: Iterable[dt.date]
+) -> pl.LazyFrame:
     """The days that months are made of: in open months those on which their plants are yours, in closed ones all."""
     if not excluded.height:
         return days
     of_closed = pl.col("local_date").dt.month_start().is_in(list(closed))
-    return pl.concat([own_days(days.filter(~of_closed), excluded), days.filter(of_closed)])
+    return pl.concat([select_own_days(days.filter(~of_closed), excluded), days.filter(of_closed)])
 
 
 def _find_groups(settings: Settings, setting: str, entries: Iterable[FleetEntry]) -> tuple[FleetEntry, ...]:

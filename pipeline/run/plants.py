@@ -11,8 +11,8 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
-from pipeline.run.fleet import ALWAYS, EXCLUDE, INCLUDE, fleet_of
+from pipeline.run.context import RunContext
+from pipeline.run.fleet import ALWAYS, EXCLUDE, INCLUDE, read_fleet
 from pipeline.run.plant_attributes import SETTING, find_members, match_plants
 from pipeline.run.sets import SetSource
 from pipeline.transform import inventory
@@ -31,7 +31,7 @@ from warehouse.lake import Lake
 _INVERTER = "Solar Inverters"
 
 
-def listed(runtime: Runtime) -> pl.DataFrame:
+def list_plants(runtime: RunContext) -> pl.DataFrame:
     """Plants of the newest list that are yours on any day, within the run's limits; from excluded_from on they are not.
 
     Raises UsageError for an id that is not among them, and for a file of attributes that can't be used: whoever asks
@@ -40,7 +40,7 @@ def listed(runtime: Runtime) -> pl.DataFrame:
     plants = runtime.lake.scan(Plants).collect()
     if not plants.height:
         raise SunledgerError("No plants are stored yet: run 'sunledger refresh' first.")
-    ids = listed_ids(runtime)
+    ids = list_plant_ids_of_newest(runtime)
     # The list itself, and not only its day: a plant may be gone from the second list of a day.
     known = plants.filter(
         pl.col("last_seen") == pl.col("last_seen").max()
@@ -54,7 +54,7 @@ def listed(runtime: Runtime) -> pl.DataFrame:
             f"Plant {unknown[0]} is not in SMA's list of {pluralize(known.height, 'plant')}: "
             "choose an id from the table plants."
         )
-    listed = with_exclusion(runtime, known).filter(_is_ever_own())
+    listed = add_exclusion(runtime, known).filter(_is_ever_own())
     if strange := sorted(runtime.only_plants - set(listed["plant_id"])):
         raise UsageError(
             f"Plant {strange[0]} is excluded by {INCLUDE} or {EXCLUDE}: choose another plant, or change these settings."
@@ -72,7 +72,7 @@ def listed(runtime: Runtime) -> pl.DataFrame:
     return listed
 
 
-def chosen_plants(runtime: Runtime) -> frozenset[str]:
+def chosen_plants(runtime: RunContext) -> frozenset[str]:
     """The ids that a run is limited to, by name or by group; none where it is not.
 
     Raises ConfigurationError for a group that no plant is in.
@@ -85,19 +85,19 @@ def chosen_plants(runtime: Runtime) -> frozenset[str]:
     return runtime.only_plants | members | frozenset(newest)
 
 
-def owned(runtime: Runtime, day: dt.date | None = None) -> pl.DataFrame:
-    """The plants of `listed` that are yours on a day: by default today, so that they may be asked what they have."""
-    return listed(runtime).filter(_is_own_on(day or runtime.today()))
+def list_own_plants(runtime: RunContext, day: dt.date | None = None) -> pl.DataFrame:
+    """The plants of `list_plants` that are yours on a day, today by default: only these may be asked what they have."""
+    return list_plants(runtime).filter(_is_own_on(day or runtime.today()))
 
 
-def excluded_plants(runtime: Runtime) -> pl.DataFrame:
+def find_excluded_plants(runtime: RunContext) -> pl.DataFrame:
     """plant_id and excluded_from of every plant ever seen that the settings leave out."""
-    return fleet_of(runtime.settings).excluded(runtime.lake.scan(Plants).collect())
+    return read_fleet(runtime.settings).find_excluded(runtime.lake.scan(Plants).collect())
 
 
-def with_exclusion(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
+def add_exclusion(runtime: RunContext, plants: pl.DataFrame) -> pl.DataFrame:
     """Rows of plants with the excluded_from of the settings, whatever is stored."""
-    excluded = fleet_of(runtime.settings).excluded(plants)
+    excluded = read_fleet(runtime.settings).find_excluded(plants)
     columns = plants.columns
     return (
         plants.drop("excluded_from")
@@ -106,16 +106,16 @@ def with_exclusion(runtime: Runtime, plants: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def mark_excluded(runtime: Runtime) -> None:
+def mark_excluded(runtime: RunContext) -> None:
     """Write into the table plants which of them the settings leave out."""
     plants = runtime.lake.scan(Plants).collect()
     if plants.height:
-        runtime.lake.replace(Plants, {}, [with_exclusion(runtime, plants)])
+        runtime.lake.replace(Plants, {}, [add_exclusion(runtime, plants)])
 
 
-def drop_months_without(runtime: Runtime, model: type[Table], months: Collection[dt.date]) -> None:
+def drop_months_without(runtime: RunContext, model: type[Table], months: Collection[dt.date]) -> None:
     """Empty the parts of a table of months of which no day is left: all of their plants were left out."""
-    for part in runtime.lake.parts(model):
+    for part in runtime.lake.list_parts(model):
         month = dt.date.fromisoformat(part["month"])
         if month not in months:
             runtime.lake.replace(model, {"month": month}, [], empty=True)
@@ -129,7 +129,7 @@ def _is_own_on(day: dt.date) -> pl.Expr:
     return pl.col("excluded_from").is_null() | (pl.col("excluded_from") > day)
 
 
-def delay(settings: Settings) -> pl.Expr:
+def compute_delay(settings: Settings) -> pl.Expr:
     """How long after its end a plant's day may still grow, and how long nothing new is to be had after a reading."""
     paid = pl.col("plant_id").is_in(sorted(settings.professional_plants))
     usual = pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us"))
@@ -137,19 +137,19 @@ def delay(settings: Settings) -> pl.Expr:
     return pl.when(faster).then(pl.lit(PROFESSIONAL_DELAY, pl.Duration("us"))).otherwise(usual).alias("delay")
 
 
-def with_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+def add_day_bounds(plants: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     """The plants with day_start and day_end (UTC) of their calendar day."""
     bounds = build_days_frame(day, plants["timezone"]).select("timezone", "day_start", "day_end")
     return plants.join(bounds, on="timezone", how="left", maintain_order="left")
 
 
-def in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.DataFrame:
+def select_in_operation(plants: pl.DataFrame, day: dt.date, now: dt.datetime) -> pl.DataFrame:
     """The plants that are yours on the day, were in operation by its end, and whose day has begun; with its bounds."""
     begun = pl.col("start_up").is_null() | (pl.col("start_up") < pl.col("day_end"))
-    return with_bounds(plants, day).filter(_is_own_on(day), begun, pl.col("day_start") < now)
+    return add_day_bounds(plants, day).filter(_is_own_on(day), begun, pl.col("day_start") < now)
 
 
-def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
+def list_known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     """What is known of every plant or device ever seen: plant_id, [device_id,] timezone, latitude, longitude, rated_w,
     peak_w and, of an inverter, own_w: its own rating, while rated_w may be its plant's.
 
@@ -175,19 +175,21 @@ def known_places(lake: Lake, source: SetSource) -> pl.DataFrame:
     return pl.concat([own.with_columns(device_id=pl.lit("")).select(found.columns), found])
 
 
-def newest(lake: Lake, model: type[RawAnswers], of: dt.date | None = None) -> tuple[dt.date, pl.DataFrame]:
+def read_newest(
+    lake: Lake, model: type[RawAnswers], of: dt.date | None = None
+) -> tuple[dt.date, pl.DataFrame]:
     """The newest part of a list's raw table, or the one of a day, and the day it was asked for."""
-    parts = lake.parts(model) if of is None else [{"local_date": str(of)}]
+    parts = lake.list_parts(model) if of is None else [{"local_date": str(of)}]
     if not parts:
         raise SunledgerError(f"The table {storage(model).table} is empty: fetch it first.")
     day = dt.date.fromisoformat(parts[-1]["local_date"])
-    frames = lake.batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
+    frames = lake.read_batches(model, parts[-1], columns=["plant_id", "device_id", "body"])
     return day, pl.concat(frames)
 
 
-def listed_ids(runtime: Runtime) -> frozenset[str] | None:
+def list_plant_ids_of_newest(runtime: RunContext) -> frozenset[str] | None:
     """The plants of the newest list; None when no list is stored."""
-    version = runtime.lake.snapshot(RawPlants).version
+    version = runtime.lake.take_snapshot(RawPlants).version
     if version < 0:
         return None
     return _list_ids(runtime.lake, version)
@@ -196,5 +198,5 @@ def listed_ids(runtime: Runtime) -> frozenset[str] | None:
 @lru_cache(maxsize=1)
 def _list_ids(lake: Lake, _version: int) -> frozenset[str]:
     """The plants of the newest list, read once for each version of it: every fetching step asks for them."""
-    _, answers = newest(lake, RawPlants)
+    _, answers = read_newest(lake, RawPlants)
     return frozenset(inventory.list_plant_ids(answers))

@@ -46,7 +46,7 @@ class Stored:
     unreadable: int = 0
     kept: list[Path] = field(default_factory=list)
 
-    def notices(self, day: dt.date) -> Notices:
+    def build_notices(self, day: dt.date) -> Notices:
         """The lines that can't be read are missing in the table; `day` is the day on which that was found."""
         if not self.unreadable:
             return Notices()
@@ -143,7 +143,7 @@ def _format_line(one: Try, request_id: str) -> bytes:
 
 
 def _read(data: bytes) -> tuple[pl.DataFrame, list[bytes]]:
-    """The tries of a file as rows of the table, and the lines that are none: cut short by a crash or a full disk.
+    """The tries of a file as rows of the table, and the lines that are none: truncated by a crash or a full disk.
 
     A try that stands there more than once, as where a person has put files together, is one.
     """

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import SET_NAME, Settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import (
     MeasurementSets,
     OtherIntervals,
@@ -31,31 +31,31 @@ __all__ = [
     "VALUES",
     "SetSource",
     "asks_for_others",
+    "build_other_set",
     "check_sets",
-    "chosen",
-    "not_chosen",
-    "odd_sets",
-    "other",
-    "other_sets",
+    "choose_sets",
+    "find_odd_sets",
+    "list_idle_tables",
+    "list_other_sets",
 ]
 
 ALL = "all"
 _WITH_TABLE = {source.set.name.lower() for source in SETS}
 
 
-def other(name: str) -> SetSource:
+def build_other_set(name: str) -> SetSource:
     """The way of a set that has no table of its own."""
     return SetSource(MeasurementSet(name, ()), RawOtherSets, OtherIntervals, of_devices=None)
 
 
-def chosen(settings: Settings) -> tuple[SetSource, ...]:
+def choose_sets(settings: Settings) -> tuple[SetSource, ...]:
     """The sets with a table of their own that a run asks for."""
     names = _name_chosen(settings)
     found = tuple(source for source in SETS if ALL in names or source.set.name.lower() in names)
     return (*found, VALUES) if settings.energy_values == "on" else found
 
 
-def other_sets(runtime: Runtime) -> list[str]:
+def list_other_sets(runtime: RunContext) -> list[str]:
     """The sets without a table of their own that are offered and chosen; all of them where none is named."""
     names = _name_chosen(runtime.settings)
     named = set() if ALL in names else names - _WITH_TABLE
@@ -67,7 +67,7 @@ def other_sets(runtime: Runtime) -> list[str]:
     return [name for name in found if not named or name.lower() in named]
 
 
-def odd_sets(runtime: Runtime) -> list[tuple[str, str]]:
+def find_odd_sets(runtime: RunContext) -> list[tuple[str, str]]:
     """Plant and name of the sets whose name can't be part of a request or a folder."""
     sets = runtime.lake.scan(MeasurementSets).select("plant_id", "set_type").unique().collect()
     return sorted((plant, name) for plant, name in sets.rows() if not SET_NAME.fullmatch(name))
@@ -78,9 +78,9 @@ def asks_for_others(settings: Settings) -> bool:
     return bool(_name_chosen(settings) - _WITH_TABLE)
 
 
-def not_chosen(settings: Settings) -> frozenset[str]:
+def list_idle_tables(settings: Settings) -> frozenset[str]:
     """The tables that a run of days leaves alone, because nothing new is asked for them."""
-    wanted = {source.raw for source in chosen(settings)}
+    wanted = {source.raw for source in choose_sets(settings)}
     idle: list[type[Table]] = []
     for source in (*SOURCES, VALUES):
         if source.shares_raw:
@@ -92,7 +92,7 @@ def not_chosen(settings: Settings) -> frozenset[str]:
     return frozenset(storage(model).table for model in [*idle, *_list_idle_logs(settings)])
 
 
-def check_sets(runtime: Runtime) -> None:
+def check_sets(runtime: RunContext) -> None:
     """Raise UsageError for a chosen set that no plant and no device has."""
     offered = _list_offered(runtime)
     unknown = sorted(
@@ -113,7 +113,7 @@ def _name_chosen(settings: Settings) -> set[str]:
     return {name.lower() for name in settings.sets.split(",")}
 
 
-def _list_offered(runtime: Runtime) -> list[str]:
+def _list_offered(runtime: RunContext) -> list[str]:
     """The sets that any plant or device has."""
     sets = runtime.lake.scan(MeasurementSets).select(pl.col("set_type").unique().sort()).collect()
     return sets["set_type"].to_list()

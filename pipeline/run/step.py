@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from pipeline.common.errors import SunledgerError
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from schemas import Quarantine, Table, storage
 from schemas.quantities import SetSource
@@ -24,7 +24,7 @@ NOT_LISTED = "not_listed"
 
 
 @dataclass(slots=True)
-class Report:
+class StepResult:
     """What a step did with one part, and what a person should know of it."""
 
     rows: int = 0
@@ -34,26 +34,26 @@ class Report:
 
 
 def quarantine(
-    runtime: Runtime,
+    runtime: RunContext,
     model: type[Table],
     day: dt.date,
     rows: pl.DataFrame,
     plants: set[str] | None = None,
     set_type: str = "",
 ) -> None:
-    part = aside_part(model, day, set_type)
+    part = build_quarantine_part(model, day, set_type)
     rows = rows.with_columns(source=pl.lit(part["source"]))
     runtime.lake.replace(Quarantine, part, [rows], plants=plants, empty=True)
 
 
-def raw_part(day: dt.date, set_type: str = "") -> Part:
+def build_raw_part(day: dt.date, set_type: str = "") -> Part:
     """The part of a raw table that a day's answers are in; sets that share a table (`set_type`) have one each."""
     return {"local_date": day} | ({"set_type": set_type} if set_type else {})
 
 
 def read_answers(lake: Lake, source: SetSource, day: dt.date) -> Iterator[pl.DataFrame]:
     """The stored answers of a day that a set's table is made from."""
-    answers = lake.batches(source.raw, raw_part(day, source.shares_raw))
+    answers = lake.read_batches(source.raw, build_raw_part(day, source.shares_raw))
     if not source.shares_raw or source.of_devices is None:
         return answers
     # Such a raw table holds what plants and devices answered.
@@ -61,7 +61,7 @@ def read_answers(lake: Lake, source: SetSource, day: dt.date) -> Iterator[pl.Dat
     return (batch.filter(of_device if source.of_devices else ~of_device) for batch in answers)
 
 
-def aside_part(model: type[Table], day: dt.date, set_type: str = "") -> Part:
+def build_quarantine_part(model: type[Table], day: dt.date, set_type: str = "") -> Part:
     """The part of `quarantine` for what would have gone into that part of the table."""
     return {"local_date": day, "source": "-".join(filter(None, (storage(model).table, set_type)))}
 
@@ -76,9 +76,9 @@ def work_on_stable_sources(
     """
     sources = list(sources)
     for _ in range(STABLE_ATTEMPTS):
-        before = [lake.snapshot(source, part).files for source in sources]
+        before = [lake.take_snapshot(source, part).files for source in sources]
         result = work()
-        if [lake.snapshot(source, part).files for source in sources] == before:
+        if [lake.take_snapshot(source, part).files for source in sources] == before:
             return result
     place = ", ".join(str(value) for value in part.values()) or storage(sources[0]).table
     raise SunledgerError(
@@ -86,6 +86,6 @@ def work_on_stable_sources(
     )
 
 
-def report_of(written: Written, notices: Notices | None = None, /, **facts: Any) -> Report:
+def build_result(written: Written, notices: Notices | None = None, /, **facts: Any) -> StepResult:
     """The report of a part that was written."""
-    return Report(written.rows, written.changed, facts, notices or Notices())
+    return StepResult(written.rows, written.changed, facts, notices or Notices())

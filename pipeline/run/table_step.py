@@ -6,11 +6,11 @@ from enum import StrEnum
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
-from pipeline.run.step import Report
+from pipeline.run.step import StepResult
 from schemas import Table, storage
 
 Every = Literal["month", "year"]
-Write = TypeVar("Write", bound=Callable[..., Report])
+Write = TypeVar("Write", bound=Callable[..., StepResult])
 _STEP = "__table_step__"
 
 
@@ -36,7 +36,7 @@ class TableStep:
     """
 
     model: type[Table]
-    write: Callable[..., Report]
+    write: Callable[..., StepResult]
     reads: tuple[type[Table], ...]
     stage: Stage
     every: Every | None = None
@@ -59,7 +59,7 @@ def writes(
     return declare
 
 
-def steps_of(modules: Iterable[ModuleType], stage: Stage) -> list[TableStep]:
+def list_steps(modules: Iterable[ModuleType], stage: Stage) -> list[TableStep]:
     """The steps of a stage that functions of these modules declare, in the order of the modules and functions."""
     declared: list[Any] = [
         getattr(function, _STEP, None)

@@ -37,7 +37,7 @@ def take_over_days(folder: Path) -> Iterator[set[dt.date]]:
 
 
 def _read(path: Path) -> Iterator[dt.date]:
-    """The days of a file; a line that a crash of the machine cut short names none."""
+    """The days of a file; a line that a crash of the machine truncated names none."""
     for line in path.read_text(errors="replace").splitlines():
         with suppress(ValueError):
             yield dt.date.fromisoformat(line)

@@ -139,7 +139,7 @@ async def _make(make_client: Callable[[Settings], SmaClient], settings: Settings
 
 
 async def _open(client: SmaClient, requests: Iterable[Request]) -> OrderedStream:
-    return client.ordered(requests)
+    return client.open_stream(requests)
 
 
 async def _shut_down(client: SmaClient | None) -> None:

@@ -10,14 +10,20 @@ from pipeline.common.errors import PermanentError, SmaError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.sma.auth.tokens import TokenSource
 from pipeline.sma.budget.limiter import Limiter
-from pipeline.sma.budget.shared_budget import shared_budget
+from pipeline.sma.budget.shared_budget import open_budget
 from pipeline.sma.clock import Clock
 from pipeline.sma.http.attempt import Counters, Limits, Wire
 from pipeline.sma.http.attempt_log import Record, forget
-from pipeline.sma.http.error_messages import Call, Reply, not_yet, refusal, stray_redirect
+from pipeline.sma.http.error_messages import (
+    Call,
+    Reply,
+    build_not_yet_error,
+    build_redirect_error,
+    build_refusal_error,
+)
 from pipeline.sma.http.ordered_stream import MAX_BACKLOG_BYTES, OrderedStream
 from pipeline.sma.http.retry import is_transient
-from pipeline.sma.http.transport import origin
+from pipeline.sma.http.transport import find_origin
 from pipeline.sma.requests import Answer, Failure, Request
 
 MAX_REDIRECTS = 3
@@ -33,7 +39,7 @@ class SmaClient:
     """Asks the Monitoring API. Use it as an async context manager, inside one event loop.
 
     Raises ConfigurationError at once when credentials are missing. The first request connects. The limiter is by
-    default the one that all processes with these credentials share. `record` is told of every try.
+    default the one that all processes with these credentials share. `record` is called for every try.
     """
 
     def __init__(
@@ -47,7 +53,7 @@ class SmaClient:
         max_backlog_bytes: int = MAX_BACKLOG_BYTES,
     ) -> None:
         self.clock = clock or Clock()
-        self.limiter = limiter or shared_budget(settings, self.clock)
+        self.limiter = limiter or open_budget(settings, self.clock)
         self.wire = Wire(settings, limits or Limits(), self.clock, limiter=self.limiter, record=record)
         self.tokens = TokenSource(settings, self.wire)
         self.base = settings.sma_monitoring_url
@@ -74,7 +80,7 @@ class SmaClient:
         await self.wire.aclose()
         await self.limiter.aclose()
 
-    async def admitted_token(self) -> str:
+    async def await_token(self) -> str:
         """A token to send one more request with at once.
 
         Nothing is taken out of the budget without a token: requests that were admitted while a slow renewal holds them
@@ -100,7 +106,7 @@ class SmaClient:
         except SmaError as error:
             return Failure(request, error, exchange.attempts)
 
-    def ordered(self, requests: Iterable[Request]) -> OrderedStream:
+    def open_stream(self, requests: Iterable[Request]) -> OrderedStream:
         """The machinery below `stream`, for a caller who takes results in batches and closes it himself."""
         return OrderedStream(requests, self.fetch, self._window, self._max_backlog_bytes)
 
@@ -109,7 +115,7 @@ class SmaClient:
 
         Wrap it in `contextlib.aclosing` when leaving early, so that what is in flight ends at once.
         """
-        stream = self.ordered(requests)
+        stream = self.open_stream(requests)
         try:
             while batch := await stream.take():
                 for result in batch:
@@ -135,13 +141,13 @@ class _Exchange:
         started = clock.monotonic()
         failures = 0
         while True:
-            token = await client.admitted_token()
+            token = await client.await_token()
             self.attempts += 1
             headed = wire.get(url, f"Bearer {token}")
             outcome = await wire.try_once(call, headed, self._request, self.attempts)
             if isinstance(outcome, Reply):
                 if outcome.status in _NOT_YET:
-                    raise not_yet(call, outcome)
+                    raise build_not_yet_error(call, outcome)
                 if 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
                     return self._build_answer(url, outcome, started)
                 if outcome.status == _UNAUTHORIZED and not self._renewed:
@@ -152,7 +158,7 @@ class _Exchange:
                     url = self._find_next_url(call, url, outcome)
                     continue
                 if not is_transient(outcome.status):
-                    raise refusal(call, outcome)
+                    raise build_refusal_error(call, outcome)
             failures += 1
             await wire.back_off(call, outcome, failures)
 
@@ -172,7 +178,7 @@ class _Exchange:
         base = self._client.base
         try:
             following = urljoin(url, location)
-            inside = origin(following) == origin(base)
+            inside = find_origin(following) == find_origin(base)
         except ValueError:  # not a URL
             inside = False
         path = urlsplit(following).path if inside else ""
@@ -180,7 +186,7 @@ class _Exchange:
             inside and path.startswith(f"{urlsplit(base).path}/v1/") and ".." not in unquote(path).split("/")
         )
         if not location or not inside or self._hops > MAX_REDIRECTS:
-            raise stray_redirect(call, reply.status)
+            raise build_redirect_error(call, reply.status)
         return f"{base}{_cut_base(base, following)}"
 
     def _build_answer(self, url: str, reply: Reply, started: float) -> Answer:

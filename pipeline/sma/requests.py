@@ -172,7 +172,7 @@ class Failure:
     attempts: int
 
 
-def plant_of(target: str) -> str | None:
+def find_plant(target: str) -> str | None:
     """The plant in a path and query below the Monitoring base; None where it names none."""
     parts = urlsplit(target).path.split("/")
     return unquote(parts[3]) if parts[:3] == ["", "v1", "plants"] and len(parts) > 3 else None  # noqa: PLR2004

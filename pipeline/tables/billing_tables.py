@@ -10,9 +10,9 @@ from pipeline.billing.units import take_known_fees
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.finding import Finding
 from pipeline.run.check import After, checks
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Missing, Notices
-from pipeline.run.step import Report, report_of, work_on_stable_sources
+from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from schemas import RAW, ApiRequests, BillingUnits, Invoices, Plants, RawPlants, polars_schema, storage
 
@@ -28,13 +28,13 @@ _LEFT = (
     stage=Stage.MONEY,
     every="month",
 )
-def write_billing_units(runtime: Runtime) -> Report:
+def write_billing_units(runtime: RunContext) -> StepResult:
     """PU of every month, this run's requests included. A month that is over and changes is reported.
 
     A price list that can't be read costs nobody the energy: fees that were known before stay, PU that have none say
     why, and the run is done in part.
     """
-    notices = runtime.store_requests().notices(runtime.today())
+    notices = runtime.store_requests().build_notices(runtime.today())
     prices, lacking = _load_prices(runtime)
     # Requests are appended all the time by other runs: whoever comes last must have seen them all.
     report = work_on_stable_sources(
@@ -47,15 +47,15 @@ def write_billing_units(runtime: Runtime) -> Report:
 
 
 @writes(Invoices, reads=(BillingUnits,), stage=Stage.MONEY, every="year")
-def write_invoices(runtime: Runtime) -> Report:
+def write_invoices(runtime: RunContext) -> StepResult:
     """Invoices by quarter up to now, from all PU. They stay as they are while the price list can't be read."""
     prices, lacking = _load_prices(runtime)
     if prices is None:
         stored = runtime.lake.scan(Invoices).select(pl.len()).collect().item()
-        return Report(rows=stored, facts={"price_list_is_read": False}, notices=lacking)
+        return StepResult(rows=stored, facts={"price_list_is_read": False}, notices=lacking)
     units = runtime.lake.scan(BillingUnits).collect()
     found = build_invoices(units, prices, find_current_month(runtime, prices))
-    return report_of(
+    return build_result(
         runtime.lake.replace(Invoices, {}, [found], empty=True),
         invoiced_eur=str(found["invoiced_eur"].sum()),
         unpriced=int(found["n_unpriced"].sum()),
@@ -69,7 +69,7 @@ def write_invoices(runtime: Runtime) -> Report:
     after=After.PUBLISHING,
     description="The price list can be read. Without it, energy is published but new PU have no fee.",
 )
-def judge_price_list(runtime: Runtime) -> Finding:
+def judge_price_list(runtime: RunContext) -> Finding:
     """Whether the price list can be read, without which no new PU has its fee."""
     try:
         billing.load_prices(runtime.settings.prices)
@@ -78,7 +78,7 @@ def judge_price_list(runtime: Runtime) -> Finding:
     return Finding(passed=True, text="The price list can be read.")
 
 
-def _load_prices(runtime: Runtime) -> tuple[PriceList | None, Notices]:
+def _load_prices(runtime: RunContext) -> tuple[PriceList | None, Notices]:
     """The price list; None where it can't be read, which is then one of the things that are missing."""
     found = judge_price_list(runtime)
     if found.passed:
@@ -86,13 +86,13 @@ def _load_prices(runtime: Runtime) -> tuple[PriceList | None, Notices]:
     return None, Notices.of([Missing(str(runtime.today()), storage(BillingUnits).table, "", found.text)])
 
 
-def _write_units(runtime: Runtime, prices: PriceList) -> Report:
+def _write_units(runtime: RunContext, prices: PriceList) -> StepResult:
     stored = runtime.lake.scan(BillingUnits).collect()
-    found = count_units(runtime.lake, prices)
+    found = count_units(runtime, prices)
     if not prices.prices:
         found = take_known_fees(found, stored)
     now = find_current_month(runtime, prices)
-    report = Report(rows=found.height)
+    report = StepResult(rows=found.height)
     columns = polars_schema(BillingUnits).names()
     restated = []
     for month in sorted({*found["month"], *stored["month"]}):

@@ -4,8 +4,8 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.run.context import Runtime
-from pipeline.run.plants import known_places
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_known_places
 from pipeline.run.sets import PV, SetSource
 from pipeline.run.step import quarantine
 from pipeline.transform.anomalies import compare_inverters_with_plants, find_without_generation
@@ -18,7 +18,7 @@ from schemas import DeviceEnergyDaily, EnergyDaily, MeasurementSets, Plants, Tab
 _ROWS = ("interval_start", "interval_end", "pv_generation_w")
 
 
-def check_plants(runtime: Runtime, source: SetSource, day: dt.date) -> int:
+def check_plants(runtime: RunContext, source: SetSource, day: dt.date) -> int:
     """Tell the plants that generated nothing on a bright day; how many there are."""
     limits = load_thresholds(runtime.settings.quality)
     idle = _find_without_generation(runtime, source, EnergyDaily, day, limits)
@@ -26,7 +26,7 @@ def check_plants(runtime: Runtime, source: SetSource, day: dt.date) -> int:
     return idle.height
 
 
-def check_inverters(runtime: Runtime, source: SetSource, day: dt.date) -> tuple[int, int]:
+def check_inverters(runtime: RunContext, source: SetSource, day: dt.date) -> tuple[int, int]:
     """Tell the plants that their inverters contradict, and the idle inverters; how many there are of each."""
     limits = load_thresholds(runtime.settings.quality)
     plants, devices = (_read_rows(runtime, model, day) for model in (EnergyDaily, DeviceEnergyDaily))
@@ -38,11 +38,11 @@ def check_inverters(runtime: Runtime, source: SetSource, day: dt.date) -> tuple[
 
 
 def _find_without_generation(
-    runtime: Runtime, source: SetSource, model: type[Table], day: dt.date, limits: Thresholds
+    runtime: RunContext, source: SetSource, model: type[Table], day: dt.date, limits: Thresholds
 ) -> pl.DataFrame:
     """The series of the day that generated nothing while the sun was high, by the sun of their place."""
     keys = ["plant_id", "device_id"] if source.of_devices else ["plant_id"]
-    places = known_places(runtime.lake, source)
+    places = list_known_places(runtime.lake, source)
     if not source.of_devices:
         places = places.join(_list_plants_with_pv(runtime, places), on="plant_id", how="semi")
     mean_w = pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000
@@ -60,18 +60,18 @@ def _find_without_generation(
     frames: list[pl.DataFrame] = []
     if bright.height:
         moved = find_successors(runtime.lake.scan(Plants).collect())
-        stored = runtime.lake.batches(source.intervals, {"local_date": day}, columns=[*keys, *_ROWS])
+        stored = runtime.lake.read_batches(source.intervals, {"local_date": day}, columns=[*keys, *_ROWS])
         frames = [frame.select(*keys, *_ROWS) for frame in join_rows(stored, moved, keys)]
     schema = runtime.lake.scan(source.intervals).select(*keys, *_ROWS).collect_schema()
     return find_without_generation(pl.concat([pl.DataFrame(schema=schema), *frames]), bright, limits)
 
 
-def _list_plants_with_pv(runtime: Runtime, places: pl.DataFrame) -> pl.DataFrame:
+def _list_plants_with_pv(runtime: RunContext, places: pl.DataFrame) -> pl.DataFrame:
     """plant_id of the plants that are known to have panels: a plant may be a meter, or a battery, and nothing else."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == PV.set.name)
     rated = places.filter(pl.col("peak_w") > 0).select("plant_id")
     return pl.concat([rated, sets.select("plant_id").collect()]).unique()
 
 
-def _read_rows(runtime: Runtime, model: type[Table], day: dt.date) -> pl.DataFrame:
+def _read_rows(runtime: RunContext, model: type[Table], day: dt.date) -> pl.DataFrame:
     return runtime.lake.scan(model).filter(pl.col("local_date") == day).collect()

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import SetSource
 from schemas import DeviceEnergyDaily, Devices, MeasurementSets, RawAnswers
 from warehouse.lake import Lake
@@ -19,7 +19,7 @@ END_OF_DAY = dt.time(23, 59, 59)
 
 
 def find_absent_devices(
-    runtime: Runtime, source: SetSource, silent: pl.DataFrame, day: dt.date
+    runtime: RunContext, source: SetSource, silent: pl.DataFrame, day: dt.date
 ) -> pl.DataFrame:
     """The devices of `silent` (plant_id, device_id) that no row is to be expected of on the day.
 
@@ -52,7 +52,7 @@ def _add_ends(lake: Lake, source: SetSource, devices: pl.DataFrame) -> pl.DataFr
     """The devices with `end` (plant-local): their deactivation, or of inactive ones their last day with rows."""
     if not devices["undated"].any():
         return devices.with_columns(end="deactivated_at")
-    last = _find_last_days_with_rows(lake, source.raw, lake.snapshot(source.raw).version)
+    last = _find_last_days_with_rows(lake, source.raw, lake.take_snapshot(source.raw).version)
     ends = devices.join(last, on=KEYS, how="left", maintain_order="left")
     own = pl.when("undated").then(pl.col("last_day").dt.combine(END_OF_DAY))
     return ends.with_columns(end=pl.coalesce("deactivated_at", own))

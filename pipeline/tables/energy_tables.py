@@ -9,11 +9,11 @@ import polars as pl
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import UTC_US, find_local_day
-from pipeline.run.context import Runtime
-from pipeline.run.fleet import days_of_months
-from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
-from pipeline.run.sets import BALANCE, PV, SetSource, chosen
-from pipeline.run.step import Report, report_of, work_on_stable_sources
+from pipeline.run.context import RunContext
+from pipeline.run.fleet import select_days_of_months
+from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
+from pipeline.run.sets import BALANCE, PV, SetSource, choose_sets
+from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.day_contradictions import check_inverters, check_plants
 from pipeline.tables.device_swaps import find_absent_devices
@@ -50,7 +50,7 @@ METER_SET = "EnergyAndPowerInOut"
 
 
 @writes(EnergyDaily, reads=(EnergyBalanceIntervals, RawPv, Plants), stage=Stage.DAYS)
-def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
+def write_energy_daily(runtime: RunContext, day: dt.date) -> StepResult:
     """Energy and coverage of every plant that was asked for on the day.
 
     Raises SunledgerError for a day that was never fetched though plants were in operation: nothing is not energy.
@@ -58,7 +58,7 @@ def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
     report = _write_daily(runtime, BALANCE, EnergyDaily, ["plant_id"], day)
     if (
         not report.rows
-        and BALANCE in chosen(runtime.settings)
+        and BALANCE in choose_sets(runtime.settings)
         and list_plants_with_balance(runtime, day).height
     ):
         raise SunledgerError(
@@ -73,7 +73,7 @@ def write_energy_daily(runtime: Runtime, day: dt.date) -> Report:
 
 
 @writes(DeviceEnergyDaily, reads=(PvIntervals, Plants, EnergyDaily), stage=Stage.DAYS)
-def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
+def write_device_energy_daily(runtime: RunContext, day: dt.date) -> StepResult:
     """Energy and coverage of every inverter that was asked for on the day, beside the plants' own."""
     report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
     part, sources = {"local_date": day}, [EnergyDaily, DeviceEnergyDaily]
@@ -85,19 +85,19 @@ def write_device_energy_daily(runtime: Runtime, day: dt.date) -> Report:
 
 
 @writes(EnergyMonthly, reads=(EnergyDaily,), stage=Stage.MONTHS, every="month")
-def write_energy_monthly(runtime: Runtime) -> Report:
+def write_energy_monthly(runtime: RunContext) -> StepResult:
     """Months from all stored days, those of plants that moved under their newest id."""
     rejoined = _rejoin(runtime)
     start = pl.struct("start_up", "timezone").map_elements(_convert_to_local_date, return_dtype=pl.Date)
     starts = runtime.lake.scan(Plants).collect().select("plant_id", start.alias("start_date"))
     quantities = [f.column for f in ENERGY_BALANCE.powers]
     closed = read_closed_months(runtime)
-    excluded = excluded_plants(runtime)
-    days = days_of_months(runtime.lake.scan(EnergyDaily), excluded, closed["month"].unique())
+    excluded = find_excluded_plants(runtime)
+    days = select_days_of_months(runtime.lake.scan(EnergyDaily), excluded, closed["month"].unique())
     # Days after the last one that is yours are owed by nobody.
     starts = starts.join(excluded, on="plant_id", how="left").rename({"excluded_from": "end_date"})
     months = summarize_months(days, starts, quantities)
-    report = Report(rows=months.height)
+    report = StepResult(rows=months.height)
     drop_months_without(runtime, EnergyMonthly, {*months["month"], *closed["month"]})
     for frame in months.filter(~pl.col("month").is_in(closed["month"].implode())).partition_by(
         "month", maintain_order=True
@@ -112,8 +112,8 @@ def write_energy_monthly(runtime: Runtime) -> Report:
     return report
 
 
-def _rejoin(runtime: Runtime) -> int:
-    """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
+def _rejoin(runtime: RunContext) -> int:
+    """Rebuild the days that still hold a plant by an id that it had before it moved; how many there were."""
     moved = find_successors(runtime.lake.scan(Plants).collect())
     old = pl.col("plant_id").is_in(moved["plant_id"].to_list())
     days = 0
@@ -126,15 +126,15 @@ def _rejoin(runtime: Runtime) -> int:
 
 
 def _write_daily(
-    runtime: Runtime, source: SetSource, model: type[Table], keys: list[str], day: dt.date
-) -> Report:
+    runtime: RunContext, source: SetSource, model: type[Table], keys: list[str], day: dt.date
+) -> StepResult:
     part = {"local_date": day}
     quantities = [f.column for f in source.set.powers]
     limits = load_thresholds(runtime.settings.quality)
 
     def write() -> tuple[Written, pl.DataFrame]:
         moved = find_successors(runtime.lake.scan(Plants).collect())
-        frames = join_rows(runtime.lake.batches(source.intervals, part), moved, keys)
+        frames = join_rows(runtime.lake.read_batches(source.intervals, part), moved, keys)
         asked = _list_asked(runtime, source, moved, keys, day)
         days, named = summarize_day(frames, asked, keys=keys, quantities=quantities, limits=limits)
         silent = days.filter(pl.col("n_rows") == 0).select(keys)
@@ -156,7 +156,7 @@ def _write_daily(
 
     written, frame = work_on_stable_sources(runtime.lake, [source.raw, source.intervals, RawPv], part, write)
     counts = dict(frame["status"].value_counts().rows())
-    return report_of(
+    return build_result(
         written,
         pv_generation_kwh=float(frame["pv_generation_kwh"].sum()),
         coverage=_measure_coverage(frame),
@@ -166,11 +166,11 @@ def _write_daily(
     )
 
 
-def _replace_figures(runtime: Runtime, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
+def _replace_figures(runtime: RunContext, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
     """Store the plants' day; what was final and becomes another figure is noted as restated."""
-    with runtime.lake.replacement(EnergyDaily, {"local_date": day}) as new:
+    with runtime.lake.open_replacement(EnergyDaily, {"local_date": day}) as new:
         new.add(frame)
-        for change in new.changes({"version": version("sunledger")}):
+        for change in new.find_changes({"version": version("sunledger")}):
             note_figures(runtime, day, moved, change)
             new.commit_change(change)
     if not new.written.changed:
@@ -185,25 +185,27 @@ def _measure_coverage(daily: pl.DataFrame) -> float:
 
 
 def _list_asked(
-    runtime: Runtime, source: SetSource, moved: pl.DataFrame, keys: list[str], day: dt.date
+    runtime: RunContext, source: SetSource, moved: pl.DataFrame, keys: list[str], day: dt.date
 ) -> pl.DataFrame:
     """What was asked for on the day, with the bounds of its day and of its daylight, and whether it is final.
 
     Failed requests were asked too: their plants must show up as missing, once the day is over.
     """
-    raw = runtime.lake.batches(source.raw, {"local_date": day}, columns=["plant_id", "device_id", "final"])
+    raw = runtime.lake.read_batches(
+        source.raw, {"local_date": day}, columns=["plant_id", "device_id", "final"]
+    )
     answered = pl.concat([pl.DataFrame(schema=_ASKED), *raw])
     part: Part = {"local_date": day, "source": storage(source.raw).table}
     failed = [
         batch.select("plant_id", pl.col("device_id").fill_null(""), final=pl.lit(None, pl.Boolean))
-        for batch in runtime.lake.batches(Quarantine, part, columns=["plant_id", "device_id"])
+        for batch in runtime.lake.read_batches(Quarantine, part, columns=["plant_id", "device_id"])
     ]
     asked = pl.concat([answered, *failed, *_list_inverter_plants(runtime, source, day)])
     if source.of_devices:
-        # A plant that is listed no more is reported as a whole: that is no device.
+        # A plant that is no longer listed is reported as a whole: that is no device.
         asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.scan(Plants).collect()
-    placed = with_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
+    placed = add_day_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
     return (
         placed.join(find_daylight(plants, day).select("plant_id", "sunrise", "sunset"), on="plant_id")
         .join(_find_ends(runtime.lake, keys, day), on=keys, how="left")
@@ -216,7 +218,7 @@ def _list_asked(
     )
 
 
-def _list_inverter_plants(runtime: Runtime, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
+def _list_inverter_plants(runtime: RunContext, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
     """The plants whose inverters were asked for the day and that have no EnergyBalance to be asked for.
 
     They are missing, and not absent: what their inverters deliver stands beside them.
@@ -227,7 +229,7 @@ def _list_inverter_plants(runtime: Runtime, source: SetSource, day: dt.date) -> 
     having = sets.filter(pl.col("set_type") == source.set.name).select("plant_id").unique().collect()
     return [
         batch.join(having, on="plant_id", how="anti").with_columns(device_id=pl.lit(""))
-        for batch in runtime.lake.batches(RawPv, {"local_date": day}, columns=list(_ASKED))
+        for batch in runtime.lake.read_batches(RawPv, {"local_date": day}, columns=list(_ASKED))
     ]
 
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import polars as pl
 
-from pipeline.run.context import Runtime
-from pipeline.run.fleet import own_days
-from pipeline.run.plants import excluded_plants
+from pipeline.run.context import RunContext
+from pipeline.run.fleet import select_own_days
+from pipeline.run.plants import find_excluded_plants
 from pipeline.run.sets import BALANCE
-from pipeline.run.step import Report, report_of, work_on_stable_sources
+from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.month_close import read_closed_months
 from pipeline.transform.hourly import (
@@ -40,62 +40,62 @@ MADE_FROM = "hours"
 
 
 @writes(QuarterHours, reads=(EnergyBalanceIntervals, EnergyDaily, Plants), stage=Stage.DAYS)
-def write_quarter_hours(runtime: Runtime, day: dt.date) -> Report:
+def write_quarter_hours(runtime: RunContext, day: dt.date) -> StepResult:
     """Energy of every plant and quarter of an hour of the day, those of plants that moved under their newest id.
 
     Every plant with a row in energy_daily has all quarters of the day, also those without data.
     """
     part = {"local_date": day}
 
-    def write() -> Report:
+    def write() -> StepResult:
         moved = find_successors(runtime.lake.scan(Plants).collect())
-        frames = runtime.lake.batches(BALANCE.intervals, part, columns=_ROWS)
+        frames = runtime.lake.read_batches(BALANCE.intervals, part, columns=_ROWS)
         plants = _list_plants(runtime, day, moved)
         found = summarize_quarters(join_rows(frames, moved, ["plant_id"]), plants, day, QUANTITIES)
         stored = pack_quarters(found, QUANTITIES).with_columns(local_date=pl.lit(day))
         columns = polars_schema(QuarterHours).names()
-        return report_of(runtime.lake.replace(QuarterHours, part, [stored.select(columns)], empty=True))
+        return build_result(runtime.lake.replace(QuarterHours, part, [stored.select(columns)], empty=True))
 
     return work_on_stable_sources(runtime.lake, [BALANCE.intervals, EnergyDaily], part, write)
 
 
 @writes(EnergyHourly, reads=(QuarterHours, EnergyDaily, Plants), stage=Stage.DAYS)
-def write_energy_hourly(runtime: Runtime, day: dt.date) -> Report:
+def write_energy_hourly(runtime: RunContext, day: dt.date) -> StepResult:
     """Energy of every plant and hour of the day, also of those without data: sums of its quarters of an hour."""
     part = {"local_date": day}
 
-    def write() -> Report:
+    def write() -> StepResult:
         moved = find_successors(runtime.lake.scan(Plants).collect())
         stored = pl.concat(
-            [polars_schema(QuarterHours).to_frame(), *runtime.lake.batches(QuarterHours, part)]
+            [polars_schema(QuarterHours).to_frame(), *runtime.lake.read_batches(QuarterHours, part)]
         )
         found = summarize_hours(
             unpack_quarters(stored), _list_plants(runtime, day, moved), day, QUANTITIES
         ).with_columns(local_date=pl.lit(day))
         columns = polars_schema(EnergyHourly).names()
-        return report_of(runtime.lake.replace(EnergyHourly, part, [found.select(columns)], empty=True))
+        return build_result(runtime.lake.replace(EnergyHourly, part, [found.select(columns)], empty=True))
 
     return work_on_stable_sources(runtime.lake, [QuarterHours, EnergyDaily], part, write)
 
 
 @writes(ProfileMonthly, reads=(EnergyHourly, Plants), stage=Stage.MONTHS, every="month")
-def write_profile_monthly(runtime: Runtime) -> Report:
+def write_profile_monthly(runtime: RunContext) -> StepResult:
     """The average day of each month whose hours are not those that it was made from; of a closed one it stays."""
-    report = Report(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})
-    snapshot = runtime.lake.snapshot(EnergyHourly)
+    report = StepResult(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})
+    snapshot = runtime.lake.take_snapshot(EnergyHourly)
     closed = {*read_closed_months(runtime)["month"]}
-    excluded = excluded_plants(runtime)
+    excluded = find_excluded_plants(runtime)
     for month, files in _group_by_month(snapshot).items():
         part = {"month": month}
-        if month in closed and runtime.lake.snapshot(ProfileMonthly, part).files:
+        if month in closed and runtime.lake.take_snapshot(ProfileMonthly, part).files:
             continue
         left_out = excluded.filter(pl.col("excluded_from") <= pl.lit(month).dt.month_end())
         # Of another fleet the same hours are another profile.
         names = [*files, *(f"{plant} {day}" for plant, day in left_out.sort("plant_id").iter_rows())]
         made_from = hashlib.sha256("\n".join(names).encode()).hexdigest()
-        if runtime.lake.facts(ProfileMonthly, part).get(MADE_FROM) == made_from:
+        if runtime.lake.read_facts(ProfileMonthly, part).get(MADE_FROM) == made_from:
             continue
-        hours = own_days(runtime.lake.scan(EnergyHourly, Snapshot(snapshot.version, files)), left_out)
+        hours = select_own_days(runtime.lake.scan(EnergyHourly, Snapshot(snapshot.version, files)), left_out)
         found = summarize_profile(hours, QUANTITIES).select(polars_schema(ProfileMonthly).names())
         written = runtime.lake.replace(
             ProfileMonthly, part, [found], empty=True, facts={MADE_FROM: made_from}
@@ -106,13 +106,13 @@ def write_profile_monthly(runtime: Runtime) -> Report:
     return report
 
 
-def _list_plants(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
+def _list_plants(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -> pl.DataFrame:
     """plant_id and timezone of the plants that have a row in energy_daily, by their newest ids.
 
     The zone is the one that the day was cut by.
     """
     zones = runtime.lake.scan(Plants).select("plant_id", now="timezone").collect()
-    daily = runtime.lake.batches(EnergyDaily, {"local_date": day}, columns=["plant_id", "timezone"])
+    daily = runtime.lake.read_batches(EnergyDaily, {"local_date": day}, columns=["plant_id", "timezone"])
     listed = pl.concat([polars_schema(EnergyDaily).to_frame().select("plant_id", "timezone"), *daily])
     return (
         take_new_ids(listed, moved)
@@ -123,11 +123,11 @@ def _list_plants(runtime: Runtime, day: dt.date, moved: pl.DataFrame) -> pl.Data
     )
 
 
-def _catch_up(runtime: Runtime) -> int:
+def _catch_up(runtime: RunContext) -> int:
     """Make the hours of days that have none, or a plant's by an id that it had before it moved; how many days."""
     lake = runtime.lake
     days, quarters, hours = (
-        {dt.date.fromisoformat(part["local_date"]) for part in lake.parts(model)}
+        {dt.date.fromisoformat(part["local_date"]) for part in lake.list_parts(model)}
         for model in (EnergyDaily, QuarterHours, EnergyHourly)
     )
     moved = find_successors(lake.scan(Plants).collect())["plant_id"].to_list()

@@ -8,9 +8,9 @@ import polars as pl
 
 from pipeline.common.day_availability import DELAY
 from pipeline.common.local_time import ONE_DAY
-from pipeline.run.context import Runtime
-from pipeline.run.plants import in_operation, known_places, listed
-from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, chosen, not_chosen
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_known_places, list_plants, select_in_operation
+from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
 from pipeline.run.step import REQUEST_FAILED, read_answers
 from pipeline.transform.intervals import SetTransform
 from schemas import (
@@ -40,7 +40,7 @@ ALWAYS_MADE = tuple((_BY_NAME[storage(model).follows], model) for model in TABLE
 _COLUMNS = ("plant_id", "name", "local_date", "reason")
 
 
-def find_incomplete_days(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
+def find_incomplete_days(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFrame:
     """plant_id, name, local_date and reason of each plant's day from first to last that is over but not whole.
 
     Plants that are known to have no EnergyBalance are left out. Raises SunledgerError when no plants are known yet.
@@ -63,7 +63,9 @@ def find_incomplete_days(runtime: Runtime, first: dt.date, last: dt.date) -> pl.
         .then(pl.lit(PROVISIONAL))
         .when(pl.coalesce("made_by", "previous_timezone", "timezone") != pl.col("timezone"))
         .then(pl.lit(OTHER_ZONE))
-        .when(pl.col("local_date").is_in(sorted(list_unmade_days(runtime, not_chosen(runtime.settings)))))
+        .when(
+            pl.col("local_date").is_in(sorted(list_unmade_days(runtime, list_idle_tables(runtime.settings))))
+        )
         .then(pl.lit(NOT_MADE))
         .when(pl.col("status") == "missing")
         .then(pl.lit(SILENT))
@@ -72,19 +74,19 @@ def find_incomplete_days(runtime: Runtime, first: dt.date, last: dt.date) -> pl.
     return found.select(_COLUMNS).sort("local_date", "plant_id")
 
 
-def list_stored_days(runtime: Runtime) -> list[dt.date]:
+def list_stored_days(runtime: RunContext) -> list[dt.date]:
     """The days that the lake holds energy of, sorted."""
-    return [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(EnergyDaily)]
+    return [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(EnergyDaily)]
 
 
-def list_days_with_answers(runtime: Runtime) -> set[dt.date]:
+def list_days_with_answers(runtime: RunContext) -> set[dt.date]:
     """The days that the lake holds answers of: for EnergyBalance, or where that is not asked for, of any chosen set."""
-    sets = chosen(runtime.settings)
+    sets = choose_sets(runtime.settings)
     decisive = [BALANCE] if BALANCE in sets else sets
     return set().union(*(_list_days(runtime, source.raw) for source in decisive))
 
 
-def list_unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.date]:
+def list_unmade_days(runtime: RunContext, idle: Collection[str] = ()) -> set[dt.date]:
     """The days whose answers are stored and that lack a table that is made from them, but for the tables of `idle`."""
     stored = functools.cache(functools.partial(_list_days, runtime))
     fetched = list_days_with_answers(runtime)
@@ -103,8 +105,8 @@ def list_unmade_days(runtime: Runtime, idle: Collection[str] = ()) -> set[dt.dat
     return found
 
 
-def _list_days(runtime: Runtime, model: type[Table], set_type: str = "") -> set[dt.date]:
-    parts = runtime.lake.parts(model)
+def _list_days(runtime: RunContext, model: type[Table], set_type: str = "") -> set[dt.date]:
+    parts = runtime.lake.list_parts(model)
     return {
         dt.date.fromisoformat(part["local_date"])
         for part in parts
@@ -112,18 +114,18 @@ def _list_days(runtime: Runtime, model: type[Table], set_type: str = "") -> set[
     }
 
 
-def _has_rows(runtime: Runtime, source: SetSource, day: dt.date) -> bool:
+def _has_rows(runtime: RunContext, source: SetSource, day: dt.date) -> bool:
     """Whether interval rows of the day come out of its stored answers: they may be of other days, or be set aside."""
     answers = [batch.filter(~pl.col("no_rows")) for batch in read_answers(runtime.lake, source, day)]
     if not any(batch.height for batch in answers):
         return False
     settings = runtime.settings
     transform = SetTransform(source.set, source.intervals, settings.sma_time_basis, settings.sma_merged_hour)
-    batches = transform.day(answers, known_places(runtime.lake, source), day)
+    batches = transform.day(answers, list_known_places(runtime.lake, source), day)
     return any(batch.rows.height for batch in batches)
 
 
-def count_days_of_other_basis(runtime: Runtime, first: dt.date, last: dt.date) -> int:
+def count_days_of_other_basis(runtime: RunContext, first: dt.date, last: dt.date) -> int:
     """How many days from first to last hold answers that were asked for with another time basis than the run's."""
     of_days = pl.col("local_date").is_between(first, last)
     other = pl.col("time_basis") != runtime.settings.sma_time_basis
@@ -131,27 +133,27 @@ def count_days_of_other_basis(runtime: Runtime, first: dt.date, last: dt.date) -
     return int(found.collect(engine="streaming").item())
 
 
-def list_plants_with_balance(runtime: Runtime, day: dt.date) -> pl.DataFrame:
+def list_plants_with_balance(runtime: RunContext, day: dt.date) -> pl.DataFrame:
     """The listed plants that have EnergyBalance and were in operation on the day, with the day's bounds."""
-    return in_operation(_read_plants_with_balance(runtime), day, runtime.now())
+    return select_in_operation(_read_plants_with_balance(runtime), day, runtime.now())
 
 
-def _read_plants_with_balance(runtime: Runtime) -> pl.DataFrame:
+def _read_plants_with_balance(runtime: RunContext) -> pl.DataFrame:
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
-    return listed(runtime).join(
+    return list_plants(runtime).join(
         sets.filter(pl.col("set_type") == BALANCE.set.name), on="plant_id", how="semi"
     )
 
 
-def _list_due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
-    """The plants and days from first to last that SMA has all of by now."""
+def _list_due(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFrame:
+    """The plants and days from first to last of which SMA already has all data."""
     plants, now = _read_plants_with_balance(runtime), runtime.now()
     closed = (
         pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
     )
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
     frames = [
-        in_operation(plants, day, now)
+        select_in_operation(plants, day, now)
         .filter(closed)
         .select("plant_id", "name", "timezone", "previous_timezone", local_date=pl.lit(day))
         for day in days
@@ -159,11 +161,11 @@ def _list_due(runtime: Runtime, first: dt.date, last: dt.date) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _list_failed(runtime: Runtime, held: pl.Expr) -> pl.DataFrame:
+def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:
     """plant_id, local_date and failed (true) where an answer of the day is missing because its request failed."""
-    # What is asked for no more stays as it was. Answers for months and years are no day's.
+    # Sets that are no longer fetched stay as they were. Answers for months and years belong to no day.
     sources = {storage(model).table for model in RAW if model not in (RawEnergyMonths, RawEnergyYears)}
-    sources -= not_chosen(runtime.settings)
+    sources -= list_idle_tables(runtime.settings)
     # Sets without a table of their own have a part each, which names them behind the table.
     table = pl.col("source").str.split("-").list.first()
     aside = runtime.lake.scan(Quarantine).filter(

@@ -7,11 +7,18 @@ from typing import Any
 import polars as pl
 
 from pipeline.common.local_time import ONE_DAY, TimeBasis
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
-from pipeline.run.plants import chosen_plants, known_places
-from pipeline.run.sets import BALANCE, SetSource, other
-from pipeline.run.step import Report, quarantine, raw_part, read_answers, report_of, work_on_stable_sources
+from pipeline.run.plants import chosen_plants, list_known_places
+from pipeline.run.sets import BALANCE, SetSource, build_other_set
+from pipeline.run.step import (
+    StepResult,
+    build_raw_part,
+    build_result,
+    quarantine,
+    read_answers,
+    work_on_stable_sources,
+)
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import collect_facts, drop_unmade, note_rows
 from pipeline.transform.batch_account import BatchAccount, IntervalBatch
@@ -35,7 +42,7 @@ from warehouse.lake import Lake, Replacement, Written
 DAYS_JUDGED = 7
 
 
-def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
+def write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> StepResult:
     """Interval rows of the day from the raw lake; calls no API."""
     part = {"local_date": day}
     return work_on_stable_sources(
@@ -43,8 +50,8 @@ def write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report
     )
 
 
-def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Report:
-    places = known_places(runtime.lake, source)
+def _write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> StepResult:
+    places = list_known_places(runtime.lake, source)
     settings = runtime.settings
     limits = load_thresholds(settings.quality)
     transform = SetTransform(
@@ -52,7 +59,7 @@ def _write_intervals(runtime: Runtime, source: SetSource, day: dt.date) -> Repor
     )
     made_from, part = collect_facts(runtime, source, day, limits), {"local_date": day}
     answers = read_answers(runtime.lake, source, day)
-    with runtime.lake.replacement(source.intervals, part) as new:
+    with runtime.lake.open_replacement(source.intervals, part) as new:
         account = _add_batches(new, transform.day(answers, places, day))
         written = _commit_rows(runtime, source, day, new, made_from)
     quarantine(runtime, source.intervals, day, account.quarantine())
@@ -73,12 +80,12 @@ def _add_batches(new: Replacement, batches: Iterable[IntervalBatch]) -> BatchAcc
 
 
 def _commit_rows(
-    runtime: Runtime, source: SetSource, day: dt.date, new: Replacement, made_from: dict[str, str]
+    runtime: RunContext, source: SetSource, day: dt.date, new: Replacement, made_from: dict[str, str]
 ) -> Written:
     """Replace the rows; of those that energy_daily is made from it is noted before they change what becomes of them."""
     if source.intervals is not EnergyBalanceIntervals:
         return new.commit()
-    for change in new.changes(made_from):
+    for change in new.find_changes(made_from):
         note_rows(runtime, source, day, change)
         new.commit_change(change)
     if not new.written.changed:
@@ -87,14 +94,14 @@ def _commit_rows(
 
 
 @writes(OtherIntervals, reads=(RawOtherSets, Plants, Devices), stage=Stage.DAYS)
-def write_other_intervals(runtime: Runtime, day: dt.date) -> Report:
+def write_other_intervals(runtime: RunContext, day: dt.date) -> StepResult:
     """Values of the day of all sets that have no table of their own, from the raw lake; calls no API."""
     part = {"local_date": day}
     return work_on_stable_sources(runtime.lake, [RawOtherSets], part, lambda: _write_others(runtime, day))
 
 
-def _write_others(runtime: Runtime, day: dt.date) -> Report:
-    parts = runtime.lake.parts(RawOtherSets)
+def _write_others(runtime: RunContext, day: dt.date) -> StepResult:
+    parts = runtime.lake.list_parts(RawOtherSets)
     names = sorted(part["set_type"] for part in parts if part["local_date"] == str(day))
     settings = runtime.settings
     limits = load_thresholds(settings.quality)
@@ -102,18 +109,18 @@ def _write_others(runtime: Runtime, day: dt.date) -> Report:
     def batches() -> Iterator[IntervalBatch]:
         for name in names:
             transform = OtherTransform(name, settings.sma_time_basis, settings.sma_merged_hour, limits)
-            answers = runtime.lake.batches(RawOtherSets, raw_part(day, name))
-            yield from transform.day(answers, known_places(runtime.lake, other(name)), day)
+            answers = runtime.lake.read_batches(RawOtherSets, build_raw_part(day, name))
+            yield from transform.day(answers, list_known_places(runtime.lake, build_other_set(name)), day)
 
-    with runtime.lake.replacement(OtherIntervals, {"local_date": day}) as new:
+    with runtime.lake.open_replacement(OtherIntervals, {"local_date": day}) as new:
         account = _add_batches(new, batches())
         written = new.commit()
     quarantine(runtime, OtherIntervals, day, account.quarantine())
     return _count_written(written, account, sets=names)
 
 
-def _count_written(written: Written, account: BatchAccount, **facts: Any) -> Report:
-    return report_of(
+def _count_written(written: Written, account: BatchAccount, **facts: Any) -> StepResult:
+    return build_result(
         written,
         **account.energies,
         answers=account.answers,
@@ -136,7 +143,7 @@ def read_intervals_with_basis(
     Under `utc` a local day may lie in the answers of its neighbours, as far as they are stored.
     """
     mine = lake.scan(source.raw).filter(pl.col("plant_id") == plant_id).collect()
-    places = known_places(lake, source).filter(pl.col("plant_id") == plant_id)
+    places = list_known_places(lake, source).filter(pl.col("plant_id") == plant_id)
     transform = SetTransform(source.set, source.intervals, basis)
     reach = ONE_DAY if basis == "utc" else dt.timedelta()
     frames = [
@@ -149,9 +156,9 @@ def read_intervals_with_basis(
     return pl.concat([pl.DataFrame(schema=polars_schema(source.intervals)), *frames])
 
 
-def judge_times(runtime: Runtime, first: dt.date = dt.date.min, last: dt.date = dt.date.max) -> SolarTime:
+def judge_times(runtime: RunContext, first: dt.date = dt.date.min, last: dt.date = dt.date.max) -> SolarTime:
     """Whether the newest stored days, of those from first to last, agree with the sun; calls no API."""
-    days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(BALANCE.intervals)]
+    days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(BALANCE.intervals)]
     newest = sorted(day for day in days if first <= day <= last)[-DAYS_JUDGED:]
     columns = ["plant_id", "local_date", "interval_start", "interval_end", "pv_generation_kwh"]
     intervals = (

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 import polars as pl
 
 from pipeline.common.errors import ConsentMissing
-from pipeline.extract.consents import owners_of
-from pipeline.run.context import Runtime
-from pipeline.run.fleet import fleet_of
+from pipeline.extract.consents import read_owners
+from pipeline.run.context import RunContext
+from pipeline.run.fleet import read_fleet
 from pipeline.run.notices import Missing, Notices
 from pipeline.run.plant_attributes import match_plants
-from pipeline.run.plants import chosen_plants, newest, with_exclusion
-from pipeline.run.step import Report, quarantine, report_of
+from pipeline.run.plants import add_exclusion, chosen_plants, read_newest
+from pipeline.run.step import StepResult, build_result, quarantine
 from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
-from pipeline.sma.requests import plant_of
+from pipeline.sma.requests import find_plant
 from pipeline.transform import inventory
 from pipeline.transform.batch_account import build_quarantine
 from schemas import (
@@ -34,26 +34,26 @@ from schemas import (
 
 
 @writes(Plants, reads=(RawPlants, Consents), stage=Stage.PLANTS)
-def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
+def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Plants of the newest list, or that of a day, with the ids that they had before, and those seen before.
 
     Raises ConsentMissing when SMA lists none.
     """
-    today, answers = newest(runtime.lake, RawPlants, of)
+    today, answers = read_newest(runtime.lake, RawPlants, of)
     listed, aside = inventory.build_plants(answers, today)
     stored = runtime.lake.scan(Plants).collect()
-    owners, flow = owners_of(runtime.settings), runtime.settings.sma_flow
+    owners, flow = read_owners(runtime.settings), runtime.settings.sma_flow
     if not listed.height and not aside.height:
-        raise ConsentMissing(access_problems.why_none(flow, owners), path="/v1/plants")
+        raise ConsentMissing(access_problems.explain_empty_list(flow, owners), path="/v1/plants")
     frame = inventory.remember_plants(stored, listed.update(_read_moves(runtime, today), on="plant_id"))
-    frame = with_exclusion(runtime, frame)
-    left_out = fleet_of(runtime.settings).excluded(stored)
+    frame = add_exclusion(runtime, frame)
+    left_out = read_fleet(runtime.settings).find_excluded(stored)
     gone = _read_last_list(stored).join(left_out, on="plant_id", how="anti")
     gone = gone.join(listed, on="plant_id", how="anti")
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
     chosen = chosen_plants(runtime)
     missing = [
-        Missing(str(today), "plants", plant, access_problems.why_gone(flow, owners))
+        Missing(str(today), "plants", plant, access_problems.explain_gone_plant(flow, owners))
         for plant in gone["plant_id"]
         if not chosen or plant in chosen
     ]
@@ -66,7 +66,7 @@ def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
     unknown = inventory.find_unknown_fields(answers, "plants", inventory.PLANT_FIELDS)
     written = runtime.lake.replace(Plants, {}, [frame])
     gone_now = written.rows - listed.height
-    return report_of(
+    return build_result(
         written,
         _build_notices(RawPlants, unknown, odd, missing),
         listed=listed.height,
@@ -76,11 +76,11 @@ def write_plants(runtime: Runtime, of: dt.date | None = None) -> Report:
     )
 
 
-def _read_moves(runtime: Runtime, day: dt.date) -> pl.DataFrame:
+def _read_moves(runtime: RunContext, day: dt.date) -> pl.DataFrame:
     """plant_id and migrated_from of the plants to which SMA led from an old id on the day."""
     columns = ["plant_id", "target"]
-    asked = pl.concat(runtime.lake.batches(RawPlants, {"local_date": day}, columns=columns))
-    found = [(plant_of(target), old) for old, target in asked.filter(pl.col("plant_id") != "").iter_rows()]
+    asked = pl.concat(runtime.lake.read_batches(RawPlants, {"local_date": day}, columns=columns))
+    found = [(find_plant(target), old) for old, target in asked.filter(pl.col("plant_id") != "").iter_rows()]
     return pl.DataFrame(found, {"plant_id": pl.String, "migrated_from": pl.String}, orient="row")
 
 
@@ -90,19 +90,19 @@ def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
 
 
 @writes(PlantAttributes, reads=(Plants,), stage=Stage.PLANTS)
-def write_plant_attributes(runtime: Runtime) -> Report:
+def write_plant_attributes(runtime: RunContext) -> StepResult:
     """The user's own facts about the plants, from the file of the settings; none where no file is set.
 
     Raises ConfigurationError for a file that can't be used.
     """
     rows = match_plants(runtime.settings, runtime.lake.scan(Plants).collect())
-    return report_of(runtime.lake.replace(PlantAttributes, {}, [rows], empty=True))
+    return build_result(runtime.lake.replace(PlantAttributes, {}, [rows], empty=True))
 
 
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
-def write_devices(runtime: Runtime, of: dt.date | None = None) -> Report:
+def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Devices of the newest lists, or those of a day, and those seen before."""
-    today, answers = newest(runtime.lake, RawDevices, of)
+    today, answers = read_newest(runtime.lake, RawDevices, of)
     stored = runtime.lake.scan(Devices).collect()
     frame = inventory.remember(stored, inventory.build_devices(answers, today), ["plant_id", "device_id"])
     unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
@@ -110,7 +110,7 @@ def write_devices(runtime: Runtime, of: dt.date | None = None) -> Report:
     quarantine(runtime, Devices, today, odd)
     written = runtime.lake.replace(Devices, {}, [frame])
     notices = _build_notices(RawDevices, unknown, odd)
-    return report_of(written, notices, unknown_fields=unknown, odd_facts=odd.height)
+    return build_result(written, notices, unknown_fields=unknown, odd_facts=odd.height)
 
 
 def _quarantine_facts(model: type[Table], today: dt.date, found: pl.DataFrame) -> pl.DataFrame:
@@ -129,13 +129,13 @@ def _build_notices(
 
 
 @writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES)
-def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Report:
+def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     """Sets by the newest answers, or those of a day.
 
     Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
     withdrew the consent looks just like that. The latter is reported, unless nothing was known.
     """
-    today, answers = newest(runtime.lake, RawMeasurementSets, of)
+    today, answers = read_newest(runtime.lake, RawMeasurementSets, of)
     stored = runtime.lake.scan(MeasurementSets).collect()
     found = inventory.build_measurement_sets(answers)
     owner = ["plant_id", "device_id"]
@@ -151,4 +151,4 @@ def write_measurement_sets(runtime: Runtime, of: dt.date | None = None) -> Repor
         missing.append(Missing(str(today), "measurement_sets", plant, reason))
     frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
     written = runtime.lake.replace(MeasurementSets, {}, [frame], empty=True)
-    return report_of(written, Notices.of(missing), without_sets_now=lost.height)
+    return build_result(written, Notices.of(missing), without_sets_now=lost.height)

@@ -4,10 +4,10 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.run.context import Runtime
-from pipeline.run.fleet import days_of_months
-from pipeline.run.plants import drop_months_without, excluded_plants, with_bounds
-from pipeline.run.step import Report, report_of, work_on_stable_sources
+from pipeline.run.context import RunContext
+from pipeline.run.fleet import select_days_of_months
+from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
+from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.table_step import Stage, writes
 from pipeline.transform import kpi
@@ -32,7 +32,7 @@ _OF_ENERGY = ("plant_id", "status", "coverage", "pv_generation_kwh")
 
 
 @writes(KpiDaily, reads=(EnergyDaily, EnergyBalanceIntervals, SensorIntervals, Plants), stage=Stage.DAYS)
-def write_kpi_daily(runtime: Runtime, day: dt.date) -> Report:
+def write_kpi_daily(runtime: RunContext, day: dt.date) -> StepResult:
     """Figures of every plant that has a row of energy for the day."""
     sources = [EnergyBalanceIntervals, SensorIntervals, EnergyDaily]
     return work_on_stable_sources(
@@ -41,7 +41,7 @@ def write_kpi_daily(runtime: Runtime, day: dt.date) -> Report:
 
 
 @writes(KpiMonthly, reads=(KpiDaily, EnergyMonthly, Plants), stage=Stage.MONTHS, every="month")
-def write_kpi_monthly(runtime: Runtime) -> Report:
+def write_kpi_monthly(runtime: RunContext) -> StepResult:
     """Figures of every month from its days, those of plants that moved under their newest id.
 
     A closed month keeps those that belong to its closed energy.
@@ -50,12 +50,12 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
     plants = runtime.lake.scan(Plants).select(_FACTS).collect()
     energy = runtime.lake.scan(EnergyMonthly).collect()
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
-    days = days_of_months(runtime.lake.scan(KpiDaily), excluded_plants(runtime), closed)
+    days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)
     months = kpi.summarize_months(days, plants)
-    # The sums of energy and their status are told once: a figure can't stand beside other ones.
+    # The sums of energy and their status come from one place, so a figure never contradicts them.
     known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
     rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
-    report = Report(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
+    report = StepResult(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
     columns = polars_schema(KpiMonthly).names()
     kept = _list_unchanged_closed_months(runtime, energy)
     drop_months_without(runtime, KpiMonthly, {*rows["month"], *kept})
@@ -67,16 +67,16 @@ def write_kpi_monthly(runtime: Runtime) -> Report:
     return report
 
 
-def _write_day(runtime: Runtime, day: dt.date) -> Report:
+def _write_day(runtime: RunContext, day: dt.date) -> StepResult:
     moved = find_successors(runtime.lake.scan(Plants).collect())
     energy = _read_rows(runtime, EnergyDaily, day, _OF_ENERGY)
     site = ("plant_id", "timezone", "latitude", "longitude", "start_up", *_FACTS[1:])
     places = runtime.lake.scan(Plants).select(site).collect().join(energy, on="plant_id", how="inner")
     suns = find_daylight(places, day).select("plant_id", "sunrise", "sunset")
-    plants = with_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
-    frames = runtime.lake.batches(EnergyBalanceIntervals, {"local_date": day}, columns=kpi.ROW_COLUMNS)
+    plants = add_day_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
+    frames = runtime.lake.read_batches(EnergyBalanceIntervals, {"local_date": day}, columns=kpi.ROW_COLUMNS)
     rows = [frame.select(kpi.ROW_COLUMNS) for frame in join_rows(frames, moved, ["plant_id"])]
-    sensed = runtime.lake.batches(SensorIntervals, {"local_date": day}, columns=_SENSOR_COLUMNS)
+    sensed = runtime.lake.read_batches(SensorIntervals, {"local_date": day}, columns=_SENSOR_COLUMNS)
     sensors = [frame.select(_SENSOR_COLUMNS) for frame in join_rows(sensed, moved, ["plant_id", "device_id"])]
     found = kpi.summarize_day(
         pl.concat([_build_empty(EnergyBalanceIntervals, kpi.ROW_COLUMNS), *rows]),
@@ -87,13 +87,13 @@ def _write_day(runtime: Runtime, day: dt.date) -> Report:
     frame = found.with_columns(local_date=pl.lit(day)).select(polars_schema(KpiDaily).names())
     written = runtime.lake.replace(KpiDaily, {"local_date": day}, [frame], empty=True)
     by = dict(frame["irradiation_source"].value_counts().rows())
-    return report_of(
+    return build_result(
         written,
         **{f"irradiation_{source}": int(by.get(source, 0)) for source in IRRADIATION_SOURCES},
     )
 
 
-def _read_supplied(runtime: Runtime, plants: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
+def _read_supplied(runtime: RunContext, plants: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
     """The user's own irradiation of the plants' day, by the plants' newest ids."""
     rows = read_supplied_irradiation(runtime.settings)
     if not rows.height:
@@ -103,7 +103,7 @@ def _read_supplied(runtime: Runtime, plants: pl.DataFrame, moved: pl.DataFrame) 
     return take_new_ids(rows, moved).join(bounds, on="plant_id").filter(within).select(rows.columns)
 
 
-def _list_unchanged_closed_months(runtime: Runtime, energy: pl.DataFrame) -> list[dt.date]:
+def _list_unchanged_closed_months(runtime: RunContext, energy: pl.DataFrame) -> list[dt.date]:
     """The closed months whose stored figures are of the energy that was closed."""
     closed = energy.filter(pl.col("closed_at").is_not_null()).select("plant_id", "month", "pv_generation_kwh")
     stored = runtime.lake.scan(KpiMonthly).select("plant_id", "month", kwh="pv_generation_kwh").collect()
@@ -112,8 +112,8 @@ def _list_unchanged_closed_months(runtime: Runtime, energy: pl.DataFrame) -> lis
     return both.group_by("month").agg(pl.col("same").all()).filter("same")["month"].to_list()
 
 
-def _rejoin(runtime: Runtime) -> int:
-    """Make the days again that still hold a plant by an id that it had before it moved; how many there were."""
+def _rejoin(runtime: RunContext) -> int:
+    """Rebuild the days that still hold a plant by an id that it had before it moved; how many there were."""
     moved = find_successors(runtime.lake.scan(Plants).collect())
     if not moved.height:
         return 0
@@ -124,8 +124,8 @@ def _rejoin(runtime: Runtime) -> int:
     return len(days)
 
 
-def _tell_apart(runtime: Runtime) -> int:
-    """Make the days again that an older version stored with figures of a cloudless sky under names of measured ones."""
+def _tell_apart(runtime: RunContext) -> int:
+    """Rebuild the days that an older version stored with figures of a cloudless sky under names of measured ones."""
     mixed = (pl.col("irradiation_source") == "clear_sky") & pl.col("reference_yield_h").is_not_null()
     found = runtime.lake.scan(KpiDaily).filter(mixed).select(pl.col("local_date").unique().sort())
     days = found.collect(engine="streaming")["local_date"]
@@ -134,7 +134,9 @@ def _tell_apart(runtime: Runtime) -> int:
     return len(days)
 
 
-def _read_rows(runtime: Runtime, model: type[Table], day: dt.date, columns: tuple[str, ...]) -> pl.DataFrame:
+def _read_rows(
+    runtime: RunContext, model: type[Table], day: dt.date, columns: tuple[str, ...]
+) -> pl.DataFrame:
     return runtime.lake.scan(model).filter(pl.col("local_date") == day).select(columns).collect()
 
 

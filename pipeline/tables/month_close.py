@@ -11,9 +11,9 @@ from pipeline.common.finding import Finding
 from pipeline.common.local_time import UTC_US
 from pipeline.common.text import pluralize
 from pipeline.run.check import After, checks
-from pipeline.run.context import Runtime
-from pipeline.run.fleet import own_days
-from pipeline.run.plants import delay, excluded_plants, listed, with_bounds
+from pipeline.run.context import RunContext
+from pipeline.run.fleet import select_own_days
+from pipeline.run.plants import add_day_bounds, compute_delay, find_excluded_plants, list_plants
 from pipeline.tables.incomplete_days import NOT_MADE, SILENT, find_incomplete_days
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
@@ -48,7 +48,7 @@ class Doubt(NamedTuple):
     lacks_energy: bool = True
 
 
-def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> int:
+def close_month(runtime: RunContext, month: dt.date, *, anyway: bool = False) -> int:
     """Close the month whose figures energy_monthly holds; how many plants it has.
 
     Raises NotClosableError for a month that is not over, is closed already or holds nothing, and, unless `anyway`, for
@@ -78,15 +78,18 @@ def close_month(runtime: Runtime, month: dt.date, *, anyway: bool = False) -> in
     return rows.height
 
 
-def find_doubts(runtime: Runtime, month: dt.date) -> list[Doubt]:
+def find_doubts(runtime: RunContext, month: dt.date) -> list[Doubt]:
     """What is not final, incomplete or doubtful of the month, and by how much; empty where nothing is."""
-    within, excluded = pl.col("local_date").is_between(month, _find_last_day(month)), excluded_plants(runtime)
+    within, excluded = (
+        pl.col("local_date").is_between(month, _find_last_day(month)),
+        find_excluded_plants(runtime),
+    )
     key = ["plant_id", "local_date"]
     # What needs no look is no doubt, as in v_days_to_check; nor is what is left out of all reports.
     aside = runtime.lake.scan(Quarantine).filter(within, ~pl.col("reason").is_in([STANDBY, DAY_BEFORE]))
-    told = own_days(aside.select(*key, "reason", "value"), excluded).collect()
+    told = select_own_days(aside.select(*key, "reason", "value"), excluded).collect()
     energy = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged")
-    days = own_days(energy, excluded).collect()
+    days = select_own_days(energy, excluded).collect()
     rows = _read_rows(runtime, month)
     return [
         *_explain_not_final(runtime, month, rows),
@@ -101,13 +104,13 @@ def _find_last_day(month: dt.date) -> dt.date:
     return month.replace(day=monthrange(month.year, month.month)[1])
 
 
-def _explain_not_final(runtime: Runtime, month: dt.date, rows: pl.DataFrame) -> list[Doubt]:
+def _explain_not_final(runtime: RunContext, month: dt.date, rows: pl.DataFrame) -> list[Doubt]:
     """The days that are not stored, may still grow, or lack an answer."""
     # Energy alone is closed: other tables of a day may follow.
     open_days = find_incomplete_days(runtime, month, _find_last_day(month)).filter(
         ~pl.col("reason").is_in([SILENT, NOT_MADE])
     )
-    # Days of plants that are listed no more are not due, but may be unfinished all the same.
+    # Days of plants that are no longer listed are not due, but may be unfinished all the same.
     left = rows.filter(pl.col("status") == restatements.PROVISIONAL)
     left = left.join(open_days, on="plant_id", how="anti")
     named = [f"plant {plant} {day}: {why}" for plant, day, why in _name_days(open_days)]
@@ -171,7 +174,7 @@ def _explain_inverters(told: pl.DataFrame) -> list[Doubt]:
     return [Doubt(f"{text} (v_energy_monthly has both figures).")]
 
 
-def _explain_vendor(runtime: Runtime, month: dt.date) -> list[Doubt]:
+def _explain_vendor(runtime: RunContext, month: dt.date) -> list[Doubt]:
     """The quantities of the month that differ from SMA's own figures by more than the tolerance."""
     of_month = pl.col("month") == month, pl.col("period") == reconciliation.MONTH
     rows = runtime.lake.scan(Reconciliation).filter(*of_month, ~pl.col("agrees")).collect()
@@ -192,7 +195,7 @@ def _explain_vendor(runtime: Runtime, month: dt.date) -> list[Doubt]:
     ]
 
 
-def open_month(runtime: Runtime, month: dt.date) -> None:
+def open_month(runtime: RunContext, month: dt.date) -> None:
     """Let the month follow its days again; the next making of energy_monthly does. Raises NotClosableError."""
     rows = _read_rows(runtime, month)
     if not rows["closed_at"].count():
@@ -200,12 +203,12 @@ def open_month(runtime: Runtime, month: dt.date) -> None:
     _put(runtime, month, rows.with_columns(closed_at=pl.lit(None, UTC_US)))
 
 
-def read_closed_months(runtime: Runtime) -> pl.DataFrame:
+def read_closed_months(runtime: RunContext) -> pl.DataFrame:
     """Rows of energy_monthly of closed months, as they were closed."""
     return runtime.lake.scan(EnergyMonthly).filter(pl.col("closed_at").is_not_null()).collect()
 
 
-def adjust(runtime: Runtime, closed: pl.DataFrame, now: pl.DataFrame) -> list[str]:
+def adjust(runtime: RunContext, closed: pl.DataFrame, now: pl.DataFrame) -> list[str]:
     """Book what the days of closed months add up to now as adjustments; a line for each month that has some.
 
     `now` has the rows that energy_monthly would hold if no month were closed.
@@ -215,7 +218,7 @@ def adjust(runtime: Runtime, closed: pl.DataFrame, now: pl.DataFrame) -> list[st
     found = restatements.find_adjusted(closed, of_closed, moved, QUANTITIES).with_columns(
         noted_at=pl.lit(runtime.now(), UTC_US)
     )
-    booked = [dt.date.fromisoformat(part["month"]) for part in runtime.lake.parts(Adjustments)]
+    booked = [dt.date.fromisoformat(part["month"]) for part in runtime.lake.list_parts(Adjustments)]
     for month in sorted({*found["month"], *booked}):
         rows = found.filter(pl.col("month") == month).select(polars_schema(Adjustments).names())
         runtime.lake.replace(Adjustments, {"month": month}, [rows.sort(storage(Adjustments).key)], empty=True)
@@ -230,7 +233,7 @@ def describe_adjustments(month: object, rows: pl.DataFrame) -> str:
     return f"{month:%Y-%m}: {pluralize(rows['plant_id'].n_unique(), 'plant')}, PV generation {pv:+.3f} kWh"
 
 
-def list_closed_months(runtime: Runtime) -> pl.DataFrame:
+def list_closed_months(runtime: RunContext) -> pl.DataFrame:
     """month, closed_at, plants, pv_generation_kwh, plants_adjusted and pv_adjustment_kwh of every closed month."""
     pv = pl.col("quantity") == "pv_generation"
     booked = (
@@ -259,7 +262,7 @@ def list_closed_months(runtime: Runtime) -> pl.DataFrame:
     after=After.DAYS,
     description="The days of every closed month still add up to the closed figures.",
 )
-def judge_closed_months(runtime: Runtime) -> Finding:
+def judge_closed_months(runtime: RunContext) -> Finding:
     """The judgement of closed months: whether their days still add up to what was closed."""
     found = list_closed_months(runtime)
     changed = found.filter(pl.col("plants_adjusted") > 0)
@@ -277,8 +280,8 @@ def judge_closed_months(runtime: Runtime) -> Finding:
     )
 
 
-def _refuse_running(runtime: Runtime, month: dt.date, last: dt.date) -> None:
-    plants = with_bounds(listed(runtime), last).with_columns(delay(runtime.settings))
+def _refuse_running(runtime: RunContext, month: dt.date, last: dt.date) -> None:
+    plants = add_day_bounds(list_plants(runtime), last).with_columns(compute_delay(runtime.settings))
     over = plants.select((pl.col("day_end") + pl.col("delay")).max()).item()
     if over is not None and over > runtime.now():
         raise NotClosableError(f"{month:%Y-%m} is not over yet: close it after {over:%Y-%m-%d %H:%M} UTC.")
@@ -288,10 +291,10 @@ def _name_days(days: pl.DataFrame) -> list[tuple[str, dt.date, str]]:
     return days.select("plant_id", "local_date", "reason").rows()
 
 
-def _read_rows(runtime: Runtime, month: dt.date) -> pl.DataFrame:
-    stored = runtime.lake.batches(EnergyMonthly, {"month": month})
+def _read_rows(runtime: RunContext, month: dt.date) -> pl.DataFrame:
+    stored = runtime.lake.read_batches(EnergyMonthly, {"month": month})
     return pl.concat([pl.DataFrame(schema=polars_schema(EnergyMonthly)), *stored])
 
 
-def _put(runtime: Runtime, month: dt.date, rows: pl.DataFrame) -> None:
+def _put(runtime: RunContext, month: dt.date, rows: pl.DataFrame) -> None:
     runtime.lake.replace(EnergyMonthly, {"month": month}, [rows])

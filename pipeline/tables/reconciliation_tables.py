@@ -7,11 +7,11 @@ import polars as pl
 
 from pipeline.common.finding import Finding
 from pipeline.common.text import pluralize
-from pipeline.extract.vendor_energies import end_of_month
+from pipeline.extract.vendor_energies import find_month_end
 from pipeline.run.check import After, checks
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
-from pipeline.run.step import Report, work_on_stable_sources
+from pipeline.run.step import StepResult, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES
 from pipeline.transform import reconciliation, restatements
@@ -45,11 +45,11 @@ NEEDS_A_LOOK = ("unexplained", "spike", "hole_carried_over")
     stage=Stage.VENDOR,
     every="month",
 )
-def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Report:
+def write_reconciliation(runtime: RunContext, only: dt.date | None = None) -> StepResult:
     """Measured energies beside SMA's own, of every month, or of `only` one, that SMA's are stored of; calls no API."""
-    report = Report()
+    report = StepResult()
     differing = 0
-    stored = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.parts(RawEnergyMonths)]
+    stored = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(RawEnergyMonths)]
     for month in [month for month in stored if only in {None, month}]:
         found = work_on_stable_sources(
             runtime.lake,
@@ -71,11 +71,11 @@ def write_reconciliation(runtime: Runtime, only: dt.date | None = None) -> Repor
     stage=Stage.VENDOR,
     every="year",
 )
-def write_reconciliation_yearly(runtime: Runtime) -> Report:
+def write_reconciliation_yearly(runtime: RunContext) -> StepResult:
     """Measured months beside SMA's own, of every year that SMA's are stored of; calls no API."""
-    report = Report()
+    report = StepResult()
     differing = 0
-    for part in runtime.lake.parts(RawEnergyYears):
+    for part in runtime.lake.list_parts(RawEnergyYears):
         year = dt.date.fromisoformat(part["local_date"])
         part_of = {"local_date": year}
         found = work_on_stable_sources(
@@ -95,13 +95,13 @@ def write_reconciliation_yearly(runtime: Runtime) -> Report:
     after=After.VENDOR,
     description="Energies differ from SMA's own at most by the tolerance, or because of a known data gap.",
 )
-def judge_reconciliation(runtime: Runtime) -> Finding:
+def judge_reconciliation(runtime: RunContext) -> Finding:
     """The judgement of the newest reconciled month: whether what differs is explained by what is known of the days."""
-    parts = runtime.lake.parts(Reconciliation)
+    parts = runtime.lake.list_parts(Reconciliation)
     if not parts:
         return Finding(passed=True, text="No month has been reconciled yet.")
     month = dt.date.fromisoformat(parts[-1]["month"])
-    rows = pl.concat(runtime.lake.batches(Reconciliation, {"month": month}))
+    rows = pl.concat(runtime.lake.read_batches(Reconciliation, {"month": month}))
     days = rows.filter(pl.col("period") == reconciliation.DAY)
     counts = {reason: int(count) for reason, count in days["reason"].value_counts().sort("reason").rows()}
     odd = days.filter(pl.any_horizontal(pl.col("reason", "energy_values_reason").is_in(NEEDS_A_LOOK)))
@@ -121,12 +121,12 @@ def judge_reconciliation(runtime: Runtime) -> Finding:
     )
 
 
-def _reconcile_month(runtime: Runtime, month: dt.date) -> pl.DataFrame:
-    within = pl.col("local_date").is_between(month, end_of_month(month))
+def _reconcile_month(runtime: RunContext, month: dt.date) -> pl.DataFrame:
+    within = pl.col("local_date").is_between(month, find_month_end(month))
     moved = find_successors(runtime.lake.scan(Plants).collect())
-    vendor = _read_vendor_energies(runtime, RawEnergyMonths, month, end_of_month(month), moved, "1d").filter(
-        within
-    )
+    vendor = _read_vendor_energies(
+        runtime, RawEnergyMonths, month, find_month_end(month), moved, "1d"
+    ).filter(within)
     daily = (
         runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != restatements.PROVISIONAL).collect()
     )
@@ -144,7 +144,7 @@ def _reconcile_month(runtime: Runtime, month: dt.date) -> pl.DataFrame:
 
 
 def _read_vendor_energies(
-    runtime: Runtime,
+    runtime: RunContext,
     model: type[RawAnswers],
     first: dt.date,
     last: dt.date,
@@ -152,7 +152,7 @@ def _read_vendor_energies(
     step: reconciliation.Step,
 ) -> pl.DataFrame:
     """SMA's energies in the answers of a part, by days or months from first to last, under the newest ids."""
-    answers = pl.concat(runtime.lake.batches(model, {"local_date": first}, columns=["plant_id", "body"]))
+    answers = pl.concat(runtime.lake.read_batches(model, {"local_date": first}, columns=["plant_id", "body"]))
     zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
     placed = answers.join(zones, on="plant_id", how="inner", maintain_order="left")
     vendor = take_new_ids(reconciliation.read_vendor_energies(placed, API_NAMES, first, last, step), moved)
@@ -161,7 +161,7 @@ def _read_vendor_energies(
     return vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
 
 
-def _read_energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
+def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
     """plant_id, local_date, quantity, energy_values_kwh and energy_values_from: EnergyDc where nothing better is."""
     day = ["plant_id", "local_date"]
     names = [f"{name}_kwh" for name in QUANTITIES]
@@ -191,7 +191,7 @@ def _read_energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) 
     )
     key = [*day, "quantity"]
     found = pl.concat([balance, dc.join(balance, on=key, how="anti")])
-    # A day's energies may be told in parts, by either id.
+    # A day's energies may be given in parts, under either id.
     return (
         take_new_ids(found, moved)
         .group_by(key)
@@ -199,7 +199,7 @@ def _read_energy_values(runtime: Runtime, within: pl.Expr, moved: pl.DataFrame) 
     )
 
 
-def _reconcile_year(runtime: Runtime, year: dt.date) -> pl.DataFrame:
+def _reconcile_year(runtime: RunContext, year: dt.date) -> pl.DataFrame:
     within = pl.col("month").is_between(year, year.replace(month=12))
     moved = find_successors(runtime.lake.scan(Plants).collect())
     last = year.replace(month=12)

@@ -1,6 +1,6 @@
 """What is noted when a stored day is about to become another one: before it does, so that no kill loses it.
 
-A note names the stored file that is replaced. Made again after a kill it is the same note; one whose file is still in
+A note names the stored file that is replaced. Rebuilt after a kill it is the same note; one whose file is still in
 place was made for a change that never came, and goes.
 """
 
@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import polars as pl
 
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import SetSource
 from pipeline.transform import restatements
 from pipeline.transform.plant_moves import take_new_ids
@@ -37,14 +37,14 @@ _SITE = ["plant_id", "timezone", "latitude", "longitude", "ac_power_kw", "peak_p
 _ANSWER = ["plant_id", "device_id", "request_date", "body"]
 
 
-def collect_facts(runtime: Runtime, source: SetSource, day: dt.date, limits: Thresholds) -> Facts:
+def collect_facts(runtime: RunContext, source: SetSource, day: dt.date, limits: Thresholds) -> Facts:
     """What the rows that energy_daily is made of are made from, as far as it can be another thing next time."""
     if source.intervals is not EnergyBalanceIntervals:
         return {}
     lake, settings = runtime.lake, runtime.settings
     return {
-        "answers": lake.stored(source.raw, {"local_date": day}),
-        "plants": lake.stored(Plants, {}),
+        "answers": lake.name_stored_files(source.raw, {"local_date": day}),
+        "plants": lake.name_stored_files(Plants, {}),
         "time_basis": settings.sma_time_basis,
         "merged_hour": settings.sma_merged_hour,
         "thresholds": hashlib.blake2b(repr(limits).encode(), digest_size=8).hexdigest(),
@@ -52,16 +52,16 @@ def collect_facts(runtime: Runtime, source: SetSource, day: dt.date, limits: Thr
     }
 
 
-def note_rows(runtime: Runtime, source: SetSource, day: dt.date, change: Change) -> None:
+def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: Change) -> None:
     """Note in `row_changes` what becomes of the interval rows that energy_daily is made from."""
     part = {"local_date": day}
-    figures = runtime.lake.stored(EnergyDaily, part)
+    figures = runtime.lake.name_stored_files(EnergyDaily, part)
     if not change.replaces or not figures:
         return
-    daily = pl.concat(runtime.lake.batches(EnergyDaily, part, columns=["plant_id", "status"]))
+    daily = pl.concat(runtime.lake.read_batches(EnergyDaily, part, columns=["plant_id", "status"]))
     if (daily["status"] == restatements.PROVISIONAL).all():
         return
-    found = restatements.count_changed_rows(change.before(), change.after())
+    found = restatements.count_changed_rows(change.read_before(), change.read_after())
     named = restatements.join_causes(_find_causes(runtime, source, change))
     new = found.join(named, on="plant_id", how="left").with_columns(
         pl.col("cause").fill_null(restatements.UNKNOWN),
@@ -72,14 +72,14 @@ def note_rows(runtime: Runtime, source: SetSource, day: dt.date, change: Change)
     _note(runtime, RowChanges, part, new, change.replaces)
 
 
-def note_figures(runtime: Runtime, day: dt.date, moved: pl.DataFrame, change: Change) -> None:
+def note_figures(runtime: RunContext, day: dt.date, moved: pl.DataFrame, change: Change) -> None:
     """Note in `restatements` which final figures of the day become others."""
     if not change.replaces:
         return
     part = {"local_date": day}
-    found = restatements.find_restated(change.before(), change.after(), moved, QUANTITIES)
+    found = restatements.find_restated(change.read_before(), change.read_after(), moved, QUANTITIES)
     evidence = _read_evidence(runtime, part, change.replaces, moved)
-    version_then, version_now = change.facts_before().get("version"), change.facts["version"]
+    version_then, version_now = change.read_facts_before().get("version"), change.facts["version"]
     otherwise = "version_changed" if version_then not in {None, version_now} else restatements.UNKNOWN
     because = pl.when("moved").then(pl.lit(restatements.PLANT_MOVED))
     cause = pl.concat_str(pl.col("cause"), because, separator="+", ignore_nulls=True)
@@ -93,25 +93,27 @@ def note_figures(runtime: Runtime, day: dt.date, moved: pl.DataFrame, change: Ch
     _note(runtime, Restatements, part, new, change.replaces)
 
 
-def drop_unmade(runtime: Runtime, model: type[Table], notes: type[Table], day: dt.date) -> None:
+def drop_unmade(runtime: RunContext, model: type[Table], notes: type[Table], day: dt.date) -> None:
     """Drop notes of changes that a kill prevented and that are none any more."""
     part = {"local_date": day}
-    if runtime.lake.stored(notes, part):
-        _note(runtime, notes, part, None, runtime.lake.stored(model, part))
+    if runtime.lake.name_stored_files(notes, part):
+        _note(runtime, notes, part, None, runtime.lake.name_stored_files(model, part))
 
 
-def _note(runtime: Runtime, notes: type[Table], part: Part, new: pl.DataFrame | None, replaces: str) -> None:
+def _note(
+    runtime: RunContext, notes: type[Table], part: Part, new: pl.DataFrame | None, replaces: str
+) -> None:
     names = polars_schema(notes).names()
-    kept = [rows.filter(pl.col("replaces") != replaces) for rows in runtime.lake.batches(notes, part)]
+    kept = [rows.filter(pl.col("replaces") != replaces) for rows in runtime.lake.read_batches(notes, part)]
     added = [] if new is None else [new.select(names).cast(dict(polars_schema(notes)))]  # type: ignore[arg-type]
     rows = [frame for frame in (*kept, *added) if frame.height]
     frame = [pl.concat(rows).sort(storage(notes).key)] if rows else []
-    if rows or runtime.lake.stored(notes, part):
+    if rows or runtime.lake.name_stored_files(notes, part):
         runtime.lake.replace(notes, part, frame, empty=True)
 
 
-def _find_causes(runtime: Runtime, source: SetSource, change: Change) -> pl.DataFrame:
-    then, now = change.facts_before(), change.facts
+def _find_causes(runtime: RunContext, source: SetSource, change: Change) -> pl.DataFrame:
+    then, now = change.read_facts_before(), change.facts
     lake = runtime.lake
     answers = lake.read_rows_of(source.raw, then["answers"], _ANSWER) if "answers" in then else None
     plants = lake.read_rows_of(Plants, then["plants"], _SITE) if "plants" in then else None
@@ -121,15 +123,15 @@ def _find_causes(runtime: Runtime, source: SetSource, change: Change) -> pl.Data
     return restatements.find_causes(then, now, (answers, answers_now), (plants, plants_now))
 
 
-def _read_evidence(runtime: Runtime, part: Part, figures: str, moved: pl.DataFrame) -> pl.DataFrame:
+def _read_evidence(runtime: RunContext, part: Part, figures: str, moved: pl.DataFrame) -> pl.DataFrame:
     """plant_id, cause and counts of the rows that changed since the figures in that file were made."""
-    noted = runtime.lake.batches(RowChanges, part)
+    noted = runtime.lake.read_batches(RowChanges, part)
     found = pl.concat([pl.DataFrame(schema=polars_schema(RowChanges)), *noted])
     mine = take_new_ids(found.filter(pl.col("figures") == figures), moved)
     counts = mine.group_by("plant_id").agg(pl.col(restatements.COUNTS).sum())
     return counts.join(restatements.join_causes(mine.select("plant_id", "cause")), on="plant_id")
 
 
-def _is_closed(runtime: Runtime, day: dt.date) -> bool:
-    rows = runtime.lake.batches(EnergyMonthly, {"month": day.replace(day=1)}, columns=["closed_at"])
+def _is_closed(runtime: RunContext, day: dt.date) -> bool:
+    rows = runtime.lake.read_batches(EnergyMonthly, {"month": day.replace(day=1)}, columns=["closed_at"])
     return any(frame["closed_at"].count() > 0 for frame in rows)

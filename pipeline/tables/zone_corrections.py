@@ -4,12 +4,12 @@ import polars as pl
 
 from pipeline.common.local_time import TimeBasis
 from pipeline.common.text import pluralize
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Missing, Notices
 from schemas import EnergyDaily, Plants, RawEnergyBalance, storage
 
 
-def find_days_of_other_zones(runtime: Runtime) -> pl.DataFrame:
+def find_days_of_other_zones(runtime: RunContext) -> pl.DataFrame:
     """Plants whose stored days are not all cut by their zone of now: plant_id, timezone, was, first, last, n_days.
 
     A row for each plant and zone (`was`) that its days have. Under `utc` the answers count too: which dates were
@@ -35,7 +35,7 @@ def find_days_of_other_zones(runtime: Runtime) -> pl.DataFrame:
     return found.select(pl.col(name).cast(dtype) for name, dtype in _FOUND.items()).sort("plant_id", "was")
 
 
-def list_other_zones(runtime: Runtime) -> Notices:
+def list_other_zones(runtime: RunContext) -> Notices:
     """Each plant whose stored days are cut by another zone, with one command for all of them."""
     found = find_days_of_other_zones(runtime)
     table, basis = storage(EnergyDaily).table, runtime.settings.sma_time_basis

@@ -24,7 +24,7 @@ MOST_UNKNOWN = 1_000
 _HALVES = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
-# Tabs and ends of lines may stand between values, but not within a text: to tell which costs more than to mend both.
+# Tabs and ends of lines may stand between values, but not within a text: to tell which costs more than to repair both.
 _ODD = r"\\u[dD][89a-fA-F]|[\x00-\x1f]|^\x{feff}"
 _CONTROLS = dict.fromkeys(range(0x20), " ")
 _NO_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
@@ -46,7 +46,7 @@ def mend(text: str) -> str:
 
 
 def mend_texts(texts: pl.Series) -> pl.Series:
-    """The texts, mended where they have something to mend."""
+    """The texts, repaired where they are damaged."""
     odd = texts.str.contains(_ODD).fill_null(value=False)
     if not odd.any():
         return texts
@@ -54,7 +54,7 @@ def mend_texts(texts: pl.Series) -> pl.Series:
 
 
 def decode_whole_texts(bodies: pl.Series) -> pl.Series:
-    """The bodies of lists and logs as mended text; what is not UTF-8 in them as U+FFFD."""
+    """The bodies of lists and logs as repaired text; what is not UTF-8 in them as U+FFFD."""
     texts = decode_texts(bodies)
     if texts.null_count():
         texts = pl.Series(bodies.name, [_mend_text(body) for body in bodies], dtype=pl.String)
@@ -62,7 +62,7 @@ def decode_whole_texts(bodies: pl.Series) -> pl.Series:
 
 
 def parse(body: bytes) -> Any:
-    """Read the body of a list or log as leniently as `decode_whole_texts` does; None where it is no JSON."""
+    """Read the body of a list or log as leniently as `decode_whole_texts` does; None where it is not JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -182,7 +182,7 @@ def build_measurement_sets(answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) -> pl.DataFrame:
-    """What is listed now, with its first_seen from before, and what is listed no more, as it was."""
+    """What is listed now, with its first_seen from before, and what is no longer listed, as it was."""
     keys = list(keys)
     before = stored.select(*keys, before="first_seen")
     seen = listed.join(before, on=keys, how="left").with_columns(
@@ -193,7 +193,9 @@ def remember(stored: pl.DataFrame, listed: pl.DataFrame, keys: Iterable[str]) ->
 
 
 def remember_plants(stored: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
-    """As `remember`; what is told once stays known: a plant's id before it moved, its zone before it was corrected."""
+    """As `remember`; what is reported once stays known: a plant's id before it moved, its zone before it was
+    corrected.
+    """
     before = stored.select(
         "plant_id", id_before="migrated_from", zone="timezone", zone_before="previous_timezone"
     )

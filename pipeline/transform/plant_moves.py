@@ -1,6 +1,6 @@
 """Plants that moved from Sunny Portal Classic to ennexOS: their two ids are one plant.
 
-A moved plant has a new id, and the old one is listed no more. Whether the new id answers for days before the move is
+A moved plant has a new id, and the old one is no longer listed. Whether the new id answers for days before the move is
 not promised, so both readings of a day are joined: the old id's rows count up to where the new id's begin.
 """
 

@@ -137,7 +137,7 @@ class PowerRules:
         return self._measure_amount(column) > size * self.limits.beyond_rated_times
 
     def _find_codes(self, cells: pl.DataFrame) -> pl.Series | None:
-        """Which rows have a code in some column; None for no row, which is told apart without looking at each."""
+        """Which rows have a code in some column; None for no row, which is distinguished without looking at each."""
         amounts = {column: self._measure_amount(column) for column in self.columns}
         codes = [*CODES_32_BITS, *CODES_16_BITS]
         found = cells.select(

@@ -55,7 +55,7 @@ def find_causes(
     """plant_id and cause of every plant that something is known of; several of one plant are several rows.
 
     `before` and `after` are the facts of both makings. `answers` (plant_id, device_id, request_date, body) and `plants`
-    (plant_id and what energy depends on) are those of then, None where they are not stored any more, and of now.
+    (plant_id and what energy depends on) are those of then, None where they are no longer stored, and of now.
     """
     named = [_find_answer_causes(*answers), _find_plant_causes(*plants)]
     everywhere = [

@@ -7,7 +7,7 @@ from enum import Enum
 class Stage(Enum):
     """Where a fault acts: instead of the answer, on its rows or body, or on the way to the caller."""
 
-    BEFORE = "before the service is asked"
+    BEFORE = "before the service answers"
     INSTEAD = "in place of the answer"
     ROWS = "on the rows of a measurement answer"
     BODY = "on the body"
@@ -37,51 +37,57 @@ KINDS = {
         Kind("narrowed_consent", Stage.BEFORE, "owners take the plants out of a consent", of_plants=True),
         Kind("lost_owner", Stage.BEFORE, "the plants lose their owner", of_plants=True),
         Kind("migration", Stage.BEFORE, "the plants, if on Classic, move to ennexOS", of_plants=True),
-        Kind("status_404", Stage.INSTEAD, "404 for something that is there (a consent just asked for, say)"),
+        Kind(
+            "status_404",
+            Stage.INSTEAD,
+            "404 for something that exists (for instance a consent that was just requested)",
+        ),
         Kind("status_408", Stage.INSTEAD, "408 Request Timeout"),
         Kind("status_429", Stage.INSTEAD, "429 outside of the budget"),
         Kind("status_500", Stage.INSTEAD, "500 Internal Server Error"),
         Kind("status_502", Stage.INSTEAD, "502 with an HTML body"),
         Kind("status_503", Stage.INSTEAD, "503 Service Unavailable"),
         Kind("status_504", Stage.INSTEAD, "504 with an HTML body"),
-        Kind("missing_rows", Stage.ROWS, "rows are gone from the middle", 12, "rows"),
+        Kind("missing_rows", Stage.ROWS, "rows are missing in the middle", 12, "rows"),
         Kind(
             "uneven_steps",
             Stage.ROWS,
-            "pairs of rows are one row over both intervals, no energy lost",
+            "pairs of rows are merged into one row over both intervals, without a loss of energy",
             13,
             "pairs",
         ),
         Kind(
             "drift",
             Stage.ROWS,
-            "all energy and power is higher than elsewhere (aim at /Month, say)",
+            "all energy and power is higher than in other answers (for instance, limit it to /Month)",
             0.25,
             "%",
         ),
         Kind("spike", Stage.ROWS, "the first row with power carries lost energy as well", 165_763, "Wh"),
         Kind("negative", Stage.ROWS, "one row is negative", 5_000, "W"),
-        Kind("duplicate_rows", Stage.ROWS, "some rows come twice", 3, "rows"),
+        Kind("duplicate_rows", Stage.ROWS, "some rows are duplicated", 3, "rows"),
         Kind("unsorted_rows", Stage.ROWS, "the rows are shuffled"),
         Kind("future_rows", Stage.ROWS, "rows after the newest one, a year ahead", 2, "rows"),
-        Kind("empty_list", Stage.ROWS, "no rows at all"),
+        Kind("empty_list", Stage.ROWS, "the answer has no rows"),
         Kind("huge_answer", Stage.ROWS, "the rows are repeated until the answer is huge", 64, "MB"),
-        Kind("changed_answer", Stage.ROWS, "the first read says less than every later one", 3, "%"),
+        Kind("changed_answer", Stage.ROWS, "the first answer has less than every later one", 3, "%"),
         Kind("string_for_number", Stage.ROWS, "a number is a string"),
         Kind("number_for_string", Stage.ROWS, "a time is a number"),
         Kind("null_values", Stage.ROWS, "a value is null in place of being left out"),
-        Kind("unknown_fields", Stage.ROWS, "fields that nobody has heard of"),
+        Kind("unknown_fields", Stage.ROWS, "unknown fields are added"),
         Kind("first_rows_only", Stage.ROWS, "a long answer ends after so many rows", 1_000, "rows"),
-        Kind("last_rows_only", Stage.ROWS, "of a long answer only the last rows come", 1_000, "rows"),
-        Kind("hostile_names", Stage.BODY, "plants and devices have names that break things"),
+        Kind("last_rows_only", Stage.ROWS, "of a long answer only the last rows are sent", 1_000, "rows"),
+        Kind("hostile_names", Stage.BODY, "plants and devices have names that break careless clients"),
         Kind("half_characters", Stage.BODY, "every name begins with half of a surrogate pair"),
-        Kind("not_finite", Stage.BODY, "the first number with a point is NaN, which is no JSON"),
+        Kind(
+            "not_finite", Stage.BODY, "the first number with a decimal point is NaN, which is not valid JSON"
+        ),
         Kind("missing_envelope", Stage.BODY, "the list alone, without the object around it"),
-        Kind("invalid_json", Stage.BODY, "JSON with a fault in it"),
+        Kind("invalid_json", Stage.BODY, "the JSON is invalid"),
         Kind("html_body", Stage.BODY, "200 with an HTML page"),
-        Kind("slow_first_byte", Stage.WIRE, "nothing comes for a while", 5, "s"),
-        Kind("slow_body", Stage.WIRE, "the body trickles", 5, "s"),
-        Kind("stall", Stage.WIRE, "half of the body comes, then nothing", 600, "s"),
+        Kind("slow_first_byte", Stage.WIRE, "the first byte is delayed", 5, "s"),
+        Kind("slow_body", Stage.WIRE, "the body arrives slowly", 5, "s"),
+        Kind("stall", Stage.WIRE, "the body stops after its first half", 600, "s"),
         Kind("truncated_body", Stage.WIRE, "the connection closes after half of the body"),
         Kind("reset", Stage.WIRE, "the connection is reset before the answer"),
     )

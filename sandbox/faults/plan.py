@@ -110,7 +110,7 @@ class FaultPlan:
     def add(self, fault: Fault) -> None:
         """Switch on one more."""
         if len(self.held) >= MAX_FAULTS:
-            raise FaultError(f"{MAX_FAULTS} faults are switched on already: remove some first.")
+            raise FaultError(f"{MAX_FAULTS} faults are switched on, which is the most: remove some first.")
         self.held.append((fault, Counter()))
 
     def striking(self, call: Call) -> list[Fault]:
@@ -166,7 +166,7 @@ def make_fault(settings: Mapping[str, Any]) -> Fault:
     kind = KINDS.get(str(settings.get("kind", "")))
     if kind is None:
         raise FaultError(
-            f"There is no fault {str(settings.get('kind'))[:60]!r}. There are: {', '.join(KINDS)}."
+            f"The fault {str(settings.get('kind'))[:60]!r} does not exist: choose from {', '.join(KINDS)}."
         )
     unknown = set(settings) - {item for item in Fault.__dataclass_fields__ if item != "kind"} - {"kind"}
     if unknown:
@@ -188,14 +188,14 @@ def make_fault(settings: Mapping[str, Any]) -> Fault:
         raise FaultError(f"The method of {kind.name} must be one of {', '.join(METHODS)}.")
     if wrong := next((date for date in fault.dates if not DATE.fullmatch(date)), None):
         raise FaultError(
-            f"{wrong[:60]!r} is no date of {kind.name}: write it as the query's Date, such as 2025-06-01 or 2025-06."
+            f"{wrong[:60]!r} is not a date of {kind.name}: write it as the query's Date, such as 2025-06-01 or 2025-06."
         )
     if fault.since >= fault.until:
         raise FaultError(f"The fault {kind.name} ends before it begins: since must be earlier than until.")
     if not 0 <= fault.share <= 1:
         raise FaultError(f"The share of {kind.name} must lie between 0 and 1.")
     if fault.amount < 0 or fault.amount > 1e9:  # noqa: PLR2004 - nothing sensible is larger
-        raise FaultError(f"The amount of {kind.name} must not be negative or beyond a thousand million.")
+        raise FaultError(f"The amount of {kind.name} must be from 0 to a thousand million.")
     return fault
 
 

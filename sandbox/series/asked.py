@@ -9,7 +9,8 @@ class AskedOrder:
     """A log of the plants that were asked, by index, bounded by some laps over the fleet.
 
     A backfill asks the same plants in much the same order day after day, so after a plant come those that came after it
-    the last time. Plants that nobody asks any more are forgotten after one lap. `over_days` tells whether the last step
+    the last time. Plants that are no longer requested are forgotten after one lap. `over_days` tells whether the last
+    step
     led to another day of the same plant, rather than to another plant on the same day.
     """
 

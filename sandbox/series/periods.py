@@ -38,7 +38,7 @@ class Rows:
 
 
 class Periods:
-    """Cuts a source's tables into SMA's periods, up to what the portal has processed by now."""
+    """Cuts a source's tables into SMA's periods, up to what the portal has processed already."""
 
     def __init__(self, rules: TimeRules, clock: Clock) -> None:
         """Follow `rules`; rows appear by `clock`."""
@@ -72,7 +72,7 @@ class Periods:
     def neighbours(self, source: Source, day: date) -> Iterator[tuple[list[Plant], Labels, Columns]]:
         """Day's EnergyBalance of plants that are likely to be asked next: those alike together, (plants, rows).
 
-        Only days as their plants have them and that cannot change any more; the others are left to `rows`.
+        Only days as their plants have them and that can no longer change; the others are left to `rows`.
         """
         if not self._days("day", day) or (self.rules.basis == "utc" and self.rules.day_of == "utc"):
             return

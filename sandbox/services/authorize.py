@@ -63,7 +63,9 @@ class AuthorizeService:
         email = form.get("email", "").strip().lower()
         right = hmac.compare_digest(form.get("password", "").encode(), OWNER_PASSWORD.encode())
         if not right or not self._world.is_owner(email):
-            return _login_page(client, asked, email=email, error="Wrong e-mail or password. Try again.")
+            return _login_page(
+                client, asked, email=email, error="The e-mail address or the password is wrong. Try again."
+            )
         return self._consent_page(_Ticket(client, asked, email, self._world.clock.now() + TICKET_S))
 
     async def decide(self, request: Request) -> Response:
@@ -72,7 +74,8 @@ class AuthorizeService:
         ticket = self._tickets.pop(form.get("ticket", ""), None)
         if ticket is None or ticket.expires_at <= self._world.clock.now():
             return _problem(
-                "This page is too old or was used already.", "Go back to the application and start again."
+                "This page has expired or was used before.",
+                "Return to the application and start the login again.",
             )
         answer = {"error": "access_denied"}
         if form.get("decision") == "allow":
@@ -90,11 +93,11 @@ class AuthorizeService:
         """The client of a valid request, or the page that says what is wrong."""
         client = self._world.clients.get(asked.get("client_id", ""))
         if client is None:
-            return _problem("The application is not known here.", "Check the parameter client_id.")
+            return _problem("The application is unknown.", "Check the parameter client_id.")
         if client.flow != "code":
             return _problem("This application may not use the code flow.", "Use the client of the code flow.")
         if asked.get("response_type") != "code":
-            return _problem("Only response_type=code is offered.", "Check the parameter response_type.")
+            return _problem("Only response_type=code is supported.", "Check the parameter response_type.")
         try:
             target = urlsplit(asked.get("redirect_uri", ""))
             good = target.scheme in ("http", "https") and bool(target.hostname) and not target.fragment
@@ -102,7 +105,8 @@ class AuthorizeService:
             good = False
         if not good:
             return _problem(
-                "There is no way back to the application.", "redirect_uri must be an http(s) address."
+                "The address of the application is missing or wrong.",
+                "redirect_uri must be an http(s) address.",
             )
         return client
 
@@ -136,7 +140,7 @@ def _login_page(client: Client, asked: dict[str, str], *, email: str = "", error
 
 
 def _problem(problem: str, cure: str) -> Response:
-    return page("problem", "This request can't go on", {"problem": problem, "cure": cure}, 400)
+    return page("problem", "This request can't be completed", {"problem": problem, "cure": cure}, 400)
 
 
 def _with_query(address: str, more: dict[str, str]) -> str:

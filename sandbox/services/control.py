@@ -122,9 +122,7 @@ class ControlService:
         else:
             done = self._world.consents.answer(client_id, owner, state)
         if not done:
-            raise ApiError(
-                404, "There is no consent of this owner for this client that this state could follow"
-            )
+            raise ApiError(404, "This owner has no consent for this client that can change to this state")
         return json_answer({"owner": owner, "state": state.value})
 
     async def plants(self, request: Request) -> Response:
@@ -137,7 +135,7 @@ class ControlService:
         old = str((await _change(request)).get("plantId", "")).lower()
         new = self._world.migrate(old)
         if new is None:
-            raise ApiError(404, "There is no simulated Classic plant of this id")
+            raise ApiError(404, "No simulated Classic plant has this id")
         return json_answer({"from": old, "to": new}, 201)
 
     async def expire_tokens(self, request: Request) -> Response:

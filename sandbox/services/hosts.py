@@ -37,8 +37,8 @@ class Hosts:
         if not (name in self._names or _is_address(name)):
             return ApiError(
                 421,
-                f"This sandbox is not {name[:100]}: ask it by its address or as {LOCAL_NAME}, or start it with "
-                f"--allow-host {name[:100]} if that name leads here on purpose.",
+                f"This sandbox does not accept the host name {name[:100]}: use its address or {LOCAL_NAME}, or start "
+                f"it with --allow-host {name[:100]}.",
             )
         if len(self._accepted) < _REMEMBERED:
             self._accepted.add(found[0])

@@ -24,7 +24,7 @@ KEPT_BYTES = 64 << 20
 
 
 class BodyCache:
-    """Answers that can't change any more, bounded by their bytes."""
+    """Answers that can no longer change, bounded by their bytes."""
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
         """Keep at most `limit` bytes of bodies."""

@@ -56,7 +56,7 @@ _PLANT_PARTS = tuple(
     _query(f"With{part}", f"add {part.lower()}", type="boolean")
     for part in ("Status", "Installation", "Location")
 )
-_DEACTIVATED = (_query("WithDeactivatedDevices", "also devices that are no longer there", type="boolean"),)
+_DEACTIVATED = (_query("WithDeactivatedDevices", "also devices that were removed", type="boolean"),)
 _LOG_QUERY = (
     {**_query("From", "first local day", required=True), "schema": _DAY},
     {**_query("To", "last local day", required=True), "schema": _DAY},
@@ -112,12 +112,12 @@ def _other_services() -> Iterator[_Operation]:
                      form="TokenForm", open_to_all=True)  # fmt: skip
     yield _Operation("post", "/oauth2/logout", "Authorization", "End a session", {204: None}, (400, 401),
                      form="LogoutForm", open_to_all=True)  # fmt: skip
-    yield _Operation("post", consent, "Consent", "Ask an owner", {200: "Consent", 201: "Consent"}, (400, 401, 403),
+    yield _Operation("post", consent, "Consent", "Request consent", {200: "Consent", 201: "Consent"}, (400, 401, 403),
                      body="Ask")  # fmt: skip
     one = f"{consent}/{{loginHint}}"
-    yield _Operation("get", one, "Consent", "How it stands", answers, (401, 403, 404))
+    yield _Operation("get", one, "Consent", "State of the consent", answers, (401, 403, 404))
     yield _Operation(
-        "put", f"{one}/status", "Consent", "Play the owner", answers, (400, 401, 403, 404), body="Status"
+        "put", f"{one}/status", "Consent", "Answer as the owner", answers, (400, 401, 403, 404), body="Status"
     )
     live = "/live/v1/plants/{plantId}"
     yield _Operation(
@@ -143,7 +143,9 @@ def _own_services() -> Iterator[_Operation]:
     for level, key in (("plants", "plantId"), ("devices", "deviceId")):
         yield _Operation("get", f"/_truth/{level}/{{{key}}}/{{quantity}}", tag, "Exact energy", {200: "Truth"},
                          (400, 404), _TRUTH_QUERY, open_to_all=True)  # fmt: skip
-    yield _Operation("get", "/_control", tag, "All that can be changed", {200: "Object"}, open_to_all=True)
+    yield _Operation(
+        "get", "/_control", tag, "Everything that can be changed", {200: "Object"}, open_to_all=True
+    )
     yield _Operation(
         "get", "/_control/faults", tag, "Faults and their counts", {200: "Object"}, open_to_all=True
     )
@@ -152,10 +154,10 @@ def _own_services() -> Iterator[_Operation]:
         ("post", "faults", "Add a fault", 200),
         ("post", "clock", "Move the clock", 200),
         ("put", "budget", "Set the request budget", 200),
-        ("post", "consents", "An owner answers", 200),
-        ("post", "plants", "The fleet grows", 201),
-        ("post", "migrations", "A Classic plant moves", 201),
-        ("post", "tokens/expire", "All access tokens expire", 200),
+        ("post", "consents", "Change an owner's consent", 200),
+        ("post", "plants", "Add plants", 201),
+        ("post", "migrations", "Move a Classic plant to ennexOS", 201),
+        ("post", "tokens/expire", "Expire all access tokens", 200),
     )
     for method, path, summary, status in changes:
         yield _Operation(method, f"/_control/{path}", tag, summary, {status: "Object"}, (400, 404, 415),
@@ -264,7 +266,7 @@ def _path_parameters(operation: _Operation) -> list[Json]:
 
 def _answer(schema: str | None) -> Json:
     if schema is None:
-        return {"description": "no body"}
+        return {"description": "empty body"}
     return {"description": schema, "content": {"application/json": {"schema": _reference(schema)}}}
 
 

@@ -48,7 +48,7 @@ class TruthService:
         values = query(request)
         start, end = _moment(values, "from"), _moment(values, "to")
         if end < start or end - start > MAX_DAYS * 86400:
-            raise bad_value("to", "to must be after from, by forty years at most.")
+            raise bad_value("to", "to must be after from, and at most forty years later.")
         quantity = request.path_params["quantity"]
         kwh = source.exact_kwh(device, quantity, start, end)
         if kwh is None:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.common.errors import SmaError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import refresh_consents, store_consents
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
@@ -24,7 +24,7 @@ from pipeline.sma.consents.consent_api import (
     ConsentApi,
     NotAnOwnerError,
     State,
-    address,
+    normalize_address,
 )
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
 from schemas import Consents
@@ -90,9 +90,9 @@ def test_an_absurd_interval_or_end_stops_no_later_look(scripted, server, end: ob
     found = with_api(scripted, lambda api: api.look(OWNER, known=True))
     book = ConsentBook.of(scripted)
     book.note({OWNER: found}, NOW)
-    (owner,) = book.owners().values()
-    assert NOW < owner.due_at(urgent=True) <= NOW + dt.timedelta(days=7)
-    assert book.rows().height == 1
+    (owner,) = book.read_owners().values()
+    assert NOW < owner.find_due_time(urgent=True) <= NOW + dt.timedelta(days=7)
+    assert book.read_rows().height == 1
 
 
 def test_an_owner_who_was_never_asked_is_not_waited_for(scripted, server) -> None:  # noqa: F811
@@ -124,11 +124,11 @@ def test_no_log_names_the_owner(make: Make, caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize("text", ["", "owner", "@example.com", "owner@", "a b@example.com"])
 def test_what_cannot_be_an_address_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError, match="e-mail address"):
-        address(text)
+        normalize_address(text)
 
 
 def test_an_address_is_one_owner_in_any_case() -> None:
-    assert address(" Owner1@Example.COM ") == OWNER
+    assert normalize_address(" Owner1@Example.COM ") == OWNER
 
 
 def consent(state: State = State.PENDING, end: dt.datetime | None = None) -> Consent:
@@ -142,7 +142,7 @@ def test_the_book_keeps_every_change_and_the_table_only_a_keyed_hash(make: Make)
         [State.PENDING, State.PENDING, State.ACCEPTED, State.ACCEPTED, State.REVOKED]
     ):
         book.note({OWNER: consent(state)}, NOW + dt.timedelta(hours=hours), asked=hours == 0)
-    rows = book.rows().sort("changed_at")
+    rows = book.read_rows().sort("changed_at")
     assert rows.select("state", "previous_state").rows() == [
         ("Pending", None),
         ("Accepted", "Pending"),
@@ -159,7 +159,7 @@ def test_the_book_keeps_every_change_and_the_table_only_a_keyed_hash(make: Make)
 
 def test_the_table_keeps_what_other_machines_wrote(make: Make) -> None:
     first, second = make(), make(home=make().home.parent / "second")
-    with Runtime(first) as runtime:
+    with RunContext(first) as runtime:
         for settings, state in ((first, State.PENDING), (second, State.ACCEPTED)):
             book = ConsentBook.of(settings)
             book.note({OWNER: consent(state)}, NOW)
@@ -175,7 +175,7 @@ def test_polling_honours_the_interval(make: Make, box: Served, control) -> None:
     control("consents", owner=OWNER, state="Accepted")
     looked = {}
     for minutes in (29, 30, 31, 24 * 60, 24 * 60 + 30):
-        with Runtime(settings, now=lambda m=minutes: NOW + dt.timedelta(minutes=m)) as runtime:  # type: ignore[misc]
+        with RunContext(settings, now=lambda m=minutes: NOW + dt.timedelta(minutes=m)) as runtime:  # type: ignore[misc]
             looked[minutes] = refresh_consents(runtime).facts["looked_at"]
     # Pending: after its half hour. Accepted: after a day.
     assert looked == {29: 0, 30: 1, 31: 0, 24 * 60: 0, 24 * 60 + 30: 1}
@@ -188,14 +188,16 @@ def test_a_consent_service_that_fails_does_not_fail_the_run(make: Make) -> None:
     def without_waits(chosen: Settings) -> SmaSession:
         return SmaSession(chosen, partial(SmaClient, clock=FakeTime().clock))
 
-    with Runtime(settings, now=lambda: NOW + HALF_HOUR, make_session=without_waits) as runtime:
+    with RunContext(settings, now=lambda: NOW + HALF_HOUR, make_session=without_waits) as runtime:
         facts = refresh_consents(runtime).facts
     assert (facts["unanswered"], facts["pending"]) == (1, 1)
     assert "SMA_CONSENT_URL" in facts["problem"]
 
 
 def owners(*states: State) -> list[Owner]:
-    return [Owner(f"o{n}@x", changes=()).seen(consent(s), NOW, asked=True) for n, s in enumerate(states)]
+    return [
+        Owner(f"o{n}@x", changes=()).note_consent(consent(s), NOW, asked=True) for n, s in enumerate(states)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -212,30 +214,32 @@ def owners(*states: State) -> list[Owner]:
     ],
 )
 def test_an_empty_list_is_explained(states: list[State], says: list[str]) -> None:
-    text = access_problems.why_none("custom", owners(*states))
+    text = access_problems.explain_empty_list("custom", owners(*states))
     assert [words for words in says if words not in text] == []
 
 
 def test_the_code_flow_explains_itself_by_the_user() -> None:
-    assert "the user who logged in does not own the plant" in access_problems.why_none("code", [])
-    assert "the user who logged in does not own the plant" in access_problems.why_gone("code", [])
+    assert "the user who logged in does not own the plant" in access_problems.explain_empty_list("code", [])
+    assert "the user who logged in does not own the plant" in access_problems.explain_gone_plant("code", [])
 
 
 def test_a_concern_names_what_is_gone_and_ends_after_a_month() -> None:
     today = NOW.date()
     lately, long_ago = today - dt.timedelta(days=3), today - dt.timedelta(days=90)
     good = owners(State.ACCEPTED)
-    assert access_problems.concern("custom", good, 5, [], today) is None
-    assert access_problems.concern("custom", good, 5, [long_ago], today) is None
-    assert "1 plant is listed no more" in (
-        access_problems.concern("custom", good, 5, [lately, long_ago], today) or ""
+    assert access_problems.explain_concern("custom", good, 5, [], today) is None
+    assert access_problems.explain_concern("custom", good, 5, [long_ago], today) is None
+    assert "1 plant is no longer listed" in (
+        access_problems.explain_concern("custom", good, 5, [lately, long_ago], today) or ""
     )
-    assert "has revoked" in (access_problems.concern("custom", owners(State.REVOKED), 5, [], today) or "")
-    assert "lists no plant" in (access_problems.concern("custom", good, 0, [], today) or "")
+    assert "has revoked" in (
+        access_problems.explain_concern("custom", owners(State.REVOKED), 5, [], today) or ""
+    )
+    assert "lists no plant" in (access_problems.explain_concern("custom", good, 0, [], today) or "")
 
 
 def test_the_book_says_when_it_is_damaged(make: Make) -> None:
     book = ConsentBook.of(make())
     book.path.write_text(json.dumps(["not", "a", "book"]))
     with pytest.raises(SecretFileError, match="consent status"):
-        book.owners()
+        book.read_owners()

@@ -11,9 +11,9 @@ import pytest
 from assets.runs import record_runs
 from pipeline.common.errors import ConsentMissing
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import concern
+from pipeline.extract.consents import find_concern
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.consents.consent_api import Consent, State
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.sma.requests import Answer, Failure, Request
@@ -23,7 +23,7 @@ from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 
 
 class Revocable(ScriptedSma):
@@ -159,7 +159,7 @@ def test_the_check_warns_with_what_to_do(
         runs.lists()
         passed, text = checked(runs.instance)
         assert not passed
-        assert "1 plant is listed no more" in text
+        assert "1 plant is no longer listed" in text
         assert "consent request EMAIL" in text
 
 
@@ -180,6 +180,6 @@ def test_the_day_of_the_list_is_not_the_list(new_runtime: New, sma: Revocable) -
     later.now = lambda: NOW + dt.timedelta(days=1)
     sma.revoke("12")
     refresh(later)
-    assert concern(later) is not None
+    assert find_concern(later) is not None
     later.now = lambda: NOW + dt.timedelta(days=60)
-    assert concern(later) is None
+    assert find_concern(later) is None

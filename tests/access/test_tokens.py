@@ -13,7 +13,7 @@ import pytest
 from pipeline.common.errors import ConfigurationError, CredentialsError
 from pipeline.common.settings import Settings
 from pipeline.sma.auth.login_store import LoginStore
-from pipeline.sma.auth.secret_files import SecretFileError, locked, reserved, write_private
+from pipeline.sma.auth.secret_files import SecretFileError, lock_path, reserve_room, write_private
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
 from pipeline.sma.requests import Request
@@ -222,7 +222,7 @@ def test_a_damaged_file_names_itself_and_the_cure(make: Make, content: bytes) ->
 def test_a_kill_between_two_tokens_leaves_the_old_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "login.json"
     write_private(path, b"old")
-    with reserved(path):
+    with reserve_room(path):
         assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["login.json"]
 
@@ -230,16 +230,20 @@ def test_a_kill_between_two_tokens_leaves_the_old_file_whole(tmp_path: Path) -> 
 def test_a_longer_and_a_shorter_content_both_replace_it(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for content in (b"x" * 100_000, b"y", b""):
-        with reserved(path) as room:
+        with reserve_room(path) as room:
             room.put(content)
         assert path.read_bytes() == content
 
 
 def test_a_lock_that_is_held_too_long_names_its_file(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
-    with locked(path), pytest.raises(SecretFileError, match=r"a\.lock for 0\.1 s"), locked(path, wait_s=0.1):
+    with (
+        lock_path(path),
+        pytest.raises(SecretFileError, match=r"a\.lock for 0\.1 s"),
+        lock_path(path, wait_s=0.1),
+    ):
         pass
-    with locked(path, wait_s=60):
+    with lock_path(path, wait_s=60):
         pass
 
 

@@ -15,7 +15,7 @@ from assets.prefix import RUNTIME
 from assets.run_tags import read_limits
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE, PV
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
@@ -37,7 +37,7 @@ class ClockedSma(ScriptedSma):
 
 
 class Clockwork:
-    """A machine with schedules, which is on when it is told to tick."""
+    """A machine with schedules, which is on when it is reported to tick."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance, sma: ClockedSma) -> None:
         self.settings, self.instance, self.sma = settings, instance, sma
@@ -45,8 +45,8 @@ class Clockwork:
         self.skips: list[tuple[str, str]] = []
         self.schedules = {s.name: s for s in build_definitions(settings).schedules or []}
 
-    def runtime(self, tags: dict[str, str]) -> Runtime:
-        return Runtime(
+    def runtime(self, tags: dict[str, str]) -> RunContext:
+        return RunContext(
             self.settings,
             now=lambda: self.sma.now,
             make_session=lambda _: self.sma,  # type: ignore[arg-type,return-value]
@@ -84,7 +84,7 @@ class Clockwork:
                 _days(runtime, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
 
 
-def refresh_lists(runtime: Runtime) -> None:
+def refresh_lists(runtime: RunContext) -> None:
     fetch_plants(runtime)
     write_plants(runtime)
     fetch_devices(runtime)
@@ -93,7 +93,7 @@ def refresh_lists(runtime: Runtime) -> None:
     write_measurement_sets(runtime)
 
 
-def _days(runtime: Runtime, first: dt.date, last: dt.date) -> None:
+def _days(runtime: RunContext, first: dt.date, last: dt.date) -> None:
     for day in (first + i * dt.timedelta(days=1) for i in range((last - first).days + 1)):
         for source in (BALANCE, PV):
             assert [done for done, _ in fetch_set(runtime, source, [day])] == [day]

@@ -10,7 +10,7 @@ from assets.dagster_home import open_dagster
 from assets.definitions import DAYS_JOB, build_definitions
 from assets.run_tags import RANGE_END, RANGE_START
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import EnergyMonthly
 from tests.assets.clockwork import refresh_lists
 from tests.scripted import ScriptedSma
@@ -21,7 +21,7 @@ DAYS = {RANGE_START: "2021-10-04", RANGE_END: "2021-10-05"}
 
 
 def test_a_month_and_a_year_are_closed(
-    settings: Settings, new_runtime: Callable[..., Runtime], sma: ScriptedSma
+    settings: Settings, new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
     sma.special = lambda request: b'{"set":[]}' if request.period in {"Month", "Year"} else None
     with new_runtime() as runtime, open_dagster(settings) as instance:

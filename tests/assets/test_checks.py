@@ -10,7 +10,7 @@ import pytest
 from assets.runs import Runs, record_runs
 from pipeline.ops import findings
 from pipeline.ops.checks import judge_published_file
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.scripted import NOW, ScriptedSma
 
 FIRST, LAST = dt.date(2021, 10, 17), dt.date(2021, 10, 19)
@@ -18,7 +18,7 @@ DAY = dt.date(2021, 10, 18)
 
 
 @pytest.fixture
-def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:
+def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
     with new_runtime() as runtime, record_runs(runtime) as found:
         found.lists()
         yield found
@@ -39,7 +39,7 @@ def latest(runs: Runs, asset: str, name: str) -> dict[str | None, tuple[bool, st
 def test_each_day_of_a_range_has_its_own_result(runs: Runs, sma: ScriptedSma) -> None:
     sma.watts["12", str(DAY)] = None
     runs.days(FIRST, LAST)
-    # The same days once more: each run has results of its own.
+    # The same days again: each run has results of its own.
     runs.days(FIRST, LAST)
     key = dg.AssetCheckKey(dg.AssetKey("energy_daily"), "complete")
     history = runs.instance.event_log_storage.get_asset_check_execution_history(key, limit=50)
@@ -112,7 +112,7 @@ def newest(**hours: float | None) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("ages", "passed", "severe", "says"),
     [
-        ({"ennexos_1": 17.0, "classic_1": 43.0}, True, False, "as new as it can be"),
+        ({"ennexos_1": 17.0, "classic_1": 43.0}, True, False, "as recent as SMA can deliver it"),
         (
             {"ennexos_1": 1.0, "ennexos_2": 19.0},
             False,

@@ -11,7 +11,7 @@ import pytest
 from assets.dagster_home import prepare_dagster_home
 from assets.runs import record_runs
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import EnergyDaily
 from tests.assets.postgres_server import needs_postgres, postgres
 
@@ -34,7 +34,7 @@ def cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 @pytest.mark.usefixtures("cluster")
-def test_days_are_recorded_in_postgresql(new_runtime: Callable[..., Runtime], settings: Settings) -> None:
+def test_days_are_recorded_in_postgresql(new_runtime: Callable[..., RunContext], settings: Settings) -> None:
     from dagster_postgres import PostgresEventLogStorage  # noqa: PLC0415 - part of the extra `cluster`
 
     first, last = (dt.date.fromisoformat(day) for day in DAYS)
@@ -47,6 +47,6 @@ def test_days_are_recorded_in_postgresql(new_runtime: Callable[..., Runtime], se
             assert runs.instance.get_materialized_partitions(dg.AssetKey("energy_daily")) == set(DAYS)
             pools = {pool.name: pool.limit for pool in runs.instance.event_log_storage.get_pool_limits()}
             assert pools == {"sma_api": 3, "publish": 1}
-            stored = [part["local_date"] for part in runtime.lake.parts(EnergyDaily)]
+            stored = [part["local_date"] for part in runtime.lake.list_parts(EnergyDaily)]
             assert stored == DAYS
     assert not list((settings.home / "dagster").rglob("*.db"))

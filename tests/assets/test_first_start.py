@@ -49,7 +49,7 @@ def test_a_home_with_two_versions_says_what_mends_it_and_is_mended(tmp_path: Pat
         assert len(said.splitlines()) == 1
         assert "two processes created them at the same time: run 'sunledger repair'" in said
     assert "run 'sunledger repair', which loses nothing" in run(tmp_path, "doctor")[1]
-    # A backup carries the fault along, and the restore mends it.
+    # A backup carries the fault along, and the restore repairs it.
     assert run(tmp_path, "backup", str(tmp_path / "all.tar"))[0] == 0
     other = tmp_path / "other"
     other.mkdir()

@@ -160,7 +160,7 @@ def test_several_commands_start_on_such_a_home_at_once_and_it_is_said_once(tmp_p
     assert sum(told in text for text in said) == 1
     assert stat.S_IMODE((home / "dagster.yaml").stat().st_mode) == 0o400
     assert [path.name for path in home.glob(".dagster.yaml*")] == []
-    # What a backup of such a home brings back is mended too.
+    # What a backup of such a home brings back is repaired too.
     (home / "dagster.yaml").chmod(0o600)
     (home / "dagster.yaml").write_text(FORMER)
     assert run(tmp_path, "backup", str(tmp_path / "all.tar"))[0] == 0

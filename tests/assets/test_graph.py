@@ -17,8 +17,8 @@ from assets.common import build_table_schema
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
 from assets.tables import TABLE_MODULES
 from pipeline.common.settings import load_settings
-from pipeline.run.check import After, checks_of
-from pipeline.run.table_step import Stage, steps_of
+from pipeline.run.check import After, collect_checks
+from pipeline.run.table_step import Stage, list_steps
 from schemas import (
     RAW,
     TABLES,
@@ -214,12 +214,14 @@ def declaring(room: ModuleType, declared: Callable[[ModuleType], list[Any]]) -> 
 
 def test_no_module_that_declares_a_table_or_a_check_is_forgotten() -> None:
     steps = declaring(
-        pipeline.tables, lambda module: [s for stage in Stage for s in steps_of([module], stage)]
+        pipeline.tables, lambda module: [s for stage in Stage for s in list_steps([module], stage)]
     )
     assert steps == {module.__name__ for module in TABLE_MODULES}
     checks = {
         name
         for room in (pipeline.tables, pipeline.ops)
-        for name in declaring(room, lambda module: [c for after in After for c in checks_of([module], after)])
+        for name in declaring(
+            room, lambda module: [c for after in After for c in collect_checks([module], after)]
+        )
     }
     assert checks == {module.__name__ for module in CHECK_MODULES}

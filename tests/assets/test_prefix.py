@@ -9,7 +9,7 @@ from assets.definitions import build_definitions
 from assets.runs import RunFailedError, record_runs
 from pipeline.common.errors import TransientError, UsageError
 from pipeline.common.settings import Settings, load_settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import EnergyDaily
 from tests.scripted import NOW, ScriptedSma
 
@@ -123,18 +123,18 @@ def test_a_failed_fetch_is_known_by_its_step_below_the_prefix(settings: Settings
     lost = TransientError("GET /v1/x answered 503 six times: try again later.", status=503)
     sma.special = lambda request: lost if request.date == str(monday) else None
     prefixed = settings.model_copy(update={"asset_prefix": "solar"})
-    runtime = Runtime(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
+    runtime = RunContext(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
     with runtime, record_runs(runtime) as runs:
         runs.lists()
         with pytest.raises(RunFailedError, match="503") as failure:
             runs.days(sunday, monday)
         assert failure.value.not_fetched == {monday}
-        assert [part["local_date"] for part in runtime.lake.parts(EnergyDaily)] == [str(sunday)]
+        assert [part["local_date"] for part in runtime.lake.list_parts(EnergyDaily)] == [str(sunday)]
 
 
 def test_commands_record_their_runs_under_the_same_keys(settings: Settings, sma: ScriptedSma) -> None:
     prefixed = settings.model_copy(update={"asset_prefix": "solar"})
-    runtime = Runtime(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
+    runtime = RunContext(prefixed, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
     with runtime, record_runs(runtime) as runs:
         runs.lists()
         runs.days(*DAYS)

@@ -12,7 +12,7 @@ from assets.dagster_home import limit_pools
 from assets.runs import ONE_DAY, RunFailedError, Runs, record_runs, split_days
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
 from tests.scripted import ScriptedSma
@@ -25,7 +25,7 @@ MONDAYS = ["2021-09-27", "2021-10-04", "2021-10-11"]
 
 
 @pytest.fixture
-def runs(new_runtime: Callable[..., Runtime]) -> Iterator[Runs]:
+def runs(new_runtime: Callable[..., RunContext]) -> Iterator[Runs]:
     with new_runtime() as runtime, record_runs(runtime) as found:
         found.lists()
         yield found
@@ -116,7 +116,7 @@ def test_weeks_that_fail_one_after_another_end_the_run(runs: Runs, sma: Scripted
 
 
 def test_wrong_usage_keeps_its_exit_code_through_a_run(
-    new_runtime: Callable[..., Runtime],
+    new_runtime: Callable[..., RunContext],
 ) -> None:
     with new_runtime("99") as runtime, record_runs(runtime) as runs:
         with pytest.raises(RunFailedError, match="Plant 99 is not in SMA's list") as caught:
@@ -178,7 +178,7 @@ def test_the_same_days_can_be_run_again(runs: Runs) -> None:
 
 
 def test_a_run_without_consent_fails_before_its_first_billed_request(
-    new_runtime: Callable[..., Runtime], sma: ScriptedSma
+    new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
     with new_runtime() as runtime, record_runs(runtime) as runs:
         runtime.settings = runtime.settings.model_copy(update={"max_eur_per_month": None})
@@ -191,7 +191,7 @@ def test_a_run_without_consent_fails_before_its_first_billed_request(
 
 
 def test_runs_are_named_after_their_command_and_tagged(
-    new_runtime: Callable[..., Runtime], sma: ScriptedSma
+    new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
     with (
         new_runtime("11") as runtime,

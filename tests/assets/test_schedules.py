@@ -71,7 +71,7 @@ def test_today_is_read_hourly_for_ennexos_and_classic_waits_for_the_end_of_its_d
     machine.turn_to(MIDNIGHT + 26 * HOUR + dt.timedelta(minutes=5))
     before = len(asked(machine, "2021-10-20"))
     machine.tick("closing")
-    # The balance and the one inverter of the Classic plant: what is whole is not asked for again.
+    # The balance and the one inverter of the Classic plant: what is whole is not fetched again.
     assert asked(machine, "2021-10-20")[before:] == [CLASSIC, CLASSIC]
 
 
@@ -105,7 +105,7 @@ def test_a_day_that_a_killed_run_left_half_made_is_completed_without_a_request(m
     machine.tick("closing")
     assert machine.runs[-1][2:] == ("2021-10-20", "2021-10-20")
     with machine.runtime({}) as runtime:
-        assert [part["local_date"] for part in runtime.lake.parts(KpiDaily)][-1] == "2021-10-20"
+        assert [part["local_date"] for part in runtime.lake.list_parts(KpiDaily)][-1] == "2021-10-20"
     assert len(machine.sma.asked) == before
     machine.tick("closing")
     assert machine.skips[-1] == ("closing", "Skipped, because all days up to 2021-10-20 are complete.")

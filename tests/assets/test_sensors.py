@@ -12,7 +12,7 @@ from assets.prefix import build_name
 from assets.run_tags import RANGE_END, RANGE_START
 from pipeline.common.errors import SmaError, TransientError
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from schemas import EnergyDaily
 from tests.assets.clockwork import refresh_lists
@@ -34,7 +34,7 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 class Failed:
     """A run of the days' job in which some weeks could not be asked for, and the sensor's answer to it."""
 
-    def __init__(self, settings: Settings, runtime: Runtime, instance: dg.DagsterInstance) -> None:
+    def __init__(self, settings: Settings, runtime: RunContext, instance: dg.DagsterInstance) -> None:
         refresh_lists(runtime)
         self.defs, self.instance, self.runtime = build_definitions(settings, runtime), instance, runtime
         self.settings = settings
@@ -61,14 +61,14 @@ class Failed:
 
 @pytest.fixture
 def failed(
-    settings: Settings, new_runtime: Callable[..., Runtime], instance: dg.DagsterInstance
+    settings: Settings, new_runtime: Callable[..., RunContext], instance: dg.DagsterInstance
 ) -> Iterator[Failed]:
     with new_runtime() as runtime:
         yield Failed(settings, runtime, instance)
 
 
 def test_the_lost_week_is_found_below_a_prefix(
-    settings: Settings, new_runtime: Callable[..., Runtime], instance: dg.DagsterInstance, sma: ScriptedSma
+    settings: Settings, new_runtime: Callable[..., RunContext], instance: dg.DagsterInstance, sma: ScriptedSma
 ) -> None:
     lose(sma, MONDAYS[1])
     with new_runtime() as runtime:
@@ -95,8 +95,8 @@ def lose(sma: ScriptedSma, *mondays: str, devices: bool = False) -> None:
     sma.special = special
 
 
-def stored(runtime: Runtime) -> list[str]:
-    return [part["local_date"] for part in runtime.lake.parts(EnergyDaily)]
+def stored(runtime: RunContext) -> list[str]:
+    return [part["local_date"] for part in runtime.lake.list_parts(EnergyDaily)]
 
 
 def test_the_days_around_a_lost_week_become_energy(failed: Failed, sma: ScriptedSma) -> None:
@@ -140,7 +140,7 @@ def test_a_day_that_was_never_fetched_is_no_green_day(failed: Failed) -> None:
 
 
 def test_a_day_before_the_first_plant_is_as_good_as_any(
-    settings: Settings, new_runtime: Callable[..., Runtime], instance: dg.DagsterInstance
+    settings: Settings, new_runtime: Callable[..., RunContext], instance: dg.DagsterInstance
 ) -> None:
     with new_runtime() as runtime:
         days = Failed(settings, runtime, instance)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import ApiRequests, BillingUnits, polars_schema
 
 NO_MOVES = pl.DataFrame(schema={"plant_id": pl.String, "old_id": pl.String, "moved_on": pl.Date})
@@ -42,7 +42,7 @@ def record(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=polars_schema(ApiRequests))
 
 
-def store(runtime: Runtime, *rows: dict[str, Any]) -> None:
+def store(runtime: RunContext, *rows: dict[str, Any]) -> None:
     """Add rows to the lake's record."""
     for (day,), part in record(*rows).group_by("asked_date"):
         assert isinstance(day, dt.date)

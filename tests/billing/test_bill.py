@@ -13,12 +13,12 @@ from pipeline.billing.bill import Bill, build_bill, expect_units
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.billing.usage import NO_DATA, NO_DAY, find_unused_units
 from pipeline.cli.bill import show
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.billing.record import NO_MOVES, at, record, request, store, unit, units
 from tests.e2e.test_days import refresh, run
 from tests.scripted import ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 PRICES = load_prices(None)
 OCTOBER = dt.date(2026, 10, 1)
 MONDAY = dt.date(2021, 10, 4)
@@ -91,7 +91,7 @@ def test_who_was_asked_for_in_vain() -> None:
 
 
 @pytest.fixture
-def runtime(new_runtime: New, sma: ScriptedSma) -> Runtime:
+def runtime(new_runtime: New, sma: ScriptedSma) -> RunContext:
     """Plant 11 was read with data, plant 12 was silent: in October 2021, one day."""
     sma.watts["12", "2021-10-04"] = None
     runtime = run(new_runtime(), MONDAY)
@@ -100,13 +100,15 @@ def runtime(new_runtime: New, sma: ScriptedSma) -> Runtime:
     return runtime
 
 
-def shown(runtime: Runtime, capsys: pytest.CaptureFixture[str], *, forecast: bool, year: int = 2021) -> str:
+def shown(
+    runtime: RunContext, capsys: pytest.CaptureFixture[str], *, forecast: bool, year: int = 2021
+) -> str:
     show(build_bill(runtime, PRICES, year, forecast=forecast), PRICES, forecast=forecast)
     printed = capsys.readouterr()
     return " ".join((printed.out + printed.err).split())
 
 
-def test_the_bill_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bill_of_a_year(runtime: RunContext, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(runtime, capsys, forecast=False)
     assert "PU and fees of 2021 (published figures, check against your contract)" in text
     assert "Q4 2021-10 1-19 kW 2 24.90 Q4 all all 2 24.90 year all all 2 24.90" in text
@@ -117,7 +119,7 @@ def test_the_bill_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]
     assert "Forecast" not in text
 
 
-def test_the_forecast_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_forecast_of_a_year(runtime: RunContext, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(runtime, capsys, forecast=True)
     assert "Q4 2021-11 1-19 kW 0 0.00 2 24.90" in text
     assert "year all all 2 24.90 6 74.70" in text
@@ -131,7 +133,7 @@ def test_the_forecast_of_a_year(runtime: Runtime, capsys: pytest.CaptureFixture[
     assert "Forecast: 2021 is over, so no further PU are expected." in shown(runtime, capsys, forecast=True)
 
 
-def test_a_year_without_requests(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_year_without_requests(runtime: RunContext, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(runtime, capsys, forecast=False, year=2019)
     assert (
         "No request named a system in 2019, so there is nothing to pay. The record of requests begins in 2021-10."
@@ -140,7 +142,7 @@ def test_a_year_without_requests(runtime: Runtime, capsys: pytest.CaptureFixture
 
 
 def test_a_live_plan_is_shown_in_a_year_without_requests(
-    runtime: Runtime, capsys: pytest.CaptureFixture[str]
+    runtime: RunContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = load_prices(None).prices[0]
     booked = PriceList((replace(first, live_plan=200_000),))
@@ -185,7 +187,7 @@ def test_plants_without_capacity_are_told_in_every_place(
     assert "it lacks 1 system without a price: 11." in text
 
 
-def test_the_bill_counts_what_the_tables_count(runtime: Runtime) -> None:
+def test_the_bill_counts_what_the_tables_count(runtime: RunContext) -> None:
     found: Bill = build_bill(runtime, PRICES, 2021, forecast=False)
     assert found.classes.select("pu", "fee_eur").sum().row(0) == (2, Decimal("24.90"))
     assert found.invoices["n_units"].sum() == 2

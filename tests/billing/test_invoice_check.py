@@ -14,7 +14,7 @@ from pipeline.billing.compare import compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
 from pipeline.cli.invoice import check_file, parse_month
 from pipeline.common.errors import UsageError
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import Plants, polars_schema
 from tests.billing.record import NO_MOVES, at, request, store, unit, units
 
@@ -171,7 +171,7 @@ def test_a_month_on_the_command_line_is_written_in_one_way(text: str) -> None:
 
 
 @pytest.fixture
-def home(new_runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def home(new_runtime: Callable[..., RunContext], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A home in which the systems of the example were asked for."""
     runtime = new_runtime()
     kilowatts = {
@@ -201,7 +201,7 @@ def home(new_runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch, t
     for name in ("SUNLEDGER_LAKE", "SUNLEDGER_WAREHOUSE", "SUNLEDGER_PRICES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SUNLEDGER_HOME", str(runtime.settings.home))
-    monkeypatch.setattr("pipeline.cli.invoice.Runtime", partial(Runtime, now=lambda: at("2027-02-03")))
+    monkeypatch.setattr("pipeline.cli.invoice.RunContext", partial(RunContext, now=lambda: at("2027-02-03")))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -9,15 +9,15 @@ import pytest
 
 from pipeline.billing import load_prices
 from pipeline.common.errors import SunledgerError, UsageError
-from pipeline.extract.backfill_estimate import plan, refuse_beyond
+from pipeline.extract.backfill_estimate import plan_backfill, refuse_beyond
 from pipeline.extract.fetch import fetch_plants
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store
 from tests.e2e.test_days import fetch, refresh
 from tests.scripted import ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 FIRST, LAST = dt.date(2021, 10, 4), dt.date(2021, 10, 10)
 PRICES = load_prices(None)
 
@@ -26,7 +26,7 @@ def test_the_plan_is_what_the_backfill_then_asks(new_runtime: New, sma: Scripted
     runtime = new_runtime()
     refresh(runtime)
     sma.asked.clear()
-    found = plan(runtime, FIRST, LAST, PRICES)
+    found = plan_backfill(runtime, FIRST, LAST, PRICES)
     assert sma.asked == []
     refresh(runtime)
     fetch(runtime, *(FIRST + dt.timedelta(days=i) for i in range((LAST - FIRST).days + 1)))
@@ -46,7 +46,7 @@ def test_what_is_on_the_bill_already_is_not_new(new_runtime: New) -> None:
         request("2021-10-20", plant_id="12", status=429),
         request("2021-10-20", plant_id=""),
     )
-    found = plan(runtime, FIRST, LAST, PRICES)
+    found = plan_backfill(runtime, FIRST, LAST, PRICES)
     assert found.new_eur == Decimal("12.45")
     (cost,) = found.classes
     assert (cost.pu, cost.new_pu) == (2, 1)
@@ -56,7 +56,7 @@ def test_minutes_follow_the_budget(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)
     runtime.settings = runtime.settings.model_copy(update={"sma_requests_per_5_min": 10})
-    found = plan(runtime, FIRST, LAST, PRICES)
+    found = plan_backfill(runtime, FIRST, LAST, PRICES)
     # The limiter spends 99 % of the rate.
     assert found.minutes == pytest.approx(found.total_requests / 2 / 0.99)
     assert found.next_month_eur == 0
@@ -67,7 +67,7 @@ def test_a_backfill_that_ends_in_the_next_month_may_cost_that_month_too(new_runt
     runtime.now = lambda: dt.datetime(2021, 10, 31, 23, 30, tzinfo=dt.UTC)
     refresh(runtime)
     runtime.settings = runtime.settings.model_copy(update={"sma_requests_per_5_min": 1})
-    found = plan(runtime, FIRST, LAST, PRICES)
+    found = plan_backfill(runtime, FIRST, LAST, PRICES)
     assert (found.month, found.next_month_eur) == (dt.date(2021, 10, 1), Decimal("24.90"))
     assert found.new_eur == Decimal("49.80")
     with pytest.raises(UsageError, match=r"adds up to 49.80 EUR"):
@@ -77,7 +77,7 @@ def test_a_backfill_that_ends_in_the_next_month_may_cost_that_month_too(new_runt
 def test_a_plan_beyond_the_limits_is_refused(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)
-    found = plan(runtime, FIRST, LAST, PRICES)
+    found = plan_backfill(runtime, FIRST, LAST, PRICES)
     refuse_beyond(found, found.total_requests, Decimal("24.90"))
     with pytest.raises(UsageError, match=r"more than --max-requests 3.*No request was sent"):
         refuse_beyond(found, 3, None)
@@ -89,14 +89,14 @@ def test_a_plan_beyond_the_limits_is_refused(new_runtime: New) -> None:
 
 def test_without_known_plants_nothing_can_be_planned(new_runtime: New) -> None:
     with pytest.raises(SunledgerError, match="sunledger plan"):
-        plan(new_runtime(), FIRST, LAST, PRICES)
+        plan_backfill(new_runtime(), FIRST, LAST, PRICES)
 
 
 def test_the_list_of_plants_is_enough_for_pu_and_amounts(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = new_runtime()
     fetch_plants(runtime)
     write_plants(runtime)
-    found = plan(runtime, FIRST, LAST, PRICES)
+    found = plan_backfill(runtime, FIRST, LAST, PRICES)
     assert [asked.endpoint for asked in sma.asked] == ["plants"]
     assert (found.new_eur, found.never_asked) == (Decimal("24.90"), 2)
     # One week of each plant's EnergyBalance and log; of devices nothing is known.
@@ -104,7 +104,7 @@ def test_the_list_of_plants_is_enough_for_pu_and_amounts(new_runtime: New, sma: 
     with pytest.raises(UsageError, match=r"devices of 2 plants are not known.*sunledger refresh"):
         refuse_beyond(found, 1000, None)
     refresh(runtime)
-    assert plan(runtime, FIRST, LAST, PRICES).never_asked == 0
+    assert plan_backfill(runtime, FIRST, LAST, PRICES).never_asked == 0
 
 
 def test_a_plant_without_capacity_is_unpriced_and_no_limit_is_trusted(
@@ -114,7 +114,7 @@ def test_a_plant_without_capacity_is_unpriced_and_no_limit_is_trusted(
     sma.special = lambda asked: body if asked.endpoint == "plants" else None
     runtime = new_runtime()
     refresh(runtime)
-    found = plan(runtime, FIRST, LAST, PRICES)
+    found = plan_backfill(runtime, FIRST, LAST, PRICES)
     assert (found.unpriced, found.classes, found.new_eur) == (("11",), (), 0)
     with pytest.raises(
         UsageError, match=r"The price of 1 plant without AC power in SMA's list is unknown .the first: 11"
@@ -125,13 +125,13 @@ def test_a_plant_without_capacity_is_unpriced_and_no_limit_is_trusted(
 def test_comparing_with_smas_own_figures_is_counted_apart(new_runtime: New) -> None:
     runtime = new_runtime()
     refresh(runtime)
-    before = plan(runtime, FIRST, LAST, PRICES)
+    before = plan_backfill(runtime, FIRST, LAST, PRICES)
     # October and 2021 are not over yet.
     assert before.reconciling == {"months": 0}
     runtime.settings = runtime.settings.model_copy(update={"energy_years": "on"})
     august, new_year = dt.date(2021, 8, 30), dt.date(2020, 12, 31)
-    assert plan(runtime, august, LAST, PRICES).reconciling == {"months": 4, "years": 0}
-    found = plan(runtime, new_year, new_year, PRICES)
+    assert plan_backfill(runtime, august, LAST, PRICES).reconciling == {"months": 4, "years": 0}
+    found = plan_backfill(runtime, new_year, new_year, PRICES)
     assert found.reconciling == {"months": 2, "years": 2}
     # They are no part of the backfill, so no limit of it is about them.
     refuse_beyond(found, found.total_requests, None)

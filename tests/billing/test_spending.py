@@ -24,7 +24,7 @@ from pipeline.billing.spending import (
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.extract.fetch import fetch_devices, fetch_plants, fetch_set
 from pipeline.extract.vendor_energies import fetch_energy_months
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
@@ -33,20 +33,20 @@ from tests.e2e.test_days import refresh
 from tests.programs import PATIENCE_S
 from tests.scripted import NOW, ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 DAY = dt.date(2021, 10, 5)
 BILLED = {"devices", "sets", "measurements", "logs"}
 FEE = Decimal("12.45")
 
 
-def limited(runtime: Runtime, eur: str | None, **more: Any) -> Runtime:
+def limited(runtime: RunContext, eur: str | None, **more: Any) -> RunContext:
     """The runtime with another monthly limit; None is none."""
     limit = None if eur is None else Decimal(eur)
     runtime.settings = runtime.settings.model_copy(update={"max_eur_per_month": limit, **more})
     return runtime
 
 
-def with_list(runtime: Runtime) -> Runtime:
+def with_list(runtime: RunContext) -> RunContext:
     """The runtime, once the list of plants is stored, which is free."""
     fetch_plants(runtime)
     write_plants(runtime)
@@ -210,11 +210,11 @@ def test_a_file_of_consents_that_is_none_is_told(new_runtime: New, content: str)
 RACER = """
 import sys, decimal
 from pipeline.billing.spending import admit
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.common.settings import load_settings
 home, plant = sys.argv[1:]
 settings = load_settings(env_file=None, home=home, max_eur_per_month=decimal.Decimal("13"))
-print(*admit(Runtime(settings), [plant]).plants)
+print(*admit(RunContext(settings), [plant]).plants)
 """
 
 

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from assets.runs import record_runs
 from pipeline.extract.fetch import fetch_plants
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from pipeline.tables.billing_tables import judge_price_list, write_billing_units, write_invoices
 from pipeline.tables.inventory_tables import write_plants
@@ -20,7 +20,7 @@ from tests.e2e.test_days import refresh
 from tests.scripted import ScriptedSma
 from warehouse.publish import connect
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 
 
 def list_with(kilowatts: float) -> Callable[[Request], bytes | None]:
@@ -32,14 +32,14 @@ def list_with(kilowatts: float) -> Callable[[Request], bytes | None]:
     return lambda asked: body if asked.endpoint == "plants" else None
 
 
-def list_on(runtime: Runtime, sma: ScriptedSma, day: str, kilowatts: float) -> None:
+def list_on(runtime: RunContext, sma: ScriptedSma, day: str, kilowatts: float) -> None:
     runtime.now = lambda: at(day)
     sma.special = list_with(kilowatts)  # type: ignore[assignment]
     fetch_plants(runtime)
     write_plants(runtime)
 
 
-def stored(runtime: Runtime) -> dict[str, Any]:
+def stored(runtime: RunContext) -> dict[str, Any]:
     """fee, class and capacity of the units by month."""
     rows = runtime.lake.scan(BillingUnits).collect().iter_rows(named=True)
     return {f"{r['month']:%Y-%m}": (r["fee_eur"], r["capacity_class"], r["capacity_kw"]) for r in rows}

@@ -25,7 +25,7 @@ BOOT = b"boot-one--------"
 
 @dataclass
 class FakeTime:
-    """A machine's clocks. `jump` moves the wall clock alone, `restart` begins the monotonic one anew."""
+    """A machine's clocks. `jump` moves the wall clock alone, `restart` begins the monotonic one again."""
 
     monotonic: float = 1000.0
     wall: float = 1.7e9

@@ -21,7 +21,8 @@ from tests.budget.conftest import ROOT, FakeTime, Sandbox
 from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 
-# Five requests a second, which a busy machine can send too. The bucket holds 6 s of work: a machine that stands still
+# Five requests a second, which a busy machine can send too. The bucket holds 6 s of work: a machine that makes no
+# progress
 # for a moment catches up.
 BUDGET, WINDOW_S = 3000, 600.0
 WORK_S = 12.0
@@ -63,7 +64,7 @@ def utilisation(counts: dict[str, Any]) -> float:
     """The share of the budget that was spent from the first request for data on; tokens are requests too.
 
     It is the largest one that was reached at a request of the last fifth. A budget that lacks the share of a killed
-    process never comes near 1; a machine that stands still for a moment does, before or after it.
+    process never comes near 1; a machine that makes no progress for a moment does, before or after it.
     """
     times = counts["times"]
     before = sum(counts["paths"].values()) - len(times)

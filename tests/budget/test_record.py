@@ -15,9 +15,9 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.ops.doctor import facts, machine
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.request_log import RequestLog
-from pipeline.sma.http.attempt_log import Try, service
+from pipeline.sma.http.attempt_log import Try, name_service
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import ApiRequests, Plants
@@ -46,7 +46,7 @@ def stored(lake: Lake) -> pl.DataFrame:
 
 @pytest.mark.parametrize("sandbox", [(None, 300.0, False)], indirect=True)
 def test_a_run_records_exactly_what_the_sandbox_was_asked(settings: Settings, sandbox: Sandbox) -> None:
-    with Runtime(settings) as runtime:
+    with RunContext(settings) as runtime:
         fetch_plants(runtime)
         write_plants(runtime)
         fetch_devices(runtime)
@@ -84,15 +84,15 @@ def test_what_is_stored_twice_is_there_once(tmp_path: Path, lake: Lake) -> None:
     data = path.read_bytes()
     assert log.store(lake).tries == 5
     path.write_bytes(data)
-    before = lake.snapshot(ApiRequests)
+    before = lake.take_snapshot(ApiRequests)
     assert log.store(lake).tries == 5
-    assert lake.snapshot(ApiRequests) == before
+    assert lake.take_snapshot(ApiRequests) == before
     assert stored(lake).height == 5
 
 
 @pytest.mark.parametrize("odd", [b"", b"[]\n"])
 def test_a_try_that_stands_twice_in_a_file_is_one(tmp_path: Path, lake: Lake, odd: bytes) -> None:
-    """Files that a person put together, or put back from a copy, stop no command."""
+    """Files that a person put together, or restored from a copy, stop no command."""
     log = RequestLog(tmp_path / "requests")
     for number in range(3):
         log.add(one(number))
@@ -112,7 +112,7 @@ def test_days_and_runs_add_up_and_hold_one_file_a_day(tmp_path: Path, lake: Lake
         log.store(lake)
     days = dict(stored(lake).group_by("asked_date").len().rows())
     assert days == {dt.date(2025, 7, 1): 12, dt.date(2025, 7, 2): 4}
-    assert len(lake.snapshot(ApiRequests).files) == 2
+    assert len(lake.take_snapshot(ApiRequests).files) == 2
 
 
 def test_the_file_of_a_living_process_is_left_alone(tmp_path: Path, lake: Lake) -> None:
@@ -145,7 +145,7 @@ def test_a_line_that_is_no_try_is_set_aside_alone_and_told(
     tmp_path: Path, good: str, bad: str, place: str
 ) -> None:
     folder = tmp_path / "home" / "requests"
-    with Runtime(load_settings(env_file=None, home=tmp_path / "home")) as runtime:
+    with RunContext(load_settings(env_file=None, home=tmp_path / "home")) as runtime:
         log = runtime.requests
         for number in range(4):
             # A status that HTTP does not know, from a proxy, is none the less a request.
@@ -161,14 +161,14 @@ def test_a_line_that_is_no_try_is_set_aside_alone_and_told(
         found = stored(runtime.lake)
         assert found["status"].to_list() == [999] * 3
         assert at not in found["asked_at"].dt.second().to_list()
-        (told,) = moved.notices(runtime.today()).missing
+        (told,) = moved.build_notices(runtime.today()).missing
         assert told.reason.startswith("1 line of the record of requests can't be read")
         (kept,) = folder.iterdir()
         assert kept.read_bytes() == lines[at] + b"\n"
         assert str(kept) in told.reason
-        # It is told once, and stops nobody.
+        # It is reported once, and stops nobody.
         again = runtime.store_requests()
-        assert (again.tries, again.notices(runtime.today()).missing) == (0, [])
+        assert (again.tries, again.build_notices(runtime.today()).missing) == (0, [])
 
 
 @pytest.mark.parametrize(("command", "code"), [(["publish"], 3), (["billing", "--year", "2025"], 0)])
@@ -231,6 +231,6 @@ def test_a_record_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_an_address_in_a_path_is_never_recorded() -> None:
-    assert service("/oauth2/v2/bc-authorize/owner@example.com") == "consent"
-    assert service("/oauth2/token") == "token"
-    assert service("/v9/owner@example.com") == "other"
+    assert name_service("/oauth2/v2/bc-authorize/owner@example.com") == "consent"
+    assert name_service("/oauth2/token") == "token"
+    assert name_service("/v9/owner@example.com") == "other"

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from pipeline.common.errors import ConfigurationError, SunledgerError
 from pipeline.common.settings import load_settings
 from pipeline.sma.budget.file_store import Moment, State
-from pipeline.sma.budget.redis_store import FAULT_WAITS_S, KEPT_MS, KEY_PREFIX, RedisStore, shown
-from pipeline.sma.budget.shared_budget import Budget, SharedBudget, shared_budget
+from pipeline.sma.budget.redis_store import FAULT_WAITS_S, KEPT_MS, KEY_PREFIX, RedisStore, format_address
+from pipeline.sma.budget.shared_budget import Budget, SharedBudget, open_budget
 from tests.budget.conftest import FakeTime, Sandbox
 from tests.budget.redis_server import RedisServer, needs_redis, redis_server
 from tests.budget.test_processes import BUDGET, WINDOW_S, WORK_S, begin, outcome, start, utilisation
@@ -57,7 +57,7 @@ def test_all_who_share_it_take_from_one_state(server: RedisServer, time: FakeTim
 def test_time_is_that_of_redis_and_the_state_is_forgotten_after_a_day(
     server: RedisServer, time: FakeTime
 ) -> None:
-    """The fake clocks of two machines stand still and apart: they are never asked."""
+    """The fake clocks of two machines make no progress and apart: they are never asked."""
     budget = Budget(300_000)
 
     async def work() -> tuple[float, float, float, int]:
@@ -86,7 +86,7 @@ def test_a_pause_of_one_machine_holds_on_all(server: RedisServer, time: FakeTime
 
     async def work() -> float:
         store, other = store_at(server.url, time), store_at(server.url, time)
-        await SharedBudget(budget, store, time.clock).refused(120.0)
+        await SharedBudget(budget, store, time.clock).pause(120.0)
         wait_s = await other.update(budget.take)
         await store.aclose()
         await other.aclose()
@@ -196,14 +196,14 @@ def test_without_the_extra_the_setting_says_what_to_install(
         monkeypatch.setitem(sys.modules, name, None)
     settings = load_settings(env_file=None, home=tmp_path, budget_url="redis://localhost")
     with pytest.raises(ConfigurationError, match=r"pip install 'sunledger\[cluster\]'"):
-        shared_budget(settings, time.clock)
+        open_budget(settings, time.clock)
 
 
 def test_no_setting_shows_user_or_password(tmp_path: Path) -> None:
     url = f"rediss://me:{PASSWORD}@redis.example.com/2"
     settings = load_settings(env_file=None, home=tmp_path, budget_url=url)
     assert PASSWORD not in f"{settings!r} {settings.model_dump_json()}"
-    assert shown(settings.budget_url) == "rediss://redis.example.com:6379/2"
+    assert format_address(settings.budget_url) == "rediss://redis.example.com:6379/2"
 
 
 @pytest.mark.parametrize(

@@ -115,8 +115,8 @@ def test_a_refusal_makes_everybody_pause_and_is_never_shortened(
     async def run() -> float:
         await one.admit()
         began = time.monotonic
-        await one.refused(100.0)
-        await other.refused(10.0)
+        await one.pause(100.0)
+        await other.pause(10.0)
         await other.admit()
         return time.monotonic - began
 
@@ -128,10 +128,10 @@ def test_a_pause_prolonged_meanwhile_is_waited_out(time: FakeTime, tmp_path: Pat
 
     async def run() -> float:
         began = time.monotonic
-        await one.refused(10.0)
+        await one.pause(10.0)
         waiting = asyncio.create_task(one.admit())
         await asyncio.sleep(0)
-        await other.refused(50.0)
+        await other.pause(50.0)
         await waiting
         return time.monotonic - began
 
@@ -144,7 +144,7 @@ def test_a_request_that_is_not_ready_any_more_counts_nothing(time: FakeTime, tmp
     token_ends_at = time.monotonic + 270.0
 
     async def run() -> tuple[bool, float]:
-        await limiter.refused(290.0)
+        await limiter.pause(290.0)
         admitted = await limiter.admit(lambda: time.monotonic < token_ends_at)
         return admitted, (await limiter.look()).level
 
@@ -170,7 +170,7 @@ def test_refusals_slow_down_once_in_a_pause_and_the_pace_comes_back() -> None:
         state, _ = budget.refuse(state, time.moment(), 5.0)
     assert 0.1 <= state.pace < 0.2
     time.pass_by(900.0)
-    assert budget.at(state, time.moment()).pace == 1.0
+    assert budget.advance(state, time.moment()).pace == 1.0
 
 
 def test_a_shared_credential_is_not_hammered(time: FakeTime, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_shared_credential_is_not_hammered(time: FakeTime, tmp_path: Path) -> 
             if level >= 1:
                 level -= 1
             else:
-                await limiter.refused(5.0)
+                await limiter.pause(5.0)
 
     asyncio.run(run())
     assert outcomes.count(False) < 0.05 * len(outcomes)
@@ -216,4 +216,4 @@ def test_after_a_restart_the_wall_clock_says_how_long_it_took(down_s: float, rea
 
 def test_a_monotonic_clock_that_stands_back_gives_nothing_away() -> None:
     earlier, later = Moment(b"boot", 50.0, 1000.0), Moment(b"boot", 20.0, 5000.0)
-    assert later.since(earlier) == 0.0
+    assert later.measure_since(earlier) == 0.0

@@ -72,7 +72,7 @@ def test_damage_of_the_lake_is_told_by_verify_and_refused_by_publish(tmp_path: P
     lake.replace(EnergyDaily, day, [rows])
     assert sunledger(tmp_path, "publish").returncode == 0
     published = (tmp_path / "home" / "sunledger.duckdb").read_bytes()
-    file = Path(lake.snapshot(EnergyDaily).files[0])
+    file = Path(lake.take_snapshot(EnergyDaily).files[0])
     content = file.read_bytes()
     # The last one is in the footer that readers go by.
     at = content.rindex(b"pv_generation_kwh")

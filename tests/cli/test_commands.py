@@ -110,7 +110,7 @@ def test_an_unknown_plant_is_wrong_usage(tmp_path: Path, box: SandboxAddress) ->
 def test_backfill_publish_sql(tmp_path: Path, box: SandboxAddress) -> None:
     done = sunledger(tmp_path, "backfill", *OCTOBER, **box.settings())
     assert done.returncode == 0, done.stderr
-    assert "1 day done with" in done.stderr
+    assert "Fetched 1 day with" in done.stderr
     query = "SELECT count(*) AS plants, sum(pv_generation_kwh) > 0 AS any_energy FROM energy_daily"
     assert sunledger(tmp_path, "sql", query).stdout.split()[-2:] == ["3", "True"]
     assert sunledger(tmp_path, "sql", query, "--format", "csv").stdout == "plants,any_energy\n3,True\n"
@@ -179,7 +179,7 @@ def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     result = sunledger(tmp_path, "demo", "--folder", str(tmp_path))
     assert result.returncode == 2
-    assert "holds something else" in result.stderr
+    assert "holds other files" in result.stderr
     assert (tmp_path / "precious.txt").exists()
 
 

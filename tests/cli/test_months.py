@@ -16,7 +16,7 @@ from pipeline.common.errors import UsageError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.extract.vendor_energies import fetch_energy_months
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
@@ -30,7 +30,7 @@ from tests.e2e.test_days import run
 from tests.scripted import NOW, ScriptedSma, compact, rows
 from warehouse.publish import publish
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 # Two days of the month: the plants began on the first of them.
 FIRST, LAST = dt.date(2021, 9, 29), dt.date(2021, 9, 30)
 MONTH = "2021-09"
@@ -38,7 +38,9 @@ PLANT, QUIET = "11", "12"
 
 
 @pytest.fixture
-def lake(new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+def lake(
+    new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> RunContext:
     """The days of two plants in a lake that the commands find too."""
     listed = sma._body(Request.plants())
     for plant in listed["plants"]:
@@ -56,7 +58,7 @@ def lake(new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: py
 class Publishing:
     """Publishes as a run of Dagster's would, at a tenth of its cost."""
 
-    runtime: Runtime
+    runtime: RunContext
     notices: Notices = field(default_factory=Notices)
 
     def publish(self) -> list[str]:
@@ -65,7 +67,7 @@ class Publishing:
 
 
 @contextmanager
-def publishing(runtime: Runtime, **_: Any) -> Iterator[Publishing]:
+def publishing(runtime: RunContext, **_: Any) -> Iterator[Publishing]:
     yield Publishing(runtime)
 
 
@@ -85,7 +87,7 @@ MONTH_SHEET = (
 
 
 def test_a_month_is_closed_adjusted_and_opened_again(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings
 ) -> None:
     assert "No month is closed" in typed("close").stderr
     done = typed("close", MONTH)
@@ -95,7 +97,7 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     assert isinstance(again.exception, NotClosableError)
     assert "closed already" in str(again.exception)
 
-    # A day of it is read again and differs: the closed figure stays, and the difference is told wherever one looks.
+    # A day of it is read again and differs: the closed figure stays, and the difference is reported wherever one looks.
     sma.watts[PLANT, str(LAST)] = 2000.0
     runtime = run(new_runtime(), LAST)
     finding = judge_closed_months(runtime)
@@ -123,7 +125,7 @@ WHERE month = DATE '{MONTH}-01' GROUP BY ALL ORDER BY ALL
 """
 
 
-def add_up(runtime: Runtime, *days: dt.date) -> None:
+def add_up(runtime: RunContext, *days: dt.date) -> None:
     """The figures and hours of the days, and all that months are made of."""
     for day in days:
         write_kpi_daily(runtime, day)
@@ -134,7 +136,7 @@ def add_up(runtime: Runtime, *days: dt.date) -> None:
 
 
 def test_plant_figures_and_profile_of_a_closed_month_stay_with_its_energy(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings
 ) -> None:
     add_up(lake, FIRST, LAST)
     assert typed("close", MONTH).exit_code == 0
@@ -149,7 +151,7 @@ def test_plant_figures_and_profile_of_a_closed_month_stay_with_its_energy(
 
 
 def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
-    lake: Runtime, settings: Settings
+    lake: RunContext, settings: Settings
 ) -> None:
     lake.lake.replace(EnergyDaily, {"local_date": FIRST}, [], empty=True)
     refused = typed("close", MONTH)
@@ -171,7 +173,7 @@ def test_a_month_with_days_that_are_not_final_is_closed_only_anyway(
 
 
 def test_an_incomplete_month_says_what_it_lacks_and_is_closed_only_anyway(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of four plant-days is silent, on another one the plant has half of what its inverter has."""
     for plant, day, watts in ((PLANT, LAST, None), (QUIET, LAST, 500.0)):
@@ -220,7 +222,7 @@ def published_if_any(settings: Settings) -> list[tuple[Any, ...]]:
 
 
 def test_values_that_are_suspicious_and_nothing_else_are_told_and_do_not_stop_the_closing(
-    lake: Runtime,
+    lake: RunContext,
 ) -> None:
     done = typed("close", MONTH)
     assert done.exit_code == 0, done.exception
@@ -231,7 +233,7 @@ def test_values_that_are_suspicious_and_nothing_else_are_told_and_do_not_stop_th
 
 @pytest.mark.long
 def test_what_a_plant_that_moved_after_the_closing_changed_stands_beside_its_closed_row(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings
 ) -> None:
     assert typed("close", MONTH).exit_code == 0
     plants = lake.lake.scan(Plants).collect()
@@ -262,13 +264,13 @@ def month_answer(request: Request) -> bytes | None:
 
 
 def test_a_month_and_a_year_are_compared_with_smas_own_figures(
-    lake: Runtime, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    lake: RunContext, new_runtime: New, sma: ScriptedSma, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = dt.datetime(2022, 1, 5, 12, tzinfo=dt.UTC)
     sma.special = month_answer
     sma.answered_at = later
 
-    def runtime(*_: object, **__: object) -> Runtime:
+    def runtime(*_: object, **__: object) -> RunContext:
         found = new_runtime(again=False)
         found.now = lambda: later
         return found

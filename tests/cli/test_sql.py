@@ -10,7 +10,7 @@ from pipeline.cli.sql import save_rows, show_rows
 from pipeline.common.errors import UsageError
 from warehouse.export import export
 from warehouse.publish import NotPublishedError
-from warehouse.read_only import readable_files, restrict
+from warehouse.read_only import check_readable_files, restrict
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def test_a_file_that_was_not_granted_is_told_with_the_way_to_grant_it(
     with pytest.raises(UsageError, match=r"the files that --file names: .*secret\.txt") as told:
         show_rows(connection, f"FROM read_text('{folder}/secret.txt')", "csv")
     assert "\n" not in str(told.value)
-    with pytest.raises(UsageError, match="is no file"):
-        readable_files([folder])
+    with pytest.raises(UsageError, match="is not a file"):
+        check_readable_files([folder])
 
 
 @pytest.mark.parametrize("place", ["{folder}/mine.csv", "mine.csv", "./mine.csv"])

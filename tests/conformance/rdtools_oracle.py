@@ -1,4 +1,4 @@
-"""The suite once more by `rdtools.energy_from_power`; run by an environment of its own (`make conformance`).
+"""The suite again by `rdtools.energy_from_power`; run by an environment of its own (`make conformance`).
 
 It reads the suite's files and compares with the figures in rdtools.csv, or writes those with `--write`. It shares
 nothing with the pipeline but the files.

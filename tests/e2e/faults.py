@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.common.settings import load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
@@ -30,7 +30,7 @@ FIRST = dt.date(2025, 6, 1)
 AMOUNTS = {"stall": 0.5, "slow_first_byte": 0.5, "slow_body": 0.5, "huge_answer": 1.0}
 # What cuts weeks short is shown on a day.
 AMOUNTS |= {"first_rows_only": 200, "last_rows_only": 200}
-# What passes when it is asked again is met once; what would strike for ever tells more.
+# What passes when it is asked again is met once; what would strike forever tells more.
 ONCE = {Stage.BEFORE, Stage.INSTEAD, Stage.WIRE}
 # Taken back by nothing, so each meets a sandbox of its own.
 LASTING = ("revoked_consent", "lost_owner", "narrowed_consent", "migration")
@@ -79,7 +79,7 @@ def _days(
         env_file=None, home=home, max_eur_per_month="1000", **(given | {"sma_time_basis": "plant_local"})
     )
     found = []
-    with Runtime(settings) as runtime:
+    with RunContext(settings) as runtime:
         for step in (fetch_plants, write_plants, fetch_devices, write_devices):
             step(runtime)
         fetch_measurement_sets(runtime)
@@ -96,7 +96,7 @@ def _days(
     return found
 
 
-def _row(runtime: Runtime, day: dt.date) -> dict[str, Any]:
+def _row(runtime: RunContext, day: dt.date) -> dict[str, Any]:
     mine = (pl.col("local_date") == day) & (pl.col("plant_id") == _PLANT)
     (row,) = runtime.lake.scan(EnergyDaily).filter(mine).collect().rows(named=True)
     reasons = runtime.lake.scan(Quarantine).filter(mine).group_by("reason").len().sort("reason").collect()

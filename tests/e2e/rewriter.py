@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from pipeline.common.settings import load_settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
 from tests.scripted import NOW, ScriptedSma
 
@@ -24,7 +24,7 @@ def main(home: Path, first: int) -> None:
         sma_client_secret="secret",
         sma_time_basis="plant_local",
     )
-    runtime = Runtime(settings, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
+    runtime = RunContext(settings, again=True, now=lambda: NOW, make_session=lambda _: sma)  # type: ignore[arg-type,return-value]
     refresh(runtime)
     for watts in itertools.count(first):
         sma.watts = {(p, f"2021-10-0{d}"): float(watts) for p in ("11", "12") for d in (4, 5)}

@@ -18,7 +18,7 @@ from assets.runs import record_runs
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.ops.backup import back_up, restore
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from schemas import EnergyDaily
 from tests.e2e.test_days import MONDAY, run
 from tests.programs import PATIENCE_S, environment
@@ -28,7 +28,7 @@ from warehouse.verify import verify_lake
 
 
 @pytest.fixture
-def saved(new_runtime: Callable[..., Runtime], settings: Settings, tmp_path: Path) -> Path:
+def saved(new_runtime: Callable[..., RunContext], settings: Settings, tmp_path: Path) -> Path:
     with new_runtime() as runtime, record_runs(runtime) as runs:
         run(runtime, MONDAY)
         runs.publish()

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
-from pipeline.run.context import Runtime
-from pipeline.run.plants import listed
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_plants
 from pipeline.run.sets import BALANCE
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
@@ -41,7 +41,7 @@ def box(serve: Serve) -> Served:  # noqa: F811 - the fixture of that name
 
 
 @pytest.fixture
-def runtime(box: Served, settings: Settings) -> Runtime:
+def runtime(box: Served, settings: Settings) -> RunContext:
     at_box = settings.model_copy(
         update={
             "sma_client_id": box.world.options.client_id,
@@ -53,13 +53,13 @@ def runtime(box: Served, settings: Settings) -> Runtime:
         }
     )
     make = partial(SmaClient, clock=Clock(now=lambda: NOW, sleep=_at_once))
-    return Runtime(at_box, now=lambda: NOW, make_session=partial(SmaSession, make_client=make))
+    return RunContext(at_box, now=lambda: NOW, make_session=partial(SmaSession, make_client=make))
 
 
-def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: Runtime, box: Served) -> None:
+def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: RunContext, box: Served) -> None:
     with runtime:
         refresh(runtime)
-        plants = listed(runtime)["plant_id"].to_list()
+        plants = list_plants(runtime)["plant_id"].to_list()
         broken = dict(zip(plants, BROKEN, strict=False))
         faults = [f"{fault},plants={plant},path=EnergyBalance" for plant, fault in broken.items()]
         box.http.put("/_control/faults", json={"faults": faults}).raise_for_status()
@@ -77,7 +77,7 @@ def test_each_is_set_aside_with_its_reason_and_the_others_are_done(runtime: Runt
     assert set(done["plant_id"]) == set(plants) - set(broken)
 
 
-def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: Runtime, box: Served) -> None:
+def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: RunContext, box: Served) -> None:
     days = [DAY, DAY + dt.timedelta(days=1)]
     with runtime:
         notices = refresh(runtime)
@@ -92,7 +92,7 @@ def test_unknown_fields_stay_in_raw_and_are_told_once(runtime: Runtime, box: Ser
     assert not names & set(EnergyBalanceIntervals.to_schema().columns)
 
 
-def test_lists_name_their_unknown_fields_and_none_without_the_fault(runtime: Runtime, box: Served) -> None:
+def test_lists_name_their_unknown_fields_and_none_without_the_fault(runtime: RunContext, box: Served) -> None:
     with runtime:
         notices = refresh(runtime)
         assert notices.unknown_fields == {}

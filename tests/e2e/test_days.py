@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.sets import BALANCE, PV
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
@@ -32,7 +32,7 @@ from schemas import (
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 MONDAY, TUESDAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)
 DAY_TABLES: list[type[Table]] = [
     RawEnergyBalance,
@@ -45,7 +45,7 @@ DAY_TABLES: list[type[Table]] = [
 ]
 
 
-def refresh(runtime: Runtime) -> Notices:
+def refresh(runtime: RunContext) -> Notices:
     return noticed(
         step(runtime)
         for step in (
@@ -59,7 +59,7 @@ def refresh(runtime: Runtime) -> Notices:
     )
 
 
-def fetch(runtime: Runtime, *days: dt.date) -> Notices:
+def fetch(runtime: RunContext, *days: dt.date) -> Notices:
     found = Notices()
     for steps in (
         fetch_set(runtime, BALANCE, days),
@@ -72,7 +72,7 @@ def fetch(runtime: Runtime, *days: dt.date) -> Notices:
     return found
 
 
-def build(runtime: Runtime, day: dt.date) -> Notices:
+def build(runtime: RunContext, day: dt.date) -> Notices:
     return noticed(
         [
             write_intervals(runtime, BALANCE, day),
@@ -85,23 +85,23 @@ def build(runtime: Runtime, day: dt.date) -> Notices:
     )
 
 
-def run_noticed(runtime: Runtime, *days: dt.date) -> Notices:
+def run_noticed(runtime: RunContext, *days: dt.date) -> Notices:
     return noticed([refresh(runtime), *(step(runtime, day) for day in days for step in (fetch, build))])
 
 
-def run(runtime: Runtime, *days: dt.date) -> Runtime:
+def run(runtime: RunContext, *days: dt.date) -> RunContext:
     run_noticed(runtime, *days)
     return runtime
 
 
-def energy(runtime: Runtime) -> dict[tuple[str, int], float | None]:
+def energy(runtime: RunContext) -> dict[tuple[str, int], float | None]:
     """kWh by plant and day of the month."""
     found = runtime.lake.scan(EnergyDaily).collect()
     return {(r["plant_id"], r["local_date"].day): r["pv_generation_kwh"] for r in found.iter_rows(named=True)}
 
 
-def versions(runtime: Runtime) -> dict[str, int]:
-    return {storage(model).table: runtime.lake.snapshot(model).version for model in DAY_TABLES}
+def versions(runtime: RunContext) -> dict[str, int]:
+    return {storage(model).table: runtime.lake.take_snapshot(model).version for model in DAY_TABLES}
 
 
 def test_a_day_becomes_energy(new_runtime: New) -> None:
@@ -122,11 +122,11 @@ def test_the_same_answers_commit_nothing(new_runtime: New) -> None:
 
 def test_a_changed_answer_replaces_its_day_alone(new_runtime: New, sma: ScriptedSma) -> None:
     runtime = run(new_runtime(), MONDAY, TUESDAY)
-    monday = {m: runtime.lake.snapshot(m, {"local_date": MONDAY}).files for m in DAY_TABLES}
+    monday = {m: runtime.lake.take_snapshot(m, {"local_date": MONDAY}).files for m in DAY_TABLES}
     sma.watts["11", "2021-10-05"] = 500.0
     runtime = run(new_runtime(), MONDAY, TUESDAY)
     assert energy(runtime)["11", 5] == pytest.approx(12.0)
-    assert {m: runtime.lake.snapshot(m, {"local_date": MONDAY}).files for m in DAY_TABLES} == monday
+    assert {m: runtime.lake.take_snapshot(m, {"local_date": MONDAY}).files for m in DAY_TABLES} == monday
 
 
 def test_a_rebuild_from_raw_calls_no_api(new_runtime: New, sma: ScriptedSma) -> None:

@@ -23,7 +23,7 @@ from schemas import TABLES, Table, storage
 from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 from warehouse.publish import connect
-from warehouse.questions.__main__ import FILE, markdown
+from warehouse.questions.__main__ import FILE, write_answers
 
 pytestmark = pytest.mark.long
 
@@ -121,7 +121,7 @@ def test_the_other_time_basis_gives_another_answer(demo: tuple[Path, str]) -> No
     }
     assert read["plant_local"] == pytest.approx(MONTH_KWH, abs=TOLERANCE_KWH)
     assert abs(read["utc"] - MONTH_KWH) > 1
-    assert "the sun says: plant_local" in printed
+    assert "verdict by the position of the sun: plant_local" in printed
 
 
 def test_all_fourteen_plants_are_there_with_their_days(warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -189,7 +189,7 @@ def test_plant_figures_follow_from_the_published_energies(warehouse: duckdb.Duck
 def test_the_twenty_questions_have_the_answers_that_are_documented(
     warehouse: duckdb.DuckDBPyConnection,
 ) -> None:
-    assert markdown(warehouse) == FILE.read_text(), (
+    assert write_answers(warehouse) == FILE.read_text(), (
         "Run 'python -m warehouse.questions demo' after 'make demo'."
     )
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.common.errors import TransientError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily
@@ -21,13 +21,13 @@ from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, 
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma, compact
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
 TODAY = NOW.date()
 CLASSIC = "aaaaaaaa-0000-4000-8000-000000000011"
 
 
-def later(runtime: Runtime, **ahead: float) -> Runtime:
+def later(runtime: RunContext, **ahead: float) -> RunContext:
     """The runtime at a later moment."""
     moment = NOW + dt.timedelta(**ahead)
     runtime.now = lambda: moment

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.common.errors import ConfigurationError, UsageError
-from pipeline.run.context import Runtime
-from pipeline.run.plants import chosen_plants, listed
+from pipeline.run.context import RunContext
+from pipeline.run.plants import chosen_plants, list_plants
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.inventory_tables import write_plant_attributes
 from sandbox.launch import running
@@ -18,12 +18,12 @@ from tests.programs import run
 from tests.scripted import NOW, ScriptedSma
 from warehouse.publish import connect, publish
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 SEPTEMBER = [dt.date(2021, 9, day) for day in range(1, 31)]
 EXPECTED = ",".join(f"expected_{month:02}_kwh" for month in range(1, 13))
 
 
-def told(runtime: Runtime, text: str, *groups: str, **settings: str) -> Runtime:
+def told(runtime: RunContext, text: str, *groups: str, **settings: str) -> RunContext:
     """The runtime with a file of attributes, limited to groups."""
     file = runtime.settings.home.parent / "attributes.csv"
     file.write_text(text)
@@ -50,9 +50,9 @@ def test_a_member_that_is_gone_or_left_out_does_not_stop_its_group(
     refresh(new_runtime())
     sma.lists = ["12"]
     refresh(new_runtime())
-    assert listed(told(new_runtime(), text, "South"))["plant_id"].to_list() == ["12"]
+    assert list_plants(told(new_runtime(), text, "South"))["plant_id"].to_list() == ["12"]
     with pytest.raises(UsageError, match="No plant of the group South is listed by SMA and yours"):
-        listed(told(new_runtime(), text, "South", exclude_plants="12"))
+        list_plants(told(new_runtime(), text, "South", exclude_plants="12"))
 
 
 def test_an_unknown_plant_stops_a_run_before_a_plant_is_asked(new_runtime: New, sma: ScriptedSma) -> None:

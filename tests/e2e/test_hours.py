@@ -1,4 +1,4 @@
-"""Hours and average days follow the stored intervals: caught up where they lack, made again where those changed."""
+"""Hours and average days follow the stored intervals: caught up where they lack, rebuilt where those changed."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -6,16 +6,18 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
 from schemas import EnergyDaily, EnergyHourly, Plants, ProfileMonthly
 from tests.e2e.test_days import MONDAY, TUESDAY, run
 from tests.scripted import ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 
 
-def by_plant(runtime: Runtime, model: type[EnergyDaily | EnergyHourly | ProfileMonthly]) -> dict[str, float]:
+def by_plant(
+    runtime: RunContext, model: type[EnergyDaily | EnergyHourly | ProfileMonthly]
+) -> dict[str, float]:
     """PV energy of each plant in all rows."""
     total = pl.col("pv_generation_kwh").sum()
     return dict(runtime.lake.scan(model).group_by("plant_id").agg(total).collect().rows())

@@ -78,7 +78,7 @@ def test_a_reader_of_the_published_list_of_files_never_sees_a_mixture(tmp_path: 
         # Six states of a day, however fast this machine makes them; a reader that sees none of it would hang here.
         deadline = time.monotonic() + PATIENCE_S
         while len(seen) < 6 and time.monotonic() < deadline:
-            files = list(lake.snapshot(EnergyBalanceIntervals).files)
+            files = list(lake.take_snapshot(EnergyBalanceIntervals).files)
             for rows, values, watts in duckdb.execute(QUERY, [files]).fetchall():
                 assert (rows, values) == (576, 1)
                 seen.add(watts)

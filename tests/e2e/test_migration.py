@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.common.local_time import find_local_day
 from pipeline.common.settings import Settings, load_settings
-from pipeline.extract.consents import concern
-from pipeline.run.context import Runtime
+from pipeline.extract.consents import find_concern
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
@@ -52,10 +52,10 @@ def control(sandbox: SandboxAddress, path: str, **content: object) -> dict[str, 
         return found
 
 
-def at(settings: Settings, sandbox: SandboxAddress, moment: dt.datetime, *plants: str) -> Runtime:
+def at(settings: Settings, sandbox: SandboxAddress, moment: dt.datetime, *plants: str) -> RunContext:
     """A run at a moment, which is the sandbox's too."""
     control(sandbox, "clock", now=moment.isoformat())
-    found = Runtime(settings, only_plants=frozenset(plants), now=lambda: moment)
+    found = RunContext(settings, only_plants=frozenset(plants), now=lambda: moment)
 
     def client(of: Settings) -> SmaClient:
         return SmaClient(of, clock=Clock(now=lambda: moment), record=found.requests.add)
@@ -64,7 +64,7 @@ def at(settings: Settings, sandbox: SandboxAddress, moment: dt.datetime, *plants
     return found
 
 
-def run(runtime: Runtime, *days: dt.date) -> tuple[int, Notices]:
+def run(runtime: RunContext, *days: dt.date) -> tuple[int, Notices]:
     """Refresh, fetch and build the days; how many requests for data were sent, and what was noticed."""
     with runtime:
         notices = refresh(runtime)
@@ -98,7 +98,7 @@ def test_a_backfill_over_the_move_has_neither_gap_nor_double(
         plants.filter(pl.col("plant_id") == new).select("timezone", "migrated_from").rows()
     )
     assert before_the_move == old
-    assert concern(after) is None
+    assert find_concern(after) is None
     assert not [m for m in notices.missing if m.plant_id == old]
 
     days = lake.scan(EnergyDaily).sort("local_date").collect()

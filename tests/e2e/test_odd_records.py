@@ -1,4 +1,4 @@
-"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is told."""
+"""One odd record - a character, a number, a whole answer - costs nothing but itself, and it is reported."""
 
 import datetime as dt
 import json
@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE, PV
 from pipeline.sma.requests import Request
 from pipeline.tables.log_tables import write_logs
@@ -17,7 +17,7 @@ from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, 
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma, compact
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 WEEK = [MONDAY + dt.timedelta(days=i) for i in range(7)]
 HALF = b"\\ud83d"
 
@@ -27,7 +27,7 @@ def bodies(sma: ScriptedSma, change: Callable[[Request, bytes], bytes]) -> None:
     sma.special = lambda request: change(request, compact(sma._body(request)))
 
 
-def aside(runtime: Runtime) -> pl.DataFrame:
+def aside(runtime: RunContext) -> pl.DataFrame:
     """What was set aside or told, but for what a constant power by night and day always is."""
     of_every_day = ["night", "out_of_step", "frozen"]
     return runtime.lake.scan(Quarantine).filter(~pl.col("reason").is_in(of_every_day)).collect()

@@ -26,6 +26,18 @@ from tests.programs import FREE, PATIENCE_S
 ROOT = Path(__file__).parents[2]
 CHECKOUT = Path(sys.executable).with_name("sunledger")
 NAMES = ("assets", "pipeline", "sandbox", "schemas", "warehouse")
+# Large libraries that only tests have, as if they were not installed.
+HIDE = """
+import sys
+
+class Hidden:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("h5py", "pandas", "pvlib", "scipy"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "sunledger"}
 LOADED = """
 { workspaceOrError { ... on Workspace { locationEntries {
@@ -63,12 +75,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program of an environment that has the wheel, and of this one its dependencies but not the checkout."""
+    """The program of an environment that has the wheel, and of this one its dependencies but not the checkout.
+
+    Large libraries that only tests have are hidden from it.
+    """
     place = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     (packages,) = place.glob("lib/python*/site-packages")
     # Only of its own folder Python also reads what points to the checkout.
-    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    (packages / "hidden_libraries.py").write_text(HIDE)
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\nimport hidden_libraries\n")
     pip("--python", place / "bin" / "python", "install", wheel)
     return place / "bin" / "sunledger"
 
@@ -130,6 +146,19 @@ def test_an_installed_wheel_needs_no_checkout(
         )
         assert done.returncode == 0, done.stderr
     assert (folder / "report-2021-10" / "index.html").is_file()
+
+
+@pytest.mark.long
+def test_the_demo_needs_nothing_but_the_wheel(
+    folder: Path, environment: dict[str, str], installed: Path
+) -> None:
+    done = subprocess.run(
+        [installed, "demo"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "503.986" in done.stdout
+    assert {path.name for path in folder.iterdir()} == {*NAMES, "demo"}
+    assert (folder / "demo" / "sunledger.duckdb").is_file()
 
 
 @pytest.mark.long

@@ -9,15 +9,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.run.context import Runtime
-from pipeline.run.plants import known_places
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_known_places
 from pipeline.run.sets import SETS
 from pipeline.sma.requests import Request
 from tests.e2e.test_days import MONDAY, refresh, run
 from tests.scripted import NOW, ScriptedSma, compact
 from warehouse.publish import publish
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 POWER_AC = next(source for source in SETS if source.set.name == "PowerAc")
 Row = dict[str, Any]
 
@@ -109,7 +109,7 @@ def test_only_an_inverter_with_a_rating_bounds_its_ac_side(new_runtime: New, sma
     sma.devices["11"] = [{"deviceId": name, "isActive": True, **each} for name, each in facts.items()]
     with new_runtime() as runtime:
         refresh(runtime)
-        places = known_places(runtime.lake, POWER_AC).filter(plant_id="11")
+        places = list_known_places(runtime.lake, POWER_AC).filter(plant_id="11")
     assert dict(places.select("device_id", "own_w").rows()) == {
         "inverter": 3000.0,
         "charger": None,

@@ -9,15 +9,15 @@ import pytest
 from pipeline.billing import load_prices
 from pipeline.common.errors import UsageError
 from pipeline.common.settings import load_settings
-from pipeline.extract.backfill_estimate import plan
+from pipeline.extract.backfill_estimate import plan_backfill
 from pipeline.extract.fetch import fetch_set
 from pipeline.extract.vendor_energies import (
     fetch_energy_months,
     fetch_energy_years,
     fetch_past_years,
-    month_requests,
+    plan_month_requests,
 )
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE, VALUES
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals
@@ -46,7 +46,7 @@ def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
     with running("--plants", "2", "--time-basis", "utc", "--seed", "7", *options) as address:
         given = {name.lower(): value for name, value in address.settings().items()}
         chosen = load_settings(env_file=None, home=home, **(given | settings))
-        with Runtime(chosen, now=lambda: NOW) as runtime:
+        with RunContext(chosen, now=lambda: NOW) as runtime:
             refresh(runtime)
             for _ in fetch_set(runtime, BALANCE, DAYS):
                 pass
@@ -54,12 +54,12 @@ def reconciled(home: Path, *options: str, **settings: str) -> pl.DataFrame:
                 write_intervals(runtime, BALANCE, day)
                 write_energy_daily(runtime, day)
             before = runtime.lake.scan(EnergyDaily).collect()
-            plants = len(month_requests(runtime, MONTH))
+            plants = len(plan_month_requests(runtime, MONTH))
             assert plants >= 2
             report = fetch_energy_months(runtime, MONTH)
             assert report.facts["requests"] == plants
-            # What is stored and final is not asked for again.
-            assert month_requests(runtime, MONTH) == []
+            # What is stored and final is not fetched again.
+            assert plan_month_requests(runtime, MONTH) == []
             write_reconciliation(runtime)
             assert not write_reconciliation(runtime).changed
             # A difference is shown, and never repaired.
@@ -123,7 +123,7 @@ def test_a_spike_agrees_with_sma_because_it_is_set_aside_and_shows_where_it_is_n
 
 
 def test_a_running_month_is_refused(tmp_path: Path) -> None:
-    runtime = Runtime(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
+    runtime = RunContext(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
     with pytest.raises(UsageError, match="2025-07 is not over"):
         fetch_energy_months(runtime, dt.date(2025, 7, 1))
 
@@ -137,16 +137,16 @@ def test_energy_values_and_the_year_stand_beside_what_was_measured(tmp_path: Pat
         given = {name.lower(): value for name, value in address.settings().items()}
         wanted = {"energy_values": "on", "energy_years": "on"}
         chosen = load_settings(env_file=None, home=tmp_path, **(given | wanted))
-        with Runtime(chosen, now=lambda: LATER) as runtime:
+        with RunContext(chosen, now=lambda: LATER) as runtime:
             refresh(runtime)
-            counted = plan(runtime, DAYS[0], DAYS[-1], load_prices(None))
+            counted = plan_backfill(runtime, DAYS[0], DAYS[-1], load_prices(None))
             asked = dict.fromkeys(counted.requests, 0)
             for source in (BALANCE, VALUES):
                 for _, report in fetch_set(runtime, source, DAYS):
                     asked[storage(source.raw).table] = report.facts["requests"]
                 for day in DAYS:
                     write_intervals(runtime, source, day)
-            plants = len(month_requests(runtime, MONTH))
+            plants = len(plan_month_requests(runtime, MONTH))
             # A day of energies is a request of its own, of power a week is one; months and years one a plant.
             assert asked["raw_energy_balance"] == counted.requests["raw_energy_balance"] == plants
             assert counted.requests["raw_energy_values"] == len(DAYS) * plants
@@ -181,7 +181,7 @@ def test_energy_values_and_the_year_stand_beside_what_was_measured(tmp_path: Pat
 
 
 def test_a_running_year_is_refused(tmp_path: Path) -> None:
-    runtime = Runtime(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
+    runtime = RunContext(load_settings(env_file=None, home=tmp_path), now=lambda: NOW)
     with pytest.raises(UsageError, match="2025 is not over"):
         fetch_energy_years(runtime, dt.date(2025, 1, 1))
     # Years are asked for by themselves only where a setting says so.

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.month_close import close_month, judge_closed_months, list_closed_months, open_month
@@ -27,13 +27,13 @@ from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, run
 from tests.scripted import NOW, ScriptedSma, compact
 from warehouse.lake import Lake
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 MONTH = MONDAY.replace(day=1)
 END = dt.date(2021, 10, 31)
 LATER = dt.datetime(2021, 11, 20, 12, tzinfo=dt.UTC)
 
 
-def notes(runtime: Runtime) -> list[dict[str, Any]]:
+def notes(runtime: RunContext) -> list[dict[str, Any]]:
     found = runtime.lake.scan(Restatements).sort("noted_at", "plant_id", "local_date").collect()
     return found.drop("replaces", "noted_at").with_columns(cs.float().round(9)).to_dicts()
 
@@ -89,9 +89,9 @@ def test_a_provisional_day_that_grows_is_no_restatement(new_runtime: New, sma: S
     assert notes(run(new_runtime(), MONDAY)) == []
 
 
-def other_settings(settings: Settings, sma: ScriptedSma, **changed: Any) -> Runtime:
+def other_settings(settings: Settings, sma: ScriptedSma, **changed: Any) -> RunContext:
     given = settings.model_dump() | changed
-    return Runtime(
+    return RunContext(
         Settings.model_construct(**given),
         again=True,
         now=lambda: NOW,
@@ -124,14 +124,14 @@ class Killed(BaseException):
 
 def kill_before(patched: pytest.MonkeyPatch, table: type[Table], notes: type[Table]) -> None:
     """End the process, so to speak, when the change of the table is noted and before it is committed."""
-    real = Lake.files
+    real = Lake.open_files
 
     def files(lake: Lake, model: type[Table]) -> Any:
         if model is table and lake.scan(notes).collect().height:
             raise Killed
         return real(lake, model)
 
-    patched.setattr(Lake, "files", files)
+    patched.setattr(Lake, "open_files", files)
 
 
 KILLS = [(EnergyBalanceIntervals, RowChanges), (EnergyDaily, Restatements)]
@@ -220,12 +220,12 @@ def test_a_month_that_is_not_over_or_not_final_is_refused(new_runtime: New, sma:
     assert close_month(runtime, MONTH, anyway=True) == 2
 
 
-def later(runtime: Runtime) -> Runtime:
+def later(runtime: RunContext) -> RunContext:
     runtime.now = lambda: LATER
     return runtime
 
 
-def end_of_month(runtime: Runtime, sma: ScriptedSma) -> Runtime:
+def end_of_month(runtime: RunContext, sma: ScriptedSma) -> RunContext:
     """All of a month in which the plants began on the 30th."""
     sma.answered_at = LATER
     listed = sma._body(Request.plants())
@@ -235,7 +235,7 @@ def end_of_month(runtime: Runtime, sma: ScriptedSma) -> Runtime:
     return run(later(runtime), END - dt.timedelta(days=1), END)
 
 
-def months(runtime: Runtime) -> list[float]:
+def months(runtime: RunContext) -> list[float]:
     """PV generation of plant 11 by month."""
     found = runtime.lake.scan(EnergyMonthly).filter(pl.col("plant_id") == "11").sort("month").collect()
     return found["pv_generation_kwh"].round(9).to_list()

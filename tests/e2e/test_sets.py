@@ -12,7 +12,7 @@ from pipeline.common.errors import TransientError, UsageError
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
 from pipeline.extract.missing_answers import plan_missing
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.sets import SETS, SOURCES, check_sets
 from pipeline.sma.requests import Request
@@ -48,12 +48,12 @@ from tests.noticed import noticed
 from tests.scripted import ScriptedSma
 from warehouse.publish import connect, publish
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 MONDAY, TUESDAY = dt.date(2021, 10, 4), dt.date(2021, 10, 5)
 SUMMER = dt.date(2024, 6, 1)
 
 
-def run(runtime: Runtime, *days: dt.date) -> Notices:
+def run(runtime: RunContext, *days: dt.date) -> Notices:
     """Everything that the settings choose, of days of one week."""
     notices = Notices()
     for source in SETS:
@@ -72,7 +72,7 @@ def run(runtime: Runtime, *days: dt.date) -> Notices:
 
 
 @pytest.fixture(scope="module", params=["utc", "plant_local"])
-def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunContext]:
     """A summer day of four plants with everything: meters, batteries, sensors, a charging station."""
     home = tmp_path_factory.mktemp("sets")
     with running("--plants", "4", "--seed", "7", f"--time-basis={request.param}") as address:
@@ -87,25 +87,25 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             sets="all",
             logs="devices",
         )
-        with Runtime(settings) as runtime:
+        with RunContext(settings) as runtime:
             refresh(runtime)
             run(runtime, SUMMER)
             yield runtime
 
 
-def kwh(runtime: Runtime, model: type[Table], column: str, by: str = "plant_id") -> dict[str, float]:
+def kwh(runtime: RunContext, model: type[Table], column: str, by: str = "plant_id") -> dict[str, float]:
     rows = runtime.lake.scan(model).group_by(by).agg(pl.col(column).sum()).sort(by).collect()
     return dict(rows.rows())
 
 
-def test_every_set_reaches_its_table_and_nothing_is_set_aside(fleet: Runtime) -> None:
+def test_every_set_reaches_its_table_and_nothing_is_set_aside(fleet: RunContext) -> None:
     tables = [source.intervals for source in SOURCES]
     counts = {storage(model).table: fleet.lake.scan(model).collect().height for model in tables}
     assert {table for table, count in counts.items() if not count} == set()
     assert fleet.lake.scan(Quarantine).filter(~pl.col("kept")).collect().height == 0
 
 
-def test_the_sets_agree_with_each_other(fleet: Runtime) -> None:
+def test_the_sets_agree_with_each_other(fleet: RunContext) -> None:
     """Watt-hours of the energy set are those of the power set; the AC side is what the inverter made."""
     by = "device_id"
     counted = kwh(fleet, DcEnergyIntervals, "dc_energy_input_kwh", by)
@@ -123,7 +123,7 @@ def test_the_sets_agree_with_each_other(fleet: Runtime) -> None:
             assert device == pytest.approx({key: plant[key] for key in device}, rel=1e-6)
 
 
-def test_arrays_have_a_row_for_each_input_and_stack(fleet: Runtime) -> None:
+def test_arrays_have_a_row_for_each_input_and_stack(fleet: RunContext) -> None:
     inputs = fleet.lake.scan(DcIntervals).collect()
     rows = fleet.lake.scan(AcIntervals).collect()
     assert inputs.height == 2 * rows.height
@@ -138,7 +138,7 @@ def test_arrays_have_a_row_for_each_input_and_stack(fleet: Runtime) -> None:
     assert stacks["battery_current_a"].min() < 0 < stacks["battery_current_a"].max()  # type: ignore[operator]
 
 
-def test_shares_weather_and_consumption_are_within_sense(fleet: Runtime) -> None:
+def test_shares_weather_and_consumption_are_within_sense(fleet: RunContext) -> None:
     mix = fleet.lake.scan(EnergyMixIntervals).collect()
     shares = mix.select(pl.sum_horizontal(pl.col("^.*_rate$")))
     assert shares.to_series().drop_nulls().is_between(0.99, 1.01).all()
@@ -146,7 +146,7 @@ def test_shares_weather_and_consumption_are_within_sense(fleet: Runtime) -> None
     assert all(found > 0 for found in kwh(fleet, ConsumptionIntervals, "consumption_kwh").values())
 
 
-def test_grid_settings_are_kept_generically(fleet: Runtime) -> None:
+def test_grid_settings_are_kept_generically(fleet: RunContext) -> None:
     found = fleet.lake.scan(OtherIntervals).collect()
     assert found["set_type"].unique().to_list() == ["GridSettings"]
     assert found["device_id"].null_count() == found.height
@@ -154,7 +154,7 @@ def test_grid_settings_are_kept_generically(fleet: Runtime) -> None:
     assert found.group_by("plant_id").len()["len"].unique().to_list() == [96]
 
 
-def test_the_limit_of_active_power_has_a_table_beside(fleet: Runtime) -> None:
+def test_the_limit_of_active_power_has_a_table_beside(fleet: RunContext) -> None:
     found = fleet.lake.scan(GridSettingsIntervals).collect()
     assert found["active_power_limitation_pct"].unique().to_list() == [100.0]
     others = fleet.lake.scan(OtherIntervals).select("plant_id", "interval_end").collect()
@@ -162,15 +162,15 @@ def test_the_limit_of_active_power_has_a_table_beside(fleet: Runtime) -> None:
     assert found["interval_basis"].unique().sort().to_list() == ["midnight", "previous_row"]
 
 
-def test_grid_settings_that_devices_answer_are_no_row_of_the_plant(fleet: Runtime, tmp_path: Path) -> None:
+def test_grid_settings_that_devices_answer_are_no_row_of_the_plant(fleet: RunContext, tmp_path: Path) -> None:
     """SMA may offer the set of devices too: only what the plant answers is the plant's limit."""
     settings = load_settings(
         env_file=None, home=tmp_path, sma_time_basis=fleet.settings.sma_time_basis, sets="GridSettings"
     )
-    runtime = Runtime(settings)
+    runtime = RunContext(settings)
     runtime.lake.replace(Plants, {}, [fleet.lake.scan(Plants).collect()])
     part = {"local_date": SUMMER, "set_type": "GridSettings"}
-    answers = pl.concat(fleet.lake.batches(RawOtherSets, part))
+    answers = pl.concat(fleet.lake.read_batches(RawOtherSets, part))
     of_devices = answers.with_columns(device_id=pl.lit("d"))
     runtime.lake.replace(RawOtherSets, part, [pl.concat([answers, of_devices]).sort("plant_id", "device_id")])
     write_intervals(runtime, GRID_SETTINGS, SUMMER)
@@ -178,11 +178,13 @@ def test_grid_settings_that_devices_answer_are_no_row_of_the_plant(fleet: Runtim
     assert runtime.lake.scan(GridSettingsIntervals).collect().equals(expected)
 
 
-def test_logs_of_both_levels_hold_each_event_once(fleet: Runtime) -> None:
+def test_logs_of_both_levels_hold_each_event_once(fleet: RunContext) -> None:
     found = fleet.lake.scan(Logs).collect()
     assert found.height == found.select("plant_id", "raw_time", "message").unique().height
     only_plants = load_settings(env_file=None, home=fleet.settings.home, logs="plants")
-    assert len(list(plan_missing(Runtime(only_plants), [SUMMER]))) < len(list(plan_missing(fleet, [SUMMER])))
+    assert len(list(plan_missing(RunContext(only_plants), [SUMMER]))) < len(
+        list(plan_missing(fleet, [SUMMER]))
+    )
 
 
 # ---- what nobody expects ---------------------------------------------------------------------------------------------
@@ -205,10 +207,10 @@ def brandnew(request: Request) -> bytes | None:
 
 
 @pytest.fixture
-def choose(settings: Settings, new_runtime: New) -> Callable[..., Runtime]:
+def choose(settings: Settings, new_runtime: New) -> Callable[..., RunContext]:
     """A fresh runtime that asks for these sets and logs."""
 
-    def build(sets: str = "all", logs: str = "none") -> Runtime:
+    def build(sets: str = "all", logs: str = "none") -> RunContext:
         runtime = new_runtime()
         runtime.settings = settings.model_copy(update={"sets": sets, "logs": logs})
         return runtime
@@ -216,7 +218,7 @@ def choose(settings: Settings, new_runtime: New) -> Callable[..., Runtime]:
     return build
 
 
-def values(runtime: Runtime) -> list[tuple[object, ...]]:
+def values(runtime: RunContext) -> list[tuple[object, ...]]:
     found = runtime.lake.scan(OtherIntervals).sort("set_type", "plant_id", "local_date", "field").collect()
     columns = ["set_type", "plant_id", "device_id", "field", "value", "value_text"]
     return found.filter(plant_id="11", local_date=MONDAY).select(columns).rows()
@@ -231,18 +233,18 @@ NEW_ROWS = [
 
 
 def test_a_set_that_sma_adds_lands_in_the_generic_table(
-    choose: Callable[..., Runtime], sma: ScriptedSma
+    choose: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
     sma.special = brandnew
     runtime = choose()
     notices = noticed([refresh(runtime), run(runtime, MONDAY, TUESDAY)])
     assert values(runtime) == NEW_ROWS
     assert notices.missing == []
-    assert len(runtime.lake.parts(RawOtherSets)) == 4
+    assert len(runtime.lake.list_parts(RawOtherSets)) == 4
 
 
 def test_a_set_asked_for_alone_leaves_the_others_alone(
-    choose: Callable[..., Runtime], sma: ScriptedSma
+    choose: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
     sma.special = brandnew
     runtime = choose()
@@ -258,7 +260,7 @@ def test_a_set_asked_for_alone_leaves_the_others_alone(
 
 
 def test_a_failing_set_keeps_what_is_stored_and_is_told_beside_the_others(
-    choose: Callable[..., Runtime], sma: ScriptedSma
+    choose: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
     sma.special = brandnew
     refresh(choose())
@@ -277,7 +279,7 @@ def test_a_failing_set_keeps_what_is_stored_and_is_told_beside_the_others(
 
 
 def test_a_set_with_a_name_that_fits_nowhere_is_told(
-    choose: Callable[..., Runtime], sma: ScriptedSma
+    choose: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
     sma.special = lambda request: b'{"sets": ["../etc"]}' if request.endpoint == "sets" else None
     runtime = choose()
@@ -287,7 +289,7 @@ def test_a_set_with_a_name_that_fits_nowhere_is_told(
     }
 
 
-def test_a_set_that_nobody_has_is_wrong_usage(choose: Callable[..., Runtime]) -> None:
+def test_a_set_that_nobody_has_is_wrong_usage(choose: Callable[..., RunContext]) -> None:
     runtime = choose("EnergyBalance,Enery")
     refresh(runtime)
     with pytest.raises(
@@ -297,7 +299,7 @@ def test_a_set_that_nobody_has_is_wrong_usage(choose: Callable[..., Runtime]) ->
     check_sets(choose("energybalance,PowerDc"))
 
 
-def test_only_what_is_chosen_is_planned(choose: Callable[..., Runtime], sma: ScriptedSma) -> None:
+def test_only_what_is_chosen_is_planned(choose: Callable[..., RunContext], sma: ScriptedSma) -> None:
     sma.special = brandnew
     runtime = choose()
     refresh(runtime)
@@ -315,7 +317,7 @@ def test_only_what_is_chosen_is_planned(choose: Callable[..., Runtime], sma: Scr
 
 
 def test_classic_gets_the_event_id_of_its_tag_where_that_is_unique(
-    choose: Callable[..., Runtime], sma: ScriptedSma
+    choose: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
     classic = "8bdad230-294f-4703-9cd8-5df17e4b6dd1"
     sma.lists = ["11", classic]

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline.extract.fetch import fetch_set
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import SETS
 from pipeline.sma.requests import Request
 from pipeline.tables.interval_tables import write_intervals
@@ -22,9 +22,9 @@ from schemas import (
 )
 from tests.e2e.test_days import MONDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma, compact, rows
-from warehouse.views import curated_views
+from warehouse.views import load_curated_views
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 (GRID,) = (source for source in SETS if source.intervals is GridIntervals)
 BY_METER = {"grid_intervals", "consumption_intervals", "energy_mix_intervals"}
 
@@ -44,7 +44,7 @@ def one_meter(request: Request) -> bytes | None:
     return compact({"resolution": "FiveMinutes", "set": measured})
 
 
-def kwh(runtime: Runtime, model: type[Table], by: str) -> dict[str, float]:
+def kwh(runtime: RunContext, model: type[Table], by: str) -> dict[str, float]:
     rows = runtime.lake.scan(model).group_by(by).agg(pl.col("grid_feed_in_kwh").sum()).sort(by).collect()
     return dict(rows.rows())
 
@@ -78,4 +78,4 @@ def test_the_table_of_devices_has_no_figure_of_a_meter() -> None:
 def test_no_view_reads_the_figures_of_single_meters() -> None:
     found = {storage(source.intervals).table for source in SETS} & BY_METER
     assert found == BY_METER
-    assert [view.name for view in curated_views() for table in BY_METER if table in view.query] == []
+    assert [view.name for view in load_curated_views() for table in BY_METER if table in view.query] == []

@@ -11,14 +11,14 @@ import pytest
 
 from pipeline.common.local_time import find_local_day
 from pipeline.common.settings import load_settings
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.sma.requests import Request
 from sandbox.launch import running
 from schemas import DeviceEnergyDaily, Devices, EnergyDaily, Plants, Quarantine
 from tests.e2e.test_days import MONDAY, TUESDAY, build, fetch, refresh
 from tests.scripted import ScriptedSma, rows
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 SUNDAY = MONDAY - dt.timedelta(days=1)
 SATURDAY = SUNDAY - dt.timedelta(days=1)
 OLD, NEW = "110", "111"
@@ -50,7 +50,7 @@ def before_and_after_noon(request: Request) -> bytes | None:
     return json.dumps({"resolution": "FiveMinutes", "set": found}).encode()
 
 
-def by_device(runtime: Runtime) -> dict[tuple[int, str], tuple[float | None, str]]:
+def by_device(runtime: RunContext) -> dict[tuple[int, str], tuple[float | None, str]]:
     """kWh and status by day of the month and device of plant 11."""
     daily = runtime.lake.scan(DeviceEnergyDaily).filter(pl.col("plant_id") == "11").collect()
     columns = daily.select("local_date", "device_id", "pv_generation_kwh", "status").rows()
@@ -182,7 +182,7 @@ def test_a_backfill_fetches_the_history_of_replaced_inverters(tmp_path: Path) ->
     with running("--plants", "3") as address:
         given = {name.lower(): value for name, value in address.settings().items()}
         settings = load_settings(env_file=None, home=tmp_path / "home", **given)
-        with Runtime(settings) as runtime:
+        with RunContext(settings) as runtime:
             refresh(runtime)
             old, new, swap = _swapped(runtime)
             days = [swap - dt.timedelta(days=400), swap - dt.timedelta(days=1), swap]
@@ -215,7 +215,7 @@ def test_a_backfill_fetches_the_history_of_replaced_inverters(tmp_path: Path) ->
     assert old[1] not in daily.filter(local_date=swap)["device_id"].to_list()
 
 
-def _swapped(runtime: Runtime) -> tuple[tuple[str, str], str, dt.date]:
+def _swapped(runtime: RunContext) -> tuple[tuple[str, str], str, dt.date]:
     """Plant and id of the replaced inverter, its successor's id, and the successor's first day."""
     devices = runtime.lake.scan(Devices).collect()
     (gone,) = devices.filter(~pl.col("is_active")).rows(named=True)

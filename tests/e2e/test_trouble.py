@@ -10,7 +10,7 @@ import pytest
 
 from assets.runs import record_runs
 from pipeline.common.errors import PermanentError, SmaError
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.incomplete_days import find_incomplete_days
@@ -28,7 +28,7 @@ from tests.e2e.test_days import MONDAY, TUESDAY, build, energy, fetch, refresh, 
 from tests.scripted import ScriptedSma, rows
 from warehouse.lake import Lake
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 NEXT_MONDAY = MONDAY + dt.timedelta(days=7)
 REFUSED = PermanentError("GET /v1/x answered 404: check the id.", path="/v1/x", status=404)
 
@@ -209,12 +209,12 @@ def test_inverters_that_do_not_make_up_their_plant_are_told_and_nothing_is_lost(
     assert energy(runtime)["11", 4] == pytest.approx(24.0)
 
 
-def daily_of(runtime: Runtime, plant: str) -> dict[str, Any]:
+def daily_of(runtime: RunContext, plant: str) -> dict[str, Any]:
     (found,) = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == plant).collect().rows(named=True)
     return found
 
 
-def told_of(runtime: Runtime, plant: str) -> dict[tuple[str, str], tuple[float, str]]:
+def told_of(runtime: RunContext, plant: str) -> dict[tuple[str, str], tuple[float, str]]:
     """Value and detail of what is told of a plant's day, by source and reason."""
     told = (
         runtime.lake.scan(Quarantine).filter(pl.col("scope") == "day", pl.col("plant_id") == plant).collect()
@@ -243,7 +243,7 @@ def test_a_plant_without_energy_of_its_own_has_a_row_beside_its_inverters(
     assert told_of(runtime, "12") == {
         ("device_energy_daily", "inverters_sum"): (pytest.approx(24.0), "inverters 24.0 kWh, plant no kWh")
     }
-    # Made again it is the same; and nobody waits for it to be asked for.
+    # rebuilt it is the same; and nobody waits for it to be asked for.
     build(runtime, MONDAY)
     assert daily_of(runtime, "12") == row
     assert "12" not in find_incomplete_days(runtime, MONDAY, MONDAY)["plant_id"]
@@ -310,7 +310,7 @@ def test_two_runs_on_one_day_lose_nothing_of_each_other(
             build(second, MONDAY)
         return iter(frames)
 
-    monkeypatch.setattr(Lake, "batches", slow)
+    monkeypatch.setattr(Lake, "read_batches", slow)
     write_intervals(first, BALANCE, MONDAY)
     stored = first.lake.scan(EnergyBalanceIntervals).select("plant_id").unique().sort("plant_id").collect()
     assert raced

@@ -30,7 +30,7 @@ def test_energies_are_true_and_gaps_hold_what_is_missing(basis: str, tmp_path: P
     with running(*fleet, *GAPS) as address:
         holed = through_the_pipeline(address, tmp_path / "holed", DAYS)
     result = compared(holed, truth, plain)
-    # The faults struck, and no error is larger than what the time that is told as uncovered or bridged can hold.
+    # The faults struck, and no error is larger than what the time that is reported as uncovered or bridged can hold.
     assert result["error_kwh"].max() > 0.1
     assert beyond_bound(result).is_empty()
 

@@ -40,14 +40,14 @@ import os, signal, sys
 from schemas import storage
 from warehouse.lake import Lake
 table, _, number = sys.argv.pop(1).partition("=")
-left, begin = int(number or 1), Lake.replacement
+left, begin = int(number or 1), Lake.open_replacement
 def dying(self, model, *args, **kwargs):
     global left
     left -= storage(model).table == table
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
     return begin(self, model, *args, **kwargs)
-Lake.replacement = dying
+Lake.open_replacement = dying
 from pipeline.cli import main
 main()
 """

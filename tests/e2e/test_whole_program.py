@@ -1,4 +1,4 @@
-"""The program itself, by subprocess, against a sandbox whose answers are odd or cut short."""
+"""The program itself, by subprocess, against a sandbox whose answers are odd or truncated."""
 
 import os
 import subprocess

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.common.errors import CredentialsError, PermanentError, SmaError, TransientError
 from pipeline.extract import raw_rows
-from pipeline.extract.raw_rows import DayOutcome, accept_answers, part_unlisted, refuse_nothing_answered
+from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
 from pipeline.extract.request_plan import KnownDay
 from pipeline.extract.split_by_day import DayResult
 from pipeline.sma.requests import Answer, Failure, Request
@@ -62,7 +62,7 @@ def drawn(
         return asked if listed is None else listed
 
     parts = list(accept_answers(of_day, {DAY: known}, still_listed))
-    found = part_unlisted({DAY: DayOutcome.of_all([part.outcome for part in parts])}, still_listed)
+    found = set_unlisted_apart({DAY: DayOutcome.of_all([part.outcome for part in parts])}, still_listed)
     refuse_nothing_answered(found.values())
     return [part.rows for part in parts if part.rows.height], found[DAY]
 

@@ -9,12 +9,12 @@ from pipeline.common.local_time import TimeBasis, find_local_day
 from pipeline.extract.request_plan import (
     Series,
     collect_series,
+    find_day_span,
     find_monday,
     group_by_week,
     plan_logs,
     plan_measurements,
     plan_single_days,
-    span_of_day,
 )
 from pipeline.sma.requests import Request
 
@@ -111,10 +111,10 @@ def test_the_days_one_by_one_cover_what_the_week_would_have(basis: TimeBasis, zo
 
 @pytest.mark.parametrize("zone", [BERLIN, BRISBANE, BOSTON])
 def test_a_day_s_labels(zone: str) -> None:
-    local = span_of_day(MONDAY, zone, "plant_local")
+    local = find_day_span(MONDAY, zone, "plant_local")
     assert (local.begin, local.end) == (b"2025-07-07T00:00:00", b"2025-07-08T00:00:00")
     bounds = find_local_day(MONDAY, zone)
-    utc = span_of_day(MONDAY, zone, "utc")
+    utc = find_day_span(MONDAY, zone, "utc")
     assert utc.begin.decode() + "+00:00" == bounds.start.isoformat()
     assert utc.end.decode() + "+00:00" == bounds.end.isoformat()
 

@@ -31,7 +31,7 @@ def day_rows(*days: dt.date) -> list[dict[str, object]]:
 
 
 class Portal:
-    """Answers as it is told, and remembers what it was asked."""
+    """Answers as it is reported, and remembers what it was asked."""
 
     def __init__(self, say: Callable[[Request], Said]) -> None:
         self.say, self.asked = say, list[Request]()

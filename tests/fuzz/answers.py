@@ -10,7 +10,7 @@ from pipeline.common.local_time import (
     is_timezone,
     request_dates,
 )
-from pipeline.extract.answer_checks import fault_of, faults_of
+from pipeline.extract.answer_checks import find_fault, find_faults
 from pipeline.extract.split_json import Span, cut_logs, cut_rows
 from pipeline.sma.requests import Answer, Endpoint, Request
 from pipeline.transform import inventory, log_entries
@@ -158,14 +158,14 @@ def check_set_lists(data: bytes) -> None:
 
 def _is_refused(data: bytes, endpoint: Endpoint) -> bool:
     """Whether a list is not even stored."""
-    return fault_of(_answer(data, Request(endpoint, "1" if endpoint != "plants" else ""))) is not None
+    return find_fault(_answer(data, Request(endpoint, "1" if endpoint != "plants" else ""))) is not None
 
 
 def check_acceptance(data: bytes) -> None:
     """Whether an answer of measurements is taken: never one that then can't be decoded."""
     answer = _answer(data, Request.plant_day("1", "EnergyBalance", dt.date(2025, 7, 9)))
-    fault_of(answer)
-    refused = faults_of([answer])
+    find_fault(answer)
+    refused = find_faults([answer])
     read = Decoder(("pvGeneration",)).decode(pl.Series([data], dtype=pl.Binary))
     if not refused:
         assert not read.bad_answers.height

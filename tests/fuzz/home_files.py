@@ -79,13 +79,13 @@ def check_consents(data: bytes) -> None:
         book = ConsentBook(Path(folder), "client", "https://consent.example")
         book.path.write_bytes(data)
         try:
-            owners = book.owners()
+            owners = book.read_owners()
         except SunledgerError as error:
             assert_speaks(error, book.path.name)
             return
         book.rows()
         now = dt.datetime.now(dt.UTC)
-        assert all(owner.due_at() <= now or owner.due_at() > now for owner in owners.values())
+        assert all(owner.find_due_time() <= now or owner.find_due_time() > now for owner in owners.values())
 
 
 def check_budget(data: bytes) -> None:

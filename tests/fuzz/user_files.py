@@ -10,7 +10,7 @@ from pipeline.billing.invoice_file import read_invoice
 from pipeline.billing.prices import load_prices
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings, load_settings, name_variable
-from pipeline.run.fleet import fleet_of
+from pipeline.run.fleet import read_fleet
 from pipeline.run.supplied_irradiation import IRRADIATION, read_supplied_irradiation
 from pipeline.transform.thresholds import load_thresholds
 from tests.fuzz.properties import (
@@ -85,13 +85,13 @@ def check_fleet_file(data: bytes) -> None:
 
     def read(path: Path) -> None:
         settings = load_settings(env_file=None, exclude_plants=f"@{path}", include_plants="")
-        found = fleet_of(settings)
+        found = read_fleet(settings)
         plants = pl.DataFrame(
             {"plant_id": ["1", "2"], "name": ["Roof*", "\\E.+(["], "migrated_from": [None, "3"]},
             schema=dict.fromkeys(("plant_id", "name", "migrated_from"), pl.String),
         )
-        assert set(found.excluded(plants)["plant_id"]) <= {"1", "2"}
-        found.unknown(plants)
+        assert set(found.find_excluded(plants)["plant_id"]) <= {"1", "2"}
+        found.list_unknown(plants)
 
     read_as_file(data, ".txt", read)
 
@@ -120,6 +120,6 @@ def check_settings(data: bytes) -> None:
 
 def _settle(settings: Settings) -> None:
     """Use what commands use first."""
-    fleet_of(settings)
+    read_fleet(settings)
     assert "secret" not in repr(settings.sma_client_secret)
     assert settings.first_day >= dt.date.min

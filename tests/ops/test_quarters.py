@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 
 from pipeline.ops.checks import judge_quarters
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.hourly_tables import write_quarter_hours
 from schemas import EnergyDaily
 from tests.e2e.test_days import MONDAY, TUESDAY, run
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 
 
 def test_days_without_quarters_are_left_out_and_made_ones_add_up(new_runtime: New) -> None:
@@ -29,7 +29,7 @@ def test_a_day_of_another_energy_than_its_quarters_is_named(
 ) -> None:
     runtime = run(new_runtime(), MONDAY)
     write_quarter_hours(runtime, MONDAY)
-    daily = pl.concat(runtime.lake.batches(EnergyDaily, {"local_date": MONDAY}))
+    daily = pl.concat(runtime.lake.read_batches(EnergyDaily, {"local_date": MONDAY}))
     more = pl.when(plant_id="11").then(pl.col("pv_generation_kwh") + off).otherwise("pv_generation_kwh")
     runtime.lake.replace(EnergyDaily, {"local_date": MONDAY}, [daily.with_columns(pv_generation_kwh=more)])
     found = judge_quarters(runtime)

@@ -137,14 +137,14 @@ def test_a_plant_that_moved_may_be_named_by_either_id(file: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("begins", "sentences"),
     [
-        (None, [NOT_KNOWN, "There is no record of requests", "what SMA invoiced in 2021 is not known"]),
+        (None, [NOT_KNOWN, "There is no record of requests", "SMA's invoices of 2021 are unknown"]),
         (
             "2022-02-03",
             [
                 f"{NOT_KNOWN} before 2022-02-03",
                 "Fees of the month not known before 2022-02-03",
-                "The record of requests begins on 2022-02-03: what SMA was asked for in this month, and charged",
-                "begins on 2022-02-03: what SMA invoiced in 2021 is not known.",
+                "The record of requests begins on 2022-02-03, so the requests of this month and their cost are unknown",
+                "SMA's invoices of 2021 are unknown, because the record of requests begins on 2022-02-03.",
             ],
         ),
         (
@@ -152,10 +152,10 @@ def test_a_plant_that_moved_may_be_named_by_either_id(file: Path, tmp_path: Path
             [
                 "PU of the month 0 since 2021-10-20",
                 "Fees of the month 0.00 EUR since 2021-10-20",
-                "what SMA was asked for earlier in this month is not known",
+                "earlier requests of this month are unknown",
             ],
         ),
-        ("2021-10-01", ["PU of the month 0 Fees of the month 0.00 EUR Energy", "it charges nothing for it"]),
+        ("2021-10-01", ["PU of the month 0 Fees of the month 0.00 EUR Energy", "SMA charges nothing for it"]),
     ],
 )
 def test_before_the_record_begins_nothing_is_known(

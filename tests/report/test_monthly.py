@@ -17,7 +17,7 @@ from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
 from pipeline.report.tables import name_file
 from pipeline.report.write_report import choose_month, write_report
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
 from tests.report.test_page import Page
 from warehouse.publish import connect
@@ -68,7 +68,7 @@ def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
         "PV energy by day, kWh",
         "Mean power by hour of the day, kW",
         "PV energy of each day of 2021, kWh",
-        "What was set aside, and why",
+        "Set aside, by reason",
         "beyond rated power",
         "PU and cost",
         "Invoices of the year",
@@ -83,7 +83,7 @@ def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
 
 
 def test_figures_that_differ_from_sma_s_own_are_shown(folder: Path) -> None:
-    heading = "Measured beside SMA's own figures"
+    heading = "Measured energies and SMA's own figures"
     fleet, same, other = (page(folder / name) for name in ("index.html", name_file("1"), name_file("2")))
     shown = ["Barn & Byre 2", "pv generation", "24.0", "48.0", "-24.0", "50 %", "gap"]
     for found, agreeing in ((fleet, "1 of 2 figures agree"), (other, "0 of 1 figures agree")):
@@ -144,7 +144,7 @@ def test_a_report_replaces_a_report_and_nothing_else(db: duckdb.DuckDBPyConnecti
     write_report(db, OCTOBER, tmp_path, ["2"])
     assert not (tmp_path / "plant-old.html").exists()
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UsageError, match="holds something else"):
+    with pytest.raises(UsageError, match="holds other files"):
         write_report(db, OCTOBER, tmp_path, ["2"])
     assert (tmp_path / "notes.txt").exists()
 
@@ -214,7 +214,7 @@ def test_the_command_says_where_the_pages_are(
 
 
 def test_the_asset_shows_the_picture_of_the_month_before(
-    file: Path, new_runtime: Callable[..., Runtime]
+    file: Path, new_runtime: Callable[..., RunContext]
 ) -> None:
     runtime = new_runtime()
     runtime.settings.warehouse.parent.mkdir(parents=True, exist_ok=True)

@@ -237,7 +237,7 @@ def test_the_evidence_for_the_time_basis_is_shown(month_rows: Rows) -> None:
     page = Page(build(month_rows({}), plants("One", "Two", "Three"), time_basis=evidence()))
     assert page.tables[1][1:] == [
         ["One 1", "Europe/Berlin", "92.0 %", "0.0 %", "+10:14", "−0:14", "plant-local"],
-        ["Two 2", "Europe/Berlin", "–", "–", "–", "–", "can't be told"],
+        ["Two 2", "Europe/Berlin", "–", "–", "–", "–", "not conclusive"],
     ]
 
 
@@ -253,7 +253,7 @@ def test_an_empty_warehouse_says_so(month_rows: Rows) -> None:
     assert not page.tables
     assert "The warehouse holds no month yet." in page.text
     assert "PV generation – kWh" in page.text
-    assert "What next" not in page.text
+    assert "Next steps" not in page.text
     assert "About these figures" not in page.text
 
 

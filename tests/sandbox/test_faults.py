@@ -482,7 +482,7 @@ def test_faults_in_rows_leave_an_empty_answer_standing(faulty: Served, name: str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nonsense", "There is no fault"),
+        ("nonsense", "does not exist: choose from"),
         ("reset=2", "between 0 and 1"),
         ("reset=x", "must be a number"),
         ("reset=nan", "finite"),
@@ -494,7 +494,7 @@ def test_faults_in_rows_leave_an_empty_answer_standing(faulty: Served, name: str
         ("reset,after=1.5", "after of a fault must be a whole number, 0 or more"),
         ("reset,times=0", "times of a fault must be a whole number, 1 or more"),
         ("reset,method=FETCH", "one of GET, POST, PUT, DELETE"),
-        ("reset,dates=2025-06-01+June", "'June' is no date of reset"),
+        ("reset,dates=2025-06-01+June", "'June' is not a date of reset"),
         ("reset,since=2025-06-02T00:00:00Z,until=2025-06-01T00:00:00Z", "ends before it begins"),
     ],
 )

@@ -76,8 +76,8 @@ def test_the_refusal_says_what_to_do(sandbox: Served) -> None:
     refused = sandbox.http.get("/_control", headers={"Host": "sandbox.internal:80"})
     assert refused.json()["code"] == "421"
     assert refused.json()["message"] == (
-        "This sandbox is not sandbox.internal: ask it by its address or as localhost, or start it with --allow-host "
-        "sandbox.internal if that name leads here on purpose."
+        "This sandbox does not accept the host name sandbox.internal: use its address or localhost, or start it with "
+        "--allow-host sandbox.internal."
     )
 
 

@@ -131,7 +131,7 @@ def test_it_listens_where_it_was_told_and_on_loopback_otherwise(host: str) -> No
         port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
         assert [reachable(to, port) for to in LOOPBACKS] == [to == host for to in LOOPBACKS]
         _, said = process.communicate(timeout=120)
-    assert ("can use and control it" in said) == (host != "127.0.0.1")
+    assert ("can use and control the sandbox" in said) == (host != "127.0.0.1")
 
 
 def test_a_taken_port_is_told_with_the_cure() -> None:
@@ -139,7 +139,7 @@ def test_a_taken_port_is_told_with_the_cure() -> None:
         port = address.url.rpartition(":")[2]
         result = CliRunner().invoke(app, ["serve", "--port", port, "--plants", "0"])
     assert result.exit_code == 2
-    assert "Choose another with --port" in result.stderr
+    assert "choose another --port" in result.stderr
 
 
 def test_faults_from_the_command_line() -> None:
@@ -155,7 +155,7 @@ def test_faults_from_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--fault", "nonsense"], "There is no fault"),
+        (["--fault", "nonsense"], "does not exist: choose from"),
         (["--plants", "-1"], "greater than or equal"),
         (["--time-basis", "moon"], "moon"),
     ],

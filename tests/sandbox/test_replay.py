@@ -154,10 +154,10 @@ def test_missing_files_other_files_and_unknown_zones(tmp_path: Path) -> None:
         read_recording(tmp_path / "text.parquet")
     path = recording(tmp_path / "zone.parquet", [1.0, 2.0])
     for replay, said in (
-        (Replay(path, plant_id="../x"), "no plant id"),
-        (Replay(path, rated_kw=0), "rated power of 0 kW cannot be"),
-        (Replay(path, latitude=999), "latitude of 999 cannot be: give degrees from -90 to 90"),
-        (Replay(path, longitude=float("nan")), "longitude of nan cannot be"),
+        (Replay(path, plant_id="../x"), "not a plant id"),
+        (Replay(path, rated_kw=0), "rated power of 0 kW is impossible"),
+        (Replay(path, latitude=999), "latitude of 999 is impossible: give degrees from -90 to 90"),
+        (Replay(path, longitude=float("nan")), "longitude of nan is impossible"),
         (Replay(path, plant_id="900001"), "Two plants"),
     ):
         with pytest.raises(RecordingError, match=said):

@@ -1,4 +1,4 @@
-"""The published tables against their contract: nothing changes in silence."""
+"""The published tables against their contract: nothing changes silently."""
 
 import datetime as dt
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from schemas import TABLES, columns
 from warehouse import contract
 from warehouse.meta import FILE_TABLES
-from warehouse.views import curated_views
+from warehouse.views import load_curated_views
 
 TODAY = dt.date(2030, 1, 2)
 TYPES = {
@@ -20,17 +20,17 @@ TYPES = {
 
 def test_the_contract_is_what_the_models_say() -> None:
     version, promised = contract.read()
-    assert contract.differences(promised, contract.published()) == ([], []), (
+    assert contract.find_differences(promised, contract.collect_promises()) == ([], []), (
         f"The published tables changed: run '{contract.REMAKE}' and commit what it writes."
     )
-    assert contract.FILE.read_text() == contract.text(version, promised)
+    assert contract.FILE.read_text() == contract.write_text(version, promised)
     newest = contract.CHANGES.read_text().partition(contract.VERSIONS)[2].split("### ")[1]
     assert newest.startswith(f"{version[0]}.{version[1]} (")
 
 
 def test_no_type_surprises() -> None:
     assert {c.duckdb_type for model in (*TABLES, *FILE_TABLES) for c in columns(model)} <= TYPES
-    types = {kind for kind, *_ in contract.published().values()}
+    types = {kind for kind, *_ in contract.collect_promises().values()}
     assert types - {"", "macro"} <= TYPES - {"BLOB"}
 
 
@@ -45,19 +45,19 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def promise(**changed: tuple[str, ...] | None) -> None:
     """Write version 3.1: what is published now, but for some columns of energy_daily."""
-    facts = contract.published()
+    facts = contract.collect_promises()
     for name, fact in changed.items():
         if fact is None:
             del facts["energy_daily", name]
         else:
             facts["energy_daily", name] = fact
-    contract.FILE.write_text(contract.text((3, 1), facts))
+    contract.FILE.write_text(contract.write_text((3, 1), facts))
 
 
 def test_an_addition_raises_the_second_number(files: Path) -> None:
     promise(coverage=None)
     assert contract.main([], TODAY) == 0
-    assert contract.read() == ((3, 2), contract.published())
+    assert contract.read() == ((3, 2), contract.collect_promises())
     told = "## Versions\n\n### 3.2 (2030-01-02)\n\n* energy_daily.coverage added\n\n### 3.1"
     assert told in (files / "changes.md").read_text()
 
@@ -94,9 +94,9 @@ def test_a_view_s_types_and_units_are_promised(
             query=view.query.replace(cast, "sum(quarantine.n_rows)"),
             columns=view.columns | (power if view.name == "v_profile_monthly" else {}),
         )
-        for view in curated_views()
+        for view in load_curated_views()
     ]
-    monkeypatch.setattr(contract, "curated_views", lambda: views)
+    monkeypatch.setattr(contract, "load_curated_views", lambda: views)
     assert contract.main([], TODAY) == 1
     told = capsys.readouterr().err
     assert "v_quarantine_by_reason.n_rows: BIGINT count became HUGEINT count" in told

@@ -6,8 +6,8 @@ import pytest
 
 from schemas import TABLES, EnergyMonthly, Quarantine, columns, storage
 from warehouse import dictionary
-from warehouse.dictionary import document, main, markdown
-from warehouse.views import CuratedView, curated_views
+from warehouse.dictionary import main, write_document, write_markdown
+from warehouse.views import CuratedView, load_curated_views
 
 
 def test_the_committed_dictionary_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,7 +15,7 @@ def test_the_committed_dictionary_is_up_to_date(capsys: pytest.CaptureFixture[st
 
 
 def test_every_table_view_and_column_is_in_it() -> None:
-    text = document()
+    text = write_document()
     for model in TABLES:
         section = text.split(f"### `{storage(model).table}`\n", 1)[1].split("\n### ", 1)[0]
         for column in columns(model):
@@ -24,22 +24,22 @@ def test_every_table_view_and_column_is_in_it() -> None:
                 in section
             )
             assert (column.null or "never null") in section
-    for view in curated_views():
+    for view in load_curated_views():
         section = text.split(f"### `{view.name}`\n", 1)[1].split("\n### ", 1)[0]
         assert all(f"\n| `{name}` |" in section for name in view.columns)
 
 
 def test_a_table_tells_key_partition_and_rules() -> None:
-    monthly = markdown([EnergyMonthly])
+    monthly = write_markdown([EnergyMonthly])
     assert "Key: `plant_id`, `month`; partitioned by `month`; published as a table." in monthly
     assert "| ≥ 0; finite |" in monthly
     assert "| one of `complete`, `partial`, `missing`, `provisional` |" in monthly
-    assert "No key: two rows may be equal" in markdown([Quarantine])
+    assert "No key: two rows may be equal" in write_markdown([Quarantine])
 
 
 def test_a_bar_in_a_meaning_does_not_break_the_table() -> None:
     view = CuratedView("v", "view", "About.", {"a": "x | y."}, "SELECT 1 AS a")
-    assert "| `a` | x \\| y. |" in markdown([], [view])
+    assert "| `a` | x \\| y. |" in write_markdown([], [view])
 
 
 def test_check_fails_on_drift_and_writing_mends_it(

@@ -21,7 +21,7 @@ from pipeline.common.errors import (
 from pipeline.common.settings import load_settings
 from pipeline.sma.client import SmaClient
 from pipeline.sma.http.attempt import Limits
-from pipeline.sma.http.transport import Timeouts, proxy_for
+from pipeline.sma.http.transport import Timeouts, find_proxy
 from pipeline.sma.requests import Answer, Request
 from tests.ports import find_free_port
 
@@ -499,8 +499,8 @@ def test_proxies_come_from_the_environment_but_never_for_loopback(monkeypatch: p
     monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "inside.example")
-    proxy = proxy_for("https://monitoring.smaapis.de")
+    proxy = find_proxy("https://monitoring.smaapis.de")
     assert proxy is not None
     assert str(proxy.url) == "http://proxy.example:3128"
-    assert proxy_for("https://inside.example") is None
-    assert proxy_for("http://127.0.0.1:8080") is None
+    assert find_proxy("https://inside.example") is None
+    assert find_proxy("http://127.0.0.1:8080") is None

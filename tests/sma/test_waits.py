@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sma.auth.secret_files import locked_async
+from pipeline.sma.auth.secret_files import lock_path_async
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import WaitAnnouncer
 from pipeline.sma.requests import Request
@@ -95,7 +95,7 @@ def test_a_lock_of_another_process_is_told(clock, said, tmp_path: Path) -> None:
             os.close(held)
 
     async def run() -> None:
-        async with locked_async(path, replace(clock, sleep=sleep), wait_s=100):
+        async with lock_path_async(path, replace(clock, sleep=sleep), wait_s=100):
             pass
 
     asyncio.run(run())

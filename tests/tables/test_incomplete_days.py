@@ -6,7 +6,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_hours
 from pipeline.tables.incomplete_days import ASK_AGAIN, find_incomplete_days, list_unmade_days
 from pipeline.tables.kpi_tables import write_kpi_daily
@@ -24,7 +24,7 @@ from schemas import (
 from tests.e2e.test_days import MONDAY, run
 from tests.scripted import ScriptedSma
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 # What is not asked for by the settings, and what is asked for whole months and years.
 NOT_OF_THE_DAY = (
     "raw_other_sets-GridSettings",
@@ -35,7 +35,7 @@ NOT_OF_THE_DAY = (
 )
 
 
-def failed(runtime: Runtime, source: str) -> None:
+def failed(runtime: RunContext, source: str) -> None:
     """An answer for plant 11 that never came, as a run leaves it in quarantine."""
     row = {
         "local_date": MONDAY,
@@ -49,7 +49,7 @@ def failed(runtime: Runtime, source: str) -> None:
     runtime.lake.replace(Quarantine, {"local_date": MONDAY, "source": source}, [found])
 
 
-def open_days(runtime: Runtime, **chosen: str) -> list[tuple[str, dt.date, str]]:
+def open_days(runtime: RunContext, **chosen: str) -> list[tuple[str, dt.date, str]]:
     runtime.settings = runtime.settings.model_copy(update=chosen)
     found = find_incomplete_days(runtime, MONDAY, MONDAY)
     return found.select("plant_id", "local_date", "reason").rows()
@@ -73,7 +73,7 @@ def test_a_failed_answer_of_what_is_asked_for_leaves_the_day_open(
     assert open_days(runtime, **chosen) == [("11", MONDAY, "request_failed")]
 
 
-def made(runtime: Runtime) -> Runtime:
+def made(runtime: RunContext) -> RunContext:
     """Monday with all tables that a run makes of it."""
     run(runtime, MONDAY)
     write_kpi_daily(runtime, MONDAY)
@@ -101,12 +101,12 @@ def test_a_table_that_nothing_is_to_be_made_for_leaves_no_day_open(
     for plant in ("11", "12"):
         sma.watts[plant, str(MONDAY)] = None
     runtime = made(new_runtime())
-    assert runtime.lake.parts(PvIntervals) == []
+    assert runtime.lake.list_parts(PvIntervals) == []
     assert list_unmade_days(runtime) == set()
     odd = b'{"set":[{"time":"2021-10-09T00:05:00","pvGeneration":1.0}],"resolution":"FiveMinutes"}'
     sma.special = lambda request: odd if request.endpoint == "measurements" else None
     runtime = made(new_runtime())
-    assert runtime.lake.parts(PvIntervals) == []
+    assert runtime.lake.list_parts(PvIntervals) == []
     assert list_unmade_days(runtime) == set()
 
 

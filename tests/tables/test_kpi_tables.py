@@ -8,15 +8,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.kpi_tables import write_kpi_daily, write_kpi_monthly
 from schemas import KpiDaily, KpiMonthly
 from tests.e2e.test_days import MONDAY, TUESDAY, run
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 
 
-def figures(runtime: Runtime, day: dt.date = MONDAY) -> dict[str, Any]:
+def figures(runtime: RunContext, day: dt.date = MONDAY) -> dict[str, Any]:
     """The row of plant 11."""
     rows = runtime.lake.scan(KpiDaily).filter(pl.col("plant_id") == "11", pl.col("local_date") == day)
     return rows.collect().row(0, named=True)
@@ -29,7 +29,7 @@ def test_days_that_an_older_version_stored_are_made_again(new_runtime: New) -> N
         write_kpi_daily(runtime, day)
     before = figures(runtime)
     assert before["performance_ratio_reason"] == "no_peak_power"
-    (stored,) = runtime.lake.batches(KpiDaily, {"local_date": MONDAY})
+    (stored,) = runtime.lake.read_batches(KpiDaily, {"local_date": MONDAY})
     old = stored.with_columns(
         reference_yield_h="reference_yield_clear_sky_h",
         reference_yield_clear_sky_h=None,
@@ -37,10 +37,10 @@ def test_days_that_an_older_version_stored_are_made_again(new_runtime: New) -> N
         reference_yield_clear_sky_reason=None,
     )
     runtime.lake.replace(KpiDaily, {"local_date": MONDAY}, [old.cast(dict(stored.schema))])  # type: ignore[arg-type]
-    tuesday = runtime.lake.snapshot(KpiDaily, {"local_date": TUESDAY}).files
+    tuesday = runtime.lake.take_snapshot(KpiDaily, {"local_date": TUESDAY}).files
     assert write_kpi_monthly(runtime).facts["days_remade"] == 1
     assert figures(runtime) == before
-    assert runtime.lake.snapshot(KpiDaily, {"local_date": TUESDAY}).files == tuesday
+    assert runtime.lake.take_snapshot(KpiDaily, {"local_date": TUESDAY}).files == tuesday
     assert write_kpi_monthly(runtime).facts["days_remade"] == 0
 
 

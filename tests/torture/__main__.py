@@ -39,7 +39,7 @@ Scenario = Callable[[argparse.Namespace, Stage, str, int], Iterator[Case]]
 
 
 def _kills(options: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
-    return kills(stage, seed, count, options.acts, options.manners)
+    return kills(stage, seed, count, options.acts, options.manners, options.in_a_row)
 
 
 def _workers(_: argparse.Namespace, stage: Stage, seed: str, count: int) -> Iterator[Case]:
@@ -109,7 +109,9 @@ def _options() -> argparse.Namespace:
         "--seed", help="What is drawn by lot; default: another one each time, which is printed."
     )
     common.add_argument("--minutes", type=float, help="Go on for so long; no case begins after that.")
-    common.add_argument("--json", type=Path, metavar="FILE", help="Write all cases to this file.")
+    common.add_argument(
+        "--json", type=Path, metavar="FILE", help="Write the table and all cases to this file."
+    )
     common.add_argument(
         "--work", type=Path, metavar="FOLDER", help="Work there: it is emptied first, and kept."
     )
@@ -118,6 +120,13 @@ def _options() -> argparse.Namespace:
     )
     common.add_argument("--acts", nargs="+", choices=list(ACTS), default=list(ACTS), help="What is killed.")
     common.add_argument("--manners", nargs="+", choices=list(MANNERS), default=list(MANNERS), help="How.")
+    common.add_argument(
+        "--in-a-row",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Strike N tries of a command one after the other.",
+    )
     common.add_argument("--races", nargs="+", choices=list(RACES), default=list(RACES), help="Which races.")
     common.add_argument("--answers", type=int, default=700, help="How many answers a flood has, about.")
     common.add_argument(

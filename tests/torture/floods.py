@@ -69,7 +69,7 @@ def flood(
 ) -> Case:
     """One flood. `expected` are the tables of a fleet that nobody disturbs; none: what lasts made others of them."""
     lasting = not expected
-    case = Case("flood", "with what lasts" if lasting else "that passes", seed, struck=True)
+    case = Case("flood", "with what lasts" if lasting else "that passes", seed, cuts=1)
     stage.clear()
     with running(*fleet, *(word for fault in faults for word in ("--fault", fault))) as box:
         spoiled = _backfill(stage, box, bound_s=bound_s)
@@ -159,7 +159,7 @@ def _compare(stage: Stage, case: Case, expected: Tables) -> None:
 
 
 def _sent(ended: Ended) -> str:
-    return next((line for line in ended.said.splitlines() if " done with " in line), "")
+    return next((line for line in ended.said.splitlines() if line.startswith("Fetched ")), "")
 
 
 def _counts(box: SandboxAddress) -> dict[str, tuple[int, int]]:

@@ -14,7 +14,7 @@ def fuzz_seeds() -> Iterator[Case]:
 
     for folder in sorted(path for path in SEEDS.iterdir() if path.is_dir()):
         files = sorted(path for path in folder.iterdir() if path.is_file())
-        case = Case("fuzz", folder.name, "kept", struck=True, moment=f"{len(files)} inputs", outcome="read")
+        case = Case("fuzz", folder.name, "kept", cuts=1, moment=f"{len(files)} inputs", outcome="read")
         check, _ = CHECKS[folder.name]
         for file in files:
             try:

@@ -18,33 +18,50 @@ GOING = {"STARTED", "STARTING", "QUEUED", "NOT_STARTED", "CANCELING"}
 # Exit codes that are an answer: done, failed and said so, used wrongly, done in part, by SIGTERM. Others are deaths.
 ANSWERS = {0, 1, 2, 3, 143}
 SHOWN = 300
+# What a second `close` says when the first one was killed after its work.
+DONE = "closed already"
+# A manner, and what it drew.
+Strike = tuple[str, float]
 
 
-def kills(stage: Stage, seed: str, count: int, acts: Sequence[str], manners: Sequence[str]) -> Iterator[Case]:
+def kills(
+    stage: Stage, seed: str, count: int, acts: Sequence[str], manners: Sequence[str], in_a_row: int = 1
+) -> Iterator[Case]:
     """So many cases: the acts in turn, and with each the manners in turn, beginning where the seed says."""
     usable = [name for name in manners if not MANNERS[name].lacks()]
     first = sum(map(ord, seed))
     for number in range(count):
         # 7 acts and 9 manners: every pair comes once in 63 cases.
-        act, manner = acts[(first + number) % len(acts)], usable[(first + number) % len(usable)]
+        act = acts[(first + number) % len(acts)]
+        ways = [usable[(first + number + turn) % len(usable)] for turn in range(in_a_row)]
         name = f"{seed}/{number}"
-        rng = random.Random(f"{name} {act} {manner}")  # noqa: S311 - draws cases, guards nothing
-        yield kill(stage, act, manner, MANNERS[manner].draw(ACTS[act], rng), name)
+        rng = random.Random(f"{name} {act} {ways}")  # noqa: S311 - draws cases, guards nothing
+        yield kill(stage, act, [(way, MANNERS[way].draw(ACTS[act], rng)) for way in ways], name)
 
 
-def kill(stage: Stage, name: str, manner: str, at: float, seed: str) -> Case:
-    """One kill of the act with that name; what `at` means, the manner says."""
+def kill(stage: Stage, name: str, strikes: Sequence[Strike], seed: str) -> Case:
+    """The act with that name, struck again at each of its tries, and then left alone."""
     act = ACTS[name]
-    case = Case("kill", f"{name} {manner}", seed)
-    case.again = {"scenario": "kill", "act": name, "manner": manner, "at": at}
+    ways = strikes[0][0] if len(strikes) == 1 else f"{len(strikes)} in a row"
+    case = Case("kill", f"{name} {ways}", seed, strikes=0)
+    case.again = {"scenario": "kill", "act": name, "strikes": [list(one) for one in strikes]}
     # The goal first: making it uses the stage.
     goal = stage.state(act.goal)
     stage.lay(act.start)
-    struck = MANNERS[manner].strike(stage, act, at)
-    case.moment, case.struck, case.peak_mb = struck.moment, struck.before(goal.code), struck.ended.peak_mb
-    case.outcome = f"exit {struck.ended.code}"
-    judge_end(case, struck)
-    verify(stage, case, "after the kill", repair=True)
+    cut = True
+    for manner, at in strikes:
+        if not cut:
+            # There is nothing left to do for the next try.
+            stage.lay(act.start)
+        struck = MANNERS[manner].strike(stage, act, at)
+        cut = struck.before(goal.code) and DONE not in struck.ended.said
+        case.count(struck.moment, f"exit {struck.ended.code}", cut=cut)
+        case.peak_mb = max(case.peak_mb, struck.ended.peak_mb)
+        judge_end(case, struck)
+        verify(stage, case, f"after {struck.moment}", repair=True)
+        if act.name == "restore" and stage.home.exists():
+            # It is done, and is refused from now on.
+            break
     again(stage, case, act, goal.code)
     compare(stage, case, goal.tables, "after the next run")
     look_for_remains(stage, case)
@@ -95,7 +112,7 @@ def again(stage: Stage, case: Case, act: Act, code: int) -> None:
         words = ("publish",)
     ended = run(stage.path, *words, **stage.settings(act))
     case.next_s, case.peak_mb = ended.seconds, max(case.peak_mb, ended.peak_mb)
-    closed = act.name == "close" and "closed already" in ended.said
+    closed = act.name == "close" and DONE in ended.said
     if ended.late or (ended.code != code and not closed):
         case.faults.append(f"the next run left with {ended.code}: {ended.said[-SHOWN:]}")
     if "Traceback" in ended.said:

@@ -104,7 +104,7 @@ def _inject(stage: Stage, act: Act, inject: str, calls: str) -> Ended:
 
 def _draw_rename(act: Act, rng: random.Random) -> float:
     # strace counts the calls of each thread, and no thread changes more names than this.
-    return rng.randint(1, 20 if act.needs_sma else 10)
+    return rng.randint(1, 20 if act.needs_sma else 7)
 
 
 def _rename(stage: Stage, act: Act, number: float) -> Struck:

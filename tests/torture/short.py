@@ -30,7 +30,6 @@ KILLS = (
     ("close", "term-write"),
     ("rebuild", "rename"),
     ("publish", "memory"),
-    ("publish", "write"),
     ("backup", "disk"),
     ("restore", "write"),
 )
@@ -70,7 +69,7 @@ def _kill(stage: Stage, seed: str) -> Iterator[Case]:
     for number, (act, manner) in enumerate(KILLS):
         way = ANYWHERE if MANNERS[manner].lacks() else manner
         rng = random.Random(f"{seed} {act} {way}")  # noqa: S311 - draws cases, guards nothing
-        yield kill(stage, act, way, MANNERS[way].draw(ACTS[act], rng), f"{seed}/{number}")
+        yield kill(stage, act, [(way, MANNERS[way].draw(ACTS[act], rng))], f"{seed}/{number}")
 
 
 def _damage(stage: Stage, seed: str) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""The rules of time and energy once more, in exact fractions and plain Python, row by row.
+"""The rules of time and energy again, in exact fractions and plain Python, row by row.
 
 Written from the rules' text alone. It shares nothing with the pipeline, so that a mistake would have to be made twice.
 """

@@ -1,4 +1,4 @@
-"""How wrong a day can be: never more than what the time that is told as uncovered or as bridged can hold."""
+"""How wrong a day can be: never more than what the time that is reported as uncovered or as bridged can hold."""
 
 import datetime as dt
 from random import Random

@@ -11,12 +11,12 @@ import pytest
 from pipeline.billing import load_prices
 from pipeline.common.errors import ConfigurationError, UsageError
 from pipeline.common.settings import load_settings
-from pipeline.extract.backfill_estimate import plan
+from pipeline.extract.backfill_estimate import plan_backfill
 from pipeline.extract.fetch import fetch_plants
 from pipeline.ops.alert_conditions import collect_concerns
-from pipeline.run.context import Runtime
-from pipeline.run.fleet import ALWAYS, fleet_of
-from pipeline.run.plants import listed, mark_excluded, owned
+from pipeline.run.context import RunContext
+from pipeline.run.fleet import ALWAYS, read_fleet
+from pipeline.run.plants import list_own_plants, list_plants, mark_excluded
 from pipeline.tables.energy_tables import write_energy_monthly
 from pipeline.tables.incomplete_days import find_incomplete_days
 from pipeline.tables.inventory_tables import write_plants
@@ -25,10 +25,10 @@ from schemas import Adjustments, EnergyDaily, EnergyMonthly, Plants
 from tests.e2e.test_days import build, fetch, refresh
 from tests.noticed import noticed
 from tests.scripted import NOW, ScriptedSma
-from warehouse.month_rows import month_rows
+from warehouse.month_rows import select_month_rows
 from warehouse.publish import connect, publish
 
-New = Callable[..., Runtime]
+New = Callable[..., RunContext]
 PLANTS = pl.DataFrame(
     {
         "plant_id": ["5000000", "5000022", "1A2B3C4D-0000-4fff-8abc-0123456789AB", "5000044"],
@@ -41,7 +41,7 @@ DAYS = [dt.date(2021, 10, day) for day in range(4, 9)]
 
 
 def excluded(**settings: str) -> dict[str, dt.date]:
-    found = fleet_of(load_settings(env_file=None, **settings)).excluded(PLANTS)
+    found = read_fleet(load_settings(env_file=None, **settings)).find_excluded(PLANTS)
     return dict(found.sort("plant_id").iter_rows())
 
 
@@ -109,11 +109,11 @@ def test_a_wrong_entry_is_told_and_no_plant_is_asked(settings: dict[str, str], s
 
 
 def test_entries_that_fit_nobody_are_known() -> None:
-    fleet = fleet_of(load_settings(env_file=None, exclude_plants="5000044, 7, Yard*"))
-    assert fleet.unknown(PLANTS) == ["7", "Yard*"]
+    fleet = read_fleet(load_settings(env_file=None, exclude_plants="5000044, 7, Yard*"))
+    assert fleet.list_unknown(PLANTS) == ["7", "Yard*"]
 
 
-def fleet(runtime: Runtime, **settings: Any) -> Runtime:
+def fleet(runtime: RunContext, **settings: Any) -> RunContext:
     runtime.settings = runtime.settings.model_copy(update=settings)
     return runtime
 
@@ -123,8 +123,8 @@ def test_a_foreign_plant_is_neither_asked_nor_billed(new_runtime: New, sma: Scri
     refresh(runtime)
     fetch(runtime, *DAYS)
     assert {asked.plant_id for asked in sma.asked} == {"", "11"}
-    assert listed(runtime)["plant_id"].to_list() == ["11"]
-    assert plan(runtime, DAYS[0], DAYS[-1], load_prices(None)).plants == 1
+    assert list_plants(runtime)["plant_id"].to_list() == ["11"]
+    assert plan_backfill(runtime, DAYS[0], DAYS[-1], load_prices(None)).plants == 1
     assert set(find_incomplete_days(runtime, DAYS[0], DAYS[-1])["plant_id"]) == {"11"}
     # The table tells who is left out, and that it is there.
     plants = runtime.lake.scan(Plants).collect()
@@ -145,7 +145,7 @@ def test_a_foreign_plant_that_leaves_the_list_is_told_to_nobody(new_runtime: New
 def test_a_plant_that_is_left_out_cannot_be_named(new_runtime: New) -> None:
     refresh(new_runtime())
     with pytest.raises(UsageError, match="Plant 12 is excluded by SUNLEDGER_INCLUDE_PLANTS or"):
-        listed(fleet(new_runtime("12"), exclude_plants="12"))
+        list_plants(fleet(new_runtime("12"), exclude_plants="12"))
 
 
 def test_a_sold_plant_is_asked_for_days_before_it_was_sold(new_runtime: New, sma: ScriptedSma) -> None:
@@ -160,8 +160,8 @@ def test_a_sold_plant_is_asked_for_days_before_it_was_sold(new_runtime: New, sma
     daily = runtime.lake.scan(EnergyDaily).filter(pl.col("plant_id") == "12").collect()
     assert daily["status"].to_list() == ["complete", "complete"]
     # Today it is not asked what it has.
-    assert owned(runtime)["plant_id"].to_list() == ["11"]
-    assert owned(runtime, DAYS[0])["plant_id"].to_list() == ["11", "12"]
+    assert list_own_plants(runtime)["plant_id"].to_list() == ["11"]
+    assert list_own_plants(runtime, DAYS[0])["plant_id"].to_list() == ["11", "12"]
     # The days of this test have no plant figures.
     left = find_incomplete_days(runtime, DAYS[0], DAYS[-1]).filter(pl.col("reason") != "not_made")
     assert left.height == 0
@@ -189,13 +189,13 @@ def test_months_leave_its_days_out_and_days_stay(new_runtime: New, sma: Scripted
     assert months(nobody) == {}
 
 
-def made(runtime: Runtime, days: list[dt.date]) -> None:
+def made(runtime: RunContext, days: list[dt.date]) -> None:
     for day in days:
         fetch(runtime, day)
         build(runtime, day)
 
 
-def months(runtime: Runtime) -> dict[str, int]:
+def months(runtime: RunContext) -> dict[str, int]:
     return dict(runtime.lake.scan(EnergyMonthly).select("plant_id", "n_days").collect().iter_rows())
 
 
@@ -249,5 +249,5 @@ def test_views_and_reports_leave_its_days_out(new_runtime: New, sma: ScriptedSma
         assert connection.execute(shown).fetchall() == [("11", 5), ("12", 2)]
         lines = "SELECT plant_id, n_days FROM v_plants_energy ORDER BY ALL"
         assert connection.execute(lines).fetchall() == [("11", 5), ("12", 2)]
-        rows = month_rows(connection, DAYS[0].replace(day=1))
-        assert rows.days().group_by("plant_id").len().sort("plant_id").rows() == [("11", 5), ("12", 2)]
+        rows = select_month_rows(connection, DAYS[0].replace(day=1))
+        assert rows.read_days().group_by("plant_id").len().sort("plant_id").rows() == [("11", 5), ("12", 2)]

@@ -54,7 +54,7 @@ def test_a_year_is_runs_of_a_month_and_can_be_cancelled(control_room: ControlRoo
     lake = Lake(str(room.home / "lake"), room.home / "tmp")
 
     def stored() -> set[str]:
-        return {part["local_date"] for part in lake.parts(RawEnergyBalance)} & set(YEAR)
+        return {part["local_date"] for part in lake.list_parts(RawEnergyBalance)} & set(YEAR)
 
     # In the middle of the first month, with a slot of the vendor's pool taken.
     eventually(stored)

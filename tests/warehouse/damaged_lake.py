@@ -17,7 +17,7 @@ from warehouse.verify import verify_lake, verify_published
 
 FIRST = dt.date(2021, 10, 1)
 DAYS = 4
-# Delta writes a checkpoint of its log at version 100; the first day is written once more after it, the others are not.
+# Delta writes a checkpoint of its log at version 100; the first day is written again after it, the others are not.
 COMMITS = 101
 # A layer each: answers, intervals, figures, and a table without parts.
 MODELS: tuple[type[Table], ...] = (RawEnergyBalance, EnergyBalanceIntervals, EnergyDaily, Plants)
@@ -81,9 +81,9 @@ def figures(home: Path) -> dict[str, list[tuple[object, ...]]]:
     """What readers see: of each table by its parts, as steps read it, and of the published file."""
     lake, found = lake_of(home), {}
     for model in MODELS:
-        parts = lake.parts(model) if storage(model).partition else [{}]
+        parts = lake.list_parts(model) if storage(model).partition else [{}]
         dates = [{name: dt.date.fromisoformat(text) for name, text in part.items()} for part in parts]
-        rows = [row for part in dates for frame in lake.batches(model, part) for row in frame.rows()]
+        rows = [row for part in dates for frame in lake.read_batches(model, part) for row in frame.rows()]
         whole = lake.scan(model).collect()
         found[storage(model).table] = sorted(rows, key=str)
         found[f"scan of {storage(model).table}"] = sorted(whole.rows(), key=str)
@@ -111,7 +111,7 @@ class Flip:
     bit: int
 
     def do(self) -> None:
-        """Flip it; once more puts it back."""
+        """Flip it; again puts it back."""
         content = bytearray(self.file.read_bytes())
         content[self.position] ^= 1 << self.bit
         self.file.write_bytes(content)
@@ -129,7 +129,7 @@ def files_of(home: Path, place: str) -> list[Path]:
     elif place.startswith("lake/"):
         # The active ones: nobody reads the others.
         model = next(m for m in MODELS if storage(m).table == place.removeprefix("lake/"))
-        found = [Path(file) for file in lake_of(home).snapshot(model).files]
+        found = [Path(file) for file in lake_of(home).take_snapshot(model).files]
     else:
         found = [home / place]
     return sorted(found)

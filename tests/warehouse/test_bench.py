@@ -10,7 +10,7 @@ from bench.questions import compare
 from bench.tuned import TUNED
 from warehouse.lake import Lake
 from warehouse.publish import publish
-from warehouse.questions import questions
+from warehouse.questions import load_questions
 
 NOW = dt.datetime(2021, 11, 1, tzinfo=dt.UTC)
 
@@ -24,5 +24,5 @@ def test_each_question_is_answered_alike_by_the_file_and_by_its_tuned_table(
     # Raises where two answers differ. How long they take says nothing here.
     compare(tmp_path, tries=1)
     lines = capsys.readouterr().out.splitlines()
-    assert [int(line.split()[0]) for line in lines[1:]] == [question.number for question in questions()]
+    assert [int(line.split()[0]) for line in lines[1:]] == [question.number for question in load_questions()]
     assert list(TUNED) == list(range(1, 21))

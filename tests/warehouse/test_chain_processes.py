@@ -49,7 +49,7 @@ def end(process: subprocess.Popen[str]) -> int:
 def check(home: Path) -> None:
     lake = Lake(str(home / "lake"), home / "scratch")
     assert [found.fault for found in verify_lake(lake, [PvIntervals]) if found.fault] == []
-    assert Chain(lake, PvIntervals).store.versions()[-1] == lake.snapshot(PvIntervals).version
+    assert Chain(lake, PvIntervals).store.list_versions()[-1] == lake.take_snapshot(PvIntervals).version
 
 
 def test_a_writer_killed_between_its_commit_and_its_record_costs_nothing(tmp_path: Path) -> None:
@@ -57,9 +57,9 @@ def test_a_writer_killed_between_its_commit_and_its_record_costs_nothing(tmp_pat
     for number in (2, 3):
         assert end(start(tmp_path, number, 1, killed=True)) == -signal.SIGKILL
     lake = Lake(str(tmp_path / "lake"), tmp_path / "scratch")
-    newest = lake.snapshot(PvIntervals).version
+    newest = lake.take_snapshot(PvIntervals).version
     # The second one was killed while it made the record that the first one owed, so before its own commit.
-    assert Chain(lake, PvIntervals).store.versions()[-1] == newest - 1
+    assert Chain(lake, PvIntervals).store.list_versions()[-1] == newest - 1
     check(tmp_path)
 
 

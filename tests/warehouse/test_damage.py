@@ -56,7 +56,7 @@ def records_of(home: Path, model: type[Table]) -> list[Path]:
 
 
 def file_of(home: Path, model: type[Table], day: dt.date = FIRST) -> Path:
-    (file,) = lake_of(home).snapshot(model, {"local_date": day}).files
+    (file,) = lake_of(home).take_snapshot(model, {"local_date": day}).files
     return Path(file)
 
 
@@ -334,7 +334,7 @@ def test_old_records_go_when_their_log_entries_do(home: Path) -> None:
         write(home, kwh=200.0 + step)
     kept = [int(record.stem) for record in records_of(home, EnergyDaily)]
     assert kept[0] > 25
-    assert kept[-1] == lake_of(home).snapshot(EnergyDaily).version
+    assert kept[-1] == lake_of(home).take_snapshot(EnergyDaily).version
     assert faults(home) == []
     write(home, kwh=300.0)
     assert damaged_lake.energy(home, FIRST) == pytest.approx(300.0)
@@ -354,10 +354,10 @@ def test_a_checkpoint_that_has_lost_a_file_is_seen(home: Path) -> None:
 
 def test_the_chain_reads_two_records_whatever_the_number_of_versions(home: Path) -> None:
     chain = Chain(lake_of(home), EnergyDaily)
-    version = lake_of(home).snapshot(EnergyDaily).version
-    head = chain.head(version)
+    version = lake_of(home).take_snapshot(EnergyDaily).version
+    head = chain.read_head(version)
     assert head.base is not None
     assert version - head.base[0] < 25
-    assert set(chain.active(head)) == {
+    assert set(chain.list_active_files(head)) == {
         str(path.relative_to(home / "lake" / "energy_daily")) for path in files_of(home, "lake/energy_daily")
     }

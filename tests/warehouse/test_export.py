@@ -17,7 +17,7 @@ import pytest
 from pipeline.common.errors import UsageError
 from warehouse import export as exports
 from warehouse.export import export, export_table, format_of
-from warehouse.folder import place_of
+from warehouse.folder import resolve_place
 
 NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 EVERYTHING = """
@@ -222,7 +222,7 @@ def test_where_a_file_cannot_be_is_told(db: duckdb.DuckDBPyConnection, tmp_path:
     os.mkfifo(tmp_path / "pipe.csv")
     for device in (Path("/dev/null"), tmp_path / "pipe.csv"):
         with pytest.raises(UsageError, match="is a device or a pipe, which can't be replaced"):
-            place_of(device)
+            resolve_place(device)
 
 
 def test_what_a_link_leads_to_is_replaced_and_not_the_link(

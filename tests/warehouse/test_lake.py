@@ -58,8 +58,8 @@ def test_a_part_is_stored_and_read_back_in_order(lake: Lake) -> None:
     written = lake.replace(PvIntervals, PART, [frame.reverse()])
     assert (written.rows, written.changed) == (6, True)
     assert stored(lake).equals(frame)
-    assert pl.concat(lake.batches(PvIntervals, PART)).equals(frame)
-    assert lake.parts(PvIntervals) == [{"local_date": "2021-10-05"}]
+    assert pl.concat(lake.read_batches(PvIntervals, PART)).equals(frame)
+    assert lake.list_parts(PvIntervals) == [{"local_date": "2021-10-05"}]
 
 
 def test_equal_rows_commit_nothing(lake: Lake) -> None:
@@ -73,9 +73,9 @@ def test_a_changed_part_replaces_itself_alone(lake: Lake) -> None:
     other = DAY + dt.timedelta(days=1)
     lake.replace(PvIntervals, PART, [pv()])
     lake.replace(PvIntervals, {"local_date": other}, [pv(day=other)])
-    files = lake.snapshot(PvIntervals, {"local_date": other}).files
+    files = lake.take_snapshot(PvIntervals, {"local_date": other}).files
     assert lake.replace(PvIntervals, PART, [pv(watts=1.0)]).changed
-    assert lake.snapshot(PvIntervals, {"local_date": other}).files == files
+    assert lake.take_snapshot(PvIntervals, {"local_date": other}).files == files
     assert stored(lake).filter(pl.col("local_date") == DAY).equals(pv(watts=1.0))
 
 
@@ -132,12 +132,12 @@ def test_a_bad_frame_leaves_the_last_good_part(
     lake: Lake, frame: pl.DataFrame, says: str, good_before: int
 ) -> None:
     lake.replace(PvIntervals, PART, [pv(watts=7.0)])
-    before = lake.snapshot(PvIntervals)
+    before = lake.take_snapshot(PvIntervals)
     chunks = [pv(plants="A")] * good_before + [frame]
     with pytest.raises(BadFrameError, match=f"pv_intervals 2021-10-05.*{says}") as caught:
         lake.replace(PvIntervals, PART, chunks)
     assert "Nothing was written" in str(caught.value)
-    assert lake.snapshot(PvIntervals) == before
+    assert lake.take_snapshot(PvIntervals) == before
     assert stored(lake).equals(pv(watts=7.0))
 
 
@@ -236,7 +236,7 @@ def test_racing_writers_leave_one_copy_of_each_day(lake: Lake) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
-    assert len(lake.snapshot(PvIntervals).files) == 4
+    assert len(lake.take_snapshot(PvIntervals).files) == 4
     kept = stored(lake).group_by("local_date").agg(pl.len(), pl.col("pv_generation_w").n_unique())
     assert kept.select("len", "pv_generation_w").unique().rows() == [(6, 1)]
 
@@ -244,7 +244,7 @@ def test_racing_writers_leave_one_copy_of_each_day(lake: Lake) -> None:
 def test_row_groups_follow_the_model_and_the_order_of_the_key(lake: Lake) -> None:
     chunks = [pv(plants=chr(97 + i), rows=288) for i in range(26)]
     lake.replace(PvIntervals, PART, [*chunks, *[pv(plants=chr(300 + i), rows=288) for i in range(100)]])
-    (file,) = lake.snapshot(PvIntervals).files
+    (file,) = lake.take_snapshot(PvIntervals).files
     meta = pq.ParquetFile(file).metadata
     assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [30_000, 6_288]
     assert stored(lake).select(pl.col("plant_id").is_sorted()).item()
@@ -252,9 +252,9 @@ def test_row_groups_follow_the_model_and_the_order_of_the_key(lake: Lake) -> Non
 
 def test_a_table_that_was_never_written_is_empty(lake: Lake) -> None:
     assert stored(lake).schema == polars_schema(PvIntervals)
-    assert list(lake.batches(PvIntervals, PART)) == []
-    assert lake.snapshot(PvIntervals).files == ()
-    assert lake.parts(PvIntervals) == []
+    assert list(lake.read_batches(PvIntervals, PART)) == []
+    assert lake.take_snapshot(PvIntervals).files == ()
+    assert lake.list_parts(PvIntervals) == []
 
 
 @pytest.mark.parametrize("name", ["my data", "Jörg", "a#b?c", 'quo"te', "{x}", "it's"])
@@ -263,33 +263,33 @@ def test_the_lake_may_be_in_a_folder_with_an_odd_name(tmp_path: Path, name: str)
     lake.replace(PvIntervals, PART, [pv()])
     assert not lake.replace(PvIntervals, PART, [pv()]).changed
     assert stored(lake).equals(pv())
-    assert Path(lake.snapshot(PvIntervals).files[0]).is_file()
+    assert Path(lake.take_snapshot(PvIntervals).files[0]).is_file()
 
 
 def test_a_change_is_made_again_only_where_another_run_replaced_the_same_part(lake: Lake) -> None:
     other = {"local_date": DAY + dt.timedelta(days=1)}
     lake.replace(PvIntervals, PART, [pv(watts=1.0)])
     seen = []
-    with lake.replacement(PvIntervals, PART) as new:
+    with lake.open_replacement(PvIntervals, PART) as new:
         new.add(pv(watts=3.0))
-        for change in new.changes({"from": "a test"}):
+        for change in new.find_changes({"from": "a test"}):
             if not seen:
                 lake.replace(PvIntervals, PART, [pv(watts=2.0)])
                 lake.replace(PvIntervals, other, [pv(day=other["local_date"])])
             elif len(seen) == 1:
                 lake.replace(PvIntervals, other, [pv(day=other["local_date"], watts=5.0)])
-            seen.append(change.before()["pv_generation_w"].unique().item())
-            assert change.after()["pv_generation_w"].unique().to_list() == [3.0]
+            seen.append(change.read_before()["pv_generation_w"].unique().item())
+            assert change.read_after()["pv_generation_w"].unique().to_list() == [3.0]
             new.commit_change(change)
     assert seen == [1.0, 2.0]
     assert new.written.changed
-    assert lake.facts(PvIntervals, PART) == {"from": "a test"}
-    assert pl.concat(lake.batches(PvIntervals, PART)).equals(pv(watts=3.0))
+    assert lake.read_facts(PvIntervals, PART) == {"from": "a test"}
+    assert pl.concat(lake.read_batches(PvIntervals, PART)).equals(pv(watts=3.0))
 
 
 def test_equal_rows_make_no_change(lake: Lake) -> None:
     lake.replace(PvIntervals, PART, [pv()])
-    with lake.replacement(PvIntervals, PART) as new:
+    with lake.open_replacement(PvIntervals, PART) as new:
         new.add(pv())
-        assert list(new.changes()) == []
+        assert list(new.find_changes()) == []
     assert not new.written.changed

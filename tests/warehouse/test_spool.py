@@ -21,7 +21,7 @@ def test_rows_come_back_in_order_and_more_than_once(tmp_path: Path, held_bytes: 
         for table in tables():
             spool.add(table)
         for _ in range(2):
-            read = pa.Table.from_batches(spool.batches(), SCHEMA)
+            read = pa.Table.from_batches(spool.read_batches(), SCHEMA)
             assert read["n"].to_pylist() == list(range(ROWS))
 
 
@@ -42,4 +42,4 @@ def test_what_waits_in_the_file_does_not_wait_in_memory(tmp_path: Path) -> None:
 
 def test_nothing_added_is_nothing_read(tmp_path: Path) -> None:
     with Spool(SCHEMA, tmp_path) as spool:
-        assert list(spool.batches()) == []
+        assert list(spool.read_batches()) == []

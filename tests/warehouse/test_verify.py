@@ -31,7 +31,7 @@ def test_an_empty_lake_passes(lake: Lake) -> None:  # noqa: F811
 
 
 def test_any_flipped_byte_of_the_data_is_found(filled: Lake) -> None:
-    file = Path(filled.snapshot(PvIntervals, PART).files[0])
+    file = Path(filled.take_snapshot(PvIntervals, PART).files[0])
     whole = file.read_bytes()
     for position in range(40, len(whole) // 2, len(whole) // 20):
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
@@ -39,5 +39,5 @@ def test_any_flipped_byte_of_the_data_is_found(filled: Lake) -> None:
 
 
 def test_a_lost_file_is_found(filled: Lake) -> None:
-    Path(filled.snapshot(PvIntervals, PART).files[0]).unlink()
-    assert "is not there" in faults(filled)[0]
+    Path(filled.take_snapshot(PvIntervals, PART).files[0]).unlink()
+    assert "is missing" in faults(filled)[0]

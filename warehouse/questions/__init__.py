@@ -22,7 +22,7 @@ class Question:
     query: str
 
 
-def questions() -> tuple[Question, ...]:
+def load_questions() -> tuple[Question, ...]:
     """All questions in order."""
     found = sorted((f for f in files(__name__).iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return tuple(_parse(int(f.name.removesuffix(".sql")), f.read_text("utf-8").splitlines()) for f in found)

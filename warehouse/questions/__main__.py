@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from warehouse.publish import connect
-from warehouse.questions import questions
+from warehouse.questions import load_questions
 
 FILE = Path(__file__).parents[2] / "docs" / "questions.md"
 INTRODUCTION = """# Twenty questions
@@ -22,10 +22,10 @@ macro is explained in the [data dictionary](data-dictionary.md), and in the file
 """
 
 
-def markdown(connection: duckdb.DuckDBPyConnection) -> str:
+def write_answers(connection: duckdb.DuckDBPyConnection) -> str:
     """All questions, with their results by this warehouse."""
     parts = [INTRODUCTION]
-    for question in questions():
+    for question in load_questions():
         answer = connection.execute(question.query)
         names = [name for name, *_ in answer.description or ()]
         parts.append(
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("Give the demo's folder: python -m warehouse.questions demo\n")
         return 2
     with connect(Path(arguments[0]) / "sunledger.duckdb") as connection:
-        FILE.write_text(markdown(connection), "utf-8")
+        FILE.write_text(write_answers(connection), "utf-8")
     return 0
 
 

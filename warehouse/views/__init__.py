@@ -27,7 +27,7 @@ class CuratedView:
     query: str
 
 
-def curated_views() -> tuple[CuratedView, ...]:
+def load_curated_views() -> tuple[CuratedView, ...]:
     """All curated views, by name."""
     found = sorted((f for f in files(__name__).iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return tuple(parse(f.name.removesuffix(".sql"), f.read_text("utf-8")) for f in found)

@@ -15,13 +15,13 @@ from pipeline.sma.consents.consent_api import State as ConsentState
 from pipeline.sma.consents.consent_book import Owner
 
 SHOWN_BY = "'sunledger consent list' shows them"
-# A person waits this long for the doctor; a longer pause is told instead.
+# A person waits this long for the doctor; a longer pause is reported instead.
 PATIENCE_S = 20.0
 
 
 def judge_consents(owners: Collection[Owner]) -> list[Finding]:
-    """How the owners' consents stand."""
-    account = access_problems.account(owners)
+    """The states of the owners' consents."""
+    account = access_problems.count_owners_by_state(owners)
     if not owners:
         return [
             pass_check(
@@ -31,7 +31,7 @@ def judge_consents(owners: Collection[Owner]) -> list[Finding]:
         ]
     open_ones = [owner for owner in owners if owner.state is not ConsentState.ACCEPTED]
     if open_ones:
-        return [warn("consent", f"{account}: {access_problems.cures(open_ones)}; {SHOWN_BY}.")]
+        return [warn("consent", f"{account}: {access_problems.suggest_cures(open_ones)}; {SHOWN_BY}.")]
     return [pass_check("consent", f"{account}; {SHOWN_BY}")]
 
 
@@ -40,8 +40,8 @@ def judge_plants(
 ) -> list[Finding]:
     """The list of plants: empty, shorter than before, or well. `gone` as in `access.concern`."""
     if not listed:
-        return [fail("plants", access_problems.why_none(flow, owners))]
-    concern = access_problems.concern(flow, owners, listed, gone, today) if gone else None
+        return [fail("plants", access_problems.explain_empty_list(flow, owners))]
+    concern = access_problems.explain_concern(flow, owners, listed, gone, today) if gone else None
     if concern:
         return [warn("plants", concern)]
     return [pass_check("plants", f"{pluralize(listed, 'plant')} listed by {url}")]

@@ -28,25 +28,26 @@ from pipeline.billing.spending import (
 )
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import look_again, owners_of
+from pipeline.extract.consents import look_again, read_owners
 from pipeline.ops.doctor import access, basis, facts, machine, network, own_files, time_zones
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Finding, Level, fail, pass_check, skip
-from pipeline.run.context import Runtime
-from pipeline.run.fleet import fleet_of
+from pipeline.ops.set_aside import describe_set_aside
+from pipeline.run.context import RunContext
+from pipeline.run.fleet import read_fleet
 from pipeline.sma.auth.login_store import LoginStore
 from pipeline.sma.auth.tokens import NO_LOGIN
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.budget.file_store import State
-from pipeline.sma.budget.redis_store import shown
-from pipeline.sma.budget.shared_budget import Budget, shared_budget
+from pipeline.sma.budget.redis_store import format_address
+from pipeline.sma.budget.shared_budget import Budget, open_budget
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock
-from pipeline.sma.consents.access_problems import GONE_FOR, lasting
+from pipeline.sma.consents.access_problems import GONE_FOR, describe_validity
 from pipeline.sma.http.attempt import Limits, Wire
-from pipeline.sma.http.error_messages import Call, Reply, fault_clause, is_certificate_fault
+from pipeline.sma.http.error_messages import Call, Reply, explain_transport_fault, is_certificate_fault
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy
-from pipeline.sma.http.transport import Timeouts, trusted_authorities
+from pipeline.sma.http.transport import Timeouts, load_trusted_authorities
 from pipeline.sma.requests import DAY, Request
 from pipeline.transform import inventory
 from schemas import ApiRequests, Plants
@@ -68,11 +69,11 @@ BALANCE = "EnergyBalance"
 class Agree(Protocol):
     """Has somebody agree to the PU of these plants, or raises CostNotAllowedError."""
 
-    def __call__(self, runtime: Runtime, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
+    def __call__(self, runtime: RunContext, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
         """`capacities` has plant_id, listed_on and capacity_kw."""
 
 
-def agree_to_nothing(runtime: Runtime, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
+def agree_to_nothing(runtime: RunContext, plants: Collection[str], *, capacities: pl.DataFrame) -> None:
     """Nobody is there to be asked: the gate in front of the requests decides by the settings alone."""
 
 
@@ -80,7 +81,7 @@ def agree_to_nothing(runtime: Runtime, plants: Collection[str], *, capacities: p
 class Patient:
     """What is examined, and what was learned on the way."""
 
-    runtime: Runtime
+    runtime: RunContext
     clock: Clock
     # None: whoever costs nothing more this month.
     plants_asked: int | None
@@ -126,7 +127,7 @@ def examine(
         make = partial(SmaClient, limits=LIMITS, clock=clock, record=runtime.requests.add)
         return SmaSession(settings, make_client=make)
 
-    with Runtime(settings, now=clock.now, make_session=session) as runtime:
+    with RunContext(settings, now=clock.now, make_session=session) as runtime:
         patient = Patient(runtime, clock, plants_asked, agree)
         bad: set[str] = set()
         for check in CHECKS:
@@ -145,7 +146,7 @@ def _run_check(check: Check, patient: Patient) -> list[Finding]:
     try:
         return list(check.look(patient))
     except CostNotAllowedError:
-        # Nothing is broken: it was told to do what nobody has agreed to.
+        # Nothing is broken: the option asks for something that nobody has consented to.
         raise
     except SunledgerError as error:
         return [fail(check.name, str(error))]
@@ -162,7 +163,9 @@ def _check_versions(_: Patient) -> list[Finding]:
 
 
 def _check_disk(patient: Patient) -> list[Finding]:
-    return machine.judge_disk(facts.list_places(patient.settings))
+    found = machine.judge_disk(facts.list_places(patient.settings))
+    aside = describe_set_aside(patient.settings)
+    return [*found, pass_check("disk", aside)] if aside else found
 
 
 def _check_folders(patient: Patient) -> list[Finding]:
@@ -181,7 +184,7 @@ def _check_locks(patient: Patient) -> list[Finding]:
 
 
 def _check_tls(_: Patient) -> list[Finding]:
-    return network.judge_tls(trusted_authorities().cert_store_stats()["x509_ca"], os.environ)
+    return network.judge_tls(load_trusted_authorities().cert_store_stats()["x509_ca"], os.environ)
 
 
 def _check_hosts(patient: Patient) -> list[Finding]:
@@ -202,7 +205,7 @@ def _check_login(patient: Patient) -> list[Finding]:
     login = LoginStore.of(patient.settings).read()
     if not login.refresh_token and not patient.settings.sma_refresh_token.get_secret_value():
         return [fail("login", NO_LOGIN)]
-    return [pass_check("login", lasting(login))]
+    return [pass_check("login", describe_validity(login))]
 
 
 def _check_token(patient: Patient) -> list[Finding]:
@@ -218,14 +221,14 @@ def _check_consents(patient: Patient) -> list[Finding]:
     problem = look_again(patient.runtime)
     if problem is not None:
         raise problem
-    return access.judge_consents(owners_of(patient.settings))
+    return access.judge_consents(read_owners(patient.settings))
 
 
 def _check_budget(patient: Patient) -> list[Finding]:
     settings = patient.settings
     url = settings.budget_url
     where = (
-        f"all processes that use {shown(url)}"
+        f"all processes that use {format_address(url)}"
         if url.get_secret_value()
         else f"all processes that use {settings.home}"
     )
@@ -246,7 +249,7 @@ def _check_costs(patient: Patient) -> list[Finding]:
 
 
 async def _read_budget_state(patient: Patient) -> State:
-    budget = shared_budget(patient.settings, patient.clock)
+    budget = open_budget(patient.settings, patient.clock)
     try:
         return await budget.look()
     finally:
@@ -259,23 +262,23 @@ def _check_plants(patient: Patient) -> list[Finding]:
     content = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [answer.body]})
     listed = inventory.list_plant_ids(content)
     found, _ = inventory.build_plants(content, runtime.today())
-    fleet = fleet_of(settings)
-    left_out = fleet.excluded(found).filter(pl.col("excluded_from") <= runtime.today())
+    fleet = read_fleet(settings)
+    left_out = fleet.find_excluded(found).filter(pl.col("excluded_from") <= runtime.today())
     patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
     before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
-    stored = before.join(fleet.excluded(before), on="plant_id", how="anti")
+    stored = before.join(fleet.find_excluded(before), on="plant_id", how="anti")
     gone = stored.filter(pl.col("last_seen") >= runtime.today() - GONE_FOR)["last_seen"].to_list()
     known = pl.concat([found, before.select(found.columns)])
     return [
         *access.judge_plants(
             settings.sma_flow,
-            owners_of(settings),
+            read_owners(settings),
             len(listed),
             gone,
             runtime.today(),
             settings.sma_monitoring_url,
         ),
-        *access.judge_own_plants(len(listed), left_out.height, fleet.unknown(known)),
+        *access.judge_own_plants(len(listed), left_out.height, fleet.list_unknown(known)),
     ]
 
 
@@ -395,12 +398,16 @@ async def _probe(wire: Wire, setting: str, url: str, path: str) -> Probe:
     host = urlsplit(url).netloc
     nothing = Probe(setting, url, None, wire.clock.now())
     try:
-        outcome = await wire.try_once(Call("GET", path, host, setting), wire.page(f"{url}{path}"))
+        outcome = await wire.try_once(
+            Call("GET", path, host, setting), wire.build_page_request(f"{url}{path}")
+        )
     except SmaError as error:
         return replace(nothing, status=error.status, at=wire.clock.now())
     if isinstance(outcome, Reply):
         return replace(nothing, status=outcome.status, at=wire.clock.now(), date=_read_date(outcome))
-    return replace(nothing, fault=fault_clause(outcome, host), untrusted=is_certificate_fault(outcome))
+    return replace(
+        nothing, fault=explain_transport_fault(outcome, host), untrusted=is_certificate_fault(outcome)
+    )
 
 
 def _read_date(reply: Reply) -> dt.datetime | None:

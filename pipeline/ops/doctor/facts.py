@@ -17,11 +17,11 @@ from pipeline.run.request_log import RECORD_FOLDER, UNREADABLE
 from pipeline.sma.auth.secret_files import FOLDER
 from schemas import TABLES
 from warehouse.lake_lock import FILE as LAKE_LOCK
-from warehouse.meta import schema_hash
+from warehouse.meta import hash_schema
 from warehouse.publication import is_recorded
 from warehouse.publish import check_published, connect
 
-# Locks are held for moments; whoever has one for longer than all these looks stands still or waits for SMA.
+# Locks are held for moments; whoever has one for longer than all these looks makes no progress or waits for SMA.
 LOOKS = 20
 LOOK_EVERY_S = 0.02
 LOCK_FILE = Path(__file__).parents[3] / "requirements.lock.txt"
@@ -144,5 +144,5 @@ def read_publication(path: Path) -> Publication | None:
             ((version, tables, at, first, last),) = connection.execute(query).fetchall()
         except (duckdb.Error, ValueError):
             return Publication(path, "of an unknown version", same_tables=False, recorded=recorded)
-    same_tables = tables == schema_hash(TABLES)
+    same_tables = tables == hash_schema(TABLES)
     return Publication(path, version, same_tables, recorded, at, first, last)

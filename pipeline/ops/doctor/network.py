@@ -7,7 +7,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from pipeline.ops.doctor.result import Finding, fail, pass_check, warn
-from pipeline.sma.http.error_messages import status_text
+from pipeline.sma.http.error_messages import format_status
 
 # A Date header has whole seconds and an answer may be slow; a machine with NTP is within a second.
 CLOCK_WARN_S = 30.0
@@ -57,7 +57,7 @@ def _judge_host(probe: Probe) -> Finding:
         )
     if probe.status is None:
         return fail(name, f"{where}: {probe.fault}: check the network, SMA_ENVIRONMENT and {probe.setting}.")
-    said = f"{where} answers {status_text(probe.status)}"
+    said = f"{where} answers {format_status(probe.status)}"
     if probe.status in _SERVER_FAULTS:
         return warn(name, f"{said}, so SMA's service has a fault: run this again later.")
     if probe.status in _REDIRECTS and probe.setting != "SMA_AUTH_URL":

@@ -21,10 +21,10 @@ from pipeline.sma.auth.oauth import Grant
 from pipeline.sma.auth.secret_files import (
     Room,
     SecretFileError,
-    credentials_folder,
-    locked_async,
+    lock_path_async,
+    prepare_credentials_folder,
     read_private,
-    reserved,
+    reserve_room,
     write_private,
 )
 from pipeline.sma.clock import Clock
@@ -54,7 +54,7 @@ class Login:
     seed: str = ""
     secret: str = ""
 
-    def renewed(self, grant: Grant, now: dt.datetime, secret: str) -> Self:
+    def renew(self, grant: Grant, now: dt.datetime, secret: str) -> Self:
         """This login after a token answer to a request with this client secret.
 
         An answer without a refresh token leaves the old one in force.
@@ -85,11 +85,11 @@ class LoginStore:
     @property
     def path(self) -> Path:
         """The file; its folder is made when it is missing."""
-        return credentials_folder(self._home) / f"login-{self._name}.json"
+        return prepare_credentials_folder(self._home) / f"login-{self._name}.json"
 
     def lock(self, clock: Clock) -> AbstractAsyncContextManager[None]:
         """The right to trade in the refresh token, held by one process at a time."""
-        return locked_async(self._lock, clock)
+        return lock_path_async(self._lock, clock)
 
     def read(self) -> Login:
         """What is stored; an empty login when nothing is. Raises SecretFileError for a file that is no login."""
@@ -109,9 +109,9 @@ class LoginStore:
         write_private(self.path, _encode_login(login))
 
     @contextmanager
-    def room(self) -> Iterator["LoginRoom"]:
+    def reserve_room(self) -> Iterator["LoginRoom"]:
         """Space on the disk for the next login, taken before the old token is traded in."""
-        with reserved(self.path) as room:
+        with reserve_room(self.path) as room:
             yield LoginRoom(room)
 
     @property

@@ -58,7 +58,7 @@ class Listener:
             self._server.close()
             await self._server.wait_closed()
 
-    async def answer(self) -> Mapping[str, str]:
+    async def await_answer(self) -> Mapping[str, str]:
         """The parameters of the first request to the callback."""
         if self._answer is None:
             raise RuntimeError("the listener is not open")

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pipeline.common.errors import CredentialsError, PermanentError
 from pipeline.common.settings import Settings
 from pipeline.sma.http.attempt import Wire
-from pipeline.sma.http.error_messages import Call, Reply, error_fields, status_text
+from pipeline.sma.http.error_messages import Call, Reply, format_status, read_error_fields
 from pipeline.sma.http.redact import clean
 from pipeline.sma.http.retry import is_transient
 
@@ -84,7 +84,7 @@ class TokenEndpoint:
         return not self._calm.is_set()
 
     async def settle(self, wait_s: float) -> None:
-        """Wait until no such request is under way, but not for ever."""
+        """Wait until no such request is under way, but not forever."""
         if self.busy:
             try:
                 await asyncio.wait_for(self._calm.wait(), wait_s)
@@ -132,7 +132,7 @@ class TokenEndpoint:
                 break
             await self._wire.back_off(self._logout_call, outcome, tries)
         if outcome.status in _REFUSALS:
-            if error_fields(outcome.body).get("error") == "invalid_grant":
+            if read_error_fields(outcome.body).get("error") == "invalid_grant":
                 return False
             raise self._build_refusal(self._logout_call, outcome, "")
         if not 200 <= outcome.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
@@ -148,7 +148,7 @@ class TokenEndpoint:
         if reply.status in _REFUSALS:
             secrets = [form[name] for name in ("refresh_token", "code", "code_verifier") if name in form]
             raise self._build_refusal(call, reply, form["grant_type"], secrets)
-        fields = error_fields(reply.body) if reply.status == _OK else {}
+        fields = read_error_fields(reply.body) if reply.status == _OK else {}
         access, refresh = fields.get("access_token"), fields.get("refresh_token")
         if not _is_token(access):
             raise _build_no_oauth_error(call, reply.status)
@@ -166,7 +166,7 @@ class TokenEndpoint:
         self, call: Call, reply: Reply, grant_type: str, secrets: list[str] | None = None
     ) -> CredentialsError:
         """The reason and the cure, from OAuth's error code."""
-        fields = error_fields(reply.body)
+        fields = read_error_fields(reply.body)
         cure = _CURES.get(str(fields.get("error")), _WRONG)
         if isinstance(cure, dict):
             cure = cure.get(grant_type, _WRONG)
@@ -182,10 +182,10 @@ class TokenEndpoint:
 
 def _build_no_oauth_error(call: Call, status: int) -> PermanentError:
     return PermanentError(
-        f"{call} answered {status_text(status)} without a token: check SMA_AUTH_URL, "
+        f"{call} answered {format_status(status)} without a token: check SMA_AUTH_URL, "
         f"{call.host} may not be SMA's."
         if call.path == TOKEN_PATH
-        else f"{call} answered {status_text(status)}: check SMA_AUTH_URL, {call.host} may not be SMA's.",
+        else f"{call} answered {format_status(status)}: check SMA_AUTH_URL, {call.host} may not be SMA's.",
         method=call.method,
         path=call.path,
         status=status,

@@ -29,7 +29,7 @@ class SecretFileError(SunledgerError):
     """A private file cannot be read or written; the message names it and the cure."""
 
 
-def credentials_folder(home: Path) -> Path:
+def prepare_credentials_folder(home: Path) -> Path:
     """The folder of all private files, made or narrowed to mode 0700. Raises SecretFileError."""
     folder = home / FOLDER
     try:
@@ -53,7 +53,7 @@ def read_private(path: Path) -> bytes | None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace the file by `content`, durably. Raises SecretFileError; then the old content is still there."""
-    with reserved(path, len(content)) as room:
+    with reserve_room(path, len(content)) as room:
         room.put(content)
 
 
@@ -76,7 +76,7 @@ class Room:
 
 
 @contextmanager
-def reserved(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
+def reserve_room(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
     """Take `size` bytes on the disk for the next content of `path`. Raises SecretFileError when there is no room."""
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -108,15 +108,15 @@ def remove_private(path: Path) -> bool:
 
 
 @contextmanager
-def locked(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+def lock_path(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Be the only process (and thread) inside; the lock ends with its process. Raises SecretFileError."""
     with hold_lock(_open_lock(path), wait_s, lambda: _build_busy_error(path, wait_s)):
         yield
 
 
 @asynccontextmanager
-async def locked_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) -> AsyncIterator[None]:
-    """`locked` for an event loop, which goes on while this waits."""
+async def lock_path_async(path: Path, clock: Clock, wait_s: float = LOCK_WAIT_S) -> AsyncIterator[None]:
+    """`lock_path` for an event loop, which goes on while this waits."""
     descriptor = _open_lock(path)
     try:
         deadline = clock.monotonic() + wait_s

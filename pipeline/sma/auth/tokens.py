@@ -116,11 +116,11 @@ class TokenSource:
             shared = self._take_shared(login)
             if shared is not None:
                 return shared
-            with store.room() as room:
+            with store.reserve_room() as room:
                 grant = await self._endpoint.grant(
                     {"grant_type": "refresh_token", "refresh_token": refresh_token},
                     keep=lambda grant: room.put(
-                        login.renewed(grant, clock.now(), self._secret.get_secret_value())
+                        login.renew(grant, clock.now(), self._secret.get_secret_value())
                     ),
                 )
         return self._build_token(grant)

@@ -19,7 +19,7 @@ from pipeline.sma.clock import ANNOUNCED_FROM_S, Announce, announce_nothing
 
 T = TypeVar("T")
 
-# The lock is held for some microseconds; only a process that was stopped meanwhile keeps it longer.
+# The lock is held for some microseconds; only a process that was stopped in the meantime keeps it longer.
 LOCK_POLL_S = 0.002
 LOCK_POLLS = 30_000
 ANNOUNCED_POLL = int(ANNOUNCED_FROM_S / LOCK_POLL_S)
@@ -44,10 +44,10 @@ class Moment:
         """The moment that this machine's clocks show."""
         return cls(_boot(), monotonic, wall)
 
-    def since(self, earlier: "Moment") -> float:
+    def measure_since(self, earlier: "Moment") -> float:
         """Seconds passed since `earlier`, never less than 0.
 
-        The monotonic clock is one for all processes and knows no jumps, but it begins anew when the machine starts;
+        The monotonic clock is one for all processes and knows no jumps, but it begins again when the machine starts;
         only then the wall clock has to do.
         """
         if self.boot == earlier.boot:
@@ -177,7 +177,7 @@ def unpack(data: bytes) -> State | None:
 def _boot() -> bytes:
     """What tells one start of this machine from the next; always the same where the system does not say.
 
-    There a monotonic clock that began anew shows less time than has passed, so the budget errs to the safe side.
+    There a monotonic clock that began again shows less time than has passed, so the budget errs to the safe side.
     """
     try:
         text = _BOOT_ID.read_text("ascii").strip().replace("-", "")

@@ -16,7 +16,7 @@ class Limiter(Protocol):
     async def charge(self) -> None:
         """Count a request that must not wait: a token's renewal, for which admitted requests are waiting."""
 
-    async def refused(self, wait_s: float) -> None:
+    async def pause(self, wait_s: float) -> None:
         """SMA refused a request for the rate (429); nothing more should be sent for `wait_s` seconds."""
 
     async def aclose(self) -> None:

@@ -1,8 +1,9 @@
 """The state of a request budget in a Redis that several machines share. Needs the extra `cluster`.
 
 Redis's own clock is the time, so that machines whose clocks run apart count alike. A state is read with the time,
-changed here by the same arithmetic as everywhere, and put back by a script that does so only if nobody else has
-changed it meanwhile; whoever comes too late looks again. Nobody holds a lock, so a machine that stands still or dies
+changed here by the same arithmetic as everywhere, and restored by a script that does so only if nobody else has
+changed it in the meantime; whoever comes too late looks again. Nobody holds a lock, so a machine that makes no
+progress or dies
 holds nobody up. A Redis that lost its data begins with an empty bucket: that is the safe side.
 """
 
@@ -19,7 +20,7 @@ from pipeline.sma.budget.file_store import Change, Moment, T, pack, unpack
 KEY_PREFIX = "sunledger:budget:"
 # Somebody else was faster: each time means that a request of theirs went, so this many in a row is no contention.
 CHANGES_TRIED = 500
-# A Redis that is started anew or whose replica takes over is back within such a time.
+# A Redis that is started again or whose replica takes over is back within such a time.
 FAULT_WAITS_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 ANSWER_WITHIN_S = 5.0
 # A credential that nobody has used for a day needs no state; the longest pause is five minutes.
@@ -53,10 +54,10 @@ class RedisStore:
                 "SUNLEDGER_BUDGET_URL needs the extra 'cluster', which is not installed: install it with "
                 "pip install 'sunledger[cluster]' (in a checkout: pip install --editable '.[cluster]')."
             ) from None
-        self.place = shown(url)
+        self.place = format_address(url)
         self._key = f"{KEY_PREFIX}{name}"
         self._sleep = sleep
-        # Tried again here, where every wait is ours and the number of tries is told.
+        # Retried here, where every wait is ours and the number of tries is reported.
         self._redis: Redis = Redis.from_url(
             url.get_secret_value(),
             retry=Retry(NoBackoff(), 0),
@@ -121,7 +122,7 @@ class RedisStore:
         )
 
 
-def shown(url: SecretStr) -> str:
+def format_address(url: SecretStr) -> str:
     """Host, port and database of the address, without user and password."""
     parts = urlsplit(url.get_secret_value())
     return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}/{parts.path.strip('/') or 0}"

@@ -58,7 +58,7 @@ class Budget:
 
     def take(self, state: State | None, now: Moment) -> tuple[State, float]:
         """Take one request out of the bucket: the new state and 0, or the seconds after which to ask again."""
-        state = self.at(state, now)
+        state = self.advance(state, now)
         if state.pause_s > 0:
             return state, state.pause_s
         if self.requests is None:
@@ -70,7 +70,7 @@ class Budget:
 
     def charge(self, state: State | None, now: Moment) -> tuple[State, None]:
         """Take one request out of the bucket even when it is empty: later ones wait for it."""
-        state = self.at(state, now)
+        state = self.advance(state, now)
         return (state if self.requests is None else replace(state, level=state.level - 1.0)), None
 
     def refuse(self, state: State | None, now: Moment, wait_s: float) -> tuple[State, None]:
@@ -78,7 +78,7 @@ class Budget:
 
         The requests that were on their way together are refused together: that is one event.
         """
-        state = self.at(state, now)
+        state = self.advance(state, now)
         first = state.pause_s <= 0
         slower = replace(
             state,
@@ -88,11 +88,11 @@ class Budget:
         )
         return slower, None
 
-    def at(self, state: State | None, now: Moment) -> State:
+    def advance(self, state: State | None, now: Moment) -> State:
         """The state as time has changed it. None, the state that nobody knows, is an empty bucket."""
         if state is None:
             return State(now, level=0.0, pause_s=0.0, pace=1.0)
-        elapsed_s = now.since(state.moment)
+        elapsed_s = now.measure_since(state.moment)
         left_s = state.pause_s - elapsed_s
         return State(
             now,
@@ -113,7 +113,7 @@ class SharedBudget:
         self._budget = budget
         self._store = store
         self._clock = clock
-        # In order, and one at a time: the others would only ask in vain.
+        # In order and one at a time, because the others would only be refused.
         self._turn = asyncio.Lock()
 
     async def admit(self, is_ready: Callable[[], bool] = lambda: True) -> bool:
@@ -135,7 +135,7 @@ class SharedBudget:
         """Count a request that does not wait."""
         await self._store.update(self._budget.charge)
 
-    async def refused(self, wait_s: float) -> None:
+    async def pause(self, wait_s: float) -> None:
         """Make everybody who shares the budget pause."""
         await self._store.update(lambda state, now: self._budget.refuse(state, now, wait_s))
 
@@ -143,7 +143,7 @@ class SharedBudget:
         """The state as it is now; takes nothing."""
 
         def change(state: State | None, now: Moment) -> tuple[State, State]:
-            state = self._budget.at(state, now)
+            state = self._budget.advance(state, now)
             return state, state
 
         return await self._store.update(change)
@@ -153,7 +153,7 @@ class SharedBudget:
         await self._store.aclose()
 
 
-def shared_budget(settings: Settings, clock: Clock) -> SharedBudget:
+def open_budget(settings: Settings, clock: Clock) -> SharedBudget:
     """The budget of the settings' credential, shared by all processes that share SUNLEDGER_HOME.
 
     With SUNLEDGER_BUDGET_URL by all that use the same Redis, on any machine. Raises ConfigurationError when what that
@@ -162,22 +162,22 @@ def shared_budget(settings: Settings, clock: Clock) -> SharedBudget:
     return SharedBudget(Budget(settings.sma_requests_per_5_min), _store(settings, clock), clock)
 
 
-def state_file(settings: Settings) -> Path:
+def find_state_file(settings: Settings) -> Path:
     """Where the budget of the settings' credential is kept on this machine."""
-    return settings.home / "budget" / f"{credential_id(settings)}.state"
+    return settings.home / "budget" / f"{name_credential(settings)}.state"
 
 
 def _store(settings: Settings, clock: Clock) -> Store:
     if settings.budget_url.get_secret_value():
-        return RedisStore(settings.budget_url, credential_id(settings), clock.sleep)
+        return RedisStore(settings.budget_url, name_credential(settings), clock.sleep)
 
     def moment() -> Moment:
         return Moment.of(clock.monotonic(), clock.now().astimezone(dt.UTC).timestamp())
 
-    return FileStore(state_file(settings), moment, clock.sleep, clock.announce)
+    return FileStore(find_state_file(settings), moment, clock.sleep, clock.announce)
 
 
-def credential_id(settings: Settings) -> str:
+def name_credential(settings: Settings) -> str:
     """A name for client and token service that shows neither."""
     whose = f"{settings.sma_client_id}\n{settings.sma_auth_url}"
     return hashlib.sha256(whose.encode()).hexdigest()[:16]

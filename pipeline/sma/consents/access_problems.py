@@ -10,7 +10,7 @@ from pipeline.sma.auth.login_store import SESSION_DAYS, Login
 from pipeline.sma.consents.consent_api import State
 from pipeline.sma.consents.consent_book import Owner
 
-# How long the check goes on to speak of a plant that is listed no more: a month of reports.
+# How long the check goes on to speak of a plant that is no longer listed: a month of reports.
 GONE_FOR = 30 * ONE_DAY
 
 _ASK = "'sunledger consent request EMAIL'"
@@ -40,7 +40,7 @@ _NO_PLANT_OF_THE_USER = (
 )
 
 
-def account(owners: Collection[Owner]) -> str:
+def count_owners_by_state(owners: Collection[Owner]) -> str:
     """How many owners are in which state, as a clause; the open ones with the end of their request."""
     counts = Counter(owner.state for owner in owners)
     parts = []
@@ -54,7 +54,7 @@ def account(owners: Collection[Owner]) -> str:
     return ", ".join(parts) or "no owner was asked for consent by this sunledger"
 
 
-def cures(owners: Collection[Owner]) -> str:
+def suggest_cures(owners: Collection[Owner]) -> str:
     """What to do about the plants that are not listed, as clauses."""
     states = {owner.state for owner in owners}
     if not states:
@@ -65,45 +65,45 @@ def cures(owners: Collection[Owner]) -> str:
     return "; ".join(found)
 
 
-def why_none(flow: str, owners: Collection[Owner]) -> str:
+def explain_empty_list(flow: str, owners: Collection[Owner]) -> str:
     """A sentence for an empty list of plants."""
     begin = "SMA accepts the credentials but lists no plant"
     if flow == "code":
         return f"{begin}: {_NO_PLANT_OF_THE_USER}."
-    return f"{begin}: {account(owners)}. What to do: {cures(owners)}."
+    return f"{begin}: {count_owners_by_state(owners)}. What to do: {suggest_cures(owners)}."
 
 
-def why_gone(flow: str, owners: Collection[Owner]) -> str:
-    """A clause for a plant that was listed before and is no more."""
+def explain_gone_plant(flow: str, owners: Collection[Owner]) -> str:
+    """A clause for a plant that was listed before and is no longer listed."""
     if flow == "code":
         return f"SMA no longer lists it: {_NO_PLANT_OF_THE_USER}"
     lost = [owner for owner in owners if owner.state in {State.REVOKED, State.EXPIRED, State.REJECTED}]
     if lost:
-        return f"SMA no longer lists it: {account(lost)}; {cures(lost)}"
+        return f"SMA no longer lists it: {count_owners_by_state(lost)}; {suggest_cures(lost)}"
     return f"SMA no longer lists it: {_NOT_COVERED}"
 
 
-def concern(
+def explain_concern(
     flow: str, owners: Collection[Owner], listed: int, gone: Collection[dt.date], today: dt.date
 ) -> str | None:
     """What is wrong with the access to plants, None when nothing is.
 
-    `listed` is the number of plants in the newest list, `gone` the last day of each plant that is listed no more.
+    `listed` is the number of plants in the newest list, `gone` the last day of each plant that is no longer listed.
     """
     if not listed:
-        return why_none(flow, owners)
+        return explain_empty_list(flow, owners)
     lately = sum(last >= today - GONE_FOR for last in gone)
     parts = []
     if lately:
         plants = "1 plant is" if lately == 1 else f"{lately} plants are"
-        parts.append(f"{plants} no longer listed:  {why_gone(flow, owners).partition(': ')[2]}")
+        parts.append(f"{plants} no longer listed:  {explain_gone_plant(flow, owners).partition(': ')[2]}")
     open_ones = [owner for owner in owners if owner.state is not State.ACCEPTED]
     if flow == "custom" and open_ones and not lately:
-        parts.append(f"{account(open_ones)}: {cures(open_ones)}")
+        parts.append(f"{count_owners_by_state(open_ones)}: {suggest_cures(open_ones)}")
     return f"{'; '.join(parts)}." if parts else None
 
 
-def lasting(login: Login) -> str:
+def describe_validity(login: Login) -> str:
     """How long a login lasts, as a sentence."""
     if login.offline:
         return "The login does not expire, because SMA issued a token without expiry."

@@ -18,7 +18,14 @@ import httpx
 from pipeline.common.errors import PermanentError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.sma.client import SmaClient
-from pipeline.sma.http.error_messages import Call, Reply, error_fields, refusal, status_text, vendor_message
+from pipeline.sma.http.error_messages import (
+    Call,
+    Reply,
+    build_refusal_error,
+    format_status,
+    read_error_fields,
+    read_vendor_message,
+)
 from pipeline.sma.http.redact import clean
 from pipeline.sma.http.retry import is_transient
 
@@ -147,7 +154,7 @@ class ConsentApi:
             await wire.back_off(call, outcome, failures)
 
 
-def address(text: str) -> str:
+def normalize_address(text: str) -> str:
     """An owner's address as it is kept: trimmed, in lower case. Raises UsageError for what cannot be one."""
     owner = text.strip().lower()
     name, at, domain = owner.rpartition("@")
@@ -161,11 +168,11 @@ def address(text: str) -> str:
 
 def _read_consent(call: Call, reply: Reply) -> Consent:
     if not 200 <= reply.status < 300:  # noqa: PLR2004 - success by HTTP's own classes
-        raise refusal(call, reply)
-    fields = error_fields(reply.body)
+        raise build_refusal_error(call, reply)
+    fields = read_error_fields(reply.body)
     if "state" not in fields:
         raise PermanentError(
-            f"{call} answered {status_text(reply.status)} without a state: check SMA_CONSENT_URL, {call.host} may "
+            f"{call} answered {format_status(reply.status)} without a state: check SMA_CONSENT_URL, {call.host} may "
             "not be SMA's.",
             method=call.method,
             path=call.path,
@@ -179,7 +186,7 @@ def _read_consent(call: Call, reply: Reply) -> Consent:
 
 
 def _build_no_owner_error(call: Call, reply: Reply) -> NotAnOwnerError:
-    said = vendor_message(reply.body)
+    said = read_vendor_message(reply.body)
     return NotAnOwnerError(
         f"SMA sends no request for consent to this address{f' ({clean(said)})' if said else ''}: name the user who has "
         "the owner's role of the plant (Sunny Portal: flag system-owner in the user management; ennexOS: role owner).",

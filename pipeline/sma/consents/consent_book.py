@@ -22,8 +22,8 @@ from pipeline.common.settings import Settings
 from pipeline.sma.auth.login_store import digest
 from pipeline.sma.auth.secret_files import (
     SecretFileError,
-    credentials_folder,
-    locked,
+    lock_path,
+    prepare_credentials_folder,
     read_private,
     write_private,
 )
@@ -71,7 +71,7 @@ class Owner:
         """Until when the newest request can be answered."""
         return self.changes[-1].expires_at if self.changes else None
 
-    def due_at(self, *, urgent: bool = False) -> dt.datetime:
+    def find_due_time(self, *, urgent: bool = False) -> dt.datetime:
         """When SMA may be asked again: after its interval; a settled consent after a day, unless it is urgent."""
         if self.checked_at is None:
             return dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -80,7 +80,7 @@ class Owner:
             asked = max(asked, SETTLED_INTERVAL)
         return self.checked_at + asked
 
-    def seen(self, consent: Consent, now: dt.datetime, *, asked: bool) -> Self:
+    def note_consent(self, consent: Consent, now: dt.datetime, *, asked: bool) -> Self:
         """This owner after an answer of SMA's."""
         newest = self.changes[-1] if self.changes else None
         # Asked again, a pending request has a new end: that is the same state with another date.
@@ -113,9 +113,9 @@ class ConsentBook:
     @property
     def path(self) -> Path:
         """The file; its folder is made when it is missing."""
-        return credentials_folder(self._home) / f"consents-{self._name}.json"
+        return prepare_credentials_folder(self._home) / f"consents-{self._name}.json"
 
-    def owners(self) -> dict[str, Owner]:
+    def read_owners(self) -> dict[str, Owner]:
         """All owners by address. Raises SecretFileError for a file that is no book."""
         path = self.path
         content = read_private(path)
@@ -136,9 +136,9 @@ class ConsentBook:
     ) -> dict[str, Owner]:
         """Write SMA's answers by address into the book; the owners that they are about, as they are now."""
         with self.lock():
-            owners = self.owners()
+            owners = self.read_owners()
             noted = {
-                address: owners.get(address, Owner(address)).seen(consent, now, asked=asked)
+                address: owners.get(address, Owner(address)).note_consent(consent, now, asked=asked)
                 for address, consent in answers.items()
             }
             content = {address: _encode_owner(owner) for address, owner in (owners | noted).items()}
@@ -148,14 +148,14 @@ class ConsentBook:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """The right to write the book, held by one process at a time."""
-        with locked(self.path.with_suffix(".lock")):
+        with lock_path(self.path.with_suffix(".lock")):
             yield
 
     def hash(self, address: str) -> str:
         """The owner as tables know it. Makes the key at first use."""
         return hmac.new(self._read_key(), address.encode(), hashlib.sha256).hexdigest()[:HASH_CHARS]
 
-    def rows(self) -> pl.DataFrame:
+    def read_rows(self) -> pl.DataFrame:
         """Every change of every owner, as rows of the table `consents`."""
         rows = [
             (
@@ -166,7 +166,7 @@ class ConsentBook:
                 before,
                 change.expires_at,
             )
-            for owner in self.owners().values()
+            for owner in self.read_owners().values()
             for before, change in zip(
                 (None, *(c.state.value for c in owner.changes)), owner.changes, strict=False
             )
@@ -174,10 +174,10 @@ class ConsentBook:
         return pl.DataFrame(rows, schema=polars_schema(Consents), orient="row")
 
     def _read_key(self) -> bytes:
-        path = credentials_folder(self._home) / KEY_FILE
+        path = prepare_credentials_folder(self._home) / KEY_FILE
         key = read_private(path)
         if key is None:
-            with locked(path.with_suffix(".lock")):
+            with lock_path(path.with_suffix(".lock")):
                 key = read_private(path) or secrets.token_bytes(KEY_BYTES)
                 write_private(path, key)
         return key

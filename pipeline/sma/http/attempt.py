@@ -8,17 +8,17 @@ import httpx
 from pipeline.common.settings import Settings
 from pipeline.sma.budget.limiter import Limiter
 from pipeline.sma.clock import Clock
-from pipeline.sma.http.attempt_log import GIVEN_UP, TOO_LARGE, Record, Try, forget, service
+from pipeline.sma.http.attempt_log import GIVEN_UP, TOO_LARGE, Record, Try, forget, name_service
 from pipeline.sma.http.error_messages import (
     TRANSPORT_FAULTS,
     Call,
     Reply,
-    exhausted,
-    fault_clause,
+    build_certificate_error,
+    build_last_try_error,
+    build_size_error,
+    explain_transport_fault,
+    explain_wait,
     is_certificate_fault,
-    too_large,
-    untrusted,
-    waiting,
 )
 from pipeline.sma.http.retry import TOO_MANY_REQUESTS, RetryPolicy, retry_after_s
 from pipeline.sma.http.transport import Timeouts, open_client
@@ -78,7 +78,7 @@ class Wire:
         headers = (*self.headers, ("Authorization", authorization))
         return httpx.Request("GET", url, headers=headers, extensions=self._extensions)
 
-    def page(self, url: str) -> httpx.Request:
+    def build_page_request(self, url: str) -> httpx.Request:
         """A GET without credentials."""
         return httpx.Request("GET", url, headers=self.headers, extensions=self._extensions)
 
@@ -105,7 +105,7 @@ class Wire:
         """
         if asked is None and self._limiter is not None:
             await self._limiter.charge()
-        endpoint = asked.endpoint if asked is not None else service(call.path)
+        endpoint = asked.endpoint if asked is not None else name_service(call.path)
         self.counters.requests_sent += 1
         asked_at, started = self.clock.now(), self.clock.monotonic()
         status: int | None = None
@@ -117,9 +117,9 @@ class Wire:
                 status, error, size = outcome.status, None, len(outcome.body)
                 if 200 <= status < 300 and size > self._max_body_bytes:  # noqa: PLR2004 - HTTP's successes
                     error = TOO_LARGE
-                    raise too_large(call, status, self._max_body_bytes)
+                    raise build_size_error(call, status, self._max_body_bytes)
             else:
-                error = fault_clause(outcome, "SMA")
+                error = explain_transport_fault(outcome, "SMA")
             return outcome
         finally:
             # Also when the try is cancelled: SMA may have counted it.
@@ -148,18 +148,18 @@ class Wire:
             status, asked_s = outcome.status, retry_after_s(outcome.headers, self.clock)
         else:
             if is_certificate_fault(outcome):
-                raise untrusted(call)
+                raise build_certificate_error(call)
             status, asked_s = None, None
         retry = self.limits.retry
         wait_s = retry.wait_s(tries, status, asked_s, self.clock)
         if status == TOO_MANY_REQUESTS and self._limiter is not None:
             waits = (wait_s, asked_s, retry.longest_wait_s)
-            await self._limiter.refused(next(wait for wait in waits if wait is not None))
+            await self._limiter.pause(next(wait for wait in waits if wait is not None))
         if wait_s is None:
-            raise exhausted(call, outcome, tries)
+            raise build_last_try_error(call, outcome, tries)
         self.counters.retries += 1
         # A refusal for the rate says that somebody sends too much: that is worth a line, however short the wait is.
-        await self.clock.wait(wait_s, waiting(call, outcome), always=status == TOO_MANY_REQUESTS)
+        await self.clock.wait(wait_s, explain_wait(call, outcome), always=status == TOO_MANY_REQUESTS)
 
     async def aclose(self) -> None:
         """Close every connection."""

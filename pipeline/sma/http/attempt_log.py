@@ -42,6 +42,6 @@ def forget(_: Try) -> None:
     """Record nothing."""
 
 
-def service(path: str) -> str:
+def name_service(path: str) -> str:
     """The service that a path without data belongs to: a plain word."""
     return next((name for start, name in _SERVICES.items() if path.startswith(start)), "other")

@@ -75,13 +75,13 @@ class Reply:
     body: bytes
 
 
-def refusal(call: Call, reply: Reply) -> SmaError:
+def build_refusal_error(call: Call, reply: Reply) -> SmaError:
     """The error for an answer that asking again will not change."""
     cure = _CURES.get(reply.status, "this answer is not from SMA's API; check {setting}")
     if reply.status == HTTPStatus.NOT_FOUND and call.path == PLANT_LIST:
         cure = "check {setting}, the part before /v1: with /monitoring in SMA's sandbox, without it in production"
-    said = vendor_message(reply.body)
-    text = f"{call} answered {status_text(reply.status)}{f' ({said})' if said else ''}"
+    said = read_vendor_message(reply.body)
+    text = f"{call} answered {format_status(reply.status)}{f' ({said})' if said else ''}"
     return PermanentError(
         f"{text}: {cure.format(setting=call.setting)}.",
         method=call.method,
@@ -90,29 +90,29 @@ def refusal(call: Call, reply: Reply) -> SmaError:
     )
 
 
-def not_yet(call: Call, reply: Reply) -> SmaError:
+def build_not_yet_error(call: Call, reply: Reply) -> SmaError:
     """The error for an answer that says itself that it is not ready."""
     return NotYetAvailable(
-        f"{call} answered {status_text(reply.status)}: SMA does not have the data yet: run it again later.",
+        f"{call} answered {format_status(reply.status)}: SMA does not have the data yet: run it again later.",
         method=call.method,
         path=call.path,
         status=reply.status,
     )
 
 
-def exhausted(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
+def build_last_try_error(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
     """The error for a call that still fails after the last try."""
     if isinstance(outcome, Reply):
-        said = vendor_message(outcome.body)
+        said = read_vendor_message(outcome.body)
         cure = _CURES.get(outcome.status, "SMA's service has a fault; run it again later")
-        what = f"{call} answered {status_text(outcome.status)}{f' ({said})' if said else ''}"
+        what = f"{call} answered {format_status(outcome.status)}{f' ({said})' if said else ''}"
         return TransientError(
             f"{what}, the last of {_count_tries(tries)}: {cure}.",
             method=call.method,
             path=call.path,
             status=outcome.status,
         )
-    what = f"{call} got no answer, {_count_tries(tries)}: {fault_clause(outcome, call.host)}"
+    what = f"{call} got no answer, {_count_tries(tries)}: {explain_transport_fault(outcome, call.host)}"
     return TransientError(
         f"{what}; check the network and {call.setting}, then run it again.",
         method=call.method,
@@ -120,16 +120,16 @@ def exhausted(call: Call, outcome: Reply | Exception, tries: int) -> SmaError:
     )
 
 
-def waiting(call: Call, outcome: Reply | Exception) -> str:
+def explain_wait(call: Call, outcome: Reply | Exception) -> str:
     """Why the next try has to wait, as a clause. It names no plant: many requests wait together."""
     if isinstance(outcome, Reply):
         if outcome.status == TOO_MANY_REQUESTS:
-            return f"{call.host} refuses requests because of their rate ({status_text(outcome.status)})"
-        return f"{call.host} answers {status_text(outcome.status)}"
-    return fault_clause(outcome, call.host)
+            return f"{call.host} refuses requests because of their rate ({format_status(outcome.status)})"
+        return f"{call.host} answers {format_status(outcome.status)}"
+    return explain_transport_fault(outcome, call.host)
 
 
-def untrusted(call: Call) -> SmaError:
+def build_certificate_error(call: Call) -> SmaError:
     """The error for a certificate that does not verify. No setting turns verification off."""
     return PermanentError(
         f"{call} was not sent, because the TLS certificate of {call.host} is not trusted: check {call.setting}, or set "
@@ -139,7 +139,7 @@ def untrusted(call: Call) -> SmaError:
     )
 
 
-def too_large(call: Call, status: int, limit_bytes: int) -> SmaError:
+def build_size_error(call: Call, status: int, limit_bytes: int) -> SmaError:
     """The error for a body beyond the limit."""
     return PermanentError(
         f"{call} answered with more than the {limit_bytes:,} bytes allowed for one answer: check that {call.setting} "
@@ -150,10 +150,10 @@ def too_large(call: Call, status: int, limit_bytes: int) -> SmaError:
     )
 
 
-def stray_redirect(call: Call, status: int) -> SmaError:
+def build_redirect_error(call: Call, status: int) -> SmaError:
     """The error for a redirect that credentials must not follow."""
     return PermanentError(
-        f"{call} answered {status_text(status)} and redirects to another host than {call.setting}, to which "
+        f"{call} answered {format_status(status)} and redirects to another host than {call.setting}, to which "
         "credentials are never sent: check that setting.",
         method=call.method,
         path=call.path,
@@ -166,7 +166,7 @@ def is_certificate_fault(fault: BaseException) -> bool:
     return any(isinstance(link, _CERTIFICATE_FAULTS) for link in _list_causes(fault))
 
 
-def fault_clause(fault: BaseException, host: str) -> str:
+def explain_transport_fault(fault: BaseException, host: str) -> str:
     """What a transport fault means, as a clause about `host`."""
     chain = tuple(_list_causes(fault))
     for types, clause in _CLAUSES:
@@ -175,18 +175,18 @@ def fault_clause(fault: BaseException, host: str) -> str:
     return f"the connection to {host} failed"
 
 
-def vendor_message(body: bytes) -> str:
+def read_vendor_message(body: bytes) -> str:
     """The vendor's own words in an error body, cleaned and cut; empty when there are none (as in HTML).
 
     Knows SMA's `{"message","code"}`, OAuth's `{"error","error_description"}` and ASP.NET's
     `{"title","errors"}`.
     """
-    fields = error_fields(body)
+    fields = read_error_fields(body)
     words = [fields.get(key) for key in ("message", "error", "error_description", "title", "errors")]
     return clean("; ".join(w if isinstance(w, str) else orjson.dumps(w).decode() for w in words if w))
 
 
-def error_fields(body: bytes) -> dict[str, Any]:
+def read_error_fields(body: bytes) -> dict[str, Any]:
     """The members of an error body that is a JSON object, else nothing."""
     try:
         parsed = orjson.loads(body)
@@ -205,7 +205,7 @@ def _list_causes(fault: BaseException | None) -> Iterator[BaseException]:
         fault = fault.__cause__
 
 
-def status_text(status: int) -> str:
+def format_status(status: int) -> str:
     """`404 Not Found`."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"

@@ -42,7 +42,7 @@ def open_client(bases: Iterable[str], connections: int, timeouts: Timeouts) -> h
     Proxies come from the usual environment variables. Redirects are left to the caller, who knows where
     credentials may go.
     """
-    tls = trusted_authorities()
+    tls = load_trusted_authorities()
     session: aiohttp.ClientSession | None = None
 
     def shared_session() -> aiohttp.ClientSession:
@@ -63,7 +63,7 @@ def open_client(bases: Iterable[str], connections: int, timeouts: Timeouts) -> h
     def transport(proxy: httpx.Proxy | None) -> AiohttpTransport:
         return AiohttpTransport(verify=tls, limits=limits, proxy=proxy, client=shared_session)
 
-    proxies = {origin(base): proxy_for(base) for base in bases}
+    proxies = {find_origin(base): find_proxy(base) for base in bases}
     return httpx.AsyncClient(
         transport=transport(None),
         mounts={at: transport(proxy) for at, proxy in proxies.items() if proxy is not None},
@@ -76,7 +76,7 @@ def open_client(bases: Iterable[str], connections: int, timeouts: Timeouts) -> h
     )
 
 
-def trusted_authorities() -> ssl.SSLContext:
+def load_trusted_authorities() -> ssl.SSLContext:
     """What every connection is verified against: SSL_CERT_FILE or SSL_CERT_DIR, else the certificates of certifi.
 
     Raises ConfigurationError where one of these names nothing that can be read: no connection is less safe for it.
@@ -99,7 +99,7 @@ def trusted_authorities() -> ssl.SSLContext:
     return context
 
 
-def origin(url: str) -> str:
+def find_origin(url: str) -> str:
     """Scheme, host and port of a URL, the port always written."""
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -107,7 +107,7 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-def proxy_for(url: str) -> httpx.Proxy | None:
+def find_proxy(url: str) -> httpx.Proxy | None:
     """The proxy that the environment (`https_proxy`, `no_proxy`) names for a URL; never one for loopback.
 
     Raises ConfigurationError for one that can't be used.

@@ -1,7 +1,7 @@
 """When the sun is up at each plant: sunrise, solar noon and sunset of a calendar day.
 
 Low-precision solar coordinates after J. Meeus, Astronomical Algorithms (2nd edition, chapter 25), in the form
-that NOAA's solar calculator uses. The sun's place is computed anew at its rising and its setting, which keeps
+that NOAA's solar calculator uses. The sun's place is computed again at its rising and its setting, which keeps
 both within seconds of NREL's SPA up to 60 degrees of latitude. Terrain, weather and inverters that start late
 stay out of it: this is when light is possible, not when a plant feeds in.
 """

@@ -19,7 +19,7 @@ from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import AlertFailedError, Concern, Message, Told, build_channels, tell
-from pipeline.run.context import Runtime
+from pipeline.run.context import RunContext
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from schemas import BillingUnits, Consents, polars_schema, storage
 from tests.ops.alerts.receivers import MailServer, WebServer, listening
@@ -130,7 +130,7 @@ def test_a_fault_of_a_channel_tells_no_address(settings: Settings, mail: MailSer
 
 
 def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
-    settings: Settings, new_runtime: Callable[..., Runtime], web: WebServer
+    settings: Settings, new_runtime: Callable[..., RunContext], web: WebServer
 ) -> None:
     settings = settings.model_copy(update={"alert_webhook": SecretStr(web.url("/hook"))})
     sensor = build_alert_sensor(settings, jobs=["energy_days"])
@@ -158,9 +158,9 @@ def test_the_sensor_remembers_what_it_told_and_tells_of_failed_jobs(
 
 
 def test_plants_that_come_and_go_late_days_and_access_concern_people(
-    new_runtime: Callable[..., Runtime], sma: ScriptedSma
+    new_runtime: Callable[..., RunContext], sma: ScriptedSma
 ) -> None:
-    def refresh(runtime: Runtime) -> None:
+    def refresh(runtime: RunContext) -> None:
         fetch_plants(runtime)
         write_plants(runtime)
         fetch_devices(runtime)
@@ -168,7 +168,7 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
         fetch_measurement_sets(runtime)
         write_measurement_sets(runtime)
 
-    def names(runtime: Runtime) -> set[str]:
+    def names(runtime: RunContext) -> set[str]:
         return {
             concern.name.rpartition(":")[0] or concern.name
             for concern in alert_conditions.collect_concerns(runtime)
@@ -187,7 +187,9 @@ def test_plants_that_come_and_go_late_days_and_access_concern_people(
     assert "SMA no longer lists it" in told["gone:12"].text
 
 
-def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Callable[..., Runtime]) -> None:
+def test_a_consent_that_changed_is_told_once_as_what_it_became(
+    new_runtime: Callable[..., RunContext],
+) -> None:
     runtime = new_runtime()
     fetch_plants(runtime)
     write_plants(runtime)
@@ -213,7 +215,7 @@ def test_a_consent_that_changed_is_told_once_as_what_it_became(new_runtime: Call
 
 @pytest.mark.parametrize(("limit", "told"), [(None, False), (20, False), (19, True)])
 def test_more_money_than_expected_is_told(
-    new_runtime: Callable[..., Runtime], limit: int | None, *, told: bool
+    new_runtime: Callable[..., RunContext], limit: int | None, *, told: bool
 ) -> None:
     runtime = new_runtime()
     fetch_plants(runtime)

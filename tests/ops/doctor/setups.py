@@ -12,9 +12,9 @@ from pathlib import Path
 from pipeline.common.settings import Settings
 from pipeline.ops.doctor.result import Level
 from pipeline.sma.auth.login_store import Login, LoginStore
-from pipeline.sma.auth.secret_files import credentials_folder
+from pipeline.sma.auth.secret_files import prepare_credentials_folder
 from pipeline.sma.budget.file_store import Moment, State, pack
-from pipeline.sma.budget.shared_budget import state_file
+from pipeline.sma.budget.shared_budget import find_state_file
 from pipeline.sma.consents.consent_api import Consent
 from pipeline.sma.consents.consent_api import State as ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
@@ -149,11 +149,11 @@ def revoked(ground: Ground) -> Settings:
 @setup("SMA has just refused a request because of its rate", "budget", "wait, and if it happens again, lower")
 def refused(ground: Ground) -> Settings:
     settings = ground.settings()
-    file = state_file(settings)
+    file = find_state_file(settings)
     file.parent.mkdir(parents=True)
     moment = Moment.of(0.0, NOW.timestamp())
     file.write_bytes(pack(State(moment, level=0.0, pause_s=120.0, pace=0.7)))
-    ground.patch.setattr("pipeline.sma.budget.file_store.Moment.since", lambda *_: 0.0)
+    ground.patch.setattr("pipeline.sma.budget.file_store.Moment.measure_since", lambda *_: 0.0)
     return settings
 
 
@@ -225,7 +225,7 @@ def no_plant_column(ground: Ground) -> Settings:
 @setup("A suspended process holds the budget", "locks", "resume it with kill -CONT")
 def stopped(ground: Ground) -> Settings:
     settings = ground.settings()
-    file = state_file(settings)
+    file = find_state_file(settings)
     file.parent.mkdir(parents=True)
     command = [sys.executable, "-c", HOLDER, str(file)]
     process = ground.stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
@@ -245,7 +245,7 @@ def left_behind(ground: Ground) -> Settings:
     # Of the process that made it: one that has surely ended.
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    folder = credentials_folder(settings.home)
+    folder = prepare_credentials_folder(settings.home)
     (folder / f".login-0c5c9a.json.{process.pid}-5f2e77aa").touch()
     ground.hide(f".{process.pid}-", ".4711-")
     return settings
@@ -261,7 +261,7 @@ def other_version(ground: Ground) -> Settings:
     from warehouse.publish import publish  # noqa: PLC0415 - the others need no DuckDB
 
     settings = ground.settings()
-    ground.patch.setattr("warehouse.published_content.schema_hash", lambda _: "of another version")
+    ground.patch.setattr("warehouse.published_content.hash_schema", lambda _: "of another version")
     publish(Lake(settings.lake, settings.home / "tmp"), settings.warehouse, now=NOW, version="0.0.9")
     return settings
 

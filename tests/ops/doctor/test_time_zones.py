@@ -1,4 +1,4 @@
-"""What Python, polars and DuckDB know of time zones is compared, and a difference is told with the cure."""
+"""What Python, polars and DuckDB know of time zones is compared, and a difference is reported with the cure."""
 
 import datetime as dt
 import shutil

@@ -28,7 +28,7 @@ def strike_again(stage: Stage, kept: dict[str, Any]) -> Case:
     """The case of a seed."""
     name = f"kept {kept['name']}"
     if kept["scenario"] == "kill":
-        return kill(stage, kept["act"], kept["manner"], kept["at"], name)
+        return kill(stage, kept["act"], [(manner, at) for manner, at in kept["strikes"]], name)
     if kept["scenario"] == "flip":
         return flip(stage, kept["layer"], kept["seed"])
     return race(stage, RACES[kept["race"]], kept["seed"])
@@ -47,5 +47,5 @@ def keep(case: Case) -> Path | None:
 
 def _lacks(kept: dict[str, Any]) -> bool:
     if kept["scenario"] == "kill":
-        return bool(MANNERS[kept["manner"]].lacks())
+        return any(MANNERS[manner].lacks() for manner, _ in kept["strikes"])
     return kept["scenario"] == "race" and RACES[kept["race"]].postgres and bool(without_postgres())

@@ -32,15 +32,15 @@ from tests.warehouse.publish.conftest import FIRST, MONTH, NOW, SECOND, put
 from warehouse import contract
 from warehouse.ddl import create_file_view
 from warehouse.lake import Lake
-from warehouse.meta import FILE_TABLES, schema_hash
+from warehouse.meta import FILE_TABLES, hash_schema
 from warehouse.publish import Published, connect, publish
 from warehouse.read_only import restrict
-from warehouse.views import CuratedView, curated_views, parse
+from warehouse.views import CuratedView, load_curated_views, parse
 
 PUBLISHED: list[type[Table]] = [model for model in TABLES if storage(model).published != "no"]
 NATIVE = [model for model in PUBLISHED if storage(model).published == "native"]
 DOCUMENTED: list[type[Table]] = [*PUBLISHED, *FILE_TABLES]
-VIEWS = curated_views()
+VIEWS = load_curated_views()
 
 
 def each(models: list[type[Table]]) -> pytest.MarkDecorator:
@@ -133,22 +133,22 @@ def test_a_hostile_name_is_only_a_name(db: duckdb.DuckDBPyConnection) -> None:
 def test_meta_says_where_the_file_comes_from(db: duckdb.DuckDBPyConnection, filled: Lake) -> None:
     (meta,) = dicts(db, "FROM _meta")
     versions = json.loads(meta.pop("source_versions"))
-    assert versions == {storage(m).table: filled.snapshot(m).version for m in PUBLISHED}
+    assert versions == {storage(m).table: filled.take_snapshot(m).version for m in PUBLISHED}
     assert versions["energy_daily"] > 0
     assert versions["measurement_sets"] == -1
     assert meta == {
         "product_version": "1.2.3",
         "published_at": dt.datetime(2021, 10, 3, 4, 5, 6, tzinfo=dt.UTC),
         "contract_version": contract.FILE.read_text().partition("\n")[0].removeprefix("# version "),
-        "schema_hash": schema_hash(TABLES),
+        "schema_hash": hash_schema(TABLES),
         "first_day": dt.date(2021, 10, 1),
         "last_day": dt.date(2021, 10, 2),
     }
 
 
 def test_the_schema_hash_follows_the_models() -> None:
-    assert schema_hash(TABLES) == schema_hash(TABLES)
-    assert schema_hash(TABLES) != schema_hash(TABLES[:-1])
+    assert hash_schema(TABLES) == hash_schema(TABLES)
+    assert hash_schema(TABLES) != hash_schema(TABLES[:-1])
 
 
 def test_old_readers_can_open_the_file(db: duckdb.DuckDBPyConnection) -> None:

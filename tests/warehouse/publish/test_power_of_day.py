@@ -11,9 +11,9 @@ import pytest
 from pipeline.common.local_time import find_local_day
 from schemas import EnergyBalanceIntervals, Plants
 from tests.warehouse.publish.conftest import HOSTILE, NOW, make_frame, put
-from warehouse.clocks import clocks
+from warehouse.clocks import build_clocks
 from warehouse.lake import Lake
-from warehouse.macros import MACROS, create, from_the_days_file
+from warehouse.macros import MACROS, create, read_from_day_file
 from warehouse.publish import connect, publish
 
 MACRO = next(macro for macro in MACROS if macro.name == "power_of_day")
@@ -159,11 +159,11 @@ def test_names_of_files_may_differ_in_length(tmp_path: Path) -> None:
         file.parent.mkdir()
         make_frame(EnergyBalanceIntervals, fleet_of(day)).drop("local_date").write_parquet(file)
     macros = [macro for macro in MACROS if macro.name == "local_time"]
-    macros.append(from_the_days_file(MACRO, [str(file) for file in files]))
+    macros.append(read_from_day_file(MACRO, [str(file) for file in files]))
     with duckdb.connect() as db:
         db.register("listed", make_frame(Plants, listed()).to_arrow())
         db.execute("CREATE TABLE plants AS FROM listed")
-        db.register("shown", clocks([str(plant["timezone"]) for plant in listed()], NOW).to_arrow())
+        db.register("shown", build_clocks([str(plant["timezone"]) for plant in listed()], NOW).to_arrow())
         db.execute("CREATE TABLE _clocks AS FROM shown")
         for statement in (statement for macro in macros for statement in create(macro)):
             db.execute(statement)
@@ -190,4 +190,4 @@ def test_it_needs_that_day_s_file_alone(lake: Lake, tmp_path: Path) -> None:
     ],
 )
 def test_where_no_file_is_the_day_s_own_the_view_is_asked(files: list[str]) -> None:
-    assert from_the_days_file(MACRO, files) is MACRO
+    assert read_from_day_file(MACRO, files) is MACRO

@@ -15,7 +15,7 @@ from schemas.quantities import ENERGY_BALANCE
 from tests.warehouse.publish.conftest import put
 from warehouse.lake import Lake
 from warehouse.publish import connect, publish
-from warehouse.questions import questions
+from warehouse.questions import load_questions
 
 QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]
 AUTUMN = dt.date(2021, 10, 31)
@@ -118,7 +118,7 @@ def test_the_autumn_day_has_a_hundred_quarters_by_the_plants_clock(db: duckdb.Du
 
 def test_a_quarter_s_peak_is_of_the_time_that_its_rows_cover(db: duckdb.DuckDBPyConnection) -> None:
     """An interval over several quarters gives each its share, a gap gives nothing."""
-    found = db.execute(questions()[19].query).fetchall()
+    found = db.execute(load_questions()[19].query).fetchall()
     assert [(plant, kw, str(start)) for plant, kw, start in found] == [
         ("Gap", 4.67, "2021-10-31 00:00:00"),
         ("Steady", 10.0, "2021-10-31 00:00:00"),

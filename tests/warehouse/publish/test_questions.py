@@ -9,7 +9,7 @@ import pytest
 from schemas import TABLES, storage
 from warehouse.macros import MACROS
 from warehouse.publish import OFFLINE, Published
-from warehouse.questions import Question, questions
+from warehouse.questions import Question, load_questions
 from warehouse.questions.__main__ import FILE
 
 DAY, MINUTE = dt.date(2021, 10, 6), dt.timedelta(minutes=1)
@@ -25,11 +25,11 @@ def db(published: Published) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def test_there_are_twenty() -> None:
-    assert [question.number for question in questions()] == list(range(1, 21))
-    assert len({question.text for question in questions()}) == 20
+    assert [question.number for question in load_questions()] == list(range(1, 21))
+    assert len({question.text for question in load_questions()}) == 20
 
 
-@pytest.mark.parametrize("question", questions(), ids=lambda question: str(question.number))
+@pytest.mark.parametrize("question", load_questions(), ids=lambda question: str(question.number))
 def test_each_question_runs_and_is_documented(db: duckdb.DuckDBPyConnection, question: Question) -> None:
     answer = db.execute(question.query)
     names = [name for name, *_ in answer.description or ()]
@@ -75,7 +75,7 @@ def test_macros_know_local_time_whatever_the_reader_s_zone(
     "wrong", ["TIMESTAMP '2025-10-31 23:30:00'", "DATE '2025-10-31'", "'2025-10-31 23:30'"]
 )
 def test_a_wall_clock_is_no_moment(db: duckdb.DuckDBPyConnection, macro: str, wrong: str) -> None:
-    """DuckDB's own function would turn it round in silence."""
+    """DuckDB's own function would turn it round silently."""
     with pytest.raises(duckdb.Error, match=rf"{macro} takes a moment \(TIMESTAMPTZ\) and got: "):
         db.execute(f"SELECT {macro}({wrong}, 'Europe/Berlin')")
     assert db.execute(f"SELECT {macro}(NULL, 'Europe/Berlin')").fetchall() == [(None,)]

@@ -68,7 +68,7 @@ def mend(lake: Lake, lost: list[Lost]) -> list[Step]:
 
 
 def folder_of(lake: Lake, model: type[Table]) -> Path:
-    return Path(lake.uri(model))
+    return Path(lake.find_uri(model))
 
 
 def entry(table: Path, version: int) -> Path:
@@ -178,7 +178,7 @@ def test_a_lost_log(lake: Lake, model: type[Table]) -> None:
 @pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
 @pytest.mark.parametrize("kind", ["cut", "empty", "missing", "spoilt"])
 def test_a_damaged_file(lake: Lake, kind: str, model: type[Table]) -> None:
-    (file,) = (Path(path) for path in lake.snapshot(model, {"local_date": DAYS[1]}).files)
+    (file,) = (Path(path) for path in lake.take_snapshot(model, {"local_date": DAYS[1]}).files)
     content = file.read_bytes()
     DAMAGES[kind](file)
     left = file.read_bytes() if file.exists() else content
@@ -192,7 +192,7 @@ def test_a_damaged_file(lake: Lake, kind: str, model: type[Table]) -> None:
 
 
 def test_a_file_that_no_commit_names_is_set_aside(lake: Lake) -> None:
-    (file,) = (Path(path) for path in lake.snapshot(EnergyDaily, {"local_date": DAYS[1]}).files)
+    (file,) = (Path(path) for path in lake.take_snapshot(EnergyDaily, {"local_date": DAYS[1]}).files)
     shutil.copy(file, file.with_name("part-orphan.parquet"))
     lost: list[Lost] = []
     (step,) = mend(lake, lost)
@@ -207,19 +207,39 @@ def test_a_file_that_no_commit_names_is_set_aside(lake: Lake) -> None:
 
 @pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
 @pytest.mark.parametrize(
-    "damage", ["newest entry", "exchanged files", "foreign commit", "other entry", "table"]
+    "damage",
+    [
+        "newest entry",
+        "exchanged files",
+        "exchanged tables",
+        "moved folder",
+        "foreign commit",
+        "other entry",
+        "table",
+    ],
 )
 def test_what_only_digests_tell_is_put_back_as_it_was(
     recorded: Lake, damage: str, model: type[Table]
 ) -> None:
     lake, table = recorded, folder_of(recorded, model)
-    first, second = (Path(lake.snapshot(model, {"local_date": day}).files[0]) for day in DAYS[:2])
+    first, second = (Path(lake.take_snapshot(model, {"local_date": day}).files[0]) for day in DAYS[:2])
     if damage == "newest entry":
         entry(table, 4).unlink()
     elif damage == "exchanged files":
         first.rename(table / "x")
         second.rename(first)
         (table / "x").rename(second)
+    elif damage == "exchanged tables":
+        other = Path(
+            lake.take_snapshot(
+                EnergyDaily if model is RawEnergyBalance else RawEnergyBalance, {"local_date": DAYS[0]}
+            ).files[0]
+        )
+        content = first.read_bytes()
+        first.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+    elif damage == "moved folder":
+        first.parent.rename(table / "local_date=2021-09-30")
     elif damage == "foreign commit":
         DeltaTable(str(table)).delete("local_date = '2021-10-01'")
     elif damage == "other entry":
@@ -263,7 +283,7 @@ def test_a_repair_that_is_killed_is_done_by_the_next_one(
         for version in (1, 4):
             cut(entry(table, version))
     else:
-        cut(Path(lake.snapshot(model, {"local_date": DAYS[1]}).files[0]))
+        cut(Path(lake.take_snapshot(model, {"local_date": DAYS[1]}).files[0]))
     lost: list[Lost] = []
     left = at
 
