@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.common import settings_docs
 from sandbox.launch import SandboxAddress, running
-from tests.programs import FREE
+from tests.programs import FREE, PATIENCE_S
 
 PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
 
@@ -35,7 +35,7 @@ def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedP
         env=environment(home, **settings),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -170,7 +170,7 @@ def test_ctrl_c_ends_a_backfill_with_a_sentence(tmp_path: Path, box: SandboxAddr
             break
     rest = process.stderr.read()
     process.stderr.close()
-    assert process.wait(60) == 130, rest
+    assert process.wait(PATIENCE_S) == 130, rest
     assert "Interrupted" in rest
     assert "Traceback" not in rest
 

@@ -20,6 +20,7 @@ from pipeline.cli.sql import save_rows
 from pipeline.run.sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from schemas import TABLES, Table, storage
+from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 from warehouse.publish import connect
 from warehouse.questions.__main__ import FILE, write_answers
@@ -45,7 +46,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         env={**settings, "SMA_TIME_BASIS": "utc", "SUNLEDGER_LAKE": str(home / "elsewhere")},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

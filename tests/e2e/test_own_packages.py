@@ -21,7 +21,7 @@ import pytest
 
 from sandbox.launch import SandboxAddress, running
 from tests.ports import find_free_port
-from tests.programs import FREE
+from tests.programs import FREE, PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CHECKOUT = Path(sys.executable).with_name("sunledger")
@@ -188,7 +188,7 @@ def test_the_control_room_finds_its_own_and_ends_whole(
             assert len(services) == 2
         finally:
             process.send_signal(signal.SIGTERM)
-            code = process.wait(60)
+            code = process.wait(PATIENCE_S)
     log = (tmp_path / "ui.log").read_text()
     assert code == 0, log
     assert "Stopping Dagster" in log
@@ -225,7 +225,7 @@ def _ended(status: str) -> str:
     return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else ""
 
 
-def _eventually(look: Any, within_s: float = 180) -> Any:
+def _eventually(look: Any, within_s: float = PATIENCE_S) -> Any:
     """The first result that counts as true."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
