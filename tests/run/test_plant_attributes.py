@@ -192,9 +192,7 @@ def test_a_group_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
         ConfigurationError, match=r"--group names the group Nort, which .*attributes\.csv does not hav"
     ):
         find_members(settings_of(tmp_path, GROUPS), ["Nort"], "--group")
-    with pytest.raises(
-        ConfigurationError, match="no file says which plants are in it: name one by SUNLEDGER_PLANT"
-    ):
+    with pytest.raises(ConfigurationError, match="no file says which plants are in it: set SUNLEDGER_PLANT"):
         find_members(load_settings(env_file=None), ["North"], "--group")
 
 
