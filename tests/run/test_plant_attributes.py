@@ -216,6 +216,6 @@ def test_a_group_says_which_plants_are_yours(
 
 def test_an_unknown_group_stops_before_it_leaves_everything_out(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* it has: Nor"
+        ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* choose from Nor"
     ):
         read_fleet(settings_of(tmp_path, GROUPS, include_plants="group:Nroth"))
