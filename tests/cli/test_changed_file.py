@@ -85,7 +85,7 @@ def test_damage_of_the_lake_is_told_by_verify_and_refused_by_publish(tmp_path: P
     (line,) = [
         line for line in refused.stderr.splitlines() if "was not published: energy_daily 2021-10-01" in line
     ]
-    assert line.endswith("What was published before is unchanged. Run 'sunledger repair'.")
+    assert line.endswith("The file that was published before is unchanged. Run 'sunledger repair'.")
     assert (tmp_path / "home" / "sunledger.duckdb").read_bytes() == published
     file.write_bytes(content)
     assert sunledger(tmp_path, "publish").returncode == 0

@@ -192,9 +192,7 @@ def test_a_group_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
         ConfigurationError, match=r"--group names the group Nort, which .*attributes\.csv does not hav"
     ):
         find_members(settings_of(tmp_path, GROUPS), ["Nort"], "--group")
-    with pytest.raises(
-        ConfigurationError, match="no file says which plants are in it: name one by SUNLEDGER_PLANT"
-    ):
+    with pytest.raises(ConfigurationError, match="no file says which plants are in it: set SUNLEDGER_PLANT"):
         find_members(load_settings(env_file=None), ["North"], "--group")
 
 
@@ -216,6 +214,6 @@ def test_a_group_says_which_plants_are_yours(
 
 def test_an_unknown_group_stops_before_it_leaves_everything_out(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* it has: Nor"
+        ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* choose from Nor"
     ):
         read_fleet(settings_of(tmp_path, GROUPS, include_plants="group:Nroth"))
