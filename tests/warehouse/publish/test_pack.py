@@ -41,7 +41,7 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
     assert monthly["plant_name"].to_list() == ["Alpha", """O'Brien"; DROP TABLE plants; --"""]
     readme = (folder / "README.md").read_text()
     assert "# October 2021" in readme
-    assert "published on 2021-10-03 at 04:05 UTC by sunledger 1.2.3" in readme
+    assert "that sunledger 1.2.3 published on 2021-10-03 at 04:05 UTC" in readme
     assert (
         "2 plants, 54.000 kWh of PV energy; 62.5% of the expected time of the days that are stored is covered; 1 of"
         in readme
