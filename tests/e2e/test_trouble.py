@@ -299,7 +299,7 @@ def test_two_runs_on_one_day_lose_nothing_of_each_other(
     refresh(new_runtime())
     first = new_runtime("11")
     fetch(first, MONDAY)
-    read, raced = Lake.batches, []
+    read, raced = Lake.read_batches, []
 
     def slow(lake: Lake, model: Any, *arguments: Any, **options: Any) -> Iterator[pl.DataFrame]:
         frames = list(read(lake, model, *arguments, **options))
