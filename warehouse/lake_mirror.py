@@ -22,7 +22,7 @@ from warehouse.lake_log import LOG
 
 
 class LakeInUseError(SunledgerError):
-    """Others wrote to a lake on an object store while it was mended."""
+    """Other processes wrote to a lake on an object store while it was repaired."""
 
 
 class StoredObject(NamedTuple):
@@ -49,12 +49,12 @@ def open_mirror(
     size, free = sum(one.bytes for one in before.values()), shutil.disk_usage(folder).free
     if size > free:
         raise SunledgerError(
-            f"The lake {lake.root} takes {size / 1e9:.1f} GB and is copied to {folder} to be mended, where "
-            f"{free / 1e9:.1f} GB are free. Make room, or set SUNLEDGER_HOME to a larger disk."
+            f"The lake {lake.root} has {size / 1e9:.1f} GB and must be copied to {folder} for the repair, where only "
+            f"{free / 1e9:.1f} GB are free: free some space, or set SUNLEDGER_HOME to a larger disk."
         )
     tell(
-        f"{lake.root} is on an object store, which has no lock: let nothing else write to it until this is over. "
-        f"{pluralize(len(before), 'object')}, {size / 1e6:,.1f} MB, are copied to be looked at."
+        f"{lake.root} is on an object store, which has no lock: let nothing else write to it until this command ends. "
+        f"Copying {pluralize(len(before), 'object')}, {size / 1e6:,.1f} MB, to check them."
     )
     with tempfile.TemporaryDirectory(prefix=".sunledger-mirror-", dir=folder) as place:
         root = Path(place) / "lake"
@@ -81,7 +81,7 @@ def _put_changes(
         return
     if _list_objects(store) != before:
         raise LakeInUseError(
-            f"Others wrote to {lake.root} while it was mended, so nothing of it was changed: stop what writes to it, "
+            f"Other processes wrote to {lake.root} while it was repaired, so nothing in it was changed: stop them, "
             "then run 'sunledger repair' again."
         )
     for path in sorted(changed, key=_order):

@@ -6,13 +6,14 @@ publication did so and the file system says that nothing touched it since.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from schemas import Table
 from warehouse.damage import DamagedError
 from warehouse.digest_chain import Chain
+from warehouse.digests import StoredFile
 from warehouse.file_check import REMEMBERED, find_file_damage, read_facts
 from warehouse.lake_reader import LakeReader
 
@@ -23,6 +24,7 @@ class SoundFiles:
     def __init__(self, lake: LakeReader) -> None:
         self._lake = lake
         self._seen: dict[str, list[object]] = {}
+        self._digests: dict[type[Table], Mapping[str, StoredFile]] = {}
         self._remembered: dict[str, list[object]] | None = None
 
     def check(self, model: type[Table], paths: Collection[str]) -> None:
@@ -34,15 +36,23 @@ class SoundFiles:
         unseen = [path for path in paths if not self._is_known(f"{self._lake.find_uri(model)}/{path}")]
         if not unseen:
             return
-        chain, files = Chain(self._lake, model), self._lake.open_files(model)
-        # The table itself is not opened: its handle would move under a writer that has compared an earlier version.
-        versions = chain.store.list_versions()
-        known = chain.list_active_files(chain.record(versions[-1])) if versions else {}
+        files, known = self._lake.open_files(model), self._read_digests(model, unseen)
         for path in unseen:
             if path in known:
                 if damage := find_file_damage(files, model, path, known[path]):
                     raise DamagedError(damage)
                 self.add(model, path)
+
+    def _read_digests(self, model: type[Table], paths: Collection[str]) -> Mapping[str, StoredFile]:
+        """What the files of the newest record were when they were written; read again only for files that are new."""
+        known = self._digests.get(model, {})
+        if all(path in known for path in paths):
+            return known
+        chain = Chain(self._lake, model)
+        # The table itself is not opened: its handle would move under a writer that has compared an earlier version.
+        versions = chain.store.list_versions()
+        self._digests[model] = chain.list_active_files(chain.record(versions[-1])) if versions else {}
+        return self._digests[model]
 
     def add(self, model: type[Table], path: str) -> None:
         """Take the file for sound as it lies there now."""

@@ -74,7 +74,7 @@ def _make_again(
     for wave in ([one for one in lost if one.model is RawPlants], lost):
         _ask(runtime, outcome, [one for one in wave if one not in outcome.known], yes=yes)
         repair.make_lists(runtime, outcome, lost)
-    # What is not known by now is not to be had: it is kept before anything is counted anew.
+    # What is still unknown can't be recovered, so it is recorded before anything is counted again.
     repair.keep_lost_requests(runtime.settings, outcome, lost)
     answered = list_days_with_answers(runtime)
     repair.put_back_days(runtime, copy, outcome, [one for one in lost if one not in outcome.known], answered)

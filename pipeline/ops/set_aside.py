@@ -55,7 +55,7 @@ def describe_set_aside(settings: Settings) -> str:
 
 
 def list_outdated(settings: Settings, now: dt.datetime) -> list[SetAside]:
-    """What is older than the settings keep it; nothing while lost parts are still to be made again from it."""
+    """What is older than the settings keep it; nothing while lost parts still have to be rebuilt from it."""
     if LostParts(settings.home).read():
         return []
     before = now - settings.keep_set_aside_days * ONE_DAY
@@ -68,7 +68,7 @@ def delete_outdated(settings: Settings, now: dt.datetime) -> Iterator[str]:
     for one in found:
         shutil.rmtree(one.folder)
     if found:
-        yield f"{_describe_size(found)} of {_describe_age(found, settings)} deleted."
+        yield f"Deleted {_describe_size(found)} of {_describe_age(found, settings)}."
 
 
 def describe_outdated(settings: Settings, now: dt.datetime) -> Iterator[str]:

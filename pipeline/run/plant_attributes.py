@@ -81,7 +81,7 @@ def match_plants(settings: Settings, plants: pl.DataFrame) -> pl.DataFrame:
         path,
         strange,
         "which is not in SMA's list of plants",
-        "correct the id by 'sunledger plants', or run 'sunledger refresh' where SMA lists the plant only since today",
+        "take the id from 'sunledger plants', or run 'sunledger refresh' if SMA lists the plant only since today",
     )
     _refuse(
         path,
@@ -104,7 +104,7 @@ def find_members(settings: Settings, groups: Collection[str], where: str) -> fro
     path = settings.plant_attributes
     if path is None:
         raise ConfigurationError(
-            f"{where} names a group, and no file says which plants are in it: name one by {SETTING}."
+            f"{where} names a group, but no file says which plants are in it: set {SETTING} to such a file."
         )
     rows = read_plant_attributes(settings).drop_nulls("plant_group")
     members: set[str] = set()
@@ -126,7 +126,7 @@ def build_unknown_group(where: str, group: str, known: Iterable[str], place: str
     """The error for a group that has no plant: which groups there are."""
     there = ", ".join(sorted(set(known))) or "none"
     return ConfigurationError(
-        f"{where} names the group {group}, which {place} does not have; it has: {there}."
+        f"{where} names the group {group}, which {place} does not have: choose from {there}."
     )
 
 
@@ -137,7 +137,7 @@ def _read(path: Path, _changed: int, _size: int) -> pl.DataFrame:
         text = path.read_text("utf-8-sig")
     except OSError as fault:
         raise _build_error(
-            path, f"it can't be read ({fault.strerror})", "give this user the right to"
+            path, f"it can't be read ({fault.strerror})", "give this user permission to read it"
         ) from fault
     except UnicodeDecodeError as fault:
         raise _build_error(path, "it is not UTF-8 text", "save it as UTF-8") from fault
@@ -152,7 +152,9 @@ def _parse_csv(path: Path, text: str) -> list[_Entry]:
     try:
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as fault:
-        raise _build_error(path, f"line {reader.line_num} is no CSV ({fault})", "close its quotes") from fault
+        raise _build_error(
+            path, f"line {reader.line_num} is not CSV ({fault})", "close its quotes"
+        ) from fault
     lines = [(line, row) for line, row in lines if any(row)]
     names = lines[0][1] if lines else []
     _check_names(path, names, f"line {lines[0][0]}" if lines else "it")
@@ -272,7 +274,7 @@ def _check_rows(path: Path, rows: pl.DataFrame) -> None:
     _refuse(
         path,
         rows.filter(~pl.col("plant_id").is_first_distinct()),
-        "which is there already",
+        "which another line names already",
         "keep one of the two",
     )
     for name in NUMBERS:

@@ -160,7 +160,7 @@ def test_lost_answers_are_asked_for_again_once_their_cost_was_agreed_to(
     assert run(home, "verify", **settings)[0] == 1
     code, said = run(home, "repair", **unasked)
     assert code == 0, said
-    assert "take 2 requests to SMA. They add no PU to this month." in said
+    assert "needs 2 requests. They add no PU to this month." in said
     check(home, whole, settings, asked=True)
 
 
@@ -175,8 +175,8 @@ def test_lost_answers_whose_pu_nobody_agrees_to_wait_for_consent(
     (home / "home" / "sunledger.duckdb").unlink()
     code, said = run(home, "repair", **settings | {"SUNLEDGER_MAX_EUR_PER_MONTH": limit})
     assert code == 1, said
-    assert "take 2 requests to SMA. Requests for 2 plants add 2 PU" in said
-    refused = f"SUNLEDGER_MAX_EUR_PER_MONTH={limit}" if limit else "give --yes"
+    assert "needs 2 requests. Requests for 2 plants add 2 PU" in said
+    refused = f"SUNLEDGER_MAX_EUR_PER_MONTH={limit}" if limit else "repeat the command with --yes"
     assert refused in said.rpartition("can't be rebuilt yet")[2], said
     # Nothing was sent, the figures that were made from the answers are there, and every command works.
     assert content(home)["api_requests"].filter(pl.col("plant_id") != "").height == 0

@@ -102,7 +102,7 @@ def test_what_was_fetched_before_an_outage_becomes_energy(new_runtime: New, sma:
     sma.special = outage  # type: ignore[assignment]
     with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.lists()
-        with pytest.raises(Exception, match="None of 2 requests was answered"):
+        with pytest.raises(Exception, match="None of the 2 requests was answered"):
             runs.days(MONDAY, NEXT_MONDAY)
         assert energy(runtime)["11", 10] == pytest.approx(24.0)
 
@@ -299,7 +299,7 @@ def test_two_runs_on_one_day_lose_nothing_of_each_other(
     refresh(new_runtime())
     first = new_runtime("11")
     fetch(first, MONDAY)
-    read, raced = Lake.batches, []
+    read, raced = Lake.read_batches, []
 
     def slow(lake: Lake, model: Any, *arguments: Any, **options: Any) -> Iterator[pl.DataFrame]:
         frames = list(read(lake, model, *arguments, **options))

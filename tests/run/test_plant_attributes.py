@@ -88,10 +88,10 @@ def test_without_a_file_no_plant_has_attributes(tmp_path: Path) -> None:
         ),
         ("plant_id,Group\n", "line 1 names 'Group'. To correct it, write group"),
         ("plant_id,,x\n", "line 1 has a column without a name"),
-        ("plant_id,group\n11,North\n11,South\n", "line 3 names plant 11, which is there already"),
+        ("plant_id,group\n11,North\n11,South\n", "line 3 names plant 11, which another line names already"),
         ("plant_id,group\n\n11,North,x\n", "line 3 has 3 values for 2 columns (plant 11)"),
         ("plant_id,group\n,North\n", "line 2 names plant ?, which is an empty plant_id"),
-        ('plant_id,group\n11,"a\nb"\n12,"open\n', "line 4 is no CSV"),
+        ('plant_id,group\n11,"a\nb"\n12,"open\n', "line 4 is not CSV"),
         (
             'plant_id,group,battery_capacity_kwh\n11,"a\nb",1\n12,,12 kWh\n',
             "line 4 names plant 12, whose battery_capacity_kwh is not a number of 0 or more. To correct it, write it",
@@ -192,9 +192,7 @@ def test_a_group_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
         ConfigurationError, match=r"--group names the group Nort, which .*attributes\.csv does not hav"
     ):
         find_members(settings_of(tmp_path, GROUPS), ["Nort"], "--group")
-    with pytest.raises(
-        ConfigurationError, match="no file says which plants are in it: name one by SUNLEDGER_PLANT"
-    ):
+    with pytest.raises(ConfigurationError, match="no file says which plants are in it: set SUNLEDGER_PLANT"):
         find_members(load_settings(env_file=None), ["North"], "--group")
 
 
@@ -216,6 +214,6 @@ def test_a_group_says_which_plants_are_yours(
 
 def test_an_unknown_group_stops_before_it_leaves_everything_out(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* it has: Nor"
+        ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* choose from Nor"
     ):
         read_fleet(settings_of(tmp_path, GROUPS, include_plants="group:Nroth"))

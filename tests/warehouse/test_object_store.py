@@ -165,7 +165,7 @@ def test_nothing_changes_where_others_wrote_meanwhile(lake: Lake, tmp_path: Path
     mirror = opened.__enter__()
     LakeRepair(mirror, tmp_path / "aside", {EnergyDaily}, None, lambda _: None).run()
     again(lake).replace(RawEnergyBalance, DAY, [frame_of(RawEnergyBalance, DAYS[1], 30.0)])
-    with pytest.raises(LakeInUseError, match=r"Others wrote to s3://.* stop what writes"):
+    with pytest.raises(LakeInUseError, match=r"Other processes wrote to s3://.* stop them"):
         opened.__exit__(None, None, None)
     assert kinds(lake) == [DamageKind.FILE_CHANGED]
     assert values(again(lake), RawEnergyBalance)[DAYS[1]] == 30.0
