@@ -14,7 +14,7 @@ from assets.prefix import build_key, split_prefix
 from pipeline.common.day_availability import FIRST_ZONE
 from pipeline.common.errors import CredentialsError, SmaError, SunledgerError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.common.text import escape_controls
+from pipeline.common.text import escape_controls, join_lines
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.run.step import StepResult
@@ -294,9 +294,10 @@ def convert_errors() -> Iterator[None]:
             allow_retries=may_pass(error),
         ) from error
     except OSError as error:
+        said = error.strerror or join_lines(str(error))
         raise dg.Failure(
-            description=f"{error.filename or 'A file'} can't be read or written ({error.strerror or error}): check the "
-            "disk and the permissions there. 'sunledger verify' finds damage in the lake.",
+            description=f"{error.filename or 'A file'} can't be read or written ({said}): check the disk and the "
+            "permissions there. 'sunledger verify' finds damage in the lake.",
             allow_retries=False,
         ) from error
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 LOOK_EVERY_S = 0.5
 END_WITHIN_S = 30.0
 LEFT_BEHIND_S = 5.0
+# Tells a service that its standard input is the pipe of `run_services`.
+UNTIL_STDIN_CLOSES = "SUNLEDGER_UNTIL_STDIN_CLOSES"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -43,7 +45,11 @@ def run_services(
     try:
         for service in services:
             running[service.name] = subprocess.Popen(  # noqa: S603 - Dagster's own programs, no shell
-                service.command, env=dict(environment), start_new_session=True
+                service.command,
+                env={**environment, UNTIL_STDIN_CLOSES: "yes"},
+                # Nobody writes to it: the system closes it when this process ends, however it does.
+                stdin=subprocess.PIPE,
+                start_new_session=True,
             )
         ended = _wait(running, stop)
         if ended:
@@ -58,6 +64,24 @@ def run_services(
         _end(running)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_with_parent() -> None:
+    """End this service, with all that it has started, when the process that runs it ends without ending it.
+
+    A process that is killed by SIGKILL, as the kernel does where memory is short, can't end its children. They would
+    hold the port and start runs beside those of the next control room.
+    """
+    if os.environ.pop(UNTIL_STDIN_CLOSES, None):
+        threading.Thread(target=_end_once_stdin_closes, name="end with parent", daemon=True).start()
+
+
+def _end_once_stdin_closes() -> None:
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGTERM)
+    time.sleep(END_WITHIN_S)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _wait(running: Mapping[str, subprocess.Popen[bytes]], stop: threading.Event) -> str:
@@ -83,10 +107,12 @@ def _end(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
             process.wait()
     for process in running.values():
         _end_group(process.pid)
+        if process.stdin:
+            process.stdin.close()
 
 
 def _end_group(group: int) -> None:
-    """End what a service has started and left behind, as where it was told to end while it was beginning."""
+    """End the processes that a service has left behind, for instance when it was stopped during its start."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(group, number)

@@ -4,11 +4,13 @@ import os
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from assets.control_room import end_with_parent
 from assets.record_files import OPEN_FILES
 
 
 def main() -> None:
     """Be the program `dagster-daemon`, for the home of the environment."""
+    end_with_parent()
     OPEN_FILES.keep(Path(os.environ["DAGSTER_HOME"]))
     # The program's name is public, where it lives in Dagster is not.
     (program,) = entry_points(group="console_scripts", name="dagster-daemon")

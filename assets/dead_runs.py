@@ -94,7 +94,7 @@ def end_dead_runs(instance: dg.DagsterInstance, *, lost_hosts: Iterable[str] = (
 
 
 def end_own_runs(instance: dg.DagsterInstance, why: str) -> None:
-    """End the runs that this process began and does no more: an error ended them before Dagster could."""
+    """End the runs that this process began and no longer executes, because an error ended them before Dagster could."""
     own = THIS_PROCESS.build_tags(instance)[PROCESS_LOCK]
     for one in list_going_runs(instance):
         if one.run.tags.get(PROCESS_LOCK) == own:

@@ -12,7 +12,7 @@ from schemas import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 DICTIONARY = "docs/data-dictionary.md"
-# Of what is no table of the dictionary.
+# For everything that is not a table of the dictionary.
 PAGES = {"warehouse": "docs/bi.md", "monthly_report": "docs/reports.md"}
 
 

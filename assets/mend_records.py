@@ -60,7 +60,7 @@ def _find_damage(file: Path) -> str:
         with contextlib.closing(sqlite3.connect(file)) as database:
             ((found,),) = database.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.OperationalError:
-        # Locked, or not to be opened: no damage that putting it aside would mend.
+        # Locked, or not to be opened: no damage that setting it aside would repair.
         return ""
     except sqlite3.DatabaseError as fault:
         return str(fault)

@@ -120,7 +120,7 @@ def wait_for_pools(wait: PoolWait, pools: Collection[str]) -> None:
 def watch_pools(wait: PoolWait, run_id: str, *, say_fault: bool = False) -> Iterator[None]:
     """While this run goes on, tell its waits for pools; one that lasts too long ends it, and is `wait.fault`.
 
-    With `say_fault` that is told like the wait, where nobody would read `wait.fault`.
+    With `say_fault` the failure is announced like the wait, for callers that do not read `wait.fault`.
     """
     done = threading.Event()
 

@@ -252,7 +252,7 @@ class WithoutRepeats:
 
 
 def build_runtime_resource(runtime: RunContext, wait: PoolWait) -> dg.ResourceDefinition:
-    """The runtime as a resource; while a run has it, its waits for pools are told and bounded."""
+    """The runtime as a resource; while a run has it, its waits for pools are announced and bounded."""
 
     @dg.resource
     @contextmanager
@@ -315,4 +315,6 @@ def _find_failure(result: dg.ExecuteInProcessResult, decisive: str) -> Exception
                 INTERRUPTED,
             )
         return RuntimeError(data.error_display_string)
-    return RuntimeError("The run failed before its first step.")
+    ended = next((event.job_failure_data for event in result.all_events if event.is_run_failure), None)
+    cause = ended.error.to_string() if ended and ended.error else "Dagster does not say why"
+    return RuntimeError(f"The run failed before its first step: {cause}")

@@ -18,6 +18,7 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.common.settings import Settings
 from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import Channel, Concern, build_channels, tell
+from pipeline.ops.set_aside import delete_outdated
 from pipeline.run.context import RunContext
 from pipeline.run.sets import BALANCE
 from schemas import storage
@@ -67,7 +68,7 @@ def build_alert_sensor(
     jobs: Collection[str],
     of: Callable[[Settings], Mapping[str, Channel]] = build_channels,
 ) -> dg.SensorDefinition:
-    """Send people alerts, by the channels of the settings; what was told is the sensor's cursor."""
+    """Send people alerts, by the channels of the settings. The cursor of the sensor holds what was sent."""
 
     @dg.sensor(
         name=build_name(settings, "alerts"),
@@ -95,21 +96,23 @@ def build_alert_sensor(
 
 
 def build_retention_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Delete old runs that are no longer needed."""
+    """Delete old runs that are no longer needed, and what repairs set aside long ago."""
 
     @dg.sensor(
         name=build_name(settings, "retention"),
         minimum_interval_seconds=RETENTION_INTERVAL_S,
         description=f"Deletes runs older than {settings.keep_runs_days} days whose partitions were all materialized "
-        "again since.",
+        f"again since, and what repairs set aside more than {settings.keep_set_aside_days} days ago.",
         default_status=choose_sensor_status(settings),
     )
     def sensor(
         context: dg.SensorEvaluationContext, sunledger_runtime: dg.ResourceParam[RunContext]
     ) -> dg.SkipReason:
-        before = sunledger_runtime.now() - settings.keep_runs_days * ONE_DAY
+        now = sunledger_runtime.now()
+        before = now - settings.keep_runs_days * ONE_DAY
+        aside = "".join(f" Set aside: {text}" for text in delete_outdated(settings, now))
         return dg.SkipReason(
-            f"Deleted {purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d}."
+            f"Deleted {purge_runs(context.instance, before)} runs from before {before:%Y-%m-%d}.{aside}"
         )
 
     return sensor

@@ -1,6 +1,6 @@
 """Dagster's webserver behind our guard: `python -m assets.webserver NAMES OPTIONS`.
 
-NAMES are those that the page is reached as, joined by commas, and OPTIONS are those of `dagster-webserver`.
+NAMES are those that the page is reached as, separated by commas, and OPTIONS are those of `dagster-webserver`.
 """
 
 import os
@@ -12,12 +12,14 @@ from dagster_webserver import app, cli
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
+from assets.control_room import end_with_parent
 from assets.page_guard import PageGuard
 from assets.record_files import OPEN_FILES
 
 
 def main() -> None:
     """Serve until a signal says to stop."""
+    end_with_parent()
     OPEN_FILES.keep(Path(os.environ["DAGSTER_HOME"]))
     names = [name for name in sys.argv.pop(1).split(",") if name]
 

@@ -92,9 +92,8 @@ def _measure(case: Case, address: SandboxAddress, connections: int) -> None:
     token = _token(address)
     paths = _paths(case)
     cold_days = [FIRST_DAY + dt.timedelta(days=number) for number in range(case.days)]
-    _load(
-        address, token, _questions(paths[:2], [FIRST_DAY - dt.timedelta(days=90)]), connections
-    )  # imports pvlib
+    # What is computed once, and not for each answer.
+    _load(address, token, _questions(paths[:2], [FIRST_DAY - dt.timedelta(days=90)]), connections)
     questions = list(_questions(paths, cold_days))
     if case.what == IN_NO_ORDER:
         random.Random(1).shuffle(questions)  # noqa: S311 - no secret

@@ -94,7 +94,7 @@ def serve(
 
 
 def stay_on_one_core() -> None:
-    """Have polars and OpenBLAS (of scipy) start no threads, which cost more than they save here.
+    """Have polars and OpenBLAS (of numpy) start no threads, which cost more than they save here.
 
     To be called before they are used.
     """

@@ -26,7 +26,7 @@ class RowsChanged(Table):
         "Interval rows that were not there before.", unit="count", null=NOT_COUNTED, ge=0
     )
     n_rows_removed: pl.Int64 = column(
-        "Interval rows that are there no more.", unit="count", null=NOT_COUNTED, ge=0
+        "Interval rows that no longer exist.", unit="count", null=NOT_COUNTED, ge=0
     )
     n_rows_changed: pl.Int64 = column(
         "Interval rows of the same time with another value.", unit="count", null=NOT_COUNTED, ge=0

@@ -9,6 +9,7 @@ from schemas.quantities import BalanceEnergies, BalancePowers, BalanceStates, Pv
 
 PLANT_ID = "Plant's id: digits on ennexOS, a GUID on Sunny Portal Classic."
 DEVICE_ID = "Device's id."
+SUB_PLANT_ID = "SMA's id of a section of the plant."
 LOCAL_DATE = "Calendar day in the plant's own time zone."
 NOT_COUNTED_YET = "stored before this was counted; 'sunledger rebuild' counts it"
 
@@ -63,6 +64,20 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
         "reports leave it out.",
         null="yours",
     )
+    plant_group_id: str = column("SMA's id of the system group that the plant belongs to.", null="not given")
+
+
+class SubPlants(Table, table="sub_plants", layer="core", key=("plant_id", "sub_plant_id"), partition=()):
+    """Sections of plants as SMA's list of plants has them, for the plants that have some."""
+
+    plant_id: str = column(PLANT_ID)
+    sub_plant_id: str = column(SUB_PLANT_ID)
+    name: str = column("Name that the owner gave.", null="not given")
+    description: str = column("What the owner wrote about it.", null="not given")
+    timezone: str = column("IANA time zone; days go by that of the plant.", null="not given")
+    status: str = column("State as the API names it, when it was listed last.", null="not given")
+    first_seen: pl.Date = column("First day (UTC) on which the API listed the section.")
+    last_seen: pl.Date = column("Latest day (UTC) on which the API listed the section.")
 
 
 NO_ATTRIBUTE = "the file does not say"
@@ -125,6 +140,7 @@ class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"
     deactivated_at: LocalTime = column("When it was deactivated, plant-local.", null="active, or not given")
     first_seen: pl.Date = column("First day (UTC) on which the API listed the device.")
     last_seen: pl.Date = column("Latest day (UTC) on which the API listed the device.")
+    sub_plant_id: str = column(SUB_PLANT_ID, null="not given")
 
 
 class MeasurementSets(
@@ -205,6 +221,7 @@ class Logs(Table, table="logs", layer="core", partition=("local_date",)):
     message: str = column("Message text.", null="not given")
     occurrence: str = column("Unsolved, Solved or Ongoing, as the API writes it.", null="not given")
     counter: pl.Int64 = column("How often it occurred.", unit="count", null="not given")
+    sub_plant_id: str = column(SUB_PLANT_ID, null="not given")
 
 
 class Quarantine(Table, table="quarantine", asset=False, layer="core", partition=("local_date", "source")):

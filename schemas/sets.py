@@ -371,7 +371,7 @@ class OtherIntervals(
         "The value.", unit="that of the field", null="no number; see value_text", ge=-FINITE, le=FINITE
     )
     value_text: str = column(
-        "The value as the API wrote it, where it is no number.", null="a number; see value"
+        "The value as the API wrote it, where it is not a number.", null="a number; see value"
     )
 
 

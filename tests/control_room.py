@@ -15,6 +15,7 @@ import httpx
 
 from sandbox.launch import SandboxAddress
 from tests.ports import find_free_port
+from tests.programs import PATIENCE_S
 
 STARTS_WITHIN_S = 300
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "sunledger"}
@@ -80,12 +81,12 @@ class ControlRoom:
             cwd=self.home,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=PATIENCE_S,
             check=False,
         )
 
 
-def eventually(look: Callable[[], Any], within_s: float = 300) -> Any:
+def eventually(look: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
     """The first result that counts as true."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -116,7 +117,7 @@ def control_room(
             yield room
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE_S)
 
 
 def _answers(room: ControlRoom) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 PROGRAM = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 # Nothing here takes so long, however slow the machine: a test fails by its assertion, not by hanging.
-PATIENCE_S = 240
+PATIENCE_S = 600
 # The sandbox charges nobody, so no test but those of consent to cost has to agree to PU.
 FREE = {"SUNLEDGER_MAX_EUR_PER_MONTH": "1000000"}
 

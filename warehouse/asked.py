@@ -68,7 +68,8 @@ def read_plant_moves(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
 def list_members(connection: duckdb.DuckDBPyConnection, month: dt.date, groups: Sequence[str]) -> list[str]:
     """The plants of these groups that the file has energy or PU of in the month, sorted.
 
-    A group is named without regard to upper and lower case; `*` is any text, `?` any sign. Raises UsageError for a
+    A group is named without regard to upper and lower case; `*` matches any text and `?` one character. Raises
+    UsageError for a
     group that has none.
     """
     if not connection.execute(_HAS_GROUPS).fetchall():

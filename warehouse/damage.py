@@ -24,6 +24,8 @@ class DamageKind(StrEnum):
     ENTRY_CHANGED = "entry_changed"
     LOG_LOST = "log_lost"
     NOT_OURS = "not_ours"
+    # An older copy of the whole table, which is sound in itself.
+    OLDER_STATE = "older_state"
     # Of the digests, which are kept apart from what they are digests of.
     DIGESTS_LOST = "digests_lost"
     # Of the published file.

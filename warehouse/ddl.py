@@ -1,6 +1,7 @@
 """SQL text made from the models: tables, views over Parquet files, and comments.
 
-Everything that is not a keyword goes through `quote_identifier` or `quote_text`, so names and paths may hold any sign.
+Everything that is not a keyword goes through `quote_identifier` or `quote_text`, so names and paths may hold any
+character.
 Nothing here touches a database.
 """
 

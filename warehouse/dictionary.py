@@ -1,7 +1,7 @@
 """The data dictionary: every table, column and curated view as Markdown, made from the models.
 
 `python -m warehouse.dictionary` writes docs/data-dictionary.md; `--check` says whether that file is up to date
-and leaves with 1 when it is not.
+and exits with code 1 if it is not.
 """
 
 import re

@@ -25,6 +25,7 @@ from pipeline.common.atomic_files import replace_file
 from pipeline.common.errors import UsageError
 from warehouse.ddl import quote_identifier, quote_text
 from warehouse.folder import resolve_place
+from warehouse.own_tables import SCHEMA
 from warehouse.publish import query_failed
 
 FORMATS = ("csv", "parquet", "xlsx")
@@ -67,7 +68,8 @@ def export(
     """Write the rows of one SELECT to `path`, which is replaced whole.
 
     `grant` is called with the file that is written, before the query is looked at: a connection that is restricted
-    needs the right to it. Raises UsageError for what is no query, a place that is no file's, a format that is not
+    needs the right to it. Raises UsageError for text that is not a query, a place that is not a file, a format that
+    is not
     known, and more rows than XLSX takes.
     """
     form = format_of(path, form)
@@ -101,9 +103,17 @@ def _build_write_error(fault: Exception, path: Path) -> OSError:
 def export_table(connection: Connection, table: str, path: Path, form: str | None = None) -> Exported:
     """Write a published table or view, in the order of its rows. Raises UsageError, also for a name that is none."""
     names = [str(name) for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
-    if table not in names:
-        raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(names)}.")
-    return export(connection, f"FROM {quote_identifier(table)}", path, form)
+    own = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY ALL", [SCHEMA]
+    )
+    places = {name: quote_identifier(name) for name in names}
+    places |= {
+        f"{SCHEMA}.{name}": f"{quote_identifier(SCHEMA)}.{quote_identifier(name)}"
+        for (name,) in own.fetchall()
+    }
+    if table not in places:
+        raise UsageError(f"The table {table!r} does not exist: choose from {', '.join(places)}.")
+    return export(connection, f"FROM {places[table]}", path, form)
 
 
 def _check_select(connection: Connection, query: str) -> str:

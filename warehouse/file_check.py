@@ -19,7 +19,7 @@ from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile, digest_of
 from warehouse.lake_reader import LakeReader, find_part
 
-# One disk gives no more to many readers; an object store does.
+# Several readers get nothing more from one disk, but they do from an object store.
 READERS, REMOTE_READERS = 2, 16
 # In the folder of what waits for its commit: a backup leaves it out, and whoever removes it loses time alone.
 REMEMBERED = "checked-files.json"
@@ -82,7 +82,7 @@ class CheckedFiles:
                 info.path.removeprefix("/"): [info.size, info.mtime_ns] for info in listed
             }
         else:
-            facts = {path: found for path in known if (found := _read_facts(f"{root}/{path}"))}
+            facts = {path: found for path in known if (found := read_facts(f"{root}/{path}"))}
         return {
             path: (f"{root}/{path}", [*facts[path], file.digest])
             for path, file in known.items()
@@ -103,7 +103,8 @@ class CheckedFiles:
             Path(new).replace(self._place)
 
 
-def _read_facts(path: str) -> list[object] | None:
+def read_facts(path: str) -> list[object] | None:
+    """What the file system says of a file, which changes with the file; None where there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 - thousands of files at each publication, and a Path costs more than the call
     except OSError:

@@ -20,14 +20,14 @@ WAIT_S = 600.0
 @contextmanager
 def take_write_turn(root: str, tell: Callable[[str], None]) -> Iterator[None]:
     """Be one of the writers. `tell` gets who repairs the lake while this waits. Raises LockBusyError at last."""
-    with _turn(root, fcntl.LOCK_SH, "Nothing can be written to the lake while it is mended", tell):
+    with _turn(root, fcntl.LOCK_SH, "Nothing can be written to the lake while it is repaired", tell):
         yield
 
 
 @contextmanager
 def take_repair_turn(root: str, tell: Callable[[str], None]) -> Iterator[None]:
     """Be alone. `tell` gets who writes to the lake while this waits. Raises LockBusyError at last."""
-    with _turn(root, fcntl.LOCK_EX, "The lake can't be mended while others write to it", tell):
+    with _turn(root, fcntl.LOCK_EX, "The lake can't be repaired while other processes write to it", tell):
         yield
 
 

@@ -98,17 +98,21 @@ class LakeReader:
     def read_batches(
         self, model: type[Table], part: Part | None = None, *, columns: Collection[str] | None = None
     ) -> Iterator[pl.DataFrame]:
-        """The stored rows of a part in the order of the key, about a row group at a time."""
+        """The stored rows of a part in the order of the key, about a row group at a time. Raises DamagedError."""
         table = self.open(model)
         if table is not None:
             yield from self.read_files(model, list_file_uris(table, part or {}), columns)
 
     def scan(self, model: type[Table], snapshot: Snapshot | None = None) -> pl.LazyFrame:
-        """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest)."""
+        """All active rows as a lazy frame in the model's columns, of one snapshot (default: the newest).
+
+        Raises DamagedError.
+        """
         schema = cache_polars_schema(model)
         chosen = snapshot or self.take_snapshot(model)
         if not chosen.files:
             return pl.LazyFrame(schema=schema)
+        self.check_files(model, chosen.files)
         partition = storage(model).partition
         return pl.scan_parquet(
             list(chosen.files),
@@ -188,7 +192,8 @@ class LakeReader:
     ) -> Iterator[pl.DataFrame]:
         """The rows of active files of the model's table, a row group at a time: the unit of memory.
 
-        With `checked` the checksums of the pages are compared too.
+        Each file is compared with its digest before. With `checked` the caller has done that, and the checksums of the
+        pages are compared instead. Raises DamagedError.
 
         The files are opened one by one: a dataset over them reads ahead, and takes longer to set up than the day of
         a small fleet takes to read.
@@ -197,6 +202,8 @@ class LakeReader:
         wanted = [name for name in schema if columns is None or name in columns]
         types = pl.Schema({name: schema[name] for name in wanted})
         files, remote = self.open_files(model), self.remote
+        if not checked:
+            self.check_files(model, uris)
         for uri in uris:
             path = cut_table_path(model, uri)
             values = parse_part(path, schema)
@@ -223,7 +230,8 @@ class LakeReader:
         return self.read_facts_of(model, list_file_uris(table, part)) if table else {}
 
     def read_facts_of(self, model: type[Table], uris: Collection[str]) -> dict[str, str]:
-        """What the rows of active files of the model's table were said to be made from."""
+        """What the rows of active files of the model's table were said to be made from. Raises DamagedError."""
+        self.check_files(model, uris)
         facts: dict[str, str] = {}
         for uri in uris:
             with self.open_files(model).open_input_file(cut_table_path(model, uri)) as source:
@@ -234,16 +242,29 @@ class LakeReader:
     def read_rows_of(
         self, model: type[Table], stored: str, columns: Collection[str] | None = None
     ) -> pl.DataFrame | None:
-        """The rows of files that `stored` named once, replaced or not; None when one is gone by now."""
+        """The rows of files that `stored` named once, replaced or not; None if one no longer exists."""
         uris = [f"{self.find_uri(model)}/{name}" for name in stored.split()]
         try:
             return pl.concat([build_empty_frame(model, columns), *self.read_files(model, uris, columns)])
         except FileNotFoundError:
             return None
 
+    def check_files(self, model: type[Table], uris: Collection[str]) -> None:
+        """Compare files of the model's table that are about to be read with what was written, where that is known.
+
+        Raises DamagedError.
+        """
+
+    def trust_file(self, model: type[Table], path: str) -> None:
+        """Take a file that this process has just written to the model's table for what was written."""
+
     def open_files(self, model: type[Table]) -> pafs.FileSystem:
         """The file system that paths inside the model's table belong to."""
         return self._open_files_below(self.find_uri(model))
+
+    def open_root(self) -> pafs.FileSystem:
+        """The file system that paths inside the lake belong to."""
+        return self._open_files_below(self.root)
 
     def open_records(self, model: type[Table]) -> RecordStore:
         """The digests of the model's table, which are kept apart from it."""

@@ -128,11 +128,13 @@ class LakeRepair:
             for path in unknown
             if target.replaced_at.get(find_folder(path), -1) <= settled_at
         }
+        if not untold:
+            doubtful = set()
         if log.damaged:
-            self._mend_entries(model, log, target, doubtful if untold else set(), unknown)
+            self._mend_entries(model, log, target, doubtful, unknown)
         removed: set[str] = set()
         if recorded.version >= 0:
-            removed = self._correct(model, log, target, doubtful if untold else set(), recorded)
+            removed = self._correct(model, log, target, doubtful, recorded)
         for file, fault in log.bad_files.items():
             self._move(file)
             self._tell(
@@ -210,38 +212,41 @@ class LakeRepair:
 
     def _put_right(self, damages: Sequence[Damage]) -> list[Damage]:
         """Put files back that lie elsewhere, as after an exchange, by their digests; the rest of the damages."""
-        rest: list[Damage] = []
-        for model in dict.fromkeys(damage.model for damage in damages if damage.model):
-            folder, known = self._find_folder(model), read_recorded(self.lake, model).files
-            of_model = [damage for damage in damages if damage.model is model]
-            lying = [folder / one.file for one in of_model if one.file and (folder / one.file).is_file()]
-            lying += self.aside.parent.glob(f"*/{storage(model).table}/**/*.parquet")
-            found = {
-                path: source
-                for path in [one.file for one in of_model if one.file is not None]
-                if path in known and (source := _find_content(known[path], lying))
-            }
-            for path, source in found.items():
-                shutil.copy2(source, folder / f"{path}.new")
-            for path in found:
-                if (folder / path).exists():
-                    self._move(folder / path)
-                (folder / f"{path}.new").replace(folder / path)
-            for one in of_model:
-                if one.file in found:
-                    self._tell(one.place, one.fault, "restored from another file with the committed content")
-                else:
-                    rest.append(one)
-        return rest
+        damaged = [
+            (one, self._find_folder(one.model) / one.file) for one in damages if one.model and one.file
+        ]
+        known = {one.model: read_recorded(self.lake, one.model).files for one, _ in damaged if one.model}
+        # In a folder of another day or table, or where an earlier repair has set it aside.
+        lying = [file for _, file in damaged if file.is_file()]
+        lying += self.aside.parent.glob("*/**/*.parquet")
+        found: dict[Path, Path] = {}
+        for one, file in damaged:
+            written = known[one.model].get(one.file) if one.model and one.file else None
+            if written is not None and (source := _find_content(written, lying)):
+                found[file] = source
+        for file, source in found.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, f"{file}.new")
+        for file in found:
+            if file.exists():
+                self._move(file)
+            Path(f"{file}.new").replace(file)
+        back = [one for one, file in damaged if file in found]
+        for one in back:
+            self._tell(one.place, one.fault, "restored from another file with the committed content")
+        return [one for one in damages if one not in back]
 
     def _find_known_version(self, model: type[Table], files: Collection[str]) -> int:
         """A version that the table is known to have had, where there is something of it."""
         return self.copy.versions.get(storage(model).table, -1) if self.copy and files else -1
 
     def _mend_entries(
-        self, model: type[Table], log: TableLog, state: LogState, doubtful: Collection[str], unknown: set[str]
+        self, model: type[Table], log: TableLog, state: LogState, doubtful: set[str], unknown: set[str]
     ) -> None:
-        """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt."""
+        """Write what is known in the place of damaged entries, and last what becomes of the parts in doubt.
+
+        Parts that come into doubt here are added to them.
+        """
         last = max(log.damaged)
         corrections: list[Action] = []
         lost: list[Lost] = []
@@ -271,6 +276,16 @@ class LakeRepair:
                     find_folder(path) for path in state.active if state.replaced_at[find_folder(path)] < last
                 }
                 lost += [Lost(model, folder) for folder in sorted(older - set(doubtful))]
+        elif self.copy and self.copy.read_version(model) >= last and len(log.damaged) > len(unknown):
+            # So an older copy of the table may be what is left of it. The published file has what it held since.
+            newer = {
+                name: self._find_current_copy(model, log, state, name)
+                for name in self.copy.list_folders(model)
+            }
+            replaced = {name: at for name, at in newer.items() if at is not None and name not in doubtful}
+            lost += [Lost(model, name, at) for name, at in replaced.items()]
+            corrections += [build_remove(path) for path in state.active if find_folder(path) in replaced]
+            doubtful.update(replaced)
         self.note(lost)
         table = storage(model).table
         for version, fault in sorted(log.damaged.items()):
@@ -306,7 +321,9 @@ class LakeRepair:
         there = [path for path in paths if (folder / path).is_file()]
         for path in sorted(there, key=lambda path: (folder / path).stat().st_mtime_ns, reverse=True):
             try:
-                for frame in self.lake.read_files(model, [f"{self.lake.find_uri(model)}/{path}"]):
+                for frame in self.lake.read_files(
+                    model, [f"{self.lake.find_uri(model)}/{path}"], checked=True
+                ):
                     validate(model, frame, {})
                     sort(model, frame, {})
             except (SunledgerError, OSError, pa.ArrowException, pl.exceptions.PolarsError):

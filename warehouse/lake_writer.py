@@ -252,7 +252,7 @@ class _Attempt:
         self.digests: dict[str, str] = {}
 
     def compare(self) -> bool:
-        """Whether the added rows differ from what is stored by now. Reads it again only where another run wrote it."""
+        """Whether the added rows differ from what is stored now. Reads it again only where another run wrote it."""
         self.table = self.lake.open_or_create(self.model)
         files = list_file_uris(self.table, self.part)
         if not self.compared or files != self.files:
@@ -331,6 +331,7 @@ class _Attempt:
                 if self.facts:
                     writer.add_key_value_metadata({FACTS.decode(): json.dumps(dict(self.facts))})
         self.digests = {path: sink.digest}
+        self.lake.trust_file(self.model, path)
         values = {name: str(value) for name, value in self.part.items()}
         return AddAction(
             path, sink.size, values, time.time_ns() // 10**6, True, json.dumps({"numRecords": rows})

@@ -125,7 +125,7 @@ def _list_stored_paths(table: DeltaTable) -> dict[str, dict[str, str]]:
 def _compare(
     chain: Chain, model: type[Table], stored: Mapping[str, dict[str, str]], recorded: Mapping[str, StoredFile]
 ) -> Iterator[Damage]:
-    """What the log's state says by now, beside what was committed: a damaged checkpoint changes no entry."""
+    """Compares the present state of the log with what was committed, since a damaged checkpoint changes no entry."""
     for path in sorted({*stored, *recorded}):
         said = stored.get(path)
         if path in recorded and said is not None and _build_folder(model, said) == path.rpartition("/")[0]:

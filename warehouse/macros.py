@@ -57,7 +57,7 @@ def _write_first_moment(clock: str) -> str:
     """SQL of the first moment at which the clock of `zone` shows a midnight (TIMESTAMP), or more where it is skipped.
 
     Of the times with one offset the first that has the midnight; one that begins after it has its own beginning. Where
-    the table does not reach and a midnight comes twice, DuckDB's own function gives the second: the first is told by
+    the table does not reach and a midnight comes twice, DuckDB's own function gives the second; the first is found by
     the offset of hours before.
     """
     shown = f"timezone('UTC', {clock}) - to_seconds(_clock_offset_s)"

@@ -43,6 +43,12 @@ GROUP BY ALL
 ORDER BY ALL
 """  # noqa: S608 - constants of this module
 
+_NO_ATTRIBUTES = """
+SELECT ''::VARCHAR AS plant_id, NULL::VARCHAR AS plant_group, NULL::VARCHAR AS owner, NULL::VARCHAR AS region,
+    NULL::VARCHAR AS tariff, NULL::DOUBLE AS battery_capacity_kwh, NULL::DOUBLE AS expected_kwh
+WHERE false
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class MonthRows:
@@ -115,6 +121,25 @@ class MonthRows:
             return None
         return self._read_rows("kpi_monthly", "*", f"month = DATE '{self.month}'", "plant_id")
 
+    def read_attributes(self) -> pl.DataFrame:
+        """Rows of plant_attributes, with what is expected of the month as expected_kwh; none where there are none."""
+        columns = "plant_id, plant_group, owner, region, tariff, battery_capacity_kwh"
+        if not self._has("plant_attributes"):
+            return self.connection.execute(_NO_ATTRIBUTES).pl()
+        expected = f"{columns}, expected_{self.month.month:02}_kwh AS expected_kwh"
+        return self._read_rows("plant_attributes", expected, "true", "plant_id")
+
+    def read_like_for_like(self) -> pl.DataFrame | None:
+        """Rows of v_months_like_for_like of these plants, of the months of the year up to this one."""
+        if not self._has("v_months_like_for_like"):
+            return None
+        columns = (
+            "plant_id, plant_group, month, n_days, n_days_held, pv_generation_kwh, pv_generation_before_kwh"
+        )
+        year = self.month.replace(month=1)
+        where = f"scope = 'plant' AND month BETWEEN DATE '{year}' AND DATE '{self.month}'"
+        return self._read_rows("v_months_like_for_like", columns, where, "plant_id, month")
+
     def read_hours(self, plant_ids: Sequence[str]) -> pl.DataFrame:
         """plant_id, local_date, hour of the plant's clock; PV energy in kwh with its hours, load_kwh with load_hours.
 
@@ -146,7 +171,11 @@ class MonthRows:
         return self.connection.execute(query, [list(self.plant_ids)]).pl()
 
     def _has(self, table: str) -> bool:
-        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?"
+        query = """
+        SELECT count(*) FROM (
+            SELECT table_name AS name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views()
+        ) WHERE name = ?
+        """
         return bool(self.connection.execute(query, [table]).fetchall()[0][0])
 
 

@@ -89,7 +89,7 @@ def query_failed(fault: duckdb.Error) -> SunledgerError:
     if GONE in str(fault) or (isinstance(fault, duckdb.IOException) and "No files found" in str(fault)):
         return NotPublishedError(
             "Files of the lake that the published file reads have moved or are missing: run 'sunledger publish' to "
-            "build it again. {first_line(fault)}"
+            f"build it again. {take_first_line(fault)}"
         )
     if isinstance(fault, duckdb.PermissionException):
         return UsageError(

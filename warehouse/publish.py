@@ -38,6 +38,7 @@ from warehouse.open_published import (
     query_failed,
     take_first_line,
 )
+from warehouse.own_tables import LeftOut
 from warehouse.publication import digest_file, forbid_log, record_publication
 from warehouse.published_content import OFFLINE, build
 
@@ -78,7 +79,8 @@ class DamagedLakeError(PublishError):
 class Published:
     """A published file: its rows by table (curated views are not counted), its size, and the time it took.
 
-    `had_log` says that another program had opened the one before for writing and that its log was removed.
+    `had_log` says that another program had opened the one before for writing and that its log was removed. `left_out`
+    are tables of the user's own that do not fit their description.
     """
 
     path: Path
@@ -86,12 +88,16 @@ class Published:
     bytes: int
     seconds: float
     had_log: bool
+    left_out: tuple[LeftOut, ...] = ()
 
 
-def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Published:
+def publish(
+    lake: Lake, target: Path, *, now: dt.datetime, version: str, own_tables: Path | None = None
+) -> Published:
     """Build a new file from the lake's newest snapshots and put it in the place of `target`.
 
-    `now` (with time zone) and `version` (of the product) go into the table `_meta`. All snapshots are taken
+    `now` (with time zone) and `version` (of the product) go into the table `_meta`, and the tables of the folder
+    `own_tables` beside ours. All snapshots are taken
     before the first row is read. `target` is replaced whole or not at all. Raises PublishError, DamagedLakeError where
     what is stored is not what was written, and ValueError for a `now` without time zone.
     """
@@ -107,7 +113,7 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
             if damages := find_damage(lake, snapshots):
                 raise DamagedLakeError(target, damages)
             snapshots = {m: snapshot for m, snapshot in snapshots.items() if storage(m).published != "no"}
-            rows = build(lake, snapshots, file, now=now, version=version)
+            content = build(lake, snapshots, file, now=now, version=version, own_tables=own_tables)
             had_log = forbid_log(named)
             size = _put(file, target)
             # A session on the old file that was just emptying its log may have put it back.
@@ -127,7 +133,14 @@ def publish(lake: Lake, target: Path, *, now: dt.datetime, version: str) -> Publ
             "publish' again."
         ) from fault
     seconds = time.monotonic() - begun
-    return Published(path=target, tables=rows, bytes=size, seconds=seconds, had_log=had_log)
+    return Published(
+        path=target,
+        tables=content.rows,
+        bytes=size,
+        seconds=seconds,
+        had_log=had_log,
+        left_out=content.left_out,
+    )
 
 
 @contextmanager

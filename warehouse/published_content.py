@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,7 +25,9 @@ from warehouse.ddl import (
 )
 from warehouse.lake import Lake, Snapshot
 from warehouse.macros import MACROS, create, read_from_day_file
-from warehouse.meta import Meta, hash_schema
+from warehouse.meta import FILE_TABLES, Meta, hash_schema
+from warehouse.open_published import take_first_line
+from warehouse.own_tables import SCHEMA, LeftOut, add_own_table, read_own_tables
 from warehouse.views import load_curated_views
 
 Snapshots: TypeAlias = Mapping[type[Table], Snapshot]
@@ -38,8 +41,24 @@ DETAIL_FILES_AT_ONCE = 1
 OFFLINE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
-def build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, version: str) -> dict[str, int]:
-    """Write the new file and return the rows of each table."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was written: the rows of each table, those of the user's own as `own.NAME`, and which of these were not."""
+
+    rows: dict[str, int]
+    left_out: tuple[LeftOut, ...]
+
+
+def build(
+    lake: Lake,
+    snapshots: Snapshots,
+    file: Path,
+    *,
+    now: dt.datetime,
+    version: str,
+    own_tables: Path | None = None,
+) -> Content:
+    """Write the new file, with the tables of the user's own that fit."""
     with duckdb.connect(config={**OFFLINE, "temp_directory": f"{file}.spill"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(
@@ -55,10 +74,11 @@ def build(lake: Lake, snapshots: Snapshots, file: Path, *, now: dt.datetime, ver
         _add_clocks(connection, now)
         _add_curated(connection, snapshots[EnergyBalanceIntervals])
         connection.execute("COMMIT")
+        own, left_out = _add_own_tables(connection, own_tables)
         connection.execute("CHECKPOINT published")
         connection.execute("USE memory")
         connection.execute("DETACH published")
-    return rows
+    return Content(rows | own, left_out)
 
 
 def _add(connection: duckdb.DuckDBPyConnection, lake: Lake, model: type[Table], snapshot: Snapshot) -> int:
@@ -167,6 +187,35 @@ def _add_curated(connection: duckdb.DuckDBPyConnection, detail: Snapshot) -> Non
         if macro.gives_rows:
             days = detail.files and _is_in_reach(detail)
             _execute(connection, create(read_from_day_file(macro, detail.files) if days else macro))
+
+
+def list_taken_names() -> frozenset[str]:
+    """The names that tables of the user's own can't have, since ours have them, in lower case."""
+    tables = [storage(model).table for model in (*TABLES, *FILE_TABLES)]
+    views = [view.name for view in load_curated_views()]
+    return frozenset(name.lower() for name in (*tables, *views, *(macro.name for macro in MACROS)))
+
+
+def _add_own_tables(
+    connection: duckdb.DuckDBPyConnection, folder: Path | None
+) -> tuple[dict[str, int], tuple[LeftOut, ...]]:
+    """Add the tables of the user's own, each by itself: the rows of those that fit, and the others."""
+    rows: dict[str, int] = {}
+    left_out: list[LeftOut] = []
+    for found in read_own_tables(folder, list_taken_names()):
+        if isinstance(found, LeftOut):
+            left_out.append(found)
+            continue
+        name = f"{SCHEMA}.{found.name}"
+        try:
+            rows[name] = add_own_table(connection, found)
+        except (duckdb.DataError, duckdb.ProgrammingError) as fault:
+            left_out.append(
+                LeftOut(
+                    name, f"DuckDB does not take it ({take_first_line(fault).rstrip('.')}): mend the file"
+                )
+            )
+    return rows, tuple(left_out)
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:

@@ -69,7 +69,7 @@ def restrict(connection: duckdb.DuckDBPyConnection, granted: Iterable[Path] = ()
 
 
 def check_readable_files(files: Iterable[Path]) -> list[Path]:
-    """The files that a person grants. Raises UsageError for what is no file."""
+    """The files that a person grants. Raises UsageError for a path that is not a file."""
     found = list(files)
     for file in found:
         if not file.is_file():

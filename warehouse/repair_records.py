@@ -81,7 +81,7 @@ def commit_repair(
 def adopt_known(lake: LakeReader, model: type[Table], known: Mapping[str, StoredFile]) -> list[int]:
     """Begin the records again at the newest version, with the digests that were known and else with those of now.
 
-    Returns the versions of the records before, which belong to it no more.
+    Returns the versions of the earlier records, which no longer belong to it.
     """
     log, chain = read_log(_find_folder(lake, model)), Chain(lake, model)
     files = {path: known.get(path) or _digest_now(lake, model, path) for path in replay(log).active}

@@ -10,14 +10,15 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from schemas import TABLES, Table, polars_schema
+from schemas import TABLES, Table, polars_schema, storage
 from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile
 from warehouse.file_check import find_file_damage
 from warehouse.frames import BadFrameError, name_place, sort, validate
-from warehouse.lake_reader import LakeReader, Part, find_part
+from warehouse.lake_reader import LakeReader, Part, UnreadableLogError, find_part
 from warehouse.log_check import check_log
 from warehouse.open_published import NotPublishedError, check_published
+from warehouse.published_copy import open_published_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,28 @@ def verify_published(path: Path) -> Iterator[Verified]:
         yield Verified("warehouse", Damage(DamageKind.PUBLISHED_CHANGED, None, None, None, str(fault)))
     else:
         yield Verified("warehouse", None)
+
+
+def verify_versions(lake: LakeReader, path: Path) -> Iterator[Verified]:
+    """One result for each table whose log ends before the version that the published file shows.
+
+    The log and the digests of such a table belong together, so nothing else tells that an older copy took its place.
+    """
+    with open_published_copy(path) as copy:
+        shown = copy.versions if copy else {}
+    for model in TABLES:
+        version = shown.get(storage(model).table, -1)
+        try:
+            stored = lake.take_snapshot(model).version
+        except (UnreadableLogError, OSError):
+            continue
+        if stored < version and max(lake.open_records(model).list_versions(), default=-1) <= stored:
+            sentence = (
+                f"the published file shows version {version} of the table, but its log ends with "
+                f"{f'version {stored}' if stored >= 0 else 'none'}: an older state was put in its place. {CURE}"
+            )
+            damage = Damage(DamageKind.OLDER_STATE, model, None, None, sentence)
+            yield Verified(damage.place, damage)
 
 
 def _find_damage(

@@ -8,6 +8,7 @@ from decimal import Decimal
 import polars as pl
 
 from pipeline.billing.invoices import build_invoices
+from pipeline.billing.lost_requests import explain_lower_bound
 from pipeline.billing.prices import CENTS, PriceList
 from pipeline.billing.requested_units import count_units, find_current_month, read_capacities, read_moves
 from pipeline.billing.units import add_capacity, find_unanswered_systems
@@ -30,6 +31,7 @@ class Bill:
     pu, fee_eur, and expected_pu, expected_eur, which include what is there already. `invoices` are rows of that table
     with the forecast in them. `unused` has a row for each system with PU that no report made use of: plant_id, name,
     pu, of_pu, fee_eur, why. `unpriced` are systems, `in_vain` counts those that were asked for and never answered.
+    `lower_bound` says that requests of the year are lost.
     """
 
     year: int
@@ -43,6 +45,7 @@ class Bill:
     unpriced: tuple[str, ...]
     in_vain: int
     expected_systems: int
+    lower_bound: str
 
     @property
     def unused_eur(self) -> Decimal:
@@ -53,7 +56,7 @@ class Bill:
 def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: bool) -> Bill:
     """The bill of a year, by all requests that are stored at this moment."""
     lake, month = runtime.lake, find_current_month(runtime, prices)
-    units = count_units(lake, prices)
+    units = count_units(runtime, prices)
     excluded = set(find_excluded_plants(runtime)["plant_id"])
     more = expect_units(units, (list_plant_ids_of_newest(runtime) or frozenset()) - excluded, month, year)
     if not forecast:
@@ -78,6 +81,9 @@ def build_bill(runtime: RunContext, prices: PriceList, year: int, *, forecast: b
         unpriced=tuple(every.filter(of_year, pl.col("fee_eur").is_null())["plant_id"].unique().sort()),
         in_vain=vain.filter(of_year)["plant_id"].n_unique(),
         expected_systems=priced["plant_id"].n_unique(),
+        lower_bound=explain_lower_bound(
+            runtime.settings.home, [dt.date(year, m, 1) for m in range(1, DECEMBER + 1)]
+        ),
     )
 
 

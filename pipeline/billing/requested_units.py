@@ -5,16 +5,30 @@ import datetime as dt
 import polars as pl
 
 from pipeline.billing import PriceList
-from pipeline.billing.units import build_billing_units
+from pipeline.billing.lost_requests import find_incomplete_months
+from pipeline.billing.units import build_billing_units, move_to_new_ids
 from pipeline.run.context import RunContext
 from pipeline.transform import inventory
-from schemas import ApiRequests, Plants, RawPlants
+from schemas import ApiRequests, BillingUnits, Plants, RawPlants
 from warehouse.lake import Lake
 
 
-def count_units(lake: Lake, prices: PriceList) -> pl.DataFrame:
-    """Rows of billing_units by all requests that are stored at this moment."""
-    return build_billing_units(lake.scan(ApiRequests), read_capacities(lake), read_moves(lake), prices)
+def count_units(runtime: RunContext, prices: PriceList) -> pl.DataFrame:
+    """Rows of billing_units by all requests that are stored at this moment.
+
+    Of months whose record of requests has lost some, PU that were counted before stay. Raises SunledgerError.
+    """
+    lake = runtime.lake
+    moves = read_moves(lake)
+    found = build_billing_units(lake.scan(ApiRequests), read_capacities(lake), moves, prices)
+    incomplete = find_incomplete_months(runtime.settings.home)
+    if not incomplete:
+        return found
+    counted = lake.scan(BillingUnits).filter(pl.col("month").is_in(sorted(incomplete))).collect()
+    lost = move_to_new_ids(counted, moves).join(found, on=["plant_id", "month"], how="anti")
+    return pl.concat([found, lost.unique(["plant_id", "month"]).select(found.columns)]).sort(
+        "plant_id", "month"
+    )
 
 
 def read_capacities(lake: Lake) -> pl.DataFrame:

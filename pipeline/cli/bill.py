@@ -48,6 +48,7 @@ def show(found: Bill, prices: PriceList, *, forecast: bool) -> None:
             else f" The record of requests begins in {found.first_month:%Y-%m}."
         )
         say(f"No request named a system in {found.year}, so there is nothing to pay.{known}")
+        _say_lower_bound(found)
         return
     _show_classes(found, forecast=forecast)
     _show_invoices(found, prices, forecast=forecast)
@@ -122,7 +123,13 @@ def _tell_state(quarter: tuple[int, int], now: tuple[int, int], *, forecast: boo
     return "expected" if forecast else "so far"
 
 
+def _say_lower_bound(found: Bill) -> None:
+    if found.lower_bound:
+        out.print(found.lower_bound, soft_wrap=True, markup=False)
+
+
 def _show_notes(found: Bill, *, forecast: bool) -> None:
+    _say_lower_bound(found)
     if forecast:
         out.print(_explain_forecast(found), soft_wrap=True)
     live = Decimal(found.invoices["live_eur"].sum())

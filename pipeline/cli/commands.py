@@ -367,19 +367,27 @@ def publish() -> None:
 def verify() -> None:
     """Read every stored part and the published file, and compare them with the digests of what was written."""
     from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415
-    from warehouse.verify import verify_lake, verify_published  # noqa: PLC0415
+    from warehouse.verify import verify_lake, verify_published, verify_versions  # noqa: PLC0415
 
     settings = load_settings()
     # Opens no runtime, which would store the record of requests at its end: this way a full disk can be verified too.
     lake = Lake(settings.lake, settings.home / "tmp", tell=say)
     parts = faults = 0
-    for found in chain(verify_lake(lake), verify_published(settings.warehouse)):
+    checked = (
+        verify_lake(lake),
+        verify_published(settings.warehouse),
+        verify_versions(lake, settings.warehouse),
+    )
+    for found in chain(*checked):
         parts += 1
         if found.fault:
             faults += 1
             list_item(f"{found.place}: {found.fault}")
     say(f"Read {pluralize(parts, 'part')} and found {pluralize(faults, 'fault')}.")
+    if aside := describe_set_aside(settings):
+        say(aside)
     if faults:
         raise typer.Exit(FAILED)
 
@@ -596,7 +604,7 @@ def _open_runtime(
         raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
     settings = load_settings(sets=",".join(sets)) if sets else load_settings()
     chosen = frozenset(groups or [])
-    # A group that is not there is told before anything begins.
+    # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")
     return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
 

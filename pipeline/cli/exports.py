@@ -54,6 +54,7 @@ def pack(
     form: Annotated[FileFormat, typer.Option("--format", help="Format of the files.")] = FileFormat.XLSX,
 ) -> None:
     """Write a month's energy, PU, invoices and quality with a README into one folder, for finance."""
+    from pipeline.billing.lost_requests import explain_lower_bound  # noqa: PLC0415
     from pipeline.cli.completeness import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
@@ -61,9 +62,11 @@ def pack(
     from warehouse import pack as packing  # noqa: PLC0415
     from warehouse.publish import connect  # noqa: PLC0415
 
-    first = month_of("--month", month)
-    with connect(load_settings().warehouse) as connection:
+    first, settings = month_of("--month", month), load_settings()
+    with connect(settings.warehouse) as connection:
         say_month(connection, first)
+        if lower_bound := explain_lower_bound(settings.home, [first]):
+            say(lower_bound)
         done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
     for one in done:
         say(f"  {one.path.name}: {pluralize(one.rows, 'row')}")

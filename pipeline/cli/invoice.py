@@ -13,6 +13,7 @@ from rich.text import Text
 from pipeline.billing import load_prices
 from pipeline.billing.compare import AGREED, KINDS, MONTHS_A_QUARTER, OURS, THEIRS, compare, find_quarters
 from pipeline.billing.invoice_file import InvoiceFile, read_invoice
+from pipeline.billing.lost_requests import explain_lower_bound
 from pipeline.billing.requested_units import count_units, find_current_month, read_moves
 from pipeline.billing.units import find_unanswered_systems
 from pipeline.cli.console import out, say, show_table
@@ -41,13 +42,19 @@ def check_file(path: Path, first: str | None, last: str | None, output: Path | N
             say(f"Notice: {lacking.reason}.")
         of_months = pl.col("month").is_between(begin, end)
         lake, moved = runtime.lake, read_moves(runtime.lake)
-        units = count_units(lake, prices)
+        units = count_units(runtime, prices)
         vain = find_unanswered_systems(lake.scan(ApiRequests), moved, prices)
         record = (min(units["month"]), max(units["month"])) if units.height else None
+        lower_bound = explain_lower_bound(
+            runtime.settings.home, pl.date_range(begin, end, "1mo", eager=True).to_list()
+        )
         found = compare(invoice.lines.filter(of_months), units.filter(of_months), vain, moved, record)
     if output is not None:
         _write(found, output)
-    return show(found, invoice, (begin, end), prices.currency)
+    code = show(found, invoice, (begin, end), prices.currency)
+    if lower_bound:
+        out.print(lower_bound, soft_wrap=True, markup=False)
+    return code
 
 
 def show(found: pl.DataFrame, invoice: InvoiceFile, months: tuple[dt.date, dt.date], currency: str) -> int:

@@ -7,8 +7,8 @@ import resource
 
 from pipeline.common.errors import SunledgerError
 
-# A run holds the lake's files, the records of runs and its connections open; a publish alone takes some 40.
-FILES_WANTED, FILES_NEEDED = 4096, 64
+# A run holds the lake's files, the records of runs and its connections open: a rebuild some 50, a backfill some 90.
+FILES_WANTED, FILES_NEEDED = 4096, 128
 # Bytes of address space, most of which is reserved and never used. With 2 GB a publish made no progress.
 SPACE_NEEDED = 3 * 10**9
 

@@ -29,7 +29,7 @@ def run_month(runtime: RunContext, month: dt.date, max_requests: int | None, *, 
     """Fetch SMA's figures of the month, compare, publish, and show the result. Returns what is missing."""
     runtime.settings.require_credentials()
     _announce(runtime, f"{month:%Y-%m}", plan_month_requests(runtime, month), max_requests, yes=yes)
-    # Opened before the first request: what is wrong with it would be told too late.
+    # Opened before the first request, because its faults would be reported too late.
     with record_runs(runtime, command="reconcile") as runs:
         with Bars() as bars:
             runtime.progress = bars
@@ -50,7 +50,7 @@ def run_year(runtime: RunContext, year: int, max_requests: int | None, *, yes: b
     except ValueError:
         raise UsageError(f"--year {year} is not a year: write it as YYYY.") from None
     _announce(runtime, str(year), plan_year_requests(runtime, first), max_requests, yes=yes)
-    # Opened before the first request: what is wrong with it would be told too late.
+    # Opened before the first request, because its faults would be reported too late.
     with record_runs(runtime, command="reconcile") as runs:
         with Bars() as bars:
             runtime.progress = bars

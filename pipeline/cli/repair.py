@@ -1,11 +1,13 @@
 """`sunledger repair`: each part repairs one kind of damage and says what it did."""
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.cli.console import complain, say
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
+from pipeline.ops.set_aside import delete_outdated, describe_outdated
 
 
 class Part(NamedTuple):
@@ -46,14 +48,18 @@ def build_parts(lost_hosts: Sequence[str], *, yes: bool = False) -> list[Part]:
         Part("records of runs", mend_records),
         Part("runs", end_runs),
         Part("lake", lambda settings: mend_lake(settings, yes=yes)),
+        Part("set aside", lambda settings: delete_outdated(settings, dt.datetime.now(dt.UTC))),
     ]
 
 
 def build_dry_run_parts() -> list[Part]:
-    """Build the parts that only report what the lake needs."""
+    """Build the parts that only report: what the lake needs, and what was set aside too long ago."""
     from pipeline.cli.repair_lake import look_at_lake  # noqa: PLC0415
 
-    return [Part("lake", look_at_lake)]
+    return [
+        Part("lake", look_at_lake),
+        Part("set aside", lambda settings: describe_outdated(settings, dt.datetime.now(dt.UTC))),
+    ]
 
 
 def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:

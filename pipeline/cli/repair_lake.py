@@ -81,6 +81,8 @@ def _make_again(
     for wave in ([one for one in lost if one.model is RawPlants], lost):
         _ask(runtime, outcome, [one for one in wave if one not in outcome.known], yes=yes)
         repair.make_lists(runtime, outcome, lost)
+    # What is still unknown can't be recovered, so it is recorded before anything is counted again.
+    repair.keep_lost_requests(runtime.settings, outcome, lost)
     answered = list_days_with_answers(runtime)
     repair.put_back_days(runtime, copy, outcome, [one for one in lost if one not in outcome.known], answered)
     with record_runs(runtime, command="repair") as runs:
@@ -138,10 +140,13 @@ def _tell_rest(left: Sequence[Damage], outcome: RepairOutcome) -> None:
             f"{pluralize(len(left), 'fault')} can't be repaired: restore these parts from a backup."
         )
     if outcome.gone or outcome.waiting:
-        texts = "; ".join(f"{one.place}: {text}" for one, text in outcome.gone.items())
+        gone, waiting = (
+            "; ".join(f"{one.place}: {text.rstrip('.')}" for one, text in said.items())
+            for said in (outcome.gone, outcome.waiting)
+        )
         n_later = pluralize(len(outcome.waiting), "part")
-        later = f" {n_later} can't be rebuilt yet: run 'sunledger repair --yes' to fetch what is missing."
+        later = f" {n_later} can't be rebuilt yet, and 'sunledger repair' tries it again: {waiting}."
         raise SunledgerError(
-            f"All tables can be read again, but not all rows could be rebuilt.{f' {texts}.' if texts else ''}"
-            f"{later if outcome.waiting else ''}"
+            f"All tables can be read again, but not all rows could be rebuilt.{f' {gone}.' if gone else ''}"
+            f"{later if waiting else ''}"
         )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 class SunledgerError(Exception):
-    """Any failure that is told to the user as a sentence instead of a traceback."""
+    """Any failure that the user sees as a sentence instead of a traceback."""
 
     exit_code: ClassVar[int] = 1
 

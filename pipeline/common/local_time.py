@@ -150,6 +150,12 @@ def parse_label(raw: pl.Expr) -> pl.Expr:
     return raw.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
 
 
+def parse_offset_times(raw: pl.Expr) -> pl.Expr:
+    """Moments (UTC) of texts with an offset: Z, +01:00 or +0100; null without one, as it could be any clock's."""
+    text = raw.str.strip_chars().str.replace("Z$", "+00:00").str.replace(" ", "T", literal=True)
+    return text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", strict=False, time_zone="UTC")
+
+
 def parse_moment(text: str) -> dt.datetime:
     """A moment that we wrote down, in UTC. Raises ValueError for a text that is none, or a time without an offset."""
     moment = dt.datetime.fromisoformat(text)

@@ -146,12 +146,12 @@ def _check_budget_url(value: SecretStr) -> SecretStr:
 
 
 def _split_ids(value: object) -> object:
-    """Ids from a list joined by commas."""
+    """Ids from a list separated by commas."""
     return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
 def _host_names(value: object) -> object:
-    """Names of hosts from a list joined by commas, without ports."""
+    """Names of hosts from a list separated by commas, without ports."""
     if not isinstance(value, str):
         return value
     names = value.replace(",", " ").split()
@@ -318,6 +318,12 @@ class Settings(BaseSettings):
         description="Days after which a run of Dagster is deleted, once newer runs have materialized all its "
         "partitions again. Default: 90.",
     )
+    keep_set_aside_days: int = Field(
+        default=90,
+        ge=1,
+        description="What a repair has set aside is deleted after so many days, by the next repair or the sensor "
+        "retention. Default: 90.",
+    )
     pool_wait_minutes: float = Field(
         default=60,
         gt=0,
@@ -347,14 +353,19 @@ class Settings(BaseSettings):
     )
     exclude_plants: str = Field(
         default="",
-        description="Exceptions from SUNLEDGER_PLANTS, written in the same way and optionally with a day (`5000022 "
-        "from 2026-10-15`). From that day on no request names these plants, they cost nothing, and they do not count "
-        "as missing. Default: none.",
+        description="Exceptions from SUNLEDGER_INCLUDE_PLANTS, written in the same way and optionally with a day "
+        "(`5000022 from 2026-10-15`). From that day on no request names these plants, they cost nothing, and they do "
+        "not count as missing. Default: none.",
     )
     plant_attributes: AbsolutePath | None = Field(
         default=None,
         description="Your own facts about plants, CSV or TOML: group, owner, region, tariff, battery_capacity_kwh, "
         "expected_01_kwh to expected_12_kwh, and others, by plant_id; see docs/plant-attributes.md. Default: none.",
+    )
+    own_tables: AbsolutePath | None = Field(
+        default=None,
+        description="Folder of tables of your own, NAME.csv or NAME.parquet with its columns in NAME.toml, which are "
+        "published in the schema `own`; see docs/own-tables.md. Default: none.",
     )
     max_eur_per_month: Decimal | None = Field(
         default=None,

@@ -9,6 +9,8 @@ _OBEYED = re.compile(
     r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]|\r(?!\n)"
 )
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
 
 def pluralize(count: int, noun: str) -> str:
     """A count and its noun: 1 plant, 1,200 plants."""
@@ -23,6 +25,11 @@ def escape_controls(text: str) -> str:
 def escape_line(text: str) -> str:
     """As `escape_controls`, and with line breaks escaped too, so that foreign text can't look like a line of ours."""
     return escape_controls(text).replace("\r", "\\r").replace("\n", "\\n")
+
+
+def join_lines(text: str) -> str:
+    """The text as one line, without colours and the arrows of a chain of causes: what libraries say of a fault."""
+    return " ".join(_COLOURS.sub("", text).replace("↳", ":").split())
 
 
 def _escape(found: re.Match[str]) -> str:

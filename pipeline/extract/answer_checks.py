@@ -20,7 +20,7 @@ _DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
 
 
 def find_fault(answer: Answer) -> Failure | None:
-    """Why the answer is not to be taken, as far as it can be told from this one alone; else None.
+    """The reason to reject the answer, as far as the answer alone shows it; otherwise None.
 
     The rows of measurements are looked at in larger batches: `find_faults`.
     """

@@ -1,4 +1,6 @@
-"""What people must be told of, from the lake: access, plants that come and go, late days, money. Makes no API calls."""
+"""Conditions that raise alerts, read from the lake: access, new and lost plants, late days, cost. Makes no API
+calls.
+"""
 
 import datetime as dt
 import hashlib
@@ -19,7 +21,7 @@ from pipeline.run.plants import find_excluded_plants, list_own_plants, list_plan
 from pipeline.sma.consents.access_problems import GONE_FOR, explain_gone_plant
 from schemas import BillingUnits, Consents, Plants
 
-# An event is told within minutes of being seen; after so long nobody needs to be told any more.
+# An event raises an alert within minutes after it was noticed; an older event needs none.
 EVENT_DAYS = 3
 
 
@@ -104,7 +106,7 @@ def _judge_refusals(runtime: RunContext) -> Iterator[Concern]:
 
 
 def _list_gone_plants(runtime: RunContext) -> pl.DataFrame:
-    """Plants that were listed within the last month and are no more."""
+    """Plants that were listed within the last month and are no longer listed."""
     ids = list_plant_ids_of_newest(runtime) or frozenset()
     recent = pl.col("last_seen") >= runtime.find_today() - GONE_FOR
     plants = runtime.lake.scan(Plants).filter(recent).select("plant_id", "name").collect()

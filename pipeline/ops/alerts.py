@@ -1,7 +1,7 @@
 """Sends each alert once to each channel, and a message when its problem is resolved. Knows nothing of Dagster.
 
 A concern has a name that stays the same while it lasts. Each channel remembers by itself what it has told, so a channel
-that failed is told again without the others hearing it twice.
+that failed gets the message again, and the others do not get it twice.
 """
 
 import json
@@ -31,7 +31,7 @@ Told: TypeAlias = dict[str, dict[str, str]]
 class Concern:
     """Something that a person should know: its name, one line, and what to do.
 
-    A name that begins with `event:` is something that happened once, so it is never good again.
+    A name that begins with `event:` is something that happened once, so it is never resolved.
     """
 
     name: str
@@ -56,7 +56,7 @@ class AlertFailedError(SunledgerError):
 
 
 def find_news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tuple[str, Message]]:
-    """What a channel has not been told: new concerns, and told ones that are no more. In the order of names."""
+    """The messages that a channel has not got: new concerns, and resolved ones that it knows. In the order of names."""
     now = {concern.name: concern for concern in concerns}
     found = [
         (name, Message(escape_controls(now[name].title), escape_controls(now[name].text)))
@@ -79,12 +79,12 @@ def find_news(told: Mapping[str, str], concerns: Iterable[Concern]) -> list[tupl
 
 
 def is_event(name: str) -> bool:
-    """Whether a concern of that name happened once, and can't be good again."""
+    """Whether a concern of that name happened once and can't be resolved."""
     return name.startswith("event:")
 
 
 def tell(told: Told, concerns: Iterable[Concern], channels: Mapping[str, Channel]) -> tuple[Told, list[str]]:
-    """Tell each channel its news. What has been told by now, and why some could not be told."""
+    """Send each channel its new messages. Returns what was sent so far, and why some messages could not be sent."""
     concerns = list(concerns)
     after: Told = {}
     faults = []

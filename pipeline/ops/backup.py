@@ -37,7 +37,8 @@ BLOCK = 2**20
 def back_up(settings: Settings, target: Path) -> tuple[int, int]:
     """Write everything into `target`, whole or not at all; the number of files and bytes.
 
-    Raises UsageError for a target inside the home or that is no file, and SunledgerError where something can't be read
+    Raises UsageError for a target inside the home or that is not a file, and SunledgerError where something can't be
+    read
     or written.
     """
     target = resolve_place(target)

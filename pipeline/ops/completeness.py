@@ -35,7 +35,7 @@ class Completeness:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is missing, as far as SMA can have it by now."""
+        """Whether nothing is missing that SMA can already have."""
         return not self.lacking.height
 
     def describe(self) -> str:

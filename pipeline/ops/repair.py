@@ -7,14 +7,17 @@ writing, and no restatement: what they were before is gone, and what they are no
 import datetime as dt
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import cast
 
+from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.extract.consents import store_consents
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, RepairOutcome
+from pipeline.ops.set_aside import name_folder
 from pipeline.run.context import RunContext
 from pipeline.run.sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
@@ -23,6 +26,7 @@ from pipeline.tables.inventory_tables import (
     write_measurement_sets,
     write_plant_attributes,
     write_plants,
+    write_sub_plants,
 )
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly
 from schemas import (
@@ -58,11 +62,13 @@ from schemas import (
     ReconciliationYearly,
     Restatements,
     RowChanges,
+    SubPlants,
     Table,
     storage,
 )
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
+from warehouse.lake_mirror import open_mirror
 from warehouse.lake_repair import LakeRepair, Lost, Step
 from warehouse.published_copy import PublishedCopy
 
@@ -78,6 +84,7 @@ OF_ALL: frozenset[type[Table]] = frozenset(
 )
 LISTS: dict[type[Table], tuple[type[Table], Callable[[RunContext, dt.date], object]]] = {
     Plants: (RawPlants, write_plants),
+    SubPlants: (RawPlants, write_sub_plants),
     Devices: (RawDevices, write_devices),
     MeasurementSets: (RawMeasurementSets, write_measurement_sets),
 }
@@ -109,36 +116,54 @@ def make_readable(
     SunledgerError.
     """
     lake = Lake(settings.lake, settings.home / "tmp")
-    if "://" in settings.lake:
-        # Its store keeps earlier versions, and this program can't move its objects.
-        return []
-    aside = settings.home / "set-aside" / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
+    aside = name_folder(settings, dt.datetime.now(dt.UTC))
     parts = LostParts(settings.home)
-    with take_repair_turn(lake.root, tell):
-        steps = LakeRepair(lake, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
-        parts.add(find_lost_tables(settings, copy))
+    with take_repair_turn(lake.root, tell), _open_on_disk(settings, lake, tell) as on_disk:
+        steps = LakeRepair(on_disk, aside, OF_DAYS | OF_ALL, copy, parts.add).run()
+        parts.add(find_lost_tables(on_disk, copy))
     return steps
+
+
+def _open_on_disk(
+    settings: Settings, lake: Lake, tell: Callable[[str], None]
+) -> AbstractContextManager[Lake]:
+    """The lake itself, or a copy of the one on an object store, whose changes go there."""
+    return open_mirror(lake, settings.home, tell) if lake.remote else nullcontext(lake)
 
 
 @contextmanager
 def open_shadow(settings: Settings) -> Iterator[Settings]:
-    """Settings of a home that looks the same and is not: logs are copied, files are links. For a dry run."""
-    with tempfile.TemporaryDirectory(prefix=".sunledger-repair-", dir=settings.home) as folder:
+    """Settings of a home that looks the same and is not: logs are copied, files are links. For a dry run.
+
+    Of a lake on an object store all is copied.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix=".sunledger-repair-", dir=settings.home) as folder,
+        ExitStack() as opened,
+    ):
         home = Path(folder)
-        source = Path(settings.lake)
-        for file in source.rglob("*"):
-            target = home / "lake" / file.relative_to(source)
-            if file.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            elif "_delta_log" in file.parts:
-                target.write_bytes(file.read_bytes())
-            else:
-                target.symlink_to(file)
+        lake = Lake(settings.lake, home / "tmp")
+        if lake.remote:
+            root = opened.enter_context(open_mirror(lake, home, lambda _: None, keep=False)).root
+        else:
+            root = str(home / "lake")
+            _link_files(Path(settings.lake), Path(root))
         for kept in ("spending", "repair"):
             for file in (settings.home / kept).glob("*.json"):
                 (home / kept).mkdir(exist_ok=True)
                 (home / kept / file.name).write_bytes(file.read_bytes())
-        yield settings.model_copy(update={"home": home, "lake": str(home / "lake")})
+        yield settings.model_copy(update={"home": home, "lake": root})
+
+
+def _link_files(source: Path, copy: Path) -> None:
+    for file in source.rglob("*"):
+        target = copy / file.relative_to(source)
+        if file.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+        elif "_delta_log" in file.parts:
+            target.write_bytes(file.read_bytes())
+        else:
+            target.symlink_to(file)
 
 
 def put_back(
@@ -179,7 +204,7 @@ def make_lists(runtime: RunContext, outcome: RepairOutcome, lost: Iterable[Lost]
             raw, write = LISTS[one.model]
             days = [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(raw)]
             for day in days:
-                # What lists of earlier days lacked is no news, so nobody is told of it.
+                # What lists of earlier days lacked was reported before, so it is not reported again.
                 write(runtime, day)
             if days:
                 outcome.healed[one] = f"rebuilt from {pluralize(len(days), 'stored list')}"
@@ -224,9 +249,9 @@ def judge_repair(
     for one in [one for one in lost if one not in outcome.known]:
         there = bool(runtime.lake.name_stored_files(one.model, one.part))
         if one.model is ApiRequests:
-            # Requests of today may be there by now, those of before are not.
+            # Requests of today may be stored already, earlier ones are not.
             outcome.gone[one] = (
-                "the record of requests of that day is lost, so PU of that day may be missing: compare them with "
+                "the record of requests of that day is lost, so PU of that month are a lower bound: compare them with "
                 "SMA's invoice"
             )
         elif one.model in RECORDS:
@@ -243,9 +268,16 @@ def judge_repair(
             outcome.healed[one] = "rebuilt" if there else "has no rows, like the tables that it is made from"
 
 
-def find_lost_tables(settings: Settings, copy: PublishedCopy | None) -> list[Lost]:
+def keep_lost_requests(settings: Settings, outcome: RepairOutcome, lost: Iterable[Lost]) -> None:
+    """Have every later bill say that requests are lost, of which it can't know. Raises SunledgerError."""
+    days = [one.part["asked_date"] for one in lost if one.model is ApiRequests and one not in outcome.copied]
+    add_lost_days(settings.home, [cast("dt.date", day) for day in days])
+
+
+def find_lost_tables(lake: Lake, copy: PublishedCopy | None) -> list[Lost]:
     """The parts of tables whose folder is gone, by what other tables and the published file tell of them."""
-    lake = Lake(settings.lake, settings.home / "tmp")
+    # A handle from before the repair would go on where the old log was.
+    lake = Lake(lake.root, lake.scratch)
     found: list[Lost] = []
     for model in TABLES:
         if lake.take_snapshot(model).version >= 0:

@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.common.text import pluralize
 from pipeline.report import costs, quality, tables
+from pipeline.report.comparison import describe_attributes, tabulate_groups, tabulate_like_for_like
 from pipeline.report.figures import clean_name, format_month, format_number, format_percent
 from pipeline.report.fleet import FleetHours, build_grids, build_profile, rank_plants, sum_fleet_days
 from pipeline.report.month import MonthFigures, build_month_from_grid, find_ends
@@ -41,6 +42,8 @@ class Frames:
     restatements: pl.DataFrame | None
     reconciliation: pl.DataFrame | None
     figures: pl.DataFrame | None
+    attributes: pl.DataFrame
+    like_for_like: pl.DataFrame | None
     moved: pl.DataFrame
     record: Record
 
@@ -57,6 +60,8 @@ class Frames:
             restatements=None if self.restatements is None else self.restatements.filter(mine),
             reconciliation=None if self.reconciliation is None else self.reconciliation.filter(mine),
             figures=None if self.figures is None else self.figures.filter(mine),
+            attributes=self.attributes.filter(mine),
+            like_for_like=None if self.like_for_like is None else self.like_for_like.filter(mine),
             moved=self.moved.filter(pl.col("successor") == plant_id),
             record=self.record,
         )
@@ -69,7 +74,8 @@ class MonthReport:
         self._frames = frames
         self._first, self._last = find_ends(month)
         self._hours = FleetHours(self._last.day)
-        self._ranked = rank_plants(frames.plants, frames.months, frames.units)
+        ranked = rank_plants(frames.plants, frames.months, frames.units)
+        self._ranked = ranked.join(frames.attributes, on="plant_id", how="left", maintain_order="left")
         self._rows = {row["plant_id"]: row for row in self._ranked.iter_rows(named=True)}
         self._names = {plant: row["name"] for plant, row in self._rows.items()}
         # Whether SMA was asked before the record begins is not known, unless a PU says so.
@@ -117,9 +123,12 @@ class MonthReport:
         """The text of the fleet's page, which links to the plants' pages beside it."""
         frames, month = self._frames, self.build_fleet_month()
         name, clock = pluralize(frames.plants.height, "plant"), "each plant's own clock"
+        grouped = bool(frames.attributes["plant_group"].count())
         strangers = frames.units.filter(~pl.col("plant_id").is_in(list(self._rows)))
         sections = [
             tables.tabulate_yields(self._ranked, self._no_unit),
+            *([tabulate_groups(self._ranked, self._last.day)] if grouped else []),
+            *self._compare(frames, groups=grouped),
             *_list_known_tables(frames, self._names),
             costs.tabulate_classes(frames.units, self._limit),
             *([costs.tabulate_unlisted(strangers)] if strangers.height else []),
@@ -164,12 +173,19 @@ class MonthReport:
             plots=draw_plots(name, month, found.days, profile, clock),
             tables=[
                 tables.tabulate_gaps(inside),
+                *self._compare(found, groups=False),
                 *_list_known_tables(found, self._names),
                 costs.tabulate_plant(found.units, self._limit),
             ],
-            facts=[*_describe_plant(row, found.moved), *self._facts],
+            facts=[*_describe_plant(row, found.moved), *describe_attributes(dict(row)), *self._facts],
             back=INDEX,
         )
+
+    def _compare(self, frames: Frames, *, groups: bool) -> list[SheetTable]:
+        """The section on the year before, where the file has it."""
+        if frames.like_for_like is None:
+            return []
+        return [tabulate_like_for_like(frames.like_for_like, self._first, groups=groups)]
 
     def _build_headline(self, month: MonthFigures) -> list[tuple[str, str, str]]:
         frames = self._frames
@@ -193,7 +209,7 @@ class MonthReport:
         ]
 
     def _build_money(self) -> list[tuple[str, str, str]]:
-        """What SMA was asked for and charges, as far as the record of requests goes."""
+        """The requested systems and their cost, for the time of the record of requests."""
         units, begins = self._frames.units, self._frames.record.begins
         if self._no_unit == "not known":
             return [(label, "not known", self._before) for label in ("PU of the month", "Fees of the month")]

@@ -43,7 +43,8 @@ def write_report(
 ) -> Reported:
     """Write a page for the fleet and one for each plant into `folder`, which is there whole or as it was.
 
-    `only` limits fleet and plants to these ids; `progress` is told of each plant. A plant that moved is one plant, by
+    `only` limits fleet and plants to these ids; `progress` is advanced for each plant. A plant that moved is one
+    plant, by
     whichever of its ids it is named. Raises UsageError for a month without energy and PU, for a plant that is not in
     the file, and for a folder that holds something else.
     """
@@ -107,6 +108,8 @@ def _read_frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, 
         restatements=_rename_plants(rows.read_restatements(), moved),
         reconciliation=_rename_plants(rows.read_reconciliation(), moved, "quantity"),
         figures=_rename_plants(rows.read_figures(), moved, "month"),
+        attributes=rename_plants(rows.read_attributes(), moved, "plant_id"),
+        like_for_like=_rename_plants(rows.read_like_for_like(), moved, "month"),
         moved=moved,
         record=Record(asked.record_begins(rows.connection)),
     )

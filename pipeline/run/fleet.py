@@ -77,7 +77,7 @@ class Fleet:
 def read_fleet(settings: Settings) -> Fleet:
     """The fleet of the settings.
 
-    Raises ConfigurationError for a file that can't be read, for what is no entry, and for a group that is not there.
+    Raises ConfigurationError for a file that can't be read, for an invalid entry, and for a group that does not exist.
     """
     return Fleet(
         _find_groups(settings, INCLUDE, _parse_entries(INCLUDE, settings.include_plants, dated=False)),

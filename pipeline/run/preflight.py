@@ -1,5 +1,6 @@
-"""What a run needs only at its end, looked at before its first request: a mistake there would cost the fees in vain."""
+"""Checks what a run needs only at its end before its first request, because a late failure would waste the fees."""
 
+import resource
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,10 @@ from pipeline.common.settings import Settings
 from pipeline.run.plant_attributes import read_plant_attributes
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.transform.thresholds import load_thresholds
+from warehouse.own_tables import check_own_folder
+
+# Files of the lake and of the records of runs that are open at once beside the connections: 60 at most, and some room.
+FILES_OF_A_RUN = 100
 
 
 def check_before_requests(settings: Settings) -> None:
@@ -15,9 +20,11 @@ def check_before_requests(settings: Settings) -> None:
 
     The price list is not needed for what is asked for: the gate in front of new PU reads it.
     """
+    _check_connections(settings.sma_max_connections)
     load_thresholds(settings.quality)
     read_supplied_irradiation(settings)
     read_plant_attributes(settings)
+    check_own_folder(settings.own_tables)
     if settings.warehouse.is_dir():
         raise ConfigurationError(
             f"SUNLEDGER_WAREHOUSE={settings.warehouse} is a folder: set it to the path of the file to publish."
@@ -25,6 +32,17 @@ def check_before_requests(settings: Settings) -> None:
     check_folder("SUNLEDGER_WAREHOUSE", settings.warehouse.parent)
     if "://" not in settings.lake:
         check_folder("SUNLEDGER_LAKE", Path(settings.lake))
+
+
+def _check_connections(connections: int) -> None:
+    """Raise UsageError where the process may not open a file for each connection beside those that a run has open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < connections + FILES_OF_A_RUN:
+        raise UsageError(
+            f"This process may open only {files} files, and {connections} connections to SMA need "
+            f"{connections + FILES_OF_A_RUN}, so nothing is asked for: allow more ('ulimit -n 4096'), or lower "
+            "SMA_MAX_CONNECTIONS."
+        )
 
 
 def check_folder(setting: str, folder: Path) -> None:

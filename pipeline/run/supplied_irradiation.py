@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.common.local_time import UTC_US
+from pipeline.common.local_time import UTC_US, parse_offset_times
 from pipeline.common.settings import Settings
 
 COLUMNS: Final = ("plant_id", "interval_start", "interval_end")
@@ -102,11 +102,7 @@ def _parse_instant(found: pl.DataFrame, name: str) -> pl.Expr:
     """A moment in UTC; null where a text is none, or has no offset."""
     kind = found.schema[name]
     if kind == pl.String:
-        # Z, +01:00 and +0100; a time without offset could be any clock's.
-        text = pl.col(name).str.replace("Z$", "+00:00").str.replace(" ", "T", literal=True)
-        return text.str.to_datetime(
-            "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", strict=False, time_zone="UTC"
-        ).alias(name)
+        return parse_offset_times(pl.col(name)).alias(name)
     if isinstance(kind, pl.Datetime) and kind.time_zone:
         # The instant stays what it is, whatever clock shows it.
         return pl.col(name).cast(pl.Datetime("us", kind.time_zone)).cast(pl.Int64).cast(UTC_US).alias(name)

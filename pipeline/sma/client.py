@@ -39,7 +39,7 @@ class SmaClient:
     """Asks the Monitoring API. Use it as an async context manager, inside one event loop.
 
     Raises ConfigurationError at once when credentials are missing. The first request connects. The limiter is by
-    default the one that all processes with these credentials share. `record` is told of every try.
+    default the one that all processes with these credentials share. `record` is called for every try.
     """
 
     def __init__(

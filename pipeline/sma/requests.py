@@ -15,6 +15,8 @@ Endpoint = Literal["plants", "devices", "sets", "measurements", "logs"]
 
 Period = Literal["Day", "Week", "Month", "Year"]
 
+# SMA's have 36 characters at most. The client of HTTP takes no longer address than 65,536.
+LONGEST_ID = 500
 DAY: Period = "Day"
 WEEK: Period = "Week"
 MONTH: Period = "Month"
@@ -180,9 +182,10 @@ def find_plant(target: str) -> str | None:
 
 def _quote_segment(kind: str, value: str) -> str:
     """Quote a vendor's id as one path segment. Empty and dot segments would address something else."""
-    if value in {"", ".", ".."}:
+    if value in {"", ".", ".."} or len(value) > LONGEST_ID:
+        shown = repr(value) if len(value) <= LONGEST_ID else f"A text of {len(value):,} characters"
         raise UsageError(
-            f"{value!r} can't be a {kind} in a path of SMA's API: check the list that it comes from."
+            f"{shown} can't be a {kind} in a path of SMA's API: check the list that it comes from."
         )
     return quote(value, safe="")
 

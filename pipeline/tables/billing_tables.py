@@ -88,7 +88,7 @@ def _load_prices(runtime: RunContext) -> tuple[PriceList | None, Notices]:
 
 def _write_units(runtime: RunContext, prices: PriceList) -> StepResult:
     stored = runtime.lake.scan(BillingUnits).collect()
-    found = count_units(runtime.lake, prices)
+    found = count_units(runtime, prices)
     if not prices.prices:
         found = take_known_fees(found, stored)
     now = find_current_month(runtime, prices)

@@ -146,7 +146,7 @@ def _read_plants_with_balance(runtime: RunContext) -> pl.DataFrame:
 
 
 def _list_due(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFrame:
-    """The plants and days from first to last that SMA has all of by now."""
+    """The plants and days from first to last of which SMA already has all data."""
     plants, now = _read_plants_with_balance(runtime), runtime.now()
     closed = (
         pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
@@ -163,7 +163,7 @@ def _list_due(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFram
 
 def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:
     """plant_id, local_date and failed (true) where an answer of the day is missing because its request failed."""
-    # What is asked for no more stays as it was. Answers for months and years are no day's.
+    # Sets that are no longer fetched stay as they were. Answers for months and years belong to no day.
     sources = {storage(model).table for model in RAW if model not in (RawEnergyMonths, RawEnergyYears)}
     sources -= list_idle_tables(runtime.settings)
     # Sets without a table of their own have a part each, which names them behind the table.

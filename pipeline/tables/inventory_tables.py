@@ -28,6 +28,7 @@ from schemas import (
     RawDevices,
     RawMeasurementSets,
     RawPlants,
+    SubPlants,
     Table,
     storage,
 )
@@ -87,6 +88,16 @@ def _read_moves(runtime: RunContext, day: dt.date) -> pl.DataFrame:
 def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
     """The plants of the last list, as far as its day tells."""
     return stored.filter(pl.col("last_seen") == pl.col("last_seen").max())
+
+
+@writes(SubPlants, reads=(RawPlants,), stage=Stage.PLANTS)
+def write_sub_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
+    """Sections of plants of the newest list, or that of a day, and those seen before."""
+    today, answers = read_newest(runtime.lake, RawPlants, of)
+    stored = runtime.lake.scan(SubPlants).collect()
+    found = inventory.build_sub_plants(answers, today)
+    frame = inventory.remember(stored, found, storage(SubPlants).key)
+    return build_result(runtime.lake.replace(SubPlants, {}, [frame], empty=True))
 
 
 @writes(PlantAttributes, reads=(Plants,), stage=Stage.PLANTS)

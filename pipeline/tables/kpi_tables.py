@@ -52,7 +52,7 @@ def write_kpi_monthly(runtime: RunContext) -> StepResult:
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
     days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)
     months = kpi.summarize_month_figures(days, plants)
-    # The sums of energy and their status are told once: a figure can't stand beside other ones.
+    # The sums of energy and their status come from one place, so a figure never contradicts them.
     known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
     rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
     report = StepResult(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})

@@ -191,7 +191,7 @@ def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFram
     )
     key = [*day, "quantity"]
     found = pl.concat([balance, dc.join(balance, on=key, how="anti")])
-    # A day's energies may be told in parts, by either id.
+    # A day's energies may be given in parts, under either id.
     return (
         take_new_ids(found, moved)
         .group_by(key)

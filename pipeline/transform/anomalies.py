@@ -157,7 +157,8 @@ def compare_inverters_with_plants(
     """Plants whose inverters' energies of a day don't add up to the plant's: plant_id, reason, field, value, detail.
 
     `plants` and `devices` are the day's rows of `energy_daily` and `device_energy_daily`. A gap explains only less: so
-    inverters with more than their plant are told whatever is missing, also where the plant has no figure at all, and
+    inverters with more than their plant are reported whatever is missing, also where the plant has no figure at all,
+    and
     inverters with less only where all of them are complete. Days that may still change are not compared. `value` is the
     inverters' energy less the plant's, in kWh. A plant may be listed as its own device, which is no inverter.
     """

@@ -46,7 +46,7 @@ def mend(text: str) -> str:
 
 
 def mend_texts(texts: pl.Series) -> pl.Series:
-    """The texts, repaired where they have something to mend."""
+    """The texts, repaired where they are damaged."""
     odd = texts.str.contains(_ODD).fill_null(value=False)
     if not odd.any():
         return texts
@@ -62,7 +62,7 @@ def decode_whole_texts(bodies: pl.Series) -> pl.Series:
 
 
 def parse_answer(body: bytes) -> Any:
-    """Read the body of a list or log as leniently as `decode_whole_texts` does; None where it is no JSON."""
+    """Read the body of a list or log as leniently as `decode_whole_texts` does; None where it is not JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -59,16 +59,16 @@ def drop_values(column: pl.Series, bad: pl.DataFrame) -> pl.Series:
     held = pl.DataFrame({"row": pl.int_range(column.len(), dtype=pl.UInt32, eager=True), "element": column})
     long = held.filter(pl.col("element").list.len() > 0).explode("element")
     here = bad.select("row", pl.col("position").cast(pl.Int64), is_bad=True)
-    mended = (
+    repaired = (
         long.with_columns(position=pl.int_range(pl.len()).over("row"))
         .join(here, on=["row", "position"], how="left", maintain_order="left")
         .with_columns(value=pl.when(pl.col("is_bad").is_null()).then(pl.col("element").struct.field("value")))
-        .select("row", mended=pl.struct(pl.col("element").struct.field("index"), "value"))
+        .select("row", repaired=pl.struct(pl.col("element").struct.field("index"), "value"))
         .group_by("row", maintain_order=True)
-        .agg("mended")
+        .agg("repaired")
     )
-    found = held.join(mended, on="row", how="left", maintain_order="left")
-    return found.select(pl.coalesce("mended", "element").alias(column.name)).to_series()
+    found = held.join(repaired, on="row", how="left", maintain_order="left")
+    return found.select(pl.coalesce("repaired", "element").alias(column.name)).to_series()
 
 
 def unnest_elements(rows: pl.DataFrame, arrays: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -110,7 +110,7 @@ def summarize_day(
 def _measure_silent(rows: pl.DataFrame) -> pl.DataFrame:
     """silent_h: time in which rows of a silent series were to be expected.
 
-    A silent meter can't be told from a silent inverter: both are expected while the sun is up.
+    A silent meter looks like a silent inverter, so both are expected while the sun is up.
     """
     windows = find_window(rows.with_columns(metered=pl.lit(value=False), first=None, last=None))
     return windows.with_columns(silent_h=measure_expected_h())
@@ -255,7 +255,7 @@ def _summarize_series(
 
 
 def _drop_nights(figures: DayFigures, dark: pl.DataFrame, keys: Sequence[str]) -> DayFigures:
-    """The figures without the energies of `dark` (keys and quantity); how much time has values is told all the same."""
+    """The figures without the energies of `dark` (keys and quantity); the time that has values is kept."""
     if not dark.height:
         return figures
     by_series = dark.group_by(keys).agg(dark=pl.col("quantity"))

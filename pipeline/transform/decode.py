@@ -1,7 +1,7 @@
 """Answers of a measurement set to columns, by an engine: no loop over rows or keys.
 
 DuckDB reads the JSON of a whole batch of answers at once. It is lenient: an absent key is null, and so is a value
-that is no number. So what it read is counted against the keys in the text; where the numbers differ, and only there,
+that is not a number. So what it read is counted against the keys in the text; where the numbers differ, and only there,
 the answers are looked at closely, and nothing is lost silently.
 """
 
@@ -147,7 +147,7 @@ class Decoded:
     `resolution`: the declared resolution of each answer in the batch, null where there is none.
     `bad_answers`: answer, reason (`not_utf8`, `not_json`, `wrong_shape`, `too_large`).
     `bad_values`: row (place in `rows`, where the value is null), field, index (of an array's element) and detail of
-    each value that is no number, or that its row gives twice and differently.
+    each value that is not a number, or that its row gives twice and differently.
     `unknown_fields`: fields of rows that the set is not known to have.
     `texts`: answer and body of each answer as text, for who wants to read more of it.
     """
@@ -386,7 +386,9 @@ def _count_key_marks(texts: pl.Series) -> int:
 
 
 def find_unreadable(bodies: pl.Series) -> dict[int, str]:
-    """The places of the bodies (Binary) that are no JSON object with a list of rows, or beyond all bounds, and why."""
+    """The places of the bodies (Binary) that are not a JSON object with a list of rows, or beyond all bounds, and
+    why.
+    """
     batch = _build_batch(bodies)
     if not batch.height:
         return {}

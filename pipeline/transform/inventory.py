@@ -13,7 +13,7 @@ from pipeline.common.local_time import is_timezone
 from pipeline.transform.answer_text import decode_whole_texts
 from pipeline.transform.decode import DETAIL_CHARACTERS
 from pipeline.transform.row_rules import BROKEN_TEXT, NOT_A_NUMBER
-from schemas import Devices, MeasurementSets, Plants, polars_schema
+from schemas import Devices, MeasurementSets, Plants, SubPlants, polars_schema
 from schemas.base import CAPACITY_CLASSES, FINITE
 
 CLASSIC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -27,23 +27,32 @@ SELECT answer.plantId AS plant_id, answer.name AS name, answer.timezone AS timez
        answer.location.address.latitude AS latitude, answer.location.address.longitude AS longitude,
        answer.location.address.country AS country, answer.installation.peakPower AS peak_w,
        answer.installation.acNominalPower AS ac_w, answer.installation.calcAcNominalPower AS calc_ac_w,
-       answer.installation.co2SavingsFactor AS co2, answer.installation.startUpUtc AS start_up
+       answer.installation.co2SavingsFactor AS co2, answer.installation.startUpUtc AS start_up,
+       nullif(answer.plantGroupId, '') AS plant_group_id
 FROM (SELECT unnest(from_json(body, '{"plants": [{
-    "plantId": "VARCHAR", "name": "VARCHAR", "timezone": "VARCHAR",
+    "plantId": "VARCHAR", "name": "VARCHAR", "timezone": "VARCHAR", "plantGroupId": "VARCHAR",
     "location": {"address": {"country": "VARCHAR", "latitude": "DOUBLE", "longitude": "DOUBLE"}},
     "installation": {"peakPower": "DOUBLE", "acNominalPower": "DOUBLE", "calcAcNominalPower": "DOUBLE",
                      "co2SavingsFactor": "DOUBLE", "startUpUtc": "VARCHAR"}}]}').plants) AS answer FROM answers)
+"""
+
+_SUB_PLANTS = """
+SELECT plant_id, sub.subPlantId AS sub_plant_id, sub.name, sub.description, sub.timezone, sub.status
+FROM (SELECT answer.plantId AS plant_id, unnest(answer.subPlants) AS sub
+      FROM (SELECT unnest(from_json(body, '{"plants": [{"plantId": "VARCHAR", "subPlants": [{
+          "subPlantId": "VARCHAR", "name": "VARCHAR", "description": "VARCHAR", "timezone": "VARCHAR",
+          "status": "VARCHAR"}]}]}').plants) AS answer FROM answers))
 """
 
 _DEVICES = """
 SELECT plant_id, device.deviceId AS device_id, device.name, device.type, device.product,
        device.productId AS product_id, device.vendor, device.serial, device.generatorPower AS generator_power_w,
        device.generatorPowerDc AS generator_power_dc_w, device.isActive AS is_active,
-       device.deactivatedAt AS deactivated_at
+       device.deactivatedAt AS deactivated_at, nullif(device.subPlantId, '') AS sub_plant_id
 FROM (SELECT plant_id, unnest(from_json(body, '{"devices": [{
     "deviceId": "VARCHAR", "name": "VARCHAR", "type": "VARCHAR", "product": "VARCHAR", "productId": "BIGINT",
     "vendor": "VARCHAR", "serial": "VARCHAR", "generatorPower": "DOUBLE", "generatorPowerDc": "DOUBLE",
-    "isActive": "BOOLEAN", "deactivatedAt": "VARCHAR"}]}').devices) AS device FROM answers)
+    "isActive": "BOOLEAN", "deactivatedAt": "VARCHAR", "subPlantId": "VARCHAR"}]}').devices) AS device FROM answers)
 """
 
 _SETS = """
@@ -67,7 +76,18 @@ _DEVICE_NUMBERS = {
 }
 
 # What SMA's lists are known to hold, kept or not: anything else is news. A plant comes with its address, for example.
-_PLANT = {"plantId", "name", "timezone", "description", "status", "installation", "location"}
+_PLANT = {
+    "plantId",
+    "name",
+    "timezone",
+    "description",
+    "status",
+    "installation",
+    "location",
+    "plantGroupId",
+    "subPlants",
+}
+_SUB_PLANT = {"subPlantId", "name", "description", "timezone", "status"}
 _INSTALLATION = {
     "peakPower", "acNominalPower", "calcAcNominalPower", "dcPowerInputMax", "co2SavingsFactor", "startUpUtc",
     "orientation", "orientation.azimuth", "orientation.collectorSlope",
@@ -76,11 +96,12 @@ _ADDRESS = {"country", "federalState", "city", "zipCode", "street", "streetNo", 
 PLANT_FIELDS = frozenset(
     _PLANT
     | {f"installation.{name}" for name in _INSTALLATION}
+    | {f"subPlants.{name}" for name in _SUB_PLANT}
     | {"location.currencyCode3", "location.address", *(f"location.address.{name}" for name in _ADDRESS)}
 )
 DEVICE_FIELDS = frozenset({
     "deviceId", "name", "type", "product", "productId", "vendor", "serial", "timezone", "generatorPower",
-    "generatorPowerDc", "isActive", "deactivatedAt",
+    "generatorPowerDc", "isActive", "deactivatedAt", "subPlantId",
 })  # fmt: skip
 
 
@@ -160,6 +181,16 @@ def build_devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
         deactivated_at=_parse_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today)
     )
     return frame.select(polars_schema(Devices).names()).sort("plant_id", "device_id")
+
+
+def build_sub_plants(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
+    """Rows of `sub_plants` from the answers to the list of plants."""
+    found = _query_list(_SUB_PLANTS, answers, key="sub_plant_id").filter(
+        pl.col("plant_id").is_not_null() & (pl.col("plant_id") != "")
+    )
+    once = found.unique(["plant_id", "sub_plant_id"], keep="first", maintain_order=True)
+    frame = once.with_columns(first_seen=pl.lit(today), last_seen=pl.lit(today))
+    return frame.select(polars_schema(SubPlants).names()).sort("plant_id", "sub_plant_id")
 
 
 def find_unknown_fields(answers: pl.DataFrame, envelope: str, known: frozenset[str]) -> list[str]:

@@ -14,10 +14,11 @@ _ENTRIES = """
 SELECT plant_id, timezone, fetched_at, asked_device IS NOT NULL AS of_device, row.timestamp AS raw_time,
        coalesce(nullif(row.deviceId, ''), asked_device) AS device_id, row.level AS level,
        row.messageTagId AS message_tag_id, nullif(row.logId, 0) AS log_id, row.message AS message,
-       row.occurrence AS occurrence, row.counter AS counter
+       row.occurrence AS occurrence, row.counter AS counter, nullif(row.subPlantId, '') AS sub_plant_id
 FROM (SELECT plant_id, nullif(device_id, '') AS asked_device, timezone, fetched_at, unnest(from_json(body, '{"logs": [{
     "timestamp": "VARCHAR", "deviceId": "VARCHAR", "level": "VARCHAR", "messageTagId": "BIGINT", "logId": "BIGINT",
-    "message": "VARCHAR", "occurrence": "VARCHAR", "counter": "BIGINT"}]}').logs) AS row FROM answers)
+    "message": "VARCHAR", "occurrence": "VARCHAR", "counter": "BIGINT",
+    "subPlantId": "VARCHAR"}]}').logs) AS row FROM answers)
 """
 # What makes two entries the same event; its state may have changed from one reading to the next.
 EVENT = ["plant_id", "raw_time", "message_tag_id", "log_id", "level", "message"]

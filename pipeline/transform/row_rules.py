@@ -41,7 +41,7 @@ BEYOND_BALANCE: Final = "beyond_balance"
 BEYOND_SERIES: Final = "beyond_series"
 # Why a value is kept as 0.
 STANDBY: Final = "standby"
-# Why a name is told that is kept.
+# The reason for reporting a name that is kept.
 BROKEN_TEXT: Final = "broken_text"
 # A row that belongs to the neighbouring day's partition is not set aside: it is stored there.
 NEIGHBOUR: Final = "neighbour"
@@ -151,7 +151,7 @@ def _find_beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str
     if PV not in powers or field.column not in {PV, *FROM_PV}:
         return []
     there = pl.col(field.value_column).is_not_null()
-    # What is no number is larger than any bound, and says nothing about the values beside it.
+    # A value that is not a number is larger than any bound, and says nothing about the values beside it.
     pv = pl.col(f"{PV}_w")
     above = (pv.is_finite() & (pv > pl.col("bound_w"))).fill_null(value=False) & there
     rated = pl.col("rated_w").is_not_null()

@@ -22,7 +22,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device of a plant. `share` is an inverter's part of the plant's PV power, from 0 to 1."""
+    """One device of a plant. `share` is an inverter's part of the plant's PV power, from 0 to 1.
+
+    `section` is the number of the plant's section that it stands in, where the plant has sections.
+    """
 
     device_id: str
     name: str
@@ -34,6 +37,7 @@ class Device:
     share: float = 0.0
     installed_at: float = 0.0
     deactivated_at: float | None = None
+    section: int | None = None
 
     @property
     def type(self) -> str:
@@ -86,6 +90,7 @@ class Plant:
     nominal_power_given: bool = True
     description: str | None = None
     former_ids: tuple[str, ...] = field(default=())
+    group_id: str | None = None
 
     @property
     def zone(self) -> str:
@@ -96,6 +101,15 @@ class Plant:
     def classic(self) -> bool:
         """Whether the plant lives on Sunny Portal Classic: its id is a GUID."""
         return "-" in self.plant_id
+
+    @property
+    def sections(self) -> list[int]:
+        """The numbers of the plant's sections; none where it has no sections."""
+        return sorted({device.section for device in self.devices if device.section is not None})
+
+    def section_id(self, section: int) -> str:
+        """The id of a section."""
+        return f"{self.plant_id}-s{section}"
 
     def with_role(self, role: Role) -> tuple[Device, ...]:
         """The devices of one role."""

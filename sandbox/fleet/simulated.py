@@ -119,6 +119,8 @@ def _plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
         has_installation=index % 50 != 13,  # noqa: PLR2004 - one plant in fifty, none among the first twelve
         nominal_power_given=index % 8 != 4,  # noqa: PLR2004 - one in eight gives only the calculated power
         description=f"Simulated plant {index + 1}" if index % 2 == 0 else None,
+        # Every second plant is in a system group, of up to three plants.
+        group_id=f"group-{index // 6 + 1}" if index % 2 == 0 else None,
     )
     return replace(plant, devices=tuple(_devices(plant, inverters, rng)))
 
@@ -177,7 +179,7 @@ def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.rand
     serial_base = int(rng.integers(1_900_000_000, 2_100_000_000))
     drafts: list[Device] = []
 
-    def add(role: Role, name: str, product: str, product_id: int, **more: float | None) -> None:
+    def add(role: Role, name: str, product: str, product_id: int, **more: float | int | None) -> None:
         number = len(drafts) + 1
         drafts.append(
             Device(
@@ -195,6 +197,8 @@ def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.rand
     swap = _swap_instant(plant) if plant.index % 4 == 2 else None  # noqa: PLR2004 - one plant in four lost an inverter
     for position, (size, product, product_id) in enumerate(inverters, start=1):
         swapped = swap if position == 1 else None
+        # A plant with several inverters has a section for each, but for every fourth plant, which has none.
+        section = position if len(inverters) > 1 and plant.index % 4 != 3 else None  # noqa: PLR2004
         if swapped is not None:
             add(
                 Role.INVERTER,
@@ -204,6 +208,7 @@ def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.rand
                 generator_power_w=size,
                 share=share,
                 deactivated_at=swapped,
+                section=section,
             )
         add(
             Role.INVERTER,
@@ -213,6 +218,7 @@ def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.rand
             generator_power_w=size,
             share=share,
             installed_at=swapped or 0.0,
+            section=section,
         )
     if plant.battery is not None:
         add(Role.BATTERY, "Battery 1", "SBS6.0-10", 9359, generator_power_w=plant.battery.power_w)

@@ -156,11 +156,24 @@ def _plane_of_array(plants: Sequence[Plant], towns: TownDays, index: Floats) -> 
 
 def _generate(plants: Sequence[Plant], insolation: Floats, module_c: Floats) -> tuple[Floats, Floats]:
     """DC and AC power by the PVWatts model: losses, temperature, inverter efficiency and clipping."""
-    from pvlib import inverter, pvsystem  # noqa: PLC0415 - a slow import that a replay never needs
-
     peak, rated = _column(plant.array.peak_w for plant in plants), _column(p.array.ac_rated_w for p in plants)
-    dc = pvsystem.pvwatts_dc(insolation, module_c, peak * 0.93, _GAMMA)
-    ac = np.clip(inverter.pvwatts(dc, rated / 0.96), 0.0, rated)
+    dc = module_power(insolation, module_c, peak * 0.93)
+    ac = np.clip(inverter_power(dc, rated / 0.96), 0.0, rated)
     asleep = ac < _WAKE_UP * rated
     # Above the rating the inverter moves its operating point, so DC follows AC: no energy appears or vanishes.
     return np.where(asleep, 0.0, np.minimum(dc, ac / 0.96 + 0.01 * rated)), np.where(asleep, 0.0, ac)
+
+
+def module_power(insolation: Floats, module_c: Floats, peak_w: Floats) -> Floats:
+    """DC power in W of modules in this light (W/m²) and at this temperature, by PVWatts version 5."""
+    power: Floats = insolation * 0.001 * peak_w * (1 + _GAMMA * (module_c - 25.0))
+    return power
+
+
+def inverter_power(dc: Floats, rated_dc: Floats) -> Floats:
+    """AC power in W of an inverter with 96 % efficiency at its rating, by PVWatts version 5."""
+    load = dc / rated_dc
+    part = np.divide(0.0059, load, out=np.zeros_like(load), where=dc != 0)
+    efficiency = 0.96 / 0.9637 * (-0.0162 * load - part + 0.9858)
+    power: Floats = np.maximum(0, np.minimum(0.96 * rated_dc, efficiency * dc))
+    return power

@@ -24,10 +24,10 @@ DAYS_AT_ONCE = 8
 FIRST_REACH = 63
 """How many rows come along as long as nothing is known: a small fleet's day, or a week of a plant.
 
-Many, for the days of a fleet are asked soon even if in no order; fewer as soon as they come in vain.
+Many, because the days of a fleet are requested soon, even if in no order; fewer as soon as they are not used.
 """
 _TRIED, _TRIED_EVERY = 3, 8
-"""How many rows come along now and then where nothing that came along was used of late."""
+"""How many rows are computed ahead now and then if none of the recent ones was used."""
 
 CHARGER = "charger"
 """The charging station's own quantity among a plant's energies."""
@@ -65,7 +65,8 @@ class FlowCache:
 
     Rows simulated together cost far less than one by one. So a day that is not kept brings along what is likely to be
     asked next: the same day of the plants that follow where a day is asked plant by plant, the next days where a plant
-    is asked day by day. How many come along follows from how many were used of late, so that questions in no order
+    is asked day by day. How many are computed ahead follows from how many were used recently, so that requests in no
+    order
     cost little.
     """
 
@@ -168,7 +169,7 @@ class FlowCache:
         return [(plant, day), *(ahead if next(followers, None) is None else ahead[:most])]
 
     def _told_or_tried(self) -> int:
-        """How many rows shall come along; now and then some, even if all that came along recently came in vain."""
+        """How many rows shall come along; now and then some, even if none of the recent ones was used."""
         self._misses += 1
         return self._reach or (_TRIED if self._misses % _TRIED_EVERY == 0 else 0)
 

@@ -38,7 +38,7 @@ class Rows:
 
 
 class Periods:
-    """Cuts a source's tables into SMA's periods, up to what the portal has processed by now."""
+    """Cuts a source's tables into SMA's periods, up to what the portal has processed already."""
 
     def __init__(self, rules: TimeRules, clock: SandboxClock) -> None:
         """Follow `rules`; rows appear by `clock`."""

@@ -109,7 +109,7 @@ class Source(Protocol):
     def neighbours(self, day: date) -> list[RowSheet]:
         """The day's EnergyBalance of all plants that were simulated together with this one's, itself included.
 
-        Each simulation is told only once, so that nothing is done twice for plants that nobody asks for.
+        Each simulation is used only once, so that nothing is done twice for plants that nobody asks for.
         """
 
     def daily_energy(self, device: Device | None, set_type: str, days: Sequence[date]) -> Columns:

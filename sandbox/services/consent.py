@@ -13,7 +13,7 @@ _PATH = "/oauth2/v2/bc-authorize"
 
 
 class ConsentService:
-    """Ask for consent, look how it stands, and play the owner."""
+    """Ask for consent, get its state, and answer as the owner."""
 
     def __init__(self, world: World) -> None:
         """Serve the consents of `world`."""

@@ -24,6 +24,10 @@ def full_plant(plant: Plant, *, status: bool, installation: bool, location: bool
     answer = brief_plant(plant)
     if plant.description is not None:
         answer["description"] = plant.description
+    if plant.group_id is not None:
+        answer["plantGroupId"] = plant.group_id
+    if plant.sections:
+        answer["subPlants"] = [_section(plant, section) for section in plant.sections]
     if status:
         answer["status"] = plant_status(plant)
     if installation and plant.has_installation:
@@ -51,6 +55,8 @@ def device_json(device: Device, plant: Plant, *, with_zone: bool) -> Json:
     }
     if with_zone:
         answer["timezone"] = plant.zone
+    if device.section is not None:
+        answer["subPlantId"] = plant.section_id(device.section)
     if device.serial is not None:
         answer["serial"] = device.serial
     if device.generator_power_w is not None:
@@ -61,6 +67,15 @@ def device_json(device: Device, plant: Plant, *, with_zone: bool) -> Json:
         wall = datetime.fromtimestamp(device.deactivated_at, zone_info(plant.zone))
         answer["deactivatedAt"] = wall.strftime("%Y-%m-%dT%H:%M:%S")
     return answer
+
+
+def _section(plant: Plant, section: int) -> Json:
+    return {
+        "subPlantId": plant.section_id(section),
+        "name": f"Section {section}",
+        "timezone": plant.zone,
+        "status": plant_status(plant),
+    }
 
 
 def _installation(plant: Plant) -> Json:

@@ -115,6 +115,8 @@ class LogService:
             "deviceId": inverter.device_id,
             "plantId": plant.plant_id,
         }
+        if inverter.section is not None:
+            entry["subPlantId"] = plant.section_id(inverter.section)
         return entry
 
 

@@ -13,6 +13,7 @@ from sandbox.launch import SandboxAddress, running
 from sandbox.options import DEFAULT_CODE_CLIENT_ID, DEFAULT_CODE_CLIENT_SECRET
 from tests.access.browser import OWNER, decide, visit
 from tests.cli.test_commands import PROGRAM, environment, sunledger
+from tests.programs import PATIENCE_S
 
 CODE = {
     "SMA_FLOW": "code",
@@ -73,7 +74,7 @@ def test_login_backfill_logout(tmp_path: Path, box: SandboxAddress) -> None:
     assert process.stdout
     back = decide(process.stdout.readline().strip())
     assert visit(back).status_code == 200
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, told
     assert "You are logged in." in told
     (login,) = (tmp_path / "home" / "credentials").glob("login-*.json")

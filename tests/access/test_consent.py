@@ -237,7 +237,7 @@ def test_a_concern_names_what_is_gone_and_ends_after_a_month() -> None:
     good = owners(ConsentState.ACCEPTED)
     assert access_problems.explain_concern("custom", good, 5, [], today) is None
     assert access_problems.explain_concern("custom", good, 5, [long_ago], today) is None
-    assert "1 plant is listed no more" in (
+    assert "1 plant is no longer listed" in (
         access_problems.explain_concern("custom", good, 5, [lately, long_ago], today) or ""
     )
     assert "has revoked" in (

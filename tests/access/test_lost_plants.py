@@ -159,7 +159,7 @@ def test_the_check_warns_with_what_to_do(
         runs.refresh_lists()
         passed, text = checked(runs.instance)
         assert not passed
-        assert "1 plant is listed no more" in text
+        assert "1 plant is no longer listed" in text
         assert "consent request EMAIL" in text
 
 

@@ -19,6 +19,7 @@ from pipeline.sma.clock import Clock
 from pipeline.sma.requests import Request
 from sandbox.options import DEFAULT_CODE_CLIENT_ID
 from tests.access.conftest import Make
+from tests.programs import PATIENCE_S
 from tests.sandbox.conftest import Served
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +135,7 @@ def test_two_processes_that_renew_at_once_keep_the_session_alive(make: Make, ref
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=100)[1] for process in processes]
+    said = [process.communicate(timeout=PATIENCE_S)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     generation = int(LoginStore.of(settings).read().refresh_token.split(".")[1])
     # Each of 20 rounds renews at least once; who comes second takes what the first has stored.

@@ -30,6 +30,7 @@ from sandbox.options import (
 from tests.access.browser import OWNER, decide, visit
 from tests.access.test_commands import CODE
 from tests.cli.test_commands import PROGRAM, environment, sunledger
+from tests.programs import PATIENCE_S
 from tests.sandbox.conftest import Served, served
 
 pytestmark = pytest.mark.long
@@ -111,7 +112,7 @@ def login(home: Path, settings: dict[str, str]) -> str:
     )
     assert process.stdout
     assert visit(decide(process.stdout.readline().strip())).status_code == 200
-    said = process.communicate(timeout=60)
+    said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     return "".join(said)
 
@@ -152,7 +153,7 @@ def test_nothing_that_is_written_or_said_holds_a_secret_or_an_address(
         env=environment(tmp_path, **custom, **home),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert run.returncode == 0, run.stderr

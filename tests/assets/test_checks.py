@@ -112,7 +112,7 @@ def newest(**hours: float | None) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("ages", "passed", "severe", "says"),
     [
-        ({"ennexos_1": 17.0, "classic_1": 43.0}, True, False, "as new as it can be"),
+        ({"ennexos_1": 17.0, "classic_1": 43.0}, True, False, "as recent as SMA can deliver it"),
         (
             {"ennexos_1": 1.0, "ennexos_2": 19.0},
             False,

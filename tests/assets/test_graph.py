@@ -26,6 +26,7 @@ from schemas import (
     Consents,
     Invoices,
     LogMessages,
+    PlantAttributes,
     Reconciliation,
     ReconciliationYearly,
     Table,
@@ -118,8 +119,10 @@ ENERGY = [
 @pytest.mark.parametrize("model", ENERGY, ids=lambda model: storage(model).table)
 def test_every_column_of_core_and_report_tables_comes_from_somewhere(model: type[Table]) -> None:
     table = storage(model).table
-    # A person closes a month, and a user's file names its source.
+    # A person closes a month, and a user's files name their source and tell what they know of plants.
     own = {"closed_at"} | ({"irradiation_series"} if table == "kpi_daily" else set())
+    if model is PlantAttributes:
+        own |= {column.name for column in columns(model)} - set(storage(model).key)
     lacking = {column.name for column in columns(model) if not parents(table, column.name)}
     assert lacking <= own
     for column in columns(model):

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 
 from assets.page_guard import PageGuard
 from tests.ports import find_free_port
-from tests.programs import start, wait_until
+from tests.programs import PATIENCE_S, start, wait_until
 
 QUERY = "{__typename}"
 # It changes nothing, and is answered all the same: what can be asked for so can be done so.
@@ -178,4 +178,4 @@ def test_the_running_control_room_is_guarded(tmp_path: Path) -> None:
     finally:
         client.close()
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)

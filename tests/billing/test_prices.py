@@ -184,8 +184,8 @@ def test_a_currency_is_its_code_in_capitals(tmp_path: Path) -> None:
         (FILE + FILE, "valid_from 2026-01-01 is in two entries"),
         (FILE + NEXT.replace("EUR", "USD"), "currency differs: EUR and USD"),
         ('invoicing = 3' + FILE, "invoicing 3 is not a table of keys"),
-        ('[invoicing]\nperiod = "month"' + FILE, "period 'month' is none of quarter, year"),
-        ('[invoicing]\nmonth_timezone = "CEST"' + FILE, "month_timezone 'CEST' is no time zone"),
+        ('[invoicing]\nperiod = "month"' + FILE, "period 'month' is not one of quarter, year"),
+        ('[invoicing]\nmonth_timezone = "CEST"' + FILE, "month_timezone 'CEST' is not a time zone"),
         ('[invoicing]\nabove = "a lot"' + FILE, "above 'a lot' is not an amount"),
     ],
 )  # fmt: skip

@@ -30,6 +30,7 @@ from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store
 from tests.e2e.test_days import refresh
+from tests.programs import PATIENCE_S
 from tests.scripted import NOW, ScriptedSma
 
 New = Callable[..., RunContext]
@@ -227,7 +228,7 @@ def test_processes_that_race_stay_within_one_limit(new_runtime: New) -> None:
         )
         for plant in ("11", "12", "11", "12")
     ]
-    said = [racer.communicate(timeout=120)[0].strip() for racer in racers]
+    said = [racer.communicate(timeout=PATIENCE_S)[0].strip() for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 4
     assert len({plant for plant in said if plant}) == 1
     assert sorted(said)[2:] == [max(said)] * 2

@@ -18,6 +18,7 @@ from pipeline.sma.budget.file_store import FileStore
 from pipeline.sma.budget.shared_budget import Budget
 from schemas import ApiRequests
 from tests.budget.conftest import ROOT, FakeTime, Sandbox
+from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 
 # Five requests a second, which a busy machine can send too. The bucket holds 6 s of work: a machine that makes no
@@ -54,7 +55,7 @@ def begin(processes: "list[subprocess.Popen[str]]") -> None:
 
 def outcome(process: "subprocess.Popen[str]") -> dict[str, int]:
     """What the process says at its end: answers and refusals."""
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=PATIENCE_S)
     found: dict[str, int] = json.loads(text)
     return found
 

@@ -22,6 +22,7 @@ from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from schemas import ApiRequests, Plants
 from tests.budget.conftest import Sandbox
+from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 from warehouse.publish import publish
 
@@ -181,7 +182,13 @@ def test_an_odd_line_stops_no_command(tmp_path: Path, command: list[str], code: 
     program = Path(sys.executable).with_name("sunledger")
     env = {**os.environ, "SUNLEDGER_HOME": str(tmp_path / "home")}
     done = subprocess.run(
-        [program, *command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
+        [program, *command],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert sorted(each.suffix for each in folder.iterdir()) == [".unreadable"]

@@ -1,6 +1,7 @@
 """Each command that reads the published file tells what a program did to it; the next publication undoes it."""
 
 import datetime as dt
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -14,9 +15,18 @@ from warehouse.lake import Lake
 WROTE = "another program wrote to it"
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a home whose file was published, for copies: no test writes there."""
+    folder = tmp_path_factory.mktemp("empty")
+    told = sunledger(folder, "publish")
+    assert (told.returncode, told.stderr.count("'sunledger backfill --from")) == (0, 1)
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    assert sunledger(tmp_path, "publish").returncode == 0
+def home(tmp_path: Path, empty: Path) -> Path:
+    shutil.copytree(empty, tmp_path, symlinks=True, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -47,13 +57,11 @@ def test_a_publication_says_that_it_removed_a_log(home: Path) -> None:
     assert sunledger(home, "sql", "SHOW TABLES").returncode == 0
 
 
-def test_an_empty_warehouse_is_told_with_the_cure(tmp_path: Path) -> None:
-    told = sunledger(tmp_path, "publish")
-    assert (told.returncode, told.stderr.count("'sunledger backfill --from")) == (0, 1)
-    told = sunledger(tmp_path, "sql", "SELECT count(*) AS n FROM energy_daily", "--format", "csv")
+def test_an_empty_warehouse_is_told_with_the_cure(home: Path) -> None:
+    told = sunledger(home, "sql", "SELECT count(*) AS n FROM energy_daily", "--format", "csv")
     assert (told.returncode, told.stdout.split()) == (0, ["n", "0"])
     assert "holds no day yet: run 'sunledger backfill --from" in told.stderr
-    assert "'sunledger backfill'" in sunledger(tmp_path, "report", "--month", "2021-10").stderr
+    assert "'sunledger backfill'" in sunledger(home, "report", "--month", "2021-10").stderr
 
 
 def test_damage_of_the_lake_is_told_by_verify_and_refused_by_publish(tmp_path: Path) -> None:
@@ -77,7 +85,7 @@ def test_damage_of_the_lake_is_told_by_verify_and_refused_by_publish(tmp_path: P
     (line,) = [
         line for line in refused.stderr.splitlines() if "was not published: energy_daily 2021-10-01" in line
     ]
-    assert line.endswith("What was published before is unchanged. Run 'sunledger repair'.")
+    assert line.endswith("The file that was published before is unchanged. Run 'sunledger repair'.")
     assert (tmp_path / "home" / "sunledger.duckdb").read_bytes() == published
     file.write_bytes(content)
     assert sunledger(tmp_path, "publish").returncode == 0

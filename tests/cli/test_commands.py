@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.common import settings_docs
 from sandbox.launch import SandboxAddress, running
-from tests.programs import FREE
+from tests.programs import FREE, PATIENCE_S
 
 PROGRAM = [sys.executable, "-W", "error::ResourceWarning", "-c", "from pipeline.cli import main; main()"]
 
@@ -35,7 +35,7 @@ def sunledger(home: Path, *words: str, **settings: str) -> subprocess.CompletedP
         env=environment(home, **settings),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -110,7 +110,7 @@ def test_an_unknown_plant_is_wrong_usage(tmp_path: Path, box: SandboxAddress) ->
 def test_backfill_publish_sql(tmp_path: Path, box: SandboxAddress) -> None:
     done = sunledger(tmp_path, "backfill", *OCTOBER, **box.settings())
     assert done.returncode == 0, done.stderr
-    assert "1 day done with" in done.stderr
+    assert "Fetched 1 day with" in done.stderr
     query = "SELECT count(*) AS plants, sum(pv_generation_kwh) > 0 AS any_energy FROM energy_daily"
     assert sunledger(tmp_path, "sql", query).stdout.split()[-2:] == ["3", "True"]
     assert sunledger(tmp_path, "sql", query, "--format", "csv").stdout == "plants,any_energy\n3,True\n"
@@ -170,7 +170,7 @@ def test_ctrl_c_ends_a_backfill_with_a_sentence(tmp_path: Path, box: SandboxAddr
             break
     rest = process.stderr.read()
     process.stderr.close()
-    assert process.wait(60) == 130, rest
+    assert process.wait(PATIENCE_S) == 130, rest
     assert "Interrupted" in rest
     assert "Traceback" not in rest
 
@@ -179,7 +179,7 @@ def test_the_demo_refuses_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
     result = sunledger(tmp_path, "demo", "--folder", str(tmp_path))
     assert result.returncode == 2
-    assert "holds something else" in result.stderr
+    assert "holds other files" in result.stderr
     assert (tmp_path / "precious.txt").exists()
 
 

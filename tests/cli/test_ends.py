@@ -218,7 +218,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing_held(tmp_path: P
         assert code == 0, said
 
 
-@pytest.mark.parametrize("limit", ["-n 12", "-n 40", "-v 600000", "-v 1500000"])
+@pytest.mark.parametrize("limit", ["-n 12", "-n 40", "-n 100", "-v 600000", "-v 1500000"])
 def test_few_files_and_little_memory_are_told_in_one_sentence(tmp_path: Path, limit: str) -> None:
     command = f"ulimit {limit}; exec {SHELL_PROGRAM} publish"
     done = subprocess.run(
@@ -257,6 +257,26 @@ def test_settings_that_are_needed_late_are_looked_at_before_the_first_request(
     assert says in said
     assert_one_sentence(said)
     assert not list((tmp_path / "home" / "requests").glob("*"))
+
+
+def test_more_connections_than_files_are_told_before_the_first_request(
+    tmp_path: Path, box: SandboxAddress
+) -> None:
+    settings = {**box.settings(), "SMA_MAX_CONNECTIONS": "256"}
+    command = f"ulimit -n 200; exec {SHELL_PROGRAM} refresh"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=tmp_path,
+        env=environment(tmp_path, **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout
+    assert "256 connections to SMA need 356, so nothing is asked for" in done.stdout
+    assert_one_sentence(done.stdout)
 
 
 @pytest.mark.parametrize(

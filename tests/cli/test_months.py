@@ -113,7 +113,7 @@ def test_a_month_is_closed_adjusted_and_opened_again(
     assert [word in listed.stdout for word in (MONTH, "96.0", "+24.000")] == [True] * 3
 
     opened = typed("open", MONTH)
-    assert (opened.exit_code, "is open" in opened.stderr) == (0, True)
+    assert (opened.exit_code, f"Opened {MONTH}" in opened.stderr) == (0, True)
     assert published(settings, MONTH_SHEET) == [(PLANT, 72.0, False, None), (QUIET, 48.0, False, None)]
     assert isinstance(typed("open", MONTH).exception, NotClosableError)
 

@@ -13,6 +13,7 @@ import pytest
 
 from sandbox.launch import SandboxAddress, running
 from tests.cli.test_commands import PROGRAM, environment, sunledger
+from tests.programs import PATIENCE_S
 
 DAY = ["--from", "2021-10-01", "--to", "2021-10-01"]
 # Without a limit, as on a new installation.
@@ -41,7 +42,7 @@ def at_a_terminal(home: Path, box: SandboxAddress, answer: str, *words: str) -> 
         stderr=terminal,
     )  # fmt: skip
     os.close(terminal)
-    said, answered, until = b"", False, time.monotonic() + 120
+    said, answered, until = b"", False, time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         if select.select([person], [], [], 0.2)[0]:
             try:
@@ -52,7 +53,7 @@ def at_a_terminal(home: Path, box: SandboxAddress, answer: str, *words: str) -> 
             os.write(person, answer.encode())
             answered = True
     os.close(person)
-    return process.wait(60), said.decode()
+    return process.wait(PATIENCE_S), said.decode()
 
 
 def test_no_command_makes_a_pu_unasked(tmp_path: Path, box: SandboxAddress) -> None:

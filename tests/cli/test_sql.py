@@ -115,7 +115,7 @@ def test_a_file_that_was_not_granted_is_told_with_the_way_to_grant_it(
     with pytest.raises(UsageError, match=r"the files that --file names: .*secret\.txt") as told:
         show_rows(connection, f"FROM read_text('{folder}/secret.txt')", "csv")
     assert "\n" not in str(told.value)
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="is not a file"):
         check_readable_files([folder])
 
 

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from pipeline.common.text import escape_controls, escape_line, pluralize
+from pipeline.common.text import escape_controls, escape_line, join_lines, pluralize
 
 
 def test_one_of_a_thing_has_no_s() -> None:
@@ -51,3 +51,8 @@ def test_no_control_character_of_unicode_is_left() -> None:
 
 def test_a_line_stays_one_line() -> None:
     assert escape_line("name\nError: forged\r\nmore") == r"name\nError: forged\r\nmore"
+
+
+def test_what_a_library_says_in_several_lines_becomes_one() -> None:
+    said = "Kernel error\n \x1b[31m↳\x1b[0m No space left on device (os error 28)\n"
+    assert join_lines(said) == "Kernel error : No space left on device (os error 28)"

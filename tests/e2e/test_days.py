@@ -196,7 +196,7 @@ def test_when_nothing_is_answered_the_step_fails(new_runtime: New, sma: Scripted
     runtime = run(new_runtime(), MONDAY)
     before = versions(runtime)
     sma.broken |= {"11", "12"}
-    with pytest.raises(SunledgerError, match=r"None of 2 requests was answered.*503"):
+    with pytest.raises(SunledgerError, match=r"None of the 2 requests was answered.*503"):
         list(fetch_set(runtime, BALANCE, [MONDAY]))
     assert versions(runtime) == before
 

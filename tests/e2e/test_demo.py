@@ -20,6 +20,7 @@ from pipeline.cli.sql import save_rows
 from pipeline.run.sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from schemas import TABLES, Table, storage
+from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 from warehouse.publish import connect
 from warehouse.questions.__main__ import FILE, write_answers
@@ -45,7 +46,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         env={**settings, "SMA_TIME_BASIS": "utc", "SUNLEDGER_LAKE": str(home / "elsewhere")},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -120,7 +121,7 @@ def test_the_other_time_basis_gives_another_answer(demo: tuple[Path, str]) -> No
     }
     assert read["plant_local"] == pytest.approx(MONTH_KWH, abs=TOLERANCE_KWH)
     assert abs(read["utc"] - MONTH_KWH) > 1
-    assert "the sun says: plant_local" in printed
+    assert "verdict by the position of the sun: plant_local" in printed
 
 
 def test_all_fourteen_plants_are_there_with_their_days(warehouse: duckdb.DuckDBPyConnection) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from schemas import DeviceEnergyDaily, EnergyBalanceIntervals, EnergyDaily, PvIntervals, Table, storage
+from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 
 pytestmark = pytest.mark.long
@@ -75,7 +76,7 @@ def test_a_reader_of_the_published_list_of_files_never_sees_a_mixture(tmp_path: 
             pass
         seen: set[float] = set()
         # Six states of a day, however fast this machine makes them; a reader that sees none of it would hang here.
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while len(seen) < 6 and time.monotonic() < deadline:
             files = list(lake.take_snapshot(EnergyBalanceIntervals).files)
             for rows, values, watts in duckdb.execute(QUERY, [files]).fetchall():

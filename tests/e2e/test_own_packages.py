@@ -21,11 +21,23 @@ import pytest
 
 from sandbox.launch import SandboxAddress, running
 from tests.ports import find_free_port
-from tests.programs import FREE
+from tests.programs import FREE, PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CHECKOUT = Path(sys.executable).with_name("sunledger")
 NAMES = ("assets", "pipeline", "sandbox", "schemas", "warehouse")
+# Large libraries that only tests have, as if they were not installed.
+HIDE = """
+import sys
+
+class Hidden:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("h5py", "pandas", "pvlib", "scipy"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "sunledger"}
 LOADED = """
 { workspaceOrError { ... on Workspace { locationEntries {
@@ -63,12 +75,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program of an environment that has the wheel, and of this one its dependencies but not the checkout."""
+    """The program of an environment that has the wheel, and of this one its dependencies but not the checkout.
+
+    Large libraries that only tests have are hidden from it.
+    """
     place = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     (packages,) = place.glob("lib/python*/site-packages")
     # Only of its own folder Python also reads what points to the checkout.
-    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    (packages / "hidden_libraries.py").write_text(HIDE)
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\nimport hidden_libraries\n")
     pip("--python", place / "bin" / "python", "install", wheel)
     return place / "bin" / "sunledger"
 
@@ -133,6 +149,19 @@ def test_an_installed_wheel_needs_no_checkout(
 
 
 @pytest.mark.long
+def test_the_demo_needs_nothing_but_the_wheel(
+    folder: Path, environment: dict[str, str], installed: Path
+) -> None:
+    done = subprocess.run(
+        [installed, "demo"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "503.986" in done.stdout
+    assert {path.name for path in folder.iterdir()} == {*NAMES, "demo"}
+    assert (folder / "demo" / "sunledger.duckdb").is_file()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("of", ["checkout", "wheel"])
 def test_the_control_room_finds_its_own_and_ends_whole(
     of: str, folder: Path, environment: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
@@ -159,7 +188,7 @@ def test_the_control_room_finds_its_own_and_ends_whole(
             assert len(services) == 2
         finally:
             process.send_signal(signal.SIGTERM)
-            code = process.wait(60)
+            code = process.wait(PATIENCE_S)
     log = (tmp_path / "ui.log").read_text()
     assert code == 0, log
     assert "Stopping Dagster" in log
@@ -196,7 +225,7 @@ def _ended(status: str) -> str:
     return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else ""
 
 
-def _eventually(look: Any, within_s: float = 180) -> Any:
+def _eventually(look: Any, within_s: float = PATIENCE_S) -> Any:
     """The first result that counts as true."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:

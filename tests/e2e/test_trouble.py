@@ -102,7 +102,7 @@ def test_what_was_fetched_before_an_outage_becomes_energy(new_runtime: New, sma:
     sma.special = outage  # type: ignore[assignment]
     with new_runtime() as runtime, record_runs(runtime) as runs:
         runs.refresh_lists()
-        with pytest.raises(Exception, match="None of 2 requests was answered"):
+        with pytest.raises(Exception, match="None of the 2 requests was answered"):
             runs.fetch_days(MONDAY, NEXT_MONDAY)
         assert energy(runtime)["11", 10] == pytest.approx(24.0)
 

@@ -29,6 +29,7 @@ from schemas import (
     storage,
 )
 from tests.cli.test_commands import environment, sunledger
+from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 
 pytestmark = pytest.mark.long
@@ -81,7 +82,7 @@ def killed(home: Path, table: str, *words: str, **settings: str) -> None:
         env=environment(home, **settings),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         stdin=subprocess.DEVNULL,
         check=False,
     )

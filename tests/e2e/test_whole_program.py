@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.launch import SandboxAddress, running
 from schemas import EnergyDaily, Plants
+from tests.programs import PATIENCE_S
 from warehouse.lake import Lake
 
 WEEK = ("--from", "2024-06-03", "--to", "2024-06-09", "--yes")
@@ -23,7 +24,7 @@ def program(address: SandboxAddress, home: Path, *words: str) -> "subprocess.Com
         env={**os.environ, **settings, "SUNLEDGER_HOME": str(home), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -267,7 +267,7 @@ def test_the_only_failure_is_raised_as_it_is() -> None:
 @pytest.mark.parametrize(("second", "transient"), [(TransientError, True), (PermanentError, False)])
 def test_all_failures_are_told_in_one_error(second: type[SmaError], transient: bool) -> None:
     with pytest.raises(
-        SmaError, match=r"None of 2 requests was answered\. The first: GET /v1/plants/1/"
+        SmaError, match=r"None of the 2 requests was answered\. The first error: GET /v1/plants/1/"
     ) as raised:
         drawn(failure(plant_day("1")), failure(plant_day("2"), second("x")))
     assert raised.value.transient is transient

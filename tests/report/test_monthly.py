@@ -144,7 +144,7 @@ def test_a_report_replaces_a_report_and_nothing_else(db: duckdb.DuckDBPyConnecti
     write_report(db, OCTOBER, tmp_path, ["2"])
     assert not (tmp_path / "plant-old.html").exists()
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UsageError, match="holds something else"):
+    with pytest.raises(UsageError, match="holds other files"):
         write_report(db, OCTOBER, tmp_path, ["2"])
     assert (tmp_path / "notes.txt").exists()
 

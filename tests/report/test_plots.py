@@ -55,7 +55,7 @@ def test_where_nothing_was_measured_a_sentence_says_so(
     assert [plot.svg for plot in found] == [None] * 3
     assert [plot.empty for plot in found] == [
         sentence,
-        "There is no power of October 2021: nothing was measured.",
+        "There is no power of October 2021, because nothing was measured.",
         "There is no PV energy of 2021 up to October 2021.",
     ]
 

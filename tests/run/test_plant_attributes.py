@@ -78,31 +78,31 @@ def test_without_a_file_no_plant_has_attributes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "it lacks the column plant_id. To mend it, write a header"),
+        ("", "it lacks the column plant_id. To correct it, write a header"),
         ("id,group\n11,North\n", "line 1 lacks the column plant_id"),
         ("plant_id,group,group\n", "line 1 names the column 'group' twice"),
         ("plant_id,expected_01_kwh\n11,5\n", "line 1 lacks the column expected_02_kwh"),
         (
             "plant_id,batery_capacity_kwh\n",
-            "line 1 names 'batery_capacity_kwh'. To mend it, write battery_cap",
+            "line 1 names 'batery_capacity_kwh'. To correct it, write battery_cap",
         ),
-        ("plant_id,Group\n", "line 1 names 'Group'. To mend it, write group"),
+        ("plant_id,Group\n", "line 1 names 'Group'. To correct it, write group"),
         ("plant_id,,x\n", "line 1 has a column without a name"),
-        ("plant_id,group\n11,North\n11,South\n", "line 3 names plant 11, which is there already"),
+        ("plant_id,group\n11,North\n11,South\n", "line 3 names plant 11, which another line names already"),
         ("plant_id,group\n\n11,North,x\n", "line 3 has 3 values for 2 columns (plant 11)"),
         ("plant_id,group\n,North\n", "line 2 names plant ?, which is an empty plant_id"),
-        ('plant_id,group\n11,"a\nb"\n12,"open\n', "line 4 is no CSV"),
+        ('plant_id,group\n11,"a\nb"\n12,"open\n', "line 4 is not CSV"),
         (
             'plant_id,group,battery_capacity_kwh\n11,"a\nb",1\n12,,12 kWh\n',
-            "line 4 names plant 12, whose battery_capacity_kwh is no number from 0 on. To mend it, write it without a",
+            "line 4 names plant 12, whose battery_capacity_kwh is not a number of 0 or more. To correct it, write it",
         ),
-        ("plant_id,battery_capacity_kwh\n11,-1\n", "whose battery_capacity_kwh is no number"),
-        ("plant_id,battery_capacity_kwh\n11,nan\n", "whose battery_capacity_kwh is no number"),
-        ("plant_id,battery_capacity_kwh\n11,1e99\n", "whose battery_capacity_kwh is no number"),
+        ("plant_id,battery_capacity_kwh\n11,-1\n", "whose battery_capacity_kwh is not a number"),
+        ("plant_id,battery_capacity_kwh\n11,nan\n", "whose battery_capacity_kwh is not a number"),
+        ("plant_id,battery_capacity_kwh\n11,1e99\n", "whose battery_capacity_kwh is not a number"),
         ('plant_id,group\n11,"a,b"\n', "whose group has a comma in its name"),
         (
             "plant_id,group\n99,North\n",
-            "line 2 names plant 99, which is not in SMA's list of plants. To mend it,",
+            "line 2 names plant 99, which is not in SMA's list of plants. To correct it,",
         ),
         (
             "plant_id,group\n13,North\nabc,South\n",
@@ -121,15 +121,18 @@ def test_a_bad_file_is_told_by_its_place_and_with_a_cure(tmp_path: Path, text: s
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[11]\ngroup = 'N'\n[12\n", "it is no TOML"),
-        ("[11]\ngroup = 'N'\n[11]\n", "it is no TOML"),
+        ("[11]\ngroup = 'N'\n[12\n", "it is not TOML"),
+        ("[11]\ngroup = 'N'\n[11]\n", "it is not TOML"),
         ("group = 'N'\n", "line 1 has 'group' outside of a plant's table"),
         ("[11]\n\n[12]\ngroup = ['N']\n", "group of line 3 (plant 12) is a list or a table"),
-        ("[11]\nexpected_kwh = [1, 2]\n", "expected_kwh of line 1 (plant 11) is no list of twelve numbers"),
-        ("[11]\ngruop = 'N'\n", "line 1 (plant 11) names 'gruop'. To mend it, write group"),
+        (
+            "[11]\nexpected_kwh = [1, 2]\n",
+            "expected_kwh of line 1 (plant 11) is not a list of twelve numbers",
+        ),
+        ("[11]\ngruop = 'N'\n", "line 1 (plant 11) names 'gruop'. To correct it, write group"),
         (
             "[11]\nbattery_capacity_kwh = inf\n",
-            "line 1 names plant 11, whose battery_capacity_kwh is no number",
+            "line 1 names plant 11, whose battery_capacity_kwh is not a number",
         ),
         ("[11]\n\n\n[99]\nx = 2021-10-04\n", "line 4 names plant 99, which is not in SMA's list"),
     ],
@@ -152,7 +155,7 @@ def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="it can't be read"):
         read_plant_attributes(load_settings(env_file=None, plant_attributes=tmp_path / "none.csv"))
     (tmp_path / "bytes.csv").write_bytes(b"plant_id\n\xff\xfe\n")
-    with pytest.raises(ConfigurationError, match="it is no text in UTF-8"):
+    with pytest.raises(ConfigurationError, match="it is not UTF-8 text"):
         read_plant_attributes(load_settings(env_file=None, plant_attributes=tmp_path / "bytes.csv"))
 
 
@@ -189,9 +192,7 @@ def test_a_group_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
         ConfigurationError, match=r"--group names the group Nort, which .*attributes\.csv does not hav"
     ):
         find_members(settings_of(tmp_path, GROUPS), ["Nort"], "--group")
-    with pytest.raises(
-        ConfigurationError, match="no file says which plants are in it: name one by SUNLEDGER_PLANT"
-    ):
+    with pytest.raises(ConfigurationError, match="no file says which plants are in it: set SUNLEDGER_PLANT"):
         find_members(load_settings(env_file=None), ["North"], "--group")
 
 
@@ -213,6 +214,6 @@ def test_a_group_says_which_plants_are_yours(
 
 def test_an_unknown_group_stops_before_it_leaves_everything_out(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* it has: Nor"
+        ConfigurationError, match=r"SUNLEDGER_INCLUDE_PLANTS names the group Nroth, .* choose from Nor"
     ):
         read_fleet(settings_of(tmp_path, GROUPS, include_plants="group:Nroth"))

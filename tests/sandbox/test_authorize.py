@@ -132,7 +132,7 @@ def test_wrong_password_stays_on_the_page(browser: httpx.Client) -> None:
 def test_a_request_that_cannot_go_on_says_why(browser: httpx.Client, wrong: dict[str, str]) -> None:
     answer = browser.get("/oauth2/auth", params={**ASKED, **wrong})
     assert answer.status_code == 400
-    assert "go on" in answer.text
+    assert "completed" in answer.text
 
 
 def test_pages_escape_what_they_show_and_load_nothing(browser: httpx.Client) -> None:

@@ -489,7 +489,7 @@ def test_faults_in_rows_leave_an_empty_answer_standing(faulty: Served, name: str
         ("reset,colour=red", "no setting 'colour'"),
         ("reset,plants", "has no value"),
         ("reset,since=noon", "ISO time"),
-        ("stall,amount=-1", "must not be negative"),
+        ("stall,amount=-1", "must be from 0"),
         ("reset,after=-3", "after of a fault must be a whole number, 0 or more"),
         ("reset,after=1.5", "after of a fault must be a whole number, 0 or more"),
         ("reset,times=0", "times of a fault must be a whole number, 1 or more"),

@@ -99,7 +99,7 @@ def test_it_ends_with_its_standard_input_and_its_banner_says_what_it_is() -> Non
         (["--client-id", ""], "--client-id is empty"),
         (["--code-client-secret", ""], "--code-client-secret is empty"),
         (["--day-of", "utc"], "add --time-basis utc"),
-        (["--consent-after", "inf"], "--consent-after inf is no time"),
+        (["--consent-after", "inf"], "--consent-after inf is not a time"),
     ],
 )
 def test_options_that_cannot_be_are_refused_with_the_cure(options: list[str], said: str) -> None:

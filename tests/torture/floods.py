@@ -159,7 +159,7 @@ def _compare(stage: Stage, case: Case, expected: Tables) -> None:
 
 
 def _sent(ended: Ended) -> str:
-    return next((line for line in ended.said.splitlines() if " done with " in line), "")
+    return next((line for line in ended.said.splitlines() if line.startswith("Fetched ")), "")
 
 
 def _counts(box: SandboxAddress) -> dict[str, tuple[int, int]]:

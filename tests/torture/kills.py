@@ -18,6 +18,8 @@ GOING = {"STARTED", "STARTING", "QUEUED", "NOT_STARTED", "CANCELING"}
 # Exit codes that are an answer: done, failed and said so, used wrongly, done in part, by SIGTERM. Others are deaths.
 ANSWERS = {0, 1, 2, 3, 143}
 SHOWN = 300
+# What a second `close` says when the first one was killed after its work.
+DONE = "closed already"
 # A manner, and what it drew.
 Strike = tuple[str, float]
 
@@ -46,9 +48,14 @@ def kill(stage: Stage, name: str, strikes: Sequence[Strike], seed: str) -> Case:
     # The goal first: making it uses the stage.
     goal = stage.state(act.goal)
     stage.lay(act.start)
+    cut = True
     for manner, at in strikes:
+        if not cut:
+            # There is nothing left to do for the next try.
+            stage.lay(act.start)
         struck = MANNERS[manner].strike(stage, act, at)
-        case.count(struck.moment, f"exit {struck.ended.code}", cut=struck.before(goal.code))
+        cut = struck.before(goal.code) and DONE not in struck.ended.said
+        case.count(struck.moment, f"exit {struck.ended.code}", cut=cut)
         case.peak_mb = max(case.peak_mb, struck.ended.peak_mb)
         judge_end(case, struck)
         verify(stage, case, f"after {struck.moment}", repair=True)
@@ -105,7 +112,7 @@ def again(stage: Stage, case: Case, act: Act, code: int) -> None:
         words = ("publish",)
     ended = run(stage.path, *words, **stage.settings(act))
     case.next_s, case.peak_mb = ended.seconds, max(case.peak_mb, ended.peak_mb)
-    closed = act.name == "close" and "closed already" in ended.said
+    closed = act.name == "close" and DONE in ended.said
     if ended.late or (ended.code != code and not closed):
         case.faults.append(f"the next run left with {ended.code}: {ended.said[-SHOWN:]}")
     if "Traceback" in ended.said:

@@ -108,6 +108,11 @@ def _kill_daemon(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, A
     )
 
 
+def _kill_parent(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any]:
+    """Kill the first process alone, as the kernel may: what it has started ends too, and holds nothing."""
+    return _kill_and_start_again(stage, case, rng, lambda pid: [pid])
+
+
 def _kill_all(stage: Stage, case: Case, rng: random.Random) -> Mapping[str, Any]:
     """Kill every process of the control room at once, as the end of a container does."""
     return _kill_and_start_again(stage, case, rng, lambda pid: [pid, *_below(pid)])
@@ -123,11 +128,17 @@ def _kill_and_start_again(
         while not any(map(_at_work, _runs_of_days(room))) and time.monotonic() - began < BOUND_S:
             time.sleep(LOOK_EVERY_S)
         time.sleep(after_s)
+        all_of_it = _below(room.process.pid)
         struck = victims(room.process.pid)
         for pid in struck:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         room.process.wait(BOUND_S)
+        until = time.monotonic() + BOUND_S
+        while (left := [pid for pid in all_of_it if _is_there(pid)]) and time.monotonic() < until:
+            time.sleep(LOOK_EVERY_S)
+        if left:
+            case.faults.append(f"{len(left)} processes of the control room live on")
     case.struck, case.outcome = bool(struck), f"{len(struck)} processes killed"
     case.moment = f"SIGKILL {after_s:.1f} s after it began"
     with _room(stage) as room:
@@ -137,6 +148,7 @@ def _kill_and_start_again(
 WAYS: dict[str, Callable[[Stage, Case, random.Random], Mapping[str, Any]]] = {
     "daemon's worker": _kill_tries,
     "daemon": _kill_daemon,
+    "control room's first process": _kill_parent,
     "whole control room": _kill_all,
 }
 
@@ -150,6 +162,13 @@ def _below(pid: int) -> list[int]:
     except OSError:
         return []
     return [one for child in map(int, named) for one in (child, *_below(child))]
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _is_daemon(pid: int) -> bool:

@@ -14,6 +14,7 @@ from pipeline.transform.inventory import (
     build_devices,
     build_measurement_sets,
     build_plants,
+    build_sub_plants,
     classify_capacity,
     find_odd_facts,
     find_unknown_fields,
@@ -21,7 +22,7 @@ from pipeline.transform.inventory import (
     remember,
     remember_plants,
 )
-from schemas import Devices, MeasurementSets, Plants, Table, polars_schema
+from schemas import Devices, MeasurementSets, Plants, SubPlants, Table, polars_schema
 from warehouse.frames import sort, validate
 
 TODAY = dt.date(2025, 7, 9)
@@ -119,7 +120,15 @@ def test_a_whole_plant() -> None:
         "startUpUtc": "2019-05-14T22:30:00",
         "orientation": {},
     }
-    row = only(plant(installation=installation, location={"address": address}, status="Ok", description=None))
+    row = only(
+        plant(
+            installation=installation,
+            location={"address": address},
+            status="Ok",
+            description=None,
+            plantGroupId="g-7",
+        )
+    )
     assert row == {
         "plant_id": "13",
         "name": "Roof",
@@ -138,6 +147,7 @@ def test_a_whole_plant() -> None:
         "first_seen": TODAY,
         "last_seen": TODAY,
         "excluded_from": None,
+        "plant_group_id": "g-7",
     }
 
 
@@ -307,6 +317,41 @@ def test_fields_that_no_list_had_before_are_named_with_their_path() -> None:
     assert find_unknown_fields(answers({"plants": [plant("1")]}), "plants", PLANT_FIELDS) == []
 
 
+# ---- sections of plants ------------------------------------------------------------------------------------------
+
+
+def test_sections_of_plants_are_told_where_they_are_sent() -> None:
+    section = {
+        "subPlantId": "s-1",
+        "name": "Roof",
+        "description": "x",
+        "timezone": "Europe/Berlin",
+        "status": "Ok",
+    }
+    content = {
+        "plants": [plant("2", subPlants=[section, {"subPlantId": 5}]), plant("1"), plant("3", subPlants=[])]
+    }
+    found = checked(SubPlants, build_sub_plants(answers(content), TODAY))
+    seen = {"first_seen": TODAY, "last_seen": TODAY}
+    blank = dict.fromkeys(("name", "description", "timezone", "status"))
+    assert found.to_dicts() == [
+        {"plant_id": "2", "sub_plant_id": "5"} | blank | seen,
+        {"plant_id": "2", "sub_plant_id": "s-1", "name": "Roof", "description": "x", "timezone": "Europe/Berlin",
+         "status": "Ok"} | seen,
+    ]  # fmt: skip
+    assert find_unknown_fields(answers(content), "plants", PLANT_FIELDS) == []
+
+
+@pytest.mark.parametrize("odd", ["all", 5, {"subPlantId": "s-1"}, [None, {}, {"subPlantId": ""}, ["s-1"]]])
+def test_odd_sections_cost_no_plant(odd: object) -> None:
+    content = answers({"plants": [plant("1", subPlants=odd, plantGroupId=""), plant("2")]})
+    assert build_sub_plants(content, TODAY).height == 0
+    frame, aside = build_plants(content, TODAY)
+    assert (frame["plant_id"].to_list(), frame["plant_group_id"].to_list(), aside.height) == (
+        ["1", "2"], [None, None], 0,
+    )  # fmt: skip
+
+
 # ---- devices ---------------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +368,7 @@ def test_a_whole_device_and_a_bare_one() -> None:
         "generatorPowerDc": 4000.0,
         "isActive": False,
         "deactivatedAt": "2024-06-01T12:00:00",
+        "subPlantId": "s-1",
     }
     bare = {"deviceId": "71"}
     frame = checked(Devices, build_devices(answers({"devices": [whole, bare]}, plant="7"), TODAY))
@@ -345,6 +391,7 @@ def test_a_whole_device_and_a_bare_one() -> None:
         "deactivated_at": dt.datetime.fromisoformat("2024-06-01T12:00:00"),
         "first_seen": TODAY,
         "last_seen": TODAY,
+        "sub_plant_id": "s-1",
     }
 
 

@@ -71,6 +71,7 @@ def test_a_whole_entry() -> None:
         "message": "Grid voltage too high",
         "occurrence": "Solved",
         "counter": 3,
+        "sub_plant_id": "x",
     }
 
 

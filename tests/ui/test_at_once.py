@@ -47,9 +47,9 @@ def test_two_backfills_and_a_schedule_keep_budget_and_days(control_room: Control
             DUE_AT: dt.datetime.now(dt.UTC).isoformat(),
         }
         control_room.launch_days(tags)
-        eventually(lambda: _started(runs_over(control_room, every)), within_s=240)
+        eventually(lambda: _started(runs_over(control_room, every)))
 
-    runs = eventually(lambda: _ended(runs_over(control_room, every)), within_s=420)
+    runs = eventually(lambda: _ended(runs_over(control_room, every)))
     assert [run["status"] for run in runs] == ["SUCCESS"] * 3
     assert max(run["startTime"] for run in runs) < min(run["endTime"] for run in runs)
 

@@ -40,4 +40,4 @@ def test_any_flipped_byte_of_the_data_is_found(filled: Lake) -> None:
 
 def test_a_lost_file_is_found(filled: Lake) -> None:
     Path(filled.take_snapshot(PvIntervals, PART).files[0]).unlink()
-    assert "is not there" in faults(filled)[0]
+    assert "is missing" in faults(filled)[0]

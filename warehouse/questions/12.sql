@@ -1,4 +1,4 @@
--- On which days did a plant stand still while it should have worked?
+-- On which days did a plant produce nothing while it should have?
 -- report
 SELECT local_date, plant_name, round(availability_time, 4) AS availability_time,
     round(availability_energy, 4) AS availability_energy

@@ -14,8 +14,8 @@
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
 -- grid_consumption_kwh: Consumption from the grid. Unit: kWh. Null: nothing measured.
 -- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
--- expected_kwh: PV generation that you expect of these plants in the whole month. Unit: kWh. Null: not told of any of them.
--- n_plants_compared: Plants whose month is whole and whose expected energy is told. Unit: count.
+-- expected_kwh: PV generation that you expect of these plants in the whole month. Unit: kWh. Null: not known for any of them.
+-- n_plants_compared: Plants whose month is complete and whose expected energy is known. Unit: count.
 -- share_of_expected: PV generation of these divided by what is expected of them. Unit: 1. Null: there are none.
 SELECT
     energy.month,

@@ -16,6 +16,8 @@
 -- event_id_from: given (by the entry), tag (the only event id of this tag on ennexOS), several (ennexOS has several for this tag, so none is chosen), unknown (ennexOS has none so far).
 -- occurrence: Unsolved, Solved or Ongoing, as the API writes it. Null: not given.
 -- counter: How often it occurred. Unit: count. Null: not given.
+-- sub_plant_id: SMA's id of the section of the plant, by the entry or by its device. Null: not given.
+-- sub_plant_name: Name of that section. Null: not given.
 WITH tags AS (
     SELECT DISTINCT message_tag_id, event_id, n_event_ids FROM log_messages
 )
@@ -38,9 +40,13 @@ SELECT
         ELSE 'unknown'
     END AS event_id_from,
     logs.occurrence,
-    logs.counter
+    logs.counter,
+    coalesce(logs.sub_plant_id, devices.sub_plant_id) AS sub_plant_id,
+    sections.name AS sub_plant_name
 FROM logs
 LEFT JOIN plants ON plants.plant_id = logs.plant_id
 LEFT JOIN devices ON devices.plant_id = logs.plant_id AND devices.device_id = logs.device_id
+LEFT JOIN sub_plants AS sections ON sections.plant_id = logs.plant_id
+    AND sections.sub_plant_id = coalesce(logs.sub_plant_id, devices.sub_plant_id)
 LEFT JOIN tags ON tags.message_tag_id = logs.message_tag_id
 ORDER BY logs.logged_at DESC, plant_name, logs.plant_id

@@ -21,8 +21,8 @@
 -- grid_feed_in_kwh: Feed-in to the grid over all days. Unit: kWh. Null: nothing measured.
 -- grid_consumption_kwh: Consumption from the grid over all days. Unit: kWh. Null: nothing measured.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
--- owner: Who owns the plant, by plant_attributes. Null: not told.
--- region: Where it is, by plant_attributes. Null: not told.
+-- owner: Who owns the plant, by plant_attributes. Null: not given.
+-- region: Where it is, by plant_attributes. Null: not given.
 -- tariff: Name of its tariff by plant_attributes. Null: none.
 SELECT
     plants.plant_id,

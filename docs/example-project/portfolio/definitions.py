@@ -22,7 +22,7 @@ def defs() -> dg.Definitions:
                 "revenue_days",
                 selection=dg.AssetSelection.assets(revenue).upstream(),
                 executor_def=dg.in_process_executor,
-                description="Fetch days, turn power into energy, publish, and reckon what the feed-in earned.",
+                description="Fetch days, turn power into energy, publish, and calculate the revenue of the feed-in.",
             )
         ],
     )

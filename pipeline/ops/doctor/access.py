@@ -15,7 +15,7 @@ from pipeline.sma.consents.consent_api import ConsentState
 from pipeline.sma.consents.consent_book import Owner
 
 SHOWN_BY = "'sunledger consent list' shows them"
-# A person waits this long for the doctor; a longer pause is told instead.
+# A person waits this long for the doctor; a longer pause is reported instead.
 PATIENCE_S = 20.0
 
 

@@ -32,6 +32,7 @@ from pipeline.extract.consents import look_again, read_owners
 from pipeline.ops.doctor import access, basis, facts, machine, network, own_files, time_zones
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check, skip
+from pipeline.ops.set_aside import describe_set_aside
 from pipeline.run.context import RunContext
 from pipeline.run.fleet import read_fleet
 from pipeline.sma.auth.login_store import LoginStore
@@ -145,7 +146,7 @@ def _run_check(check: DoctorCheck, patient: Patient) -> list[Diagnosis]:
     try:
         return list(check.look(patient))
     except CostNotAllowedError:
-        # Nothing is broken: it was told to do what nobody has agreed to.
+        # Nothing is broken: the option asks for something that nobody has consented to.
         raise
     except SunledgerError as error:
         return [fail(check.name, str(error))]
@@ -162,7 +163,9 @@ def _check_versions(_: Patient) -> list[Diagnosis]:
 
 
 def _check_disk(patient: Patient) -> list[Diagnosis]:
-    return machine.judge_disk(facts.list_places(patient.settings))
+    found = machine.judge_disk(facts.list_places(patient.settings))
+    aside = describe_set_aside(patient.settings)
+    return [*found, pass_check("disk", aside)] if aside else found
 
 
 def _check_folders(patient: Patient) -> list[Diagnosis]:

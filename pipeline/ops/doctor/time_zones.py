@@ -14,7 +14,7 @@ from pipeline.ops.doctor.result import Diagnosis, pass_check, warn
 HOUR = dt.timedelta(hours=1)
 # An hour apart they are looked at around each change of clocks that Python knows, and else twice a day.
 LOOK_EVERY = dt.timedelta(hours=12)
-# A year ahead: clocks of next summer are known by now, and a table that lacks them can still be renewed in time.
+# A year ahead: clocks of next summer are known already, and a table that lacks them can still be renewed in time.
 AHEAD = 366 * ONE_DAY
 NAMES_SHOWN = 3
 

@@ -57,7 +57,7 @@ class RedisStore:
         self.place = format_address(url)
         self._key = f"{KEY_PREFIX}{name}"
         self._sleep = sleep
-        # Tried again here, where every wait is ours and the number of tries is told.
+        # Retried here, where every wait is ours and the number of tries is reported.
         self._redis: Redis = Redis.from_url(
             url.get_secret_value(),
             retry=Retry(NoBackoff(), 0),

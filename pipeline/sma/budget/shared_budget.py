@@ -113,7 +113,7 @@ class SharedBudget:
         self._budget = budget
         self._store = store
         self._clock = clock
-        # In order, and one at a time: the others would only ask in vain.
+        # In order and one at a time, because the others would only be refused.
         self._turn = asyncio.Lock()
 
     async def admit(self, is_ready: Callable[[], bool] = lambda: True) -> bool:

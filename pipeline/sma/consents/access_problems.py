@@ -74,7 +74,7 @@ def explain_empty_list(flow: str, owners: Collection[Owner]) -> str:
 
 
 def explain_gone_plant(flow: str, owners: Collection[Owner]) -> str:
-    """A clause for a plant that was listed before and is no more."""
+    """A clause for a plant that was listed before and is no longer listed."""
     if flow == "code":
         return f"SMA no longer lists it: {_NO_PLANT_OF_THE_USER}"
     lost = [

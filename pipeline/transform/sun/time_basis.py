@@ -146,7 +146,7 @@ def _find_noon_offset(basis: TimeBasis) -> pl.Expr:
 
 
 def _choose_verdict() -> pl.Expr:
-    """One of `Verdict` from the two shares; the thresholds leave room for what can't be told."""
+    """One of `Verdict` from the two shares; between the thresholds it is undecided."""
 
     def fits(true: TimeBasis, false: TimeBasis) -> pl.Expr:
         return (pl.col(f"dark_share_{true}") <= MOST_IN_THE_DARK_IF_TRUE) & (

@@ -97,7 +97,7 @@ def test_an_environment_that_writes_keys_down_or_trusts_nobody_is_told() -> None
     found = network.judge_tls(0, {"SSL_CERT_DIR": "/empty", "SSLKEYLOGFILE": "/home/me/keys"})
     assert [f.level for f in found] == [Level.WARN, Level.FAIL]
     assert "unset it" in found[0].text
-    assert "point SSL_CERT_DIR at" in found[1].text
+    assert "set SSL_CERT_DIR to" in found[1].text
 
 
 def test_a_month_is_asked_for_when_it_has_enough_settled_days() -> None:
@@ -230,8 +230,8 @@ def test_what_the_sun_does_not_tell_is_a_warning() -> None:
     ("requests", "pause_s", "pace", "refused", "level", "says"),
     [
         (300, 0.0, 1.0, 0, Level.OK, "its bucket is 50% full"),
-        (300, 5.0, 0.7, 1, Level.WARN, "pause for 5 s more"),
-        (300, 21.0, 0.7, 1, Level.FAIL, "pause for 21 s more"),
+        (300, 5.0, 0.7, 1, Level.WARN, "pause for another 5 s"),
+        (300, 21.0, 0.7, 1, Level.FAIL, "pause for another 21 s"),
         (
             300,
             0.0,
@@ -256,7 +256,7 @@ def test_the_budget(
 def test_a_shorter_list_is_a_warning_with_the_reason() -> None:
     (found,) = access.judge_plants("code", [], 2, [TODAY], TODAY, "https://x")
     assert found.level is Level.WARN
-    assert "1 plant is listed no more" in found.text
+    assert "1 plant is no longer listed" in found.text
 
 
 @pytest.mark.parametrize(

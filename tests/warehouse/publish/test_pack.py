@@ -41,7 +41,7 @@ def test_a_month_is_packed_with_a_readme(db: duckdb.DuckDBPyConnection, tmp_path
     assert monthly["plant_name"].to_list() == ["Alpha", """O'Brien"; DROP TABLE plants; --"""]
     readme = (folder / "README.md").read_text()
     assert "# October 2021" in readme
-    assert "published on 2021-10-03 at 04:05 UTC by sunledger 1.2.3" in readme
+    assert "that sunledger 1.2.3 published on 2021-10-03 at 04:05 UTC" in readme
     assert (
         "2 plants, 54.000 kWh of PV energy; 62.5% of the expected time of the days that are stored is covered; 1 of"
         in readme
@@ -124,7 +124,7 @@ def test_a_second_pack_replaces_the_first_and_leaves_nothing_beside(
 
 def test_a_folder_with_something_else_is_not_touched(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds something else"):
+    with pytest.raises(UsageError, match="holds other files"):
         pack(db, OCTOBER, tmp_path, "csv")
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 

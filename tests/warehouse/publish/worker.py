@@ -25,7 +25,7 @@ from warehouse.publish import connect, publish
 
 DAY = dt.date(2021, 10, 1)
 NOW = dt.datetime(2021, 10, 3, tzinfo=dt.UTC)
-PATIENCE_S = 60.0
+PATIENCE_S = 600.0
 STATE = """
     SELECT DISTINCT state FROM (
         SELECT pv_generation_kwh AS state FROM energy_daily

@@ -51,11 +51,15 @@ def test_a_repair_waits_for_writers_which_do_not_wait_for_each_other(
     monkeypatch.setattr(lake_lock, "WAIT_S", 0.0)
     root, mine = str(tmp_path), f"process {os.getpid()} .*kill {os.getpid()}"
     writers = take_write_turn(root, nobody), take_write_turn(root, nobody)
-    with writers[0], writers[1], pytest.raises(LockBusyError, match=f"while others write to it: {mine}"):
+    with (
+        writers[0],
+        writers[1],
+        pytest.raises(LockBusyError, match=f"while other processes write to it: {mine}"),
+    ):
         take_repair_turn(root, nobody).__enter__()
     with (
         take_repair_turn(root, nobody),
-        pytest.raises(LockBusyError, match=f"while it is mended: {mine}"),
+        pytest.raises(LockBusyError, match=f"while it is repaired: {mine}"),
     ):
         take_write_turn(root, nobody).__enter__()
 

@@ -207,7 +207,16 @@ def test_a_file_that_no_commit_names_is_set_aside(lake: Lake) -> None:
 
 @pytest.mark.parametrize("model", [RawEnergyBalance, EnergyDaily])
 @pytest.mark.parametrize(
-    "damage", ["newest entry", "exchanged files", "foreign commit", "other entry", "table"]
+    "damage",
+    [
+        "newest entry",
+        "exchanged files",
+        "exchanged tables",
+        "moved folder",
+        "foreign commit",
+        "other entry",
+        "table",
+    ],
 )
 def test_what_only_digests_tell_is_put_back_as_it_was(
     recorded: Lake, damage: str, model: type[Table]
@@ -220,6 +229,17 @@ def test_what_only_digests_tell_is_put_back_as_it_was(
         first.rename(table / "x")
         second.rename(first)
         (table / "x").rename(second)
+    elif damage == "exchanged tables":
+        other = Path(
+            lake.take_snapshot(
+                EnergyDaily if model is RawEnergyBalance else RawEnergyBalance, {"local_date": DAYS[0]}
+            ).files[0]
+        )
+        content = first.read_bytes()
+        first.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+    elif damage == "moved folder":
+        first.parent.rename(table / "local_date=2021-09-30")
     elif damage == "foreign commit":
         DeltaTable(str(table)).delete("local_date = '2021-10-01'")
     elif damage == "other entry":

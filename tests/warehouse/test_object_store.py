@@ -1,0 +1,178 @@
+"""A lake on an object store: its digests see damage, and a repair mends it in a copy on disk and puts that back."""
+
+import datetime as dt
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pyarrow.fs as pafs
+import pytest
+
+from schemas import EnergyDaily, RawEnergyBalance, Table
+from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, values
+from warehouse.damage import DamageKind
+from warehouse.lake import Lake
+from warehouse.lake_mirror import LakeInUseError, open_mirror
+from warehouse.lake_repair import LakeRepair, Lost
+from warehouse.verify import verify_lake
+
+MODELS: tuple[type[Table], ...] = (RawEnergyBalance, EnergyDaily)
+DAY = {"local_date": DAYS[1]}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A server on loopback that speaks S3, with one bucket a lake."""
+
+    address: str
+
+    def lake(self, bucket: str, scratch: Path) -> Lake:
+        """The lake in that bucket, as a new process would see it."""
+        options = {
+            "aws_endpoint_url": self.address,
+            "aws_allow_http": "true",
+            "aws_access_key_id": "a",
+            "aws_secret_access_key": "b",
+            "aws_region": "us-east-1",
+        }
+        return Lake(f"s3://{bucket}/lake", scratch, options)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    # Its output goes into a file: a pipe that nobody reads would stop it.
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=said, stderr=said) as server:
+        try:
+            while not (found := re.search(r"http://127\.0\.0\.1:\d+", _read(said))):
+                assert server.poll() is None, _read(said)
+            yield Store(found[0])
+        finally:
+            server.kill()
+
+
+def _read(file: object) -> str:
+    file.seek(0)  # type: ignore[attr-defined]
+    return str(file.read())  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def lake(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Lake:
+    """An answer and a figure of three days, one of them replaced."""
+    bucket = f"lake-{abs(hash(request.node.nodeid))}"
+    httpx.put(f"{store.address}/{bucket}").raise_for_status()
+    lake = store.lake(bucket, tmp_path / "tmp")
+    for model in MODELS:
+        for day, value in [(DAYS[0], 1.0), (DAYS[1], 2.0), (DAYS[2], 3.0), (DAYS[1], 20.0)]:
+            lake.replace(model, {"local_date": day}, [frame_of(model, day, value)])
+    return lake
+
+
+def again(lake: Lake) -> Lake:
+    return Lake(lake.root, lake.scratch, lake.storage_options)
+
+
+def kinds(lake: Lake) -> list[DamageKind]:
+    return [found.damage.kind for found in verify_lake(again(lake), MODELS) if found.damage]
+
+
+def path_of(lake: Lake, model: type[Table]) -> str:
+    """The active file of the day that was replaced, as the store names it."""
+    return lake.take_snapshot(model, DAY).files[0].removeprefix(f"{lake.root}/")
+
+
+def read(lake: Lake, path: str) -> bytes:
+    with lake.open_root().open_input_file(path) as source:
+        return bytes(source.read())
+
+
+def put(lake: Lake, path: str, content: bytes) -> None:
+    with lake.open_root().open_output_stream(path) as sink:
+        sink.write(content)
+
+
+def flip(lake: Lake, model: type[Table]) -> None:
+    content = bytearray(read(lake, path_of(lake, model)))
+    content[len(content) // 3] ^= 0x10
+    put(lake, path_of(lake, model), bytes(content))
+
+
+def lose(lake: Lake, model: type[Table]) -> None:
+    lake.open_root().delete_file(path_of(lake, model))
+
+
+def add_orphan(lake: Lake, model: type[Table]) -> None:
+    path = path_of(lake, model)
+    put(lake, f"{path.rpartition('/')[0]}/part-orphan.parquet", read(lake, path))
+
+
+def drop_newest_entry(lake: Lake, model: type[Table]) -> None:
+    table = lake.find_uri(model).removeprefix(f"{lake.root}/")
+    lake.open_root().delete_file(f"{table}/_delta_log/{lake.take_snapshot(model).version:020d}.json")
+
+
+DAMAGES: list[tuple[Callable[[Lake, type[Table]], None], list[DamageKind]]] = [
+    (flip, [DamageKind.FILE_CHANGED]),
+    (lose, [DamageKind.FILE_MISSING]),
+    (add_orphan, []),
+    (drop_newest_entry, [DamageKind.ENTRY_MISSING]),
+]
+
+
+def mend(lake: Lake, tmp_path: Path) -> list[Lost]:
+    lost: list[Lost] = []
+    with open_mirror(again(lake), tmp_path, lambda _: None) as mirror:
+        LakeRepair(mirror, tmp_path / "aside", {EnergyDaily}, None, lost.extend).run()
+    return lost
+
+
+@pytest.mark.parametrize(("damage", "seen"), DAMAGES, ids=[damage.__name__ for damage, _ in DAMAGES])
+def test_damage_is_seen_and_mended(
+    lake: Lake,
+    tmp_path: Path,
+    damage: Callable[[Lake, type[Table]], None],
+    seen: list[DamageKind],
+) -> None:
+    assert kinds(lake) == []
+    for model in MODELS:
+        damage(lake, model)
+    assert kinds(lake) == seen * len(MODELS)
+    lost = mend(lake, tmp_path)
+    assert kinds(lake) == []
+    # What can't be put back is named, and nothing else has gone.
+    is_lost = damage in {flip, lose}
+    assert [one.part["local_date"] for one in lost] == [DAYS[1]] * (len(MODELS) if is_lost else 0)
+    there: dict[dt.date, float] = {
+        day: value for day, value in NEWEST.items() if not (is_lost and day == DAYS[1])
+    }
+    for model in MODELS:
+        assert values(again(lake), model) == there
+        again(lake).replace(model, DAY, [frame_of(model, DAYS[1], 20.0)])
+        assert values(again(lake), model) == NEWEST
+    files = again(lake).open_root().get_file_info(pafs.FileSelector("/", recursive=True))
+    assert not [one.path for one in files if "part-orphan" in one.path]
+    assert mend(lake, tmp_path) == []
+
+
+def test_nothing_changes_where_others_wrote_meanwhile(lake: Lake, tmp_path: Path) -> None:
+    flip(lake, EnergyDaily)
+    opened = open_mirror(again(lake), tmp_path, lambda _: None)
+    mirror = opened.__enter__()
+    LakeRepair(mirror, tmp_path / "aside", {EnergyDaily}, None, lambda _: None).run()
+    again(lake).replace(RawEnergyBalance, DAY, [frame_of(RawEnergyBalance, DAYS[1], 30.0)])
+    with pytest.raises(LakeInUseError, match=r"Other processes wrote to s3://.* stop them"):
+        opened.__exit__(None, None, None)
+    assert kinds(lake) == [DamageKind.FILE_CHANGED]
+    assert values(again(lake), RawEnergyBalance)[DAYS[1]] == 30.0
+
+
+def test_a_look_puts_nothing_back(lake: Lake, tmp_path: Path) -> None:
+    flip(lake, EnergyDaily)
+    with open_mirror(again(lake), tmp_path, lambda _: None, keep=False) as mirror:
+        LakeRepair(mirror, tmp_path / "aside", {EnergyDaily}, None, lambda _: None).run()
+    assert kinds(lake) == [DamageKind.FILE_CHANGED]

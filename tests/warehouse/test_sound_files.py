@@ -1,0 +1,96 @@
+"""Nobody makes figures from a file that is not what was written, and a file is compared once."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from schemas import EnergyDaily
+from tests.warehouse.repair.test_lake_repair import DAYS, frame_of, values
+from warehouse import sound_files
+from warehouse.damage import DamagedError, DamageKind
+from warehouse.gate import find_damage, take_snapshots
+from warehouse.lake import Lake
+
+PART = {"local_date": DAYS[0]}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(str(tmp_path / "lake"), tmp_path / "tmp")
+    for day, value in zip(DAYS, (1.0, 2.0, 3.0), strict=True):
+        lake.replace(EnergyDaily, {"local_date": day}, [frame_of(EnergyDaily, day, value)])
+    return lake
+
+
+def again(lake: Lake) -> Lake:
+    """The lake as a new process sees it."""
+    return Lake(lake.root, lake.scratch)
+
+
+def file_of(lake: Lake) -> Path:
+    return Path(lake.take_snapshot(EnergyDaily, PART).files[0])
+
+
+def edit(file: Path) -> None:
+    rows = pl.read_parquet(file, hive_partitioning=False)
+    rows.with_columns(pl.col("pv_generation_kwh") * 2).write_parquet(file)
+
+
+def count_compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    compared: list[str] = []
+    real = sound_files.find_file_damage
+
+    def counting(files: object, model: object, path: str, known: object) -> object:
+        compared.append(path)
+        return real(files, model, path, known)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sound_files, "find_file_damage", counting)
+    return compared
+
+
+def test_every_way_to_read_refuses_a_changed_file(lake: Lake) -> None:
+    new = frame_of(EnergyDaily, DAYS[0], 5.0)
+    edit(file_of(lake))
+    for read in (
+        lambda fresh: fresh.scan(EnergyDaily),
+        lambda fresh: list(fresh.read_batches(EnergyDaily, PART)),
+        lambda fresh: fresh.read_facts(EnergyDaily, PART),
+        lambda fresh: fresh.replace(EnergyDaily, PART, [new]),
+    ):
+        with pytest.raises(DamagedError, match=r"energy_daily 2021-10-01: .*sunledger repair") as refused:
+            read(again(lake))
+        assert refused.value.damage.kind is DamageKind.FILE_CHANGED
+    # Other days are read and written all the same.
+    fresh = again(lake)
+    assert len(list(fresh.read_batches(EnergyDaily, {"local_date": DAYS[1]}))) == 1
+    assert fresh.replace(EnergyDaily, {"local_date": DAYS[1]}, [frame_of(EnergyDaily, DAYS[1], 7.0)]).changed
+
+
+def test_a_lost_file_is_damage_and_no_fault_of_the_program(lake: Lake) -> None:
+    file_of(lake).unlink()
+    with pytest.raises(DamagedError, match="is missing"):
+        again(lake).scan(EnergyDaily)
+
+
+def test_a_file_is_compared_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = count_compared(monkeypatch)
+    # The process that wrote it knows what it is.
+    values(lake, EnergyDaily)
+    assert compared == []
+    fresh = again(lake)
+    values(fresh, EnergyDaily)
+    values(fresh, EnergyDaily)
+    assert len(compared) == len(DAYS)
+
+
+def test_what_the_last_publication_compared_is_not_compared_again_until_it_changes(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_damage(lake, take_snapshots(lake, [EnergyDaily])) == []
+    compared = count_compared(monkeypatch)
+    values(again(lake), EnergyDaily)
+    assert compared == []
+    edit(file_of(lake))
+    with pytest.raises(DamagedError):
+        again(lake).scan(EnergyDaily)
