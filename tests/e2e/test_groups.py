@@ -138,7 +138,7 @@ def test_the_program_takes_groups_and_asks_nothing_for_a_wrong_file(tmp_path: Pa
             "JOIN devices USING (plant_id, sub_plant_id) GROUP BY ALL ORDER BY ALL"
         )
         found = run(tmp_path, "sql", sections, "--format", "csv", **settings)
-        assert found[1].split()[-1] == "group-1,true"
+        assert found[1].split()[-1] == "group-1,True"
         found = run(
             tmp_path, "sql", "SELECT plant_id, plant_group FROM v_energy_daily", "--format", "csv", **settings
         )
