@@ -38,8 +38,8 @@ def test_an_old_table_is_told_with_a_moment_and_the_cure(tmp_path: Path) -> None
         "from pipeline.ops.doctor.time_zones import evaluate_zones, find_zone_differences\n"
         "first = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)\n"
         "zones = ['America/Mexico_City']\n"
-        "found = list(find_differences(zones, first, dt.datetime(2024, 12, 31, tzinfo=dt.UTC)))\n"
-        "for one in evaluate(zones, '2022a', found): print(one.level, one.text)"
+        "found = list(find_zone_differences(zones, first, dt.datetime(2024, 12, 31, tzinfo=dt.UTC)))\n"
+        "for one in evaluate_zones(zones, '2022a', found): print(one.level, one.text)"
     )
     said = subprocess.run(
         [sys.executable, "-c", program],
