@@ -60,11 +60,26 @@ class Looker:
         try:
             self._pipe.send((expected, any_period))
             if self._pipe.poll(BOUND_S):
-                return Look(*self._pipe.recv())
+                verified = self._pipe.recv()
+                return Look(*verified, *self._receive_comparison(seen=bool(verified[0])))
         except (EOFError, OSError):
             pass
         self.close()
         return Look(-1, "the process ended or hung", [], died=True)
+
+    def _receive_comparison(self, *, seen: bool) -> tuple[list[str], int]:
+        """The differences of the tables. Reading a damaged file may end the process: no fault where it was seen."""
+        assert self._pipe
+        try:
+            if self._pipe.poll(BOUND_S):
+                found, unrecorded = self._pipe.recv()
+                return found, unrecorded
+        except (EOFError, OSError):
+            pass
+        if not seen:
+            raise OSError
+        self.close()
+        return ["the process that compares the tables ended or hung"], 0
 
     def close(self) -> None:
         """End the process."""
@@ -92,13 +107,12 @@ def _serve(pipe: Connection, home: Path) -> None:
     with contextlib.suppress(EOFError):
         while True:
             expected, any_period = pipe.recv()
-            verified = _verify()
-            compared = (
+            pipe.send(_verify())
+            pipe.send(
                 ([], 0)
                 if expected is None
                 else _compare(home, expected, with_any_period if any_period else dict)
             )
-            pipe.send((*verified, *compared))
 
 
 def _compare(home: Path, expected: Tables, as_read: Callable[[Tables], Tables]) -> tuple[list[str], int]:

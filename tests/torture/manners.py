@@ -18,8 +18,9 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,7 +148,17 @@ def _control_group(limit_mb: int) -> Iterator[Sequence[str]]:
         (group / "memory.limit_in_bytes").write_text(str(limit_mb * MB))
         yield ("/bin/sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
     finally:
-        group.rmdir()
+        _remove_group(group)
+
+
+def _remove_group(group: Path) -> None:
+    """Remove the control group once the kernel has cleared its ended processes away."""
+    for _ in range(600):
+        with suppress(OSError):
+            group.rmdir()
+            return
+        time.sleep(0.1)
+    group.rmdir()
 
 
 def _draw_room(_: Act, rng: random.Random) -> float:
