@@ -1,7 +1,7 @@
 """One pandera model per table: the contract of storage, documentation and user interfaces.
 
-A table is declared once, by its model in a module of this package. Every public name of those modules is a name of the
-package too, and `TABLES` and `RAW` follow from them: a new model is named nowhere else.
+A table is declared once, by its model in a module of this package. The package exports every public name of those
+modules, and `TABLES` and `RAW` are derived from them, so a new model needs no other entry.
 """
 
 from types import ModuleType
@@ -23,12 +23,15 @@ from schemas.report import *  # noqa: F403
 from schemas.sets import *  # noqa: F403
 from schemas.usage import *  # noqa: F403
 
-# In the order of the tables, as the file and the data dictionary have them.
+# The order of the modules is the order of the tables in the published file and the data dictionary.
 MODULES: tuple[ModuleType, ...] = (raw, core, access, sets, usage, report, kpi, changes)
 
 
 def list_tables(module: ModuleType) -> tuple[type[Table], ...]:
-    """The models of tables that the module declares, in its order; parts of tables have no name and are none."""
+    """The models of tables that the module declares, in its order.
+
+    Parts of tables have no table name and are left out.
+    """
     return tuple(
         model
         for model in vars(module).values()

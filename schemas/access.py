@@ -1,4 +1,4 @@
-"""Who gave access, and since when: the consents of plant owners. No column holds an address."""
+"""The consents of plant owners: who granted access, and since when. No column holds an e-mail address."""
 
 from schemas.base import Table, Utc, column
 
@@ -8,11 +8,17 @@ CONSENT_STATES = ["Pending", "Accepted", "Rejected", "Expired", "Revoked", "Unkn
 class Consents(
     Table, table="consents", layer="core", key=("client_id", "owner_hash", "changed_at"), partition=()
 ):
-    """Every state that an owner's consent was seen in (custom flow), each with the time it was first seen."""
+    """Every state in which an owner's consent was seen (custom flow), with the time at which it was first seen."""
 
-    client_id: str = column("Client of SMA's developer portal that asked.")
-    owner_hash: str = column("Owner: a keyed hash of the e-mail address, which only the local book holds.")
-    changed_at: Utc = column("When the state was first seen: up to one polling interval after it came about.")
-    state: str = column("The state from then on; docs/access.md explains each.", isin=CONSENT_STATES)
-    previous_state: str = column("The state before.", null="the first one seen", isin=CONSENT_STATES)
-    expires_at: Utc = column("Until when the owner can answer the request.", null="not given")
+    client_id: str = column("Client of SMA's developer portal that requested the consent.")
+    owner_hash: str = column(
+        "Owner, as a keyed hash of the e-mail address; only the local consent book holds the address."
+    )
+    changed_at: Utc = column(
+        "When the state was first seen, which is up to one polling interval after it began."
+    )
+    state: str = column("State from then on; docs/access.md explains each state.", isin=CONSENT_STATES)
+    previous_state: str = column(
+        "State before the change.", null="this is the first state that was seen", isin=CONSENT_STATES
+    )
+    expires_at: Utc = column("Time until which the owner can answer the request.", null="not given")

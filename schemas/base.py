@@ -16,39 +16,39 @@ LocalTime: TypeAlias = Annotated[pl.Datetime, "us", None]
 Money: TypeAlias = Annotated[pl.Decimal, 18, 2]
 Layer: TypeAlias = Literal["raw", "core", "report"]
 
-# More than any plant on earth makes in an interval or month; its real purpose is to refuse NaN and infinity,
-# which pass every "at least" check.
+# This is more than any plant makes in an interval or month. Its purpose is to refuse NaN and infinity, which pass every
+# "at least" check.
 FINITE = 1e12
-# SMA's classes of AC power in kW, by which it charges, smallest first. Each begins at the number before its sign.
+# SMA charges by these classes of AC power in kW, smallest first. Each begins at the number before its dash or plus.
 CAPACITY_CLASSES = ["1-19", "20-99", "100-499", "500-999", "1000+"]
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How a table is kept; set by the keywords of the model's class statement and inherited like columns."""
+    """How a table is stored. The keywords of the model's class statement set it, and subclasses inherit it."""
 
     table: str = ""
     layer: Layer = "core"
-    # Rows are stored sorted by the key, and no two rows share one. Empty: rows have no identity.
+    # Rows are stored sorted by the key, and no two rows share a key. If it is empty, rows have no identity.
     key: tuple[str, ...] = ()
-    # The columns whose values name one replaceable part of the table. Empty: the table is replaced whole.
+    # The columns whose values name a replaceable part of the table. If it is empty, the whole table is replaced.
     partition: tuple[str, ...] = ("local_date",)
     # Columns that may differ between two readings of the same facts, so they don't count as a change.
     volatile: tuple[str, ...] = ()
-    # Rows in a Parquet row group: the unit of reading, so of memory.
+    # Rows in a Parquet row group. Readers load whole row groups, so this number decides their memory.
     row_group: int = 30_000
     # How the published DuckDB file holds the table: copied, as a view on the lake's files, or not at all.
     published: Literal["native", "view", "no"] = "native"
-    # False: written on the way by the steps of other tables, so there is no asset that makes it.
+    # False where the steps of other tables write this table too, so that it has no asset of its own.
     asset: bool = True
-    # The table each of whose days must have rows here, whatever they hold. Empty: a day may well have none.
+    # The table whose every day must have rows in this one. If it is empty, a day may have no rows.
     follows: str = ""
 
 
 class Table(pa.DataFrameModel):
     """One table of the warehouse; a subclass's docstring is the table's published comment."""
 
-    # pandera takes every public name of a model for a column, so these facts hide behind a dunder.
+    # pandera treats every public name of a model as a column, so these facts have names with double underscores.
     __facts__: ClassVar[dict[str, Any]] = {}
     __storage__: ClassVar[Storage] = Storage()
 
@@ -56,7 +56,7 @@ class Table(pa.DataFrameModel):
         """Take the table's facts from the class statement: `class Plants(Table, table="plants", ...)`."""
         super().__init_subclass__()  # type: ignore[no-untyped-call]
         cls.__facts__ = facts
-        # Each fact by itself: one parent's silence must not hide what another one says.
+        # Facts are inherited one by one, so a parent that does not set a fact does not hide the fact of another parent.
         said: dict[str, Any] = {}
         for parent in reversed(cls.__mro__):
             said |= vars(parent).get("__facts__", {})
@@ -69,13 +69,13 @@ class Table(pa.DataFrameModel):
 
 
 def storage(model: type[Table]) -> Storage:
-    """How the model's table is kept."""
+    """How the model's table is stored."""
     return model.__storage__
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column as people see it: DuckDB type, unit, meaning, and what null means (empty: never null)."""
+    """A column as readers see it: DuckDB type, unit, meaning, and what null means (empty if it is never null)."""
 
     name: str
     dtype: pl.DataType
@@ -85,12 +85,12 @@ class Column:
     description: str
     null: str
     rules: tuple[str, ...]
-    # The vendor's field, where its name is not ours in camel case.
+    # The name of SMA's field, where it is not the column's name in camel case.
     api: str = ""
-    # The values that are allowed, of a column that has bounds.
+    # The smallest and largest values that are allowed; None without a bound.
     low: float | None = None
     high: float | None = None
-    # Columns of other tables that it is made from, where neither its name nor its description says so.
+    # Columns of other tables that it is made from, where neither its name nor its description names them.
     of: tuple[str, ...] = ()
 
     @property
@@ -110,10 +110,10 @@ def column(
     of: tuple[str, ...] = (),
     **checks: Any,
 ) -> Any:
-    """A column: what it says, its unit, and what null means there. Without `null` it is never null.
+    """A column with its meaning, its unit and the meaning of null. A column without `null` is never null.
 
-    `api` is the vendor's name of a measured field, where it is not ours in camel case. `of` names the columns of other
-    tables that it is made from, where neither its name nor its description says so: see `schemas.lineage`.
+    `api` is SMA's name of a measured field, where it is not the column's name in camel case. `of` names the columns of
+    other tables that it is made from, where neither its name nor its description names them: see `schemas.lineage`.
     """
     metadata = {"unit": unit, "null": null, "api": api, "of": of}
     return pa.Field(description=description, nullable=bool(null), metadata=metadata, **checks)
@@ -123,14 +123,17 @@ NOT_REPORTED = "not reported for this interval, or set aside as implausible"
 
 
 def power(meaning: str, *, signed: bool = False, api: str = "") -> Any:
-    """A mean power in W over the row's own interval."""
+    """A column for the mean power in W over the row's own interval; `signed` allows negative power."""
     low = -FINITE if signed else 0
     text = f"{meaning}: mean power over the interval."
     return column(text, unit="W", null=NOT_REPORTED, api=api, ge=low, le=FINITE)
 
 
 def energy(meaning: str, *, signed: bool = False) -> Any:
-    """An energy in kWh; null where nothing was measured, which is not zero."""
+    """A column for an energy in kWh; null where nothing was measured, which is not zero.
+
+    `signed` allows negative energy.
+    """
     low = -FINITE if signed else 0
     return column(
         f"{meaning}: energy.", unit="kWh", null="nothing measured (not the same as zero)", ge=low, le=FINITE
@@ -138,17 +141,17 @@ def energy(meaning: str, *, signed: bool = False) -> Any:
 
 
 def value(meaning: str, unit: str, low: float, high: float, *, api: str = "") -> Any:
-    """A measured value that is no power, as the vendor gives it for the interval, within the bounds of sense."""
+    """A column for a measured value other than power, as SMA gives it for the interval, between `low` and `high`."""
     return column(meaning, unit=unit, null=NOT_REPORTED, api=api, ge=low, le=high)
 
 
 def ratio(meaning: str, null: str = "not reported") -> Any:
-    """A dimensionless figure from 0 to 1."""
+    """A column for a dimensionless figure from 0 to 1."""
     return column(meaning, unit="1", null=null, ge=0, le=1)
 
 
 def money(meaning: str, null: str = "") -> Any:
-    """An amount of money to the cent, in the currency of its row."""
+    """A column for an amount of money to the cent, 0 or more, in the currency of its row."""
     return column(meaning, unit="EUR", null=null, ge=0)
 
 

@@ -23,7 +23,7 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     timezone: str = column("IANA time zone; it decides where the plant's days begin.")
     previous_timezone: str = column(
         "The zone that the API gave before it was corrected; days that were made with it are in v_days_to_check.",
-        null="never another one, as far as is known",
+        null="no correction of the zone is known",
     )
     latitude: float = column(
         "Latitude, north positive.", unit="°", null="not given by the API", ge=-90, le=90
@@ -36,7 +36,7 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
         "DC peak power.", unit="kW", null="not given, or given as 0", ge=0, le=FINITE
     )
     ac_power_kw: float = column(
-        "AC power: the nominal one, or the calculated one where that is 0.",
+        "Nominal AC power; where SMA gives 0 for it, the calculated AC power.",
         unit="kW",
         null="not given",
         ge=0,
@@ -50,37 +50,39 @@ class Plants(Table, table="plants", layer="core", key=("plant_id",), partition=(
     co2_factor_g_per_kwh: float = column(
         "CO2 avoided per kWh.", unit="g/kWh", null="not given", ge=0, le=FINITE
     )
-    start_up: Utc = column("Start of operation; days before it are not expected.", null="not given")
+    start_up: Utc = column("Start of operation; no data is expected for earlier days.", null="not given")
     migrated_from: str = column(
-        "The id that this plant had before it moved, usually on Sunny Portal Classic; report tables know the plant by "
-        "its newest id.",
-        null="never moved, as far as is known",
+        "Id that this plant had before it moved, usually on Sunny Portal Classic; report tables list the plant under"
+        " its newest id.",
+        null="no move is known",
     )
     first_seen: pl.Date = column("First day (UTC) on which the API listed the plant.")
     last_seen: pl.Date = column("Latest day (UTC) on which the API listed the plant.")
     excluded_from: pl.Date = column(
-        "First local_date on which the plant is not yours by SUNLEDGER_INCLUDE_PLANTS and SUNLEDGER_EXCLUDE_PLANTS; "
-        "1970-01-01 where it is yours on no day. Tables of days keep what was stored; open months, views and "
-        "reports leave it out.",
-        null="yours",
+        "First local_date from which SUNLEDGER_INCLUDE_PLANTS and SUNLEDGER_EXCLUDE_PLANTS exclude the plant; "
+        "1970-01-01 where they exclude it on all days. Daily tables keep the days that are stored; open months, "
+        "views and reports leave the plant out.",
+        null="not excluded",
     )
     plant_group_id: str = column("SMA's id of the system group that the plant belongs to.", null="not given")
 
 
 class SubPlants(Table, table="sub_plants", layer="core", key=("plant_id", "sub_plant_id"), partition=()):
-    """Sections of plants as SMA's list of plants has them, for the plants that have some."""
+    """Sections of plants, as SMA's list of plants gives them. Plants without sections have no row."""
 
     plant_id: str = column(PLANT_ID)
     sub_plant_id: str = column(SUB_PLANT_ID)
     name: str = column("Name that the owner gave.", null="not given")
-    description: str = column("What the owner wrote about it.", null="not given")
-    timezone: str = column("IANA time zone; days go by that of the plant.", null="not given")
-    status: str = column("State as the API names it, when it was listed last.", null="not given")
+    description: str = column("Text that the owner wrote about the section.", null="not given")
+    timezone: str = column(
+        "IANA time zone of the section; its local days follow the plant's time zone.", null="not given"
+    )
+    status: str = column("State as the API named it in the latest list.", null="not given")
     first_seen: pl.Date = column("First day (UTC) on which the API listed the section.")
     last_seen: pl.Date = column("Latest day (UTC) on which the API listed the section.")
 
 
-NO_ATTRIBUTE = "the file does not say"
+NO_ATTRIBUTE = "the file does not give it"
 
 
 def _expected(month: str) -> Any:
@@ -96,12 +98,14 @@ class PlantAttributes(Table, table="plant_attributes", layer="core", key=("plant
     """
 
     plant_id: str = column(PLANT_ID)
-    plant_group: str = column("Group of plants, by which commands and reports choose.", null=NO_ATTRIBUTE)
+    plant_group: str = column(
+        "Group that the plant belongs to; commands and reports can select plants by it.", null=NO_ATTRIBUTE
+    )
     owner: str = column("Who owns the plant.", null=NO_ATTRIBUTE)
-    region: str = column("Where it is, in your words.", null=NO_ATTRIBUTE)
-    tariff: str = column("Name of its tariff.", null=NO_ATTRIBUTE)
+    region: str = column("Region of the plant, in your own words.", null=NO_ATTRIBUTE)
+    tariff: str = column("Name of the plant's tariff.", null=NO_ATTRIBUTE)
     battery_capacity_kwh: float = column(
-        "Usable capacity of its batteries.", unit="kWh", null=NO_ATTRIBUTE, ge=0, le=FINITE
+        "Usable capacity of the plant's batteries.", unit="kWh", null=NO_ATTRIBUTE, ge=0, le=FINITE
     )
     expected_01_kwh: float = _expected("January")
     expected_02_kwh: float = _expected("February")
@@ -116,13 +120,13 @@ class PlantAttributes(Table, table="plant_attributes", layer="core", key=("plant
     expected_11_kwh: float = _expected("November")
     expected_12_kwh: float = _expected("December")
     other_attributes: str = column(
-        "All other attributes of the file as a JSON object of texts, read as in other_attributes->>'contract'.",
+        "All other attributes of the file as a JSON object with text values, as in other_attributes->>'contract'.",
         null="there are none",
     )
 
 
 class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"), partition=()):
-    """Every device of every plant, deactivated ones too."""
+    """Every device of every plant, including deactivated devices."""
 
     plant_id: str = column(PLANT_ID)
     device_id: str = column(DEVICE_ID)
@@ -130,14 +134,18 @@ class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"
     type: str = column("Type as the API names it, for instance 'Solar Inverters'.", null="not given")
     product: str = column("Product name.", null="not given")
     product_id: pl.Int64 = column("SMA's number of the product.", null="not given")
-    vendor: str = column("Maker.", null="not given")
+    vendor: str = column("Manufacturer.", null="not given")
     serial: str = column("Serial number.", null="the device has none, or it is not given")
     generator_power_w: float = column(
         "Rated AC power.", unit="W", null="not an inverter, or not given", ge=0, le=FINITE
     )
     generator_power_dc_w: float = column("Rated DC power.", unit="W", null="not given", ge=0, le=FINITE)
-    is_active: bool = column("False once the device was deactivated.", null="not given")
-    deactivated_at: LocalTime = column("When it was deactivated, plant-local.", null="active, or not given")
+    is_active: bool = column(
+        "True while the device is active, false after it was deactivated.", null="not given"
+    )
+    deactivated_at: LocalTime = column(
+        "Time at which the device was deactivated, by the plant's clock.", null="active, or not given"
+    )
     first_seen: pl.Date = column("First day (UTC) on which the API listed the device.")
     last_seen: pl.Date = column("Latest day (UTC) on which the API listed the device.")
     sub_plant_id: str = column(SUB_PLANT_ID, null="not given")
@@ -172,20 +180,20 @@ class Interval(Table, layer="core", published="view"):
     interval_start: Utc = column("Start of the interval that the row's means are taken over.")
     interval_end: Utc = column("End of the interval: the row's own time.")
     interval_basis: str = column(
-        "How the start was found: the row before, local midnight, or one declared resolution "
-        "(the day's first row, or the first after a gap).",
+        "What the start was determined from: the row before, local midnight, or one declared resolution (for the "
+        "day's first row, or the first row after a gap).",
         isin=["previous_row", "midnight", "resolution"],
     )
     bridged_s: pl.Int32 = column(
-        "Part of the interval beyond one declared resolution: one or two rows may be missing, and the row's mean is "
-        "taken for their time too.",
+        "Length of the part of the interval beyond one declared resolution: one or two rows may be missing there, "
+        "and the row's mean is applied to their time as well.",
         unit="s",
         null=NOT_COUNTED_YET,
         ge=0,
     )
     flagged: bool = column("True where a value of this row was set aside; quarantine says which and why.")
     suspect: bool = column(
-        "True where a value of this row is suspicious, but possible and so kept; quarantine says why."
+        "True where a value of this row is suspicious but was kept because it is possible; quarantine says why."
     )
 
 
@@ -208,47 +216,53 @@ class PvIntervals(
 
 
 class Logs(Table, table="logs", layer="core", partition=("local_date",)):
-    """Log entries of plants and devices, with level, message and state, as the portal keeps them; each event once."""
+    """Log entries of plants and devices as the portal keeps them, with level, message and state.
+
+    Each event has one row.
+    """
 
     plant_id: str = column(PLANT_ID)
     local_date: pl.Date = column("Calendar day of the log that the API was asked for.")
-    logged_at: Utc = column("When it happened.", null="the API's time could not be read; see raw_time")
+    logged_at: Utc = column("Time of the event.", null="the API's time could not be read; see raw_time")
     raw_time: str = column("The time as the API wrote it.", null="not given")
     device_id: str = column(DEVICE_ID, null="the event belongs to the plant, or the device is not named")
     level: str = column("Info, Warning or Error, as the API writes it.", null="not given")
     message_tag_id: pl.Int64 = column("SMA's number of the message text.", null="not given")
-    log_id: pl.Int64 = column("Event id.", null="not given: Sunny Portal Classic keeps none")
+    log_id: pl.Int64 = column("Event id.", null="not given: Sunny Portal Classic has no event ids")
     message: str = column("Message text.", null="not given")
     occurrence: str = column("Unsolved, Solved or Ongoing, as the API writes it.", null="not given")
-    counter: pl.Int64 = column("How often it occurred.", unit="count", null="not given")
+    counter: pl.Int64 = column("How often the event occurred.", unit="count", null="not given")
     sub_plant_id: str = column(SUB_PLANT_ID, null="not given")
 
 
 class Quarantine(Table, table="quarantine", asset=False, layer="core", partition=("local_date", "source")):
-    """Everything that was set aside, or kept though suspicious, with the reason: answers, rows, and values of a row."""
+    """Answers, rows and values that were set aside, or kept although they are suspicious, each with its reason."""
 
     local_date: pl.Date = column(LOCAL_DATE)
     source: str = column(
-        "The table that it would have gone to; raw_other_sets-NAME for an answer to a set that has no table of its own."
+        "Table that the data was meant for; raw_other_sets-NAME for an answer to a set that has no table of its own."
     )
     plant_id: str = column(PLANT_ID)
     device_id: str = column(DEVICE_ID, null="the plant as a whole")
     scope: str = column(
-        "What the reason is about; rows: several rows of the day, told once; day: the day's energy.",
+        "What the reason applies to; rows: several rows of the day, reported once; day: the day's energy.",
         isin=["answer", "row", "value", "rows", "day"],
     )
     kept: bool = column(
-        "True where it stays in its table and in kWh: suspicious, but possible. An inverter's own draw stays as 0."
+        "True where the data stays in its table and counts in the energy, because it is suspicious but possible. "
+        "An inverter's own consumption counts as 0."
     )
-    reason: str = column("The rule that it broke; docs/quality.md explains each.")
+    reason: str = column("Rule that the data breaks; docs/quality.md explains each rule.")
     raw_time: str = column(
         "The row's time as the API wrote it.", null="a whole answer or day, or no time given"
     )
-    n_rows: pl.Int64 = column("Rows that it is about.", unit="count", null="a whole answer or day", ge=1)
+    n_rows: pl.Int64 = column(
+        "Rows that the reason applies to.", unit="count", null="a whole answer or day", ge=1
+    )
     field: str = column("The field of the value, as the API names it.", null="a whole answer or row")
     value: float = column(
-        "The value; of several rows the largest one; of sums how far they are off.",
+        "The value; for several rows, the largest one; for sums, the amount by which they are wrong.",
         unit="that of the field",
         null="a whole answer or row, or not a number",
     )
-    detail: str = column("What else is known.", null="nothing more to say")
+    detail: str = column("Further details.", null="there are none")

@@ -1,11 +1,11 @@
-"""Which columns of other tables a column is made from, by what the models say: names, formulas, and `of`."""
+"""Finds the columns that a column is made from, by the names, formulas and `of` in the models."""
 
 import re
 from collections.abc import Collection
 
 from schemas.base import Column, Table, columns, storage
 
-# A raw answer is one column: everything that is measured comes out of it.
+# The column of a raw answer that all measured values come from.
 BODY = "body"
 COVERED, ENERGY, REST = "_covered_h", "_kwh", "_rest_kwh"
 WORD = re.compile(r"\w+")
@@ -16,8 +16,9 @@ def trace_columns(
 ) -> dict[str, list[tuple[type[Table], str]]]:
     """The columns of `parents` that each column of the model is made from, in the order of both.
 
-    A column keeps what has its own name, and is made from what its `of` or its formula names. Where a formula names
-    columns of the same table, theirs count. Of a core table everything else comes from the answers' body.
+    A column is made from the columns with its own name and from those that its `of` or its formula names. Where a
+    formula names columns of the same table, their sources count. All other columns of a core table come from the
+    answers' body.
     """
     own = {column.name: column for column in columns(model)}
     elsewhere = [(parent, column.name) for parent in parents for column in columns(parent)]

@@ -1,8 +1,8 @@
-"""What SMA's measurement sets hold, once: the columns that a set's fields become.
+"""The fields of SMA's measurement sets, each declared once as the columns that it becomes.
 
-A set is described by the columns alone. A field's API name is the column's in camel case without its unit, unless the
-column says another one. A column in W beside one in kWh of the same name is a power, which is turned into energy; any
-other is a value that is kept as it is. Unit, range and meaning are the column's own.
+The columns describe a set completely. A field's API name is the column's name in camel case without its unit, unless
+the column gives another one. A column in W beside a column in kWh of the same name is a power, which is integrated to
+energy; any other column holds the value unchanged. Unit, range and meaning are those of the column.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any
 from schemas.base import Column, Table, column, columns, energy, power, ratio, storage
 from schemas.raw import RawAnswers
 
-# How the name of a column says its unit.
+# What the name of a column with this unit ends with.
 UNIT_SUFFIXES = {
     "W": "_w",
     "kWh": "_kwh",
@@ -33,8 +33,9 @@ KWH_PER_WH = 1e-3
 class Field:
     """A field of an answer's rows.
 
-    `column` is the name of its column, for a power without the unit: that is W and becomes kWh. An `array` has a value
-    for each input or stack. `low` and `high` bound the API's value; times `factor` it is the column's.
+    `column` is the name of its column; for a power it lacks the unit, which is W and, for its energy, kWh. An `array`
+    has a value for each input or stack. `low` and `high` bound the API's value; times `factor` it is the column's
+    value.
     """
 
     api: str
@@ -53,7 +54,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class MeasurementSet:
-    """A set as the API names it, and the fields that it can hold."""
+    """A measurement set with its API name and the fields that it can hold."""
 
     name: str
     fields: tuple[Field, ...]
@@ -66,24 +67,27 @@ class MeasurementSet:
 
 @dataclass(frozen=True, slots=True)
 class SetSource:
-    """A measurement set's way through the tables: its raw answers, and the table that its rows go into."""
+    """A measurement set with the table of its raw answers and the table of its rows."""
 
     set: MeasurementSet
     raw: type[RawAnswers]
     intervals: type[Table]
-    # None: plants and devices may both have it.
+    # Whether devices have the set (True) or plants (False); None where both may have it.
     of_devices: bool | None
-    # Whether it is asked for as energies of the intervals, not as mean power.
+    # Whether the set is requested as energies of the intervals instead of mean powers.
     energies: bool = False
 
     @property
     def shares_raw(self) -> str:
-        """The set's name where its raw table holds other sets as well, else nothing."""
+        """The set's name where its raw table also holds other sets, otherwise an empty text."""
         return self.set.name if "set_type" in storage(self.raw).partition else ""
 
 
 def fields(*parts: type[Table], array: bool = False) -> tuple[Field, ...]:
-    """The fields that become the columns of these parts of a table. With `array` each has a value an input or stack."""
+    """The fields that become the columns of these parts of a table.
+
+    With `array`, each has a value per input or stack.
+    """
     found = {c.name: c for part in parts for c in columns(part)}
     powers = {name for name in found if name.endswith("_w") and f"{name.removesuffix('_w')}_kwh" in found}
     energies = {f"{name.removesuffix('_w')}_kwh" for name in powers}
@@ -144,7 +148,7 @@ class BalanceEnergies(Table):
 
 
 class BalanceStates(Table):
-    """States and rates of the EnergyBalance set: the vendor's own figures, never averaged into energies."""
+    """States and rates of the EnergyBalance set. They are SMA's own figures and are never averaged into energies."""
 
     battery_state_of_charge_pct: float = column(
         "State of charge of the battery.", unit="%", null="no battery, or not reported", ge=0, le=100
@@ -153,19 +157,22 @@ class BalanceStates(Table):
     self_consumption_rate: float = ratio("Share of the generation used on site.")
 
 
-# A month of 31 days with an hour to spare for the autumn change of clocks.
+# A month of 31 days and the additional hour when clocks go back in autumn.
 FULL_MONTH_H = 31 * 24 + 1
 
 
 def covered(meaning: str) -> Any:
-    """Hours that an energy covers."""
+    """A column for the hours that an energy covers."""
     return column(
         f"{meaning}: time that its energy covers.", unit="h", null="nothing measured", ge=0, le=FULL_MONTH_H
     )
 
 
 class BalanceCovered(Table):
-    """How much time each energy of the EnergyBalance set covers: kWh never stands without it."""
+    """The time that each energy of the EnergyBalance set covers.
+
+    Every table with the energies has these columns too.
+    """
 
     pv_generation_covered_h: float = covered("PV generation")
     total_generation_covered_h: float = covered("Total generation")

@@ -17,30 +17,31 @@ class Covered(Table):
     """How complete a figure is."""
 
     covered_h: float = column(
-        "Part of the expected time that rows with a value cover.",
+        "Part of the expected time that is covered by rows with a value.",
         unit="h",
         ge=0,
         le=FULL_MONTH_H,
         of=INTERVAL,
     )
     expected_h: float = column(
-        "Time that rows were expected for: the whole day, or sunrise to sunset for inverters that sleep.",
+        "Time for which rows were expected: the whole day, or sunrise to sunset for inverters that switch off at "
+        "night.",
         unit="h",
         ge=0,
         le=FULL_MONTH_H,
         of=("timezone", "latitude", "longitude"),
     )
     coverage: float = ratio(
-        "covered_h divided by expected_h, of the night too where there is a meter; coverage_daily has that of each "
-        "quantity.",
+        "covered_h divided by expected_h, including the night where there is a meter; coverage_daily has the "
+        "coverage of each quantity.",
         null="nothing was expected",
     )
     largest_gap_min: float = column(
         "Longest expected time without a row.", unit="min", ge=0, le=FINITE, of=INTERVAL
     )
     bridged_h: float = column(
-        "Time for which a later row's power was taken, because one or two rows before it may be missing: with the "
-        "uncovered time it bounds the error of the energy.",
+        "Time to which a later row's power was applied, because one or two rows before that row may be missing: "
+        "together with the uncovered time it bounds the error of the energy.",
         unit="h",
         null=NOT_COUNTED_YET,
         ge=0,
@@ -55,8 +56,8 @@ class Status(Table):
     """Whether a figure can be relied on."""
 
     status: str = column(
-        "complete: no gap. partial: rows, or values of PV or of the meter, are missing (coverage_daily says which). "
-        "missing: no row at all. provisional: may still change.",
+        "complete: there is no data gap. partial: rows, or values of PV or of the meter, are missing (coverage_daily"
+        " shows which). missing: there is no row at all. provisional: the row may still change.",
         isin=STATUSES,
         of=INTERVAL,
     )
@@ -66,7 +67,7 @@ class Suspected(Table):
     """How much of a figure is suspicious."""
 
     n_suspect: pl.Int64 = column(
-        "Rows with a value that is kept though suspicious.", unit="count", ge=0, of=("suspect",)
+        "Rows with a value that is suspicious but was kept.", unit="count", ge=0, of=("suspect",)
     )
 
 
@@ -88,7 +89,11 @@ class Month(Table):
         "Days of the month that the warehouse holds.", unit="count", ge=0, le=31, of=("local_date",)
     )
     n_days_missing: pl.Int64 = column(
-        "Days of these with no row at all.", unit="count", ge=0, le=31, of=("status",)
+        "Stored days without any row.",
+        unit="count",
+        ge=0,
+        le=31,
+        of=("status",),
     )
 
 
@@ -110,18 +115,18 @@ class EnergyDaily(
     layer="report",
     key=("plant_id", "local_date"),
 ):
-    """Energy of each plant and day, and how complete it is. A silent plant is a row with status missing."""
+    """Energy of each plant and day, and how complete it is. A plant that sent no data has a row with status missing."""
 
     timezone: str = column(
-        "IANA time zone that the day begins and ends by; that in plants may have been corrected since.",
+        "IANA time zone by which the day begins and ends; the zone in plants may have been corrected since then.",
         null="stored before this was kept; 'sunledger rebuild' fills it in",
     )
 
 
 class QuantityEnergy(Table):
-    """One quantity of those that a plant has."""
+    """A quantity of a plant and its energy."""
 
-    quantity: str = column("The figure: the name of its column in energy_daily, without _kwh.")
+    quantity: str = column("Quantity: the name of its column in energy_daily without _kwh.")
     energy_kwh: float = energy("The quantity")
 
 
@@ -138,9 +143,9 @@ class CoverageDaily(
     key=("plant_id", "local_date", "quantity"),
     published="view",
 ):
-    """How complete each figure of a plant's day is: PV between sunrise and sunset, what a meter reads all day long.
+    """How complete each quantity of a plant's day is: PV from sunrise to sunset, a meter's quantities all day.
 
-    A plant has a row for each quantity with a value that day, for PV, and for what its meter should have read.
+    A plant has a row for each quantity with a value on that day, for PV, and for each quantity that its meter measures.
     """
 
 
@@ -156,8 +161,8 @@ class DeviceEnergyDaily(
 ):
     """PV energy of each inverter and day, and how complete it is.
 
-    PV alone: what batteries take and give is in battery_intervals. Meters are never added up by device: several may
-    count the same energy, so a plant's feed-in and consumption are in energy_daily.
+    This table holds PV alone; charging and discharging of batteries is in battery_intervals. Meters are not summed by
+    device, because several may count the same energy: a plant's feed-in and consumption are in energy_daily.
     """
 
 
@@ -172,10 +177,13 @@ class EnergyMonthly(
     key=("plant_id", "month"),
     partition=("month",),
 ):
-    """Energy of each plant and month: the sum of its days, and how complete it is. A closed month stays as it is."""
+    """Energy of each plant and month as the sum of its days, and how complete it is.
+
+    A closed month keeps its figures.
+    """
 
     closed_at: Utc = column(
-        "When the month was closed; what changed in its days since then is in adjustments.",
+        "When the month was closed; later changes of its days are in adjustments.",
         null="the month is open",
     )
 
@@ -185,7 +193,7 @@ class QuarterHour(Table):
 
     quarter_start: Utc = column("When the quarter of an hour begins.", of=INTERVAL)
     covered_h: float = column(
-        "Time of the quarter that rows with any value cover: 0 where there is no data.",
+        "Time of the quarter that is covered by rows with any value; 0 where there is no data.",
         unit="h",
         ge=0,
         le=FULL_MONTH_H,
@@ -194,9 +202,9 @@ class QuarterHour(Table):
 
 
 def rest(name: str, formula: str) -> Any:
-    """The part of an energy that the quantities in the formula do not explain: 0 as a rule, so it takes no space."""
+    """A column in kWh for the part of an energy that the formula does not explain, which is usually 0."""
     return column(
-        f"{name} less ({formula}), absent ones taken for 0; energy_quarter_hourly has the energy itself.",
+        f"{name} minus ({formula}), where absent ones count as 0; energy_quarter_hourly has the energy itself.",
         unit="kWh",
         null="nothing measured (not the same as zero)",
         ge=-FINITE,
@@ -206,7 +214,7 @@ def rest(name: str, formula: str) -> Any:
 
 
 class QuarterEnergies(Table):
-    """The energies of the EnergyBalance set, those that follow from others as what is left of them."""
+    """Energies of the EnergyBalance set; those that follow from others are stored as a difference from them."""
 
     pv_generation_kwh: float = energy("PV generation")
     diesel_generation_kwh: float = energy("Diesel generation")
@@ -238,9 +246,9 @@ class QuarterHours(
     key=("plant_id", "quarter_start"),
     published="view",
 ):
-    """Energy of each plant and quarter of an hour as it is stored, to be small: read energy_quarter_hourly.
+    """Energy of each plant and quarter of an hour in a compact form; queries should read energy_quarter_hourly.
 
-    Energies are whole multiples of 2^-29 kWh (0.000002 Wh), rounded so that those of a day add up to the day.
+    Energies are whole multiples of 2^-29 kWh (0.000002 Wh), rounded so that the quarters of a day add up to the day.
     """
 
 
@@ -248,7 +256,7 @@ class Hour(Table):
     """The hour that a row is for."""
 
     hour_start: Utc = column(
-        "When the hour begins. The repeated hour of autumn is two hours.", of=("quarter_start",)
+        "When the hour begins. The hour that is repeated in autumn has two rows.", of=("quarter_start",)
     )
     local_hour: pl.Int64 = column(LOCAL_HOUR, ge=0, le=23, of=("quarter_start", "timezone"))
 
@@ -265,14 +273,14 @@ class EnergyHourly(
     key=("plant_id", "hour_start"),
     published="view",
 ):
-    """Energy of each plant and hour of its own clock, with the time that it covers.
+    """Energy of each plant and hour of the plant's own clock, with the time that it covers.
 
-    An interval that lies in two hours gives each its share. The hours of a day add up to the day. Each plant and day of
-    energy_daily has all its hours: one without data has covered_h 0 and no energy.
+    The energy of an interval that lies in two hours is divided between them by time. The hours of a day add up to the
+    day. Each plant and day of energy_daily has all its hours: an hour without data has covered_h 0 and no energy.
     """
 
     covered_h: float = column(
-        "Time of the hour that rows with any value cover: 0 where there is no data.",
+        "Time of the hour that is covered by rows with any value; 0 where there is no data.",
         unit="h",
         null="stored before this was counted, when hours without data had no row; 'sunledger rebuild' counts it",
         ge=0,
@@ -298,10 +306,10 @@ class ProfileMonthly(
     key=("plant_id", "month", "local_hour"),
     partition=("month",),
 ):
-    """The average day of each plant and month: energy of each hour of the plant's clock, summed over the days.
+    """The average day of each plant and month: the energy of each hour of the plant's clock, summed over the days.
 
-    The mean power of an hour in kW is its energy divided by the time that it covers. The average day of a closed month
-    stays as it was closed.
+    The mean power of an hour in kW is its energy divided by the time that it covers. The average day of a month stays
+    unchanged after the month is closed.
     """
 
 
@@ -312,14 +320,14 @@ class LogMessages(
     key=("message_tag_id", "backend", "message"),
     partition=(),
 ):
-    """Dictionary of log messages, learned from all stored entries: each text of each message tag and portal."""
+    """Dictionary of log messages from all stored entries, with a row for each text of each message tag and portal."""
 
     message_tag_id: pl.Int64 = column("SMA's number of the message text.")
-    backend: str = column("Portal whose entries these are.", isin=["classic", "ennexos"])
+    backend: str = column("Portal that the entries come from.", isin=["classic", "ennexos"])
     message: str = column("Message text as entries carry it.", null="entries without a text")
     event_id: pl.Int64 = column(
-        "Event id of this tag on ennexOS; it serves Classic too, whose entries have none.",
-        null="no entry of ennexOS names one, or they name several",
+        "Event id of this tag on ennexOS. It is used for Classic too, whose entries have no event id.",
+        null="no entry of ennexOS gives one, or the entries give several",
     )
     n_event_ids: pl.Int64 = column("Different event ids of this tag on ennexOS.", unit="count", ge=0)
     n_entries: pl.Int64 = column("Entries with this text.", unit="count", ge=1)

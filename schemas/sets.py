@@ -1,7 +1,7 @@
 """Interval tables of the device-level sets, and of sets that have no table of their own.
 
-A set is described by the columns of its table alone (see `schemas.quantities`). To add one takes its model and a line
-in `SETS` here, and a model of its raw answers in `schemas.raw`.
+The columns of its table describe a set completely (see `schemas.quantities`). A new set needs its model and a line in
+`SETS` here, and a model of its raw answers in `schemas.raw`.
 """
 
 from dataclasses import replace
@@ -45,7 +45,7 @@ from schemas.raw import (
     RawSensor,
 )
 
-# Bounds of sense: beyond them no plant works, so a value tells of a fault. Sensors may read a little below zero.
+# Plausible bounds: no plant works beyond them, so a value beyond them is a fault. Sensors may read slightly below zero.
 AC_V, DC_V, CURRENT_A = 2_000.0, 2_000.0, 10_000.0
 IRRADIANCE_W_PER_M2 = (-50.0, 2_000.0)
 WIND_M_PER_S = 120.0
@@ -55,17 +55,17 @@ OUTDOOR_C, DEVICE_C = (-60.0, 80.0), (-60.0, 150.0)
 
 
 def voltage(meaning: str, most: float, api: str = "") -> Any:
-    """A voltage in V."""
+    """A column for a voltage in V, from 0 to `most`."""
     return value(f"{meaning}: voltage.", "V", 0, most, api=api)
 
 
 def current(meaning: str) -> Any:
-    """A current in A, of either sign."""
+    """A column for a current in A, of either sign."""
     return value(f"{meaning}: current.", "A", -CURRENT_A, CURRENT_A)
 
 
 def percent(meaning: str, api: str = "") -> Any:
-    """A share in %."""
+    """A column for a share in %, from 0 to 100."""
     return value(meaning, "%", 0, 100, api=api)
 
 
@@ -80,7 +80,7 @@ class BatteryValues(Table):
     battery_discharging_w: float = power("Battery discharging")
     battery_discharging_kwh: float = energy("Battery discharging")
     battery_state_of_charge_pct: float = percent("State of charge of the battery.")
-    battery_state_of_health_pct: float = percent("State of health: capacity left of what it had when new.")
+    battery_state_of_health_pct: float = percent("State of health: remaining share of the capacity when new.")
 
 
 class StackValues(Table):
@@ -90,11 +90,11 @@ class StackValues(Table):
         "State of charge of the stack.", api="batteryStateOfChargeArray"
     )
     battery_state_of_health_pct: float = percent(
-        "State of health of the stack: capacity left of what it had when new.",
+        "State of health of the stack: remaining share of the capacity when new.",
         api="batteryStateOfHealthArray",
     )
     battery_voltage_v: float = voltage("Stack", DC_V)
-    battery_current_a: float = current("Stack, the sign as the API gives it")
+    battery_current_a: float = current("Stack, with the sign that the API gives")
     battery_temperature_c: float = value("Temperature of the stack.", "°C", *DEVICE_C)
     current_battery_charging_set_voltage_v: float = voltage("Set value for charging the stack", DC_V)
 
@@ -122,7 +122,9 @@ class BatteryStackIntervals(
     table="battery_stack_intervals",
     key=("plant_id", "device_id", "interval_end", "stack_index"),
 ):
-    """State of each stack of each battery, one row a stack and interval (arrays of the set EnergyAndPowerBattery)."""
+    """State of each stack of each battery, one row for each stack and interval (arrays of the set
+    EnergyAndPowerBattery).
+    """
 
 
 # ---- grid, consumption, mix ------------------------------------------------------------------------------------------
@@ -142,7 +144,7 @@ class GridIntervals(
 ):
     """Power and energy to and from the grid at each meter (set EnergyAndPowerInOut).
 
-    Devices may share a meter and repeat its figures: never add them up over devices.
+    Devices may share a meter and repeat its figures, so do not sum them over devices.
     """
 
 
@@ -162,7 +164,7 @@ class ConsumptionIntervals(
 ):
     """Power and energy that each meter or consumer reports (set EnergyAndPowerConsumption).
 
-    A plant's meter holds what its consumers use as well: never add them up over devices.
+    A plant's meter includes what its consumers use, so do not sum the figures over devices.
     """
 
 
@@ -183,9 +185,9 @@ class EnergyMixIntervals(
     table="energy_mix_intervals",
     key=("plant_id", "device_id", "interval_end"),
 ):
-    """What the consumption of each device or plant was met from: the vendor's own shares (set EnergyMix).
+    """Sources of the consumption of each device or plant, as SMA's own shares (set EnergyMix).
 
-    A plant may be listed as its own device: never add consumption up over devices.
+    A plant may be listed as its own device, so do not sum consumption over devices.
     """
 
 
@@ -240,15 +242,15 @@ class InputKey(DeviceKey):
 
 
 class DcValues(Table):
-    """Fields of the PowerDc set, each with a value an input."""
+    """Fields of the PowerDc set that have a value for each input."""
 
     dc_power_input_w: float = power("DC input")
     dc_power_input_kwh: float = energy("DC input")
     dc_voltage_input_v: float = voltage("DC input", DC_V)
     dc_current_input_a: float = current("DC input")
     isolation_resistance_ohm: float = value(
-        "Isolation resistance where the API gives it by input. A device has one isolation, and the API usually gives "
-        "it once: dc_device_intervals.isolation_resistance_ohm.",
+        "Isolation resistance where the API gives it by input. The API usually gives one resistance for the whole "
+        "device, which is in dc_device_intervals.isolation_resistance_ohm.",
         "Ω",
         0,
         ISOLATION_OHM,
@@ -262,7 +264,7 @@ class DcIntervals(
     table="dc_intervals",
     key=("plant_id", "device_id", "interval_end", "input_index"),
 ):
-    """DC side of each inverter, one row an input and interval (set PowerDc)."""
+    """DC side of each inverter, with one row for each input and interval (set PowerDc)."""
 
 
 class DcDeviceValues(Table):
@@ -280,15 +282,15 @@ class DcDeviceIntervals(
     table="dc_device_intervals",
     key=("plant_id", "device_id", "interval_end"),
 ):
-    """DC side of each inverter as a whole, one row an interval (set PowerDc)."""
+    """DC side of each inverter as a whole, with one row for each interval (set PowerDc)."""
 
 
 class DcEnergyValues(Table):
-    """Fields of the EnergyDc set, each with a value an input."""
+    """Fields of the EnergyDc set that have a value for each input."""
 
     dc_energy_input_kwh: float = column(
-        "DC input: energy as the API counts it (Wh / 1000), never made from power. The first row after a hole may hold "
-        "the energy of the whole hole.",
+        "DC input: energy as the API counts it (Wh / 1000), never calculated from power. The first row after a data "
+        "gap may hold the energy of the whole gap.",
         unit="kWh",
         null="not reported for this interval, or set aside as implausible",
         ge=0,
@@ -303,7 +305,7 @@ class DcEnergyIntervals(
     table="dc_energy_intervals",
     key=("plant_id", "device_id", "interval_end", "input_index"),
 ):
-    """Energy of each DC input as the API counts it, one row an input and interval (set EnergyDc)."""
+    """Energy of each DC input as the API counts it, with one row for each input and interval (set EnergyDc)."""
 
 
 # ---- sensors ---------------------------------------------------------------------------------------------------------
@@ -313,7 +315,7 @@ class SensorValues(Table):
     """Fields of the Sensor set."""
 
     external_insolation_w_per_m2: float = value(
-        "Irradiance at the sensor; a little below zero at night.", "W/m²", *IRRADIANCE_W_PER_M2
+        "Irradiance at the sensor; it may be slightly below zero at night.", "W/m²", *IRRADIANCE_W_PER_M2
     )
     ambient_temperature_c: float = value("Temperature of the air.", "°C", *OUTDOOR_C)
     module_temperature_c: float = value("Temperature of the modules.", "°C", *DEVICE_C)
@@ -340,9 +342,9 @@ class GridSettingsValues(Table):
 class GridSettingsIntervals(
     GridSettingsValues, Interval, PlantKey, table="grid_settings_intervals", key=("plant_id", "interval_end")
 ):
-    """To what each plant was limited, by interval (set GridSettings): a limit explains power below what the sun allows.
+    """Limit of each plant's power by interval (set GridSettings). A limit explains power below what the sun allows.
 
-    SMA does not document the set's fields, so all of them, as they came, are in other_intervals too.
+    SMA does not document the fields of the set, so other_intervals also holds all of them as SMA sent them.
     """
 
 
@@ -356,9 +358,9 @@ class OtherIntervals(
     key=("set_type", "plant_id", "device_id", "interval_end", "field", "element"),
     published="view",
 ):
-    """Values of GridSettings, and of every set that SMA adds and that has no table of its own, one row a value.
+    """Values of GridSettings and of all sets of SMA that have no table of their own, one row for each value.
 
-    Nothing is known of their meaning, so nothing is checked but the time, and no unit is given.
+    The meaning of the values is not known, so only their time is checked and no unit is given.
     """
 
     device_id: str = column(DEVICE_ID, null="the set belongs to the plant as a whole")
@@ -366,9 +368,9 @@ class OtherIntervals(
     interval_end: Utc = column("The row's own time: the end of its interval.")
     set_type: str = column("Measurement set as the API names it.")
     field: str = column("The field, as the API names it.")
-    element: str = column("Index within the field, where that is an array.", null="the field is no array")
+    element: str = column("Index within the field, where that is an array.", null="the field is not an array")
     value: float = column(
-        "The value.", unit="that of the field", null="no number; see value_text", ge=-FINITE, le=FINITE
+        "The value.", unit="that of the field", null="not a number; see value_text", ge=-FINITE, le=FINITE
     )
     value_text: str = column(
         "The value as the API wrote it, where it is not a number.", null="a number; see value"
@@ -382,9 +384,9 @@ class EnergyValueIntervals(
     table="energy_value_intervals",
     key=("plant_id", "interval_end"),
 ):
-    """Energy of each plant as SMA counts it (EnergyBalance with ReturnEnergyValues; Wh / 1000), never made from power.
+    """Energy of each plant as SMA counts it (EnergyBalance with ReturnEnergyValues; Wh / 1000), not made from power.
 
-    The first row after a hole holds the energy of the whole hole. Only asked for where a user wants it.
+    The first row after a data gap holds the energy of the whole gap. It is requested only if the settings say so.
     """
 
 
@@ -394,7 +396,7 @@ class EnergyValueIntervals(
 def build_device_set(
     name: str, held: tuple[Field, ...], raw: type[RawAnswers], intervals: type[Table]
 ) -> SetSource:
-    """A set that devices have."""
+    """The source of a measurement set that devices have."""
     return SetSource(MeasurementSet(name, held), raw, intervals, of_devices=True)
 
 
@@ -407,8 +409,8 @@ BATTERY = build_device_set(
     BatteryIntervals,
 )
 DC = build_device_set("PowerDc", (*fields(DcDeviceValues), *fields(DcValues, array=True)), RawDc, DcIntervals)
-# Each is asked for by itself, and everything that goes through all sets follows from this: which tables are made, what
-# `--sets` takes, and which sets are known.
+# Each set is requested by itself. The tables that are made, the values of `--sets` and the known sets follow from this
+# list.
 SETS = (
     BALANCE,
     PV,
@@ -429,14 +431,14 @@ GRID_SETTINGS = SetSource(
     GridSettingsIntervals,
     of_devices=False,
 )
-# With the further tables of sets that fill several, and those beside other_intervals.
+# The sets, the further tables of sets that fill several tables, and the set that also fills other_intervals.
 SOURCES = (
     *SETS,
     GRID_SETTINGS,
     replace(BATTERY, intervals=BatteryStackIntervals),
     replace(DC, intervals=DcDeviceIntervals),
 )
-# The plants' own set again, in SMA's energies.
+# The plants' own set a second time, requested as SMA's energies.
 VALUES = SetSource(
     MeasurementSet(ENERGY_BALANCE.name, (*fields(BalanceEnergies), *fields(BalanceStates))),
     RawEnergyValues,

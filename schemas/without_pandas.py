@@ -1,7 +1,8 @@
 """pandera for polars, loaded as if pandas were not installed.
 
-pandera loads pandas wherever it finds it, which takes each process half a second and 80 MB; none of our frames is one
-of pandas. It is made to work without, and only looks while it is imported: whoever needs pandas can import it after.
+pandera imports pandas wherever it is installed, which costs each process half a second and 80 MB, and sunledger uses no
+frame of pandas. pandera also works without pandas and looks for it only while it is imported itself, so a program that
+needs pandas can still import it afterwards.
 """
 
 import sys
@@ -14,13 +15,13 @@ __all__ = ["pandera_errors", "pandera_polars"]
 
 
 class _NoPandas:
-    """A finder that says of pandas what Python says of a package that is not installed."""
+    """A finder that reports pandas as a package that is not installed."""
 
     @staticmethod
     def find_spec(
         name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """As importlib.abc.MetaPathFinder has it. Raises ModuleNotFoundError for pandas."""
+        """Implements importlib.abc.MetaPathFinder. Raises ModuleNotFoundError for pandas."""
         if name.partition(".")[0] == "pandas":
             raise ModuleNotFoundError("No module named 'pandas'", name=name)
         return None
@@ -36,7 +37,7 @@ def _hide_pandas() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-# Where pandas is loaded already, pandera may as well know it.
+# Where pandas is loaded already, this has no effect, and pandera uses it.
 with _hide_pandas():
     import pandera.errors as pandera_errors
     import pandera.polars as pandera_polars

@@ -1,4 +1,4 @@
-"""What a published file has beside the lake's tables: the one-row table `_meta` about itself, and `_clocks`."""
+"""Tables of a published file that are not in the lake: `_meta`, one row about the file itself, and `_clocks`."""
 
 import hashlib
 import json
@@ -12,18 +12,19 @@ from warehouse.clocks import Clocks
 
 
 class Meta(Table, table="_meta", layer="report", key=("published_at",), partition=()):
-    """Where this file comes from: one row, written with the publication."""
+    """Origin of this file, in one row that the publication writes."""
 
     product_version: str = column("Version of sunledger that published the file.")
-    published_at: Utc = column("When the publication began: later changes of the lake are not in this file.")
+    published_at: Utc = column("When the publication began. Later changes of the lake are not in this file.")
     contract_version: str = column(
         "Version of the published tables, as in 1.2: docs/schema-changes.md says what each one changed."
     )
     schema_hash: str = column(
-        "Digest of every table's definition; it changes when a column or its meaning does."
+        "Digest of the definitions of all tables; it changes when a column or its meaning changes."
     )
     source_versions: str = column(
-        "JSON object: each published table and the version of the lake's table it shows; -1: none yet."
+        "JSON object of each published table and the version of the lake's table that it shows; -1 means that "
+        "there is no version yet."
     )
     first_day: pl.Date = column("First day in energy_daily.", null="no day yet")
     last_day: pl.Date = column("Last day in energy_daily.", null="no day yet")
@@ -33,7 +34,7 @@ FILE_TABLES: tuple[type[Table], ...] = (Meta, Clocks)
 
 
 def hash_schema(models: Iterable[type[Table]]) -> str:
-    """SHA-256 over tables, columns, types, units and meanings, as 64 hex digits."""
+    """SHA-256 of tables, columns, types, units and meanings, as 64 hex digits."""
     facts = [
         [
             storage(model).table,

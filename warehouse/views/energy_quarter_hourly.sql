@@ -1,11 +1,11 @@
 -- view
--- Energy of each plant and quarter of an hour of its day, with the time that it covers, by the intervals that the API reports: one that crosses a quarter gives each its share. The quarters of a day add up to the day, and four of them to their hour. Each plant and day of energy_daily has all its quarters, 92 and 100 where the clocks change; one without data has covered_h 0 and no energy. Filter by plant_id and local_date to be fast.
+-- Energy of each plant and quarter of an hour of its day, with the time that it covers. The energy of an interval that lies in two quarters is divided between them by time. The quarters of a day add up to the day, and the four quarters of an hour to the hour. Each plant and day of energy_daily has all its quarters, 92 or 100 where the clocks change; a quarter without data has covered_h 0 and no energy. Filter by plant_id and local_date to be fast.
 -- Key: plant_id, quarter_start.
 --
 -- plant_id: Plant's id.
 -- local_date: Calendar day in the plant's own time zone.
 -- quarter_start: When the quarter of an hour begins (UTC).
--- covered_h: Time of the quarter that rows with any value cover: 0 where there is no data. Unit: h.
+-- covered_h: Time of the quarter that is covered by rows with any value; 0 where there is no data. Unit: h.
 -- pv_generation_kwh: PV generation: energy. Unit: kWh. Null: nothing measured (not the same as zero).
 -- total_generation_kwh: Total generation (PV and any other source on site): energy. Unit: kWh. Null: nothing measured (not the same as zero).
 -- diesel_generation_kwh: Diesel generation: energy. Unit: kWh. Null: nothing measured (not the same as zero).

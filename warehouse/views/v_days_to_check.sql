@@ -1,20 +1,20 @@
 -- table
--- Days of your plants that are not simply fine: partial, missing or provisional ones, those with values set aside or suspicious, and those cut by a time zone that was corrected since. Newest first.
+-- Days of your plants that need a look: partial, missing or provisional days, days with values that were set aside or are suspicious, and days that were cut by a time zone that has been corrected since then. Newest first.
 -- Key: plant_id, local_date.
 --
 -- local_date: Calendar day in the plant's own time zone.
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.
 -- status: complete, partial (rows, or values of PV or of the meter, are missing), missing (no row at all) or provisional (may still change).
--- missing_h: Expected time that no row with a value covers. Unit: h.
+-- missing_h: Expected time that is not covered by rows with a value. Unit: h.
 -- largest_gap_min: Longest expected time without a row. Unit: min.
 -- coverage: Share of the expected time that is covered. Unit: 1. Null: nothing was expected.
 -- n_rows: Rows stored. Unit: count.
 -- n_flagged: Rows with a value that was set aside. Unit: count.
--- n_suspect: Rows with a value that is kept though suspicious. Unit: count.
--- reasons: Why something of the plant or its devices was set aside or is suspicious that day, without what needs no look: an inverter's own draw (standby) and the row that closes the day before (day_before); other_timezone: the plant's time zone was corrected since the day was made. Null: nothing.
--- pv_generation_kwh: PV generation that is left. Unit: kWh. Null: nothing measured.
--- inverters_pv_generation_kwh: PV generation by the plant's inverters, where the plant's own figure may lack some. Unit: kWh. Null: no inverter has a value.
+-- n_suspect: Rows with a value that is suspicious but was kept. Unit: count.
+-- reasons: Why data of the plant or its devices was set aside or is suspicious on that day, without the reasons that need no action: an inverter's own consumption (standby) and the row that ends the day before (day_before); other_timezone: the plant's time zone was corrected after the day was made. Null: no such reason.
+-- pv_generation_kwh: PV generation from the values that were not set aside. Unit: kWh. Null: nothing measured.
+-- inverters_pv_generation_kwh: PV generation by the plant's inverters, which may exceed the plant's own figure where that has gaps. Unit: kWh. Null: no inverter has a value.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
 WITH found AS (
     SELECT plant_id, local_date, reason FROM quarantine

@@ -1,14 +1,14 @@
 -- table
--- Energy of each plant and day with the plant's name and its yield per installed power: the day's sheet.
+-- Energy of each plant and day with the plant's name and its yield per installed power.
 -- Key: plant_id, local_date.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.
 -- local_date: Calendar day in the plant's own time zone.
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
--- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover. Unit: 1. Null: no PV was expected, or stored before this was counted.
--- bridged_h: Time for which a later row's power was taken, because rows before it may be missing. Unit: h. Null: stored before this was counted.
+-- coverage: Share of the expected time that is covered by rows with a value, including the night where there is a meter. Unit: 1. Null: nothing was expected.
+-- pv_generation_coverage: Share of the time between sunrise and sunset that is covered by values of PV generation. Unit: 1. Null: no PV was expected, or stored before this was counted.
+-- bridged_h: Time to which a later row's power was applied, because rows before that row may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
 -- inverters_pv_generation_kwh: PV generation by the plant's inverters, each with its own gaps. Unit: kWh. Null: no inverter has a value.
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.

@@ -1,5 +1,5 @@
 -- table
--- Energy of each plant and month with the plant's name and its yield per installed power: the month's sheet.
+-- Energy of each plant and month with the plant's name and its yield per installed power.
 -- Key: plant_id, month.
 --
 -- plant_id: Plant's id.
@@ -7,13 +7,13 @@
 -- month: First day of the calendar month.
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
 -- n_days: Days of the month that the warehouse holds. Unit: count.
--- n_days_missing: Days of these with no row at all. Unit: count.
--- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
--- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover, over the days as they are now. Unit: 1. Null: no PV was expected, or stored before this was counted.
--- bridged_h: Time for which a later row's power was taken, because rows before it may be missing. Unit: h. Null: stored before this was counted.
+-- n_days_missing: Days in the warehouse without any row. Unit: count.
+-- coverage: Share of the expected time that is covered by rows with a value, including the night where there is a meter. Unit: 1. Null: nothing was expected.
+-- pv_generation_coverage: Share of the time between sunrise and sunset that is covered by values of PV generation, over the days as they are now. Unit: 1. Null: no PV was expected, or stored before this was counted.
+-- bridged_h: Time to which a later row's power was applied, because rows before that row may be missing. Unit: h. Null: stored before this was counted.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured (not the same as zero).
 -- inverters_pv_generation_kwh: PV generation by the plant's inverters over the days as they are now, each with its own gaps. Unit: kWh. Null: no inverter has a value.
--- vendor_pv_generation_kwh: PV generation by SMA's own days of the month. Unit: kWh. Null: the month was not reconciled, or SMA has no figure.
+-- vendor_pv_generation_kwh: PV generation as the sum of SMA's own figures of the month's days. Unit: kWh. Null: the month was not reconciled, or SMA has no figure.
 -- specific_yield_kwh_per_kw: PV generation per kW of DC peak power. Unit: kWh/kW. Null: nothing measured, or peak power not known.
 -- self_consumption_kwh: Own generation used on site. Unit: kWh. Null: nothing measured.
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: nothing measured.
@@ -21,11 +21,11 @@
 -- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
 -- battery_charging_kwh: Battery charging. Unit: kWh. Null: no battery, or nothing measured.
 -- battery_discharging_kwh: Battery discharging. Unit: kWh. Null: no battery, or nothing measured.
--- closed_at: When the month was closed: its figures stay. Null: the month is open.
--- pv_generation_adjustment_kwh: What its days add up to now beyond the closed PV generation. Unit: kWh. Null: the same, or the month is open.
+-- closed_at: When the month was closed; its figures stay unchanged since then. Null: the month is open.
+-- pv_generation_adjustment_kwh: Present sum of the month's days minus the closed PV generation. Unit: kWh. Null: the two are equal, or the month is open.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
--- expected_kwh: PV generation that you expect in the whole month, by plant_attributes. Unit: kWh. Null: not told.
--- share_of_expected: PV generation divided by it. Unit: 1. Null: not told, or not every day of the month is held and complete.
+-- expected_kwh: PV generation that you expect in the whole month, by plant_attributes. Unit: kWh. Null: not given.
+-- share_of_expected: PV generation divided by expected_kwh. Unit: 1. Null: not given, or not all days of the month are stored and complete.
 WITH pv AS (
     SELECT plant_id, month_of(local_date) AS month, sum(covered_h) / nullif(sum(expected_h), 0) AS coverage
     FROM coverage_daily

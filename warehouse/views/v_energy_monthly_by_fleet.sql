@@ -1,10 +1,10 @@
 -- table
--- Energy of the whole fleet per month, with how much of it was really measured. A sum takes the plants that reported the quantity.
+-- Energy of the whole fleet per month, with the share that was measured. A sum includes the plants that reported the quantity.
 -- Key: month.
 --
 -- month: First day of the calendar month.
 -- n_plants: Plants with at least one day in the month. Unit: count.
--- n_plants_not_complete: Plants of these whose month is partial, missing or provisional. Unit: count.
+-- n_plants_not_complete: Plants among them whose month is partial, missing or provisional. Unit: count.
 -- coverage: Covered time divided by expected time, over all plants. Unit: 1. Null: nothing was expected.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
 -- peak_power_kw: DC peak power of the plants in the sum. Unit: kW. Null: not known for any of them.

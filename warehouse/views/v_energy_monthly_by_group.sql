@@ -1,11 +1,11 @@
 -- table
--- Energy of each group of plants per month, by plant_attributes, with how much of it was really measured and expected. A sum takes the plants that reported the quantity.
+-- Energy of each group of plants per month, by plant_attributes, with the share that was measured and the energy that was expected. A sum includes the plants that reported the quantity.
 -- Key: month, plant_group.
 --
 -- month: First day of the calendar month.
 -- plant_group: Group of the plants by plant_attributes. Null: the plants without one.
 -- n_plants: Plants with at least one day in the month. Unit: count.
--- n_plants_not_complete: Plants of these whose month is partial, missing or provisional. Unit: count.
+-- n_plants_not_complete: Plants among them whose month is partial, missing or provisional. Unit: count.
 -- coverage: Covered time divided by expected time, over all plants. Unit: 1. Null: nothing was expected.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
 -- peak_power_kw: DC peak power of the plants in the sum. Unit: kW. Null: not known for any of them.
@@ -16,7 +16,7 @@
 -- total_consumption_kwh: Total consumption. Unit: kWh. Null: nothing measured.
 -- expected_kwh: PV generation that you expect of these plants in the whole month. Unit: kWh. Null: not known for any of them.
 -- n_plants_compared: Plants whose month is complete and whose expected energy is known. Unit: count.
--- share_of_expected: PV generation of these divided by what is expected of them. Unit: 1. Null: there are none.
+-- share_of_expected: PV generation of the compared plants divided by their expected energy. Unit: 1. Null: there are none.
 SELECT
     energy.month,
     months.plant_group,

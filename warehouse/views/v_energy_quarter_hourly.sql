@@ -1,14 +1,14 @@
 -- view
--- Energy of each plant and quarter of an hour with the plant's name and its wall clock, without days on which a plant is not yours by the settings: for settlement, peak demand, tariffs by the time of day, and prices by the quarter. Mean power in kW is energy divided by covered_h. Filter by plant_id and local_date to be fast.
+-- Energy of each plant and quarter of an hour with the plant's name and its wall clock, without days on which the settings exclude the plant. It serves settlement, peak demand, tariffs by the time of day, and prices by the quarter. Mean power in kW is energy divided by covered_h. Filter by plant_id and local_date to be fast.
 -- Key: plant_id, quarter_start.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave.
 -- timezone: IANA time zone of the plant.
 -- local_date: Calendar day in the plant's own time zone.
--- local_start: Start of the quarter by the plant's clock; an hour comes twice when clocks go back.
+-- local_start: Start of the quarter by the plant's clock; an hour is repeated when clocks go back.
 -- quarter_start: Start of the quarter (UTC).
--- covered_h: Time of the quarter that rows with any value cover: 0 where there is no data. Unit: h.
+-- covered_h: Time of the quarter that is covered by rows with any value; 0 where there is no data. Unit: h.
 -- pv_generation_kwh: PV generation: energy. Unit: kWh. Null: nothing measured (not the same as zero).
 -- pv_generation_covered_h: PV generation: time that its energy covers. Unit: h. Null: nothing measured.
 -- total_consumption_kwh: Total consumption: energy. Unit: kWh. Null: nothing measured (not the same as zero).
@@ -24,7 +24,7 @@
 -- battery_discharging_kwh: Battery discharging: energy. Unit: kWh. Null: nothing measured (not the same as zero).
 -- battery_discharging_covered_h: Battery discharging: time that its energy covers. Unit: h. Null: nothing measured.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
--- tariff: Name of its tariff by plant_attributes. Null: none.
+-- tariff: Name of the plant's tariff, by plant_attributes. Null: none.
 SELECT
     energy.plant_id,
     plants.name AS plant_name,

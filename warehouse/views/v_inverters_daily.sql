@@ -1,5 +1,5 @@
 -- table
--- Energy of each inverter and day beside the other inverters of its plant: a low relative_yield points to a fault, shade or a wrong rating. Days with gaps are held against none.
+-- Energy of each inverter and day beside the other inverters of its plant: a low relative_yield points to a fault, shade or a wrong rating. Days with data gaps are not compared.
 -- Key: plant_id, device_id, local_date.
 --
 -- plant_id: Plant's id.
@@ -9,10 +9,10 @@
 -- product: Product name. Null: not given.
 -- local_date: Calendar day in the plant's own time zone.
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- coverage: Share of the expected time that rows with a value cover. Unit: 1. Null: nothing was expected.
+-- coverage: Share of the expected time that is covered by rows with a value. Unit: 1. Null: nothing was expected.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: nothing measured.
 -- specific_yield_kwh_per_kw: PV generation per kW of rated AC power. Unit: kWh/kW. Null: nothing measured, or rating not known.
--- relative_yield: Specific yield divided by that of the plant's median inverter, of the inverters whose day is complete. Unit: 1. Null: the inverter is the only one, its day is not complete, or a yield is not known.
+-- relative_yield: Specific yield divided by the median of the plant's inverters whose day is complete. Unit: 1. Null: the inverter is the only one, its day is not complete, or a yield is not known.
 WITH yields AS (
     SELECT
         energy.plant_id,

@@ -6,15 +6,15 @@
 -- plant_name: Name that the owner gave.
 -- local_date: Calendar day in the plant's own time zone.
 -- status: complete, partial (rows are missing), missing (no row at all) or provisional (may still change).
--- coverage: Share of the expected time that rows with a value cover, of the night too where there is a meter. Unit: 1. Null: nothing was expected.
--- pv_generation_coverage: Share of the time between sunrise and sunset that values of PV generation cover. Unit: 1. Null: no PV was expected, or stored before this was counted.
--- irradiation_source: sensor, supplied (the user's own series), clear_sky (neither: no performance ratio, and availability by a cloudless sky) or none.
+-- coverage: Share of the expected time that is covered by rows with a value, including the night where there is a meter. Unit: 1. Null: nothing was expected.
+-- pv_generation_coverage: Share of the time between sunrise and sunset that is covered by values of PV generation. Unit: 1. Null: no PV was expected, or stored before this was counted.
+-- irradiation_source: sensor, supplied (the user's own series), clear_sky (there is neither, so there is no performance ratio, and availability is calculated with a cloudless sky) or none.
 -- irradiation_series: Name of the user's own series. Null: none.
 -- final_yield_kwh_per_kw: Final yield. Unit: kWh/kW. Null: see the reason in kpi_daily.
 -- reference_yield_h: Reference yield. Unit: h. Null: see the reason in kpi_daily.
--- reference_yield_clear_sky_h: What the reference yield could have been under a cloudless sky. Unit: h. Null: see the reason in kpi_daily.
--- performance_ratio: Performance ratio of the measured window, by measured irradiation alone. Unit: 1. Null: see the reason in kpi_daily.
--- performance_ratio_clear_sky: Ratio to what a cloudless sky would have given: a lower bound of the performance ratio, known with and without a sensor. Unit: 1. Null: see the reason in kpi_daily.
+-- reference_yield_clear_sky_h: Reference yield under a cloudless sky, which is an upper limit of the reference yield. Unit: h. Null: see the reason in kpi_daily.
+-- performance_ratio: Performance ratio of the measured window, from measured irradiation alone. Unit: 1. Null: see the reason in kpi_daily.
+-- performance_ratio_clear_sky: Ratio of the yield to that under a cloudless sky; it is a lower bound of the performance ratio and is known with and without a sensor. Unit: 1. Null: see the reason in kpi_daily.
 -- performance_ratio_period: Performance ratio of the whole period. Unit: 1. Null: see the reason in kpi_daily.
 -- capacity_factor: Capacity factor by AC power. Unit: 1. Null: see the reason in kpi_daily.
 -- availability_time: Availability by time. Unit: 1. Null: see the reason in kpi_daily.

@@ -1,5 +1,5 @@
 -- view
--- Log entries with the names of plant and device, and with an event id also where Sunny Portal Classic gives none: by the message tag, where ennexOS has one event id for it. Newest first.
+-- Log entries with the names of plant and device, and with an event id also for entries of Sunny Portal Classic, which gives none: it is found by the message tag where ennexOS has one event id for that tag. Newest first.
 -- No key: two rows may be equal.
 --
 -- plant_id: Plant's id.
@@ -8,14 +8,14 @@
 -- device_id: Device's id. Null: the event belongs to the plant, or the device is not named.
 -- device_name: Name that the owner gave. Null: no device, or no name.
 -- local_date: Calendar day of the log that the API was asked for.
--- logged_at: When it happened. Null: the API's time could not be read.
+-- logged_at: Time of the event. Null: the API's time could not be read.
 -- level: Info, Warning or Error, as the API writes it. Null: not given.
 -- message: Message text. Null: not given.
 -- message_tag_id: SMA's number of the message text. Null: not given.
 -- event_id: Event id. Null: see event_id_from.
 -- event_id_from: given (by the entry), tag (the only event id of this tag on ennexOS), several (ennexOS has several for this tag, so none is chosen), unknown (ennexOS has none so far).
 -- occurrence: Unsolved, Solved or Ongoing, as the API writes it. Null: not given.
--- counter: How often it occurred. Unit: count. Null: not given.
+-- counter: How often the event occurred. Unit: count. Null: not given.
 -- sub_plant_id: SMA's id of the section of the plant, by the entry or by its device. Null: not given.
 -- sub_plant_name: Name of that section. Null: not given.
 WITH tags AS (

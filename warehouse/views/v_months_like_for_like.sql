@@ -1,18 +1,18 @@
 -- view
--- Energy of each month beside the same month of the year before, like for like: both years sum up the same calendar days of the same plants, those that are complete in both. So a gap, a plant that came or went, and 29 February tell nothing of the weather or of a fault. Of each plant, each group of plant_attributes, and the whole fleet, by the days as they are now; a quantity takes the days of these on which both years have it. A month without such a day has no row.
+-- Energy of each month beside the same month of the year before, like for like: both years sum up the same calendar days of the same plants, which are those that are complete in both years. So data gaps, plants that came or went, and 29 February do not look like weather or a fault. There are rows for each plant, each group of plant_attributes, and the whole fleet, from the days as they are now; a quantity includes the days of these on which both years have it. A month without such a day has no row.
 -- Key: scope, plant_id, plant_group, month.
 --
 -- scope: What the row sums up: plant, group or fleet.
 -- plant_id: Plant's id. Null: the row is of a group or of the fleet.
 -- plant_name: Name that the owner gave. Null: the row is of a group or of the fleet.
 -- plant_group: Group of plants by plant_attributes. Null: the plant has none, or the row is of the fleet.
--- month: First day of the calendar month; the other one is a year before.
--- n_plants: Plants with such a day. Unit: count.
--- n_days: Such days, added up over the plants. Unit: count.
--- n_days_held: Days of the month that the warehouse holds, added up over the same plants. Unit: count.
+-- month: First day of the calendar month; it is compared with the same month of the year before.
+-- n_plants: Plants with at least one day that is compared. Unit: count.
+-- n_days: Days that are compared, summed over the plants. Unit: count.
+-- n_days_held: Days of the month that the warehouse holds, summed over the same plants. Unit: count.
 -- pv_generation_kwh: PV generation. Unit: kWh. Null: not measured in both years.
 -- pv_generation_before_kwh: PV generation a year before. Unit: kWh. Null: not measured in both years.
--- pv_generation_change: PV generation by that of the year before, less 1: 0.05 is 5 % more. Unit: 1. Null: nothing a year before, or not measured in both years.
+-- pv_generation_change: PV generation divided by that of the year before, minus 1: 0.05 is 5 % more. Unit: 1. Null: no generation a year before, or not measured in both years.
 -- grid_feed_in_kwh: Feed-in to the grid. Unit: kWh. Null: not measured in both years.
 -- grid_feed_in_before_kwh: Feed-in to the grid a year before. Unit: kWh. Null: not measured in both years.
 -- grid_consumption_kwh: Consumption from the grid. Unit: kWh. Null: not measured in both years.

@@ -1,5 +1,5 @@
 -- table
--- Each plant on one line: how long the warehouse has its days, how good they are, and what it made in all. Plants without a single day are listed too.
+-- One row for each plant: which days the warehouse holds, how complete they are, and the total energy. Plants without any day are listed too.
 -- Key: plant_id.
 --
 -- plant_id: Plant's id.
@@ -9,21 +9,21 @@
 -- first_day: First day in the warehouse. Null: no day yet.
 -- first_day_with_data: First day with at least one row. Null: no such day.
 -- last_day: Latest day in the warehouse. Null: no day yet.
--- last_day_with_data: Latest day with at least one row. Null: no such day; ask the owner for consent, or SMA for the plant.
--- best_day: The day with the most PV generation, the first of equal ones. Null: nothing measured.
+-- last_day_with_data: Latest day with at least one row. Null: no such day; check the owner's consent, or ask SMA about the plant.
+-- best_day: Day with the most PV generation; of equal days, the first one. Null: nothing measured.
 -- best_day_pv_generation_kwh: PV generation of that day. Unit: kWh. Null: nothing measured.
--- best_day_coverage: Share of the expected time that rows with a value cover on that day. Unit: 1. Null: nothing measured.
+-- best_day_coverage: Share of the expected time that is covered by rows with a value on that day. Unit: 1. Null: nothing measured.
 -- n_days: Days in the warehouse. Unit: count.
--- n_days_complete: Days of these without a gap. Unit: count.
--- n_days_missing: Days of these with no row at all. Unit: count.
+-- n_days_complete: Days in the warehouse without a data gap. Unit: count.
+-- n_days_missing: Days in the warehouse without any row. Unit: count.
 -- coverage: Covered time divided by expected time, over all days. Unit: 1. Null: nothing was expected.
 -- pv_generation_kwh: PV generation over all days. Unit: kWh. Null: nothing measured.
 -- grid_feed_in_kwh: Feed-in to the grid over all days. Unit: kWh. Null: nothing measured.
 -- grid_consumption_kwh: Consumption from the grid over all days. Unit: kWh. Null: nothing measured.
 -- plant_group: Group of the plant by plant_attributes. Null: none.
--- owner: Who owns the plant, by plant_attributes. Null: not given.
--- region: Where it is, by plant_attributes. Null: not given.
--- tariff: Name of its tariff by plant_attributes. Null: none.
+-- owner: Owner of the plant, by plant_attributes. Null: not given.
+-- region: Region of the plant, by plant_attributes. Null: not given.
+-- tariff: Name of the plant's tariff, by plant_attributes. Null: none.
 SELECT
     plants.plant_id,
     plants.name AS plant_name,
@@ -54,7 +54,7 @@ LEFT JOIN plant_attributes AS attributes ON attributes.plant_id = plants.plant_i
 LEFT JOIN energy_daily AS energy
     ON energy.plant_id = plants.plant_id
     AND (plants.excluded_from IS NULL OR energy.local_date < plants.excluded_from)
--- Who is yours on no day is no plant of this list.
+-- Plants that the settings exclude on all days are not listed.
 WHERE plants.excluded_from IS NULL OR plants.excluded_from > DATE '1970-01-01'
 GROUP BY ALL
 ORDER BY plant_name, plants.plant_id

@@ -6,7 +6,7 @@
 -- plant_name: Name that the owner gave.
 -- timezone: IANA time zone of the plant.
 -- local_date: Calendar day in the plant's own time zone.
--- local_start: Start of the interval by the plant's clock; an hour comes twice when clocks go back.
+-- local_start: Start of the interval by the plant's clock; an hour is repeated when clocks go back.
 -- interval_start: Start of the interval (UTC).
 -- interval_end: End of the interval (UTC).
 -- pv_generation_w: PV generation. Unit: W. Null: not reported, or set aside as implausible.

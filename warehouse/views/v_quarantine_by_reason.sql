@@ -1,14 +1,14 @@
 -- view
--- What was set aside or is suspicious, and why, per plant and reason: where the vendor's data needs a talk with the vendor. Largest first.
+-- Data that was set aside or is suspicious, by plant and reason: it shows what to discuss with SMA. Largest first.
 -- Key: plant_id, source, reason, scope, kept.
 --
 -- plant_id: Plant's id.
 -- plant_name: Name that the owner gave. Null: the plant is not in plants.
--- source: The table that it would have gone to.
--- reason: The rule that it broke.
--- scope: What the reason is about: answer, row, value, rows (several of a day) or day.
--- kept: True where it stays in its table and in kWh: suspicious, but possible.
--- n_found: How often. Unit: count.
+-- source: Table that the data was meant for.
+-- reason: Rule that the data breaks.
+-- scope: What the reason applies to: answer, row, value, rows (several of a day) or day.
+-- kept: True where the data stays in its table and counts in the energy, because it is suspicious but possible.
+-- n_found: How often the reason was found. Unit: count.
 -- n_rows: Rows concerned. Unit: count. Null: whole answers or days.
 -- n_days: Days concerned. Unit: count.
 -- first_day: First day concerned.
