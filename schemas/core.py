@@ -144,7 +144,7 @@ class Devices(Table, table="devices", layer="core", key=("plant_id", "device_id"
         "True while the device is active, false after it was deactivated.", null="not given"
     )
     deactivated_at: LocalTime = column(
-        "Time at which the device was deactivated, by the plant's clock.", null="active, or not given"
+        "When the device was deactivated, in plant-local time.", null="active, or not given"
     )
     first_seen: pl.Date = column("First day (UTC) on which the API listed the device.")
     last_seen: pl.Date = column("Latest day (UTC) on which the API listed the device.")
