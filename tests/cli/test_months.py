@@ -283,7 +283,7 @@ def test_a_month_and_a_year_are_compared_with_smas_own_figures(
     done = typed("reconcile", "--month", MONTH)
     assert done.exit_code == 0, done.stderr
     assert [(asked.period, asked.date) for asked in sma.asked] == [("Month", MONTH)] * 2
-    assert f"{MONTH}: 2 requests" in done.stderr
+    assert f"{MONTH} needs 2 requests" in done.stderr
     assert "4 figures of 2 plants compared: 2 none, 2 unexplained" in done.stderr
     shown = [line.split() for line in done.stdout.splitlines() if str(FIRST) in line]
     assert [word for word in shown[0] if word[0].isalnum() or word[0] == "-"] == [
