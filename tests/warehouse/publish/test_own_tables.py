@@ -135,7 +135,7 @@ def test_every_type_is_read_from_csv_and_parquet_alike(folder: Path) -> None:
         ("", SHAPE, "prices.csv can't be read as a table"),
         (b"\xff\xfe\x00", SHAPE, "prices.csv"),
         (ROWS + "abc,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not of type DOUBLE: write a num"),
-        (ROWS + "nan,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not a finite number: leave it empty"),
+        (ROWS + "nan,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not a finite number: leave"),
         (ROWS + "1,2021-10-01T01:00:00\n", SHAPE, "starts_at of row 3 of prices.csv is not of type TIMESTAMPTZ: write"),
         (ROWS + "1,\n2,\n", SHAPE, "starts_at of row 3 of prices.csv is empty, as in 2 rows: fill it, or say"),
         (ROWS + "1,2021-10-01T00:00:00Z\n", SHAPE, "starts_at of row 3 of prices.csv was there before: keep"),
