@@ -38,8 +38,8 @@ def mend_records(settings: Settings) -> Iterator[str]:
                 continue
             if fault := _find_damage(file):
                 yield (
-                    f"{file} is damaged ({fault}), so {content} are lost. The damaged file was moved to "
-                    f"{_put_aside(file, home)}."
+                    f"{file} is damaged ({fault}), so it was moved to {_put_aside(file, home)}. "
+                    f"What is lost with it: {content}."
                 )
             elif _forget_versions(file):
                 mixed = True

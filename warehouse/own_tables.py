@@ -93,7 +93,7 @@ def check_own_folder(folder: Path | None) -> None:
     """Raise ConfigurationError for a setting that names no folder."""
     if folder is not None and not folder.is_dir():
         raise ConfigurationError(
-            f"{SETTING}={folder} is no folder: name the folder of your tables, or take it out of the settings."
+            f"{SETTING}={folder} is not a folder: name the folder of your tables, or take it out of the settings."
         )
 
 
@@ -160,7 +160,9 @@ def _read_table(name: str, files: list[Path], taken: frozenset[str]) -> OwnTable
         raise _BadTableError(f"{files[0].name} has the name of a table of sunledger: choose another one")
     other = [path.name for path in files if path.suffix.lower() not in (*DATA, ".toml") or not path.is_file()]
     if other:
-        raise _BadTableError(f"{other[0]} is no CSV, Parquet or TOML file: write one, or keep it elsewhere")
+        raise _BadTableError(
+            f"{other[0]} is not a CSV, Parquet or TOML file: write one, or keep it elsewhere"
+        )
     data = [path for path in files if path.suffix.lower() in DATA]
     if len(data) != 1:
         found = " and ".join(path.name for path in data) or f"{files[0].name} alone"
@@ -179,7 +181,7 @@ def _read_shape(path: Path) -> _Shape:
         told = tomllib.loads(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise _BadTableError(
-            f"{path.name} is no TOML ({fault}): write [columns] with a line a column"
+            f"{path.name} is not valid TOML ({fault}): write [columns] with one line for each column"
         ) from fault
     _refuse_unknown(path, "", told, _TABLE_KEYS)
     columns, key = told.get("columns"), told.get("key", [])
@@ -241,7 +243,9 @@ def _parse_rows(path: Path, content: bytes, shape: _Shape) -> pl.DataFrame:
             found = pl.read_csv(io.BytesIO(content), infer_schema=False)
     except pl.exceptions.PolarsError as fault:
         reason = str(fault).partition("\n")[0]
-        raise _BadTableError(f"{path.name} is no table ({reason}): write it anew") from fault
+        raise _BadTableError(
+            f"{path.name} can't be read as a table ({reason}): write the file again"
+        ) from fault
     wanted = [column.name for column in shape.columns]
     lacking = [name for name in wanted if name not in found.columns]
     further = [name for name in found.columns if name not in wanted]
@@ -260,7 +264,7 @@ def _check_rows(path: Path, found: pl.DataFrame, shape: _Shape) -> pl.DataFrame:
             path,
             given.is_not_null() & read.is_null(),
             column.name,
-            f"is no {column.type}",
+            f"is not of type {column.type}",
             f"write {_FORM[column.type]}",
         )
         if not column.nullable:
@@ -273,7 +277,11 @@ def _check_rows(path: Path, found: pl.DataFrame, shape: _Shape) -> pl.DataFrame:
             )
         if read.dtype.is_float():
             _refuse(
-                path, ~read.is_finite().fill_null(value=True), column.name, "is no number", "leave it empty"
+                path,
+                ~read.is_finite().fill_null(value=True),
+                column.name,
+                "is not a finite number",
+                "leave it empty",
             )
     if shape.key:
         double = rows.select(pl.struct(shape.key).is_first_distinct().not_()).to_series()

@@ -72,7 +72,7 @@ def test_a_damaged_database_is_put_aside_and_what_is_lost_is_said(settings: Sett
     with pytest.raises(DagsterHomeError, match=damaged), open_dagster(settings):
         pass
     (sentence,) = mend_records(settings)
-    assert "the list of runs is lost" in sentence
+    assert "What is lost with it: the list of runs." in sentence
     with open_dagster(settings) as instance:
         assert instance.get_runs_count() == 0
     assert len(list(home.glob("damaged-*/runs.db"))) == 1

@@ -69,7 +69,7 @@ OCTOBER = ["--from", "2021-10-01", "--to", "2021-10-01"]
             2,
             "none.toml can't be read",
         ),
-        (["billing", "check", "none.csv"], {}, 2, "none.csv can't be read: No such file"),
+        (["billing", "check", "none.csv"], {}, 2, "none.csv can't be read (No such file"),
         (["pack", "--month", "October"], {}, 2, "--month October is not a month"),
         (["sql", "SELECT 1"], {}, 1, "run 'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD'"),
         (["report", "--month", "2021-10"], {}, 1, "'sunledger backfill --from YYYY-MM-DD --to YYYY-MM-DD'"),

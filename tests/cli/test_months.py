@@ -283,13 +283,13 @@ def test_a_month_and_a_year_are_compared_with_smas_own_figures(
     done = typed("reconcile", "--month", MONTH)
     assert done.exit_code == 0, done.stderr
     assert [(asked.period, asked.date) for asked in sma.asked] == [("Month", MONTH)] * 2
-    assert f"{MONTH}: 2 requests" in done.stderr
-    assert "4 figures of 2 plants compared: 2 none, 2 unexplained" in done.stderr
+    assert f"{MONTH} needs 2 requests" in done.stderr
+    assert "Compared 4 figures of 2 plants: 2 none, 2 unexplained" in done.stderr
     shown = [line.split() for line in done.stdout.splitlines() if str(FIRST) in line]
     assert [word for word in shown[0] if word[0].isalnum() or word[0] == "-"] == [
         PLANT, str(FIRST), "pv_generation", "24.000", "26.400", "-2.400", "0.129", "unexplained", "measured"
     ]  # fmt: skip
-    assert "0 requests" in typed("reconcile", "--month", MONTH).stderr
+    assert "needs 0 requests" in typed("reconcile", "--month", MONTH).stderr
     columns = "plant_id, period, reason, would_book"
     assert published(
         settings, f"SELECT {columns} FROM reconciliation WHERE period = 'month' ORDER BY ALL"
@@ -299,7 +299,7 @@ def test_a_month_and_a_year_are_compared_with_smas_own_figures(
     ]
     year = typed("reconcile", "--year", "2021")
     assert year.exit_code == 0, year.stderr
-    assert "2021: 2 requests" in year.stderr
+    assert "2021 needs 2 requests" in year.stderr
     query = "SELECT plant_id, reason, vendor_days_kwh, vendor_kwh FROM reconciliation_yearly WHERE period = 'month'"
     assert published(settings, f"{query} ORDER BY ALL") == [
         (PLANT, "gap", pytest.approx(52.8), pytest.approx(52.8)), (QUIET, "none", 48.0, 48.0)

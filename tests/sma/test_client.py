@@ -445,7 +445,7 @@ def test_a_limiter_is_asked_before_every_single_try(server, settings, time) -> N
         async def charge(self) -> None:
             self.charged += 1
 
-        async def refused(self, wait_s: float) -> None:
+        async def pause(self, wait_s: float) -> None:
             self.refusals.append(wait_s)
 
         async def aclose(self) -> None:

@@ -315,7 +315,7 @@ def test_a_home_of_an_older_version_is_adopted_once_and_said_so(
     monkeypatch.setattr(damaged_lake, "Lake", lambda *places: make(*places, tell=said.append))
     first(home)
     assert len(said) == 1
-    assert "taken as it is" in said[0]
+    assert "taken as correct" in said[0]
     assert faults(home) == []
     # A writer has adopted its own table alone.
     assert len(said) == (2 if first is write else 1)

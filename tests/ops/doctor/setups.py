@@ -191,7 +191,7 @@ def unknown_exclusion(ground: Ground) -> Settings:
     return ground.settings(exclude_plants="5000099")
 
 
-@setup("Schedules without a cost limit", "costs", "Set SUNLEDGER_MAX_EUR_PER_MONTH", Level.WARN)
+@setup("Schedules without a cost limit", "costs", "set SUNLEDGER_MAX_EUR_PER_MONTH", Level.WARN)
 def no_limit(ground: Ground) -> Settings:
     ground.plants_asked = 0
     return ground.settings(max_eur_per_month=None, schedules="on")

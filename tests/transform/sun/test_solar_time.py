@@ -204,7 +204,7 @@ def test_few_roofs_to_the_west_do_not_move_the_noon_of_a_fleet() -> None:
 
 def test_a_late_fleet_is_told_with_both_readings_and_the_nearer_one() -> None:
     found = judge_fleet(verdicts(*[-118.0] * 6), read_as="utc")
-    assert "-118 minutes from solar noon (+2 as plant_local)" in found.describe()
+    assert "-118 minutes from solar noon (+2 with plant_local)" in found.describe()
     assert "SMA_TIME_BASIS=plant_local" in found.describe()
     assert "time zones" in judge_fleet(verdicts(*[70.0] * 6), read_as="utc").describe()
 

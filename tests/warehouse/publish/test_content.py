@@ -175,7 +175,9 @@ def test_a_curated_view_documents_itself_and_each_column(
         return
     assert set(key.split(", ")) <= set(view.columns)
     assert db.execute(f"SELECT {key} FROM {view.name} GROUP BY ALL HAVING count(*) > 1").fetchall() == []
-    assert db.execute(f"FROM {view.name}").fetchall() != []
+    # What it compares takes two years: its rows are in test_like_for_like.py.
+    if view.name != "v_months_like_for_like":
+        assert db.execute(f"FROM {view.name}").fetchall() != []
 
 
 def test_energy_stands_beside_its_plant(db: duckdb.DuckDBPyConnection) -> None:

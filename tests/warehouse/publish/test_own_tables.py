@@ -122,7 +122,7 @@ def test_every_type_is_read_from_csv_and_parquet_alike(folder: Path) -> None:
     ("rows", "shape", "says"),
     [
         (ROWS, None, "prices.toml is not there: describe the columns of prices.csv in it"),
-        (ROWS, "[columns", "prices.toml is no TOML"),
+        (ROWS, "[columns", "prices.toml is not valid TOML"),
         (ROWS, "", "prices.toml has no columns"),
         (ROWS, "colums = 1", "prices.toml has 'colums': choose from columns, description, key"),
         (ROWS, SHAPE + 'x = "TEXT"', "column x of prices.toml has the type TEXT: choose from BOOLEAN"),
@@ -132,11 +132,11 @@ def test_every_type_is_read_from_csv_and_parquet_alike(folder: Path) -> None:
         (ROWS, SHAPE + 'more = "DATE"', "prices.csv lacks the column more, and prices.toml says otherwise"),
         ("x," + ROWS, SHAPE, "prices.csv"),
         (ROWS.replace("eur,", "eur,x,").replace("2.5,", "2.5,1,"), SHAPE, "prices.csv has the column x"),
-        ("", SHAPE, "prices.csv is no table"),
+        ("", SHAPE, "prices.csv can't be read as a table"),
         (b"\xff\xfe\x00", SHAPE, "prices.csv"),
-        (ROWS + "abc,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is no DOUBLE: write a num"),
-        (ROWS + "nan,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is no number: leave it empty"),
-        (ROWS + "1,2021-10-01T01:00:00\n", SHAPE, "starts_at of row 3 of prices.csv is no TIMESTAMPTZ: write"),
+        (ROWS + "abc,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not of type DOUBLE: write a num"),
+        (ROWS + "nan,2021-10-01T01:00:00Z\n", SHAPE, "eur of row 3 of prices.csv is not a finite number: leave"),
+        (ROWS + "1,2021-10-01T01:00:00\n", SHAPE, "starts_at of row 3 of prices.csv is not of type TIMESTAMPTZ: write"),
         (ROWS + "1,\n2,\n", SHAPE, "starts_at of row 3 of prices.csv is empty, as in 2 rows: fill it, or say"),
         (ROWS + "1,2021-10-01T00:00:00Z\n", SHAPE, "starts_at of row 3 of prices.csv was there before: keep"),
     ],
@@ -180,8 +180,8 @@ def test_what_is_no_table_is_told(folder: Path) -> None:
     assert reasons(folder) == {
         "own.Prices": "Prices.csv gives no name of a table: call it by small letters, digits and _, a letter first",
         "own.alone": "there is alone.toml alone: keep one file of rows, alone.csv or alone.parquet",
-        "own.sheet": "sheet.xlsx is no CSV, Parquet or TOML file: write one, or keep it elsewhere",
-        "own.sub": "sub.csv is no CSV, Parquet or TOML file: write one, or keep it elsewhere",
+        "own.sheet": "sheet.xlsx is not a CSV, Parquet or TOML file: write one, or keep it elsewhere",
+        "own.sub": "sub.csv is not a CSV, Parquet or TOML file: write one, or keep it elsewhere",
         "own.twice": "there is twice.csv and twice.parquet: keep one file of rows, twice.csv or twice.parquet",
     }
 
@@ -189,9 +189,9 @@ def test_what_is_no_table_is_told(folder: Path) -> None:
 def test_parquet_of_other_types_is_not_cut_to_fit(folder: Path) -> None:
     pl.DataFrame({"n": [1.5], "l": [[1]]}).write_parquet(folder / "a.parquet")
     (folder / "a.toml").write_text('[columns]\nn = "BIGINT"\nl = "DOUBLE"\n')
-    assert "n of row 1 of a.parquet is no BIGINT" in reasons(folder)["own.a"]
+    assert "n of row 1 of a.parquet is not of type BIGINT" in reasons(folder)["own.a"]
     pl.DataFrame({"n": [1], "l": [[1]]}).write_parquet(folder / "a.parquet")
-    assert "l of row 1 of a.parquet is no DOUBLE" in reasons(folder)["own.a"]
+    assert "l of row 1 of a.parquet is not of type DOUBLE" in reasons(folder)["own.a"]
 
 
 def test_a_folder_that_is_gone_costs_no_publication_and_is_told_before_requests(
@@ -201,7 +201,7 @@ def test_a_folder_that_is_gone_costs_no_publication_and_is_told_before_requests(
     done = published(lake, tmp_path, folder)
     assert "the folder of SUNLEDGER_OWN_TABLES can't be read" in done.left_out[0].reason
     settings = load_settings(env_file=None, home=tmp_path / "home", own_tables=folder)
-    with pytest.raises(ConfigurationError, match="is no folder"):
+    with pytest.raises(ConfigurationError, match="is not a folder"):
         check_before_requests(settings)
 
 
