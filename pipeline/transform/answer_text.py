@@ -1,4 +1,4 @@
-"""Bodies of answers as text that every reader takes, and the bounds of an answer. No value is read or changed.
+"""Decodes bodies of answers to text that all readers accept, and bounds the size of an answer. No value is changed.
 
 One odd character must not cost a whole answer: half a surrogate pair is legal JSON for some writers and an error for
 most readers, and so is a bare control character. Both may stand in the name of one plant of a list of thousands.
@@ -12,19 +12,20 @@ import numpy as np
 import orjson
 import polars as pl
 
-# An answer beyond these is none of SMA's, and would take memory out of all proportion. For comparison: a week of
-# minutes has 10,080 rows, a row of PowerAc 27 fields, and the list of plants is five levels deep.
+# An answer beyond these bounds does not come from SMA and would take too much memory. For comparison: a week of minutes
+# has 10,080 rows, a row of PowerAc 27 fields, and the list of plants is five levels deep.
 MOST_ROWS = 100_000
 MOST_FIELDS = 500
 MOST_KEYS = 500_000
 MOST_DEPTH = 32
-# Names that no table knows, of all answers that are read together.
+# The largest number of names that no table knows, over all answers that are read together.
 MOST_UNKNOWN = 1_000
 
 _HALVES = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
-# Tabs and ends of lines may stand between values, but not within a text: to tell which costs more than to repair both.
+# Tabs and ends of lines may stand between values, but not within a text: distinguishing them costs more than repairing
+# both.
 _ODD = r"\\u[dD][89a-fA-F]|[\x00-\x1f]|^\x{feff}"
 _CONTROLS = dict.fromkeys(range(0x20), " ")
 _NO_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
@@ -33,7 +34,7 @@ _DEEPER[list(b"[{")], _DEEPER[list(b"]}")] = 1, -1
 
 
 def decode_texts(bodies: pl.Series) -> pl.Series:
-    """The bodies as text; null where they are not UTF-8."""
+    """Decode bodies to text; a body that is not UTF-8 becomes null."""
     try:
         return bodies.cast(pl.String)
     except pl.exceptions.ComputeError:
@@ -41,12 +42,12 @@ def decode_texts(bodies: pl.Series) -> pl.Series:
 
 
 def mend(text: str) -> str:
-    """The text with half a pair of surrogates as U+FFFD, and control characters as blanks."""
+    """The text with U+FFFD for each half of a surrogate pair and a blank for each control character."""
     return _HALVES.sub(lambda found: found[1] or "\\ufffd", text.removeprefix("\ufeff").translate(_CONTROLS))
 
 
 def mend_texts(texts: pl.Series) -> pl.Series:
-    """The texts, repaired where they are damaged."""
+    """The texts, with damaged ones repaired."""
     odd = texts.str.contains(_ODD).fill_null(value=False)
     if not odd.any():
         return texts
@@ -54,7 +55,7 @@ def mend_texts(texts: pl.Series) -> pl.Series:
 
 
 def decode_whole_texts(bodies: pl.Series) -> pl.Series:
-    """The bodies of lists and logs as repaired text; what is not UTF-8 in them as U+FFFD."""
+    """The bodies of lists and logs as repaired text, with U+FFFD for bytes that are not UTF-8."""
     texts = decode_texts(bodies)
     if texts.null_count():
         texts = pl.Series(bodies.name, [_mend_text(body) for body in bodies], dtype=pl.String)
@@ -74,7 +75,7 @@ def parse_answer(body: bytes) -> Any:
 
 
 def measure_depth(body: bytes) -> int:
-    """How deep lists and objects of a JSON text lie in each other."""
+    """The nesting depth of lists and objects in a JSON text."""
     brackets = np.frombuffer(_NO_BRACKET.sub(b"", body), np.uint8)
     return int(np.cumsum(_DEEPER[brackets], dtype=np.int64).max(initial=0))
 

@@ -1,4 +1,4 @@
-"""Arrays of an answer's rows - a value for each input or stack, with the index that names it - to rows of their own."""
+"""Converts arrays in an answer's rows, with an index and a value for each input or stack, to separate rows."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -16,17 +16,17 @@ ASIDE = {
     "reason": pl.String,
 }
 KEY = ["row", "index"]
-# The element that a number stands for where an array is expected: SMA names the first input or stack so.
+# The index for a number in place of an array; SMA gives this name to the first input or stack.
 FIRST_INDEX = "A"
 
 
 def build_array(name: str) -> str:
-    """The column for the arrays of a field that may be a number or an array."""
+    """The name of the column for the arrays of a field that may be a number or an array."""
     return f"{name}[]"
 
 
 def take_other_form(rows: pl.DataFrame, column: str, cells: pl.DataFrame) -> pl.DataFrame:
-    """The rows with what these cells hold, in the form of the column. `cells` has row, number, elements and is_kept."""
+    """The rows with the contents of these cells in the column's type. `cells` has row, number, elements and is_kept."""
     first = pl.struct(index=pl.lit(FIRST_INDEX, pl.String), value=pl.col("number"))
     of_number = pl.when(pl.col("number").is_not_null()).then(pl.concat_list(first))
     form = pl.when("is_kept").then("elements").otherwise(of_number)
@@ -37,7 +37,7 @@ def take_other_form(rows: pl.DataFrame, column: str, cells: pl.DataFrame) -> pl.
 
 
 def count_marks(column: pl.Series) -> int:
-    """How many keys were read into this column: the field's own, and those of the elements of an array."""
+    """The number of keys that were read into this column: the field's own and those of an array's elements."""
     if column.dtype != ELEMENT:
         return column.count()
     inside = column.explode().struct
@@ -45,7 +45,7 @@ def count_marks(column: pl.Series) -> int:
 
 
 def count_marks_in_row(name: str, dtype: pl.DataType) -> pl.Expr:
-    """`count_marks` row by row."""
+    """The same count as `count_marks`, for each row."""
     own = pl.col(name).is_not_null().cast(pl.UInt32)
     if dtype != ELEMENT:
         return own
@@ -55,7 +55,7 @@ def count_marks_in_row(name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def drop_values(column: pl.Series, bad: pl.DataFrame) -> pl.Series:
-    """The array with null for the values at these places. `bad` has row and position in the row's array."""
+    """The array with null for the values at the places in `bad`, which has row and position in the row's array."""
     held = pl.DataFrame({"row": pl.int_range(column.len(), dtype=pl.UInt32, eager=True), "element": column})
     long = held.filter(pl.col("element").list.len() > 0).explode("element")
     here = bad.select("row", pl.col("position").cast(pl.Int64), is_bad=True)
@@ -107,7 +107,7 @@ def _unnest(rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _join_by_index(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
-    """Both frames as one by row and index. Most arrays of a row have the same indexes, in the same order."""
+    """Both frames joined by row and index. Most arrays of a row have the same indexes in the same order."""
     if left.height == right.height and left.select(KEY).equals(right.select(KEY)):
         return left.hstack(right.drop(KEY))
     both = left.join(right, on=KEY, how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""What became of the rows of a batch of answers, beside the rows of its table: counts, energies, what was set aside."""
+"""The account of a batch of answers beside the rows of its table: counts, energies and data that was set aside."""
 
 import datetime as dt
 from collections import Counter
@@ -14,7 +14,7 @@ from schemas import Quarantine, Table, polars_schema, storage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchAccount:
-    """What became of the rows of one batch, or of all batches of a table and day.
+    """Counts, energies and data set aside of one batch, or of all batches of a table and day.
 
     `rows_of_neighbours` belong to a neighbouring day; `merged_rows` are the mean of both passes of a repeated hour.
     `energies` has the energy of each power in kWh, by the name of its column. `unknown_fields` are those that the set
@@ -36,7 +36,7 @@ class BatchAccount:
 
     @classmethod
     def of_all(cls, accounts: Collection["BatchAccount"]) -> "BatchAccount":
-        """The account of several batches together."""
+        """The sum of the accounts of several batches."""
         counts = (
             "rows_in",
             "rows_out",
@@ -59,12 +59,12 @@ class BatchAccount:
         )
 
     def build_quarantine(self) -> pl.DataFrame:
-        """Everything set aside, as rows of the table `quarantine`."""
+        """All data that was set aside, as rows of the table `quarantine`."""
         return pl.concat([pl.DataFrame(schema=polars_schema(Quarantine)), *self.aside])
 
 
 class IntervalBatch(NamedTuple):
-    """Interval rows of a batch of answers, which may be none, and what became of the others."""
+    """The interval rows of a batch of answers, which may be empty, and the account of all its rows."""
 
     rows: pl.DataFrame
     account: BatchAccount

@@ -1,4 +1,4 @@
-"""When rows were to be expected, and how much of that time rows cover: for a series as a whole and for each quantity.
+"""The time for which rows are expected and the part of it that rows cover, for a whole series and for each quantity.
 
 Rows are first joined to spans without a gap, a handful for each day, so that every further look costs next to nothing.
 """
@@ -11,11 +11,11 @@ import polars as pl
 
 from pipeline.transform.energy import HOURS_PER_S, HOURS_PER_US, MINUTES_PER_US
 
-# An inverter wakes some time after sunrise and sleeps before sunset: so much at either end is no gap.
+# An inverter starts some time after sunrise and stops before sunset. This time at either end does not count as a gap.
 WAKING: Final = dt.timedelta(minutes=60)
-# The quantity that sleeps at night, whatever else its plant measures.
+# The quantity that has no rows at night, whatever else its plant measures.
 BY_DAY: Final = "pv_generation"
-# The quantities that the sun makes: the zeros of a night say nothing of the day.
+# The quantities that depend on the sun: their zeros at night do not describe the day.
 OF_THE_SUN: Final = (
     BY_DAY,
     "total_generation",
@@ -23,12 +23,12 @@ OF_THE_SUN: Final = (
     "self_consumption",
     "grid_feed_in",
 )
-# Where a plant's place is not known, so much before and after the middle of its day is daylight for certain.
+# Where a plant's place is not known, this time before and after the middle of its day is certainly daylight.
 AROUND_NOON: Final = dt.timedelta(hours=2)
 
 
 def find_window(series: pl.DataFrame) -> pl.DataFrame:
-    """`from`, `to`: when rows were to be expected, and `edge`: how much of either end is no gap.
+    """`from` and `to`, between which rows are expected, and `edge`, the time at either end that is not a gap.
 
     For frames with metered (rows are expected through the night), first, last (of the rows that are there, or null),
     day_start, day_end, sunrise, sunset, start_up and ended.
@@ -45,7 +45,7 @@ def find_window(series: pl.DataFrame) -> pl.DataFrame:
 def find_nights_only(
     rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str], most_w: float
 ) -> pl.DataFrame:
-    """keys and quantity of what the sun makes, where values lie in the night alone and say nothing of the day.
+    """keys and quantity of the quantities that depend on the sun whose values of the day all lie in the night.
 
     `rows` and `figures` are as for `measure_quantities`. None of the values lies in the daylight of the series'
     operation, not counting the hour in which inverters wake and fall asleep, and none is above `most_w` (W): power in
@@ -57,7 +57,7 @@ def find_nights_only(
         pl.col("day_end") - pl.col("day_start") - (pl.col("lit_to") - pl.col("lit_from"))
     ).dt.total_microseconds()
     most_kwh = most_w * dark_us * HOURS_PER_US / 1000
-    # Looked at closely is only what may be so: on most days that is nothing.
+    # Only possible cases are examined further; on most days there are none.
     maybe = [(pl.col(f"{name}_us") <= dark_us) & (pl.col(f"{name}_kwh") <= most_kwh) for name in names]
     lit = lit.filter(pl.any_horizontal(maybe)).select(*keys, "lit_from", "lit_to")
     mine = rows.join(lit, on=keys, how="inner", maintain_order="left")
@@ -75,18 +75,18 @@ def _find_daylight() -> list[pl.Expr]:
     noon = pl.col("day_start") + (pl.col("day_end") - pl.col("day_start")) / 2
     begin = pl.max_horizontal(pl.coalesce("sunrise", noon - AROUND_NOON), "day_start", "start_up")
     finish = pl.min_horizontal(pl.coalesce("sunset", noon + AROUND_NOON), "day_end", "ended")
-    # Short days have no hour to spare.
+    # On short days the edges are shorter.
     spare = pl.when(finish - begin > 2 * WAKING).then(pl.lit(WAKING)).otherwise(pl.duration())
     return [(begin + spare).alias("lit_from"), (finish - spare).alias("lit_to")]
 
 
 def measure_expected_h() -> pl.Expr:
-    """Hours of a window."""
+    """The length of a window in hours."""
     return (pl.col("to") - pl.col("from")).dt.total_microseconds() * HOURS_PER_US
 
 
 def measure_bridged_h(seconds: pl.Expr) -> pl.Expr:
-    """Hours of a series beyond its rows' one resolution; null where a row does not tell."""
+    """The bridged hours of a series, beyond one resolution of its rows; null where a row does not have them."""
     return pl.when(seconds.null_count() == 0).then(seconds.sum() * HOURS_PER_S).alias("bridged_h")
 
 
@@ -123,7 +123,7 @@ def cover(found: pl.DataFrame, windows: pl.DataFrame, keys: Sequence[str]) -> pl
 
 
 def measure_quantities(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """A row for each series and each quantity that it has a value of.
+    """One row for each series and each quantity of which the series has a value.
 
     `rows` as for `join_spans`, with flagged, bridged_s and `<name>_w`. `figures` has a row for each series: n_rows,
     bridged_h, covered_us (of all its rows), the columns that `find_window` needs, and `<name>_us` (time with a value,
@@ -157,7 +157,7 @@ def measure_quantities(rows: pl.DataFrame, figures: pl.DataFrame, keys: Sequence
     )
 
 
-# What `find_window` needs of a series.
+# The columns of a series that `find_window` needs.
 BOUNDS: Final = ("day_start", "day_end", "sunrise", "sunset", "start_up", "ended")
 QUANTITY: Final = {
     "energy_kwh": pl.Float64(),
@@ -181,7 +181,7 @@ def _unpivot(figures: pl.DataFrame, index: Sequence[str], names: Sequence[str], 
 def _join_holed_spans(
     rows: pl.DataFrame, wanted: pl.DataFrame, keys: Sequence[str], names: Sequence[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Spans of the quantities that lack values in some rows, and what their rows come to."""
+    """Spans and row counts of the quantities that lack values in some rows."""
     series = [*keys, "quantity"]
     times = [*keys, "interval_start", "interval_end", "bridged_s", "flagged"]
     mine = rows.join(wanted.select(keys).unique(), on=keys, how="semi", maintain_order="left")

@@ -1,4 +1,4 @@
-"""Mean power to energy: what interval each row stands for, and how much of the day the rows cover.
+"""Converts mean power to energy: finds the interval of each row and the time of the day that the rows cover.
 
 A row's value is the mean over the interval that ends at its time (FAQ: "UTC_END", "mean value"). The rules:
 
@@ -18,8 +18,9 @@ from collections.abc import Sequence
 import polars as pl
 
 MAX_STEPS = 3
-# Factors, not divisors: polars divides by a constant by way of its reciprocal, except in a column of one row, and a
-# plant's figures must not depend on how many others there are. Whole hours and minutes stay whole.
+# These are factors instead of divisors: polars divides by a constant by multiplying with its reciprocal, except in a
+# column of one row, and a plant's figures must not depend on the number of other plants. Whole hours and minutes stay
+# whole.
 HOURS_PER_US = 1 / 3_600_000_000
 MINUTES_PER_US = 1 / 60_000_000
 KWH_PER_W_US = HOURS_PER_US / 1000
@@ -36,7 +37,7 @@ def build_interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
     """
     end, step, lost = pl.col("interval_end"), pl.col("resolution"), pl.col("lost_end").shift(1)
     same = pl.col("series") == pl.col("series").shift(1)
-    # Between two merged rows the second pass is yet to come.
+    # Between two merged rows the second pass of the repeated hour has not begun yet.
     before = pl.when((lost > end.shift(1)) & (lost < end)).then(lost).otherwise(end.shift(1))
     follows = (same & (end - before <= step * max_steps)).fill_null(value=False)
     first = ~same.fill_null(value=False)
@@ -50,12 +51,12 @@ def build_interval_columns(max_steps: int = MAX_STEPS) -> list[pl.Expr]:
         .otherwise(pl.lit("resolution"))
     )
     beyond = (end - start - step).dt.total_microseconds()
-    # Rounded up, since it is to bound an error.
+    # It is rounded up because it must bound an error.
     bridged = ((beyond.clip(0) + (US_PER_S - 1)) // US_PER_S).cast(pl.Int32)
     return [start.alias("interval_start"), basis.alias("interval_basis"), bridged.alias("bridged_s")]
 
 
 def build_energy_columns(powers: Sequence[str]) -> list[pl.Expr]:
-    """`<name>_kwh` of each `<name>_w` over [interval_start, interval_end)."""
+    """Expressions for `<name>_kwh`, the energy of each `<name>_w` over [interval_start, interval_end)."""
     kwh_per_w = (pl.col("interval_end") - pl.col("interval_start")).dt.total_microseconds() * KWH_PER_W_US
     return [(pl.col(f"{name}_w") * kwh_per_w).alias(f"{name}_kwh") for name in powers]

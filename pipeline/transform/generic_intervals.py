@@ -1,4 +1,4 @@
-"""Answers to sets that have no table of their own: every value as a row, whatever its field, index and type.
+"""Decodes answers for sets that have no table of their own: every value becomes a row, whatever its field and type.
 
 Nothing is known of the fields, so nothing but the time is judged, by the same rules as everywhere.
 """
@@ -14,7 +14,7 @@ from schemas import OtherIntervals
 from schemas.base import FINITE
 from schemas.quantities import MeasurementSet
 
-# An element that has no index is named by its place, one without a value is the value itself.
+# An element without an index is named by its position; an element without a value is itself the value.
 _CELLS = f"""
 SELECT answer, place, field, element, try_cast(json AS DOUBLE) AS number, kind,
        CASE WHEN kind = 'VARCHAR' THEN json->>'$' ELSE json::VARCHAR END AS text
@@ -50,11 +50,11 @@ class OtherTransform(SetTransform):
         super().__init__(MeasurementSet(name, ()), OtherIntervals, basis, merged_hour, limits)
 
     def _find_step(self) -> pl.Expr:
-        """Where an interval begins is not kept here: an unknown resolution is no reason to set rows aside."""
+        """The start of an interval is not stored in this table, so an unknown resolution does not set rows aside."""
         return pl.coalesce(super()._find_step(), pl.duration(hours=1))
 
     def _number_cells(self, rows: pl.DataFrame, decoded: Decoded) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Every value of these rows; and those after the first of a field, or of an array's index, given twice."""
+        """All values of these rows, and the repeated values of a field or of an index of an array."""
         readable = decoded.texts.join(decoded.bad_answers, on="answer", how="anti", maintain_order="left")
         found = run_on(_CELLS, readable)
         begins = decoded.rows.with_row_index("row").group_by("answer").agg(pl.col("row").min())

@@ -1,4 +1,4 @@
-"""Interval rows to quarters of an hour, those to hours of the plants' own clocks, and hours to a month's average day.
+"""Sums interval rows to quarters of an hour, quarters to hours of the plants' clocks, and hours to average days.
 
 Hours and average days are sums of quarters: there is one way from intervals to shorter times than a day.
 """
@@ -13,14 +13,15 @@ from pipeline.transform.daily import sum_exactly
 from pipeline.transform.energy import HOURS_PER_US
 from pipeline.transform.row_groups import split_by_group
 
-# Every offset from UTC in use is a multiple of a quarter of an hour, so no quarter lies in two hours of any clock.
+# All offsets from UTC in use are multiples of a quarter of an hour, so no quarter lies in two hours of any clock.
 QUARTER = dt.timedelta(minutes=15)
 ONE_US = dt.timedelta(microseconds=1)
-# A quarter's energy is stored in whole numbers of this part of a kWh: digits beyond are noise of sums of floats, and
-# take twice the space. What one quarter loses the next one gets: the quarters of a day are off by half of it in all.
+# A quarter's energy is stored as a whole multiple of this part of a kWh, because further digits are noise of float sums
+# and take twice the space. The rounding error of a quarter is added to the next one, so the quarters of a day are wrong
+# by at most half of this part in all.
 STORED_KWH = 2.0**-29
-# What portals compute from other quantities: each is those with a plus, less those with a minus. Kept is what is left,
-# which is next to nothing, in the order in which it can be undone.
+# Quantities that portals calculate from others: each is the sum of those with a plus minus the sum of those with a
+# minus. Only the difference from that is stored, which is nearly 0, in the order in which it can be reversed.
 DERIVED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "total_generation": (("pv_generation", "diesel_generation"), ()),
     "self_consumption": (("total_generation",), ("grid_feed_in",)),
@@ -40,7 +41,7 @@ _CLOCK = pl.Schema(
 
 
 def build_quarters_frame(day: dt.date, timezones: Iterable[str]) -> pl.DataFrame:
-    """The quarters of an hour of the day in each zone, and of the days beside it.
+    """The quarters of an hour of the day in each zone, and of the adjacent days.
 
     timezone, quarter_start and hour_start (UTC), local_hour (0 to 23), and of_day: false for the days beside it. The
     repeated hour of autumn is two hours. An hour that a change of clocks cuts short is as long as it is.
@@ -102,14 +103,14 @@ def pack_quarters(quarters: pl.DataFrame, quantities: Sequence[str]) -> pl.DataF
 
 
 def unpack_quarters(stored: pl.DataFrame) -> pl.DataFrame:
-    """Stored quarters with the energies of all quantities, to the last bit those that were packed."""
+    """Stored quarters with the energies of all quantities, which are exactly those before packing."""
     for name in DERIVED:
         stored = stored.with_columns((pl.col(f"{name}_rest_kwh") + _explain(name)).alias(f"{name}_kwh"))
     return stored.drop(f"{name}_rest_kwh" for name in DERIVED)
 
 
 def _explain(name: str) -> pl.Expr:
-    """What a quantity would be by those that it is computed from. Of stored energies every sum is exact."""
+    """A quantity as calculated from the others. All sums of stored energies are exact."""
     plus, minus = (
         pl.sum_horizontal(pl.lit(0.0), *(pl.col(f"{part}_kwh").fill_null(0.0) for part in parts))
         for parts in DERIVED[name]
@@ -146,7 +147,7 @@ def summarize_profile(hours: pl.DataFrame | pl.LazyFrame, quantities: Sequence[s
     sums = (sum_exactly(pl.col(f"{name}_{what}")) for name in quantities for what in ("kwh", "covered_h"))
     return (
         hours.lazy()
-        # Hours that were stored before this was counted have rows with data only.
+        # Hours that were stored before this was counted have rows only where there is data.
         .filter(pl.col("covered_h").fill_null(1.0) > 0)
         .group_by("plant_id", pl.col("local_date").dt.truncate("1mo").alias("month"), "local_hour")
         .agg(pl.col("local_date").n_unique().cast(pl.Int64).alias("n_days"), *sums)
@@ -172,12 +173,12 @@ def _list_quarters(day: dt.date, timezone: str) -> pl.DataFrame:
 
 def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFrame:
     """The quarters in which rows of whole plants lie: plant_id, quarter_start, covered_h, `_kwh` and `_covered_h`."""
-    # A quantity that no plant of the frame has costs nothing.
+    # Quantities that no plant of the frame has are left out and cost nothing.
     known = [name for name in quantities if rows[f"{name}_kwh"].count()]
     unknown = [name for name in quantities if name not in known]
     energies = [f"{name}_kwh" for name in known]
     valued = rows.select(pl.any_horizontal(pl.lit(value=False), pl.col(energies).is_not_null())).to_series()
-    # Most quantities have a value wherever a row has any: then the time that they cover is the row's.
+    # Most quantities have a value in every row that has any value; the time that they cover is then that of the row.
     whole = {n for n in known if rows[f"{n}_kwh"].null_count() == rows.height - int(valued.sum())}
     shares = _cut_at_quarters(rows.filter(valued), energies)
     covered = (
@@ -188,7 +189,7 @@ def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFra
     sums = shares.group_by("plant_id", "quarter_start").agg(
         pl.col("us").sum(), pl.col(energies).sum(), *covered
     )
-    # A sum of nothing is 0, and not known.
+    # polars sums no values to 0, but the energy is not known.
     time = {name: pl.col("us" if name in whole else f"{name}_us") for name in known}
     nothing = pl.lit(None, pl.Float64)
     return sums.select(
@@ -204,7 +205,7 @@ def _sum_by_quarter(rows: pl.DataFrame, quantities: Sequence[str]) -> pl.DataFra
 def _cut_at_quarters(rows: pl.DataFrame, energies: Sequence[str]) -> pl.DataFrame:
     """plant_id, quarter_start, us (time there) and the energies of each row, cut at the quarters that it crosses."""
     start, end, quarter = pl.col("interval_start"), pl.col("interval_end"), pl.col("quarter_start")
-    # An interval ends before the moment that closes it.
+    # The end of an interval does not belong to it.
     last = (end - ONE_US).dt.truncate(QUARTER)
     rows = rows.with_columns(
         quarter_start=start.dt.truncate(QUARTER), us=(end - start).dt.total_microseconds()

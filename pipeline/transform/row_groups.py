@@ -1,4 +1,4 @@
-"""Streams of frames cut so that each holds whole series."""
+"""Splits streams of frames so that each frame holds whole series."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

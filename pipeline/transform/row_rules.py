@@ -1,4 +1,4 @@
-"""Which rows and values are set aside, and why. docs/quality.md explains each reason to people.
+"""The rules by which rows and values are set aside. docs/quality.md explains each reason.
 
 A rule names what it found; it never repairs. A row that is set aside is left out whole; a value that is set aside
 leaves a null in its row, and the row is flagged. Both keep their original in the raw lake.
@@ -14,7 +14,7 @@ import polars as pl
 from pipeline.transform.thresholds import Thresholds
 from schemas.quantities import Field
 
-# The neighbouring days' partitions hold what is at most so far away.
+# Rows at most this far away belong to the partitions of the adjacent days.
 LONGEST_DAY_H: Final = 25
 
 # Why a row is set aside.
@@ -39,22 +39,22 @@ SENTINEL: Final = "sentinel"
 IN_AND_OUT: Final = "in_and_out"
 BEYOND_BALANCE: Final = "beyond_balance"
 BEYOND_SERIES: Final = "beyond_series"
-# Why a value is kept as 0.
+# The reason for replacing a value by 0.
 STANDBY: Final = "standby"
 # The reason for reporting a name that is kept.
 BROKEN_TEXT: Final = "broken_text"
 # A row that belongs to the neighbouring day's partition is not set aside: it is stored there.
 NEIGHBOUR: Final = "neighbour"
 
-# The quantity that rated power and sun bound.
+# The quantity that is bounded by rated power and sun.
 PV: Final = "pv_generation"
-# Quantities that the portal computes from PV generation: where that is beyond rated, so are they.
+# Quantities that the portal calculates from PV generation: where PV exceeds the rated power, they do too.
 FROM_PV: Final = frozenset(
     {"total_generation", "direct_consumption", "self_consumption", "self_supply", "grid_feed_in"}
 )
 
 
-# Quantities of generation, and what the portal computes from it alone: an inverter's own draw shows in them.
+# Generation and the quantities that the portal calculates from it alone: an inverter's own consumption shows in them.
 GENERATED: Final = frozenset({PV, "dc_power_input"} | FROM_PV - {"grid_feed_in"})
 
 
@@ -69,7 +69,7 @@ def find_row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
     a_day = pl.duration(hours=LONGEST_DAY_H)
     near = (end > pl.col("day_start") - a_day) & (end <= pl.col("day_end") + a_day)
     neighbour = pl.lit(NEIGHBOUR) if neighbours else pl.lit(FOREIGN_DAY)
-    # The row at midnight closes the day before. Some answers begin with it, and the day before has it too.
+    # The row at midnight ends the day before. Some answers begin with it, although the day before has it too.
     closing = (end == pl.col("day_start")) & pl.lit(not neighbours)
     return (
         pl.when(pl.col("day_start").is_null())
@@ -92,13 +92,13 @@ def find_row_fault(limits: Thresholds, *, neighbours: bool) -> pl.Expr:
 
 
 def name_fault_column(column: str) -> str:
-    """The column of a frame that says what is wrong with the values of another one."""
+    """The name of the column that says what is wrong with the values of another column."""
     return f"{column}_fault"
 
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """What is wrong with the values of one column: whether, and why (of a value that is)."""
+    """A rule for the values of one column: whether a value is wrong, and the reason."""
 
     column: str
     broken: pl.Expr
@@ -123,7 +123,7 @@ def build_value_rules(fields: Sequence[Field]) -> list[ValueRule]:
 def zero_standby(
     rows: pl.DataFrame, columns: Sequence[str], limits: Thresholds
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows with 0 for what an inverter that sleeps draws, and the rows that had such a value as they were.
+    """The rows with 0 for the consumption of an inverter in standby, and the original rows that had such a value.
 
     `columns` are powers that can't be negative; the rows that had one have `column` and `value` of the lowest. rated_w
     is null where it is not known.
@@ -147,11 +147,11 @@ def zero_standby(
 
 
 def _find_beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:
-    """Whether a value is beyond what can be, and why; nothing for quantities that no power bounds."""
+    """The conditions for values beyond the possible power, each with its reason; none for quantities without a bound."""
     if PV not in powers or field.column not in {PV, *FROM_PV}:
         return []
     there = pl.col(field.value_column).is_not_null()
-    # A value that is not a number is larger than any bound, and says nothing about the values beside it.
+    # NaN compares as larger than any bound, and does not show anything about the other values of the row.
     pv = pl.col(f"{PV}_w")
     above = (pv.is_finite() & (pv > pl.col("bound_w"))).fill_null(value=False) & there
     rated = pl.col("rated_w").is_not_null()
@@ -160,7 +160,7 @@ def _find_beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str
 
 def _build_rule(field: Field, beyond: list[tuple[pl.Expr, str]]) -> ValueRule:
     value = pl.col(field.value_column)
-    # Not a number, infinity, and what no plant on earth makes all fail this one comparison.
+    # NaN, infinity and powers that no plant can make all fail this one comparison.
     broken = ~value.is_between(field.low, field.high)
     reasons = [(~value.is_finite(), NOT_A_NUMBER)]
     if field.power and field.low == 0:
