@@ -1,4 +1,4 @@
-"""PU and invoices from the record of requests, SMA's lists and the price list; calls no API."""
+"""Makes PU and invoices from the record of requests, SMA's lists and the price list. Makes no API calls."""
 
 import polars as pl
 
@@ -36,7 +36,7 @@ def write_billing_units(runtime: RunContext) -> StepResult:
     """
     notices = runtime.store_requests().build_notices(runtime.find_today())
     prices, lacking = _load_prices(runtime)
-    # Requests are appended all the time by other runs: whoever comes last must have seen them all.
+    # Other runs may append requests at any time, so the run that writes last must have read all of them.
     report = work_on_stable_sources(
         runtime.lake, [ApiRequests], {}, lambda: _write_units(runtime, prices or PriceList(()))
     )
@@ -48,7 +48,7 @@ def write_billing_units(runtime: RunContext) -> StepResult:
 
 @writes(Invoices, reads=(BillingUnits,), stage=Stage.MONEY, every="year")
 def write_invoices(runtime: RunContext) -> StepResult:
-    """Invoices by quarter up to now, from all PU. They stay as they are while the price list can't be read."""
+    """Invoices by quarter up to now, from all PU. They stay unchanged while the price list can't be read."""
     prices, lacking = _load_prices(runtime)
     if prices is None:
         stored = runtime.lake.scan(Invoices).select(pl.len()).collect().item()
@@ -79,7 +79,7 @@ def judge_price_list(runtime: RunContext) -> Finding:
 
 
 def _load_prices(runtime: RunContext) -> tuple[PriceList | None, Notices]:
-    """The price list; None where it can't be read, which is then one of the things that are missing."""
+    """The price list, or None where it can't be read, which is then reported as missing."""
     found = judge_price_list(runtime)
     if found.passed:
         return billing.load_prices(runtime.settings.prices), Notices()

@@ -1,4 +1,4 @@
-"""What a day's figures say against each other and against the sun: told in `quarantine`, and nothing is changed."""
+"""Finds contradictions of a day's figures to each other and to the sun, and reports them in `quarantine` alone."""
 
 import datetime as dt
 
@@ -19,7 +19,7 @@ _ROWS = ("interval_start", "interval_end", "pv_generation_w")
 
 
 def check_plants(runtime: RunContext, source: SetSource, day: dt.date) -> int:
-    """Tell the plants that generated nothing on a bright day; how many there are."""
+    """Report the plants that generated nothing on a bright day, and return their number."""
     limits = load_thresholds(runtime.settings.quality)
     idle = _find_without_generation(runtime, source, EnergyDaily, day, limits)
     quarantine(runtime, EnergyDaily, day, build_quarantine(idle, "day", EnergyDaily, day, kept=True))
@@ -27,7 +27,7 @@ def check_plants(runtime: RunContext, source: SetSource, day: dt.date) -> int:
 
 
 def check_inverters(runtime: RunContext, source: SetSource, day: dt.date) -> tuple[int, int]:
-    """Tell the plants that their inverters contradict, and the idle inverters; how many there are of each."""
+    """Report the plants that their inverters contradict, and the idle inverters, and return the number of each."""
     limits = load_thresholds(runtime.settings.quality)
     plants, devices = (_read_rows(runtime, model, day) for model in (EnergyDaily, DeviceEnergyDaily))
     against = compare_inverters_with_plants(plants, devices, limits)
@@ -47,7 +47,7 @@ def _find_without_generation(
         places = places.join(_list_plants_with_pv(runtime, places), on="plant_id", how="semi")
     mean_w = pl.col("pv_generation_kwh") / pl.col("pv_generation_covered_h") * 1000
     trace = pl.col("rated_w").fill_null(0) * limits.no_generation_share
-    # The rows are read where the day's energy is next to nothing alone: on most days that is nowhere.
+    # The rows are read only where the day's energy is nearly 0, which is rare.
     maybe = (
         _read_rows(runtime, model, day)
         .filter(pl.col("status") != "provisional", pl.col("pv_generation_covered_h") > 0)
@@ -67,7 +67,7 @@ def _find_without_generation(
 
 
 def _list_plants_with_pv(runtime: RunContext, places: pl.DataFrame) -> pl.DataFrame:
-    """plant_id of the plants that are known to have panels: a plant may be a meter, or a battery, and nothing else."""
+    """plant_id of the plants that are known to have panels; a plant may consist of a meter or a battery alone."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == PV.set.name)
     rated = places.filter(pl.col("peak_w") > 0).select("plant_id")
     return pl.concat([rated, sets.select("plant_id").collect()]).unique()

@@ -1,4 +1,4 @@
-"""Devices that are not there on a day: those that ended before it, and those that took another one's place after it.
+"""Finds devices that were not in operation on a day: deactivated before it, or installed after it as a replacement.
 
 SMA says when a device was deactivated, but not always, and never when a device began.
 """
@@ -14,14 +14,14 @@ from schemas import DeviceEnergyDaily, Devices, MeasurementSets, RawAnswers
 from warehouse.lake import Lake
 
 KEYS = ["plant_id", "device_id"]
-# Later than every row of a day, and still of the day.
+# A time after all rows of a day that still belongs to the day.
 END_OF_DAY = dt.time(23, 59, 59)
 
 
 def find_absent_devices(
     runtime: RunContext, source: SetSource, silent: pl.DataFrame, day: dt.date
 ) -> pl.DataFrame:
-    """The devices of `silent` (plant_id, device_id) that no row is to be expected of on the day.
+    """The devices of `silent` (plant_id, device_id) of which no row is expected on the day.
 
     Those are inactive devices without an end date after the last day that they have rows of, and devices that never
     had a row before, on days when a device of the same set and plant was still to be replaced. Any other silent device
@@ -49,7 +49,7 @@ def _is_undated() -> pl.Expr:
 
 
 def _add_ends(lake: Lake, source: SetSource, devices: pl.DataFrame) -> pl.DataFrame:
-    """The devices with `end` (plant-local): their deactivation, or of inactive ones their last day with rows."""
+    """The devices with `end` (plant-local): their deactivation, or of an inactive one the last day with rows."""
     if not devices["undated"].any():
         return devices.with_columns(end="deactivated_at")
     last = _find_last_days_with_rows(lake, source.raw, lake.take_snapshot(source.raw).version)
@@ -72,7 +72,7 @@ def _find_last_days_with_rows(lake: Lake, raw: type[RawAnswers], version: int) -
 def _find_not_yet_installed(
     lake: Lake, devices: pl.DataFrame, silent: pl.DataFrame, day: dt.date
 ) -> pl.DataFrame:
-    """The silent devices that never had a row before the day, where another one was still to be replaced."""
+    """The silent devices without any row before the day, where another device was replaced on the day or later."""
     replaced = (
         devices.filter(pl.col("end").dt.date() >= day)
         .group_by("plant_id")

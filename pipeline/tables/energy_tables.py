@@ -51,7 +51,7 @@ METER_SET = "EnergyAndPowerInOut"
 
 @writes(EnergyDaily, reads=(EnergyBalanceIntervals, RawPv, Plants), stage=Stage.DAYS)
 def write_energy_daily(runtime: RunContext, day: dt.date) -> StepResult:
-    """Energy and coverage of every plant that was asked for on the day.
+    """Energy and coverage of every plant whose data of the day was requested.
 
     Raises SunledgerError for a day that was never fetched though plants were in operation: nothing is not energy.
     """
@@ -74,7 +74,7 @@ def write_energy_daily(runtime: RunContext, day: dt.date) -> StepResult:
 
 @writes(DeviceEnergyDaily, reads=(PvIntervals, Plants, EnergyDaily), stage=Stage.DAYS)
 def write_device_energy_daily(runtime: RunContext, day: dt.date) -> StepResult:
-    """Energy and coverage of every inverter that was asked for on the day, beside the plants' own."""
+    """Energy and coverage of every inverter whose data of the day was requested, compared with the plants' own."""
     report = _write_daily(runtime, PV, DeviceEnergyDaily, ["plant_id", "device_id"], day)
     part, sources = {"local_date": day}, [EnergyDaily, DeviceEnergyDaily]
     against, idle = work_on_stable_sources(
@@ -94,7 +94,7 @@ def write_energy_monthly(runtime: RunContext) -> StepResult:
     closed = read_closed_months(runtime)
     excluded = find_excluded_plants(runtime)
     days = select_days_of_months(runtime.lake.scan(EnergyDaily), excluded, closed["month"].unique())
-    # Days after the last one that is yours are owed by nobody.
+    # No data is expected for days after the plant was excluded.
     starts = starts.join(excluded, on="plant_id", how="left").rename({"excluded_from": "end_date"})
     months = summarize_months(days, starts, quantities)
     report = StepResult(rows=months.height)
@@ -113,7 +113,7 @@ def write_energy_monthly(runtime: RunContext) -> StepResult:
 
 
 def _rejoin(runtime: RunContext) -> int:
-    """Rebuild the days that still hold a plant by an id that it had before it moved; how many there were."""
+    """Rebuild the days that still hold a plant by an id that it had before it moved; return their number."""
     moved = find_successors(runtime.lake.scan(Plants).collect())
     old = pl.col("plant_id").is_in(moved["plant_id"].to_list())
     days = 0
@@ -167,7 +167,7 @@ def _write_daily(
 
 
 def _replace_figures(runtime: RunContext, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
-    """Store the plants' day; what was final and becomes another figure is noted as restated."""
+    """Store the plants' day, and record final figures that change as restatements."""
     with runtime.lake.open_replacement(EnergyDaily, {"local_date": day}) as new:
         new.add(frame)
         for change in new.find_changes({"version": version("sunledger")}):
@@ -179,7 +179,7 @@ def _replace_figures(runtime: RunContext, day: dt.date, frame: pl.DataFrame, mov
 
 
 def _measure_coverage(daily: pl.DataFrame) -> float:
-    """The share of all expected time that rows cover; 1 where nothing was expected."""
+    """The share of all expected time that is covered by rows; 1 where nothing was expected."""
     covered, expected = (float(daily[name].sum()) for name in ("covered_h", "expected_h"))
     return min(1.0, covered / expected) if expected else 1.0
 
@@ -187,7 +187,7 @@ def _measure_coverage(daily: pl.DataFrame) -> float:
 def _list_asked(
     runtime: RunContext, source: SetSource, moved: pl.DataFrame, keys: list[str], day: dt.date
 ) -> pl.DataFrame:
-    """What was asked for on the day, with the bounds of its day and of its daylight, and whether it is final.
+    """The plants or devices that were requested, with the bounds of day and daylight, and whether the day is final.
 
     Failed requests were asked too: their plants must show up as missing, once the day is over.
     """
@@ -202,7 +202,7 @@ def _list_asked(
     ]
     asked = pl.concat([answered, *failed, *_list_inverter_plants(runtime, source, day)])
     if source.of_devices:
-        # A plant that is no longer listed is reported as a whole: that is no device.
+        # A plant that is no longer listed is reported as a whole, without a device.
         asked = asked.filter(pl.col("device_id") != "")
     plants = runtime.lake.scan(Plants).collect()
     placed = add_day_bounds(join_asked(asked, moved, keys).join(plants, on="plant_id"), day)
@@ -219,7 +219,7 @@ def _list_asked(
 
 
 def _list_inverter_plants(runtime: RunContext, source: SetSource, day: dt.date) -> list[pl.DataFrame]:
-    """The plants whose inverters were asked for the day and that have no EnergyBalance to be asked for.
+    """The plants whose inverters were requested for the day and that have no EnergyBalance.
 
     They are missing, and not absent: what their inverters deliver stands beside them.
     """
@@ -234,7 +234,7 @@ def _list_inverter_plants(runtime: RunContext, source: SetSource, day: dt.date) 
 
 
 def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
-    """`ended` (UTC) of devices that were deactivated on the day or before: they owe nothing after it."""
+    """`ended` (UTC) of devices that were deactivated on the day or before; no data is expected after it."""
     if "device_id" not in keys:
         return pl.DataFrame(schema={"plant_id": pl.String, "ended": UTC_US})
     gone = lake.scan(Devices).filter(pl.col("deactivated_at").dt.date() <= day).collect()
@@ -247,7 +247,7 @@ def _find_ends(lake: Lake, keys: list[str], day: dt.date) -> pl.DataFrame:
 
 
 def _list_expected_quantities(lake: Lake, source: SetSource) -> pl.Expr:
-    """The quantities that a plant should have a value of: PV, and what a meter reads where one is listed."""
+    """The quantities of which a plant should have a value: PV, and a meter's quantities where a meter is listed."""
     meters = lake.scan(MeasurementSets).filter(pl.col("set_type") == METER_SET)
     metered = meters.select("plant_id").unique().collect()["plant_id"].to_list()
     if source.of_devices:
@@ -259,7 +259,7 @@ _ASKED = {"plant_id": pl.String, "device_id": pl.String, "final": pl.Boolean}
 
 
 def _convert_to_local_date(start: dict[str, Any]) -> dt.date | None:
-    """The plant-local date of a start of operation."""
+    """The plant-local date on which operation starts."""
     moment: dt.datetime | None = start["start_up"]
     if moment is None:
         return None

@@ -35,13 +35,13 @@ from warehouse.lake import Snapshot
 
 QUANTITIES = [field.column for field in ENERGY_BALANCE.powers]
 _ROWS = ["plant_id", "interval_start", "interval_end", *(f"{name}_kwh" for name in QUANTITIES)]
-# What a stored profile says of itself: which hours it was made from.
+# The name under which a stored profile records the hours from which it was made.
 MADE_FROM = "hours"
 
 
 @writes(QuarterHours, reads=(EnergyBalanceIntervals, EnergyDaily, Plants), stage=Stage.DAYS)
 def write_quarter_hours(runtime: RunContext, day: dt.date) -> StepResult:
-    """Energy of every plant and quarter of an hour of the day, those of plants that moved under their newest id.
+    """Energy of every plant and quarter of an hour of the day; plants that moved have their newest id.
 
     Every plant with a row in energy_daily has all quarters of the day, also those without data.
     """
@@ -61,7 +61,7 @@ def write_quarter_hours(runtime: RunContext, day: dt.date) -> StepResult:
 
 @writes(EnergyHourly, reads=(QuarterHours, EnergyDaily, Plants), stage=Stage.DAYS)
 def write_energy_hourly(runtime: RunContext, day: dt.date) -> StepResult:
-    """Energy of every plant and hour of the day, also of those without data: sums of its quarters of an hour."""
+    """Energy of every plant and hour of the day, as sums of quarters of an hour; hours without data are included."""
     part = {"local_date": day}
 
     def write() -> StepResult:
@@ -80,7 +80,7 @@ def write_energy_hourly(runtime: RunContext, day: dt.date) -> StepResult:
 
 @writes(ProfileMonthly, reads=(EnergyHourly, Plants), stage=Stage.MONTHS, every="month")
 def write_profile_monthly(runtime: RunContext) -> StepResult:
-    """The average day of each month whose hours are not those that it was made from; of a closed one it stays."""
+    """The average day of each month whose hours have changed since it was made; closed months stay unchanged."""
     report = StepResult(facts={"days_caught_up": _catch_up(runtime), "months_made": 0})
     snapshot = runtime.lake.take_snapshot(EnergyHourly)
     closed = {*read_closed_months(runtime)["month"]}
@@ -90,7 +90,7 @@ def write_profile_monthly(runtime: RunContext) -> StepResult:
         if month in closed and runtime.lake.take_snapshot(ProfileMonthly, part).files:
             continue
         left_out = excluded.filter(pl.col("excluded_from") <= pl.lit(month).dt.month_end())
-        # Of another fleet the same hours are another profile.
+        # With other plants in scope, the same hours give another profile.
         names = [*files, *(f"{plant} {day}" for plant, day in left_out.sort("plant_id").iter_rows())]
         made_from = hashlib.sha256("\n".join(names).encode()).hexdigest()
         if runtime.lake.read_facts(ProfileMonthly, part).get(MADE_FROM) == made_from:
@@ -124,7 +124,7 @@ def _list_plants(runtime: RunContext, day: dt.date, moved: pl.DataFrame) -> pl.D
 
 
 def _catch_up(runtime: RunContext) -> int:
-    """Make the hours of days that have none, or a plant's by an id that it had before it moved; how many days."""
+    """Make the hours of days that have none, or that have a plant's former id, and return the number of days."""
     lake = runtime.lake
     days, quarters, hours = (
         {dt.date.fromisoformat(part["local_date"]) for part in lake.list_parts(model)}

@@ -1,4 +1,4 @@
-"""What is still missing: closed days of plants, and tables of days, that the lake lacks. Makes no API calls."""
+"""Finds missing data: days of plants that are over, and daily tables, that the lake lacks. Makes no API calls."""
 
 import datetime as dt
 import functools
@@ -26,14 +26,14 @@ from schemas import (
     storage,
 )
 
-# Why a plant's day is not whole. Another run may help for all but the last: SMA has answered, without a row.
+# Why a plant's day is not complete. Another run may help for all reasons but the last, where SMA answered without rows.
 NOT_FETCHED, FAILED, PROVISIONAL, SILENT = "not_fetched", "request_failed", "provisional", "silent"
-# The answers are there, and a table that is made from them is not: a run that makes it asks for nothing.
+# The answers are stored, but a table that is made from them is missing; making it takes no requests.
 NOT_MADE = "not_made"
-# The day was cut by a time zone that the portal has corrected since.
+# The day was cut by a time zone that the portal has corrected since then.
 OTHER_ZONE = "other_timezone"
 ASK_AGAIN = (NOT_FETCHED, FAILED, PROVISIONAL, OTHER_ZONE, NOT_MADE)
-# A day of the first table has rows in the second one, whatever they hold.
+# Each day of the first table has rows in the second one.
 _BY_NAME = {storage(model).table: model for model in TABLES}
 ALWAYS_MADE = tuple((_BY_NAME[storage(model).follows], model) for model in TABLES if storage(model).follows)
 
@@ -41,7 +41,7 @@ _COLUMNS = ("plant_id", "name", "local_date", "reason")
 
 
 def find_incomplete_days(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFrame:
-    """plant_id, name, local_date and reason of each plant's day from first to last that is over but not whole.
+    """plant_id, name, local_date and reason of each plant's day from first to last that is over but incomplete.
 
     Plants that are known to have no EnergyBalance are left out. Raises SunledgerError when no plants are known yet.
     """
@@ -75,19 +75,19 @@ def find_incomplete_days(runtime: RunContext, first: dt.date, last: dt.date) -> 
 
 
 def list_stored_days(runtime: RunContext) -> list[dt.date]:
-    """The days that the lake holds energy of, sorted."""
+    """The days of which the lake holds energy, sorted."""
     return [dt.date.fromisoformat(part["local_date"]) for part in runtime.lake.list_parts(EnergyDaily)]
 
 
 def list_days_with_answers(runtime: RunContext) -> set[dt.date]:
-    """The days that the lake holds answers of: for EnergyBalance, or where that is not asked for, of any chosen set."""
+    """The days of which the lake holds answers for EnergyBalance or, if that is not chosen, for any chosen set."""
     sets = choose_sets(runtime.settings)
     decisive = [BALANCE] if BALANCE in sets else sets
     return set().union(*(_list_days(runtime, source.raw) for source in decisive))
 
 
 def list_unmade_days(runtime: RunContext, idle: Collection[str] = ()) -> set[dt.date]:
-    """The days whose answers are stored and that lack a table that is made from them, but for the tables of `idle`."""
+    """The days whose answers are stored but that lack a table made from them, except the tables of `idle`."""
     stored = functools.cache(functools.partial(_list_days, runtime))
     fetched = list_days_with_answers(runtime)
     found: set[dt.date] = set()
@@ -95,7 +95,7 @@ def list_unmade_days(runtime: RunContext, idle: Collection[str] = ()) -> set[dt.
         if storage(made).table not in idle:
             found |= (stored(origin) & fetched) - stored(made)
     for source in (*SOURCES, VALUES):
-        # Answers may well have no arrays.
+        # Some answers have no arrays.
         if (
             storage(source.intervals).table not in idle
             and storage(source.intervals).key[-1] == "interval_end"
@@ -126,7 +126,7 @@ def _has_rows(runtime: RunContext, source: SetSource, day: dt.date) -> bool:
 
 
 def count_days_of_other_basis(runtime: RunContext, first: dt.date, last: dt.date) -> int:
-    """How many days from first to last hold answers that were asked for with another time basis than the run's."""
+    """The number of days from first to last with answers that were requested with another time basis than the run's."""
     of_days = pl.col("local_date").is_between(first, last)
     other = pl.col("time_basis") != runtime.settings.sma_time_basis
     found = runtime.lake.scan(RawEnergyBalance).filter(of_days, other).select(pl.col("local_date").n_unique())
@@ -146,7 +146,7 @@ def _read_plants_with_balance(runtime: RunContext) -> pl.DataFrame:
 
 
 def _list_due(runtime: RunContext, first: dt.date, last: dt.date) -> pl.DataFrame:
-    """The plants and days from first to last of which SMA already has all data."""
+    """The plants and days from first to last for which SMA already has all data."""
     plants, now = _read_plants_with_balance(runtime), runtime.now()
     closed = (
         pl.col("day_end") + pl.col("backend").replace_strict(DELAY, return_dtype=pl.Duration("us")) <= now
@@ -166,7 +166,7 @@ def _list_failed(runtime: RunContext, held: pl.Expr) -> pl.DataFrame:
     # Sets that are no longer fetched stay as they were. Answers for months and years belong to no day.
     sources = {storage(model).table for model in RAW if model not in (RawEnergyMonths, RawEnergyYears)}
     sources -= list_idle_tables(runtime.settings)
-    # Sets without a table of their own have a part each, which names them behind the table.
+    # Each set without a table of its own has a part, whose name follows the table's name.
     table = pl.col("source").str.split("-").list.first()
     aside = runtime.lake.scan(Quarantine).filter(
         held, table.is_in(sorted(sources)), pl.col("reason") == REQUEST_FAILED

@@ -38,7 +38,7 @@ from schemas import (
 )
 from warehouse.lake import Lake, Replacement, Written
 
-# A week has days that are clear enough almost anywhere, and 1,000 plants of it are two million rows.
+# A week has sufficiently clear days almost anywhere, and a week of 1,000 plants has two million rows.
 DAYS_JUDGED = 7
 
 
@@ -71,7 +71,7 @@ def _write_intervals(runtime: RunContext, source: SetSource, day: dt.date) -> St
 
 
 def _add_batches(new: Replacement, batches: Iterable[IntervalBatch]) -> BatchAccount:
-    """Add the rows of all batches, one after the other; what became of the rows of all of them."""
+    """Add the rows of all batches, one after the other, and return the account of all rows."""
     accounts = []
     for batch in batches:
         new.add(batch.rows)
@@ -82,7 +82,7 @@ def _add_batches(new: Replacement, batches: Iterable[IntervalBatch]) -> BatchAcc
 def _commit_rows(
     runtime: RunContext, source: SetSource, day: dt.date, new: Replacement, made_from: dict[str, str]
 ) -> Written:
-    """Replace the rows; of those that energy_daily is made from it is noted before they change what becomes of them."""
+    """Replace the rows; changes of rows from which energy_daily is made are recorded before the rows are replaced."""
     if source.intervals is not EnergyBalanceIntervals:
         return new.commit()
     for change in new.find_changes(made_from):

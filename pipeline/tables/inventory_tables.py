@@ -36,7 +36,7 @@ from schemas import (
 
 @writes(Plants, reads=(RawPlants, Consents), stage=Stage.PLANTS)
 def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
-    """Plants of the newest list, or that of a day, with the ids that they had before, and those seen before.
+    """Plants of the newest list, or of a day's list, with their former ids, and plants that were listed before.
 
     Raises ConsentMissing when SMA lists none.
     """
@@ -78,7 +78,7 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
 
 
 def _read_moves(runtime: RunContext, day: dt.date) -> pl.DataFrame:
-    """plant_id and migrated_from of the plants to which SMA led from an old id on the day."""
+    """plant_id and migrated_from of the plants to which SMA redirected requests for an old id on the day."""
     columns = ["plant_id", "target"]
     asked = pl.concat(runtime.lake.read_batches(RawPlants, {"local_date": day}, columns=columns))
     found = [(find_plant(target), old) for old, target in asked.filter(pl.col("plant_id") != "").iter_rows()]
@@ -86,13 +86,13 @@ def _read_moves(runtime: RunContext, day: dt.date) -> pl.DataFrame:
 
 
 def _read_last_list(stored: pl.DataFrame) -> pl.DataFrame:
-    """The plants of the last list, as far as its day tells."""
+    """The plants of the last list, which are those that were last seen on its day."""
     return stored.filter(pl.col("last_seen") == pl.col("last_seen").max())
 
 
 @writes(SubPlants, reads=(RawPlants,), stage=Stage.PLANTS)
 def write_sub_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
-    """Sections of plants of the newest list, or that of a day, and those seen before."""
+    """Sections of plants of the newest list, or of a day's list, and sections that were listed before."""
     today, answers = read_newest(runtime.lake, RawPlants, of)
     stored = runtime.lake.scan(SubPlants).collect()
     found = inventory.build_sub_plants(answers, today)
@@ -112,7 +112,7 @@ def write_plant_attributes(runtime: RunContext) -> StepResult:
 
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
 def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
-    """Devices of the newest lists, or those of a day, and those seen before."""
+    """Devices of the newest lists, or of a day's lists, and devices that were listed before."""
     today, answers = read_newest(runtime.lake, RawDevices, of)
     stored = runtime.lake.scan(Devices).collect()
     frame = inventory.remember(stored, inventory.build_devices(answers, today), ["plant_id", "device_id"])
@@ -135,7 +135,7 @@ def _quarantine_facts(model: type[Table], today: dt.date, found: pl.DataFrame) -
 def _build_notices(
     model: type[RawAnswers], unknown: list[str], odd: pl.DataFrame, missing: Iterable[Missing] = ()
 ) -> Notices:
-    """What a list has that its table can't take, and what it lacks."""
+    """Notices of fields and facts that the table can't hold, and of missing data."""
     return Notices.of(missing, unknown_fields={storage(model).table: unknown}, odd_facts=odd.height)
 
 

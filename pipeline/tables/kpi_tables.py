@@ -52,7 +52,7 @@ def write_kpi_monthly(runtime: RunContext) -> StepResult:
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
     days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)
     months = kpi.summarize_month_figures(days, plants)
-    # The sums of energy and their status come from one place, so a figure never contradicts them.
+    # The sums of energy and their status have a single source, so figures never contradict them.
     known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
     rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
     report = StepResult(rows=rows.height, facts={"months": rows["month"].n_unique(), "days_remade": remade})
@@ -104,7 +104,7 @@ def _read_supplied(runtime: RunContext, plants: pl.DataFrame, moved: pl.DataFram
 
 
 def _list_unchanged_closed_months(runtime: RunContext, energy: pl.DataFrame) -> list[dt.date]:
-    """The closed months whose stored figures are of the energy that was closed."""
+    """The closed months whose stored figures were made from the closed energy."""
     closed = energy.filter(pl.col("closed_at").is_not_null()).select("plant_id", "month", "pv_generation_kwh")
     stored = runtime.lake.scan(KpiMonthly).select("plant_id", "month", kwh="pv_generation_kwh").collect()
     same = pl.col("pv_generation_kwh").eq_missing(pl.col("kwh"))
@@ -113,7 +113,7 @@ def _list_unchanged_closed_months(runtime: RunContext, energy: pl.DataFrame) -> 
 
 
 def _rejoin(runtime: RunContext) -> int:
-    """Rebuild the days that still hold a plant by an id that it had before it moved; how many there were."""
+    """Rebuild the days that still hold a plant by an id that it had before it moved; return their number."""
     moved = find_successors(runtime.lake.scan(Plants).collect())
     if not moved.height:
         return 0
@@ -125,7 +125,7 @@ def _rejoin(runtime: RunContext) -> int:
 
 
 def _tell_apart(runtime: RunContext) -> int:
-    """Rebuild the days that an older version stored with figures of a cloudless sky under names of measured ones."""
+    """Rebuild the days that an older version stored with figures of a cloudless sky in the columns of measured ones."""
     mixed = (pl.col("irradiation_source") == "clear_sky") & pl.col("reference_yield_h").is_not_null()
     found = runtime.lake.scan(KpiDaily).filter(mixed).select(pl.col("local_date").unique().sort())
     days = found.collect(engine="streaming")["local_date"]

@@ -1,4 +1,4 @@
-"""Months that are closed: their figures stay, and what their days become later is an adjustment."""
+"""Closes months: their figures stay unchanged, and later changes of their days become adjustments."""
 
 import datetime as dt
 from calendar import monthrange
@@ -31,25 +31,25 @@ from schemas import (
     storage,
 )
 
-# What of a day is kept, and told.
+# The columns of a day that are kept and reported.
 SUSPICIOUS = "with suspicious values"
-# More in a message than anybody reads.
+# A message lists at most this many items, so that it stays readable.
 REASONS_SHOWN = 5
 
 
 class NotClosableError(SunledgerError):
-    """A month can't be closed, or not yet."""
+    """Raised when a month can't be closed, or can't be closed yet."""
 
 
 class Doubt(NamedTuple):
-    """Something of a month that a person should know before it is closed: a sentence, and whether it lacks energy."""
+    """A fact that a person should know before a month is closed: a sentence, and whether energy is missing."""
 
     text: str
     lacks_energy: bool = True
 
 
 def close_month(runtime: RunContext, month: dt.date, *, anyway: bool = False) -> int:
-    """Close the month whose figures energy_monthly holds; how many plants it has.
+    """Close the month whose figures energy_monthly holds, and return the number of its plants.
 
     Raises NotClosableError for a month that is not over, is closed already or holds nothing, and, unless `anyway`, for
     one with days that are not final, or that lacks energy by what `find_doubts` finds.
@@ -79,13 +79,13 @@ def close_month(runtime: RunContext, month: dt.date, *, anyway: bool = False) ->
 
 
 def find_doubts(runtime: RunContext, month: dt.date) -> list[Doubt]:
-    """What is not final, incomplete or doubtful of the month, and by how much; empty where nothing is."""
+    """The facts about what is not final, incomplete or doubtful in the month, with amounts; empty if there are none."""
     within, excluded = (
         pl.col("local_date").is_between(month, _find_last_day(month)),
         find_excluded_plants(runtime),
     )
     key = ["plant_id", "local_date"]
-    # What needs no look is no doubt, as in v_days_to_check; nor is what is left out of all reports.
+    # As in v_days_to_check, reasons that need no action raise no doubt; neither do data that no report includes.
     aside = runtime.lake.scan(Quarantine).filter(within, ~pl.col("reason").is_in([STANDBY, DAY_BEFORE]))
     told = select_own_days(aside.select(*key, "reason", "value"), excluded).collect()
     energy = runtime.lake.scan(EnergyDaily).filter(within).select(*key, "status", "n_flagged")
@@ -106,11 +106,11 @@ def _find_last_day(month: dt.date) -> dt.date:
 
 def _explain_not_final(runtime: RunContext, month: dt.date, rows: pl.DataFrame) -> list[Doubt]:
     """The days that are not stored, may still grow, or lack an answer."""
-    # Energy alone is closed: other tables of a day may follow.
+    # Only energy is closed, so other tables of a day may be made later.
     open_days = find_incomplete_days(runtime, month, _find_last_day(month)).filter(
         ~pl.col("reason").is_in([SILENT, NOT_MADE])
     )
-    # Days of plants that are no longer listed are not due, but may be unfinished all the same.
+    # Days of plants that are no longer listed are not due, but they may still be unfinished.
     left = rows.filter(pl.col("status") == restatements.PROVISIONAL)
     left = left.join(open_days, on="plant_id", how="anti")
     named = [f"plant {plant} {day}: {why}" for plant, day, why in _name_days(open_days)]
@@ -124,7 +124,7 @@ def _explain_not_final(runtime: RunContext, month: dt.date, rows: pl.DataFrame) 
 
 
 def _explain_days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt]:
-    """The days that v_days_to_check lists, by what is the matter with them."""
+    """The days that v_days_to_check lists, by reason."""
     key = ["plant_id", "local_date"]
     doubtful = told.select(*key, doubtful=pl.lit(value=True)).unique()
     why = (
@@ -148,7 +148,7 @@ def _explain_days_to_check(days: pl.DataFrame, told: pl.DataFrame) -> list[Doubt
 
 
 def _explain_coverage(rows: pl.DataFrame) -> list[Doubt]:
-    """How much of the month's stored days is covered, and of how many plants it is not complete."""
+    """The coverage of the month's stored days, and the number of plants whose month is not complete."""
     open_rows = rows.filter(pl.col("status") != "complete")
     if not open_rows.height:
         return []
@@ -165,7 +165,7 @@ def _explain_coverage(rows: pl.DataFrame) -> list[Doubt]:
 
 
 def _explain_inverters(told: pl.DataFrame) -> list[Doubt]:
-    """What the inverters have that the figures of their plants lack."""
+    """The energy that inverters measured and that the figures of their plants lack."""
     more = told.filter(pl.col("reason") == INVERTERS, pl.col("value") > 0)
     if not more.height:
         return []
@@ -181,7 +181,7 @@ def _explain_vendor(runtime: RunContext, month: dt.date) -> list[Doubt]:
     differ = (
         rows.filter(pl.col("vendor_kwh").is_not_null())
         .with_columns(off=pl.col("measured_kwh").fill_null(0) - pl.col("vendor_kwh"))
-        # What one plant has too much must not hide what another one lacks.
+        # An excess of one plant must not hide a lack of another plant.
         .group_by("quantity", less=pl.col("off") < 0)
         .agg(pl.col("off").abs().sum(), pl.len())
         .sort("quantity", "less")
@@ -196,7 +196,7 @@ def _explain_vendor(runtime: RunContext, month: dt.date) -> list[Doubt]:
 
 
 def open_month(runtime: RunContext, month: dt.date) -> None:
-    """Let the month follow its days again; the next making of energy_monthly does. Raises NotClosableError."""
+    """Reopen the month, so that the next run of energy_monthly follows its days again. Raises NotClosableError."""
     rows = _read_rows(runtime, month)
     if not rows["closed_at"].count():
         raise NotClosableError(f"{month:%Y-%m} is not closed, so there is nothing to open.")
@@ -204,12 +204,12 @@ def open_month(runtime: RunContext, month: dt.date) -> None:
 
 
 def read_closed_months(runtime: RunContext) -> pl.DataFrame:
-    """Rows of energy_monthly of closed months, as they were closed."""
+    """The rows of energy_monthly for closed months, unchanged since the months were closed."""
     return runtime.lake.scan(EnergyMonthly).filter(pl.col("closed_at").is_not_null()).collect()
 
 
 def adjust(runtime: RunContext, closed: pl.DataFrame, now: pl.DataFrame) -> list[str]:
-    """Book what the days of closed months add up to now as adjustments; a line for each month that has some.
+    """Book the differences of closed months to the present sums of their days, and return a line for each such month.
 
     `now` has the rows that energy_monthly would hold if no month were closed.
     """
@@ -228,7 +228,7 @@ def adjust(runtime: RunContext, closed: pl.DataFrame, now: pl.DataFrame) -> list
 
 
 def describe_adjustments(month: object, rows: pl.DataFrame) -> str:
-    """What a closed month's adjustments come to, in a line."""
+    """A line with the sum of a closed month's adjustments."""
     pv = rows.filter(pl.col("quantity") == "pv_generation")["difference_kwh"].sum()
     return f"{month:%Y-%m}: {pluralize(rows['plant_id'].n_unique(), 'plant')}, PV generation {pv:+.3f} kWh"
 
@@ -263,7 +263,7 @@ def list_closed_months(runtime: RunContext) -> pl.DataFrame:
     description="The days of every closed month still add up to the closed figures.",
 )
 def judge_closed_months(runtime: RunContext) -> Finding:
-    """The judgement of closed months: whether their days still add up to what was closed."""
+    """The finding on closed months: whether their days still add up to the closed figures."""
     found = list_closed_months(runtime)
     changed = found.filter(pl.col("plants_adjusted") > 0)
     if not changed.height:

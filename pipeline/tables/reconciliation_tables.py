@@ -1,4 +1,4 @@
-"""What SMA's own energies say of ours: by the day and month, and by the year. Calls no API."""
+"""Compares SMA's own energies with measured ones by day, month and year. Makes no API calls."""
 
 import datetime as dt
 from functools import partial
@@ -35,7 +35,7 @@ from schemas import (
 from schemas.quantities import ENERGY_BALANCE
 
 API_NAMES = {field.api: field.column for field in ENERGY_BALANCE.powers}
-# Differences that a person should look at.
+# The reasons for differences that a person should examine.
 NEEDS_A_LOOK = ("unexplained", "spike", "hole_carried_over")
 
 
@@ -96,7 +96,7 @@ def write_reconciliation_yearly(runtime: RunContext) -> StepResult:
     description="Energies differ from SMA's own at most by the tolerance, or because of a known data gap.",
 )
 def judge_reconciliation(runtime: RunContext) -> Finding:
-    """The judgement of the newest reconciled month: whether what differs is explained by what is known of the days."""
+    """The finding on the newest reconciled month: whether known facts about the days explain the differences."""
     parts = runtime.lake.list_parts(Reconciliation)
     if not parts:
         return Finding(passed=True, text="No month has been reconciled yet.")
@@ -130,7 +130,7 @@ def _reconcile_month(runtime: RunContext, month: dt.date) -> pl.DataFrame:
     daily = (
         runtime.lake.scan(EnergyDaily).filter(within, pl.col("status") != restatements.PROVISIONAL).collect()
     )
-    # What was not fetched can't be compared.
+    # Data that was not fetched can't be compared.
     there = daily.select("plant_id", "local_date")
     vendor = vendor.join(there, on=["plant_id", "local_date"], how="semi")
     measured = reconciliation.unpivot_measured(daily, QUANTITIES, ["local_date"])
@@ -156,13 +156,15 @@ def _read_vendor_energies(
     zones = runtime.lake.scan(Plants).select("plant_id", "timezone").collect()
     placed = answers.join(zones, on="plant_id", how="inner", maintain_order="left")
     vendor = take_new_ids(reconciliation.read_vendor_energies(placed, API_NAMES, first, last, step), moved)
-    # Where both ids of a plant that moved answer, the new one's word counts.
+    # Where SMA answers for both ids of a plant that moved, the answer for the new id counts.
     key = ["plant_id", "local_date", "quantity"]
     return vendor.sort("old_id", descending=True).unique(key, keep="last").drop("old_id")
 
 
 def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFrame) -> pl.DataFrame:
-    """plant_id, local_date, quantity, energy_values_kwh and energy_values_from: EnergyDc where nothing better is."""
+    """plant_id, local_date, quantity, energy_values_kwh and energy_values_from: EnergyDc only where nothing better
+    exists.
+    """
     day = ["plant_id", "local_date"]
     names = [f"{name}_kwh" for name in QUANTITIES]
     balance = (
@@ -191,7 +193,7 @@ def _read_energy_values(runtime: RunContext, within: pl.Expr, moved: pl.DataFram
     )
     key = [*day, "quantity"]
     found = pl.concat([balance, dc.join(balance, on=key, how="anti")])
-    # A day's energies may be given in parts, under either id.
+    # A day's energies may be divided between the two ids of a plant.
     return (
         take_new_ids(found, moved)
         .group_by(key)
@@ -213,7 +215,7 @@ def _reconcile_year(runtime: RunContext, year: dt.date) -> pl.DataFrame:
     key = ["plant_id", "month", "quantity"]
     days = runtime.lake.scan(Reconciliation).filter(within, pl.col("period") == reconciliation.MONTH)
     of_days = days.select(*key, vendor_days_kwh="vendor_kwh").collect()
-    # What was not fetched can't be compared.
+    # Data that was not fetched can't be compared.
     vendor = vendor.join(months, on=["plant_id", "month"], how="semi")
     measured = measured.join(vendor, on="plant_id", how="semi").join(of_days, on=key, how="left")
     limits, policy = load_thresholds(runtime.settings.quality), runtime.settings.gap_policy

@@ -1,4 +1,4 @@
-"""What is noted when a stored day is about to become another one: before it does, so that no kill loses it.
+"""Records changes of stored days before the days are replaced, so that a killed process loses no change.
 
 A note names the stored file that is replaced. Rebuilt after a kill it is the same note; one whose file is still in
 place was made for a change that never came, and goes.
@@ -32,13 +32,13 @@ from warehouse.lake import Part, PartChange
 
 QUANTITIES = tuple(field.column for field in ENERGY_BALANCE.powers)
 Facts: TypeAlias = dict[str, str]
-# What of a plant its energies depend on.
+# The columns of a plant on which its energies depend.
 _SITE = ["plant_id", "timezone", "latitude", "longitude", "ac_power_kw", "peak_power_kw"]
 _ANSWER = ["plant_id", "device_id", "request_date", "body"]
 
 
 def collect_facts(runtime: RunContext, source: SetSource, day: dt.date, limits: Thresholds) -> Facts:
-    """What the rows that energy_daily is made of are made from, as far as it can be another thing next time."""
+    """The variable inputs of the rows from which energy_daily is made."""
     if source.intervals is not EnergyBalanceIntervals:
         return {}
     lake, settings = runtime.lake, runtime.settings
@@ -53,7 +53,7 @@ def collect_facts(runtime: RunContext, source: SetSource, day: dt.date, limits: 
 
 
 def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: PartChange) -> None:
-    """Note in `row_changes` what becomes of the interval rows that energy_daily is made from."""
+    """Record in `row_changes` the changes of the interval rows from which energy_daily is made."""
     part = {"local_date": day}
     figures = runtime.lake.name_stored_files(EnergyDaily, part)
     if not change.replaces or not figures:
@@ -73,7 +73,7 @@ def note_rows(runtime: RunContext, source: SetSource, day: dt.date, change: Part
 
 
 def note_figures(runtime: RunContext, day: dt.date, moved: pl.DataFrame, change: PartChange) -> None:
-    """Note in `restatements` which final figures of the day become others."""
+    """Record in `restatements` which final figures of the day change."""
     if not change.replaces:
         return
     part = {"local_date": day}
@@ -94,7 +94,7 @@ def note_figures(runtime: RunContext, day: dt.date, moved: pl.DataFrame, change:
 
 
 def drop_unmade(runtime: RunContext, model: type[Table], notes: type[Table], day: dt.date) -> None:
-    """Drop notes of changes that a kill prevented and that are none any more."""
+    """Remove records of changes that did not happen because the process was killed."""
     part = {"local_date": day}
     if runtime.lake.name_stored_files(notes, part):
         _note(runtime, notes, part, None, runtime.lake.name_stored_files(model, part))
@@ -124,7 +124,7 @@ def _find_causes(runtime: RunContext, source: SetSource, change: PartChange) -> 
 
 
 def _read_evidence(runtime: RunContext, part: Part, figures: str, moved: pl.DataFrame) -> pl.DataFrame:
-    """plant_id, cause and counts of the rows that changed since the figures in that file were made."""
+    """plant_id, cause and counts of the rows that have changed since the figures in that file were made."""
     noted = runtime.lake.read_batches(RowChanges, part)
     found = pl.concat([pl.DataFrame(schema=polars_schema(RowChanges)), *noted])
     mine = take_new_ids(found.filter(pl.col("figures") == figures), moved)

@@ -1,4 +1,4 @@
-"""Stored days that were cut by a time zone which the portal has corrected since. Makes no API calls."""
+"""Finds stored days that were cut by a time zone which the portal has corrected. Makes no API calls."""
 
 import polars as pl
 
@@ -10,7 +10,7 @@ from schemas import EnergyDaily, Plants, RawEnergyBalance, storage
 
 
 def find_days_of_other_zones(runtime: RunContext) -> pl.DataFrame:
-    """Plants whose stored days are not all cut by their zone of now: plant_id, timezone, was, first, last, n_days.
+    """Plants whose stored days are not all cut by their present zone: plant_id, timezone, was, first, last, n_days.
 
     A row for each plant and zone (`was`) that its days have. Under `utc` the answers count too: which dates were
     asked for, and which part of a week is the day's, depends on the zone.
@@ -50,7 +50,7 @@ def list_other_zones(runtime: RunContext) -> Notices:
 
 
 def suggest_cure(found: pl.DataFrame, basis: TimeBasis) -> str:
-    """What to run for all rows of `find_days_of_other_zones`.
+    """The command for all rows of `find_days_of_other_zones`.
 
     Where the API's times are the plant's clock, the stored answers hold all of it. Under `utc` they lack hours.
     """

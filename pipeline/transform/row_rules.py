@@ -147,7 +147,7 @@ def zero_standby(
 
 
 def _find_beyond(field: Field, powers: Sequence[str]) -> list[tuple[pl.Expr, str]]:
-    """The conditions for values beyond the possible power, each with its reason; none for quantities without a bound."""
+    """The conditions for values beyond the possible power, each with its reason; none without a bound."""
     if PV not in powers or field.column not in {PV, *FROM_PV}:
         return []
     there = pl.col(field.value_column).is_not_null()
