@@ -93,7 +93,7 @@ class MonthReport:
             ("Warehouse", f"published {published_at:%Y-%m-%d %H:%M} UTC by sunledger {version}"),
             (
                 "Energy",
-                "mean power multiplied by the length of each interval; data gaps are counted, never filled",
+                "mean power times each interval's length; data gaps are counted, never filled",
             ),
             ("Coverage", "the share of the expected time that has values"),
             ("Complete", _COMPLETE),

@@ -67,7 +67,7 @@ def test_a_wait_is_told_names_the_holder_and_ends_with_a_cure(
     code, said = run(tmp_path, "publish", SUNLEDGER_POOL_WAIT_MINUTES="0.05")
     assert code == 1
     first, last = said.splitlines()
-    assert first.startswith("All slots of pool publish are taken: run ")
+    assert first.startswith("All slots of pool publish are held by other runs: run ")
     assert f"of process {holder.pid} on " in first
     assert first.endswith("The run waits for at most 0.05 minutes.")
     assert "wait until that run has ended, or end its process, then run this again" in last
@@ -82,7 +82,7 @@ def test_a_holder_that_dies_while_others_wait_is_noticed(
 ) -> None:
     waiting = start(tmp_path, "publish")
     assert waiting.stdout
-    assert "All slots of pool publish are taken" in waiting.stdout.readline()
+    assert "All slots of pool publish are held by other runs" in waiting.stdout.readline()
     holder.kill()
     holder.wait(PATIENCE_S)
     said, _ = waiting.communicate(timeout=PATIENCE_S)

@@ -171,7 +171,7 @@ def test_ctrl_c_ends_a_backfill_with_a_sentence(tmp_path: Path, box: SandboxAddr
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait(PATIENCE_S) == 130, rest
-    assert "Interrupted" in rest
+    assert "The run was interrupted" in rest
     assert "Traceback" not in rest
 
 

@@ -133,7 +133,7 @@ def test_on_a_terminal_a_person_is_asked_before_anything_is_billed(
     code, said = at_a_terminal(tmp_path, box, "\n", "refresh")
     assert code == 2, said
     assert "add 3 PU" in said
-    assert "so nothing was sent" in said
+    assert "so no request was sent" in said
     assert billed(tmp_path, box) == "0"
     code, said = at_a_terminal(tmp_path, box, "y\n", "refresh")
     assert code == 0, said
