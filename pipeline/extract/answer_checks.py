@@ -1,4 +1,4 @@
-"""Whether an answer is what was asked for: readable, of bounded size, and of the plant and device of its request."""
+"""Checks that an answer fits its request: readable, of bounded size, and for the requested plant and device."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth,
 from pipeline.transform.decode import TOO_LARGE, find_unreadable
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
-# The envelope of measurements stands before the rows, and is short.
+# The envelope of measurements comes before the rows and is short.
 ENVELOPE_BYTES = 2048
 _PLANT = re.compile(rb'"plantId"\s*:\s*"?([^",}\s]*)')
 _DEVICE = re.compile(rb'"deviceId"\s*:\s*"?([^",}\s]*)')
@@ -44,7 +44,7 @@ def find_fault(answer: Answer) -> Failure | None:
 
 
 def find_faults(answers: Sequence[Answer]) -> Mapping[int, Failure]:
-    """The same for the rows of measurements, by the answer's place: the engine looks at all of them at once."""
+    """The same for the rows of measurements, by the answer's position; DuckDB checks all of them at once."""
     bodies = pl.Series("body", [answer.body for answer in answers], dtype=pl.Binary)
     return {
         place: _build_failure(answers[place], _BEYOND if reason == TOO_LARGE else _OTHER)
@@ -62,10 +62,10 @@ _BEYOND: Final = (
 
 
 def _find_other_owner(answer: Answer, plant: str | None, device: str | None) -> Failure | None:
-    """A failure where the answer names another plant or device than was asked, or than a redirect led to."""
+    """A failure if the answer names another plant or device than the request or its redirect."""
     request, target = answer.request, answer.target
     moved = urlsplit(target).path != request.path
-    # A device that moved belongs to a plant whose new id the redirect does not tell.
+    # A device that moved belongs to a plant whose new id is not in the redirect.
     if plant and request.plant_id and not (moved and request.device_id):
         known = {request.plant_id, find_plant(target) or ""}
         if plant.lower() not in {name.lower() for name in known}:
@@ -97,7 +97,7 @@ def _take_name(content: Mapping[str, Any], part: str, key: str) -> str | None:
 
 
 def _build_failure(answer: Answer, why: str) -> Failure:
-    """Without a list nothing can go on; a day whose answers can't be read is one that is missing."""
+    """An unreadable list ends the run, because all requests depend on it; a day with unreadable answers is missing."""
     request: Request = answer.request
     kind: type[SmaError] = TransientError if request.endpoint in LISTS else PermanentError
     said = why.replace("{endpoint}", request.endpoint)

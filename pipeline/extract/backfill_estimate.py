@@ -1,4 +1,4 @@
-"""What a backfill will take, before one request is sent: requests, minutes, bytes, PU and money."""
+"""Estimates a backfill before any request is sent: requests, minutes, bytes, PU and money."""
 
 import datetime as dt
 from collections import Counter
@@ -31,7 +31,7 @@ from pipeline.sma.budget.shared_budget import Budget
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
 
-# Typical sizes of a day's answer, from recorded ones, for what was never asked before.
+# Typical sizes of a day's answer, from recorded answers, for data that was never requested before.
 TYPICAL_BYTES: Mapping[str, int] = {
     "raw_energy_balance": 75_000,
     "raw_pv": 12_000,
@@ -53,7 +53,7 @@ TYPICAL_BYTES: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class ClassCost:
-    """PU of one capacity class in the month of asking."""
+    """PU of one capacity class in the month of the requests."""
 
     capacity_class: str
     pu: int
@@ -64,7 +64,7 @@ class ClassCost:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a backfill will take. `minutes` is None without a request budget; new PU are not on this month's bill.
+    """The estimate of a backfill. `minutes` is None without a request budget; new PU are not charged yet this month.
 
     `next_month_eur` is what it may add to the next month's bill, because it will not be done before: 0 where it will.
     `never_asked` counts plants of which is not known what they have: their requests are those for EnergyBalance and
@@ -93,18 +93,18 @@ class Plan:
 
     @property
     def new_eur(self) -> Decimal:
-        """What the backfill adds to bills, at most."""
+        """The largest amount that the backfill adds to invoices."""
         return sum((cost.new_eur for cost in self.classes), self.next_month_eur)
 
 
 def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: PriceList) -> Plan:
-    """The plan for the days from first to last. Reads the lake only.
+    """The plan for the days from first to last. Reads the lake and makes no API calls.
 
     Raises SunledgerError when no plants are known yet.
     """
     plants = _list_known_plants(runtime, first)
     days = [first + i * ONE_DAY for i in range((last - first).days + 1)]
-    # The list of plants is always asked for.
+    # The list of plants is always requested.
     requests = Counter(lists=1 + len(plan_device_lists(runtime)) + len(plan_set_lists(runtime)))
     size = requests["lists"] * TYPICAL_BYTES["lists"]
     for week in group_by_week(days):
@@ -144,7 +144,7 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
 
 
 def refuse_beyond(found: Plan, max_requests: int | None, max_eur: Decimal | None) -> None:
-    """Raise UsageError if the plan needs more than allowed."""
+    """Raise UsageError if the plan exceeds what is allowed."""
     if max_requests is not None and found.never_asked:
         raise UsageError(
             f"The devices of {pluralize(found.never_asked, 'plant')} are not known, so --max-requests can't be "
@@ -188,7 +188,7 @@ def _find_plants_without_sets(runtime: RunContext, plants: pl.DataFrame) -> pl.D
 def _plan_expected_balance(
     runtime: RunContext, plants: pl.DataFrame, days: Sequence[dt.date]
 ) -> list[PlannedRequest]:
-    """The requests for EnergyBalance of plants that are taken to have it; none where it is not chosen."""
+    """The requests for EnergyBalance of plants that are assumed to have it; none where it is not chosen."""
     if BALANCE not in choose_sets(runtime.settings) or not plants.height:
         return []
     places = [
@@ -203,14 +203,14 @@ def _plan_expected_balance(
 
 
 def _estimate_minutes(requests: int, in_5_min: int | None) -> float | None:
-    """The time that the limiter needs for so many requests."""
+    """The time that the limiter needs for this number of requests."""
     return requests / Budget(in_5_min).rate / 60 if in_5_min else None
 
 
 def _sum_next_month_eur(
     runtime: RunContext, prices: PriceList, plants: pl.DataFrame, minutes: float
 ) -> Decimal:
-    """The fees of all plants in the month in which the backfill will end, where that is not the month of now."""
+    """The fees of all plants in the month in which the backfill will end, if that is not the present month."""
     begins, ends = (
         prices.invoicing.find_month(runtime.now() + dt.timedelta(minutes=late)) for late in (0.0, minutes)
     )

@@ -1,4 +1,4 @@
-"""Consents: their states at SMA, into the book and the table; and why plants are no longer listed."""
+"""Reads the states of consents from SMA into the book and the table, and finds why plants are no longer listed."""
 
 import asyncio
 from collections import Counter
@@ -18,18 +18,18 @@ from pipeline.sma.consents.consent_book import ConsentBook, Owner
 from schemas import Consents, Plants, polars_schema, storage
 from warehouse.lake import Lake, Written
 
-# Few at once: consents are asked for beside the data and are in no hurry.
+# Only a few at once, because consents are requested beside the data and are not urgent.
 LOOKS_AT_ONCE = 4
 
 
 def refresh_consents(runtime: RunContext) -> StepResult:
-    """Look at the consents whose interval is over, when the custom flow has asked any owner, and store the changes."""
+    """Check the consents whose interval is over, if the custom flow has asked any owner, and store the changes."""
     settings = runtime.settings
     if settings.sma_flow != "custom":
         return StepResult(facts={"owners": 0})
     book = ConsentBook.of(settings)
     owners = book.read_owners()
-    # A plant has gone from the list: then it is worth a look at all owners, as far as SMA's interval allows.
+    # If a plant has left the list, the consents of all owners are checked, as far as SMA's interval allows.
     urgent = bool(owners) and _has_lost_plants(runtime)
     due = [owner for owner in owners.values() if owner.find_due_time(urgent=urgent) <= runtime.now()]
     problems: dict[str, SmaError] = {}
@@ -47,7 +47,7 @@ def refresh_consents(runtime: RunContext) -> StepResult:
 async def look_at(
     settings: Settings, client: SmaClient, owners: Collection[Owner]
 ) -> tuple[dict[str, Consent], dict[str, SmaError]]:
-    """SMA's answers by address, and why the others have none. Raises CredentialsError at once."""
+    """SMA's answers by address, and the reasons for missing answers. Raises CredentialsError at once."""
     api = ConsentApi(settings, client)
     turns = asyncio.Semaphore(LOOKS_AT_ONCE)
 
@@ -66,7 +66,7 @@ async def look_at(
 
 
 def look_again(runtime: RunContext) -> SmaError | None:
-    """Look at all owners that SMA's interval allows to look at; the first problem. Needs no lake."""
+    """Check all owners that SMA's interval allows to check, and return the first problem. Needs no lake."""
     book = ConsentBook.of(runtime.settings)
     due = [
         owner for owner in book.read_owners().values() if owner.find_due_time(urgent=True) <= runtime.now()
@@ -94,7 +94,7 @@ def read_owners(settings: Settings) -> list[Owner]:
 
 
 def find_concern(runtime: RunContext) -> str | None:
-    """What is wrong with the access to plants by the newest list, None when nothing is. Makes no API calls."""
+    """The problem with the access to plants by the newest list, or None. Makes no API calls."""
     plants = runtime.lake.scan(Plants).select("plant_id", "last_seen", "migrated_from").collect()
     listed = list_plant_ids_of_newest(runtime) or frozenset()
     known = [*listed, *plants["migrated_from"].drop_nulls()]

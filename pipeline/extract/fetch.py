@@ -30,12 +30,12 @@ from schemas import (
     storage,
 )
 
-# A plant that left the list is asked for its new id for so long, in case SMA could not answer at first.
+# For this long after a plant left the list its new id is requested, in case SMA could not answer at first.
 ASKED_AFTER_LEAVING = dt.timedelta(days=7)
 
 
 def fetch_plants(runtime: RunContext) -> StepResult:
-    """Fetch the list of plants: always, since it is one request and tells of lost access.
+    """Fetch the list of plants, always, because it takes one request and shows lost access.
 
     Plants that it lacks are asked for by themselves: SMA leads to the new id of a plant that moved.
     """
@@ -50,13 +50,13 @@ def fetch_devices(runtime: RunContext) -> StepResult:
 
 
 def fetch_measurement_sets(runtime: RunContext) -> StepResult:
-    """Fetch which sets each plant and each of its active devices has, once a day."""
+    """Fetch the list of sets of each plant and of each of its active devices, once a day."""
     return _fetch_list(runtime, RawMeasurementSets, plan_set_lists(runtime))
 
 
 @dataclass(slots=True)
 class SetFetch:
-    """Fetches a set, days after days; by single days once SMA has refused a week of a plant whose days it gives.
+    """Fetches a set for some days at a time; by single days once SMA has refused a week but not its days.
 
     A call fetches what the days lack of the set, of every plant or device that has it, and hands out each day as it is
     stored. Days of one calendar week are asked for together. Weeks that are finished stay when a later one fails.
@@ -66,7 +66,7 @@ class SetFetch:
     by_week: bool = True
 
     def __call__(self, runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-        """Each day and what was done with it. Raises SmaError where nothing is answered."""
+        """Each day with its result. Raises SmaError where SMA answers no request."""
         for week in group_by_week(days):
             plan = partial(plan_set, source=self.source, week=week, by_week=self.by_week)
             for day, report in fetch_days(runtime, plan):
@@ -76,12 +76,12 @@ class SetFetch:
 
 @dataclass(slots=True)
 class OtherSetsFetch:
-    """Fetches every chosen set that has no table of its own, days after days, each like a `SetFetch`."""
+    """Fetches every chosen set that has no table of its own, for some days at a time, each like a `SetFetch`."""
 
     fetches: dict[str, SetFetch] = field(default_factory=dict)
 
     def __call__(self, runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-        """Each day and what was done with it. Raises SmaError where nothing is answered of a set."""
+        """Each day with its result. Raises SmaError where SMA answers no request for a set."""
         for week in group_by_week(days):
             reports = {day: StepResult(facts={"requests": 0, "sets": []}) for day in week}
             reports[week[0]].notices.add(_list_odd_sets(runtime, week[0]))
@@ -99,36 +99,36 @@ class OtherSetsFetch:
 def fetch_set(
     runtime: RunContext, source: SetSource, days: Iterable[dt.date]
 ) -> Iterator[tuple[dt.date, StepResult]]:
-    """Fetch what the days lack of one set: see `SetFetch`."""
+    """Fetch the missing answers of the days for one set: see `SetFetch`."""
     return SetFetch(source)(runtime, days)
 
 
 def fetch_other_sets(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-    """Fetch what the days lack of every chosen set that has no table of its own; each day as it is stored."""
+    """Fetch the missing answers for every chosen set without a table of its own; yields each day as it is stored."""
     return OtherSetsFetch()(runtime, days)
 
 
 def fetch_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-    """Fetch what the days lack of every plant's log; each day as it is stored."""
+    """Fetch the missing answers for every plant's log; yields each day as it is stored."""
     for week in group_by_week(days):
         yield from fetch_days(runtime, partial(plan_plant_logs, week=week))
 
 
 def fetch_device_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
-    """Fetch what the days lack of every device's own log; each day as it is stored."""
+    """Fetch the missing answers for every device's own log; yields each day as it is stored."""
     for week in group_by_week(days):
         yield from fetch_days(runtime, partial(plan_device_logs, week=week))
 
 
 def plan_device_lists(runtime: RunContext) -> list[Request]:
-    """Of every plant whose devices were not asked for today."""
+    """One request for every plant whose devices were not requested today."""
     return _drop_answered_today(
         runtime, RawDevices, [Request.devices(plant) for plant in list_own_plants(runtime)["plant_id"]]
     )
 
 
 def plan_set_lists(runtime: RunContext) -> list[Request]:
-    """Of every plant and active device, and once of each deactivated one: its past can still be asked for."""
+    """One request for every plant and active device, and once for each deactivated one, whose past can be requested."""
     plants = list_own_plants(runtime)
     known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()
     devices = runtime.lake.scan(Devices).collect().join(plants, on="plant_id", how="semi")
@@ -168,7 +168,7 @@ def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence
 
 
 def _fetch_moves(runtime: RunContext) -> int:
-    """Keep SMA's answers for plants that left the list recently and have a new id; how many there are."""
+    """Keep SMA's answers for plants that left the list recently and have a new id, and return their number."""
     today = runtime.find_today()
     plants = runtime.lake.scan(Plants).filter(pl.col("last_seen") >= today - ASKED_AFTER_LEAVING).collect()
     known = [*plants["migrated_from"].drop_nulls(), *(list_plant_ids_of_newest(runtime) or ())]

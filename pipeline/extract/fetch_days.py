@@ -36,7 +36,7 @@ Planner: TypeAlias = Callable[[RunContext], FetchPlan]
 
 
 def fetch_days(runtime: RunContext, plan_requests: Planner) -> Iterator[tuple[dt.date, StepResult]]:
-    """Fetch what some days lack, and replace each day's part by what is accepted; each day as it is stored.
+    """Fetch the missing answers of some days and replace each day's part; yields each day as it is stored.
 
     All days are on their way at once, as a stream: in memory are the answers that the client holds, one batch of
     bounded bytes, and what became of each answer. Raises CostNotAllowedError where no plant's PU may be made,
@@ -63,7 +63,7 @@ def fetch_days(runtime: RunContext, plan_requests: Planner) -> Iterator[tuple[dt
 
 
 def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, list[Missing]]:
-    """The plan for the plants whose PU may be made, and the others. Raises CostNotAllowedError if there is none."""
+    """The plan for the plants whose PU are allowed, and the other plants. Raises CostNotAllowedError if none is."""
     if not plan.plants:
         return plan, []
     admission = spending.admit(runtime, plan.plants)
@@ -80,7 +80,7 @@ def _leave_out_costs(runtime: RunContext, plan: FetchPlan) -> tuple[FetchPlan, l
 def _fetch(
     runtime: RunContext, plan: FetchPlan, planned: Iterable[PlannedRequest]
 ) -> Iterator[PlannedResult]:
-    """Each planned request with its result, in order, within the month whose PU are agreed to."""
+    """Each planned request with its result, in order, within the month for whose PU there is consent."""
     planned = list(planned)
     requests: Iterable[Request] = (one.request for one in planned)
     plants = plan.plants
@@ -93,7 +93,7 @@ def _fetch(
 
 
 def _fetch_plant_ids(runtime: RunContext) -> set[str]:
-    """The plants that SMA lists at this moment. Raises SmaError."""
+    """The plants that SMA lists now. Raises SmaError if SMA does not answer."""
     (result,) = runtime.session.fetch([Request.plants()])
     if isinstance(result, Failure):
         raise result.error
@@ -104,7 +104,7 @@ def _fetch_plant_ids(runtime: RunContext) -> set[str]:
 
 @contextmanager
 def _open_parts(runtime: RunContext, plan: FetchPlan) -> Iterator[Mapping[dt.date, Replacement]]:
-    """The parts of the plan's days, open for their new rows; what is not committed at the end is dropped."""
+    """The parts of the plan's days, open for new rows; parts that are not committed at the end are dropped."""
     label = " to ".join(str(day) for day in dict.fromkeys((min(plan.days), max(plan.days))))
     runtime.progress.begin(storage(plan.model).table, label, len(plan.requests))
     with ExitStack() as opened:
@@ -124,7 +124,7 @@ def _write_day(
     outcome: DayOutcome,
     notices: Notices,
 ) -> StepResult:
-    """Commit the day's rows, and what could not be accepted to `quarantine`."""
+    """Commit the day's rows, and write rejected answers to `quarantine`."""
     written = part.commit(devices=outcome.series)
     aside = _build_answer_quarantine(outcome, plan.model, day)
     asked = {planned.request.plant_id for planned in plan.requests if day in planned.days}
@@ -147,7 +147,7 @@ def _write_day(
 def _list_missing(
     outcome: DayOutcome, model: type[RawAnswers], day: dt.date, settings: Settings
 ) -> Iterator[Missing]:
-    """What of the day is missing in the raw table, each with its reason."""
+    """The data of the day that is missing in the raw table, each with its reason."""
     missing = partial(Missing, str(day), storage(model).table)
     yield from (missing(failure.request.plant_id, str(failure.error)) for failure in outcome.failures)
     if outcome.unlisted:

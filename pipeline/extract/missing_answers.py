@@ -1,4 +1,4 @@
-"""What some days still lack, and the requests for it. Reads the lake and makes no API calls."""
+"""Finds the answers that some days still lack, and plans the requests. Reads the lake and makes no API calls."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ _FACTS = [
 
 
 def plan_missing(runtime: RunContext, week: Sequence[dt.date]) -> Iterator[FetchPlan]:
-    """The requests for what the days lack of everything that the settings choose."""
+    """The requests for all missing answers of the days that the settings choose."""
     for source in choose_sets(runtime.settings):
         yield plan_set(runtime, source, week)
     if asks_for_others(runtime.settings):
@@ -46,7 +46,7 @@ def plan_missing(runtime: RunContext, week: Sequence[dt.date]) -> Iterator[Fetch
 def plan_set(
     runtime: RunContext, source: SetSource, week: Sequence[dt.date], *, by_week: bool = True
 ) -> FetchPlan:
-    """The requests for what the days lack of a set: of every plant or device that has it and was in operation."""
+    """The requests for a set's missing answers, for every plant or device that has it and was in operation."""
 
     def plan(series: list[request_plan.Series]) -> list[PlannedRequest]:
         name, basis = source.set.name, runtime.settings.sma_time_basis
@@ -65,7 +65,7 @@ def plan_set(
 
 
 def plan_plant_logs(runtime: RunContext, week: Sequence[dt.date]) -> FetchPlan:
-    """The requests for what the days lack of every plant's log."""
+    """The requests for the missing answers of every plant's log."""
 
     def places(day: dt.date) -> pl.DataFrame:
         return select_in_operation(list_plants(runtime), day, runtime.now()).with_columns(
@@ -79,7 +79,7 @@ def plan_plant_logs(runtime: RunContext, week: Sequence[dt.date]) -> FetchPlan:
 
 
 def plan_device_logs(runtime: RunContext, week: Sequence[dt.date]) -> FetchPlan:
-    """The requests for what the days lack of every device's own log."""
+    """The requests for the missing answers of every device's own log."""
 
     def places(day: dt.date) -> pl.DataFrame:
         plants = select_in_operation(list_plants(runtime), day, runtime.now())
@@ -124,7 +124,7 @@ def _plan_requests(
 
 
 def _read_stored(runtime: RunContext, model: type[RawAnswers], part: Part) -> pl.DataFrame:
-    """What is known of the stored answers of a part."""
+    """The known facts about the stored answers of a part."""
     frames = runtime.lake.read_batches(model, part, columns=_FACTS)
     return pl.concat([runtime.lake.scan(model).select(_FACTS).clear().collect(), *frames])
 
@@ -179,7 +179,7 @@ def _read_before_a_move(runtime: RunContext, stored: pl.DataFrame, doubtful: pl.
 
 
 def _list_places_with_set(runtime: RunContext, source: SetSource, day: dt.date) -> pl.DataFrame:
-    """The plants or devices to ask for: listed, in operation on the day, and known to have the set; sorted."""
+    """The plants or devices to request: listed, in operation on the day, and known to have the set; sorted."""
     plants = select_in_operation(list_plants(runtime), day, runtime.now())
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("set_type") == source.set.name)
     if source.of_devices is not None:
@@ -189,7 +189,7 @@ def _list_places_with_set(runtime: RunContext, source: SetSource, day: dt.date) 
 
 
 def _drop_deactivated(runtime: RunContext, devices: pl.DataFrame, day: dt.date) -> pl.DataFrame:
-    """Those that were not deactivated before the day, or at its very beginning."""
+    """The devices that were not deactivated before the day or exactly at its beginning."""
     midnight = dt.datetime.combine(day, dt.time())
     ended = runtime.lake.scan(Devices).filter(pl.col("deactivated_at") <= midnight).collect()
     return devices.join(ended, on=["plant_id", "device_id"], how="anti", maintain_order="left")

@@ -1,4 +1,4 @@
-"""Answers to rows of the raw lake: as received, in batches of bounded bytes.
+"""Converts answers to rows of the raw lake, as received, in batches of bounded bytes.
 
 A plant or device counts as answered on a day when all its requests for it were, and readably. Only what was answered is
 replaced; the rest keeps what the lake holds of it and is reported. An answer without rows never replaces a stored one
@@ -22,7 +22,7 @@ from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.transform.answer_text import parse_answer
 from schemas import RawAnswers, polars_schema
 
-# The bodies of one frame: what the steps after this one hold at once.
+# The bytes of the bodies in one frame, which the later steps hold in memory at once.
 BATCH_BYTES = 16 * 2**20
 # Rows of measurements have a "time", those of logs a "timestamp"; an answer without either has no rows. The envelope's
 # "timezone" is neither.
@@ -35,7 +35,7 @@ Series: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class DayOutcome:
-    """What became of a day's answers, or of some of them.
+    """The outcome of a day's answers, or of some of them.
 
     `series` are the (plant_id, device_id) that were answered and are to be replaced; `kept` those whose answer without
     rows would have erased stored ones; `unlisted` the plants that SMA no longer lists; `asked_alone` those whose day
@@ -72,7 +72,7 @@ class DayOutcome:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedPart:
-    """Rows of RawAnswers for a day, and what became of the answers that they are of; no rows where none is accepted."""
+    """Rows of RawAnswers for a day, and the outcome of their answers; without rows if no answer is accepted."""
 
     day: dt.date
     rows: pl.DataFrame
@@ -81,7 +81,7 @@ class AcceptedPart:
 
 @dataclass(frozen=True, slots=True)
 class _SeriesDay:
-    """The answers of one plant or device for a day that may be taken as they are: all, or none; and why."""
+    """The answers of one plant or device for a day that may be stored, either all or none, with the reason."""
 
     day: dt.date
     series: Series
@@ -94,7 +94,7 @@ def accept_answers(
     days: Mapping[dt.date, KnownDay],
     still_listed: Callable[[], Collection[str]],
 ) -> Iterator[AcceptedPart]:
-    """What may be stored of each day, in parts of bounded bytes: in the order of the key, and no plant in two of them.
+    """The accepted answers of each day, in parts of bounded bytes, sorted by the key, with each plant in one part only.
 
     `results` has those of one plant or device together, plants and devices in order. `still_listed` asks for the ids
     of the plants that SMA lists now: a plant without a single row that is not among them has lost its consent, and is
@@ -134,13 +134,13 @@ def refuse_nothing_answered(outcomes: Collection[DayOutcome]) -> None:
         return
     found = chain.from_iterable(outcome.failures for outcome in outcomes)
     failures = list({failure.request: failure for failure in found}.values())
-    # A day that SMA refuses for good is missing and no reason to stop; without a list there is nothing to go on with.
+    # A day that SMA refuses permanently is missing and does not end the run; without a list the run can't continue.
     if any(failure.error.transient or failure.request.endpoint in LISTS for failure in failures):
         raise _explain_no_answer(failures)
 
 
 def _judge_series(of_series: Iterable[DayResult], days: Mapping[dt.date, KnownDay]) -> list[_SeriesDay]:
-    """What is to be taken of one plant or device: of a day all or nothing."""
+    """The answers of one plant or device that may be stored; for each day either all or none."""
     by_day: dict[dt.date, list[DayResult]] = {}
     for one in of_series:
         if isinstance(one.result, Failure) and isinstance(one.result.error, CredentialsError):
@@ -175,7 +175,7 @@ def _judge_day(results: Sequence[DayResult], known: KnownDay) -> _SeriesDay:
 
 
 def _would_erase(answers: Sequence[Answer], known: KnownDay) -> bool:
-    """Whether an answer lost the rows that it had, or all of them did that were asked for in another way."""
+    """Whether an answer lost the rows that it had, or all answers did that were requested in another way."""
     lost = [answer for answer in answers if _has_no_rows(answer)]
     if any(_build_key(answer.request) in known.with_rows for answer in lost):
         return True
@@ -185,7 +185,7 @@ def _would_erase(answers: Sequence[Answer], known: KnownDay) -> bool:
 def _accept_batch(
     batch: Sequence[_SeriesDay], days: Mapping[dt.date, KnownDay], still_listed: Callable[[], Collection[str]]
 ) -> Iterator[AcceptedPart]:
-    """The batch as one part a day, without what can't be read and without plants that are no longer listed."""
+    """The batch as one part for each day, without unreadable answers and without plants that are no longer listed."""
     unreadable = _find_unreadable(batch)
     readable = [one for one in batch if (one.day, one.series) not in unreadable]
     gone = _find_gone(readable, still_listed)
@@ -206,7 +206,7 @@ def _accept_batch(
 
 
 def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series], list[Failure]]:
-    """The days of a series with a measurement answer that is truncated, too large or of another shape, and why.
+    """The days of a series with a measurement answer that is truncated, too large or of another form, with the reason.
 
     The engine looks at all of them at once, at a tenth of what reading them will cost.
     """
@@ -224,7 +224,7 @@ def _find_unreadable(batch: Sequence[_SeriesDay]) -> dict[tuple[dt.date, Series]
 
 
 def _find_gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collection[str]]) -> frozenset[str]:
-    """The plants of the batch that answered nothing at all and are no longer listed."""
+    """The plants of the batch whose answers are all empty and that are no longer listed."""
     answers = [answer for one in batch for answer in one.answers]
     with_content = {answer.request.plant_id for answer in answers if not _is_bare(answer)}
     bare = {answer.request.plant_id for answer in answers} - with_content
@@ -232,7 +232,7 @@ def _find_gone(batch: Sequence[_SeriesDay], still_listed: Callable[[], Collectio
 
 
 def _is_bare(answer: Answer) -> bool:
-    """Whether the answer is as empty as one without consent. A log may well be empty."""
+    """Whether the answer is empty, as it is without consent. A log may be empty in any case."""
     endpoint = answer.request.endpoint
     if endpoint in {"plants", "logs"}:
         return False

@@ -1,4 +1,4 @@
-"""Which requests some days take, and which part of each answer belongs to which day. Makes no API calls.
+"""Plans the requests for some days, and which part of each answer belongs to which day. Makes no API calls.
 
 A budget and an invoice count requests, not bytes. So days of one calendar week are asked for together: measurements as
 the API's period Week, which has the resolution of Day, and logs by their range. Whether a Week begins with its date or
@@ -19,30 +19,30 @@ from pipeline.extract.split_json import Span
 from pipeline.sma.requests import DAY, WEEK, Answer, Period, Request
 from schemas import RawAnswers
 
-# One date more costs nothing where the answer holds seven.
+# An additional date costs nothing where the answer holds seven.
 WORTH_A_WEEK = 2
 
 
-# The time from which on the days of a plant are final where nothing is known of their end.
+# The time from which the days of a plant are final, where their end is not known.
 LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRequest:
-    """A request, and the days that its answer is for: each with its part of it, or None where that is all."""
+    """A request, and the days of its answer, each with its part of the answer, or None for the whole answer."""
 
     request: Request
     days: Mapping[dt.date, Span | None]
 
     @property
     def is_whole(self) -> bool:
-        """Whether the answer needs no cutting."""
+        """Whether the answer need not be split."""
         return all(span is None for span in self.days.values())
 
 
 @dataclass(frozen=True, slots=True)
 class KnownDay:
-    """What is known of a day before its answers come.
+    """The known facts about a day before its answers come.
 
     `basis` is how its answers are asked for and cut, by the time zone that `zones` has of each plant. `final_after`
     says for each plant when its day can no longer grow (absent: at once). `with_rows` are the (plant_id, device_id,
@@ -53,7 +53,7 @@ class KnownDay:
     final_after: Mapping[str, dt.datetime] = field(default_factory=dict)
     with_rows: Collection[tuple[str, str, str]] = frozenset()
     zones: Mapping[str, str] = field(default_factory=dict)
-    # Of the stored answers with rows: they may have been asked for by other dates.
+    # The stored answers with rows, which may have been requested by other dates.
     series_with_rows: frozenset[tuple[str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class KnownDay:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """The requests for days of one calendar week, what is known of each day, and the plants' time zones.
+    """The requests for days of one calendar week, the known facts about each day, and the plants' time zones.
 
     `set_type` is empty unless the table holds several sets. `plants` are those that the requests make a PU of: the list
     of plants is nobody's. `basis` is how the answers are asked for and cut.
@@ -83,7 +83,7 @@ class FetchPlan:
     basis: TimeBasis = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive what every step looks at."""
+        """Derive the values that every step needs."""
         plants = frozenset(planned.request.plant_id for planned in self.requests) - {""}
         object.__setattr__(self, "plants", plants)
         object.__setattr__(self, "basis", next(iter(self.days.values())).basis)
@@ -105,7 +105,7 @@ class FetchPlan:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A plant (empty `device_id`) or a device, and the days that are wanted of it."""
+    """A plant (empty `device_id`) or a device, and the days to request for it."""
 
     plant_id: str
     device_id: str
@@ -142,7 +142,7 @@ def plan_measurements(
 
 
 def plan_energies(wanted: Collection[Series], set_type: str, basis: TimeBasis) -> list[PlannedRequest]:
-    """The requests for a set's energies by the interval, in order: day by day, since only Day is known to give them."""
+    """The requests for a set's energies by interval, in order, day by day, because only Day is known to give them."""
     days = plan_measurements(wanted, set_type, basis, by_week=False)
     return [replace(planned, request=replace(planned.request, energies=True)) for planned in days]
 
@@ -204,7 +204,7 @@ def _plan_series(
 
 
 def _group_days_by_date(series: Series, basis: TimeBasis) -> dict[dt.date, list[dt.date]]:
-    """The dates to ask for, each with the days that need it."""
+    """The dates to request, each with the days that need it."""
     dates: dict[dt.date, list[dt.date]] = {}
     for day in series.days:
         for date in list_request_dates(day, series.timezone, basis):
@@ -221,6 +221,6 @@ def _build_request(series: Series, set_type: str, period: Period, date: dt.date)
 
 
 def _drop_cut(planned: PlannedRequest, reach: dt.timedelta) -> PlannedRequest:
-    """The log of one day needs no cutting."""
+    """The log of one day need not be split."""
     is_cut = len(planned.days) > 1 or bool(reach)
     return planned if is_cut else PlannedRequest(planned.request, dict.fromkeys(planned.days))

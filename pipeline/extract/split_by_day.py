@@ -1,4 +1,4 @@
-"""Answers for several days, split by day; where that does not work, the days are asked for one by one.
+"""Splits answers for several days by day; where that is not possible, the days are requested one by one.
 
 A week's answer may be truncated, at either end, without a word. So a day that comes without rows, ends early or begins
 late is asked for alone, unless the whole week has no rows or the day was not over when it was answered.
@@ -17,21 +17,22 @@ from pipeline.sma.requests import Answer, Failure
 
 Result: TypeAlias = Answer | Failure
 PlannedResult: TypeAlias = tuple[PlannedRequest, Result]
-# Sends planned requests, and hands back each with its result, in the order of the requests.
+# Sends planned requests and returns each with its result, in the order of the requests.
 Fetch: TypeAlias = Callable[[Sequence[PlannedRequest]], Iterator[PlannedResult]]
 
-# How much earlier than all others of its week a day may end, or later begin, without a sign that the answer was cut
-# short, beyond what the others differ by: two rows, and what daylight changes by where there is little to compare with.
+# How much earlier than all others of its week a day may end, or how much later it may begin, beyond the differences of
+# the others, before the answer counts as truncated: two rows, and the change of daylight where there are few other
+# days.
 USUAL_EDGE = dt.timedelta(minutes=10)
 LITTLE_KNOWN_EDGE = dt.timedelta(minutes=30)
 FEW_DAYS = 3
 
-# Answers that are split together: a log is cut by an engine that reads many as fast as one.
+# The number of answers that are split together: DuckDB splits many logs as fast as one.
 BATCH = 256
 
 
 class DayResult(NamedTuple):
-    """A result, and the day whose part it is.
+    """A result, and the day to which this part belongs.
 
     `asked_alone` says that the day was fetched again, because it lacked rows in the answer for its week;
     `week_refused` that SMA refuses the set's week for good, while it answers days of it.
@@ -68,7 +69,7 @@ def _split_answer(
     if pieces is None:
         yield from _fetch_single_days(planned, plan, fetch)
         return
-    # Where rows of other days came, the API's week may not be the one that was meant. Under `utc` they always do.
+    # Where rows of other days come, the API's week may differ from the intended one. With `utc` there are always some.
     is_strange = plan.basis != "utc" and pieces.before + pieces.after > 0
     doubtful = (
         find_doubtful_days(planned, pieces) if planned.request.endpoint == "measurements" else frozenset()
@@ -84,7 +85,7 @@ def _split_answer(
 def _split_failure(
     planned: PlannedRequest, failure: Failure, plan: FetchPlan, fetch: Fetch, *, is_answered: bool
 ) -> Iterator[DayResult]:
-    """The days one by one where that may help: not when nothing is answered at all, and not without credentials."""
+    """Requests for single days where that may help, which is not so without any answer or without credentials."""
     is_refused = isinstance(failure.error, PermanentError)
     is_hopeless = isinstance(failure.error, CredentialsError) or not (is_answered or is_refused)
     if planned.is_whole or is_hopeless:
@@ -98,7 +99,7 @@ def _split_failure(
 def _fetch_single_days(planned: PlannedRequest, plan: FetchPlan, fetch: Fetch) -> Iterator[DayResult]:
     batch = list(fetch(plan.plan_single_days(planned)))
     for (single, result), pieces in zip(batch, _cut(batch), strict=True):
-        # What can't be cut is passed on whole, to be judged as it is.
+        # An answer that can't be split is passed on whole and checked as it is.
         for place, day in enumerate(single.days):
             if isinstance(result, Answer) and pieces:
                 yield DayResult(day, replace(result, body=pieces.bodies[place]))
@@ -107,7 +108,7 @@ def _fetch_single_days(planned: PlannedRequest, plan: FetchPlan, fetch: Fetch) -
 
 
 def _cut(batch: Sequence[PlannedResult]) -> list[Pieces | None]:
-    """The pieces of each answer; None for failures, for answers that need no cutting, and where it is not possible."""
+    """The parts of each answer; None for failures, and for answers that need not or can't be split."""
     jobs = {
         place: (result.body, [span for span in planned.days.values() if span is not None])
         for place, (planned, result) in enumerate(batch)
@@ -122,7 +123,7 @@ def _cut(batch: Sequence[PlannedResult]) -> list[Pieces | None]:
 
 
 def find_doubtful_days(planned: PlannedRequest, pieces: Pieces) -> frozenset[dt.date]:
-    """The days that may have lost rows on the way: those without any, and those that end early or begin late.
+    """The days that may have lost rows: days without any row, and days that end early or begin late.
 
     None of a week without a single row: it is as silent as the plant.
     """
@@ -136,7 +137,7 @@ def find_doubtful_days(planned: PlannedRequest, pieces: Pieces) -> frozenset[dt.
     if not found:
         return frozenset()
     empty = planned.days.keys() - found.keys()
-    # A day alone has none to be compared with: where all around it is empty, it may be what is left of a whole one.
+    # A single day with rows can't be compared with others; if all adjacent days are empty, it may have lost rows too.
     if len(found) == 1:
         return frozenset(planned.days if empty else ())
     short = {day for day in found if _is_short(found[day], [found[other] for other in found if other != day])}

@@ -1,7 +1,7 @@
-"""Answers that span several days, cut into what belongs to each day. No value is read or changed.
+"""Splits answers that span several days into the part of each day. No value is read or changed.
 
 The pieces of an answer are the envelope as it came, with the rows of one day as they came, so that a day of a week's
-answer is stored, read and verified like an answer of that day. Measurements are cut as bytes, which takes a tenth of
+answer is stored, read and verified like an answer of that day. Measurements are split as bytes, which takes a tenth of
 reading them; of logs, whose entries have no order to rely on, an engine makes new lists of the same entries.
 """
 
@@ -53,7 +53,7 @@ Places: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What belongs to one day, as labels of the API: after `begin`, up to and with `end` (a row's time is its end)."""
+    """The labels of one day in the API: after `begin`, up to and including `end` (a row's time is its end)."""
 
     begin: bytes
     end: bytes
@@ -74,7 +74,7 @@ class Pieces:
 
 
 def cut_rows(body: bytes, spans: Sequence[Span]) -> Pieces | None:
-    """The rows of each span; None for a body that does not have the plain form, or whose days are not in order.
+    """The rows of each span; None for a body that does not have the plain form or whose days are not in order.
 
     The newest day may come first. The spans follow each other and do not overlap. Rows between two spans belong to
     none. What a body outside of the plain form holds can still be asked for by the day.
@@ -89,11 +89,12 @@ def cut_rows(body: bytes, spans: Sequence[Span]) -> Pieces | None:
         return Pieces((body,) * len(spans), (0,) * len(spans), 0, 0) if nothing else None
     finish = _find_end_of_rows(body, start, places)
     labels = _read_labels(body, places)
-    # A row that says its time elsewhere would be taken for a part of the row before it, and go to that one's day.
+    # A row whose time is elsewhere would count as a part of the row before it and go to the day of that row.
     if finish is None or labels is None or body.count(TIME_KEY, start, finish) != len(places):
         return None
-    # Odd slots are spans, even ones what lies before, between and behind them. Within a day the order does not matter:
-    # where clocks go back, labels do too.
+    # Odd slots are spans; even slots are before, between and after them. Within a day the order does not matter,
+    # because
+    # labels go back where clocks do.
     bounds = np.array([label for span in spans for label in (span.begin, span.end)], f"S{LABEL_BYTES}")
     slots = np.searchsorted(bounds, labels)
     falling = bool(slots[0] > slots[-1])
@@ -141,11 +142,11 @@ def cut_logs(logs: Sequence[tuple[bytes, Sequence[Span]]]) -> list[Pieces | None
 
 
 def _find_row_starts(body: bytes, start: int) -> Places:
-    """Where `ROW_START` stands in the body from `start` on."""
+    """The positions of `ROW_START` in the body from `start` on."""
     text = np.frombuffer(body, np.uint8)[start:]
     if len(text) < len(ROW_START) + LABEL_BYTES:
         return np.empty(0, np.int64)
-    # The rarest pair of bytes first: the rest is looked at in few places only.
+    # The rarest pair of bytes is compared first, so the other bytes are compared in few places only.
     found = np.flatnonzero((text[:-2] == ROW_START[0]) & (text[2:] == ROW_START[2]))
     found = found[found <= len(text) - len(ROW_START) - LABEL_BYTES]
     for offset, sign in enumerate(ROW_START):
@@ -157,14 +158,14 @@ def _read_labels(body: bytes, places: Places) -> "np.ndarray[tuple[int], np.dtyp
     """The label of each row; None where one does not have the plain form."""
     text = np.frombuffer(body, np.uint8)
     signs = text[places[:, None] + (np.arange(LABEL_BYTES + 1) + len(ROW_START))]
-    # Behind the label comes the quote: a fraction or an offset would be cut off.
+    # A quote must follow the label, because a fraction or an offset would be cut off.
     if not (signs[:, LABEL_BYTES] == _QUOTE).all():
         return None
     return np.ascontiguousarray(signs[:, :LABEL_BYTES]).view(f"S{LABEL_BYTES}").ravel()
 
 
 def _find_end_of_rows(body: bytes, start: int, places: Places) -> int | None:
-    """Where the last row ends; None unless all stand in the list that opened before `start`, one behind the other."""
+    """Where the last row ends; None unless all rows follow each other in the list that opened before `start`."""
     text = np.frombuffer(body, np.uint8)
     if places[0] != start or not (text[places[1:] - 1] == _COMMA).all():
         return None

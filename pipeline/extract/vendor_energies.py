@@ -1,4 +1,4 @@
-"""SMA's own energies by the month and by the year: the requests for them, and the answers into the raw lake."""
+"""Requests SMA's own energies by month and by year, and stores the answers in the raw lake."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -26,12 +26,12 @@ def plan_month_requests(runtime: RunContext, month: dt.date) -> list[Request]:
 
 
 def plan_year_requests(runtime: RunContext, year: dt.date) -> list[Request]:
-    """The same for a year (its first day)."""
+    """The same requests for a year, given by its first day."""
     return [planned.request for planned in _plan_year(runtime, year).requests]
 
 
 def fetch_energy_months(runtime: RunContext, month: dt.date | None = None) -> StepResult:
-    """Fetch SMA's own energies of a month, one request a plant. Default: the last month that is over."""
+    """Fetch SMA's own energies of a month, by default the last one that is over, with one request for each plant."""
     first = find_last_month(runtime) if month is None else month
     if first >= runtime.find_today().replace(day=1):
         raise UsageError(f"{first:%Y-%m} is not over: choose a month before this one.")
@@ -40,7 +40,7 @@ def fetch_energy_months(runtime: RunContext, month: dt.date | None = None) -> St
 
 
 def fetch_energy_years(runtime: RunContext, year: dt.date) -> StepResult:
-    """Fetch SMA's own energies of the months of a year (its first day), one request a plant."""
+    """Fetch SMA's own energies of the months of a year, given by its first day, with one request for each plant."""
     if year >= find_year_start(runtime.find_today()):
         raise UsageError(f"{year:%Y} is not over: choose a year before this one.")
     ((_, report),) = fetch_days(runtime, partial(_plan_year, year=year))
@@ -48,7 +48,7 @@ def fetch_energy_years(runtime: RunContext, year: dt.date) -> StepResult:
 
 
 def fetch_past_years(runtime: RunContext) -> StepResult:
-    """Fetch every year that is over and that days are stored of, where the settings say so: each once."""
+    """Fetch each year that is over and has stored days, once, where the settings say so."""
     report = StepResult(facts={"requests": 0})
     if runtime.settings.energy_years == "off":
         return report
@@ -99,7 +99,7 @@ def _plan_period(
     last: dt.date,
     request: Callable[[str], Request],
 ) -> FetchPlan:
-    """Requests for the days from first to last, whose answers are in the part of the first."""
+    """Requests for the days from first to last, whose answers are stored in the part of the first day."""
     sets = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_null()).collect()
     having = sets.filter(pl.col("set_type") == BALANCE.set.name)
     plants = select_in_operation(list_plants(runtime), last, runtime.now()).join(
