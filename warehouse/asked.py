@@ -1,4 +1,4 @@
-"""What the published file knows of asking SMA: a month's PU, where the record of requests begins, who got a new id."""
+"""Reads from the published file a month's PU, the begin of the record of requests, and plants with a new id."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import polars as pl
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 
-# More months in a message than anybody reads.
+# A message lists at most this many months, so that it stays readable.
 MOST = 12
 # The record itself, and the PU that were counted from it, of which the requests may have been deleted since.
 _BEGINS = """
@@ -35,13 +35,13 @@ def read_units(connection: duckdb.DuckDBPyConnection, month: dt.date) -> pl.Data
 
 
 def list_months(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
-    """The months that the file has energy or PU of, sorted."""
+    """The months for which the file has energy or PU, sorted."""
     query = "SELECT month FROM energy_monthly UNION SELECT month FROM billing_units ORDER BY month"
     return [month for (month,) in connection.execute(query).fetchall()]
 
 
 def explain_empty_month(connection: duckdb.DuckDBPyConnection, month: dt.date) -> UsageError:
-    """The error for a month that the file has neither energy nor PU of: which ones it has."""
+    """The error for a month for which the file has neither energy nor PU; it names the months that the file has."""
     known = list_months(connection)
     there = (
         f"it has those of {', '.join(f'{one:%Y-%m}' for one in known[-MOST:])}"
@@ -53,7 +53,7 @@ def explain_empty_month(connection: duckdb.DuckDBPyConnection, month: dt.date) -
 
 
 def record_begins(connection: duckdb.DuckDBPyConnection) -> dt.date | None:
-    """The day (UTC) of the first request that is known; None where none is. What was asked before, nobody knows."""
+    """The day (UTC) of the first request that is known; None where none is. Earlier requests are not known."""
     ((day,),) = connection.execute(_BEGINS).fetchall()
     begins: dt.date | None = day
     return begins

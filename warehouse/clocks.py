@@ -1,4 +1,4 @@
-"""The table `_clocks` of the published file: what plants' clocks show, by the zones that the days were made with.
+"""The table `_clocks` of the published file: the clocks of the plants' time zones by which the days were made.
 
 DuckDB has a zone table of its own in every driver, and older ones in older drivers. A file that leaves the clocks to
 its reader shows another hour in each, so it brings them along.
@@ -13,7 +13,7 @@ from pipeline.common.local_time import FIRST_INSTANT, UTC_US, find_clock_periods
 from schemas import Table, polars_schema
 from schemas.base import Utc, column
 
-# So far ahead of a publication its reader may look.
+# How far after a publication `_clocks` is valid.
 YEARS_AHEAD = 11
 
 

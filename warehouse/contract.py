@@ -36,7 +36,7 @@ Facts: TypeAlias = dict[tuple[str, str], tuple[str, ...]]
 
 
 def collect_promises() -> Facts:
-    """What the published file promises by the models, views and macros."""
+    """The contract of the published file that follows from the models, views and macros."""
     facts: Facts = {}
     models = (*TABLES, *FILE_TABLES)
     for model in models:
@@ -76,7 +76,7 @@ def read() -> tuple[tuple[int, int], Facts]:
 
 
 def format_version(version: tuple[int, int]) -> str:
-    """A version as people write it."""
+    """A version as text, such as 1.7."""
     return f"{version[0]}.{version[1]}"
 
 
@@ -91,7 +91,7 @@ def format_contract(version: tuple[int, int], facts: Facts) -> str:
 
 
 def find_differences(before: Facts, after: Facts) -> tuple[list[str], list[str]]:
-    """What was added, and what breaks a query that worked, each as a line for people; a new table is one line."""
+    """The additions, and the changes that break queries, each as a line of text; a new table is one line."""
     known = {table for table, _ in before}
     new = [_name(key) if key[0] in known else key[0] for key in after if key not in before]
     added = [f"{name} added" for name in dict.fromkeys(new)]

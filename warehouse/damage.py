@@ -1,4 +1,4 @@
-"""What can be wrong with stored data, as values: `verify` finds them, `publish` refuses them, `repair` repairs them."""
+"""The kinds of damage to stored data: `verify` finds it, `publish` refuses it, `repair` repairs it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,7 +52,7 @@ class Damage:
 
     @property
     def fault(self) -> str:
-        """The sentence without its cure."""
+        """The sentence without the advice."""
         return self.sentence.removesuffix(CURE).strip()
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ def report_unreadable_log(model: type[Table], fault: UnreadableLogError | OSErro
 
 
 class DamagedError(SunledgerError):
-    """Stored data is damaged, and what was to be done would have hidden it; nothing was done."""
+    """Stored data is damaged, and the operation would have hidden the damage, so nothing was changed."""
 
     def __init__(self, damage: Damage) -> None:
         super().__init__(str(damage))

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Sequence
 
 from schemas import Column, Table, columns, comment, storage
 
-# What the comment of a table or view says that has no key.
+# The comment of a table or view without a key.
 NO_KEY = "No key: two rows may be equal."
 
 
 def quote_identifier(name: str) -> str:
-    """A name as SQL reads it, whatever signs it holds."""
+    """A name quoted for SQL, whatever characters it holds."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def quote_text(text: str) -> str:
-    """A text as SQL reads it, whatever signs it holds."""
+    """A text quoted for SQL, whatever characters it holds."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -1,4 +1,4 @@
-"""Rows of a query as a file: CSV, Parquet or XLSX. The file is there whole or not at all.
+"""Writes rows of a query to a CSV, Parquet or XLSX file. The file exists completely or not at all.
 
 CSV and Parquet stream out of DuckDB, XLSX cell by cell into a file of its own, so memory does not grow with the result.
 What a spreadsheet would run or spoil is kept from it: text that begins like a formula is text, a time in UTC says so,
@@ -29,7 +29,7 @@ from warehouse.own_tables import SCHEMA
 from warehouse.publish import query_failed
 
 FORMATS = ("csv", "parquet", "xlsx")
-# What spreadsheets take for the beginning of a formula.
+# The characters that spreadsheets interpret as the beginning of a formula.
 FORMULA = r"^[=+\-@\t\r]"
 # Excel's own limits.
 XLSX_ROWS, XLSX_COLUMNS, XLSX_TEXT = 1_048_576, 16_384, 32_767
@@ -117,7 +117,7 @@ def export_table(connection: Connection, table: str, path: Path, form: str | Non
 
 
 def _check_select(connection: Connection, query: str) -> str:
-    """The query in brackets, after a look that it is one and only reads."""
+    """The query in brackets, after a check that it is a single query that only reads."""
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as fault:
@@ -134,7 +134,7 @@ def _write_csv(connection: Connection, query: str, shape: Sequence[tuple[str, st
 
 
 def _guard_text(name: str, kind: str) -> str:
-    """A column for a CSV that a spreadsheet may open: text like a formula gets the sign that says it is text."""
+    """A column for a CSV that a spreadsheet may open: text like a formula gets the prefix that marks it as text."""
     column = quote_identifier(name)
     if kind != "VARCHAR":
         return f"{column} AS {quote_identifier(_guard_heading(name))}"

@@ -1,4 +1,4 @@
-"""Is a file what was written? Each is compared with its digest, and remembered so that it need not be read again.
+"""Compares files with their digests, and remembers the result so that a file need not be read again.
 
 Files are never written twice, so one of which size, times and place on the disk are as they were at the last look is
 taken as unchanged. What a disk forgets by itself changes none of these: `verify` reads every file, remembered or not.
@@ -19,16 +19,16 @@ from warehouse.damage import CURE, Damage, DamageKind
 from warehouse.digests import StoredFile, digest_of
 from warehouse.lake_reader import LakeReader, find_part
 
-# Several readers get nothing more from one disk, but they do from an object store.
+# Several readers are not faster on one disk, but they are on an object store.
 READERS, REMOTE_READERS = 2, 16
-# In the folder of what waits for its commit: a backup leaves it out, and whoever removes it loses time alone.
+# It is in the folder of uncommitted files: backups leave it out, and removing it costs only time.
 REMEMBERED = "checked-files.json"
 
 
 def find_file_damage(
     files: pafs.FileSystem, model: type[Table], path: str, known: StoredFile | None
 ) -> Damage | None:
-    """Read a file and compare it with what it was when it was written (None: not known)."""
+    """Read a file and compare it with its digest when it was written (None if it is not known)."""
     part = find_part(path, polars_schema(model))
     try:
         found = digest_of(files, path)
@@ -96,7 +96,7 @@ class CheckedFiles:
 
     def __exit__(self, *_: object) -> None:
         new = self._place.with_name(f".{REMEMBERED}.{secrets.token_hex(4)}.new")
-        # Who can't remember reads again.
+        # If the result can't be stored, the file is read again next time.
         with suppress(OSError):
             self._place.parent.mkdir(parents=True, exist_ok=True)
             new.write_text(json.dumps(self._now))
@@ -104,7 +104,7 @@ class CheckedFiles:
 
 
 def read_facts(path: str) -> list[object] | None:
-    """What the file system says of a file, which changes with the file; None where there is none."""
+    """The facts of the file system about a file, which change with the file; None where there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116 - thousands of files at each publication, and a Path costs more than the call
     except OSError:

@@ -1,4 +1,4 @@
-"""A file or folder of results that is there whole or as it was."""
+"""Replaces a file or folder of results completely or not at all."""
 
 import secrets
 import shutil
@@ -11,7 +11,7 @@ from pipeline.common.errors import UsageError
 
 
 def resolve_place(file: Path) -> Path:
-    """Where `file` really is, to be replaced there: what a link leads to, and not the link.
+    """The path at which `file` is to be replaced, which for a link is its target.
 
     Raises UsageError for a folder, a device, a pipe, and a place in a folder that is not there.
     """

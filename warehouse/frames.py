@@ -1,4 +1,4 @@
-"""A frame against its model: types and rules, order and identity, and a digest to compare two frames by.
+"""Checks a frame against its model: types, rules, order and identity; and digests that compare frames.
 
 All checks run on eager frames: pandera looks at names and types only of a lazy one.
 """
@@ -25,7 +25,7 @@ class BadFrameError(SunledgerError):
 
 @lru_cache
 def cache_polars_schema(model: type[Table]) -> pl.Schema:
-    """The model's columns, derived once: that takes longer than to look through a small frame."""
+    """The model's columns, derived once, because that takes longer than checking a small frame."""
     return derived_schema(model)
 
 
@@ -114,7 +114,7 @@ def sort(model: type[Table], frame: pl.DataFrame, part: Mapping[str, Any]) -> pl
 
 @dataclass(slots=True)
 class RowsDigest:
-    """What rows are in a set of frames, whatever their order and how they were cut.
+    """A digest of the rows in a set of frames, independent of their order and of their division into frames.
 
     Each row is hashed and the hashes are summed, so memory does not grow. Valid within one process.
     """
@@ -130,7 +130,7 @@ class RowsDigest:
         return cls(tuple(c for c in cache_polars_schema(model) if c not in {*kept.volatile, *kept.partition}))
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Count the frame's rows in."""
+        """Add the frame's rows to the digest."""
         hashes = frame.select(self.columns).hash_rows(0).to_numpy()
         self.rows += frame.height
         self.total = (self.total + int(np.add.reduce(hashes, dtype=np.uint64))) % 2**64

@@ -1,4 +1,4 @@
-"""What stands between the lake and its readers: nothing is published that `verify` would find damaged.
+"""The check between the lake and its readers: nothing is published that `verify` would find damaged.
 
 Every table is looked at, also those that are not published: figures were made from them. Of each the log must name the
 files that were committed, and each file must be what was written.
@@ -25,7 +25,7 @@ def take_snapshots(lake: LakeReader, models: Iterable[type[Table]]) -> dict[type
 
 
 def find_damage(lake: LakeReader, snapshots: Mapping[type[Table], Snapshot]) -> list[Damage]:
-    """What is wrong with snapshots of the lake's tables.
+    """The damage in snapshots of the lake's tables.
 
     Files that are copied at each publication are read each time; of the others those that the file system says are
     new or changed.

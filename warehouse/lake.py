@@ -1,4 +1,4 @@
-"""The lake: one Delta table per model, and the only way to write one: replace a part, whole or not at all.
+"""The lake has one Delta table per model. The only way to write is to replace a part, completely or not at all.
 
 A part is what the model's partition columns name, usually a plant-local day. Business rules stay out: the lake knows
 models, parts and files.
@@ -57,7 +57,7 @@ class Lake(LakeReader):
         with self.open_replacement(model, part) as new:
             for chunk in chunks:
                 new.add(chunk)
-            # Looked at only now: the caller may have found out which ones while the chunks were drawn.
+            # This is evaluated only now, because the caller may learn the values while the chunks are read.
             return new.commit(plants=plants, devices=devices, empty=empty, facts=facts)
 
     def open_replacement(self, model: type[Table], part: Part) -> Replacement:

@@ -1,4 +1,4 @@
-"""Writers of the lake beside each other, and a repair alone: a file of a writer that is in no commit yet is no orphan.
+"""Lets writers of the lake run together and a repair run alone, so that uncommitted files do not count as orphans.
 
 A lock of the system on a file of the lake, which ends with its process. A lake on an object store has none.
 """
@@ -13,7 +13,7 @@ from pipeline.common.file_locks import free_lock
 from pipeline.common.lock_waits import LockWait
 
 FILE = ".repair.lock"
-# A repair reads the whole lake, a writer holds its turn for a part: who waits this long waits for one that hangs.
+# A repair reads the whole lake, and a writer holds the lock for a part. A longer wait means that a process hangs.
 WAIT_S = 600.0
 
 
@@ -46,7 +46,7 @@ def _turn(root: str, kind: int, why: str, tell: Callable[[str], None]) -> Iterat
         try:
             yield
         finally:
-            # A child that was started in the meantime has a copy of the descriptor until its exec is through.
+            # A child that was started in the meantime has a copy of the descriptor until its exec has finished.
             free_lock(file)
     finally:
         os.close(file)

@@ -1,4 +1,4 @@
-"""Writing a part of the lake: whole or not at all, and not at all where nothing changed.
+"""Writes a part of the lake, completely or not at all, and only where rows changed.
 
 New rows are validated, sorted, spooled and compared with what is stored; equal rows commit nothing; different ones
 become one Delta commit, so a reader, a kill or a full disk sees the old part or the new one and nothing between. Rows
@@ -41,7 +41,7 @@ from warehouse.spool import Spool
 
 # Level 3 is the measured best point of zstd: 9 costs three times the CPU for 7 % of the bytes.
 ZSTD_LEVEL = 3
-# A commit is refused whenever another run committed to the same table in between, and is cheap to try again.
+# A commit is refused if another run has committed to the same table in the meantime; retrying it is cheap.
 ATTEMPTS = 100
 LONGEST_PAUSE_S = 0.1
 
@@ -52,7 +52,7 @@ class EmptyPartError(SunledgerError):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a part: rows it holds now of those written, and whether anything was committed."""
+    """The outcome of a part: how many of the written rows it holds now, and whether anything was committed."""
 
     rows: int
     changed: bool
@@ -87,7 +87,7 @@ class PartChange:
         return pl.concat([build_empty_frame(self._model), *(frame.cast(types) for frame in frames)])
 
     def read_facts_before(self) -> dict[str, str]:
-        """What the stored rows were said to be made from; empty where nothing was said."""
+        """The recorded sources of the stored rows; empty where none were recorded."""
         return self._lake.read_facts_of(self._model, self.files)
 
 
@@ -175,14 +175,14 @@ class Replacement:
 
     @property
     def written(self) -> Written:
-        """What became of the part, after all `changes`."""
+        """The outcome of the part after all `changes`."""
         assert self._written is not None  # noqa: S101 - set once the changes are drained
         return self._written
 
     def _commit(
         self, old: pl.DataFrame | None, *, empty: bool, facts: Mapping[str, str] | None = None
     ) -> Written:
-        """Try until no other run was faster, within reason."""
+        """Retry a bounded number of times while other runs commit first."""
         attempt = _Attempt(self._lake, self._model, self._part, old, self._digest, empty=empty)
         attempt.facts = facts or {}
         for _ in range(ATTEMPTS):
@@ -196,7 +196,7 @@ class Replacement:
         raise self._build_refusal()
 
     def _take_turn(self) -> None:
-        """Keep repairs away from a file that is in no commit yet, until the replacement is over."""
+        """Prevent repairs from removing an uncommitted file until the replacement is finished."""
         if not self._holding:
             self._holding = True
             self._turn.enter_context(take_write_turn(self._lake.root, self._lake.tell))
@@ -271,7 +271,7 @@ class _Attempt:
         return Written(self.digest.rows, changed=False, version=self.table.version())
 
     def commit(self, spooled: Callable[[], Iterator[pa.RecordBatch]]) -> Written:
-        """Commit what was compared. Raises CommitFailedError when somebody was faster."""
+        """Commit the compared rows. Raises CommitFailedError if another run committed first."""
         if self.action is None and (self.digest.rows or self.kept.height):
             self.action = self._write(_merge(self.model, spooled(), self.kept))
         chain = Chain(self.lake, self.model)

@@ -17,7 +17,7 @@ from warehouse.views import load_curated_views
 
 
 class Macro(NamedTuple):
-    """A macro: name, parameters, what it gives, its SQL, and whether it gives rows."""
+    """A macro with name, parameters, description of its result, SQL, and whether it returns rows."""
 
     name: str
     parameters: tuple[str, ...]
@@ -31,12 +31,12 @@ class Macro(NamedTuple):
         return f"{self.name}({', '.join(self.parameters)})"
 
 
-# The table under names that no argument can mean: a macro's arguments are text put into it.
+# The table has names that no argument can refer to, because a macro's arguments are inserted as text.
 _CLOCKS = "_clocks AS _clock(_clock_zone, _clock_since, _clock_until, _clock_offset_s)"
 
 
 def _write_wall_clock(macro: str) -> str:
-    """SQL of the wall clock of `zone` at `moment`, and an error where that is no moment.
+    """SQL of the wall clock of `zone` at `moment`, and an error where that is not a TIMESTAMPTZ.
 
     DuckDB's own function reads a TIMESTAMP as a wall clock and turns it round, hours away from what was meant.
     """
@@ -74,7 +74,7 @@ def _write_first_moment(clock: str) -> str:
 
 
 def _write_power_of_day() -> str:
-    """SQL of the rows by the view, under names that no argument can mean: a macro's arguments are text put into it."""
+    """SQL of the view's rows under names that no argument can refer to; a macro's arguments are inserted as text."""
     names = list(next(view for view in load_curated_views() if view.name == "v_power").columns)
     hidden = {name: f"_{place}" for place, name in enumerate(names)}
     rows = f"{hidden['plant_id']} = CAST(plant AS VARCHAR) AND {hidden['local_date']} = CAST(day AS DATE)"

@@ -1,4 +1,4 @@
-"""What the report of a month reads from the published file, as frames: no judgement, no text."""
+"""Reads the data of a month's report from the published file as frames, without judgement or text."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ WHERE false
 
 @dataclass(frozen=True, slots=True)
 class MonthRows:
-    """A month of some plants in the published file; every method gives rows of these plants, sorted.
+    """A month of some plants in the published file; all methods return sorted rows of these plants.
 
     Tables that this file does not have give None: files of other versions are read too.
     """
@@ -109,7 +109,7 @@ class MonthRows:
         )
 
     def read_reconciliation(self) -> pl.DataFrame | None:
-        """Rows of reconciliation of the month as a whole: our energies beside SMA's own."""
+        """Rows of reconciliation of the whole month: measured energies beside SMA's own."""
         if not self._has("reconciliation"):
             return None
         where = f"period = 'month' AND month = DATE '{self.month}'"
@@ -155,7 +155,7 @@ class MonthRows:
         return f"local_date BETWEEN DATE '{self.month}' AND DATE '{self.end}'{self._write_own_days(table)}"
 
     def _write_own_days(self, table: str) -> str:
-        """A condition on the table's rows: their plants are yours on the day. What was closed stays as it was."""
+        """A condition on the table's rows: the settings include the plant on the day. Closed figures stay unchanged."""
         query = "SELECT count(*) FROM energy_monthly WHERE month = ? AND closed_at IS NOT NULL"
         closed = bool(self.connection.execute(query, [self.month]).fetchall()[0][0])
         if closed or not knows_exclusion(self.connection):

@@ -1,4 +1,4 @@
-"""A month for finance in one folder: what was made, what it costs, how sure it is, each as a file, and what is what."""
+"""Writes a month for finance into a folder: files of energy, cost and data quality, and a README that explains them."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ UNITS = "Energy is in kWh, power in kW, and money in the currency of the row. An
 
 @dataclass(frozen=True, slots=True)
 class PackedSheet:
-    """One file of the pack: its name without ending, what it is, the rows, and in which order."""
+    """One file of the pack: its name without ending, its description, its rows and their order."""
 
     name: str
     meaning: str
@@ -112,7 +112,7 @@ def _refuse(connection: duckdb.DuckDBPyConnection, month: dt.date, folder: Path)
         raise UsageError(f"The folder {folder} holds other files than a pack: choose another --folder.")
     quarter = "SELECT count(*) FROM invoices WHERE year = ? AND quarter = ?"
     ((invoiced,),) = connection.execute(quarter, [month.year, (month.month + 2) // 3]).fetchall()
-    # The last month of a quarter may have nothing of its own, and the quarter's invoice all the same.
+    # The last month of a quarter may have no data of its own, but it has the quarter's invoice.
     if not invoiced and month not in list_months(connection):
         raise explain_empty_month(connection, month)
 
@@ -185,7 +185,7 @@ def _list_figures(connection: duckdb.DuckDBPyConnection, month: dt.date) -> list
 
 
 def _record(connection: duckdb.DuckDBPyConnection, month: dt.date, units: int) -> str:
-    """What the record of requests knows of the month's PU: what it doesn't have was not asked for, or is not known."""
+    """What the record of requests shows about the month's PU; PU that it lacks were not requested or are not known."""
     begins = record_begins(connection)
     if begins is None:
         return "PU and fees are unknown, because there is no record of requests."

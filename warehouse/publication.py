@@ -1,4 +1,4 @@
-"""What was published, and whether the file is still that: its digests beside it, and no log of another program.
+"""Records publications and checks that the file is unchanged, by digests beside it and by logs of other programs.
 
 DuckDB applies a log `FILE.wal` to whatever file has the name, also to one that took the place of the file that the log
 was written for. A program that opened an earlier publication for writing could so change every later one. Therefore:
@@ -26,11 +26,11 @@ from pipeline.common.atomic_files import write_file
 
 # One header of the file and two of the database, of which each change renews one.
 HEADERS_BYTES = 3 * 4096
-# More than can be made while one reader opens the file.
+# This is more than can be published while a reader opens the file.
 PUBLICATIONS_KEPT = 5
 # The log, and where DuckDB 1.5 writes while it empties the log; that file then takes the log's name.
 LOG_ENDINGS = (".wal", ".wal.checkpoint")
-# A folder that nobody has: what leads there can be neither read nor made.
+# This folder does not exist, so a file in it can be neither read nor created.
 NOWHERE = Path("/nonexistent/this-file-is-published-to-be-read")
 # What a file system says that has no links.
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
@@ -62,7 +62,7 @@ def record_publication(published: PublicationDigest, target: Path) -> None:
 
 
 def forbid_log(target: Path) -> bool:
-    """Make the name of the log lead nowhere, by whichever name of `target`; whether there was a log of another program.
+    """Turn the name of the log into a link without target, and return whether there was a log of another program.
 
     A file system without links leaves nothing but to remove the log. Beside a link to `target` it is done where this
     user may write. Raises OSError.
@@ -79,7 +79,7 @@ def forbid_log(target: Path) -> bool:
 
 
 def find_change(target: Path) -> str | None:
-    """Why readers of the file see something else than was published, as a clause; None where they do not.
+    """Why readers see something else than the publication, as a clause; None where they see the publication.
 
     A file without a record is taken as it is. This reads the headers alone. POSIX drops the locks that a process has on
     a file with the first handle that it closes: call this before the file is opened as a database, and not while it is.
@@ -89,7 +89,7 @@ def find_change(target: Path) -> str | None:
 
 
 def find_log(target: Path) -> str | None:
-    """As `find_change`, by the log alone, without a look into the file."""
+    """As `find_change`, by the log alone, without reading the file."""
     logs = [str(name) for name in _name_logs(target) if name.exists()]
     if not logs:
         return None

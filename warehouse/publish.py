@@ -55,7 +55,7 @@ __all__ = [
     "query_failed",
 ]
 
-# Publishing takes seconds: who waits this long waits for a process that hangs.
+# Publishing takes seconds, so a longer wait means that another process hangs.
 LOCK_WAIT_S = 600.0
 
 
@@ -64,7 +64,7 @@ class PublishError(SunledgerError):
 
 
 class DamagedLakeError(PublishError):
-    """What is stored is not what was written, so it was not published."""
+    """Stored data differs from what was written, so it was not published."""
 
     def __init__(self, target: Path, damages: Sequence[Damage]) -> None:
         first = str(damages[0]).removesuffix(CURE).rstrip(" .")
@@ -104,7 +104,7 @@ def publish(
     if now.tzinfo is None:
         raise ValueError("now has no time zone")
     begun = time.monotonic()
-    # What a link leads to is replaced, and not the link.
+    # For a link, its target is replaced instead of the link.
     named, target = target, target.resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ def _turn(target: Path, tell: Callable[[str], None]) -> Iterator[None]:
         try:
             yield
         finally:
-            # A child that was started in the meantime has a copy of the descriptor until its exec is through.
+            # A child that was started in the meantime has a copy of the descriptor until its exec has finished.
             free_lock(descriptor)
     finally:
         os.close(descriptor)

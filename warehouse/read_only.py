@@ -1,4 +1,4 @@
-"""Queries of other people on the published file: they read it and the files that were granted, and nothing more.
+"""Restricts queries of users on the published file, so that they read this file and granted files only.
 
 The engine sees to it. Outside of the database it may touch only the files that are listed here, with their full paths:
 those that the views read, and those that a person named. It loads no extension, opens no network, and its configuration
@@ -59,7 +59,7 @@ _EXPLAIN = re.compile(r"\s*EXPLAIN\b(?P<rest>(?:\s*ANALYZE\b)?(?P<options>\s*\([
 
 
 def restrict(connection: duckdb.DuckDBPyConnection, granted: Iterable[Path] = ()) -> None:
-    """Leave the connection the published file, what its views read and the `granted` files, and nothing else."""
+    """Restrict the connection to the published file, the files that its views read, and the `granted` files."""
     viewed = [str(path).replace("''", "'") for (path,) in connection.execute(_VIEWED).fetchall()]
     paths = [*viewed, *(str(path.absolute()) for path in granted)]
     connection.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]::VARCHAR[]")

@@ -1,4 +1,4 @@
-"""Rows of a part between their arrival and their commit: held as they come while they are few, then in a file.
+"""Holds rows of a part between their arrival and their commit, in memory while they are few, then in a file.
 
 Most parts are compared and written from memory without having been packed once. A part that is larger waits in a
 file of this machine, packed by lz4, so that memory does not follow it.
@@ -36,7 +36,7 @@ class Spool:
             self._move_to_file()
 
     def read_batches(self) -> Iterator[pa.RecordBatch]:
-        """Everything that was added, from the beginning."""
+        """All rows that were added, from the first one on."""
         if self._file is None:
             for table in self._held:
                 yield from table.to_batches()
