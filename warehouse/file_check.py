@@ -104,7 +104,7 @@ class CheckedFiles:
 
 
 def read_facts(path: str) -> list[object] | None:
-    """The facts of the file system about a file, which change with the file; None where there is no file."""
+    """The facts of the file system about a file, which change with the file; None where it does not exist."""
     try:
         found = os.stat(path)  # noqa: PTH116 - thousands of files at each publication, and a Path costs more than the call
     except OSError:
