@@ -1,4 +1,4 @@
-"""What all assets share: how a table becomes an asset, how a day loop reports, how an error reaches the page."""
+"""Shared code of all assets: it makes tables into assets, reports loops over days, and passes errors to the page."""
 
 import datetime as dt
 import time
@@ -24,7 +24,7 @@ from schemas.lineage import trace_columns
 OWNERS = ["team:energy-data"]
 # A run takes up to a month of days: 30 days as one run cost a fifth of 30 runs.
 DAYS_PER_RUN = 31
-# So many failing days, or groups of them, one after another are no accident: the rest of the range would fail too.
+# If this many days, or groups of days, fail one after another, the rest of the range would fail too.
 MOST_FAILING_IN_A_ROW = 3
 
 # Of assets that read what others may have made in the same run, without depending on them: when nothing else is left to
@@ -37,7 +37,7 @@ MODELS = {storage(model).table: model for model in TABLES}
 
 # Days in the groups that are done together.
 Groups: TypeAlias = Callable[[Iterable[dt.date]], Iterable[Sequence[dt.date]]]
-# Does a group of days, and hands out the report of each as it is stored.
+# Makes a group of days, and yields the report of each day as it is stored.
 Steps: TypeAlias = Callable[[RunContext, Sequence[dt.date]], Iterator[tuple[dt.date, StepResult]]]
 Decorator: TypeAlias = Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
@@ -61,7 +61,7 @@ def build_table_schema(model: type[Table]) -> dg.TableSchema:
 def build_day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     """One partition for each plant-local calendar day, today included.
 
-    The key is a label that plants of all zones share: a day is there as soon as it begins somewhere on earth.
+    The key is a label that plants of all zones share: a day exists as soon as it begins in the first time zone.
     """
     return dg.DailyPartitionsDefinition(
         start_date=settings.first_day.isoformat(), end_offset=1, timezone=FIRST_ZONE
@@ -69,7 +69,7 @@ def build_day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
 
 
 def build_lineage(model: type[Table], settings: Settings, deps: Iterable[str]) -> dg.TableColumnLineage:
-    """What the models say of where each column comes from, as Dagster keeps it."""
+    """The sources of each column by the models, in Dagster's form."""
     parents = [MODELS[name] for name in deps if name in MODELS]
     return dg.TableColumnLineage(
         {
@@ -120,7 +120,7 @@ def build_day_asset(
     kinds: set[str],
     pool: str | None = None,
 ) -> dg.AssetsDefinition:
-    """An asset that does its days one after another."""
+    """An asset that makes its days one after another."""
 
     def steps(runtime: RunContext, group: Sequence[dt.date]) -> Iterator[tuple[dt.date, StepResult]]:
         return ((day, step(runtime, day)) for day in group)
@@ -140,7 +140,7 @@ def build_days_asset(
     kinds: set[str],
     pool: str | None = None,
 ) -> dg.AssetsDefinition:
-    """An asset that does its days in groups, and keeps those that it finished when others fail."""
+    """An asset that makes its days in groups, and keeps the finished days when others fail."""
 
     with warnings.catch_warnings():
         # Delete when backfill policies leave beta: users can do nothing about it.
@@ -175,7 +175,7 @@ def build_days_asset(
 def do_each_day(
     runtime: RunContext, days: Iterable[dt.date], steps: Steps, groups: Groups
 ) -> Iterator[tuple[dt.date, StepResult]]:
-    """The report of each day that could be done; then raises DaysFailedError if some could not.
+    """Yield the report of each day that succeeded; then raise DaysFailedError if some days failed.
 
     A failing group of days does not stop the others, unless it is one of several in a row or the fault is that of all
     days. Days that may succeed later are tried again at the end, for what is missing of them.
@@ -208,7 +208,7 @@ def do_each_day(
 def _retry_days(
     runtime: RunContext, failed: dict[dt.date, SunledgerError], steps: Steps, groups: Groups
 ) -> Iterator[tuple[dt.date, StepResult]]:
-    """Try the days whose fault may have passed, for what is missing of them, and take those that succeed out."""
+    """Retry the days whose fault may have passed, for their missing data, and remove those that succeed."""
     for_the_rest = replace(runtime, again=False)
     for group in list(groups(day for day, error in failed.items() if may_pass(error))):
         try:
@@ -235,7 +235,7 @@ class DaysFailedError(SunledgerError):
 
 
 def may_pass(error: SunledgerError) -> bool:
-    """Whether the same may succeed later."""
+    """Whether a retry may succeed later."""
     return isinstance(error, SmaError | DaysFailedError) and error.transient
 
 
@@ -283,7 +283,7 @@ def describe_report(report: StepResult) -> dict[str, Any]:
 
 @contextmanager
 def convert_errors() -> Iterator[None]:
-    """Our own errors reach the page as their sentence, and a permanent fault is not tried again."""
+    """The page shows the message of sunledger's own errors, and a permanent fault is not retried."""
     try:
         yield
     except SunledgerError as error:
@@ -303,7 +303,7 @@ def convert_errors() -> Iterator[None]:
 
 
 def find_failed_days(failure: dg.DagsterEvent | None) -> set[dt.date]:
-    """The days that a step's failure says it could not do; empty where it does not name any."""
+    """The failed days that a step's failure names; empty where it names none."""
     said = failure.step_failure_data.user_failure_data if failure else None
     told: Any = said.metadata.get("failed_days") if said else None
     return {dt.date.fromisoformat(day) for day in (told.value if told else ())}

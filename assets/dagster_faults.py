@@ -1,4 +1,4 @@
-"""What can be wrong with Dagster's home, as a sentence with the cure."""
+"""Faults of Dagster's home, each as a sentence with what to do."""
 
 import sqlite3
 from pathlib import Path
@@ -13,7 +13,7 @@ class DagsterHomeError(SunledgerError):
 
 
 def explain(fault: BaseException, dagster_home: Path, *, records_only: bool = False) -> SunledgerError | None:
-    """The fault of a home as an error of ours; None where it is something else.
+    """The fault of a home as a sunledger error; None where it is another kind of fault.
 
     With `records_only` it is about the databases, and not about dagster.yaml.
     """

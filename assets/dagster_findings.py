@@ -1,4 +1,4 @@
-"""What the doctor says of Dagster's home: whether its records can be read, and whose runs go on."""
+"""Findings of the doctor on Dagster's home: whether its records can be read, and which runs are in progress."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
 
 
 def examine_runs(settings: Settings) -> Iterator[Diagnosis]:
-    """A finding for each run that has not ended; one for all when there is none. Makes no home."""
+    """A finding for each run that has not ended, or a single finding if there is none. Creates no home."""
     if not (settings.home / "dagster" / "dagster.yaml").exists():
         yield pass_check("runs", f"there are no runs yet in {settings.home}")
         return

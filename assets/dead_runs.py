@@ -1,4 +1,4 @@
-"""Runs whose process has died: they are ended, and what they held is freed.
+"""Ends runs whose process has died, and frees the slots that they held.
 
 Dagster ends only runs whose process it started itself, and frees a slot of a pool only once its run has ended. So a
 command that is killed would keep its slots forever, and everybody else would wait for them.
@@ -23,7 +23,7 @@ from assets.run_processes import (
 )
 from assets.start_lock import start_lock
 
-# What Dagster knows of a pool has no public name.
+# Dagster's type for the state of a pool has no public name.
 PoolInfo: TypeAlias = Any
 # A run in the queue has no process yet, and holds nothing.
 HELD_BY_A_PROCESS = [
@@ -38,7 +38,7 @@ DIED = "Process {} ended in the middle of this run"
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """A run that has not ended, who does it, and the pools of which it holds a slot."""
+    """A run that has not ended, its process, and the pools of which it holds a slot."""
 
     run: dg.DagsterRun
     worker: Worker
@@ -102,7 +102,7 @@ def end_own_runs(instance: dg.DagsterInstance, why: str) -> None:
 
 
 def _end(instance: dg.DagsterInstance, one: Going, text: str) -> bool:
-    """End the run and free what it holds. False where it had ended by itself since it was looked at."""
+    """End the run and free its slots. Returns False where it ended by itself in the meantime."""
     run = instance.get_run_by_id(one.run.run_id)
     going = run is not None and not run.is_finished
     if run is not None and going:

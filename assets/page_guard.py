@@ -1,4 +1,4 @@
-"""What stands before Dagster's page: it has no login, and does what any request of a browser says.
+"""Guards Dagster's page, which has no login and accepts all requests of a browser.
 
 Left to itself the page executes mutations that come in the address of a GET, so an image on somebody else's page could
 launch a run that costs PU. It also answers to any name, so a foreign page could lead the browser here under a name of
@@ -26,12 +26,12 @@ class PageGuard:
     """ASGI middleware that refuses foreign names, foreign pages' changes, and changes by an address alone."""
 
     def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
-        """Stand before `app`, which is reached as `names` too, beside addresses and localhost."""
+        """Guard `app`, which can be reached by `names` as well as by addresses and localhost."""
         self._app = app
         self._names = frozenset({"localhost", *(name.lower().rstrip(".") for name in names)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it: with a sentence, or as a web socket that does not open."""
+        """Pass the request on, or refuse it with a sentence; a refused web socket does not open."""
         refusal = self._find_refusal(scope) if scope["type"] in {"http", "websocket"} else None
         if refusal is None:
             await self._app(scope, receive, send)
@@ -77,9 +77,9 @@ def _query(scope: Scope) -> str:
 
 
 def _is_own_page(headers: Headers, name: str) -> bool:
-    """Whether a request comes from a page of ours, or from no page."""
+    """Whether a request comes from a page of this server, or from no page."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    # Ports are not compared: a proxy listens at another one than we do.
+    # Ports are not compared, because a proxy listens at another port.
     return (site is None or site in _OWN_SITES) and (
         origin is None or _host(origin.partition("://")[2]) == name
     )

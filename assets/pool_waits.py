@@ -1,4 +1,4 @@
-"""Waits for a slot of a pool: each is announced, with the name of whoever holds it, and ends.
+"""Announces and bounds waits for a slot of a pool, with the name of the run that holds it.
 
 Dagster itself waits without a word, forever, and with a whole core: so a command waits here before its run begins, and
 a run that has to wait in its midst is watched.
@@ -40,7 +40,7 @@ class PoolWait:
     _told: float = field(default=0.0, init=False)
 
     def look(self, pools: Collection[str]) -> None:
-        """Say once a minute who holds these pools, none of which has a free slot. Raises PoolBusyError at last."""
+        """Announce once a minute which runs hold these full pools. Raises PoolBusyError after the time limit."""
         now = time.monotonic()
         if self._since is None:
             self._since = self._told = now
@@ -60,11 +60,11 @@ class PoolWait:
             )
 
     def end(self) -> None:
-        """The wait is over; the next one is another."""
+        """Record that the wait is over; the next wait starts from zero."""
         self._since = None
 
     def free_dead(self) -> None:
-        """End dead runs, and say so: nobody waits for them."""
+        """End dead runs and announce it, so that no run waits for them."""
         for one in end_dead_runs(self.instance):
             self.say(describe_ended_run(one))
 
@@ -94,7 +94,7 @@ def _describe_holder(one: Going) -> str:
 
 
 def list_busy_pools(instance: dg.DagsterInstance, pools: Collection[str]) -> list[str]:
-    """Those of the pools that have no free slot."""
+    """The pools that have no free slot."""
     storage = instance.event_log_storage
     if not pools or not storage.supports_global_concurrency_limits:
         return []
@@ -105,7 +105,7 @@ def list_busy_pools(instance: dg.DagsterInstance, pools: Collection[str]) -> lis
 
 
 def wait_for_pools(wait: PoolWait, pools: Collection[str]) -> None:
-    """Come back when each of the pools has a free slot. Raises PoolBusyError."""
+    """Wait until each of the pools has a free slot. Raises PoolBusyError after the time limit."""
     while taken := list_busy_pools(wait.instance, pools):
         wait.free_dead()
         taken = list_busy_pools(wait.instance, pools)

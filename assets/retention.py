@@ -1,4 +1,4 @@
-"""Old runs that are no longer needed: which there are, and how they go. Dagster itself keeps all runs forever.
+"""Finds and deletes old runs that are no longer needed. Dagster itself keeps all runs forever.
 
 The colours of partitions and the metadata of days are made of runs. So a run stays as long as it holds the newest
 materialization of anything, however old it is; what later runs have done again can go.
@@ -41,7 +41,7 @@ def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def _holds_newest(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether what the run has made of any asset, or of any of its days, was not rebuilt since."""
+    """Whether the run made an asset, or a day of an asset, that no later run has materialized."""
     events = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     for record in events.records:
         event = record.event_log_entry.dagster_event

@@ -1,4 +1,4 @@
-"""Which process does a run, and whether it still lives.
+"""Finds the process of a run and whether it is still alive.
 
 A process that does runs holds a lock on a file of its own, which the system takes from it when it ends, however it
 ends; its runs carry the name of that file as a tag. So no process id has to be trusted, which another process may have
@@ -38,7 +38,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Life(Enum):
-    """What is known of the process of a run."""
+    """The known state of the process of a run."""
 
     ALIVE = auto()
     DEAD = auto()
@@ -85,7 +85,7 @@ THIS_PROCESS = ProcessLock()
 
 @cache
 def read_boot_id() -> str:
-    """What tells one start of the machine from another; empty where the system does not say."""
+    """The id of the machine's present boot; empty where the system does not give one."""
     with suppress(OSError):
         return _BOOT_ID.read_text().strip()
     return ""

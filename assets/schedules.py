@@ -43,7 +43,7 @@ def build_day_schedules(settings: Settings, job: str) -> list[dg.ScheduleDefinit
         _build_schedule(
             settings,
             name="today",
-            # ennexOS answers five minutes late; at full hours everybody else asks too.
+            # ennexOS answers five minutes late, and most other clients send requests at full hours.
             cron="20 * * * *",
             every=HOUR,
             job=job,

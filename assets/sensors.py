@@ -1,4 +1,4 @@
-"""Sensors: what Dagster does when something has happened."""
+"""Sensors: Dagster's reactions to events."""
 
 import datetime as dt
 import json
@@ -24,7 +24,7 @@ from pipeline.run.sets import BALANCE
 from schemas import storage
 
 PARTITION = "dagster/partition"
-# The answers that a day's energy is made of.
+# The answers from which a day's energy is made.
 DECISIVE = storage(BALANCE.raw).table
 ALERT_INTERVAL_S, RETENTION_INTERVAL_S, DEAD_RUNS_INTERVAL_S = 300, 3600, 60
 # What define_asset_job gives has no public name.

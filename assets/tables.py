@@ -1,4 +1,4 @@
-"""The asset graph: raw answers, core tables, report tables. Each asset calls one step and reports what it did.
+"""The asset graph: raw answers, core tables, report tables. Each asset calls one step and reports its result.
 
 What is made of other tables follows from what the functions of `pipeline.tables` declare (`pipeline.run.table_step`).
 """
@@ -97,7 +97,7 @@ def _ask_list(
 
 
 def list_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """Consents, plants, devices and measurement sets: what is there to be asked for."""
+    """Consents, plants, devices and measurement sets, which are the objects of all further requests."""
     return [*build_plant_assets(settings), *build_device_assets(settings)]
 
 
@@ -121,7 +121,7 @@ def build_device_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def build_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """What is measured and logged, a plant-local day a partition."""
+    """Measurements and logs; a partition is a plant-local day."""
     return [*build_fetched_day_assets(settings), *build_made_day_assets(settings)]
 
 
@@ -140,7 +140,7 @@ def build_fetched_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def build_made_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """What each day's answers are made into; calls no API."""
+    """The tables that are made from each day's answers. They make no API calls."""
     make = functools.partial(build_day_asset, settings=settings, kinds=FROM_LAKE)
     return [
         *(
@@ -234,5 +234,5 @@ def build_vendor_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def build_money_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """PU and invoices, from the record of requests: after everything that asks."""
+    """PU and invoices from the record of requests, made after all assets that send requests."""
     return _build_made_assets(settings, Stage.MONEY, last=True)
