@@ -29,9 +29,9 @@ from pipeline.sma.requests import Answer, Failure, Request
 MAX_REDIRECTS = 3
 
 _UNAUTHORIZED = 401
-# Accepted, No Content and Too Early: well asked, but there is nothing to read.
+# Accepted, No Content and Too Early: the request is correct, but the answer has no content.
 _NOT_YET = frozenset({202, 204, 425})
-# A plant that moved to the new portal answers 308; 307 asks for the same: the same GET at another address.
+# SMA answers 308 for a plant that moved to the new portal; 307 also requests the same GET at another address.
 _FOLLOWED = frozenset({307, 308})
 
 
@@ -63,7 +63,7 @@ class SmaClient:
 
     @property
     def counters(self) -> Counters:
-        """Requests, bytes and retries up to now."""
+        """The numbers of requests, bytes and retries so far."""
         return replace(self.wire.counters)
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Time, sleep and chance as one value, so that tests need not wait and a run needs no global state."""
+"""Provides time, sleep and random numbers as one value, so that tests need not wait and there is no global state."""
 
 import asyncio
 import datetime as dt
@@ -24,7 +24,7 @@ def _read_utc_clock() -> dt.datetime:
 
 
 def announce_nothing(why: str, seconds: float, *, always: bool = False) -> None:
-    """Nobody listens."""
+    """Ignore the announcement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +69,5 @@ class WaitAnnouncer:
 def _format_length(seconds: float) -> str:
     if seconds < ANNOUNCED_FROM_S:
         return f"{seconds:.1f} s"
-    # From two minutes on nobody counts in seconds.
+    # Waits of two minutes and more are given in minutes.
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004

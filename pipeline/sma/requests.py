@@ -1,4 +1,4 @@
-"""What is asked of the Monitoring API, and what comes back: plain values, no network.
+"""Requests to the Monitoring API and their results as plain values, without network access.
 
 A `Request` knows its own path and query and can be compared, sorted and hashed. An `Answer` holds the body as
 received; decoding it is somebody else's work.
@@ -50,7 +50,7 @@ class Request:
 
     @classmethod
     def devices(cls, plant_id: str) -> Self:
-        """The plant's devices, the deactivated ones too (lean form: no plant, no time zone)."""
+        """The plant's devices, including deactivated ones (lean form: no plant, no time zone)."""
         return cls("devices", plant_id)
 
     @classmethod
@@ -167,7 +167,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that got no usable answer, and why. `attempts` is 0 when it was never sent."""
+    """A request without a usable answer, with the reason. `attempts` is 0 if it was never sent."""
 
     request: Request
     error: SmaError

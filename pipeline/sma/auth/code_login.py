@@ -34,7 +34,7 @@ _REFUSED = frozenset({400, 401, 404})
 
 
 class LoginFailedError(SunledgerError):
-    """The login did not end with a token; what was stored before is as it was."""
+    """The login did not end with a token; the stored login is unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ async def log_in(
 
 
 async def log_out(settings: Settings, *, local_only: bool = False, clock: Clock | None = None) -> bool:
-    """End the session at SMA and forget the login; whether there was one.
+    """End the session at SMA, delete the login, and return whether there was one.
 
     `local_only` sends no request to SMA. Raises SmaError when SMA cannot be asked; then the login is still stored.
     """
@@ -134,7 +134,7 @@ def _require_code_flow(settings: Settings) -> None:
 
 
 async def _look(settings: Settings, wire: Wire, address: str) -> None:
-    """Look at the page before a person does: a client or redirect address that SMA does not know shows there."""
+    """Request the page before a person opens it; it shows a client or redirect address that SMA does not know."""
     call = Call("GET", AUTHORIZE_PATH, urlsplit(settings.sma_auth_url).netloc, "SMA_AUTH_URL")
     tries = 0
     while True:

@@ -92,7 +92,7 @@ class LoginStore:
         return lock_path_async(self._lock, clock)
 
     def read(self) -> Login:
-        """What is stored; an empty login when nothing is. Raises SecretFileError for a file that is no login."""
+        """The stored login, or an empty one where there is none. Raises SecretFileError for a file of another kind."""
         path = self.path
         content = read_private(path)
         if content is None:
@@ -131,7 +131,7 @@ class LoginRoom:
 
 
 def digest_secret(text: str) -> str:
-    """A name for a secret or a client that tells nothing about it."""
+    """A name for a secret or a client that reveals nothing about it."""
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
 

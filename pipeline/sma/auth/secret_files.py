@@ -96,7 +96,7 @@ def reserve_room(path: Path, size: int = ROOM_BYTES) -> Iterator[Room]:
 
 
 def remove_private(path: Path) -> bool:
-    """Remove the file for good; whether there was one."""
+    """Delete the file durably, and return whether there was one."""
     try:
         path.unlink()
         sync_folder(path.parent)
@@ -109,7 +109,7 @@ def remove_private(path: Path) -> bool:
 
 @contextmanager
 def lock_path(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-    """Be the only process (and thread) inside; the lock ends with its process. Raises SecretFileError."""
+    """Hold the lock exclusively among processes and threads; it ends with its process. Raises SecretFileError."""
     with hold_lock(_open_lock(path), wait_s, lambda: _build_busy_error(path, wait_s)):
         yield
 

@@ -79,7 +79,7 @@ class TokenSource:
         await self._endpoint.settle(SETTLE_S)
 
     async def _share_renewal(self) -> _Token:
-        """Join the renewal under way, or begin it. It ends early only when nobody waits for it any more."""
+        """Join the renewal in progress, or begin one. It is cancelled only when no request waits for it."""
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew())
         renewal = self._renewal
