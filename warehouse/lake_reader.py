@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
 from pipeline.common.errors import SunledgerError
@@ -174,13 +174,17 @@ class LakeReader:
         # Created first and separately: of two racing first writers that create by writing, one fails.
         if not self.remote:
             Path(self.find_uri(model)).mkdir(parents=True, exist_ok=True)
-        return DeltaTable.create(
-            self.find_uri(model),
-            build_arrow_schema(model),
-            mode="ignore",
-            partition_by=list(storage(model).partition),
-            storage_options=self.storage_options or None,
-        )
+        try:
+            return DeltaTable.create(
+                self.find_uri(model),
+                build_arrow_schema(model),
+                mode="ignore",
+                partition_by=list(storage(model).partition),
+                storage_options=self.storage_options or None,
+            )
+        except CommitFailedError:
+            # Another run created it between the look that found nothing and this commit.
+            return self.open_anew(model)
 
     def read_files(
         self,

@@ -1,6 +1,7 @@
 """The lake replaces a part whole or not at all, and commits nothing for equal rows."""
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -239,6 +240,20 @@ def test_racing_writers_leave_one_copy_of_each_day(lake: Lake) -> None:
     assert len(lake.take_snapshot(PvIntervals).files) == 4
     kept = stored(lake).group_by("local_date").agg(pl.len(), pl.col("pv_generation_w").n_unique())
     assert kept.select("len", "pv_generation_w").unique().rows() == [(6, 1)]
+
+
+def test_racing_first_writers_all_get_the_table(tmp_path: Path) -> None:
+    """delta-rs refuses some who create a table at the same moment, also where they would take an existing one."""
+    for turn in range(10):
+        lakes = [Lake(str(tmp_path / f"lake{turn}"), tmp_path / f"scratch{i}") for i in range(8)]
+        begin = threading.Barrier(len(lakes))
+
+        def create(lake: Lake, begin: threading.Barrier = begin) -> list[str]:
+            begin.wait()
+            return lake.open_or_create(PvIntervals).metadata().partition_columns
+
+        with ThreadPoolExecutor(len(lakes)) as pool:
+            assert list(pool.map(create, lakes)) == [["local_date"]] * len(lakes)
 
 
 def test_row_groups_follow_the_model_and_the_order_of_the_key(lake: Lake) -> None:
