@@ -60,9 +60,6 @@ class Script:
         return self.steps.popleft() if len(self.steps) > 1 else self.steps[0]
 
 
-TURNS_TO_ACCEPT = 10
-
-
 class ScriptedServer:
     """Runs in a thread of its own, on a port chosen by the system."""
 
@@ -77,6 +74,7 @@ class ScriptedServer:
         self.url = ""
         # Kept here, since a task that waits for what nobody holds is collected as garbage.
         self._never = asyncio.Event()
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.on(TOKEN_PATH).reply(200, f'{{"access_token":"{TOKEN}","expires_in":300}}')
@@ -104,20 +102,25 @@ class ScriptedServer:
         self._loop.close()
 
     async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        return await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task that is cancelled before its first step closes nothing, so its connection is known from here on.
+        self._open[asyncio.create_task(self._serve(reader, writer))] = writer
 
     async def _end(self) -> None:
         self._server.close()
-        # A connection accepted a moment ago has its task some turns of the loop later, and a task that is cancelled
-        # before its first step closes nothing.
-        for _ in range(TURNS_TO_ACCEPT):
-            await asyncio.sleep(0)
         for _ in range(3):
+            # Those that were accepted a moment ago have their connection some turns of the loop later.
+            for _ in range(10):
+                await asyncio.sleep(0)
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0)
+            for writer in self._open.values():
+                writer.transport.abort()
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
