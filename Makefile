@@ -51,7 +51,7 @@ TORTURE ?= all
 torture: $(TOOLS)
 	@$(BIN)/python -m tests.torture $(TORTURE)
 
-# The same number of cases of every kind each time, and what was found before: less than three minutes on two cores.
+# The same number of cases of every kind each time, and what was found before: three to four minutes on two cores.
 torture-short: $(TOOLS)
 	@$(BIN)/python -m tests.torture short
 
