@@ -8,6 +8,7 @@ import asyncio
 import datetime as dt
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -29,6 +30,7 @@ from pipeline.billing.spending import (
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.extract.consents import look_again, read_owners
+from pipeline.extract.due_lists import count_lists
 from pipeline.ops.doctor import access, basis, facts, machine, network, own_files, time_zones
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check, skip
@@ -238,7 +240,12 @@ def _check_budget(patient: Patient) -> list[Diagnosis]:
     )
     state = asyncio.run(_read_budget_state(patient))
     rules = Budget(settings.sma_requests_per_5_min)
-    return access.judge_budget_state(rules, state, where, refused.select(pl.len()).collect().item())
+    found = access.judge_budget_state(rules, state, where, refused.select(pl.len()).collect().item())
+    # Which plants are stored is another check's business.
+    with suppress(SunledgerError):
+        lists = count_lists(patient.runtime)
+        found.append(access.describe_lists(lists, settings.lists_cycle_days, rules))
+    return found
 
 
 def _check_costs(patient: Patient) -> list[Diagnosis]:
