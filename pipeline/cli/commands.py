@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.billing import app as billing_app
-from pipeline.cli.consent import app as consent_app
+from pipeline.cli.billing_commands import app as billing_app
+from pipeline.cli.consent_commands import app as consent_app
 from pipeline.cli.console import Bars, list_item, out, say, say_all
 from pipeline.cli.exports import export, pack
 from pipeline.cli.months import close, reopen
-from pipeline.cli.plants import list_plants
-from pipeline.cli.report import report
+from pipeline.cli.plant_commands import list_plants
+from pipeline.cli.report_commands import report
 from pipeline.cli.ui import ui
 from pipeline.common.errors import ConfigurationError, SunledgerError, UsageError
 from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
-from sandbox.cli import app as sandbox_app
+from sandbox.command_line import app as sandbox_app
 
 if TYPE_CHECKING:
     from pipeline.run.context import RunContext
@@ -147,11 +147,11 @@ def backfill(
         load_prices(runtime.settings.prices)
         # Dagster takes seconds to load, so mistakes in options are reported first.
         from assets.runs import record_runs  # noqa: PLC0415
-        from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
-        from pipeline.cli.plan import refuse_beyond_limits  # noqa: PLC0415
-        from pipeline.cli.spending import agree_on_fleet, parse_eur  # noqa: PLC0415
+        from pipeline.cli.backfill_plan import refuse_beyond_limits  # noqa: PLC0415
+        from pipeline.cli.completeness_summary import show_completeness  # noqa: PLC0415
+        from pipeline.cli.cost_consent import agree_on_fleet, parse_eur  # noqa: PLC0415
         from pipeline.common.day_availability import list_days  # noqa: PLC0415
-        from pipeline.run.sets import check_sets  # noqa: PLC0415
+        from pipeline.run.measurement_sets import check_sets  # noqa: PLC0415
         from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
         from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
@@ -201,7 +201,7 @@ def refresh(
     """Fetch the lists of plants, devices and measurement sets again, also those that were fetched today."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.billing import load_prices  # noqa: PLC0415
-    from pipeline.cli.spending import agree_on_fleet  # noqa: PLC0415
+    from pipeline.cli.cost_consent import agree_on_fleet  # noqa: PLC0415
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
     with _open_runtime(plants, groups=groups, again=True) as runtime:
@@ -241,7 +241,7 @@ def plan(
     again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
 ) -> None:
     """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that costs is sent."""
-    from pipeline.cli.plan import make_plan, show_plan  # noqa: PLC0415
+    from pipeline.cli.backfill_plan import make_plan, show_plan  # noqa: PLC0415
 
     with _open_runtime(plants, sets, groups=groups, again=again) as runtime:
         show_plan(make_plan(runtime, _parse_day("--from", first), _parse_day("--to", last)))
@@ -302,7 +302,7 @@ def rebuild(
     """Rebuild days from the stored answers without a request to SMA, for instance after an update, and publish."""
 
     from assets.runs import record_runs  # noqa: PLC0415
-    from pipeline.cli.completeness import show_completeness  # noqa: PLC0415
+    from pipeline.cli.completeness_summary import show_completeness  # noqa: PLC0415
     from pipeline.tables.incomplete_days import (  # noqa: PLC0415
         count_days_of_other_basis,
         list_days_with_answers,
@@ -413,7 +413,7 @@ def repair(
     yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Repair damaged tables that verify finds, unreadable records of runs, and runs whose process has died."""
-    from pipeline.cli.repair import build_dry_run_parts, build_parts, run  # noqa: PLC0415
+    from pipeline.cli.repair_parts import build_dry_run_parts, build_parts, run  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()
@@ -573,7 +573,7 @@ def doctor(
     yes: Annotated[bool, _YES] = False,
 ) -> None:
     """Check everything that a run needs. Each line says whether a check passed, and if not, what to do."""
-    from pipeline.cli.doctor import run  # noqa: PLC0415
+    from pipeline.cli.doctor_output import run  # noqa: PLC0415
 
     if not run(ask_plants, yes=yes):
         raise typer.Exit(FAILED)

@@ -74,7 +74,7 @@ def _say(fault: BaseException) -> int:
         number = number or 2
         _write(f"Error: {describe_end(number)}")
         return 128 + number
-    from pipeline.cli.faults import explain_fault  # noqa: PLC0415
+    from pipeline.cli.fault_report import explain_fault  # noqa: PLC0415
 
     _write(f"Error: {explain_fault(fault)}")
     return FAILED

@@ -10,7 +10,7 @@ from pipeline.cli.console import say, show_table
 from pipeline.common.errors import CredentialsError, SmaError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.extract.consents import look_at, store_consents
+from pipeline.extract.consent_refresh import look_at, store_consents
 from pipeline.run.context import RunContext
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consents.consent_api import (

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.billing.spending import CostNotAllowedError, find_new_units
 from pipeline.cli.console import Bars, out, say, say_all, show_table
-from pipeline.cli.spending import agree
+from pipeline.cli.cost_consent import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize

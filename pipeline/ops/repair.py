@@ -14,12 +14,12 @@ from typing import cast
 from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
-from pipeline.extract.consents import store_consents
+from pipeline.extract.consent_refresh import store_consents
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, RepairOutcome
 from pipeline.ops.set_aside import name_folder
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SOURCES, VALUES
+from pipeline.run.measurement_sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.tables.inventory_tables import (
     write_devices,

@@ -25,7 +25,7 @@ from pipeline.extract.vendor_energies import (
     plan_year_requests,
 )
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SETS, VALUES, build_other_set
+from pipeline.run.measurement_sets import SETS, VALUES, build_other_set
 from pipeline.sma.requests import Request
 from schemas import (
     RAW,

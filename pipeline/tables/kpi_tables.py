@@ -5,7 +5,7 @@ import datetime as dt
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import select_days_of_months
+from pipeline.run.fleet_membership import select_days_of_months
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.supplied_irradiation import read_supplied_irradiation

@@ -17,8 +17,8 @@ from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.notices import Notices
-from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
 from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours

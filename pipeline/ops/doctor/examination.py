@@ -28,15 +28,15 @@ from pipeline.billing.spending import (
 )
 from pipeline.common.errors import SmaError, SunledgerError
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import look_again, read_owners
-from pipeline.ops.doctor import access, basis, facts, machine, network, own_files, time_zones
+from pipeline.extract.consent_refresh import look_again, read_owners
+from pipeline.ops.doctor import access_diagnoses, basis, facts, machine, network, own_files, time_zones
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check, skip
 from pipeline.ops.set_aside import describe_set_aside
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import read_fleet
+from pipeline.run.fleet_membership import read_fleet
 from pipeline.sma.auth.login_store import LoginStore
-from pipeline.sma.auth.tokens import NO_LOGIN
+from pipeline.sma.auth.token_source import NO_LOGIN
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.budget.file_store import BudgetState
 from pipeline.sma.budget.redis_store import format_address
@@ -221,7 +221,7 @@ def _check_consents(patient: Patient) -> list[Diagnosis]:
     problem = look_again(patient.runtime)
     if problem is not None:
         raise problem
-    return access.judge_consents(read_owners(patient.settings))
+    return access_diagnoses.judge_consents(read_owners(patient.settings))
 
 
 def _check_budget(patient: Patient) -> list[Diagnosis]:
@@ -238,14 +238,14 @@ def _check_budget(patient: Patient) -> list[Diagnosis]:
     )
     state = asyncio.run(_read_budget_state(patient))
     rules = Budget(settings.sma_requests_per_5_min)
-    return access.judge_budget_state(rules, state, where, refused.select(pl.len()).collect().item())
+    return access_diagnoses.judge_budget_state(rules, state, where, refused.select(pl.len()).collect().item())
 
 
 def _check_costs(patient: Patient) -> list[Diagnosis]:
     settings = patient.settings
     bill = find_new_units(patient.runtime, ())
     schedules = settings.schedules == "on"
-    return access.judge_costs(bill, settings.max_eur_per_month, schedules=schedules)
+    return access_diagnoses.judge_costs(bill, settings.max_eur_per_month, schedules=schedules)
 
 
 async def _read_budget_state(patient: Patient) -> BudgetState:
@@ -270,7 +270,7 @@ def _check_plants(patient: Patient) -> list[Diagnosis]:
     gone = stored.filter(pl.col("last_seen") >= runtime.find_today() - GONE_FOR)["last_seen"].to_list()
     known = pl.concat([found, before.select(found.columns)])
     return [
-        *access.judge_plants(
+        *access_diagnoses.judge_plants(
             settings.sma_flow,
             read_owners(settings),
             len(listed),
@@ -278,7 +278,7 @@ def _check_plants(patient: Patient) -> list[Diagnosis]:
             runtime.find_today(),
             settings.sma_monitoring_url,
         ),
-        *access.judge_own_plants(len(listed), left_out.height, fleet.list_unknown(known)),
+        *access_diagnoses.judge_own_plants(len(listed), left_out.height, fleet.list_unknown(known)),
     ]
 
 
