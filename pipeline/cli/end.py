@@ -4,12 +4,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline.cli.exit_codes import FAILED
 from pipeline.common.signals import SIGNALS, Stopped, describe_end
 
 if TYPE_CHECKING:
     from logging import LogRecord
-
-FAILED = 1
 
 
 def run_to_end() -> NoReturn:

@@ -275,7 +275,7 @@ def test_a_month_and_a_year_are_compared_with_smas_own_figures(
         found.now = lambda: later
         return found
 
-    monkeypatch.setattr("pipeline.cli.commands._open_runtime", runtime)
+    monkeypatch.setattr("pipeline.cli.fetch_commands.open_runtime", runtime)
     refused = typed("reconcile", "--month", MONTH, "--max-requests", "1")
     assert isinstance(refused.exception, UsageError)
     assert "needs 2 requests, more than --max-requests 1" in str(refused.exception)
