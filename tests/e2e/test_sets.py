@@ -42,7 +42,7 @@ from schemas import (
     Table,
     storage,
 )
-from schemas.sets import GRID_SETTINGS
+from schemas.site_sets import GRID_SETTINGS
 from tests.e2e.test_days import refresh
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
