@@ -23,7 +23,7 @@ from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import RawPlants
 from warehouse.damage import Damage
 from warehouse.lake import Lake
-from warehouse.lake_repair import Lost, Step
+from warehouse.lost_parts import Lost, Step
 from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.verify import verify_lake, verify_published
 

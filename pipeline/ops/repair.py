@@ -69,7 +69,8 @@ from schemas import (
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
 from warehouse.lake_mirror import open_mirror
-from warehouse.lake_repair import LakeRepair, Lost, Step
+from warehouse.lake_repair import LakeRepair
+from warehouse.lost_parts import Lost, Step
 from warehouse.published_copy import PublishedCopy
 
 # Tables that hold what happened: nothing but a copy brings it back.

@@ -42,7 +42,7 @@ from schemas import (
     Table,
     storage,
 )
-from warehouse.lake_repair import Lost
+from warehouse.lost_parts import Lost
 
 SHOWN = 3
 # Lists of today; the lists of the days before are history.
