@@ -18,7 +18,7 @@ from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import Opened, RunContext
-from pipeline.run.sets import BALANCE, PV
+from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.step import StepResult
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals

@@ -26,8 +26,8 @@ from pipeline.extract.request_plan import (
 )
 from pipeline.extract.vendor_energies import find_year_start, plan_month_requests, plan_year_requests
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE, choose_sets
 from pipeline.run.plants import list_own_plants, select_in_operation
-from pipeline.run.sets import BALANCE, choose_sets
 from pipeline.sma.budget.shared_budget import Budget
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES

@@ -10,8 +10,8 @@ import datetime as dt
 import polars as pl
 
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import list_unknown_sets
 from pipeline.run.plants import list_own_plants
-from pipeline.run.sets import list_unknown_sets
 from pipeline.run.stored_lists import (
     OWNER,
     find_changed_devices,

@@ -14,9 +14,9 @@ from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, 
 from pipeline.extract.raw_rows import build_raw_frame
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_sets, list_other_sets
 from pipeline.run.notices import Missing, Notices
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
-from pipeline.run.sets import SetSource, build_other_set, find_odd_sets, list_other_sets
 from pipeline.run.step import StepResult
 from pipeline.sma.requests import Answer, Request, find_plant
 from schemas import (

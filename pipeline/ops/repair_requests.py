@@ -20,7 +20,7 @@ from pipeline.extract.vendor_energies import (
     plan_year_requests,
 )
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SETS, VALUES, build_other_set
+from pipeline.run.measurement_sets import SETS, VALUES, build_other_set
 from pipeline.sma.requests import Request
 from schemas import (
     RAW,
@@ -37,7 +37,7 @@ from schemas import (
     Table,
     storage,
 )
-from warehouse.lake_repair import Lost
+from warehouse.lost_parts import Lost
 
 SHOWN = 3
 # Lists of today; the lists of the days before are history.

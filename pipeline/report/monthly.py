@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 
 from pipeline.common.text import pluralize
-from pipeline.report import costs, quality, tables
+from pipeline.report import costs, quality, sheet_tables
 from pipeline.report.comparison import describe_attributes, tabulate_groups, tabulate_like_for_like
 from pipeline.report.figures import clean_name, format_month, format_number, format_percent
-from pipeline.report.fleet import FleetHours, build_grids, build_profile, rank_plants, sum_fleet_days
+from pipeline.report.fleet_figures import FleetHours, build_grids, build_profile, rank_plants, sum_fleet_days
 from pipeline.report.month import MonthFigures, build_month_from_grid, find_ends
 from pipeline.report.plots import draw_plots
 from pipeline.report.record import Record
@@ -109,7 +109,7 @@ class MonthReport:
             month = build_month_from_grid(found.days, grid, month=self._first)
             profile = profiles.filter(pl.col("plant_id") == plant_id)
             yield (
-                tables.name_file(plant_id),
+                sheet_tables.name_file(plant_id),
                 render(self._build_plant_sheet(self._rows[plant_id], found, month, profile)),
             )
 
@@ -126,7 +126,7 @@ class MonthReport:
         grouped = bool(frames.attributes["plant_group"].count())
         strangers = frames.units.filter(~pl.col("plant_id").is_in(list(self._rows)))
         sections = [
-            tables.tabulate_yields(self._ranked, self._no_unit),
+            sheet_tables.tabulate_yields(self._ranked, self._no_unit),
             *([tabulate_groups(self._ranked, self._last.day)] if grouped else []),
             *self._compare(frames, groups=grouped),
             *_list_known_tables(frames, self._names),
@@ -172,7 +172,7 @@ class MonthReport:
             ],
             plots=draw_plots(name, month, found.days, profile, clock),
             tables=[
-                tables.tabulate_gaps(inside),
+                sheet_tables.tabulate_gaps(inside),
                 *self._compare(found, groups=False),
                 *_list_known_tables(found, self._names),
                 costs.tabulate_plant(found.units, self._limit),
@@ -230,7 +230,7 @@ class MonthReport:
 def _list_known_tables(found: Frames, names: Mapping[str, str]) -> list[SheetTable]:
     """The tables that both kinds of pages have, where the file has their rows."""
     return [
-        *([] if found.figures is None else [tables.tabulate_figures(found.figures, names)]),
+        *([] if found.figures is None else [sheet_tables.tabulate_figures(found.figures, names)]),
         quality.set_aside(found.set_aside),
         *([] if found.restatements is None else [quality.tabulate_restatements(found.restatements, names)]),
         *(

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import polars as pl
 
 from pipeline.common.errors import ConsentMissing
-from pipeline.extract.consents import read_owners
+from pipeline.extract.consent_refresh import read_owners
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import read_fleet
+from pipeline.run.fleet_membership import read_fleet
 from pipeline.run.notices import Missing, Notices
 from pipeline.run.plant_attributes import match_plants
 from pipeline.run.plants import add_exclusion, find_chosen_plants, read_newest

@@ -11,7 +11,7 @@ from pipeline.common.errors import TransientError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals

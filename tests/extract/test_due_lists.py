@@ -12,7 +12,7 @@ from pipeline.common.errors import UsageError
 from pipeline.extract import due_lists
 from pipeline.extract.fetch import fetch_devices, fetch_plants
 from pipeline.run.context import RunContext
-from pipeline.run.sets import check_sets
+from pipeline.run.measurement_sets import check_sets
 from pipeline.run.stored_lists import find_turns
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from pipeline.report.tables import name_file
+from pipeline.report.sheet_tables import name_file
 from pipeline.report.write_report import write_report
 from tests.report.fleet import OCTOBER
 from tests.report.test_costs import put_units

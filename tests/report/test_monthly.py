@@ -15,7 +15,7 @@ from assets.prefix import RUNTIME
 from assets.published import build_monthly_report
 from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
-from pipeline.report.tables import name_file
+from pipeline.report.sheet_tables import name_file
 from pipeline.report.write_report import choose_month, write_report
 from pipeline.run.context import RunContext
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID

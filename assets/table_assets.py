@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 
 import dagster as dg
 
-from assets.common import build_day_asset, build_days_asset, build_whole_asset
+from assets.asset_builders import build_day_asset, build_days_asset, build_whole_asset
 from assets.dagster_home import API_POOL
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import refresh_consents
+from pipeline.extract.consent_refresh import refresh_consents
 from pipeline.extract.fetch import (
     OtherSetsFetch,
     SetFetch,
@@ -26,7 +26,7 @@ from pipeline.extract.request_plan import group_by_week
 from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
 from pipeline.report.day_pictures import draw_day_pictures
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
+from pipeline.run.measurement_sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
 from pipeline.run.step import StepResult
 from pipeline.run.table_step import Stage, TableStep, list_steps
 from pipeline.tables import (

@@ -6,13 +6,13 @@ from decimal import Decimal
 from pipeline.billing import load_prices
 from pipeline.billing.spending import allow_units, find_new_units
 from pipeline.cli.console import out, say, show_table
-from pipeline.cli.spending import know_plants
+from pipeline.cli.cost_consent import know_plants
 from pipeline.common.day_availability import check_days
 from pipeline.common.text import pluralize
 from pipeline.extract.backfill_estimate import Plan, plan_backfill, refuse_beyond
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import check_sets
 from pipeline.run.plants import list_own_plants
-from pipeline.run.sets import check_sets
 
 MB = 1e6
 

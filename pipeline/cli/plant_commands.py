@@ -30,7 +30,7 @@ def list_plants(
 
     from pipeline.cli.console import HarmlessStream, out, say  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
-    from pipeline.run.fleet import read_fleet  # noqa: PLC0415
+    from pipeline.run.fleet_membership import read_fleet  # noqa: PLC0415
     from pipeline.run.plant_attributes import match_plants  # noqa: PLC0415
     from schemas import EnergyDaily, MeasurementSets, Plants  # noqa: PLC0415
     from warehouse.lake import Lake  # noqa: PLC0415

@@ -4,9 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.consents import POLL_INTERVAL_S, SandboxConsentState, UnknownOwnerError
+from sandbox.granted_consents import POLL_INTERVAL_S, SandboxConsentState, UnknownOwnerError
 from sandbox.services.gateway import access_of
-from sandbox.services.http import ApiError, json_answer, json_object, not_found
+from sandbox.services.http_answers import ApiError, json_answer, json_object, not_found
 from sandbox.world import World
 
 _PATH = "/oauth2/v2/bc-authorize"

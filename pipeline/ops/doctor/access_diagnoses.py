@@ -8,7 +8,7 @@ from decimal import Decimal
 from pipeline.billing.spending import LIMIT, NewUnits
 from pipeline.common.text import pluralize
 from pipeline.ops.doctor.result import Diagnosis, fail, pass_check, warn
-from pipeline.run.fleet import EXCLUDE, INCLUDE
+from pipeline.run.fleet_membership import EXCLUDE, INCLUDE
 from pipeline.sma.budget.file_store import BudgetState
 from pipeline.sma.budget.shared_budget import Budget
 from pipeline.sma.consents import access_problems

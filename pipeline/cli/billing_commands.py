@@ -21,7 +21,7 @@ def show(
 ) -> None:
     """Show the PU and fees of a year by quarter, month and class, its invoices, and possible savings."""
     if context.invoked_subcommand is None:
-        from pipeline.cli.bill import show_year  # noqa: PLC0415 - commands load what they need
+        from pipeline.cli.yearly_bill import show_year  # noqa: PLC0415 - commands load what they need
 
         show_year(year, forecast=forecast)
 

@@ -7,7 +7,8 @@ Which sets there are is the API's to say (`measurement_sets`): one without a tab
 import polars as pl
 
 from pipeline.common.errors import UsageError
-from pipeline.common.settings import SET_NAME, Settings
+from pipeline.common.setting_values import SET_NAME
+from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
 from schemas import (
     MeasurementSets,

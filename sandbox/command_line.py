@@ -216,7 +216,7 @@ def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> Non
     stay_on_one_core()  # before all that loads numpy
 
     from sandbox.app import build_app  # noqa: PLC0415
-    from sandbox.faults.plan import FaultError  # noqa: PLC0415
+    from sandbox.faults.fault_plan import FaultError  # noqa: PLC0415
     from sandbox.series.replayed import RecordingError  # noqa: PLC0415
     from sandbox.world import World  # noqa: PLC0415
 

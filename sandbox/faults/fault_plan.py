@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.clock import SandboxClock
 from sandbox.faults.catalogue import KINDS, Kind
 from sandbox.random_streams import Topic, stream
+from sandbox.sandbox_clock import SandboxClock
 
 DATA_ROOTS = ("/monitoring/", "/live/", "/gridcontrol/")
 MAX_FAULTS = 200

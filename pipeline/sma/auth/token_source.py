@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pipeline.common.errors import ConfigurationError, CredentialsError
 from pipeline.common.settings import Settings
 from pipeline.sma.auth.login_store import Login, LoginStore, digest_secret
-from pipeline.sma.auth.oauth import Grant, TokenEndpoint
+from pipeline.sma.auth.token_endpoint import Grant, TokenEndpoint
 from pipeline.sma.http.attempt import Wire
 
 # Renew this long before the end, so that no request arrives with a token that has just died on the way.

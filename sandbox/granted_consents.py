@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sandbox.clock import SandboxClock
+from sandbox.sandbox_clock import SandboxClock
 
 VALID_S = 7 * 86400
 """How long an owner may take to answer a request."""

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets.common import DAYS_PER_RUN, build_day_partitions, convert_errors
+from assets.asset_builders import DAYS_PER_RUN, build_day_partitions, convert_errors
 from assets.prefix import build_key
 from pipeline.common.finding import Finding
 from pipeline.common.settings import Settings
-from pipeline.extract import consents
+from pipeline.extract import consent_refresh
 from pipeline.ops import checks
 from pipeline.ops.checks import judge_completeness
 from pipeline.ops.completeness import measure_completeness
@@ -31,7 +31,7 @@ CHECK_MODULES = (checks, month_close, reconciliation_tables, billing_tables)
 
 def consent(sunledger_runtime: dg.ResourceParam[RunContext]) -> dg.AssetCheckResult:
     """Warn, with what to do, when plants are no longer listed or consents are open."""
-    concern = consents.find_concern(sunledger_runtime)
+    concern = consent_refresh.find_concern(sunledger_runtime)
     return dg.AssetCheckResult(
         passed=concern is None,
         severity=dg.AssetCheckSeverity.WARN,

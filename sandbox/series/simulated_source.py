@@ -7,12 +7,12 @@ from itertools import groupby
 import numpy as np
 
 from sandbox.days import Seconds, dates, day_span, local_date
-from sandbox.fleet.plants import Device, Plant, Role
+from sandbox.fleet.plant_model import Device, Plant, Role
 from sandbox.physics.flows import Flows
-from sandbox.physics.sun import CELL_S
+from sandbox.physics.solar_position import CELL_S
 from sandbox.random_streams import Topic, day_stream
 from sandbox.series import fields as sma_fields
-from sandbox.series import sets
+from sandbox.series import set_names
 from sandbox.series.balance import at_row_ends, balance_rows, row_means, sheets
 from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, energies_of
 from sandbox.series.table import EMPTY, Columns, RowSheet, RowTable
@@ -34,11 +34,14 @@ class SimulatedSource:
     def sets(self, device: Device | None) -> tuple[str, ...]:
         """See `Source.sets`."""
         if device is not None:
-            unknown = (
-                device.role is Role.PLANT and not self.plant.metered
-            )  # without a meter nobody knows the load
+            # Without a meter nobody knows the load.
+            unknown = device.role is Role.PLANT and not self.plant.metered
             return () if unknown else sma_fields.SETS_OF_ROLE[device.role]
-        return (sets.ENERGY_BALANCE, sets.GRID_SETTINGS) if self.plant.metered else (sets.ENERGY_BALANCE,)
+        return (
+            (set_names.ENERGY_BALANCE, set_names.GRID_SETTINGS)
+            if self.plant.metered
+            else (set_names.ENERGY_BALANCE,)
+        )
 
     def span(self) -> tuple[date, date | None]:
         """See `Source.span`."""
@@ -88,7 +91,7 @@ class SimulatedSource:
         wanted = {
             name: item
             for set_type in self.sets(device)
-            if set_type != sets.GRID_SETTINGS
+            if set_type != set_names.GRID_SETTINGS
             for name, item in self._quantities(device, set_type).items()
         }
         if quantity not in wanted:
@@ -119,21 +122,21 @@ class SimulatedSource:
     def _quantities(self, device: Device | None, set_type: str) -> dict[str, tuple[str, float]]:
         """SMA's field -> (the plant's quantity, the device's part of it)."""
         if device is None:
-            if set_type == sets.GRID_SETTINGS:
+            if set_type == set_names.GRID_SETTINGS:
                 return {}
             return {name: (name, 1.0) for name in sma_fields.balance_names(self.plant)}
         load = CHARGER if device.role is Role.CHARGER else "totalConsumption"
         table: dict[str, dict[str, tuple[str, float]]] = {
-            sets.PV: {"pvGeneration": ("pvGeneration", device.share)},
-            sets.BATTERY: {name: (name, 1.0) for name in ("batteryCharging", "batteryDischarging")},
-            sets.CONSUMPTION: {"consumption": (load, 1.0)},
-            sets.IN_OUT: {name: (name, 1.0) for name in ("gridFeedIn", "gridConsumption")},
-            sets.ENERGY_MIX: {"totalConsumption": (load, 1.0)},
+            set_names.PV: {"pvGeneration": ("pvGeneration", device.share)},
+            set_names.BATTERY: {name: (name, 1.0) for name in ("batteryCharging", "batteryDischarging")},
+            set_names.CONSUMPTION: {"consumption": (load, 1.0)},
+            set_names.IN_OUT: {name: (name, 1.0) for name in ("gridFeedIn", "gridConsumption")},
+            set_names.ENERGY_MIX: {"totalConsumption": (load, 1.0)},
         }
         return table.get(set_type, {})
 
     def _plant_day(self, set_type: str, flows: Flows) -> RowTable:
-        if set_type == sets.GRID_SETTINGS:
+        if set_type == set_names.GRID_SETTINGS:
             return self._grid_settings(flows)
         power, other = balance_rows(self.plant, flows)
         step = self.plant.step_s
@@ -165,14 +168,14 @@ class SimulatedSource:
     def _other(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
         """The fields of a device's set that are no energy."""
         step = self.plant.step_s
-        if set_type == sets.BATTERY:
+        if set_type == set_names.BATTERY:
             net = row_means(flows.charging - flows.discharging, step)
             stored, ambient = at_row_ends(flows.stored_wh, step), row_means(flows.ambient_c, step)
             return sma_fields.battery_fields(self.plant, stored, net, ambient)
-        if set_type == sets.ENERGY_MIX:
+        if set_type == set_names.ENERGY_MIX:
             rows = sma_fields.plant_power(self.plant, flows).items()
             return sma_fields.mix({name: row_means(watts, step) for name, watts in rows})
-        if set_type == sets.SENSOR:
+        if set_type == set_names.SENSOR:
             named = {
                 "externalInsolation": flows.insolation,
                 "ambientTemperature": flows.ambient_c,
@@ -180,7 +183,7 @@ class SimulatedSource:
                 "windSpeed": flows.wind,
             }
             return {name: row_means(values, step) for name, values in named.items()}
-        if set_type in (sets.POWER_AC, sets.POWER_DC, sets.ENERGY_DC):
+        if set_type in (set_names.POWER_AC, set_names.POWER_DC, set_names.ENERGY_DC):
             return self._electrical(device, set_type, flows, day)
         return {}
 
@@ -188,12 +191,12 @@ class SimulatedSource:
         """PowerAc, PowerDc or EnergyDc of an inverter."""
         step = self.plant.step_s
         dc = row_means(flows.dc, step) * device.share
-        if set_type == sets.ENERGY_DC:
+        if set_type == set_names.ENERGY_DC:
             return {"dcEnergyInput": dc[:, None] * np.array(sma_fields.STRINGS) * step / 3600}
         noise = day_stream(self._cache.seed, Topic.ELECTRICAL, self.plant.index, day).standard_normal(
             (5, len(dc))
         )
-        if set_type == sets.POWER_DC:
+        if set_type == set_names.POWER_DC:
             return sma_fields.dc_fields(dc, noise)
         return sma_fields.ac_fields(self.plant, row_means(flows.pv, step) * device.share, noise)
 

@@ -11,7 +11,7 @@ import typer
 from pipeline.billing.spending import CostNotAllowedError, allow_units, build_refusal, find_new_units
 from pipeline.cli.console import err, say
 from pipeline.common.errors import UsageError
-from pipeline.extract.consents import refresh_consents
+from pipeline.extract.consent_refresh import refresh_consents
 from pipeline.extract.fetch import fetch_plants
 from pipeline.run.allowance import parse_limit
 from pipeline.run.context import RunContext

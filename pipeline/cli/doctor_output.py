@@ -7,7 +7,7 @@ from rich.text import Text
 
 from assets.dagster_findings import examine_runs
 from pipeline.cli.console import out, say
-from pipeline.cli.spending import agree
+from pipeline.cli.cost_consent import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import load_settings
 from pipeline.ops.doctor.examination import examine

@@ -12,7 +12,7 @@ import numpy as np
 
 from sandbox.days import local_date, local_midnight
 from sandbox.fleet.ids import device_id, ennexos_plant_id, guid
-from sandbox.fleet.plants import Array, Battery, Device, Plant, Role
+from sandbox.fleet.plant_model import Array, Battery, Device, Plant, Role
 from sandbox.fleet.sites import FIRST_SITES, SITES
 from sandbox.random_streams import Topic, index_streams
 
