@@ -61,6 +61,11 @@ def show_plan(found: Plan) -> None:
         [("requests for", False), ("requests", True)],
         [*rows, ("all", f"{found.total_requests:,}")],
     )
+    if found.requests["lists"] > found.lists_each_day:
+        out.print(
+            f"About {found.lists_each_day:,} of the requests for lists are needed each day; the others are needed now, "
+            "because plants or devices are new, or their lists may have changed."
+        )
     counts = ", ".join(f"{count:,} for {name}" for name, count in found.reconciling.items() if count)
     if counts:
         out.print(f"A later 'sunledger reconcile' needs further requests: {counts}.")

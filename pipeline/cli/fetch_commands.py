@@ -110,15 +110,24 @@ def run_refresh(
         typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
     ] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Fetch the devices and sets of all plants now, and not only of those whose turn it is "
+            "(SUNLEDGER_LISTS_CYCLE_DAYS) and of new and changed ones.",
+        ),
+    ] = False,
     yes: Annotated[bool, YES] = False,
 ) -> None:
-    """Fetch the lists of plants, devices and measurement sets again, also those that were fetched today."""
+    """Fetch the list of plants, and the devices and measurement sets that may be new or that you name with --plants."""
     from assets.runs import record_runs  # noqa: PLC0415
     from pipeline.billing import load_prices  # noqa: PLC0415
     from pipeline.cli.cost_consent import agree_on_fleet  # noqa: PLC0415
     from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
 
-    with open_runtime(plants, groups=groups, again=True) as runtime:
+    everything |= bool(plants or groups)
+    with open_runtime(plants, groups=groups, again=everything) as runtime:
         runtime.settings.require_credentials()
         load_prices(runtime.settings.prices)
         with record_runs(runtime, command="refresh") as runs:
@@ -132,6 +141,11 @@ def run_refresh(
         say(
             f"The lists were fetched with {pluralize(runtime.session.requests_sent, 'request')} and are up to date."
         )
+        if not everything and runtime.settings.lists_cycle_days > 1:
+            say(
+                "Devices and sets of plants that seem unchanged are fetched in turn, each plant's once in "
+                f"{runtime.settings.lists_cycle_days} days; 'sunledger refresh --all' fetches them all now."
+            )
         runs.notices.add(list_other_zones(runtime))
         tell_missing(runs.notices)
 

@@ -253,6 +253,14 @@ class Settings(BaseSettings):
         "request per day for every plant or device that has it (`sunledger plan --sets …` counts them). Default: "
         "EnergyBalance and EnergyAndPowerPv.",
     )
+    lists_cycle_days: int = Field(
+        default=14,
+        ge=1,
+        le=31,
+        description="Days in which the devices and measurement sets of each plant are asked for again, each plant on a "
+        "day of its own, because they hardly change. New plants, and changes that the list of plants shows, are "
+        "asked for at once; 1 asks for everything each day. Default: 14.",
+    )
     logs: Literal["none", "plants", "devices"] = Field(
         default="plants",
         description="Logs to fetch for each day: none, plants (one request for each plant; its log also holds the "

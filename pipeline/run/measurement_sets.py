@@ -38,6 +38,7 @@ __all__ = [
     "find_odd_sets",
     "list_idle_tables",
     "list_other_sets",
+    "list_unknown_sets",
 ]
 
 ALL = "all"
@@ -95,14 +96,15 @@ def list_idle_tables(settings: Settings) -> frozenset[str]:
 
 def check_sets(runtime: RunContext) -> None:
     """Raise UsageError for a chosen set that no plant and no device has."""
-    offered = _list_offered(runtime)
-    unknown = sorted(
-        _name_chosen(runtime.settings) - {name.lower() for name in offered} - _WITH_TABLE - {ALL}
-    )
-    if unknown:
-        raise UsageError(
-            f"No plant and no device has a set {unknown[0]!r}: choose from {', '.join(offered)}, or {ALL}."
-        )
+    if unknown := list_unknown_sets(runtime):
+        offered = ", ".join(_list_offered(runtime))
+        raise UsageError(f"No plant and no device has a set {unknown[0]!r}: choose from {offered}, or {ALL}.")
+
+
+def list_unknown_sets(runtime: RunContext) -> list[str]:
+    """The chosen sets that have no table of their own, and that no plant and no device is known to have."""
+    offered = {name.lower() for name in _list_offered(runtime)}
+    return sorted(_name_chosen(runtime.settings) - offered - _WITH_TABLE - {ALL})
 
 
 def _list_idle_logs(settings: Settings) -> list[type[RawAnswers]]:

@@ -1,6 +1,7 @@
 """What the credentials give: owners, plants, and how fast they may be asked for."""
 
 import datetime as dt
+import math
 from collections.abc import Collection, Sequence
 from decimal import Decimal
 
@@ -79,6 +80,18 @@ def judge_costs(bill: NewUnits, limit: Decimal | None, *, schedules: bool) -> li
         )
         return [warn("costs", text)]
     return [pass_check("costs", f"{spent}; every new PU needs consent, because {LIMIT} is not set")]
+
+
+def describe_lists(lists: int, cycle: int, rules: Budget) -> Diagnosis:
+    """What the lists of devices and sets take of the budget each day, and when changes are found."""
+    each_day = math.ceil(lists / cycle)
+    minutes = "" if rules.requests is None else f", {each_day / rules.rate / 60:,.1f} minutes of the budget"
+    return pass_check(
+        "budget",
+        f"lists of devices and sets take about {pluralize(each_day, 'request')} a day{minutes}; what SMA's list of "
+        f"plants does not show, such as a new meter, is found within {pluralize(cycle, 'day')}, or by 'sunledger "
+        "refresh --all'",
+    )
 
 
 def judge_budget_state(rules: Budget, state: BudgetState, where: str, refused: int) -> list[Diagnosis]:

@@ -3,13 +3,15 @@
 import asyncio
 import datetime as dt
 import os
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import polars as pl
 
-from pipeline.common.errors import SmaError
+from pipeline.common.errors import SmaError, SunledgerError
+from pipeline.extract.due_lists import count_lists
 from pipeline.ops.doctor import access_diagnoses, network
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.patient import LIMITS, Patient
@@ -68,7 +70,7 @@ def examine_token(patient: Patient) -> list[Diagnosis]:
 
 
 def examine_budget(patient: Patient) -> list[Diagnosis]:
-    """How full the request budget is, and what SMA has refused since yesterday."""
+    """How full the request budget is, what SMA has refused since yesterday, and what lists take of it."""
     settings = patient.settings
     url = settings.budget_url
     where = (
@@ -82,7 +84,14 @@ def examine_budget(patient: Patient) -> list[Diagnosis]:
     )
     state = asyncio.run(_read_budget_state(patient))
     rules = Budget(settings.sma_requests_per_5_min)
-    return access_diagnoses.judge_budget_state(rules, state, where, refused.select(pl.len()).collect().item())
+    found = access_diagnoses.judge_budget_state(
+        rules, state, where, refused.select(pl.len()).collect().item()
+    )
+    # Which plants are stored is another check's business.
+    with suppress(SunledgerError):
+        lists = count_lists(patient.runtime)
+        found.append(access_diagnoses.describe_lists(lists, settings.lists_cycle_days, rules))
+    return found
 
 
 async def _read_budget_state(patient: Patient) -> BudgetState:
