@@ -77,9 +77,10 @@ def requests_without_record(home: Path) -> int:
 
 
 def with_any_period(tables: Tables) -> Tables:
-    """The tables as they are whichever period an answer was asked for by: `repair` asks for a day, a run for a week.
+    """The tables as they are whichever period an answer was asked for by.
 
-    `target` becomes what was asked without its period, and beside it stands whether that period holds the row's day.
+    A run asks for a week; `repair`, and a run that finds a part of the week stored, ask for a day. `target` becomes
+    what was asked without its period, and beside it stands whether that period holds the row's day.
     """
     return {
         name: _without_period(frame) if {"target", "local_date"} <= set(frame.columns) else frame
