@@ -1,35 +1,71 @@
 """A fleet's month as figures: its days as one, the profile of its hours, its plants by specific yield."""
 
+from datetime import date
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pipeline.report.month import HOURS, build_power_grid
+from pipeline.report.month import HOURS, build_power_grid, choose_pv_coverage
+
+# So much of the expected time of a fleet may lack on a day that is drawn as complete: of hundreds of plants, one or
+# another has a data gap on most days.
+MOST_LACKING = 0.01
 
 
 def sum_fleet_days(days: pl.DataFrame) -> pl.DataFrame:
-    """Rows of energy_daily of many plants as one row a day: local_date, kWh, coverage and status of all together.
+    """Rows of `MonthRows.days` of many plants as one row a day: local_date, kWh, coverage and status of all together.
 
-    A day is complete if it is so for every plant, provisional if it may still change for one.
+    A day is complete if its plants that are not complete lack at most `MOST_LACKING` of the expected time of all, and
+    provisional if it may still change for one. A plant that is silent through a whole month counts neither in that nor
+    in the coverage of its days: one silent plant would otherwise mark every day of a fleet. It does count in covered_h
+    and expected_h.
     """
-    expected = pl.col("expected_h").sum()
+    heard = pl.col("heard")
+    expected, covered = pl.col("expected_h").filter(heard).sum(), pl.col("covered_h").filter(heard).sum()
     status = pl.col("status")
+    lacking = (pl.col("expected_h") - pl.col("covered_h")).filter(heard & (status != "complete")).sum()
     return (
-        days.group_by("local_date")
+        choose_pv_coverage(days)
+        .with_columns(heard=~find_silent())
+        .group_by("local_date")
         .agg(
             pv_generation_kwh=_sum("pv_generation_kwh"),
             covered_h=pl.col("covered_h").sum(),
-            expected_h=expected,
-            coverage=pl.when(expected > 0).then((pl.col("covered_h").sum() / expected).clip(0, 1)),
-            status=pl.when((status == "complete").all())
+            expected_h=pl.col("expected_h").sum(),
+            coverage=pl.when(expected > 0).then((covered / expected).clip(0, 1)),
+            status=pl.when((status.filter(heard).count() > 0) & (status.filter(heard) == "complete").all())
             .then(pl.lit("complete"))
             .when((status == "missing").all())
             .then(pl.lit("missing"))
             .when((status == "provisional").any())
             .then(pl.lit("provisional"))
+            .when((expected > 0) & (lacking <= MOST_LACKING * expected))
+            .then(pl.lit("complete"))
             .otherwise(pl.lit("partial")),
         )
         .sort("local_date")
+    )
+
+
+def find_silent() -> pl.Expr:
+    """Whether a day is of a month in which its plant sent no row on any stored day."""
+    return (pl.col("status") == "missing").all().over("plant_id", pl.col("local_date").dt.truncate("1mo"))
+
+
+def list_silent_plants(days: pl.DataFrame, month: date) -> list[str]:
+    """The plants that have stored days in the month and a row on none of them, sorted."""
+    inside = days.filter(pl.col("local_date").dt.truncate("1mo") == month)
+    return inside.filter(find_silent())["plant_id"].unique().sort().to_list()
+
+
+def sum_pv_coverage(days: pl.DataFrame) -> pl.DataFrame:
+    """plant_id and pv_coverage of each plant, over all of these days."""
+    expected = pl.col("expected_h").sum()
+    return (
+        choose_pv_coverage(days)
+        .group_by("plant_id")
+        .agg(pv_coverage=pl.when(expected > 0).then((pl.col("covered_h").sum() / expected).clip(0, 1)))
     )
 
 

@@ -48,7 +48,7 @@ def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> SheetTable:
             Cell("–" if row["rank"] is None else format_number(row["rank"])),
             Cell(format_number(row["specific_yield"], 1), share=_format_share(row["specific_yield"], best)),
             Cell(format_number(row["pv_generation_kwh"], 1)),
-            Cell(format_percent(row["coverage"]), share=row["coverage"]),
+            Cell(format_percent(row["pv_coverage"]), share=row["pv_coverage"]),
             Cell(row["status"] or "no day", status=row["status"] or ""),
             Cell(_count_days(row)),
             Cell(format_minutes(row["largest_gap_min"])),
@@ -67,7 +67,7 @@ def tabulate_yields(ranked: pl.DataFrame, no_unit: str) -> SheetTable:
             SheetColumn("Rank"),
             SheetColumn("Specific yield", "kWh/kW"),
             SheetColumn("PV generation", "kWh"),
-            SheetColumn("Coverage"),
+            SheetColumn("Coverage", "of PV"),
             SheetColumn("Status", numeric=False),
             SheetColumn("Days", "with values"),
             SheetColumn("Longest gap", "h:min"),
@@ -86,6 +86,7 @@ def tabulate_gaps(days: pl.DataFrame) -> SheetTable:
             Cell(row["local_date"].isoformat()),
             Cell(row["status"], status=row["status"]),
             Cell(format_percent(row["coverage"]), share=row["coverage"]),
+            Cell(format_percent(row["pv_coverage"]), share=row["pv_coverage"]),
             Cell(format_number(max(row["expected_h"] - row["covered_h"], 0.0), 1)),
             Cell(format_minutes(row["largest_gap_min"])),
             Cell(format_number(row["n_flagged"])),
@@ -102,6 +103,7 @@ def tabulate_gaps(days: pl.DataFrame) -> SheetTable:
             SheetColumn("Day", numeric=False),
             SheetColumn("Status", numeric=False),
             SheetColumn("Coverage"),
+            SheetColumn("Coverage", "of PV"),
             SheetColumn("Not covered", "h"),
             SheetColumn("Longest gap", "h:min"),
             SheetColumn("Set aside", "rows"),
@@ -133,6 +135,30 @@ def tabulate_figures(found: pl.DataFrame, names: Mapping[str, str]) -> SheetTabl
         "it.",
         "There are no plant figures of this month.",
         (SheetColumn("Plant", numeric=False), *(SheetColumn(label, unit) for _, label, unit, _ in shown)),
+        rows,
+    )
+
+
+def tabulate_ids(plants: pl.DataFrame) -> SheetTable:
+    """Every plant's id, by name: on paper the other tables show names alone."""
+    rows = [
+        (
+            Cell(clean_name(row["name"]), href=name_file(row["plant_id"])),
+            Cell(clean_name(row["plant_id"])),
+            Cell(row["timezone"]),
+        )
+        for row in plants.sort("name", "plant_id").iter_rows(named=True)
+    ]
+    return SheetTable(
+        "ids",
+        "Plant ids",
+        "The ids by which the API, the commands and the tables name the plants.",
+        "There is no plant.",
+        (
+            SheetColumn("Plant", numeric=False),
+            SheetColumn("Id", numeric=False),
+            SheetColumn("Time zone", numeric=False),
+        ),
         rows,
     )
 

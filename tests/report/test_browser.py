@@ -94,6 +94,10 @@ def test_on_paper_nothing_is_cut_and_the_first_page_has_the_month(
             "[...document.querySelectorAll('table')].every(e => e.scrollWidth <= e.parentElement.clientWidth)"
         )
         assert page.evaluate("document.querySelector('figure').getBoundingClientRect().bottom") < height
+        # Names take the room; the last table of the fleet's page has the ids.
+        assert page.evaluate(
+            "[...document.querySelectorAll('tbody th .id')].every(e => !e.checkVisibility())"
+        )
         page.close()
 
 
