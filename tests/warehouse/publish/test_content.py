@@ -175,8 +175,8 @@ def test_a_curated_view_documents_itself_and_each_column(
         return
     assert set(key.split(", ")) <= set(view.columns)
     assert db.execute(f"SELECT {key} FROM {view.name} GROUP BY ALL HAVING count(*) > 1").fetchall() == []
-    # What it compares takes two years: its rows are in test_like_for_like.py.
-    if view.name != "v_months_like_for_like":
+    # These need more than this lake has: their rows are in test_like_for_like.py and test_clear_days.py.
+    if view.name not in {"v_months_like_for_like", "v_battery_monthly", "v_strings_daily"}:
         assert db.execute(f"FROM {view.name}").fetchall() != []
 
 
