@@ -105,6 +105,8 @@ def plan_requests_again(runtime: RunContext, lost: Iterable[Lost]) -> list[Asked
 
 def find_answers(one: Lost) -> tuple[type[RawAnswers], str] | None:
     """The raw table, and the set in it, whose answers were lost with the part: failed requests are in quarantine."""
+    if "local_date" not in one.part:
+        return None
     if one.model is Quarantine:
         table, _, set_type = str(one.part["source"]).partition("-")
         return (_RAW[table], set_type) if table in _RAW else None
