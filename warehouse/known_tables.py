@@ -1,7 +1,7 @@
 """Which tables the lake of a home had when it was last published, kept apart from the lake.
 
 The lake can tell of a part, a log or a table that is missing, by what is left of it. Where all is gone, with the
-digests, an empty lake looks like a new one; then this file of the home tells of it. In a home that has no such file yet,
+digests, an empty lake looks like a new one; then this file of the home tells of it. Where a home has no such file yet,
 the published file does.
 """
 
