@@ -1,6 +1,7 @@
 """Options that several commands share, and the run's context that they describe."""
 
 import datetime as dt
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,11 @@ def open_runtime(
     *,
     groups: list[str] | None = None,
     again: bool = False,
+    overrides: Mapping[str, str] | None = None,
 ) -> "RunContext":
     """The context of a run that is limited to these plants, groups and sets; without them it is about all.
+
+    `overrides` are settings that options of the command give, by the names of their fields.
 
     Raises UsageError for an empty list and for a group that does not exist.
     """
@@ -49,7 +53,7 @@ def open_runtime(
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
         raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
-    settings = load_settings(sets=",".join(sets)) if sets else load_settings()
+    settings = load_settings(**({"sets": ",".join(sets)} if sets else {}), **(overrides or {}))
     chosen = frozenset(groups or [])
     # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")
