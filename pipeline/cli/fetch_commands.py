@@ -7,27 +7,29 @@ import typer
 from pipeline.cli.console import Bars, say, say_all
 from pipeline.cli.exit_codes import IN_PART
 from pipeline.cli.outcome_notices import tell_missing, tell_unknown
-from pipeline.cli.run_options import GROUPS, YES, check_days_of_run, open_runtime, parse_day
+from pipeline.cli.run_options import (
+    FIRST_DAY,
+    GROUPS,
+    LAST_DAY,
+    PLANTS,
+    SETS,
+    YES,
+    check_days_of_run,
+    open_runtime,
+    parse_day,
+)
 from pipeline.common.errors import UsageError
 from pipeline.common.signals import SIGNALS
 from pipeline.common.text import pluralize
 
 
-def backfill(
+def run_backfill(
     *,
-    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
-    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    first: Annotated[str, FIRST_DAY],
+    last: Annotated[str, LAST_DAY],
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
-        ),
-    ] = None,
+    sets: Annotated[list[str] | None, SETS] = None,
     again: Annotated[
         bool,
         typer.Option(
@@ -103,12 +105,9 @@ def backfill(
             raise typer.Exit(IN_PART)
 
 
-def refresh(
+def run_refresh(
     *,
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
     everything: Annotated[
         bool,
@@ -150,21 +149,13 @@ def refresh(
         tell_missing(runs.notices)
 
 
-def plan(
+def run_plan(
     *,
-    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
-    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    first: Annotated[str, FIRST_DAY],
+    last: Annotated[str, LAST_DAY],
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
-        ),
-    ] = None,
+    sets: Annotated[list[str] | None, SETS] = None,
     again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
 ) -> None:
     """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that costs is sent."""
@@ -174,7 +165,7 @@ def plan(
         show_plan(make_plan(runtime, parse_day("--from", first), parse_day("--to", last)))
 
 
-def reconcile(
+def run_reconcile(
     *,
     month: Annotated[
         str | None, typer.Option("--month", metavar="YYYY-MM", help="Month to compare. It must be over.")
@@ -183,10 +174,7 @@ def reconcile(
         int | None,
         typer.Option("--year", help="Year to compare month by month, instead of --month. It must be over."),
     ] = None,
-    plants: Annotated[
-        list[str] | None,
-        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
-    ] = None,
+    plants: Annotated[list[str] | None, PLANTS] = None,
     groups: Annotated[list[str] | None, GROUPS] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Fetch SMA's figures again, although they are stored already.")

@@ -12,7 +12,7 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.text import pluralize
 
 
-def rebuild(
+def run_rebuild(
     first: Annotated[
         str | None,
         typer.Option("--from", metavar="YYYY-MM-DD", help="First day. Default: the first stored day."),
@@ -70,7 +70,7 @@ def rebuild(
             raise typer.Exit(IN_PART)
 
 
-def publish(
+def run_publish(
     detail: Annotated[
         str | None,
         typer.Option(

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from pipeline.run.context import RunContext
 
 
+FIRST_DAY = typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")
+LAST_DAY = typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")
+PLANTS = typer.Option("--plants", help="Plant id. Repeat the option for more plants. Default: all plants.")
+SETS = typer.Option(
+    "--sets", help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
+)
 GROUPS = typer.Option(
     "--group",
     metavar="NAME",
