@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -59,7 +59,8 @@ def open_runtime(
     wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
     if plants and not wanted:
         raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
-    settings = load_settings(**({"sets": ",".join(sets)} if sets else {}), **(overrides or {}))
+    given: dict[str, Any] = {**(overrides or {}), **({"sets": ",".join(sets)} if sets else {})}
+    settings = load_settings(**given)
     chosen = frozenset(groups or [])
     # A group that does not exist is reported before anything begins.
     find_members(settings, sorted(chosen), "--group")
