@@ -6,12 +6,12 @@ from importlib.metadata import version
 import dagster as dg
 from pydantic import Field
 
-from assets.common import EVERY, LAST, OWNERS, convert_errors
+from assets.asset_builders import EVERY, LAST, OWNERS, convert_errors
 from assets.dagster_home import PUBLISH_POOL
 from assets.prefix import build_key, split_prefix
 from pipeline.common.settings import Settings
 from pipeline.run.context import RunContext
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plants import mark_excluded
 from pipeline.tables.inventory_tables import write_plant_attributes
 from schemas import TABLES, storage
@@ -58,11 +58,12 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
                 now=sunledger_runtime.now(),
                 version=version("sunledger"),
                 own_tables=sunledger_runtime.settings.own_tables,
+                detail=sunledger_runtime.settings.detail,
             )
             settings = sunledger_runtime.settings
             KnownTables(settings.home, settings.warehouse).record(sunledger_runtime.lake)
             today = str(sunledger_runtime.find_today())
-            left_out = [Missing(today, one.name, "", one.reason) for one in published.left_out]
+            left_out = [MissingItem(today, one.name, "", one.reason) for one in published.left_out]
             sunledger_notices.add(Notices.of(left_out))
         return dg.MaterializeResult(
             metadata={

@@ -22,11 +22,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sandbox.address import SandboxAddress
-from sandbox.fleet.plants import Role
-from sandbox.fleet.simulated import FIVE_MINUTES, simulated_fleet
-from sandbox.launch import running
+from sandbox.fleet.plant_model import Role
+from sandbox.fleet.simulated_fleet import FIVE_MINUTES, build_fleet
+from sandbox.launch import run_sandbox
 from sandbox.options import Options
-from sandbox.series import sets
+from sandbox.series import set_names
 
 FIRST_DAY = dt.date(2025, 6, 10)
 CONNECTIONS = 4
@@ -52,7 +52,7 @@ class Case:
     plants: int
     days: int
     what: str
-    set_type: str = sets.ENERGY_BALANCE
+    set_type: str = set_names.ENERGY_BALANCE
 
 
 ALL = "all plants"
@@ -62,7 +62,7 @@ CASES = (
     Case(300, 6, ALL),
     Case(1000, 6, ALL),
     Case(1000, 30, "5 minutes, with battery"),
-    Case(300, 3, "all inverters", sets.PV),
+    Case(300, 3, "all inverters", set_names.PV),
     Case(300, 4, IN_NO_ORDER),
 )
 
@@ -77,13 +77,13 @@ def main() -> None:
     connections, soak = parser.parse_args().connections, parser.parse_args().soak
     print(f"Load of this machine over the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     if soak:
-        with running("--plants", str(SOAKED_PLANTS)) as address:
+        with run_sandbox("--plants", str(SOAKED_PLANTS)) as address:
             _soak(address, soak, connections)
         return
     print(f"Answers per CPU second of the sandbox, {connections} connections")
     _line("fleet", "asked", "answers", "kB each", "cold", "kept", "MB at end")
     for case in CASES:
-        with running("--plants", str(case.plants)) as address:
+        with run_sandbox("--plants", str(case.plants)) as address:
             _measure(case, address, connections)
 
 
@@ -133,11 +133,12 @@ def _soak(address: SandboxAddress, answers: int, connections: int) -> None:
 
 def _paths(case: Case) -> list[str]:
     """What the case asks, in the order of the fleet's list."""
-    fleet = simulated_fleet(case.plants, Options().seed)
-    if case.set_type == sets.PV:
+    fleet = build_fleet(case.plants, Options().seed)
+    if case.set_type == set_names.PV:
         inverters = [device.device_id for plant in fleet for device in plant.with_role(Role.INVERTER)]
         return [
-            f"/monitoring/v1/devices/{device_id}/measurements/sets/{sets.PV}/Day" for device_id in inverters
+            f"/monitoring/v1/devices/{device_id}/measurements/sets/{set_names.PV}/Day"
+            for device_id in inverters
         ]
     asked = [
         plant

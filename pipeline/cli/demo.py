@@ -15,38 +15,41 @@ from rich.text import Text
 
 from assets.runs import Runs, record_runs
 from pipeline.cli.console import Bars, out, say, show_table
+from pipeline.cli.demo_attributes import write_demo_attributes
 from pipeline.common.errors import UsageError
 from pipeline.common.local_time import TimeBasis, convert_to_wall_clock
 from pipeline.common.settings import Settings, load_settings
 from pipeline.report.page import render_fleet_page
 from pipeline.report.picture import draw_month_picture
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from pipeline.transform.sun.time_basis import judge_time_basis
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import EnergyBalanceIntervals, EnergyDaily, Plants
 from warehouse.lake import Lake
 from warehouse.publish import connect
 
 MARK = ".sunledger-demo"
+ATTRIBUTES = "plants.toml"
 MELBOURNE, NETHERLANDS = "900001", "900002"
 OCTOBER = (dt.date(2021, 10, 1), dt.date(2021, 10, 31))
 JULY = (dt.date(2025, 7, 9), dt.date(2025, 7, 14))
 RECORDING = "recordings/sb4000tl_melbourne.parquet"
 
 
-def run(folder: Path, bars: Bars) -> None:
+def play_demo(folder: Path, bars: Bars) -> None:
     """Run the demo in `folder`, which is emptied first. Raises UsageError for a folder with other contents."""
     begun = time.monotonic()
     home = _prepare_folder(folder)
-    with running("--plants", "12", "--seed", "7", "--recordings", "--time-basis", "plant_local") as box:
+    with run_sandbox("--plants", "12", "--seed", "7", "--recordings", "--time-basis", "plant_local") as box:
         say(f"The embedded sandbox, which is not SMA, listens at {box.url}.")
         settings = load_settings(
             env_file=None,
             home=home,
             lake=str(home / "lake"),
             warehouse=home / "sunledger.duckdb",
+            plant_attributes=home / ATTRIBUTES,
             # The embedded sandbox charges nobody.
             max_eur_per_month=Decimal(1_000_000),
             **{name.lower(): value for name, value in box.settings().items()},
@@ -76,6 +79,7 @@ def _prepare_folder(folder: Path) -> Path:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / MARK).touch()
+    (home / ATTRIBUTES).write_text(write_demo_attributes())
     return home
 
 

@@ -17,7 +17,7 @@ class FileFormat(StrEnum):
     XLSX = "xlsx"
 
 
-def export(
+def run_export(
     table: Annotated[
         str, typer.Argument(help="Published table or view; 'sunledger sql \"SHOW TABLES\"' lists them.")
     ],
@@ -45,7 +45,7 @@ def export(
     say(f"Wrote {pluralize(done.rows, 'row')} to {done.path}.")
 
 
-def pack(
+def run_pack(
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Month to write.")],
     folder: Annotated[
         Path | None,
@@ -55,7 +55,7 @@ def pack(
 ) -> None:
     """Write a month's energy, PU, invoices and quality with a README into one folder, for finance."""
     from pipeline.billing.lost_requests import explain_lower_bound  # noqa: PLC0415
-    from pipeline.cli.completeness import say_month  # noqa: PLC0415
+    from pipeline.cli.completeness_summary import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415
@@ -67,7 +67,7 @@ def pack(
         say_month(connection, first)
         if lower_bound := explain_lower_bound(settings.home, [first]):
             say(lower_bound)
-        done = packing.pack(connection, first, folder or Path(f"pack-{month}"), form)
+        done = packing.write_pack(connection, first, folder or Path(f"pack-{month}"), form)
     for one in done:
         say(f"  {one.path.name}: {pluralize(one.rows, 'row')}")
     say(f"Wrote the pack of {month} to {done[0].path.parent}.")

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from pipeline.cli.console import say, show_table
+from pipeline.cli.exit_codes import DONE, FAILED, IN_PART
 from pipeline.common.errors import CredentialsError, SmaError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.extract.consents import look_at, store_consents
+from pipeline.extract.consent_refresh import look_at, store_consents
 from pipeline.run.context import RunContext
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consents.consent_api import (
@@ -22,7 +23,6 @@ from pipeline.sma.consents.consent_api import (
 )
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
 
-DONE, FAILED, IN_PART = 0, 1, 3
 # A request that SMA does not answer is looked at again after this long, whatever its interval.
 LONGEST_SLEEP_S = 600.0
 
@@ -35,7 +35,7 @@ class Outcome(StrEnum):
     UNANSWERED = "no answer"
 
 
-def request(emails: Collection[str]) -> int:
+def request_consents(emails: Collection[str]) -> int:
     """Have SMA ask owners for consent by e-mail; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book() as (runtime, book):
@@ -57,7 +57,7 @@ def request(emails: Collection[str]) -> int:
     return _choose_exit_code(len(good), len(answers))
 
 
-def status(emails: Collection[str]) -> int:
+def ask_states(emails: Collection[str]) -> int:
     """Ask SMA for the present states of consents; returns the exit code."""
     owners = _check_addresses(emails)
     with _open_book() as (runtime, book):
@@ -73,7 +73,7 @@ def status(emails: Collection[str]) -> int:
     return _choose_exit_code(len(noted), len(owners))
 
 
-def show_all() -> int:
+def show_states() -> int:
     """Show the stored states of all owners without a request to SMA; returns the exit code."""
     with _open_book() as (_, book):
         owners = book.read_owners()
@@ -84,7 +84,7 @@ def show_all() -> int:
     return DONE
 
 
-def watch(minutes: float) -> int:
+def watch_states(minutes: float) -> int:
     """Wait at most `minutes` (0: without limit) until every owner has answered, and print each change at once."""
     with _open_book() as (runtime, book):
         begun = runtime.now()

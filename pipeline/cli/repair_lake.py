@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from pipeline.billing.spending import CostNotAllowedError, find_new_units
 from pipeline.cli.console import Bars, out, say, say_all, show_table
-from pipeline.cli.spending import agree
+from pipeline.cli.cost_consent import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
@@ -25,7 +25,7 @@ from schemas import TABLES, RawPlants, storage
 from warehouse.damage import Damage
 from warehouse.known_tables import KnownTables, LakeLostError
 from warehouse.lake import Lake
-from warehouse.lake_repair import Lost, Step
+from warehouse.lost_parts import LostPart, Step
 from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.verify import verify_lake, verify_published
 
@@ -92,7 +92,7 @@ def _list_lost_lake(settings: Settings) -> Iterator[None]:
 
 
 def _make_again(
-    runtime: RunContext, copy: PublishedCopy | None, lost: Sequence[Lost], *, yes: bool
+    runtime: RunContext, copy: PublishedCopy | None, lost: Sequence[LostPart], *, yes: bool
 ) -> RepairOutcome:
     from assets.runs import record_runs  # noqa: PLC0415 - loads Dagster
 
@@ -119,7 +119,7 @@ def _make_again(
     return outcome
 
 
-def _ask(runtime: RunContext, outcome: RepairOutcome, lost: Sequence[Lost], *, yes: bool) -> None:
+def _ask(runtime: RunContext, outcome: RepairOutcome, lost: Sequence[LostPart], *, yes: bool) -> None:
     """Fetch lost answers from SMA, after consent to their cost."""
     try:
         found = plan_requests_again(runtime, lost)

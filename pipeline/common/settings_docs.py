@@ -1,9 +1,10 @@
-"""docs/settings.md from the settings themselves: `python -m pipeline.settings_docs [--check]`."""
+"""docs/settings.md from the settings themselves: `python -m pipeline.common.settings_docs [--check]`."""
 
 import sys
 from pathlib import Path
 
-from pipeline.common.settings import HOSTS, Settings, name_variable
+from pipeline.common.settings import Settings, name_variable
+from pipeline.common.sma_hosts import HOSTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 

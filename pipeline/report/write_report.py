@@ -15,7 +15,7 @@ from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_
 from pipeline.report.record import Record
 from pipeline.run.context import Progress, Silence
 from pipeline.transform.plant_moves import find_successors
-from warehouse import asked
+from warehouse import published_units
 from warehouse.folder import replace_folder
 from warehouse.month_rows import MonthRows, select_month_rows
 
@@ -25,7 +25,7 @@ PLANTS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class WrittenReport:
     """A written report: the fleet's page, the number of plants' pages, all bytes, and the fleet's month."""
 
     index: Path
@@ -40,7 +40,7 @@ def write_report(
     folder: Path,
     only: Sequence[str] = (),
     progress: Progress | None = None,
-) -> Reported:
+) -> WrittenReport:
     """Write a page for the fleet and one for each plant into `folder`, which is there whole or as it was.
 
     `only` limits fleet and plants to these ids; `progress` is advanced for each plant. A plant that moved is one
@@ -51,7 +51,7 @@ def write_report(
     folder = folder.absolute()
     _refuse(folder)
     found = select_month_rows(connection, month, only)
-    moved = find_successors(asked.read_plant_moves(connection))
+    moved = find_successors(published_units.read_plant_moves(connection))
     fleet = take_newest_ids(found.plant_ids, moved)
     rows = replace(found, plant_ids=list_all_ids(fleet, moved))
     published = rows.read_meta()
@@ -71,7 +71,7 @@ def write_report(
                 size += (new / name).write_bytes(text.encode())
                 told.advance(STEP)
         size += (new / INDEX).write_bytes(pages.render_fleet_page().encode())
-    return Reported(folder / INDEX, len(fleet), size, pages.build_fleet_month())
+    return WrittenReport(folder / INDEX, len(fleet), size, pages.build_fleet_month())
 
 
 def choose_month(text: str, now: dt.datetime) -> dt.date:
@@ -95,7 +95,7 @@ def _is_ours(path: Path) -> bool:
 
 def _read_frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, everything: bool) -> Frames:
     """The month's rows by the plants' newest ids; with `everything` the PU of systems that are no plants too."""
-    units = asked.read_units(rows.connection, rows.month).with_columns(asked_as="plant_id")
+    units = published_units.read_units(rows.connection, rows.month).with_columns(asked_as="plant_id")
     if not everything:
         units = units.filter(pl.col("plant_id").is_in(list(rows.plant_ids)))
     return Frames(
@@ -111,7 +111,7 @@ def _read_frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, 
         attributes=rename_plants(rows.read_attributes(), moved, "plant_id"),
         like_for_like=_rename_plants(rows.read_like_for_like(), moved, "month"),
         moved=moved,
-        record=Record(asked.record_begins(rows.connection)),
+        record=Record(published_units.record_begins(rows.connection)),
     )
 
 

@@ -10,9 +10,9 @@ import polars as pl
 from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import UTC_US, find_local_day
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import select_days_of_months
+from pipeline.run.fleet_membership import select_days_of_months
+from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
-from pipeline.run.sets import BALANCE, PV, SetSource, choose_sets
 from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.day_contradictions import check_inverters, check_plants
@@ -43,7 +43,7 @@ from schemas import (
     storage,
 )
 from schemas.quantities import ENERGY_BALANCE
-from warehouse.lake import Lake, Part, Written
+from warehouse.lake import Lake, Part, WriteResult
 
 # The set that a device has if it is a meter at the grid.
 METER_SET = "EnergyAndPowerInOut"
@@ -132,7 +132,7 @@ def _write_daily(
     quantities = [f.column for f in source.set.powers]
     limits = load_thresholds(runtime.settings.quality)
 
-    def write() -> tuple[Written, pl.DataFrame]:
+    def write() -> tuple[WriteResult, pl.DataFrame]:
         moved = find_successors(runtime.lake.scan(Plants).collect())
         frames = join_rows(runtime.lake.read_batches(source.intervals, part), moved, keys)
         asked = _list_asked(runtime, source, moved, keys, day)
@@ -166,7 +166,9 @@ def _write_daily(
     )
 
 
-def _replace_figures(runtime: RunContext, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame) -> Written:
+def _replace_figures(
+    runtime: RunContext, day: dt.date, frame: pl.DataFrame, moved: pl.DataFrame
+) -> WriteResult:
     """Store the plants' day, and record final figures that change as restatements."""
     with runtime.lake.open_replacement(EnergyDaily, {"local_date": day}) as new:
         new.add(frame)

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 import polars as pl
 
 from pipeline.common.errors import ConsentMissing
-from pipeline.extract.consents import read_owners
+from pipeline.extract.consent_refresh import read_owners
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import read_fleet
-from pipeline.run.notices import Missing, Notices
+from pipeline.run.fleet_membership import read_fleet
+from pipeline.run.notices import MissingItem, Notices
 from pipeline.run.plant_attributes import match_plants
 from pipeline.run.plants import add_exclusion, find_chosen_plants, read_newest
 from pipeline.run.step import StepResult, build_result, quarantine
+from pipeline.run.stored_lists import read_newest_answers
 from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import find_plant
@@ -54,12 +55,12 @@ def write_plants(runtime: RunContext, of: dt.date | None = None) -> StepResult:
     gone = gone.filter(~pl.col("plant_id").is_in(frame["migrated_from"].drop_nulls().to_list()))
     chosen = find_chosen_plants(runtime)
     missing = [
-        Missing(str(today), "plants", plant, access_problems.explain_gone_plant(flow, owners))
+        MissingItem(str(today), "plants", plant, access_problems.explain_gone_plant(flow, owners))
         for plant in gone["plant_id"]
         if not chosen or plant in chosen
     ]
     missing += [
-        Missing(str(today), "plants", plant, f"unknown time zone {zone!r}")
+        MissingItem(str(today), "plants", plant, f"unknown time zone {zone!r}")
         for plant, zone in aside.select("plant_id", "detail").rows()
     ]
     odd = _quarantine_facts(Plants, today, inventory.find_odd_facts(answers))
@@ -112,10 +113,11 @@ def write_plant_attributes(runtime: RunContext) -> StepResult:
 
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
 def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
-    """Devices of the newest lists, or of a day's lists, and devices that were listed before."""
-    today, answers = read_newest(runtime.lake, RawDevices, of)
+    """Devices of each plant's newest list, or of a day's lists, and devices that were listed before."""
+    today, answers = read_newest_answers(runtime.lake, RawDevices, runtime.settings.lists_cycle_days, of)
     stored = runtime.lake.scan(Devices).collect()
-    frame = inventory.remember(stored, inventory.build_devices(answers, today), ["plant_id", "device_id"])
+    listed = inventory.date_by_answers(inventory.build_devices(answers, today), answers)
+    frame = inventory.remember(stored, listed, ["plant_id", "device_id"])
     unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
     odd = _quarantine_facts(Devices, today, inventory.find_odd_facts(answers, of_devices=True))
     quarantine(runtime, Devices, today, odd)
@@ -133,7 +135,7 @@ def _quarantine_facts(model: type[Table], today: dt.date, found: pl.DataFrame) -
 
 
 def _build_notices(
-    model: type[RawAnswers], unknown: list[str], odd: pl.DataFrame, missing: Iterable[Missing] = ()
+    model: type[RawAnswers], unknown: list[str], odd: pl.DataFrame, missing: Iterable[MissingItem] = ()
 ) -> Notices:
     """Notices of fields and facts that the table can't hold, and of missing data."""
     return Notices.of(missing, unknown_fields={storage(model).table: unknown}, odd_facts=odd.height)
@@ -141,12 +143,14 @@ def _build_notices(
 
 @writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES)
 def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> StepResult:
-    """Sets by the newest answers, or those of a day.
+    """Sets by everybody's newest answer, or those of a day.
 
     Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
     withdrew the consent looks just like that. The latter is reported, unless nothing was known.
     """
-    today, answers = read_newest(runtime.lake, RawMeasurementSets, of)
+    today, answers = read_newest_answers(
+        runtime.lake, RawMeasurementSets, runtime.settings.lists_cycle_days, of
+    )
     stored = runtime.lake.scan(MeasurementSets).collect()
     found = inventory.build_measurement_sets(answers)
     owner = ["plant_id", "device_id"]
@@ -159,7 +163,7 @@ def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> St
         reason = (
             f"SMA no longer lists any measurement set of {what}; the sets listed before are still fetched"
         )
-        missing.append(Missing(str(today), "measurement_sets", plant, reason))
+        missing.append(MissingItem(str(today), "measurement_sets", plant, reason))
     frame = pl.concat([found, kept]).sort(*storage(MeasurementSets).key)
     written = runtime.lake.replace(MeasurementSets, {}, [frame], empty=True)
     return build_result(written, Notices.of(missing), without_sets_now=lost.height)

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.series import sets
-from sandbox.services.http import json_answer
-from sandbox.services.pages import Markup, page
+from sandbox.series import set_names
+from sandbox.services.html_pages import Markup, render_page
+from sandbox.services.http_answers import build_json_answer
 
 Json = dict[str, Any]
 
@@ -31,7 +31,7 @@ _TOTAL = _query("WithTotal", "add the sums of the period in Wh", type="boolean")
 _ENERGY = _query("ReturnEnergyValues", "Wh of each interval in place of W", type="boolean")
 _DAY = {"type": "string", "format": "date"}
 _LEVEL = _query("Level", "only this level", enum=["Info", "Warning", "Error"])
-_PERIOD = {"type": "string", "enum": [name.title() for name in sets.PERIODS]}
+_PERIOD = {"type": "string", "enum": [name.title() for name in set_names.PERIODS]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,10 @@ def _operations() -> Iterator[_Operation]:
     yield _Operation(
         "get", f"{devices}/lean", "Monitoring", "Devices alone", {200: "Devices"}, _DATA, _DEACTIVATED
     )
-    for level, known in (("plants/{plantId}", sets.PLANT_SETS), ("devices/{deviceId}", sets.DEVICE_SETS)):
+    for level, known in (
+        ("plants/{plantId}", set_names.PLANT_SETS),
+        ("devices/{deviceId}", set_names.DEVICE_SETS),
+    ):
         one, what = f"{base}/{level}", level.partition("s/")[0]
         yield _Operation("get", f"{one}/status", "Monitoring", f"Status of a {what}", {200: "Object"}, _DATA)
         yield _Operation(
@@ -283,7 +286,7 @@ class OpenApiService:
 
     async def machine(self, _request: Request) -> Response:
         """The document as JSON."""
-        return json_answer(write_openapi())
+        return build_json_answer(write_openapi())
 
     async def people(self, _request: Request) -> Response:
         """One table of all endpoints."""
@@ -292,4 +295,4 @@ class OpenApiService:
             f"<td><code>{escape(item.path)}</code></td><td>{escape(item.summary)}</td></tr>"
             for item in _operations()
         )
-        return page("docs", "sunledger sandbox", {"rows": Markup(rows)})
+        return render_page("docs", "sunledger sandbox", {"rows": Markup(rows)})

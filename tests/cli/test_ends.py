@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.launch import SandboxAddress, running
+from sandbox.launch import SandboxAddress, run_sandbox
 from tests.programs import PATIENCE_S, PROGRAM, environment, run, start, wait_until
 
 pytestmark = pytest.mark.long
@@ -25,7 +25,7 @@ needs_mounts = pytest.mark.skipif(not MOUNT or os.getuid() != 0, reason="mountin
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[SandboxAddress]:
-    with running("--plants", "2", "--seed", "7") as address:
+    with run_sandbox("--plants", "2", "--seed", "7") as address:
         yield address
 
 
@@ -116,7 +116,7 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing", "polars"]
+    "module", ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing_commands", "polars"]
 )
 def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
     done = subprocess.run(

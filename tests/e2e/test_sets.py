@@ -13,12 +13,12 @@ from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
 from pipeline.extract.missing_answers import plan_missing
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import SETS, SOURCES, check_sets
 from pipeline.run.notices import Notices
-from pipeline.run.sets import SETS, SOURCES, check_sets
 from pipeline.sma.requests import Request
 from pipeline.tables.interval_tables import write_intervals, write_other_intervals
 from pipeline.tables.log_tables import write_log_messages, write_logs
-from sandbox.launch import running
+from sandbox.launch import run_sandbox
 from schemas import (
     AcIntervals,
     BatteryIntervals,
@@ -42,7 +42,7 @@ from schemas import (
     Table,
     storage,
 )
-from schemas.sets import GRID_SETTINGS
+from schemas.site_sets import GRID_SETTINGS
 from tests.e2e.test_days import refresh
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma
@@ -75,7 +75,7 @@ def run(runtime: RunContext, *days: dt.date) -> Notices:
 def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunContext]:
     """A summer day of four plants with everything: meters, batteries, sensors, a charging station."""
     home = tmp_path_factory.mktemp("sets")
-    with running("--plants", "4", "--seed", "7", f"--time-basis={request.param}") as address:
+    with run_sandbox("--plants", "4", "--seed", "7", f"--time-basis={request.param}") as address:
         settings = load_settings(
             env_file=None,
             home=home,

@@ -133,7 +133,8 @@ def _read_back(stage: Stage, case: Case) -> None:
 
 def compare(stage: Stage, case: Case, expected: Tables, when: str) -> None:
     """`verify` passes, every table is that of the undisturbed run, each stored answer is in the record of requests."""
-    look = stage.looker.look(expected)
+    # Where a run that was ended, or one beside, has stored a part of a week, the rest is asked for by the day.
+    look = stage.looker.look(expected, any_period=True)
     _judge_verify(case, when, look.code, look.said)
     case.equal = not look.differences
     case.faults += look.differences

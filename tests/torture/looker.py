@@ -22,6 +22,7 @@ from tests.torture.compare import (
     tables_of,
     with_any_period,
 )
+from warehouse.damage import DamagedError
 
 # A damaged length must not take the machine's memory.
 LIMIT_BYTES = 12 * 2**30
@@ -119,7 +120,7 @@ def _compare(home: Path, expected: Tables, as_read: Callable[[Tables], Tables]) 
     try:
         found = differences(as_read(expected), as_read(tables_of(home)))
         return found, requests_without_record(home)
-    except UnreadableError as fault:
+    except (UnreadableError, DamagedError) as fault:
         return [str(fault)], 0
 
 

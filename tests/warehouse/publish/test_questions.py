@@ -1,4 +1,4 @@
-"""The twenty questions, the macros for local time, and the keys, on a published file."""
+"""The forty questions, the macros for local time, and the keys, on a published file."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 from schemas import TABLES, storage
 from warehouse.macros import MACROS
-from warehouse.publish import OFFLINE, Published
+from warehouse.publish import OFFLINE, PublishedFile
 from warehouse.questions import Question, load_questions
 from warehouse.questions.__main__ import FILE
 
@@ -17,16 +17,16 @@ KEYED = [model for model in TABLES if storage(model).key and storage(model).publ
 
 
 @pytest.fixture
-def db(published: Published) -> Iterator[duckdb.DuckDBPyConnection]:
+def db(published: PublishedFile) -> Iterator[duckdb.DuckDBPyConnection]:
     """The file as a reader without internet opens it, in a time zone of its own."""
     with duckdb.connect(str(published.path), read_only=True, config=dict(OFFLINE)) as connection:
         connection.execute("SET TimeZone = 'Asia/Tokyo'")
         yield connection
 
 
-def test_there_are_twenty() -> None:
-    assert [question.number for question in load_questions()] == list(range(1, 21))
-    assert len({question.text for question in load_questions()}) == 20
+def test_there_are_forty() -> None:
+    assert [question.number for question in load_questions()] == list(range(1, 41))
+    assert len({question.text for question in load_questions()}) == 40
 
 
 @pytest.mark.parametrize("question", load_questions(), ids=lambda question: str(question.number))

@@ -1,0 +1,52 @@
+"""`sunledger consent`: ask owners for consent, show the states of consents, wait for answers."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Ask owners for their consent by e-mail (custom flow), and show the state of each consent."
+)
+Emails = Annotated[list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of the owners.")]
+
+
+@app.command("request")
+def run_request(emails: Emails) -> None:
+    """Have SMA ask owners for consent by e-mail. It can be repeated at any time, for instance for new plants."""
+    from pipeline.cli.owners import request_consents  # noqa: PLC0415 - commands load what they need
+
+    _leave(request_consents(emails))
+
+
+@app.command("status")
+def run_status(emails: Emails) -> None:
+    """Ask SMA for the present states of consents."""
+    from pipeline.cli.owners import ask_states  # noqa: PLC0415
+
+    _leave(ask_states(emails))
+
+
+@app.command("list")
+def run_list() -> None:
+    """Show the stored states of all owners without a request to SMA."""
+    from pipeline.cli.owners import show_states  # noqa: PLC0415
+
+    _leave(show_states())
+
+
+@app.command("watch")
+def run_watch(
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Minutes after which waiting ends. 0 waits until every owner has answered."),
+    ] = 0,
+) -> None:
+    """Wait until every owner has answered. Asks SMA as often as it allows, and prints each change at once."""
+    from pipeline.cli.owners import watch_states  # noqa: PLC0415
+
+    _leave(watch_states(wait))
+
+
+def _leave(code: int) -> None:
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,80 @@
+"""`sunledger repair`: each part repairs one kind of damage and says what it did."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from pipeline.cli.console import complain, say
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import Settings
+from pipeline.ops.set_aside import delete_outdated, describe_outdated
+
+
+class Part(NamedTuple):
+    """A part of the repair: its name, and the function that repairs and yields a sentence for each repair.
+
+    `mend` raises SunledgerError for damage that it can't repair; the other parts still run.
+    """
+
+    name: str
+    mend: Callable[[Settings], Iterator[str]]
+
+
+def run_repair_parts(settings: Settings, parts: Sequence[Part]) -> bool:
+    """Run all parts in order. Returns whether no damage is left."""
+    well, n_mended = True, 0
+    for part in parts:
+        try:
+            for sentence in part.mend(settings):
+                n_mended += 1
+                say(f"{part.name}: {sentence}")
+        except SunledgerError as error:
+            well = False
+            complain(f"{part.name}: {error}")
+    if well and not n_mended:
+        say("Nothing is damaged, so nothing was repaired.")
+    return well
+
+
+def build_parts(lost_hosts: Sequence[str], *, yes: bool = False, lost_lake: bool = False) -> list[Part]:
+    """Build the parts in the order in which they need each other. `yes` is consent to the cost of requests.
+
+    `lost_hosts` and `lost_lake` name what is gone for good.
+    """
+    from assets.mend_records import mend_records  # noqa: PLC0415 - loads Dagster
+    from pipeline.cli.repair_lake import mend_lake  # noqa: PLC0415
+
+    def end_runs(settings: Settings) -> Iterator[str]:
+        return _end_runs(settings, lost_hosts)
+
+    return [
+        Part("records of runs", mend_records),
+        Part("runs", end_runs),
+        Part("lake", lambda settings: mend_lake(settings, yes=yes, lost_lake=lost_lake)),
+        Part("set aside", lambda settings: delete_outdated(settings, dt.datetime.now(dt.UTC))),
+    ]
+
+
+def build_dry_run_parts() -> list[Part]:
+    """Build the parts that only report: what the lake needs, and what was set aside too long ago."""
+    from pipeline.cli.repair_lake import look_at_lake  # noqa: PLC0415
+
+    return [
+        Part("lake", look_at_lake),
+        Part("set aside", lambda settings: describe_outdated(settings, dt.datetime.now(dt.UTC))),
+    ]
+
+
+def _end_runs(settings: Settings, lost_hosts: Sequence[str]) -> Iterator[str]:
+    from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home  # noqa: PLC0415
+    from assets.dead_runs import end_dead_runs  # noqa: PLC0415 - loads Dagster
+    from assets.pool_waits import describe_ended_run  # noqa: PLC0415
+
+    if not (settings.home / "dagster").is_dir():
+        return
+    with (
+        open_dagster(settings) as instance,
+        explain_faults(prepare_dagster_home(settings), records_only=True),
+    ):
+        for one in end_dead_runs(instance, lost_hosts=lost_hosts):
+            yield describe_ended_run(one)

@@ -1,0 +1,113 @@
+"""Reads the states of consents from SMA into the book and the table, and finds why plants are no longer listed."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection
+
+import polars as pl
+
+from pipeline.common.errors import CredentialsError, SmaError
+from pipeline.common.settings import Settings
+from pipeline.run.context import RunContext
+from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
+from pipeline.run.step import StepResult, build_result
+from pipeline.sma.client import SmaClient
+from pipeline.sma.consents import access_problems
+from pipeline.sma.consents.consent_api import Consent, ConsentApi
+from pipeline.sma.consents.consent_book import ConsentBook, Owner
+from schemas import Consents, Plants, polars_schema, storage
+from warehouse.lake import Lake, WriteResult
+
+# Only a few at once, because consents are requested beside the data and are not urgent.
+LOOKS_AT_ONCE = 4
+
+
+def refresh_consents(runtime: RunContext) -> StepResult:
+    """Check the consents whose interval is over, if the custom flow has asked any owner, and store the changes."""
+    settings = runtime.settings
+    if settings.sma_flow != "custom":
+        return StepResult(facts={"owners": 0})
+    book = ConsentBook.of(settings)
+    owners = book.read_owners()
+    # If a plant has left the list, the consents of all owners are checked, as far as SMA's interval allows.
+    urgent = bool(owners) and _has_lost_plants(runtime)
+    due = [owner for owner in owners.values() if owner.find_due_time(urgent=urgent) <= runtime.now()]
+    problems: dict[str, SmaError] = {}
+    if due:
+        answers, problems = runtime.session.use(lambda client: look_at(settings, client, due))
+        book.note(answers, runtime.now())
+    written = store_consents(runtime.lake, book)
+    counts = Counter(owner.state.value.lower() for owner in book.read_owners().values())
+    problem = {"problem": str(next(iter(problems.values())))} if problems else {}
+    return build_result(
+        written, owners=len(owners), looked_at=len(due), unanswered=len(problems), **counts, **problem
+    )
+
+
+async def look_at(
+    settings: Settings, client: SmaClient, owners: Collection[Owner]
+) -> tuple[dict[str, Consent], dict[str, SmaError]]:
+    """SMA's answers by address, and the reasons for missing answers. Raises CredentialsError at once."""
+    api = ConsentApi(settings, client)
+    turns = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    async def look(owner: Owner) -> Consent | SmaError | None:
+        async with turns:
+            try:
+                return await api.look(owner.address, known=owner.asked_at is not None)
+            except CredentialsError:
+                raise
+            except SmaError as error:
+                return error
+
+    found = dict(zip((o.address for o in owners), await asyncio.gather(*map(look, owners)), strict=True))
+    answers = {address: answer for address, answer in found.items() if isinstance(answer, Consent)}
+    return answers, {address: a for address, a in found.items() if isinstance(a, SmaError)}
+
+
+def look_again(runtime: RunContext) -> SmaError | None:
+    """Check all owners that SMA's interval allows to check, and return the first problem. Needs no lake."""
+    book = ConsentBook.of(runtime.settings)
+    due = [
+        owner for owner in book.read_owners().values() if owner.find_due_time(urgent=True) <= runtime.now()
+    ]
+    if not due:
+        return None
+    answers, problems = runtime.session.use(lambda client: look_at(runtime.settings, client, due))
+    book.note(answers, runtime.now())
+    return next(iter(problems.values()), None)
+
+
+def store_consents(lake: Lake, book: ConsentBook) -> WriteResult:
+    """Write the book's changes into the table, beside those of other clients and machines."""
+    with book.lock():
+        rows = book.read_rows()
+        key = list(storage(Consents).key)
+        stored = lake.scan(Consents).collect()
+        frame = pl.concat([rows, stored.join(rows, on=key, how="anti")]).sort(key)
+        return lake.replace(Consents, {}, [frame.select(polars_schema(Consents).names())])
+
+
+def read_owners(settings: Settings) -> list[Owner]:
+    """The owners that are known here; none in the code flow."""
+    return list(ConsentBook.of(settings).read_owners().values()) if settings.sma_flow == "custom" else []
+
+
+def find_concern(runtime: RunContext) -> str | None:
+    """The problem with the access to plants by the newest list, or None. Makes no API calls."""
+    plants = runtime.lake.scan(Plants).select("plant_id", "last_seen", "migrated_from").collect()
+    listed = list_plant_ids_of_newest(runtime) or frozenset()
+    known = [*listed, *plants["migrated_from"].drop_nulls()]
+    plants = plants.join(find_excluded_plants(runtime), on="plant_id", how="anti")
+    gone = plants.filter(~pl.col("plant_id").is_in(known))["last_seen"].to_list()
+    settings = runtime.settings
+    return access_problems.explain_concern(
+        settings.sma_flow, read_owners(settings), len(listed), gone, runtime.find_today()
+    )
+
+
+def _has_lost_plants(runtime: RunContext) -> bool:
+    """Whether a plant of the last list is missing in the newest one."""
+    listed = list_plant_ids_of_newest(runtime)
+    before = runtime.lake.scan(Plants).filter(pl.col("last_seen") == pl.col("last_seen").max()).collect()
+    return listed is not None and not set(before["plant_id"]) <= listed
