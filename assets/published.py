@@ -57,6 +57,7 @@ def build_warehouse(settings: Settings) -> dg.AssetsDefinition:
                 now=sunledger_runtime.now(),
                 version=version("sunledger"),
                 own_tables=sunledger_runtime.settings.own_tables,
+                detail=sunledger_runtime.settings.detail,
             )
             today = str(sunledger_runtime.find_today())
             left_out = [MissingItem(today, one.name, "", one.reason) for one in published.left_out]

@@ -1,4 +1,4 @@
-"""For each of the twenty questions the table that an expert would make for it alone, and the query on that.
+"""For each of the first twenty questions the table that an expert would make for it alone, and the query on that.
 
 The table answers the question for every month, plant or period, not only for those that the query names: it is a table
 for the question, not its answer. Where that is possible it holds sums already.
