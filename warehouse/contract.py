@@ -1,9 +1,10 @@
 """The contract with those who query the published file: its tables, views, columns, types and units, with a version.
 
 `python -m warehouse.contract` compares the models with the last released version (`released_contract.csv`). What was
-only added since then raises the second number of the version, once; what was taken away, renamed or changed raises the
-first one and needs `--breaking`. The present contract is written to `contract.csv` and the changes to docs/schema-changes.md,
-which holds the policy too. A second run changes nothing. `--release` makes the present version the released one.
+only added since then raises the second number of the version, once; what was taken away, renamed or changed raises
+the first one and needs `--breaking`. The present contract is written to `contract.csv` and the changes to
+docs/schema-changes.md, which holds the policy too. A second run changes nothing. `--release` makes the present
+version the released one.
 """
 
 import csv
