@@ -6,7 +6,7 @@ modules, and `TABLES` and `RAW` are derived from them, so a new model needs no o
 
 from types import ModuleType
 
-from schemas import access, changes, core, kpi, raw, report, sets, usage
+from schemas import access, changes, core, curtailment, kpi, raw, report, sets, usage
 from schemas.access import *  # noqa: F403
 from schemas.base import Column as Column
 from schemas.base import Storage as Storage
@@ -17,6 +17,7 @@ from schemas.base import polars_schema as polars_schema
 from schemas.base import storage as storage
 from schemas.changes import *  # noqa: F403
 from schemas.core import *  # noqa: F403
+from schemas.curtailment import *  # noqa: F403
 from schemas.kpi import *  # noqa: F403
 from schemas.raw import *  # noqa: F403
 from schemas.report import *  # noqa: F403
@@ -24,7 +25,7 @@ from schemas.sets import *  # noqa: F403
 from schemas.usage import *  # noqa: F403
 
 # The order of the modules is the order of the tables in the published file and the data dictionary.
-MODULES: tuple[ModuleType, ...] = (raw, core, access, sets, usage, report, kpi, changes)
+MODULES: tuple[ModuleType, ...] = (raw, core, access, sets, usage, report, kpi, curtailment, changes)
 
 
 def list_tables(module: ModuleType) -> tuple[type[Table], ...]:
