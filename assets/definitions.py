@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from assets.checks import build_day_checks, build_vendor_checks, list_checks, publish_checks
-from assets.common import EVERY
+from assets.asset_builders import EVERY
+from assets.asset_checks import build_day_checks, build_vendor_checks, list_checks, publish_checks
 from assets.docs import add_links
 from assets.pool_waits import PoolWait, watch_pools
 from assets.prefix import NOTICES, RUNTIME, build_key, build_name
@@ -29,7 +29,7 @@ from assets.sensors import (
     build_finishing_sensor,
     build_retention_sensor,
 )
-from assets.tables import (
+from assets.table_assets import (
     build_fetched_day_assets,
     build_made_day_assets,
     build_money_assets,

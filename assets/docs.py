@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.common import MODELS
+from assets.asset_builders import MODELS
 from schemas import Table
 
 ROOT = Path(__file__).resolve().parents[1]

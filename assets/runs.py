@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 import dagster as dg
 
-from assets.checks import build_day_checks, list_checks, publish_checks
-from assets.common import DAYS_PER_RUN, MODELS, find_failed_days
+from assets.asset_builders import DAYS_PER_RUN, MODELS, find_failed_days
+from assets.asset_checks import build_day_checks, list_checks, publish_checks
 from assets.dagster_home import explain_faults, open_dagster, prepare_dagster_home
 from assets.dead_runs import end_own_runs
 from assets.pool_waits import PoolWait, wait_for_pools, watch_pools
@@ -20,7 +20,7 @@ from assets.published import build_warehouse
 from assets.run_processes import THIS_PROCESS
 from assets.run_tags import RANGE_END, RANGE_START, build_command_tags
 from assets.sensors import DECISIVE
-from assets.tables import (
+from assets.table_assets import (
     build_day_assets,
     build_device_assets,
     build_made_day_assets,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import dagster as dg
 import polars as pl
 
-from assets.common import DAYS_PER_RUN
+from assets.asset_builders import DAYS_PER_RUN
 from assets.prefix import build_name
 from assets.run_tags import ALL, ASK, BACKENDS, DUE_AT, RANGE_END, RANGE_START
 from pipeline.billing.spending import build_refusal, look_ahead

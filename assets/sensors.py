@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from assets.common import find_failed_days
+from assets.asset_builders import find_failed_days
 from assets.dead_runs import end_dead_runs
 from assets.pool_waits import describe_ended_run
 from assets.prefix import build_name, build_step_key
@@ -20,7 +20,7 @@ from pipeline.ops import alert_conditions
 from pipeline.ops.alerts import Channel, Concern, build_channels, tell
 from pipeline.ops.set_aside import delete_outdated
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from schemas import storage
 
 PARTITION = "dagster/partition"

@@ -34,6 +34,9 @@ class Result:
     stages: dict[str, float] = field(default_factory=dict)
     peak_mb: float = 0.0
     start_mb: float = 0.0
+    # Sums by which runs that do the same are compared, and the bytes of files by their kind.
+    figures: dict[str, float] = field(default_factory=dict)
+    file_bytes: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -18,13 +18,13 @@ from bench.child import AT_ONCE, Result, Task, peak_mb, run_as_child
 from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import Opened, RunContext
-from pipeline.run.sets import BALANCE, PV
+from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.step import StepResult
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants
 from pipeline.tables.log_tables import write_logs
-from schemas import EnergyBalanceIntervals, PvIntervals, Table, storage
+from schemas import EnergyBalanceIntervals, EnergyDaily, PvIntervals, RawEnergyBalance, Table, storage
 from warehouse import frames, lake_writer
 from warehouse.lake import Lake, Part, PartChange, Replacement, Written
 from warehouse.publish import publish
@@ -110,6 +110,11 @@ def run(task: Task) -> Result:
         result.requests = runtime.session.requests_sent
         result.peak_mb = peak_mb()
         result.rows = _count(runtime, EnergyBalanceIntervals) + _count(runtime, PvIntervals)
+        result.figures = _sum_figures(runtime)
+        result.file_bytes = {
+            "raw": _size(runtime, RawEnergyBalance),
+            "rows": _size(runtime, EnergyBalanceIntervals),
+        }
     return result
 
 
@@ -178,6 +183,19 @@ def _finish(runtime: RunContext, result: Result) -> None:
 
 def _count(runtime: RunContext, model: type[Table]) -> int:
     return int(runtime.lake.scan(model).select(pl.len()).collect().item())
+
+
+def _sum_figures(runtime: RunContext) -> dict[str, float]:
+    """The sums that the script of the floor has as well."""
+    days = runtime.lake.scan(EnergyDaily)
+    found = days.select(
+        pl.sum("pv_generation_kwh", "grid_feed_in_kwh"), covered_h=pl.sum("pv_generation_covered_h")
+    )
+    return found.collect().row(0, named=True)
+
+
+def _size(runtime: RunContext, model: type[Table]) -> int:
+    return sum(Path(file).stat().st_size for file in runtime.lake.take_snapshot(model).files)
 
 
 def _counted(work: Callable[..., Any], result: Result, stage: str) -> Callable[..., Any]:

@@ -18,8 +18,8 @@ import polars as pl
 
 from pipeline.common.settings import load_settings
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import list_known_places
-from pipeline.run.sets import BALANCE
 from pipeline.tables import energy_tables, interval_tables
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals

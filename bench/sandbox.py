@@ -22,11 +22,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sandbox.address import SandboxAddress
-from sandbox.fleet.plants import Role
-from sandbox.fleet.simulated import FIVE_MINUTES, simulated_fleet
+from sandbox.fleet.plant_model import Role
+from sandbox.fleet.simulated_fleet import FIVE_MINUTES, simulated_fleet
 from sandbox.launch import running
 from sandbox.options import Options
-from sandbox.series import sets
+from sandbox.series import set_names
 
 FIRST_DAY = dt.date(2025, 6, 10)
 CONNECTIONS = 4
@@ -52,7 +52,7 @@ class Case:
     plants: int
     days: int
     what: str
-    set_type: str = sets.ENERGY_BALANCE
+    set_type: str = set_names.ENERGY_BALANCE
 
 
 ALL = "all plants"
@@ -62,7 +62,7 @@ CASES = (
     Case(300, 6, ALL),
     Case(1000, 6, ALL),
     Case(1000, 30, "5 minutes, with battery"),
-    Case(300, 3, "all inverters", sets.PV),
+    Case(300, 3, "all inverters", set_names.PV),
     Case(300, 4, IN_NO_ORDER),
 )
 
@@ -134,10 +134,11 @@ def _soak(address: SandboxAddress, answers: int, connections: int) -> None:
 def _paths(case: Case) -> list[str]:
     """What the case asks, in the order of the fleet's list."""
     fleet = simulated_fleet(case.plants, Options().seed)
-    if case.set_type == sets.PV:
+    if case.set_type == set_names.PV:
         inverters = [device.device_id for plant in fleet for device in plant.with_role(Role.INVERTER)]
         return [
-            f"/monitoring/v1/devices/{device_id}/measurements/sets/{sets.PV}/Day" for device_id in inverters
+            f"/monitoring/v1/devices/{device_id}/measurements/sets/{set_names.PV}/Day"
+            for device_id in inverters
         ]
     asked = [
         plant

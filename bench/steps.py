@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from pipeline.common.day_availability import join_days
 from pipeline.common.settings import load_settings
-from pipeline.extract.consents import find_concern, refresh_consents
+from pipeline.extract.consent_refresh import find_concern, refresh_consents
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.ops.checks import (
     check_budget,
@@ -24,7 +24,7 @@ from pipeline.ops.checks import (
     judge_published_file,
 )
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE, PV
+from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.tables.billing_tables import write_billing_units, write_invoices
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours

@@ -27,7 +27,7 @@ from types import CodeType, FrameType
 from pipeline.common.settings import load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
 from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
 from pipeline.tables.interval_tables import write_intervals

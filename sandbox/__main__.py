@@ -1,6 +1,6 @@
 """`python -m sandbox` is the command line of the sandbox."""
 
-from sandbox.cli import app
+from sandbox.command_line import app
 
 if __name__ == "__main__":
     app(prog_name="python -m sandbox")

@@ -6,16 +6,16 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox.faults.fault_plan import FaultPlan, parse_fault
 from sandbox.faults.middleware import FaultPlayer
-from sandbox.faults.plan import FaultPlan, parse_fault
 from sandbox.services.authorize import AuthorizeService
-from sandbox.services.consent import ConsentService
+from sandbox.services.consent_service import ConsentService
 from sandbox.services.control import ControlService
 from sandbox.services.express import Express
 from sandbox.services.gateway import Dated, Gateway, TokenBucket
 from sandbox.services.gridcontrol import GridControlService
 from sandbox.services.hosts import HostCheck, SandboxHosts
-from sandbox.services.http import error_answer
+from sandbox.services.http_answers import error_answer
 from sandbox.services.live import LiveService
 from sandbox.services.logs import LogService
 from sandbox.services.measurements import MeasurementService

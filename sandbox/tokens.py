@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from sandbox.clock import SandboxClock
+from sandbox.sandbox_clock import SandboxClock
 
 ACCESS_S = 300
 REFRESH_S = 2 * 86400

@@ -9,16 +9,16 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sandbox.clock import SandboxClock
-from sandbox.consents import SandboxConsents
 from sandbox.fleet.ids import device_id, ennexos_plant_id
-from sandbox.fleet.plants import Array, Device, Plant, Role
-from sandbox.fleet.simulated import simulated_fleet
+from sandbox.fleet.plant_model import Array, Device, Plant, Role
+from sandbox.fleet.simulated_fleet import simulated_fleet
 from sandbox.fleet.sites import Site
+from sandbox.granted_consents import SandboxConsents
 from sandbox.options import Options, Replay
+from sandbox.sandbox_clock import SandboxClock
 from sandbox.series.flow_cache import FlowCache
 from sandbox.series.replayed import RecordingError, ReplaySource, read_recording
-from sandbox.series.simulated import SimulatedSource
+from sandbox.series.simulated_source import SimulatedSource
 from sandbox.series.table import Source
 from sandbox.tokens import Access, Client, TokenStore
 

@@ -6,7 +6,21 @@ modules, and `TABLES` and `RAW` are derived from them, so a new model needs no o
 
 from types import ModuleType
 
-from schemas import access, changes, core, curtailment, kpi, raw, report, sets, usage
+from schemas import (
+    access,
+    battery_sets,
+    changes,
+    core,
+    curtailment,
+    inverter_sets,
+    kpi,
+    meter_sets,
+    raw,
+    report_tables,
+    sets,
+    site_sets,
+    usage,
+)
 from schemas.access import *  # noqa: F403
 from schemas.base import Column as Column
 from schemas.base import Storage as Storage
@@ -15,17 +29,35 @@ from schemas.base import columns as columns
 from schemas.base import comment as comment
 from schemas.base import polars_schema as polars_schema
 from schemas.base import storage as storage
+from schemas.battery_sets import *  # noqa: F403
 from schemas.changes import *  # noqa: F403
 from schemas.core import *  # noqa: F403
 from schemas.curtailment import *  # noqa: F403
+from schemas.inverter_sets import *  # noqa: F403
 from schemas.kpi import *  # noqa: F403
+from schemas.meter_sets import *  # noqa: F403
 from schemas.raw import *  # noqa: F403
-from schemas.report import *  # noqa: F403
+from schemas.report_tables import *  # noqa: F403
 from schemas.sets import *  # noqa: F403
+from schemas.site_sets import *  # noqa: F403
 from schemas.usage import *  # noqa: F403
 
 # The order of the modules is the order of the tables in the published file and the data dictionary.
-MODULES: tuple[ModuleType, ...] = (raw, core, access, sets, usage, report, kpi, curtailment, changes)
+MODULES: tuple[ModuleType, ...] = (
+    raw,
+    core,
+    access,
+    battery_sets,
+    meter_sets,
+    inverter_sets,
+    site_sets,
+    sets,
+    usage,
+    report_tables,
+    kpi,
+    curtailment,
+    changes,
+)
 
 
 def list_tables(module: ModuleType) -> tuple[type[Table], ...]:

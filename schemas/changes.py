@@ -6,7 +6,7 @@ import polars as pl
 
 from schemas.base import FINITE, Table, Utc, column, energy, ratio
 from schemas.core import LOCAL_DATE, PlantKey
-from schemas.report import STATUSES
+from schemas.report_tables import STATUSES
 
 QUANTITY = "Quantity: the name of its column in energy_daily without _kwh."
 REPLACES = (

@@ -7,7 +7,7 @@ import polars as pl
 from schemas.base import FINITE, Table, column
 from schemas.core import PlantKey
 from schemas.quantities import FULL_MONTH_H
-from schemas.report import Day
+from schemas.report_tables import Day
 
 # What a limit acts on: feed-in at the grid connection, or the power of the inverters. An outage is not a limit that
 # somebody asked for: it is the power that the inverters could have delivered at most.

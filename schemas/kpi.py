@@ -10,7 +10,7 @@ import polars as pl
 from schemas.base import FINITE, Table, column
 from schemas.core import PlantKey
 from schemas.quantities import FULL_MONTH_H
-from schemas.report import STATUSES, Day, Month
+from schemas.report_tables import STATUSES, Day, Month
 
 IRRADIATION_SOURCES = ["sensor", "supplied", "clear_sky", "none"]
 # The sources whose irradiation is measured.

@@ -8,9 +8,7 @@ The steps are in an order that a kill can interrupt anywhere: what will be lost 
 can't be read is replaced last of all entries; files are moved when no entry names them any more.
 """
 
-import datetime as dt
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +16,13 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
-from pyarrow.fs import LocalFileSystem
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
-from schemas import RAW, TABLES, Quarantine, Table, polars_schema, storage
+from schemas import RAW, TABLES, Quarantine, Table, storage
 from warehouse.damage import Damage, DamageKind
 from warehouse.digests import FOLDER as DIGESTS
-from warehouse.digests import StoredFile, digest_of
-from warehouse.frames import name_place, sort, validate
+from warehouse.frames import sort, validate
 from warehouse.lake import Lake, Part
 from warehouse.lake_log import (
     LOG,
@@ -42,42 +37,12 @@ from warehouse.lake_log import (
     write_entry,
     write_text,
 )
-from warehouse.lake_reader import build_arrow_schema
 from warehouse.log_check import check_log
+from warehouse.lost_parts import Lost, Step, name_file_place
 from warehouse.published_copy import PublishedCopy, is_current
-from warehouse.repair_records import Recorded, adopt_known, commit_repair, is_foreign, read_recorded
+from warehouse.repair_records import Recorded, adopt_known, commit_repair, read_recorded
+from warehouse.table_remains import build_first_actions, find_content, find_target, list_data_files
 from warehouse.verify import verify_lake
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A part whose rows are to be rebuilt; `published` is the version of the table that the published file shows,
-    where its copy of the part is what was lost."""
-
-    model: type[Table]
-    folder: str
-    published: int | None = None
-
-    @property
-    def part(self) -> Part:
-        """The values of the partition columns."""
-        schema = polars_schema(self.model)
-        texts = dict(name.split("=", 1) for name in self.folder.split("/") if name)
-        return {n: dt.date.fromisoformat(v) if schema[n] == pl.Date else v for n, v in texts.items()}
-
-    @property
-    def place(self) -> str:
-        """Table and part as a message names them."""
-        return name_place(self.model, self.part)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What was found at a place, and what became of it."""
-
-    place: str
-    found: str
-    done: str
 
 
 @dataclass(slots=True)
@@ -113,13 +78,13 @@ class LakeRepair:
     def _mend_table(self, model: type[Table], recorded: Recorded) -> None:
         """Have the log say what was committed, as far as records, entries and files tell, and set the rest aside."""
         folder = self._find_folder(model)
-        files = _list_data_files(folder)
+        files = list_data_files(folder)
         log = self._restore_entries(model, recorded, self._find_known_version(model, files))
         if log.version < 0 and not files:
             return
         if log.version < 0:
             log.version, log.actions, log.damaged = 0, {0: []}, {0: "is missing"}
-        before, target = replay(log), _find_target(log, recorded)
+        before, target = replay(log), find_target(log, recorded)
         unknown = files - before.named - target.named
         untold = {version for version in log.damaged if version > recorded.version}
         settled_at = max(untold, default=-1)
@@ -144,7 +109,9 @@ class LakeRepair:
         for path in sorted((unknown | removed) - active.keys()):
             if (folder / path).exists():
                 self._move(folder / path)
-                self._tell(_name_place(model, path), f"{Path(path).name} belongs to no commit", "set aside")
+                self._tell(
+                    name_file_place(model, path), f"{Path(path).name} belongs to no commit", "set aside"
+                )
         self._renew_records(model, recorded, active)
 
     def _restore_entries(self, model: type[Table], recorded: Recorded, at_least: int) -> TableLog:
@@ -222,7 +189,7 @@ class LakeRepair:
         found: dict[Path, Path] = {}
         for one, file in damaged:
             written = known[one.model].get(one.file) if one.model and one.file else None
-            if written is not None and (source := _find_content(written, lying)):
+            if written is not None and (source := find_content(written, lying)):
                 found[file] = source
         for file, source in found.items():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -261,7 +228,11 @@ class LakeRepair:
                     corrections += [] if newest in active else [self._build_adding(model, newest)]
                     text = f"{pluralize(len(active + found), 'file')}, and no commit says which one is the newest"
                     self.steps.append(
-                        Step(_name_place(model, newest), text, f"the newest undamaged file is used: {newest}")
+                        Step(
+                            name_file_place(model, newest),
+                            text,
+                            f"the newest undamaged file is used: {newest}",
+                        )
                     )
                     continue
             corrections += [build_remove(path) for path in active]
@@ -295,7 +266,7 @@ class LakeRepair:
             actions = log.actions[version]
             if version == 0 and not {"protocol", "metaData"} <= {kind for one in actions for kind in one}:
                 actions = [
-                    *_build_first_actions(model),
+                    *build_first_actions(model),
                     *(one for one in actions if {"add", "remove"} & set(one)),
                 ]
             log.folder.mkdir(parents=True, exist_ok=True)
@@ -370,50 +341,3 @@ class LakeRepair:
         target = self.aside / file.relative_to(self.lake.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
-
-
-def _list_data_files(folder: Path) -> set[str]:
-    """The Parquet files of a table, by their paths in it."""
-    return {
-        file.relative_to(folder).as_posix()
-        for file in folder.rglob("*.parquet")
-        if LOG not in file.relative_to(folder).parts
-    }
-
-
-def _find_target(log: TableLog, recorded: Recorded) -> LogState:
-    """What the table held by the newest whole record and the commits of ours after it; without one, by its log."""
-    if recorded.version < 0:
-        return replay(log)
-    later = {
-        v: actions for v, actions in log.actions.items() if v > recorded.version and not is_foreign(actions)
-    }
-    return replay(TableLog(log.folder, log.version, {recorded.version: recorded.actions, **later}))
-
-
-def _find_content(known: StoredFile, lying: Iterable[Path]) -> Path | None:
-    """The file that has what was written, by its size and digest."""
-    for file in lying:
-        if (
-            file.stat().st_size == known.bytes
-            and digest_of(LocalFileSystem(), str(file)).digest == known.digest
-        ):
-            return file
-    return None
-
-
-def _name_place(model: type[Table], path: str) -> str:
-    return Lost(model, find_folder(path)).place
-
-
-def _build_first_actions(model: type[Table]) -> list[Action]:
-    """What the first entry of the model's table says: its columns and its partition."""
-    with tempfile.TemporaryDirectory() as folder:
-        DeltaTable.create(
-            folder, build_arrow_schema(model), mode="ignore", partition_by=list(storage(model).partition)
-        )
-        return [
-            action
-            for action in read_log(Path(folder) / LOG).actions[0]
-            if {"protocol", "metaData"} & set(action)
-        ]

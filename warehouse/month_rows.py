@@ -9,13 +9,16 @@ import duckdb
 import polars as pl
 
 from pipeline.common.errors import UsageError
-from warehouse.asked import explain_empty_month
 from warehouse.ddl import quote_identifier
+from warehouse.published_units import explain_empty_month
 
 PLANT_COLUMNS = "plant_id, name, backend, timezone, peak_power_kw, ac_power_kw, capacity_class, start_up"
 _DAY_COLUMNS = (
     "plant_id, local_date, status, pv_generation_kwh, total_consumption_kwh, covered_h, expected_h, coverage, "
     "largest_gap_min, n_rows, n_flagged, n_suspect"
+)
+_PV_COLUMNS = (
+    "plant_id, local_date, covered_h AS pv_covered_h, expected_h AS pv_expected_h, coverage AS pv_coverage"
 )
 # No zone's offset from UTC is finer than a quarter of an hour, so a quarter lies in one hour of every clock.
 _QUARTER = "epoch_ms(interval_start + (interval_end - interval_start) / 2) // 900000"
@@ -71,12 +74,21 @@ class MonthRows:
         return self._read_rows("plants", PLANT_COLUMNS, "true", "plant_id")
 
     def read_days(self) -> pl.DataFrame:
-        """Rows of energy_daily of the whole year up to the month's end."""
+        """Rows of energy_daily of the whole year up to the month's end.
+
+        pv_covered_h, pv_expected_h and pv_coverage are of PV alone; null where the file does not have them.
+        """
         year = self.month.replace(month=1)
         where = (
             f"local_date BETWEEN DATE '{year}' AND DATE '{self.end}'{self._write_own_days('energy_daily')}"
         )
-        return self._read_rows("energy_daily", _DAY_COLUMNS, where, "plant_id, local_date")
+        days = self._read_rows("energy_daily", _DAY_COLUMNS, where, "plant_id, local_date")
+        if not self._has("coverage_daily"):
+            nothing = pl.lit(None, pl.Float64)
+            return days.with_columns(pv_covered_h=nothing, pv_expected_h=nothing, pv_coverage=nothing)
+        where = f"local_date BETWEEN DATE '{year}' AND DATE '{self.end}' AND quantity = 'pv_generation'"
+        pv = self._read_rows("coverage_daily", _PV_COLUMNS, where, "plant_id, local_date")
+        return days.join(pv, on=["plant_id", "local_date"], how="left", maintain_order="left")
 
     def read_months(self) -> pl.DataFrame:
         """Rows of energy_monthly of the month."""

@@ -9,10 +9,10 @@ import duckdb
 
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
-from warehouse.asked import explain_empty_month, list_months, record_begins
 from warehouse.ddl import quote_identifier
 from warehouse.export import FORMATS, Exported, export
 from warehouse.folder import replace_folder
+from warehouse.published_units import explain_empty_month, list_months, record_begins
 
 README = "README.md"
 UNITS = "Energy is in kWh, power in kW, and money in the currency of the row. An empty cell means unknown, not zero."

@@ -12,7 +12,7 @@ from pipeline.billing.lost_requests import explain_lower_bound
 from pipeline.billing.prices import CENTS, PriceList
 from pipeline.billing.requested_units import count_units, find_current_month, read_capacities, read_moves
 from pipeline.billing.units import add_capacity, find_unanswered_systems
-from pipeline.billing.usage import find_unused_units
+from pipeline.billing.unused_units import find_unused_units
 from pipeline.run.context import RunContext
 from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from schemas import ApiRequests, DeviceEnergyDaily, EnergyDaily, Plants, Table, columns

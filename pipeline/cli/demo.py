@@ -21,7 +21,7 @@ from pipeline.common.settings import Settings, load_settings
 from pipeline.report.page import render_fleet_page
 from pipeline.report.picture import draw_month_picture
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from pipeline.transform.sun.time_basis import judge_time_basis
 from sandbox.launch import running

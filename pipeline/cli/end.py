@@ -4,12 +4,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline.cli.exit_codes import FAILED
 from pipeline.common.signals import SIGNALS, Stopped, describe_end
 
 if TYPE_CHECKING:
     from logging import LogRecord
-
-FAILED = 1
 
 
 def run_to_end() -> NoReturn:
@@ -74,7 +73,7 @@ def _say(fault: BaseException) -> int:
         number = number or 2
         _write(f"Error: {describe_end(number)}")
         return 128 + number
-    from pipeline.cli.faults import explain_fault  # noqa: PLC0415
+    from pipeline.cli.fault_report import explain_fault  # noqa: PLC0415
 
     _write(f"Error: {explain_fault(fault)}")
     return FAILED

@@ -55,7 +55,7 @@ def pack(
 ) -> None:
     """Write a month's energy, PU, invoices and quality with a README into one folder, for finance."""
     from pipeline.billing.lost_requests import explain_lower_bound  # noqa: PLC0415
-    from pipeline.cli.completeness import say_month  # noqa: PLC0415
+    from pipeline.cli.completeness_summary import say_month  # noqa: PLC0415
     from pipeline.cli.console import say  # noqa: PLC0415
     from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
     from pipeline.common.settings import load_settings  # noqa: PLC0415

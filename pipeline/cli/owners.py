@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from pipeline.cli.console import say, show_table
+from pipeline.cli.exit_codes import DONE, FAILED, IN_PART
 from pipeline.common.errors import CredentialsError, SmaError, UsageError
 from pipeline.common.settings import load_settings
 from pipeline.common.text import pluralize
-from pipeline.extract.consents import look_at, store_consents
+from pipeline.extract.consent_refresh import look_at, store_consents
 from pipeline.run.context import RunContext
 from pipeline.sma.client import SmaClient
 from pipeline.sma.consents.consent_api import (
@@ -22,7 +23,6 @@ from pipeline.sma.consents.consent_api import (
 )
 from pipeline.sma.consents.consent_book import ConsentBook, Owner
 
-DONE, FAILED, IN_PART = 0, 1, 3
 # A request that SMA does not answer is looked at again after this long, whatever its interval.
 LONGEST_SLEEP_S = 600.0
 

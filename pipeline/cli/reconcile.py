@@ -6,7 +6,7 @@ import polars as pl
 
 from assets.runs import record_runs
 from pipeline.cli.console import Bars, say, say_all, show_table
-from pipeline.cli.spending import agree
+from pipeline.cli.cost_consent import agree
 from pipeline.common.errors import UsageError
 from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import (

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.billing.spending import CostNotAllowedError, find_new_units
 from pipeline.cli.console import Bars, out, say, say_all, show_table
-from pipeline.cli.spending import agree
+from pipeline.cli.cost_consent import agree
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
@@ -23,7 +23,7 @@ from pipeline.tables.incomplete_days import list_days_with_answers
 from schemas import RawPlants
 from warehouse.damage import Damage
 from warehouse.lake import Lake
-from warehouse.lake_repair import Lost, Step
+from warehouse.lost_parts import Lost, Step
 from warehouse.published_copy import PublishedCopy, open_published_copy
 from warehouse.verify import verify_lake, verify_published
 

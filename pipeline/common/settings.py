@@ -5,182 +5,31 @@ without credentials except calls of SMA's services, which begin with `require_cr
 """
 
 import datetime as dt
-import ipaddress
-import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.file_modes import Readers
+from pipeline.common.setting_values import (
+    AbsolutePath,
+    BaseUrl,
+    BudgetUrl,
+    check_asset_prefix,
+    check_lake,
+    check_warehouse,
+    split_host_names,
+    split_ids,
+    split_sets,
+)
+from pipeline.common.sma_hosts import HOSTS
 from pipeline.common.text import escape_line
 
 ENV_FILE = Path(".env")
-# Names of sets stand in paths of requests and of the lake.
-SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
-ASSET_PREFIX = re.compile(r"\w+(/\w+)*", re.ASCII)
-# delta-rs takes these for parts of a URL, and panics or looks elsewhere; DuckDB puts its log beside another file.
-NO_LAKE = re.compile(r"[\[\]%|^\\\x00-\x1f\x7f]")
-NO_WAREHOUSE = re.compile(r"[?\x00-\x1f\x7f]")
-HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
-
-
-class Hosts(NamedTuple):
-    """Where one environment's services live: everything before `/v1` or `/oauth2`."""
-
-    auth: str
-    consent: str
-    monitoring: str
-    live: str
-    gridcontrol: str
-
-
-HOSTS: dict[str, Hosts] = {
-    "sandbox": Hosts(
-        auth="https://sandbox-auth.smaapis.de",
-        consent="https://sandbox.smaapis.de",
-        monitoring="https://sandbox.smaapis.de/monitoring",
-        live="https://sandbox.smaapis.de/live",
-        gridcontrol="https://sandbox.smaapis.de/gridcontrol",
-    ),
-    "production": Hosts(
-        auth="https://auth.smaapis.de",
-        consent="https://async-auth.smaapis.de",
-        monitoring="https://monitoring.smaapis.de",
-        live="https://live.smaapis.de",
-        gridcontrol="https://gridcontrol.smaapis.de",
-    ),
-}
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine (`localhost`, 127.0.0.0/8, ::1)."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _build_rejection(cure: str) -> PydanticCustomError:
-    """A rejected value. `cure` is a clause that follows the variable and its value in the message."""
-    return PydanticCustomError("setting", "{cure}", {"cure": cure})
-
-
-def _check_base_url(value: str) -> str:
-    """Accept https, or http to this machine, and cut the trailing slash."""
-    try:
-        parts = urlsplit(value)
-        port_ok = parts.port is None or parts.port > 0
-    except ValueError as fault:
-        raise _build_rejection("is not a URL; write it as https://host[:port][/prefix]") from fault
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
-        raise _build_rejection("is not a URL; write it as https://host[:port][/prefix]")
-    if parts.username is not None or parts.password is not None:
-        raise _build_rejection(
-            "must not hold a user name or password; use SMA_CLIENT_ID and SMA_CLIENT_SECRET"
-        )
-    if parts.query or parts.fragment:
-        raise _build_rejection("must end before any ? or #; it is the part before /v1 or /oauth2")
-    if parts.scheme == "http" and not is_loopback(value):
-        raise _build_rejection(
-            "would send secrets unencrypted; use https (plain http is allowed only on this machine)"
-        )
-    return value.rstrip("/")
-
-
-def _make_absolute(value: Path) -> Path:
-    return value.expanduser().absolute()
-
-
-def _check_lake(value: str) -> str:
-    """An absolute folder, or an s3 address as it is (without a trailing slash)."""
-    remote = "://" in value
-    value = value.rstrip("/") if remote else str(_make_absolute(Path(value)))
-    if odd := NO_LAKE.search(value):
-        raise _build_rejection(
-            f"can't be the lake: Delta can't open a folder with {odd[0]!r} in its path. Set SUNLEDGER_LAKE or "
-            "SUNLEDGER_HOME to another one"
-        )
-    if remote:
-        parts = urlsplit(value)
-        if parts.scheme != "s3" or not parts.netloc:
-            raise _build_rejection("is neither a folder nor s3://bucket/prefix")
-    return value
-
-
-def _check_warehouse(value: Path) -> Path:
-    """An absolute path of a file that DuckDB can write."""
-    file = _make_absolute(value)
-    if odd := NO_WAREHOUSE.search(str(file)):
-        raise _build_rejection(
-            f"can't be the published file: DuckDB can't write one with {odd[0]!r} in its path. Set "
-            "SUNLEDGER_WAREHOUSE or SUNLEDGER_HOME to another one"
-        )
-    return file
-
-
-def _check_budget_url(value: SecretStr) -> SecretStr:
-    """An address of Redis. It may hold a password, so no message repeats it."""
-    if not value.get_secret_value():
-        return value
-    form = "write it as redis://[user:password@]host[:port][/database], or with rediss:// for TLS"
-    try:
-        parts = urlsplit(value.get_secret_value())
-        well = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
-    except ValueError as fault:
-        raise _build_rejection(f"is not an address of Redis; {form}") from fault
-    if not well or not (parts.path.strip("/") or "0").isdecimal():
-        raise _build_rejection(f"is not an address of Redis; {form}")
-    if parts.query or parts.fragment:
-        # redis-py would take options from there, among them one that switches the check of certificates off.
-        raise _build_rejection(f"must end before any ? or #; {form}")
-    return value
-
-
-def _split_ids(value: object) -> object:
-    """Ids from a list separated by commas."""
-    return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
-
-
-def _host_names(value: object) -> object:
-    """Names of hosts from a list separated by commas, without ports."""
-    if not isinstance(value, str):
-        return value
-    names = value.replace(",", " ").split()
-    if not all(HOST_NAME.fullmatch(name) for name in names):
-        raise _build_rejection(
-            "is not a list of host names; write names without ports, separated by commas: sun.example.org"
-        )
-    return frozenset(names)
-
-
-def _check_asset_prefix(text: str) -> str:
-    if text and not ASSET_PREFIX.fullmatch(text):
-        raise ValueError("must consist of letters, digits, _ and /")
-    return text
-
-
-def _split_sets(value: str) -> str:
-    """Names of sets without white space, in the order given."""
-    names = [name.strip() for name in value.split(",")]
-    if not all(SET_NAME.fullmatch(name) for name in names):
-        raise _build_rejection(
-            "is not a list of measurement sets; write SMA's names, separated by commas, or: all"
-        )
-    return ",".join(names)
-
-
-BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
-BudgetUrl = Annotated[SecretStr, AfterValidator(_check_budget_url)]
-AbsolutePath = Annotated[Path, AfterValidator(_make_absolute)]
 
 
 def _declare_sma_field(name: str, description: str, **kwargs: Any) -> Any:
@@ -279,11 +128,11 @@ class Settings(BaseSettings):
         description="Users of this machine who may read the files that sunledger writes, except its secrets: owner, "
         "group (the owner's group, for BI tools of other users) or all. Default: group.",
     )
-    lake: Annotated[str, AfterValidator(_check_lake)] = Field(
+    lake: Annotated[str, AfterValidator(check_lake)] = Field(
         default_factory=lambda data: str(data["home"] / "lake"),
         description="The lake: a folder or s3://bucket/prefix. Default: $SUNLEDGER_HOME/lake.",
     )
-    warehouse: Annotated[Path, AfterValidator(_check_warehouse)] = Field(
+    warehouse: Annotated[Path, AfterValidator(check_warehouse)] = Field(
         default_factory=lambda data: data["home"] / "sunledger.duckdb",
         description="The published DuckDB file. Default: $SUNLEDGER_HOME/sunledger.duckdb.",
     )
@@ -292,7 +141,7 @@ class Settings(BaseSettings):
         description="Redis in which machines share the request budget: redis://[user:password@]host[:port][/database], "
         "or rediss:// for TLS. Needs the extra `cluster`. Default: none, the budget is this machine's.",
     )
-    professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(_split_ids)] = Field(
+    professional_plants: Annotated[frozenset[str], NoDecode, BeforeValidator(split_ids)] = Field(
         default=frozenset(),
         description="Ids, separated by commas, of the plants on Sunny Portal Classic with the Professional package, "
         "whose data is available after 15 minutes instead of 2 hours. Default: none.",
@@ -381,13 +230,13 @@ class Settings(BaseSettings):
         ge=1,
         description="Amount in EUR above which the cost of this month's PU raises an alert. Default: none.",
     )
-    ui_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(_host_names)] = Field(
+    ui_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(split_host_names)] = Field(
         default=frozenset(),
         description="Host names, separated by commas, under which browsers reach the control room, such as the name "
         "of a proxy in front of it. Requests for other host names are refused. Default: none, so that only "
         "addresses, localhost and the name given to `--host` work.",
     )
-    asset_prefix: Annotated[str, AfterValidator(_check_asset_prefix)] = Field(
+    asset_prefix: Annotated[str, AfterValidator(check_asset_prefix)] = Field(
         default="",
         description="Prefix of the keys of all assets in Dagster, such as `solar` or `energy/solar`, and of the names "
         "of ops, jobs, schedules and sensors (`solar_today`), for a project with your own assets. Runs and "
@@ -398,11 +247,19 @@ class Settings(BaseSettings):
         description="URL of the folder docs/, such as `https://git.example.org/sunledger/blob/main/docs`, to which "
         "assets in Dagster link. Default: none, so that assets only name the file.",
     )
-    sets: Annotated[str, AfterValidator(_split_sets)] = Field(
+    sets: Annotated[str, AfterValidator(split_sets)] = Field(
         default="EnergyBalance,EnergyAndPowerPv",
         description="Measurement sets to fetch for each day, separated by commas, or `all`. Each set needs one "
         "request per day for every plant or device that has it (`sunledger plan --sets …` counts them). Default: "
         "EnergyBalance and EnergyAndPowerPv.",
+    )
+    lists_cycle_days: int = Field(
+        default=14,
+        ge=1,
+        le=31,
+        description="Days in which the devices and measurement sets of each plant are asked for again, each plant on a "
+        "day of its own, because they hardly change. New plants, and changes that the list of plants shows, are "
+        "asked for at once; 1 asks for everything each day. Default: 14.",
     )
     logs: Literal["none", "plants", "devices"] = Field(
         default="plants",

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from pipeline.common.settings import HOSTS, Settings, name_variable
+from pipeline.common.settings import Settings, name_variable
+from pipeline.common.sma_hosts import HOSTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 

@@ -9,8 +9,8 @@ import polars as pl
 
 from pipeline.common.errors import PermanentError, SmaError, TransientError
 from pipeline.sma.requests import Answer, Failure, Request, find_plant
+from pipeline.transform.answer_bounds import TOO_LARGE, find_unreadable
 from pipeline.transform.answer_text import MOST_DEPTH, MOST_ROWS, measure_depth, parse_answer
-from pipeline.transform.decode import TOO_LARGE, find_unreadable
 
 LISTS: Final = frozenset({"plants", "devices", "sets"})
 # The envelope of measurements comes before the rows and is short.

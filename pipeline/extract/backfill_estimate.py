@@ -1,6 +1,7 @@
 """Estimates a backfill before any request is sent: requests, minutes, bytes, PU and money."""
 
 import datetime as dt
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pipeline.billing.units import add_capacity
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
-from pipeline.extract.fetch import plan_device_lists, plan_set_lists
+from pipeline.extract.due_lists import count_lists, plan_device_lists, plan_set_lists
 from pipeline.extract.missing_answers import plan_missing
 from pipeline.extract.request_plan import (
     PlannedRequest,
@@ -25,8 +26,8 @@ from pipeline.extract.request_plan import (
 )
 from pipeline.extract.vendor_energies import find_year_start, plan_month_requests, plan_year_requests
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE, choose_sets
 from pipeline.run.plants import list_own_plants, select_in_operation
-from pipeline.run.sets import BALANCE, choose_sets
 from pipeline.sma.budget.shared_budget import Budget
 from schemas import MeasurementSets, storage
 from schemas.base import CAPACITY_CLASSES
@@ -69,7 +70,8 @@ class Plan:
     `next_month_eur` is what it may add to the next month's bill, because it will not be done before: 0 where it will.
     `never_asked` counts plants of which is not known what they have: their requests are those for EnergyBalance and
     logs, and no device's. `reconciling` are requests that are none of the backfill's: what comparing its months, and
-    where the settings say so its years, with SMA's own figures takes afterwards.
+    where the settings say so its years, with SMA's own figures takes afterwards. `lists_each_day` is what lists take on
+    an ordinary day, when each plant's are asked for in turn.
     """
 
     days: int
@@ -85,6 +87,7 @@ class Plan:
     price_source: str
     reconciling: Mapping[str, int]
     never_asked: int
+    lists_each_day: int
 
     @property
     def total_requests(self) -> int:
@@ -140,6 +143,7 @@ def plan_backfill(runtime: RunContext, first: dt.date, last: dt.date, prices: Pr
         price_source=price.source,
         reconciling=_count_vendor_requests(runtime, days),
         never_asked=never_asked.height,
+        lists_each_day=1 + math.ceil(count_lists(runtime) / runtime.settings.lists_cycle_days),
     )
 
 

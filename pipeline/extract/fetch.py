@@ -8,19 +8,18 @@ from functools import partial
 import polars as pl
 
 from pipeline.billing import spending
+from pipeline.extract.due_lists import plan_device_lists, plan_set_lists
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
 from pipeline.extract.raw_rows import build_raw_frame
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest, group_by_week
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import SetSource, build_other_set, find_odd_sets, list_other_sets
 from pipeline.run.notices import Missing, Notices
-from pipeline.run.plants import find_excluded_plants, list_own_plants, list_plant_ids_of_newest
-from pipeline.run.sets import SetSource, build_other_set, find_odd_sets, list_other_sets
+from pipeline.run.plants import find_excluded_plants, list_plant_ids_of_newest
 from pipeline.run.step import StepResult
 from pipeline.sma.requests import Answer, Request, find_plant
 from schemas import (
-    Devices,
-    MeasurementSets,
     Plants,
     RawAnswers,
     RawDevices,
@@ -45,12 +44,12 @@ def fetch_plants(runtime: RunContext) -> StepResult:
 
 
 def fetch_devices(runtime: RunContext) -> StepResult:
-    """Fetch each plant's devices, once a day."""
+    """Fetch the devices of the plants whose turn it is, and of new and changed ones."""
     return _fetch_list(runtime, RawDevices, plan_device_lists(runtime))
 
 
 def fetch_measurement_sets(runtime: RunContext) -> StepResult:
-    """Fetch the list of sets of each plant and of each of its active devices, once a day."""
+    """Fetch the list of sets of the plants whose turn it is and of their devices, and of new and changed ones."""
     return _fetch_list(runtime, RawMeasurementSets, plan_set_lists(runtime))
 
 
@@ -118,45 +117,6 @@ def fetch_device_logs(runtime: RunContext, days: Iterable[dt.date]) -> Iterator[
     """Fetch the missing answers for every device's own log; yields each day as it is stored."""
     for week in group_by_week(days):
         yield from fetch_days(runtime, partial(plan_device_logs, week=week))
-
-
-def plan_device_lists(runtime: RunContext) -> list[Request]:
-    """One request for every plant whose devices were not requested today."""
-    return _drop_answered_today(
-        runtime, RawDevices, [Request.devices(plant) for plant in list_own_plants(runtime)["plant_id"]]
-    )
-
-
-def plan_set_lists(runtime: RunContext) -> list[Request]:
-    """One request for every plant and active device, and once for each deactivated one, whose past can be requested."""
-    plants = list_own_plants(runtime)
-    known = runtime.lake.scan(MeasurementSets).filter(pl.col("device_id").is_not_null()).collect()
-    devices = runtime.lake.scan(Devices).collect().join(plants, on="plant_id", how="semi")
-    active = pl.col("is_active").fill_null(value=True)
-    wanted = pl.concat(
-        [
-            devices.filter(active),
-            devices.filter(~active).join(known, on=["plant_id", "device_id"], how="anti"),
-        ]
-    )
-    requests = [Request.plant_sets(plant) for plant in plants["plant_id"]]
-    requests += [Request.device_sets(*ids) for ids in wanted.select("plant_id", "device_id").rows()]
-    return _drop_answered_today(runtime, RawMeasurementSets, sorted(requests))
-
-
-def _drop_answered_today(
-    runtime: RunContext, model: type[RawAnswers], requests: list[Request]
-) -> list[Request]:
-    """The requests that were not answered today, or all where everything is fetched again."""
-    if runtime.again:
-        return requests
-    part = {"local_date": runtime.find_today()}
-    answered = {
-        ids
-        for batch in runtime.lake.read_batches(model, part, columns=["plant_id", "device_id"])
-        for ids in batch.iter_rows()
-    }
-    return [request for request in requests if (request.plant_id, request.device_id) not in answered]
 
 
 def _fetch_list(runtime: RunContext, model: type[RawAnswers], requests: Sequence[Request]) -> StepResult:

@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline.billing import spending
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import read_owners
+from pipeline.extract.consent_refresh import read_owners
 from pipeline.extract.raw_rows import DayOutcome, accept_answers, refuse_nothing_answered, set_unlisted_apart
 from pipeline.extract.request_plan import FetchPlan, PlannedRequest
 from pipeline.extract.split_by_day import PlannedResult, split_by_day

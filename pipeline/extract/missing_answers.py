@@ -9,8 +9,14 @@ import polars as pl
 from pipeline.extract import request_plan
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import (
+    SetSource,
+    asks_for_others,
+    build_other_set,
+    choose_sets,
+    list_other_sets,
+)
 from pipeline.run.plants import compute_delay, list_plants, select_in_operation
-from pipeline.run.sets import SetSource, asks_for_others, build_other_set, choose_sets, list_other_sets
 from pipeline.run.step import build_quarantine_part, build_raw_part
 from pipeline.transform.plant_moves import find_successors, take_new_ids
 from schemas import Devices, MeasurementSets, Plants, Quarantine, RawAnswers, RawDeviceLogs, RawLogs

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.transform.answer_text import decode_whole_texts
-from pipeline.transform.decode import run_on
+from pipeline.transform.json_engine import run_on
 
 # A row as SMA writes it: its time comes first, and without an offset.
 ROW_START = b'{"time":"'

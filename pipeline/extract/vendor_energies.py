@@ -11,8 +11,8 @@ from pipeline.common.local_time import ONE_DAY
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.request_plan import FetchPlan, KnownDay, PlannedRequest
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import compute_delay, list_plants, select_in_operation
-from pipeline.run.sets import BALANCE
 from pipeline.run.step import StepResult
 from pipeline.sma.requests import Request
 from schemas import MeasurementSets, RawAnswers, RawEnergyMonths, RawEnergyYears, polars_schema

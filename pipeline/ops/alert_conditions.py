@@ -13,7 +13,7 @@ from pipeline.common.errors import SunledgerError
 from pipeline.common.finding import Finding
 from pipeline.common.local_time import ONE_DAY
 from pipeline.common.text import pluralize
-from pipeline.extract.consents import find_concern, read_owners
+from pipeline.extract.consent_refresh import find_concern, read_owners
 from pipeline.ops.alerts import Concern
 from pipeline.ops.checks import check_budget, check_closed_days, judge_freshness
 from pipeline.run.context import RunContext

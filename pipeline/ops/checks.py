@@ -14,8 +14,8 @@ from pipeline.common.text import pluralize
 from pipeline.ops import findings
 from pipeline.run.check import After, checks
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE, SOURCES
 from pipeline.run.plants import list_own_plants, list_plants
-from pipeline.run.sets import BALANCE, SOURCES
 from pipeline.tables.incomplete_days import NOT_MADE, find_incomplete_days, list_stored_days
 from pipeline.tables.zone_corrections import find_days_of_other_zones, suggest_cure
 from schemas import (

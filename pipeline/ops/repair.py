@@ -14,12 +14,12 @@ from typing import cast
 from pipeline.billing.lost_requests import add_lost_days
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
-from pipeline.extract.consents import store_consents
+from pipeline.extract.consent_refresh import store_consents
 from pipeline.ops.repair_list import LostParts
 from pipeline.ops.repair_requests import LISTS_ASKED, RepairOutcome
 from pipeline.ops.set_aside import name_folder
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SOURCES, VALUES
+from pipeline.run.measurement_sets import SOURCES, VALUES
 from pipeline.sma.consents.consent_book import ConsentBook
 from pipeline.tables.inventory_tables import (
     write_devices,
@@ -69,7 +69,8 @@ from schemas import (
 from warehouse.lake import Lake
 from warehouse.lake_lock import take_repair_turn
 from warehouse.lake_mirror import open_mirror
-from warehouse.lake_repair import LakeRepair, Lost, Step
+from warehouse.lake_repair import LakeRepair
+from warehouse.lost_parts import Lost, Step
 from warehouse.published_copy import PublishedCopy
 
 # Tables that hold what happened: nothing but a copy brings it back.

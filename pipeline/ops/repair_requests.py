@@ -8,13 +8,8 @@ from typing import cast
 
 from pipeline.common.errors import SunledgerError
 from pipeline.common.text import pluralize
-from pipeline.extract.fetch import (
-    fetch_devices,
-    fetch_measurement_sets,
-    fetch_plants,
-    plan_device_lists,
-    plan_set_lists,
-)
+from pipeline.extract.due_lists import plan_device_lists, plan_set_lists
+from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.extract.fetch_days import fetch_days
 from pipeline.extract.missing_answers import plan_device_logs, plan_plant_logs, plan_set
 from pipeline.extract.request_plan import FetchPlan, group_by_week
@@ -25,7 +20,7 @@ from pipeline.extract.vendor_energies import (
     plan_year_requests,
 )
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SETS, VALUES, build_other_set
+from pipeline.run.measurement_sets import SETS, VALUES, build_other_set
 from pipeline.sma.requests import Request
 from schemas import (
     RAW,
@@ -42,7 +37,7 @@ from schemas import (
     Table,
     storage,
 )
-from warehouse.lake_repair import Lost
+from warehouse.lost_parts import Lost
 
 SHOWN = 3
 # Lists of today; the lists of the days before are history.

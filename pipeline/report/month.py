@@ -57,7 +57,7 @@ def find_ends(month: date) -> tuple[date, date]:
 def build_month_from_grid(days: pl.DataFrame, power_kw: NDArray[np.float64], *, month: date) -> MonthFigures:
     """The same of one plant or of a whole fleet: `days` has a row a day, `power_kw` is hours x days of the month."""
     first, last = find_ends(month)
-    held = days.filter(pl.col("local_date").is_between(first, last))
+    held = choose_pv_coverage(days).filter(pl.col("local_date").is_between(first, last))
     if held["local_date"].is_duplicated().any():
         raise ValueError(ONE_ROW_A_DAY)
     calendar = (
@@ -84,6 +84,18 @@ def build_month_from_grid(days: pl.DataFrame, power_kw: NDArray[np.float64], *, 
         coverage=total["coverage"][0],
         n_held=held.height,
         n_missing=calendar.filter(look="missing").height,
+    )
+
+
+def choose_pv_coverage(days: pl.DataFrame) -> pl.DataFrame:
+    """The days with covered_h, expected_h and coverage of PV, where they are known apart from those of the whole day.
+
+    A figure of PV is judged by the daylight: a meter's rows at night say nothing about it.
+    """
+    known = [name for name in ("covered_h", "expected_h", "coverage") if f"pv_{name}" in days.columns]
+    return days.with_columns(
+        pl.when(pl.col("pv_expected_h").is_not_null()).then(f"pv_{name}").otherwise(name).alias(name)
+        for name in known
     )
 
 

@@ -8,16 +8,25 @@ from typing import Any
 import polars as pl
 
 from pipeline.common.text import pluralize
-from pipeline.report import costs, quality, tables
+from pipeline.report import costs, quality, sheet_tables
 from pipeline.report.comparison import describe_attributes, tabulate_groups, tabulate_like_for_like
 from pipeline.report.figures import clean_name, format_month, format_number, format_percent
-from pipeline.report.fleet import FleetHours, build_grids, build_profile, rank_plants, sum_fleet_days
+from pipeline.report.fleet_figures import (
+    FleetHours,
+    build_grids,
+    build_profile,
+    list_silent_plants,
+    rank_plants,
+    sum_fleet_days,
+    sum_pv_coverage,
+)
 from pipeline.report.month import MonthFigures, build_month_from_grid, find_ends
 from pipeline.report.plots import draw_plots
 from pipeline.report.record import Record
 from pipeline.report.sheet import Sheet, SheetTable, render
 
 INDEX = "index.html"
+MOST_NAMES = 10
 _COMPLETE = (
     "a day without a data gap. Its coverage may be below 100 %, because inverters start after sunrise and stop before "
     "sunset, and up to an hour of each does not count as a gap"
@@ -74,7 +83,9 @@ class MonthReport:
         self._frames = frames
         self._first, self._last = find_ends(month)
         self._hours = FleetHours(self._last.day)
-        ranked = rank_plants(frames.plants, frames.months, frames.units)
+        of_pv = sum_pv_coverage(frames.days.filter(pl.col("local_date") >= self._first))
+        months = frames.months.join(of_pv, on="plant_id", how="left", maintain_order="left")
+        ranked = rank_plants(tell_names_apart(frames.plants), months, frames.units)
         self._ranked = ranked.join(frames.attributes, on="plant_id", how="left", maintain_order="left")
         self._rows = {row["plant_id"]: row for row in self._ranked.iter_rows(named=True)}
         self._names = {plant: row["name"] for plant, row in self._rows.items()}
@@ -95,7 +106,10 @@ class MonthReport:
                 "Energy",
                 "mean power times each interval's length; data gaps are counted, never filled",
             ),
-            ("Coverage", "the share of the expected time that has values"),
+            (
+                "Coverage",
+                "the share of the expected time that has values; of PV it is from sunrise to sunset",
+            ),
             ("Complete", _COMPLETE),
         ]
 
@@ -109,7 +123,7 @@ class MonthReport:
             month = build_month_from_grid(found.days, grid, month=self._first)
             profile = profiles.filter(pl.col("plant_id") == plant_id)
             yield (
-                tables.name_file(plant_id),
+                sheet_tables.name_file(plant_id),
                 render(self._build_plant_sheet(self._rows[plant_id], found, month, profile)),
             )
 
@@ -126,13 +140,14 @@ class MonthReport:
         grouped = bool(frames.attributes["plant_group"].count())
         strangers = frames.units.filter(~pl.col("plant_id").is_in(list(self._rows)))
         sections = [
-            tables.tabulate_yields(self._ranked, self._no_unit),
+            sheet_tables.tabulate_yields(self._ranked, self._no_unit),
             *([tabulate_groups(self._ranked, self._last.day)] if grouped else []),
             *self._compare(frames, groups=grouped),
             *_list_known_tables(frames, self._names),
             costs.tabulate_classes(frames.units, self._limit),
             *([costs.tabulate_unlisted(strangers)] if strangers.height else []),
             costs.tabulate_invoices(frames.invoices, self._first.year, frames.record),
+            sheet_tables.tabulate_ids(self._ranked),
         ]
         return render(
             Sheet(
@@ -143,8 +158,25 @@ class MonthReport:
                     "All plants", month, sum_fleet_days(frames.days), self._hours.profile, clock
                 ),
                 tables=sections,
-                facts=self._facts,
+                facts=[*self._describe_silent(), *self._facts],
             )
+        )
+
+    def _describe_silent(self) -> list[tuple[str, str]]:
+        """The plants that the marks of the fleet's picture leave out."""
+        names = [clean_name(self._names[plant]) for plant in self._list_silent()]
+        if not names:
+            return []
+        more = (
+            f", and {pluralize(len(names) - MOST_NAMES, 'further plant')}" if len(names) > MOST_NAMES else ""
+        )
+        left_out = "they count in the coverage of the month, but mark no day of the picture as incomplete"
+        return [("Silent all month", f"{', '.join(names[:MOST_NAMES])}{more}; {left_out}")]
+
+    def _list_silent(self) -> list[str]:
+        silent = list_silent_plants(self._frames.days, self._first)
+        return sorted(
+            (plant for plant in silent if plant in self._names), key=lambda plant: self._names[plant]
         )
 
     def _build_plant_sheet(
@@ -165,14 +197,14 @@ class MonthReport:
                     format_number(row["specific_yield"], 1),
                     "kWh/kW",
                 ),
-                ("Coverage of the expected time", format_percent(month.coverage), ""),
+                ("Coverage of PV", format_percent(month.coverage), ""),
                 ("Consumption", *_split_energy(_sum(inside, "total_consumption_kwh"))),
                 ("Days with PV values", format_number(month.n_held - month.n_missing), f"of {month.n_days}"),
                 ("PU fee of the month", costs.format_fee(row, self._no_unit), self._before),
             ],
             plots=draw_plots(name, month, found.days, profile, clock),
             tables=[
-                tables.tabulate_gaps(inside),
+                sheet_tables.tabulate_gaps(inside),
                 *self._compare(found, groups=False),
                 *_list_known_tables(found, self._names),
                 costs.tabulate_plant(found.units, self._limit),
@@ -199,7 +231,7 @@ class MonthReport:
                 format_number(energy / power if power else None, 1),
                 "kWh/kW",
             ),
-            ("Coverage of the expected time", format_percent(month.coverage), ""),
+            ("Coverage of PV", format_percent(month.coverage), ""),
             (
                 "Plants with a complete month",
                 format_number(complete),
@@ -227,10 +259,16 @@ class MonthReport:
         ]
 
 
+def tell_names_apart(plants: pl.DataFrame) -> pl.DataFrame:
+    """The plants; where several share a name, each carries the beginning of its id."""
+    told = pl.format("{} ({})", "name", pl.col("plant_id").str.slice(0, 8))
+    return plants.with_columns(name=pl.when(pl.col("name").is_duplicated()).then(told).otherwise("name"))
+
+
 def _list_known_tables(found: Frames, names: Mapping[str, str]) -> list[SheetTable]:
     """The tables that both kinds of pages have, where the file has their rows."""
     return [
-        *([] if found.figures is None else [tables.tabulate_figures(found.figures, names)]),
+        *([] if found.figures is None else [sheet_tables.tabulate_figures(found.figures, names)]),
         quality.set_aside(found.set_aside),
         *([] if found.restatements is None else [quality.tabulate_restatements(found.restatements, names)]),
         *(

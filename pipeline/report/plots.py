@@ -32,7 +32,8 @@ def _draw_days(name: str, month: MonthFigures, clock: str) -> Plot:
     return Plot(
         "days",
         "Energy by day, power by hour",
-        "A hatched bar is an incomplete day, labelled with its coverage. In the heat map below, each tile is an hour.",
+        "A hatched bar is an incomplete day, labelled with its coverage of PV in percent. In the heat map below, each "
+        "tile is an hour.",
         embed_drawing(draw_month(month, name=name, clock=clock)) if measured else None,
         f"There is no PV energy of {format_month(month.first)}: {why}.",
     )

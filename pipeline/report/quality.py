@@ -14,7 +14,7 @@ from pipeline.report.reasons import (
     name_reason,
 )
 from pipeline.report.sheet import Cell, SheetColumn, SheetTable
-from pipeline.report.tables import MOST_ROWS, format_name
+from pipeline.report.sheet_tables import MOST_ROWS, format_name
 
 
 def set_aside(found: pl.DataFrame) -> SheetTable:

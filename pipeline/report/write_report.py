@@ -15,7 +15,7 @@ from pipeline.report.moved import join_hours, join_months, list_all_ids, rename_
 from pipeline.report.record import Record
 from pipeline.run.context import Progress, Silence
 from pipeline.transform.plant_moves import find_successors
-from warehouse import asked
+from warehouse import published_units
 from warehouse.folder import replace_folder
 from warehouse.month_rows import MonthRows, select_month_rows
 
@@ -51,7 +51,7 @@ def write_report(
     folder = folder.absolute()
     _refuse(folder)
     found = select_month_rows(connection, month, only)
-    moved = find_successors(asked.read_plant_moves(connection))
+    moved = find_successors(published_units.read_plant_moves(connection))
     fleet = take_newest_ids(found.plant_ids, moved)
     rows = replace(found, plant_ids=list_all_ids(fleet, moved))
     published = rows.read_meta()
@@ -95,7 +95,7 @@ def _is_ours(path: Path) -> bool:
 
 def _read_frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, everything: bool) -> Frames:
     """The month's rows by the plants' newest ids; with `everything` the PU of systems that are no plants too."""
-    units = asked.read_units(rows.connection, rows.month).with_columns(asked_as="plant_id")
+    units = published_units.read_units(rows.connection, rows.month).with_columns(asked_as="plant_id")
     if not everything:
         units = units.filter(pl.col("plant_id").is_in(list(rows.plant_ids)))
     return Frames(
@@ -111,7 +111,7 @@ def _read_frames(rows: MonthRows, fleet: Sequence[str], moved: pl.DataFrame, *, 
         attributes=rename_plants(rows.read_attributes(), moved, "plant_id"),
         like_for_like=_rename_plants(rows.read_like_for_like(), moved, "month"),
         moved=moved,
-        record=Record(asked.record_begins(rows.connection)),
+        record=Record(published_units.record_begins(rows.connection)),
     )
 
 

@@ -12,9 +12,9 @@ from pipeline.common.local_time import build_days_frame
 from pipeline.common.settings import Settings
 from pipeline.common.text import pluralize
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import ALWAYS, EXCLUDE, INCLUDE, read_fleet
+from pipeline.run.fleet_membership import ALWAYS, EXCLUDE, INCLUDE, read_fleet
+from pipeline.run.measurement_sets import SetSource
 from pipeline.run.plant_attributes import SETTING, find_members, match_plants
-from pipeline.run.sets import SetSource
 from pipeline.transform import inventory
 from pipeline.transform.plant_moves import find_successors
 from schemas import (

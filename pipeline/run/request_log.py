@@ -25,7 +25,7 @@ from pipeline.common.text import pluralize
 from pipeline.run.notices import Missing, Notices
 from pipeline.sma.http.attempt_log import Try
 from pipeline.transform.answer_text import decode_texts
-from pipeline.transform.decode import run_on
+from pipeline.transform.json_engine import run_on
 from schemas import ApiRequests, columns, polars_schema, storage
 from warehouse.lake import Lake
 

@@ -38,7 +38,9 @@ LIMITS: Final = pl.Schema(
 # What has no end yet holds until then.
 FOREVER: Final = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 _TABLE: Final = "limit"
-_WANTED: Final = "'plant_id, limit_start, limit_end, limit_kw' (or limit_percent), and, if you like, kind, asked_by, method"
+_WANTED: Final = (
+    "'plant_id, limit_start, limit_end, limit_kw' (or limit_percent), and maybe kind, asked_by, method"
+)
 
 
 def read_supplied_limits(settings: Settings) -> pl.DataFrame:

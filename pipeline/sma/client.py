@@ -8,7 +8,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pipeline.common.errors import PermanentError, SmaError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.sma.auth.tokens import TokenSource
+from pipeline.sma.auth.token_source import TokenSource
 from pipeline.sma.budget.limiter import Limiter
 from pipeline.sma.budget.shared_budget import open_budget
 from pipeline.sma.clock import Clock

@@ -174,8 +174,8 @@ def judge_limits(runtime: RunContext) -> Finding:
     said = []
     if strange:
         said.append(
-            f"{SETTING} names plant {strange[0]}, which SMA has never listed ({pluralize(len(strange), 'such plant')}): "
-            "take the id from 'sunledger plants'."
+            f"{SETTING} names {pluralize(len(strange), 'plant')} that SMA has never listed, such as {strange[0]}: take the "
+            "id from 'sunledger plants'."
         )
     if above.height:
         plant, day, hours = above.select(*_DAY, "above_limit_h").row(0)

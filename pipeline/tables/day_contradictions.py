@@ -5,8 +5,8 @@ import datetime as dt
 import polars as pl
 
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import PV, SetSource
 from pipeline.run.plants import list_known_places
-from pipeline.run.sets import PV, SetSource
 from pipeline.run.step import quarantine
 from pipeline.transform.anomalies import compare_inverters_with_plants, find_without_generation
 from pipeline.transform.batch_account import build_quarantine

@@ -9,7 +9,7 @@ from functools import lru_cache
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SetSource
+from pipeline.run.measurement_sets import SetSource
 from schemas import DeviceEnergyDaily, Devices, MeasurementSets, RawAnswers
 from warehouse.lake import Lake
 

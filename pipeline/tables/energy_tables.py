@@ -10,9 +10,9 @@ import polars as pl
 from pipeline.common.errors import SunledgerError
 from pipeline.common.local_time import UTC_US, find_local_day
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import select_days_of_months
+from pipeline.run.fleet_membership import select_days_of_months
+from pipeline.run.measurement_sets import BALANCE, PV, SetSource, choose_sets
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
-from pipeline.run.sets import BALANCE, PV, SetSource, choose_sets
 from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.day_contradictions import check_inverters, check_plants

@@ -7,9 +7,9 @@ from collections import defaultdict
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import select_own_days
+from pipeline.run.fleet_membership import select_own_days
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import find_excluded_plants
-from pipeline.run.sets import BALANCE
 from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.month_close import read_closed_months

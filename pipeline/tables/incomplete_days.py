@@ -9,8 +9,8 @@ import polars as pl
 from pipeline.common.day_availability import DELAY
 from pipeline.common.local_time import ONE_DAY
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
 from pipeline.run.plants import list_known_places, list_plants, select_in_operation
-from pipeline.run.sets import BALANCE, SOURCES, VALUES, SetSource, choose_sets, list_idle_tables
 from pipeline.run.step import REQUEST_FAILED, read_answers
 from pipeline.transform.intervals import SetTransform
 from schemas import (

@@ -8,9 +8,9 @@ import polars as pl
 
 from pipeline.common.local_time import ONE_DAY, TimeBasis
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE, SetSource, build_other_set
 from pipeline.run.notices import Notices
 from pipeline.run.plants import find_chosen_plants, list_known_places
-from pipeline.run.sets import BALANCE, SetSource, build_other_set
 from pipeline.run.step import (
     StepResult,
     build_raw_part,

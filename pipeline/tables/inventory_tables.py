@@ -6,13 +6,14 @@ from collections.abc import Iterable
 import polars as pl
 
 from pipeline.common.errors import ConsentMissing
-from pipeline.extract.consents import read_owners
+from pipeline.extract.consent_refresh import read_owners
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import read_fleet
+from pipeline.run.fleet_membership import read_fleet
 from pipeline.run.notices import Missing, Notices
 from pipeline.run.plant_attributes import match_plants
 from pipeline.run.plants import add_exclusion, find_chosen_plants, read_newest
 from pipeline.run.step import StepResult, build_result, quarantine
+from pipeline.run.stored_lists import read_newest_answers
 from pipeline.run.table_step import Stage, writes
 from pipeline.sma.consents import access_problems
 from pipeline.sma.requests import find_plant
@@ -112,10 +113,11 @@ def write_plant_attributes(runtime: RunContext) -> StepResult:
 
 @writes(Devices, reads=(RawDevices,), stage=Stage.DEVICES)
 def write_devices(runtime: RunContext, of: dt.date | None = None) -> StepResult:
-    """Devices of the newest lists, or of a day's lists, and devices that were listed before."""
-    today, answers = read_newest(runtime.lake, RawDevices, of)
+    """Devices of each plant's newest list, or of a day's lists, and devices that were listed before."""
+    today, answers = read_newest_answers(runtime.lake, RawDevices, runtime.settings.lists_cycle_days, of)
     stored = runtime.lake.scan(Devices).collect()
-    frame = inventory.remember(stored, inventory.build_devices(answers, today), ["plant_id", "device_id"])
+    listed = inventory.date_by_answers(inventory.build_devices(answers, today), answers)
+    frame = inventory.remember(stored, listed, ["plant_id", "device_id"])
     unknown = inventory.find_unknown_fields(answers, "devices", inventory.DEVICE_FIELDS)
     odd = _quarantine_facts(Devices, today, inventory.find_odd_facts(answers, of_devices=True))
     quarantine(runtime, Devices, today, odd)
@@ -141,12 +143,14 @@ def _build_notices(
 
 @writes(MeasurementSets, reads=(RawMeasurementSets,), stage=Stage.DEVICES)
 def write_measurement_sets(runtime: RunContext, of: dt.date | None = None) -> StepResult:
-    """Sets by the newest answers, or those of a day.
+    """Sets by everybody's newest answer, or those of a day.
 
     Who was not asked or not answered keeps what was known; so does who has no set any more, because an owner who
     withdrew the consent looks just like that. The latter is reported, unless nothing was known.
     """
-    today, answers = read_newest(runtime.lake, RawMeasurementSets, of)
+    today, answers = read_newest_answers(
+        runtime.lake, RawMeasurementSets, runtime.settings.lists_cycle_days, of
+    )
     stored = runtime.lake.scan(MeasurementSets).collect()
     found = inventory.build_measurement_sets(answers)
     owner = ["plant_id", "device_id"]

@@ -5,12 +5,13 @@ import datetime as dt
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import select_days_of_months
+from pipeline.run.fleet_membership import select_days_of_months
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step import StepResult, build_result, work_on_stable_sources
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
 from pipeline.run.table_step import Stage, writes
-from pipeline.transform import kpi
+from pipeline.transform.kpi_days import ROW_COLUMNS, summarize_day_figures
+from pipeline.transform.kpi_months import summarize_month_figures
 from pipeline.transform.plant_moves import find_successors, join_rows, take_new_ids
 from pipeline.transform.sun.position import find_daylight
 from schemas import (
@@ -51,7 +52,7 @@ def write_kpi_monthly(runtime: RunContext) -> StepResult:
     energy = runtime.lake.scan(EnergyMonthly).collect()
     closed = energy.filter(pl.col("closed_at").is_not_null())["month"].unique()
     days = select_days_of_months(runtime.lake.scan(KpiDaily), find_excluded_plants(runtime), closed)
-    months = kpi.summarize_month_figures(days, plants)
+    months = summarize_month_figures(days, plants)
     # The sums of energy and their status have a single source, so figures never contradict them.
     known = energy.select("plant_id", "month", "n_days", "n_days_missing", "status", "coverage")
     rows = months.join(known, on=["plant_id", "month"], how="inner", maintain_order="left")
@@ -74,12 +75,12 @@ def _write_day(runtime: RunContext, day: dt.date) -> StepResult:
     places = runtime.lake.scan(Plants).select(site).collect().join(energy, on="plant_id", how="inner")
     suns = find_daylight(places, day).select("plant_id", "sunrise", "sunset")
     plants = add_day_bounds(places, day).join(suns, on="plant_id", how="left", maintain_order="left")
-    frames = runtime.lake.read_batches(EnergyBalanceIntervals, {"local_date": day}, columns=kpi.ROW_COLUMNS)
-    rows = [frame.select(kpi.ROW_COLUMNS) for frame in join_rows(frames, moved, ["plant_id"])]
+    frames = runtime.lake.read_batches(EnergyBalanceIntervals, {"local_date": day}, columns=ROW_COLUMNS)
+    rows = [frame.select(ROW_COLUMNS) for frame in join_rows(frames, moved, ["plant_id"])]
     sensed = runtime.lake.read_batches(SensorIntervals, {"local_date": day}, columns=_SENSOR_COLUMNS)
     sensors = [frame.select(_SENSOR_COLUMNS) for frame in join_rows(sensed, moved, ["plant_id", "device_id"])]
-    found = kpi.summarize_day_figures(
-        pl.concat([_build_empty(EnergyBalanceIntervals, kpi.ROW_COLUMNS), *rows]),
+    found = summarize_day_figures(
+        pl.concat([_build_empty(EnergyBalanceIntervals, ROW_COLUMNS), *rows]),
         pl.concat([_build_empty(SensorIntervals, _SENSOR_COLUMNS), *sensors]),
         plants.sort("plant_id"),
         _read_supplied(runtime, plants, moved),

@@ -12,7 +12,7 @@ from pipeline.common.local_time import UTC_US
 from pipeline.common.text import pluralize
 from pipeline.run.check import After, checks
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import select_own_days
+from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.plants import add_day_bounds, compute_delay, find_excluded_plants, list_plants
 from pipeline.tables.incomplete_days import NOT_MADE, SILENT, find_incomplete_days
 from pipeline.tables.restatement_tables import QUANTITIES

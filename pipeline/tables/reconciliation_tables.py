@@ -10,7 +10,7 @@ from pipeline.common.text import pluralize
 from pipeline.extract.vendor_energies import find_month_end
 from pipeline.run.check import After, checks
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.step import StepResult, work_on_stable_sources
 from pipeline.run.table_step import Stage, writes
 from pipeline.tables.restatement_tables import QUANTITIES

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import polars as pl
 
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SetSource
+from pipeline.run.measurement_sets import SetSource
 from pipeline.transform import restatements
 from pipeline.transform.plant_moves import take_new_ids
 from pipeline.transform.thresholds import Thresholds

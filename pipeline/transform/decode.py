@@ -7,23 +7,16 @@ the answers are looked at closely, and nothing is lost silently.
 
 import json
 import re
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
+from pipeline.transform.answer_bounds import KEY_MARK, build_batch, find_large, sort_out
 from pipeline.transform.answer_text import (
-    MOST_DEPTH,
-    MOST_FIELDS,
-    MOST_KEYS,
-    MOST_ROWS,
     MOST_UNKNOWN,
-    decode_texts,
-    measure_depth,
     mend_texts,
 )
 from pipeline.transform.array_fields import (
@@ -34,38 +27,23 @@ from pipeline.transform.array_fields import (
     drop_values,
     take_other_form,
 )
+from pipeline.transform.json_engine import open_engine, run_on
 
-# What stands between a key and its value.
-KEY_MARK = '":'
 # What the count would not notice: a key with white space before its colon, and booleans, which DuckDB reads as 1 and 0.
 UNCOUNTED = (r"[ \t\r\n]:", "true", "false")
 # Bytes that are looked through at once: they and what is found in them stay in a core's cache.
 LOOK_BYTES = 2**17
-# Texts that the engine takes at once: it parses all of them before it reads the first one's rows.
-PIECE_BYTES = 2**20
 # The envelope in front of the rows is short: its resolution and its keys are looked for in this many characters.
 ENVELOPE = 2048
 # Unknown fields are read too once they were seen, so that the count holds again. Their names go into a query.
 ORDINARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 MOST_EXTRA = 32
 
-# Answers larger than this are counted before they are read: a plant's day of minutes is smaller.
-LARGE_BYTES = 2**19
-TOO_LARGE = "too_large"
 
 BAD_ANSWER = {"answer": pl.UInt32, "reason": pl.String}
 BAD_VALUE = {"row": pl.UInt32, "field": pl.String, "index": pl.String, "detail": pl.String}
 DETAIL_CHARACTERS = 100
 
-_REASONS = """
-SELECT answer, CASE
-    WHEN body IS NULL THEN 'not_utf8'
-    WHEN NOT json_valid(body) THEN 'not_json'
-    WHEN json_type(body, '$.set') IS DISTINCT FROM 'ARRAY' THEN 'wrong_shape'
-    WHEN len(list_filter(json_keys(body), lambda name: name = 'set')) > 1 THEN 'wrong_shape'
-END AS reason
-FROM batch ORDER BY answer
-"""
 
 # Every cell of every row: its key and its value as JSON. A row's own text is not carried along with each of its cells,
 # which would take the square of its size.
@@ -85,12 +63,6 @@ FROM (
 )
 """
 
-_LENGTHS = "SELECT answer, json_array_length(body, '$.set') AS n_rows FROM batch"
-# How many fields the widest row of each answer has.
-_WIDTHS = """
-SELECT answer, list_max(list_transform(list, lambda object: len(json_keys(object)))) AS n_fields
-FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
-"""
 
 _NUMBERS = "('DOUBLE', 'BIGINT', 'UBIGINT', 'HUGEINT', 'NULL')"
 
@@ -160,10 +132,6 @@ class Decoded:
     texts: pl.DataFrame
 
 
-# An engine belongs to one thread: what is registered in it is this thread's batch.
-_engines = threading.local()
-
-
 class Decoder:
     """Reads answers of sets with the given fields, some of them arrays, in the thread that made it.
 
@@ -180,20 +148,20 @@ class Decoder:
         self.either = tuple(name for name in fields if name in either)
         # Fields that were not known: whether each is an array.
         self.extra: dict[str, bool] = {}
-        self.engine = _open_engine()
+        self.engine = open_engine()
 
     def decode(self, bodies: pl.Series) -> Decoded:
         """Columns of all bodies (Binary), and what could not be read."""
-        batch = _build_batch(bodies)
+        batch = build_batch(bodies)
         good, bad = batch, pl.DataFrame(schema=BAD_ANSWER)
         try:
-            plain = not batch["body"].null_count() and not _find_large(batch).height
+            plain = not batch["body"].null_count() and not find_large(batch).height
             rows = self._decode_rows(good) if plain else None
         except duckdb.InvalidInputException:
             rows = None
         if rows is None:
             batch = batch.with_columns(mend_texts(batch["body"]))
-            good, bad = _sort_out(batch, batch)
+            good, bad = sort_out(batch, batch)
             rows = self._decode_rows(good)
         silent = good.clear()
         if rows["answer"].n_unique() < good.height:
@@ -203,7 +171,7 @@ class Decoder:
         suspects = pl.concat([silent, self._find_unaccounted(good, rows)]).sort("answer")
         values, unknown = pl.DataFrame(schema=BAD_VALUE), set[str]()
         if suspects.height:
-            readable, shapeless = _sort_out(suspects, suspects)
+            readable, shapeless = sort_out(suspects, suspects)
             bad = pl.concat([bad, shapeless]).sort("answer")
             rows = rows.join(shapeless, on="answer", how="anti", maintain_order="left")
             rows, values, unknown = self._look_closely(readable, rows)
@@ -334,33 +302,6 @@ def _find_row(found: pl.DataFrame, begins: pl.DataFrame) -> pl.DataFrame:
     return placed.with_columns(pl.col("row") + pl.col("place").cast(pl.UInt32))
 
 
-def run_on(query: str, batch: pl.DataFrame, **values: object) -> pl.DataFrame:
-    """The query's rows over `batch`, by this thread's engine."""
-    engine = _open_engine()
-    engine.register("batch", _cut_batch(batch))
-    try:
-        return engine.execute(query, values or None).pl()
-    finally:
-        # The engine outlives the batch.
-        engine.unregister("batch")
-
-
-def _open_engine() -> duckdb.DuckDBPyConnection:
-    """This thread's in-memory engine: to start one costs more than to read a small fleet's day."""
-    if not hasattr(_engines, "engine"):
-        _engines.engine = duckdb.connect(config={"threads": 1})
-    engine: duckdb.DuckDBPyConnection = _engines.engine
-    return engine
-
-
-def _cut_batch(batch: pl.DataFrame) -> pa.Table:
-    """The batch where it lies, cut so that what the engine parses of it at once stays in a core's cache."""
-    table = batch.to_arrow(compat_level=pl.CompatLevel.newest())
-    size = int(batch["body"].str.len_bytes().sum())
-    answers = max(1, PIECE_BYTES * batch.height // max(1, size))
-    return pa.Table.from_batches(table.to_batches(max_chunksize=answers), table.schema)
-
-
 def _extract_envelope() -> pl.Expr:
     """What stands before the rows, with the name of their list; nothing where that name doesn't come early."""
     halves = pl.col("body").str.head(ENVELOPE).str.splitn('"set"', 2).struct
@@ -383,47 +324,3 @@ def _count_key_marks(texts: pl.Series) -> int:
         piece = whole[start : start + LOOK_BYTES + 1]
         found += int(np.count_nonzero((piece[:-1] == quote) & (piece[1:] == colon)))
     return found
-
-
-def find_unreadable(bodies: pl.Series) -> dict[int, str]:
-    """The places of the bodies (Binary) that are not a JSON object with a list of rows, or beyond all bounds, and
-    why.
-    """
-    batch = _build_batch(bodies)
-    if not batch.height:
-        return {}
-    _, bad = _sort_out(batch, _find_large(batch))
-    if bad.height:
-        _, bad = _sort_out(batch.with_columns(mend_texts(batch["body"])), _find_large(batch))
-    return dict(bad.rows())
-
-
-def _build_batch(bodies: pl.Series) -> pl.DataFrame:
-    return pl.DataFrame({"body": decode_texts(bodies)}).with_row_index("answer")
-
-
-def _find_large(batch: pl.DataFrame) -> pl.DataFrame:
-    """The answers whose rows and keys have to be counted before they are read."""
-    return batch.filter(pl.col("body").str.len_bytes() > LARGE_BYTES)
-
-
-def _sort_out(batch: pl.DataFrame, suspects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The answers of the right shape and size, and the others with the reason; the size only of the suspects.
-
-    What is beyond the bounds of an answer is found before the engine parses it, as far as the text alone can tell.
-    """
-    keys = pl.col("body").str.count_matches(KEY_MARK, literal=True)
-    deep = [body is not None and measure_depth(body.encode()) > MOST_DEPTH for body in suspects["body"]]
-    beyond = suspects.filter(pl.Series(deep, dtype=pl.Boolean) | (keys > MOST_KEYS))["answer"]
-    rest = batch.filter(~pl.col("answer").is_in(beyond.implode()))
-    kinds = run_on(_REASONS, rest).drop_nulls("reason")
-    shaped = suspects.join(rest, on="answer", how="semi").join(kinds, on="answer", how="anti")
-    if shaped.height:
-        long = run_on(_LENGTHS, shaped).filter(pl.col("n_rows") > MOST_ROWS)["answer"]
-        narrow = shaped.filter(~pl.col("answer").is_in(long.implode()))
-        wide = run_on(_WIDTHS, narrow).filter(pl.col("n_fields") > MOST_FIELDS)["answer"]
-        beyond = pl.concat([beyond, long, wide])
-    if beyond.len():
-        large = pl.DataFrame({"answer": beyond}).with_columns(reason=pl.lit(TOO_LARGE))
-        kinds = pl.concat([kinds, large]).sort("answer")
-    return batch.join(kinds, on="answer", how="anti", maintain_order="left"), kinds

@@ -7,8 +7,9 @@ import polars as pl
 
 from pipeline.common.local_time import MergedHour, TimeBasis
 from pipeline.transform import row_rules
-from pipeline.transform.decode import CELLS, Decoded, run_on
+from pipeline.transform.decode import CELLS, Decoded
 from pipeline.transform.intervals import BAD_VALUE, SetTransform
+from pipeline.transform.json_engine import run_on
 from pipeline.transform.thresholds import Thresholds
 from schemas import OtherIntervals
 from schemas.base import FINITE

@@ -60,6 +60,12 @@ SELECT plant_id, nullif(device_id, '') AS device_id,
        unnest(from_json(body, '{"sets": ["VARCHAR"]}').sets) AS set_type FROM answers
 """
 
+_INSTALLATIONS = """
+SELECT entry->>'plantId' AS plant_id, '' AS device_id,
+       concat_ws(' ', entry->'installation', entry->'subPlants') AS facts
+FROM (SELECT unnest(json_extract(body, '$.plants[*]')) AS entry FROM answers)
+"""
+
 # The numbers among these facts, by the API's name.
 _PLANT_NUMBERS = {
     "latitude": "location.address.latitude",
@@ -181,6 +187,25 @@ def build_devices(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:
         deactivated_at=_parse_time("deactivated_at"), first_seen=pl.lit(today), last_seen=pl.lit(today)
     )
     return frame.select(polars_schema(Devices).names()).sort("plant_id", "device_id")
+
+
+def date_by_answers(listed: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `devices`, first and last seen on the local_date of the answer with their plant's devices."""
+    asked = answers.select("plant_id", seen="local_date")
+    dated = listed.join(asked, on="plant_id", how="left", maintain_order="left")
+    return dated.with_columns(first_seen="seen", last_seen="seen").drop("seen")
+
+
+def list_device_facts(answers: pl.DataFrame) -> pl.DataFrame:
+    """plant_id, device_id and facts: all that the answers say of a device, as one text."""
+    found = build_devices(answers, EARLIEST.date()).drop("first_seen", "last_seen")
+    names = [name for name in found.columns if name not in {"plant_id", "device_id"}]
+    return found.select("plant_id", "device_id", facts=pl.struct(names).struct.json_encode())
+
+
+def list_installations(answers: pl.DataFrame) -> pl.DataFrame:
+    """plant_id, an empty device_id, and facts: the installation and the sections of a plant as the list has them."""
+    return _query_list(_INSTALLATIONS, answers, key="plant_id").unique("plant_id", keep="first")
 
 
 def build_sub_plants(answers: pl.DataFrame, today: dt.date) -> pl.DataFrame:

@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import wire
 from sandbox.faults.catalogue import FaultStage
-from sandbox.faults.plan import Fault, FaultCall, FaultPlan
+from sandbox.faults.fault_plan import Fault, FaultCall, FaultPlan
 from sandbox.faults.rows import spoil, spoil_lists, with_hostile_names
 from sandbox.random_streams import Topic, stream
-from sandbox.series import sets
-from sandbox.services.http import json_answer
+from sandbox.series import set_names
+from sandbox.services.http_answers import json_answer
 from sandbox.world import World
 
 _PIECES = 10
@@ -123,8 +123,8 @@ def _in_energy(content: Mapping[str, object], question: str) -> bool:
     """Whether the rows hold Wh: they do where they are asked for, in EnergyDc, and in Month, Year and Total."""
     return (
         "returnenergyvalues=true" in question
-        or content.get("setType") == sets.ENERGY_DC
-        or content.get("resolution") in sets.RESOLUTION_OF_PERIOD.values()
+        or content.get("setType") == set_names.ENERGY_DC
+        or content.get("resolution") in set_names.RESOLUTION_OF_PERIOD.values()
     )
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from sandbox.faults.plan import Fault
-from sandbox.fleet.simulated import HOSTILE_NAMES
-from sandbox.series import sets
+from sandbox.faults.fault_plan import Fault
+from sandbox.fleet.simulated_fleet import HOSTILE_NAMES
+from sandbox.series import set_names
 
 Rows = list[dict[str, Any]]
 Answer = dict[str, Any]
@@ -29,7 +29,7 @@ def spoil(
     if fault.kind.name == "changed_answer":
         changed = _lowered(rows, fault.amount) if first_read else rows
     elif fault.kind.name == "spike":
-        a_row_h = 1.0 if energy else sets.seconds_of(answer.get("resolution")) / 3600
+        a_row_h = 1.0 if energy else set_names.seconds_of(answer.get("resolution")) / 3600
         changed = _spike(rows, fault.amount / a_row_h)
     elif fault.kind.name == "uneven_steps":
         changed = _uneven_steps(rows, int(fault.amount), rng, energy=energy)

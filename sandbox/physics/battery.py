@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.fleet.plants import Battery
+from sandbox.fleet.plant_model import Battery
 
 Floats = NDArray[np.float64]
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.days import Seconds, day_span
-from sandbox.fleet.plants import Plant
+from sandbox.fleet.plant_model import Plant
 from sandbox.physics import load as loads
 from sandbox.physics import weather
 from sandbox.physics.battery import run_batteries
-from sandbox.physics.sun import CELL_S
+from sandbox.physics.solar_position import CELL_S
 from sandbox.physics.town import TownDays, town_days
 from sandbox.random_streams import Topic, day_streams
 

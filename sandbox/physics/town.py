@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sandbox.days import Seconds, day_span
 from sandbox.fleet.sites import Site
 from sandbox.physics import load, weather
-from sandbox.physics.sun import CELL_S, simulate_clear_sky
+from sandbox.physics.solar_position import CELL_S, simulate_clear_sky
 
 Floats = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 
 from sandbox.days import Seconds
-from sandbox.fleet.plants import Plant
+from sandbox.fleet.plant_model import Plant
 from sandbox.physics.flows import Flows
-from sandbox.physics.sun import CELL_S
+from sandbox.physics.solar_position import CELL_S
 from sandbox.series import fields as sma_fields
 from sandbox.series.table import Columns, Floats, RowSheet
 

@@ -8,18 +8,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from sandbox.fleet.plants import Device, Plant, Role
+from sandbox.fleet.plant_model import Device, Plant, Role
 from sandbox.physics.flows import Flows
-from sandbox.series import sets
+from sandbox.series import set_names
 from sandbox.series.table import Columns, Floats
 
 SETS_OF_ROLE: dict[Role, tuple[str, ...]] = {
-    Role.INVERTER: (sets.PV, sets.POWER_AC, sets.POWER_DC, sets.ENERGY_DC),
-    Role.BATTERY: (sets.BATTERY,),
-    Role.METER: (sets.IN_OUT, sets.CONSUMPTION),
-    Role.CHARGER: (sets.CONSUMPTION, sets.ENERGY_MIX),
-    Role.PLANT: (sets.CONSUMPTION, sets.ENERGY_MIX),
-    Role.SENSOR: (sets.SENSOR,),
+    Role.INVERTER: (set_names.PV, set_names.POWER_AC, set_names.POWER_DC, set_names.ENERGY_DC),
+    Role.BATTERY: (set_names.BATTERY,),
+    Role.METER: (set_names.IN_OUT, set_names.CONSUMPTION),
+    Role.CHARGER: (set_names.CONSUMPTION, set_names.ENERGY_MIX),
+    Role.PLANT: (set_names.CONSUMPTION, set_names.ENERGY_MIX),
+    Role.SENSOR: (set_names.SENSOR,),
     Role.GATEWAY: (),
     Role.SOCKET: (),
 }
@@ -70,11 +70,11 @@ def device_power(device: Device, set_type: str, flows: Flows) -> Columns:
     """The energy-and-power fields of a device's set; empty for sets that have none."""
     load = flows.charger if device.role is Role.CHARGER else flows.load
     table: dict[str, Columns] = {
-        sets.PV: {"pvGeneration": flows.pv * device.share},
-        sets.BATTERY: {"batteryCharging": flows.charging, "batteryDischarging": flows.discharging},
-        sets.CONSUMPTION: {"consumption": load},
-        sets.IN_OUT: {"gridFeedIn": flows.feed_in, "gridConsumption": flows.from_grid},
-        sets.ENERGY_MIX: {"totalConsumption": load},
+        set_names.PV: {"pvGeneration": flows.pv * device.share},
+        set_names.BATTERY: {"batteryCharging": flows.charging, "batteryDischarging": flows.discharging},
+        set_names.CONSUMPTION: {"consumption": load},
+        set_names.IN_OUT: {"gridFeedIn": flows.feed_in, "gridConsumption": flows.from_grid},
+        set_names.ENERGY_MIX: {"totalConsumption": load},
     }
     return table.get(set_type, {}) if set_type in SETS_OF_ROLE[device.role] else {}
 

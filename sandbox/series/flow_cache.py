@@ -10,12 +10,12 @@ from itertools import groupby, islice
 import numpy as np
 
 from sandbox.days import dates, day_span
-from sandbox.fleet.plants import Plant
+from sandbox.fleet.plant_model import Plant
 from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
-from sandbox.physics.sun import CELL_S
+from sandbox.physics.solar_position import CELL_S
 from sandbox.series import fields as sma_fields
-from sandbox.series.asked import AskedOrder
 from sandbox.series.balance import kind_of
+from sandbox.series.request_order import AskedOrder
 from sandbox.series.table import Columns, Floats
 
 PLANTS_AT_ONCE = 96

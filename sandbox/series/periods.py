@@ -7,11 +7,11 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from sandbox.clock import SandboxClock
 from sandbox.days import Labels, dates, day_span, labels, local_date, local_midnight
-from sandbox.fleet.plants import Device, Plant
+from sandbox.fleet.plant_model import Device, Plant
 from sandbox.options import TimeRules
-from sandbox.series import fields, sets
+from sandbox.sandbox_clock import SandboxClock
+from sandbox.series import fields, set_names
 from sandbox.series.table import EMPTY, Columns, Floats, RowTable, Source, stacked
 
 _RECENT_DAYS = 7
@@ -61,7 +61,7 @@ class Periods:
         `now` stands in for the clock where the portal's delay does not hold.
         """
         available = (self._clock.now() if now is None else now) - source.plant.delay_s
-        if period in sets.RESOLUTION_OF_PERIOD:
+        if period in set_names.RESOLUTION_OF_PERIOD:
             return self._energy_rows(source, device, set_type, period, when, available)
         days = self._days(period, when)
         tables = [self._day(source, device, set_type, day, available) for day in days]
@@ -108,11 +108,11 @@ class Periods:
         self, source: Source, set_type: str, table: RowTable, *, energy: bool, complete: bool
     ) -> Rows:
         shown = table.in_energy() if energy else table
-        step = 900 if set_type == sets.GRID_SETTINGS else source.plant.step_s
+        step = 900 if set_type == set_names.GRID_SETTINGS else source.plant.step_s
         return Rows(
             labels(table.ends, self._zone(source.plant)),
             {**shown.power, **shown.other},
-            sets.resolution_name(step),
+            set_names.resolution_name(step),
             table.energy,
             complete,
         )
@@ -191,7 +191,7 @@ class Periods:
     ) -> Rows:
         """A row a day, a month or a year, in Wh, labelled by its beginning."""
         first, last = self._energy_span(source, period, when, available)
-        resolution = sets.RESOLUTION_OF_PERIOD[period]
+        resolution = set_names.RESOLUTION_OF_PERIOD[period]
         if first is None or last is None or first > last:
             return Rows(np.empty(0, dtype="S19"), {}, resolution, {}, complete=False)
         days = list(dates(first, last))

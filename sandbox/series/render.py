@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from sandbox.days import Labels
-from sandbox.series.pages import page_lists
+from sandbox.series.json_pages import page_lists
 from sandbox.series.slots import Fields, around_numbers, fields_of_slots, precision
 from sandbox.series.table import Columns, Floats
 

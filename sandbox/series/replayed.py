@@ -14,8 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sandbox.days import Seconds, day_span, local_date
-from sandbox.fleet.plants import Device, Plant
-from sandbox.series import sets
+from sandbox.fleet.plant_model import Device, Plant
+from sandbox.series import set_names
 from sandbox.series.table import EMPTY, Columns, Floats, RowSheet, RowTable
 
 LONGEST_HOLE_S = 7 * 86400
@@ -110,7 +110,7 @@ class ReplaySource:
 
     def sets(self, device: Device | None) -> tuple[str, ...]:
         """See `Source.sets`."""
-        return (sets.ENERGY_BALANCE,) if device is None else (sets.PV,)
+        return (set_names.ENERGY_BALANCE,) if device is None else (set_names.PV,)
 
     def span(self) -> tuple[date, date | None]:
         """See `Source.span`."""

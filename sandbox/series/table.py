@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.days import Seconds
-from sandbox.fleet.plants import Device, Plant
+from sandbox.fleet.plant_model import Device, Plant
 
 Floats = NDArray[np.float64]
 Columns = dict[str, Floats]

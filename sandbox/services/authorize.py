@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from sandbox.options import OWNER_PASSWORD
-from sandbox.services.http import body_bytes
-from sandbox.services.pages import Markup, hidden_fields, list_items, page
+from sandbox.services.html_pages import Markup, hidden_fields, list_items, page
+from sandbox.services.http_answers import body_bytes
 from sandbox.tokens import Client
 from sandbox.world import World
 

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.consents import SandboxConsentState
 from sandbox.faults.catalogue import KINDS
-from sandbox.faults.plan import Fault, FaultError, FaultPlan, make_fault, parse_fault
+from sandbox.faults.fault_plan import Fault, FaultError, FaultPlan, make_fault, parse_fault
+from sandbox.granted_consents import SandboxConsentState
 from sandbox.options import RetryAfter
-from sandbox.services.consent import state_named
+from sandbox.services.consent_service import state_named
 from sandbox.services.gateway import TokenBucket
-from sandbox.services.http import ApiError, json_answer, json_object
+from sandbox.services.http_answers import ApiError, json_answer, json_object
 from sandbox.world import World
 
 MAX_NEW_PLANTS = 10_000

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sandbox.days import zone_info
-from sandbox.fleet.plants import Device, Plant, Role
+from sandbox.fleet.plant_model import Device, Plant, Role
 
 Json = dict[str, Any]
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable
 from datetime import date
 
-from sandbox.faults.plan import FaultPlan
-from sandbox.series import sets
+from sandbox.faults.fault_plan import FaultPlan
+from sandbox.series import set_names
 from sandbox.services.gateway import TokenBucket, http_date
 from sandbox.services.hosts import SandboxHosts
-from sandbox.services.http import JSON
+from sandbox.services.http_answers import JSON
 from sandbox.services.lookup import Found
 from sandbox.services.measurements import MeasurementService
 from sandbox.tokens import Access
@@ -51,7 +51,7 @@ class Express:
         if asked is None or access is None:
             return None
         found = self._found(asked, access)
-        set_type = sets.BY_LOWER_NAME.get(asked["set"].lower())
+        set_type = set_names.BY_LOWER_NAME.get(asked["set"].lower())
         try:
             day = date.fromisoformat(asked["date"])
         except ValueError:

@@ -8,9 +8,9 @@ from functools import lru_cache
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox.clock import SandboxClock
 from sandbox.options import RetryAfter
-from sandbox.services.http import ApiError, error_answer
+from sandbox.sandbox_clock import SandboxClock
+from sandbox.services.http_answers import ApiError, error_answer
 from sandbox.tokens import Access
 from sandbox.world import World
 

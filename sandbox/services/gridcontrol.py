@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.fleet.plants import Plant
+from sandbox.fleet.plant_model import Plant
 from sandbox.series.flow_cache import FeedInLimit
-from sandbox.series.simulated import SimulatedSource
+from sandbox.series.simulated_source import SimulatedSource
 from sandbox.services.gateway import access_of
-from sandbox.services.http import ApiError, flag, json_answer, json_object, not_found, query
+from sandbox.services.http_answers import ApiError, flag, json_answer, json_object, not_found, query
 from sandbox.services.lookup import find
 from sandbox.world import World
 

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.series import sets
+from sandbox.series import set_names
 from sandbox.series.periods import Periods
 from sandbox.series.render import rows_json
 from sandbox.series.table import Source
 from sandbox.services.describe import brief_plant, plant_status
-from sandbox.services.http import ApiError, json_answer, not_found
+from sandbox.services.http_answers import ApiError, json_answer, not_found
 from sandbox.services.lookup import find
 from sandbox.world import World
 
@@ -58,7 +58,9 @@ class LiveService:
         source = self._live_source(request)
         self._pace(source.plant.plant_id)
         now = self._world.clock.now() + source.plant.delay_s
-        rows = self._periods.rows(source, None, sets.ENERGY_BALANCE, "recent", None, energy=False, now=now)
+        rows = self._periods.rows(
+            source, None, set_names.ENERGY_BALANCE, "recent", None, energy=False, now=now
+        )
         values = rows_json(rows.labels, rows.columns)[1:-1] if len(rows.labels) else b"{}"
         head = {
             "plant": brief_plant(source.plant),
@@ -71,7 +73,7 @@ class LiveService:
     async def configuration(self, request: Request) -> Response:
         """Which sets can be asked for live."""
         source = self._live_source(request)
-        return json_answer({"plant": brief_plant(source.plant), "sets": [sets.ENERGY_BALANCE]})
+        return json_answer({"plant": brief_plant(source.plant), "sets": [set_names.ENERGY_BALANCE]})
 
     def _live_source(self, request: Request) -> Source:
         found = find(self._world, request)

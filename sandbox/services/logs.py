@@ -9,10 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.days import dates, day_span, zone_info
-from sandbox.fleet.plants import Plant, Role
+from sandbox.fleet.plant_model import Plant, Role
 from sandbox.random_streams import Topic, day_stream
 from sandbox.services.describe import brief_plant
-from sandbox.services.http import bad_value, day_of, json_answer, query
+from sandbox.services.http_answers import bad_value, day_of, json_answer, query
 from sandbox.services.lookup import find
 from sandbox.world import World
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from sandbox.fleet.plants import Device
+from sandbox.fleet.plant_model import Device
 from sandbox.series.table import Source
 from sandbox.services.gateway import access_of
-from sandbox.services.http import ApiError, not_found
+from sandbox.services.http_answers import ApiError, not_found
 from sandbox.world import World
 
 

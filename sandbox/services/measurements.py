@@ -9,13 +9,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from sandbox.fleet.plants import Device, Plant
-from sandbox.series import sets
+from sandbox.fleet.plant_model import Device, Plant
+from sandbox.series import set_names
 from sandbox.series.periods import Periods, Rows
 from sandbox.series.render import lists_json, object_json, rows_json
 from sandbox.series.table import Source
 from sandbox.services.describe import brief_device, brief_plant
-from sandbox.services.http import JSON, bad_value, day_of, flag, json_answer, not_found, query
+from sandbox.services.http_answers import JSON, bad_value, day_of, flag, json_answer, not_found, query
 from sandbox.services.lookup import Found, find
 from sandbox.world import World
 
@@ -85,7 +85,7 @@ class MeasurementService:
         found = find(self._world, request)
         set_type = _set_type(request.path_params["set_type"])
         period = request.path_params["period"].lower()
-        if period not in sets.PERIODS:
+        if period not in set_names.PERIODS:
             raise bad_value("period", f"The value '{period[:100]}' is not valid.")
         values = query(request)
         when = _when(period, values.get("date"))
@@ -99,10 +99,10 @@ class MeasurementService:
     def _answer_ahead(self, found: Found, day: date) -> None:
         """Write the day's balance of the plants that are likely to be asked next: together they cost far less."""
         for plants, labels, columns in self._periods.neighbours(found.source, day):
-            resolution = sets.resolution_name(plants[0].step_s)
+            resolution = set_names.resolution_name(plants[0].step_s)
             for plant, text in zip(plants, lists_json(labels, columns), strict=True):
-                key = self._key(plant, None, (sets.ENERGY_BALANCE, "day", day, False, False, True))
-                head = _head({"plant": brief_plant(plant)}, sets.ENERGY_BALANCE, resolution)
+                key = self._key(plant, None, (set_names.ENERGY_BALANCE, "day", day, False, False, True))
+                head = _head({"plant": brief_plant(plant)}, set_names.ENERGY_BALANCE, resolution)
                 self._bodies.put(key, b"".join((head, text, b"}")))
 
     def _key(self, plant: Plant, device: Device | None, question: tuple[object, ...]) -> tuple[object, ...]:
@@ -116,7 +116,7 @@ class MeasurementService:
         key = self._key(source.plant, device, question)
         source.asked(when)
         body = self._bodies.get(key)
-        if body is None and when and question == (sets.ENERGY_BALANCE, "day", when, False, False, True):
+        if body is None and when and question == (set_names.ENERGY_BALANCE, "day", when, False, False, True):
             self._answer_ahead(found, when)
             body = self._bodies.get(key)
         if body is None:
@@ -152,7 +152,7 @@ def _envelope(source: Source, device: Device | None) -> dict[str, object]:
 
 def _set_type(text: str) -> str:
     """The set's proper name; 404 for a name that SMA does not know."""
-    name = sets.BY_LOWER_NAME.get(text.lower())
+    name = set_names.BY_LOWER_NAME.get(text.lower())
     if name is None:
         raise not_found()
     return name

@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from sandbox.services.describe import brief_plant, device_json, full_plant, plant_status
 from sandbox.services.gateway import access_of
-from sandbox.services.http import flag, json_answer, not_found, query
+from sandbox.services.http_answers import flag, json_answer, not_found, query
 from sandbox.services.lookup import Found, find
 from sandbox.world import World
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.services.http import body_bytes, json_answer
+from sandbox.services.http_answers import body_bytes, json_answer
 from sandbox.tokens import Client, TokenError
 from sandbox.world import World
 

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.series import sets
-from sandbox.services.http import json_answer
-from sandbox.services.pages import Markup, page
+from sandbox.series import set_names
+from sandbox.services.html_pages import Markup, page
+from sandbox.services.http_answers import json_answer
 
 Json = dict[str, Any]
 
@@ -31,7 +31,7 @@ _TOTAL = _query("WithTotal", "add the sums of the period in Wh", type="boolean")
 _ENERGY = _query("ReturnEnergyValues", "Wh of each interval in place of W", type="boolean")
 _DAY = {"type": "string", "format": "date"}
 _LEVEL = _query("Level", "only this level", enum=["Info", "Warning", "Error"])
-_PERIOD = {"type": "string", "enum": [name.title() for name in sets.PERIODS]}
+_PERIOD = {"type": "string", "enum": [name.title() for name in set_names.PERIODS]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,10 @@ def _operations() -> Iterator[_Operation]:
     yield _Operation(
         "get", f"{devices}/lean", "Monitoring", "Devices alone", {200: "Devices"}, _DATA, _DEACTIVATED
     )
-    for level, known in (("plants/{plantId}", sets.PLANT_SETS), ("devices/{deviceId}", sets.DEVICE_SETS)):
+    for level, known in (
+        ("plants/{plantId}", set_names.PLANT_SETS),
+        ("devices/{deviceId}", set_names.DEVICE_SETS),
+    ):
         one, what = f"{base}/{level}", level.partition("s/")[0]
         yield _Operation("get", f"{one}/status", "Monitoring", f"Status of a {what}", {200: "Object"}, _DATA)
         yield _Operation(

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.fleet.plants import Device
+from sandbox.fleet.plant_model import Device
 from sandbox.series.table import Source
-from sandbox.services.http import ApiError, bad_value, json_answer, not_found, query
+from sandbox.services.http_answers import ApiError, bad_value, json_answer, not_found, query
 from sandbox.world import World
 
 MAX_DAYS = 40 * 366

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.common.errors import SmaError, UsageError
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import refresh_consents, store_consents
+from pipeline.extract.consent_refresh import refresh_consents, store_consents
 from pipeline.run.context import RunContext
 from pipeline.sma.auth.secret_files import SecretFileError
 from pipeline.sma.blocking_client import SmaSession

@@ -11,7 +11,7 @@ import pytest
 from assets.runs import record_runs
 from pipeline.common.errors import ConsentMissing
 from pipeline.common.settings import Settings
-from pipeline.extract.consents import find_concern
+from pipeline.extract.consent_refresh import find_concern
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants
 from pipeline.run.context import RunContext
 from pipeline.sma.consents.consent_api import Consent, ConsentState

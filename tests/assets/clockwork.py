@@ -16,7 +16,7 @@ from assets.run_tags import read_limits
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE, PV
+from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.sma.requests import Answer, Failure, Request
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily
 from pipeline.tables.hourly_tables import write_energy_hourly, write_quarter_hours

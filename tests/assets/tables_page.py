@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from assets.tables import TABLE_MODULES
-from pipeline.extract import consents, fetch, fetch_days, vendor_energies
+from assets.table_assets import TABLE_MODULES
+from pipeline.extract import consent_refresh, fetch, fetch_days, vendor_energies
 from pipeline.run import step
+from pipeline.run.measurement_sets import SETS, SOURCES, VALUES
 from pipeline.run.request_log import RequestLog
-from pipeline.run.sets import SETS, SOURCES, VALUES
 from pipeline.run.table_step import Stage, list_steps
 from pipeline.tables import energy_tables, interval_tables, month_close, restatement_tables
 from pipeline.transform import batch_account
@@ -61,7 +61,7 @@ _OTHERS: dict[type[Table], tuple[Callable[..., Any], ...]] = {
     RawDeviceLogs: (fetch.fetch_device_logs, fetch_days.fetch_days),
     RawEnergyMonths: (vendor_energies.fetch_energy_months,),
     RawEnergyYears: (vendor_energies.fetch_past_years,),
-    Consents: (consents.refresh_consents,),
+    Consents: (consent_refresh.refresh_consents,),
     ApiRequests: (RequestLog.store,),
     # The rows of intervals and of answers, and the one place that stores them.
     Quarantine: (step.quarantine, batch_account.build_quarantine, fetch_days.fetch_days),

@@ -12,10 +12,10 @@ import pytest
 
 import pipeline.ops
 import pipeline.tables
-from assets.checks import CHECK_MODULES
-from assets.common import build_table_schema
+from assets.asset_builders import build_table_schema
+from assets.asset_checks import CHECK_MODULES
 from assets.definitions import DAYS_JOB, LISTS_JOB, build_definitions
-from assets.tables import TABLE_MODULES
+from assets.table_assets import TABLE_MODULES
 from pipeline.common.settings import load_settings
 from pipeline.run.check import After, collect_checks
 from pipeline.run.table_step import Stage, list_steps

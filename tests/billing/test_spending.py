@@ -25,7 +25,7 @@ from pipeline.common.errors import ConfigurationError, SunledgerError, UsageErro
 from pipeline.extract.fetch import fetch_devices, fetch_plants, fetch_set
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.inventory_tables import write_plants
 from tests.billing.record import request, store

@@ -116,7 +116,7 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing", "polars"]
+    "module", ["pipeline.cli.end", "pipeline.cli.limits", "typer", "pipeline.cli.billing_commands", "polars"]
 )
 def test_a_signal_ends_it_while_it_loads(tmp_path: Path, module: str) -> None:
     done = subprocess.run(

@@ -7,8 +7,8 @@ import pytest
 import typer
 from rich.text import Text
 
-from pipeline.cli.commands import _tell_missing, _tell_unknown
 from pipeline.cli.console import HarmlessConsole, complain, say, show_table
+from pipeline.cli.outcome_notices import tell_missing, tell_unknown
 from pipeline.run.notices import Missing, Notices
 from schemas import Plants
 from tests.cli.test_commands import sunledger
@@ -57,9 +57,9 @@ def test_a_file_of_the_rows_has_them_as_they_are(home: Path) -> None:
 def test_notices_of_a_run_show_fields_and_reasons_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     missing = Missing("2021-10-01", "plants", "a", f"{HOSTILE}\nError: forged")
     notices = Notices.of([missing], unknown_fields={"raw_pv": {HOSTILE, "a\nError: forged"}})
-    _tell_unknown(notices)
+    tell_unknown(notices)
     with pytest.raises(typer.Exit):
-        _tell_missing(notices)
+        tell_missing(notices)
     shown = capsys.readouterr()
     assert not set(OBEYED) & set(shown.out + shown.err)
     assert "\nError" not in shown.out + shown.err

@@ -17,8 +17,8 @@ from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.extract.vendor_energies import fetch_energy_months
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.notices import Notices
-from pipeline.run.sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
 from pipeline.tables.hourly_tables import write_energy_hourly, write_profile_monthly, write_quarter_hours
@@ -275,7 +275,7 @@ def test_a_month_and_a_year_are_compared_with_smas_own_figures(
         found.now = lambda: later
         return found
 
-    monkeypatch.setattr("pipeline.cli.commands._open_runtime", runtime)
+    monkeypatch.setattr("pipeline.cli.fetch_commands.open_runtime", runtime)
     refused = typed("reconcile", "--month", MONTH, "--max-requests", "1")
     assert isinstance(refused.exception, UsageError)
     assert "needs 2 requests, more than --max-requests 1" in str(refused.exception)

@@ -2,16 +2,16 @@
 
 import pytest
 
-from pipeline.cli.commands import _tell_unknown
+from pipeline.cli.outcome_notices import tell_unknown
 from pipeline.run.notices import Notices
 
 
 def test_unknown_fields_are_one_line_for_each_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _tell_unknown(Notices())
+    tell_unknown(Notices())
     assert capsys.readouterr() == ("", "")
-    _tell_unknown(Notices.of(unknown_fields={"raw_pv": {"b", "a"}, "raw_energy_balance": {"c"}}))
+    tell_unknown(Notices.of(unknown_fields={"raw_pv": {"b", "a"}, "raw_energy_balance": {"c"}}))
     assert capsys.readouterr().err.splitlines() == [
         "Notice: SMA sends fields that no table has. They are kept unchanged in raw_energy_balance: c.",
         "Notice: SMA sends fields that no table has. They are kept unchanged in raw_pv: a, b.",

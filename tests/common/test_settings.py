@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.common.settings import Settings, is_loopback, load_settings, name_variable
+from pipeline.common.settings import Settings, load_settings, name_variable
+from pipeline.common.sma_hosts import is_loopback
 
 
 def test_loads_without_credentials_and_says_which_are_missing() -> None:

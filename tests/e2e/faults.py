@@ -15,7 +15,7 @@ import polars as pl
 from pipeline.common.settings import load_settings
 from pipeline.extract.fetch import fetch_devices, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.inventory_tables import write_devices, write_measurement_sets, write_plants

@@ -9,8 +9,8 @@ import pytest
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.run.plants import list_plants
-from pipeline.run.sets import BALANCE
 from pipeline.sma.blocking_client import SmaSession
 from pipeline.sma.client import SmaClient
 from pipeline.sma.clock import Clock

@@ -9,8 +9,8 @@ import pytest
 from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_plants, fetch_set
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.run.notices import Notices
-from pipeline.run.sets import BALANCE, PV
 from pipeline.tables.energy_tables import write_device_energy_daily, write_energy_daily, write_energy_monthly
 from pipeline.tables.incomplete_days import count_days_of_other_basis
 from pipeline.tables.interval_tables import write_intervals

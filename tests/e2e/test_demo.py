@@ -17,7 +17,7 @@ import pytest
 from pipeline.cli.demo import MELBOURNE, NETHERLANDS
 from pipeline.cli.invoice import check_file
 from pipeline.cli.sql import save_rows
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.tables.interval_tables import read_intervals_with_basis
 from schemas import TABLES, Table, storage
 from tests.programs import PATIENCE_S

@@ -11,7 +11,7 @@ from pipeline.common.errors import TransientError
 from pipeline.common.settings import Settings
 from pipeline.extract.fetch import fetch_set
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.energy_tables import write_energy_daily
 from pipeline.tables.interval_tables import write_intervals
@@ -146,7 +146,7 @@ def test_who_says_so_asks_for_everything_again(new_runtime: New, sma: ScriptedSm
     assert Counter(request.endpoint for request in sma.asked) == first
 
 
-def test_lists_are_asked_for_once_a_day(new_runtime: New, sma: ScriptedSma) -> None:
+def test_lists_are_asked_for_once_in_a_cycle(new_runtime: New, sma: ScriptedSma) -> None:
     refresh(new_runtime(again=False))
     sma.asked.clear()
     refresh(new_runtime(again=False))
@@ -156,7 +156,7 @@ def test_lists_are_asked_for_once_a_day(new_runtime: New, sma: ScriptedSma) -> N
     refresh(new_runtime(again=False))
     assert {request.plant_id for request in sma.asked} == {"", "13"}
     sma.asked.clear()
-    refresh(later(new_runtime(again=False), days=1))
+    refresh(later(new_runtime(again=False), days=14))
     assert {request.plant_id for request in sma.asked} == {"", "11", "12", "13"}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.common.local_time import find_local_day
 from pipeline.common.settings import Settings, load_settings
-from pipeline.extract.consents import find_concern
+from pipeline.extract.consent_refresh import find_concern
 from pipeline.run.context import RunContext
 from pipeline.run.notices import Notices
 from pipeline.sma.blocking_client import SmaSession

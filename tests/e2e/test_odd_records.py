@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.extract.fetch import fetch_devices, fetch_logs, fetch_measurement_sets, fetch_set
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE, PV
+from pipeline.run.measurement_sets import BALANCE, PV
 from pipeline.sma.requests import Request
 from pipeline.tables.log_tables import write_logs
 from schemas import EnergyBalanceIntervals, Logs, Plants, Quarantine, RawEnergyBalance

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import SETS
 from pipeline.run.plants import list_known_places
-from pipeline.run.sets import SETS
 from pipeline.sma.requests import Request
 from tests.e2e.test_days import MONDAY, refresh, run
 from tests.scripted import NOW, ScriptedSma, compact

@@ -18,7 +18,7 @@ from pipeline.extract.vendor_energies import (
     plan_month_requests,
 )
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE, VALUES
+from pipeline.run.measurement_sets import BALANCE, VALUES
 from pipeline.tables.energy_tables import write_energy_daily, write_energy_monthly
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.tables.reconciliation_tables import write_reconciliation, write_reconciliation_yearly

@@ -13,8 +13,8 @@ from pipeline.common.settings import Settings, load_settings
 from pipeline.extract.fetch import fetch_device_logs, fetch_logs, fetch_other_sets, fetch_set
 from pipeline.extract.missing_answers import plan_missing
 from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import SETS, SOURCES, check_sets
 from pipeline.run.notices import Notices
-from pipeline.run.sets import SETS, SOURCES, check_sets
 from pipeline.sma.requests import Request
 from pipeline.tables.interval_tables import write_intervals, write_other_intervals
 from pipeline.tables.log_tables import write_log_messages, write_logs
@@ -42,7 +42,7 @@ from schemas import (
     Table,
     storage,
 )
-from schemas.sets import GRID_SETTINGS
+from schemas.site_sets import GRID_SETTINGS
 from tests.e2e.test_days import refresh
 from tests.noticed import noticed
 from tests.scripted import ScriptedSma

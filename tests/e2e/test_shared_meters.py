@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.extract.fetch import fetch_set
 from pipeline.run.context import RunContext
-from pipeline.run.sets import SETS
+from pipeline.run.measurement_sets import SETS
 from pipeline.sma.requests import Request
 from pipeline.tables.interval_tables import write_intervals
 from pipeline.transform.daily import METERED

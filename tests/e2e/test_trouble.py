@@ -11,7 +11,7 @@ import pytest
 from assets.runs import record_runs
 from pipeline.common.errors import PermanentError, SmaError
 from pipeline.run.context import RunContext
-from pipeline.run.sets import BALANCE
+from pipeline.run.measurement_sets import BALANCE
 from pipeline.sma.requests import Request
 from pipeline.tables.incomplete_days import find_incomplete_days
 from pipeline.tables.interval_tables import write_intervals

@@ -46,7 +46,7 @@ def test_a_day_without_a_change_of_clocks_has_24_hours_on_a_machine_with_an_old_
         "pipeline.cli",
         "assets.definitions",
         "pipeline.common.day_availability",
-        "assets.checks",
+        "assets.asset_checks",
         "warehouse.publish",
         "sandbox.days",
     ],

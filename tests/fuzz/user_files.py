@@ -10,7 +10,7 @@ from pipeline.billing.invoice_file import read_invoice
 from pipeline.billing.prices import load_prices
 from pipeline.common.errors import SunledgerError
 from pipeline.common.settings import Settings, load_settings, name_variable
-from pipeline.run.fleet import read_fleet
+from pipeline.run.fleet_membership import read_fleet
 from pipeline.run.supplied_irradiation import IRRADIATION, read_supplied_irradiation
 from pipeline.transform.thresholds import load_thresholds
 from tests.fuzz.properties import (

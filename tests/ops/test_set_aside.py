@@ -13,7 +13,7 @@ from pipeline.ops.set_aside import (
 )
 from schemas import EnergyDaily
 from tests.programs import run
-from warehouse.lake_repair import Lost
+from warehouse.lost_parts import Lost
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 

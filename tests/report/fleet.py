@@ -27,6 +27,7 @@ NOW = dt.datetime(2021, 11, 2, 15, tzinfo=dt.UTC)
 RECORD_BEGINS = dt.date(2021, 9, 30)
 SCRIPT = "<script>alert(1)</script>"
 STRANGE_ID = '../../x"><b>'
+SILENT = {"status": "missing", "coverage": 0.0, "covered_h": 0.0}
 
 
 def plants() -> pl.DataFrame:
@@ -109,7 +110,7 @@ def published_fleet(home: Path, day_rows: Rows, interval_rows: Rows, month_rows:
                 {day: {"status": "partial", "coverage": 0.5, "covered_h": 6.0, "n_flagged": 3}},
                 plant_id="2",
             ),
-            day_rows({day: None}, {day: {"status": "missing", "coverage": 0.0}}, plant_id=STRANGE_ID),
+            day_rows({day: None}, {day: SILENT}, plant_id=STRANGE_ID),
         ]
         part = {"local_date": OCTOBER.replace(day=day)}
         lake.replace(EnergyDaily, part, [pl.concat(days).sort("plant_id")])

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from pipeline.report.tables import name_file
+from pipeline.report.sheet_tables import name_file
 from pipeline.report.write_report import write_report
 from tests.report.fleet import OCTOBER
 from tests.report.test_costs import put_units
@@ -94,6 +94,10 @@ def test_on_paper_nothing_is_cut_and_the_first_page_has_the_month(
             "[...document.querySelectorAll('table')].every(e => e.scrollWidth <= e.parentElement.clientWidth)"
         )
         assert page.evaluate("document.querySelector('figure').getBoundingClientRect().bottom") < height
+        # Names take the room; the last table of the fleet's page has the ids.
+        assert page.evaluate(
+            "[...document.querySelectorAll('tbody th .id')].every(e => !e.checkVisibility())"
+        )
         page.close()
 
 

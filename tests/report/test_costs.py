@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from pipeline.common.errors import UsageError
-from pipeline.report.tables import name_file
+from pipeline.report.sheet_tables import name_file
 from pipeline.report.write_report import write_report
 from tests.report.fleet import OCTOBER
 from tests.report.test_page import Page

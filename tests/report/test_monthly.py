@@ -15,7 +15,7 @@ from assets.prefix import RUNTIME
 from assets.published import build_monthly_report
 from pipeline.cli.commands import app
 from pipeline.common.errors import UsageError
-from pipeline.report.tables import name_file
+from pipeline.report.sheet_tables import name_file
 from pipeline.report.write_report import choose_month, write_report
 from pipeline.run.context import RunContext
 from tests.report.fleet import NOW, OCTOBER, SCRIPT, STRANGE_ID
@@ -80,6 +80,46 @@ def test_pages_show_days_profile_year_quality_and_cost(folder: Path) -> None:
         ["2021-10-02", "partial", "50 %"],
     ]
     assert "Specific yield, rank 1 of 2" in plant.text
+
+
+def test_the_last_table_has_the_ids_and_a_silent_plant_is_named(folder: Path) -> None:
+    fleet = page(folder / "index.html")
+    assert fleet.tables[-1] == [
+        ["Plant", "Id", "Time zone"],
+        [SCRIPT, "1", "Australia/Brisbane"],
+        ["Barn & Byre", "2", "Australia/Brisbane"],
+        ["C", STRANGE_ID, "Australia/Brisbane"],
+    ]
+    assert "Silent all month C; they count in the coverage of the month, but mark no day" in fleet.text
+    # 36 of 72 hours: plant 2 lacks half of its days, and the silent one all of them.
+    assert "Coverage of PV 50 %" in fleet.text
+
+
+def test_groups_are_beside_what_is_expected_of_them(folder: Path) -> None:
+    found = [table for table in page(folder / "index.html").tables if table[0][0] == "Group"]
+    assert found == [
+        [
+            [
+                "Group",
+                "Complete plants",
+                "PV generation kWh",
+                "Specific yield kWh/kW",
+                "Expected kWh",
+                "Of expected",
+                "Compared plants",
+            ],
+            ["North & Co", "1 of 2", "20.0", "4.0", "40.0", "50 %", "1"],
+            ["South", "0 of 1", "24.0", "6.0", "–", "–", "0"],
+        ]
+    ]
+
+
+def test_plants_of_one_name_are_told_apart(file: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(file)) as writer:
+        writer.execute("UPDATE plants SET name = 'Roof' WHERE plant_id IN ('1', '2')")
+    with connect(file) as connection:
+        done = write_report(connection, OCTOBER, tmp_path / "out")
+    assert [row[0] for row in page(done.index).tables[-1][1:]] == ["C", "Roof (1)", "Roof (2)"]
 
 
 def test_figures_that_differ_from_sma_s_own_are_shown(folder: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.common.errors import ConfigurationError
 from pipeline.common.settings import Settings, load_settings
-from pipeline.run.fleet import read_fleet
+from pipeline.run.fleet_membership import read_fleet
 from pipeline.run.plant_attributes import find_members, match_plants, read_plant_attributes
 from pipeline.run.preflight import check_before_requests
 from schemas import PlantAttributes, polars_schema

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from sandbox.app import build_app
-from sandbox.clock import SandboxClock
 from sandbox.options import LOOPBACK, Options
+from sandbox.sandbox_clock import SandboxClock
 from sandbox.server import Server, address_of, configured, listen
 from sandbox.world import World
 

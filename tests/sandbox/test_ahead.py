@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.fleet.simulated import simulated_fleet
+from sandbox.fleet.simulated_fleet import simulated_fleet
 from sandbox.options import TimeRules
 from sandbox.random_streams import Topic, day_stream, day_streams
-from sandbox.series.asked import AskedOrder
 from sandbox.series.flow_cache import DAYS_AT_ONCE, FIRST_REACH, PLANTS_AT_ONCE, FeedInLimit, FlowCache
-from sandbox.series.simulated import SimulatedSource
+from sandbox.series.request_order import AskedOrder
+from sandbox.series.simulated_source import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
 
 FLEET = simulated_fleet(40, 7)

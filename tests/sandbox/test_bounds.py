@@ -5,7 +5,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.clock import SandboxClock
+from sandbox.sandbox_clock import SandboxClock
 from sandbox.series.render import lists_json, object_json, rows_json
 from sandbox.services.measurements import BodyCache
 from sandbox.tokens import ACCESS_S, Client, TokenStore

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.app import build_app
-from sandbox.clock import SandboxClock
-from sandbox.faults.plan import parse_fault
+from sandbox.faults.fault_plan import parse_fault
 from sandbox.options import Options
+from sandbox.sandbox_clock import SandboxClock
 from sandbox.services.express import Express
 from sandbox.world import World
 from tests.sandbox.conftest import NOW, Serve, Served

@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from sandbox.faults.catalogue import KINDS
-from sandbox.faults.plan import FaultError, FirstReads, make_fault, parse_fault
-from sandbox.fleet.plants import Role
-from sandbox.fleet.simulated import FIFTEEN_MINUTES, HOSTILE_NAMES, simulated_fleet
+from sandbox.faults.fault_plan import FaultError, FirstReads, make_fault, parse_fault
+from sandbox.fleet.plant_model import Role
+from sandbox.fleet.simulated_fleet import FIFTEEN_MINUTES, HOSTILE_NAMES, simulated_fleet
 from sandbox.options import Options
 from tests.sandbox.conftest import Json, Serve, Served, served
 

@@ -5,7 +5,7 @@ import pytest
 from pvlib import clearsky, inverter, pvsystem, solarposition
 
 from sandbox.physics.flows import inverter_power, module_power
-from sandbox.physics.sun import (
+from sandbox.physics.solar_position import (
     clear_irradiance,
     equation_of_time,
     solar_azimuth,

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sandbox.address import SandboxAddress
-from sandbox.cli import app
+from sandbox.command_line import app
 from sandbox.launch import SandboxFailedError, running
 from sandbox.options import Options
 from sandbox.tokens import Client

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sandbox.series import sets
+from sandbox.series import set_names
 from tests.sandbox.conftest import Json, Serve, Served
 
 DAY = "2023-06-10"
@@ -67,8 +67,8 @@ def test_day_rows_are_labelled_by_their_end_and_midnight_belongs_to_the_day_befo
 
 
 def test_inverters_sleep_at_night_and_meters_do_not(sandbox: Served) -> None:
-    inverter = sandbox.device_rows(device_of(sandbox, sets.PV), sets.PV, Date=DAY)
-    meter = sandbox.device_rows(device_of(sandbox, sets.IN_OUT), sets.IN_OUT, Date=DAY)
+    inverter = sandbox.device_rows(device_of(sandbox, set_names.PV), set_names.PV, Date=DAY)
+    meter = sandbox.device_rows(device_of(sandbox, set_names.IN_OUT), set_names.IN_OUT, Date=DAY)
     assert 100 < len(inverter) < 250
     assert all(row["pvGeneration"] > 0 for row in inverter)
     assert len(meter) == 288
@@ -76,27 +76,32 @@ def test_inverters_sleep_at_night_and_meters_do_not(sandbox: Served) -> None:
 
 def test_every_device_set_has_its_fields(sandbox: Served) -> None:
     fields = {
-        sets.PV: {"pvGeneration"},
-        sets.BATTERY: {
+        set_names.PV: {"pvGeneration"},
+        set_names.BATTERY: {
             "batteryCharging", "batteryDischarging", "batteryStateOfCharge", "batteryStateOfHealth",
             "batteryStateOfChargeArray", "batteryStateOfHealthArray", "batteryVoltage", "batteryCurrent",
             "batteryTemperature", "currentBatteryChargingSetVoltage",
         },
-        sets.CONSUMPTION: {"consumption"},
-        sets.IN_OUT: {"gridFeedIn", "gridConsumption"},
-        sets.ENERGY_MIX: {"pvConsumptionRate", "batteryConsumptionRate", "gridConsumptionRate", "totalConsumption"},
-        sets.POWER_AC: {
+        set_names.CONSUMPTION: {"consumption"},
+        set_names.IN_OUT: {"gridFeedIn", "gridConsumption"},
+        set_names.ENERGY_MIX: {
+            "pvConsumptionRate",
+            "batteryConsumptionRate",
+            "gridConsumptionRate",
+            "totalConsumption",
+        },
+        set_names.POWER_AC: {
             f"{name}{phase}"
             for name in ("voltagePhase", "currentPhase", "activePowerPhase", "reactivePowerPhase", "apparentPowerPhase")
             for phase in "ABC"
         }
         | {"voltagePhaseA2B", "voltagePhaseB2C", "voltagePhaseC2A", "activePower", "reactivePower", "apparentPower"}
         | {"gridFrequency", "displacementPowerFactor"},
-        sets.POWER_DC: {"dcPowerInput", "dcVoltageInput", "dcCurrentInput", "isolationResistance"},
-        sets.ENERGY_DC: {"dcEnergyInput"},
-        sets.SENSOR: {"externalInsolation", "ambientTemperature", "moduleTemperature", "windSpeed"},
+        set_names.POWER_DC: {"dcPowerInput", "dcVoltageInput", "dcCurrentInput", "isolationResistance"},
+        set_names.ENERGY_DC: {"dcEnergyInput"},
+        set_names.SENSOR: {"externalInsolation", "ambientTemperature", "moduleTemperature", "windSpeed"},
     }  # fmt: skip
-    assert set(fields) == set(sets.DEVICE_SETS)
+    assert set(fields) == set(set_names.DEVICE_SETS)
     for set_type, names in fields.items():
         row = sandbox.device_rows(device_of(sandbox, set_type), set_type, Date=DAY)[60]
         assert set(row) - {"time"} == names, set_type
@@ -106,17 +111,19 @@ def test_isolation_is_one_number_of_the_device_and_the_envelope_names_it_by_thre
     sandbox: Served,
 ) -> None:
     """As in every recorded answer of production."""
-    device = device_of(sandbox, sets.POWER_DC)
-    answer = sandbox.get(f"/monitoring/v1/devices/{device}/measurements/sets/{sets.POWER_DC}/Day", Date=DAY)
+    device = device_of(sandbox, set_names.POWER_DC)
+    answer = sandbox.get(
+        f"/monitoring/v1/devices/{device}/measurements/sets/{set_names.POWER_DC}/Day", Date=DAY
+    )
     assert set(answer["device"]) == {"deviceId", "name", "timezone"}
     assert all(isinstance(row["isolationResistance"], float) for row in answer["set"])
 
 
 def test_arrays_carry_an_index_and_agree_with_the_power(sandbox: Served) -> None:
-    device = device_of(sandbox, sets.POWER_DC)
-    dc = sandbox.device_rows(device, sets.POWER_DC, Date=DAY)
-    ac = {row["time"]: row for row in sandbox.device_rows(device, sets.POWER_AC, Date=DAY)}
-    wh = {row["time"]: row for row in sandbox.device_rows(device, sets.ENERGY_DC, Date=DAY)}
+    device = device_of(sandbox, set_names.POWER_DC)
+    dc = sandbox.device_rows(device, set_names.POWER_DC, Date=DAY)
+    ac = {row["time"]: row for row in sandbox.device_rows(device, set_names.POWER_AC, Date=DAY)}
+    wh = {row["time"]: row for row in sandbox.device_rows(device, set_names.ENERGY_DC, Date=DAY)}
     for row in dc[20:-20]:
         assert [item["index"] for item in row["dcPowerInput"]] == ["A", "B"]
         power = sum(item["value"] for item in row["dcPowerInput"])
@@ -135,8 +142,8 @@ def test_arrays_carry_an_index_and_agree_with_the_power(sandbox: Served) -> None
 
 def test_sensors_agree_with_the_power(sandbox: Served) -> None:
     source = next(s for s in sandbox.world.sources() if s.plant.index == 0)
-    sensor = next(d for d in source.plant.devices if sets.SENSOR in source.sets(d))
-    light = {row["time"]: row for row in sandbox.device_rows(sensor.device_id, sets.SENSOR, Date=DAY)}
+    sensor = next(d for d in source.plant.devices if set_names.SENSOR in source.sets(d))
+    light = {row["time"]: row for row in sandbox.device_rows(sensor.device_id, set_names.SENSOR, Date=DAY)}
     rows = sandbox.rows(source.plant.plant_id, Date=DAY)
     bright = [row for row in rows if light[row["time"]]["externalInsolation"] > 200]
     assert bright
@@ -210,7 +217,7 @@ def test_grid_settings_have_an_interval_of_their_own(sandbox: Served) -> None:
 
 
 def test_a_set_that_the_device_lacks_is_an_empty_list_and_an_unknown_one_404(sandbox: Served) -> None:
-    assert sandbox.device_rows("9000011", sets.BATTERY, Date=DAY) == []
+    assert sandbox.device_rows("9000011", set_names.BATTERY, Date=DAY) == []
     base = "/monitoring/v1/plants/900001/measurements/sets"
     assert sandbox.http.get(f"{base}/Nonsense/Day", params={"Date": DAY}).status_code == 404
     assert sandbox.get(f"{base}/PowerAc/Day", Date=DAY)["set"] == []

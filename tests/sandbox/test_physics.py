@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sandbox.fleet.plants import Battery, Plant
-from sandbox.fleet.simulated import simulated_fleet
+from sandbox.fleet.plant_model import Battery, Plant
+from sandbox.fleet.simulated_fleet import simulated_fleet
 from sandbox.physics.battery import clamped_walk, run_batteries
 from sandbox.physics.flows import CELL_HOURS, Flows, cells_of, simulate
 from sandbox.series.flow_cache import FeedInLimit, FlowCache
-from sandbox.series.simulated import SimulatedSource
+from sandbox.series.simulated_source import SimulatedSource
 from tests.sandbox.conftest import Serve, Served
 
 FLEET = simulated_fleet(40, 7)

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.clock import SandboxClock
 from sandbox.faults.catalogue import KINDS
-from sandbox.faults.plan import FaultCall, FaultPlan, parse_fault
+from sandbox.faults.fault_plan import FaultCall, FaultPlan, parse_fault
+from sandbox.sandbox_clock import SandboxClock
 
 NOW = datetime(2024, 6, 15, 12, 0, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ import re
 import httpx
 import pytest
 
-from sandbox.fleet.plants import Role
-from sandbox.fleet.simulated import simulated_fleet
+from sandbox.fleet.plant_model import Role
+from sandbox.fleet.simulated_fleet import simulated_fleet
 from tests.sandbox.conftest import Serve, Served
 
 PLANTS = "/monitoring/v1/plants"

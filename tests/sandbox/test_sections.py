@@ -1,6 +1,6 @@
 """System groups and sections of the sandbox's plants: what names them, and that all names agree."""
 
-from sandbox.fleet.simulated import simulated_fleet
+from sandbox.fleet.simulated_fleet import simulated_fleet
 from sandbox.services.describe import device_json, full_plant
 from tests.sandbox.conftest import Served
 

@@ -29,7 +29,7 @@ from schemas.quantities import (
     Field,
     PvPower,
 )
-from schemas.report import PvEnergy
+from schemas.report_tables import PvEnergy
 from warehouse.meta import FILE_TABLES
 
 MODELS: tuple[type[Table], ...] = (*TABLES, *FILE_TABLES)

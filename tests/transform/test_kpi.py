@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.transform import kpi
+from pipeline.transform import irradiance, kpi_days, kpi_formulas, kpi_months
 from pipeline.transform.sun.clear_sky import ALBEDO, compute_clear_sky
 from schemas import EnergyBalanceIntervals, KpiDaily, KpiMonthly, SensorIntervals, polars_schema
 from schemas.kpi import REASON_OF
@@ -61,7 +61,7 @@ def rows(watts: dict[int, float | None], **energies: float | None) -> pl.DataFra
         for hour, power in watts.items()
     ]
     schema = polars_schema(EnergyBalanceIntervals)
-    return pl.DataFrame(found, schema={name: schema[name] for name in kpi.ROW_COLUMNS})
+    return pl.DataFrame(found, schema={name: schema[name] for name in kpi_days.ROW_COLUMNS})
 
 
 def sensor(watts: dict[int, float | None], device: str = "s") -> pl.DataFrame:
@@ -80,7 +80,9 @@ GOOD = rows(dict.fromkeys(LIGHT, 5000.0))
 
 def day(found: pl.DataFrame, sensors: pl.DataFrame = NO_SENSOR, **facts: Any) -> dict[str, Any]:
     """The day's figures, which must satisfy the table."""
-    figures = kpi.summarize_day_figures(found, sensors, plant(**facts)).with_columns(local_date=pl.lit(DAY))
+    figures = kpi_days.summarize_day_figures(found, sensors, plant(**facts)).with_columns(
+        local_date=pl.lit(DAY)
+    )
     frame = figures.select(polars_schema(KpiDaily).names())
     validate(KpiDaily, frame, {"local_date": DAY})
     for name, reason in REASON_OF.items():
@@ -159,7 +161,7 @@ def test_a_sensor_changes_nothing_of_the_ratio_against_the_sky() -> None:
 @pytest.mark.parametrize("hours", [(8, 16), (8, 10), (14, 16), (15, 16)], ids=str)
 def test_no_plane_beats_the_bound_in_any_part_of_a_day(facing: str, hours: tuple[int, int]) -> None:
     """A faultless plant whose steep modules look somewhere has a ratio of at most 1, whatever rows are missing."""
-    steps = pl.DataFrame({"at": [MIDNIGHT + (12 * i + 0.5) * kpi.STEP / 12 for i in range(24 * 144)]})
+    steps = pl.DataFrame({"at": [MIDNIGHT + (12 * i + 0.5) * irradiance.STEP / 12 for i in range(24 * 144)]})
     toward = {"east": pl.col("east"), "south": -pl.col("north"), "west": -pl.col("east")}[facing]
     sky = compute_clear_sky(steps.with_columns(latitude=52.5, longitude=13.4)).with_columns(
         facing=(toward * 0.8 + pl.col("up") * 0.6).clip(0)
@@ -175,7 +177,7 @@ def test_a_few_minutes_of_dusk_are_too_dark_for_a_ratio() -> None:
     dusk = {"sunrise": MIDNIGHT + 5 * HOUR, "sunset": MIDNIGHT + 21 * HOUR}
     minutes = rows({20: 1500.0}).with_columns(interval_start=pl.col("interval_end") - 10 * MINUTE)
     found = day(minutes, pv_generation_kwh=0.25, **dusk)
-    assert 0 < found["clear_sky_window_reference_yield_h"] < kpi.LEAST_REFERENCE_YIELD_H
+    assert 0 < found["clear_sky_window_reference_yield_h"] < kpi_formulas.LEAST_REFERENCE_YIELD_H
     assert found["performance_ratio_clear_sky_reason"] == "too_dark"
     gloomy = day(GOOD, sensor(dict.fromkeys(LIGHT, 12.0)))
     assert gloomy["performance_ratio_reason"] == gloomy["performance_ratio_period_reason"] == "too_dark"
@@ -269,7 +271,7 @@ def months(*days: pl.DataFrame) -> dict[str, Any]:
     known = plant().select("plant_id", "peak_power_kw", "ac_power_kw", "co2_factor_g_per_kwh")
     month = dt.date(2025, 6, 1)
     facts = {"status": pl.lit("complete"), "coverage": pl.lit(1.0), "n_days_missing": pl.lit(0, pl.Int64)}
-    found = kpi.summarize_month_figures(pl.concat(stored), known).with_columns(
+    found = kpi_months.summarize_month_figures(pl.concat(stored), known).with_columns(
         **facts, n_days=pl.lit(len(days), pl.Int64)
     )
     frame = found.select(polars_schema(KpiMonthly).names())
@@ -278,9 +280,9 @@ def months(*days: pl.DataFrame) -> dict[str, Any]:
 
 
 def test_a_month_divides_sums_and_averages_no_ratios() -> None:
-    bright = kpi.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    bright = kpi_days.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
     dull_rows = rows(dict.fromkeys(LIGHT, 250.0), self_supply_kwh=0.5, total_consumption_kwh=1.0)
-    dull = kpi.summarize_day_figures(
+    dull = kpi_days.summarize_day_figures(
         dull_rows, sensor(dict.fromkeys(LIGHT, 100.0)), plant(pv_generation_kwh=2.0)
     )
     found = months(bright, dull)
@@ -293,8 +295,8 @@ def test_a_month_divides_sums_and_averages_no_ratios() -> None:
 
 
 def test_a_month_with_a_day_of_unknown_light_has_a_window_alone() -> None:
-    whole = kpi.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
-    gaps = kpi.summarize_day_figures(GOOD, sensor({9: 1000.0}), plant())
+    whole = kpi_days.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    gaps = kpi_days.summarize_day_figures(GOOD, sensor({9: 1000.0}), plant())
     found = months(whole, gaps)
     assert found["performance_ratio"] == pytest.approx(4.5 / 9)
     assert found["reference_yield_reason"] == "days_without_irradiation"
@@ -302,8 +304,8 @@ def test_a_month_with_a_day_of_unknown_light_has_a_window_alone() -> None:
 
 
 def test_a_month_has_both_ratios_of_the_days_that_have_them() -> None:
-    sensed = kpi.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
-    cloudless = kpi.summarize_day_figures(GOOD, NO_SENSOR, plant())
+    sensed = kpi_days.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    cloudless = kpi_days.summarize_day_figures(GOOD, NO_SENSOR, plant())
     found = months(sensed, cloudless)
     assert found["irradiation_source"] == "clear_sky"
     assert (found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1)
@@ -327,7 +329,9 @@ def test_a_user_s_own_irradiation_makes_the_performance_ratio_and_is_named() -> 
     """It goes before the plant's sensor, which may be what the user has lost faith in."""
     own = supplied(dict.fromkeys(LIGHT, 1000.0))
     for sensors in (NO_SENSOR, sensor(dict.fromkeys(LIGHT, 400.0))):
-        frame = kpi.summarize_day_figures(GOOD, sensors, plant(), own).with_columns(local_date=pl.lit(DAY))
+        frame = kpi_days.summarize_day_figures(GOOD, sensors, plant(), own).with_columns(
+            local_date=pl.lit(DAY)
+        )
         found = frame.row(0, named=True)
         validate(KpiDaily, frame.select(polars_schema(KpiDaily).names()), {"local_date": DAY})
         assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
@@ -338,8 +342,8 @@ def test_a_user_s_own_irradiation_makes_the_performance_ratio_and_is_named() -> 
 
 def test_a_month_counts_and_names_supplied_days() -> None:
     own = supplied(dict.fromkeys(LIGHT, 1000.0))
-    first = kpi.summarize_day_figures(GOOD, NO_SENSOR, plant(), own)
-    second = kpi.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
+    first = kpi_days.summarize_day_figures(GOOD, NO_SENSOR, plant(), own)
+    second = kpi_days.summarize_day_figures(GOOD, sensor(dict.fromkeys(LIGHT, 1000.0)), plant())
     found = months(first, second)
     assert (found["irradiation_source"], found["irradiation_series"]) == ("supplied", "SolarSat")
     assert (found["n_days_supplied"], found["n_days_sensor"], found["n_days_clear_sky"]) == (1, 1, 0)
@@ -393,7 +397,7 @@ def test_a_gap_in_power_bends_no_ratio_against_light_by_the_hour(present: list[i
         series=pl.lit("SolarSat"),
     )
     power = powers(dict.fromkeys(present, 800.0), 5)
-    found = kpi.summarize_day_figures(power, NO_SENSOR, plant(peak_power_kw=1.0), own).row(0, named=True)
+    found = kpi_days.summarize_day_figures(power, NO_SENSOR, plant(peak_power_kw=1.0), own).row(0, named=True)
     hours = sum(0 <= minute < 60 for minute in present) / 12
     assert found["window_reference_yield_h"] == pytest.approx(hours)
     assert found["window_generation_kwh"] == pytest.approx(0.8 * hours)

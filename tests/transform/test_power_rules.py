@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.run.sets import SOURCES, VALUES
+from pipeline.run.measurement_sets import SOURCES, VALUES
 from pipeline.transform import row_rules
 from pipeline.transform.intervals import SetTransform
 from schemas import Quarantine, polars_schema, storage

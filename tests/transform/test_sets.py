@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from pipeline.common.local_time import TimeBasis
-from pipeline.run.sets import SOURCES
+from pipeline.run.measurement_sets import SOURCES
 from pipeline.transform import row_rules
 from pipeline.transform.decode import Decoder
 from pipeline.transform.generic_intervals import OtherTransform

@@ -18,7 +18,8 @@ from tests.warehouse.repair.test_lake_repair import DAYS, NEWEST, frame_of, valu
 from warehouse.damage import DamageKind
 from warehouse.lake import Lake
 from warehouse.lake_mirror import LakeInUseError, open_mirror
-from warehouse.lake_repair import LakeRepair, Lost
+from warehouse.lake_repair import LakeRepair
+from warehouse.lost_parts import Lost
 from warehouse.verify import verify_lake
 
 MODELS: tuple[type[Table], ...] = (RawEnergyBalance, EnergyDaily)

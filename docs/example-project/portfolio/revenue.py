@@ -7,7 +7,7 @@ import dagster as dg
 import duckdb
 import polars as pl
 
-from assets.common import DAYS_PER_RUN, build_day_partitions
+from assets.asset_builders import DAYS_PER_RUN, build_day_partitions
 from assets.prefix import build_key
 from pipeline.common.settings import Settings
 

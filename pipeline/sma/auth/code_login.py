@@ -18,7 +18,7 @@ from pipeline.common.errors import SunledgerError, UsageError
 from pipeline.common.settings import Settings
 from pipeline.sma.auth.login_store import Login, LoginStore, digest_secret
 from pipeline.sma.auth.loopback_listener import Listener
-from pipeline.sma.auth.oauth import TokenEndpoint
+from pipeline.sma.auth.token_endpoint import TokenEndpoint
 from pipeline.sma.clock import Clock
 from pipeline.sma.http.attempt import Limits, Wire
 from pipeline.sma.http.error_messages import Call, Reply, format_status

@@ -17,7 +17,6 @@ import orjson
 
 from pipeline.common.local_time import parse_moment
 from pipeline.common.settings import Settings
-from pipeline.sma.auth.oauth import Grant
 from pipeline.sma.auth.secret_files import (
     Room,
     SecretFileError,
@@ -27,6 +26,7 @@ from pipeline.sma.auth.secret_files import (
     reserve_room,
     write_private,
 )
+from pipeline.sma.auth.token_endpoint import Grant
 from pipeline.sma.clock import Clock
 
 # Enough of a SHA-256 to tell clients and tokens apart.

@@ -15,7 +15,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from pipeline.common.errors import ConfigurationError
-from pipeline.common.settings import is_loopback
+from pipeline.common.sma_hosts import is_loopback
 
 USER_AGENT = "sunledger"
 KEEP_ALIVE_S = 60.0

@@ -17,7 +17,7 @@ from pipeline.sma.budget.file_store import BudgetState, Moment, pack_state
 from pipeline.sma.budget.shared_budget import find_state_file
 from pipeline.sma.consents.consent_api import Consent, ConsentState
 from pipeline.sma.consents.consent_book import ConsentBook
-from sandbox.consents import SandboxConsentState as SandboxState
+from sandbox.granted_consents import SandboxConsentState as SandboxState
 from sandbox.options import DEFAULT_CLIENT_ID
 from tests.access.browser import OWNER
 from tests.ops.doctor.ground import CODE_CLIENT, Build, Ground

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.ops.doctor import access, basis, machine, network
+from pipeline.ops.doctor import access_diagnoses, basis, machine, network
 from pipeline.ops.doctor.machine import Held
 from pipeline.ops.doctor.network import Probe
 from pipeline.ops.doctor.result import Level
@@ -249,12 +249,12 @@ def test_the_budget(
 ) -> None:
     rules = Budget(requests)
     state = BudgetState(Moment(b"", 0.0, 0.0), rules.capacity / 2, pause_s, pace)
-    (found,) = access.judge_budget_state(rules, state, "all", refused)
+    (found,) = access_diagnoses.judge_budget_state(rules, state, "all", refused)
     assert (found.level, says in found.text) == (level, True), found.text
 
 
 def test_a_shorter_list_is_a_warning_with_the_reason() -> None:
-    (found,) = access.judge_plants("code", [], 2, [TODAY], TODAY, "https://x")
+    (found,) = access_diagnoses.judge_plants("code", [], 2, [TODAY], TODAY, "https://x")
     assert found.level is Level.WARN
     assert "1 plant is no longer listed" in found.text
 

@@ -17,8 +17,8 @@ from pipeline.transform.sun.fleet_verdict import (
     judge_fleet,
     judge_solar_time,
 )
-from sandbox.fleet.plants import Plant
-from sandbox.fleet.simulated import simulated_fleet
+from sandbox.fleet.plant_model import Plant
+from sandbox.fleet.simulated_fleet import simulated_fleet
 from sandbox.physics.flows import simulate
 from tests.transform.answers import balance, body, places, raw, row
 

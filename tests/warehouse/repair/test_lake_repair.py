@@ -15,7 +15,8 @@ from tests.warehouse.publish.conftest import make_frame
 from warehouse import lake_repair
 from warehouse.lake import Lake
 from warehouse.lake_log import read_log, replay
-from warehouse.lake_repair import LakeRepair, Lost, Step
+from warehouse.lake_repair import LakeRepair
+from warehouse.lost_parts import Lost, Step
 from warehouse.verify import verify_lake
 
 DAYS = [dt.date(2021, 10, day) for day in (1, 2, 3)]

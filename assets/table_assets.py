@@ -1,0 +1,240 @@
+"""The asset graph: raw answers, core tables, report tables. Each asset calls one step and reports its result.
+
+What is made of other tables follows from what the functions of `pipeline.tables` declare (`pipeline.run.table_step`).
+"""
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterable
+
+import dagster as dg
+
+from assets.asset_builders import build_day_asset, build_days_asset, build_whole_asset
+from assets.dagster_home import API_POOL
+from pipeline.common.settings import Settings
+from pipeline.extract.consent_refresh import refresh_consents
+from pipeline.extract.fetch import (
+    OtherSetsFetch,
+    SetFetch,
+    fetch_device_logs,
+    fetch_devices,
+    fetch_logs,
+    fetch_measurement_sets,
+    fetch_plants,
+)
+from pipeline.extract.request_plan import group_by_week
+from pipeline.extract.vendor_energies import fetch_energy_months, fetch_past_years
+from pipeline.report.day_pictures import draw_day_pictures
+from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import SETS, SOURCES, VALUES, SetSource, list_idle_tables
+from pipeline.run.step import StepResult
+from pipeline.run.table_step import Stage, TableStep, list_steps
+from pipeline.tables import (
+    billing_tables,
+    curtailment_tables,
+    energy_tables,
+    hourly_tables,
+    interval_tables,
+    inventory_tables,
+    kpi_tables,
+    log_tables,
+    reconciliation_tables,
+)
+from pipeline.tables.interval_tables import write_intervals
+from schemas import (
+    Consents,
+    EnergyDaily,
+    RawDeviceLogs,
+    RawDevices,
+    RawEnergyMonths,
+    RawEnergyYears,
+    RawLogs,
+    RawMeasurementSets,
+    RawOtherSets,
+    RawPlants,
+    Table,
+    storage,
+)
+
+# The modules whose functions declare which tables they write.
+TABLE_MODULES = (
+    inventory_tables,
+    interval_tables,
+    log_tables,
+    hourly_tables,
+    energy_tables,
+    kpi_tables,
+    curtailment_tables,
+    reconciliation_tables,
+    billing_tables,
+)
+SOURCE = "source"
+FROM_API = {"sma", "httpx", "deltalake"}
+FROM_LAKE = {"polars", "deltalake"}
+
+
+def _build_made_assets(
+    settings: Settings, stage: Stage, *, group: str | None = None, last: bool = False
+) -> list[dg.AssetsDefinition]:
+    """The tables of a stage that are made whole, from other tables."""
+    return [
+        build_whole_asset(
+            step.model,
+            settings,
+            step.write,
+            deps=step.inputs,
+            kinds=FROM_LAKE,
+            group=group,
+            every=step.every,
+            last=last,
+        )
+        for step in list_steps(TABLE_MODULES, stage)
+    ]
+
+
+def _ask_list(
+    model: type[Table], settings: Settings, step: Callable[[RunContext], StepResult], *, deps: list[str]
+) -> dg.AssetsDefinition:
+    return build_whole_asset(model, settings, step, deps=deps, kinds=FROM_API, pool=API_POOL, group=SOURCE)
+
+
+def list_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Consents, plants, devices and measurement sets, which are the objects of all further requests."""
+    return [*build_plant_assets(settings), *build_device_assets(settings)]
+
+
+def build_plant_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The list of plants and their owners' consents, which cost nothing to ask for."""
+    # A group of their own: they come before all days, and every layer of those reads them.
+    return [
+        _ask_list(RawPlants, settings, fetch_plants, deps=[]),
+        _ask_list(Consents, settings, refresh_consents, deps=["raw_plants"]),
+        *_build_made_assets(settings, Stage.PLANTS, group=SOURCE),
+    ]
+
+
+def build_device_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Devices and measurement sets, each asked for by its plant: so they make PU."""
+    return [
+        _ask_list(RawDevices, settings, fetch_devices, deps=["plants"]),
+        _ask_list(RawMeasurementSets, settings, fetch_measurement_sets, deps=["plants", "devices"]),
+        *_build_made_assets(settings, Stage.DEVICES, group=SOURCE),
+    ]
+
+
+def build_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Measurements and logs; a partition is a plant-local day."""
+    return [*build_fetched_day_assets(settings), *build_made_day_assets(settings)]
+
+
+def build_fetched_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The answers of each day as received."""
+    ask = functools.partial(
+        build_days_asset, settings=settings, groups=group_by_week, kinds=FROM_API, pool=API_POOL
+    )
+    lists = ["plants", "measurement_sets", "devices"]
+    return [
+        *(ask(source.raw, steps=SetFetch(source), deps=lists) for source in (*SETS, VALUES)),
+        ask(RawOtherSets, steps=OtherSetsFetch(), deps=lists),
+        ask(RawLogs, steps=fetch_logs, deps=["plants"]),
+        ask(RawDeviceLogs, steps=fetch_device_logs, deps=["plants", "devices"]),
+    ]
+
+
+def build_made_day_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The tables that are made from each day's answers. They make no API calls."""
+    make = functools.partial(build_day_asset, settings=settings, kinds=FROM_LAKE)
+    return [
+        *(
+            make(
+                source.intervals,
+                step=functools.partial(_make_intervals, source),
+                deps=[storage(source.raw).table, "plants", *(["devices"] if source.of_devices else [])],
+            )
+            for source in (*SOURCES, VALUES)
+        ),
+        *(
+            make(step.model, step=_find_day_step(step), deps=step.inputs)
+            for step in list_steps(TABLE_MODULES, Stage.DAYS)
+        ),
+    ]
+
+
+def select_chosen(assets: Iterable[dg.AssetsDefinition], settings: Settings) -> list[dg.AssetsDefinition]:
+    """The assets that a run of days makes by the settings: without the sets and logs that are not asked for."""
+    idle = list_idle_tables(settings)
+    return [asset for asset in assets if asset.key.path[-1] not in idle]
+
+
+def drop_optional_inputs(
+    assets: Iterable[dg.AssetsDefinition], settings: Settings
+) -> list[dg.AssetsDefinition]:
+    """The assets, of which none that every run of days makes depends on one that by the settings no such run makes.
+
+    Those that are not made are read where they are there. Dagster knows no such input: it would warn before each
+    backfill that it "may fail" and its days "cannot be materialized", because sets that are not asked for, or SMA's own
+    energies before the first month is closed, are not there.
+    """
+    optional = list_idle_tables(settings) | {asset.key.path[-1] for asset in build_vendor_assets(settings)}
+
+    def cut(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if spec.key.path[-1] in optional:
+            return spec
+        return spec.replace_attributes(
+            deps=[dep for dep in spec.deps if dep.asset_key.path[-1] not in optional]
+        )
+
+    return list(dg.map_asset_specs(cut, assets))
+
+
+def _make_intervals(source: SetSource, runtime: RunContext, day: dt.date) -> StepResult:
+    return write_intervals(runtime, source, day)
+
+
+def _find_day_step(step: TableStep) -> Callable[[RunContext, dt.date], StepResult]:
+    return functools.partial(_add_pictures, step) if step.model is EnergyDaily else step.write
+
+
+def _add_pictures(step: TableStep, runtime: RunContext, day: dt.date) -> StepResult:
+    report = step.write(runtime, day)
+    pictures = draw_day_pictures(runtime, day)
+    report.facts |= {name: dg.MetadataValue.md(text) for name, text in pictures.items()}
+    return report
+
+
+def build_month_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Months, and the dictionary of log messages: from all stored days."""
+    return _build_made_assets(settings, Stage.MONTHS)
+
+
+def build_vendor_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """SMA's own energies of the last month and, where wanted, of past years, and ours beside them.
+
+    Once a month, since each plant costs a request.
+    """
+    return [
+        build_whole_asset(
+            RawEnergyMonths,
+            settings,
+            fetch_energy_months,
+            deps=["plants", "measurement_sets"],
+            kinds=FROM_API,
+            pool=API_POOL,
+            every="month",
+        ),
+        build_whole_asset(
+            RawEnergyYears,
+            settings,
+            fetch_past_years,
+            deps=["plants", "measurement_sets", "raw_energy_balance"],
+            kinds=FROM_API,
+            pool=API_POOL,
+            every="year",
+        ),
+        *_build_made_assets(settings, Stage.VENDOR),
+    ]
+
+
+def build_money_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """PU and invoices from the record of requests, made after all assets that send requests."""
+    return _build_made_assets(settings, Stage.MONEY, last=True)

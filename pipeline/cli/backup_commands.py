@@ -1,0 +1,54 @@
+"""`sunledger backup` and `restore`: all state in one file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import say, say_all
+from pipeline.cli.run_options import open_runtime
+from pipeline.common.text import pluralize
+
+
+def backup(
+    file: Annotated[
+        Path,
+        typer.Argument(help="Backup file to write. An earlier file is replaced once the new one is whole."),
+    ],
+) -> None:
+    """Write all state (lake, records, logins) into one file that only you can read."""
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.ops.backup import back_up  # noqa: PLC0415
+
+    settings = load_settings()
+    files, size = back_up(settings, file)
+    say(
+        f"Wrote {pluralize(files, 'file')} ({size / 1e6:,.1f} MB) to {file.absolute()}. The backup holds secrets: "
+        "store it as safely as a password."
+    )
+    if "://" in settings.lake:
+        say(
+            f"The backup does not hold the lake at {settings.lake}: back up that bucket with its provider's tools."
+        )
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="Backup file that 'sunledger backup' has written.")],
+) -> None:
+    """Restore a backup into an empty SUNLEDGER_HOME and publish it."""
+    from assets.mend_records import mend_records  # noqa: PLC0415
+    from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.ops.backup import restore as put_back  # noqa: PLC0415
+
+    with open_runtime(None) as runtime:
+        files = put_back(runtime.settings, file)
+        # A backup also holds the damage that its records had when it was made.
+        for sentence in mend_records(runtime.settings):
+            say(sentence)
+        # Views of the published file contain paths of the lake's files, so they must be built again in the new place.
+        with record_runs(runtime, command="restore") as runs:
+            say_all(runs.publish())
+        say(
+            f"Restored {pluralize(files, 'file')} into {runtime.settings.home} and published "
+            f"{runtime.settings.warehouse}."
+        )

@@ -1,0 +1,90 @@
+"""Consent to cost on the command line: what a command adds to the month's bill, and whether a person agrees."""
+
+import datetime as dt
+import sys
+from collections.abc import Collection
+from decimal import Decimal
+
+import polars as pl
+import typer
+
+from pipeline.billing.spending import CostNotAllowedError, allow_units, build_refusal, find_new_units
+from pipeline.cli.console import err, say
+from pipeline.common.errors import UsageError
+from pipeline.extract.consent_refresh import refresh_consents
+from pipeline.extract.fetch import fetch_plants
+from pipeline.run.allowance import parse_limit
+from pipeline.run.context import RunContext
+from pipeline.run.plants import list_own_plants, list_plant_ids_of_newest
+from pipeline.tables.inventory_tables import write_plants
+
+
+def know_plants(runtime: RunContext) -> bool:
+    """Fetch the list of plants if none is stored. Returns whether it was fetched, which is free: it names no system."""
+    if list_plant_ids_of_newest(runtime) is not None:
+        return False
+    runtime.settings.require_credentials()
+    fetch_plants(runtime)
+    refresh_consents(runtime)
+    write_plants(runtime)
+    return True
+
+
+def agree_on_fleet(
+    runtime: RunContext, *, yes: bool, max_eur: Decimal | None = None, since: dt.date | None = None
+) -> None:
+    """Ask as `agree` does for all plants of the run: those that are yours today, or were on the day `since`."""
+    plants = list_own_plants(runtime, min(since or runtime.find_today(), runtime.find_today()))
+    agree(runtime, plants["plant_id"].to_list(), yes=yes, max_eur=max_eur)
+
+
+def agree(
+    runtime: RunContext,
+    plants: Collection[str],
+    *,
+    yes: bool,
+    max_eur: Decimal | None = None,
+    capacities: pl.DataFrame | None = None,
+) -> None:
+    """Say which PU requests for the plants add to this month's bill, and get consent: by the settings' limit, the
+    options `yes` or `max_eur`, or a person on the terminal.
+
+    Prints nothing where nothing is added. `capacities` is as in `find_new_units`. Raises CostNotAllowedError without
+    consent.
+    """
+    found = find_new_units(runtime, plants, listed=capacities)
+    if not found.plants.height:
+        return
+    limit = runtime.settings.max_eur_per_month
+    if limit is not None and found.spent_eur + found.eur > limit:
+        raise build_refusal(runtime, found)
+    within = limit is not None or (max_eur is not None and found.eur <= max_eur)
+    if not (within or yes or _is_attended()):
+        raise build_refusal(runtime, found, ("repeat the command with --yes",))
+    say(found.describe())
+    if not (within or yes or _confirm()):
+        raise CostNotAllowedError("You did not accept the cost, so no request was sent for these plants.")
+    allow_units(runtime, found)
+
+
+def parse_eur(option: str, text: str | None) -> Decimal | None:
+    """The amount that an option names. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return parse_limit(text)
+    except ValueError:
+        raise UsageError(f"{option} {text} is not an amount: write it as 120 or 120.50.") from None
+
+
+def _is_attended() -> bool:
+    """Return whether a person is at the terminal, which needs both input and output to be one."""
+    return sys.stdin.isatty() and err.is_terminal
+
+
+def _confirm() -> bool:
+    try:
+        return typer.confirm("Do you accept this cost?", err=True)
+    except typer.Abort:
+        err.print()
+        return False

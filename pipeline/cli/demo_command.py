@@ -1,0 +1,20 @@
+"""`sunledger demo`: the whole pipeline against the embedded sandbox."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import Bars
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Option(help="Folder for all files of the demo. The demo empties it first.")
+    ] = Path("demo"),
+) -> None:
+    """Run the whole pipeline against the embedded sandbox, with real recordings and a simulated fleet."""
+    from pipeline.cli.demo import run  # noqa: PLC0415 - commands load what they need
+
+    with Bars() as bars:
+        run(folder, bars)

@@ -1,0 +1,50 @@
+"""`sunledger doctor` on the terminal: a line for each finding."""
+
+from functools import partial
+from itertools import chain
+
+from rich.text import Text
+
+from assets.dagster_findings import examine_runs
+from pipeline.cli.console import out, say
+from pipeline.cli.cost_consent import agree
+from pipeline.common.errors import SunledgerError
+from pipeline.common.settings import load_settings
+from pipeline.ops.doctor.examination import examine
+from pipeline.ops.doctor.result import Diagnosis, Level, fail, pass_check
+from pipeline.sma.clock import Clock, WaitAnnouncer
+
+_STYLES = {Level.OK: "green", Level.WARN: "bold yellow", Level.FAIL: "bold red", Level.SKIP: "dim"}
+_WIDEST = 11
+
+
+def run(plants_asked: int | None, *, yes: bool) -> bool:
+    """Print a line for each finding as soon as it is there. Returns whether no check failed.
+
+    A clear day is fetched of `plants_asked` plants; with None, only of plants that add no cost this month.
+    """
+    try:
+        settings = load_settings()
+    except SunledgerError as error:
+        _print(fail("settings", str(error)))
+        return False
+    where = f"environment {settings.sma_environment}, flow {settings.sma_flow}, home {settings.home}"
+    _print(pass_check("settings", where))
+    well = True
+    clock = Clock(announce=WaitAnnouncer(say))
+    examined = examine(settings, clock=clock, plants_asked=plants_asked, agree=partial(agree, yes=yes))
+    for finding in chain(examine_runs(settings), examined):
+        _print(finding)
+        well &= finding.level is not Level.FAIL
+    return well
+
+
+def format_finding(finding: Diagnosis) -> str:
+    """Format a finding as a line."""
+    return f"{finding.level.value:>4} {finding.check:{_WIDEST}} {finding.text}"
+
+
+def _print(finding: Diagnosis) -> None:
+    text = Text(format_finding(finding))
+    text.stylize(_STYLES[finding.level], 0, 4)
+    out.print(text, soft_wrap=True)

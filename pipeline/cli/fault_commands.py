@@ -1,0 +1,93 @@
+"""`sunledger verify`, `repair` and `doctor`: the commands that find faults and mend them."""
+
+from itertools import chain
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import list_item, say
+from pipeline.cli.exit_codes import FAILED
+from pipeline.cli.run_options import YES
+from pipeline.common.errors import UsageError
+from pipeline.common.text import pluralize
+
+
+def verify() -> None:
+    """Read every stored part and the published file, and compare them with the digests of what was written."""
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.ops.set_aside import describe_set_aside  # noqa: PLC0415
+    from warehouse.lake import Lake  # noqa: PLC0415
+    from warehouse.verify import verify_lake, verify_published, verify_versions  # noqa: PLC0415
+
+    settings = load_settings()
+    # Opens no runtime, which would store the record of requests at its end: this way a full disk can be verified too.
+    lake = Lake(settings.lake, settings.home / "tmp", tell=say)
+    parts = faults = 0
+    checked = (
+        verify_lake(lake),
+        verify_published(settings.warehouse),
+        verify_versions(lake, settings.warehouse),
+    )
+    for found in chain(*checked):
+        parts += 1
+        if found.fault:
+            faults += 1
+            list_item(f"{found.place}: {found.fault}")
+    say(f"Read {pluralize(parts, 'part')} and found {pluralize(faults, 'fault')}.")
+    if aside := describe_set_aside(settings):
+        say(aside)
+    if faults:
+        raise typer.Exit(FAILED)
+
+
+def repair(
+    *,
+    lost_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lost-host",
+            metavar="HOST",
+            help="Name of a machine that is no longer in use; its runs are ended too. Repeat the option for more.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Change nothing; only list what is damaged, and what the repair would do and cost.",
+        ),
+    ] = False,
+    yes: Annotated[bool, YES] = False,
+) -> None:
+    """Repair damaged tables that verify finds, unreadable records of runs, and runs whose process has died."""
+    from pipeline.cli.repair_parts import build_dry_run_parts, build_parts, run  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+
+    settings = load_settings()
+    if not settings.home.is_dir():
+        raise UsageError(
+            f"The folder {settings.home} does not exist: set SUNLEDGER_HOME to the home that is to be repaired."
+        )
+    if not run(settings, build_dry_run_parts() if dry_run else build_parts(lost_host or [], yes=yes)):
+        raise typer.Exit(FAILED)
+
+
+def doctor(
+    *,
+    ask_plants: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=20,
+            help="Number of plants of which one clear day is fetched to test the time basis, by two requests each. "
+            "SMA bills these plants for this month. Default: at most 3 plants, and only plants that are billed for "
+            "this month already.",
+        ),
+    ] = None,
+    yes: Annotated[bool, YES] = False,
+) -> None:
+    """Check everything that a run needs. Each line says whether a check passed, and if not, what to do."""
+    from pipeline.cli.doctor_output import run  # noqa: PLC0415
+
+    if not run(ask_plants, yes=yes):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,215 @@
+"""`sunledger backfill`, `refresh`, `plan` and `reconcile`: the commands that send requests to SMA or plan them."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import Bars, say, say_all
+from pipeline.cli.exit_codes import IN_PART
+from pipeline.cli.outcome_notices import tell_missing, tell_unknown
+from pipeline.cli.run_options import GROUPS, YES, check_days_of_run, open_runtime, parse_day
+from pipeline.common.errors import UsageError
+from pipeline.common.signals import SIGNALS
+from pipeline.common.text import pluralize
+
+
+def backfill(
+    *,
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
+    plants: Annotated[
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
+    ] = None,
+    groups: Annotated[list[str] | None, GROUPS] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
+        ),
+    ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Also fetch final days again that are stored already, and today's lists of plants and devices.",
+        ),
+    ] = False,
+    max_requests: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Stop before the first request if the backfill needs more requests than this."
+        ),
+    ] = None,
+    max_eur: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EUR",
+            help="Accept up to this amount on the month's bill; stop before the first request if the backfill costs "
+            "more.",
+        ),
+    ] = None,
+    yes: Annotated[bool, YES] = False,
+) -> None:
+    """Fetch what is missing of these days from SMA, turn power into energy, and publish the result."""
+    from pipeline.billing import load_prices  # noqa: PLC0415
+
+    begin, end = parse_day("--from", first), parse_day("--to", last)
+    with open_runtime(plants, sets, groups=groups, again=again) as runtime:
+        check_days_of_run(runtime, begin, end)
+        runtime.settings.require_credentials()
+        # Publishing needs the price list. A wrong one must stop the run before requests have cost fees.
+        load_prices(runtime.settings.prices)
+        # Dagster takes seconds to load, so mistakes in options are reported first.
+        from assets.runs import record_runs  # noqa: PLC0415
+        from pipeline.cli.backfill_plan import refuse_beyond_limits  # noqa: PLC0415
+        from pipeline.cli.completeness_summary import show_completeness  # noqa: PLC0415
+        from pipeline.cli.cost_consent import agree_on_fleet, parse_eur  # noqa: PLC0415
+        from pipeline.common.day_availability import list_days  # noqa: PLC0415
+        from pipeline.run.measurement_sets import check_sets  # noqa: PLC0415
+        from pipeline.tables.interval_tables import judge_times  # noqa: PLC0415
+        from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
+
+        amount = parse_eur("--max-eur", max_eur)
+        refuse_beyond_limits(runtime, begin, end, max_requests, amount)
+        with record_runs(runtime, command="backfill", days=(begin, end)) as runs:
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.refresh_plants()
+            # Outside of the progress bars, because it may ask a person.
+            agree_on_fleet(runtime, yes=yes, max_eur=amount, since=begin)
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.refresh_devices()
+                check_sets(runtime)
+                try:
+                    runs.fetch_days(begin, end)
+                finally:
+                    # Also after a failure, because the days finished before it are whole; but not after an interrupt.
+                    if SIGNALS.received is None:
+                        say_all(runs.publish())
+        days = (end - begin).days + 1
+        sent = runtime.session.requests_sent
+        say(
+            f"Fetched {pluralize(days, 'day')} with {pluralize(sent, 'request')} and published "
+            f"{runtime.settings.warehouse}."
+        )
+        whole = show_completeness(runtime, list_days(begin, end))
+        tell_unknown(runs.notices)
+        runs.notices.add(list_other_zones(runtime))
+        solar_time = judge_times(runtime, begin, end)
+        tell_missing(runs.notices, solar_time)
+        if not whole:
+            raise typer.Exit(IN_PART)
+
+
+def refresh(
+    *,
+    plants: Annotated[
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
+    ] = None,
+    groups: Annotated[list[str] | None, GROUPS] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Fetch the devices and sets of all plants now, and not only of those whose turn it is "
+            "(SUNLEDGER_LISTS_CYCLE_DAYS) and of new and changed ones.",
+        ),
+    ] = False,
+    yes: Annotated[bool, YES] = False,
+) -> None:
+    """Fetch the list of plants, and the devices and measurement sets that may be new or that you name with --plants."""
+    from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.billing import load_prices  # noqa: PLC0415
+    from pipeline.cli.cost_consent import agree_on_fleet  # noqa: PLC0415
+    from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
+
+    everything |= bool(plants or groups)
+    with open_runtime(plants, groups=groups, again=everything) as runtime:
+        runtime.settings.require_credentials()
+        load_prices(runtime.settings.prices)
+        with record_runs(runtime, command="refresh") as runs:
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.refresh_plants()
+            agree_on_fleet(runtime, yes=yes)
+            with Bars() as bars:
+                runtime.progress = bars
+                runs.refresh_devices()
+        say(
+            f"The lists were fetched with {pluralize(runtime.session.requests_sent, 'request')} and are up to date."
+        )
+        if not everything and runtime.settings.lists_cycle_days > 1:
+            say(
+                "Devices and sets of plants that seem unchanged are fetched in turn, each plant's once in "
+                f"{runtime.settings.lists_cycle_days} days; 'sunledger refresh --all' fetches them all now."
+            )
+        runs.notices.add(list_other_zones(runtime))
+        tell_missing(runs.notices)
+
+
+def plan(
+    *,
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First day to fetch.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day to fetch.")],
+    plants: Annotated[
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
+    ] = None,
+    groups: Annotated[list[str] | None, GROUPS] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measurement set, or: all. Repeat the option for more sets. Default: SUNLEDGER_SETS."
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Plan a backfill with --again.")] = False,
+) -> None:
+    """Show how many requests, minutes, bytes, PU and EUR a backfill needs, before any request that costs is sent."""
+    from pipeline.cli.backfill_plan import make_plan, show_plan  # noqa: PLC0415
+
+    with open_runtime(plants, sets, groups=groups, again=again) as runtime:
+        show_plan(make_plan(runtime, parse_day("--from", first), parse_day("--to", last)))
+
+
+def reconcile(
+    *,
+    month: Annotated[
+        str | None, typer.Option("--month", metavar="YYYY-MM", help="Month to compare. It must be over.")
+    ] = None,
+    year: Annotated[
+        int | None,
+        typer.Option("--year", help="Year to compare month by month, instead of --month. It must be over."),
+    ] = None,
+    plants: Annotated[
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
+    ] = None,
+    groups: Annotated[list[str] | None, GROUPS] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Fetch SMA's figures again, although they are stored already.")
+    ] = False,
+    max_requests: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Stop before the first request if the month or year needs more requests than this."
+        ),
+    ] = None,
+    yes: Annotated[bool, YES] = False,
+) -> None:
+    """Compare a month or year with SMA's own figures, by one request per plant. Differences are shown, never
+    corrected.
+    """
+    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
+    from pipeline.cli.reconcile import run_month, run_year  # noqa: PLC0415
+
+    if (month is None) == (year is None):
+        raise UsageError("The command needs either --month or --year: give one of them.")
+    with open_runtime(plants, groups=groups, again=again) as runtime:
+        if month is not None:
+            notices = run_month(runtime, month_of("--month", month), max_requests, yes=yes)
+        elif year is not None:
+            notices = run_year(runtime, year, max_requests, yes=yes)
+        tell_missing(notices)

@@ -1,0 +1,69 @@
+"""`sunledger plants`: the stored fleet, shown without a request to SMA."""
+
+import json
+from typing import Annotated
+
+import typer
+
+COLUMNS = (
+    "plant_id",
+    "name",
+    "timezone",
+    "ac_power_kw",
+    "sets",
+    "first_day",
+    "last_day",
+    "last_seen",
+    "excluded_from",
+    "plant_group",
+)
+
+
+def list_plants(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False
+) -> None:
+    """List the stored plants with time zone, AC power, sets, first and last day, day of exclusion, and group."""
+    import polars as pl  # noqa: PLC0415 - commands load what they need
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table as Grid  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from pipeline.cli.console import HarmlessStream, out, say  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.run.fleet_membership import read_fleet  # noqa: PLC0415
+    from pipeline.run.plant_attributes import match_plants  # noqa: PLC0415
+    from schemas import EnergyDaily, MeasurementSets, Plants  # noqa: PLC0415
+    from warehouse.lake import Lake  # noqa: PLC0415
+
+    settings = load_settings()
+    lake = Lake(settings.lake, settings.home / "tmp")
+    known = lake.scan(Plants).drop("excluded_from").collect()
+    # By the present settings, which may be newer than the stored list.
+    excluded = read_fleet(settings).find_excluded(known)
+    sets = lake.scan(MeasurementSets).group_by("plant_id").agg(sets=pl.col("set_type").unique().sort())
+    day = pl.col("local_date")
+    days = (
+        lake.scan(EnergyDaily)
+        .filter(pl.col("n_rows") > 0)
+        .group_by("plant_id")
+        .agg(first_day=day.min(), last_day=day.max())
+    )
+    found = (
+        known.join(excluded, on="plant_id", how="left")
+        .join(sets.collect(), on="plant_id", how="left")
+        .join(days.collect(), on="plant_id", how="left")
+        .join(match_plants(settings, known).select("plant_id", "plant_group"), on="plant_id", how="left")
+        .with_columns(pl.col("sets").fill_null([]))
+        .select(COLUMNS)
+        .sort("name", "plant_id")
+    )
+    if as_json:
+        HarmlessStream().write(json.dumps(found.to_dicts(), default=str, indent=2) + "\n")
+        return
+    if not found.height:
+        say("No plant is stored yet: fetch the list with 'sunledger refresh'.")
+        return
+    grid = Grid(*COLUMNS, box=box.SIMPLE)
+    for row in found.with_columns(pl.col("sets").list.len()).rows():
+        grid.add_row(*(Text("" if value is None else str(value)) for value in row))
+    out.print(grid)

@@ -1,0 +1,64 @@
+"""`sunledger sql`: queries of the published file."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import say
+
+
+class Format(StrEnum):
+    """The formats in which rows are printed or saved."""
+
+    TABLE = "table"
+    CSV = "csv"
+    PARQUET = "parquet"
+    XLSX = "xlsx"
+
+
+def sql(
+    query: Annotated[
+        str | None, typer.Argument(help="SQL query. Default: queries are read from standard input.")
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", help="Format of the printed rows (table or csv), or of the file of --output."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write all rows to this .csv, .parquet or .xlsx file instead of printing them.",
+        ),
+    ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", help="File that the query may read besides the warehouse. Repeat the option for more."
+        ),
+    ] = None,
+) -> None:
+    """Query the published warehouse. The query can write nothing, and read no file that --file does not name."""
+    from pipeline.cli.sql import run_interactive, save_rows, show_rows  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS, connect, has_days  # noqa: PLC0415
+    from warehouse.read_only import check_readable_files, restrict  # noqa: PLC0415
+
+    granted = check_readable_files(files or [])
+    with connect(load_settings().warehouse) as connection:
+        if output is not None:
+            save_rows(connection, sys.stdin.read() if query is None else query, output, form, granted)
+            return
+        restrict(connection, granted)
+        if not has_days(connection):
+            say(f"The warehouse holds no day yet: {FIRST_DAYS}")
+        if query is None and sys.stdin.isatty():
+            run_interactive(connection, form or Format.TABLE)
+        else:
+            show_rows(connection, sys.stdin.read() if query is None else query, form or Format.TABLE)

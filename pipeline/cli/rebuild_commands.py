@@ -1,0 +1,84 @@
+"""`sunledger rebuild` and `publish`: tables and the published file from what is stored, without a request to SMA."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import say, say_all
+from pipeline.cli.exit_codes import IN_PART
+from pipeline.cli.outcome_notices import tell_missing
+from pipeline.cli.run_options import check_days_of_run, open_runtime, parse_day
+from pipeline.common.errors import SunledgerError, UsageError
+from pipeline.common.text import pluralize
+
+
+def rebuild(
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="YYYY-MM-DD", help="First day. Default: the first stored day."),
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Last day. Default: the last stored day.")
+    ] = None,
+) -> None:
+    """Rebuild days from the stored answers without a request to SMA, for instance after an update, and publish."""
+
+    from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.cli.completeness_summary import show_completeness  # noqa: PLC0415
+    from pipeline.tables.incomplete_days import (  # noqa: PLC0415
+        count_days_of_other_basis,
+        list_days_with_answers,
+        list_stored_days,
+    )
+    from pipeline.tables.zone_corrections import list_other_zones  # noqa: PLC0415
+
+    with open_runtime(None) as runtime:
+        stored = list_stored_days(runtime)
+        if not stored:
+            raise SunledgerError(
+                "There is nothing to rebuild, because no day is stored yet: fetch days with 'sunledger backfill' first."
+            )
+        begin = parse_day("--from", first) if first else stored[0]
+        end = parse_day("--to", last) if last else stored[-1]
+        check_days_of_run(runtime, begin, end)
+        days = [day for day in stored if begin <= day <= end]
+        if not days:
+            raise UsageError(
+                f"No day from {begin} to {end} is stored: choose from the stored days {stored[0]} to {stored[-1]}."
+            )
+        if n_days := count_days_of_other_basis(runtime, begin, end):
+            say(
+                f"{pluralize(n_days, 'day')} of these were fetched with another SMA_TIME_BASIS. All times are read "
+                f"with the present one, {runtime.settings.sma_time_basis}."
+            )
+        if gone := sorted(set(days) - list_days_with_answers(runtime)):
+            days = [day for day in days if day not in gone]
+            say(
+                f"The answers of {pluralize(len(gone), 'day')} are no longer stored (the first: {gone[0]}), so the "
+                "tables of these days stay as they are."
+            )
+        with record_runs(runtime, command="rebuild", days=(begin, end)) as runs:
+            runs.remake(days)
+            say_all(runs.publish())
+        verb = "was" if len(days) == 1 else "were"
+        say(f"{pluralize(len(days), 'day')} from {begin} to {end} {verb} rebuilt.")
+        say(f"Published {runtime.settings.warehouse}.")
+        whole = show_completeness(runtime, days)
+        runs.notices.add(list_other_zones(runtime))
+        tell_missing(runs.notices)
+        if not whole:
+            raise typer.Exit(IN_PART)
+
+
+def publish() -> None:
+    """Build a new DuckDB file from the lake and replace the published file with it."""
+    from assets.runs import record_runs  # noqa: PLC0415
+    from pipeline.tables.incomplete_days import list_stored_days  # noqa: PLC0415
+    from warehouse.publish import FIRST_DAYS  # noqa: PLC0415
+
+    with open_runtime(None) as runtime, record_runs(runtime, command="publish") as runs:
+        say_all(runs.publish())
+        say(f"Published {runtime.settings.warehouse}.")
+        if not list_stored_days(runtime):
+            say(f"The published file is empty, because no day is stored yet: {FIRST_DAYS}")
+        tell_missing(runs.notices)

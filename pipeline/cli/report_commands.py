@@ -1,0 +1,50 @@
+"""`sunledger report`: a month as HTML pages."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.common.text import pluralize
+
+
+def report(
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Month to report.")],
+    plants: Annotated[
+        list[str] | None,
+        typer.Option(help="Plant id. Repeat the option for more plants. Default: all plants."),
+    ] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="Only the plants of this group; repeat it for more."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for the pages. An earlier report there is replaced. Default: report-MONTH.",
+        ),
+    ] = None,
+) -> None:
+    """Write a month as HTML pages: index.html for the fleet and one page for each plant, readable offline."""
+    from pipeline.cli.completeness_summary import say_month  # noqa: PLC0415 - commands load what they need
+    from pipeline.cli.console import Bars, say  # noqa: PLC0415
+    from pipeline.cli.invoice import parse_month_option as month_of  # noqa: PLC0415
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.report.write_report import write_report as write  # noqa: PLC0415
+    from warehouse.publish import connect  # noqa: PLC0415
+    from warehouse.published_units import list_members  # noqa: PLC0415
+
+    first = month_of("--month", month)
+    only = [word for plant in plants or [] for word in plant.split(",") if word]
+    with connect(load_settings().warehouse) as connection, Bars("plant") as bars:
+        if groups:
+            only += list_members(connection, first, groups)
+        done = write(connection, first, output or Path(f"report-{month}"), only, bars)
+        say_month(connection, first, only)
+    say(
+        f"Wrote the pages of the fleet and {pluralize(done.plants, 'plant')} to {done.index.parent}. Open {done.index} "
+        "in a browser."
+    )

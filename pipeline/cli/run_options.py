@@ -1,0 +1,63 @@
+"""Options that several commands share, and the run's context that they describe."""
+
+import datetime as dt
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import typer
+
+from pipeline.cli.console import say
+from pipeline.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.run.context import RunContext
+
+
+GROUPS = typer.Option(
+    "--group",
+    metavar="NAME",
+    help="Group of plants in SUNLEDGER_PLANT_ATTRIBUTES. Repeat the option for more groups. Default: all plants.",
+)
+YES = typer.Option("--yes", help="Accept the PU that this adds to the month's bill, without a question.")
+
+
+def parse_day(option: str, text: str) -> dt.date:
+    """The day that an option names. Raises UsageError with the option and the form to write it in."""
+    with suppress(ValueError):
+        day = dt.date.fromisoformat(text)
+        # Python also accepts 20261031 and 2026-W44-6, which are usually typing errors.
+        if day.isoformat() == text:
+            return day
+    raise UsageError(f"{option} {text} is not a day: write it as YYYY-MM-DD, for instance 2026-10-31.")
+
+
+def open_runtime(
+    plants: list[str] | None,
+    sets: list[str] | None = None,
+    *,
+    groups: list[str] | None = None,
+    again: bool = False,
+) -> "RunContext":
+    """The context of a run that is limited to these plants, groups and sets; without them it is about all.
+
+    Raises UsageError for an empty list and for a group that does not exist.
+    """
+    from pipeline.common.settings import load_settings  # noqa: PLC0415
+    from pipeline.run.context import RunContext  # noqa: PLC0415
+    from pipeline.run.plant_attributes import find_members  # noqa: PLC0415
+
+    wanted = frozenset(word for plant in plants or [] for word in plant.split(",") if word)
+    if plants and not wanted:
+        raise UsageError("The option --plants is empty: give a plant id, for instance --plants 5000000.")
+    settings = load_settings(sets=",".join(sets)) if sets else load_settings()
+    chosen = frozenset(groups or [])
+    # A group that does not exist is reported before anything begins.
+    find_members(settings, sorted(chosen), "--group")
+    return RunContext(settings, only_plants=wanted, only_groups=chosen, again=again, tell=say)
+
+
+def check_days_of_run(runtime: "RunContext", first: dt.date, last: dt.date) -> None:
+    """Raises UsageError unless the warehouse can hold all days from `first` to `last`."""
+    from pipeline.common.day_availability import check_days  # noqa: PLC0415
+
+    check_days(first, last, runtime.settings.first_day, runtime.now())

@@ -1,0 +1,137 @@
+"""What a value of a setting must be, and the form in which it is kept.
+
+Each check raises a rejection whose text follows the variable and its value in the message.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr
+from pydantic_core import PydanticCustomError
+
+from pipeline.common.sma_hosts import is_loopback
+
+# Names of sets stand in paths of requests and of the lake.
+SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
+ASSET_PREFIX = re.compile(r"\w+(/\w+)*", re.ASCII)
+# delta-rs takes these for parts of a URL, and panics or looks elsewhere; DuckDB puts its log beside another file.
+NO_LAKE = re.compile(r"[\[\]%|^\\\x00-\x1f\x7f]")
+NO_WAREHOUSE = re.compile(r"[?\x00-\x1f\x7f]")
+HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
+
+
+def _build_rejection(cure: str) -> PydanticCustomError:
+    """A rejected value. `cure` is a clause that follows the variable and its value in the message."""
+    return PydanticCustomError("setting", "{cure}", {"cure": cure})
+
+
+def _check_base_url(value: str) -> str:
+    """Accept https, or http to this machine, and cut the trailing slash."""
+    try:
+        parts = urlsplit(value)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError as fault:
+        raise _build_rejection("is not a URL; write it as https://host[:port][/prefix]") from fault
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
+        raise _build_rejection("is not a URL; write it as https://host[:port][/prefix]")
+    if parts.username is not None or parts.password is not None:
+        raise _build_rejection(
+            "must not hold a user name or password; use SMA_CLIENT_ID and SMA_CLIENT_SECRET"
+        )
+    if parts.query or parts.fragment:
+        raise _build_rejection("must end before any ? or #; it is the part before /v1 or /oauth2")
+    if parts.scheme == "http" and not is_loopback(value):
+        raise _build_rejection(
+            "would send secrets unencrypted; use https (plain http is allowed only on this machine)"
+        )
+    return value.rstrip("/")
+
+
+def _make_absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+def check_lake(value: str) -> str:
+    """An absolute folder, or an s3 address as it is (without a trailing slash)."""
+    remote = "://" in value
+    value = value.rstrip("/") if remote else str(_make_absolute(Path(value)))
+    if odd := NO_LAKE.search(value):
+        raise _build_rejection(
+            f"can't be the lake: Delta can't open a folder with {odd[0]!r} in its path. Set SUNLEDGER_LAKE or "
+            "SUNLEDGER_HOME to another one"
+        )
+    if remote:
+        parts = urlsplit(value)
+        if parts.scheme != "s3" or not parts.netloc:
+            raise _build_rejection("is neither a folder nor s3://bucket/prefix")
+    return value
+
+
+def check_warehouse(value: Path) -> Path:
+    """An absolute path of a file that DuckDB can write."""
+    file = _make_absolute(value)
+    if odd := NO_WAREHOUSE.search(str(file)):
+        raise _build_rejection(
+            f"can't be the published file: DuckDB can't write one with {odd[0]!r} in its path. Set "
+            "SUNLEDGER_WAREHOUSE or SUNLEDGER_HOME to another one"
+        )
+    return file
+
+
+def _check_budget_url(value: SecretStr) -> SecretStr:
+    """An address of Redis. It may hold a password, so no message repeats it."""
+    if not value.get_secret_value():
+        return value
+    form = "write it as redis://[user:password@]host[:port][/database], or with rediss:// for TLS"
+    try:
+        parts = urlsplit(value.get_secret_value())
+        well = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0
+    except ValueError as fault:
+        raise _build_rejection(f"is not an address of Redis; {form}") from fault
+    if not well or not (parts.path.strip("/") or "0").isdecimal():
+        raise _build_rejection(f"is not an address of Redis; {form}")
+    if parts.query or parts.fragment:
+        # redis-py would take options from there, among them one that switches the check of certificates off.
+        raise _build_rejection(f"must end before any ? or #; {form}")
+    return value
+
+
+def split_ids(value: object) -> object:
+    """Ids from a list separated by commas."""
+    return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def split_host_names(value: object) -> object:
+    """Names of hosts from a list separated by commas, without ports."""
+    if not isinstance(value, str):
+        return value
+    names = value.replace(",", " ").split()
+    if not all(HOST_NAME.fullmatch(name) for name in names):
+        raise _build_rejection(
+            "is not a list of host names; write names without ports, separated by commas: sun.example.org"
+        )
+    return frozenset(names)
+
+
+def check_asset_prefix(text: str) -> str:
+    """A prefix of asset keys: words of letters, digits and _, with / between them, or nothing."""
+    if text and not ASSET_PREFIX.fullmatch(text):
+        raise ValueError("must consist of letters, digits, _ and /")
+    return text
+
+
+def split_sets(value: str) -> str:
+    """Names of sets without white space, in the order given."""
+    names = [name.strip() for name in value.split(",")]
+    if not all(SET_NAME.fullmatch(name) for name in names):
+        raise _build_rejection(
+            "is not a list of measurement sets; write SMA's names, separated by commas, or: all"
+        )
+    return ",".join(names)
+
+
+BaseUrl = Annotated[str, AfterValidator(_check_base_url)]
+BudgetUrl = Annotated[SecretStr, AfterValidator(_check_budget_url)]
+AbsolutePath = Annotated[Path, AfterValidator(_make_absolute)]

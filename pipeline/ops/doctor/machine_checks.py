@@ -1,0 +1,50 @@
+"""The checks of this machine: versions, folders, files, disk, locks, and the published file."""
+
+from importlib.metadata import version
+
+from pipeline.ops.doctor import facts, machine, own_files
+from pipeline.ops.doctor.patient import Patient
+from pipeline.ops.doctor.result import Diagnosis, pass_check
+from pipeline.ops.set_aside import describe_set_aside
+
+
+def examine_versions(_: Patient) -> list[Diagnosis]:
+    """Python and the installed packages, against what sunledger requires and what its lock names."""
+    return machine.judge_versions(
+        facts.read_python_version(),
+        facts.read_required_python(),
+        facts.read_installed_packages(),
+        facts.read_required_packages(),
+        facts.read_locked_packages(),
+    )
+
+
+def examine_disk(patient: Patient) -> list[Diagnosis]:
+    """The space on the disks of the home, and what repairs have set aside there."""
+    found = machine.judge_disk(facts.list_places(patient.settings))
+    aside = describe_set_aside(patient.settings)
+    return [*found, pass_check("disk", aside)] if aside else found
+
+
+def examine_folders(patient: Patient) -> list[Diagnosis]:
+    """Whether the folders can be written, and the record of requests in the home can be read."""
+    found = machine.judge_folders(facts.list_places(patient.settings))
+    return [*found, *machine.judge_record(facts.find_unreadable_records(patient.settings))]
+
+
+def examine_files(patient: Patient) -> list[Diagnosis]:
+    """The files of the user that settings name."""
+    return own_files.judge_own_files(patient.settings)
+
+
+def examine_locks(patient: Patient) -> list[Diagnosis]:
+    """Locks that are held, and what killed programs have left."""
+    return machine.judge_locks(
+        facts.find_held_locks(patient.settings), facts.find_leftovers(patient.settings)
+    )
+
+
+def examine_warehouse(patient: Patient) -> list[Diagnosis]:
+    """The published file: whether it is there, and which version of sunledger wrote it."""
+    path = patient.settings.warehouse
+    return machine.judge_warehouse(path, facts.read_publication(path), version("sunledger"))

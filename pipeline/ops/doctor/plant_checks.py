@@ -1,0 +1,73 @@
+"""The checks of what the credentials give: consents, costs, plants, and their time zones."""
+
+import datetime as dt
+from importlib.metadata import version
+
+import polars as pl
+
+from pipeline.billing.spending import find_new_units
+from pipeline.extract.consent_refresh import look_again, read_owners
+from pipeline.ops.doctor import access_diagnoses, time_zones
+from pipeline.ops.doctor.patient import Patient
+from pipeline.ops.doctor.result import Diagnosis
+from pipeline.run.fleet_membership import read_fleet
+from pipeline.sma.consents.access_problems import GONE_FOR
+from pipeline.sma.requests import Request
+from pipeline.transform import inventory
+from schemas import Plants
+
+
+def examine_consents(patient: Patient) -> list[Diagnosis]:
+    """The states of the owners' consents, read from SMA. Raises the SmaError of a service that does not answer."""
+    problem = look_again(patient.runtime)
+    if problem is not None:
+        raise problem
+    return access_diagnoses.judge_consents(read_owners(patient.settings))
+
+
+def examine_costs(patient: Patient) -> list[Diagnosis]:
+    """What the month's PU cost up to now, and whether a schedule may add to them."""
+    settings = patient.settings
+    bill = find_new_units(patient.runtime, ())
+    schedules = settings.schedules == "on"
+    return access_diagnoses.judge_costs(bill, settings.max_eur_per_month, schedules=schedules)
+
+
+def examine_plants(patient: Patient) -> list[Diagnosis]:
+    """The plants that SMA lists, those that are gone, and those that the settings leave out. It keeps them in
+    `patient.plants`.
+    """
+    runtime, settings = patient.runtime, patient.settings
+    answer = runtime.session.send(Request.plants())
+    content = pl.DataFrame({"plant_id": [""], "device_id": [""], "body": [answer.body]})
+    listed = inventory.list_plant_ids(content)
+    found, _ = inventory.build_plants(content, runtime.find_today())
+    fleet = read_fleet(settings)
+    left_out = fleet.find_excluded(found).filter(pl.col("excluded_from") <= runtime.find_today())
+    patient.plants = found.join(left_out, on="plant_id", how="anti", maintain_order="left")
+    before = runtime.lake.scan(Plants).filter(~pl.col("plant_id").is_in(listed)).collect()
+    stored = before.join(fleet.find_excluded(before), on="plant_id", how="anti")
+    gone = stored.filter(pl.col("last_seen") >= runtime.find_today() - GONE_FOR)["last_seen"].to_list()
+    known = pl.concat([found, before.select(found.columns)])
+    return [
+        *access_diagnoses.judge_plants(
+            settings.sma_flow,
+            read_owners(settings),
+            len(listed),
+            gone,
+            runtime.find_today(),
+            settings.sma_monitoring_url,
+        ),
+        *access_diagnoses.judge_own_plants(len(listed), left_out.height, fleet.list_unknown(known)),
+    ]
+
+
+def examine_time_zones(patient: Patient) -> list[Diagnosis]:
+    """The zones of the plants that are listed and of those that are stored, from the first day on."""
+    runtime = patient.runtime
+    stored = runtime.lake.scan(Plants).select("timezone").collect()["timezone"]
+    listed = patient.plants["timezone"] if patient.plants.height else stored
+    names = {*stored, *listed}
+    first = dt.datetime.combine(patient.settings.first_day, dt.time(), dt.UTC)
+    found = time_zones.find_zone_differences(names, first, runtime.now() + time_zones.AHEAD)
+    return time_zones.evaluate_zones(names, version("tzdata"), list(found))

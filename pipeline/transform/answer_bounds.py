@@ -1,0 +1,83 @@
+"""Which answers of a batch have the shape and the size of an answer, and why the others have not."""
+
+import polars as pl
+
+from pipeline.transform.answer_text import (
+    MOST_DEPTH,
+    MOST_FIELDS,
+    MOST_KEYS,
+    MOST_ROWS,
+    decode_texts,
+    measure_depth,
+    mend_texts,
+)
+from pipeline.transform.json_engine import run_on
+
+# What stands between a key and its value.
+KEY_MARK = '":'
+
+# Answers larger than this are counted before they are read: a plant's day of minutes is smaller.
+LARGE_BYTES = 2**19
+TOO_LARGE = "too_large"
+
+_REASONS = """
+SELECT answer, CASE
+    WHEN body IS NULL THEN 'not_utf8'
+    WHEN NOT json_valid(body) THEN 'not_json'
+    WHEN json_type(body, '$.set') IS DISTINCT FROM 'ARRAY' THEN 'wrong_shape'
+    WHEN len(list_filter(json_keys(body), lambda name: name = 'set')) > 1 THEN 'wrong_shape'
+END AS reason
+FROM batch ORDER BY answer
+"""
+
+_LENGTHS = "SELECT answer, json_array_length(body, '$.set') AS n_rows FROM batch"
+# How many fields the widest row of each answer has.
+_WIDTHS = """
+SELECT answer, list_max(list_transform(list, lambda object: len(json_keys(object)))) AS n_fields
+FROM (SELECT answer, from_json(body, '{"set": ["JSON"]}').set AS list FROM batch)
+"""
+
+
+def find_unreadable(bodies: pl.Series) -> dict[int, str]:
+    """The places of the bodies (Binary) that are not a JSON object with a list of rows, or beyond all bounds, and
+    why.
+    """
+    batch = build_batch(bodies)
+    if not batch.height:
+        return {}
+    _, bad = sort_out(batch, find_large(batch))
+    if bad.height:
+        _, bad = sort_out(batch.with_columns(mend_texts(batch["body"])), find_large(batch))
+    return dict(bad.rows())
+
+
+def build_batch(bodies: pl.Series) -> pl.DataFrame:
+    """A batch of bodies (Binary): `answer`, the place of each, and `body`, its text, null where it is not UTF-8."""
+    return pl.DataFrame({"body": decode_texts(bodies)}).with_row_index("answer")
+
+
+def find_large(batch: pl.DataFrame) -> pl.DataFrame:
+    """The answers whose rows and keys have to be counted before they are read."""
+    return batch.filter(pl.col("body").str.len_bytes() > LARGE_BYTES)
+
+
+def sort_out(batch: pl.DataFrame, suspects: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The answers of the right shape and size, and the others with the reason; the size only of the suspects.
+
+    What is beyond the bounds of an answer is found before the engine parses it, as far as the text alone can tell.
+    """
+    keys = pl.col("body").str.count_matches(KEY_MARK, literal=True)
+    deep = [body is not None and measure_depth(body.encode()) > MOST_DEPTH for body in suspects["body"]]
+    beyond = suspects.filter(pl.Series(deep, dtype=pl.Boolean) | (keys > MOST_KEYS))["answer"]
+    rest = batch.filter(~pl.col("answer").is_in(beyond.implode()))
+    kinds = run_on(_REASONS, rest).drop_nulls("reason")
+    shaped = suspects.join(rest, on="answer", how="semi").join(kinds, on="answer", how="anti")
+    if shaped.height:
+        long = run_on(_LENGTHS, shaped).filter(pl.col("n_rows") > MOST_ROWS)["answer"]
+        narrow = shaped.filter(~pl.col("answer").is_in(long.implode()))
+        wide = run_on(_WIDTHS, narrow).filter(pl.col("n_fields") > MOST_FIELDS)["answer"]
+        beyond = pl.concat([beyond, long, wide])
+    if beyond.len():
+        large = pl.DataFrame({"answer": beyond}).with_columns(reason=pl.lit(TOO_LARGE))
+        kinds = pl.concat([kinds, large]).sort("answer")
+    return batch.join(kinds, on="answer", how="anti", maintain_order="left"), kinds

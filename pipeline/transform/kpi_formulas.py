@@ -1,0 +1,118 @@
+"""The figures of `schemas.kpi` from sums of energy, irradiation and hours: each with the reason why it is null."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from schemas import kpi as k
+
+# A reference yield below this says nothing of a plant: over a short day of eight hours it is a mean of 12 W/m².
+LEAST_REFERENCE_YIELD_H = 0.1
+# Rounded watts may say a little more than all; more is a contradiction.
+MOST_SHARE = 1.01
+
+
+def compute_figures(sums: pl.DataFrame, *, missing: str = k.GAPS) -> pl.DataFrame:
+    """The frame with all figures and reasons added, from AMOUNTS, reference yields and the plants' facts.
+
+    `measured` says whether irradiation was, and `placed` whether a cloudless sky is known.
+    `missing` is the reason for which a reference yield is null though there is some irradiation.
+    """
+    col = pl.col
+    pv, peak, reference = col("pv_generation_kwh"), col("peak_power_kw"), col("reference_yield_h")
+    nothing, no_peak = pv.is_null(), _is_absent("peak_power_kw")
+    no_irradiation, no_place = ~col("measured"), ~col("placed")
+    of_sky = col("reference_yield_clear_sky_h")
+    for name, value, why in (
+        (
+            "final_yield_kwh_per_kw",
+            pv / peak,
+            {k.NOT_MEASURED: nothing, k.NO_PEAK: no_peak},
+        ),
+        ("reference_yield_h", reference, {k.NO_IRRADIATION: no_irradiation, missing: reference.is_null()}),
+        ("reference_yield_clear_sky_h", of_sky, {k.NO_PLACE: no_place, k.NO_DAYS: of_sky.is_null()}),
+        (
+            "performance_ratio",
+            col("window_generation_kwh") / peak / col("window_reference_yield_h"),
+            {
+                k.NOT_MEASURED: nothing,
+                k.NO_PEAK: no_peak,
+                k.NO_IRRADIATION: no_irradiation,
+                k.DARK: _is_dark("window_reference_yield_h") | col("window_generation_kwh").is_null(),
+            },
+        ),
+        (
+            "performance_ratio_clear_sky",
+            col("clear_sky_window_generation_kwh") / peak / col("clear_sky_window_reference_yield_h"),
+            {
+                k.NOT_MEASURED: nothing,
+                k.NO_PEAK: no_peak,
+                k.NO_PLACE: no_place,
+                k.DARK: _is_dark("clear_sky_window_reference_yield_h")
+                | col("clear_sky_window_generation_kwh").is_null(),
+            },
+        ),
+        (
+            "performance_ratio_period",
+            pv / peak / reference,
+            {
+                k.NOT_MEASURED: nothing,
+                k.NO_PEAK: no_peak,
+                k.NO_IRRADIATION: no_irradiation,
+                missing: reference.is_null(),
+                k.DARK: _is_dark("reference_yield_h"),
+            },
+        ),
+        (
+            "capacity_factor",
+            pv / (col("ac_power_kw") * col("period_h")),
+            {k.NOT_MEASURED: nothing, k.NO_AC: _is_absent("ac_power_kw")},
+        ),
+        (
+            "co2_avoided_kg",
+            pv * col("co2_factor_g_per_kwh") / 1000,
+            {k.NOT_MEASURED: nothing, k.NO_CO2: col("co2_factor_g_per_kwh").is_null()},
+        ),
+    ):
+        sums = _add(sums, name, value, why)
+    return _compute_own_use(_compute_availability(sums, nothing, col("irradiation_source") == "none"))
+
+
+def _compute_availability(sums: pl.DataFrame, nothing: pl.Expr, no_place: pl.Expr) -> pl.DataFrame:
+    col = pl.col
+    dark = _is_absent("productive_h") | _is_absent("productive_irradiation_kwh_per_m2")
+    why = {k.NOT_MEASURED: nothing, k.NO_PLACE: no_place, k.DARK: dark}
+    by_energy = col("generating_irradiation_kwh_per_m2") / col("productive_irradiation_kwh_per_m2")
+    sums = _add(sums, "availability_time", (col("generating_h") / col("productive_h")).clip(0, 1), why)
+    return _add(sums, "availability_energy", by_energy.clip(0, 1), why)
+
+
+def _compute_own_use(sums: pl.DataFrame) -> pl.DataFrame:
+    col = pl.col
+    for name, part, whole in (
+        ("self_consumption_rate", "matched_self_consumption_kwh", "matched_generation_kwh"),
+        ("self_supply_rate", "matched_self_supply_kwh", "matched_consumption_kwh"),
+    ):
+        why = {
+            k.NOT_MEASURED: col(part).is_null(),
+            k.NO_USE: col(whole) <= 0,
+            k.CONTRADICTION: col(part) / col(whole) > MOST_SHARE,
+        }
+        sums = _add(sums, name, (col(part) / col(whole)).clip(0, 1), why)
+    return sums
+
+
+def _add(frame: pl.DataFrame, name: str, value: pl.Expr, why: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """The figure where no reason holds, else null and the first reason that does."""
+    reasons = [pl.when(holds).then(pl.lit(word)) for word, holds in why.items()]
+    column = k.REASON_OF[name]
+    reason = pl.coalesce(*reasons).alias(column)
+    return frame.with_columns(reason).with_columns(pl.when(pl.col(column).is_null()).then(value).alias(name))
+
+
+def _is_absent(name: str) -> pl.Expr:
+    return pl.col(name).is_null() | (pl.col(name) <= 0)
+
+
+def _is_dark(reference: str) -> pl.Expr:
+    return pl.col(reference).fill_null(0.0) < LEAST_REFERENCE_YIELD_H

@@ -1,0 +1,66 @@
+"""Plant figures of months, from the sums of their days."""
+
+import polars as pl
+
+from pipeline.transform.daily import sum_exactly
+from pipeline.transform.kpi_formulas import compute_figures
+from schemas import kpi as k
+
+# What adds up over days.
+AMOUNTS = (
+    "pv_generation_kwh",
+    "irradiation_covered_h",
+    "period_h",
+    "window_generation_kwh",
+    "window_reference_yield_h",
+    "clear_sky_window_generation_kwh",
+    "clear_sky_window_reference_yield_h",
+    "productive_h",
+    "generating_h",
+    "productive_irradiation_kwh_per_m2",
+    "generating_irradiation_kwh_per_m2",
+    "matched_self_consumption_kwh",
+    "matched_generation_kwh",
+    "matched_self_supply_kwh",
+    "matched_consumption_kwh",
+)
+
+
+def summarize_month_figures(days: pl.DataFrame | pl.LazyFrame, plants: pl.DataFrame) -> pl.DataFrame:
+    """Figures of each plant and month from rows of `kpi_daily`, sorted by month and plant.
+
+    `days` has also covered_h and expected_h of `energy_daily`; `plants` has plant_id, peak_power_kw, ac_power_kw and
+    co2_factor_g_per_kwh as last known. status and coverage are those of the days: the caller may know better.
+    """
+    by = pl.col("irradiation_source")
+    summed = (
+        days.lazy()
+        .group_by("plant_id", pl.col("local_date").dt.truncate("1mo").alias("month"))
+        .agg(
+            *(sum_exactly(pl.col(name)) for name in AMOUNTS),
+            *(
+                pl.when(pl.col(name).is_not_null().all()).then(sum_exactly(pl.col(name)))
+                for name in ("reference_yield_h", "reference_yield_clear_sky_h")
+            ),
+            (by == "sensor").sum().cast(pl.Int64).alias("n_days_sensor"),
+            (by == "supplied").sum().cast(pl.Int64).alias("n_days_supplied"),
+            (by == "clear_sky").sum().cast(pl.Int64).alias("n_days_clear_sky"),
+            by.is_in(k.MEASURED).any().alias("measured"),
+            pl.col("irradiation_series").drop_nulls().unique().sort().str.join(", ").replace("", None),
+            pl.col("reference_yield_clear_sky_h").is_not_null().any().alias("placed"),
+        )
+        .with_columns(
+            irradiation_source=pl.when(pl.col("n_days_clear_sky") > 0)
+            .then(pl.lit("clear_sky"))
+            .when(pl.col("n_days_supplied") > 0)
+            .then(pl.lit("supplied"))
+            .when("measured")
+            .then(pl.lit("sensor"))
+            .otherwise(pl.lit("none"))
+        )
+        .sort("month", "plant_id")
+        .collect()
+    )
+    return compute_figures(
+        summed.join(plants, on="plant_id", how="left", maintain_order="left"), missing=k.NO_DAYS
+    )

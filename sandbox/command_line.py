@@ -1,0 +1,273 @@
+"""The command line: `python -m sandbox serve`, mounted by the product's own CLI as `sunledger sandbox serve`."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sandbox.address import SandboxAddress
+from sandbox.faults.catalogue import KINDS
+from sandbox.options import (
+    DEFAULT_CLIENT_ID,
+    DEFAULT_CLIENT_SECRET,
+    DEFAULT_CODE_CLIENT_ID,
+    DEFAULT_CODE_CLIENT_SECRET,
+    LOOPBACK,
+    OWNER_PASSWORD,
+    OptionError,
+    Options,
+    Replay,
+    TimeRules,
+)
+
+app = typer.Typer(
+    help="Run a look-alike of SMA's services for development, training and tests. It is not SMA."
+)
+
+WRONG_USAGE = 2
+
+
+class _Basis(StrEnum):
+    UTC = "utc"
+    PLANT_LOCAL = "plant_local"
+
+
+class _Fold(StrEnum):
+    TWICE = "twice"
+    MERGED = "merged"
+
+
+class _DayOf(StrEnum):
+    LOCAL = "local"
+    UTC = "utc"
+
+
+class _WeekOf(StrEnum):
+    DATE = "date"
+    MONDAY = "monday"
+
+
+class _RetryAfter(StrEnum):
+    SECONDS = "seconds"
+    DATE = "date"
+    NONE = "none"
+
+
+@app.callback()
+def main() -> None:
+    """Run a look-alike of SMA's services for development, training and tests. It is not SMA."""
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to bind. Any address but loopback makes the sandbox reachable from your network."
+        ),
+    ] = LOOPBACK,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on. 0 takes any free port.")
+    ] = 8400,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Additional host name of this sandbox, such as the name of a proxy. Repeat the option for more names."
+        ),
+    ] = None,
+    plants: Annotated[int, typer.Option(min=0, max=100_000, help="Number of simulated plants.")] = 12,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=2**32,
+            help="Seed of the simulation. The same seed gives the same plants and the same bytes.",
+        ),
+    ] = 7,
+    time_basis: Annotated[
+        _Basis, typer.Option(help="Time basis of the times in answers: UTC or the plant's local time.")
+    ] = _Basis.PLANT_LOCAL,
+    fold: Annotated[
+        _Fold, typer.Option(help="Repeated hour of autumn: two rows for each time, or one.")
+    ] = _Fold.TWICE,
+    day_of: Annotated[
+        _DayOf, typer.Option(help="With times in UTC: whether a Day is a UTC day or a local day.")
+    ] = _DayOf.LOCAL,
+    week_of: Annotated[
+        _WeekOf, typer.Option(help="First day of a Week: the given date, or its Monday.")
+    ] = _WeekOf.DATE,
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recording (Parquet) to serve as a plant. Repeat the option for more recordings."),
+    ] = None,
+    timezone: Annotated[
+        list[str] | None, typer.Option(help="Time zone of the recording, once for each --replay.")
+    ] = None,
+    rated_kw: Annotated[
+        list[float] | None, typer.Option(help="Rated power of the recording in kW, once for each --replay.")
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name of the recording's plant, once for each --replay.")
+    ] = None,
+    plant_id: Annotated[
+        list[str] | None, typer.Option(help="Id of the recording's plant, once for each --replay.")
+    ] = None,
+    latitude: Annotated[
+        list[float] | None, typer.Option(help="Latitude of the recording, once for each --replay.")
+    ] = None,
+    longitude: Annotated[
+        list[float] | None, typer.Option(help="Longitude of the recording, once for each --replay.")
+    ] = None,
+    recordings: Annotated[
+        bool, typer.Option("--recordings", help="Add the two recordings that come with sunledger.")
+    ] = False,
+    client_id: Annotated[str, typer.Option(help="Client id of the custom flow.")] = DEFAULT_CLIENT_ID,
+    client_secret: Annotated[str, typer.Option(help="Secret of that client.")] = DEFAULT_CLIENT_SECRET,
+    code_client_id: Annotated[str, typer.Option(help="Client id of the code flow.")] = DEFAULT_CODE_CLIENT_ID,
+    code_client_secret: Annotated[
+        str, typer.Option(help="Secret of that client.")
+    ] = DEFAULT_CODE_CLIENT_SECRET,
+    owners_without_consent: Annotated[
+        int, typer.Option(min=0, help="Number of owners who have not consented.")
+    ] = 0,
+    consent_after: Annotated[
+        float | None, typer.Option(min=0, help="Seconds after which owners accept on their own.")
+    ] = None,
+    requests_per_5_min: Annotated[
+        int | None, typer.Option(min=1, help="Request budget of each client in 5 minutes.")
+    ] = None,
+    retry_after: Annotated[
+        _RetryAfter, typer.Option(help="Form of the header Retry-After in answers with status 429.")
+    ] = _RetryAfter.SECONDS,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Fault to switch on, as NAME[=SHARE][,setting=value...], for example status_503=0.05. Repeat the "
+            "option for more."
+        ),
+    ] = None,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="List all faults and exit.")] = False,
+    hostile_names: Annotated[
+        bool, typer.Option("--hostile-names", help="Use plant names that break careless clients.")
+    ] = False,
+    ready_json: Annotated[
+        bool, typer.Option("--ready-json", help="Print one line of JSON when the sandbox listens.")
+    ] = False,
+    until_stdin_closes: Annotated[
+        bool, typer.Option("--until-stdin-closes", help="Stop when standard input is closed.")
+    ] = False,
+) -> None:
+    """Serve all services on one address until stopped."""
+    if list_faults:
+        typer.echo("\n".join(f"{kind.name:20}{kind.what}" for kind in KINDS.values()))
+        return
+    try:
+        replays = _replays(
+            replay or [],
+            {
+                "timezone": timezone,
+                "rated_kw": rated_kw,
+                "name": name,
+                "plant_id": plant_id,
+                "latitude": latitude,
+                "longitude": longitude,
+            },
+        )
+        options = Options(
+            host=host,
+            allowed_hosts=tuple(allow_host or ()),
+            port=port,
+            plants=plants,
+            seed=seed,
+            rules=TimeRules(time_basis.value, fold.value, day_of.value, week_of.value),
+            replays=replays,
+            recordings=recordings,
+            client_id=client_id,
+            client_secret=client_secret,
+            code_client_id=code_client_id,
+            code_client_secret=code_client_secret,
+            owners_without_consent=owners_without_consent,
+            consent_after_s=consent_after,
+            requests_per_5_min=requests_per_5_min,
+            retry_after=retry_after.value,
+            faults=tuple(fault or ()),
+            hostile_names=hostile_names,
+        )
+    except OptionError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(WRONG_USAGE) from error
+    _run(options, ready_json=ready_json, until_stdin_closes=until_stdin_closes)
+
+
+def _run(options: Options, *, ready_json: bool, until_stdin_closes: bool) -> None:
+    # Loaded here: whoever asks the product's own CLI for something else does not wait for a server.
+    from sandbox.server import (  # noqa: PLC0415
+        CannotListenError,
+        address_of,
+        listen,
+        ready_line,
+        serve,
+        stay_on_one_core,
+    )
+
+    stay_on_one_core()  # before all that loads numpy
+
+    from sandbox.app import build_app  # noqa: PLC0415
+    from sandbox.faults.fault_plan import FaultError  # noqa: PLC0415
+    from sandbox.series.replayed import RecordingError  # noqa: PLC0415
+    from sandbox.world import World  # noqa: PLC0415
+
+    try:
+        application = build_app(World(options))
+        listener = listen(options.host, options.port)
+    except (RecordingError, FaultError, CannotListenError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(WRONG_USAGE) from error
+    address = address_of(options, listener)
+
+    def announce() -> None:
+        typer.echo(_banner(address, options), err=True)
+        if ready_json:
+            sys.stdout.write(ready_line(address) + "\n")
+            sys.stdout.flush()
+
+    serve(application, listener, on_ready=announce, until_stdin_closes=until_stdin_closes)
+
+
+def _replays(paths: list[Path], traits: Mapping[str, Sequence[object] | None]) -> tuple[Replay, ...]:
+    """The repeated options, put together in step; a trait given at all must be given for every recording."""
+    given = {trait: values for trait, values in traits.items() if values}
+    for trait, values in given.items():
+        if len(values) != len(paths):
+            option = "--" + trait.replace("_", "-")
+            raise typer.BadParameter(
+                f"{option} was given {len(values)} times for {len(paths)} recordings: give it once for each --replay."
+            )
+    return tuple(
+        Replay(path, **{trait: values[number] for trait, values in given.items()})  # type: ignore[arg-type]
+        for number, path in enumerate(paths)
+    )
+
+
+def _banner(address: SandboxAddress, options: Options) -> str:
+    lines = [
+        (
+            "This is the sunledger sandbox. It is NOT SMA: its plants are simulated or replayed, and its tokens are "
+            "not valid at SMA."
+        ),
+        f"  address        {address.url}",
+        f"  monitoring     {address.url}/monitoring",
+        f"  live           {address.url}/live",
+        f"  grid control   {address.url}/gridcontrol",
+        f"  custom flow    client {options.client_id}",
+        f"  code flow      client {options.code_client_id}, owners owner1@example.com ..., password {OWNER_PASSWORD}",
+        f"  time basis     {options.rules.basis}",
+    ]
+    if options.host != LOOPBACK:
+        lines.append(
+            f"  bound to {options.host}: everybody who can reach this address can use and control the sandbox."
+        )
+    return "\n".join([*lines, "Press Ctrl-C to stop it."])

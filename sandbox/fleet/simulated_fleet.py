@@ -1,0 +1,236 @@
+"""The simulated fleet: plant `i` of a seed is always the same plant, whatever the size of the fleet.
+
+The first twelve are chosen so that a small fleet shows the variety that matters: both portals, three zones (two with
+summer time), 5 and 15 minute rows, with and without battery. Further plants are drawn at random.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+
+from sandbox.days import local_date, local_midnight
+from sandbox.fleet.ids import device_id, ennexos_plant_id, guid
+from sandbox.fleet.plant_model import Array, Battery, Device, Plant, Role
+from sandbox.fleet.sites import FIRST_SITES, SITES
+from sandbox.random_streams import Topic, index_streams
+
+VARIED = 12
+PLANTS_PER_OWNER = 3
+
+FIVE_MINUTES = 300
+FIFTEEN_MINUTES = 900
+ONE_HOUR = 3600
+CLASSIC_DELAY = 7200
+PROFESSIONAL_DELAY = 900
+ENNEXOS_DELAY = 300
+
+_INVERTERS = (
+    (3000.0, "SB3.0-1AV-40", 9319),
+    (3600.0, "SB3.6-1AV-40", 9320),
+    (5000.0, "STP 5000TL-20", 9098),
+    (6000.0, "STP 6000TL-20", 9099),
+    (25000.0, "STP 25000TL-30", 9338),
+    (50000.0, "STP 50-40", 9401),
+)
+
+HOSTILE_NAMES = (
+    "<script>alert('plant')</script>",
+    "Quote \" and ' and `tick`",
+    "Line one\nLine two\tand a tab",
+    "../../etc/passwd",
+    "..\\..\\windows\\system32",
+    "'; DROP TABLE plants; --",
+    "{{ 7 * 7 }} ${7*7} %s %d",
+    '=HYPERLINK("http://example.com")',
+    "Sol\u0000ar \u202egnirts desrever",
+    "☀️ 太陽光発電所 محطة شمسية",
+    "P" * 4000,
+    " ",
+)
+"""Names that break pages, paths, SQL and spreadsheets of a careless client."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """The traits that decide what a plant looks like from outside."""
+
+    classic: bool
+    step_s: int
+    battery: bool
+    metered: bool = True
+
+
+_KINDS = (
+    _Kind(classic=False, step_s=FIVE_MINUTES, battery=True),
+    _Kind(classic=True, step_s=FIFTEEN_MINUTES, battery=False),
+    _Kind(classic=False, step_s=FIVE_MINUTES, battery=False),
+    _Kind(classic=True, step_s=FIFTEEN_MINUTES, battery=True),
+)
+
+
+def simulated_fleet(count: int, seed: int, *, hostile_names: bool = False) -> list[Plant]:
+    """The first `count` plants of `seed`."""
+    streams = index_streams(seed, Topic.PLANT, range(count))
+    plants = [_plant(index, seed, rng) for index, rng in enumerate(streams)]
+    if hostile_names:
+        plants = [replace(plant, name=HOSTILE_NAMES[plant.index % len(HOSTILE_NAMES)]) for plant in plants]
+    return plants
+
+
+def owner_of(index: int) -> str:
+    """The e-mail of the owner of plant `index`: three plants to an owner."""
+    return f"owner{index // PLANTS_PER_OWNER + 1}@example.com"
+
+
+def _plant(index: int, seed: int, rng: np.random.Generator) -> Plant:
+    """Plant `index` of `seed`, with its devices."""
+    kind = _kind(index, rng)
+    site = FIRST_SITES[index % len(FIRST_SITES)] if index < VARIED else SITES[int(rng.integers(len(SITES)))]
+    inverters = _inverters(rng)
+    rated = sum(size for size, _, _ in inverters)
+    north = site.latitude >= 0
+    array = Array(
+        peak_w=round(rated * float(rng.uniform(1.0, 1.25)), -1),
+        ac_rated_w=rated,
+        tilt_deg=float(rng.integers(10, 46)),
+        azimuth_deg=float(rng.integers(110, 251)) if north else float(rng.integers(-70, 71) % 360),
+    )
+    plant_id = guid(seed, "classic", index) if kind.classic else ennexos_plant_id(index)
+    first_day = date(2010, 3, 1) + timedelta(days=int(rng.integers(0, 1700)))
+    started = datetime.fromtimestamp(local_midnight(first_day, site.zone), UTC)
+    plant = Plant(
+        plant_id=plant_id,
+        index=index,
+        name=f"{'Classic' if kind.classic else 'ennexOS'} {site.city} {index + 1}",
+        site=site,
+        array=array,
+        started_at=started,
+        owner=owner_of(index),
+        devices=(),
+        step_s=kind.step_s,
+        delay_s=_delay(index, classic=kind.classic),
+        metered=kind.metered,
+        battery=_battery(rated, rng) if kind.battery else None,
+        diesel_w=round(0.2 * rated, -1) if index >= VARIED and index % 29 == 0 and kind.metered else 0.0,
+        load_kwh_year=round(rated * float(rng.uniform(0.6, 1.1)), 0),
+        charger_w=11000.0 if kind.metered and index % 6 == 0 else 0.0,
+        has_installation=index % 50 != 13,  # noqa: PLR2004 - one plant in fifty, none among the first twelve
+        nominal_power_given=index % 8 != 4,  # noqa: PLR2004 - one in eight gives only the calculated power
+        description=f"Simulated plant {index + 1}" if index % 2 == 0 else None,
+        # Every second plant is in a system group, of up to three plants.
+        group_id=f"group-{index // 6 + 1}" if index % 2 == 0 else None,
+    )
+    return replace(plant, devices=tuple(_devices(plant, inverters, rng)))
+
+
+def _up_to(*shares: float) -> list[float]:
+    """Running sums of shares, the last of them one."""
+    sums = np.cumsum(shares)
+    ends: list[float] = (sums / sums[-1]).tolist()
+    return ends
+
+
+_STEPS_UP_TO = _up_to(0.6, 0.3, 0.1)
+_INVERTERS_UP_TO = _up_to(0.2, 0.2, 0.2, 0.2, 0.15, 0.05)
+
+
+def _chosen(up_to: list[float], rng: np.random.Generator) -> int:
+    """One of several, by their shares."""
+    return bisect_right(up_to, rng.random())
+
+
+def _kind(index: int, rng: np.random.Generator) -> _Kind:
+    if index < VARIED:
+        return _KINDS[index // len(FIRST_SITES)]
+    classic = bool(rng.random() < 0.5)  # noqa: PLR2004 - an even coin
+    step = (FIVE_MINUTES, FIFTEEN_MINUTES, ONE_HOUR)[_chosen(_STEPS_UP_TO, rng)]
+    metered = bool(rng.random() < 0.85)  # noqa: PLR2004 - most plants have a meter
+    return _Kind(classic, step, battery=metered and bool(rng.random() < 0.4), metered=metered)  # noqa: PLR2004
+
+
+def _delay(index: int, *, classic: bool) -> int:
+    """ennexOS shows data after about 5 minutes, Classic after 2 hours, or 15 minutes with the Professional package."""
+    if not classic:
+        return ENNEXOS_DELAY
+    return PROFESSIONAL_DELAY if index % 4 == 3 else CLASSIC_DELAY  # noqa: PLR2004 - every fourth has the package
+
+
+def _inverters(rng: np.random.Generator) -> list[tuple[float, str, int]]:
+    """One to three inverters of one size; commercial sizes are rarer."""
+    size = _INVERTERS[_chosen(_INVERTERS_UP_TO, rng)]
+    return [size] * int(rng.integers(1, 4))
+
+
+def _battery(rated_w: float, rng: np.random.Generator) -> Battery:
+    capacity = round(rated_w * float(rng.uniform(1.0, 2.0)), -2)
+    return Battery(capacity_wh=capacity, power_w=round(capacity * 0.5, -2))
+
+
+def _swap_instant(plant: Plant) -> float:
+    """The local midnight, about seven years in, at which the first inverter was replaced."""
+    day = local_date(plant.started_at.timestamp(), plant.zone) + timedelta(days=2500)
+    return float(local_midnight(day, plant.zone))
+
+
+def _devices(plant: Plant, inverters: list[tuple[float, str, int]], rng: np.random.Generator) -> list[Device]:
+    """The plant's devices in a fixed order; ids follow the order."""
+    serial_base = int(rng.integers(1_900_000_000, 2_100_000_000))
+    drafts: list[Device] = []
+
+    def add(role: Role, name: str, product: str, product_id: int, **more: float | int | None) -> None:
+        number = len(drafts) + 1
+        drafts.append(
+            Device(
+                device_id=device_id(plant.plant_id, number),
+                name=name,
+                role=role,
+                product=product,
+                product_id=product_id,
+                serial=None if role is Role.SENSOR else str(serial_base + number),
+                **more,  # type: ignore[arg-type]
+            )
+        )
+
+    share = 1 / len(inverters)
+    swap = _swap_instant(plant) if plant.index % 4 == 2 else None  # noqa: PLR2004 - one plant in four lost an inverter
+    for position, (size, product, product_id) in enumerate(inverters, start=1):
+        swapped = swap if position == 1 else None
+        # A plant with several inverters has a section for each, but for every fourth plant, which has none.
+        section = position if len(inverters) > 1 and plant.index % 4 != 3 else None  # noqa: PLR2004
+        if swapped is not None:
+            add(
+                Role.INVERTER,
+                f"Inverter {position} (replaced)",
+                product,
+                product_id,
+                generator_power_w=size,
+                share=share,
+                deactivated_at=swapped,
+                section=section,
+            )
+        add(
+            Role.INVERTER,
+            f"Inverter {position}",
+            product,
+            product_id,
+            generator_power_w=size,
+            share=share,
+            installed_at=swapped or 0.0,
+            section=section,
+        )
+    if plant.battery is not None:
+        add(Role.BATTERY, "Battery 1", "SBS6.0-10", 9359, generator_power_w=plant.battery.power_w)
+    if plant.metered:
+        add(Role.METER, "Energy Meter 1", "EMETER-20", 9307)
+    add(Role.GATEWAY, "Data Manager", "EDMM-10", 9397)
+    if plant.index % 3 == 0:
+        add(Role.SENSOR, "Satellit Sensor", "Sensor", 9230)
+    if plant.charger_w:
+        add(Role.CHARGER, "Charging Station 1", "STP50-41", 9431)
+    if plant.index % 5 == 1:
+        add(Role.SOCKET, "Consumer 1", "EDIMAX", 9111)
+    if plant.index % 9 == 8:  # noqa: PLR2004 - one plant in nine is listed among its own devices
+        drafts.append(Device(plant.plant_id, plant.name, Role.PLANT, plant.name, 9000))
+    return drafts

@@ -1,0 +1,205 @@
+"""Measurements of a simulated plant."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from itertools import groupby
+
+import numpy as np
+
+from sandbox.days import Seconds, dates, day_span, local_date
+from sandbox.fleet.plant_model import Device, Plant, Role
+from sandbox.physics.flows import Flows
+from sandbox.physics.solar_position import CELL_S
+from sandbox.random_streams import Topic, day_stream
+from sandbox.series import fields as sma_fields
+from sandbox.series import set_names
+from sandbox.series.balance import at_row_ends, balance_rows, row_means, sheets
+from sandbox.series.flow_cache import CHARGER, FeedInLimit, FlowCache, energies_of
+from sandbox.series.table import EMPTY, Columns, RowSheet, RowTable
+
+
+class SimulatedSource:
+    """The source of one simulated plant; cheap to make, all heavy state is in the shared cache."""
+
+    def __init__(self, plant: Plant, cache: FlowCache) -> None:
+        """Serve `plant` from `cache`, as one of its fleet."""
+        self.plant = plant
+        self._cache = cache
+        cache.join(plant)
+
+    def limit(self, limits: Iterable[FeedInLimit]) -> None:
+        """Replace the plant's feed-in limits."""
+        self._cache.limit(self.plant, limits)
+
+    def sets(self, device: Device | None) -> tuple[str, ...]:
+        """See `Source.sets`."""
+        if device is not None:
+            # Without a meter nobody knows the load.
+            unknown = device.role is Role.PLANT and not self.plant.metered
+            return () if unknown else sma_fields.SETS_OF_ROLE[device.role]
+        return (
+            (set_names.ENERGY_BALANCE, set_names.GRID_SETTINGS)
+            if self.plant.metered
+            else (set_names.ENERGY_BALANCE,)
+        )
+
+    def span(self) -> tuple[date, date | None]:
+        """See `Source.span`."""
+        return local_date(self.plant.started_at.timestamp(), self.plant.zone), None
+
+    def asked(self, day: date | None) -> None:
+        """See `Source.asked`."""
+        self._cache.asked(self.plant, day)
+
+    def day(self, device: Device | None, set_type: str, day: date) -> RowTable:
+        """See `Source.day`."""
+        if set_type not in self.sets(device) or not self._active(device, day):
+            return EMPTY
+        flows = self._cache.day(self.plant, day)
+        if device is None:
+            return self._plant_day(set_type, flows)
+        return self._device_day(device, set_type, flows, day)
+
+    def neighbours(self, day: date) -> list[RowSheet]:
+        """See `Source.neighbours`."""
+        if not self._active(None, day):
+            return []
+        rows = self._cache.simulated_with(self.plant, day)
+        if rows is None:
+            return []
+        plants, flows = rows
+        return list(sheets(plants, flows))
+
+    def daily_energy(self, device: Device | None, set_type: str, days: Sequence[date]) -> Columns:
+        """See `Source.daily_energy`."""
+        if set_type not in self.sets(device):
+            return {}
+        wanted = self._quantities(device, set_type)
+        blocks: list[Columns] = []
+        for (year, month), same in groupby(days, key=lambda day: (day.year, day.month)):
+            some = list(same)
+            energies = self._cache.month(self.plant, year, month)
+            at = [day.day - 1 for day in some]
+            there = np.array([self._active(device, day) for day in some])
+            blocks.append(
+                {to: np.where(there, energies[of][at] * part, np.nan) for to, (of, part) in wanted.items()}
+            )
+        return {name: np.concatenate([block[name] for block in blocks]) for name in wanted} if blocks else {}
+
+    def exact_kwh(self, device: Device | None, quantity: str, start: float, end: float) -> float | None:
+        """See `Source.exact_kwh`: straight from the five-minute cells, before any rounding or grouping into rows."""
+        wanted = {
+            name: item
+            for set_type in self.sets(device)
+            if set_type != set_names.GRID_SETTINGS
+            for name, item in self._quantities(device, set_type).items()
+        }
+        if quantity not in wanted:
+            return None
+        of, part = wanted[quantity]
+        days = [
+            day
+            for day in dates(local_date(start, self.plant.zone), local_date(end, self.plant.zone))
+            if self._active(device, day)
+        ]
+        total = 0.0
+        for flows in self._cache.chunks(self.plant, days):
+            watts = energies_of(self.plant, flows)[of]
+            covered = np.minimum(flows.ends, end) - np.maximum(flows.ends - CELL_S, start)
+            total += float((watts * np.maximum(covered, 0.0)).sum())
+        return total * part / 3.6e6
+
+    def _active(self, device: Device | None, day: date) -> bool:
+        start, _ = day_span(day, self.plant.zone)
+        if start < self.plant.started_at.timestamp():
+            return False
+        if device is None:
+            return True
+        return start >= device.installed_at and (
+            device.deactivated_at is None or start < device.deactivated_at
+        )
+
+    def _quantities(self, device: Device | None, set_type: str) -> dict[str, tuple[str, float]]:
+        """SMA's field -> (the plant's quantity, the device's part of it)."""
+        if device is None:
+            if set_type == set_names.GRID_SETTINGS:
+                return {}
+            return {name: (name, 1.0) for name in sma_fields.balance_names(self.plant)}
+        load = CHARGER if device.role is Role.CHARGER else "totalConsumption"
+        table: dict[str, dict[str, tuple[str, float]]] = {
+            set_names.PV: {"pvGeneration": ("pvGeneration", device.share)},
+            set_names.BATTERY: {name: (name, 1.0) for name in ("batteryCharging", "batteryDischarging")},
+            set_names.CONSUMPTION: {"consumption": (load, 1.0)},
+            set_names.IN_OUT: {name: (name, 1.0) for name in ("gridFeedIn", "gridConsumption")},
+            set_names.ENERGY_MIX: {"totalConsumption": (load, 1.0)},
+        }
+        return table.get(set_type, {})
+
+    def _plant_day(self, set_type: str, flows: Flows) -> RowTable:
+        if set_type == set_names.GRID_SETTINGS:
+            return self._grid_settings(flows)
+        power, other = balance_rows(self.plant, flows)
+        step = self.plant.step_s
+        return _table(at_row_ends(flows.ends, step), power, other, step)
+
+    def _grid_settings(self, flows: Flows) -> RowTable:
+        """The active power limit in % of the rating, every 15 minutes whatever the plant's own step is."""
+        ends = at_row_ends(flows.ends, 900)
+        limit = np.full(len(ends), 100.0)
+        for held in self._cache.limits(self.plant):
+            inside = (ends - 900 >= held.start) & (ends <= held.end)
+            percent = 100.0 * held.watts / self.plant.array.ac_rated_w
+            limit = np.where(inside, np.minimum(limit, percent), limit)
+        return RowTable(ends, other={"activePowerLimitation": limit})
+
+    def _device_day(self, device: Device, set_type: str, flows: Flows, day: date) -> RowTable:
+        step = self.plant.step_s
+        power = {
+            name: row_means(watts, step)
+            for name, watts in sma_fields.device_power(device, set_type, flows).items()
+        }
+        table = _table(at_row_ends(flows.ends, step), power, self._other(device, set_type, flows, day), step)
+        if device.role is Role.INVERTER:
+            return table.where(
+                row_means(flows.pv, step) > 0
+            )  # an inverter sleeps at night and reports nothing
+        return table
+
+    def _other(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
+        """The fields of a device's set that are no energy."""
+        step = self.plant.step_s
+        if set_type == set_names.BATTERY:
+            net = row_means(flows.charging - flows.discharging, step)
+            stored, ambient = at_row_ends(flows.stored_wh, step), row_means(flows.ambient_c, step)
+            return sma_fields.battery_fields(self.plant, stored, net, ambient)
+        if set_type == set_names.ENERGY_MIX:
+            rows = sma_fields.plant_power(self.plant, flows).items()
+            return sma_fields.mix({name: row_means(watts, step) for name, watts in rows})
+        if set_type == set_names.SENSOR:
+            named = {
+                "externalInsolation": flows.insolation,
+                "ambientTemperature": flows.ambient_c,
+                "moduleTemperature": flows.module_c,
+                "windSpeed": flows.wind,
+            }
+            return {name: row_means(values, step) for name, values in named.items()}
+        if set_type in (set_names.POWER_AC, set_names.POWER_DC, set_names.ENERGY_DC):
+            return self._electrical(device, set_type, flows, day)
+        return {}
+
+    def _electrical(self, device: Device, set_type: str, flows: Flows, day: date) -> Columns:
+        """PowerAc, PowerDc or EnergyDc of an inverter."""
+        step = self.plant.step_s
+        dc = row_means(flows.dc, step) * device.share
+        if set_type == set_names.ENERGY_DC:
+            return {"dcEnergyInput": dc[:, None] * np.array(sma_fields.STRINGS) * step / 3600}
+        noise = day_stream(self._cache.seed, Topic.ELECTRICAL, self.plant.index, day).standard_normal(
+            (5, len(dc))
+        )
+        if set_type == set_names.POWER_DC:
+            return sma_fields.dc_fields(dc, noise)
+        return sma_fields.ac_fields(self.plant, row_means(flows.pv, step) * device.share, noise)
+
+
+def _table(ends: Seconds, power: Columns, other: Columns, step_s: int) -> RowTable:
+    return RowTable(ends, power, {name: watts * (step_s / 3600) for name, watts in power.items()}, other)

@@ -1,0 +1,279 @@
+"""Lists of devices and sets are asked for in turn, and at once where something says that they changed."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline.common.errors import UsageError
+from pipeline.extract import due_lists
+from pipeline.extract.fetch import fetch_devices, fetch_plants
+from pipeline.run.context import RunContext
+from pipeline.run.measurement_sets import check_sets
+from pipeline.run.stored_lists import find_turns
+from pipeline.sma.requests import Request
+from pipeline.tables.inventory_tables import write_plants
+from schemas import ApiRequests, Devices, MeasurementSets, Plants, polars_schema
+from tests.e2e.test_days import refresh
+from tests.scripted import NOW, ScriptedSma, compact
+
+CYCLE = 14
+FLEET = [str(number) for number in range(100, 140)]
+New = Callable[..., RunContext]
+
+
+@pytest.fixture
+def sma(sma: ScriptedSma) -> Iterator[ScriptedSma]:
+    sma.lists = list(FLEET)
+    return sma
+
+
+def at(new_runtime: New, day: int, **settings: Any) -> RunContext:
+    """The run of a day, counted from the first one."""
+    runtime = new_runtime(again=False)
+    moment = NOW + dt.timedelta(days=day)
+    runtime.now = lambda: moment
+    runtime.settings = runtime.settings.model_copy(update=settings)
+    return runtime
+
+
+def asked(sma: ScriptedSma, run: RunContext) -> Counter[str]:
+    """How many requests of each kind the lists of a day take."""
+    sma.answered_at = run.now()
+    sma.asked.clear()
+    refresh(run)
+    kinds = (
+        (r.endpoint if r.endpoint != "sets" else "device sets" if r.device_id else "plant sets")
+        for r in sma.asked
+    )
+    return Counter(kinds)
+
+
+def whom(sma: ScriptedSma, endpoint: str) -> set[tuple[str, str]]:
+    return {(r.plant_id, r.device_id) for r in sma.asked if r.endpoint == endpoint}
+
+
+def plants_of_turn(day: int) -> set[str]:
+    today = (NOW + dt.timedelta(days=day)).date()
+    turns = find_turns(FLEET, today, CYCLE)
+    return set(turns.filter(pl.col("turn") == today)["plant_id"])
+
+
+def one_without_turn(*days: int) -> str:
+    busy = set().union(*map(plants_of_turn, days))
+    return next(plant for plant in FLEET if plant not in busy)
+
+
+def test_all_are_asked_for_at_first_and_then_each_plant_once_in_a_cycle(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    size = len(FLEET)
+    everything = {"plants": 1, "devices": size, "plant sets": size, "device sets": size}
+    assert asked(sma, at(new_runtime, 0)) == everything
+    seen: Counter[str] = Counter()
+    for day in range(1, CYCLE + 1):
+        asked(sma, at(new_runtime, day))
+        plants = {plant for plant, _ in whom(sma, "devices")}
+        assert plants == plants_of_turn(day)
+        assert whom(sma, "sets") == {*((p, "") for p in plants), *((p, f"{p}1") for p in plants)}
+        seen.update(plants)
+    assert seen == Counter(FLEET)
+
+
+def test_lists_take_few_requests_in_the_long_run(new_runtime: New, sma: ScriptedSma) -> None:
+    inverters = [
+        {"deviceId": f"{p}{n}", "name": "Inverter", "isActive": True} for p in FLEET for n in range(5)
+    ]
+    sma.devices = {plant: [one for one in inverters if one["deviceId"][:3] == plant] for plant in FLEET}
+    asked(sma, at(new_runtime, 0))
+    later = sum(asked(sma, at(new_runtime, day)).total() for day in range(1, CYCLE + 1))
+    # The list of plants each day, and everything else once: devices, the plant's sets and those of five inverters.
+    assert later == CYCLE + len(FLEET) * 7
+    assert later / len(FLEET) / CYCLE < 1.2
+
+
+def test_a_second_run_of_a_day_asks_for_the_list_of_plants_alone(new_runtime: New, sma: ScriptedSma) -> None:
+    for day in (0, 3):
+        asked(sma, at(new_runtime, day))
+        assert asked(sma, at(new_runtime, day)) == {"plants": 1}
+
+
+def test_a_cycle_of_one_day_asks_for_everything_each_day(new_runtime: New, sma: ScriptedSma) -> None:
+    first = asked(sma, at(new_runtime, 0, lists_cycle_days=1))
+    assert asked(sma, at(new_runtime, 1, lists_cycle_days=1)) == first
+
+
+def test_turns_that_were_missed_are_made_up_for(new_runtime: New, sma: ScriptedSma) -> None:
+    asked(sma, at(new_runtime, 0))
+    asked(sma, at(new_runtime, 5))
+    missed = set().union(*(plants_of_turn(day) for day in range(1, 6)))
+    assert {plant for plant, _ in whom(sma, "devices")} == missed
+    assert asked(sma, at(new_runtime, 50))["devices"] == len(FLEET)
+
+
+def test_a_new_plant_is_asked_for_on_its_first_day(new_runtime: New, sma: ScriptedSma) -> None:
+    asked(sma, at(new_runtime, 0))
+    sma.lists.append("999")
+    run = at(new_runtime, 1)
+    asked(sma, run)
+    assert ("999", "") in whom(sma, "devices")
+    assert {("999", ""), ("999", "9991")} <= whom(sma, "sets")
+    assert "999" in set(run.lake.scan(MeasurementSets).collect()["plant_id"])
+
+
+def test_what_failed_is_asked_for_again(new_runtime: New, sma: ScriptedSma) -> None:
+    plant = one_without_turn(1, 2)
+    sma.broken.add(plant)
+    asked(sma, at(new_runtime, 0))
+    sma.broken.clear()
+    asked(sma, at(new_runtime, 1))
+    assert (plant, "") in whom(sma, "devices")
+    assert {(plant, ""), (plant, f"{plant}1")} <= whom(sma, "sets")
+
+
+def grow(sma: ScriptedSma, plant: str) -> None:
+    """The list of plants shows a larger installation of the plant, and its list of devices a second inverter."""
+    content = sma._body(Request.plants())
+    next(one for one in content["plants"] if one["plantId"] == plant)["installation"]["peakPower"] = 9000.0
+    inverters = [{"deviceId": f"{plant}{n}", "name": "Inverter", "isActive": True} for n in (1, 2)]
+    sma.devices[plant] = inverters
+    sma.special = lambda request: compact(content) if request.endpoint == "plants" else None
+
+
+def test_a_larger_installation_announces_a_new_device(new_runtime: New, sma: ScriptedSma) -> None:
+    plant = one_without_turn(1, 2)
+    asked(sma, at(new_runtime, 0))
+    grow(sma, plant)
+    run = at(new_runtime, 1)
+    asked(sma, run)
+    assert (plant, "") in whom(sma, "devices")
+    # The plant may have other sets now; its first inverter is what it was.
+    assert {owner for owner in whom(sma, "sets") if owner[0] == plant} == {(plant, ""), (plant, f"{plant}2")}
+    seen = run.lake.scan(Devices).filter(pl.col("plant_id") == plant).collect()
+    today = run.find_today()
+    assert seen.select("device_id", "first_seen", "last_seen").rows() == [
+        (f"{plant}1", NOW.date(), today),
+        (f"{plant}2", today, today),
+    ]
+    asked(sma, at(new_runtime, 2))
+    assert plant not in {owner for owner, _ in whom(sma, "devices") | whom(sma, "sets")}
+
+
+def test_a_change_that_a_run_did_not_ask_for_is_asked_for_by_the_next(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    plant = one_without_turn(1, 2)
+    asked(sma, at(new_runtime, 0))
+    grow(sma, plant)
+    sma.broken.add(plant)
+    asked(sma, at(new_runtime, 1))
+    sma.broken.clear()
+    asked(sma, at(new_runtime, 2))
+    assert (plant, "") in whom(sma, "devices")
+    assert (plant, f"{plant}2") in whom(sma, "sets")
+
+
+def test_a_changed_device_is_asked_for_its_sets_and_a_retired_one_is_not(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    plant = one_without_turn(1)
+    two = [{"deviceId": f"{plant}{n}", "name": "Inverter", "isActive": True} for n in (1, 2)]
+    sma.devices[plant] = two
+    asked(sma, at(new_runtime, 0))
+    grow(sma, plant)
+    sma.devices[plant] = [two[0] | {"product": "Tripower X"}, two[1] | {"isActive": False}]
+    asked(sma, at(new_runtime, 1))
+    assert {owner for owner in whom(sma, "sets") if owner[0] == plant} == {(plant, ""), (plant, f"{plant}1")}
+
+
+def test_answers_of_a_run_that_was_killed_before_their_table_are_not_lost(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    plant = one_without_turn(1, 2)
+    asked(sma, at(new_runtime, 0))
+    grow(sma, plant)
+    killed = at(new_runtime, 1)
+    sma.answered_at = killed.now()
+    fetch_plants(killed)
+    write_plants(killed)
+    fetch_devices(killed)
+    run = at(new_runtime, 2)
+    asked(sma, run)
+    assert (plant, "") not in whom(sma, "devices")
+    assert f"{plant}2" in set(run.lake.scan(Devices).collect()["device_id"])
+    assert (plant, f"{plant}2") in whom(sma, "sets")
+
+
+def record(run: RunContext, plant: str, device: str, moment: dt.datetime) -> None:
+    """SMA no longer found a set of the device."""
+    facts = {
+        "request_id": f"{plant}-{moment}", "asked_at": moment, "asked_date": moment.date(), "plant_id": plant,
+        "device_id": device, "endpoint": "measurements", "set_type": "EnergyAndPowerPv", "period": "Day",
+        "request_date": "2021-10-01", "attempt": 1, "status": 404, "error": None, "bytes": 10, "elapsed_ms": 1.0,
+    }  # fmt: skip
+    run.lake.append(
+        ApiRequests, {"asked_date": moment.date()}, pl.DataFrame([facts], schema=polars_schema(ApiRequests))
+    )
+
+
+def test_a_set_that_is_not_found_has_its_device_asked_once(new_runtime: New, sma: ScriptedSma) -> None:
+    plant = one_without_turn(1, 2, 3)
+    first = at(new_runtime, 0)
+    asked(sma, first)
+    record(first, plant, f"{plant}1", first.now() + dt.timedelta(hours=1))
+    second = at(new_runtime, 1)
+    asked(sma, second)
+    assert {owner for owner in whom(sma, "sets") if owner[0] == plant} == {(plant, f"{plant}1")}
+    # The list still names the set, and SMA still does not find it: that is no news.
+    record(second, plant, f"{plant}1", second.now() + dt.timedelta(hours=1))
+    asked(sma, at(new_runtime, 2))
+    assert plant not in {owner for owner, _ in whom(sma, "sets")}
+
+
+def test_a_chosen_set_that_nobody_is_known_to_have_is_looked_for(new_runtime: New, sma: ScriptedSma) -> None:
+    asked(sma, at(new_runtime, 0))
+    named = at(new_runtime, 1, sets="EnergyBalance,NewSet")
+    with pytest.raises(UsageError, match="No plant and no device has a set 'newset'"):
+        check_sets(named)
+    sma.special = lambda r: (
+        compact({"sets": ["EnergyBalance", "NewSet"]}) if r.endpoint == "sets" and not r.device_id else None
+    )
+    found = asked(sma, named)
+    assert (found["plant sets"], found["device sets"]) == (len(FLEET), len(FLEET))
+    check_sets(named)
+    assert asked(sma, at(new_runtime, 1, sets="EnergyBalance,NewSet")) == {"plants": 1}
+
+
+def test_who_lists_no_set_any_more_is_reported_until_it_is_asked_again(
+    new_runtime: New, sma: ScriptedSma
+) -> None:
+    plant = next(iter(plants_of_turn(1) - plants_of_turn(2)))
+    asked(sma, at(new_runtime, 0))
+    sma.special = lambda r: (
+        compact({"sets": []}) if (r.endpoint, r.plant_id, r.device_id) == ("sets", plant, "") else None
+    )
+    for day in (1, 2):
+        run = at(new_runtime, day)
+        sma.answered_at = run.now()
+        told = refresh(run).missing
+        assert [item.plant_id for item in told if item.table == "measurement_sets"] == [plant]
+
+
+def test_turns_are_spread_over_the_cycle() -> None:
+    today = dt.date(2026, 3, 1)
+    turns = find_turns([str(5_000_000 + i) for i in range(10_000)], today, CYCLE)
+    assert turns["turn"].max() == today
+    assert turns["turn"].min() == today - dt.timedelta(days=CYCLE - 1)
+    counts = turns.group_by("turn").len()["len"]
+    assert counts.min() > 0.8 * 10_000 / CYCLE
+    assert counts.max() < 1.2 * 10_000 / CYCLE
+
+
+def test_the_forecast_counts_every_list_once(new_runtime: New, sma: ScriptedSma) -> None:
+    run = at(new_runtime, 0)
+    asked(sma, run)
+    assert run.lake.scan(Plants).collect().height == len(FLEET)
+    assert due_lists.count_lists(run) == 3 * len(FLEET)
