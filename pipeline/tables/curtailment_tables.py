@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.common.finding import Finding
-from pipeline.common.local_time import ONE_DAY
+from pipeline.common.local_time import ONE_DAY, UTC_US
 from pipeline.common.text import pluralize
 from pipeline.run.check import After, checks
 from pipeline.run.context import RunContext
-from pipeline.run.fleet import select_own_days
+from pipeline.run.fleet_membership import select_own_days
 from pipeline.run.plants import add_day_bounds, drop_months_without, find_excluded_plants
 from pipeline.run.step import StepResult
 from pipeline.run.supplied_irradiation import read_supplied_irradiation
@@ -46,7 +46,7 @@ KM_PER_DEGREE = 111.2
 MADE_FROM = "limits"
 _SOURCES: tuple[type[Table], ...] = (QuarterHours, EnergyBalanceIntervals, SensorIntervals, KpiDaily)
 _DAY = ["plant_id", "local_date"]
-_LIGHT = {"plant_id": pl.String, "quarter_start": pl.Datetime("us", "UTC"), "g": pl.Float64}
+_LIGHT = pl.Schema({"plant_id": pl.String(), "quarter_start": UTC_US, "g": pl.Float64()})
 _QUARTERS = (
     "plant_id",
     "local_date",
@@ -174,8 +174,8 @@ def judge_limits(runtime: RunContext) -> Finding:
     said = []
     if strange:
         said.append(
-            f"{SETTING} names {pluralize(len(strange), 'plant')} that SMA has never listed, such as {strange[0]}: take the "
-            "id from 'sunledger plants'."
+            f"{SETTING} names {pluralize(len(strange), 'plant')} that SMA has never listed, such as {strange[0]}: take "
+            "the id from 'sunledger plants'."
         )
     if above.height:
         plant, day, hours = above.select(*_DAY, "above_limit_h").row(0)

@@ -89,7 +89,7 @@ def scale_by_light(quarters: pl.DataFrame, light: pl.DataFrame, method: str, ref
     """Theoretical power (THEORY) by irradiation: P_ref / G_ref of the comparison day, times G, at most rated power.
 
     `light` has plant_id, quarter_start and `g`, in any unit. The bounds are as far from it as the same formula is, in
-    the mean, from what was measured on the comparison day.
+    the mean, from what was measured on the comparison day, and as the ratios of all comparable days are apart.
     """
     lit = quarters.join(light, on=["plant_id", "quarter_start"], how="inner")
     usable = _select_reference(lit).filter(pl.col("g") > 0)
@@ -97,14 +97,13 @@ def scale_by_light(quarters: pl.DataFrame, light: pl.DataFrame, method: str, ref
     seen = usable.with_columns(ratio=ratio.over(_DAY)).with_columns(
         missed=(pl.min_horizontal(pl.col("ratio") * pl.col("g"), "rated_w") - pl.col("pv_w")).abs()
     )
+    spread = (pl.col("ratio").std() / pl.col("ratio").mean()).over("plant_id").fill_null(0.0).fill_nan(0.0)
+    missed = pl.col("missed").sum() / pl.col("pv_w").sum()
     candidates = (
         seen.group_by("plant_id", comparison_date="local_date")
-        .agg(
-            pl.col("ratio").first(),
-            n=pl.len(),
-            error=(pl.col("missed").sum() / pl.col("pv_w").sum()).clip(LEAST_ERROR, 1),
-        )
+        .agg(pl.col("ratio").first(), n=pl.len(), missed=missed)
         .filter(pl.col("n") >= FEWEST_QUARTERS)
+        .with_columns(error=(pl.col("missed") + spread).clip(LEAST_ERROR, 1))
     )
     theory = pl.col("ratio") * pl.col("g").clip(0)
     return (
